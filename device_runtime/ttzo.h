@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// ttzo: train a network on a microcontroller, with forward passes only.
+//
+//     static struct ttzo_trainer trainer;                     // caller-owned; no globals, no malloc in the core
+//     static uint8_t work[WORK_BYTES];                        // >= ttzo_work_bytes(&model), 8-byte aligned
+//     if (ttzo_open(&trainer, &model, work, sizeof work)) ...  // validates the model once; later calls run blind
+//     ttzo_write_rows / ttzo_step / ttzo_evaluate / ttzo_predict
+//
+// Every function that can fail returns an enum ttzo_error, 0 when all is well; after an error the trainer is as before.
+#ifndef TTZO_H
+#define TTZO_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ttzo_contract.h"
+
+// A model: data only, from model.c in flash or from a bundle. Layers and parameters stay where they are.
+struct ttzo_model {
+    uint8_t hash[TTZO_HASH_BYTES];
+    struct ttzo_model_info info;
+    struct ttzo_training training;
+    struct ttzo_phase phases[TTZO_MAX_PHASES];
+    const struct ttzo_layer *layers; // [info.n_layers]
+    const float *parameters;         // [info.n_parameters], theta at the start of training
+};
+
+// Called between loss evaluations of a step or an evaluation; return false to cancel. May be NULL.
+typedef bool (*ttzo_poll)(void *context, uint32_t done, uint32_t total);
+
+// Rows as they travel: raw inputs, then the target. The first `count` of `capacity` rows are complete.
+struct ttzo_rows {
+    uint8_t *bytes;
+    uint32_t capacity;
+    uint32_t count;
+};
+
+// All of a training run but the model. Fields are for reading; the functions below change them.
+struct ttzo_trainer {
+    const struct ttzo_model *model;
+    struct ttzo_training training; // settings in force
+    struct ttzo_phase phases[TTZO_MAX_PHASES];
+    struct ttzo_state state;
+
+    float *theta;            // [P] the parameters
+    float *perturbed;        // [P] where queries are evaluated; the stage of a region's write between steps
+    float *gradient;         // [P] the estimate; directly behind `perturbed`
+    float *moments;          // [n_moments] the update rule's memory
+    uint32_t n_moments;
+    float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v
+    float *query_losses;     // [batch] each row's loss at the query
+    uint32_t *batch_rows;    // [batch] row numbers of the running step
+    float *activations[2];   // [widest] ping and pong of one sample's forward pass
+    struct ttzo_rows batch;  // region batch
+    struct ttzo_rows dataset; // region dataset: what the work buffer has left
+    uint32_t row_bytes;
+    uint32_t macs_per_sample;
+    uint32_t work_bytes;     // needed
+    uint32_t work_capacity;  // given
+
+    ttzo_poll poll;
+    void *poll_context;
+};
+
+struct ttzo_step_result {
+    uint32_t phase;
+    float loss;          // mean batch loss before the update
+    float gradient_norm; // of the estimate, before clipping
+    uint32_t evaluations;
+};
+
+// ---- a model
+
+// Reads a bundle of `size` bytes at `bytes` (4-byte aligned); `layers` takes up to TTZO_MAX_LAYERS records, the
+// parameters stay in the bundle. Everything is validated: magic, format, lengths, CRC-32.
+enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
+                                 uint32_t *detail);
+
+// Checks every number of a model; TTZO_ERROR_BAD_MODEL with the layer's index in `detail`.
+enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detail);
+
+// Bytes of work buffer a checked model needs, without a resident dataset.
+uint32_t ttzo_work_bytes(const struct ttzo_model *model);
+
+// ---- a training run
+
+// Checks the model, carves the work buffer, starts from the exported parameters. What is left of the buffer becomes
+// the region dataset.
+enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model *model, void *work, size_t work_bytes,
+                          uint32_t *detail);
+
+// Back to the exported parameters and settings, step 0.
+void ttzo_reset(struct ttzo_trainer *trainer);
+
+// Takes over settings that cost neither memory nor order; refuses others (fixed_at_export, bad_setting).
+enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_training *training,
+                               const struct ttzo_phase phases[TTZO_MAX_PHASES], uint32_t *detail);
+
+// Takes over a checkpoint's state.
+enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_state *state, uint32_t *detail);
+
+// One training step on the rows of `region` (batch or dataset); a pure function of parameters, moments, state,
+// settings and rows.
+enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region, struct ttzo_step_result *result,
+                          uint32_t *detail);
+
+// Sum of the losses of rows [first, first + count) in row order, and how many are classified right.
+enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first, uint32_t count,
+                              float *loss_sum, uint32_t *n_correct, uint32_t *detail);
+
+// The network's outputs [out_features] for one row of the batch; valid until the next call.
+enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const float **outputs, uint32_t *detail);
+
+// ---- regions: how data get in and out
+
+// Writes bytes into a region; parameters and moments go to a stage.
+enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t offset, const uint8_t *bytes,
+                           uint32_t count, uint32_t *detail);
+
+// Takes over the first `count` bytes of a region when their CRC-32 is `crc`.
+enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t count, uint32_t crc,
+                            uint32_t *detail);
+
+// Points at `count` bytes of a region (parameters or moments).
+enum ttzo_error ttzo_read(const struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t offset, uint32_t count,
+                          const uint8_t **bytes, uint32_t *detail);
+
+// CRC-32 (IEEE 802.3, as zlib's crc32) of `count` bytes, going on from `crc` (0 at the start).
+uint32_t ttzo_crc32(uint32_t crc, const uint8_t *bytes, size_t count);
+
+#endif

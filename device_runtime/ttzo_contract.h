@@ -1,0 +1,664 @@
+// SPDX-License-Identifier: MIT
+// Written by contract.py from contract.toml; change that page, not this file.
+#ifndef TTZO_CONTRACT_H
+#define TTZO_CONTRACT_H
+#include <stdint.h>
+
+#define TTZO_CONTRACT_HASH 0x7D247DF9u
+
+// ---- limits
+#define TTZO_MAX_LAYERS 16u // layers of one model
+#define TTZO_MAX_MODES 8u // modes on one side of a TT layer
+#define TTZO_MAX_FEATURES 65535u // inputs or outputs of one layer
+#define TTZO_MAX_PARAMETERS 1048576u // trainable numbers of one model
+#define TTZO_MAX_BATCH 4096u // rows of one batch
+#define TTZO_MAX_PHASES 2u // training phases of one model
+#define TTZO_MAX_PAYLOAD 1024u // bytes between a frame's header and its checksum
+#define TTZO_BOARD_NAME_BYTES 24u // board name in HELLO, zero-padded
+#define TTZO_HASH_BYTES 16u // leading bytes of the model's SHA-256
+#define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
+#define TTZO_BUNDLE_MAGIC 1331319892u // the bundle's first four bytes: TTZO
+#define TTZO_BUNDLE_FORMAT 1u // layout of the bundle file
+
+// ---- enumerations
+enum ttzo_layer_kind {
+    TTZO_LAYER_KIND_DENSE = 0, // W[out, in]
+    TTZO_LAYER_KIND_TT_MATRIX = 1, // TT-matrix: core k is (r_k, m_k, n_k, r_k+1), an output and an input mode in each core (paper eq. 7)
+    TTZO_LAYER_KIND_TT_TENSOR = 2, // 2L-way TT: cores (r, n, r') of the input modes, then (r, m, r') of the output modes
+};
+enum ttzo_activation {
+    TTZO_ACTIVATION_IDENTITY = 0, // z
+    TTZO_ACTIVATION_RELU = 1, // max(z, 0)
+    TTZO_ACTIVATION_TANH = 2, // tanh(z)
+    TTZO_ACTIVATION_SINE = 3, // sin(z)
+};
+enum ttzo_loss {
+    TTZO_LOSS_CROSS_ENTROPY = 0, // softmax cross-entropy of the row's class
+    TTZO_LOSS_MSE = 1, // squared error, mean over the row's outputs
+};
+enum ttzo_number {
+    TTZO_NUMBER_UINT8 = 0, // one byte
+    TTZO_NUMBER_INT16 = 1, // two bytes, signed
+    TTZO_NUMBER_FLOAT32 = 2, // four bytes, IEEE 754
+};
+enum ttzo_arithmetic {
+    TTZO_ARITHMETIC_SEPARATE = 0, // multiply-add rounds the product, then the sum
+    TTZO_ARITHMETIC_FUSED = 1, // multiply-add rounds once (fmaf)
+};
+enum ttzo_estimator {
+    TTZO_ESTIMATOR_RGE = 0, // random directions: the mean over n_queries of the directional difference times the direction (eq. 2)
+    TTZO_ESTIMATOR_CGE = 1, // coordinate by coordinate: one difference for each parameter
+};
+enum ttzo_direction {
+    TTZO_DIRECTION_RADEMACHER = 0, // each coordinate +1 or -1
+    TTZO_DIRECTION_GAUSSIAN = 1, // each coordinate N(0, 1)
+};
+enum ttzo_difference {
+    TTZO_DIFFERENCE_ONE_SIDED = 0, // L(theta + mu v) - L(theta), over mu
+    TTZO_DIFFERENCE_ANTITHETIC = 1, // L(theta + mu v) - L(theta - mu v), over 2 mu
+};
+enum ttzo_update {
+    TTZO_UPDATE_SGD = 0, // theta - lr g
+    TTZO_UPDATE_MOMENTUM = 1, // v = beta v + g; theta - lr v
+    TTZO_UPDATE_EMA_MOMENTUM = 2, // v = beta v + (1 - beta) g; theta - lr v (the paper's)
+    TTZO_UPDATE_ADAM = 3, // Adam with bias correction
+    TTZO_UPDATE_SIGN = 4, // theta - lr sign(g) (the paper's signRGE)
+};
+enum ttzo_schedule {
+    TTZO_SCHEDULE_CONSTANT = 0, // lr
+    TTZO_SCHEDULE_STEP = 1, // lr times decay_factor to the power step div decay_every
+    TTZO_SCHEDULE_LINEAR = 2, // lr falls linearly to 0 at the last step
+    TTZO_SCHEDULE_COSINE = 3, // lr falls along half a cosine to 0 at the last step
+};
+enum ttzo_region {
+    TTZO_REGION_PARAMETERS = 0, // theta, float32; written to a stage, taken over by COMMIT
+    TTZO_REGION_MOMENTS = 1, // the update rule's memory, float32; written to a stage, taken over by COMMIT
+    TTZO_REGION_BATCH = 2, // rows of the next STEP or EVALUATE
+    TTZO_REGION_DATASET = 3, // rows that stay on the device; STEP picks its batch from them by the sample order
+};
+enum ttzo_stream {
+    TTZO_STREAM_DIRECTION = 0, // noise of the estimator's directions: counter (block, query, step)
+    TTZO_STREAM_SAMPLE_ORDER = 1, // rounds of the sample permutation: counter (half, round, epoch)
+};
+enum ttzo_error {
+    TTZO_ERROR_OK = 0, // no error
+    TTZO_ERROR_BAD_FRAME = 1, // a frame arrived damaged
+    TTZO_ERROR_UNKNOWN_MESSAGE = 2, // the device does not know message {detail}
+    TTZO_ERROR_BAD_REQUEST = 3, // a request has the wrong length or a field out of range (byte {detail})
+    TTZO_ERROR_BAD_CONTRACT = 4, // host and device were built from different contracts
+    TTZO_ERROR_BAD_BUNDLE = 5, // the bundle is damaged or not a ttzo bundle (check {detail})
+    TTZO_ERROR_BAD_BUNDLE_FORMAT = 6, // the bundle has format {detail}, which this version does not read
+    TTZO_ERROR_BAD_MODEL = 7, // layer {detail} of the model is inconsistent
+    TTZO_ERROR_WRONG_ARITHMETIC = 8, // the model wants arithmetic {detail}, the device was built for the other one
+    TTZO_ERROR_OUT_OF_MEMORY = 9, // the work buffer is too small: {detail} bytes are needed
+    TTZO_ERROR_OUT_OF_RANGE = 10, // offset, count or row {detail} lies outside the region
+    TTZO_ERROR_BAD_CHECKSUM = 11, // the written data do not have the stated checksum
+    TTZO_ERROR_NOT_COMMITTED = 12, // the region holds no complete data
+    TTZO_ERROR_WRONG_STEP = 13, // the device has done {detail} steps, the request is for another
+    TTZO_ERROR_NON_FINITE = 14, // a loss or gradient was not finite at step {detail}; the step was not taken
+    TTZO_ERROR_FIXED_AT_EXPORT = 15, // setting {detail} is fixed at export
+    TTZO_ERROR_BAD_SETTING = 16, // setting {detail} is out of range
+    TTZO_ERROR_BAD_LABEL = 17, // row {detail} has a class the model does not know
+    TTZO_ERROR_CANCELLED = 18, // the work was cancelled
+};
+enum ttzo_message {
+    TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh
+    TTZO_MESSAGE_STATUS = 2, // training state and the settings in force
+    TTZO_MESSAGE_CONFIGURE = 3, // override learning rate, mu, N, seed, steps and what else costs neither memory nor order; the rest must equal the export
+    TTZO_MESSAGE_READ = 4, // bytes of a region (parameters or moments)
+    TTZO_MESSAGE_WRITE = 5, // bytes into a region; parameters and moments change only with COMMIT
+    TTZO_MESSAGE_COMMIT = 6, // the region is whole: take it over if its checksum is right
+    TTZO_MESSAGE_SET_STATE = 7, // training state of a checkpoint
+    TTZO_MESSAGE_STEP = 8, // one training step; refused unless `step` is the next one, so that a lost reply never trains twice
+    TTZO_MESSAGE_EVALUATE = 9, // loss and hits over rows at the present parameters; changes nothing
+    TTZO_MESSAGE_PREDICT = 10, // network outputs of one row of the batch region
+    TTZO_MESSAGE_RESET = 11, // back to the exported parameters and settings, step 0
+    TTZO_MESSAGE_CANCEL = 12, // stop the long work that is under way; it answers with the error `cancelled` and leaves the state as it was
+    TTZO_MESSAGE_PROGRESS = 126, // from the device, while long work goes on; carries that request's sequence number
+    TTZO_MESSAGE_ERROR = 127, // the answer to a request that was refused; nothing has changed
+};
+
+// ---- numbers as they stand in bundles and frames: little-endian, unaligned
+static inline uint8_t ttzo_get_u8(const uint8_t *p) { return p[0]; }
+static inline uint16_t ttzo_get_u16(const uint8_t *p) { return (uint16_t)(p[0] | (unsigned)p[1] << 8); }
+static inline uint32_t ttzo_get_u32(const uint8_t *p) { return ttzo_get_u16(p) | (uint32_t)ttzo_get_u16(p + 2) << 16; }
+static inline uint64_t ttzo_get_u64(const uint8_t *p) { return ttzo_get_u32(p) | (uint64_t)ttzo_get_u32(p + 4) << 32; }
+static inline int16_t ttzo_get_i16(const uint8_t *p) { return (int16_t)ttzo_get_u16(p); }
+static inline float ttzo_get_f32(const uint8_t *p)
+{
+    union { uint32_t bits; float value; } both = { ttzo_get_u32(p) };
+    return both.value;
+}
+static inline void ttzo_put_u8(uint8_t *p, uint8_t v) { p[0] = v; }
+static inline void ttzo_put_u16(uint8_t *p, uint16_t v) { p[0] = (uint8_t)v; p[1] = (uint8_t)(v >> 8); }
+static inline void ttzo_put_u32(uint8_t *p, uint32_t v) { ttzo_put_u16(p, (uint16_t)v); ttzo_put_u16(p + 2, (uint16_t)(v >> 16)); }
+static inline void ttzo_put_u64(uint8_t *p, uint64_t v) { ttzo_put_u32(p, (uint32_t)v); ttzo_put_u32(p + 4, (uint32_t)(v >> 32)); }
+static inline void ttzo_put_i16(uint8_t *p, int16_t v) { ttzo_put_u16(p, (uint16_t)v); }
+static inline void ttzo_put_f32(uint8_t *p, float v)
+{
+    union { float value; uint32_t bits; } both = { v };
+    ttzo_put_u32(p, both.bits);
+}
+
+// ---- records
+#define TTZO_BUNDLE_HEADER_BYTES 32u
+struct ttzo_bundle_header {
+    uint32_t magic;                         // bundle_magic
+    uint32_t format;                        // bundle_format
+    uint32_t total_bytes;                   // the whole file, the CRC-32 at its end included
+    uint32_t metadata_bytes;                // UTF-8 JSON behind the parameters, for people and host tools; the device skips it
+    uint8_t hash[16];                       // first bytes of SHA-256 over model_info, training, layers and parameters as they stand in the file
+};
+static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_bundle_header *out)
+{
+    out->magic = ttzo_get_u32(bytes + 0);
+    out->format = ttzo_get_u32(bytes + 4);
+    out->total_bytes = ttzo_get_u32(bytes + 8);
+    out->metadata_bytes = ttzo_get_u32(bytes + 12);
+    for (unsigned i = 0; i < 16; i++) out->hash[i] = ttzo_get_u8(bytes + 16 + 1 * i);
+}
+static inline void ttzo_pack_bundle_header(const struct ttzo_bundle_header *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->magic);
+    ttzo_put_u32(bytes + 4, in->format);
+    ttzo_put_u32(bytes + 8, in->total_bytes);
+    ttzo_put_u32(bytes + 12, in->metadata_bytes);
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 16 + 1 * i, in->hash[i]);
+}
+
+#define TTZO_MODEL_INFO_BYTES 32u
+struct ttzo_model_info {
+    uint32_t n_parameters;                  // length of theta
+    uint32_t batch;                         // rows of one training batch
+    uint32_t work_bytes;                    // work buffer the model needs, without a resident dataset
+    uint16_t n_layers;                      // layer records that follow
+    uint16_t in_features;                   // numbers of one input row
+    uint16_t out_features;                  // numbers of one output row
+    uint8_t input_number;                   // how inputs travel and are kept: enum number
+    uint8_t loss;                           // enum loss
+    uint8_t arithmetic;                     // enum arithmetic
+    uint8_t reserved[3];                    // 0
+    float input_scale;                      // network input = number * scale + offset, one multiply-add
+    float input_offset;                     // see input_scale
+};
+static inline void ttzo_unpack_model_info(const uint8_t *bytes, struct ttzo_model_info *out)
+{
+    out->n_parameters = ttzo_get_u32(bytes + 0);
+    out->batch = ttzo_get_u32(bytes + 4);
+    out->work_bytes = ttzo_get_u32(bytes + 8);
+    out->n_layers = ttzo_get_u16(bytes + 12);
+    out->in_features = ttzo_get_u16(bytes + 14);
+    out->out_features = ttzo_get_u16(bytes + 16);
+    out->input_number = ttzo_get_u8(bytes + 18);
+    out->loss = ttzo_get_u8(bytes + 19);
+    out->arithmetic = ttzo_get_u8(bytes + 20);
+    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 21 + 1 * i);
+    out->input_scale = ttzo_get_f32(bytes + 24);
+    out->input_offset = ttzo_get_f32(bytes + 28);
+}
+static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->n_parameters);
+    ttzo_put_u32(bytes + 4, in->batch);
+    ttzo_put_u32(bytes + 8, in->work_bytes);
+    ttzo_put_u16(bytes + 12, in->n_layers);
+    ttzo_put_u16(bytes + 14, in->in_features);
+    ttzo_put_u16(bytes + 16, in->out_features);
+    ttzo_put_u8(bytes + 18, in->input_number);
+    ttzo_put_u8(bytes + 19, in->loss);
+    ttzo_put_u8(bytes + 20, in->arithmetic);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 21 + 1 * i, in->reserved[i]);
+    ttzo_put_f32(bytes + 24, in->input_scale);
+    ttzo_put_f32(bytes + 28, in->input_offset);
+}
+
+#define TTZO_LAYER_BYTES 80u
+struct ttzo_layer {
+    uint8_t kind;                           // enum layer_kind
+    uint8_t activation;                     // enum activation, applied to the layer's output
+    uint8_t has_bias;                       // 1 when a bias of out_features follows the cores
+    uint8_t n_in_modes;                     // TT: input modes; dense: 0
+    uint8_t n_out_modes;                    // TT: output modes; dense: 0
+    uint8_t reserved;                       // 0
+    uint16_t in_features;                   // product of in_modes
+    uint16_t out_features;                  // product of out_modes
+    uint16_t in_modes[8];                   // n_1 ..., first mode slowest (C order)
+    uint16_t out_modes[8];                  // m_1 ..., first mode slowest
+    uint16_t ranks[17];                     // r_0 = 1, ..., the last 1
+    uint32_t parameter_offset;              // index of the layer's first number in theta: cores in order (or W), then bias, all C order
+};
+static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *out)
+{
+    out->kind = ttzo_get_u8(bytes + 0);
+    out->activation = ttzo_get_u8(bytes + 1);
+    out->has_bias = ttzo_get_u8(bytes + 2);
+    out->n_in_modes = ttzo_get_u8(bytes + 3);
+    out->n_out_modes = ttzo_get_u8(bytes + 4);
+    out->reserved = ttzo_get_u8(bytes + 5);
+    out->in_features = ttzo_get_u16(bytes + 6);
+    out->out_features = ttzo_get_u16(bytes + 8);
+    for (unsigned i = 0; i < 8; i++) out->in_modes[i] = ttzo_get_u16(bytes + 10 + 2 * i);
+    for (unsigned i = 0; i < 8; i++) out->out_modes[i] = ttzo_get_u16(bytes + 26 + 2 * i);
+    for (unsigned i = 0; i < 17; i++) out->ranks[i] = ttzo_get_u16(bytes + 42 + 2 * i);
+    out->parameter_offset = ttzo_get_u32(bytes + 76);
+}
+static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->kind);
+    ttzo_put_u8(bytes + 1, in->activation);
+    ttzo_put_u8(bytes + 2, in->has_bias);
+    ttzo_put_u8(bytes + 3, in->n_in_modes);
+    ttzo_put_u8(bytes + 4, in->n_out_modes);
+    ttzo_put_u8(bytes + 5, in->reserved);
+    ttzo_put_u16(bytes + 6, in->in_features);
+    ttzo_put_u16(bytes + 8, in->out_features);
+    for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 10 + 2 * i, in->in_modes[i]);
+    for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 26 + 2 * i, in->out_modes[i]);
+    for (unsigned i = 0; i < 17; i++) ttzo_put_u16(bytes + 42 + 2 * i, in->ranks[i]);
+    ttzo_put_u32(bytes + 76, in->parameter_offset);
+}
+
+#define TTZO_PHASE_BYTES 32u
+struct ttzo_phase {
+    uint8_t estimator;                      // enum estimator
+    uint8_t direction;                      // enum direction (rge)
+    uint8_t difference;                     // enum difference
+    uint8_t update;                         // enum update
+    uint32_t n_queries;                     // N, directions a step (rge)
+    float perturb_radius;                   // mu
+    float learning_rate;                    // lr
+    float beta1;                            // momentum, or Adam's first decay
+    float beta2;                            // Adam's second decay
+    float epsilon;                          // Adam's
+    float clip_norm;                        // largest gradient norm; 0 means no clipping
+};
+static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *out)
+{
+    out->estimator = ttzo_get_u8(bytes + 0);
+    out->direction = ttzo_get_u8(bytes + 1);
+    out->difference = ttzo_get_u8(bytes + 2);
+    out->update = ttzo_get_u8(bytes + 3);
+    out->n_queries = ttzo_get_u32(bytes + 4);
+    out->perturb_radius = ttzo_get_f32(bytes + 8);
+    out->learning_rate = ttzo_get_f32(bytes + 12);
+    out->beta1 = ttzo_get_f32(bytes + 16);
+    out->beta2 = ttzo_get_f32(bytes + 20);
+    out->epsilon = ttzo_get_f32(bytes + 24);
+    out->clip_norm = ttzo_get_f32(bytes + 28);
+}
+static inline void ttzo_pack_phase(const struct ttzo_phase *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->estimator);
+    ttzo_put_u8(bytes + 1, in->direction);
+    ttzo_put_u8(bytes + 2, in->difference);
+    ttzo_put_u8(bytes + 3, in->update);
+    ttzo_put_u32(bytes + 4, in->n_queries);
+    ttzo_put_f32(bytes + 8, in->perturb_radius);
+    ttzo_put_f32(bytes + 12, in->learning_rate);
+    ttzo_put_f32(bytes + 16, in->beta1);
+    ttzo_put_f32(bytes + 20, in->beta2);
+    ttzo_put_f32(bytes + 24, in->epsilon);
+    ttzo_put_f32(bytes + 28, in->clip_norm);
+}
+
+#define TTZO_TRAINING_BYTES 36u
+struct ttzo_training {
+    uint64_t seed;                          // key of all noise
+    uint32_t steps;                         // length of the schedule
+    uint8_t n_phases;                       // 1, or 2 for hybrid: the second phase begins when the loss stands still
+    uint8_t schedule;                       // enum schedule, over the steps of the whole run
+    uint16_t plateau_patience;              // windows without progress before the next phase
+    uint32_t warmup_steps;                  // lr rises linearly over the first steps; 0 means none
+    uint32_t decay_every;                   // steps (schedule step)
+    float decay_factor;                     // see schedule step
+    uint32_t plateau_window;                // steps whose mean loss is compared
+    float plateau_tolerance;                // relative fall of that mean that counts as progress
+};
+static inline void ttzo_unpack_training(const uint8_t *bytes, struct ttzo_training *out)
+{
+    out->seed = ttzo_get_u64(bytes + 0);
+    out->steps = ttzo_get_u32(bytes + 8);
+    out->n_phases = ttzo_get_u8(bytes + 12);
+    out->schedule = ttzo_get_u8(bytes + 13);
+    out->plateau_patience = ttzo_get_u16(bytes + 14);
+    out->warmup_steps = ttzo_get_u32(bytes + 16);
+    out->decay_every = ttzo_get_u32(bytes + 20);
+    out->decay_factor = ttzo_get_f32(bytes + 24);
+    out->plateau_window = ttzo_get_u32(bytes + 28);
+    out->plateau_tolerance = ttzo_get_f32(bytes + 32);
+}
+static inline void ttzo_pack_training(const struct ttzo_training *in, uint8_t *bytes)
+{
+    ttzo_put_u64(bytes + 0, in->seed);
+    ttzo_put_u32(bytes + 8, in->steps);
+    ttzo_put_u8(bytes + 12, in->n_phases);
+    ttzo_put_u8(bytes + 13, in->schedule);
+    ttzo_put_u16(bytes + 14, in->plateau_patience);
+    ttzo_put_u32(bytes + 16, in->warmup_steps);
+    ttzo_put_u32(bytes + 20, in->decay_every);
+    ttzo_put_f32(bytes + 24, in->decay_factor);
+    ttzo_put_u32(bytes + 28, in->plateau_window);
+    ttzo_put_f32(bytes + 32, in->plateau_tolerance);
+}
+
+#define TTZO_STATE_BYTES 36u
+struct ttzo_state {
+    uint32_t step;                          // steps done
+    uint32_t phase;                         // index of the running phase
+    uint32_t phase_start;                   // step at which it began
+    uint32_t window_count;                  // losses in window_sum
+    float window_sum;                       // sum of the losses of the running plateau window
+    float best_window;                      // lowest window mean so far; 0 windows seen: +inf
+    uint32_t windows_without_progress;      // compared with plateau_patience
+    uint64_t evaluations;                   // loss evaluations spent: full batches at one parameter vector
+};
+static inline void ttzo_unpack_state(const uint8_t *bytes, struct ttzo_state *out)
+{
+    out->step = ttzo_get_u32(bytes + 0);
+    out->phase = ttzo_get_u32(bytes + 4);
+    out->phase_start = ttzo_get_u32(bytes + 8);
+    out->window_count = ttzo_get_u32(bytes + 12);
+    out->window_sum = ttzo_get_f32(bytes + 16);
+    out->best_window = ttzo_get_f32(bytes + 20);
+    out->windows_without_progress = ttzo_get_u32(bytes + 24);
+    out->evaluations = ttzo_get_u64(bytes + 28);
+}
+static inline void ttzo_pack_state(const struct ttzo_state *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->step);
+    ttzo_put_u32(bytes + 4, in->phase);
+    ttzo_put_u32(bytes + 8, in->phase_start);
+    ttzo_put_u32(bytes + 12, in->window_count);
+    ttzo_put_f32(bytes + 16, in->window_sum);
+    ttzo_put_f32(bytes + 20, in->best_window);
+    ttzo_put_u32(bytes + 24, in->windows_without_progress);
+    ttzo_put_u64(bytes + 28, in->evaluations);
+}
+
+// ---- messages
+#define TTZO_HELLO_REQUEST_BYTES 4u
+struct ttzo_hello_request {
+    uint32_t contract_hash;                 // the host's
+};
+static inline void ttzo_unpack_hello_request(const uint8_t *bytes, struct ttzo_hello_request *out)
+{
+    out->contract_hash = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->contract_hash);
+}
+
+#define TTZO_HELLO_REPLY_BYTES 76u
+struct ttzo_hello_reply {
+    uint32_t contract_hash;                 // the device's; the fields behind it count only when both are equal
+    uint8_t model_hash[16];                 // of the loaded model
+    uint8_t board[24];                      // name, zero-padded
+    uint32_t n_parameters;
+    uint32_t n_moments;                     // numbers of the region moments
+    uint32_t row_bytes;                     // one row: the raw inputs, then the target (u16 class, or float32 outputs)
+    uint32_t batch;                         // rows of a training batch
+    uint32_t dataset_capacity;              // rows that can stay on the device
+    uint32_t macs_per_sample;               // multiply-accumulates of one forward pass
+    uint32_t work_bytes;                    // work buffer the model uses
+    uint32_t work_capacity;                 // work buffer the device has
+};
+static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
+{
+    out->contract_hash = ttzo_get_u32(bytes + 0);
+    for (unsigned i = 0; i < 16; i++) out->model_hash[i] = ttzo_get_u8(bytes + 4 + 1 * i);
+    for (unsigned i = 0; i < 24; i++) out->board[i] = ttzo_get_u8(bytes + 20 + 1 * i);
+    out->n_parameters = ttzo_get_u32(bytes + 44);
+    out->n_moments = ttzo_get_u32(bytes + 48);
+    out->row_bytes = ttzo_get_u32(bytes + 52);
+    out->batch = ttzo_get_u32(bytes + 56);
+    out->dataset_capacity = ttzo_get_u32(bytes + 60);
+    out->macs_per_sample = ttzo_get_u32(bytes + 64);
+    out->work_bytes = ttzo_get_u32(bytes + 68);
+    out->work_capacity = ttzo_get_u32(bytes + 72);
+}
+static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->contract_hash);
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 4 + 1 * i, in->model_hash[i]);
+    for (unsigned i = 0; i < 24; i++) ttzo_put_u8(bytes + 20 + 1 * i, in->board[i]);
+    ttzo_put_u32(bytes + 44, in->n_parameters);
+    ttzo_put_u32(bytes + 48, in->n_moments);
+    ttzo_put_u32(bytes + 52, in->row_bytes);
+    ttzo_put_u32(bytes + 56, in->batch);
+    ttzo_put_u32(bytes + 60, in->dataset_capacity);
+    ttzo_put_u32(bytes + 64, in->macs_per_sample);
+    ttzo_put_u32(bytes + 68, in->work_bytes);
+    ttzo_put_u32(bytes + 72, in->work_capacity);
+}
+
+#define TTZO_STATUS_REPLY_BYTES 136u
+struct ttzo_status_reply {
+    struct ttzo_state state;
+    struct ttzo_training training;
+    struct ttzo_phase phase_0;
+    struct ttzo_phase phase_1;
+};
+static inline void ttzo_unpack_status_reply(const uint8_t *bytes, struct ttzo_status_reply *out)
+{
+    ttzo_unpack_state(bytes + 0, &out->state);
+    ttzo_unpack_training(bytes + 36, &out->training);
+    ttzo_unpack_phase(bytes + 72, &out->phase_0);
+    ttzo_unpack_phase(bytes + 104, &out->phase_1);
+}
+static inline void ttzo_pack_status_reply(const struct ttzo_status_reply *in, uint8_t *bytes)
+{
+    ttzo_pack_state(&in->state, bytes + 0);
+    ttzo_pack_training(&in->training, bytes + 36);
+    ttzo_pack_phase(&in->phase_0, bytes + 72);
+    ttzo_pack_phase(&in->phase_1, bytes + 104);
+}
+
+#define TTZO_CONFIGURE_REQUEST_BYTES 100u
+struct ttzo_configure_request {
+    struct ttzo_training training;
+    struct ttzo_phase phase_0;
+    struct ttzo_phase phase_1;              // zeros when n_phases is 1
+};
+static inline void ttzo_unpack_configure_request(const uint8_t *bytes, struct ttzo_configure_request *out)
+{
+    ttzo_unpack_training(bytes + 0, &out->training);
+    ttzo_unpack_phase(bytes + 36, &out->phase_0);
+    ttzo_unpack_phase(bytes + 68, &out->phase_1);
+}
+static inline void ttzo_pack_configure_request(const struct ttzo_configure_request *in, uint8_t *bytes)
+{
+    ttzo_pack_training(&in->training, bytes + 0);
+    ttzo_pack_phase(&in->phase_0, bytes + 36);
+    ttzo_pack_phase(&in->phase_1, bytes + 68);
+}
+
+#define TTZO_READ_REQUEST_BYTES 9u
+struct ttzo_read_request {
+    uint8_t region;                         // enum region
+    uint32_t offset;                        // bytes
+    uint32_t count;                         // bytes, at most max_payload
+};
+static inline void ttzo_unpack_read_request(const uint8_t *bytes, struct ttzo_read_request *out)
+{
+    out->region = ttzo_get_u8(bytes + 0);
+    out->offset = ttzo_get_u32(bytes + 1);
+    out->count = ttzo_get_u32(bytes + 5);
+}
+static inline void ttzo_pack_read_request(const struct ttzo_read_request *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->region);
+    ttzo_put_u32(bytes + 1, in->offset);
+    ttzo_put_u32(bytes + 5, in->count);
+}
+
+#define TTZO_WRITE_REQUEST_BYTES 5u
+struct ttzo_write_request {
+    uint8_t region;                         // enum region
+    uint32_t offset;                        // bytes
+};
+static inline void ttzo_unpack_write_request(const uint8_t *bytes, struct ttzo_write_request *out)
+{
+    out->region = ttzo_get_u8(bytes + 0);
+    out->offset = ttzo_get_u32(bytes + 1);
+}
+static inline void ttzo_pack_write_request(const struct ttzo_write_request *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->region);
+    ttzo_put_u32(bytes + 1, in->offset);
+}
+
+#define TTZO_COMMIT_REQUEST_BYTES 9u
+struct ttzo_commit_request {
+    uint8_t region;                         // enum region
+    uint32_t count;                         // bytes of the region that count
+    uint32_t crc;                           // CRC-32 of those bytes
+};
+static inline void ttzo_unpack_commit_request(const uint8_t *bytes, struct ttzo_commit_request *out)
+{
+    out->region = ttzo_get_u8(bytes + 0);
+    out->count = ttzo_get_u32(bytes + 1);
+    out->crc = ttzo_get_u32(bytes + 5);
+}
+static inline void ttzo_pack_commit_request(const struct ttzo_commit_request *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->region);
+    ttzo_put_u32(bytes + 1, in->count);
+    ttzo_put_u32(bytes + 5, in->crc);
+}
+
+#define TTZO_SET_STATE_REQUEST_BYTES 36u
+struct ttzo_set_state_request {
+    struct ttzo_state state;
+};
+static inline void ttzo_unpack_set_state_request(const uint8_t *bytes, struct ttzo_set_state_request *out)
+{
+    ttzo_unpack_state(bytes + 0, &out->state);
+}
+static inline void ttzo_pack_set_state_request(const struct ttzo_set_state_request *in, uint8_t *bytes)
+{
+    ttzo_pack_state(&in->state, bytes + 0);
+}
+
+#define TTZO_STEP_REQUEST_BYTES 5u
+struct ttzo_step_request {
+    uint32_t step;                          // steps done before this one
+    uint8_t region;                         // batch, or dataset
+};
+static inline void ttzo_unpack_step_request(const uint8_t *bytes, struct ttzo_step_request *out)
+{
+    out->step = ttzo_get_u32(bytes + 0);
+    out->region = ttzo_get_u8(bytes + 4);
+}
+static inline void ttzo_pack_step_request(const struct ttzo_step_request *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->step);
+    ttzo_put_u8(bytes + 4, in->region);
+}
+
+#define TTZO_STEP_REPLY_BYTES 20u
+struct ttzo_step_reply {
+    uint32_t step;                          // steps done now
+    uint32_t phase;                         // phase the step belonged to
+    float loss;                             // mean batch loss before the update
+    float gradient_norm;                    // of the estimate, before clipping
+    uint32_t evaluations;                   // loss evaluations of this step
+};
+static inline void ttzo_unpack_step_reply(const uint8_t *bytes, struct ttzo_step_reply *out)
+{
+    out->step = ttzo_get_u32(bytes + 0);
+    out->phase = ttzo_get_u32(bytes + 4);
+    out->loss = ttzo_get_f32(bytes + 8);
+    out->gradient_norm = ttzo_get_f32(bytes + 12);
+    out->evaluations = ttzo_get_u32(bytes + 16);
+}
+static inline void ttzo_pack_step_reply(const struct ttzo_step_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->step);
+    ttzo_put_u32(bytes + 4, in->phase);
+    ttzo_put_f32(bytes + 8, in->loss);
+    ttzo_put_f32(bytes + 12, in->gradient_norm);
+    ttzo_put_u32(bytes + 16, in->evaluations);
+}
+
+#define TTZO_EVALUATE_REQUEST_BYTES 9u
+struct ttzo_evaluate_request {
+    uint8_t region;                         // batch, or dataset
+    uint32_t first_row;
+    uint32_t n_rows;
+};
+static inline void ttzo_unpack_evaluate_request(const uint8_t *bytes, struct ttzo_evaluate_request *out)
+{
+    out->region = ttzo_get_u8(bytes + 0);
+    out->first_row = ttzo_get_u32(bytes + 1);
+    out->n_rows = ttzo_get_u32(bytes + 5);
+}
+static inline void ttzo_pack_evaluate_request(const struct ttzo_evaluate_request *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->region);
+    ttzo_put_u32(bytes + 1, in->first_row);
+    ttzo_put_u32(bytes + 5, in->n_rows);
+}
+
+#define TTZO_EVALUATE_REPLY_BYTES 8u
+struct ttzo_evaluate_reply {
+    float loss_sum;                         // sum of the rows' losses, in row order
+    uint32_t n_correct;                     // rows whose largest output is their class
+};
+static inline void ttzo_unpack_evaluate_reply(const uint8_t *bytes, struct ttzo_evaluate_reply *out)
+{
+    out->loss_sum = ttzo_get_f32(bytes + 0);
+    out->n_correct = ttzo_get_u32(bytes + 4);
+}
+static inline void ttzo_pack_evaluate_reply(const struct ttzo_evaluate_reply *in, uint8_t *bytes)
+{
+    ttzo_put_f32(bytes + 0, in->loss_sum);
+    ttzo_put_u32(bytes + 4, in->n_correct);
+}
+
+#define TTZO_PREDICT_REQUEST_BYTES 4u
+struct ttzo_predict_request {
+    uint32_t row;
+};
+static inline void ttzo_unpack_predict_request(const uint8_t *bytes, struct ttzo_predict_request *out)
+{
+    out->row = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->row);
+}
+
+#define TTZO_PROGRESS_REPLY_BYTES 8u
+struct ttzo_progress_reply {
+    uint32_t done;                          // loss evaluations done
+    uint32_t total;                         // of so many
+};
+static inline void ttzo_unpack_progress_reply(const uint8_t *bytes, struct ttzo_progress_reply *out)
+{
+    out->done = ttzo_get_u32(bytes + 0);
+    out->total = ttzo_get_u32(bytes + 4);
+}
+static inline void ttzo_pack_progress_reply(const struct ttzo_progress_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->done);
+    ttzo_put_u32(bytes + 4, in->total);
+}
+
+#define TTZO_ERROR_REPLY_BYTES 8u
+struct ttzo_error_reply {
+    uint32_t error;                         // code of the error
+    uint32_t detail;                        // a number that the error's text names
+};
+static inline void ttzo_unpack_error_reply(const uint8_t *bytes, struct ttzo_error_reply *out)
+{
+    out->error = ttzo_get_u32(bytes + 0);
+    out->detail = ttzo_get_u32(bytes + 4);
+}
+static inline void ttzo_pack_error_reply(const struct ttzo_error_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->error);
+    ttzo_put_u32(bytes + 4, in->detail);
+}
+
+#endif

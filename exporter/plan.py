@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""The plan: a model, its loss and its training schedule as data.
+
+Everything else reads it: the writers render it as ONNX, flat C arrays, a bundle and TFLite; the C runtime, the
+onnxruntime emulator and the NumPy reference execute it. All parameters form one float32 vector theta; each layer owns
+a slice of it, cores in order (or the dense W), then the bias, in C order.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ttzo.device_runtime.contract import (
+    LIMIT,
+    Activation,
+    Arithmetic,
+    Difference,
+    Direction,
+    Estimator,
+    LayerKind,
+    Loss,
+    Number,
+    Schedule,
+    TtzoError,
+    Update,
+)
+
+
+class PlanError(TtzoError):
+    """A model or schedule that no device could run."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One named slice of theta: `theta[offset : offset + size].reshape(shape)`."""
+
+    name: str
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An affine map, dense or in tensor-train form, and the activation behind it.
+
+    `ranks` has one more entry than there are cores: `len(in_modes)` cores for `tt_matrix` (core k of shape
+    `(r_k, m_k, n_k, r_k+1)`), `len(in_modes) + len(out_modes)` for `tt_tensor` (`(r, n, r')`, then `(r, m, r')`).
+    """
+
+    name: str
+    kind: LayerKind
+    in_features: int
+    out_features: int
+    parameter_offset: int
+    has_bias: bool = True
+    activation: Activation = Activation.identity
+    in_modes: tuple[int, ...] = ()
+    out_modes: tuple[int, ...] = ()
+    ranks: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        wrong = self._inconsistency()
+        if wrong:
+            raise PlanError(f"layer {self.name}: {wrong}", "check fold and ranks of the layer")
+
+    def _inconsistency(self) -> str:
+        modes = {LayerKind.dense: 0, LayerKind.tt_matrix: len(self.in_modes), LayerKind.tt_tensor: len(self.in_modes + self.out_modes)}
+        if not 1 <= self.in_features <= LIMIT["max_features"] or not 1 <= self.out_features <= LIMIT["max_features"]:
+            return f"{self.in_features} -> {self.out_features} features; 1 to {LIMIT['max_features']} can be had"
+        if self.kind == LayerKind.dense:
+            return "a dense layer has no modes" if self.in_modes or self.out_modes or self.ranks else ""
+        if max(len(self.in_modes), len(self.out_modes)) > LIMIT["max_modes"]:
+            return f"more than {LIMIT['max_modes']} modes on one side"
+        if (math.prod(self.in_modes), math.prod(self.out_modes)) != (self.in_features, self.out_features):
+            return f"modes {self.in_modes} -> {self.out_modes} do not multiply to {self.in_features} -> {self.out_features}"
+        if self.kind == LayerKind.tt_matrix and len(self.in_modes) != len(self.out_modes):
+            return "a TT-matrix needs as many input as output modes"
+        if len(self.ranks) != modes[self.kind] + 1 or self.ranks[0] != 1 or self.ranks[-1] != 1 or min(self.ranks) < 1:
+            return f"ranks {self.ranks} should be {modes[self.kind] + 1} positive numbers that begin and end with 1"
+        return ""
+
+    @property
+    def core_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the TT cores; for a dense layer the one shape (out, in)."""
+        if self.kind == LayerKind.dense:
+            return ((self.out_features, self.in_features),)
+        left, right = self.ranks[:-1], self.ranks[1:]
+        if self.kind == LayerKind.tt_matrix:
+            return tuple(zip(left, self.out_modes, self.in_modes, right, strict=True))
+        return tuple(zip(left, self.in_modes + self.out_modes, right, strict=True))
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The layer's slices of theta, in order."""
+        names = ["weight"] if self.kind == LayerKind.dense else [f"core{k}" for k in range(len(self.core_shapes))]
+        shapes = list(self.core_shapes)
+        if self.has_bias:
+            names.append("bias")
+            shapes.append((self.out_features,))
+        made, at = [], self.parameter_offset
+        for name, shape in zip(names, shapes, strict=True):
+            made.append(Tensor(f"{self.name}.{name}", tuple(shape), at))
+            at += math.prod(shape)
+        return tuple(made)
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(tensor.size for tensor in self.tensors)
+
+    @property
+    def contractions(self) -> tuple[tuple[int, int, int, int], ...]:
+        """The layer's matrix products for one sample, as (repeats, rows, inner, columns), in the order of execution.
+
+        TT-matrix, right to left: core k turns `T[n_1..n_k-1][n_k, r_k+1][m_k+1..]` into
+        `[n_1..n_k-1][r_k, m_k][m_k+1..]`. 2L-way TT: input modes left to right, then output modes left to right.
+        """
+        if self.kind == LayerKind.dense:
+            return ((1, self.out_features, self.in_features, 1),)
+        steps, n_in = [], len(self.in_modes)
+        if self.kind == LayerKind.tt_matrix:
+            for k in reversed(range(n_in)):
+                r_left, m, n, r_right = self.core_shapes[k]
+                steps.append((math.prod(self.in_modes[:k]), r_left * m, n * r_right, math.prod(self.out_modes[k + 1 :])))
+            return tuple(steps)
+        for k in range(n_in):
+            r_left, n, r_right = self.core_shapes[k]
+            steps.append((1, r_right, r_left * n, math.prod(self.in_modes[k + 1 :])))
+        for k in range(len(self.out_modes)):
+            r_left, m, r_right = self.core_shapes[n_in + k]
+            steps.append((1, math.prod(self.out_modes[:k]), r_left, m * r_right))
+        return tuple(steps)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one sample."""
+        return sum(math.prod(step) for step in self.contractions)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One estimator with one update rule. What `ttzo train` may change: `n_queries`, `perturb_radius`, `learning_rate`,
+    the decays and the clipping; the rest costs memory or order and is fixed at export."""
+
+    estimator: Estimator = Estimator.rge
+    direction: Direction = Direction.rademacher
+    difference: Difference = Difference.one_sided
+    update: Update = Update.momentum
+    n_queries: int = 16
+    perturb_radius: float = 1e-3
+    learning_rate: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    clip_norm: float = 0.0
+
+    @property
+    def n_moments_per_parameter(self) -> int:
+        return {Update.momentum: 1, Update.ema_momentum: 1, Update.adam: 2}.get(self.update, 0)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The schedule. Two phases make `hybrid`: the second begins when the loss stands still for
+    `plateau_patience` windows of `plateau_window` steps."""
+
+    phases: tuple[Phase, ...] = (Phase(),)
+    seed: int = 0
+    steps: int = 1000
+    schedule: Schedule = Schedule.constant
+    warmup_steps: int = 0
+    decay_every: int = 1
+    decay_factor: float = 1.0
+    plateau_window: int = 50
+    plateau_patience: int = 3
+    plateau_tolerance: float = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A deployment. `parameters` is theta at the start of training, float32, shape (n_parameters,).
+
+    `metadata` is for people and host tools (name, data set, where the model came from); it is no part of the model's
+    hash, and no device reads it.
+    """
+
+    layers: tuple[Layer, ...]
+    parameters: np.ndarray
+    loss: Loss
+    training: Training = Training()
+    batch: int = 32
+    arithmetic: Arithmetic = Arithmetic.separate
+    input_number: Number = Number.uint8
+    input_scale: float = 1.0
+    input_offset: float = 0.0
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        wrong = self._inconsistency()
+        if wrong:
+            raise PlanError(wrong, "see `ttzo export --help`")
+
+    def _inconsistency(self) -> str:
+        if not 1 <= len(self.layers) <= LIMIT["max_layers"]:
+            return f"{len(self.layers)} layers; 1 to {LIMIT['max_layers']} can be had"
+        at = 0
+        for before, layer in zip((None, *self.layers), self.layers, strict=False):
+            if before and before.out_features != layer.in_features:
+                return f"layer {layer.name} wants {layer.in_features} inputs, {before.name} gives {before.out_features}"
+            if layer.parameter_offset != at:
+                return f"layer {layer.name} begins at parameter {layer.parameter_offset} instead of {at}"
+            at += layer.n_parameters
+        if self.parameters.shape != (at,) or self.parameters.dtype != np.float32:
+            return f"parameters are {self.parameters.dtype}{list(self.parameters.shape)}, the layers hold float32[{at}]"
+        if at > LIMIT["max_parameters"]:
+            return f"{at} parameters; at most {LIMIT['max_parameters']} can be had"
+        if not np.isfinite(self.parameters).all():
+            return "a parameter is not finite"
+        if not 1 <= self.batch <= LIMIT["max_batch"]:
+            return f"batch {self.batch}; 1 to {LIMIT['max_batch']} can be had"
+        if not 1 <= len(self.training.phases) <= LIMIT["max_phases"]:
+            return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} can be had"
+        return ""
+
+    @property
+    def in_features(self) -> int:
+        return self.layers[0].in_features
+
+    @property
+    def out_features(self) -> int:
+        return self.layers[-1].out_features
+
+    @property
+    def n_parameters(self) -> int:
+        return self.parameters.size
+
+    @property
+    def n_moments(self) -> int:
+        """Length of the update rule's memory: what the hungriest phase needs."""
+        return self.n_parameters * max(phase.n_moments_per_parameter for phase in self.training.phases)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return tuple(tensor for layer in self.layers for tensor in layer.tensors)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one sample's forward pass."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def dense_parameters(self) -> int:
+        """Parameters of the same network without tensor trains."""
+        return sum(layer.out_features * (layer.in_features + layer.has_bias) for layer in self.layers)
+
+    @property
+    def row_bytes(self) -> int:
+        """One row on the line: raw inputs, then the target (u16 class, or float32 outputs)."""
+        width = {Number.uint8: 1, Number.int16: 2, Number.float32: 4}[self.input_number]
+        return self.in_features * width + (2 if self.loss == Loss.cross_entropy else 4 * self.out_features)
+
+    def with_training(self, training: Training) -> "Plan":
+        return dataclasses.replace(self, training=training)
