@@ -198,6 +198,12 @@ def _c_body(record: type[Record], verb: str) -> list[str]:
     return lines
 
 
+def _c_error_name() -> list[str]:
+    cases = [f'    case {code}: return "{name}";' for name, (code, _, _) in _PAGE["error"].items()]
+    head = ["// An error's name as this page has it.", "static inline const char *ttzo_error_name(enum ttzo_error error)", "{"]
+    return [*head, "    switch ((unsigned)error) {", *cases, '    default: return "unknown";', "    }", "}"]
+
+
 _C_ACCESS = """\
 static inline uint8_t ttzo_get_u8(const uint8_t *p) { return p[0]; }
 static inline uint16_t ttzo_get_u16(const uint8_t *p) { return (uint16_t)(p[0] | (unsigned)p[1] << 8); }
@@ -245,7 +251,7 @@ def c_header() -> str:
     lines += [f"    TTZO_ERROR_{name.upper()} = {code}, // {text}" for name, (code, text, _) in _PAGE["error"].items()]
     lines += ["};", "enum ttzo_message {"]
     lines += [f"    TTZO_MESSAGE_{name.upper()} = {entry['code']}, // {entry['text']}" for name, entry in _PAGE["message"].items()]
-    lines += ["};", "", "// ---- numbers as they stand in bundles and frames: little-endian, unaligned", _C_ACCESS, "// ---- records"]
+    lines += ["};", *_c_error_name(), "", "// ---- numbers as they stand in bundles and frames: little-endian, unaligned", _C_ACCESS, "// ---- records"]
     for name, entry in _PAGE["struct"].items():
         lines += _c_struct(name, RECORD[name], [text for _, _, text in entry["fields"]])
     lines += ["// ---- messages"]

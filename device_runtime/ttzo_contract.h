@@ -4,14 +4,17 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x7D247DF9u
+#define TTZO_CONTRACT_HASH 0xC2DC8E70u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
 #define TTZO_MAX_MODES 8u // modes on one side of a TT layer
 #define TTZO_MAX_FEATURES 65535u // inputs or outputs of one layer
 #define TTZO_MAX_PARAMETERS 1048576u // trainable numbers of one model
+#define TTZO_MAX_RANK 4096u // largest TT rank
+#define TTZO_MAX_WIDTH 16777216u // numbers of the largest array in one sample's forward pass
 #define TTZO_MAX_BATCH 4096u // rows of one batch
+#define TTZO_MAX_QUERIES 1000000u // directions of one step
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_PAYLOAD 1024u // bytes between a frame's header and its checksum
 #define TTZO_BOARD_NAME_BYTES 24u // board name in HELLO, zero-padded
@@ -117,6 +120,32 @@ enum ttzo_message {
     TTZO_MESSAGE_PROGRESS = 126, // from the device, while long work goes on; carries that request's sequence number
     TTZO_MESSAGE_ERROR = 127, // the answer to a request that was refused; nothing has changed
 };
+// An error's name as this page has it.
+static inline const char *ttzo_error_name(enum ttzo_error error)
+{
+    switch ((unsigned)error) {
+    case 0: return "ok";
+    case 1: return "bad_frame";
+    case 2: return "unknown_message";
+    case 3: return "bad_request";
+    case 4: return "bad_contract";
+    case 5: return "bad_bundle";
+    case 6: return "bad_bundle_format";
+    case 7: return "bad_model";
+    case 8: return "wrong_arithmetic";
+    case 9: return "out_of_memory";
+    case 10: return "out_of_range";
+    case 11: return "bad_checksum";
+    case 12: return "not_committed";
+    case 13: return "wrong_step";
+    case 14: return "non_finite";
+    case 15: return "fixed_at_export";
+    case 16: return "bad_setting";
+    case 17: return "bad_label";
+    case 18: return "cancelled";
+    default: return "unknown";
+    }
+}
 
 // ---- numbers as they stand in bundles and frames: little-endian, unaligned
 static inline uint8_t ttzo_get_u8(const uint8_t *p) { return p[0]; }
