@@ -6,8 +6,10 @@ refuses a bundle whose figure differs.
 """
 
 import math
+from dataclasses import dataclass
 
-from ttzo.exporter.plan import Plan
+from ttzo.device_runtime.contract import LayerRecord
+from ttzo.exporter.plan import Plan, PlanError
 
 ALIGNMENT = 8
 
@@ -46,3 +48,51 @@ def work_bytes(plan: Plan) -> int:
 def dataset_capacity(plan: Plan, buffer_bytes: int) -> int:
     """Rows that can stay on a device whose work buffer has `buffer_bytes`."""
     return max(0, buffer_bytes - work_bytes(plan)) // plan.row_bytes
+
+
+# ---- does it fit ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a board offers one model, in bytes.
+
+    `flash_bytes`: flash for firmware and model together; `code_bytes`: the firmware's share of it.
+    `ram_bytes`: RAM that the work buffer may take, after stack and static data.
+    """
+
+    name: str
+    flash_bytes: int
+    ram_bytes: int
+    code_bytes: int = 0
+
+
+def flash_items(plan: Plan) -> dict[str, int]:
+    """Bytes of flash that the model's data take in the firmware."""
+    return {"parameters": 4 * plan.n_parameters, "layer records": LayerRecord.SIZE * len(plan.layers)}
+
+
+def require_room(plan: Plan, room: Room) -> None:
+    """Raises `PlanError`, naming the largest consumer, when the plan does not fit the board."""
+    _require(work_items(plan), room.ram_bytes, "RAM", room.name)
+    _require({"the firmware": room.code_bytes} | flash_items(plan), room.flash_bytes, "flash", room.name)
+
+
+def _require(items: dict[str, int], offered: int, what: str, board: str) -> None:
+    needed = sum(items.values())
+    if needed <= offered:
+        return
+    largest = max(items, key=items.__getitem__)
+    raise PlanError(
+        f"the model needs {needed:,} bytes of {what}, {board} has {offered:,}; "
+        f"the largest part is {largest} ({items[largest]:,} bytes)",
+        _hint(largest),
+    )
+
+
+def _hint(largest: str) -> str:
+    if "batch" in largest or "query" in largest:
+        return "export with a smaller --batch"
+    if "moments" in largest:
+        return "export with smaller --ranks, or an update rule without memory (--update sgd or sign)"
+    return "export with smaller --ranks, or take a larger board"
