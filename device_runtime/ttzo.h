@@ -25,7 +25,8 @@ struct ttzo_model {
     const float *parameters;         // [info.n_parameters], theta at the start of training
 };
 
-// Called between loss evaluations of a step or an evaluation; return false to cancel. May be NULL.
+// Called after each loss evaluation of a step (done of total) or each row of an evaluation; return false to cancel.
+// May be NULL.
 typedef bool (*ttzo_poll)(void *context, uint32_t done, uint32_t total);
 
 // Rows as they travel: raw inputs, then the target. The first `count` of `capacity` rows are complete.
@@ -55,6 +56,7 @@ struct ttzo_trainer {
     struct ttzo_rows dataset; // region dataset: what the work buffer has left
     uint32_t row_bytes;
     uint32_t macs_per_sample;
+    uint64_t forwards;       // rows sent through the network since ttzo_open, for training and evaluation
     uint32_t work_bytes;     // needed
     uint32_t work_capacity;  // given
 

@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xC2DC8E70u
+#define TTZO_CONTRACT_HASH 0x76B461A7u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -660,7 +660,7 @@ static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *
 
 #define TTZO_PROGRESS_REPLY_BYTES 8u
 struct ttzo_progress_reply {
-    uint32_t done;                          // loss evaluations done
+    uint32_t done;                          // loss evaluations of a step, or rows of an evaluation
     uint32_t total;                         // of so many
 };
 static inline void ttzo_unpack_progress_reply(const uint8_t *bytes, struct ttzo_progress_reply *out)

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// A model's way in: a bundle is read and every number of a model is checked once, here; later code runs blind.
+#include "layers.h"
+#include "loss.h"
+#include "network.h"
+#include "real.h"
+#include "settings.h"
+
+// ---- reading --------------------------------------------------------------------------------------------------------
+
+enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
+                                 uint32_t *detail)
+{
+    const size_t fixed = TTZO_BUNDLE_HEADER_BYTES + TTZO_MODEL_INFO_BYTES + TTZO_TRAINING_BYTES +
+                         TTZO_MAX_PHASES * TTZO_PHASE_BYTES;
+    struct ttzo_bundle_header header;
+    struct ttzo_model_info info;
+
+    *detail = 1;
+    if (size < fixed + 4 || (uintptr_t)bytes % sizeof(float))
+        return TTZO_ERROR_BAD_BUNDLE;
+    ttzo_unpack_bundle_header(bytes, &header);
+    *detail = 2;
+    if (header.magic != TTZO_BUNDLE_MAGIC)
+        return TTZO_ERROR_BAD_BUNDLE;
+    *detail = header.format;
+    if (header.format != TTZO_BUNDLE_FORMAT)
+        return TTZO_ERROR_BAD_BUNDLE_FORMAT;
+    *detail = 3;
+    if (header.total_bytes != size)
+        return TTZO_ERROR_BAD_BUNDLE;
+    *detail = 4;
+    if (ttzo_crc32(0, bytes, size - 4) != ttzo_get_u32(bytes + size - 4))
+        return TTZO_ERROR_BAD_BUNDLE;
+
+    const uint8_t *at = bytes + TTZO_BUNDLE_HEADER_BYTES;
+    ttzo_unpack_model_info(at, &info);
+    *detail = 5;
+    if (info.n_layers > TTZO_MAX_LAYERS || info.n_parameters > TTZO_MAX_PARAMETERS || header.metadata_bytes > size ||
+        fixed + info.n_layers * TTZO_LAYER_BYTES + sizeof(float) * info.n_parameters + header.metadata_bytes + 4 != size)
+        return TTZO_ERROR_BAD_BUNDLE;
+    at += TTZO_MODEL_INFO_BYTES;
+
+    *model = (struct ttzo_model){ .info = info, .layers = layers };
+    for (uint32_t i = 0; i < TTZO_HASH_BYTES; i++)
+        model->hash[i] = header.hash[i];
+    ttzo_unpack_training(at, &model->training);
+    at += TTZO_TRAINING_BYTES;
+    for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++, at += TTZO_PHASE_BYTES)
+        ttzo_unpack_phase(at, &model->phases[p]);
+    for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
+        ttzo_unpack_layer(at, &layers[l]);
+    model->parameters = (const float *)(const void *)at;
+    return ttzo_check_model(model, detail);
+}
+
+// ---- checking -------------------------------------------------------------------------------------------------------
+
+static bool modes_multiply_to(const uint16_t *modes, uint32_t n, uint32_t features)
+{
+    uint64_t product = 1;
+    for (uint32_t k = 0; k < n; k++) {
+        product *= modes[k];
+        if (product == 0 || product > features)
+            return false;
+    }
+    return product == features;
+}
+
+static bool train_is_sound(const struct ttzo_layer *layer)
+{
+    uint32_t n_in = layer->n_in_modes, n_out = layer->n_out_modes;
+    if (layer->kind == TTZO_LAYER_KIND_DENSE)
+        return n_in == 0 && n_out == 0;
+    if (n_in < 1 || n_out < 1 || n_in > TTZO_MAX_MODES || n_out > TTZO_MAX_MODES)
+        return false;
+    if (layer->kind == TTZO_LAYER_KIND_TT_MATRIX && n_in != n_out)
+        return false;
+    uint32_t length = ttzo_layer_length(layer);
+    if (layer->ranks[0] != 1 || layer->ranks[length] != 1)
+        return false;
+    for (uint32_t k = 0; k < length; k++)
+        if (layer->ranks[k] < 1 || layer->ranks[k] > TTZO_MAX_RANK)
+            return false;
+    return modes_multiply_to(layer->in_modes, n_in, layer->in_features) &&
+           modes_multiply_to(layer->out_modes, n_out, layer->out_features);
+}
+
+// Numbers of the layer's widest array, in 64 bits: ranks and modes are sound, their products may still be too large.
+static bool width_is_sound(const struct ttzo_layer *layer)
+{
+    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
+        struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
+        if ((uint64_t)step.repeats * step.rows * step.columns > TTZO_MAX_WIDTH ||
+            (uint64_t)step.rows * step.inner > TTZO_MAX_WIDTH || (uint64_t)step.inner * step.columns > TTZO_MAX_WIDTH)
+            return false;
+    }
+    return true;
+}
+
+static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features, uint32_t parameter_offset)
+{
+    return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
+           layer->has_bias <= 1 && layer->in_features == in_features && in_features > 0 && layer->out_features > 0 &&
+           layer->parameter_offset == parameter_offset && train_is_sound(layer) && width_is_sound(layer);
+}
+
+static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
+{
+    const struct ttzo_model_info *info = &model->info;
+    uint32_t features = info->in_features, parameters = 0;
+    for (uint32_t l = 0; l < info->n_layers; l++) {
+        const struct ttzo_layer *layer = &model->layers[l];
+        *detail = l;
+        if (!layer_is_sound(layer, features, parameters))
+            return false;
+        parameters += ttzo_layer_parameters(layer);
+        features = layer->out_features;
+        if (parameters > info->n_parameters)
+            return false;
+    }
+    return parameters == info->n_parameters && features == info->out_features;
+}
+
+enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detail)
+{
+    const struct ttzo_model_info *info = &model->info;
+    *detail = info->n_layers;
+    if (info->n_layers < 1 || info->n_layers > TTZO_MAX_LAYERS || info->n_parameters > TTZO_MAX_PARAMETERS ||
+        info->batch < 1 || info->batch > TTZO_MAX_BATCH || info->input_number > TTZO_NUMBER_FLOAT32 ||
+        info->loss > TTZO_LOSS_MSE || !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
+        return TTZO_ERROR_BAD_MODEL;
+    if (!layers_are_sound(model, detail))
+        return TTZO_ERROR_BAD_MODEL;
+    for (uint32_t i = 0; i < info->n_parameters; i++)
+        if (!ttzo_is_finite(model->parameters[i]))
+            return TTZO_ERROR_BAD_MODEL;
+    *detail = info->arithmetic;
+    if (info->arithmetic != TTZO_ARITHMETIC)
+        return TTZO_ERROR_WRONG_ARITHMETIC;
+    *detail = info->n_layers;
+    if (info->work_bytes != ttzo_work_bytes(model))
+        return TTZO_ERROR_BAD_MODEL;
+    return ttzo_check_settings(&model->training, model->phases, detail);
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+#include "estimator.h"
+
+#include "loss.h"
+#include "network.h"
+#include "random.h"
+#include "real.h"
+
+// ---- loss evaluations -----------------------------------------------------------------------------------------------
+
+// One estimate under way. The losses of a batch are kept row by row: a difference of two evaluations is taken row by
+// row and averaged, which loses less to rounding than the difference of two means.
+struct estimate {
+    struct ttzo_trainer *trainer;
+    const struct ttzo_rows *rows;
+    const struct ttzo_phase *phase;
+    uint32_t done, total; // loss evaluations
+};
+
+static enum ttzo_error evaluate(struct estimate *e, const float *theta, float *losses)
+{
+    struct ttzo_trainer *trainer = e->trainer;
+    const struct ttzo_model *model = trainer->model;
+    uint32_t input_bytes = ttzo_input_bytes(model);
+    for (uint32_t j = 0; j < model->info.batch; j++) {
+        const uint8_t *row = e->rows->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes;
+        float *outputs = ttzo_network_forward(model, theta, row, trainer->activations);
+        losses[j] = ttzo_row_loss(model, outputs, row + input_bytes);
+    }
+    trainer->forwards += model->info.batch;
+    e->done++;
+    if (trainer->poll && !trainer->poll(trainer->poll_context, e->done, e->total))
+        return TTZO_ERROR_CANCELLED;
+    return TTZO_ERROR_OK;
+}
+
+static float mean(const float *losses, uint32_t n)
+{
+    float sum = 0.0f;
+    for (uint32_t j = 0; j < n; j++)
+        sum = sum + losses[j];
+    return sum * (1.0f / (float)n);
+}
+
+static float mean_difference(const float *losses, const float *base, uint32_t n)
+{
+    float sum = 0.0f;
+    for (uint32_t j = 0; j < n; j++)
+        sum = sum + (losses[j] - base[j]);
+    return sum * (1.0f / (float)n);
+}
+
+// The difference of a query: the losses at trainer->perturbed against those in base_losses.
+static enum ttzo_error query(struct estimate *e, float *difference)
+{
+    struct ttzo_trainer *trainer = e->trainer;
+    enum ttzo_error error = evaluate(e, trainer->perturbed, trainer->query_losses);
+    if (error)
+        return error;
+    *difference = mean_difference(trainer->query_losses, trainer->base_losses, trainer->model->info.batch);
+    return ttzo_is_finite(*difference) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;
+}
+
+// ---- random directions ----------------------------------------------------------------------------------------------
+
+static enum ttzo_error random_gradient(struct estimate *e)
+{
+    struct ttzo_trainer *trainer = e->trainer;
+    const struct ttzo_phase *phase = e->phase;
+    uint32_t n = trainer->model->info.n_parameters, step = trainer->state.step;
+    uint64_t seed = trainer->training.seed;
+    enum ttzo_direction kind = (enum ttzo_direction)phase->direction;
+    bool antithetic = phase->difference == TTZO_DIFFERENCE_ANTITHETIC;
+    float mu = phase->perturb_radius;
+    float scale = 1.0f / ((float)(antithetic ? 2 * phase->n_queries : phase->n_queries) * mu);
+
+    for (uint32_t i = 0; i < n; i++)
+        trainer->gradient[i] = 0.0f;
+    for (uint32_t q = 0; q < phase->n_queries; q++) {
+        float difference;
+        enum ttzo_error error;
+        if (antithetic) { // base_losses: at theta - mu v
+            ttzo_direction_add(trainer->perturbed, trainer->theta, -mu, n, kind, seed, step, q);
+            if ((error = evaluate(e, trainer->perturbed, trainer->base_losses)))
+                return error;
+        }
+        ttzo_direction_add(trainer->perturbed, trainer->theta, mu, n, kind, seed, step, q);
+        if ((error = query(e, &difference)))
+            return error;
+        ttzo_direction_add(trainer->gradient, trainer->gradient, difference * scale, n, kind, seed, step, q);
+    }
+    return TTZO_ERROR_OK;
+}
+
+// ---- coordinates ----------------------------------------------------------------------------------------------------
+
+static enum ttzo_error coordinate_gradient(struct estimate *e)
+{
+    struct ttzo_trainer *trainer = e->trainer;
+    uint32_t n = trainer->model->info.n_parameters;
+    bool antithetic = e->phase->difference == TTZO_DIFFERENCE_ANTITHETIC;
+    float mu = e->phase->perturb_radius;
+    float scale = 1.0f / (antithetic ? 2.0f * mu : mu);
+
+    for (uint32_t i = 0; i < n; i++)
+        trainer->perturbed[i] = trainer->theta[i];
+    for (uint32_t i = 0; i < n; i++) {
+        float difference;
+        enum ttzo_error error;
+        if (antithetic) { // base_losses: at theta - mu e_i
+            trainer->perturbed[i] = trainer->theta[i] - mu;
+            if ((error = evaluate(e, trainer->perturbed, trainer->base_losses)))
+                return error;
+        }
+        trainer->perturbed[i] = trainer->theta[i] + mu;
+        if ((error = query(e, &difference)))
+            return error;
+        trainer->perturbed[i] = trainer->theta[i];
+        trainer->gradient[i] = difference * scale;
+    }
+    return TTZO_ERROR_OK;
+}
+
+// ---- the estimate ---------------------------------------------------------------------------------------------------
+
+enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
+                              float *loss, uint32_t *evaluations)
+{
+    uint32_t queries = phase->estimator == TTZO_ESTIMATOR_CGE ? trainer->model->info.n_parameters : phase->n_queries;
+    uint32_t sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2 : 1;
+    struct estimate e = { trainer, rows, phase, 0, 1 + sides * queries };
+
+    enum ttzo_error error = evaluate(&e, trainer->theta, trainer->base_losses);
+    if (error)
+        return error;
+    *loss = mean(trainer->base_losses, trainer->model->info.batch);
+    if (!ttzo_is_finite(*loss))
+        return TTZO_ERROR_NON_FINITE;
+    error = phase->estimator == TTZO_ESTIMATOR_CGE ? coordinate_gradient(&e) : random_gradient(&e);
+    *evaluations = e.done;
+    return error;
+}

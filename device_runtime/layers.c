@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+#include "layers.h"
+
+#include "real.h"
+
+// ---- geometry -------------------------------------------------------------------------------------------------------
+
+static uint32_t product(const uint16_t *modes, uint32_t first, uint32_t end)
+{
+    uint32_t result = 1;
+    for (uint32_t k = first; k < end; k++)
+        result *= modes[k];
+    return result;
+}
+
+uint32_t ttzo_layer_length(const struct ttzo_layer *layer)
+{
+    switch (layer->kind) {
+    case TTZO_LAYER_KIND_TT_MATRIX: return layer->n_in_modes;
+    case TTZO_LAYER_KIND_TT_TENSOR: return (uint32_t)layer->n_in_modes + layer->n_out_modes;
+    default: return 1;
+    }
+}
+
+// Numbers in core `k` of a tensor-train layer.
+static uint32_t core_size(const struct ttzo_layer *layer, uint32_t k)
+{
+    uint32_t ranks = (uint32_t)layer->ranks[k] * layer->ranks[k + 1];
+    if (layer->kind == TTZO_LAYER_KIND_TT_MATRIX)
+        return ranks * layer->out_modes[k] * layer->in_modes[k];
+    return ranks * (k < layer->n_in_modes ? layer->in_modes[k] : layer->out_modes[k - layer->n_in_modes]);
+}
+
+static uint32_t core_offset(const struct ttzo_layer *layer, uint32_t core)
+{
+    uint32_t offset = 0;
+    for (uint32_t k = 0; k < core; k++)
+        offset += core_size(layer, k);
+    return offset;
+}
+
+uint32_t ttzo_layer_parameters(const struct ttzo_layer *layer)
+{
+    uint32_t cores = layer->kind == TTZO_LAYER_KIND_DENSE ? (uint32_t)layer->in_features * layer->out_features
+                                                          : core_offset(layer, ttzo_layer_length(layer));
+    return cores + (layer->has_bias ? layer->out_features : 0u);
+}
+
+// Core k is (r, m, n, r'): as it lies in theta it is the matrix [(r m), (n r')], and the array it meets is
+// [n_0 .. n_k-1][(n_k r')][m_k+1 ..]. The result is the next core's array: no transposition anywhere.
+static struct ttzo_contraction tt_matrix_contraction(const struct ttzo_layer *layer, uint32_t index)
+{
+    uint32_t k = layer->n_in_modes - 1u - index;
+    uint32_t inner = (uint32_t)layer->in_modes[k] * layer->ranks[k + 1];
+    return (struct ttzo_contraction){
+        .repeats = product(layer->in_modes, 0, k),
+        .rows = (uint32_t)layer->ranks[k] * layer->out_modes[k],
+        .inner = inner,
+        .columns = product(layer->out_modes, k + 1u, layer->n_out_modes),
+        .core_left = true,
+        .core_offset = core_offset(layer, k),
+        .core_outer_stride = inner,
+        .core_inner_stride = 1,
+    };
+}
+
+// Input core (r, n, r') takes [(r n)][n_k+1 ..] to [r'][n_k+1 ..]; output core (r, m, r') takes [m_0 ..][r] to
+// [m_0 ..][(m r')].
+static struct ttzo_contraction tt_tensor_contraction(const struct ttzo_layer *layer, uint32_t index)
+{
+    uint32_t left = layer->ranks[index], right = layer->ranks[index + 1];
+    if (index < layer->n_in_modes)
+        return (struct ttzo_contraction){
+            .repeats = 1,
+            .rows = right,
+            .inner = left * layer->in_modes[index],
+            .columns = product(layer->in_modes, index + 1u, layer->n_in_modes),
+            .core_left = true,
+            .core_offset = core_offset(layer, index),
+            .core_outer_stride = 1,
+            .core_inner_stride = right,
+        };
+    uint32_t k = index - layer->n_in_modes, columns = layer->out_modes[k] * right;
+    return (struct ttzo_contraction){
+        .repeats = 1,
+        .rows = product(layer->out_modes, 0, k),
+        .inner = left,
+        .columns = columns,
+        .core_left = false,
+        .core_offset = core_offset(layer, index),
+        .core_outer_stride = 1,
+        .core_inner_stride = columns,
+    };
+}
+
+struct ttzo_contraction ttzo_layer_contraction(const struct ttzo_layer *layer, uint32_t index)
+{
+    if (layer->kind == TTZO_LAYER_KIND_TT_MATRIX)
+        return tt_matrix_contraction(layer, index);
+    if (layer->kind == TTZO_LAYER_KIND_TT_TENSOR)
+        return tt_tensor_contraction(layer, index);
+    return (struct ttzo_contraction){
+        .repeats = 1,
+        .rows = layer->out_features,
+        .inner = layer->in_features,
+        .columns = 1,
+        .core_left = true,
+        .core_offset = 0,
+        .core_outer_stride = layer->in_features,
+        .core_inner_stride = 1,
+    };
+}
+
+// ---- the matrix product ---------------------------------------------------------------------------------------------
+
+// A matrix operand: `outer` steps along the index that survives, `inner` along the summed one.
+struct operand {
+    const float *at;
+    uint32_t outer, inner;
+};
+
+static float one_chain(float sum, const float *left, uint32_t left_inner, const float *right, uint32_t right_inner,
+                       uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++, left += left_inner, right += right_inner)
+        sum = TTZO_MULADD(*left, *right, sum);
+    return sum;
+}
+
+// Four neighbouring outputs at a time keep their chains in registers and share each load of the left number.
+static void four_chains(float sums[4], const float *left, uint32_t left_inner, struct operand right, uint32_t n)
+{
+    const float *b = right.at;
+    float s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    for (uint32_t k = 0; k < n; k++, left += left_inner, b += right.inner) {
+        float a = *left;
+        s0 = TTZO_MULADD(a, b[0], s0);
+        s1 = TTZO_MULADD(a, b[right.outer], s1);
+        s2 = TTZO_MULADD(a, b[2 * right.outer], s2);
+        s3 = TTZO_MULADD(a, b[3 * right.outer], s3);
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+// out[rows, columns] = start + left . right; `start` lies like out, NULL means zeros.
+static void multiply(float *out, const float *start, struct operand left, struct operand right, uint32_t rows,
+                     uint32_t inner, uint32_t columns)
+{
+    for (uint32_t i = 0; i < rows; i++, left.at += left.outer) {
+        struct operand b = right;
+        uint32_t j = 0;
+        for (; j + 4 <= columns; j += 4, b.at += 4 * b.outer, out += 4) {
+            for (uint32_t c = 0; c < 4; c++)
+                out[c] = start ? *start++ : 0.0f;
+            four_chains(out, left.at, left.inner, b, inner);
+        }
+        for (; j < columns; j++, b.at += b.outer, out++)
+            *out = one_chain(start ? *start++ : 0.0f, left.at, left.inner, b.at, b.inner, inner);
+    }
+}
+
+static void contract(const struct ttzo_contraction *step, const float *core, const float *in, const float *bias,
+                     float *out)
+{
+    struct operand weights = { core, step->core_outer_stride, step->core_inner_stride };
+    for (uint32_t repeat = 0; repeat < step->repeats; repeat++) {
+        if (step->core_left && step->columns == 1)
+            // One column: as one row it fills the four chains. A product commutes, so the bits are the same.
+            multiply(out, bias, (struct operand){ in, 0, 1 }, weights, 1, step->inner, step->rows);
+        else if (step->core_left)
+            multiply(out, bias, weights, (struct operand){ in, 1, step->columns }, step->rows, step->inner,
+                     step->columns);
+        else
+            multiply(out, bias, (struct operand){ in, step->inner, 1 }, weights, step->rows, step->inner,
+                     step->columns);
+        in += (step->core_left ? step->columns : step->rows) * step->inner;
+        out += step->rows * step->columns;
+    }
+}
+
+// ---- a layer --------------------------------------------------------------------------------------------------------
+
+void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2],
+                        uint32_t *current)
+{
+    const float *parameters = theta + layer->parameter_offset;
+    uint32_t length = ttzo_layer_length(layer);
+    for (uint32_t index = 0; index < length; index++) {
+        struct ttzo_contraction step = ttzo_layer_contraction(layer, index);
+        bool last = index + 1 == length;
+        const float *bias = last && layer->has_bias
+                                ? parameters + ttzo_layer_parameters(layer) - layer->out_features
+                                : NULL;
+        contract(&step, parameters + step.core_offset, buffers[*current], bias, buffers[1 - *current]);
+        *current = 1 - *current;
+    }
+}

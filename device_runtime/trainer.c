@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// A training run's lifetime: its memory, its settings, and how data get in and out. What a step does is in train.c.
+#include "loss.h"
+#include "network.h"
+#include "settings.h"
+
+// ---- the work buffer, carved in the order of exporter/memory.py -----------------------------------------------------
+
+static uint32_t padded(uint32_t bytes)
+{
+    return (bytes + 7u) & ~7u;
+}
+
+static uint32_t moments_per_parameter(const struct ttzo_model *model)
+{
+    uint32_t most = 0;
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
+        uint8_t update = model->phases[p].update;
+        uint32_t needs = update == TTZO_UPDATE_ADAM                                                    ? 2u
+                         : update == TTZO_UPDATE_MOMENTUM || update == TTZO_UPDATE_EMA_MOMENTUM ? 1u
+                                                                                                       : 0u;
+        if (needs > most)
+            most = needs;
+    }
+    return most;
+}
+
+static void *take(uint8_t **at, uint32_t bytes)
+{
+    void *piece = *at;
+    *at += padded(bytes);
+    return piece;
+}
+
+uint32_t ttzo_work_bytes(const struct ttzo_model *model)
+{
+    uint32_t n = model->info.n_parameters, batch = model->info.batch;
+    return 3 * padded(4 * n) + padded(4 * n * moments_per_parameter(model)) + 3 * padded(4 * batch) +
+           2 * padded(4 * (uint32_t)ttzo_network_widest(model)) + padded(batch * ttzo_row_bytes(model));
+}
+
+static void carve(struct ttzo_trainer *trainer, uint8_t *at)
+{
+    const struct ttzo_model *model = trainer->model;
+    uint32_t n = model->info.n_parameters, batch = model->info.batch;
+    uint32_t widest = (uint32_t)ttzo_network_widest(model);
+    trainer->theta = take(&at, 4 * n);
+    trainer->perturbed = take(&at, 4 * n);
+    trainer->gradient = take(&at, 4 * n);
+    trainer->moments = take(&at, 4 * trainer->n_moments);
+    trainer->base_losses = take(&at, 4 * batch);
+    trainer->query_losses = take(&at, 4 * batch);
+    trainer->batch_rows = take(&at, 4 * batch);
+    trainer->activations[0] = take(&at, 4 * widest);
+    trainer->activations[1] = take(&at, 4 * widest);
+    trainer->batch = (struct ttzo_rows){ take(&at, batch * trainer->row_bytes), batch, 0 };
+    uint32_t left = trainer->work_capacity - trainer->work_bytes;
+    trainer->dataset = (struct ttzo_rows){ at, left / trainer->row_bytes, 0 };
+}
+
+// ---- lifetime -------------------------------------------------------------------------------------------------------
+
+enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model *model, void *work, size_t work_bytes,
+                          uint32_t *detail)
+{
+    enum ttzo_error error = ttzo_check_model(model, detail);
+    if (error)
+        return error;
+    *detail = ttzo_work_bytes(model);
+    if (work_bytes < *detail || (uintptr_t)work % 8)
+        return TTZO_ERROR_OUT_OF_MEMORY;
+    *trainer = (struct ttzo_trainer){
+        .model = model,
+        .n_moments = model->info.n_parameters * moments_per_parameter(model),
+        .row_bytes = ttzo_row_bytes(model),
+        .macs_per_sample = ttzo_network_macs(model),
+        .work_bytes = *detail,
+        .work_capacity = work_bytes < UINT32_MAX ? (uint32_t)work_bytes : UINT32_MAX,
+    };
+    carve(trainer, work);
+    ttzo_reset(trainer);
+    return TTZO_ERROR_OK;
+}
+
+void ttzo_reset(struct ttzo_trainer *trainer)
+{
+    const struct ttzo_model *model = trainer->model;
+    union { uint32_t bits; float value; } infinity = { 0x7F800000u };
+    trainer->training = model->training;
+    for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++)
+        trainer->phases[p] = model->phases[p];
+    trainer->state = (struct ttzo_state){ .best_window = infinity.value };
+    for (uint32_t i = 0; i < model->info.n_parameters; i++)
+        trainer->theta[i] = model->parameters[i];
+    for (uint32_t i = 0; i < trainer->n_moments; i++)
+        trainer->moments[i] = 0.0f;
+}
+
+enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_training *training,
+                               const struct ttzo_phase phases[TTZO_MAX_PHASES], uint32_t *detail)
+{
+    enum ttzo_error error = ttzo_check_fixed(training, phases, trainer->model, detail);
+    if (!error)
+        error = ttzo_check_settings(training, phases, detail);
+    if (error)
+        return error;
+    trainer->training = *training;
+    for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++)
+        trainer->phases[p] = phases[p];
+    return TTZO_ERROR_OK;
+}
+
+enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_state *state, uint32_t *detail)
+{
+    *detail = 1;
+    if (state->phase >= trainer->training.n_phases)
+        return TTZO_ERROR_BAD_REQUEST;
+    *detail = 2;
+    if (state->phase_start > state->step)
+        return TTZO_ERROR_BAD_REQUEST;
+    trainer->state = *state;
+    return TTZO_ERROR_OK;
+}
+
+// ---- regions --------------------------------------------------------------------------------------------------------
+
+// The memory behind a region as it is written: the stage for parameters and moments, else the rows themselves.
+struct region {
+    uint8_t *bytes;
+    uint32_t size;
+    struct ttzo_rows *rows; // NULL for parameters and moments
+    float *target;          // NULL for rows
+};
+
+static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, struct region *found)
+{
+    // Between steps, `perturbed` and `gradient` behind it hold nothing that is needed: the stage.
+    uint8_t *stage = (uint8_t *)trainer->perturbed;
+    switch (name) {
+    case TTZO_REGION_PARAMETERS:
+        *found = (struct region){ stage, 4 * trainer->model->info.n_parameters, NULL, trainer->theta };
+        return true;
+    case TTZO_REGION_MOMENTS:
+        *found = (struct region){ stage, 4 * trainer->n_moments, NULL, trainer->moments };
+        return true;
+    case TTZO_REGION_BATCH:
+        *found = (struct region){ trainer->batch.bytes, trainer->batch.capacity * trainer->row_bytes, &trainer->batch,
+                                  NULL };
+        return true;
+    case TTZO_REGION_DATASET:
+        *found = (struct region){ trainer->dataset.bytes, trainer->dataset.capacity * trainer->row_bytes,
+                                  &trainer->dataset, NULL };
+        return true;
+    }
+    return false;
+}
+
+enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t offset, const uint8_t *bytes,
+                           uint32_t count, uint32_t *detail)
+{
+    struct region region;
+    *detail = offset;
+    if (!find_region(trainer, name, &region) || offset > region.size || count > region.size - offset)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    if (region.rows)
+        region.rows->count = 0; // no longer whole, until the next commit
+    for (uint32_t i = 0; i < count; i++)
+        region.bytes[offset + i] = bytes[i];
+    return TTZO_ERROR_OK;
+}
+
+static enum ttzo_error commit_rows(struct ttzo_trainer *trainer, struct ttzo_rows *rows, uint32_t count,
+                                   uint32_t *detail)
+{
+    *detail = count;
+    if (count % trainer->row_bytes)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    uint32_t n = count / trainer->row_bytes, input_bytes = ttzo_input_bytes(trainer->model);
+    if (trainer->model->info.loss == TTZO_LOSS_CROSS_ENTROPY)
+        for (*detail = 0; *detail < n; ++*detail)
+            if (ttzo_get_u16(rows->bytes + *detail * trainer->row_bytes + input_bytes) >=
+                trainer->model->info.out_features)
+                return TTZO_ERROR_BAD_LABEL;
+    rows->count = n;
+    return TTZO_ERROR_OK;
+}
+
+enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t count, uint32_t crc,
+                            uint32_t *detail)
+{
+    struct region region;
+    *detail = count;
+    if (!find_region(trainer, name, &region) || count > region.size || (region.target && count != region.size))
+        return TTZO_ERROR_OUT_OF_RANGE;
+    if (ttzo_crc32(0, region.bytes, count) != crc)
+        return TTZO_ERROR_BAD_CHECKSUM;
+    if (region.rows)
+        return commit_rows(trainer, region.rows, count, detail);
+    for (uint32_t i = 0; i < count / 4; i++)
+        region.target[i] = ttzo_get_f32(region.bytes + 4 * i);
+    return TTZO_ERROR_OK;
+}
+
+enum ttzo_error ttzo_read(const struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t offset, uint32_t count,
+                          const uint8_t **bytes, uint32_t *detail)
+{
+    const float *source = name == TTZO_REGION_PARAMETERS ? trainer->theta : trainer->moments;
+    uint32_t size = 4 * (name == TTZO_REGION_PARAMETERS ? trainer->model->info.n_parameters : trainer->n_moments);
+    *detail = offset;
+    if (name > TTZO_REGION_MOMENTS || offset > size || count > size - offset)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    *bytes = (const uint8_t *)source + offset;
+    return TTZO_ERROR_OK;
+}
