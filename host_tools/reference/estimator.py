@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Twin of estimator.c: gradient estimates from losses alone (paper eq. 2)."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ttzo.device_runtime.contract import DeviceError, Difference, Direction, Estimator, PhaseRecord
+from ttzo.host_tools.reference.loss import sum_in_order
+from ttzo.host_tools.reference.random import direction
+
+Losses = Callable[[np.ndarray], np.ndarray]
+
+
+def mean(losses: np.ndarray) -> np.float32:
+    return sum_in_order(losses) * (np.float32(1) / np.float32(len(losses)))
+
+
+class Estimate:
+    """One gradient estimate at `theta`: `losses(parameters)` gives the batch's losses, row by row."""
+
+    def __init__(self, phase: PhaseRecord, seed: int, step: int, theta: np.ndarray, losses: Losses):
+        self.phase, self.seed, self.step, self.theta = phase, seed, step, theta
+        self._losses = losses
+        self.evaluations = 0
+        self.base = self.losses(theta)
+        self.loss = self._finite(mean(self.base))
+
+    def losses(self, parameters: np.ndarray) -> np.ndarray:
+        self.evaluations += 1
+        return self._losses(parameters)
+
+    def _finite(self, value: np.float32) -> np.float32:
+        if not np.isfinite(value):
+            raise DeviceError("non_finite", self.step)
+        return value
+
+    def difference(self, plus: np.ndarray, minus: np.ndarray) -> np.float32:
+        """Mean loss difference of one query; antithetic: between theta + mu v and theta - mu v."""
+        if self.phase.difference == Difference.antithetic:
+            self.base = self.losses(minus)
+        with np.errstate(all="ignore"):
+            return self._finite(mean(self.losses(plus) - self.base))
+
+    def gradient(self) -> np.ndarray:
+        """The estimate, float32 [n_parameters]. Raises `DeviceError("non_finite")` at the first loss that is not one."""
+        return self.coordinates() if self.phase.estimator == Estimator.cge else self.random_directions()
+
+    def random_directions(self) -> np.ndarray:
+        mu, n = np.float32(self.phase.perturb_radius), self.phase.n_queries
+        sides = 2 if self.phase.difference == Difference.antithetic else 1
+        scale = np.float32(1) / (np.float32(sides * n) * mu)
+        gradient = np.zeros_like(self.theta)
+        for query in range(n):
+            v = direction(len(self.theta), Direction(self.phase.direction), self.seed, self.step, query)
+            difference = self.difference(mu * v + self.theta, -mu * v + self.theta)
+            gradient = (difference * scale) * v + gradient
+        return gradient
+
+    def coordinates(self) -> np.ndarray:
+        mu = np.float32(self.phase.perturb_radius)
+        antithetic = self.phase.difference == Difference.antithetic
+        scale = np.float32(1) / (np.float32(2) * mu if antithetic else mu)
+        gradient = np.zeros_like(self.theta)
+        plus, minus = self.theta.copy(), self.theta.copy()
+        for i, value in enumerate(self.theta):
+            plus[i], minus[i] = value + mu, value - mu
+            gradient[i] = self.difference(plus, minus) * scale
+            plus[i] = minus[i] = value
+        return gradient

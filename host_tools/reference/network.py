@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Twin of layers.c and network.c: rows of raw inputs through all layers, the batch as the last axis of every array."""
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Activation, LayerKind, Number
+from ttzo.exporter.plan import Layer, Plan
+from ttzo.host_tools.reference import real
+
+NUMBER_DTYPE = {Number.uint8: np.dtype("u1"), Number.int16: np.dtype("<i2"), Number.float32: np.dtype("<f4")}
+
+
+def read_inputs(plan: Plan, raw: np.ndarray) -> np.ndarray:
+    """Raw inputs [n, in_features] as they travel -> network inputs float32 [n, in_features]."""
+    return raw.astype(np.float32) * np.float32(plan.input_scale) + np.float32(plan.input_offset)
+
+
+def multiply(left: np.ndarray, right: np.ndarray, start: np.ndarray | np.float32) -> np.ndarray:
+    """sum over k of left[..., k] * right[k, ...]: one chain of multiply-adds over ascending k for every output.
+
+    `left` is [a..., inner], `right` [inner, b...], both ready to broadcast against each other without the inner axis.
+    """
+    total = start + np.zeros(np.broadcast_shapes(left.shape[:-1], right.shape[1:]), np.float32)
+    product = np.empty_like(total)
+    for k in range(right.shape[0]):
+        np.multiply(left[..., k], right[k], out=product)
+        np.add(product, total, out=total)
+    return total
+
+
+def layer_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """`x` float32 [in_features, n] -> [out_features, n] before the activation. theta is the whole parameter vector."""
+    tensors = [theta[t.offset : t.offset + t.size].reshape(t.shape) for t in layer.tensors]
+    bias = tensors.pop() if layer.has_bias else np.zeros(layer.out_features, np.float32)
+    order = range(len(tensors))
+    if layer.kind == LayerKind.tt_matrix:
+        order = reversed(order)
+    n, state = x.shape[1], x
+    for number, (k, (repeats, rows, inner, columns)) in enumerate(zip(order, layer.contractions, strict=True)):
+        last = number + 1 == len(layer.contractions)
+        start = bias.reshape(repeats, rows, columns, 1) if last else np.float32(0)
+        core = tensors[k]
+        if layer.kind == LayerKind.tt_tensor and k >= len(layer.in_modes):
+            left = np.moveaxis(state.reshape(repeats, rows, 1, inner, n), 3, -1)
+            right = core.reshape(inner, 1, 1, columns, 1)
+        else:
+            left = core.reshape(inner, rows).T if layer.kind == LayerKind.tt_tensor else core.reshape(rows, inner)
+            left = left[None, :, None, None, :]
+            right = np.moveaxis(state.reshape(repeats, inner, 1, columns, n), 1, 0)
+        state = multiply(left, right, start)
+    return state.reshape(layer.out_features, n)
+
+
+def activate(kind: Activation, z: np.ndarray) -> np.ndarray:
+    if kind == Activation.relu:
+        return np.where(z < 0, np.float32(0), z)
+    if kind == Activation.tanh:
+        return real.tanh(z)
+    return real.sin(z) if kind == Activation.sine else z
+
+
+def forward(plan: Plan, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Network inputs float32 [n, in_features] -> outputs float32 [n, out_features] at the parameters `theta`."""
+    with np.errstate(all="ignore"):  # a broken forward pass shows as a loss that is not finite
+        state = np.ascontiguousarray(x.T)
+        for layer in plan.layers:
+            state = activate(layer.activation, layer_forward(layer, theta, state))
+    return np.ascontiguousarray(state.T)

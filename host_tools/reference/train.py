@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: MIT
+"""Twin of trainer.c, settings.c and train.c: the one training loop in Python, for `numpy:` and `onnx:`."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ttzo.device_runtime.contract import (
+    LIMIT,
+    DeviceError,
+    Estimator,
+    Loss,
+    PhaseRecord,
+    Region,
+    Schedule,
+    StateRecord,
+    TrainingRecord,
+    Update,
+)
+from ttzo.exporter import memory
+from ttzo.exporter.plan import Plan
+from ttzo.exporter.to_bundle import training_records
+from ttzo.host_tools.reference import real
+from ttzo.host_tools.reference.estimator import Estimate
+from ttzo.host_tools.reference.loss import Network, NumpyNetwork, sum_in_order
+from ttzo.host_tools.reference.network import NUMBER_DTYPE, read_inputs
+from ttzo.host_tools.reference.random import sample_rows
+from ttzo.host_tools.reference.settings import check_fixed, check_settings
+
+ONE, HALF = np.float32(1), np.float32(0.5)
+START = StateRecord(0, 0, 0, 0, 0.0, float("inf"), 0, 0)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    phase: int
+    loss: float
+    gradient_norm: float
+    evaluations: int
+
+
+def power(base: np.float32, exponent: int) -> np.float32:
+    """base ** exponent by squaring, in float32."""
+    result = ONE
+    with np.errstate(under="ignore"):
+        while exponent:
+            if exponent & 1:
+                result = result * base
+            base, exponent = base * base, exponent >> 1
+    return result
+
+
+def rate_factor(training: TrainingRecord, step: int) -> np.float32:
+    """What the learning rate is multiplied by in the step after `step` steps: warm-up times decay."""
+    done = np.float32(step) / np.float32(training.steps) if step < training.steps else ONE
+    factor = ONE
+    if step < training.warmup_steps:
+        factor = np.float32(step + 1) / np.float32(training.warmup_steps)
+    if training.schedule == Schedule.step:
+        return factor * power(np.float32(training.decay_factor), step // training.decay_every)
+    if training.schedule == Schedule.linear:
+        return factor * (ONE - done)
+    if training.schedule == Schedule.cosine:
+        return factor * (HALF * (ONE + real.cos(np.float32([np.pi]) * done)[0]))
+    return factor
+
+
+class Trainer:
+    """A training run as the device holds it; `poll(done, total)` is called after each loss evaluation of a step or
+    each row of an evaluation and cancels by returning False. Refusals are `DeviceError`s and change nothing."""
+
+    def __init__(self, plan: Plan, network: Network | None = None, work_capacity: int = 1 << 24):
+        self.plan = plan
+        self.network = network or NumpyNetwork(plan)
+        self.poll: Callable[[int, int], bool] | None = None
+        self.n_moments, self.row_bytes, self.macs_per_sample = plan.n_moments, plan.row_bytes, plan.macs
+        self.work_bytes, self.work_capacity = memory.work_bytes(plan), work_capacity
+        if work_capacity < self.work_bytes:
+            raise DeviceError("out_of_memory", self.work_bytes)
+        self.dataset_capacity = memory.dataset_capacity(plan, work_capacity)
+        self._rows = {
+            Region.batch: np.zeros((plan.batch, self.row_bytes), np.uint8),
+            Region.dataset: np.zeros((self.dataset_capacity, self.row_bytes), np.uint8),
+        }
+        self._count = {Region.batch: 0, Region.dataset: 0}
+        self._stage = np.zeros(8 * plan.n_parameters, np.uint8)
+        self.reset()
+
+    # ---- lifetime and settings
+
+    def reset(self) -> None:
+        self.training, *phases = training_records(self.plan.training)
+        self.training = TrainingRecord.unpack(self.training.pack())  # the numbers that fit into the record
+        self.phases = tuple(PhaseRecord.unpack(phase.pack()) for phase in phases)
+        self.state = START
+        self.theta = self.plan.parameters.copy()
+        self.moments = np.zeros(self.n_moments, np.float32)
+
+    def configure(self, training: TrainingRecord, phase_0: PhaseRecord, phase_1: PhaseRecord) -> None:
+        check_fixed(training, (phase_0, phase_1), self.plan)
+        check_settings(training, (phase_0, phase_1))
+        self.training, self.phases = training, (phase_0, phase_1)
+
+    def set_state(self, state: StateRecord) -> None:
+        if state.phase >= self.training.n_phases:
+            raise DeviceError("bad_request", 1)
+        if state.phase_start > state.step:
+            raise DeviceError("bad_request", 2)
+        self.state = state
+
+    # ---- regions
+
+    def _memory(self, region: int) -> np.ndarray:
+        """The bytes behind a region as it is written: the stage for parameters and moments, else the rows."""
+        if region == Region.parameters:
+            return self._stage[: 4 * self.plan.n_parameters]
+        if region == Region.moments:
+            return self._stage[: 4 * self.n_moments]
+        if region not in self._rows:
+            raise DeviceError("out_of_range", 0)
+        return self._rows[Region(region)].reshape(-1)
+
+    def write(self, region: int, offset: int, data: bytes) -> None:
+        target = self._memory(region)
+        if offset + len(data) > target.size:
+            raise DeviceError("out_of_range", offset)
+        if region in self._count:
+            self._count[Region(region)] = 0
+        target[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+
+    def commit(self, region: int, count: int, crc: int) -> None:
+        source = self._memory(region)
+        if count > source.size or (region not in self._count and count != source.size):
+            raise DeviceError("out_of_range", count)
+        data = source[:count].tobytes()
+        if zlib.crc32(data) != crc:
+            raise DeviceError("bad_checksum", count)
+        if region == Region.parameters:
+            self.theta = np.frombuffer(data, "<f4").copy()
+        elif region == Region.moments:
+            self.moments = np.frombuffer(data, "<f4").copy()
+        else:
+            self._commit_rows(Region(region), count)
+
+    def _commit_rows(self, region: Region, count: int) -> None:
+        if count % self.row_bytes:
+            raise DeviceError("out_of_range", count)
+        n = count // self.row_bytes
+        _, targets = self._decode(self._rows[region][:n])
+        if self.plan.loss == Loss.cross_entropy and (bad := np.flatnonzero(targets >= self.plan.out_features)).size:
+            raise DeviceError("bad_label", int(bad[0]))
+        self._count[region] = n
+
+    def read(self, region: int, offset: int, count: int) -> bytes:
+        source = {Region.parameters: self.theta, Region.moments: self.moments}.get(region)
+        if source is None or offset + count > source.nbytes:
+            raise DeviceError("out_of_range", offset)
+        return source.tobytes()[offset : offset + count]
+
+    def _decode(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows as they travel, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
+        kind = NUMBER_DTYPE[self.plan.input_number]
+        input_bytes = kind.itemsize * self.plan.in_features
+        raw = np.ascontiguousarray(rows[:, :input_bytes]).view(kind)
+        targets = np.ascontiguousarray(rows[:, input_bytes:])
+        if self.plan.loss == Loss.cross_entropy:
+            return read_inputs(self.plan, raw), targets.view("<u2")[:, 0].astype(np.int64)
+        return read_inputs(self.plan, raw), targets.view("<f4")
+
+    def _committed(self, region: int) -> np.ndarray:
+        if region not in self._rows:
+            raise DeviceError("bad_request", region)
+        return self._rows[Region(region)][: self._count[Region(region)]]
+
+    # ---- a step
+
+    def _batch(self, region: int) -> np.ndarray:
+        rows, batch = self._committed(region), self.plan.batch
+        if len(rows) < (batch if region == Region.batch else 1):
+            raise DeviceError("not_committed", self.state.step)
+        if region == Region.batch:
+            return rows
+        positions = self.state.step * batch + np.arange(batch)
+        return rows[sample_rows(self.training.seed, positions, len(rows))]
+
+    def step(self, region: int) -> StepResult:
+        """One training step on the rows of `region`. Raises `DeviceError` and leaves everything as it was."""
+        phase, state = self.phases[self.state.phase], self.state
+        x, targets = self._decode(self._batch(region))
+        queries = self.plan.n_parameters if phase.estimator == Estimator.cge else phase.n_queries
+        total = 1 + queries * (1 + phase.difference)
+        done = 0
+
+        def losses(parameters: np.ndarray) -> np.ndarray:
+            nonlocal done
+            result = self.network.losses(parameters, x, targets)
+            done += 1
+            self._poll(done, total)
+            return result
+
+        estimate = Estimate(phase, self.training.seed, state.step, self.theta, losses)
+        gradient = estimate.gradient()
+        with np.errstate(all="ignore"):
+            norm = real.sqrt(sum_in_order(gradient * gradient)[None])[0]
+            if not np.isfinite(norm):
+                raise DeviceError("non_finite", state.step)
+            if phase.clip_norm > 0 and norm > np.float32(phase.clip_norm):
+                gradient = gradient * (np.float32(phase.clip_norm) / norm)
+            rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
+            self._update(phase, gradient, rate)
+        self.state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + estimate.evaluations)
+        self._watch_plateau(estimate.loss)
+        return StepResult(state.phase, float(estimate.loss), float(norm), estimate.evaluations)
+
+    def _poll(self, done: int, total: int) -> None:
+        if self.poll and not self.poll(done, total):
+            raise DeviceError("cancelled")
+
+    def _update(self, phase: PhaseRecord, g: np.ndarray, rate: np.float32) -> None:
+        n, beta1, beta2 = self.plan.n_parameters, np.float32(phase.beta1), np.float32(phase.beta2)
+        v, squares = self.moments[:n], self.moments[n : 2 * n]
+        if phase.update == Update.sign:
+            self.theta = np.where(g > 0, self.theta - rate, np.where(g < 0, self.theta + rate, self.theta))
+            return
+        step = g
+        if phase.update == Update.momentum:
+            step = v[:] = beta1 * v + g
+        elif phase.update == Update.ema_momentum:
+            step = v[:] = beta1 * v + (ONE - beta1) * g
+        elif phase.update == Update.adam:
+            age = self.state.step - self.state.phase_start + 1
+            unbias1, unbias2 = ONE / (ONE - power(beta1, age)), ONE / (ONE - power(beta2, age))
+            v[:] = beta1 * v + (ONE - beta1) * g
+            squares[:] = beta2 * squares + (ONE - beta2) * (g * g)
+            step = (v * unbias1) / (real.sqrt(squares * unbias2) + np.float32(phase.epsilon))
+        self.theta = -rate * step + self.theta
+
+    def _watch_plateau(self, loss: np.float32) -> None:
+        """Hybrid training: the next phase begins when `plateau_patience` windows in a row did not fall."""
+        state, settings = self.state, self.training
+        if state.phase + 1 >= settings.n_phases:
+            return
+        total, count = np.float32(state.window_sum) + loss, state.window_count + 1
+        if count < settings.plateau_window:
+            self.state = dataclasses.replace(state, window_sum=float(total), window_count=count)
+            return
+        mean = total / np.float32(count)
+        state = dataclasses.replace(state, window_sum=0.0, window_count=0)
+        limit = np.float32(state.best_window) * (ONE - np.float32(settings.plateau_tolerance))
+        if mean < limit:
+            state = dataclasses.replace(state, best_window=float(mean), windows_without_progress=0)
+        else:
+            state = dataclasses.replace(state, windows_without_progress=state.windows_without_progress + 1)
+            if state.windows_without_progress >= settings.plateau_patience:
+                state = dataclasses.replace(state, phase=state.phase + 1, phase_start=state.step)
+                self.moments[:] = 0
+        self.state = state
+
+    # ---- evaluation
+
+    def evaluate(self, region: int, first: int, count: int) -> tuple[float, int]:
+        """Sum of the losses of rows [first, first + count), and how many of them are classified right."""
+        rows = self._committed(region)
+        if first + count > len(rows):
+            raise DeviceError("out_of_range", first)
+        x, targets = self._decode(rows[first : first + count])
+        outputs = self.network.outputs(self.theta, x)
+        total = sum_in_order(self.network.losses(self.theta, x, targets))
+        self._poll(count, count)
+        if not np.isfinite(total):
+            raise DeviceError("non_finite", self.state.step)
+        hits = int((outputs.argmax(axis=1) == targets).sum()) if self.plan.loss == Loss.cross_entropy else 0
+        return float(total), hits
+
+    def predict(self, row: int) -> np.ndarray:
+        """Outputs float32 [out_features] for one row of the batch."""
+        rows = self._committed(Region.batch)
+        if row >= len(rows):
+            raise DeviceError("out_of_range", row)
+        x, _ = self._decode(rows[row : row + 1])
+        return self.network.outputs(self.theta, x)[0]
