@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// ttzo-native: the C runtime as a process on a loopback socket.
+//
+//     ttzo-native BUNDLE [--work-bytes N] [--port P]
+//
+// Prints `listening 127.0.0.1:PORT` and serves one client after the other until its standard input closes, so that it
+// ends with the program that started it. N makes it as small as a board; P = 0 (the default) takes any free port.
+// Exit codes: 0 input closed, 1 no socket, 2 wrong usage, 3 bundle refused.
+#define _POSIX_C_SOURCE 200809L
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../link.h"
+
+#define ROOM_FOR_DATASET (64u << 20) // on top of what the model needs, when no size is given
+
+static int client = -1; // the connected socket, or -1
+
+// ---- waiting --------------------------------------------------------------------------------------------------------
+
+// Ends the process when standard input has closed; what stands in it is of no interest.
+static void heed_input(short events)
+{
+    char ignored[256];
+    if (events && read(STDIN_FILENO, ignored, sizeof ignored) <= 0)
+        exit(0);
+}
+
+// Waits up to `timeout` ms (-1: for ever) for `events` on `fd`. True when there are some.
+static bool wait_for(int fd, short events, int timeout)
+{
+    struct pollfd watched[2] = { { .fd = fd, .events = events }, { .fd = STDIN_FILENO, .events = POLLIN } };
+    if (poll(watched, 2, timeout) <= 0)
+        return false;
+    heed_input(watched[1].revents);
+    return watched[0].revents != 0;
+}
+
+static void hang_up(void)
+{
+    close(client);
+    client = -1;
+}
+
+// ---- the link's port ------------------------------------------------------------------------------------------------
+
+uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
+{
+    if (client < 0 || !wait_for(client, POLLIN, 0))
+        return 0;
+    ssize_t count = recv(client, bytes, capacity, 0);
+    if (count > 0)
+        return (uint32_t)count;
+    if (count == 0 || (errno != EAGAIN && errno != EINTR))
+        hang_up();
+    return 0;
+}
+
+void ttzo_port_write(const uint8_t *bytes, uint32_t count)
+{
+    while (client >= 0 && count) {
+        ssize_t sent = send(client, bytes, count, 0);
+        if (sent >= 0) {
+            bytes += sent;
+            count -= (uint32_t)sent;
+        } else if (errno == EAGAIN) {
+            wait_for(client, POLLOUT, -1);
+        } else if (errno != EINTR) {
+            hang_up();
+        }
+    }
+}
+
+// ---- serving --------------------------------------------------------------------------------------------------------
+
+static int listen_on(uint16_t port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+    socklen_t length = sizeof address;
+    int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+        bind(listener, (struct sockaddr *)&address, length) || listen(listener, 4) ||
+        getsockname(listener, (struct sockaddr *)&address, &length)) {
+        fprintf(stderr, "ttzo-native: cannot listen on port %u: %s\n", (unsigned)port, strerror(errno));
+        exit(1);
+    }
+    printf("listening 127.0.0.1:%u\n", (unsigned)ntohs(address.sin_port));
+    fflush(stdout);
+    return listener;
+}
+
+static void serve(struct ttzo_link *link, int listener)
+{
+    for (;;) {
+        int on = 1;
+        if (!wait_for(listener, POLLIN, -1) || (client = accept(listener, NULL, NULL)) < 0)
+            continue;
+        setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        fcntl(client, F_SETFL, fcntl(client, F_GETFL) | O_NONBLOCK);
+        while (client >= 0)
+            if (wait_for(client, POLLIN, -1))
+                ttzo_link_poll(link);
+    }
+}
+
+// ---- loading --------------------------------------------------------------------------------------------------------
+
+static void refuse(const char *path, const char *why, uint32_t detail)
+{
+    fprintf(stderr, "ttzo-native: %s: %s (detail %lu)\n", path, why, (unsigned long)detail);
+    exit(3);
+}
+
+// The whole file; malloc aligns it.
+static uint8_t *read_file(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    long end = file && !fseek(file, 0, SEEK_END) ? ftell(file) : -1;
+    uint8_t *bytes = end >= 0 ? malloc((size_t)end + 1) : NULL;
+    if (!bytes || fseek(file, 0, SEEK_SET) || fread(bytes, 1, (size_t)end, file) != (size_t)end)
+        refuse(path, strerror(errno), 0);
+    fclose(file);
+    *size = (size_t)end;
+    return bytes;
+}
+
+static unsigned long number(const char *text, unsigned long most)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || value > most) {
+        fprintf(stderr, "ttzo-native: %s is not a number from 0 to %lu\n", text, most);
+        exit(2);
+    }
+    return value;
+}
+
+int main(int argc, char **argv)
+{
+    static struct ttzo_layer layers[TTZO_MAX_LAYERS];
+    static struct ttzo_model model;
+    static struct ttzo_trainer trainer;
+    static struct ttzo_link link;
+    unsigned long work_bytes = 0, port = 0;
+    size_t size;
+    uint32_t detail;
+
+    for (int i = 2; i + 1 < argc; i += 2) {
+        if (!strcmp(argv[i], "--work-bytes"))
+            work_bytes = number(argv[i + 1], UINT32_MAX);
+        else if (!strcmp(argv[i], "--port"))
+            port = number(argv[i + 1], 65535);
+        else
+            argc = 0;
+    }
+    if (argc < 2 || argc % 2) {
+        fprintf(stderr, "usage: ttzo-native BUNDLE [--work-bytes N] [--port P]\n");
+        return 2;
+    }
+
+    uint8_t *bundle = read_file(argv[1], &size);
+    enum ttzo_error error = ttzo_read_bundle(bundle, size, layers, &model, &detail);
+    if (error)
+        refuse(argv[1], ttzo_error_name(error), detail);
+    if (!work_bytes)
+        work_bytes = (unsigned long)ttzo_work_bytes(&model) + ROOM_FOR_DATASET;
+    void *work = malloc(work_bytes);
+    if (!work)
+        refuse(argv[1], "no memory for the work buffer", (uint32_t)work_bytes);
+
+    // A buffer that is too small is told over the link, as a board would.
+    error = ttzo_open(&trainer, &model, work, work_bytes, &detail);
+    ttzo_link_init(&link, &trainer, "native", error, detail);
+    signal(SIGPIPE, SIG_IGN);
+    serve(&link, listen_on((uint16_t)port));
+}
