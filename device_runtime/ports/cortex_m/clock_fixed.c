@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+// A board whose core runs at TTZO_CLOCK_HZ from reset, and feeds its UART with the same clock.
+#include "cortex_m.h"
+
+uint32_t ttzo_clock_start(void)
+{
+    return TTZO_CLOCK_HZ;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// What the parts of the Cortex-M port share. The board's numbers come from boards/NAME.toml as -D macros:
+// TTZO_BOARD, TTZO_CLOCK_HZ, TTZO_BAUD, TTZO_UART_BASE, TTZO_UART_IRQ.
+#ifndef TTZO_CORTEX_M_H
+#define TTZO_CORTEX_M_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TTZO_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
+
+// What startup.c writes over the unused stack.
+#define TTZO_STACK_PAINT 0xC0DEC0DEu
+
+// ---- clock_*.c: one of them is linked
+
+// Brings the core to TTZO_CLOCK_HZ where it can, within bounded time. Returns the clock that feeds the UART, in Hz.
+uint32_t ttzo_clock_start(void);
+
+// ---- uart_*.c: one of them is linked
+
+// Pins, baud rate, receiver and transmitter; the receiver's interrupt is raised for each byte.
+void ttzo_uart_start(uint32_t clock_hz, uint32_t baud);
+
+// Takes a received byte out of the hardware and acknowledges its interrupt; false when there is none.
+bool ttzo_uart_take(uint8_t *byte);
+
+// Sends one byte, waiting a bounded time for room. When none comes the byte is lost; the frame's checksum tells the
+// host, which asks again.
+void ttzo_uart_put(uint8_t byte);
+
+// ---- port.c
+
+// The UART's interrupt handler: moves received bytes into a ring buffer, so that none is lost while the device computes.
+void ttzo_uart_interrupt(void);
+
+// Clock, UART and its interrupt.
+void ttzo_port_start(void);
+
+// Sleeps until an interrupt, unless received bytes are waiting.
+void ttzo_port_idle(void);
+
+#endif

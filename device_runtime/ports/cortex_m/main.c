@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// Firmware: the model that model.c links in, trained over the serial port.
+#include "cortex_m.h"
+
+#include "link.h"
+
+extern const struct ttzo_model ttzo_model; // model.c
+
+// What the linker script leaves for the work buffer.
+extern uint8_t ttzo_work_start[], ttzo_work_end[];
+
+int main(void);
+
+int main(void)
+{
+    static struct ttzo_trainer trainer;
+    static struct ttzo_link link;
+    uint32_t detail = 0;
+    size_t work_bytes = (size_t)((uintptr_t)ttzo_work_end - (uintptr_t)ttzo_work_start);
+    enum ttzo_error error = ttzo_open(&trainer, &ttzo_model, ttzo_work_start, work_bytes, &detail);
+    ttzo_link_init(&link, &trainer, TTZO_BOARD, error, detail);
+    ttzo_port_start();
+    for (;;) {
+        ttzo_link_poll(&link);
+        ttzo_port_idle();
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// The link's bytes on a Cortex-M: received by interrupt into a ring, sent by polling.
+#include "cortex_m.h"
+
+#include "link.h"
+
+// Holds the longest frame with room for a repetition; the host has one request outstanding.
+#define RING_BYTES 4096u
+
+// The interrupt writes `head`, the main loop writes `tail`; both run freely, their difference is what waits.
+static struct {
+    uint8_t bytes[RING_BYTES];
+    volatile uint32_t head;
+    volatile uint32_t tail;
+} ring;
+
+// ---- receiving
+
+void ttzo_uart_interrupt(void)
+{
+    uint8_t byte;
+    while (ttzo_uart_take(&byte)) {
+        uint32_t head = ring.head;
+        if (head - ring.tail == RING_BYTES) continue; // full: the frame's checksum will tell
+        ring.bytes[head % RING_BYTES] = byte;
+        ring.head = head + 1;
+    }
+}
+
+uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
+{
+    uint32_t tail = ring.tail, n = ring.head - tail;
+    if (n > capacity) n = capacity;
+    __asm volatile("dmb" ::: "memory"); // the bytes are read after `head`
+    for (uint32_t i = 0; i < n; i++) bytes[i] = ring.bytes[(tail + i) % RING_BYTES];
+    __asm volatile("dmb" ::: "memory"); // and before `tail` gives their places away
+    ring.tail = tail + n;
+    return n;
+}
+
+// ---- sending
+
+void ttzo_port_write(const uint8_t *bytes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) ttzo_uart_put(bytes[i]);
+}
+
+// ---- start and sleep
+
+void ttzo_port_start(void)
+{
+    ttzo_uart_start(ttzo_clock_start(), TTZO_BAUD);
+    TTZO_REGISTER(0xE000E100u + 4u * (TTZO_UART_IRQ / 32u)) = 1u << (TTZO_UART_IRQ % 32u); // NVIC_ISER
+}
+
+// With interrupts masked a byte that arrives after the look still ends the WFI, and is taken when they are let in.
+void ttzo_port_idle(void)
+{
+    __asm volatile("cpsid i" ::: "memory");
+    if (ring.head == ring.tail) __asm volatile("dsb\n wfi" ::: "memory");
+    __asm volatile("cpsie i\n isb" ::: "memory");
+}
