@@ -136,7 +136,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         if (!ttzo_is_finite(model->parameters[i]))
             return TTZO_ERROR_BAD_MODEL;
     *detail = info->arithmetic;
-    if (info->arithmetic != TTZO_ARITHMETIC)
+    if (info->arithmetic != (TTZO_FUSED ? TTZO_ARITHMETIC_FUSED : TTZO_ARITHMETIC_SEPARATE))
         return TTZO_ERROR_WRONG_ARITHMETIC;
     *detail = info->n_layers;
     if (info->work_bytes != ttzo_work_bytes(model))
