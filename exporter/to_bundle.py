@@ -152,7 +152,8 @@ def read(data: bytes) -> Plan:
         plan = _plan(header, data)
     except (ValueError, KeyError, IndexError, PlanError, DeviceError) as error:
         raise DeviceError("bad_bundle", 5) from error
-    if model_hash(plan) != header.hash:
+    body = data[BundleHeader.SIZE : len(data) - 4 - header.metadata_bytes]
+    if body != _body(plan) or model_hash(plan) != header.hash:
         raise DeviceError("bad_bundle", 6)
     return plan
 
