@@ -327,6 +327,7 @@ static enum ttzo_error refusal(const struct ttzo_link *link, const struct frame 
     *detail = frame->payload_bytes;
     if (frame->payload_bytes < fixed || (frame->payload_bytes > fixed && !has_tail))
         return TTZO_ERROR_BAD_REQUEST;
+    *detail = 0;
     if (frame->code == TTZO_MESSAGE_HELLO)
         return TTZO_ERROR_OK;
     if (link->foreign)

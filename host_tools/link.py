@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""The host side of the serial link: one request after the other over a line that may lose, damage or repeat bytes.
+
+A frame is `COBS(u8 sequence, u8 code, payload, u32 CRC-32 of all before)` and the delimiter 0x00; the payload is the
+message's record of the contract, then its tail. A reply repeats the request's sequence (1 to 255) and code; a refusal
+has the code of ERROR, a sign of life during long work that of PROGRESS. The host repeats the identical frame when it
+hears nothing; the device answers a repeated frame from store, so that nothing is carried out twice. Sequence 0 is the
+device's `bad_frame`, which belongs to no request. A frame begins with a delimiter of its own, so that what was lost
+before it costs only itself; empty frames mean nothing.
+
+This is the one module that imports pyserial.
+"""
+
+import errno
+import random
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import serial
+from cobs import cobs
+
+from ttzo.device_runtime.contract import HASH, LIMIT, MESSAGE, REPLY, REQUEST, DeviceError, Record, TtzoError
+
+FRAME_BYTES = 2 + LIMIT["max_payload"] + 4
+LINE_BYTES = FRAME_BYTES + FRAME_BYTES // 254 + 1
+
+READ_S = 0.05  # how long one look at the line waits for its first byte
+FIRST_SILENCE_S = 1.0  # until a request is repeated; doubled each time
+LONGEST_SILENCE_S = 8.0
+DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may be behind it
+WRITE_S = 10.0
+CANCEL_S = 3.0  # how long Ctrl-C waits for the device to let go
+CANCEL_SILENCE_S = 0.5
+
+
+class LinkError(TtzoError):
+    """The line to the device is missing, busy, silent or cut."""
+
+    exit_code = 4
+
+
+# ---- frames ---------------------------------------------------------------------------------------------------------
+
+
+class Frame(NamedTuple):
+    sequence: int
+    code: int
+    payload: bytes
+
+
+def encode(frame: Frame) -> bytes:
+    """The frame's bytes on the line, delimiter included."""
+    raw = bytes([frame.sequence, frame.code]) + frame.payload
+    return cobs.encode(raw + zlib.crc32(raw).to_bytes(4, "little")) + b"\0"
+
+
+def decode(line: bytes) -> Frame | None:
+    """The frame between two delimiters; None when it is damaged."""
+    try:
+        raw = cobs.decode(line)
+    except cobs.DecodeError:
+        return None
+    if not 6 <= len(raw) <= FRAME_BYTES or zlib.crc32(raw[:-4]).to_bytes(4, "little") != raw[-4:]:
+        return None
+    return Frame(raw[0], raw[1], raw[2:-4])
+
+
+def split(buffer: bytes) -> tuple[list[bytes], bytes]:
+    """What stands between the delimiters of `buffer`, and the frame that has only begun. Of a frame that is too long
+    to be one, enough is kept to know it for damaged."""
+    *whole, rest = buffer.split(b"\0")
+    return [line for line in whole if line], rest[: LINE_BYTES + 1]
+
+
+BAD_FRAME = Frame(0, MESSAGE["error"], REPLY["error"](DeviceError("bad_frame").code, 0).pack())
+
+
+# ---- the stream -----------------------------------------------------------------------------------------------------
+
+_OPEN_ERRORS = {
+    errno.ENOENT: ("there is no port {url}", "is the board plugged in? `ttzo boards` and the system's device list name ports"),
+    errno.EACCES: ("no permission for port {url}", "add yourself to the port's group (often `dialout`) and log in again"),
+    errno.EBUSY: ("port {url} is in use by another program", "close the other program (a serial monitor?) and try again"),
+    errno.EAGAIN: ("port {url} is in use by another program", "close the other program (a serial monitor?) and try again"),
+}  # fmt: skip
+
+
+def open_stream(url: str, baud: int = 115200) -> serial.SerialBase:
+    """Opens a serial port or `socket://HOST:PORT`. Raises `LinkError` when it is missing, busy or not one."""
+    try:
+        stream = serial.serial_for_url(url, do_not_open=True, baudrate=baud, timeout=READ_S, write_timeout=WRITE_S)
+        if not url.startswith("socket://"):
+            stream.exclusive = True
+        stream.open()
+    except (ValueError, TypeError) as error:
+        raise LinkError(f"{url} names no port: {error}", "say /dev/ttyACM0, COM3 or socket://HOST:PORT") from error
+    except OSError as error:
+        if url.startswith("socket://"):
+            raise LinkError(f"nobody listens at {url}", "start the device first: `ttzo emulate`") from error
+        what, hint = _OPEN_ERRORS.get(error.errno, ("port {url} cannot be opened: {error}", "is it a serial port?"))
+        raise LinkError(what.format(url=url, error=error), hint) from error
+    return stream
+
+
+# ---- the link -------------------------------------------------------------------------------------------------------
+
+
+class Link:
+    """Requests and replies over an open pyserial stream. One request at a time, from one thread.
+
+    `repeats` counts the frames that had to be sent again.
+    """
+
+    def __init__(self, stream: serial.SerialBase):
+        self._stream = stream
+        self._name = stream.port or "the line"
+        self._is_socket = str(stream.port).startswith("socket://")
+        self._sequence = random.randrange(1, 256)
+        self._rest = b""
+        self._frames: deque[Frame] = deque()
+        self.repeats = 0
+        stream.timeout = READ_S
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> "Link":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def hello(self, timeout: float = 10.0) -> Record:
+        """Who is there and what is loaded. Raises `DeviceError`: `bad_contract` when the device was built from another
+        contract, the device's own reason when it has no model."""
+        payload = self._ask("hello", REQUEST["hello"](HASH).pack(), timeout, None)
+        if int.from_bytes(payload[:4], "little") != HASH:
+            raise DeviceError("bad_contract")
+        reply, _ = _open("hello", payload)
+        if reply.n_parameters == 0:
+            self.request("status")
+        return reply
+
+    def request(
+        self,
+        message: str,
+        tail: bytes = b"",
+        timeout: float = 10.0,
+        on_progress: Callable[[int, int], Any] | None = None,
+        **fields: Any,
+    ) -> tuple[Record, bytes]:
+        """Asks and waits: the reply's record, and the bytes behind it.
+
+        `timeout` is the longest silence in seconds before giving up; PROGRESS frames break it and call
+        `on_progress(done, total)`. Raises `DeviceError` when the device refuses, `LinkError` when the line is silent or
+        cut. On Ctrl-C the device is told to stop, then `KeyboardInterrupt` goes on; the request may have been carried
+        out by then, STATUS knows.
+        """
+        payload = REQUEST[message](**fields).pack() + tail
+        if len(payload) > LIMIT["max_payload"]:
+            raise ValueError(f"{message}: {len(payload)} bytes of payload, at most {LIMIT['max_payload']} can be sent")
+        return _open(message, self._ask(message, payload, timeout, on_progress))
+
+    def _ask(
+        self, message: str, payload: bytes, timeout: float, on_progress: Callable[[int, int], Any] | None
+    ) -> bytes:
+        request = Frame(self._next_sequence(), MESSAGE[message], payload)
+        try:
+            answer = self._exchange(request, timeout, on_progress)
+        except KeyboardInterrupt:
+            self._cancel(request.sequence)
+            raise
+        if answer.code == MESSAGE["error"]:
+            error = REPLY["error"].unpack(answer.payload.ljust(REPLY["error"].SIZE, b"\0"))
+            raise DeviceError.from_code(error.error, error.detail)
+        return answer.payload
+
+    def _exchange(self, request: Frame, timeout: float, on_progress: Callable[[int, int], Any] | None) -> Frame:
+        """Sends the request until its answer is there."""
+        silence, damaged = FIRST_SILENCE_S, False
+        self._send(request)
+        alive = time.monotonic()
+        repeat_at = alive + silence
+        while time.monotonic() < alive + timeout:
+            answer = self._next_frame(min(repeat_at, alive + timeout))
+            now = time.monotonic()
+            if answer is None:
+                if now < repeat_at:
+                    continue
+                self._send(request)
+                self.repeats += 1
+                silence = min(2 * silence, LONGEST_SILENCE_S)
+                repeat_at = now + silence
+            elif answer == BAD_FRAME:
+                damaged = True
+                repeat_at = min(repeat_at, now + DAMAGE_PAUSE_S)
+            elif answer.sequence != request.sequence:
+                continue  # a late answer to an earlier repetition
+            elif answer.code == MESSAGE["progress"]:
+                alive, repeat_at = now, now + silence
+                if on_progress:
+                    progress, _ = _open("progress", answer.payload)
+                    on_progress(progress.done, progress.total)
+            elif answer.code in (request.code, MESSAGE["error"]):
+                return answer
+        if damaged:
+            raise LinkError(
+                f"only damaged frames pass between here and {self._name}",
+                "look at the cable, and give both sides the same baud rate",
+            )
+        raise LinkError(
+            f"{self._name} has not answered for {timeout:g} s",
+            "is the board on, flashed by `ttzo flash`, and this its port and baud rate? Then reset it and try again",
+        )
+
+    def _cancel(self, running: int) -> None:
+        """Asks the device to stop until the running request or the CANCEL is answered; gives up without a word."""
+        cancel = Frame(self._next_sequence(), MESSAGE["cancel"], b"")
+        end = time.monotonic() + CANCEL_S
+        with suppress(LinkError):
+            while time.monotonic() < end:
+                self._send(cancel)
+                until = min(end, time.monotonic() + CANCEL_SILENCE_S)
+                while answer := self._next_frame(until):
+                    if answer.sequence in (running, cancel.sequence) and answer.code != MESSAGE["progress"]:
+                        return
+
+    # ---- bytes
+
+    def _next_sequence(self) -> int:
+        self._sequence = self._sequence % 255 + 1
+        return self._sequence
+
+    def _send(self, frame: Frame) -> None:
+        try:
+            self._stream.write(b"\0" + encode(frame))
+        except serial.SerialTimeoutException as error:
+            raise LinkError(f"{self._name} takes no bytes", "reset the board and try again") from error
+        except OSError as error:
+            raise self._cut(error) from error
+
+    def _next_frame(self, until: float) -> Frame | None:
+        """The next frame, a damaged one as BAD_FRAME; None when there is none at the time `until`."""
+        while not self._frames:
+            if time.monotonic() >= until:
+                return None
+            lines, self._rest = split(self._rest + self._read())
+            self._frames.extend(decode(line) or BAD_FRAME for line in lines)
+        return self._frames.popleft()
+
+    def _read(self) -> bytes:
+        """What has arrived; waits up to READ_S for the first byte."""
+        try:
+            data = self._stream.read(max(1, self._stream.in_waiting))
+            if data and self._is_socket:  # there, in_waiting only tells whether there is anything
+                self._stream.timeout = 0
+                data += self._stream.read(1 << 16)
+                self._stream.timeout = READ_S
+        except OSError as error:
+            raise self._cut(error) from error
+        return data
+
+    def _cut(self, error: OSError) -> LinkError:
+        return LinkError(
+            f"the connection to {self._name} broke off: {error}",
+            "connect the device again; training goes on from its checkpoint",
+        )
+
+
+def _open(message: str, payload: bytes) -> tuple[Record, bytes]:
+    record = REPLY[message]
+    if len(payload) < record.SIZE:
+        raise DeviceError("bad_contract")
+    return record.unpack(payload), payload[record.SIZE :]
