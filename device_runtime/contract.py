@@ -187,7 +187,11 @@ def _c_body(record: type[Record], verb: str) -> list[str]:
         index = "[i]" if count else ""
         place = f"bytes + {at}" + (f" + {size} * i" if count else "")
         if base in RECORD:
-            call = f"ttzo_{verb}_{base}({place}, &out->{field});" if verb == "unpack" else f"ttzo_{verb}_{base}(&in->{field}, {place});"
+            call = (
+                f"ttzo_{verb}_{base}({place}, &out->{field});"
+                if verb == "unpack"
+                else f"ttzo_{verb}_{base}(&in->{field}, {place});"
+            )
         elif verb == "unpack":
             call = f"out->{field}{index} = ttzo_get_{base}({place});"
         else:
@@ -200,7 +204,11 @@ def _c_body(record: type[Record], verb: str) -> list[str]:
 
 def _c_error_name() -> list[str]:
     cases = [f'    case {code}: return "{name}";' for name, (code, _, _) in _PAGE["error"].items()]
-    head = ["// An error's name as this page has it.", "static inline const char *ttzo_error_name(enum ttzo_error error)", "{"]
+    head = [
+        "// An error's name as this page has it.",
+        "static inline const char *ttzo_error_name(enum ttzo_error error)",
+        "{",
+    ]
     return [*head, "    switch ((unsigned)error) {", *cases, '    default: return "unknown";', "    }", "}"]
 
 
@@ -245,13 +253,25 @@ def c_header() -> str:
     lines += ["", "// ---- enumerations"]
     for name, members in _PAGE["enum"].items():
         lines.append(f"enum ttzo_{name} {{")
-        lines += [f"    TTZO_{name.upper()}_{member.upper()} = {code}, // {text}" for member, (code, text) in members.items()]
+        lines += [
+            f"    TTZO_{name.upper()}_{member.upper()} = {code}, // {text}" for member, (code, text) in members.items()
+        ]
         lines += ["};"]
     lines += ["enum ttzo_error {"]
     lines += [f"    TTZO_ERROR_{name.upper()} = {code}, // {text}" for name, (code, text, _) in _PAGE["error"].items()]
     lines += ["};", "enum ttzo_message {"]
-    lines += [f"    TTZO_MESSAGE_{name.upper()} = {entry['code']}, // {entry['text']}" for name, entry in _PAGE["message"].items()]
-    lines += ["};", *_c_error_name(), "", "// ---- numbers as they stand in bundles and frames: little-endian, unaligned", _C_ACCESS, "// ---- records"]
+    lines += [
+        f"    TTZO_MESSAGE_{name.upper()} = {entry['code']}, // {entry['text']}"
+        for name, entry in _PAGE["message"].items()
+    ]
+    lines += [
+        "};",
+        *_c_error_name(),
+        "",
+        "// ---- numbers as they stand in bundles and frames: little-endian, unaligned",
+        _C_ACCESS,
+        "// ---- records",
+    ]
     for name, entry in _PAGE["struct"].items():
         lines += _c_struct(name, RECORD[name], [text for _, _, text in entry["fields"]])
     lines += ["// ---- messages"]

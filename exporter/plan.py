@@ -71,7 +71,11 @@ class Layer:
             raise PlanError(f"layer {self.name}: {wrong}", "check fold and ranks of the layer")
 
     def _inconsistency(self) -> str:
-        modes = {LayerKind.dense: 0, LayerKind.tt_matrix: len(self.in_modes), LayerKind.tt_tensor: len(self.in_modes + self.out_modes)}
+        modes = {
+            LayerKind.dense: 0,
+            LayerKind.tt_matrix: len(self.in_modes),
+            LayerKind.tt_tensor: len(self.in_modes + self.out_modes),
+        }
         if not 1 <= self.in_features <= LIMIT["max_features"] or not 1 <= self.out_features <= LIMIT["max_features"]:
             return f"{self.in_features} -> {self.out_features} features; 1 to {LIMIT['max_features']} can be had"
         if self.kind == LayerKind.dense:
@@ -127,7 +131,9 @@ class Layer:
         if self.kind == LayerKind.tt_matrix:
             for k in reversed(range(n_in)):
                 r_left, m, n, r_right = self.core_shapes[k]
-                steps.append((math.prod(self.in_modes[:k]), r_left * m, n * r_right, math.prod(self.out_modes[k + 1 :])))
+                steps.append(
+                    (math.prod(self.in_modes[:k]), r_left * m, n * r_right, math.prod(self.out_modes[k + 1 :]))
+                )
             return tuple(steps)
         for k in range(n_in):
             r_left, n, r_right = self.core_shapes[k]

@@ -59,7 +59,9 @@ def model_info(plan: Plan) -> ModelInfo:
 def training_records(training: Training) -> tuple[TrainingRecord, PhaseRecord, PhaseRecord]:
     """The records of a schedule; without a second phase its record is all zeros."""
     values = {f.name: getattr(training, f.name) for f in dataclasses.fields(Training) if f.name != "phases"}
-    phases = [PhaseRecord(**{f.name: getattr(phase, f.name) for f in dataclasses.fields(Phase)}) for phase in training.phases]
+    phases = [
+        PhaseRecord(**{f.name: getattr(phase, f.name) for f in dataclasses.fields(Phase)}) for phase in training.phases
+    ]
     return TrainingRecord(n_phases=len(phases), **values), phases[0], (phases + [NO_PHASE])[1]
 
 
@@ -94,7 +96,11 @@ def layer_record(layer: Layer) -> LayerRecord:
 
 def _layer(record: LayerRecord, name: str) -> Layer:
     kind = LayerKind(record.kind)
-    n_cores = {LayerKind.dense: -1, LayerKind.tt_matrix: record.n_in_modes, LayerKind.tt_tensor: record.n_in_modes + record.n_out_modes}
+    n_cores = {
+        LayerKind.dense: -1,
+        LayerKind.tt_matrix: record.n_in_modes,
+        LayerKind.tt_tensor: record.n_in_modes + record.n_out_modes,
+    }
     return Layer(
         name=name,
         kind=kind,

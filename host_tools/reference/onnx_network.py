@@ -31,4 +31,6 @@ class OnnxNetwork:
 
     def _no_targets(self, n: int) -> np.ndarray:
         kind = self._session.get_inputs()[-1]
-        return np.zeros(n, np.int64) if kind.type == "tensor(int64)" else np.zeros((n, self.plan.out_features), np.float32)
+        return (
+            np.zeros(n, np.int64) if kind.type == "tensor(int64)" else np.zeros((n, self.plan.out_features), np.float32)
+        )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ttzo.device_runtime.contract import (
-    LIMIT,
     DeviceError,
     Estimator,
     Loss,
@@ -211,7 +210,9 @@ class Trainer:
                 gradient = gradient * (np.float32(phase.clip_norm) / norm)
             rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
             self._update(phase, gradient, rate)
-        self.state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + estimate.evaluations)
+        self.state = dataclasses.replace(
+            state, step=state.step + 1, evaluations=state.evaluations + estimate.evaluations
+        )
         self._watch_plateau(estimate.loss)
         return StepResult(state.phase, float(estimate.loss), float(norm), estimate.evaluations)
 
