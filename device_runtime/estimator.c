@@ -27,7 +27,6 @@ static enum ttzo_error evaluate(struct estimate *e, const float *theta, float *l
         float *outputs = ttzo_network_forward(model, theta, row, trainer->activations);
         losses[j] = ttzo_row_loss(model, outputs, row + input_bytes);
     }
-    trainer->forwards += model->info.batch;
     e->done++;
     if (trainer->poll && !trainer->poll(trainer->poll_context, e->done, e->total))
         return TTZO_ERROR_CANCELLED;

@@ -189,7 +189,6 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
         float *outputs = ttzo_network_forward(trainer->model, trainer->theta, row, trainer->activations);
         hits += ttzo_row_correct(trainer->model, outputs, row + input_bytes);
         sum = sum + ttzo_row_loss(trainer->model, outputs, row + input_bytes);
-        trainer->forwards++;
         if (trainer->poll && !trainer->poll(trainer->poll_context, j + 1, count))
             return TTZO_ERROR_CANCELLED;
     }

@@ -56,7 +56,6 @@ struct ttzo_trainer {
     struct ttzo_rows dataset; // region dataset: what the work buffer has left
     uint32_t row_bytes;
     uint32_t macs_per_sample;
-    uint64_t forwards;       // rows sent through the network since ttzo_open, for training and evaluation
     uint32_t work_bytes;     // needed
     uint32_t work_capacity;  // given
 
