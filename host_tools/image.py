@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""What a linked firmware image holds: its size, its symbols, and how deep its stack can get.
+
+Everything is read from the ELF file with the toolchain's own programs, so that library code counts like ours. The
+image must be linked with `--emit-relocs`, which tells whose address is taken.
+"""
+
+import bisect
+import re
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ttzo.device_runtime.contract import TtzoError
+
+# What exception entry pushes on a Cortex-M with FPU: 26 words, and one more to align the stack to 8 bytes.
+INTERRUPT_FRAME_BYTES = 27 * 4
+FORBIDDEN = re.compile(r"_*(malloc|calloc|realloc|free|sbrk|v?[dfs]?n?i?printf|puts|putchar|exit|abort)(_r)?")
+
+_FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$")
+_INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\t(\S+)(?:\t([^@]*))?")
+_PUSH = re.compile(r"\{(.*)\}")
+_STORE_DOWN = re.compile(r"\[sp, #-(\d+)\]!")
+_MOVE_DOWN = re.compile(r"^(?:sp, )?(?:sp, )?#(\d+)$")
+_RELOCATION = re.compile(r"^[0-9a-f]+ (R_ARM_\S+) +(\S+)$")
+_DIRECT = re.compile(r"R_ARM_(THM_)?(CALL|PC22|JUMP\d+|PREL31|REL32)$|R_ARM_NONE$|R_ARM_V4BX$")
+
+
+class ImageError(TtzoError):
+    """A firmware image that must not run."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function as it stands in the image: what it pushes and whom it may call."""
+
+    name: str
+    frame_bytes: int
+    calls: frozenset[int]  # addresses
+    calls_indirectly: bool
+
+
+@dataclass(frozen=True)
+class Image:
+    """A linked ELF file."""
+
+    elf: Path
+    toolchain: str
+
+    def _tool(self, name: str, *arguments: str) -> str:
+        command = [f"{self.toolchain}-{name}", *arguments, str(self.elf)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    @cached_property
+    def symbols(self) -> dict[str, int]:
+        """Addresses of what the image defines."""
+        rows = (line.split() for line in self._tool("nm", "--defined-only").splitlines())
+        return {name: int(address, 16) for address, _, name in rows}
+
+    @cached_property
+    def section_bytes(self) -> dict[str, int]:
+        rows = (line.split() for line in self._tool("size", "-A").splitlines())
+        return {row[0]: int(row[1]) for row in rows if row and row[0].startswith(".")}
+
+    @property
+    def flash_bytes(self) -> int:
+        return sum(self.section_bytes.get(name, 0) for name in (".vectors", ".text", ".rodata", ".data"))
+
+    @property
+    def static_bytes(self) -> int:
+        """RAM of variables; stack and work buffer stand apart."""
+        return self.section_bytes.get(".data", 0) + self.section_bytes.get(".bss", 0)
+
+    @property
+    def work_bytes(self) -> int:
+        return self.symbols["ttzo_work_end"] - self.symbols["ttzo_work_start"]
+
+    # ---- code
+
+    @cached_property
+    def functions(self) -> dict[int, Function]:
+        """The image's functions by address."""
+        found: dict[int, tuple[str, list[tuple[str, str]]]] = {}
+        body: list[tuple[str, str]] = []
+        for line in self._tool("objdump", "-d", "--no-show-raw-insn", "--section=.text").splitlines():
+            if head := _FUNCTION.match(line):
+                body = []
+                found[int(head[1], 16)] = (head[2], body)
+            elif instruction := _INSTRUCTION.match(line):
+                body.append((instruction[2], (instruction[3] or "").strip()))
+        starts = sorted(found)
+        return {address: _function(address, *found[address], starts) for address in starts}
+
+    @cached_property
+    def address_taken(self) -> frozenset[int]:
+        """Functions whose address stands somewhere as a number: all that an indirect call could reach."""
+        wanted, taken, section = set(self.functions), set(), ""
+        for line in self._tool("objdump", "-r").splitlines():
+            if line.startswith("RELOCATION RECORDS FOR"):
+                section = line.split("[")[1].rstrip("]:")
+            elif (entry := _RELOCATION.match(line)) and section in (".text", ".rodata", ".data") and not _DIRECT.match(entry[1]):
+                taken |= {address for address in wanted if self.functions[address].name == entry[2]}
+        return frozenset(taken)
+
+    def worst_stack(self, reset: str, interrupt: str) -> tuple[int, list[str]]:
+        """Bytes of stack at most, from `reset` with one `interrupt` on top, and the calls that need them.
+
+        Raises `ImageError` on recursion and where a function moves its stack pointer by an amount not known here.
+        """
+        main_bytes, main_path = self._depth(self._at(reset), ())
+        interrupt_bytes, interrupt_path = self._depth(self._at(interrupt), ())
+        return main_bytes + INTERRUPT_FRAME_BYTES + interrupt_bytes, main_path + interrupt_path
+
+    def _at(self, name: str) -> int:
+        return next(address for address, function in self.functions.items() if function.name == name)
+
+    def _depth(self, address: int, above: tuple[int, ...]) -> tuple[int, list[str]]:
+        if address in above:
+            circle = [self.functions[a].name for a in (*above[above.index(address) :], address)]
+            raise ImageError(f"recursion: {' -> '.join(circle)}", "the stack's depth must be known; write a loop")
+        if address not in self._depths:
+            function = self.functions[address]
+            below = function.calls | (self.address_taken if function.calls_indirectly else frozenset())
+            deepest = max((self._depth(callee, (*above, address)) for callee in sorted(below)), default=(0, []), key=lambda d: d[0])
+            self._depths[address] = (function.frame_bytes + deepest[0], [function.name, *deepest[1]])
+        return self._depths[address]
+
+    @cached_property
+    def _depths(self) -> dict[int, tuple[int, list[str]]]:
+        return {}
+
+    # ---- what must not be in it
+
+    def forbidden(self, libm: Path) -> dict[str, list[str]]:
+        """Symbols that no firmware may hold (heap, stdio, libm), each with the functions that call it."""
+        mathematics = subprocess.run(
+            [f"{self.toolchain}-nm", "--defined-only", "--extern-only", str(libm)], check=True, capture_output=True, text=True
+        ).stdout
+        names = {row[2] for line in mathematics.splitlines() if len(row := line.split()) == 3}
+        found = sorted(name for name in self.symbols if name in names or FORBIDDEN.fullmatch(name))
+        return {name: self._callers(name) for name in found}
+
+    def _callers(self, name: str) -> list[str]:
+        address = self.symbols[name] & ~1
+        return sorted(function.name for function in self.functions.values() if address in function.calls)
+
+
+def _function(address: int, name: str, body: list[tuple[str, str]], starts: list[int]) -> Function:
+    calls, indirect = set(), False
+    for operation, operands in body:
+        target = re.match(r"^(?:r\d+, )?([0-9a-f]+) <", operands)
+        if target and operation.startswith(("b", "cb")):
+            callee = starts[bisect.bisect_right(starts, int(target[1], 16)) - 1]
+            if callee != address or operation in ("bl", "blx"):
+                calls.add(callee)
+        elif re.match(r"blx?\b|bx\b", operation) and operands != "lr":
+            indirect = True
+    return Function(name, sum(_pushed(name, *instruction) for instruction in body), frozenset(calls), indirect)
+
+
+def _pushed(name: str, operation: str, operands: str) -> int:
+    """Bytes by which one instruction lowers the stack pointer; in a loop it would count once, which gcc never writes."""
+    stem = operation.split(".")[0]
+    if stem in ("push", "vpush") or (stem in ("stmdb", "vstmdb") and operands.startswith("sp!")):
+        return sum(map(_register_bytes, _PUSH.search(operands)[1].split(", ")))
+    if store := _STORE_DOWN.search(operands):
+        return int(store[1])
+    if stem in ("sub", "subw", "subs") and operands.startswith("sp"):
+        if moved := _MOVE_DOWN.match(operands):
+            return int(moved[1])
+        raise ImageError(f"{name} takes stack by an amount that is not constant", "use arrays of fixed length")
+    if (stem in ("mov", "movs", "bic", "ldr") and operands.startswith("sp,")) or (stem == "msr" and "SP" in operands.upper()):
+        raise ImageError(f"{name} sets the stack pointer to a value that is not constant", "use arrays of fixed length")
+    return 0
+
+
+def _register_bytes(registers: str) -> int:
+    """`r4` or `s16` 4, `d8` 8, `d8-d11` 32."""
+    first, _, last = registers.partition("-")
+    count = int((last or first)[1:]) - int(first[1:]) + 1 if first[1:].isdigit() else 1
+    return count * (8 if first.startswith("d") else 4)
