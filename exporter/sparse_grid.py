@@ -2,9 +2,9 @@
 """Smolyak grids of Gauss-Hermite rules: the expectation of a function under N(0, I) as a short weighted sum.
 
 The grid of dimension D is symmetric under permutations of the coordinates and changes of sign, so it is kept as
-*classes*: the non-zero |coordinates| of a node, and the one weight that all its images share. 925 nodes of 21
-dimensions are four classes. The nodes come out of the classes by one enumeration, which `SparseGrid.nodes`,
-device_runtime/sparse_grid.c and the ONNX graph share:
+*classes*: the non-zero |coordinates| of a node, and the one weight that all its images share. The 925 nodes of 21
+dimensions, level 3, are four classes: 68 bytes of flash on a 32-bit core. The nodes come out of the classes by one
+enumeration, which `SparseGrid.nodes`, device_runtime/sparse_grid.c and the ONNX graph share:
 
     for each class, in the grid's order
       for each choice of its coordinates, ascending, in lexicographic order
@@ -292,6 +292,6 @@ def _places(n: int, label: str, coordinates: str, constant, op) -> str:
 def write_tables(grid: SparseGrid, folder: Path, name: str = "sparse_grid") -> tuple[Path, Path]:
     """Writes `NAME.c` and `NAME.onnx` into an existing folder and returns their paths."""
     c_path, onnx_path = folder / f"{name}.c", folder / f"{name}.onnx"
-    c_path.write_text(to_c(grid, name), encoding="utf-8")
+    c_path.write_text(to_c(grid, name), encoding="utf-8", newline="\n")
     onnx_path.write_bytes(to_onnx(grid).SerializeToString(deterministic=True))
     return c_path, onnx_path

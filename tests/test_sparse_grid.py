@@ -5,8 +5,6 @@ import ctypes
 import itertools
 import json
 import math
-import shutil
-import subprocess
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -17,23 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import ttzo.device_runtime
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.sparse_grid import MAX_LEVEL, smolyak, to_c, to_onnx, write_tables
 
-RUNTIME = Path(ttzo.device_runtime.__file__).parent
 TASMANIAN = json.loads((Path(__file__).parent / "vectors" / "tasmanian_gauss_hermite.json").read_text())
-FLAGS = [
-    "-std=c99",
-    "-O2",
-    "-ffp-contract=off",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Wdouble-promotion",
-    "-Wmissing-prototypes",
-    "-Werror",
-]
 GRIDS = [(1, 1), (1, 3), (1, 8), (2, 2), (2, 4), (3, 3), (4, 5), (6, 4), (21, 1), (21, 2), (21, 3), (21, 4), (7, 8)]
 
 
@@ -225,7 +210,6 @@ def test_a_grid_outside_the_limits_is_refused_with_a_hint():
 
 SHIM = """\
 #include <stddef.h>
-#include "grid.c"
 uint32_t walk(float *nodes, float *weights, uint32_t capacity);
 uint32_t table_bytes(void);
 bool is_valid(uint16_t dimension, uint8_t n_values, const float *values, uint8_t n_classes,
@@ -258,32 +242,27 @@ bool is_valid(uint16_t dimension, uint8_t n_values, const float *values, uint8_t
 """
 
 
-def compiled(grid, folder):
-    """The written table, the device's enumerator and the shim as a shared library."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    assert compiler, "a C compiler is needed"
-    (folder / "grid.c").write_text(to_c(grid, "grid"))
-    (folder / "shim.c").write_text(SHIM)
-    sources = [folder / "shim.c", RUNTIME / "sparse_grid.c"]
-    library = folder / "grid.so"
-    subprocess.run([compiler, *FLAGS, "-shared", "-fPIC", f"-I{RUNTIME}", *sources, "-o", library], check=True)
-    return ctypes.CDLL(str(library))
+@pytest.fixture(scope="module")
+def compiled(c_library):
+    """`compiled(grid)`: the written table, the device's enumerator and the shim as an open library."""
+    return lambda grid: c_library("sparse_grid.c", extra=to_c(grid, "grid") + SHIM)
 
 
 @pytest.mark.parametrize(("dimension", "level"), GRIDS)
-def test_c_walks_the_nodes_in_the_order_of_python(dimension, level, tmp_path):
+def test_c_walks_the_nodes_in_the_order_of_python(dimension, level, compiled):
     grid = smolyak(dimension, level)
     nodes = np.zeros((grid.n_nodes + 1, dimension), np.float32)
     weights = np.zeros(grid.n_nodes + 1, np.float32)
-    library = compiled(grid, tmp_path)
-    count = library.walk(nodes.ctypes.data_as(ctypes.c_void_p), weights.ctypes.data_as(ctypes.c_void_p), len(weights))
+    count = compiled(grid).walk(
+        nodes.ctypes.data_as(ctypes.c_void_p), weights.ctypes.data_as(ctypes.c_void_p), len(weights)
+    )
     assert count == grid.n_nodes
     np.testing.assert_array_equal(nodes[:-1], grid.nodes().astype(np.float32))
     np.testing.assert_array_equal(weights[:-1], grid.weights().astype(np.float32))
 
 
-def test_21_dimensions_of_level_3_cost_at_most_200_bytes_of_flash(tmp_path):
-    assert compiled(smolyak(21, 3), tmp_path).table_bytes() <= 200
+def test_21_dimensions_of_level_3_cost_at_most_200_bytes_of_flash(compiled):
+    assert compiled(smolyak(21, 3)).table_bytes() <= 200
 
 
 class SparseClass(ctypes.Structure):
@@ -306,8 +285,8 @@ class SparseClass(ctypes.Structure):
         (0, [1.0, 2.0], SparseClass(1.0, 0), False),
     ],
 )
-def test_a_damaged_table_is_found_before_it_is_walked(dimension, values, node_class, valid, tmp_path):
-    library = compiled(smolyak(4, 4), tmp_path)
+def test_a_damaged_table_is_found_before_it_is_walked(dimension, values, node_class, valid, compiled):
+    library = compiled(smolyak(4, 4))
     library.is_valid.restype = ctypes.c_bool
     array = (ctypes.c_float * len(values))(*values)
     assert library.is_valid(dimension, len(values), array, 1, ctypes.byref(node_class)) == valid
