@@ -74,15 +74,21 @@ static void activate(enum ttzo_activation activation, float *z, uint32_t n)
     }
 }
 
-float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,
-                            float *const buffers[2])
+float *ttzo_network_layers(const struct ttzo_model *model, const float *theta, uint32_t n_layers,
+                           float *const buffers[2])
 {
     uint32_t current = 0;
-    read_inputs(model, row, buffers[0]);
-    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+    for (uint32_t l = 0; l < n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         ttzo_layer_forward(layer, theta, buffers, &current);
         activate((enum ttzo_activation)layer->activation, buffers[current], layer->out_features);
     }
     return buffers[current];
+}
+
+float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,
+                            float *const buffers[2])
+{
+    read_inputs(model, row, buffers[0]);
+    return ttzo_network_layers(model, theta, model->info.n_layers, buffers);
 }

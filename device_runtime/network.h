@@ -19,4 +19,8 @@ uint32_t ttzo_network_macs(const struct ttzo_model *model);
 float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,
                             float *const buffers[2]);
 
+// The first `n_layers` layers alone: `buffers[0]` holds the network's inputs (and is overwritten).
+float *ttzo_network_layers(const struct ttzo_model *model, const float *theta, uint32_t n_layers,
+                           float *const buffers[2]);
+
 #endif

@@ -13,7 +13,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sparse_grid.h"
 #include "ttzo_contract.h"
+
+// A residual program; the numbers stay where they are.
+struct ttzo_program {
+    const float *constants;      // [n_constants]
+    const uint8_t *instructions; // [n_instructions][4]: enum ttzo_operation, registers a, b, c
+    uint8_t n_constants;
+    uint8_t n_instructions;
+    uint8_t output;
+};
+
+// A PDE: where its rows lie and what should be zero there. All zeros for models with another loss.
+struct ttzo_pde {
+    struct ttzo_pde_info info;
+    const float *low, *high; // [in_features] bounds of the network's inputs
+    struct ttzo_row_group groups[TTZO_MAX_ROW_GROUPS];
+    struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
+    struct ttzo_program solution;                        // u from the network's output
+    struct ttzo_program exact;                           // with has_exact
+    struct ttzo_sparse_grid grid;                        // with derivative sparse_grid
+};
 
 // A model: data only, from model.c in flash or from a bundle. Layers and parameters stay where they are.
 struct ttzo_model {
@@ -23,6 +44,7 @@ struct ttzo_model {
     struct ttzo_phase phases[TTZO_MAX_PHASES];
     const struct ttzo_layer *layers; // [info.n_layers]
     const float *parameters;         // [info.n_parameters], theta at the start of training
+    struct ttzo_pde pde;             // with info.loss residual
 };
 
 // Called after each loss evaluation of a step (done of total) or each row of an evaluation; return false to cancel.
@@ -34,6 +56,20 @@ struct ttzo_rows {
     uint8_t *bytes;
     uint32_t capacity;
     uint32_t count;
+};
+
+// Work memory of a PDE's rows; m outputs are derived at once (1, or the features of the last layer).
+struct ttzo_pde_work {
+    float *point;     // [in_features]
+    float *node;      // [in_features] a point beside it
+    float *normal;    // [in_features] a Gaussian direction
+    float *value;     // [m]
+    float *first;     // [in_features][m]
+    float *laplacian; // [m]
+    float *diagonal;  // [in_features][m], where it is needed
+    float *pair;      // [m] outputs at one node of an antithetic pair
+    float *slopes;    // jets: [units][3] of each layer: phi', phi'', sum of squared directional derivatives
+    float *registers; // of the longest program
 };
 
 // All of a training run but the model. Fields are for reading; the functions below change them.
@@ -52,6 +88,7 @@ struct ttzo_trainer {
     float *query_losses;     // [batch] each row's loss at the query
     uint32_t *batch_rows;    // [batch] row numbers of the running step
     float *activations[2];   // [widest] ping and pong of one sample's forward pass
+    struct ttzo_pde_work pde; // with a PDE
     struct ttzo_rows batch;  // region batch
     struct ttzo_rows dataset; // region dataset: what the work buffer has left
     uint32_t row_bytes;
@@ -108,6 +145,11 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
 // Sum of the losses of rows [first, first + count) in row order, and how many are classified right.
 enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first, uint32_t count,
                               float *loss_sum, uint32_t *n_correct, uint32_t *detail);
+
+// Sums of (u - exact)^2 and exact^2 over rows [first, first + count): seeded validation points (collocation), or rows
+// of batch or dataset, each with the host's value of u as its target.
+enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first,
+                                    uint32_t count, float *squared_error, float *squared_exact, uint32_t *detail);
 
 // The network's outputs [out_features] for one row of the batch; valid until the next call.
 enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const float **outputs, uint32_t *detail);

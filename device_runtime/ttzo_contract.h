@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x76B461A7u
+#define TTZO_CONTRACT_HASH 0xEED3EC88u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -16,6 +16,10 @@
 #define TTZO_MAX_BATCH 4096u // rows of one batch
 #define TTZO_MAX_QUERIES 1000000u // directions of one step
 #define TTZO_MAX_PHASES 2u // training phases of one model
+#define TTZO_MAX_ROW_GROUPS 4u // kinds of collocation rows of one PDE
+#define TTZO_MAX_INSTRUCTIONS 192u // instructions of one residual program
+#define TTZO_MAX_CONSTANTS 48u // constants of one residual program
+#define TTZO_PROGRAM_INPUTS 8u // registers that are filled before a residual program runs: enum program_input
 #define TTZO_MAX_PAYLOAD 1024u // bytes between a frame's header and its checksum
 #define TTZO_BOARD_NAME_BYTES 24u // board name in HELLO, zero-padded
 #define TTZO_HASH_BYTES 16u // leading bytes of the model's SHA-256
@@ -38,6 +42,7 @@ enum ttzo_activation {
 enum ttzo_loss {
     TTZO_LOSS_CROSS_ENTROPY = 0, // softmax cross-entropy of the row's class
     TTZO_LOSS_MSE = 1, // squared error, mean over the row's outputs
+    TTZO_LOSS_RESIDUAL = 2, // squared residual of a PDE, or of its boundary and terminal conditions, at collocation points
 };
 enum ttzo_number {
     TTZO_NUMBER_UINT8 = 0, // one byte
@@ -51,6 +56,54 @@ enum ttzo_arithmetic {
 enum ttzo_estimator {
     TTZO_ESTIMATOR_RGE = 0, // random directions: the mean over n_queries of the directional difference times the direction (eq. 2)
     TTZO_ESTIMATOR_CGE = 1, // coordinate by coordinate: one difference for each parameter
+};
+enum ttzo_derivative {
+    TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
+    TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
+    TTZO_DERIVATIVE_SPARSE_GRID = 2, // Stein estimator on a sparse grid (paper eqs. 8-13); the radius is sigma
+    TTZO_DERIVATIVE_MONTE_CARLO = 3, // Stein estimator over random antithetic pairs; the radius is sigma
+};
+enum ttzo_need {
+    TTZO_NEED_FIRST = 1, // first derivatives in all coordinates
+    TTZO_NEED_LAPLACIAN = 2, // sum of the second derivatives in space
+    TTZO_NEED_DIAGONAL = 4, // each second derivative, time included
+};
+enum ttzo_sampler {
+    TTZO_SAMPLER_INTERIOR = 0, // uniform in the box of space and time
+    TTZO_SAMPLER_FACES = 1, // uniform on the faces of the box of space, each as likely as the other
+    TTZO_SAMPLER_START = 2, // uniform in space, at the earliest time
+    TTZO_SAMPLER_END = 3, // uniform in space, at the latest time
+};
+enum ttzo_program_input {
+    TTZO_PROGRAM_INPUT_X = 0, // the point in space, a vector
+    TTZO_PROGRAM_INPUT_T = 1, // its time; 0 where the problem has none
+    TTZO_PROGRAM_INPUT_N = 2, // the network's output
+    TTZO_PROGRAM_INPUT_N_X = 3, // its first derivatives in space, a vector
+    TTZO_PROGRAM_INPUT_N_T = 4, // in time
+    TTZO_PROGRAM_INPUT_LAP = 5, // its Laplacian in space
+    TTZO_PROGRAM_INPUT_N_XX = 6, // its second derivatives in space, coordinate by coordinate, a vector
+    TTZO_PROGRAM_INPUT_N_TT = 7, // its second derivative in time
+};
+enum ttzo_operation {
+    TTZO_OPERATION_ADD = 0, // a + b
+    TTZO_OPERATION_SUBTRACT = 1, // a - b
+    TTZO_OPERATION_MULTIPLY = 2, // a b
+    TTZO_OPERATION_DIVIDE = 3, // a / b
+    TTZO_OPERATION_NEGATE = 4, // -a
+    TTZO_OPERATION_LESS = 5, // 1 where a < b, else 0
+    TTZO_OPERATION_SELECT = 6, // b where a is not 0, else c
+    TTZO_OPERATION_SQRT = 7, // square root of a
+    TTZO_OPERATION_EXP = 8, // e to the power a
+    TTZO_OPERATION_EXPM1 = 9, // e to the power a, minus 1
+    TTZO_OPERATION_LOG = 10, // natural logarithm of a
+    TTZO_OPERATION_LOG1P = 11, // natural logarithm of 1 + a
+    TTZO_OPERATION_SIN = 12, // sine of a
+    TTZO_OPERATION_COS = 13, // cosine of a
+    TTZO_OPERATION_TANH = 14, // hyperbolic tangent of a
+    TTZO_OPERATION_SUM = 15, // sum of the coordinates of the vector a, in ascending order
+    TTZO_OPERATION_COMPONENT = 16, // coordinate number b (a plain number) of the vector a
+    TTZO_OPERATION_PLACE = 17, // the vector that is the scalar a at coordinate number b and 0 elsewhere
+    TTZO_OPERATION_SPREAD = 18, // the vector whose coordinates all are the scalar a
 };
 enum ttzo_direction {
     TTZO_DIRECTION_RADEMACHER = 0, // each coordinate +1 or -1
@@ -78,10 +131,14 @@ enum ttzo_region {
     TTZO_REGION_MOMENTS = 1, // the update rule's memory, float32; written to a stage, taken over by COMMIT
     TTZO_REGION_BATCH = 2, // rows of the next STEP or EVALUATE
     TTZO_REGION_DATASET = 3, // rows that stay on the device; STEP picks its batch from them by the sample order
+    TTZO_REGION_COLLOCATION = 4, // points that the device draws itself: the only rows that train a PDE; nothing is written
 };
 enum ttzo_stream {
     TTZO_STREAM_DIRECTION = 0, // noise of the estimator's directions: counter (block, query, step)
     TTZO_STREAM_SAMPLE_ORDER = 1, // rounds of the sample permutation: counter (half, round, epoch)
+    TTZO_STREAM_COLLOCATION = 2, // training points: counter (block, row, step); coordinate i takes word i % 4 of block i / 4
+    TTZO_STREAM_VALIDATION = 3, // validation points, likewise: counter (block, row, 0), key validation_seed
+    TTZO_STREAM_FACE = 4, // the face of a boundary row: counter (0, row, step)
 };
 enum ttzo_error {
     TTZO_ERROR_OK = 0, // no error
@@ -117,6 +174,7 @@ enum ttzo_message {
     TTZO_MESSAGE_PREDICT = 10, // network outputs of one row of the batch region
     TTZO_MESSAGE_RESET = 11, // back to the exported parameters and settings, step 0
     TTZO_MESSAGE_CANCEL = 12, // stop the long work that is under way; it answers with the error `cancelled` and leaves the state as it was
+    TTZO_MESSAGE_SOLUTION_ERROR = 13, // how far the solution of a PDE is from the exact one; changes nothing
     TTZO_MESSAGE_PROGRESS = 126, // from the device, while long work goes on; carries that request's sequence number
     TTZO_MESSAGE_ERROR = 127, // the answer to a request that was refused; nothing has changed
 };
@@ -285,6 +343,93 @@ static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
     for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 26 + 2 * i, in->out_modes[i]);
     for (unsigned i = 0; i < 17; i++) ttzo_put_u16(bytes + 42 + 2 * i, in->ranks[i]);
     ttzo_put_u32(bytes + 76, in->parameter_offset);
+}
+
+#define TTZO_PDE_INFO_BYTES 24u
+struct ttzo_pde_info {
+    uint32_t section_bytes;                 // this record and all that belongs to it: bounds, row groups, programs, sparse grid
+    uint16_t n_space;                       // coordinates in space: the network's first inputs
+    uint8_t has_time;                       // 1 when time is the network's last input
+    uint8_t derivative;                     // enum derivative
+    uint8_t n_groups;                       // row groups that follow the bounds
+    uint8_t has_exact;                      // 1 when the exact solution is the last program
+    uint8_t n_classes;                      // classes of the sparse grid; 0 without one
+    uint8_t n_values;                       // its distinct non-zero |coordinates|
+    uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
+    uint32_t validation_seed;               // key of the validation points
+    float radius;                           // stein_radius (sigma), or the step of finite differences
+};
+static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_info *out)
+{
+    out->section_bytes = ttzo_get_u32(bytes + 0);
+    out->n_space = ttzo_get_u16(bytes + 4);
+    out->has_time = ttzo_get_u8(bytes + 6);
+    out->derivative = ttzo_get_u8(bytes + 7);
+    out->n_groups = ttzo_get_u8(bytes + 8);
+    out->has_exact = ttzo_get_u8(bytes + 9);
+    out->n_classes = ttzo_get_u8(bytes + 10);
+    out->n_values = ttzo_get_u8(bytes + 11);
+    out->n_pairs = ttzo_get_u32(bytes + 12);
+    out->validation_seed = ttzo_get_u32(bytes + 16);
+    out->radius = ttzo_get_f32(bytes + 20);
+}
+static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->section_bytes);
+    ttzo_put_u16(bytes + 4, in->n_space);
+    ttzo_put_u8(bytes + 6, in->has_time);
+    ttzo_put_u8(bytes + 7, in->derivative);
+    ttzo_put_u8(bytes + 8, in->n_groups);
+    ttzo_put_u8(bytes + 9, in->has_exact);
+    ttzo_put_u8(bytes + 10, in->n_classes);
+    ttzo_put_u8(bytes + 11, in->n_values);
+    ttzo_put_u32(bytes + 12, in->n_pairs);
+    ttzo_put_u32(bytes + 16, in->validation_seed);
+    ttzo_put_f32(bytes + 20, in->radius);
+}
+
+#define TTZO_ROW_GROUP_BYTES 8u
+struct ttzo_row_group {
+    uint8_t sampler;                        // enum sampler
+    uint8_t needs;                          // sum of enum need: what the group's program reads
+    uint16_t count;                         // rows of a batch
+    float root_weight;                      // square root of the rows' weight in the loss
+};
+static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_group *out)
+{
+    out->sampler = ttzo_get_u8(bytes + 0);
+    out->needs = ttzo_get_u8(bytes + 1);
+    out->count = ttzo_get_u16(bytes + 2);
+    out->root_weight = ttzo_get_f32(bytes + 4);
+}
+static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->sampler);
+    ttzo_put_u8(bytes + 1, in->needs);
+    ttzo_put_u16(bytes + 2, in->count);
+    ttzo_put_f32(bytes + 4, in->root_weight);
+}
+
+#define TTZO_PROGRAM_RECORD_BYTES 4u
+struct ttzo_program_record {
+    uint8_t n_constants;                    // constants (float32) that follow; their registers come after the inputs
+    uint8_t n_instructions;                 // instructions that follow them, four bytes each: enum operation, registers a, b, c. Each fills the next register
+    uint8_t output;                         // register of the result, a scalar
+    uint8_t reserved;                       // 0
+};
+static inline void ttzo_unpack_program_record(const uint8_t *bytes, struct ttzo_program_record *out)
+{
+    out->n_constants = ttzo_get_u8(bytes + 0);
+    out->n_instructions = ttzo_get_u8(bytes + 1);
+    out->output = ttzo_get_u8(bytes + 2);
+    out->reserved = ttzo_get_u8(bytes + 3);
+}
+static inline void ttzo_pack_program_record(const struct ttzo_program_record *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->n_constants);
+    ttzo_put_u8(bytes + 1, in->n_instructions);
+    ttzo_put_u8(bytes + 2, in->output);
+    ttzo_put_u8(bytes + 3, in->reserved);
 }
 
 #define TTZO_PHASE_BYTES 32u
@@ -656,6 +801,41 @@ static inline void ttzo_unpack_predict_request(const uint8_t *bytes, struct ttzo
 static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *in, uint8_t *bytes)
 {
     ttzo_put_u32(bytes + 0, in->row);
+}
+
+#define TTZO_SOLUTION_ERROR_REQUEST_BYTES 9u
+struct ttzo_solution_error_request {
+    uint8_t region;                         // collocation: seeded validation points; batch or dataset: points with the host's values
+    uint32_t first_row;
+    uint32_t n_rows;
+};
+static inline void ttzo_unpack_solution_error_request(const uint8_t *bytes, struct ttzo_solution_error_request *out)
+{
+    out->region = ttzo_get_u8(bytes + 0);
+    out->first_row = ttzo_get_u32(bytes + 1);
+    out->n_rows = ttzo_get_u32(bytes + 5);
+}
+static inline void ttzo_pack_solution_error_request(const struct ttzo_solution_error_request *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->region);
+    ttzo_put_u32(bytes + 1, in->first_row);
+    ttzo_put_u32(bytes + 5, in->n_rows);
+}
+
+#define TTZO_SOLUTION_ERROR_REPLY_BYTES 8u
+struct ttzo_solution_error_reply {
+    float squared_error;                    // sum over the rows of (u - exact)^2
+    float squared_exact;                    // sum of exact^2
+};
+static inline void ttzo_unpack_solution_error_reply(const uint8_t *bytes, struct ttzo_solution_error_reply *out)
+{
+    out->squared_error = ttzo_get_f32(bytes + 0);
+    out->squared_exact = ttzo_get_f32(bytes + 4);
+}
+static inline void ttzo_pack_solution_error_reply(const struct ttzo_solution_error_reply *in, uint8_t *bytes)
+{
+    ttzo_put_f32(bytes + 0, in->squared_error);
+    ttzo_put_f32(bytes + 4, in->squared_exact);
 }
 
 #define TTZO_PROGRESS_REPLY_BYTES 8u

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// A network's derivatives at a point from forward passes alone: jets, differences, or the Stein estimator.
+#ifndef TTZO_DERIVE_H
+#define TTZO_DERIVE_H
+#include "ttzo.h"
+
+// Numbers of trainer->pde.slopes.
+uint32_t ttzo_slopes_count(const struct ttzo_model *model);
+
+// The m outputs of the network's first `n_layers` layers at trainer->pde.point, and what `needs` (sum of enum
+// ttzo_need) asks of their derivatives, into value, first, laplacian and diagonal. `row` numbers the noise of
+// monte_carlo in this step. value is the plain network's, not the smoothed one's.
+// Cost in forward passes: jet 1 + inputs + 1, finite_difference 1 + 2 inputs, sparse_grid one a node.
+void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs, uint32_t row);
+
+#endif

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo.pde`: what a PDE is written with. One namespace for tracing, NumPy and torch."""
+
+from ttzo.exporter.pde.expression import (
+    PdeError,
+    cos,
+    exp,
+    expm1,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    normal_cdf,
+    sin,
+    sqrt,
+    sum,
+    tanh,
+    where,
+)
+from ttzo.exporter.pde.problem import Condition, Point, Problem, at_end, at_start, on_faces, trace
+from ttzo.exporter.pde.program import Pde, Program
+
+__all__ = [
+    "Condition",
+    "Pde",
+    "PdeError",
+    "Point",
+    "Problem",
+    "Program",
+    "at_end",
+    "at_start",
+    "cos",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "normal_cdf",
+    "on_faces",
+    "sin",
+    "sqrt",
+    "sum",
+    "tanh",
+    "trace",
+    "where",
+]

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""Residual programs: an expression as a short list of operations on registers, and the PDE's data as a plan holds them.
+
+Registers 0 to 7 are the inputs (the contract's enum program_input), then come the constants, then one register for each
+instruction. A register is a scalar or a vector over the coordinates in space.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ttzo.device_runtime.contract import LIMIT, Derivative, Need, Operation, ProgramInput, Sampler
+from ttzo.exporter.pde.expression import Expression, PdeError
+from ttzo.exporter.sparse_grid import SparseGrid, smolyak
+
+VECTOR_INPUTS = (ProgramInput.x, ProgramInput.n_x, ProgramInput.n_xx)
+_NEEDS = {
+    ProgramInput.n_x: Need.first,
+    ProgramInput.n_t: Need.first,
+    ProgramInput.lap: Need.laplacian,
+    ProgramInput.n_xx: Need.diagonal,
+    ProgramInput.n_tt: Need.diagonal,
+}
+_OPERANDS = {Operation.select: 3, Operation.add: 2, Operation.subtract: 2, Operation.multiply: 2, Operation.divide: 2, Operation.less: 2}
+
+
+def operand_count(operation: Operation) -> int:
+    """How many of a, b, c are registers."""
+    return _OPERANDS.get(operation, 1)
+
+
+@dataclass(frozen=True)
+class Program:
+    """`constants` are float32 values; an instruction is (operation, a, b, c)."""
+
+    constants: tuple[float, ...]
+    instructions: tuple[tuple[Operation, int, int, int], ...]
+    output: int
+
+    @property
+    def needs(self) -> int:
+        """Sum of the contract's enum need: the derivatives that the program reads."""
+        read = {self.output} | {r for op, *registers in self.instructions for r in registers[: operand_count(op)]}
+        return sum({_NEEDS[ProgramInput(r)] for r in read if r < len(ProgramInput) and r in _NEEDS})
+
+    @property
+    def words(self) -> int:
+        """Four-byte words of the program in a bundle, its header included."""
+        return 1 + len(self.constants) + len(self.instructions)
+
+
+def compile_expression(e: Expression) -> Program:
+    """The program of a scalar expression; equal parts are computed once. Raises `PdeError` when it is too long."""
+    constants: dict[float, int] = {}
+    _collect_constants(e, constants, set())
+    first = LIMIT["program_inputs"] + len(constants)
+    registers: dict[tuple, int] = {}
+    seen: dict[Expression, int] = {}
+
+    def emit(node: Expression) -> int:
+        if node not in seen:
+            seen[node] = place(node)
+        return seen[node]
+
+    def place(node: Expression) -> int:
+        if node.operation == "input":
+            return ProgramInput[node.name]
+        if node.operation == "constant":
+            return LIMIT["program_inputs"] + constants[float(np.float32(node.value))]
+        operation = Operation[node.operation]
+        operands = [emit(arg) for arg in node.args]
+        if operation in (Operation.component, Operation.place):
+            operands.append(node.index)
+        key = (operation, *operands, *[0] * (3 - len(operands)))
+        return registers.setdefault(key, first + len(registers))
+
+    output = emit(e)
+    if len(registers) > LIMIT["max_instructions"] or len(constants) > LIMIT["max_constants"]:
+        raise PdeError(
+            f"the residual takes {len(registers)} instructions and {len(constants)} constants; "
+            f"{LIMIT['max_instructions']} and {LIMIT['max_constants']} can be had",
+            "write it with vectors and pde.sum instead of coordinate by coordinate",
+        )
+    return Program(tuple(constants), tuple(registers), output)
+
+
+
+
+def _collect_constants(e: Expression, found: dict[float, int], seen: set[int]) -> None:
+    if id(e) in seen:
+        return
+    seen.add(id(e))
+    if e.operation == "constant":
+        found.setdefault(float(np.float32(e.value)), len(found))
+    for arg in e.args:
+        _collect_constants(arg, found, seen)
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows of one kind: where they lie, how many of a batch, their weight in the loss, and what should be zero there."""
+
+    sampler: Sampler
+    count: int
+    weight: float
+    condition: Program
+
+    @property
+    def root_weight(self) -> float:
+        return math.sqrt(self.weight)
+
+
+@dataclass(frozen=True)
+class Pde:
+    """A problem as data. `low` and `high` bound space and then, with `has_time`, time: the network's inputs in order.
+
+    `solution` gives u from the network's output, `exact` the exact solution where it is known. `radius` is sigma of the
+    Stein estimators or the step of finite differences; `level` is the sparse grid's, `n_pairs` monte_carlo's.
+    """
+
+    n_space: int
+    has_time: bool
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    groups: tuple[RowGroup, ...]
+    solution: Program
+    exact: Program | None = None
+    derivative: Derivative = Derivative.jet
+    radius: float = 0.1
+    level: int = 3
+    n_pairs: int = 512
+    validation_seed: int = 1
+
+    @property
+    def n_inputs(self) -> int:
+        return self.n_space + self.has_time
+
+    @property
+    def batch(self) -> int:
+        return sum(group.count for group in self.groups)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """In the order of the bundle: the groups' conditions, the solution, the exact solution."""
+        programs = [*(group.condition for group in self.groups), self.solution]
+        return (*programs, self.exact) if self.exact else tuple(programs)
+
+    @property
+    def needs(self) -> int:
+        """What all groups together read."""
+        result = 0
+        for group in self.groups:
+            result |= group.condition.needs
+        return result
+
+    @cached_property
+    def grid(self) -> SparseGrid | None:
+        """The grid of `sparse_grid` over all inputs."""
+        return smolyak(self.n_inputs, self.level) if self.derivative == Derivative.sparse_grid else None
+
+    def inconsistency(self) -> str:
+        """What no device could run, in words; empty when there is nothing."""
+        if self.n_space < 1 or not len(self.low) == len(self.high) == self.n_inputs:
+            return f"{len(self.low)} and {len(self.high)} bounds for {self.n_inputs} inputs"
+        if not all(math.isfinite(a) and math.isfinite(b) and a < b for a, b in zip(self.low, self.high, strict=True)):
+            return "a bound of the domain is not finite, or low is not below high"
+        if not 1 <= len(self.groups) <= LIMIT["max_row_groups"]:
+            return f"{len(self.groups)} kinds of rows; 1 to {LIMIT['max_row_groups']} can be had"
+        if any(group.count < 1 or not 0 < group.weight < math.inf for group in self.groups):
+            return "every kind of rows wants a count of 1 or more and a positive weight"
+        if not self.has_time and any(group.sampler in (Sampler.start, Sampler.end) for group in self.groups):
+            return "a problem without time has no rows at its start or end"
+        if not 0 < self.radius < math.inf or self.n_pairs < 1:
+            return "the radius of the derivatives must be positive, and n_pairs 1 or more"
+        return ""
