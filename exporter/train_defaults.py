@@ -53,9 +53,10 @@ SETTINGS = ("estimator", "update", *PHASE_SETTINGS, *TRAINING_SETTINGS)  # every
 
 _ENUMS = {"direction": Direction, "difference": Difference, "schedule": Schedule, "update": Update}
 _WORD = 2**32 - 1
+_LARGEST = 3.4e38  # float32's end
 _RANGES = {
     "n_queries": (1, LIMIT["max_queries"]),
-    "mu": (1e-30, math.inf),
+    "mu": (1e-30, _LARGEST),
     "beta1": (0, math.nextafter(1, 0)),
     "beta2": (0, math.nextafter(1, 0)),
     "seed": (0, 2**64 - 1),
@@ -153,11 +154,11 @@ def _checked(name: str, value: Any) -> Any:
     """The value in its type, if in range."""
     if name in _ENUMS:
         return member(name, value, _ENUMS[name])
-    low, high = _RANGES.get(name, (0, math.inf))
+    low, high = _RANGES.get(name, (0, _LARGEST))
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high or name in _WHOLE and value != int(value):
         kind = "whole number" if name in _WHOLE else "number"
-        wanted = f"a {kind} from {low} on" if high == math.inf else f"a {kind} from {low} to {high}"
+        wanted = f"a {kind} from {low} on" if high == _LARGEST else f"a {kind} from {low} to {high}"
         raise PlanError(f"setting {name} is {value!r}", f"give {wanted}")
     return int(value) if name in _WHOLE else float(value)
 
