@@ -2,6 +2,8 @@
 """torch modules that the exporter understands beside torch's own, and the one place that imports torch."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -15,6 +17,14 @@ except ImportError as missing:
     raise TtzoError("this needs PyTorch, which is not installed", "pip install 'ttzo[torch]'") from missing
 
 FORMATS = {"matrix": LayerKind.tt_matrix, "tensor": LayerKind.tt_tensor}
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within it torch draws from `seed`; afterwards its generator goes on as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 class Sine(torch.nn.Module):

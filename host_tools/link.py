@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import serial
 from cobs import cobs
@@ -91,15 +92,18 @@ _OPEN_ERRORS = {
 
 def open_stream(url: str, baud: int = 115200) -> serial.SerialBase:
     """Opens a serial port or `socket://HOST:PORT`. Raises `LinkError` when it is missing, busy or not one."""
+    is_socket = url.startswith("socket://")
     try:
+        if is_socket and urlsplit(url).port is None:
+            raise ValueError("it lacks the port's number")
         stream = serial.serial_for_url(url, do_not_open=True, baudrate=baud, timeout=READ_S, write_timeout=WRITE_S)
-        if not url.startswith("socket://"):
+        if not is_socket:
             stream.exclusive = True
         stream.open()
     except (ValueError, TypeError) as error:
         raise LinkError(f"{url} names no port: {error}", "say /dev/ttyACM0, COM3 or socket://HOST:PORT") from error
     except OSError as error:
-        if url.startswith("socket://"):
+        if is_socket:
             raise LinkError(f"nobody listens at {url}", "start the device first: `ttzo emulate`") from error
         what, hint = _OPEN_ERRORS.get(error.errno, ("port {url} cannot be opened: {error}", "is it a serial port?"))
         raise LinkError(what.format(url=url, error=error), hint) from error

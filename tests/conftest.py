@@ -2,8 +2,17 @@
 import pytest
 from c_library import library_opener
 
+from ttzo.device_runtime.contract import Arithmetic
+from ttzo.host_tools import build
+
 
 @pytest.fixture(scope="session")
 def c_library(tmp_path_factory):
     """`c_library("real.c", ..., extra=C_TEXT, flags=FUSED)`: those sources as an open ctypes library, compiled once."""
     return library_opener(lambda: tmp_path_factory.mktemp("c_library"))
+
+
+@pytest.fixture(scope="session")
+def native_executable():
+    """`ttzo-native` in separate arithmetic."""
+    return build.build_native(Arithmetic.separate)

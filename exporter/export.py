@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""From a model's name to its bundle folder: the zoo, a user's own function, overrides, and the files."""
+
+import dataclasses
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttzo.device_runtime.contract import Arithmetic, Loss, Number, TtzoError
+from ttzo.exporter import to_bundle, train_defaults, zoo
+from ttzo.exporter.memory import Room, require_room
+from ttzo.exporter.plan import Plan, PlanError, Training
+from ttzo.exporter.zoo.recipe import DATA_INPUTS, Inputs, Ranks, Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model.ttzo")
+MODEL_OPTIONS = ("title", "data", "loss", "input_number", "input_scale", "input_offset", "batch", "arithmetic")
+
+
+# ---- the model ------------------------------------------------------------------------------------------------------
+
+
+def resolve(
+    model: str, *, ranks: Ranks = None, format: str | None = None, seed: int | None = None
+) -> tuple[Recipe, "torch.nn.Module"]:
+    """Recipe and module of a zoo name or of `file.py:function`.
+
+    The function returns a module, or a module and a dictionary of options (`MODEL_OPTIONS`, and the training settings
+    of train_defaults). Raises `TtzoError` for an unknown name, and the errors of `user_model.load`.
+    """
+    wanted = {"ranks": ranks, "format": format, "seed": seed}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if model in zoo.names():
+        recipe = zoo.get(model)
+        return recipe, recipe.build(**({"seed": recipe.training.seed} | given))
+    path, colon, function = model.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        known = ", ".join(zoo.names())
+        raise TtzoError(f"there is no model {model!r}", f"take a zoo name ({known}) or write file.py:function")
+    from ttzo.exporter import user_model
+
+    module, options = user_model.load(Path(path), function, given)
+    base = Recipe(name=function, title=function, build=lambda **_: module)
+    return _changed(base, options), module
+
+
+# ---- overrides ------------------------------------------------------------------------------------------------------
+
+
+def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
+    """The recipe with options by name; the names of a known data set bring its number format along."""
+    given = {name: value for name, value in options.items() if value is not None}
+    unknown = [name for name in given if name not in (*MODEL_OPTIONS, *train_defaults.SETTINGS)]
+    if unknown:
+        known = ", ".join((*MODEL_OPTIONS, *train_defaults.SETTINGS))
+        raise PlanError(f"there is no option {unknown[0]!r}", f"the options are {known}")
+    training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
+    data = str(given["data"]) if "data" in given else recipe.data
+    inputs = DATA_INPUTS[data] if "data" in given and data in DATA_INPUTS else recipe.inputs
+    inputs = Inputs(
+        number=train_defaults.member("input_number", given.get("input_number", inputs.number), Number),
+        scale=_number("input_scale", given.get("input_scale", inputs.scale)),
+        offset=_number("input_offset", given.get("input_offset", inputs.offset)),
+    )
+    return dataclasses.replace(
+        recipe,
+        title=str(given.get("title", recipe.title)),
+        data=data,
+        loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
+        inputs=inputs,
+        batch=_whole("batch", given.get("batch", recipe.batch)),
+        arithmetic=train_defaults.member("arithmetic", given.get("arithmetic", recipe.arithmetic), Arithmetic),
+        training=train_defaults.overridden(recipe.training, training),
+    )
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 3e38:
+        return float(value)
+    raise PlanError(f"option {name} is {value!r}", "give a finite number")
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise PlanError(f"option {name} is {value!r}", "give a whole number")
+
+
+def plan_of(model: str, *, ranks: Ranks = None, format: str | None = None, **options: Any) -> Plan:
+    """The plan of a model with its overrides: `ranks`, `format`, `MODEL_OPTIONS`, and the training settings of
+    train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). What is returned is what a bundle of it
+    reads back as: all its numbers are float32's.
+
+    Metadata: name, title, data, source (`model` as given), overrides, and ttzo's version.
+    """
+    from ttzo.exporter.from_torch import plan_from_module
+
+    train_defaults.overridden(Training(), {"seed": options.get("seed")})  # before torch draws from it
+    recipe, module = resolve(model, ranks=ranks, format=format, seed=options.get("seed"))
+    recipe = _changed(recipe, options)
+    plan = plan_from_module(
+        module,
+        loss=recipe.loss,
+        training=recipe.training,
+        batch=recipe.batch,
+        input_number=recipe.inputs.number,
+        input_scale=recipe.inputs.scale,
+        input_offset=recipe.inputs.offset,
+        arithmetic=recipe.arithmetic,
+        metadata=_metadata(recipe, model, {"ranks": ranks, "format": format} | options),
+    )
+    return to_bundle.read(to_bundle.write(plan))
+
+
+def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    given = {name: _plain(value) for name, value in overrides.items() if value is not None}
+    told = {"name": recipe.name, "title": recipe.title, "source": model, "overrides": given, "ttzo": version("ttzo")}
+    return told | ({"data": str(recipe.data)} if recipe.data else {})
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it: enumerations by name, tuples as lists."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return getattr(value, "name", value)
+
+
+# ---- the files ------------------------------------------------------------------------------------------------------
+
+
+def export(
+    model: str,
+    out_dir: str | Path,
+    *,
+    room: Room | None = None,
+    ranks: Ranks = None,
+    format: str | None = None,
+    **options: Any,
+) -> Plan:
+    """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan.
+
+    All files are made before the first is put in its place, each by one rename and the bundle last, so that an export
+    that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
+    `room`, and the errors of `plan_of`.
+    """
+    plan = plan_of(model, ranks=ranks, format=format, **options)
+    if room is not None:
+        require_room(plan, room)
+    _replace_files(Path(out_dir), render(plan))
+    return plan
+
+
+def render(plan: Plan) -> dict[str, bytes]:
+    """The bytes of every file of a bundle folder, in the order of `FILES`."""
+    from ttzo.exporter.to_c import c_files
+    from ttzo.exporter.to_onnx import forward_graph, loss_graph
+    from ttzo.exporter.to_tflite import tflite_bytes
+
+    made = {name: text.encode() for name, text in c_files(plan).items()}
+    made["model.onnx"] = forward_graph(plan).SerializeToString()
+    made["loss.onnx"] = loss_graph(plan).SerializeToString()
+    made["model.tflite"] = tflite_bytes(plan)
+    made["model.ttzo"] = to_bundle.write(plan)
+    return {name: made[name] for name in FILES}
+
+
+def _replace_files(folder: Path, files: dict[str, bytes]) -> None:
+    staging = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            if (folder / name).is_dir():
+                raise IsADirectoryError(0, f"{name} is a folder")
+        staging = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
+        for name, data in files.items():
+            (staging / name).write_bytes(data)
+        for name in files:
+            (staging / name).replace(folder / name)
+    except OSError as error:
+        raise TtzoError(f"{folder} could not be written: {error.strerror}", "choose another folder with -o") from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)

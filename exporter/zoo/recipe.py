@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""What a model of the zoo tells the exporter. Needs no torch: modules are built when they are wanted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ttzo.device_runtime.contract import Arithmetic, Loss, Number
+from ttzo.exporter.plan import PlanError, Training
+
+if TYPE_CHECKING:
+    import torch
+
+Ranks = int | str | tuple[int | tuple[int, ...], ...] | None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How a row's numbers become network inputs: number * scale + offset, kept and sent as `number`."""
+
+    number: Number = Number.float32
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+# What the known data sets hold; a model that names one of them needs no more.
+DATA_INPUTS = {
+    "digits": Inputs(Number.uint8, 1 / 16),  # grey values 0 to 16
+    "mnist": Inputs(Number.uint8, 1 / 255),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model with its data, loss and training.
+
+    `build(ranks=None, format=None, seed=0)` gives the module at its start; the same seed gives the same parameters.
+    """
+
+    name: str
+    title: str
+    build: Callable[..., "torch.nn.Module"]
+    data: str | None = None
+    loss: Loss = Loss.cross_entropy
+    inputs: Inputs = Inputs()
+    batch: int = 32
+    arithmetic: Arithmetic = Arithmetic.separate
+    training: Training = field(default_factory=Training)
+
+
+def layer_ranks(ranks: Ranks, default: tuple[int | tuple[int, ...], ...]) -> tuple[int | tuple[int, ...], ...]:
+    """Interior ranks for each TT layer: None (the default), one number for all, or one entry for each layer.
+
+    As text: "6" for all, "6:4" layer by layer, "6,1,6:6,6,6" bond by bond. Raises `PlanError`.
+    """
+    if ranks is None:
+        return default
+    if isinstance(ranks, str):
+        ranks = _parse(ranks)
+    layers = (ranks,) * len(default) if isinstance(ranks, int) else tuple(ranks)
+    if len(layers) == 1:
+        layers *= len(default)
+    if len(layers) != len(default):
+        raise PlanError(
+            f"ranks for {len(layers)} layers, the model has {len(default)} tensor-train layers",
+            "give one rank for all, or one group for each layer, separated by colons",
+        )
+    return layers
+
+
+def _parse(text: str) -> tuple[int | tuple[int, ...], ...]:
+    try:
+        groups = [tuple(int(rank) for rank in group.split(",")) for group in text.split(":")]
+    except ValueError:
+        raise PlanError(f"ranks {text!r} are not numbers", 'write "6", "6:4" or "6,1,6:6,6,6"') from None
+    return tuple(group[0] if len(group) == 1 else group for group in groups)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""The zoo's models: the paper's counts, ranks in people's notation, seeds."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ttzo.device_runtime.contract import LayerKind, Loss, Number, TtzoError
+from ttzo.exporter import zoo
+from ttzo.exporter.from_torch import plan_from_module
+from ttzo.exporter.nn import torch
+from ttzo.exporter.plan import PlanError
+from ttzo.exporter.zoo.recipe import layer_ranks
+
+
+def built(name, **arguments):
+    return plan_from_module(zoo.get(name).build(**arguments))
+
+
+def test_every_recipe_builds_exports_and_names_its_data():
+    for name in zoo.names():
+        recipe = zoo.get(name)
+        plan = built(name)
+        assert recipe.name == name and recipe.title and recipe.data in ("digits", "mnist")
+        assert plan.n_parameters < plan.dense_parameters / 3
+        assert recipe.loss == Loss.cross_entropy and recipe.inputs.number == Number.uint8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters"),
+    [({}, 3962), ({"ranks": 10}, 8314), ({"ranks": "6"}, 3962), ({"ranks": 4, "in_modes": (4, 7, 7, 4)}, 2698)],
+)
+def test_mnist_mlp_has_the_papers_parameter_counts(arguments, parameters):
+    plan = built("mnist-mlp", **arguments)
+    assert plan.n_parameters == parameters
+    assert plan.dense_parameters == 814090  # the paper's dense network
+
+
+def test_ranks_may_be_given_bond_by_bond():
+    plan = built("mnist-mlp", ranks="6,1,6:6,6,6")
+    assert [layer.ranks for layer in plan.layers] == [(1, 6, 1, 6, 1), (1, 6, 6, 6, 1)]
+    assert plan.n_parameters == 3002  # the same network in an independent prototype
+
+
+@pytest.mark.parametrize(
+    ("ranks", "layers"),
+    [
+        (None, (1, 2)),
+        (5, (5, 5)),
+        ("5", (5, 5)),
+        ("5:4", (5, 4)),
+        ("6,1,6", ((6, 1, 6), (6, 1, 6))),
+        ("6,1,6:4", ((6, 1, 6), 4)),
+        (((6, 1, 6), 4), ((6, 1, 6), 4)),
+    ],
+)
+def test_ranks_notation(ranks, layers):
+    assert layer_ranks(ranks, (1, 2)) == layers
+
+
+@pytest.mark.parametrize("ranks", ["", "six", "6,:4", "6:5:4", (1, 2, 3), "6.5"])
+def test_wrong_ranks_are_refused_with_a_hint(ranks):
+    with pytest.raises(PlanError) as caught:
+        layer_ranks(ranks, (1, 2))
+    assert caught.value.hint
+
+
+def test_the_tensor_format_can_be_had():
+    for name in zoo.names():
+        assert {layer.kind for layer in built(name, format="tensor").layers} == {LayerKind.tt_tensor}
+
+
+def test_a_seed_gives_the_same_parameters_and_leaves_torchs_generator_alone():
+    torch.manual_seed(1)
+    first = torch.rand(3)
+    torch.manual_seed(1)
+    plans = [built("digits", seed=seed) for seed in (0, 0, 1)]
+    assert torch.equal(torch.rand(3), first)
+    assert plans[0].parameters.tobytes() == plans[1].parameters.tobytes() != plans[2].parameters.tobytes()
+
+
+def test_an_unknown_name_is_told_what_there_is():
+    with pytest.raises(TtzoError, match="no model 'mnist'") as caught:
+        zoo.get("mnist")
+    assert "mnist-mlp" in caught.value.hint
+
+
+def test_the_zoo_is_listed_without_torch():
+    code = "import sys; sys.modules['torch'] = None; from ttzo.exporter import zoo; print(*zoo.names())"
+    listed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert listed == [*zoo.names()]
