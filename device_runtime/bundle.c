@@ -3,6 +3,7 @@
 #include "layers.h"
 #include "loss.h"
 #include "network.h"
+#include "pde.h"
 #include "real.h"
 #include "settings.h"
 
@@ -36,8 +37,11 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
     const uint8_t *at = bytes + TTZO_BUNDLE_HEADER_BYTES;
     ttzo_unpack_model_info(at, &info);
     *detail = 5;
-    if (info.n_layers > TTZO_MAX_LAYERS || info.n_parameters > TTZO_MAX_PARAMETERS || header.metadata_bytes > size ||
-        fixed + info.n_layers * TTZO_LAYER_BYTES + sizeof(float) * info.n_parameters + header.metadata_bytes + 4 != size)
+    if (info.n_layers > TTZO_MAX_LAYERS || info.n_parameters > TTZO_MAX_PARAMETERS || header.metadata_bytes > size)
+        return TTZO_ERROR_BAD_BUNDLE;
+    size_t without_pde =
+        fixed + info.n_layers * TTZO_LAYER_BYTES + sizeof(float) * info.n_parameters + header.metadata_bytes + 4;
+    if (without_pde > size || (info.loss != TTZO_LOSS_RESIDUAL && without_pde != size))
         return TTZO_ERROR_BAD_BUNDLE;
     at += TTZO_MODEL_INFO_BYTES;
 
@@ -50,6 +54,13 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         ttzo_unpack_phase(at, &model->phases[p]);
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);
+    if (info.loss == TTZO_LOSS_RESIDUAL) { // its section fills what is left between layers and parameters
+        *detail = 6;
+        if (!ttzo_read_pde(at, size - without_pde, info.in_features, &model->pde) ||
+            model->pde.info.section_bytes != size - without_pde)
+            return TTZO_ERROR_BAD_BUNDLE;
+        at += model->pde.info.section_bytes;
+    }
     model->parameters = (const float *)(const void *)at;
     return ttzo_check_model(model, detail);
 }
@@ -128,9 +139,14 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     *detail = info->n_layers;
     if (info->n_layers < 1 || info->n_layers > TTZO_MAX_LAYERS || info->n_parameters > TTZO_MAX_PARAMETERS ||
         info->batch < 1 || info->batch > TTZO_MAX_BATCH || info->input_number > TTZO_NUMBER_FLOAT32 ||
-        info->loss > TTZO_LOSS_MSE || !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
+        info->loss > TTZO_LOSS_RESIDUAL || !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
         return TTZO_ERROR_BAD_MODEL;
     if (!layers_are_sound(model, detail))
+        return TTZO_ERROR_BAD_MODEL;
+    *detail = info->n_layers;
+    if (info->loss == TTZO_LOSS_RESIDUAL &&
+        (info->out_features != 1 || info->input_number != TTZO_NUMBER_FLOAT32 ||
+         !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
     for (uint32_t i = 0; i < info->n_parameters; i++)
         if (!ttzo_is_finite(model->parameters[i]))

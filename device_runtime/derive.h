@@ -4,6 +4,9 @@
 #define TTZO_DERIVE_H
 #include "ttzo.h"
 
+// Forward passes of one point, about.
+uint32_t ttzo_derive_passes(const struct ttzo_model *model);
+
 // Numbers of trainer->pde.slopes.
 uint32_t ttzo_slopes_count(const struct ttzo_model *model);
 

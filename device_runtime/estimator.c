@@ -3,6 +3,7 @@
 
 #include "loss.h"
 #include "network.h"
+#include "pde.h"
 #include "random.h"
 #include "real.h"
 
@@ -17,16 +18,25 @@ struct estimate {
     uint32_t done, total; // loss evaluations
 };
 
-static enum ttzo_error evaluate(struct estimate *e, const float *theta, float *losses)
+// The loss of row j of the batch.
+static float row_loss(const struct estimate *e, const float *theta, uint32_t j)
 {
     struct ttzo_trainer *trainer = e->trainer;
     const struct ttzo_model *model = trainer->model;
-    uint32_t input_bytes = ttzo_input_bytes(model);
-    for (uint32_t j = 0; j < model->info.batch; j++) {
-        const uint8_t *row = e->rows->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes;
-        float *outputs = ttzo_network_forward(model, theta, row, trainer->activations);
-        losses[j] = ttzo_row_loss(model, outputs, row + input_bytes);
+    if (model->info.loss == TTZO_LOSS_RESIDUAL) {
+        float residual = ttzo_pde_residual(trainer, theta, j);
+        return residual * residual;
     }
+    const uint8_t *row = e->rows->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes;
+    float *outputs = ttzo_network_forward(model, theta, row, trainer->activations);
+    return ttzo_row_loss(model, outputs, row + ttzo_input_bytes(model));
+}
+
+static enum ttzo_error evaluate(struct estimate *e, const float *theta, float *losses)
+{
+    struct ttzo_trainer *trainer = e->trainer;
+    for (uint32_t j = 0; j < trainer->model->info.batch; j++)
+        losses[j] = row_loss(e, theta, j);
     e->done++;
     if (trainer->poll && !trainer->poll(trainer->poll_context, e->done, e->total))
         return TTZO_ERROR_CANCELLED;

@@ -233,19 +233,24 @@ static bool holds_rows(uint8_t region)
     return region == TTZO_REGION_BATCH || region == TTZO_REGION_DATASET;
 }
 
+static bool gives_rows(uint8_t region)
+{
+    return holds_rows(region) || region == TTZO_REGION_COLLOCATION;
+}
+
 static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
 {
     struct ttzo_trainer *trainer = link->trainer;
     struct ttzo_step_request request;
     struct ttzo_step_result result;
     ttzo_unpack_step_request(payload, &request);
-    if (!holds_rows(request.region))
+    if (!gives_rows(request.region))
         return bad_field(4, detail);
     if (request.step != trainer->state.step) {
         *detail = trainer->state.step;
         return TTZO_ERROR_WRONG_STEP;
     }
-    begin_work(link, (uint64_t)trainer->model->info.batch * trainer->macs_per_sample);
+    begin_work(link, (uint64_t)trainer->model->info.batch * trainer->macs_per_row);
     enum ttzo_error error = ttzo_step(trainer, (enum ttzo_region)request.region, &result, detail);
     if (error)
         return error;
@@ -268,6 +273,23 @@ static enum ttzo_error evaluate(struct ttzo_link *link, const uint8_t *payload, 
     if (error)
         return error;
     ttzo_pack_evaluate_reply(&reply, out);
+    return TTZO_ERROR_OK;
+}
+
+static enum ttzo_error solution_error(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
+{
+    struct ttzo_solution_error_request request;
+    struct ttzo_solution_error_reply reply;
+    ttzo_unpack_solution_error_request(payload, &request);
+    if (!gives_rows(request.region))
+        return bad_field(0, detail);
+    begin_work(link, link->trainer->macs_per_sample);
+    enum ttzo_error error =
+        ttzo_solution_error(link->trainer, (enum ttzo_region)request.region, request.first_row, request.n_rows,
+                            &reply.squared_error, &reply.squared_exact, detail);
+    if (error)
+        return error;
+    ttzo_pack_solution_error_reply(&reply, out);
     return TTZO_ERROR_OK;
 }
 
@@ -308,6 +330,7 @@ static uint32_t fixed_bytes(uint8_t code)
     case TTZO_MESSAGE_STEP: return TTZO_STEP_REQUEST_BYTES;
     case TTZO_MESSAGE_EVALUATE: return TTZO_EVALUATE_REQUEST_BYTES;
     case TTZO_MESSAGE_PREDICT: return TTZO_PREDICT_REQUEST_BYTES;
+    case TTZO_MESSAGE_SOLUTION_ERROR: return TTZO_SOLUTION_ERROR_REQUEST_BYTES;
     case TTZO_MESSAGE_STATUS:
     case TTZO_MESSAGE_RESET:
     case TTZO_MESSAGE_CANCEL: return 0;
@@ -361,6 +384,9 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct frame *fra
     case TTZO_MESSAGE_EVALUATE:
         *out_bytes = TTZO_EVALUATE_REPLY_BYTES;
         return evaluate(link, payload, out, detail);
+    case TTZO_MESSAGE_SOLUTION_ERROR:
+        *out_bytes = TTZO_SOLUTION_ERROR_REPLY_BYTES;
+        return solution_error(link, payload, out, detail);
     case TTZO_MESSAGE_READ: return read(trainer, payload, out, out_bytes, detail);
     case TTZO_MESSAGE_PREDICT: return predict(trainer, payload, out, out_bytes, detail);
     case TTZO_MESSAGE_WRITE: return write(trainer, payload, frame->payload_bytes, detail);

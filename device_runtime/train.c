@@ -5,6 +5,7 @@
 #include "estimator.h"
 #include "loss.h"
 #include "network.h"
+#include "pde.h"
 #include "random.h"
 #include "real.h"
 
@@ -131,9 +132,18 @@ static const struct ttzo_rows *rows_of(const struct ttzo_trainer *trainer, enum 
                                            : NULL;
 }
 
+static bool has_pde(const struct ttzo_trainer *trainer)
+{
+    return trainer->model->info.loss == TTZO_LOSS_RESIDUAL;
+}
+
 static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_region region, const struct ttzo_rows *rows)
 {
     uint32_t batch = trainer->model->info.batch;
+    if (has_pde(trainer) != (region == TTZO_REGION_COLLOCATION) || has_pde(trainer) == (rows != NULL))
+        return TTZO_ERROR_BAD_REQUEST;
+    if (!rows)
+        return TTZO_ERROR_OK;
     if (rows->count < (region == TTZO_REGION_BATCH ? batch : 1u))
         return TTZO_ERROR_NOT_COMMITTED;
     uint64_t position = (uint64_t)trainer->state.step * batch;
@@ -150,8 +160,6 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
     const struct ttzo_phase *phase = &trainer->phases[state->phase];
     const struct ttzo_rows *rows = rows_of(trainer, region);
     *detail = state->step;
-    if (!rows)
-        return TTZO_ERROR_BAD_REQUEST;
     enum ttzo_error error = choose_rows(trainer, region, rows);
     if (!error)
         error = ttzo_estimate(trainer, rows, phase, &result->loss, &result->evaluations);
@@ -180,7 +188,7 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
     float sum = 0.0f;
     uint32_t hits = 0;
     *detail = first;
-    if (!rows)
+    if (!rows || has_pde(trainer))
         return TTZO_ERROR_BAD_REQUEST;
     if (first > rows->count || count > rows->count - first)
         return TTZO_ERROR_OUT_OF_RANGE;
@@ -205,7 +213,44 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
     *detail = row;
     if (row >= trainer->batch.count)
         return TTZO_ERROR_OUT_OF_RANGE;
-    *outputs = ttzo_network_forward(trainer->model, trainer->theta,
-                                    trainer->batch.bytes + (size_t)row * trainer->row_bytes, trainer->activations);
+    const uint8_t *inputs = trainer->batch.bytes + (size_t)row * trainer->row_bytes;
+    if (has_pde(trainer)) {
+        trainer->pde.pair[0] = ttzo_pde_solution(trainer, inputs);
+        *outputs = trainer->pde.pair;
+    } else {
+        *outputs = ttzo_network_forward(trainer->model, trainer->theta, inputs, trainer->activations);
+    }
+    return TTZO_ERROR_OK;
+}
+
+enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first,
+                                    uint32_t count, float *squared_error, float *squared_exact, uint32_t *detail)
+{
+    const struct ttzo_rows *rows = rows_of(trainer, region);
+    float error_sum = 0.0f, exact_sum = 0.0f, u, exact;
+    *detail = first;
+    if (!has_pde(trainer) || (rows ? 0 : region != TTZO_REGION_COLLOCATION || !trainer->model->pde.info.has_exact))
+        return TTZO_ERROR_BAD_REQUEST;
+    if (rows ? first > rows->count || count > rows->count - first : count > UINT32_MAX - first)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    for (uint32_t j = 0; j < count; j++) {
+        if (rows) {
+            const uint8_t *row = rows->bytes + (size_t)(first + j) * trainer->row_bytes;
+            u = ttzo_pde_solution(trainer, row);
+            exact = ttzo_get_f32(row + ttzo_input_bytes(trainer->model));
+        } else {
+            ttzo_pde_validate(trainer, first + j, &u, &exact);
+        }
+        float difference = u - exact;
+        error_sum = TTZO_MULADD(difference, difference, error_sum);
+        exact_sum = TTZO_MULADD(exact, exact, exact_sum);
+        if (trainer->poll && !trainer->poll(trainer->poll_context, j + 1, count))
+            return TTZO_ERROR_CANCELLED;
+    }
+    *detail = trainer->state.step;
+    if (!ttzo_is_finite(error_sum) || !ttzo_is_finite(exact_sum))
+        return TTZO_ERROR_NON_FINITE;
+    *squared_error = error_sum;
+    *squared_exact = exact_sum;
     return TTZO_ERROR_OK;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A training run's lifetime: its memory, its settings, and how data get in and out. What a step does is in train.c.
+#include "derive.h"
 #include "loss.h"
 #include "network.h"
+#include "pde.h"
 #include "settings.h"
 
 // ---- the work buffer, carved in the order of exporter/memory.py -----------------------------------------------------
@@ -32,11 +34,24 @@ static void *take(uint8_t **at, uint32_t bytes)
     return piece;
 }
 
+static bool has_pde(const struct ttzo_model *model)
+{
+    return model->info.loss == TTZO_LOSS_RESIDUAL;
+}
+
+// Rows of the region batch. A PDE trains on points of its own: the region only serves the host's questions.
+static uint32_t batch_capacity(const struct ttzo_model *model)
+{
+    const uint32_t enough = 16;
+    return has_pde(model) && model->info.batch > enough ? enough : model->info.batch;
+}
+
 uint32_t ttzo_work_bytes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
+    uint32_t pde = has_pde(model) ? padded(4 * (uint32_t)ttzo_pde_work_count(model)) : 0;
     return 3 * padded(4 * n) + padded(4 * n * moments_per_parameter(model)) + 3 * padded(4 * batch) +
-           2 * padded(4 * (uint32_t)ttzo_network_widest(model)) + padded(batch * ttzo_row_bytes(model));
+           2 * padded(4 * (uint32_t)ttzo_network_widest(model)) + pde + padded(batch_capacity(model) * ttzo_row_bytes(model));
 }
 
 static void carve(struct ttzo_trainer *trainer, uint8_t *at)
@@ -53,6 +68,9 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
     trainer->batch_rows = take(&at, 4 * batch);
     trainer->activations[0] = take(&at, 4 * widest);
     trainer->activations[1] = take(&at, 4 * widest);
+    if (has_pde(model))
+        ttzo_pde_carve(trainer, take(&at, 4 * (uint32_t)ttzo_pde_work_count(model)));
+    batch = batch_capacity(model);
     trainer->batch = (struct ttzo_rows){ take(&at, batch * trainer->row_bytes), batch, 0 };
     uint32_t left = trainer->work_capacity - trainer->work_bytes;
     trainer->dataset = (struct ttzo_rows){ at, left / trainer->row_bytes, 0 };
@@ -74,6 +92,7 @@ enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model 
         .n_moments = model->info.n_parameters * moments_per_parameter(model),
         .row_bytes = ttzo_row_bytes(model),
         .macs_per_sample = ttzo_network_macs(model),
+        .macs_per_row = (uint64_t)ttzo_network_macs(model) * (has_pde(model) ? ttzo_derive_passes(model) : 1u),
         .work_bytes = *detail,
         .work_capacity = work_bytes < UINT32_MAX ? (uint32_t)work_bytes : UINT32_MAX,
     };
@@ -151,6 +170,7 @@ static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, str
         *found = (struct region){ trainer->dataset.bytes, trainer->dataset.capacity * trainer->row_bytes,
                                   &trainer->dataset, NULL };
         return true;
+    case TTZO_REGION_COLLOCATION: return false;
     }
     return false;
 }

@@ -92,7 +92,8 @@ struct ttzo_trainer {
     struct ttzo_rows batch;  // region batch
     struct ttzo_rows dataset; // region dataset: what the work buffer has left
     uint32_t row_bytes;
-    uint32_t macs_per_sample;
+    uint32_t macs_per_sample; // one forward pass
+    uint64_t macs_per_row;    // a training row: with a PDE, all passes that its derivatives take
     uint32_t work_bytes;     // needed
     uint32_t work_capacity;  // given
 
@@ -151,7 +152,7 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
 enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first,
                                     uint32_t count, float *squared_error, float *squared_exact, uint32_t *detail);
 
-// The network's outputs [out_features] for one row of the batch; valid until the next call.
+// The network's outputs [out_features] for one row of the batch, or a PDE's u there; valid until the next call.
 enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const float **outputs, uint32_t *detail);
 
 // ---- regions: how data get in and out

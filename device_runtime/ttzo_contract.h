@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xEED3EC88u
+#define TTZO_CONTRACT_HASH 0x4F3DBED7u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -345,7 +345,7 @@ static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
     ttzo_put_u32(bytes + 76, in->parameter_offset);
 }
 
-#define TTZO_PDE_INFO_BYTES 24u
+#define TTZO_PDE_INFO_BYTES 28u
 struct ttzo_pde_info {
     uint32_t section_bytes;                 // this record and all that belongs to it: bounds, row groups, programs, sparse grid
     uint16_t n_space;                       // coordinates in space: the network's first inputs
@@ -355,6 +355,8 @@ struct ttzo_pde_info {
     uint8_t has_exact;                      // 1 when the exact solution is the last program
     uint8_t n_classes;                      // classes of the sparse grid; 0 without one
     uint8_t n_values;                       // its distinct non-zero |coordinates|
+    uint8_t level;                          // of the sparse grid
+    uint8_t reserved[3];                    // 0
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points
     float radius;                           // stein_radius (sigma), or the step of finite differences
@@ -369,9 +371,11 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->has_exact = ttzo_get_u8(bytes + 9);
     out->n_classes = ttzo_get_u8(bytes + 10);
     out->n_values = ttzo_get_u8(bytes + 11);
-    out->n_pairs = ttzo_get_u32(bytes + 12);
-    out->validation_seed = ttzo_get_u32(bytes + 16);
-    out->radius = ttzo_get_f32(bytes + 20);
+    out->level = ttzo_get_u8(bytes + 12);
+    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 13 + 1 * i);
+    out->n_pairs = ttzo_get_u32(bytes + 16);
+    out->validation_seed = ttzo_get_u32(bytes + 20);
+    out->radius = ttzo_get_f32(bytes + 24);
 }
 static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *bytes)
 {
@@ -383,9 +387,11 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_u8(bytes + 9, in->has_exact);
     ttzo_put_u8(bytes + 10, in->n_classes);
     ttzo_put_u8(bytes + 11, in->n_values);
-    ttzo_put_u32(bytes + 12, in->n_pairs);
-    ttzo_put_u32(bytes + 16, in->validation_seed);
-    ttzo_put_f32(bytes + 20, in->radius);
+    ttzo_put_u8(bytes + 12, in->level);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 13 + 1 * i, in->reserved[i]);
+    ttzo_put_u32(bytes + 16, in->n_pairs);
+    ttzo_put_u32(bytes + 20, in->validation_seed);
+    ttzo_put_f32(bytes + 24, in->radius);
 }
 
 #define TTZO_ROW_GROUP_BYTES 8u

@@ -8,10 +8,11 @@ refuses a bundle whose figure differs.
 import math
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import LayerRecord
+from ttzo.device_runtime.contract import Activation, Derivative, LayerRecord, Need
 from ttzo.exporter.plan import Plan, PlanError
 
 ALIGNMENT = 8
+PDE_BATCH_ROWS = 16  # a PDE's region batch only serves the host's questions
 
 
 def widest(plan: Plan) -> int:
@@ -35,9 +36,28 @@ def work_items(plan: Plan) -> dict[str, int]:
         "row numbers of the batch": 4 * batch,
         "activations, ping": 4 * widest(plan),
         "activations, pong": 4 * widest(plan),
-        "rows of the batch": batch * plan.row_bytes,
+        "derivatives and residual program": 4 * _pde_numbers(plan),
+        "rows of the batch": batch_capacity(plan) * plan.row_bytes,
     }
     return {name: ALIGNMENT * math.ceil(size / ALIGNMENT) for name, size in sizes.items()}
+
+
+def batch_capacity(plan: Plan) -> int:
+    """Rows of the region batch."""
+    return min(plan.batch, PDE_BATCH_ROWS) if plan.pde else plan.batch
+
+
+def _pde_numbers(plan: Plan) -> int:
+    """Floats of `struct ttzo_pde_work`, as in ttzo_pde_carve."""
+    pde = plan.pde
+    if pde is None:
+        return 0
+    n, m = plan.in_features, plan.out_features
+    units = sum(layer.out_features for layer in plan.layers if layer.activation != Activation.identity)
+    slopes = 3 * units if pde.derivative == Derivative.jet else 0
+    derivatives = 2 if pde.needs & Need.diagonal else 1
+    registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
+    return 3 * n + 3 * m + derivatives * n * m + slopes + registers
 
 
 def work_bytes(plan: Plan) -> int:

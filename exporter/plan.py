@@ -27,6 +27,7 @@ from ttzo.device_runtime.contract import (
     TtzoError,
     Update,
 )
+from ttzo.exporter.pde.program import Pde
 
 
 class PlanError(TtzoError):
@@ -206,6 +207,7 @@ class Plan:
     input_scale: float = 1.0
     input_offset: float = 0.0
     metadata: dict[str, Any] = field(default_factory=dict)
+    pde: Pde | None = None  # with loss `residual`
 
     def __post_init__(self):
         wrong = self._inconsistency()
@@ -232,7 +234,20 @@ class Plan:
             return f"batch {self.batch}; 1 to {LIMIT['max_batch']} can be had"
         if not 1 <= len(self.training.phases) <= LIMIT["max_phases"]:
             return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} can be had"
-        return ""
+        return self._pde_inconsistency()
+
+    def _pde_inconsistency(self) -> str:
+        if (self.loss == Loss.residual) != (self.pde is not None):
+            return "the loss `residual` and a PDE go together"
+        if self.pde is None:
+            return ""
+        if self.in_features != self.pde.n_inputs or self.out_features != 1:
+            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs and 1 output"
+        if self.input_number != Number.float32:
+            return "a PDE's points are float32"
+        if self.batch != self.pde.batch:
+            return f"batch {self.batch}, but the PDE has {self.pde.batch} rows"
+        return self.pde.inconsistency()
 
     @property
     def in_features(self) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The bundle: a plan as one binary file.
 
-    header | model_info | training | phase, phase | layer ... | parameters | metadata (JSON) | CRC-32
+    header | model_info | training | phase, phase | layer ... | pde section, with one | parameters | metadata (JSON) | CRC-32
 
 The records are the contract's; `read` gives back the plan that `write` was given.
 """
@@ -34,6 +34,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.memory import work_bytes
+from ttzo.exporter.pde import section
 from ttzo.exporter.plan import Layer, Phase, Plan, PlanError, Training
 
 NO_PHASE = PhaseRecord.unpack(bytes(PhaseRecord.SIZE))
@@ -117,7 +118,8 @@ def _layer(record: LayerRecord, name: str) -> Layer:
 
 def _body(plan: Plan) -> bytes:
     records = [model_info(plan), *training_records(plan.training), *map(layer_record, plan.layers)]
-    return b"".join(record.pack() for record in records) + plan.parameters.astype("<f4").tobytes()
+    pde = section.write(plan.pde) if plan.pde else b""
+    return b"".join(record.pack() for record in records) + pde + plan.parameters.astype("<f4").tobytes()
 
 
 def model_hash(plan: Plan) -> bytes:
@@ -175,6 +177,10 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
     info = take(ModelInfo)
     training = training_from_records(take(TrainingRecord), take(PhaseRecord), take(PhaseRecord))
     layers = [take(LayerRecord) for _ in range(info.n_layers)]
+    pde = None
+    if info.loss == Loss.residual:
+        pde, section_bytes = section.read(data[at:])
+        at += section_bytes
     parameters = np.frombuffer(data, "<f4", info.n_parameters, at).astype(np.float32)
     at += 4 * info.n_parameters
     metadata = json.loads(data[at : at + header.metadata_bytes])
@@ -190,4 +196,5 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         input_scale=info.input_scale,
         input_offset=info.input_offset,
         metadata=metadata,
+        pde=pde,
     )

@@ -13,6 +13,7 @@ from ttzo.exporter.plan import Plan
 
 CORE = [f"{room}.c" for room in ("real", "random", "crc32", "layers", "network", "loss", "estimator")]
 CORE += [f"{room}.c" for room in ("settings", "bundle", "trainer", "train")]
+CORE += [f"{room}.c" for room in ("program", "derive", "pde", "pde_bundle", "sparse_grid")]
 
 # All of a run in one block, so that Python need not know the layout of the structs.
 RUN = """
@@ -135,6 +136,13 @@ class Runtime:
             self._library.ttzo_evaluate, self._trainer, region, first, count, ctypes.byref(total), ctypes.byref(hits)
         )
         return total.value, hits.value
+
+    def solution_error(self, region: int, first: int, count: int) -> tuple[float, float]:
+        sums = ctypes.c_float(), ctypes.c_float()
+        self._check(
+            self._library.ttzo_solution_error, self._trainer, region, first, count, *(ctypes.byref(s) for s in sums)
+        )
+        return sums[0].value, sums[1].value
 
     def predict(self, row: int) -> np.ndarray:
         place = ctypes.c_void_p()

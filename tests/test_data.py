@@ -55,7 +55,7 @@ def test_rows_are_packed_as_the_contract_says():
     assert data.pack_rows(x, y).tobytes() == struct.pack("<hff", -2, 0.5, -1.0)
 
 
-@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize("loss", [Loss.cross_entropy, Loss.mse])
 @pytest.mark.parametrize("number", Number)
 def test_a_packed_row_has_the_plans_row_bytes(npz, loss, number):
     plan = make_plan(loss=loss, number=number)

@@ -116,7 +116,9 @@ class Expression:
     # ---- what cannot be traced
 
     def __bool__(self):
-        raise refusal("the program cannot branch on a value that differs from point to point", "use pde.where(condition, a, b)")
+        raise refusal(
+            "the program cannot branch on a value that differs from point to point", "use pde.where(condition, a, b)"
+        )
 
     def __float__(self):
         raise refusal("a traced value is not a Python number", "use pde.sin, pde.exp, ... instead of math's")

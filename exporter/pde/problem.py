@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: MIT
 """A PDE as a person writes it, and how it becomes data.
 
-    problem = pde.Problem(
-        space=[(0, 1)] * 10,
-        time=(0, 1),
-        residual=lambda p: p.u_t - p.lap,
-        exact=lambda x, t: ...,
-        conditions=[pde.at_start(lambda p: p.u - pde.sum(p.x * p.x)), pde.on_faces(lambda p: p.u - ...)],
-    )
+problem = pde.Problem(
+    space=[(0, 1)] * 10,
+    time=(0, 1),
+    residual=lambda p: p.u_t - p.lap,
+    exact=lambda x, t: ...,
+    conditions=[pde.at_start(lambda p: p.u - pde.sum(p.x * p.x)), pde.on_faces(lambda p: p.u - ...)],
+)
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ttzo.device_runtime.contract import Derivative, Sampler
 from ttzo.exporter.pde.differentiate import Calculus
@@ -119,13 +122,13 @@ def trace(
     made = Pde(
         n_space=size,
         has_time=problem.time is not None,
-        low=tuple(float(low) for low, _ in bounds),
-        high=tuple(float(high) for _, high in bounds),
+        low=tuple(_float32(low) for low, _ in bounds),
+        high=tuple(_float32(high) for _, high in bounds),
         groups=tuple(_row_group(problem, condition) for condition in (inside, *problem.conditions)),
         solution=_program("solution", problem.solution(leaf("n", size), *_place(problem))),
         exact=_program("exact", problem.exact(*_place(problem))) if problem.exact else None,
         derivative=_derivative(derivative),
-        radius=radius,
+        radius=_float32(radius),
         level=level,
         n_pairs=n_pairs,
     )
@@ -133,6 +136,11 @@ def trace(
     if wrong:
         raise PdeError(f"the problem is inconsistent: {wrong}", "check pde.Problem's arguments")
     return made
+
+
+def _float32(value: float) -> float:
+    """What a device keeps of it."""
+    return float(np.float32(value))
 
 
 def _place(problem: Problem) -> tuple[Expression, Expression]:
@@ -151,7 +159,9 @@ def _row_group(problem: Problem, condition: Condition) -> RowGroup:
     u = wrap(problem.solution(leaf("n", len(x)), x, t))
     point = Point(u, x, t, Calculus(len(x)))
     name = getattr(condition.holds, "__name__", "condition")
-    return RowGroup(condition.sampler, condition.rows, condition.weight, _program(name, condition.holds(point)))
+    return RowGroup(
+        condition.sampler, condition.rows, _float32(math.sqrt(condition.weight)), _program(name, condition.holds(point))
+    )
 
 
 def _program(name: str, value: Any) -> Program:
@@ -159,5 +169,7 @@ def _program(name: str, value: Any) -> Program:
     if e.size == 1:
         e = component(e, 0)
     if e.size is not None:
-        raise PdeError(f"{name} gives a vector of {e.size} coordinates instead of one number", "use pde.sum, or a coordinate")
+        raise PdeError(
+            f"{name} gives a vector of {e.size} coordinates instead of one number", "use pde.sum, or a coordinate"
+        )
     return compile_expression(e)

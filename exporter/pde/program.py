@@ -23,7 +23,14 @@ _NEEDS = {
     ProgramInput.n_xx: Need.diagonal,
     ProgramInput.n_tt: Need.diagonal,
 }
-_OPERANDS = {Operation.select: 3, Operation.add: 2, Operation.subtract: 2, Operation.multiply: 2, Operation.divide: 2, Operation.less: 2}
+_OPERANDS = {
+    Operation.select: 3,
+    Operation.add: 2,
+    Operation.subtract: 2,
+    Operation.multiply: 2,
+    Operation.divide: 2,
+    Operation.less: 2,
+}
 
 
 def operand_count(operation: Operation) -> int:
@@ -86,8 +93,6 @@ def compile_expression(e: Expression) -> Program:
     return Program(tuple(constants), tuple(registers), output)
 
 
-
-
 def _collect_constants(e: Expression, found: dict[float, int], seen: set[int]) -> None:
     if id(e) in seen:
         return
@@ -100,16 +105,13 @@ def _collect_constants(e: Expression, found: dict[float, int], seen: set[int]) -
 
 @dataclass(frozen=True)
 class RowGroup:
-    """Rows of one kind: where they lie, how many of a batch, their weight in the loss, and what should be zero there."""
+    """Rows of one kind: where they lie, how many of a batch, the root of their weight in the loss, and what should be
+    zero there."""
 
     sampler: Sampler
     count: int
-    weight: float
+    root_weight: float
     condition: Program
-
-    @property
-    def root_weight(self) -> float:
-        return math.sqrt(self.weight)
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Pde:
             return "a bound of the domain is not finite, or low is not below high"
         if not 1 <= len(self.groups) <= LIMIT["max_row_groups"]:
             return f"{len(self.groups)} kinds of rows; 1 to {LIMIT['max_row_groups']} can be had"
-        if any(group.count < 1 or not 0 < group.weight < math.inf for group in self.groups):
+        if any(group.count < 1 or not 0 < group.root_weight < math.inf for group in self.groups):
             return "every kind of rows wants a count of 1 or more and a positive weight"
         if not self.has_time and any(group.sampler in (Sampler.start, Sampler.end) for group in self.groups):
             return "a problem without time has no rows at its start or end"

@@ -7,7 +7,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Arithmetic, Loss, TtzoError
 from ttzo.exporter.plan import Plan
-from ttzo.host_tools.reference import real
+from ttzo.host_tools.reference import pde, real
 from ttzo.host_tools.reference.network import forward
 
 
@@ -19,6 +19,9 @@ class Network(Protocol):
 
     def losses(self, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Each row's loss, float32 [n]."""
+
+    def residuals(self, theta: np.ndarray, points: np.ndarray, seed: int, step: int) -> np.ndarray:
+        """With a PDE: the weighted residuals of a step's rows at its points [inputs, batch], float32 [batch]."""
 
 
 def sum_in_order(values: np.ndarray) -> np.float32:
@@ -56,6 +59,9 @@ class NumpyNetwork:
 
     def outputs(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
         return forward(self.plan, theta, x)
+
+    def residuals(self, theta: np.ndarray, points: np.ndarray, seed: int, step: int) -> np.ndarray:
+        return pde.residuals(self.plan, theta, points, seed, step)
 
     def losses(self, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):

@@ -22,7 +22,7 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter import memory
 from ttzo.exporter.plan import Plan
 from ttzo.exporter.to_bundle import training_records
-from ttzo.host_tools.reference import real
+from ttzo.host_tools.reference import pde, real
 from ttzo.host_tools.reference.estimator import Estimate
 from ttzo.host_tools.reference.loss import Network, NumpyNetwork, sum_in_order
 from ttzo.host_tools.reference.network import NUMBER_DTYPE, read_inputs
@@ -81,7 +81,7 @@ class Trainer:
             raise DeviceError("out_of_memory", self.work_bytes)
         self.dataset_capacity = memory.dataset_capacity(plan, work_capacity)
         self._rows = {
-            Region.batch: np.zeros((plan.batch, self.row_bytes), np.uint8),
+            Region.batch: np.zeros((memory.batch_capacity(plan), self.row_bytes), np.uint8),
             Region.dataset: np.zeros((self.dataset_capacity, self.row_bytes), np.uint8),
         }
         self._count = {Region.batch: 0, Region.dataset: 0}
@@ -188,14 +188,14 @@ class Trainer:
     def step(self, region: int) -> StepResult:
         """One training step on the rows of `region`. Raises `DeviceError` and leaves everything as it was."""
         phase, state = self.phases[self.state.phase], self.state
-        x, targets = self._decode(self._batch(region))
+        row_losses = self._row_losses(region)
         queries = self.plan.n_parameters if phase.estimator == Estimator.cge else phase.n_queries
         total = 1 + queries * (1 + phase.difference)
         done = 0
 
         def losses(parameters: np.ndarray) -> np.ndarray:
             nonlocal done
-            result = self.network.losses(parameters, x, targets)
+            result = row_losses(parameters)
             done += 1
             self._poll(done, total)
             return result
@@ -215,6 +215,22 @@ class Trainer:
         )
         self._watch_plateau(estimate.loss)
         return StepResult(state.phase, float(estimate.loss), float(norm), estimate.evaluations)
+
+    def _row_losses(self, region: int) -> Callable[[np.ndarray], np.ndarray]:
+        """The losses of the step's rows as a function of the parameters."""
+        if (self.plan.pde is not None) != (region == Region.collocation):
+            raise DeviceError("bad_request", self.state.step)
+        if self.plan.pde is None:
+            x, targets = self._decode(self._batch(region))
+            return lambda theta: self.network.losses(theta, x, targets)
+        seed, step = self.training.seed, self.state.step
+        points = pde.training_points(self.plan, seed, step)
+
+        def losses(theta: np.ndarray) -> np.ndarray:
+            residuals = self.network.residuals(theta, points, seed, step)
+            return residuals * residuals
+
+        return losses
 
     def _poll(self, done: int, total: int) -> None:
         if self.poll and not self.poll(done, total):
@@ -264,6 +280,8 @@ class Trainer:
 
     def evaluate(self, region: int, first: int, count: int) -> tuple[float, int]:
         """Sum of the losses of rows [first, first + count), and how many of them are classified right."""
+        if self.plan.pde is not None:
+            raise DeviceError("bad_request", first)
         rows = self._committed(region)
         if first + count > len(rows):
             raise DeviceError("out_of_range", first)
@@ -277,9 +295,38 @@ class Trainer:
         return float(total), hits
 
     def predict(self, row: int) -> np.ndarray:
-        """Outputs float32 [out_features] for one row of the batch."""
+        """Outputs float32 [out_features] for one row of the batch; with a PDE, u there."""
         rows = self._committed(Region.batch)
         if row >= len(rows):
             raise DeviceError("out_of_range", row)
+        if self.plan.pde is not None:
+            points = rows[row : row + 1].view("<f4")[:, : self.plan.in_features].T
+            return self._solution(points)
         x, _ = self._decode(rows[row : row + 1])
         return self.network.outputs(self.theta, x)[0]
+
+    def _solution(self, points: np.ndarray) -> np.ndarray:
+        """u at points [inputs, n]."""
+        inputs = points * np.float32(self.plan.input_scale) + np.float32(self.plan.input_offset)
+        return pde.solution(self.plan, self.network.outputs(self.theta, np.ascontiguousarray(inputs.T))[:, 0], points)
+
+    def solution_error(self, region: int, first: int, count: int) -> tuple[float, float]:
+        """Sums of (u - exact)^2 and exact^2 over seeded validation points (collocation), or rows with the host's u."""
+        if self.plan.pde is None or (region == Region.collocation and self.plan.pde.exact is None):
+            raise DeviceError("bad_request", first)
+        if region == Region.collocation:
+            points = pde.validation_points(self.plan, first, count)
+            exact = pde.exact(self.plan, points)
+        else:
+            rows = self._committed(region)
+            if first + count > len(rows):
+                raise DeviceError("out_of_range", first)
+            numbers = rows[first : first + count].view("<f4")
+            points, exact = numbers[:, : self.plan.in_features].T, numbers[:, -1]
+        with np.errstate(all="ignore"):
+            difference = self._solution(points) - exact
+            sums = [sum_in_order(values * values) for values in (difference, exact)]
+        self._poll(count, count)
+        if not np.isfinite(sums).all():
+            raise DeviceError("non_finite", self.state.step)
+        return float(sums[0]), float(sums[1])

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""Twin of derive.c: a network's derivatives at points, the points as the last axis of every array."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Activation, Derivative, Direction, Need
+from ttzo.exporter.plan import Layer, Plan
+from ttzo.host_tools.reference import real
+from ttzo.host_tools.reference.network import activate, layer_forward
+from ttzo.host_tools.reference.random import direction
+
+ONE = np.float32(1)
+
+
+@dataclass
+class Derivatives:
+    """Of m outputs at n points: `value` [m, n], `first` and `diagonal` [inputs, m, n], `laplacian` [m, n]."""
+
+    value: np.ndarray
+    first: np.ndarray | None = None
+    laplacian: np.ndarray | None = None
+    diagonal: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Where monte_carlo's pairs come from: key and step, and the number of each point's row."""
+
+    seed: int
+    step: int
+    rows: np.ndarray
+
+
+def outputs_at(plan: Plan, theta: np.ndarray, n_layers: int, points: np.ndarray) -> np.ndarray:
+    """Outputs [m, n] of the first `n_layers` layers at points [inputs, n]."""
+    state = points * np.float32(plan.input_scale) + np.float32(plan.input_offset)
+    for layer in plan.layers[:n_layers]:
+        state = activate(layer.activation, layer_forward(layer, theta, state))
+    return state
+
+
+def derive(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
+    """What `needs` asks for at points [inputs, n]."""
+    with np.errstate(all="ignore"):
+        if not needs:
+            return Derivatives(outputs_at(plan, theta, n_layers, points))
+        made = _DERIVE[plan.pde.derivative](plan, theta, n_layers, needs, points, noise)
+        if needs & Need.diagonal:
+            made.laplacian = np.zeros_like(made.value)
+            for second in made.diagonal[: plan.pde.n_space]:
+                made.laplacian = made.laplacian + second
+        return made
+
+
+# ---- jets -----------------------------------------------------------------------------------------------------------
+
+
+def _slopes(kind: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """phi(z) and its two derivatives."""
+    if kind == Activation.sine:
+        value = real.sin(z)
+        return value, real.cos(z), -value
+    if kind == Activation.tanh:
+        value = real.tanh(z)
+        first = -value * value + ONE
+        return value, first, np.float32(-2) * value * first
+    return np.where(z < 0, np.float32(0), z), np.where(z < 0, np.float32(0), ONE), np.zeros_like(z)
+
+
+def _linear_part(layer: Layer, theta: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """The layer's product without its bias: [in, ..., n] -> [out, ..., n]."""
+    bare = dataclasses.replace(layer, has_bias=False)
+    return layer_forward(bare, theta, state.reshape(len(state), -1)).reshape(layer.out_features, *state.shape[1:])
+
+
+def _jets(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+    n_inputs, n = points.shape
+    diagonal = bool(needs & Need.diagonal)
+    squared = n_inputs if diagonal else plan.pde.n_space if needs & Need.laplacian else 0
+    value = points * np.float32(plan.input_scale) + np.float32(plan.input_offset)
+    first = np.zeros((n_inputs, n_inputs, n), np.float32)  # [features, direction, n]
+    first[range(n_inputs), range(n_inputs)] = np.float32(plan.input_scale)
+    columns = n_inputs if diagonal else 1
+    second = np.zeros((plan.layers[0].out_features, columns, n), np.float32)
+    for number, layer in enumerate(plan.layers[:n_layers]):
+        value = layer_forward(layer, theta, value)
+        first = _linear_part(layer, theta, first)
+        if number:
+            second = _linear_part(layer, theta, second)
+        if layer.activation == Activation.identity:
+            continue
+        value, slope, curvature = _slopes(layer.activation, value)
+        squares = np.zeros((layer.out_features, columns, n), np.float32)
+        for i in range(squared):
+            own = squares[:, i if diagonal else 0]
+            own[:] = first[:, i] * first[:, i] + own
+        first = slope[:, None] * first
+        second = curvature[:, None] * squares + slope[:, None] * second
+    second = np.moveaxis(second, 1, 0)
+    return Derivatives(value, np.moveaxis(first, 1, 0), None if diagonal else second[0], second if diagonal else None)
+
+
+# ---- differences ----------------------------------------------------------------------------------------------------
+
+
+def _differences(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+    h = np.float32(plan.pde.radius)
+    first_scale, second_scale = ONE / (np.float32(2) * h), ONE / (h * h)
+    value = outputs_at(plan, theta, n_layers, points)
+    first, second, laplacian = [], [], np.zeros_like(value)
+    for i in range(len(points)):
+        above, below = points.copy(), points.copy()
+        above[i], below[i] = points[i] + h, points[i] - h
+        up = outputs_at(plan, theta, n_layers, above) - value
+        down = outputs_at(plan, theta, n_layers, below) - value
+        first.append((up - down) * first_scale)
+        second.append((up + down) * second_scale)
+        if i < plan.pde.n_space:
+            laplacian = laplacian + second[-1]
+    return Derivatives(value, np.array(first), laplacian, np.array(second))
+
+
+# ---- the Stein estimator (paper eqs. 8 and 9) -----------------------------------------------------------------------
+
+
+class _SteinSums:
+    """The sums over antithetic pairs, centre value subtracted."""
+
+    def __init__(self, plan: Plan, theta: np.ndarray, n_layers: int, points: np.ndarray):
+        self.plan, self.theta, self.n_layers, self.points = plan, theta, n_layers, points
+        self.value = outputs_at(plan, theta, n_layers, points)
+        self.first = np.zeros((len(points), *self.value.shape), np.float32)
+        self.laplacian, self.diagonal = np.zeros_like(self.value), np.zeros_like(self.first)
+
+    def add_pair(self, z: np.ndarray, places: list[int], weight: np.float32) -> None:
+        """Nodes points +- sigma z, z [len(places), n] at the coordinates `places`."""
+        sigma = np.float32(self.plan.pde.radius)
+        per_radius = ONE / sigma
+        per_square = per_radius * per_radius
+        above, below = self.points.copy(), self.points.copy()
+        square = np.zeros(z.shape[1:], np.float32)
+        for own, i in zip(z, places, strict=True):
+            above[i] = sigma * own + self.points[i]
+            below[i] = -sigma * own + self.points[i]
+            if i < self.plan.pde.n_space:
+                square = own * own + square
+        up = outputs_at(self.plan, self.theta, self.n_layers, above) - self.value
+        down = outputs_at(self.plan, self.theta, self.n_layers, below) - self.value
+        odd, even = (up - down) * (weight * per_radius), up + down
+        laplacian_weight = weight * (square - np.float32(self.plan.pde.n_space)) * per_square
+        self.laplacian = laplacian_weight * even + self.laplacian
+        own_squares = np.full((len(self.points), *z.shape[1:]), -1, np.float32)
+        for own, i in zip(z, places, strict=True):
+            self.first[i] = own * odd + self.first[i]
+            own_squares[i] = own * own + np.float32(-1)
+        self.diagonal = (own_squares * (weight * per_square))[:, None] * even + self.diagonal
+
+    def made(self) -> Derivatives:
+        return Derivatives(self.value, self.first, self.laplacian, self.diagonal)
+
+
+def _on_grid(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+    sums = _SteinSums(plan, theta, n_layers, points)
+    grid = plan.pde.grid
+    for node, weight in zip(grid.nodes().astype(np.float32), grid.weights().astype(np.float32), strict=True):
+        places = [int(i) for i in np.flatnonzero(node)]
+        if places and node[places[0]] > 0:  # the first of a pair has + at its first coordinate
+            sums.add_pair(np.repeat(node[places][:, None], points.shape[1], axis=1), places, weight)
+    return sums.made()
+
+
+def gaussian_pairs(plan: Plan, noise: Noise) -> np.ndarray:
+    """monte_carlo's directions, float32 [n_pairs, inputs, n]."""
+    n_pairs, n_inputs = plan.pde.n_pairs, plan.pde.n_inputs
+    key = ~noise.seed & 0xFFFFFFFFFFFFFFFF
+    made = [
+        [direction(n_inputs, Direction.gaussian, key, noise.step, int(row) * n_pairs + pair) for row in noise.rows]
+        for pair in range(n_pairs)
+    ]
+    return np.moveaxis(np.array(made, np.float32), 1, 2)
+
+
+def _by_sampling(
+    plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, noise: Noise
+) -> Derivatives:
+    sums = _SteinSums(plan, theta, n_layers, points)
+    weight = np.float32(0.5) / np.float32(plan.pde.n_pairs)
+    for z in gaussian_pairs(plan, noise):
+        sums.add_pair(z, list(range(len(points))), weight)
+    return sums.made()
+
+
+_DERIVE = {
+    Derivative.jet: _jets,
+    Derivative.finite_difference: _differences,
+    Derivative.sparse_grid: _on_grid,
+    Derivative.monte_carlo: _by_sampling,
+}

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Twin of pde.c: where the rows of a PDE lie, and the residual there."""
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Sampler, Stream
+from ttzo.exporter.pde.program import Program, RowGroup
+from ttzo.exporter.plan import Plan
+from ttzo.host_tools.reference import program
+from ttzo.host_tools.reference.derive import Derivatives, Noise, derive
+from ttzo.host_tools.reference.random import philox
+
+# ---- points ---------------------------------------------------------------------------------------------------------
+
+
+def _words(stream: Stream, key: int, step: int, rows: np.ndarray, n_blocks: int) -> np.ndarray:
+    """Random words uint32 [rows, 4 n_blocks]."""
+    counters = np.zeros((len(rows), n_blocks, 4), np.uint32)
+    counters[..., 0] = np.arange(n_blocks)
+    counters[..., 1] = rows[:, None]
+    counters[..., 2], counters[..., 3] = step, stream
+    return philox(counters, key).reshape(len(rows), -1)
+
+
+def _draw(plan: Plan, stream: Stream, key: int, step: int, rows: np.ndarray) -> np.ndarray:
+    """Points uniform in the box, float32 [inputs, n]."""
+    n = plan.pde.n_inputs
+    words = _words(stream, key, step, rows, -(-n // 4))[:, :n].T
+    low, high = (np.float32(bound)[:, None] for bound in (plan.pde.low, plan.pde.high))
+    return (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24) * (high - low) + low
+
+
+def training_points(plan: Plan, seed: int, step: int) -> np.ndarray:
+    """The points of a step's rows, float32 [inputs, batch]."""
+    pde, rows = plan.pde, np.arange(plan.batch)
+    points, at, n = _draw(plan, Stream.collocation, seed, step, rows), 0, plan.pde.n_space
+    for group in pde.groups:
+        own = slice(at, at + group.count)
+        at += group.count
+        if group.sampler == Sampler.faces:
+            faces = _words(Stream.face, seed, step, rows[own], 1)[:, 0] % np.uint32(2 * n)
+            bounds = np.float32([pde.low, pde.high])
+            points[faces // 2, rows[own]] = bounds[faces % 2, faces // 2]
+        elif group.sampler != Sampler.interior:
+            points[n, own] = (pde.low if group.sampler == Sampler.start else pde.high)[n]
+    return points
+
+
+def validation_points(plan: Plan, first: int, count: int) -> np.ndarray:
+    """Validation points [first, first + count), float32 [inputs, count]."""
+    return _draw(plan, Stream.validation, plan.pde.validation_seed, 0, np.arange(first, first + count))
+
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+
+def run_at(plan: Plan, what: Program, points: np.ndarray, found: Derivatives) -> np.ndarray:
+    """The program at points [inputs, n] where the network has those derivatives (of one output): float32 [n]."""
+    n, zero = plan.pde.n_space, np.zeros(points.shape[1], np.float32)
+    first = None if found.first is None else found.first[:, 0]
+    diagonal = None if found.diagonal is None else found.diagonal[:, 0]
+    timed = plan.pde.has_time
+    inputs = [
+        points[:n],
+        points[n] if timed else zero,
+        found.value[0],
+        None if first is None else first[:n],
+        None if first is None else first[n] if timed else zero,
+        None if found.laplacian is None else found.laplacian[0],
+        None if diagonal is None else diagonal[:n],
+        None if diagonal is None else diagonal[n] if timed else zero,
+    ]
+    return program.run(what, n, inputs)
+
+
+def groups_with_rows(plan: Plan) -> list[tuple[RowGroup, slice]]:
+    """Each group and its rows of the batch."""
+    made, at = [], 0
+    for group in plan.pde.groups:
+        made.append((group, slice(at, at + group.count)))
+        at += group.count
+    return made
+
+
+def residuals(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step: int) -> np.ndarray:
+    """The weighted residuals of a step's rows, float32 [batch]; their squares are the rows' losses."""
+    parts, n_layers = [], len(plan.layers)
+    for group, own in groups_with_rows(plan):
+        noise = Noise(seed, step, np.arange(plan.batch)[own])
+        found = derive(plan, theta, n_layers, group.condition.needs, points[:, own], noise)
+        with np.errstate(all="ignore"):
+            parts.append(np.float32(group.root_weight) * run_at(plan, group.condition, points[:, own], found))
+    return np.concatenate(parts)
+
+
+def solution(plan: Plan, outputs: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """u at points [inputs, n] from the network's outputs [n] there."""
+    return run_at(plan, plan.pde.solution, points, Derivatives(outputs[None]))
+
+
+def exact(plan: Plan, points: np.ndarray) -> np.ndarray:
+    """The exact solution at points [inputs, n]."""
+    return run_at(plan, plan.pde.exact, points, Derivatives(np.zeros((1, points.shape[1]), np.float32)))

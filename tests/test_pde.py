@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""PDEs: C and NumPy hold the same bits, derivatives are those of automatic differentiation, rows lie where they should."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from plans import random_layer
+from runtime import CORE, RUN, Runtime
+
+from ttzo.device_runtime.contract import Derivative, DeviceError, Direction, Loss, Number, Region, Update
+from ttzo.exporter import memory, pde, to_bundle
+from ttzo.exporter.plan import Phase, Plan, Training
+from ttzo.host_tools.reference.train import Trainer
+
+
+@pytest.fixture(scope="session")
+def core(c_library):
+    return c_library(*CORE, extra=RUN)
+
+
+def everything(p):
+    """A residual that uses every operation and derivative."""
+    x = pde.sum(pde.where(p.x < 0.4, pde.sin(p.x), pde.cos(p.x)) * p.grad) + p.u_t * pde.tanh(p.t) - p.lap
+    y = pde.log1p(p.x[0] ** 2) * p.second[0] + pde.expm1(-p.t) * p.u_tt + pde.sqrt(1.0 + p.u**2) / pde.exp(p.x[-1])
+    return x + y - abs(pde.log(2.0 + pde.maximum(p.t, pde.minimum(p.x[0], 0.5))))
+
+
+def random_pde(rng: np.random.Generator, **options) -> pde.Pde:
+    size = int(rng.integers(1, 6))
+    bounds = [(float(low), float(low + width)) for low, width in rng.uniform(0.1, 2, (size, 2))]
+    problem = pde.Problem(
+        space=bounds,
+        time=(0.0, 1.5),
+        residual=everything,
+        solution=lambda n, x, t: (1.5 - t) * n * n + pde.sum(x * x) * t,
+        exact=lambda x, t: pde.normal_cdf(x[0]) - t,
+        conditions=[
+            pde.on_faces(lambda p: p.u - 1.0, weight=5.0, rows=4),
+            pde.at_start(lambda p: p.grad[0] - p.x[0], rows=2),
+            pde.at_end(lambda p: p.u - pde.sum(p.x), rows=3),
+        ],
+        rows=3,
+    )
+    return pde.trace(problem, **options)
+
+
+def random_plan(rng: np.random.Generator, made: pde.Pde) -> Plan:
+    widths = [made.n_inputs, *(int(w) for w in rng.choice([4, 6, 8, 12], rng.integers(1, 4))), 1]
+    layers, offset = [], 0
+    for number, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        layers.append(random_layer(rng, number, n_in, n_out, offset, number + 2 == len(widths)))
+        offset += layers[-1].n_parameters
+    phase = Phase(
+        direction=Direction(rng.integers(2)), update=Update(rng.integers(5)), n_queries=2, perturb_radius=1e-2, learning_rate=1e-3
+    )
+    return Plan(
+        layers=tuple(layers),
+        parameters=rng.normal(0, 0.5, offset).astype(np.float32),
+        loss=Loss.residual,
+        training=Training((phase,), seed=int(rng.integers(2**63)), steps=20),
+        batch=made.batch,
+        input_number=Number.float32,
+        input_scale=0.75,
+        input_offset=-0.5,
+        pde=made,
+    )
+
+
+def outcome(work):
+    """What a call gives, or the name of its refusal: a random network may leave float32."""
+    try:
+        result = work()
+        return result if isinstance(result, tuple) else (result.loss, result.gradient_norm, result.evaluations)
+    except DeviceError as error:
+        return error.name
+
+
+@pytest.mark.parametrize("derivative", list(Derivative))
+@pytest.mark.parametrize("seed", range(8))
+def test_c_and_numpy_train_a_pde_to_the_same_bits(core, seed, derivative):
+    rng = np.random.default_rng(seed)
+    plan = random_plan(rng, random_pde(rng, derivative=derivative, radius=0.1, n_pairs=3, level=2 + seed % 2))
+    capacity = memory.work_bytes(plan) + 5 * plan.row_bytes
+    device, reference = Runtime(core, plan, capacity), Trainer(plan, work_capacity=capacity)
+    for _ in range(3):
+        results = [outcome(lambda t=trainer: t.step(Region.collocation)) for trainer in (device, reference)]
+        assert results[0] == results[1]
+        assert device.theta.tobytes() == reference.theta.tobytes()
+    results = [outcome(lambda t=t: t.solution_error(Region.collocation, 3, 20)) for t in (device, reference)]
+    assert results[0] == results[1]
+
+
+def test_a_bundle_gives_the_pde_back(core):
+    rng = np.random.default_rng(3)
+    for derivative in Derivative:
+        plan = random_plan(rng, random_pde(rng, derivative=derivative))
+        again = to_bundle.read(to_bundle.write(plan))
+        assert dataclasses.replace(again.pde) == plan.pde
+        assert to_bundle.write(again) == to_bundle.write(plan)
