@@ -227,7 +227,7 @@ def test_both_devices_answer_the_same_bytes(native_executable, tmp_path):
         }.get(name, b"")
         if rng.random() < 0.05:
             payload = rng.randbytes(rng.randrange(size + 3))
-        return Frame(sequence, MESSAGE[name] if rng.random() < 0.97 else rng.randrange(256), payload)
+        return Frame(sequence, MESSAGE[name] if rng.random() < 0.97 else rng.randrange(13, 256), payload)
 
     fresh = [
         request(1, "write", tail=batch, region=2, offset=0),
