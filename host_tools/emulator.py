@@ -24,6 +24,8 @@ from ttzo.host_tools.reference.train import Trainer
 _REQUEST_NAMES = {code: name for name, code in MESSAGE.items() if name not in ("progress", "error")}
 _WITH_TAIL = ("write", "hello")  # a HELLO of another contract may be longer, and still begins with its hash
 _ROWS = (Region.batch, Region.dataset)
+_GIVES_ROWS = (*_ROWS, Region.collocation)
+_WRITABLE = (Region.parameters, Region.moments, *_ROWS)
 _NUMBERS = (Region.parameters, Region.moments)
 SEND_S = 10.0
 
@@ -140,12 +142,12 @@ class DeviceSide:
         return self._trainer.read(request.region, request.offset, request.count)
 
     def _write(self, request: Record, tail: bytes) -> bytes:
-        _check(request.region in tuple(Region), 0)
+        _check(request.region in _WRITABLE, 0)
         self._trainer.write(request.region, request.offset, tail)
         return b""
 
     def _commit(self, request: Record, _: bytes) -> bytes:
-        _check(request.region in tuple(Region), 0)
+        _check(request.region in _WRITABLE, 0)
         self._trainer.commit(request.region, request.count, request.crc)
         return b""
 
@@ -155,10 +157,10 @@ class DeviceSide:
 
     def _step(self, request: Record, _: bytes) -> bytes:
         trainer = self._trainer
-        _check(request.region in _ROWS, 4)
+        _check(request.region in _GIVES_ROWS, 4)
         if request.step != trainer.state.step:
             raise DeviceError("wrong_step", trainer.state.step)
-        self._begin_work(trainer.plan.batch * trainer.macs_per_sample)
+        self._begin_work(trainer.plan.batch * trainer.macs_per_row)
         result = trainer.step(request.region)
         return REPLY["step"](
             trainer.state.step, result.phase, result.loss, result.gradient_norm, result.evaluations
@@ -168,6 +170,12 @@ class DeviceSide:
         _check(request.region in _ROWS, 0)
         self._begin_work(self._trainer.macs_per_sample)
         return REPLY["evaluate"](*self._trainer.evaluate(request.region, request.first_row, request.n_rows)).pack()
+
+    def _solution_error(self, request: Record, _: bytes) -> bytes:
+        _check(request.region in _GIVES_ROWS, 0)
+        self._begin_work(self._trainer.macs_per_sample)
+        sums = self._trainer.solution_error(request.region, request.first_row, request.n_rows)
+        return REPLY["solution_error"](*sums).pack()
 
     def _predict(self, request: Record, _: bytes) -> bytes:
         if 4 * self._trainer.plan.out_features > LIMIT["max_payload"]:

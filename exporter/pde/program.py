@@ -157,6 +157,13 @@ class Pde:
             result |= group.condition.needs
         return result
 
+    @property
+    def passes(self) -> int:
+        """Forward passes of one point, about."""
+        n = self.n_inputs
+        made = {Derivative.jet: 2 + n, Derivative.finite_difference: 1 + 2 * n, Derivative.sparse_grid: 1 + 2 * n * n}
+        return made.get(self.derivative, 1 + 2 * self.n_pairs)
+
     @cached_property
     def grid(self) -> SparseGrid | None:
         """The grid of `sparse_grid` over all inputs."""
