@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A model's way in: a bundle is read and every number of a model is checked once, here; later code runs blind.
+#include "gauss_newton.h"
 #include "layers.h"
 #include "loss.h"
 #include "network.h"
@@ -148,6 +149,9 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         (info->out_features != 1 || info->input_number != TTZO_NUMBER_FLOAT32 ||
          !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
+        if (!ttzo_gauss_newton_is_sound(model, &model->phases[p]))
+            return TTZO_ERROR_BAD_MODEL;
     for (uint32_t i = 0; i < info->n_parameters; i++)
         if (!ttzo_is_finite(model->parameters[i]))
             return TTZO_ERROR_BAD_MODEL;

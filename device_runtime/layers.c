@@ -22,9 +22,10 @@ uint32_t ttzo_layer_length(const struct ttzo_layer *layer)
     }
 }
 
-// Numbers in core `k` of a tensor-train layer.
-static uint32_t core_size(const struct ttzo_layer *layer, uint32_t k)
+uint32_t ttzo_layer_core_size(const struct ttzo_layer *layer, uint32_t k)
 {
+    if (layer->kind == TTZO_LAYER_KIND_DENSE)
+        return (uint32_t)layer->in_features * layer->out_features;
     uint32_t ranks = (uint32_t)layer->ranks[k] * layer->ranks[k + 1];
     if (layer->kind == TTZO_LAYER_KIND_TT_MATRIX)
         return ranks * layer->out_modes[k] * layer->in_modes[k];
@@ -35,7 +36,7 @@ static uint32_t core_offset(const struct ttzo_layer *layer, uint32_t core)
 {
     uint32_t offset = 0;
     for (uint32_t k = 0; k < core; k++)
-        offset += core_size(layer, k);
+        offset += ttzo_layer_core_size(layer, k);
     return offset;
 }
 

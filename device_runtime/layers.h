@@ -22,6 +22,9 @@ uint32_t ttzo_layer_length(const struct ttzo_layer *layer);
 // TT input modes first to last, then output modes first to last.
 struct ttzo_contraction ttzo_layer_contraction(const struct ttzo_layer *layer, uint32_t index);
 
+// Numbers in core `k` (of a dense layer: in W).
+uint32_t ttzo_layer_core_size(const struct ttzo_layer *layer, uint32_t k);
+
 // Parameters of the layer, bias included. The layer's modes and ranks must have been checked.
 uint32_t ttzo_layer_parameters(const struct ttzo_layer *layer);
 

@@ -43,7 +43,9 @@ static void draw_training_point(struct ttzo_trainer *trainer, enum ttzo_sampler 
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-static float run_at_point(struct ttzo_trainer *trainer, const struct ttzo_program *program)
+// A program where the network has these derivatives.
+static float run_with(struct ttzo_trainer *trainer, const struct ttzo_program *program, const float *value,
+                      const float *first, const float *laplacian, const float *diagonal)
 {
     static const float zero = 0.0f;
     const struct ttzo_pde_info *info = &trainer->model->pde.info;
@@ -52,27 +54,123 @@ static float run_at_point(struct ttzo_trainer *trainer, const struct ttzo_progra
     const float *const inputs[TTZO_PROGRAM_INPUTS] = {
         [TTZO_PROGRAM_INPUT_X] = work->point,
         [TTZO_PROGRAM_INPUT_T] = info->has_time ? work->point + n : &zero,
-        [TTZO_PROGRAM_INPUT_N] = work->value,
-        [TTZO_PROGRAM_INPUT_N_X] = work->first,
-        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? work->first + n : &zero,
-        [TTZO_PROGRAM_INPUT_LAP] = work->laplacian,
-        [TTZO_PROGRAM_INPUT_N_XX] = work->diagonal,
-        [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? work->diagonal + n : &zero,
+        [TTZO_PROGRAM_INPUT_N] = value,
+        [TTZO_PROGRAM_INPUT_N_X] = first,
+        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? first + n : &zero,
+        [TTZO_PROGRAM_INPUT_LAP] = laplacian,
+        [TTZO_PROGRAM_INPUT_N_XX] = diagonal,
+        [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? diagonal + n : &zero,
     };
     return ttzo_program_run(program, n, inputs, work->registers);
 }
 
+static float run_at_point(struct ttzo_trainer *trainer, const struct ttzo_program *program)
+{
+    const struct ttzo_pde_work *work = &trainer->pde;
+    return run_with(trainer, program, work->value, work->first, work->laplacian, work->diagonal);
+}
+
+// The group of a row of the batch; its point is drawn.
+static uint32_t begin_row(struct ttzo_trainer *trainer, uint32_t row)
+{
+    const struct ttzo_row_group *groups = trainer->model->pde.groups;
+    uint32_t g = 0, end = groups[0].count;
+    while (row >= end)
+        end += groups[++g].count;
+    draw_training_point(trainer, (enum ttzo_sampler)groups[g].sampler, row);
+    return g;
+}
+
 float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t row)
 {
-    const struct ttzo_model *model = trainer->model;
-    const struct ttzo_row_group *group = model->pde.groups;
-    uint32_t end = group->count;
-    while (row >= end)
-        end += (++group)->count;
-    draw_training_point(trainer, (enum ttzo_sampler)group->sampler, row);
-    ttzo_derive(trainer, theta, model->info.n_layers, group->needs, row);
-    return group->root_weight * run_at_point(trainer, &model->pde.conditions[group - model->pde.groups]);
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    uint32_t g = begin_row(trainer, row);
+    ttzo_derive(trainer, theta, trainer->model->info.n_layers, pde->groups[g].needs, row);
+    return pde->groups[g].root_weight * run_at_point(trainer, &pde->conditions[g]);
 }
+
+// ---- the last layer's columns ---------------------------------------------------------------------------------------
+
+// One output of the last layer (n weights from `w`) applied to every kind of derivative of its inputs.
+static float combine(const float *w, const float *features, uint32_t n, float start)
+{
+    for (uint32_t j = 0; j < n; j++)
+        start = TTZO_MULADD(w[j], features[j], start);
+    return start;
+}
+
+// The parts of the first set in work->combined; the second lies behind it.
+struct parts {
+    float *value, *first, *laplacian, *diagonal;
+};
+
+static struct parts parts_of(const struct ttzo_trainer *trainer)
+{
+    uint32_t n = trainer->model->info.in_features;
+    float *at = trainer->pde.combined;
+    return (struct parts){ at, at + 2, at + 1, at + 2 + n };
+}
+
+// combined = derivatives at weights `w` and bias `bias`.
+static void combine_all(struct ttzo_trainer *trainer, const float *w, float bias, uint32_t needs)
+{
+    const struct ttzo_pde_work *work = &trainer->pde;
+    struct parts to = parts_of(trainer);
+    uint32_t n = trainer->model->info.in_features, m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
+    *to.value = combine(w, work->value, m, bias);
+    if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
+        *to.laplacian = combine(w, work->laplacian, m, 0.0f);
+    for (uint32_t i = 0; needs && i < n; i++) {
+        to.first[i] = combine(w, work->first + i * m, m, 0.0f);
+        if (needs & TTZO_NEED_DIAGONAL)
+            to.diagonal[i] = combine(w, work->diagonal + i * m, m, 0.0f);
+    }
+}
+
+// The program where the weight of feature j is larger by mu.
+static float run_beside(struct ttzo_trainer *trainer, const struct ttzo_program *program, uint32_t needs, uint32_t j,
+                        float mu)
+{
+    const struct ttzo_pde_work *work = &trainer->pde;
+    struct parts from = parts_of(trainer);
+    uint32_t n = trainer->model->info.in_features, m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
+    float *at = work->combined + 2 + 2 * n;
+    struct parts to = { at, at + 2, at + 1, at + 2 + n };
+    *to.value = TTZO_MULADD(mu, work->value[j], *from.value);
+    if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
+        *to.laplacian = TTZO_MULADD(mu, work->laplacian[j], *from.laplacian);
+    for (uint32_t i = 0; needs && i < n; i++) {
+        to.first[i] = TTZO_MULADD(mu, work->first[i * m + j], from.first[i]);
+        if (needs & TTZO_NEED_DIAGONAL)
+            to.diagonal[i] = TTZO_MULADD(mu, work->diagonal[i * m + j], from.diagonal[i]);
+    }
+    return run_with(trainer, program, to.value, to.first, to.laplacian, to.diagonal);
+}
+
+float ttzo_pde_residual_and_columns(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
+                                    float *columns)
+{
+    const struct ttzo_model *model = trainer->model;
+    const struct ttzo_layer *last = &model->layers[model->info.n_layers - 1];
+    const float *w = theta + last->parameter_offset;
+    uint32_t g = begin_row(trainer, row), m = last->in_features, needs = model->pde.groups[g].needs;
+    const struct ttzo_program *program = &model->pde.conditions[g];
+    float root_weight = model->pde.groups[g].root_weight, per_mu = 1.0f / mu;
+    ttzo_derive(trainer, theta, model->info.n_layers - 1u, needs, row);
+    combine_all(trainer, w, last->has_bias ? w[m] : 0.0f, needs);
+    struct parts at = parts_of(trainer);
+    float residual = root_weight * run_with(trainer, program, at.value, at.first, at.laplacian, at.diagonal);
+    for (uint32_t j = 0; j < m; j++)
+        columns[j] = (root_weight * run_beside(trainer, program, needs, j, mu) - residual) * per_mu;
+    if (last->has_bias) {
+        float moved = *at.value + mu;
+        columns[m] =
+            (root_weight * run_with(trainer, program, &moved, at.first, at.laplacian, at.diagonal) - residual) * per_mu;
+    }
+    return residual;
+}
+
+// ---- validation -----------------------------------------------------------------------------------------------------
 
 void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact)
 {
@@ -118,11 +216,31 @@ static uint32_t slopes_count(const struct ttzo_model *model)
     return model->pde.info.derivative == TTZO_DERIVATIVE_JET ? ttzo_slopes_count(model) : 0;
 }
 
+static bool uses_last_layer(const struct ttzo_model *model)
+{
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
+        if (model->phases[p].estimator == TTZO_ESTIMATOR_LAST_LAYER_GN)
+            return true;
+    return false;
+}
+
+// Outputs that are derived at once.
+static uint32_t derived_count(const struct ttzo_model *model)
+{
+    return uses_last_layer(model) ? model->layers[model->info.n_layers - 1].in_features : 1;
+}
+
+// Two sets of derivatives: at the parameters, and beside them.
+static uint32_t combined_count(const struct ttzo_model *model)
+{
+    return uses_last_layer(model) ? 2 * (2 + 2 * (uint32_t)model->info.in_features) : 0;
+}
+
 uint64_t ttzo_pde_work_count(const struct ttzo_model *model)
 {
-    uint64_t n = model->info.in_features, m = model->info.out_features;
+    uint64_t n = model->info.in_features, m = derived_count(model);
     uint64_t derivatives = needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? 2 : 1;
-    return 3 * n + 3 * m + derivatives * n * m + slopes_count(model) +
+    return 3 * n + 3 * m + derivatives * n * m + slopes_count(model) + combined_count(model) +
            (uint64_t)longest_program(&model->pde) * model->pde.info.n_space;
 }
 
@@ -130,7 +248,7 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, float *at)
 {
     const struct ttzo_model *model = trainer->model;
     struct ttzo_pde_work *work = &trainer->pde;
-    uint32_t n = model->info.in_features, m = model->info.out_features;
+    uint32_t n = model->info.in_features, m = derived_count(model);
     work->point = at;
     work->node = work->point + n;
     work->normal = work->node + n;
@@ -140,5 +258,6 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, float *at)
     work->first = work->pair + m;
     work->diagonal = work->first + n * m;
     work->slopes = work->diagonal + (needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
-    work->registers = work->slopes + slopes_count(model);
+    work->combined = work->slopes + slopes_count(model);
+    work->registers = work->combined + combined_count(model);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "settings.h"
 
+#include "gauss_newton.h"
 #include "loss.h"
 
 static bool at_least(float x, float least)
@@ -37,7 +38,7 @@ static int bad_in_training(const struct ttzo_training *t)
 static int bad_in_phase(const struct ttzo_phase *p)
 {
     const bool sound[] = {
-        p->estimator <= TTZO_ESTIMATOR_CGE,
+        p->estimator <= TTZO_ESTIMATOR_CGE || ttzo_is_gauss_newton(p->estimator),
         p->direction <= TTZO_DIRECTION_GAUSSIAN,
         p->difference <= TTZO_DIFFERENCE_ANTITHETIC,
         p->update <= TTZO_UPDATE_SIGN,
@@ -85,6 +86,10 @@ enum ttzo_error ttzo_check_fixed(const struct ttzo_training *training, const str
                 *detail = 16 * (p + 1) + i;
                 return TTZO_ERROR_FIXED_AT_EXPORT;
             }
+        if (ttzo_is_gauss_newton(given->estimator) && wanted->n_queries != given->n_queries) {
+            *detail = 16 * (p + 1) + 4;
+            return TTZO_ERROR_FIXED_AT_EXPORT;
+        }
     }
     return TTZO_ERROR_OK;
 }

@@ -3,6 +3,7 @@
 #include "train.h"
 
 #include "estimator.h"
+#include "gauss_newton.h"
 #include "loss.h"
 #include "network.h"
 #include "pde.h"
@@ -153,6 +154,24 @@ static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_regio
     return TTZO_ERROR_OK;
 }
 
+// Estimate and update; after an error theta and moments are as before.
+static enum ttzo_error move(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
+                            struct ttzo_step_result *result)
+{
+    float rate = phase->learning_rate * ttzo_rate_factor(&trainer->training, trainer->state.step);
+    if (ttzo_is_gauss_newton(phase->estimator))
+        return ttzo_gauss_newton(trainer, phase, rate, result);
+    enum ttzo_error error = ttzo_estimate(trainer, rows, phase, &result->loss, &result->evaluations);
+    if (error)
+        return error;
+    result->gradient_norm = gradient_norm(trainer);
+    if (!ttzo_is_finite(result->gradient_norm))
+        return TTZO_ERROR_NON_FINITE;
+    clip(trainer, result->gradient_norm, phase->clip_norm);
+    update(trainer, phase, rate);
+    return TTZO_ERROR_OK;
+}
+
 enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region, struct ttzo_step_result *result,
                           uint32_t *detail)
 {
@@ -162,16 +181,10 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
     *detail = state->step;
     enum ttzo_error error = choose_rows(trainer, region, rows);
     if (!error)
-        error = ttzo_estimate(trainer, rows, phase, &result->loss, &result->evaluations);
+        error = move(trainer, rows, phase, result);
     if (error)
         return error;
     result->phase = state->phase;
-    result->gradient_norm = gradient_norm(trainer);
-    if (!ttzo_is_finite(result->gradient_norm))
-        return TTZO_ERROR_NON_FINITE;
-
-    clip(trainer, result->gradient_norm, phase->clip_norm);
-    update(trainer, phase, phase->learning_rate * ttzo_rate_factor(&trainer->training, state->step));
     state->step++;
     state->evaluations += result->evaluations;
     watch_plateau(trainer, result->loss);

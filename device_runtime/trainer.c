@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A training run's lifetime: its memory, its settings, and how data get in and out. What a step does is in train.c.
 #include "derive.h"
+#include "gauss_newton.h"
 #include "loss.h"
 #include "network.h"
 #include "pde.h"
@@ -13,18 +14,37 @@ static uint32_t padded(uint32_t bytes)
     return (bytes + 7u) & ~7u;
 }
 
-static uint32_t moments_per_parameter(const struct ttzo_model *model)
+static uint32_t moments_count(const struct ttzo_model *model)
 {
-    uint32_t most = 0;
+    uint32_t most = 0, n = model->info.n_parameters;
     for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
         uint8_t update = model->phases[p].update;
         uint32_t needs = update == TTZO_UPDATE_ADAM                                                    ? 2u
                          : update == TTZO_UPDATE_MOMENTUM || update == TTZO_UPDATE_EMA_MOMENTUM ? 1u
                                                                                                        : 0u;
+        needs = needs * n + ttzo_gauss_newton_moments(model, &model->phases[p]);
         if (needs > most)
             most = needs;
     }
     return most;
+}
+
+// Numbers of the piece `gradient`: with `perturbed` before it, it is the stage that takes in the moments.
+static uint32_t gradient_count(const struct ttzo_model *model)
+{
+    uint32_t n = model->info.n_parameters, moments = moments_count(model);
+    return moments > 2 * n ? moments - n : n;
+}
+
+static uint32_t gauss_newton_count(const struct ttzo_model *model)
+{
+    uint64_t most = 0;
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
+        uint64_t needs = ttzo_gauss_newton_count(model, &model->phases[p]);
+        if (needs > most)
+            most = needs;
+    }
+    return (uint32_t)most;
 }
 
 static void *take(uint8_t **at, uint32_t bytes)
@@ -50,8 +70,9 @@ uint32_t ttzo_work_bytes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
     uint32_t pde = has_pde(model) ? padded(4 * (uint32_t)ttzo_pde_work_count(model)) : 0;
-    return 3 * padded(4 * n) + padded(4 * n * moments_per_parameter(model)) + 3 * padded(4 * batch) +
-           2 * padded(4 * (uint32_t)ttzo_network_widest(model)) + pde + padded(batch_capacity(model) * ttzo_row_bytes(model));
+    return 2 * padded(4 * n) + padded(4 * gradient_count(model)) + padded(4 * moments_count(model)) +
+           3 * padded(4 * batch) + 2 * padded(4 * (uint32_t)ttzo_network_widest(model)) + pde +
+           padded(4 * gauss_newton_count(model)) + padded(batch_capacity(model) * ttzo_row_bytes(model));
 }
 
 static void carve(struct ttzo_trainer *trainer, uint8_t *at)
@@ -61,7 +82,7 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
     uint32_t widest = (uint32_t)ttzo_network_widest(model);
     trainer->theta = take(&at, 4 * n);
     trainer->perturbed = take(&at, 4 * n);
-    trainer->gradient = take(&at, 4 * n);
+    trainer->gradient = take(&at, 4 * gradient_count(model));
     trainer->moments = take(&at, 4 * trainer->n_moments);
     trainer->base_losses = take(&at, 4 * batch);
     trainer->query_losses = take(&at, 4 * batch);
@@ -70,6 +91,7 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
     trainer->activations[1] = take(&at, 4 * widest);
     if (has_pde(model))
         ttzo_pde_carve(trainer, take(&at, 4 * (uint32_t)ttzo_pde_work_count(model)));
+    trainer->gauss_newton = take(&at, 4 * gauss_newton_count(model));
     batch = batch_capacity(model);
     trainer->batch = (struct ttzo_rows){ take(&at, batch * trainer->row_bytes), batch, 0 };
     uint32_t left = trainer->work_capacity - trainer->work_bytes;
@@ -89,7 +111,7 @@ enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model 
         return TTZO_ERROR_OUT_OF_MEMORY;
     *trainer = (struct ttzo_trainer){
         .model = model,
-        .n_moments = model->info.n_parameters * moments_per_parameter(model),
+        .n_moments = moments_count(model),
         .row_bytes = ttzo_row_bytes(model),
         .macs_per_sample = ttzo_network_macs(model),
         .macs_per_row = (uint64_t)ttzo_network_macs(model) * (has_pde(model) ? ttzo_derive_passes(model) : 1u),

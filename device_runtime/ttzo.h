@@ -69,6 +69,7 @@ struct ttzo_pde_work {
     float *diagonal;  // [in_features][m], where it is needed
     float *pair;      // [m] outputs at one node of an antithetic pair
     float *slopes;    // jets: [units][3] of each layer: phi', phi'', sum of squared directional derivatives
+    float *combined;  // [2][2 + 2 in_features] the network's value and derivatives, put together from its features
     float *registers; // of the longest program
 };
 
@@ -89,6 +90,7 @@ struct ttzo_trainer {
     uint32_t *batch_rows;    // [batch] row numbers of the running step
     float *activations[2];   // [widest] ping and pong of one sample's forward pass
     struct ttzo_pde_work pde; // with a PDE
+    float *gauss_newton;     // triangles and block of rows of subspace_gn and last_layer_gn
     struct ttzo_rows batch;  // region batch
     struct ttzo_rows dataset; // region dataset: what the work buffer has left
     uint32_t row_bytes;

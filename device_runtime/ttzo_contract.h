@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x4F3DBED7u
+#define TTZO_CONTRACT_HASH 0x8E117C4Au
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -15,6 +15,9 @@
 #define TTZO_MAX_WIDTH 16777216u // numbers of the largest array in one sample's forward pass
 #define TTZO_MAX_BATCH 4096u // rows of one batch
 #define TTZO_MAX_QUERIES 1000000u // directions of one step
+#define TTZO_MAX_COLUMNS 1024u // unknowns of one Gauss-Newton step
+#define TTZO_GN_BLOCK_ROWS 16u // rows that a Gauss-Newton step folds into its triangle at once
+#define TTZO_GN_TRIES 3u // ridges that a Gauss-Newton step tries before it stays where it is
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_ROW_GROUPS 4u // kinds of collocation rows of one PDE
 #define TTZO_MAX_INSTRUCTIONS 192u // instructions of one residual program
@@ -56,6 +59,8 @@ enum ttzo_arithmetic {
 enum ttzo_estimator {
     TTZO_ESTIMATOR_RGE = 0, // random directions: the mean over n_queries of the directional difference times the direction (eq. 2)
     TTZO_ESTIMATOR_CGE = 1, // coordinate by coordinate: one difference for each parameter
+    TTZO_ESTIMATOR_SUBSPACE_GN = 8, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
+    TTZO_ESTIMATOR_LAST_LAYER_GN = 9, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
 };
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
@@ -444,13 +449,13 @@ struct ttzo_phase {
     uint8_t direction;                      // enum direction (rge)
     uint8_t difference;                     // enum difference
     uint8_t update;                         // enum update
-    uint32_t n_queries;                     // N, directions a step (rge)
+    uint32_t n_queries;                     // N, directions a step (rge; subspace_gn and last_layer_gn: fixed at export)
     float perturb_radius;                   // mu
     float learning_rate;                    // lr
     float beta1;                            // momentum, or Adam's first decay
     float beta2;                            // Adam's second decay
-    float epsilon;                          // Adam's
-    float clip_norm;                        // largest gradient norm; 0 means no clipping
+    float epsilon;                          // Adam's; Gauss-Newton's ridge at the start, relative to the mean squared column
+    float clip_norm;                        // largest gradient norm; Gauss-Newton: trust radius of the directions' coefficients; 0 means none
 };
 static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *out)
 {

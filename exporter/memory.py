@@ -8,8 +8,8 @@ refuses a bundle whose figure differs.
 import math
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import Activation, Derivative, LayerRecord, Need
-from ttzo.exporter.plan import Plan, PlanError
+from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, LayerRecord, Need
+from ttzo.exporter.plan import Phase, Plan, PlanError
 
 ALIGNMENT = 8
 PDE_BATCH_ROWS = 16  # a PDE's region batch only serves the host's questions
@@ -29,7 +29,7 @@ def work_items(plan: Plan) -> dict[str, int]:
     sizes = {
         "parameters": 4 * n,
         "perturbed parameters": 4 * n,
-        "gradient estimate": 4 * n,
+        "gradient estimate": 4 * max(n, plan.n_moments - n),
         "moments of the update rule": 4 * plan.n_moments,
         "losses of the batch": 4 * batch,
         "losses of the query": 4 * batch,
@@ -37,6 +37,7 @@ def work_items(plan: Plan) -> dict[str, int]:
         "activations, ping": 4 * widest(plan),
         "activations, pong": 4 * widest(plan),
         "derivatives and residual program": 4 * _pde_numbers(plan),
+        "least squares of Gauss-Newton": 4 * max(_gauss_newton_numbers(plan, phase) for phase in plan.training.phases),
         "rows of the batch": batch_capacity(plan) * plan.row_bytes,
     }
     return {name: ALIGNMENT * math.ceil(size / ALIGNMENT) for name, size in sizes.items()}
@@ -52,12 +53,19 @@ def _pde_numbers(plan: Plan) -> int:
     pde = plan.pde
     if pde is None:
         return 0
-    n, m = plan.in_features, plan.out_features
+    n, m = plan.in_features, plan.layers[-1].in_features if plan.uses_last_layer else 1
     units = sum(layer.out_features for layer in plan.layers if layer.activation != Activation.identity)
     slopes = 3 * units if pde.derivative == Derivative.jet else 0
     derivatives = 2 if pde.needs & Need.diagonal else 1
     registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
-    return 3 * n + 3 * m + derivatives * n * m + slopes + registers
+    combined = 2 * (2 + 2 * n) if plan.uses_last_layer else 0
+    return 3 * n + 3 * m + derivatives * n * m + slopes + combined + registers
+
+
+def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:
+    """Floats of two triangles, a block of rows and the coefficients, as in ttzo_gauss_newton_count."""
+    n = plan.n_columns(phase)
+    return n * (n + 3) + LIMIT["gn_block_rows"] * (n + 1) + n if n else 0
 
 
 def work_bytes(plan: Plan) -> int:

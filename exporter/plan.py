@@ -168,6 +168,10 @@ class Phase:
     clip_norm: float = 0.0
 
     @property
+    def is_gauss_newton(self) -> bool:
+        return self.estimator in (Estimator.subspace_gn, Estimator.last_layer_gn)
+
+    @property
     def n_moments_per_parameter(self) -> int:
         return {Update.momentum: 1, Update.ema_momentum: 1, Update.adam: 2}.get(self.update, 0)
 
@@ -234,7 +238,23 @@ class Plan:
             return f"batch {self.batch}; 1 to {LIMIT['max_batch']} can be had"
         if not 1 <= len(self.training.phases) <= LIMIT["max_phases"]:
             return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} can be had"
-        return self._pde_inconsistency()
+        return self._pde_inconsistency() or self._gauss_newton_inconsistency()
+
+    def _gauss_newton_inconsistency(self) -> str:
+        for phase in self.training.phases:
+            if not phase.is_gauss_newton:
+                continue
+            name = phase.estimator.name
+            if self.pde is None:
+                return f"{name} wants the residuals of a PDE"
+            if phase.update != Update.sgd:
+                return f"{name} takes its step as it is: update sgd"
+            last = self.layers[-1]
+            if self.uses_last_layer and (len(self.layers) < 2 or last.kind != LayerKind.dense or last.activation != Activation.identity):
+                return f"{name} wants a dense last layer without activation behind another layer"
+            if self.n_columns(phase) > LIMIT["max_columns"]:
+                return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} can be had"
+        return ""
 
     def _pde_inconsistency(self) -> str:
         if (self.loss == Loss.residual) != (self.pde is not None):
@@ -264,7 +284,24 @@ class Plan:
     @property
     def n_moments(self) -> int:
         """Length of the update rule's memory: what the hungriest phase needs."""
-        return self.n_parameters * max(phase.n_moments_per_parameter for phase in self.training.phases)
+        return max(self._moments_of(phase) for phase in self.training.phases)
+
+    def _moments_of(self, phase: Phase) -> int:
+        if phase.is_gauss_newton:  # the last two steps, and the ridge
+            return 2 * self.n_parameters * (phase.estimator == Estimator.subspace_gn) + 1
+        return self.n_parameters * phase.n_moments_per_parameter
+
+    def n_columns(self, phase: Phase) -> int:
+        """Unknowns of a Gauss-Newton step: the last layer's, the directions, the last two steps; 0 for others."""
+        if not phase.is_gauss_newton:
+            return 0
+        own = 2 if phase.estimator == Estimator.subspace_gn else self.layers[-1].n_parameters
+        return phase.n_queries + own
+
+    @property
+    def uses_last_layer(self) -> bool:
+        """Whether a phase solves for the last layer as a whole."""
+        return any(phase.estimator == Estimator.last_layer_gn for phase in self.training.phases)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

@@ -13,7 +13,7 @@ from ttzo.exporter.plan import Plan
 
 CORE = [f"{room}.c" for room in ("real", "random", "crc32", "layers", "network", "loss", "estimator")]
 CORE += [f"{room}.c" for room in ("settings", "bundle", "trainer", "train")]
-CORE += [f"{room}.c" for room in ("program", "derive", "pde", "pde_bundle", "sparse_grid")]
+CORE += [f"{room}.c" for room in ("program", "derive", "pde", "pde_bundle", "sparse_grid", "triangle", "gauss_newton")]
 
 # All of a run in one block, so that Python need not know the layout of the structs.
 RUN = """

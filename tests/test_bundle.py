@@ -53,7 +53,7 @@ def same(a, b):
 positive = st.floats(2.0**-20, 1000.0, width=32)
 phases = st.builds(
     Phase,
-    estimator=st.sampled_from(Estimator),
+    estimator=st.sampled_from([Estimator.rge, Estimator.cge]),
     direction=st.sampled_from(Direction),
     difference=st.sampled_from(Difference),
     update=st.sampled_from(Update),

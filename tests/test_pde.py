@@ -8,9 +8,9 @@ import pytest
 from plans import random_layer
 from runtime import CORE, RUN, Runtime
 
-from ttzo.device_runtime.contract import Derivative, DeviceError, Direction, Loss, Number, Region, Update
+from ttzo.device_runtime.contract import Derivative, DeviceError, Direction, Estimator, LayerKind, Loss, Number, Region, Update
 from ttzo.exporter import memory, pde, to_bundle
-from ttzo.exporter.plan import Phase, Plan, Training
+from ttzo.exporter.plan import Layer, Phase, Plan, Training
 from ttzo.host_tools.reference.train import Trainer
 
 
@@ -45,13 +45,15 @@ def random_pde(rng: np.random.Generator, **options) -> pde.Pde:
     return pde.trace(problem, **options)
 
 
-def random_plan(rng: np.random.Generator, made: pde.Pde) -> Plan:
+def random_plan(rng: np.random.Generator, made: pde.Pde, phase: Phase | None = None) -> Plan:
     widths = [made.n_inputs, *(int(w) for w in rng.choice([4, 6, 8, 12], rng.integers(1, 4))), 1]
     layers, offset = [], 0
     for number, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
         layers.append(random_layer(rng, number, n_in, n_out, offset, number + 2 == len(widths)))
+        if phase and number + 2 == len(widths):
+            layers[-1] = Layer("last", LayerKind.dense, n_in, n_out, offset, has_bias=bool(rng.integers(2)))
         offset += layers[-1].n_parameters
-    phase = Phase(
+    phase = phase or Phase(
         direction=Direction(rng.integers(2)), update=Update(rng.integers(5)), n_queries=2, perturb_radius=1e-2, learning_rate=1e-3
     )
     return Plan(
@@ -89,6 +91,22 @@ def test_c_and_numpy_train_a_pde_to_the_same_bits(core, seed, derivative):
         assert device.theta.tobytes() == reference.theta.tobytes()
     results = [outcome(lambda t=t: t.solution_error(Region.collocation, 3, 20)) for t in (device, reference)]
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("estimator", [Estimator.subspace_gn, Estimator.last_layer_gn])
+@pytest.mark.parametrize("seed", range(12))
+def test_c_and_numpy_take_the_same_gauss_newton_steps(core, seed, estimator):
+    rng = np.random.default_rng(seed)
+    phase = Phase(estimator, update=Update.sgd, n_queries=int(rng.integers(1, 20)), perturb_radius=1e-3,
+                  learning_rate=1.0, epsilon=1e-3, clip_norm=float(rng.choice([0.0, 0.3])))  # fmt: skip
+    made = random_pde(rng, derivative=Derivative(seed % 3), radius=0.1, level=2)
+    plan = random_plan(rng, made, phase)
+    device, reference = Runtime(core, plan), Trainer(plan)
+    for _ in range(4):
+        results = [outcome(lambda t=trainer: t.step(Region.collocation)) for trainer in (device, reference)]
+        assert results[0] == results[1]
+        assert device.theta.tobytes() == reference.theta.tobytes()
+        assert device.moments.tobytes() == reference.moments.tobytes()
 
 
 def test_a_bundle_gives_the_pde_back(core):

@@ -41,7 +41,7 @@ def put(trainer, region: Region, rows: np.ndarray) -> None:
 def random_training(rng: np.random.Generator) -> Training:
     def phase() -> Phase:
         return Phase(
-            estimator=Estimator(rng.choice(list(Estimator))),
+            estimator=Estimator(rng.choice([Estimator.rge, Estimator.cge])),
             direction=Direction(rng.choice(list(Direction))),
             difference=Difference(rng.choice(list(Difference))),
             update=Update(rng.choice(list(Update))),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Twin of pde.c: where the rows of a PDE lie, and the residual there."""
 
+import dataclasses
+
 import numpy as np
 
 from ttzo.device_runtime.contract import Sampler, Stream
@@ -91,6 +93,68 @@ def residuals(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step
         with np.errstate(all="ignore"):
             parts.append(np.float32(group.root_weight) * run_at(plan, group.condition, points[:, own], found))
     return np.concatenate(parts)
+
+
+# ---- the last layer's columns ----------------------------------------------------------------------------------------
+
+
+def _combine(w: np.ndarray, features: np.ndarray, start: np.float32) -> np.ndarray:
+    """start + w_0 f_0 + w_1 f_1 + ... of features [m, n] -> [1, n]."""
+    total = np.full(features.shape[1], start, np.float32)
+    for weight, feature in zip(w, features, strict=True):
+        total = weight * feature + total
+    return total[None]
+
+
+def residuals_and_columns(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step: int, mu: np.float32):
+    """The weighted residuals [batch], put together from the last layer's inputs, and their derivatives by that layer's
+    weights and bias [unknowns, batch], by differences of mu in each."""
+    last, parts = plan.layers[-1], []
+    numbers = theta[last.parameter_offset :]
+    w, bias = numbers[: last.in_features], numbers[last.in_features] if last.has_bias else np.float32(0)
+    for group, own in groups_with_rows(plan):
+        noise = Noise(seed, step, np.arange(plan.batch)[own])
+        features = derive(plan, theta, len(plan.layers) - 1, group.condition.needs, points[:, own], noise)
+        with np.errstate(all="ignore"):
+            parts.append(_columns(plan, group, points[:, own], features, w, bias, mu))
+    return tuple(np.concatenate(kind, axis=-1) for kind in zip(*parts, strict=True))
+
+
+def _columns(plan: Plan, group: RowGroup, points: np.ndarray, features: Derivatives, w: np.ndarray, bias, mu):
+    zero, root_weight = np.float32(0), np.float32(group.root_weight)
+
+    def stacked(part: np.ndarray | None, start: np.float32 = zero) -> np.ndarray | None:
+        return None if part is None else np.stack([_combine(w, kind, start) for kind in part])
+
+    whole = Derivatives(
+        _combine(w, features.value, bias),
+        stacked(features.first),
+        None if features.laplacian is None else _combine(w, features.laplacian, zero),
+        stacked(features.diagonal),
+    )
+
+    def residual(found: Derivatives) -> np.ndarray:
+        return root_weight * run_at(plan, group.condition, points, found)
+
+    def beside(j: int) -> Derivatives:
+        def moved(of_whole: np.ndarray | None, of_features: np.ndarray | None) -> np.ndarray | None:
+            return None if of_whole is None else mu * of_features[..., j : j + 1, :] + of_whole
+
+        return Derivatives(
+            *(
+                moved(getattr(whole, name), getattr(features, name))
+                for name in ("value", "first", "laplacian", "diagonal")
+            )
+        )
+
+    base, per_mu = residual(whole), np.float32(1) / mu
+    found = [residual(beside(j)) for j in range(len(w))]
+    if plan.layers[-1].has_bias:
+        found.append(residual(dataclasses.replace(whole, value=whole.value + mu)))
+    return base, (np.array(found) - base) * per_mu
+
+
+# ---- validation -----------------------------------------------------------------------------------------------------
 
 
 def solution(plan: Plan, outputs: np.ndarray, points: np.ndarray) -> np.ndarray:

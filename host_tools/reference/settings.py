@@ -40,7 +40,7 @@ def _training_checks(t: TrainingRecord) -> list[bool]:
 
 def _phase_checks(p: PhaseRecord) -> list[bool]:
     return [
-        p.estimator <= max(Estimator),
+        p.estimator in tuple(Estimator),
         p.direction <= max(Direction),
         p.difference <= max(Difference),
         p.update <= max(Update),
@@ -70,3 +70,5 @@ def check_fixed(training: TrainingRecord, phases: tuple[PhaseRecord, ...], expor
         for field, name in enumerate(FIXED):
             if getattr(wanted, name) != getattr(given, name):
                 raise DeviceError("fixed_at_export", 16 * (number + 1) + field)
+        if given.is_gauss_newton and wanted.n_queries != given.n_queries:
+            raise DeviceError("fixed_at_export", 16 * (number + 1) + 4)

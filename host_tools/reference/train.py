@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ttzo.device_runtime.contract import (
+    LIMIT,
     DeviceError,
     Estimator,
     Loss,
@@ -24,12 +25,14 @@ from ttzo.exporter.plan import Plan
 from ttzo.exporter.to_bundle import training_records
 from ttzo.host_tools.reference import pde, real
 from ttzo.host_tools.reference.estimator import Estimate
+from ttzo.host_tools.reference.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.loss import Network, NumpyNetwork, sum_in_order
 from ttzo.host_tools.reference.network import NUMBER_DTYPE, read_inputs
 from ttzo.host_tools.reference.random import sample_rows
 from ttzo.host_tools.reference.settings import check_fixed, check_settings
 
 ONE, HALF = np.float32(1), np.float32(0.5)
+GAUSS_NEWTON = (Estimator.subspace_gn, Estimator.last_layer_gn)
 START = StateRecord(0, 0, 0, 0, 0.0, float("inf"), 0, 0)
 
 
@@ -189,49 +192,70 @@ class Trainer:
     def step(self, region: int) -> StepResult:
         """One training step on the rows of `region`. Raises `DeviceError` and leaves everything as it was."""
         phase, state = self.phases[self.state.phase], self.state
-        row_losses = self._row_losses(region)
-        queries = self.plan.n_parameters if phase.estimator == Estimator.cge else phase.n_queries
-        total = 1 + queries * (1 + phase.difference)
+        rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
+        move = self._move_by_residuals if phase.estimator in GAUSS_NEWTON else self._move_by_gradient
+        loss, norm, evaluations = move(phase, region, rate)
+        self.state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + evaluations)
+        self._watch_plateau(loss)
+        return StepResult(state.phase, float(loss), float(norm), evaluations)
+
+    def _counted(self, work: Callable[[np.ndarray], np.ndarray], total: int) -> Callable[[np.ndarray], np.ndarray]:
+        """`work(parameters)`, one loss evaluation of `total`, with the poll behind it."""
         done = 0
 
-        def losses(parameters: np.ndarray) -> np.ndarray:
+        def counted(parameters: np.ndarray) -> np.ndarray:
             nonlocal done
-            result = row_losses(parameters)
+            result = work(parameters)
             done += 1
             self._poll(done, total)
             return result
 
-        estimate = Estimate(phase, self.training.seed, state.step, self.theta, losses)
+        return counted
+
+    def _move_by_gradient(self, phase: PhaseRecord, region: int, rate: np.float32) -> tuple[np.float32, np.float32, int]:
+        """Estimate and update: mean loss before, the estimate's norm, evaluations spent."""
+        queries = self.plan.n_parameters if phase.estimator == Estimator.cge else phase.n_queries
+        losses = self._counted(self._row_losses(region), 1 + queries * (1 + phase.difference))
+        estimate = Estimate(phase, self.training.seed, self.state.step, self.theta, losses)
         gradient = estimate.gradient()
         with np.errstate(all="ignore"):
             norm = real.sqrt(sum_in_order(gradient * gradient)[None])[0]
             if not np.isfinite(norm):
-                raise DeviceError("non_finite", state.step)
+                raise DeviceError("non_finite", self.state.step)
             if phase.clip_norm > 0 and norm > np.float32(phase.clip_norm):
                 gradient = gradient * (np.float32(phase.clip_norm) / norm)
-            rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
             self._update(phase, gradient, rate)
-        self.state = dataclasses.replace(
-            state, step=state.step + 1, evaluations=state.evaluations + estimate.evaluations
-        )
-        self._watch_plateau(estimate.loss)
-        return StepResult(state.phase, float(estimate.loss), float(norm), estimate.evaluations)
+        return estimate.loss, norm, estimate.evaluations
+
+    def _move_by_residuals(self, phase: PhaseRecord, region: int, rate: np.float32) -> tuple[np.float32, np.float32, int]:
+        """A Gauss-Newton step: mean loss before, the step's length, evaluations spent."""
+        residuals, points = self._residuals(region)
+        seed, step = self.training.seed, self.state.step
+        counted = self._counted(residuals, 3 + phase.n_queries + LIMIT["gn_tries"])
+
+        def columns() -> tuple[np.ndarray, np.ndarray]:
+            mu = np.float32(phase.perturb_radius)
+            return pde.residuals_and_columns(self.plan, self.theta, points, seed, step, mu)
+
+        work = GaussNewton(self.plan, phase, seed, step, self.theta, self.moments, counted, columns)
+        self.theta, self.moments, loss, length = work.run(rate)
+        return loss, length, work.evaluations
+
+    def _residuals(self, region: int) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+        """The weighted residuals of the step's rows as a function of the parameters, and the rows' points."""
+        if self.plan.pde is None or region != Region.collocation:
+            raise DeviceError("bad_request", self.state.step)
+        seed, step = self.training.seed, self.state.step
+        points = pde.training_points(self.plan, seed, step)
+        return lambda theta: self.network.residuals(theta, points, seed, step), points
 
     def _row_losses(self, region: int) -> Callable[[np.ndarray], np.ndarray]:
         """The losses of the step's rows as a function of the parameters."""
-        if (self.plan.pde is not None) != (region == Region.collocation):
-            raise DeviceError("bad_request", self.state.step)
         if self.plan.pde is None:
             x, targets = self._decode(self._batch(region))
             return lambda theta: self.network.losses(theta, x, targets)
-        seed, step = self.training.seed, self.state.step
-        points = pde.training_points(self.plan, seed, step)
-
-        def losses(theta: np.ndarray) -> np.ndarray:
-            residuals = self.network.residuals(theta, points, seed, step)
-            return residuals * residuals
-
-        return losses
+        residuals, _ = self._residuals(region)
+        return lambda theta: residuals(theta) ** 2
 
     def _poll(self, done: int, total: int) -> None:
         if self.poll and not self.poll(done, total):

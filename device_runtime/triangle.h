@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Least squares by QR, streamed: rows are folded into a triangle by Householder reflections, a block at a time.
+#ifndef TTZO_TRIANGLE_H
+#define TTZO_TRIANGLE_H
+#include <stdint.h>
+
+// The upper triangle R of n unknowns with the right side Q'b as column n: row j holds columns j to n, one row behind
+// the other. All zeros before the first fold.
+static inline uint32_t ttzo_triangle_count(uint32_t n)
+{
+    return n * (n + 3) / 2;
+}
+
+// Folds `rows` rows [a, b] of n + 1 numbers each into the triangle; the rows are used up. Cost: rows n^2 MAC.
+void ttzo_triangle_fold(float *triangle, uint32_t n, float *block, uint32_t rows);
+
+// Squared length of the columns [first, end) of what was folded in.
+float ttzo_triangle_squares(const float *triangle, uint32_t n, uint32_t first, uint32_t end);
+
+// a [n] with R a = -Q'b, the unknowns [n_free, n) first: when `radius` > 0 and they are longer, they are shortened to
+// it, and the others are solved for what is left.
+void ttzo_triangle_solve(const float *triangle, uint32_t n, uint32_t n_free, float radius, float *a);
+
+#endif
