@@ -5,7 +5,7 @@
         link = Link(open_stream(emulation.url))
 
 The listening socket is opened here and handed to QEMU, so that the port is there from the first moment and no other
-program can take it. QEMU ends with `close()`, and also when this process dies, by whatever cause.
+program can take it. QEMU ends with `close()`; on Linux also when this process dies, by whatever cause.
 """
 
 import contextlib
