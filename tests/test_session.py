@@ -128,6 +128,14 @@ def test_two_values_for_one_phase_are_refused():
         Overrides(learning_rate=(1.0, 2.0)).apply(small_plan().training)
 
 
+def test_the_python_side_is_three_functions(bundle, whole):
+    from ttzo.host_tools import load_data, open_device, train
+
+    with open_device("numpy:", bundle) as device:
+        run = train(device, load_data(bundle / "rows.npz", device.plan))
+        assert run.folder == bundle / "runs" / "numpy" and np.array_equal(device.parameters(), whole)
+
+
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
 
 
