@@ -55,6 +55,8 @@ LINK_FLAGS = [
     "-Wl,-Map=ttzo.map",
 ]
 FILES = ("ttzo.elf", "ttzo.bin", "ttzo.map")
+COMPLAINT = "error|warning|undefined|cannot|overflowed"
+NO_LIBRARY = r"spec file|std\w+\.h: No such file|cannot find -l"
 
 
 class BuildError(TtzoError):
@@ -219,10 +221,11 @@ def _run(command: Sequence[str], folder: Path) -> str:
     except FileNotFoundError as error:
         raise BuildError(f"{command[0]} is not installed", _package(command[0])) from error
     if done.returncode:
-        lines = [
-            line for line in done.stderr.splitlines() if re.search("error|warning|undefined|cannot|overflowed", line)
-        ]
-        raise BuildError(f"{command[0]} failed: {' / '.join(lines[:3])}", "the sources or the board's file are wrong")
+        lines = [line for line in done.stderr.splitlines() if re.search(COMPLAINT, line)]
+        hint = (
+            _package(command[0]) if re.search(NO_LIBRARY, done.stderr) else "the sources or the board's file are wrong"
+        )
+        raise BuildError(f"{command[0]} failed: {' / '.join(lines[:3])}", hint)
     return done.stdout
 
 

@@ -238,6 +238,14 @@ def test_without_compilers_the_packages_are_named(monkeypatch, bundle, tmp_path)
     assert "gcc libc6-dev" in error.value.hint
 
 
+@needs_compiler
+def test_a_compiler_without_its_library_is_told_with_the_package(bundle):
+    board = BOARD.model_copy(update={"cpu_flags": (*BOARD.cpu_flags, "--specs=absent.specs")})
+    with pytest.raises(build.BuildError, match="absent.specs") as error:
+        build.build(bundle, board)
+    assert "libnewlib-arm-none-eabi" in error.value.hint
+
+
 # ---- how deep the stack gets ----------------------------------------------------------------------------------------
 
 
