@@ -8,9 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttzo.device_runtime.contract import Arithmetic, Loss, Number, TtzoError
+from ttzo.device_runtime.contract import Arithmetic, Derivative, Loss, Number, TtzoError
 from ttzo.exporter import to_bundle, train_defaults, zoo
 from ttzo.exporter.memory import Room, require_room
+from ttzo.exporter.pde import Problem, trace
 from ttzo.exporter.plan import Plan, PlanError, Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Inputs, Ranks, Recipe
 
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
     import torch
 
 FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model.ttzo")
-MODEL_OPTIONS = ("title", "data", "loss", "input_number", "input_scale", "input_offset", "batch", "arithmetic")
+PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
+MODEL_OPTIONS = (
+    "title",
+    "data",
+    "loss",
+    "input_number",
+    "input_scale",
+    "input_offset",
+    "batch",
+    "arithmetic",
+    *PDE_OPTIONS,
+)
 
 
 # ---- the model ------------------------------------------------------------------------------------------------------
@@ -74,8 +86,28 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         inputs=inputs,
         batch=_whole("batch", given.get("batch", recipe.batch)),
         arithmetic=train_defaults.member("arithmetic", given.get("arithmetic", recipe.arithmetic), Arithmetic),
+        problem=_problem(given.get("problem", recipe.problem)),
+        derivative=train_defaults.member("derivative", given.get("derivative", recipe.derivative), Derivative),
+        radius=_number("radius", given.get("radius", recipe.radius)),
+        level=_whole("level", given.get("level", recipe.level)),
+        n_pairs=_whole("n_pairs", given.get("n_pairs", recipe.n_pairs)),
         training=train_defaults.overridden(recipe.training, training),
     )
+
+
+def _problem(value: Any) -> Problem | None:
+    if value is None or isinstance(value, Problem):
+        return value
+    raise PlanError(f"option problem is {value!r}", "give a ttzo.pde.Problem")
+
+
+def _with_rows(problem: Problem, rows: int | None) -> Problem:
+    """The problem with so many rows a batch, its kinds of rows in the same proportions."""
+    if rows is None:
+        return problem
+    share = rows / (problem.rows + sum(condition.rows for condition in problem.conditions))
+    conditions = [dataclasses.replace(c, rows=max(1, round(c.rows * share))) for c in problem.conditions]
+    return dataclasses.replace(problem, rows=max(1, rows - sum(c.rows for c in conditions)), conditions=conditions)
 
 
 def _number(name: str, value: Any) -> float:
@@ -102,12 +134,17 @@ def plan_of(model: str, *, ranks: Ranks = None, format: str | None = None, **opt
     train_defaults.overridden(Training(), {"seed": options.get("seed")})  # before torch draws from it
     recipe, module = resolve(model, ranks=ranks, format=format, seed=options.get("seed"))
     recipe = _changed(recipe, options)
+    pde = None
+    if recipe.problem is not None:
+        problem = _with_rows(recipe.problem, options.get("batch"))
+        pde = trace(problem, recipe.derivative, recipe.radius, recipe.level, recipe.n_pairs)
     plan = plan_from_module(
         module,
-        loss=recipe.loss,
+        loss=Loss.residual if pde else recipe.loss,
         training=recipe.training,
-        batch=recipe.batch,
-        input_number=recipe.inputs.number,
+        batch=pde.batch if pde else recipe.batch,
+        input_number=Number.float32 if pde else recipe.inputs.number,
+        pde=pde,
         input_scale=recipe.inputs.scale,
         input_offset=recipe.inputs.offset,
         arithmetic=recipe.arithmetic,

@@ -9,6 +9,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Arithmetic, LayerKind, Loss, Number, TtzoError
 from ttzo.exporter.nn import Sine, TTLinear, torch
+from ttzo.exporter.pde import Pde
 from ttzo.exporter.plan import Layer, Plan, Training
 
 ACTIVATIONS = {torch.nn.ReLU: Activation.relu, torch.nn.Tanh: Activation.tanh, Sine: Activation.sine}
@@ -30,6 +31,7 @@ def plan_from_module(
     input_offset: float = 0.0,
     arithmetic: Arithmetic = Arithmetic.separate,
     metadata: dict[str, Any] | None = None,
+    pde: Pde | None = None,
 ) -> Plan:
     """The plan of an `nn.Sequential`-style module at its present parameters.
 
@@ -58,6 +60,7 @@ def plan_from_module(
         input_scale=input_scale,
         input_offset=input_offset,
         metadata=metadata or {},
+        pde=pde,
     )
 
 

@@ -250,7 +250,9 @@ class Plan:
             if phase.update != Update.sgd:
                 return f"{name} takes its step as it is: update sgd"
             last = self.layers[-1]
-            if self.uses_last_layer and (len(self.layers) < 2 or last.kind != LayerKind.dense or last.activation != Activation.identity):
+            if self.uses_last_layer and (
+                len(self.layers) < 2 or last.kind != LayerKind.dense or last.activation != Activation.identity
+            ):
                 return f"{name} wants a dense last layer without activation behind another layer"
             if self.n_columns(phase) > LIMIT["max_columns"]:
                 return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} can be had"

@@ -7,6 +7,8 @@
 | `sign_rge` | random directions, steps of the gradient's sign (the paper's ZO-signRGE)      |
 | `cge`      | one coordinate after the other, momentum, gradient clipped at norm 1          |
 | `hybrid`   | `sign_rge` until the loss stands still, then `cge` with the paper's momentum  |
+| `subspace_gn`   | Gauss-Newton on a PDE's residuals in random directions                   |
+| `last_layer_gn` | the same, with all of the last layer solved for                          |
 
 A setting of a phase may be one value for all phases or one for each, as in `lr=(1e-3, 0.1)`.
 """
@@ -20,7 +22,8 @@ from typing import Any
 from ttzo.device_runtime.contract import LIMIT, Difference, Direction, Estimator, Schedule, Update
 from ttzo.exporter.plan import Phase, PlanError, Training
 
-ESTIMATORS = ("rge", "sign_rge", "cge", "hybrid")
+ESTIMATORS = ("rge", "sign_rge", "cge", "hybrid", "subspace_gn", "last_layer_gn")
+GAUSS_NEWTON = (Estimator.subspace_gn, Estimator.last_layer_gn)
 
 # Learning rates that fit an estimator and an update rule. `sgd`, `momentum` and `ema_momentum` of one estimator take
 # steps of about equal length: momentum's are 1 / (1 - 0.9) times its rate, ema_momentum's are its rate.
@@ -35,6 +38,8 @@ LEARNING_RATES = {
     (Estimator.cge, Update.ema_momentum): 1.0,
     (Estimator.cge, Update.adam): 3e-3,
     (Estimator.cge, Update.sign): 1e-3,
+    (Estimator.subspace_gn, Update.sgd): 1.0,
+    (Estimator.last_layer_gn, Update.sgd): 1.0,
 }
 
 PHASE_SETTINGS = {
@@ -82,10 +87,27 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
         return (_phase(Estimator.rge, Update.sign),)
     if estimator == "cge":
         return (_phase(Estimator.cge, Update.momentum if update is None else update),)
+    if estimator in ("subspace_gn", "last_layer_gn"):
+        if update not in (None, Update.sgd):
+            raise PlanError(f"{estimator} takes its step as it is", "leave the update rule out")
+        return (_gauss_newton(Estimator[estimator]),)
     if estimator == "hybrid":
         second = _phase(Estimator.cge, Update.ema_momentum if update is None else update)
         return (*default_phases("sign_rge"), second)
     raise PlanError(f"there is no estimator {estimator!r}", f"take one of {', '.join(ESTIMATORS)}")
+
+
+def _gauss_newton(estimator: Estimator) -> Phase:
+    """16 directions at a starting ridge of 1e-2, their coefficients no longer than 0.3."""
+    return Phase(
+        estimator=estimator,
+        update=Update.sgd,
+        n_queries=16,
+        perturb_radius=1e-3 if estimator == Estimator.subspace_gn else 1e-2,
+        learning_rate=LEARNING_RATES[estimator, Update.sgd],
+        epsilon=1e-2,
+        clip_norm=0.3,
+    )
 
 
 def _phase(estimator: Estimator, update: Update) -> Phase:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from ttzo.device_runtime.contract import Arithmetic, Difference, Direction, Loss, Number, Schedule, TtzoError, Update
+from ttzo.device_runtime.contract import Arithmetic, Derivative, Difference, Direction, Loss, Number, Schedule, TtzoError, Update
 from ttzo.exporter import to_bundle, train_defaults
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools import boards, build, data, forecast, precision
@@ -66,6 +66,10 @@ _EXPORT_OPTIONS = (
     click.option("--batch", type=int, help="Rows of a training batch."),
     click.option("--arithmetic", type=choice(Arithmetic), help="Multiply-add with two roundings, or with one."),
     click.option("--loss", type=choice(Loss)),
+    click.option("--derivative", type=choice(Derivative), help="How a PDE's derivatives are had."),
+    click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
+    click.option("--level", type=int, help="Level of the sparse grid."),
+    click.option("--n-pairs", type=int, help="Antithetic pairs of monte_carlo."),
     click.option("--data", help="Data set the model is for: digits, mnist, or a file."),
     click.option("--input", "input_number", type=choice(Number), help="How inputs travel and are kept."),
     click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),

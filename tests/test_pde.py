@@ -8,7 +8,17 @@ import pytest
 from plans import random_layer
 from runtime import CORE, RUN, Runtime
 
-from ttzo.device_runtime.contract import Derivative, DeviceError, Direction, Estimator, LayerKind, Loss, Number, Region, Update
+from ttzo.device_runtime.contract import (
+    Derivative,
+    DeviceError,
+    Direction,
+    Estimator,
+    LayerKind,
+    Loss,
+    Number,
+    Region,
+    Update,
+)
 from ttzo.exporter import memory, pde, to_bundle
 from ttzo.exporter.plan import Layer, Phase, Plan, Training
 from ttzo.host_tools.reference.train import Trainer
@@ -54,7 +64,11 @@ def random_plan(rng: np.random.Generator, made: pde.Pde, phase: Phase | None = N
             layers[-1] = Layer("last", LayerKind.dense, n_in, n_out, offset, has_bias=bool(rng.integers(2)))
         offset += layers[-1].n_parameters
     phase = phase or Phase(
-        direction=Direction(rng.integers(2)), update=Update(rng.integers(5)), n_queries=2, perturb_radius=1e-2, learning_rate=1e-3
+        direction=Direction(rng.integers(2)),
+        update=Update(rng.integers(5)),
+        n_queries=2,
+        perturb_radius=1e-2,
+        learning_rate=1e-3,
     )
     return Plan(
         layers=tuple(layers),

@@ -7,7 +7,14 @@ import pytest
 
 from ttzo.device_runtime.contract import Difference, Direction, Estimator, Schedule, Update
 from ttzo.exporter.plan import Phase, PlanError, Training
-from ttzo.exporter.train_defaults import ESTIMATORS, LEARNING_RATES, default_phases, estimator_name, overridden
+from ttzo.exporter.train_defaults import (
+    ESTIMATORS,
+    GAUSS_NEWTON,
+    LEARNING_RATES,
+    default_phases,
+    estimator_name,
+    overridden,
+)
 
 
 def kinds(training):
@@ -29,7 +36,8 @@ def test_a_training_is_called_what_it_was_made_from(name):
 
 
 def test_every_pair_of_estimator_and_update_has_a_learning_rate():
-    assert set(LEARNING_RATES) == set(itertools.product(Estimator, Update))
+    gauss_newton = {(estimator, Update.sgd) for estimator in GAUSS_NEWTON}
+    assert set(LEARNING_RATES) == set(itertools.product((Estimator.rge, Estimator.cge), Update)) | gauss_newton
 
 
 def test_no_settings_change_nothing():

@@ -2,10 +2,21 @@
 """The zoo: models by name. A new one is a module with a `RECIPE`, and a line here."""
 
 from ttzo.device_runtime.contract import TtzoError
-from ttzo.exporter.zoo import digits, mnist
+from ttzo.exporter.zoo import allen_cahn, black_scholes, burgers, darcy, digits, heat, hjb20, mnist
 from ttzo.exporter.zoo.recipe import Recipe
 
-_RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, mnist.RECIPE)}
+_PDES = (
+    black_scholes.RECIPE,
+    hjb20.RECIPE,
+    hjb20.RANK_10,
+    hjb20.DENSE,
+    hjb20.LQ,
+    burgers.RECIPE,
+    heat.RECIPE,
+    allen_cahn.RECIPE,
+    darcy.RECIPE,
+)
+_RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, mnist.RECIPE, *_PDES)}
 
 
 def names() -> tuple[str, ...]:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ttzo.device_runtime.contract import Arithmetic, Loss, Number
+from ttzo.device_runtime.contract import Arithmetic, Derivative, Loss, Number
+from ttzo.exporter.pde import Problem
 from ttzo.exporter.plan import PlanError, Training
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 Ranks = int | str | tuple[int | tuple[int, ...], ...] | None
@@ -34,7 +36,8 @@ DATA_INPUTS = {
 class Recipe:
     """A model with its data, loss and training.
 
-    `build(ranks=None, format=None, seed=0)` gives the module at its start; the same seed gives the same parameters.
+    With a PDE, `reference(n)`, where there is one, gives n points (n, inputs) and u there, for problems without an exact
+    solution in elementary functions. `build(ranks=None, format=None, seed=0)` gives the module at its start; the same seed gives the same parameters.
     """
 
     name: str
@@ -45,6 +48,12 @@ class Recipe:
     inputs: Inputs = Inputs()
     batch: int = 32
     arithmetic: Arithmetic = Arithmetic.separate
+    problem: Problem | None = None  # a PDE instead of data and loss: it brings batch and input number
+    derivative: Derivative = Derivative.jet
+    radius: float = 0.1
+    level: int = 3
+    n_pairs: int = 512
+    reference: Callable[[int], tuple["np.ndarray", "np.ndarray"]] | None = None
     training: Training = field(default_factory=Training)
 
 

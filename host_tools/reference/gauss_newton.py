@@ -164,4 +164,3 @@ class GaussNewton:
             moments[size : 2 * size], moments[:size] = moments[:size], rate * step
         moments[self.ridge_at] = np.clip(ridge, np.float32(1e-12), np.float32(1e12))
         return (moved if falls else self.theta), moments, loss, _norm(step)
-

@@ -212,7 +212,9 @@ class Trainer:
 
         return counted
 
-    def _move_by_gradient(self, phase: PhaseRecord, region: int, rate: np.float32) -> tuple[np.float32, np.float32, int]:
+    def _move_by_gradient(
+        self, phase: PhaseRecord, region: int, rate: np.float32
+    ) -> tuple[np.float32, np.float32, int]:
         """Estimate and update: mean loss before, the estimate's norm, evaluations spent."""
         queries = self.plan.n_parameters if phase.estimator == Estimator.cge else phase.n_queries
         losses = self._counted(self._row_losses(region), 1 + queries * (1 + phase.difference))
@@ -227,7 +229,9 @@ class Trainer:
             self._update(phase, gradient, rate)
         return estimate.loss, norm, estimate.evaluations
 
-    def _move_by_residuals(self, phase: PhaseRecord, region: int, rate: np.float32) -> tuple[np.float32, np.float32, int]:
+    def _move_by_residuals(
+        self, phase: PhaseRecord, region: int, rate: np.float32
+    ) -> tuple[np.float32, np.float32, int]:
         """A Gauss-Newton step: mean loss before, the step's length, evaluations spent."""
         residuals, points = self._residuals(region)
         seed, step = self.training.seed, self.state.step
