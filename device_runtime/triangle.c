@@ -9,25 +9,32 @@ static float *row_of(float *triangle, uint32_t n, uint32_t j)
     return triangle + j * (n + 1) - j * (j + 1) / 2;
 }
 
-// One reflection: what the block holds in column j goes into the triangle's row j.
+// Below this squared length a column counts as used up: what is left of it is rounding, and its square would leave
+// float32's normal numbers.
+static const float used_up = 1e-30f;
+
+// One reflection: what the block holds in column j goes into the triangle's row j. The reflection's vector is (1, w),
+// w = column / head.
 static void reflect(float *row, uint32_t n, uint32_t j, float *block, uint32_t rows)
 {
     const uint32_t width = n + 1;
     float squares = 0.0f;
     for (uint32_t i = 0; i < rows; i++)
         squares = TTZO_MULADD(block[i * width + j], block[i * width + j], squares);
-    if (!(squares > 0.0f))
+    if (!(squares > used_up))
         return;
     float length = ttzo_sqrt(TTZO_MULADD(row[j], row[j], squares));
     float turned = row[j] > 0.0f ? -length : length;
-    float head = row[j] - turned, scale = 1.0f / (turned * head);
+    float head = row[j] - turned, weight = head / turned, per_head = 1.0f / head;
     row[j] = turned;
+    for (uint32_t i = 0; i < rows; i++)
+        block[i * width + j] = block[i * width + j] * per_head;
     for (uint32_t c = j + 1; c < width; c++) {
-        float dot = head * row[c];
+        float dot = row[c];
         for (uint32_t i = 0; i < rows; i++)
             dot = TTZO_MULADD(block[i * width + j], block[i * width + c], dot);
-        float factor = dot * scale;
-        row[c] = TTZO_MULADD(factor, head, row[c]);
+        float factor = dot * weight;
+        row[c] = row[c] + factor;
         for (uint32_t i = 0; i < rows; i++)
             block[i * width + c] = TTZO_MULADD(factor, block[i * width + j], block[i * width + c]);
     }

@@ -7,6 +7,7 @@ from ttzo.host_tools.reference import real
 from ttzo.host_tools.reference.loss import sum_in_order
 
 ZERO, ONE = np.float32(0), np.float32(1)
+USED_UP = np.float32(1e-30)
 
 
 def _root(square: np.float32) -> np.float32:
@@ -25,15 +26,15 @@ def fold(triangle: np.ndarray, block: np.ndarray) -> None:
     for j, row in enumerate(triangle):
         column = block[:, j].copy()
         squares = _chain(column, column, ZERO)
-        if not squares > 0:
+        if not squares > USED_UP:
             continue
         length = _root(row[j] * row[j] + squares)
         turned = -length if row[j] > 0 else length
         head = row[j] - turned
-        scale = ONE / (turned * head)
+        weight, column = head / turned, column * (ONE / head)
         row[j] = turned
-        factor = _chain(column, block[:, j + 1 :], head * row[j + 1 :]) * scale
-        row[j + 1 :] = factor * head + row[j + 1 :]
+        factor = _chain(column, block[:, j + 1 :], row[j + 1 :]) * weight
+        row[j + 1 :] = row[j + 1 :] + factor
         block[:, j + 1 :] = factor * column[:, None] + block[:, j + 1 :]
 
 
