@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""Devices by URL: a board on a serial port, or an emulated one that starts and stops by itself.
+
+    with open_device("native:", "digits") as device:
+        device.write_batch(rows)
+        print(device.step(Region.batch).loss)
+
+| URL | device |
+|---|---|
+| `/dev/ttyACM0`, `COM3`, `socket://HOST:PORT` | whatever answers there |
+| `native:` | the C runtime as a process on this machine |
+| `numpy:`, `onnx:` | the Python training loop, its losses from NumPy or onnxruntime |
+| `qemu:BOARD` | the real firmware in an emulated board |
+"""
+
+import re
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ttzo.device_runtime.contract import LIMIT, REQUEST, DeviceError, Loss, Record, Region, StateRecord, TtzoError
+from ttzo.exporter import to_bundle
+from ttzo.exporter.plan import Plan, Training
+from ttzo.host_tools import emulated_device
+from ttzo.host_tools.data import pack_rows
+from ttzo.host_tools.link import Link, open_stream
+
+BUNDLE = "model.ttzo"
+DEFAULT_BAUD = 115200
+WRITE_BYTES = LIMIT["max_payload"] - REQUEST["write"].SIZE
+OnProgress = Callable[[int, int], object]
+
+
+class BundleError(TtzoError):
+    """A folder that holds no usable bundle."""
+
+
+class WrongModel(TtzoError):
+    """The device is well, but holds another model."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean loss and hits over `n_rows` rows, measured on the device."""
+
+    loss: float
+    n_correct: int
+    n_rows: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.n_correct / self.n_rows
+
+
+def bundle_path(bundle: str | Path) -> Path:
+    """The bundle file: of a folder that `ttzo export` wrote, or the file itself."""
+    path = Path(bundle)
+    return path / BUNDLE if path.is_dir() else path
+
+
+def read_bundle(bundle: str | Path) -> Plan:
+    """The plan in a bundle folder or file. Raises `BundleError` when there is none, `DeviceError` when it is damaged."""
+    path = bundle_path(bundle)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"there is no bundle {path} ({error.strerror})", "write one with `ttzo export MODEL -o DIR`"
+        ) from error
+    try:
+        return to_bundle.read(content)
+    except DeviceError as error:
+        error.exit_code = TtzoError.exit_code
+        raise
+
+
+def slug(url: str) -> str:
+    """The device URL as a folder name: `qemu:netduinoplus2` -> `qemu-netduinoplus2`."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", url).strip("-")
+
+
+# ---- the device ------------------------------------------------------------------------------------------------------
+
+
+class Device:
+    """One device that holds the bundle's model, ready for requests. A refusal is a `DeviceError`, a silent or broken
+    line a `LinkError`; both leave the device as it was before the request.
+
+    `url` is what the person said, `line` the port behind it.
+    """
+
+    def __init__(self, link: Link, plan: Plan, url: str, line: str, owned: ExitStack | None = None):
+        self.plan, self.url, self.line = plan, url, line
+        self._link, self._owned = link, owned or ExitStack()
+        self.info = link.hello()
+        self.board = self.info.board.rstrip(b"\0").decode(errors="replace")
+        self._require_model()
+        self.step_count = self.state().step
+
+    def _require_model(self) -> None:
+        wanted = to_bundle.model_hash(self.plan)
+        if self.info.model_hash != wanted:
+            raise WrongModel(
+                f"{self.board} at {self.url} holds another model ({self.info.model_hash.hex()[:8]}) than the bundle ({wanted.hex()[:8]})",
+                "put this one onto it: `ttzo build DIR --board B`, then `ttzo flash DIR --board B`",
+            )
+
+    def close(self) -> None:
+        """Ends the connection, and the emulator behind it."""
+        self._owned.close()
+
+    def __enter__(self) -> "Device":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(
+        self, message: str, tail: bytes = b"", on_progress: OnProgress | None = None, **fields
+    ) -> tuple[Record, bytes]:
+        return self._link.request(message, tail, on_progress=on_progress, **fields)
+
+    # ---- state and settings
+
+    def state(self) -> StateRecord:
+        state = self._status().state
+        self.step_count = state.step
+        return state
+
+    def settings(self) -> Training:
+        """The settings in force."""
+        status = self._status()
+        return to_bundle.training_from_records(status.training, status.phase_0, status.phase_1)
+
+    def _status(self) -> Record:
+        return self._ask("status")[0]
+
+    def configure(self, settings: Training) -> None:
+        training, phase_0, phase_1 = to_bundle.training_records(settings)
+        self._ask("configure", training=training, phase_0=phase_0, phase_1=phase_1)
+
+    def reset(self) -> None:
+        """Back to the exported parameters and settings, step 0."""
+        self._ask("reset")
+        self.step_count = 0
+
+    # ---- regions
+
+    def parameters(self) -> np.ndarray:
+        """theta, float32 (n_parameters,)."""
+        return self._read(Region.parameters, self.plan.n_parameters)
+
+    def moments(self) -> np.ndarray:
+        """The update rule's memory, float32 (n_moments,)."""
+        return self._read(Region.moments, self.plan.n_moments)
+
+    def _read(self, region: Region, n_numbers: int) -> np.ndarray:
+        content = b""
+        while len(content) < 4 * n_numbers:
+            count = min(LIMIT["max_payload"], 4 * n_numbers - len(content))
+            part = self._ask("read", region=region, offset=len(content), count=count)[1]
+            if len(part) != count:
+                raise DeviceError("bad_contract")
+            content += part
+        return np.frombuffer(content, "<f4").astype(np.float32)
+
+    def _write(self, region: Region, content: bytes, on_progress: OnProgress | None = None) -> None:
+        """Writes the region in pieces, then has the device take it over as a whole."""
+        for at in range(0, len(content), WRITE_BYTES):
+            self._ask("write", content[at : at + WRITE_BYTES], region=region, offset=at)
+            if on_progress:
+                on_progress(min(at + WRITE_BYTES, len(content)), len(content))
+        self._ask("commit", region=region, count=len(content), crc=zlib.crc32(content))
+
+    def load(self, parameters: np.ndarray, moments: np.ndarray, state: StateRecord) -> None:
+        """Takes over a run: float32 parameters and moments of the plan's sizes, and the training state."""
+        self._write(Region.parameters, parameters.astype("<f4").tobytes())
+        if self.plan.n_moments:
+            self._write(Region.moments, moments.astype("<f4").tobytes())
+        self._ask("set_state", state=state)
+        self.step_count = state.step
+
+    def write_batch(self, rows: np.ndarray) -> None:
+        """Packed rows (n, row_bytes) uint8, n up to the plan's batch, for the next step or evaluation."""
+        self._write(Region.batch, rows.tobytes())
+
+    def write_dataset(self, rows: np.ndarray, on_progress: OnProgress | None = None) -> None:
+        """Packed rows that stay on the device; at most `info.dataset_capacity`."""
+        self._write(Region.dataset, rows.tobytes(), on_progress)
+
+    # ---- work
+
+    def step(self, region: Region, on_progress: OnProgress | None = None) -> Record:
+        """One training step: `step` done, `phase`, `loss` before the update, `gradient_norm`, `evaluations` spent."""
+        result = self._ask("step", on_progress=on_progress, step=self.step_count, region=region)[0]
+        self.step_count = result.step
+        return result
+
+    def evaluate(self, rows: np.ndarray, on_progress: OnProgress | None = None) -> Evaluation:
+        """Mean loss and hits over packed rows (n, row_bytes), a batch at a time; overwrites the region batch."""
+        loss_sum, n_correct = 0.0, 0
+        for at in range(0, len(rows), self.plan.batch):
+            part = rows[at : at + self.plan.batch]
+            self.write_batch(part)
+            result = self._ask("evaluate", region=Region.batch, first_row=0, n_rows=len(part))[0]
+            loss_sum += result.loss_sum
+            n_correct += result.n_correct
+            if on_progress:
+                on_progress(at + len(part), len(rows))
+        return Evaluation(loss_sum / len(rows), n_correct, len(rows))
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Outputs float32 (n, out_features) for raw inputs (n, in_features) in the plan's input number."""
+        plan, outputs = self.plan, []
+        for at in range(0, len(x), plan.batch):
+            part = x[at : at + plan.batch]
+            unused = (
+                np.zeros(len(part), int)
+                if plan.loss == Loss.cross_entropy
+                else np.zeros((len(part), plan.out_features))
+            )
+            self.write_batch(pack_rows(part, unused))
+            outputs += [np.frombuffer(self._ask("predict", row=row)[1], "<f4") for row in range(len(part))]
+        return np.array(outputs, np.float32).reshape(len(x), plan.out_features)
+
+
+def open_device(
+    url: str, bundle: str | Path, *, baud: int | None = None, on_line: Callable[[str], object] | None = None
+) -> Device:
+    """The device at `url`, holding the model of `bundle` (a folder or file); emulated ones are started for it.
+
+    `on_line(text)` hears what takes time: compiling, starting. Raises `LinkError` when nobody answers, `WrongModel`
+    when the device holds another model, and the reason of an emulator that does not start.
+    """
+    plan = read_bundle(bundle)
+    with ExitStack() as owned:
+        line = emulated_device.start(url, bundle_path(bundle), plan, owned, on_line or (lambda text: None))
+        link = Link(open_stream(line, baud or DEFAULT_BAUD))
+        owned.callback(link.close)
+        return Device(link, plan, url, line, owned.pop_all())

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""What float32 costs: the same losses in float64, a bound on the rounding error of any float32 evaluation, and the
+noise that is left in a loss difference.
+
+The bound is Higham's running one ("Accuracy and Stability of Numerical Algorithms", 3.1 and 3.5): a chain of K
+roundings multiplies each term by 1 + d, |d| <= gamma(K) = K u / (1 - K u), u = 2^-24, whatever the order of summation
+and whether products are rounded apart or fused. So for a layer z = W x + b whose inputs carry an error e,
+
+    |error of z|  <=  |W| e + gamma(K) (|W| |x| + |b|),
+
+where |W| is contracted from the absolute values of the TT cores and K counts the roundings of all its contractions.
+relu, tanh and sine do not stretch an error; softmax cross-entropy stretches it by at most 2 in the largest logit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Activation, LayerKind, Loss
+from ttzo.exporter.plan import Layer, Plan
+from ttzo.exporter.tensor_train import dense_weight
+from ttzo.host_tools.reference.loss import NumpyNetwork
+from ttzo.host_tools.reference.random import direction
+
+UNIT_ROUNDOFF = 2.0**-24
+ELEMENTARY_ULPS = 16  # what any sensible float32 exp, log, tanh or sin keeps, in units of 2^-24
+
+
+def gamma(roundings: int) -> float:
+    return roundings * UNIT_ROUNDOFF / (1 - roundings * UNIT_ROUNDOFF)
+
+
+def _affine(layer: Layer, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Dense weight (out, in) and bias (out,) of a layer, contracted in theta's precision."""
+    tensors = [theta[t.offset : t.offset + t.size].reshape(t.shape) for t in layer.tensors]
+    bias = tensors.pop() if layer.has_bias else np.zeros(layer.out_features, theta.dtype)
+    return tensors[0] if layer.kind == LayerKind.dense else dense_weight(layer, tensors), bias
+
+
+ACTIVATE = {
+    Activation.identity: lambda z: z,
+    Activation.relu: lambda z: np.maximum(z, 0),
+    Activation.tanh: np.tanh,
+    Activation.sine: np.sin,
+}
+
+
+def _row_losses(plan: Plan, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    if plan.loss == Loss.mse:
+        return ((outputs - targets) ** 2).mean(axis=1)
+    top = outputs.max(axis=1, keepdims=True)
+    return np.log(np.exp(outputs - top).sum(axis=1)) + top[:, 0] - outputs[np.arange(len(outputs)), targets]
+
+
+def losses64(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Each row's loss in float64: network inputs x (n, in_features), classes (n,) or targets (n, out_features)."""
+    theta, state = theta.astype(np.float64), x.astype(np.float64)
+    for layer in plan.layers:
+        weight, bias = _affine(layer, theta)
+        state = ACTIVATE[layer.activation](state @ weight.T + bias)
+    return _row_losses(plan, state, targets)
+
+
+def loss_bound(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> float:
+    """How far the mean batch losses of two float32 evaluations can lie apart: twice the rounding error bound of one."""
+    theta, state = theta.astype(np.float64), x.astype(np.float64)
+    error = np.zeros_like(state)
+    for layer in plan.layers:
+        weight, bias = _affine(layer, theta)
+        sizes, bias_size = _affine(layer, np.abs(theta))
+        roundings = sum(inner + 1 for _, _, inner, _ in layer.contractions) + 1
+        error = error @ sizes.T + gamma(roundings) * ((np.abs(state) + error) @ sizes.T + bias_size)
+        state = ACTIVATE[layer.activation](state @ weight.T + bias)
+        if layer.activation in (Activation.tanh, Activation.sine):
+            error = error + gamma(ELEMENTARY_ULPS)
+    return 2 * _mean_loss_error(plan, state, error, targets)
+
+
+def _mean_loss_error(plan: Plan, outputs: np.ndarray, error: np.ndarray, targets: np.ndarray) -> float:
+    n, width = outputs.shape
+    losses = _row_losses(plan, outputs, targets)
+    if plan.loss == Loss.cross_entropy:  # exp, sum, log and two subtractions of numbers below 2 max|z| + log(width)
+        sizes = 2 * np.abs(outputs).max(axis=1) + np.log(width)
+        rows = 2 * error.max(axis=1) + gamma(2 * ELEMENTARY_ULPS + width + 3) * (1 + sizes)
+    else:
+        distance = np.abs(outputs - targets)
+        rows = (error * (2 * distance + error)).mean(axis=1) + gamma(width + 4) * ((distance + error) ** 2).mean(axis=1)
+    return float(rows.mean() + gamma(n + 2) * (np.abs(losses) + rows).mean())
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Float32 noise of the loss difference that a query measures, at radius mu: root mean squares over directions."""
+
+    perturb_radius: float
+    difference: float  # L(theta + mu v) - L(theta), in float64
+    noise: float  # what float32 adds to it
+
+    @property
+    def relative(self) -> float:
+        return self.noise / self.difference if self.difference else float("inf")
+
+
+def difference_noise(plan: Plan, x: np.ndarray, targets: np.ndarray, n_directions: int = 8) -> Noise:
+    """Forecast from the NumPy reference and float64 along the first directions of the plan's own seed."""
+    phase, theta = plan.training.phases[0], plan.parameters
+    network = NumpyNetwork(plan)
+    mu = np.float32(phase.perturb_radius)
+
+    def mean32(parameters: np.ndarray) -> float:
+        return float(network.losses(parameters, x, targets).astype(np.float64).mean())
+
+    base32, base64 = mean32(theta), losses64(plan, theta, x, targets).mean()
+    exact, found = [], []
+    for query in range(n_directions):
+        v = direction(theta.size, phase.direction, plan.training.seed, 0, query)
+        found.append(mean32(mu * v + theta) - base32)
+        exact.append(losses64(plan, theta.astype(np.float64) + float(mu) * v, x, targets).mean() - base64)
+    rms = [float(np.sqrt(np.mean(np.square(values)))) for values in (exact, np.subtract(found, exact))]
+    return Noise(float(mu), *rms)

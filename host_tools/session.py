@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: MIT
+"""Training on a device: the host sends rows and counts steps, the device does everything else.
+
+Data stay on the device where they fit and pay; otherwise each step is sent exactly the rows that the sample order
+picks. Both give the same bits, and so does a run that was interrupted and gone on with: `checkpoint.npz` in the run's
+folder holds all that a step depends on, `metrics.csv` beside it has a line for every step.
+"""
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ttzo.device_runtime.contract import DeviceError, Estimator, Loss, Region, TtzoError
+from ttzo.exporter.plan import Phase, Training
+from ttzo.exporter.to_bundle import model_hash
+from ttzo.host_tools import checkpoint as checkpoints
+from ttzo.host_tools.checkpoint import Checkpoint, CheckpointError
+from ttzo.host_tools.data import DataSet
+from ttzo.host_tools.device import Device, Evaluation, slug
+from ttzo.host_tools.link import LinkError
+from ttzo.host_tools.metrics import MetricsFile
+from ttzo.host_tools.reference.random import sample_rows
+
+CHECKPOINT_S = 5.0  # at the soonest, and
+CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
+MEASUREMENTS = 10  # of the test rows during a run
+QUICK = ("native:", "numpy:", "onnx:")
+QUICK_ROWS = 1000
+SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
+FEWEST_ROWS = 100
+
+
+class Interrupted(TtzoError):
+    """The person stopped the work; what was done is kept."""
+
+    exit_code = 130
+
+
+class SessionError(TtzoError):
+    """A run that cannot go on."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a step. `test` is the last measurement on test rows, `rate` in steps a second."""
+
+    step: int
+    steps: int
+    loss: float
+    evaluations: int
+    rate: float
+    test: Evaluation | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a call of `train` came to. `loss` is the last step's, `evaluations` and `seconds` those of the whole run."""
+
+    folder: Path
+    step: int
+    steps: int
+    resumed_from: int
+    loss: float | None
+    evaluations: int
+    seconds: float
+    resident: bool
+    test: Evaluation
+
+
+# ---- settings --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What `train` may change; None leaves it. Tuples hold one value for all phases, or one for each."""
+
+    steps: int | None = None
+    seed: int | None = None
+    learning_rate: tuple[float, ...] | None = None
+    perturb_radius: tuple[float, ...] | None = None
+    n_queries: tuple[int, ...] | None = None
+
+    def apply(self, settings: Training) -> Training:
+        """Raises `SessionError` when the number of values does not fit the phases."""
+        given = {name: value for name in ("steps", "seed") if (value := getattr(self, name)) is not None}
+        phases = [self._phase(settings, number) for number in range(len(settings.phases))]
+        return dataclasses.replace(settings, phases=tuple(phases), **given)
+
+    def _phase(self, settings: Training, number: int) -> Phase:
+        phase, n, changed = settings.phases[number], len(settings.phases), {}
+        for name in ("learning_rate", "perturb_radius", "n_queries"):
+            values = getattr(self, name)
+            if values is None or (name == "n_queries" and phase.estimator == Estimator.cge):
+                continue
+            if len(values) not in (1, n):
+                raise SessionError(
+                    f"{len(values)} values of {name} for {n} phase(s)", f"give one value, or {n} with commas between"
+                )
+            changed[name] = values[number % len(values)]
+        return dataclasses.replace(phase, **changed)
+
+
+# ---- interruption ----------------------------------------------------------------------------------------------------
+
+
+class Stop:
+    """Whether the person has asked to stop (Ctrl-C, or a polite kill). A second Ctrl-C does not wait."""
+
+    requested = False
+
+    def _heed(self, *_: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def check(self, *_: object) -> None:
+        """Ends what is under way; fit for `on_progress`."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def listening(self) -> Iterator["Stop"]:
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._heed) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+# ---- test rows -------------------------------------------------------------------------------------------------------
+
+
+def default_test_rows(device: Device, data: DataSet) -> int:
+    """How many test rows a measurement takes when nobody says: serial lines are slow."""
+    most = QUICK_ROWS if device.url in QUICK else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
+    return min(most, len(data.x_test))
+
+
+def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
+    """The first `n_rows` of the test rows in the sample order of seed 0, packed: the same ones every time."""
+    n = len(data.x_test)
+    return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+def train(
+    device: Device,
+    data: DataSet,
+    folder: Path | None = None,
+    *,
+    bundle: Path | None = None,
+    overrides: Overrides | None = None,
+    restart: bool = False,
+    checkpoint_steps: int | None = None,
+    test_rows: int | None = None,
+    report: Callable[[Progress], object] = lambda progress: None,
+    on_upload: Callable[[int, int], object] = lambda done, total: None,
+) -> Run:
+    """Trains until the schedule's last step, in `folder` (default: `runs/<device>` beside the bundle).
+
+    Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `overrides` on top. A
+    checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
+
+    Raises:
+        CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
+        SessionError: the run was trained on other data.
+        Interrupted: Ctrl-C; the checkpoint is written.
+        LinkError, DeviceError: line or device failed; the hint tells how to go on.
+    """
+    folder = folder or (bundle or Path()) / "runs" / slug(device.url)
+    session = _Session(device, data, folder, overrides or Overrides(), restart)
+    session.checkpoint_steps, session.report, session.on_upload = checkpoint_steps, report, on_upload
+    session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
+    with session.stop.listening():
+        try:
+            return session.run()
+        except KeyboardInterrupt:
+            raise session.interrupted() from None
+        finally:
+            session.close()
+
+
+class _Session:
+    """One call of `train`."""
+
+    def __init__(self, device: Device, data: DataSet, folder: Path, overrides: Overrides, restart: bool):
+        self.device, self.data, self.folder = device, data, folder
+        self.path = folder / "checkpoint.npz"
+        self.stop = Stop()
+        found = None if restart or not self.path.exists() else checkpoints.load(self.path, device.plan)
+        if found and found.data_checksum != data.checksum:
+            raise SessionError(
+                f"the run in {folder} was trained on other data", "name the same data, or begin anew with --restart"
+            )
+        self.found = found
+        self.settings = overrides.apply(found.settings if found else device.plan.training)
+        self.resumed_from = self.saved_step = found.state.step if found else 0
+        self.evaluations = found.state.evaluations if found else 0
+        self.metrics: MetricsFile | None = None
+        self.loss: float | None = None
+        self.test: Evaluation | None = None
+        self.saved_at, self.save_cost = time.monotonic(), 0.0
+
+    def close(self) -> None:
+        if self.metrics:
+            self.metrics.close()
+
+    # ---- beginning
+
+    def _begin(self) -> None:
+        """Brings the device to where the run stands. The folder changes only after the device has agreed."""
+        self.device.reset()
+        self.device.configure(self.settings)
+        if self.found:
+            self.device.load(self.found.parameters, self.found.moments, self.found.state)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._save()
+            origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
+            self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from)
+        except OSError as error:
+            raise SessionError(
+                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run"
+            ) from error
+        self.started_at = time.monotonic()
+
+    def _upload(self) -> bool:
+        """Puts the data set onto the device when it fits and is not more than the steps will use."""
+        n, steps = len(self.data.x_train), self.settings.steps - self.device.step_count
+        if self.device.info.dataset_capacity < n or steps * self.device.plan.batch < n:
+            return False
+
+        def tell(done: int, total: int) -> None:
+            self.on_upload(done, total)
+            self.stop.check()
+
+        self.device.write_dataset(self.data.train_rows, tell)
+        return True
+
+    # ---- steps
+
+    def run(self) -> Run:
+        try:
+            self._begin()
+            resident = self._upload()
+            self.started_at = time.monotonic()
+            every = max(1, self.settings.steps // MEASUREMENTS)
+            while self.device.step_count < self.settings.steps:
+                self.stop.check()
+                self._step(resident, every)
+            self._save()
+            test = self.test or self._measure()
+        except (LinkError, DeviceError) as error:
+            raise self._explained(error) from error
+        return Run(
+            folder=self.folder,
+            step=self.device.step_count,
+            steps=self.settings.steps,
+            resumed_from=self.resumed_from,
+            loss=self.loss,
+            evaluations=self.evaluations,
+            seconds=self._seconds(),
+            resident=resident,
+            test=test,
+        )
+
+    def _step(self, resident: bool, every: int) -> None:
+        if not resident:
+            self.device.write_batch(self._batch(self.device.step_count))
+        result = self.device.step(Region.dataset if resident else Region.batch, self.stop.check)
+        self.loss = result.loss
+        self.evaluations += result.evaluations
+        measured = None
+        if result.step % every == 0 or result.step == self.settings.steps:
+            measured = self.test = self._measure()
+        classes = self.device.plan.loss == Loss.cross_entropy
+        self.metrics.write(
+            step=result.step,
+            phase=result.phase,
+            loss=result.loss,
+            gradient_norm=result.gradient_norm,
+            evaluations=self.evaluations,
+            seconds=self._seconds(),
+            accuracy=measured.accuracy if measured and classes else None,
+            test_loss=measured.loss if measured else None,
+        )
+        if self._due(result.step):
+            self._save()
+        self._tell(result.step)
+
+    def _batch(self, step: int) -> np.ndarray:
+        positions = step * self.device.plan.batch + np.arange(self.device.plan.batch)
+        return self.data.train_rows[sample_rows(self.settings.seed, positions, len(self.data.x_train))]
+
+    def _measure(self) -> Evaluation:
+        return self.device.evaluate(self.test_rows, self.stop.check)
+
+    def _seconds(self) -> float:
+        return self.metrics.seconds + time.monotonic() - self.started_at
+
+    def _tell(self, step: int) -> None:
+        rate = (step - self.resumed_from) / max(1e-9, time.monotonic() - self.started_at)
+        self.report(Progress(step, self.settings.steps, self.loss, self.evaluations, rate, self.test))
+
+    # ---- checkpoints
+
+    def _due(self, step: int) -> bool:
+        if self.checkpoint_steps:
+            return step % self.checkpoint_steps == 0
+        return time.monotonic() - self.saved_at > max(CHECKPOINT_S, CHECKPOINT_SHARE * self.save_cost)
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        device = self.device
+        saved = Checkpoint(
+            parameters=device.parameters(),
+            moments=device.moments(),
+            state=device.state(),
+            settings=self.settings,
+            model_hash=model_hash(device.plan),
+            data_checksum=self.data.checksum,
+        )
+        try:
+            checkpoints.save(self.path, saved)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path} cannot be written ({error.strerror})", "make room, then run the same command again"
+            ) from error
+        self.saved_step, self.saved_at = saved.state.step, time.monotonic()
+        self.save_cost = self.saved_at - began
+
+    # ---- endings
+
+    def interrupted(self) -> Interrupted:
+        """Saves what the device has done, and says so. Before the first step there is nothing to save."""
+        if self.metrics:
+            try:
+                self._save()
+            except (LinkError, DeviceError, KeyboardInterrupt):
+                pass
+        return Interrupted(
+            f"stopped; the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}",
+            "the same command goes on from there",
+        )
+
+    def _explained(self, error: TtzoError) -> TtzoError:
+        """The same error, its hint ending with how to go on."""
+        if isinstance(error, DeviceError) and error.name == "cancelled":
+            raise KeyboardInterrupt
+        if not self.metrics:
+            return error
+        if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
+            error = LinkError(
+                f"{self.device.board} has started anew in mid-training (its steps: {self.device.state().step})",
+                "see to its power supply",
+            )
+        if isinstance(error, DeviceError) and error.name == "non_finite":
+            self._save()
+        error.hint += (
+            f"; the checkpoint in {self.folder} holds step {self.saved_step}: the same command goes on from there"
+        )
+        return error
