@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,6 +154,11 @@ def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
     """The first `n_rows` of the test rows in the sample order of seed 0, packed: the same ones every time."""
     n = len(data.x_test)
     return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
+
+
+def batch_rows(seed: int, step: int, batch: int, n: int) -> np.ndarray:
+    """Row numbers of the batch that the step after `step` steps takes from `n` rows."""
+    return sample_rows(seed, step * batch + np.arange(batch), n)
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -305,8 +310,9 @@ class _Session:
         self._tell(result.step)
 
     def _batch(self, step: int) -> np.ndarray:
-        positions = step * self.device.plan.batch + np.arange(self.device.plan.batch)
-        return self.data.train_rows[sample_rows(self.settings.seed, positions, len(self.data.x_train))]
+        return self.data.train_rows[
+            batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
+        ]
 
     def _measure(self) -> Evaluation:
         return self.device.evaluate(self.test_rows, self.stop.check)
@@ -350,10 +356,8 @@ class _Session:
     def interrupted(self) -> Interrupted:
         """Saves what the device has done, and says so. Before the first step there is nothing to save."""
         if self.metrics:
-            try:
+            with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
                 self._save()
-            except (LinkError, DeviceError, KeyboardInterrupt):
-                pass
         return Interrupted(
             f"stopped; the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}",
             "the same command goes on from there",

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 HIDDEN = 64
 IN_MODES, HIDDEN_MODES, OUT_MODES = (8, 8), (8, 8), (2, 5)
 RANKS = (3, 3)
-BATCH = 32
+BATCH = 48
 TRAINING = dataclasses.replace(
-    Training(train_defaults.default_phases("rge", Update.adam), steps=1500),
+    Training(train_defaults.default_phases("rge", Update.adam), steps=1000),
     schedule=Schedule.linear,
 )
 
