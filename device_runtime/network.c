@@ -44,7 +44,7 @@ uint32_t ttzo_network_macs(const struct ttzo_model *model)
 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
-static void read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x)
+void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x)
 {
     const struct ttzo_model_info *info = &model->info;
     for (uint32_t i = 0; i < info->in_features; i++) {
@@ -55,7 +55,7 @@ static void read_inputs(const struct ttzo_model *model, const uint8_t *row, floa
     }
 }
 
-static void activate(enum ttzo_activation activation, float *z, uint32_t n)
+void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
 {
     switch (activation) {
     case TTZO_ACTIVATION_RELU:
@@ -74,15 +74,37 @@ static void activate(enum ttzo_activation activation, float *z, uint32_t n)
     }
 }
 
+float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float change)
+{
+    switch (activation) {
+    case TTZO_ACTIVATION_RELU: {
+        float moved = z + change;
+        if (z > 0.0f)
+            return moved <= 0.0f ? -z : change;
+        return moved <= 0.0f ? 0.0f : moved;
+    }
+    case TTZO_ACTIVATION_TANH: { // tanh(a + b) = (tanh a + tanh b) / (1 + tanh a tanh b)
+        float t = ttzo_tanh(change);
+        return t * TTZO_MULADD(-h, h, 1.0f) / TTZO_MULADD(h, t, 1.0f);
+    }
+    case TTZO_ACTIVATION_SINE: { // sin(a + b) - sin a = 2 cos(a + b/2) sin(b/2)
+        float half = 0.5f * change;
+        return 2.0f * (ttzo_cos(z + half) * ttzo_sin(half));
+    }
+    case TTZO_ACTIVATION_IDENTITY: break;
+    }
+    return change;
+}
+
 float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,
                             float *const buffers[2])
 {
     uint32_t current = 0;
-    read_inputs(model, row, buffers[0]);
+    ttzo_read_inputs(model, row, buffers[0]);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         ttzo_layer_forward(layer, theta, buffers, &current);
-        activate((enum ttzo_activation)layer->activation, buffers[current], layer->out_features);
+        ttzo_activate((enum ttzo_activation)layer->activation, buffers[current], layer->out_features);
     }
     return buffers[current];
 }

@@ -14,6 +14,15 @@ uint64_t ttzo_network_widest(const struct ttzo_model *model);
 // Multiply-accumulates of one forward pass.
 uint32_t ttzo_network_macs(const struct ttzo_model *model);
 
+// The network inputs [in_features] of a row.
+void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x);
+
+// z[i] = activation(z[i]), i < n.
+void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n);
+
+// activation(z + change) - h where h = activation(z), without the cancellation of that difference.
+float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float change);
+
 // One row through the network at `theta`. Returns the outputs [out_features], which lie in one of the two buffers
 // (each of ttzo_network_widest numbers).
 float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,
