@@ -357,10 +357,10 @@ class _Session:
         if self.metrics:
             with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
                 self._save()
-        return Interrupted(
-            f"stopped; the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}",
-            "the same command goes on from there",
-        )
+        if not self.path.exists():
+            return Interrupted("stopped before the first step; nothing has changed", "the same command begins again")
+        held = f"the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}"
+        return Interrupted(f"stopped; {held}", "the same command goes on from there")
 
     def _explained(self, error: TtzoError) -> TtzoError:
         """The same error, its hint ending with how to go on."""

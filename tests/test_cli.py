@@ -164,6 +164,8 @@ def test_trouble_with_the_device_is_exit_code_4(bundle, train):
     with serve(Trainer(small_plan(seed=8)), "numpy") as emulator:
         assert "another model" in refused(*train, emulator.url, code=4)
     assert "out of range" in refused(*train, "numpy:", "--n-queries", "0", code=4)
+    assert "no flashing tool" in refused("flash", bundle, "--board", "mps2-an386", code=4)
+    assert "no emulated device" in refused("emulate", bundle, "--device", "COM3", code=3)
 
 
 @pytest.mark.parametrize(
