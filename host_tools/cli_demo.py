@@ -16,7 +16,7 @@ from ttzo.host_tools.cli_bundle import describe, summary
 from ttzo.host_tools.cli_device import compare_with_bar, train_with_bar, verdict
 from ttzo.host_tools.compare import Comparison
 from ttzo.host_tools.data import DataSet
-from ttzo.host_tools.device import Evaluation, open_device, slug
+from ttzo.host_tools.device import Evaluation, open_device, run_folder
 from ttzo.host_tools.report import ReportError
 from ttzo.host_tools.screen import Screen, command
 from ttzo.host_tools.session import Interrupted, Overrides, Run
@@ -98,7 +98,7 @@ def _train_on_board(screen: Screen, story: Story) -> None:
     with open_device(story.url, story.folder) as device:
         story.before = device.evaluate(story.rows.test_rows)
         screen.tell(f"2  {device.board} before training: {_percent(story.before)} of {story.before.n_rows} test digits")
-        folder = story.folder / "runs" / slug(story.url)
+        folder = run_folder(story.folder, story.url)
         story.run = train_with_bar(
             screen, device, story.rows, folder, Overrides(), len(story.rows.x_test), restart=True
         )
@@ -112,9 +112,7 @@ def _compare_bits(screen: Screen, story: Story) -> None:
     """The same training elsewhere must end in the same parameters."""
     for number, url in enumerate(url for url in ("native:", "numpy:") if url != story.url):
         with open_device(url, story.folder) as device:
-            run = train_with_bar(
-                screen, device, story.rows, story.folder / "runs" / slug(url), Overrides(), restart=True
-            )
+            run = train_with_bar(screen, device, story.rows, run_folder(story.folder, url), Overrides(), restart=True)
             parted = compare.parameter_parting(story.plan, story.parameters, device.parameters(), run.steps, 0)
         found = Comparison(story.url, url, "bits", run.steps, run.steps, parted, (story.run.loss, run.loss))
         story.comparisons.append(found)
@@ -126,7 +124,7 @@ def _compare_onnx(screen: Screen, story: Story) -> None:
         a, b = (both.enter_context(open_device(url, story.folder)) for url in ("native:", "onnx:"))
         found = compare_with_bar(screen, a, b, story.rows, ONNX_STEPS)
     story.comparisons.append(found)
-    screen.tell(f"{4 + len(story.comparisons) - 1}  onnx: step by step beside native:: {verdict(found)}")
+    screen.tell(f"{4 + len(story.comparisons) - 1}  onnx: beside native: in every step, {verdict(found)}")
 
 
 def _draw(story: Story) -> None:

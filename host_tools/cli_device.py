@@ -12,7 +12,7 @@ from ttzo.device_runtime.contract import Loss
 from ttzo.host_tools import checkpoint, compare, data, emulated_device, report, session
 from ttzo.host_tools.cli_bundle import BUNDLE, Numbers, with_options
 from ttzo.host_tools.data import DataError
-from ttzo.host_tools.device import Device, Evaluation, bundle_path, open_device, read_bundle, slug
+from ttzo.host_tools.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
 from ttzo.host_tools.pty_bridge import PtyBridge
 from ttzo.host_tools.screen import Screen, command
 from ttzo.host_tools.session import Overrides, Progress, Run
@@ -52,10 +52,6 @@ class RowCount(click.ParamType):
 
 
 ROWS = click.option("--rows", type=RowCount(), help="Test rows to measure on; few by default where the line is slow.")
-
-
-def run_folder(bundle: Path, url: str, folder: Path | None) -> Path:
-    return folder or bundle_path(bundle).parent / "runs" / slug(url)
 
 
 def measured(device: Device, test: Evaluation, of: int) -> str:
@@ -98,7 +94,7 @@ def train_command(
 ) -> dict:
     """Train on a device; goes on from the run's checkpoint. Ctrl-C writes one."""
     plan = read_bundle(bundle)
-    folder = run_folder(bundle, url, folder)
+    folder = folder or run_folder(bundle, url)
     overrides = Overrides(
         **{name: options.pop(name) for name in ("steps", "seed", "learning_rate", "perturb_radius", "n_queries")}
     )
@@ -197,7 +193,7 @@ def eval_command(
     plan = read_bundle(bundle)
     dataset = data.load(source, plan)
     with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
-        origin = choose_parameters(device, run_folder(bundle, url, folder), exported)
+        origin = choose_parameters(device, folder or run_folder(bundle, url), exported)
         subset = session.test_subset(dataset, rows or session.default_test_rows(device, dataset))
         with screen.bar("measuring", "rows") as bar:
             test = device.evaluate(subset, bar)

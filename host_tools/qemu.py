@@ -57,7 +57,10 @@ class Emulation:
     def _keep(self, command: list[str], listener: socket.socket, started: queue.SimpleQueue) -> None:
         pipe = subprocess.PIPE
         try:
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[listener.fileno()])
+            # a process group of its own: Ctrl-C in the terminal is for the host, which then saves the run
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[listener.fileno()], process_group=0
+            )
         except OSError as error:
             started.put(error)
             return

@@ -67,14 +67,9 @@ class Screen:
 
     def table(self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None) -> None:
         """Rows of one result; the first column names what the others tell."""
-        made = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
-            show_header=heading is not None,
-            box=None,
-            pad_edge=False,
-        )
+        if title:
+            self.results.print(title, style="bold", markup=False, soft_wrap=True)
+        made = Table(show_header=heading is not None, box=None, pad_edge=False)
         for number in range(len(rows[0]) if rows else 0):
             made.add_column(
                 heading[number] if heading else "", style="" if number else "cyan", overflow="fold", justify="left"

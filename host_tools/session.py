@@ -23,7 +23,7 @@ from ttzo.exporter.to_bundle import model_hash
 from ttzo.host_tools import checkpoint as checkpoints
 from ttzo.host_tools.checkpoint import Checkpoint, CheckpointError
 from ttzo.host_tools.data import DataSet
-from ttzo.host_tools.device import Device, Evaluation, slug
+from ttzo.host_tools.device import Device, Evaluation, run_folder
 from ttzo.host_tools.link import LinkError
 from ttzo.host_tools.metrics import MetricsFile
 from ttzo.host_tools.reference.random import sample_rows
@@ -169,7 +169,6 @@ def train(
     data: DataSet,
     folder: Path | None = None,
     *,
-    bundle: Path | None = None,
     overrides: Overrides | None = None,
     restart: bool = False,
     checkpoint_steps: int | None = None,
@@ -177,7 +176,7 @@ def train(
     report: Callable[[Progress], object] = lambda progress: None,
     on_upload: Callable[[int, int], object] = lambda done, total: None,
 ) -> Run:
-    """Trains until the schedule's last step, in `folder` (default: `runs/<device>` beside the bundle).
+    """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
     Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `overrides` on top. A
     checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
@@ -188,7 +187,7 @@ def train(
         Interrupted: Ctrl-C; the checkpoint is written.
         LinkError, DeviceError: line or device failed; the hint tells how to go on.
     """
-    folder = folder or (bundle or Path()) / "runs" / slug(device.url)
+    folder = folder or run_folder(device.folder, device.url)
     session = _Session(device, data, folder, overrides or Overrides(), restart)
     session.checkpoint_steps, session.report, session.on_upload = checkpoint_steps, report, on_upload
     session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
@@ -358,10 +357,10 @@ class _Session:
         if self.metrics:
             with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
                 self._save()
-        return Interrupted(
-            f"stopped; the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}",
-            "the same command goes on from there",
-        )
+        if not self.path.exists():
+            return Interrupted("stopped before the first step; nothing has changed", "the same command begins again")
+        held = f"the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}"
+        return Interrupted(f"stopped; {held}", "the same command goes on from there")
 
     def _explained(self, error: TtzoError) -> TtzoError:
         """The same error, its hint ending with how to go on."""

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ttzo.device_runtime.contract import header_path
-
-ROOT = header_path().parent.parent
+ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TTZO = [sys.executable, "-c", "from ttzo.host_tools.cli import main; main()"]
 
