@@ -30,7 +30,7 @@ static enum ttzo_error still_wanted(const struct estimate *e)
 }
 
 // L(+moves) - L(0), or L(+moves) - L(-moves), of each query.
-static void query(struct estimate *e, uint32_t l, const struct ttzo_moves *moves, uint32_t n_queries,
+static void ask(struct estimate *e, uint32_t l, const struct ttzo_moves *moves, uint32_t n_queries,
                   float differences[Q])
 {
     float below[Q];
@@ -96,7 +96,7 @@ static void query_chunk(struct estimate *e, uint32_t l, const struct ttzo_enviro
     for (uint32_t m = 0; m < environment->core.m; m++) {
         const struct ttzo_moves moves = { e->reuse.slices,  chunk->slice_size, m * environment->mr,
                                           environment->ml, environment->mr,   environment->core.m * environment->mr };
-        query(e, l, &moves, chunk->count, differences);
+        ask(e, l, &moves, chunk->count, differences);
         for (uint32_t q = 0; q < chunk->count; q++) {
             uint32_t i = chunk->first[q] + m * chunk->m_stride;
             if (in_window(e, i))
@@ -109,7 +109,7 @@ static void query_chunk(struct estimate *e, uint32_t l, const struct ttzo_enviro
 static float query_unit(struct estimate *e, uint32_t l, uint32_t unit)
 {
     float differences[Q], mu = e->phase->perturb_radius;
-    query(e, l, &(struct ttzo_moves){ &mu, 1, unit, 1, 1, 0 }, 1, differences);
+    ask(e, l, &(struct ttzo_moves){ &mu, 1, unit, 1, 1, 0 }, 1, differences);
     return differences[0];
 }
 
@@ -219,7 +219,7 @@ static enum ttzo_error gradient_of_block(struct estimate *e, uint32_t l, const s
             add_moves(e, environment, size, n);
         for (uint32_t i = 0; i < n * out_features; i++)
             e->reuse.moves[i] = mu * e->reuse.moves[i];
-        query(e, l, &(struct ttzo_moves){ e->reuse.moves, out_features, 0, 1, out_features, 0 }, n, differences);
+        ask(e, l, &(struct ttzo_moves){ e->reuse.moves, out_features, 0, 1, out_features, 0 }, n, differences);
         for (uint32_t q = 0; q < n; q++)
             for (uint32_t i = 0; i < size; i++)
                 gradient[i] = TTZO_MULADD(differences[q], e->reuse.directions[q * size + i], gradient[i]);

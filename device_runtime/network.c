@@ -74,28 +74,6 @@ void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
     }
 }
 
-float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float change)
-{
-    switch (activation) {
-    case TTZO_ACTIVATION_RELU: {
-        float moved = z + change;
-        if (z > 0.0f)
-            return moved <= 0.0f ? -z : change;
-        return moved <= 0.0f ? 0.0f : moved;
-    }
-    case TTZO_ACTIVATION_TANH: { // tanh(a + b) = (tanh a + tanh b) / (1 + tanh a tanh b)
-        float t = ttzo_tanh(change);
-        return t * TTZO_MULADD(-h, h, 1.0f) / TTZO_MULADD(h, t, 1.0f);
-    }
-    case TTZO_ACTIVATION_SINE: { // sin(a + b) - sin a = 2 cos(a + b/2) sin(b/2)
-        float half = 0.5f * change;
-        return 2.0f * (ttzo_cos(z + half) * ttzo_sin(half));
-    }
-    case TTZO_ACTIVATION_IDENTITY: break;
-    }
-    return change;
-}
-
 float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,
                             float *const buffers[2])
 {

@@ -20,9 +20,6 @@ void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float 
 // z[i] = activation(z[i]), i < n.
 void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n);
 
-// activation(z + change) - h where h = activation(z), without the cancellation of that difference.
-float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float change);
-
 // One row through the network at `theta`. Returns the outputs [out_features], which lie in one of the two buffers
 // (each of ttzo_network_widest numbers).
 float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,

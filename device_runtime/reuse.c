@@ -3,6 +3,7 @@
 
 #include "loss.h"
 #include "network.h"
+#include "real.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
@@ -71,7 +72,7 @@ static uint32_t largest_block(const struct ttzo_layer *layer)
 }
 
 // Takes the next piece of the area, padded to an even count; with an area of NULL it only counts.
-static float *take(float **area, uint32_t *numbers, uint32_t n)
+static float *piece(float **area, uint32_t *numbers, uint32_t n)
 {
     float *piece = *area ? *area + *numbers : NULL;
     *numbers += (n + 1u) & ~1u;
@@ -81,19 +82,19 @@ static float *take(float **area, uint32_t *numbers, uint32_t n)
 static void carve_room(struct ttzo_room *room, float **area, uint32_t *numbers)
 {
     const struct ttzo_layer *layer = room->layer;
-    room->z = take(area, numbers, layer->out_features);
-    room->output = take(area, numbers, layer->out_features);
-    room->states = take(area, numbers, ttzo_states_numbers(layer));
-    room->products = take(area, numbers, ttzo_products_numbers(layer, room->has_matrix));
+    room->z = piece(area, numbers, layer->out_features);
+    room->output = piece(area, numbers, layer->out_features);
+    room->states = piece(area, numbers, ttzo_states_numbers(layer));
+    room->products = piece(area, numbers, ttzo_products_numbers(layer, room->has_matrix));
     room->matrix =
-        take(area, numbers, room->has_matrix ? (uint32_t)layer->in_features * layer->out_features : 0);
+        piece(area, numbers, room->has_matrix ? (uint32_t)layer->in_features * layer->out_features : 0);
 }
 
 // Carves all but what `reuse` is told apart; returns the numbers taken. In the order of exporter/memory.py.
-static uint32_t carve(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area)
+static uint32_t carve_area(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area)
 {
     uint32_t numbers = 0, slice = 1, behind = model->info.out_features, widest = 1, block = 1;
-    const float *input = reuse->inputs = take(&area, &numbers, model->info.in_features);
+    const float *input = reuse->inputs = piece(&area, &numbers, model->info.in_features);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         struct ttzo_room *room = &reuse->rooms[l];
@@ -111,23 +112,23 @@ static uint32_t carve(struct ttzo_reuse *reuse, const struct ttzo_model *model, 
     }
     bool blocks = has_phase(model, TTZO_ESTIMATOR_BLOCK_RGE);
     uint32_t reach = blocks ? widest : larger(slice, behind), contracted = contracted_widest(model);
-    reuse->slopes = take(&area, &numbers, model->info.out_features);
-    reuse->slices = take(&area, &numbers, Q * slice);
-    reuse->unit_changes = take(&area, &numbers, has_phase(model, TTZO_ESTIMATOR_NODE_CGE) ? widest : 0);
-    reuse->directions = take(&area, &numbers, blocks ? Q * block : 0);
-    reuse->moves = take(&area, &numbers, blocks ? Q * widest : 0);
-    reuse->changes = take(&area, &numbers, Q * reach);
-    reuse->arrivals = take(&area, &numbers, Q * behind);
-    reuse->vectors[0] = take(&area, &numbers, contracted);
-    reuse->vectors[1] = take(&area, &numbers, contracted);
-    reuse->places = (uint16_t *)take(&area, &numbers, (reach + 1) / 2);
+    reuse->slopes = piece(&area, &numbers, model->info.out_features);
+    reuse->slices = piece(&area, &numbers, Q * slice);
+    reuse->unit_changes = piece(&area, &numbers, has_phase(model, TTZO_ESTIMATOR_NODE_CGE) ? widest : 0);
+    reuse->directions = piece(&area, &numbers, blocks ? Q * block : 0);
+    reuse->moves = piece(&area, &numbers, blocks ? Q * widest : 0);
+    reuse->changes = piece(&area, &numbers, Q * reach);
+    reuse->arrivals = piece(&area, &numbers, Q * behind);
+    reuse->vectors[0] = piece(&area, &numbers, contracted);
+    reuse->vectors[1] = piece(&area, &numbers, contracted);
+    reuse->places = (uint16_t *)piece(&area, &numbers, (reach + 1) / 2);
     return numbers;
 }
 
 uint32_t ttzo_reuse_numbers(const struct ttzo_model *model)
 {
     struct ttzo_reuse counting;
-    return any_phase_reuses(model) ? carve(&counting, model, NULL, NULL) : 0;
+    return any_phase_reuses(model) ? carve_area(&counting, model, NULL, NULL) : 0;
 }
 
 uint32_t ttzo_reuse_widest(const struct ttzo_model *model)
@@ -145,7 +146,7 @@ void ttzo_reuse_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, 
                       float *const buffers[2])
 {
     *reuse = (struct ttzo_reuse){ .model = model, .buffers = buffers };
-    carve(reuse, model, theta, area);
+    carve_area(reuse, model, theta, area);
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         reuse->macs += ttzo_room_prepare(&reuse->rooms[l]);
 }
@@ -175,6 +176,49 @@ float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row)
 
 // ---- a change on its way --------------------------------------------------------------------------------------------
 
+// activation(z + move) - h where h = activation(z), without the cancellation of that difference.
+static float relu_change(float z, float move)
+{
+    float moved = z + move;
+    if (z > 0.0f)
+        return moved <= 0.0f ? -z : move;
+    return moved <= 0.0f ? 0.0f : moved;
+}
+
+static float activation_change(enum ttzo_activation activation, float z, float h, float move)
+{
+    switch (activation) {
+    case TTZO_ACTIVATION_RELU: return relu_change(z, move);
+    case TTZO_ACTIVATION_TANH: { // tanh(a + b) = (tanh a + tanh b) / (1 + tanh a tanh b)
+        float t = ttzo_tanh(move);
+        return t * TTZO_MULADD(-h, h, 1.0f) / TTZO_MULADD(h, t, 1.0f);
+    }
+    case TTZO_ACTIVATION_SINE: { // sin(a + b) - sin a = 2 cos(a + b/2) sin(b/2)
+        float half = 0.5f * move;
+        return 2.0f * (ttzo_cos(z + half) * ttzo_sin(half));
+    }
+    case TTZO_ACTIVATION_IDENTITY: break;
+    }
+    return move;
+}
+
+// Changes of one unit for each query, zeros behind the last; false when all are zero.
+static bool change_unit(enum ttzo_activation activation, float z, float h, const float *at, uint32_t query_stride,
+                        uint32_t n_queries, float sign, float change[Q])
+{
+    bool live = false;
+    for (uint32_t q = n_queries; q < Q; q++)
+        change[q] = 0.0f;
+    for (uint32_t q = 0; q < n_queries; q++, at += query_stride) {
+        float move = sign * *at;
+        change[q] = activation == TTZO_ACTIVATION_RELU ? relu_change(z, move)
+                    : move == 0.0f                     ? 0.0f
+                                                       : activation_change(activation, z, h, move);
+        live |= change[q] != 0.0f;
+    }
+    return live;
+}
+
 // Lists the units of layer `l` whose activations any query changes, and their changes; returns how many.
 static uint32_t list_changes(struct ttzo_reuse *reuse, uint32_t l, const struct ttzo_moves *moves, uint32_t n_queries,
                              float sign)
@@ -186,16 +230,8 @@ static uint32_t list_changes(struct ttzo_reuse *reuse, uint32_t l, const struct 
     for (uint32_t i = 0; i < moves->rows; i++)
         for (uint32_t j = 0; j < moves->columns; j++, at++) {
             uint32_t unit = moves->first + i * moves->jump + j;
-            float *change = reuse->changes + n * Q;
-            bool live = false;
-            for (uint32_t q = 0; q < Q; q++) {
-                float move = q < n_queries ? sign * at[q * moves->query_stride] : 0.0f;
-                change[q] = 0.0f;
-                if (move != 0.0f)
-                    change[q] = ttzo_activation_change(activation, room->z[unit], room->output[unit], move);
-                live = live || change[q] != 0.0f;
-            }
-            if (live)
+            if (change_unit(activation, room->z[unit], room->output[unit], at, moves->query_stride, n_queries, sign,
+                            reuse->changes + n * Q))
                 reuse->places[n++] = (uint16_t)unit;
         }
     return n;
