@@ -5,6 +5,7 @@
 #include "loss.h"
 #include "network.h"
 #include "pde.h"
+#include "reuse.h"
 #include "real.h"
 #include "settings.h"
 
@@ -134,6 +135,15 @@ static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
     return parameters == info->n_parameters && features == info->out_features;
 }
 
+// Whether a phase shares environments, which the residuals of a PDE do not have.
+static bool reuses(const struct ttzo_model *model)
+{
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
+        if (ttzo_estimator_reuses((enum ttzo_estimator)model->phases[p].estimator))
+            return true;
+    return false;
+}
+
 enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detail)
 {
     const struct ttzo_model_info *info = &model->info;
@@ -146,7 +156,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (info->loss == TTZO_LOSS_RESIDUAL &&
-        (info->out_features != 1 || info->input_number != TTZO_NUMBER_FLOAT32 ||
+        (info->out_features != 1 || reuses(model) || info->input_number != TTZO_NUMBER_FLOAT32 ||
          !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
     for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)

@@ -167,6 +167,11 @@ static enum ttzo_error move(struct ttzo_trainer *trainer, const struct ttzo_rows
     result->gradient_norm = gradient_norm(trainer);
     if (!ttzo_is_finite(result->gradient_norm))
         return TTZO_ERROR_NON_FINITE;
+    if (phase->estimator == TTZO_ESTIMATOR_COCD) {
+        float *buffer = ttzo_gradient_buffer(trainer, phase);
+        for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
+            buffer[i] = trainer->gradient[i];
+    }
     clip(trainer, result->gradient_norm, phase->clip_norm);
     update(trainer, phase, rate);
     return TTZO_ERROR_OK;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // A training run's lifetime: its memory, its settings, and how data get in and out. What a step does is in train.c.
 #include "derive.h"
+#include "estimator.h"
 #include "gauss_newton.h"
 #include "loss.h"
 #include "network.h"
 #include "pde.h"
+#include "reuse.h"
 #include "settings.h"
 
 // ---- the work buffer, carved in the order of exporter/memory.py -----------------------------------------------------
@@ -18,22 +20,21 @@ static uint32_t moments_count(const struct ttzo_model *model)
 {
     uint32_t most = 0, n = model->info.n_parameters;
     for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
-        uint8_t update = model->phases[p].update;
-        uint32_t needs = update == TTZO_UPDATE_ADAM                                                    ? 2u
-                         : update == TTZO_UPDATE_MOMENTUM || update == TTZO_UPDATE_EMA_MOMENTUM ? 1u
-                                                                                                       : 0u;
-        needs = needs * n + ttzo_gauss_newton_moments(model, &model->phases[p]);
+        const struct ttzo_phase *phase = &model->phases[p];
+        uint32_t needs = n * ttzo_moments_per_parameter(phase) + ttzo_gauss_newton_moments(model, phase);
         if (needs > most)
             most = needs;
     }
     return most;
 }
 
-// Numbers of the piece `gradient`: with `perturbed` before it, it is the stage that takes in the moments.
-static uint32_t gradient_count(const struct ttzo_model *model)
+// `perturbed` and what reusing estimators keep are never needed at once. With the gradient behind it, the memory is also
+// the stage of the moments.
+static uint32_t shared_bytes(const struct ttzo_model *model)
 {
-    uint32_t n = model->info.n_parameters, moments = moments_count(model);
-    return moments > 2 * n ? moments - n : n;
+    uint32_t moments = moments_count(model), n = model->info.n_parameters;
+    uint32_t numbers = moments > 2 * n ? moments - n : n, reuse = ttzo_reuse_numbers(model);
+    return padded(4 * (numbers > reuse ? numbers : reuse));
 }
 
 static uint32_t gauss_newton_count(const struct ttzo_model *model)
@@ -70,19 +71,19 @@ uint32_t ttzo_work_bytes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
     uint32_t pde = has_pde(model) ? padded(4 * (uint32_t)ttzo_pde_work_count(model)) : 0;
-    return 2 * padded(4 * n) + padded(4 * gradient_count(model)) + padded(4 * moments_count(model)) +
-           3 * padded(4 * batch) + 2 * padded(4 * (uint32_t)ttzo_network_widest(model)) + pde +
-           padded(4 * gauss_newton_count(model)) + padded(batch_capacity(model) * ttzo_row_bytes(model));
+    return 2 * padded(4 * n) + shared_bytes(model) + padded(4 * moments_count(model)) + 3 * padded(4 * batch) +
+           2 * padded(4 * ttzo_reuse_widest(model)) + pde + padded(4 * gauss_newton_count(model)) +
+           padded(batch_capacity(model) * ttzo_row_bytes(model));
 }
 
 static void carve(struct ttzo_trainer *trainer, uint8_t *at)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    uint32_t widest = (uint32_t)ttzo_network_widest(model);
+    uint32_t widest = ttzo_reuse_widest(model);
     trainer->theta = take(&at, 4 * n);
-    trainer->perturbed = take(&at, 4 * n);
-    trainer->gradient = take(&at, 4 * gradient_count(model));
+    trainer->reuse_area = trainer->perturbed = take(&at, shared_bytes(model));
+    trainer->gradient = take(&at, 4 * n);
     trainer->moments = take(&at, 4 * trainer->n_moments);
     trainer->base_losses = take(&at, 4 * batch);
     trainer->query_losses = take(&at, 4 * batch);
@@ -175,7 +176,7 @@ struct region {
 
 static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, struct region *found)
 {
-    // Between steps, `perturbed` and `gradient` behind it hold nothing that is needed: the stage.
+    // Between steps, `perturbed` (at least P numbers) and `gradient` behind it hold nothing that is needed: the stage.
     uint8_t *stage = (uint8_t *)trainer->perturbed;
     switch (name) {
     case TTZO_REGION_PARAMETERS:

@@ -47,7 +47,8 @@ struct ttzo_model {
     struct ttzo_pde pde;             // with info.loss residual
 };
 
-// Called after each loss evaluation of a step (done of total) or each row of an evaluation; return false to cancel.
+// Called after each loss evaluation of a step (done of total), several times for each sample when the estimator reuses
+// environments, or after each row of an evaluation; return false to cancel.
 // May be NULL.
 typedef bool (*ttzo_poll)(void *context, uint32_t done, uint32_t total);
 
@@ -82,13 +83,14 @@ struct ttzo_trainer {
 
     float *theta;            // [P] the parameters
     float *perturbed;        // [P] where queries are evaluated; the stage of a region's write between steps
-    float *gradient;         // [P] the estimate; directly behind `perturbed`
+    float *reuse_area;       // what reusing estimators keep, in the place of `perturbed`
+    float *gradient;         // [P] the estimate; directly behind both
     float *moments;          // [n_moments] the update rule's memory
     uint32_t n_moments;
     float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v
     float *query_losses;     // [batch] each row's loss at the query
     uint32_t *batch_rows;    // [batch] row numbers of the running step
-    float *activations[2];   // [widest] ping and pong of one sample's forward pass
+    float *activations[2];   // [widest] ping and pong of one sample's forward pass and sweeps
     struct ttzo_pde_work pde; // with a PDE
     float *gauss_newton;     // triangles and block of rows of subspace_gn and last_layer_gn
     struct ttzo_rows batch;  // region batch
@@ -96,6 +98,7 @@ struct ttzo_trainer {
     uint32_t row_bytes;
     uint32_t macs_per_sample; // one forward pass
     uint64_t macs_per_row;    // a training row: with a PDE, all passes that its derivatives take
+    uint64_t macs;           // multiply-adds of training steps since ttzo_open, counted one by one where zeros are skipped
     uint32_t work_bytes;     // needed
     uint32_t work_capacity;  // given
 

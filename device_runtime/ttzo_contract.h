@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x8E117C4Au
+#define TTZO_CONTRACT_HASH 0x3D06D704u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -18,6 +18,7 @@
 #define TTZO_MAX_COLUMNS 1024u // unknowns of one Gauss-Newton step
 #define TTZO_GN_BLOCK_ROWS 16u // rows that a Gauss-Newton step folds into its triangle at once
 #define TTZO_GN_TRIES 3u // ridges that a Gauss-Newton step tries before it stays where it is
+#define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_ROW_GROUPS 4u // kinds of collocation rows of one PDE
 #define TTZO_MAX_INSTRUCTIONS 192u // instructions of one residual program
@@ -58,7 +59,11 @@ enum ttzo_arithmetic {
 };
 enum ttzo_estimator {
     TTZO_ESTIMATOR_RGE = 0, // random directions: the mean over n_queries of the directional difference times the direction (eq. 2)
-    TTZO_ESTIMATOR_CGE = 1, // coordinate by coordinate: one difference for each parameter
+    TTZO_ESTIMATOR_CGE_PLAIN = 1, // coordinate by coordinate: one whole loss evaluation for each parameter
+    TTZO_ESTIMATOR_CGE = 2, // the same differences from environments that a core's entries share: a few forward passes in all
+    TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, by reuse; each parameter's derivative is assembled from its units'
+    TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, by reuse: n_queries directions for each
+    TTZO_ESTIMATOR_COCD = 5, // cge of the next n_queries coordinates in turn; the others' estimates decay by beta2 (arXiv 2605.14373)
     TTZO_ESTIMATOR_SUBSPACE_GN = 8, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 9, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
 };
@@ -446,14 +451,14 @@ static inline void ttzo_pack_program_record(const struct ttzo_program_record *in
 #define TTZO_PHASE_BYTES 32u
 struct ttzo_phase {
     uint8_t estimator;                      // enum estimator
-    uint8_t direction;                      // enum direction (rge)
+    uint8_t direction;                      // enum direction (rge, block_rge)
     uint8_t difference;                     // enum difference
     uint8_t update;                         // enum update
-    uint32_t n_queries;                     // N, directions a step (rge; subspace_gn and last_layer_gn: fixed at export)
+    uint32_t n_queries;                     // N: directions a step (rge, and Gauss-Newton: there fixed at export) or a block (block_rge), coordinates a step (cocd)
     float perturb_radius;                   // mu
     float learning_rate;                    // lr
     float beta1;                            // momentum, or Adam's first decay
-    float beta2;                            // Adam's second decay
+    float beta2;                            // Adam's second decay; decay of cocd's buffer
     float epsilon;                          // Adam's; Gauss-Newton's ridge at the start, relative to the mean squared column
     float clip_norm;                        // largest gradient norm; Gauss-Newton: trust radius of the directions' coefficients; 0 means none
 };
@@ -851,7 +856,7 @@ static inline void ttzo_pack_solution_error_reply(const struct ttzo_solution_err
 
 #define TTZO_PROGRESS_REPLY_BYTES 8u
 struct ttzo_progress_reply {
-    uint32_t done;                          // loss evaluations of a step, or rows of an evaluation
+    uint32_t done;                          // loss evaluations of a step (samples, when the estimator reuses), or rows of an evaluation
     uint32_t total;                         // of so many
 };
 static inline void ttzo_unpack_progress_reply(const uint8_t *bytes, struct ttzo_progress_reply *out)

@@ -150,6 +150,11 @@ class Layer:
         return sum(math.prod(step) for step in self.contractions)
 
 
+def moments_of_update(update: Update) -> int:
+    """Numbers an update rule remembers for each parameter."""
+    return {Update.momentum: 1, Update.ema_momentum: 1, Update.adam: 2}.get(update, 0)
+
+
 @dataclass(frozen=True)
 class Phase:
     """One estimator with one update rule. What `ttzo train` may change: `n_queries`, `perturb_radius`, `learning_rate`,
@@ -173,7 +178,7 @@ class Phase:
 
     @property
     def n_moments_per_parameter(self) -> int:
-        return {Update.momentum: 1, Update.ema_momentum: 1, Update.adam: 2}.get(self.update, 0)
+        return moments_of_update(self.update) + (self.estimator == Estimator.cocd)
 
 
 @dataclass(frozen=True)
@@ -269,6 +274,9 @@ class Plan:
             return "a PDE's points are float32"
         if self.batch != self.pde.batch:
             return f"batch {self.batch}, but the PDE has {self.pde.batch} rows"
+        for phase in self.training.phases:
+            if phase.estimator in (Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd):
+                return f"{phase.estimator.name} shares environments between losses, a PDE's residuals share none: take rge or subspace_gn"
         return self.pde.inconsistency()
 
     @property

@@ -23,6 +23,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.memory import work_bytes
+from ttzo.exporter.pde import to_c as pde_to_c
 from ttzo.exporter.plan import Layer, Plan, Tensor
 from ttzo.exporter.to_bundle import layer_record, model_hash, model_info, training_records
 
@@ -74,7 +75,7 @@ def _source(plan: Plan) -> str:
     lines += ["};", "", "const float ttzo_model_parameters[TTZO_MODEL_N_PARAMETERS] = {"]
     for tensor in plan.tensors:
         lines += _tensor(plan, tensor)
-    lines += ["};", "", *_model(plan), ""]
+    lines += ["};", "", *(pde_to_c.words(plan.pde) if plan.pde else []), *_model(plan), ""]
     return "\n".join(lines)
 
 
@@ -86,7 +87,8 @@ def _model(plan: Plan) -> list[str]:
     lines += ["    .training = {", *_fields(training, 8), "    },", "    .phases = {"]
     for index, phase in enumerate(phases[: training.n_phases]):
         lines += [f"        [{index}] = {{", *_fields(phase, 12), "        },"]
-    return [*lines, "    },", "    .layers = ttzo_model_layers,", "    .parameters = ttzo_model_parameters,", "};"]
+    lines += ["    },", "    .layers = ttzo_model_layers,", "    .parameters = ttzo_model_parameters,"]
+    return [*lines, *(pde_to_c.initialiser(plan.pde) if plan.pde else []), "};"]
 
 
 # ---- records --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,17 @@ from pathlib import Path
 import click
 import numpy as np
 
-from ttzo.device_runtime.contract import Arithmetic, Derivative, Difference, Direction, Loss, Number, Schedule, TtzoError, Update
+from ttzo.device_runtime.contract import (
+    Arithmetic,
+    Derivative,
+    Difference,
+    Direction,
+    Loss,
+    Number,
+    Schedule,
+    TtzoError,
+    Update,
+)
 from ttzo.exporter import to_bundle, train_defaults
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools import boards, build, data, forecast, precision
