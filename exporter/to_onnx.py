@@ -39,11 +39,15 @@ def forward_graph(plan: Plan) -> onnx.ModelProto:
         for tensor in plan.tensors
     ]
     graph = helper.make_graph(nodes, "forward", [_rows("x", plan.in_features)], [_outputs(plan)], initialisers)
-    return _model(plan, graph)
+    return model_around(plan, graph)
 
 
 def loss_graph(plan: Plan) -> onnx.ModelProto:
-    """The loss as a function of parameters, inputs and targets."""
+    """The loss as a function of parameters, inputs and targets; with a PDE, see pde_to_onnx."""
+    if plan.pde is not None:
+        from ttzo.exporter.pde_to_onnx import residual_graph  # it builds on this module
+
+        return residual_graph(plan)
     parameters = [
         helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.shape) for tensor in plan.tensors
     ]
@@ -60,14 +64,16 @@ def loss_graph(plan: Plan) -> onnx.ModelProto:
     graph = helper.make_graph(
         [*_network(plan), *nodes, mean], "loss", [*parameters, _rows("x", plan.in_features), target], told
     )
-    return _model(plan, graph)
+    return model_around(plan, graph)
 
 
 # ---- the model around a graph ---------------------------------------------------------------------------------------
 
 
-def _model(plan: Plan, graph: onnx.GraphProto) -> onnx.ModelProto:
-    functions = {_function_name(layer): _function(layer) for layer in plan.layers if layer.kind != LayerKind.dense}
+def model_around(plan: Plan, graph: onnx.GraphProto, more_layers: dict[str, Layer] | None = None) -> onnx.ModelProto:
+    """The graph as a model, with a function for each geometry of the plan's tensor-train layers and of `more_layers`."""
+    layers = {function_name(layer): layer for layer in plan.layers if layer.kind != LayerKind.dense}
+    functions = {name: _function(layer) for name, layer in (layers | (more_layers or {})).items()}
     imports = [helper.make_opsetid("", OPSET)] + ([helper.make_opsetid(DOMAIN, 1)] if functions else [])
     model = helper.make_model(
         graph,
@@ -119,7 +125,7 @@ def _affine(layer: Layer, value: str, out: str) -> onnx.NodeProto:
     inputs = [value, *(tensor.name for tensor in layer.tensors)]
     if layer.kind == LayerKind.dense:
         return helper.make_node("Gemm", inputs, [out], layer.name, transB=1)
-    return helper.make_node(_function_name(layer), inputs, [out], layer.name, domain=DOMAIN)
+    return helper.make_node(function_name(layer), inputs, [out], layer.name, domain=DOMAIN)
 
 
 def _cross_entropy() -> list[onnx.NodeProto]:
@@ -144,7 +150,7 @@ def _mean_squared_error() -> list[onnx.NodeProto]:
 # ---- a tensor-train layer as a local function -----------------------------------------------------------------------
 
 
-def _function_name(layer: Layer) -> str:
+def function_name(layer: Layer) -> str:
     """Tells the geometry, so that equal layers share one function: TTMatrix_7x4x4x7_8x4x4x8_r6x6x6_bias."""
     parts = ["TTMatrix" if layer.kind == LayerKind.tt_matrix else "TTTensor"]
     ranks = layer.ranks[1:-1]
@@ -166,7 +172,7 @@ def _function(layer: Layer) -> onnx.FunctionProto:
         f"{name} {list(tensor.shape)}" for name, tensor in zip(names, layer.tensors, strict=True)
     )
     return helper.make_function(
-        DOMAIN, _function_name(layer), ["x", *names], ["out"], body.nodes, imports, doc_string=doc
+        DOMAIN, function_name(layer), ["x", *names], ["out"], body.nodes, imports, doc_string=doc
     )
 
 

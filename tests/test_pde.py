@@ -2,13 +2,15 @@
 """PDEs: C and NumPy hold the same bits, derivatives are those of automatic differentiation, rows lie where they should."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from plans import random_layer
+from plans import layer_in_double, random_layer
 from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import (
+    Activation,
     Derivative,
     DeviceError,
     Direction,
@@ -21,6 +23,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter import memory, pde, to_bundle
 from ttzo.exporter.plan import Layer, Phase, Plan, Training
+from ttzo.host_tools.reference import pde as reference_pde
 from ttzo.host_tools.reference.train import Trainer
 
 
@@ -36,10 +39,10 @@ def everything(p):
     return x + y - abs(pde.log(2.0 + pde.maximum(p.t, pde.minimum(p.x[0], 0.5))))
 
 
-def random_pde(rng: np.random.Generator, **options) -> pde.Pde:
+def random_problem(rng: np.random.Generator) -> pde.Problem:
     size = int(rng.integers(1, 6))
     bounds = [(float(low), float(low + width)) for low, width in rng.uniform(0.1, 2, (size, 2))]
-    problem = pde.Problem(
+    return pde.Problem(
         space=bounds,
         time=(0.0, 1.5),
         residual=everything,
@@ -52,7 +55,10 @@ def random_pde(rng: np.random.Generator, **options) -> pde.Pde:
         ],
         rows=3,
     )
-    return pde.trace(problem, **options)
+
+
+def random_pde(rng: np.random.Generator, **options) -> pde.Pde:
+    return pde.trace(random_problem(rng), **options)
 
 
 def random_plan(rng: np.random.Generator, made: pde.Pde, phase: Phase | None = None) -> Plan:
@@ -130,3 +136,69 @@ def test_a_bundle_gives_the_pde_back(core):
         again = to_bundle.read(to_bundle.write(plan))
         assert dataclasses.replace(again.pde) == plan.pde
         assert to_bundle.write(again) == to_bundle.write(plan)
+
+
+# ---- ONNX and automatic differentiation ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("derivative", list(Derivative))
+@pytest.mark.parametrize("seed", range(3))
+def test_onnxruntime_computes_the_same_residuals(seed, derivative):
+    pytest.importorskip("onnxruntime")
+    from ttzo.host_tools.reference.onnx_network import OnnxNetwork
+
+    rng = np.random.default_rng(seed)
+    plan = random_plan(rng, random_pde(rng, derivative=derivative, radius=0.3, n_pairs=3, level=3))
+    points = reference_pde.training_points(plan, 5, 2)
+    ours = reference_pde.residuals(plan, plan.parameters, points, 5, 2)
+    theirs = OnnxNetwork(plan).residuals(plan.parameters, points, 5, 2)
+    # float32 sums in another order; differences divide their rounding by the radius squared
+    scale = 1e-5 if derivative == Derivative.jet else 1e-3
+    assert np.abs(ours - theirs).max() <= scale * max(1.0, np.abs(ours).max())
+
+
+def torch_points(plan: Plan, problem: pde.Problem, points: np.ndarray):
+    """Residuals of the problem at points [inputs, n] by torch's automatic differentiation in double precision."""
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(points.astype(np.float64), requires_grad=True)
+    n = plan.pde.n_space
+
+    def total_derivative(value):
+        return torch.autograd.grad(value.sum(), x, create_graph=True)[0]
+
+    state = (x * float(np.float32(plan.input_scale)) + float(np.float32(plan.input_offset))).T
+    for layer in plan.layers:
+        tensors = [
+            torch.tensor(plan.parameters[t.offset : t.offset + t.size].astype(np.float64)) for t in layer.tensors
+        ]
+        bias = tensors.pop() if layer.has_bias else 0.0
+        weight = torch.tensor(
+            layer_in_double(plan.parameters, bare(layer), np.eye(layer.in_features))
+        ).T  # W from its unit rows
+        z = state @ weight.T + bias
+        state = [lambda v: v, torch.relu, torch.tanh, torch.sin][layer.activation](z)
+    t = x[n] if plan.pde.has_time else torch.zeros(points.shape[1], dtype=torch.float64)
+    u = problem.solution(state[:, 0], x[:n], t)
+    first = total_derivative(u)
+    second = torch.stack([total_derivative(first[i])[i] for i in range(len(points))])
+    fields = {"u": u, "x": x[:n], "t": t, "u_t": first[n] if plan.pde.has_time else 0.0 * u, "grad": first[:n]}
+    fields |= {"lap": second[:n].sum(0), "second": second[:n], "u_tt": second[n] if plan.pde.has_time else 0.0 * u}
+    return problem.residual(SimpleNamespace(**fields)).detach().numpy()
+
+
+def bare(layer: Layer) -> Layer:
+    """The layer's product alone."""
+    return dataclasses.replace(layer, has_bias=False, activation=Activation.identity)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_jets_give_what_automatic_differentiation_gives(seed):
+    rng = np.random.default_rng(seed)
+    problem = random_problem(rng)
+    plan = random_plan(rng, pde.trace(problem))
+    inside = plan.pde.groups[0].count
+    points = reference_pde.training_points(plan, 1, 0)
+    ours = reference_pde.residuals(plan, plan.parameters, points, 1, 0)[:inside]
+    golden = torch_points(plan, problem, points[:, :inside])
+    # float32 rounding through a few layers and a long residual
+    assert np.sqrt(((ours - golden) ** 2).mean()) <= 2e-6 * max(1.0, np.sqrt((golden**2).mean()))
