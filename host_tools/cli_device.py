@@ -13,6 +13,7 @@ from ttzo.host_tools import checkpoint, compare, data, emulated_device, report, 
 from ttzo.host_tools.cli_bundle import BUNDLE, Numbers, with_options
 from ttzo.host_tools.data import DataError
 from ttzo.host_tools.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
+from ttzo.host_tools.points import baselines
 from ttzo.host_tools.pty_bridge import PtyBridge
 from ttzo.host_tools.screen import Screen, command
 from ttzo.host_tools.session import Overrides, Progress, Run
@@ -57,9 +58,26 @@ ROWS = click.option("--rows", type=RowCount(), help="Test rows to measure on; fe
 def measured(device: Device, test: Evaluation, of: int) -> str:
     """A measurement in words."""
     rows = f"{test.n_rows} of {of} test rows" if test.n_rows < of else f"all {of} test rows"
+    if device.plan.pde is not None:
+        return solution_text(test)
     if device.plan.loss == Loss.cross_entropy:
         return f"{100 * test.accuracy:.2f} % of {rows} right, mean loss {test.loss:.4f}"
     return f"mean loss {test.loss:.6g} on {rows}"
+
+
+def solution_text(test: Evaluation) -> str:
+    """The error of a PDE's solution in words."""
+    if test.relative is None:
+        return "the exact solution is not known: give points with values, --data FILE.npz"
+    return f"solution error {100 * test.relative:.3f} % (relative L2), MSE {test.loss:.3g} at {test.n_rows} points"
+
+
+def baseline_rows(device: Device, rows: data.DataSet) -> list[tuple[str, str]]:
+    """With a PDE whose solution is known: what the best constant and the best affine function reach."""
+    if device.plan.pde is None or not len(rows.x_test):
+        return []
+    found = baselines(device.plan, rows.x_test, rows.y_test)
+    return [(f"best {name} function instead", f"MSE {value:.3g}") for name, value in found.items()]
 
 
 def test_json(device: Device, test: Evaluation) -> dict:
@@ -70,6 +88,7 @@ def test_json(device: Device, test: Evaluation) -> dict:
         "accuracy": accuracy,
         "correct": test.n_correct if classes else None,
         "rows": test.n_rows,
+        "relative_l2": test.relative,
     }
 
 
@@ -103,7 +122,7 @@ def train_command(
         run = train_with_bar(screen, device, rows, folder, overrides, options.pop("rows"), **options)
         told = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
-    screen.table(f"{device.board} at {url}, {rows.name}", _run_rows(run, told))
+    screen.table(f"{device.board} at {url}, {rows.name}", _run_rows(run, told) + baseline_rows(device, rows))
     if run.resumed_from >= run.steps:
         screen.say("nothing was left to do: give more --steps, or begin anew with --restart")
     return result
@@ -198,7 +217,8 @@ def eval_command(
         with screen.bar("measuring", "rows") as bar:
             test = device.evaluate(subset, bar)
         told, step = measured(device, test, len(dataset.x_test)), device.step_count
-    screen.table(f"{device.board} at {url}, {dataset.name}", [("parameters", origin), ("on the device", told)])
+    words = [("parameters", origin), ("on the device", told), *baseline_rows(device, dataset)]
+    screen.table(f"{device.board} at {url}, {dataset.name}", words)
     return {
         "device": url,
         "board": device.board,

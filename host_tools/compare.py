@@ -17,7 +17,7 @@ from ttzo.device_runtime.contract import Record, Region
 from ttzo.exporter.plan import Plan, Training
 from ttzo.host_tools.data import DataSet
 from ttzo.host_tools.device import Device
-from ttzo.host_tools.precision import loss_bound
+from ttzo.host_tools.precision import loss_bound, residual_bound
 from ttzo.host_tools.reference.network import read_inputs
 from ttzo.host_tools.session import Stop, batch_rows
 
@@ -95,6 +95,8 @@ class _Pair:
         self.devices, self.data, self.settings, self.stop = (a, b), data, settings, Stop()
 
     def rows(self, step: int) -> np.ndarray:
+        if self.devices[0].plan.pde is not None:
+            return np.zeros(0, np.int64)  # the devices draw their points themselves
         return batch_rows(self.settings.seed, step, self.devices[0].plan.batch, len(self.data.x_train))
 
     def step(self, step: int) -> tuple[Record, Record]:
@@ -105,6 +107,8 @@ class _Pair:
 
     def step_one(self, device: Device, rows: np.ndarray) -> Record:
         self.stop.check()
+        if device.plan.pde is not None:
+            return device.step(Region.collocation, self.stop.check)
         device.write_batch(rows)
         return device.step(Region.batch, self.stop.check)
 
@@ -182,6 +186,8 @@ def _bound(pair: _Pair, reference: Device, guest: Device, step: int) -> float:
     parameters = reference.parameters()
     guest.load(parameters, reference.moments(), reference.state())
     rows, plan = pair.rows(step), reference.plan
+    if plan.pde is not None:
+        return residual_bound(plan, parameters, pair.settings.seed, step)
     return loss_bound(plan, parameters, read_inputs(plan, pair.data.x_train[rows]), pair.data.y_train[rows])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Loss, Number
 from ttzo.exporter.plan import Plan
-from ttzo.host_tools import mnist, npz
+from ttzo.host_tools import mnist, npz, points
 from ttzo.host_tools.mnist import DataError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -51,14 +51,16 @@ class DataSet:
 
 def pack_rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """uint8 (n, row_bytes) of checked inputs (n, in_features) and targets."""
-    inputs = np.ascontiguousarray(x).view(np.uint8).reshape(len(x), -1)
+    inputs = np.ascontiguousarray(x).view(np.uint8)
     targets = y.astype("<u2").reshape(-1, 1) if y.ndim == 1 else np.ascontiguousarray(y, "<f4")
-    return np.hstack([inputs, targets.view(np.uint8).reshape(len(y), -1)])
+    return np.hstack([inputs, targets.view(np.uint8)])
 
 
 def load(source: str | Path | None, plan: Plan) -> DataSet:
     """The data set `source` (default: the one the plan was exported for) for `plan`. Raises `DataError`, with the next
     step, when it is missing, damaged, empty or does not fit the plan."""
+    if plan.pde is not None:
+        return _points(source, plan)
     source = str(source or plan.metadata.get("data") or "")
     if not source:
         raise DataError("the bundle names no data set", SOURCES)
@@ -72,6 +74,15 @@ def load(source: str | Path | None, plan: Plan) -> DataSet:
     if len(x) == 1:
         raise DataError(f"{source} has a single row", "training and test both need at least one row")
     return DataSet(source, *_split(x, y))
+
+
+def _points(source: str | Path | None, plan: Plan) -> DataSet:
+    """A PDE trains on points of its own; what there is to test on: `source`, or where the solution is known."""
+    none = np.zeros((0, plan.in_features), np.float32), np.zeros((0, 1), np.float32)
+    if source is None:
+        return DataSet("collocation points", *none, *points.validation(plan))
+    arrays = _read(str(source), plan)[-2:]
+    return DataSet(str(source), *none, *_checked(str(source), ARRAYS[:2], arrays, plan))
 
 
 def _checked(source: str, names: tuple[str, ...], pair: tuple[np.ndarray, ...], plan: Plan) -> tuple[np.ndarray, ...]:

@@ -13,6 +13,7 @@
 | `qemu:BOARD` | the real firmware in an emulated board |
 """
 
+import math
 import re
 import zlib
 from collections.abc import Callable
@@ -24,6 +25,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, REQUEST, DeviceError, Loss, Record, Region, StateRecord, TtzoError
 from ttzo.exporter import to_bundle
+from ttzo.exporter.memory import batch_capacity
 from ttzo.exporter.plan import Plan, Training
 from ttzo.host_tools import emulated_device
 from ttzo.host_tools.data import pack_rows
@@ -34,6 +36,7 @@ DEFAULT_BAUD = 115200
 SILENCE_S = 10.0  # longest silence of a device that is not computing
 SLOWEST_MACS_PER_S = 100_000  # of a slow core: some 16 MHz without floating-point unit
 WRITE_BYTES = LIMIT["max_payload"] - REQUEST["write"].SIZE
+POINTS_AT_ONCE = 200  # validation points of one request
 OnProgress = Callable[[int, int], object]
 
 
@@ -54,6 +57,7 @@ class Evaluation:
     loss: float
     n_correct: int
     n_rows: int
+    relative: float | None = None  # of a PDE's solution: sqrt(sum (u - exact)^2 / sum exact^2); `loss` is the MSE
 
     @property
     def accuracy(self) -> float:
@@ -208,12 +212,16 @@ class Device:
     def step(self, region: Region, on_progress: OnProgress | None = None) -> Record:
         """One training step: `step` done, `phase`, `loss` before the update, `gradient_norm`, `evaluations` spent."""
         # it looks at the line after each loss evaluation
-        result = self._ask("step", b"", on_progress, self.plan.batch, step=self.step_count, region=region)[0]
+        passes = self.plan.batch * (self.plan.pde.passes if self.plan.pde else 1)
+        result = self._ask("step", b"", on_progress, passes, step=self.step_count, region=region)[0]
         self.step_count = result.step
         return result
 
     def evaluate(self, rows: np.ndarray, on_progress: OnProgress | None = None) -> Evaluation:
-        """Mean loss and hits over packed rows (n, row_bytes), a batch at a time; overwrites the region batch."""
+        """Mean loss and hits over packed rows (n, row_bytes), a batch at a time; overwrites the region batch. With a PDE,
+        the solution's error: at the device's own validation points where it knows the solution, else at the rows."""
+        if self.plan.pde is not None:
+            return self._solution_error(rows, on_progress)
         loss_sum, n_correct = 0.0, 0
         for at in range(0, len(rows), self.plan.batch):
             part = rows[at : at + self.plan.batch]
@@ -225,11 +233,29 @@ class Device:
                 on_progress(at + len(part), len(rows))
         return Evaluation(loss_sum / len(rows), n_correct, len(rows))
 
+    def _solution_error(self, rows: np.ndarray, on_progress: OnProgress | None) -> Evaluation:
+        known = self.plan.pde.exact is not None
+        error, exact, most = 0.0, 0.0, POINTS_AT_ONCE if known else batch_capacity(self.plan)
+        for at in range(0, len(rows), most):
+            part = rows[at : at + most]
+            if not known:
+                self.write_batch(part)
+            place = (
+                {"region": Region.collocation, "first_row": at} if known else {"region": Region.batch, "first_row": 0}
+            )
+            sums = self._ask("solution_error", n_samples=1, n_rows=len(part), **place)[0]
+            error, exact = error + sums.squared_error, exact + sums.squared_exact
+            if on_progress:
+                on_progress(at + len(part), len(rows))
+        n = len(rows)
+        relative = math.sqrt(error / exact) if exact else None
+        return Evaluation(error / n if n else math.nan, 0, n, relative)
+
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Outputs float32 (n, out_features) for raw inputs (n, in_features) in the plan's input number."""
         plan, outputs = self.plan, []
-        for at in range(0, len(x), plan.batch):
-            part = x[at : at + plan.batch]
+        for at in range(0, len(x), batch_capacity(plan)):
+            part = x[at : at + batch_capacity(plan)]
             unused = (
                 np.zeros(len(part), int)
                 if plan.loss == Loss.cross_entropy

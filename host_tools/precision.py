@@ -19,6 +19,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss
 from ttzo.exporter.plan import Layer, Plan
 from ttzo.exporter.tensor_train import dense_weight
+from ttzo.host_tools.reference import pde
 from ttzo.host_tools.reference.loss import NumpyNetwork
 from ttzo.host_tools.reference.random import direction
 
@@ -59,6 +60,21 @@ def losses64(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) 
         weight, bias = _affine(layer, theta)
         state = ACTIVATE[layer.activation](state @ weight.T + bias)
     return _row_losses(plan, state, targets)
+
+
+def residual_bound(plan: Plan, theta: np.ndarray, seed: int, step: int) -> float:
+    """How far the mean losses of a PDE's rows may lie apart in two float32 evaluations of step `step`: 100 times what a
+    random rounding of every parameter does to the loss (an evaluation in float32 is the exact one of a network whose
+    numbers are a few roundings off), and 1e-6 of the loss."""
+    rng, points = np.random.default_rng(step), pde.training_points(plan, seed, step)
+
+    def loss(parameters: np.ndarray) -> float:
+        residuals = pde.residuals(plan, parameters.astype(np.float32), points, seed, step)
+        return float((residuals.astype(np.float64) ** 2).mean())
+
+    at = loss(theta)
+    rounded = [theta * (1 + 2 * UNIT_ROUNDOFF * rng.choice([-1, 1], theta.size)) for _ in range(4)]
+    return 100 * max(abs(loss(each) - at) for each in rounded) + 1e-6 * at
 
 
 def loss_bound(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> float:

@@ -247,6 +247,8 @@ class _Session:
     def _upload(self) -> bool:
         """Puts the data set onto the device when it fits and is not more than the steps will use."""
         n, steps = len(self.data.x_train), self.settings.steps - self.device.step_count
+        if self.device.plan.pde is not None:
+            return False
         if self.device.info.dataset_capacity < n or steps * self.device.plan.batch < n:
             return False
 
@@ -285,9 +287,12 @@ class _Session:
         )
 
     def _step(self, resident: bool, every: int) -> None:
-        if not resident:
+        region = Region.dataset if resident else Region.batch
+        if self.device.plan.pde is not None:
+            region = Region.collocation
+        elif not resident:
             self.device.write_batch(self._batch(self.device.step_count))
-        result = self.device.step(Region.dataset if resident else Region.batch, self.stop.check)
+        result = self.device.step(region, self.stop.check)
         self.loss = result.loss
         self.evaluations += result.evaluations
         measured = None

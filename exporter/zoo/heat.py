@@ -5,6 +5,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
+from ttzo.device_runtime.contract import Schedule
 from ttzo.exporter import pde, train_defaults
 from ttzo.exporter.plan import Training
 from ttzo.exporter.zoo.pde_network import dense
@@ -36,11 +37,11 @@ def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "tor
     return dense((11, 64, 1), "sine", gain=3.0, seed=seed, centre=0.5)
 
 
-PHASE = dataclasses.replace(train_defaults.default_phases("last_layer_gn")[0], n_queries=48)
+PHASE = dataclasses.replace(train_defaults.default_phases("last_layer_gn")[0], n_queries=48, clip_norm=1.0)
 RECIPE = Recipe(
     name="heat10",
     title="heat equation in 10 dimensions, 11-64-1",
     build=build,
     problem=PROBLEM,
-    training=Training((PHASE,), steps=150),
+    training=Training((PHASE,), steps=150, schedule=Schedule.linear),
 )

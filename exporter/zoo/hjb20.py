@@ -5,6 +5,7 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ttzo.device_runtime.contract import Schedule
 from ttzo.exporter import pde, train_defaults
 from ttzo.exporter.plan import Training
 from ttzo.exporter.zoo.pde_network import dense
@@ -99,11 +100,12 @@ def build_lq(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "
     return dense((21, 64, 1), seed=seed)
 
 
-LQ_PHASE = dataclasses.replace(train_defaults.default_phases("last_layer_gn")[0], n_queries=64)
+# a falling rate averages the fits of many batches
+LQ_PHASE = dataclasses.replace(train_defaults.default_phases("last_layer_gn")[0], n_queries=64, clip_norm=1.0)
 LQ = Recipe(
     name="hjb20-lq",
     title="HJB equation in 20 dimensions with a quadratic terminal value, 21-64-1",
     build=build_lq,
     problem=LQ_PROBLEM,
-    training=Training((LQ_PHASE,), steps=250),
+    training=Training((LQ_PHASE,), steps=250, schedule=Schedule.linear),
 )

@@ -37,12 +37,15 @@ class Recipe:
     """A model with its data, loss and training.
 
     With a PDE, `reference(n)`, where there is one, gives n points (n, inputs) and u there, for problems without an exact
-    solution in elementary functions. `build(ranks=None, format=None, seed=0)` gives the module at its start; the same seed gives the same parameters.
+    solution in elementary functions.
+
+    `build(ranks=None, format=None, seed=0)` gives the module at its start; the same seed gives the same parameters.
+    It is None for a model from a file.
     """
 
     name: str
     title: str
-    build: Callable[..., "torch.nn.Module"]
+    build: Callable[..., "torch.nn.Module"] | None
     data: str | None = None
     loss: Loss = Loss.cross_entropy
     inputs: Inputs = Inputs()
