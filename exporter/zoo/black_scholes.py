@@ -4,6 +4,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
+from ttzo.device_runtime.contract import Schedule
 from ttzo.exporter import pde, train_defaults
 from ttzo.exporter.plan import Training
 from ttzo.exporter.zoo.pde_network import dense
@@ -57,5 +58,5 @@ RECIPE = Recipe(
     title="European call by the Black-Scholes equation, 2-32-32-1",
     build=build,
     problem=PROBLEM,
-    training=Training((PHASE,), steps=70),
+    training=Training((PHASE,), steps=70, schedule=Schedule.linear),
 )
