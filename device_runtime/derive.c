@@ -172,22 +172,87 @@ static void derive_by_jets(const struct derivation *d)
 
 // ---- differences ----------------------------------------------------------------------------------------------------
 
+// phi(z + d) - phi(z) of every unit in place of d, without subtracting nearby numbers: z lies in slopes[2], phi(z) and
+// phi'(z) in slopes[1] and slopes[0].
+static void activate_difference(enum ttzo_activation activation, float *d, uint32_t n, const float *slopes)
+{
+    for (uint32_t j = 0; j < n; j++, slopes += 3) {
+        float x = d[j], z = slopes[2];
+        if (activation == TTZO_ACTIVATION_SINE) { // 2 sin(d / 2) cos(z + d / 2)
+            d[j] = 2.0f * ttzo_sin(0.5f * x) * ttzo_cos(TTZO_MULADD(0.5f, x, z));
+        } else if (activation == TTZO_ACTIVATION_TANH) { // tanh(d) (1 - t^2) / (1 + t tanh(d)), t = tanh(z)
+            float t = ttzo_tanh(x);
+            d[j] = t * slopes[0] / TTZO_MULADD(slopes[1], t, 1.0f);
+        } else if (z < 0.0f) {
+            d[j] = z + x < 0.0f ? 0.0f : z + x;
+        } else {
+            d[j] = z + x < 0.0f ? -z : x;
+        }
+    }
+}
+
+// The centre's outputs; what the differences need of it goes into the slopes.
+static const float *outputs_of_centre(const struct derivation *d)
+{
+    float *const *buffers = d->trainer->activations;
+    float *slopes = d->work->slopes;
+    uint32_t current = 0;
+    for (uint32_t i = 0; i < d->n_inputs; i++)
+        buffers[0][i] = TTZO_MULADD(d->work->point[i], d->model->info.input_scale, d->model->info.input_offset);
+    for (uint32_t l = 0; l < d->n_layers; l++) {
+        const struct ttzo_layer *layer = &d->model->layers[l];
+        ttzo_layer_forward(layer, d->theta, buffers, &current);
+        float *z = buffers[current];
+        if (layer->activation == TTZO_ACTIVATION_IDENTITY)
+            continue;
+        for (uint32_t j = 0; j < layer->out_features; j++)
+            slopes[3 * j + 2] = z[j];
+        ttzo_activate((enum ttzo_activation)layer->activation, z, layer->out_features);
+        for (uint32_t j = 0; j < layer->out_features; j++) {
+            slopes[3 * j] = TTZO_MULADD(-z[j], z[j], 1.0f);
+            slopes[3 * j + 1] = z[j];
+        }
+        slopes += 3 * layer->out_features;
+    }
+    return buffers[current];
+}
+
+// Outputs at point + work->node minus the centre's. The difference itself goes through the layers, so that no two
+// nearby numbers are subtracted (paper section 5; float32 loses the second derivative otherwise).
+static const float *difference_at_node(const struct derivation *d)
+{
+    float *const *buffers = d->trainer->activations;
+    const float *slopes = d->work->slopes;
+    uint32_t current = 0;
+    for (uint32_t i = 0; i < d->n_inputs; i++)
+        buffers[0][i] = d->work->node[i] * d->model->info.input_scale;
+    for (uint32_t l = 0; l < d->n_layers; l++) {
+        const struct ttzo_layer *layer = &d->model->layers[l];
+        linear_part(d, l, &current);
+        if (layer->activation == TTZO_ACTIVATION_IDENTITY)
+            continue;
+        activate_difference((enum ttzo_activation)layer->activation, buffers[current], layer->out_features, slopes);
+        slopes += 3 * layer->out_features;
+    }
+    return buffers[current];
+}
+
 static void derive_by_differences(const struct derivation *d)
 {
     const struct ttzo_pde_work *work = d->work;
     float h = d->model->pde.info.radius;
     float first_scale = 1.0f / (2.0f * h), second_scale = 1.0f / (h * h);
-    copy(work->value, outputs_at(d, work->point), d->m);
-    copy(work->node, work->point, d->n_inputs);
+    copy(work->value, outputs_of_centre(d), d->m);
+    fill(work->node, d->n_inputs, 0.0f);
     fill(work->laplacian, d->m, 0.0f);
     for (uint32_t i = 0; i < d->n_inputs; i++) {
-        work->node[i] = work->point[i] + h;
-        copy(work->pair, outputs_at(d, work->node), d->m);
-        work->node[i] = work->point[i] - h;
-        const float *minus = outputs_at(d, work->node);
-        work->node[i] = work->point[i];
+        work->node[i] = h;
+        copy(work->pair, difference_at_node(d), d->m);
+        work->node[i] = -h;
+        const float *minus = difference_at_node(d);
+        work->node[i] = 0.0f;
         for (uint32_t j = 0; j < d->m; j++) {
-            float up = work->pair[j] - work->value[j], down = minus[j] - work->value[j];
+            float up = work->pair[j], down = minus[j];
             float second = (up + down) * second_scale;
             work->first[i * d->m + j] = (up - down) * first_scale;
             if (is_needed(d, TTZO_NEED_DIAGONAL))
@@ -202,36 +267,33 @@ static void derive_by_differences(const struct derivation *d)
 
 static void clear_sums(const struct derivation *d)
 {
-    copy(d->work->value, outputs_at(d, d->work->point), d->m);
+    copy(d->work->value, outputs_of_centre(d), d->m);
     fill(d->work->first, d->n_inputs * d->m, 0.0f);
     fill(d->work->laplacian, d->m, 0.0f);
     if (is_needed(d, TTZO_NEED_DIAGONAL))
         fill(d->work->diagonal, d->n_inputs * d->m, 0.0f);
 }
 
-// The pair of nodes point +- sigma z with weight w each, z being work->node - work->point before: outputs at both are
-// compared with the centre's. z [n] at coordinates `index` (NULL: all n_inputs).
+// The pair of nodes point +- sigma z with weight w each; z [n] at the coordinates `index` (NULL: all n_inputs).
 static void add_pair(const struct derivation *d, const float *z, const uint16_t *index, uint32_t n, float weight)
 {
     const struct ttzo_pde_work *work = d->work;
     float sigma = d->model->pde.info.radius, per_radius = 1.0f / sigma, per_square = per_radius * per_radius;
     float square = 0.0f;
-    copy(work->node, work->point, d->n_inputs);
+    fill(work->node, d->n_inputs, 0.0f);
     for (uint32_t k = 0; k < n; k++) {
         uint32_t i = index ? index[k] : k;
-        work->node[i] = TTZO_MULADD(sigma, z[k], work->point[i]);
+        work->node[i] = sigma * z[k];
         if (i < d->n_space)
             square = TTZO_MULADD(z[k], z[k], square);
     }
-    copy(work->pair, outputs_at(d, work->node), d->m);
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t i = index ? index[k] : k;
-        work->node[i] = TTZO_MULADD(-sigma, z[k], work->point[i]);
-    }
-    const float *minus = outputs_at(d, work->node);
+    copy(work->pair, difference_at_node(d), d->m);
+    for (uint32_t i = 0; i < d->n_inputs; i++)
+        work->node[i] = -work->node[i];
+    const float *minus = difference_at_node(d);
     float laplacian_weight = weight * (square - (float)d->n_space) * per_square;
     for (uint32_t j = 0; j < d->m; j++) {
-        float up = work->pair[j] - work->value[j], down = minus[j] - work->value[j];
+        float up = work->pair[j], down = minus[j];
         float odd = (up - down) * (weight * per_radius), even = up + down;
         work->laplacian[j] = TTZO_MULADD(laplacian_weight, even, work->laplacian[j]);
         for (uint32_t k = 0; k < n; k++) {

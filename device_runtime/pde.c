@@ -211,11 +211,6 @@ static uint32_t longest_program(const struct ttzo_pde *pde)
     return longest;
 }
 
-static uint32_t slopes_count(const struct ttzo_model *model)
-{
-    return model->pde.info.derivative == TTZO_DERIVATIVE_JET ? ttzo_slopes_count(model) : 0;
-}
-
 static bool uses_last_layer(const struct ttzo_model *model)
 {
     for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
@@ -240,7 +235,7 @@ uint64_t ttzo_pde_work_count(const struct ttzo_model *model)
 {
     uint64_t n = model->info.in_features, m = derived_count(model);
     uint64_t derivatives = needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? 2 : 1;
-    return 3 * n + 3 * m + derivatives * n * m + slopes_count(model) + combined_count(model) +
+    return 3 * n + 3 * m + derivatives * n * m + ttzo_slopes_count(model) + combined_count(model) +
            (uint64_t)longest_program(&model->pde) * model->pde.info.n_space;
 }
 
@@ -258,6 +253,6 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, float *at)
     work->first = work->pair + m;
     work->diagonal = work->first + n * m;
     work->slopes = work->diagonal + (needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
-    work->combined = work->slopes + slopes_count(model);
+    work->combined = work->slopes + ttzo_slopes_count(model);
     work->registers = work->combined + combined_count(model);
 }

@@ -62,14 +62,15 @@ struct ttzo_rows {
 // Work memory of a PDE's rows; m outputs are derived at once (1, or the features of the last layer).
 struct ttzo_pde_work {
     float *point;     // [in_features]
-    float *node;      // [in_features] a point beside it
+    float *node;      // [in_features] from it to a node beside it
     float *normal;    // [in_features] a Gaussian direction
     float *value;     // [m]
     float *first;     // [in_features][m]
     float *laplacian; // [m]
     float *diagonal;  // [in_features][m], where it is needed
-    float *pair;      // [m] outputs at one node of an antithetic pair
-    float *slopes;    // jets: [units][3] of each layer: phi', phi'', sum of squared directional derivatives
+    float *pair;      // [m] differences at one node of an antithetic pair
+    float *slopes;    // [units][3] of each layer: jets: phi', phi'', sum of squared directional derivatives; differences:
+                      // 1 - phi^2, phi, z of the centre
     float *combined;  // [2][2 + 2 in_features] the network's value and derivatives, put together from its features
     float *registers; // of the longest program
 };

@@ -8,7 +8,7 @@ refuses a bundle whose figure differs.
 import math
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, LayerRecord, Need
+from ttzo.device_runtime.contract import LIMIT, Activation, LayerRecord, Need
 from ttzo.exporter.environments import REUSING, reuse_numbers, sweep_widest
 from ttzo.exporter.plan import Phase, Plan, PlanError
 
@@ -58,7 +58,7 @@ def _pde_numbers(plan: Plan) -> int:
         return 0
     n, m = plan.in_features, plan.layers[-1].in_features if plan.uses_last_layer else 1
     units = sum(layer.out_features for layer in plan.layers if layer.activation != Activation.identity)
-    slopes = 3 * units if pde.derivative == Derivative.jet else 0
+    slopes = 3 * units
     derivatives = 2 if pde.needs & Need.diagonal else 1
     registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
     combined = 2 * (2 + 2 * n) if plan.uses_last_layer else 0

@@ -2,6 +2,8 @@
 """PDEs: C and NumPy hold the same bits, derivatives are those of automatic differentiation, rows lie where they should."""
 
 import dataclasses
+import struct
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,12 +19,15 @@ from ttzo.device_runtime.contract import (
     Estimator,
     LayerKind,
     Loss,
+    Need,
     Number,
     Region,
     Update,
 )
 from ttzo.exporter import memory, pde, to_bundle
+from ttzo.exporter.pde import section as pde_section
 from ttzo.exporter.plan import Layer, Phase, Plan, Training
+from ttzo.host_tools.reference import derive as reference_derive
 from ttzo.host_tools.reference import pde as reference_pde
 from ttzo.host_tools.reference.train import Trainer
 
@@ -202,3 +207,103 @@ def test_jets_give_what_automatic_differentiation_gives(seed):
     golden = torch_points(plan, problem, points[:, :inside])
     # float32 rounding through a few layers and a long residual
     assert np.sqrt(((ours - golden) ** 2).mean()) <= 2e-6 * max(1.0, np.sqrt((golden**2).mean()))
+
+
+# ---- rows, grids and steps -------------------------------------------------------------------------------------------
+
+
+def test_rows_lie_where_their_kind_says_and_are_new_in_every_step():
+    plan = random_plan(np.random.default_rng(5), random_pde(np.random.default_rng(5)))
+    made, n = plan.pde, plan.pde.n_space
+    low, high = (np.float32(bound)[:, None] for bound in (made.low, made.high))
+    seen = [reference_pde.training_points(plan, 3, step) for step in range(50)]
+    for points in seen:
+        assert ((points >= low) & (points <= high)).all()
+        inside, faces, start, end = (points[:, own] for _, own in reference_pde.groups_with_rows(plan))
+        assert ((faces[:n] == low[:n]) | (faces[:n] == high[:n])).any(axis=0).all()
+        assert (start[n] == low[n]).all() and (end[n] == high[n]).all()
+        assert not (inside[n] == low[n]).any()
+    assert len({points.tobytes() for points in seen}) == 50
+    means = np.array([points[:, :3] for points in seen]).mean(axis=(0, 2))
+    centre, width = (low + high)[:, 0] / 2, (high - low)[:, 0]
+    # 150 uniform points: the mean is within 5 standard deviations, width / sqrt(12 * 150) each
+    assert (np.abs(means - centre) < 5 * width / np.sqrt(12 * 150)).all()
+
+
+@pytest.mark.parametrize("derivative", [Derivative.sparse_grid, Derivative.finite_difference])
+def test_differences_in_float32_are_near_their_double_result(derivative):
+    """The paper's HJB network: 21-768-768-1, rank 4; centre subtracted and known parts exact (paper section 5)."""
+    pytest.importorskip("torch")
+    from ttzo.exporter.export import plan_of
+    from ttzo.exporter.pde_to_onnx import stencil
+
+    plan = plan_of("hjb20", derivative=derivative.name, batch=4)
+    points = reference_pde.training_points(plan, 0, 0)
+    found = reference_derive.derive(plan, plan.parameters, len(plan.layers), Need.laplacian, points, None)
+    nodes, _, of_laplacian, _ = stencil(plan.pde)
+    around = points.T[:, None, :].astype(np.float64) + nodes
+    change = network_in_double(plan, around) - network_in_double(plan, points.T[:, None, :])
+    golden = (change * of_laplacian[:, 0]).sum(1)
+    error = found.laplacian[0] - golden
+    assert np.sqrt((error**2).mean()) < 5e-3 * np.sqrt((golden**2).mean())  # the issue's bound
+
+
+def network_in_double(plan: Plan, points: np.ndarray) -> np.ndarray:
+    state = points.reshape(-1, plan.in_features).astype(np.float64)
+    for layer in plan.layers:
+        state = layer_in_double(plan.parameters, layer, state)
+    return state.reshape(points.shape[:-1])
+
+
+def test_damage_anywhere_in_the_section_is_refused_or_changes_nothing(core):
+    """Every byte of the PDE's section, turned: the reader answers with an error, or the numbers stay in range."""
+    plan = random_plan(np.random.default_rng(2), random_pde(np.random.default_rng(2), derivative="sparse_grid"))
+    whole = to_bundle.write(plan)
+    section = pde_section.write(plan.pde)
+    at = whole.index(section)
+    rng, refused = np.random.default_rng(0), 0
+    for place in rng.choice(len(section), 150, replace=False):
+        damaged = bytearray(whole)
+        damaged[at + place] ^= 1 << int(rng.integers(8))
+        damaged[-4:] = struct.pack("<I", zlib.crc32(bytes(damaged[:-4])))
+        try:
+            trainer = Runtime(core, plan, bundle=bytes(damaged))
+        except DeviceError:
+            refused += 1
+            continue
+        outcome(lambda t=trainer: t.step(Region.collocation))
+        outcome(lambda t=trainer: t.solution_error(Region.collocation, 0, 3))
+    assert refused > 20
+
+
+def test_a_pde_has_no_rows_to_step_on(core):
+    plan = random_plan(np.random.default_rng(1), random_pde(np.random.default_rng(1)))
+    for trainer in (Runtime(core, plan), Trainer(plan)):
+        for region in (Region.batch, Region.dataset):
+            assert outcome(lambda t=trainer, r=region: t.step(r)) == "bad_request"
+
+
+def test_a_linear_problem_is_solved_by_the_last_layer_in_a_step(core):
+    """-lap u = 2 with u = x (1 - x) on the interval: the features' best fit is found at once."""
+    problem = pde.Problem(
+        space=[(0.0, 1.0)],
+        residual=lambda p: p.lap + 2.0,
+        exact=lambda x, t: x[0] * (1.0 - x[0]),
+        conditions=[pde.on_faces(lambda p: p.u, weight=10.0, rows=8)],
+        rows=40,
+    )
+    made = pde.trace(problem)
+    rng = np.random.default_rng(0)
+    layers = (
+        Layer("hidden", LayerKind.dense, 1, 16, 0, activation=Activation.tanh),
+        Layer("last", LayerKind.dense, 16, 1, 32),
+    )
+    theta = np.concatenate([rng.normal(0, 3, 16), rng.normal(0, 1, 16), rng.normal(0, 0.1, 17)]).astype(np.float32)
+    phase = Phase(Estimator.last_layer_gn, update=Update.sgd, n_queries=1, perturb_radius=1e-2, learning_rate=1.0,
+                  epsilon=1e-2, clip_norm=0.1)  # fmt: skip
+    plan = Plan(layers, theta, Loss.residual, Training((phase,)), made.batch, input_number=Number.float32, pde=made)
+    device = Runtime(core, plan)
+    for _ in range(3):
+        device.step(Region.collocation)
+    error, exact = device.solution_error(Region.collocation, 0, 200)
+    assert np.sqrt(error / exact) < 0.01

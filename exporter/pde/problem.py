@@ -116,10 +116,21 @@ def trace(
 ) -> Pde:
     """The problem as data, its derivatives estimated as `derivative` says. Raises `PdeError` naming the line of what
     cannot be traced, or what is inconsistent."""
+    try:
+        made = _trace(problem, derivative, radius, level, n_pairs)
+    except RecursionError:
+        raise PdeError("the problem nests too deeply for a program", "write it in fewer operations") from None
+    wrong = made.inconsistency()
+    if wrong:
+        raise PdeError(f"the problem is inconsistent: {wrong}", "check pde.Problem's arguments")
+    return made
+
+
+def _trace(problem: Problem, derivative: Derivative | str, radius: float, level: int, n_pairs: int) -> Pde:
     size = len(problem.space)
     bounds = [*problem.space, *([problem.time] if problem.time is not None else [])]
     inside = Condition(Sampler.interior, problem.residual, 1.0, problem.rows)
-    made = Pde(
+    return Pde(
         n_space=size,
         has_time=problem.time is not None,
         low=tuple(_float32(low) for low, _ in bounds),
@@ -132,10 +143,6 @@ def trace(
         level=level,
         n_pairs=n_pairs,
     )
-    wrong = made.inconsistency()
-    if wrong:
-        raise PdeError(f"the problem is inconsistent: {wrong}", "check pde.Problem's arguments")
-    return made
 
 
 def _float32(value: float) -> float:
@@ -159,6 +166,8 @@ def _row_group(problem: Problem, condition: Condition) -> RowGroup:
     u = wrap(problem.solution(leaf("n", len(x)), x, t))
     point = Point(u, x, t, Calculus(len(x)))
     name = getattr(condition.holds, "__name__", "condition")
+    if not condition.weight > 0:
+        raise PdeError(f"{name} has weight {condition.weight}", "give a positive weight")
     return RowGroup(
         condition.sampler, condition.rows, _float32(math.sqrt(condition.weight)), _program(name, condition.holds(point))
     )

@@ -103,52 +103,84 @@ def _jets(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.n
     return Derivatives(value, np.moveaxis(first, 1, 0), None if diagonal else second[0], second if diagonal else None)
 
 
-# ---- differences ----------------------------------------------------------------------------------------------------
+# ---- differences: from node to centre they go through the layers, so that no nearby numbers are subtracted ----------
+
+
+class _Centre:
+    """The network at points [inputs, n], and what differences to it need: z and phi(z) of every layer."""
+
+    def __init__(self, plan: Plan, theta: np.ndarray, n_layers: int, points: np.ndarray):
+        self.plan, self.theta, self.layers, self.points = plan, theta, plan.layers[:n_layers], points
+        self._known: list[tuple[np.ndarray, np.ndarray]] = []
+        state = points * np.float32(plan.input_scale) + np.float32(plan.input_offset)
+        for layer in self.layers:
+            z = layer_forward(layer, theta, state)
+            state = activate(layer.activation, z)
+            self._known.append((z, state))
+        self.value = state
+
+    def difference(self, offset: np.ndarray) -> np.ndarray:
+        """Outputs [m, n] at points + offset minus those at the points."""
+        state = offset * np.float32(self.plan.input_scale)
+        for layer, (z, value) in zip(self.layers, self._known, strict=True):
+            state = _activate_difference(layer.activation, _linear_part(layer, self.theta, state), z, value)
+        return state
+
+
+def _activate_difference(kind: Activation, d: np.ndarray, z: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """phi(z + d) - phi(z), with value = phi(z)."""
+    if kind == Activation.identity:
+        return d
+    if kind == Activation.sine:
+        half = np.float32(0.5)
+        return np.float32(2) * real.sin(half * d) * real.cos(half * d + z)
+    if kind == Activation.tanh:
+        t = real.tanh(d)
+        return t * (-value * value + ONE) / (value * t + ONE)
+    moved = z + d
+    return np.where(z < 0, np.where(moved < 0, np.float32(0), moved), np.where(moved < 0, -z, d))
 
 
 def _differences(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
     h = np.float32(plan.pde.radius)
     first_scale, second_scale = ONE / (np.float32(2) * h), ONE / (h * h)
-    value = outputs_at(plan, theta, n_layers, points)
-    first, second, laplacian = [], [], np.zeros_like(value)
+    centre = _Centre(plan, theta, n_layers, points)
+    first, second, laplacian = [], [], np.zeros_like(centre.value)
     for i in range(len(points)):
-        above, below = points.copy(), points.copy()
-        above[i], below[i] = points[i] + h, points[i] - h
-        up = outputs_at(plan, theta, n_layers, above) - value
-        down = outputs_at(plan, theta, n_layers, below) - value
+        offset = np.zeros_like(points)
+        offset[i] = h
+        up, down = centre.difference(offset), centre.difference(-offset)
         first.append((up - down) * first_scale)
         second.append((up + down) * second_scale)
         if i < plan.pde.n_space:
             laplacian = laplacian + second[-1]
-    return Derivatives(value, np.array(first), laplacian, np.array(second))
+    return Derivatives(centre.value, np.array(first), laplacian, np.array(second))
 
 
 # ---- the Stein estimator (paper eqs. 8 and 9) -----------------------------------------------------------------------
 
 
 class _SteinSums:
-    """The sums over antithetic pairs, centre value subtracted."""
+    """The sums over antithetic pairs."""
 
     def __init__(self, plan: Plan, theta: np.ndarray, n_layers: int, points: np.ndarray):
-        self.plan, self.theta, self.n_layers, self.points = plan, theta, n_layers, points
-        self.value = outputs_at(plan, theta, n_layers, points)
-        self.first = np.zeros((len(points), *self.value.shape), np.float32)
-        self.laplacian, self.diagonal = np.zeros_like(self.value), np.zeros_like(self.first)
+        self.plan, self.points = plan, points
+        self.centre = _Centre(plan, theta, n_layers, points)
+        self.first = np.zeros((len(points), *self.centre.value.shape), np.float32)
+        self.laplacian, self.diagonal = np.zeros_like(self.centre.value), np.zeros_like(self.first)
 
     def add_pair(self, z: np.ndarray, places: list[int], weight: np.float32) -> None:
         """Nodes points +- sigma z, z [len(places), n] at the coordinates `places`."""
         sigma = np.float32(self.plan.pde.radius)
         per_radius = ONE / sigma
         per_square = per_radius * per_radius
-        above, below = self.points.copy(), self.points.copy()
+        offset = np.zeros_like(self.points)
         square = np.zeros(z.shape[1:], np.float32)
         for own, i in zip(z, places, strict=True):
-            above[i] = sigma * own + self.points[i]
-            below[i] = -sigma * own + self.points[i]
+            offset[i] = sigma * own
             if i < self.plan.pde.n_space:
                 square = own * own + square
-        up = outputs_at(self.plan, self.theta, self.n_layers, above) - self.value
-        down = outputs_at(self.plan, self.theta, self.n_layers, below) - self.value
+        up, down = self.centre.difference(offset), self.centre.difference(-offset)
         odd, even = (up - down) * (weight * per_radius), up + down
         laplacian_weight = weight * (square - np.float32(self.plan.pde.n_space)) * per_square
         self.laplacian = laplacian_weight * even + self.laplacian
@@ -159,7 +191,7 @@ class _SteinSums:
         self.diagonal = (own_squares * (weight * per_square))[:, None] * even + self.diagonal
 
     def made(self) -> Derivatives:
-        return Derivatives(self.value, self.first, self.laplacian, self.diagonal)
+        return Derivatives(self.centre.value, self.first, self.laplacian, self.diagonal)
 
 
 def _on_grid(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
