@@ -27,6 +27,12 @@ static void fill(float *out, uint32_t n, float value)
         out[i] = value;
 }
 
+static void copy(float *out, const float *in, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = in[i];
+}
+
 // The m outputs at `point`; valid until the next pass.
 static const float *outputs_at(const struct derivation *d, const float *point)
 {
@@ -147,12 +153,6 @@ static const float *second_order(const struct derivation *d)
     return buffers[current];
 }
 
-static void copy(float *out, const float *in, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        out[i] = in[i];
-}
-
 static void derive_by_jets(const struct derivation *d)
 {
     const struct ttzo_pde_work *work = d->work;
@@ -172,22 +172,36 @@ static void derive_by_jets(const struct derivation *d)
 
 // ---- differences ----------------------------------------------------------------------------------------------------
 
-// phi(z + d) - phi(z) of every unit in place of d, without subtracting nearby numbers: z lies in slopes[2], phi(z) and
-// phi'(z) in slopes[1] and slopes[0].
-static void activate_difference(enum ttzo_activation activation, float *d, uint32_t n, const float *slopes)
+// phi(z + d) - phi(z), t = phi(z).
+static float difference(enum ttzo_activation activation, float d, float z, float t)
 {
-    for (uint32_t j = 0; j < n; j++, slopes += 3) {
-        float x = d[j], z = slopes[2];
-        if (activation == TTZO_ACTIVATION_SINE) { // 2 sin(d / 2) cos(z + d / 2)
-            d[j] = 2.0f * ttzo_sin(0.5f * x) * ttzo_cos(TTZO_MULADD(0.5f, x, z));
-        } else if (activation == TTZO_ACTIVATION_TANH) { // tanh(d) (1 - t^2) / (1 + t tanh(d)), t = tanh(z)
-            float t = ttzo_tanh(x);
-            d[j] = t * slopes[0] / TTZO_MULADD(slopes[1], t, 1.0f);
-        } else if (z < 0.0f) {
-            d[j] = z + x < 0.0f ? 0.0f : z + x;
-        } else {
-            d[j] = z + x < 0.0f ? -z : x;
-        }
+    if (activation == TTZO_ACTIVATION_SINE) // 2 sin(d / 2) cos(z + d / 2)
+        return 2.0f * ttzo_sin(0.5f * d) * ttzo_cos(TTZO_MULADD(0.5f, d, z));
+    if (activation == TTZO_ACTIVATION_TANH) { // tanh(d) (1 - t^2) / (1 + t tanh(d))
+        float of_d = ttzo_tanh(d);
+        return of_d * TTZO_MULADD(-t, t, 1.0f) / TTZO_MULADD(t, of_d, 1.0f);
+    }
+    float moved = z + d;
+    return z < 0.0f ? (moved < 0.0f ? 0.0f : moved) : moved < 0.0f ? -z : d;
+}
+
+// A unit's inputs at a pair of nodes are z + even +- odd. The same of its outputs, no two nearby numbers subtracted.
+static void activate_pair(enum ttzo_activation activation, float *even, float *odd, float z, float t)
+{
+    float e = *even, o = *odd, shift = difference(activation, e, z, t), at = t + shift;
+    if (activation == TTZO_ACTIVATION_SINE) { // sin(z + e +- o) = sin(z + e) cos(o) +- cos(z + e) sin(o)
+        float half = ttzo_sin(0.5f * o);
+        *even = TTZO_MULADD(-2.0f * at * half, half, shift);
+        *odd = ttzo_cos(z + e) * ttzo_sin(o);
+    } else if (activation == TTZO_ACTIVATION_TANH) { // (at +- s) / (1 +- at s), s = tanh(o)
+        float s = ttzo_tanh(o), slope = TTZO_MULADD(-at, at, 1.0f), scaled = at * s;
+        float share = slope / TTZO_MULADD(-scaled, scaled, 1.0f);
+        *even = TTZO_MULADD(-scaled * s, share, shift);
+        *odd = s * share;
+    } else {
+        float up = difference(activation, e + o, z, t), down = difference(activation, e - o, z, t);
+        *even = 0.5f * (up + down);
+        *odd = 0.5f * (up - down);
     }
 }
 
@@ -206,55 +220,59 @@ static const float *outputs_of_centre(const struct derivation *d)
         if (layer->activation == TTZO_ACTIVATION_IDENTITY)
             continue;
         for (uint32_t j = 0; j < layer->out_features; j++)
-            slopes[3 * j + 2] = z[j];
+            slopes[3 * j] = z[j];
         ttzo_activate((enum ttzo_activation)layer->activation, z, layer->out_features);
-        for (uint32_t j = 0; j < layer->out_features; j++) {
-            slopes[3 * j] = TTZO_MULADD(-z[j], z[j], 1.0f);
+        for (uint32_t j = 0; j < layer->out_features; j++)
             slopes[3 * j + 1] = z[j];
-        }
         slopes += 3 * layer->out_features;
     }
     return buffers[current];
 }
 
-// Outputs at point + work->node minus the centre's. The difference itself goes through the layers, so that no two
-// nearby numbers are subtracted (paper section 5; float32 loses the second derivative otherwise).
-static const float *difference_at_node(const struct derivation *d)
+static void carry_linearly(const struct derivation *d, uint32_t l, float *column)
 {
-    float *const *buffers = d->trainer->activations;
-    const float *slopes = d->work->slopes;
+    const struct ttzo_layer *layer = &d->model->layers[l];
     uint32_t current = 0;
+    copy(d->trainer->activations[0], column, layer->in_features);
+    linear_part(d, l, &current);
+    copy(column, d->trainer->activations[current], layer->out_features);
+}
+
+// The outputs at the pair of nodes point +- work->node are value + even +- odd: both parts go through the layers by
+// themselves (float32 loses the second derivative otherwise).
+static void pair_of_outputs(const struct derivation *d)
+{
+    const struct ttzo_pde_work *work = d->work;
+    const float *slopes = work->slopes;
+    fill(work->even, d->n_inputs, 0.0f);
     for (uint32_t i = 0; i < d->n_inputs; i++)
-        buffers[0][i] = d->work->node[i] * d->model->info.input_scale;
+        work->odd[i] = work->node[i] * d->model->info.input_scale;
     for (uint32_t l = 0; l < d->n_layers; l++) {
         const struct ttzo_layer *layer = &d->model->layers[l];
-        linear_part(d, l, &current);
+        carry_linearly(d, l, work->odd);
+        carry_linearly(d, l, work->even);
         if (layer->activation == TTZO_ACTIVATION_IDENTITY)
             continue;
-        activate_difference((enum ttzo_activation)layer->activation, buffers[current], layer->out_features, slopes);
-        slopes += 3 * layer->out_features;
+        for (uint32_t j = 0; j < layer->out_features; j++, slopes += 3)
+            activate_pair((enum ttzo_activation)layer->activation, &work->even[j], &work->odd[j], slopes[0], slopes[1]);
     }
-    return buffers[current];
 }
 
 static void derive_by_differences(const struct derivation *d)
 {
     const struct ttzo_pde_work *work = d->work;
     float h = d->model->pde.info.radius;
-    float first_scale = 1.0f / (2.0f * h), second_scale = 1.0f / (h * h);
+    float first_scale = 1.0f / h, second_scale = 2.0f / (h * h);
     copy(work->value, outputs_of_centre(d), d->m);
     fill(work->node, d->n_inputs, 0.0f);
     fill(work->laplacian, d->m, 0.0f);
     for (uint32_t i = 0; i < d->n_inputs; i++) {
         work->node[i] = h;
-        copy(work->pair, difference_at_node(d), d->m);
-        work->node[i] = -h;
-        const float *minus = difference_at_node(d);
+        pair_of_outputs(d);
         work->node[i] = 0.0f;
         for (uint32_t j = 0; j < d->m; j++) {
-            float up = work->pair[j], down = minus[j];
-            float second = (up + down) * second_scale;
-            work->first[i * d->m + j] = (up - down) * first_scale;
+            float second = work->even[j] * second_scale;
+            work->first[i * d->m + j] = work->odd[j] * first_scale;
             if (is_needed(d, TTZO_NEED_DIAGONAL))
                 work->diagonal[i * d->m + j] = second;
             else if (i < d->n_space)
@@ -287,14 +305,10 @@ static void add_pair(const struct derivation *d, const float *z, const uint16_t 
         if (i < d->n_space)
             square = TTZO_MULADD(z[k], z[k], square);
     }
-    copy(work->pair, difference_at_node(d), d->m);
-    for (uint32_t i = 0; i < d->n_inputs; i++)
-        work->node[i] = -work->node[i];
-    const float *minus = difference_at_node(d);
+    pair_of_outputs(d);
     float laplacian_weight = weight * (square - (float)d->n_space) * per_square;
     for (uint32_t j = 0; j < d->m; j++) {
-        float up = work->pair[j], down = minus[j];
-        float odd = (up - down) * (weight * per_radius), even = up + down;
+        float odd = work->odd[j] * (2.0f * weight * per_radius), even = 2.0f * work->even[j];
         work->laplacian[j] = TTZO_MULADD(laplacian_weight, even, work->laplacian[j]);
         for (uint32_t k = 0; k < n; k++) {
             uint32_t i = index ? index[k] : k;

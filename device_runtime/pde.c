@@ -231,11 +231,21 @@ static uint32_t combined_count(const struct ttzo_model *model)
     return uses_last_layer(model) ? 2 * (2 + 2 * (uint32_t)model->info.in_features) : 0;
 }
 
+// Numbers of the widest layer's inputs or outputs.
+static uint32_t widest_layer(const struct ttzo_model *model)
+{
+    uint32_t widest = model->info.in_features;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        if (model->layers[l].out_features > widest)
+            widest = model->layers[l].out_features;
+    return widest;
+}
+
 uint64_t ttzo_pde_work_count(const struct ttzo_model *model)
 {
     uint64_t n = model->info.in_features, m = derived_count(model);
     uint64_t derivatives = needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? 2 : 1;
-    return 3 * n + 3 * m + derivatives * n * m + ttzo_slopes_count(model) + combined_count(model) +
+    return 3 * n + 2 * m + 2 * widest_layer(model) + derivatives * n * m + ttzo_slopes_count(model) + combined_count(model) +
            (uint64_t)longest_program(&model->pde) * model->pde.info.n_space;
 }
 
@@ -249,8 +259,9 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, float *at)
     work->normal = work->node + n;
     work->value = work->normal + n;
     work->laplacian = work->value + m;
-    work->pair = work->laplacian + m;
-    work->first = work->pair + m;
+    work->even = work->laplacian + m;
+    work->odd = work->even + widest_layer(model);
+    work->first = work->odd + widest_layer(model);
     work->diagonal = work->first + n * m;
     work->slopes = work->diagonal + (needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
     work->combined = work->slopes + ttzo_slopes_count(model);

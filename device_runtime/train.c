@@ -233,8 +233,8 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
         return TTZO_ERROR_OUT_OF_RANGE;
     const uint8_t *inputs = trainer->batch.bytes + (size_t)row * trainer->row_bytes;
     if (has_pde(trainer)) {
-        trainer->pde.pair[0] = ttzo_pde_solution(trainer, inputs);
-        *outputs = trainer->pde.pair;
+        trainer->query_losses[0] = ttzo_pde_solution(trainer, inputs); // unused between steps
+        *outputs = trainer->query_losses;
     } else {
         *outputs = ttzo_network_forward(trainer->model, trainer->theta, inputs, trainer->activations);
     }

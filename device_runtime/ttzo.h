@@ -68,9 +68,8 @@ struct ttzo_pde_work {
     float *first;     // [in_features][m]
     float *laplacian; // [m]
     float *diagonal;  // [in_features][m], where it is needed
-    float *pair;      // [m] differences at one node of an antithetic pair
-    float *slopes;    // [units][3] of each layer: jets: phi', phi'', sum of squared directional derivatives; differences:
-                      // 1 - phi^2, phi, z of the centre
+    float *even, *odd; // [widest layer] of the outputs at a pair of nodes: value + even +- odd
+    float *slopes;    // [units][3]: of jets phi', phi'' and the sum of squared directional derivatives; else z and phi(z)
     float *combined;  // [2][2 + 2 in_features] the network's value and derivatives, put together from its features
     float *registers; // of the longest program
 };

@@ -62,7 +62,8 @@ def _pde_numbers(plan: Plan) -> int:
     derivatives = 2 if pde.needs & Need.diagonal else 1
     registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
     combined = 2 * (2 + 2 * n) if plan.uses_last_layer else 0
-    return 3 * n + 3 * m + derivatives * n * m + slopes + combined + registers
+    widest_layer = max([n, *(layer.out_features for layer in plan.layers)])
+    return 3 * n + 2 * m + 2 * widest_layer + derivatives * n * m + slopes + combined + registers
 
 
 def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:

@@ -12,7 +12,7 @@ from ttzo.host_tools.reference import real
 from ttzo.host_tools.reference.network import activate, layer_forward
 from ttzo.host_tools.reference.random import direction
 
-ONE = np.float32(1)
+ONE, TWO, HALF = np.float32(1), np.float32(2), np.float32(0.5)
 
 
 @dataclass
@@ -103,7 +103,7 @@ def _jets(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.n
     return Derivatives(value, np.moveaxis(first, 1, 0), None if diagonal else second[0], second if diagonal else None)
 
 
-# ---- differences: from node to centre they go through the layers, so that no nearby numbers are subtracted ----------
+# ---- differences to the centre go through the layers, so that no nearby numbers are subtracted ----------------------
 
 
 class _Centre:
@@ -119,39 +119,56 @@ class _Centre:
             self._known.append((z, state))
         self.value = state
 
-    def difference(self, offset: np.ndarray) -> np.ndarray:
-        """Outputs [m, n] at points + offset minus those at the points."""
-        state = offset * np.float32(self.plan.input_scale)
+    def pair(self, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """even and odd [m, n]: the outputs at points +- offset are value + even +- odd."""
+        even, odd = np.zeros_like(offset), offset * np.float32(self.plan.input_scale)
         for layer, (z, value) in zip(self.layers, self._known, strict=True):
-            state = _activate_difference(layer.activation, _linear_part(layer, self.theta, state), z, value)
-        return state
+            odd, even = (_linear_part(layer, self.theta, part) for part in (odd, even))
+            if layer.activation != Activation.identity:
+                even, odd = _activate_pair(layer.activation, even, odd, z, value)
+        return even, odd
 
 
-def _activate_difference(kind: Activation, d: np.ndarray, z: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """phi(z + d) - phi(z), with value = phi(z)."""
-    if kind == Activation.identity:
-        return d
+def _difference(kind: Activation, d: np.ndarray, z: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """phi(z + d) - phi(z), t = phi(z)."""
     if kind == Activation.sine:
-        half = np.float32(0.5)
-        return np.float32(2) * real.sin(half * d) * real.cos(half * d + z)
+        return TWO * real.sin(HALF * d) * real.cos(HALF * d + z)
     if kind == Activation.tanh:
-        t = real.tanh(d)
-        return t * (-value * value + ONE) / (value * t + ONE)
+        of_d = real.tanh(d)
+        return of_d * (-t * t + ONE) / (t * of_d + ONE)
     moved = z + d
     return np.where(z < 0, np.where(moved < 0, np.float32(0), moved), np.where(moved < 0, -z, d))
 
 
+def _activate_pair(
+    kind: Activation, even: np.ndarray, odd: np.ndarray, z: np.ndarray, t: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a unit's outputs, where its inputs are z + even +- odd."""
+    shift = _difference(kind, even, z, t)
+    at = t + shift
+    if kind == Activation.sine:
+        half = real.sin(HALF * odd)
+        return -TWO * at * half * half + shift, real.cos(z + even) * real.sin(odd)
+    if kind == Activation.tanh:
+        s = real.tanh(odd)
+        scaled = at * s
+        share = (-at * at + ONE) / (-scaled * scaled + ONE)
+        return -scaled * s * share + shift, s * share
+    up, down = _difference(kind, even + odd, z, t), _difference(kind, even - odd, z, t)
+    return HALF * (up + down), HALF * (up - down)
+
+
 def _differences(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
     h = np.float32(plan.pde.radius)
-    first_scale, second_scale = ONE / (np.float32(2) * h), ONE / (h * h)
+    first_scale, second_scale = ONE / h, TWO / (h * h)
     centre = _Centre(plan, theta, n_layers, points)
     first, second, laplacian = [], [], np.zeros_like(centre.value)
     for i in range(len(points)):
         offset = np.zeros_like(points)
         offset[i] = h
-        up, down = centre.difference(offset), centre.difference(-offset)
-        first.append((up - down) * first_scale)
-        second.append((up + down) * second_scale)
+        even, odd = centre.pair(offset)
+        first.append(odd * first_scale)
+        second.append(even * second_scale)
         if i < plan.pde.n_space:
             laplacian = laplacian + second[-1]
     return Derivatives(centre.value, np.array(first), laplacian, np.array(second))
@@ -180,8 +197,8 @@ class _SteinSums:
             offset[i] = sigma * own
             if i < self.plan.pde.n_space:
                 square = own * own + square
-        up, down = self.centre.difference(offset), self.centre.difference(-offset)
-        odd, even = (up - down) * (weight * per_radius), up + down
+        even, odd = self.centre.pair(offset)
+        odd, even = odd * (TWO * weight * per_radius), TWO * even
         laplacian_weight = weight * (square - np.float32(self.plan.pde.n_space)) * per_square
         self.laplacian = laplacian_weight * even + self.laplacian
         own_squares = np.full((len(self.points), *z.shape[1:]), -1, np.float32)
