@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Activation, LayerRecord, Need
 from ttzo.exporter.environments import REUSING, reuse_numbers, sweep_widest
+from ttzo.exporter.pde import section
 from ttzo.exporter.plan import Phase, Plan, PlanError
 
 ALIGNMENT = 8
@@ -101,7 +102,8 @@ class Room:
 
 def flash_items(plan: Plan) -> dict[str, int]:
     """Bytes of flash that the model's data take in the firmware."""
-    return {"parameters": 4 * plan.n_parameters, "layer records": LayerRecord.SIZE * len(plan.layers)}
+    sizes = {"parameters": 4 * plan.n_parameters, "layer records": LayerRecord.SIZE * len(plan.layers)}
+    return sizes | ({"equation": len(section.write(plan.pde))} if plan.pde else {})
 
 
 def require_room(plan: Plan, room: Room) -> None:
