@@ -260,6 +260,10 @@ class Plan:
         """Multiply-accumulates of one sample's forward pass."""
         return sum(layer.macs for layer in self.layers)
 
+    def forward_macs(self, n_rows: int) -> int:
+        """Multiply-accumulates of `n_rows` rows sent through the network at one parameter vector."""
+        return n_rows * self.macs
+
     @property
     def dense_parameters(self) -> int:
         """Parameters of the same network without tensor trains."""
