@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A model's way in: a bundle is read and every number of a model is checked once, here; later code runs blind.
+#include "cut.h"
 #include "layers.h"
 #include "loss.h"
 #include "network.h"
@@ -95,14 +96,22 @@ static bool width_is_sound(const struct ttzo_layer *layer)
             (uint64_t)step.rows * step.inner > TTZO_MAX_WIDTH || (uint64_t)step.inner * step.columns > TTZO_MAX_WIDTH)
             return false;
     }
-    return true;
+    return layer->contraction == 0 ||
+           (ttzo_cut_prepared(layer) <= TTZO_MAX_WIDTH && ttzo_cut_scratch(layer) <= TTZO_MAX_WIDTH);
+}
+
+static bool contraction_is_sound(const struct ttzo_layer *layer)
+{
+    return layer->contraction == 0 ||
+           (layer->kind == TTZO_LAYER_KIND_TT_MATRIX && layer->contraction < layer->n_in_modes);
 }
 
 static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features, uint32_t parameter_offset)
 {
     return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
            layer->has_bias <= 1 && layer->in_features == in_features && in_features > 0 && layer->out_features > 0 &&
-           layer->parameter_offset == parameter_offset && train_is_sound(layer) && width_is_sound(layer);
+           layer->parameter_offset == parameter_offset && train_is_sound(layer) &&
+           contraction_is_sound(layer) && width_is_sound(layer);
 }
 
 static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "layers.h"
 
-#include "real.h"
+#include "matmul.h"
 
 // ---- geometry -------------------------------------------------------------------------------------------------------
 
@@ -111,77 +111,38 @@ struct ttzo_contraction ttzo_layer_contraction(const struct ttzo_layer *layer, u
     };
 }
 
-// ---- the matrix product ---------------------------------------------------------------------------------------------
-
-// A matrix operand: `outer` steps along the index that survives, `inner` along the summed one.
-struct operand {
-    const float *at;
-    uint32_t outer, inner;
-};
-
-static float one_chain(float sum, const float *left, uint32_t left_inner, const float *right, uint32_t right_inner,
-                       uint32_t n)
+uint64_t ttzo_layer_widest(const struct ttzo_layer *layer)
 {
-    for (uint32_t k = 0; k < n; k++, left += left_inner, right += right_inner)
-        sum = TTZO_MULADD(*left, *right, sum);
-    return sum;
-}
-
-// Four neighbouring outputs at a time keep their chains in registers and share each load of the left number.
-static void four_chains(float sums[4], const float *left, uint32_t left_inner, struct operand right, uint32_t n)
-{
-    const float *b = right.at;
-    float s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
-    for (uint32_t k = 0; k < n; k++, left += left_inner, b += right.inner) {
-        float a = *left;
-        s0 = TTZO_MULADD(a, b[0], s0);
-        s1 = TTZO_MULADD(a, b[right.outer], s1);
-        s2 = TTZO_MULADD(a, b[2 * right.outer], s2);
-        s3 = TTZO_MULADD(a, b[3 * right.outer], s3);
+    uint64_t widest = 0;
+    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
+        struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
+        uint64_t size = (uint64_t)step.repeats * step.rows * step.columns;
+        if (size > widest)
+            widest = size;
     }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
+    return widest;
 }
 
-// out[rows, columns] = start + left . right; `start` lies like out, NULL means zeros.
-static void multiply(float *out, const float *start, struct operand left, struct operand right, uint32_t rows,
-                     uint32_t inner, uint32_t columns)
-{
-    for (uint32_t i = 0; i < rows; i++, left.at += left.outer) {
-        struct operand b = right;
-        uint32_t j = 0;
-        for (; j + 4 <= columns; j += 4, b.at += 4 * b.outer, out += 4) {
-            for (uint32_t c = 0; c < 4; c++)
-                out[c] = start ? *start++ : 0.0f;
-            four_chains(out, left.at, left.inner, b, inner);
-        }
-        for (; j < columns; j++, b.at += b.outer, out++)
-            *out = one_chain(start ? *start++ : 0.0f, left.at, left.inner, b.at, b.inner, inner);
-    }
-}
+// ---- a layer --------------------------------------------------------------------------------------------------------
 
 static void contract(const struct ttzo_contraction *step, const float *core, const float *in, const float *bias,
                      float *out)
 {
-    struct operand weights = { core, step->core_outer_stride, step->core_inner_stride };
+    struct ttzo_operand weights = { core, step->core_outer_stride, step->core_inner_stride };
     for (uint32_t repeat = 0; repeat < step->repeats; repeat++) {
         if (step->core_left && step->columns == 1)
             // One column: as one row it fills the four chains. A product commutes, so the bits are the same.
-            multiply(out, bias, (struct operand){ in, 0, 1 }, weights, 1, step->inner, step->rows);
+            ttzo_multiply(out, bias, (struct ttzo_operand){ in, 0, 1 }, weights, 1, step->inner, step->rows);
         else if (step->core_left)
-            multiply(out, bias, weights, (struct operand){ in, 1, step->columns }, step->rows, step->inner,
+            ttzo_multiply(out, bias, weights, (struct ttzo_operand){ in, 1, step->columns }, step->rows, step->inner,
                      step->columns);
         else
-            multiply(out, bias, (struct operand){ in, step->inner, 1 }, weights, step->rows, step->inner,
+            ttzo_multiply(out, bias, (struct ttzo_operand){ in, step->inner, 1 }, weights, step->rows, step->inner,
                      step->columns);
         in += (step->core_left ? step->columns : step->rows) * step->inner;
         out += step->rows * step->columns;
     }
 }
-
-// ---- a layer --------------------------------------------------------------------------------------------------------
 
 void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2],
                         uint32_t *current)

@@ -36,14 +36,15 @@ uint32_t ttzo_work_bytes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
     return 3 * padded(4 * n) + padded(4 * n * moments_per_parameter(model)) + 3 * padded(4 * batch) +
-           2 * padded(4 * (uint32_t)ttzo_network_widest(model)) + padded(batch * ttzo_row_bytes(model));
+           2 * padded(4 * (uint32_t)ttzo_network_buffer(model)) + padded(4 * (uint32_t)ttzo_network_prepared(model)) +
+           padded(4 * (uint32_t)ttzo_network_scratch(model)) + padded(batch * ttzo_row_bytes(model));
 }
 
 static void carve(struct ttzo_trainer *trainer, uint8_t *at)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    uint32_t widest = (uint32_t)ttzo_network_widest(model);
+    uint32_t buffer = (uint32_t)ttzo_network_buffer(model);
     trainer->theta = take(&at, 4 * n);
     trainer->perturbed = take(&at, 4 * n);
     trainer->gradient = take(&at, 4 * n);
@@ -51,8 +52,10 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
     trainer->base_losses = take(&at, 4 * batch);
     trainer->query_losses = take(&at, 4 * batch);
     trainer->batch_rows = take(&at, 4 * batch);
-    trainer->activations[0] = take(&at, 4 * widest);
-    trainer->activations[1] = take(&at, 4 * widest);
+    trainer->activations[0] = take(&at, 4 * buffer);
+    trainer->activations[1] = take(&at, 4 * buffer);
+    trainer->prepared = take(&at, 4 * (uint32_t)ttzo_network_prepared(model));
+    trainer->scratch = take(&at, 4 * (uint32_t)ttzo_network_scratch(model));
     trainer->batch = (struct ttzo_rows){ take(&at, batch * trainer->row_bytes), batch, 0 };
     uint32_t left = trainer->work_capacity - trainer->work_bytes;
     trainer->dataset = (struct ttzo_rows){ at, left / trainer->row_bytes, 0 };

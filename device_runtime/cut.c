@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+// With the modes on the left of the cut taken together, and those on the right, and `b` over the rank between them,
+//     W[(m_left m_right), (n_left n_right)] = sum over b of L[m_left, n_left, b] R[b, m_right, n_right].
+// A half is kept as panels of four output modes: [m / 4][left rank][n, right rank][4].
+#include "cut.h"
+
+#include "layers.h"
+#include "matmul.h"
+
+// ---- geometry -------------------------------------------------------------------------------------------------------
+
+// Cores [first, end) of a layer.
+struct half {
+    const struct ttzo_layer *layer;
+    uint32_t first, end;
+    uint32_t m, n; // products of their modes
+};
+
+static struct half half_of(const struct ttzo_layer *layer, uint32_t first, uint32_t end)
+{
+    struct half half = { layer, first, end, 1, 1 };
+    for (uint32_t k = first; k < end; k++) {
+        half.m *= layer->out_modes[k];
+        half.n *= layer->in_modes[k];
+    }
+    return half;
+}
+
+static struct half left_half(const struct ttzo_layer *layer)
+{
+    return half_of(layer, 0, layer->contraction);
+}
+
+static struct half right_half(const struct ttzo_layer *layer)
+{
+    return half_of(layer, layer->contraction, layer->n_in_modes);
+}
+
+static uint64_t to_whole_panel(uint64_t numbers)
+{
+    return (numbers + 3) / 4 * 4;
+}
+
+static uint64_t half_numbers(const struct half *half)
+{
+    const uint16_t *ranks = half->layer->ranks;
+    return to_whole_panel(half->m) * ranks[half->first] * half->n * ranks[half->end];
+}
+
+// Numbers of the products of the half's first cores, all but the last: two of them take turns.
+static uint64_t widest_product(const struct half *half)
+{
+    const struct ttzo_layer *layer = half->layer;
+    uint64_t size = layer->ranks[half->first], widest = 0;
+    for (uint32_t k = half->first; k + 1 < half->end; k++) {
+        size = size * layer->out_modes[k] * layer->in_modes[k];
+        if (k > half->first && size * layer->ranks[k + 1] > widest)
+            widest = size * layer->ranks[k + 1];
+    }
+    return to_whole_panel(widest);
+}
+
+static uint64_t columns_of(const struct ttzo_layer *layer, uint32_t k)
+{
+    return (uint64_t)layer->out_modes[k] * layer->in_modes[k] * layer->ranks[k + 1];
+}
+
+// Scratch of half_prepare: two products in turn, four rows of the first factor, the last core, four rows of the result.
+static uint64_t half_scratch(const struct half *half)
+{
+    const struct ttzo_layer *layer = half->layer;
+    uint32_t last = half->end - 1;
+    if (last == half->first)
+        return 0;
+    uint64_t columns = to_whole_panel(columns_of(layer, last));
+    return 2 * widest_product(half) + (columns + 4) * layer->ranks[last] + 4 * columns;
+}
+
+uint64_t ttzo_cut_prepared(const struct ttzo_layer *layer)
+{
+    struct half left = left_half(layer), right = right_half(layer);
+    return half_numbers(&left) + half_numbers(&right);
+}
+
+uint64_t ttzo_cut_scratch(const struct ttzo_layer *layer)
+{
+    struct half left = left_half(layer), right = right_half(layer);
+    uint64_t most = to_whole_panel(left.n) * right.n + 4 * (uint64_t)left.n * layer->ranks[left.end];
+    uint64_t for_left = half_scratch(&left), for_right = half_scratch(&right);
+    most = for_left > most ? for_left : most;
+    return for_right > most ? for_right : most;
+}
+
+uint64_t ttzo_cut_macs(const struct ttzo_layer *layer)
+{
+    struct half left = left_half(layer), right = right_half(layer);
+    return (uint64_t)left.n * layer->ranks[left.end] * right.m * (right.n + left.m);
+}
+
+// ---- the halves -----------------------------------------------------------------------------------------------------
+
+// Row `row` of a product of the half's cores up to `end`: its left rank, output and input mode.
+struct place {
+    uint32_t rank, m, n;
+};
+
+static struct place locate(const struct half *half, uint32_t end, uint32_t row)
+{
+    struct place place = { 0, 0, 0 };
+    uint32_t m_scale = 1, n_scale = 1;
+    for (uint32_t k = end; k-- > half->first;) {
+        uint32_t m = half->layer->out_modes[k], n = half->layer->in_modes[k];
+        place.n += row % n * n_scale;
+        row /= n;
+        place.m += row % m * m_scale;
+        row /= m;
+        n_scale *= n;
+        m_scale *= m;
+    }
+    place.rank = row;
+    return place;
+}
+
+// Puts one row of the finished product, [m][n, right rank] of the last core, where the panels want it.
+static void place_row(const struct half *half, uint32_t row, const float *from, float *panels)
+{
+    const struct ttzo_layer *layer = half->layer;
+    uint32_t last = half->end - 1, m_last = layer->out_modes[last];
+    uint32_t run = (uint32_t)layer->in_modes[last] * layer->ranks[last + 1];
+    uint32_t inner = half->n * layer->ranks[half->end];
+    struct place place = locate(half, last, row);
+    for (uint32_t j = 0; j < m_last; j++) {
+        uint32_t m = place.m * m_last + j;
+        float *to = panels + (m / 4 * layer->ranks[half->first] + place.rank) * inner * 4 + place.n * run * 4 + m % 4;
+        for (uint32_t i = 0; i < run; i++, to += 4)
+            *to = *from++;
+    }
+}
+
+// The product of all cores but the last as rows of ranks[last] numbers; `product` and `spare` take turns.
+static const float *all_but_last(const struct half *half, const float *core, float *product, float *spare,
+                                 uint32_t *n_rows, const float **last_core)
+{
+    const struct ttzo_layer *layer = half->layer;
+    const float *made = core;
+    uint32_t rows = layer->ranks[half->first] * (uint32_t)layer->out_modes[half->first] * layer->in_modes[half->first];
+    core += rows * layer->ranks[half->first + 1];
+    for (uint32_t k = half->first + 1; k + 1 < half->end; k++) {
+        uint32_t inner = layer->ranks[k], columns = (uint32_t)columns_of(layer, k);
+        ttzo_multiply(product, NULL, (struct ttzo_operand){ made, inner, 1 }, (struct ttzo_operand){ core, 1, columns },
+                      rows, inner, columns);
+        made = product;
+        product = spare;
+        spare = (float *)made;
+        rows *= (uint32_t)layer->out_modes[k] * layer->in_modes[k];
+        core += inner * columns;
+    }
+    *n_rows = rows;
+    *last_core = core;
+    return made;
+}
+
+static void half_prepare(const struct half *half, const float *theta, float *panels, float *scratch)
+{
+    const struct ttzo_layer *layer = half->layer;
+    uint32_t last = half->end - 1, columns = (uint32_t)columns_of(layer, last), inner = layer->ranks[last];
+    const float *core = theta + layer->parameter_offset + 
+                        ttzo_layer_contraction(layer, layer->n_in_modes - 1u - half->first).core_offset;
+    if (half->m % 4) // lines that do not exist
+        for (uint32_t i = 0; i < half_numbers(half); i++)
+            panels[i] = 0.0f;
+    if (last == half->first) {
+        for (uint32_t row = 0; row < inner; row++)
+            place_row(half, row, core + row * columns, panels);
+        return;
+    }
+    float *product = scratch, *spare = product + widest_product(half), *four = spare + widest_product(half);
+    float *core_panels = four + 4 * inner, *stripe = core_panels + ttzo_panel_numbers(columns, inner);
+    uint32_t rows;
+    const float *made = all_but_last(half, core, product, spare, &rows, &core);
+    ttzo_pack_panels(core_panels, (struct ttzo_operand){ core, 1, columns }, columns, inner);
+    for (uint32_t row = 0; row < rows; row += 4, made += 4 * inner) {
+        uint32_t n = rows - row < 4 ? rows - row : 4;
+        ttzo_pack_panels(four, (struct ttzo_operand){ made, inner, 1 }, n, inner);
+        for (uint32_t j = 0; j < columns; j += 4)
+            ttzo_multiply_panels(stripe + j, columns, NULL, four, core_panels + j * inner, n, inner,
+                                 columns - j < 4 ? columns - j : 4);
+        for (uint32_t i = 0; i < n; i++)
+            place_row(half, row + i, stripe + i * columns, panels);
+    }
+}
+
+void ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch)
+{
+    struct half left = left_half(layer), right = right_half(layer);
+    half_prepare(&right, theta, prepared, scratch);
+    half_prepare(&left, theta, prepared + half_numbers(&right), scratch);
+}
+
+// ---- one row --------------------------------------------------------------------------------------------------------
+
+void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const float *prepared, const float *in,
+                      float *out, float *scratch)
+{
+    struct half left = left_half(layer), right = right_half(layer);
+    uint32_t rank = layer->ranks[left.end];
+    const float *left_panels = prepared + half_numbers(&right);
+    const float *bias = layer->has_bias ? theta + layer->parameter_offset + ttzo_layer_parameters(layer) -
+                                              layer->out_features
+                                        : NULL;
+    float *inputs = scratch, *middle = inputs + ttzo_panel_numbers(left.n, right.n);
+    ttzo_pack_panels(inputs, (struct ttzo_operand){ in, right.n, 1 }, left.n, right.n);
+    // Four output modes of the right half at a time: middle[n_left, b][4], then their outputs.
+    for (uint32_t j = 0; j < right.m; j += 4) {
+        for (uint32_t b = 0; b < rank; b++, prepared += 4 * right.n)
+            ttzo_multiply_panels(middle + 4 * b, 4 * rank, NULL, inputs, prepared, left.n, right.n, 4);
+        ttzo_multiply_panels(out + j, right.m, bias ? bias + j : NULL, left_panels, middle, left.m, left.n * rank,
+                             right.m - j < 4 ? right.m - j : 4);
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+#include "matmul.h"
+
+#include <stddef.h>
+
+#include "real.h"
+
+#ifndef TTZO_PLAIN
+#define TTZO_PLAIN 0
+#endif
+
+// ---- one chain, four chains -----------------------------------------------------------------------------------------
+
+static float one_chain(float sum, const float *left, uint32_t left_inner, const float *right, uint32_t right_inner,
+                       uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++, left += left_inner, right += right_inner)
+        sum = TTZO_MULADD(*left, *right, sum);
+    return sum;
+}
+
+#if TTZO_PLAIN
+
+void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows,
+                   uint32_t inner, uint32_t columns)
+{
+    for (uint32_t i = 0; i < rows; i++)
+        for (uint32_t j = 0; j < columns; j++)
+            *out++ = one_chain(start ? *start++ : 0.0f, left.at + i * left.outer, left.inner, right.at + j * right.outer,
+                               right.inner, inner);
+}
+
+#else
+
+// Four neighbouring outputs at a time keep their chains in registers and share each load of the left number.
+static void four_chains(float sums[4], const float *left, uint32_t left_inner, struct ttzo_operand right, uint32_t n)
+{
+    const float *b = right.at;
+    float s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    for (uint32_t k = 0; k < n; k++, left += left_inner, b += right.inner) {
+        float a = *left;
+        s0 = TTZO_MULADD(a, b[0], s0);
+        s1 = TTZO_MULADD(a, b[right.outer], s1);
+        s2 = TTZO_MULADD(a, b[2 * right.outer], s2);
+        s3 = TTZO_MULADD(a, b[3 * right.outer], s3);
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows,
+                   uint32_t inner, uint32_t columns)
+{
+    for (uint32_t i = 0; i < rows; i++, left.at += left.outer) {
+        struct ttzo_operand b = right;
+        uint32_t j = 0;
+        for (; j + 4 <= columns; j += 4, b.at += 4 * b.outer, out += 4) {
+            for (uint32_t c = 0; c < 4; c++)
+                out[c] = start ? *start++ : 0.0f;
+            four_chains(out, left.at, left.inner, b, inner);
+        }
+        for (; j < columns; j++, b.at += b.outer, out++)
+            *out = one_chain(start ? *start++ : 0.0f, left.at, left.inner, b.at, b.inner, inner);
+    }
+}
+
+#endif
+
+// ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------
+// out[i * row_stride + j] = start[i * start_stride + j] + sum over k of a[4 k + i] b[4 k + j]; strides in numbers.
+
+#if TTZO_PLAIN
+
+static void tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *a,
+                 const float *b, uint32_t inner)
+{
+    for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t j = 0; j < 4; j++)
+            out[i * row_stride + j] = one_chain(start[i * start_stride + j], a + i, 4, b + j, 4, inner);
+}
+
+#elif TTZO_FUSED && defined(__thumb2__) && defined(__ARM_FP) && defined(__ARM_FEATURE_FMA)
+
+// s0-s15 hold the outputs, s16-s23 two steps of a, s24-s31 two steps of b: each pair of loads feeds 32 vfma.
+#define ROW(c0, c1, c2, c3, a, b0, b1, b2, b3)                                                                         \
+    "vfma.f32 s" #c0 ", s" #a ", s" #b0 "\n vfma.f32 s" #c1 ", s" #a ", s" #b1 "\n"                                    \
+    "vfma.f32 s" #c2 ", s" #a ", s" #b2 "\n vfma.f32 s" #c3 ", s" #a ", s" #b3 "\n"
+#define STEP(a0, a1, a2, a3, b0, b1, b2, b3)                                                                           \
+    ROW(0, 1, 2, 3, a0, b0, b1, b2, b3)                                                                                \
+    ROW(4, 5, 6, 7, a1, b0, b1, b2, b3)                                                                                \
+    ROW(8, 9, 10, 11, a2, b0, b1, b2, b3)                                                                              \
+    ROW(12, 13, 14, 15, a3, b0, b1, b2, b3)
+#define ONE_STEP                                                                                                       \
+    "vldmia %[a]!, {s16-s19}\n vldmia %[b]!, {s24-s27}\n" STEP(16, 17, 18, 19, 24, 25, 26, 27)
+#define TWO_STEPS                                                                                                      \
+    "vldmia %[a]!, {s16-s23}\n vldmia %[b]!, {s24-s31}\n"                                                              \
+    STEP(16, 17, 18, 19, 24, 25, 26, 27) STEP(20, 21, 22, 23, 28, 29, 30, 31)
+
+static void tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *a,
+                 const float *b, uint32_t inner)
+{
+    uint32_t fours = inner / 4;
+    __asm volatile("vldmia %[start], {s0-s3}\n add %[start], %[start_step]\n"
+                   "vldmia %[start], {s4-s7}\n add %[start], %[start_step]\n"
+                   "vldmia %[start], {s8-s11}\n add %[start], %[start_step]\n"
+                   "vldmia %[start], {s12-s15}\n"
+                   "tst %[inner], #1\n beq 1f\n" ONE_STEP
+                   "1: tst %[inner], #2\n beq 2f\n" TWO_STEPS
+                   "2: cmp %[fours], #0\n beq 4f\n"
+                   "3: subs %[fours], #1\n" TWO_STEPS TWO_STEPS "bne 3b\n"
+                   "4: vstmia %[out], {s0-s3}\n add %[out], %[row_step]\n"
+                   "vstmia %[out], {s4-s7}\n add %[out], %[row_step]\n"
+                   "vstmia %[out], {s8-s11}\n add %[out], %[row_step]\n"
+                   "vstmia %[out], {s12-s15}\n"
+                   : [out] "+r"(out), [start] "+r"(start), [a] "+r"(a), [b] "+r"(b), [fours] "+r"(fours)
+                   : [row_step] "r"(4 * row_stride), [start_step] "r"(4 * start_stride), [inner] "r"(inner)
+                   : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12",
+                     "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26",
+                     "s27", "s28", "s29", "s30", "s31");
+}
+
+#else
+
+// Two neighbouring numbers at once: on a core with FPU one load instruction brings both into registers.
+typedef union {
+    double both;
+    float each[2];
+} pair;
+#if defined(__ARM_FP)
+typedef double __attribute__((may_alias)) any_double;
+static inline pair load(const float *at)
+{
+    return (pair){ .both = *(const any_double *)(const void *)at };
+}
+#else
+static inline pair load(const float *at)
+{
+    return (pair){ .each = { at[0], at[1] } };
+}
+#endif
+
+static void tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *a,
+                 const float *b, uint32_t inner)
+{
+    float s00 = start[0], s01 = start[1], s02 = start[2], s03 = start[3];
+    start += start_stride;
+    float s10 = start[0], s11 = start[1], s12 = start[2], s13 = start[3];
+    start += start_stride;
+    float s20 = start[0], s21 = start[1], s22 = start[2], s23 = start[3];
+    start += start_stride;
+    float s30 = start[0], s31 = start[1], s32 = start[2], s33 = start[3];
+#define STEP(at)                                                                                                       \
+    do {                                                                                                               \
+        pair a01 = load(a + (at)), a23 = load(a + (at) + 2), b01 = load(b + (at)), b23 = load(b + (at) + 2);           \
+        s00 = TTZO_MULADD(a01.each[0], b01.each[0], s00);                                                              \
+        s01 = TTZO_MULADD(a01.each[0], b01.each[1], s01);                                                              \
+        s02 = TTZO_MULADD(a01.each[0], b23.each[0], s02);                                                              \
+        s03 = TTZO_MULADD(a01.each[0], b23.each[1], s03);                                                              \
+        s10 = TTZO_MULADD(a01.each[1], b01.each[0], s10);                                                              \
+        s11 = TTZO_MULADD(a01.each[1], b01.each[1], s11);                                                              \
+        s12 = TTZO_MULADD(a01.each[1], b23.each[0], s12);                                                              \
+        s13 = TTZO_MULADD(a01.each[1], b23.each[1], s13);                                                              \
+        s20 = TTZO_MULADD(a23.each[0], b01.each[0], s20);                                                              \
+        s21 = TTZO_MULADD(a23.each[0], b01.each[1], s21);                                                              \
+        s22 = TTZO_MULADD(a23.each[0], b23.each[0], s22);                                                              \
+        s23 = TTZO_MULADD(a23.each[0], b23.each[1], s23);                                                              \
+        s30 = TTZO_MULADD(a23.each[1], b01.each[0], s30);                                                              \
+        s31 = TTZO_MULADD(a23.each[1], b01.each[1], s31);                                                              \
+        s32 = TTZO_MULADD(a23.each[1], b23.each[0], s32);                                                              \
+        s33 = TTZO_MULADD(a23.each[1], b23.each[1], s33);                                                              \
+    } while (0)
+    if (inner % 2) {
+        STEP(0);
+        a += 4;
+        b += 4;
+    }
+    for (const float *end = a + 4 * (inner - inner % 2); a != end; a += 8, b += 8) {
+        STEP(0);
+        STEP(4);
+    }
+#undef STEP
+    out[0] = s00, out[1] = s01, out[2] = s02, out[3] = s03;
+    out += row_stride;
+    out[0] = s10, out[1] = s11, out[2] = s12, out[3] = s13;
+    out += row_stride;
+    out[0] = s20, out[1] = s21, out[2] = s22, out[3] = s23;
+    out += row_stride;
+    out[0] = s30, out[1] = s31, out[2] = s32, out[3] = s33;
+}
+
+#endif
+
+// ---- panels ---------------------------------------------------------------------------------------------------------
+
+uint32_t ttzo_panel_numbers(uint32_t lines, uint32_t inner)
+{
+    return (lines + 3u) / 4u * 4u * inner;
+}
+
+void ttzo_pack_panels(float *panels, struct ttzo_operand matrix, uint32_t lines, uint32_t inner)
+{
+    for (uint32_t first = 0; first < lines; first += 4, matrix.at += 4 * matrix.outer) {
+        uint32_t step = matrix.outer, n = lines - first;
+        const float *a = matrix.at;
+        if (n >= 4)
+            for (uint32_t k = 0; k < inner; k++, a += matrix.inner, panels += 4) {
+                panels[0] = a[0];
+                panels[1] = a[step];
+                panels[2] = a[2 * step];
+                panels[3] = a[3 * step];
+            }
+        else
+            for (uint32_t k = 0; k < inner; k++, a += matrix.inner, panels += 4)
+                for (uint32_t i = 0; i < 4; i++)
+                    panels[i] = i < n ? a[i * step] : 0.0f;
+    }
+}
+
+// A tile of which only some rows and columns exist.
+static void edge_tile(float *out, uint32_t row_stride, const float *start, const float *a, const float *b,
+                      uint32_t rows, uint32_t inner, uint32_t columns)
+{
+    float whole[16];
+    for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t j = 0; j < 4; j++)
+            whole[4 * i + j] = start && i < rows && j < columns ? start[i * row_stride + j] : 0.0f;
+    tile(whole, 4, whole, 4, a, b, inner);
+    for (uint32_t i = 0; i < rows; i++)
+        for (uint32_t j = 0; j < columns; j++)
+            out[i * row_stride + j] = whole[4 * i + j];
+}
+
+void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                          uint32_t rows, uint32_t inner, uint32_t columns)
+{
+    static const float zeros[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
+    for (; rows; left += 4 * inner, out += 4 * row_stride) {
+        uint32_t n = rows < 4 ? rows : 4;
+        if (n < 4 || columns < 4)
+            edge_tile(out, row_stride, start, left, right, n, inner, columns);
+        else
+            tile(out, row_stride, start ? start : zeros, start ? row_stride : 0, left, right, inner);
+        if (start)
+            start += 4 * row_stride;
+        rows -= n;
+    }
+}
