@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // With the modes on the left of the cut taken together, and those on the right, and `b` over the rank between them,
 //     W[(m_left m_right), (n_left n_right)] = sum over b of L[m_left, n_left, b] R[b, m_right, n_right].
-// A half is kept as panels of four output modes: [m / 4][left rank][n, right rank][4].
+// A half is kept as panels of four lines: four output modes m for each left rank, [m / 4][left rank][n, right rank][4];
+// behind them the last m % 4 modes, whose lines (m, left rank) fill panels one after the other.
 #include "cut.h"
 
 #include "layers.h"
@@ -44,7 +45,8 @@ static uint64_t to_whole_panel(uint64_t numbers)
 static uint64_t half_numbers(const struct half *half)
 {
     const uint16_t *ranks = half->layer->ranks;
-    return to_whole_panel(half->m) * ranks[half->first] * half->n * ranks[half->end];
+    uint64_t lines = (uint64_t)(half->m & ~3u) * ranks[half->first] + to_whole_panel((half->m & 3u) * ranks[half->first]);
+    return lines * half->n * ranks[half->end];
 }
 
 // Numbers of the products of the half's first cores, all but the last: two of them take turns.
@@ -85,7 +87,8 @@ uint64_t ttzo_cut_prepared(const struct ttzo_layer *layer)
 uint64_t ttzo_cut_scratch(const struct ttzo_layer *layer)
 {
     struct half left = left_half(layer), right = right_half(layer);
-    uint64_t most = to_whole_panel(left.n) * right.n + 4 * (uint64_t)left.n * layer->ranks[left.end];
+    uint64_t middle = 4 * (uint64_t)left.n * layer->ranks[left.end];
+    uint64_t most = to_whole_panel(left.n) * right.n + (right.m % 4 ? 2 : 1) * middle;
     uint64_t for_left = half_scratch(&left), for_right = half_scratch(&right);
     most = for_left > most ? for_left : most;
     return for_right > most ? for_right : most;
@@ -125,16 +128,24 @@ static struct place locate(const struct half *half, uint32_t end, uint32_t row)
 static void place_row(const struct half *half, uint32_t row, const float *from, float *panels)
 {
     const struct ttzo_layer *layer = half->layer;
-    uint32_t last = half->end - 1, m_last = layer->out_modes[last];
+    uint32_t last = half->end - 1, m_last = layer->out_modes[last], left_rank = layer->ranks[half->first];
     uint32_t run = (uint32_t)layer->in_modes[last] * layer->ranks[last + 1];
-    uint32_t inner = half->n * layer->ranks[half->end];
+    uint32_t panel = 4 * half->n * layer->ranks[half->end];
     struct place place = locate(half, last, row);
-    for (uint32_t j = 0; j < m_last; j++) {
-        uint32_t m = place.m * m_last + j;
-        float *to = panels + (m / 4 * layer->ranks[half->first] + place.rank) * inner * 4 + place.n * run * 4 + m % 4;
-        for (uint32_t i = 0; i < run; i++, to += 4)
-            *to = *from++;
-    }
+    uint32_t m = place.m * m_last, end = m + m_last;
+    panels += 4 * place.n * run;
+    if (m_last % 4 == 0)
+        for (; m < end; m += 4, from += 4 * run)
+            ttzo_pack_panels(panels + (m / 4 * left_rank + place.rank) * panel,
+                             (struct ttzo_operand){ from, run, 1 }, 4, run);
+    else
+        for (; m < end; m++) {
+            bool is_whole = m < (half->m & ~3u);
+            uint32_t line = is_whole ? 4 * place.rank + m % 4 : m % 4 * left_rank + place.rank;
+            float *to = panels + (m / 4 * left_rank + line / 4) * panel + line % 4;
+            for (uint32_t i = 0; i < run; i++, to += 4)
+                *to = *from++;
+        }
 }
 
 // The product of all cores but the last as rows of ranks[last] numbers; `product` and `spare` take turns.
@@ -166,7 +177,7 @@ static void half_prepare(const struct half *half, const float *theta, float *pan
     uint32_t last = half->end - 1, columns = (uint32_t)columns_of(layer, last), inner = layer->ranks[last];
     const float *core = theta + layer->parameter_offset + 
                         ttzo_layer_contraction(layer, layer->n_in_modes - 1u - half->first).core_offset;
-    if (half->m % 4) // lines that do not exist
+    if (half->m % 4) // some lines do not exist
         for (uint32_t i = 0; i < half_numbers(half); i++)
             panels[i] = 0.0f;
     if (last == half->first) {
@@ -199,6 +210,19 @@ void ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float 
 
 // ---- one row --------------------------------------------------------------------------------------------------------
 
+// The last modes of the right half, fewer than four: their lines (mode, b) come side by side, and are then brought into
+// middle[n_left, b][4] like the others.
+static void last_modes(float *middle, const float *inputs, const float *prepared, uint32_t n_left, uint32_t n_right,
+                       uint32_t rank, uint32_t modes)
+{
+    uint32_t lines = (modes * rank + 3) & ~3u;
+    float *row = middle + 4 * n_left * rank;
+    for (uint32_t line = 0; line < lines; line += 4)
+        ttzo_multiply_panels(row + line, lines, NULL, inputs, prepared + line * n_right, n_left, n_right, 4);
+    for (uint32_t i = 0; i < n_left; i++, row += lines, middle += 4 * rank)
+        ttzo_pack_panels(middle, (struct ttzo_operand){ row, rank, 1 }, modes, rank);
+}
+
 void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const float *prepared, const float *in,
                       float *out, float *scratch)
 {
@@ -212,9 +236,12 @@ void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const 
     ttzo_pack_panels(inputs, (struct ttzo_operand){ in, right.n, 1 }, left.n, right.n);
     // Four output modes of the right half at a time: middle[n_left, b][4], then their outputs.
     for (uint32_t j = 0; j < right.m; j += 4) {
-        for (uint32_t b = 0; b < rank; b++, prepared += 4 * right.n)
-            ttzo_multiply_panels(middle + 4 * b, 4 * rank, NULL, inputs, prepared, left.n, right.n, 4);
-        ttzo_multiply_panels(out + j, right.m, bias ? bias + j : NULL, left_panels, middle, left.m, left.n * rank,
-                             right.m - j < 4 ? right.m - j : 4);
+        uint32_t modes = right.m - j < 4 ? right.m - j : 4;
+        if (modes == 4)
+            for (uint32_t b = 0; b < rank; b++, prepared += 4 * right.n)
+                ttzo_multiply_panels(middle + 4 * b, 4 * rank, NULL, inputs, prepared, left.n, right.n, 4);
+        else
+            last_modes(middle, inputs, prepared, left.n, right.n, rank, modes);
+        ttzo_multiply_panels(out + j, right.m, bias ? bias + j : NULL, left_panels, middle, left.m, left.n * rank, modes);
     }
 }

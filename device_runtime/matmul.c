@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "matmul.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "real.h"
 
-#ifndef TTZO_PLAIN
-#define TTZO_PLAIN 0
+// Which tile computes: 0 plain loops, 1 portable C, 2 assembly where there is one. All give the same bits.
+#ifndef TTZO_TILE
+#define TTZO_TILE 2
 #endif
 
 // ---- one chain, four chains -----------------------------------------------------------------------------------------
@@ -19,7 +21,7 @@ static float one_chain(float sum, const float *left, uint32_t left_inner, const 
     return sum;
 }
 
-#if TTZO_PLAIN
+#if TTZO_TILE == 0
 
 void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows,
                    uint32_t inner, uint32_t columns)
@@ -69,43 +71,55 @@ void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, str
 #endif
 
 // ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------
-// out[i * row_stride + j] = start[i * start_stride + j] + sum over k of a[4 k + i] b[4 k + j]; strides in numbers.
+// n tiles below each other: row i < 4 n of `out` is that row of `start` plus the sum over k of line i of the panels
+// `left` times the four lines of the panel `right`. Strides in numbers.
 
-#if TTZO_PLAIN
+#if TTZO_TILE == 0
 
-static void tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *a,
-                 const float *b, uint32_t inner)
+static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                  const float *right, uint32_t inner, uint32_t n)
 {
-    for (uint32_t i = 0; i < 4; i++)
+    for (uint32_t i = 0; i < 4 * n; i++, out += row_stride, start += start_stride)
         for (uint32_t j = 0; j < 4; j++)
-            out[i * row_stride + j] = one_chain(start[i * start_stride + j], a + i, 4, b + j, 4, inner);
+            out[j] = one_chain(start[j], left + i / 4 * 4 * inner + i % 4, 4, right + j, 4, inner);
 }
 
-#elif TTZO_FUSED && defined(__thumb2__) && defined(__ARM_FP) && defined(__ARM_FEATURE_FMA)
+#elif TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP)
 
-// s0-s15 hold the outputs, s16-s23 two steps of a, s24-s31 two steps of b: each pair of loads feeds 32 vfma.
+// s0-s15 hold the outputs. Fused, s16-s23 hold two steps of a and s24-s31 two steps of b, so that each pair of loads
+// feeds 32 vfma; separate, one step of each, and the products pass through s24-s31.
+#if TTZO_FUSED
+#define CELL(sum, a, b, product) "vfma.f32 s" #sum ", s" #a ", s" #b "\n"
+#else
+#define CELL(sum, a, b, product)                                                                                       \
+    "vmul.f32 s" #product ", s" #a ", s" #b "\n vadd.f32 s" #sum ", s" #sum ", s" #product "\n"
+#endif
 #define ROW(c0, c1, c2, c3, a, b0, b1, b2, b3)                                                                         \
-    "vfma.f32 s" #c0 ", s" #a ", s" #b0 "\n vfma.f32 s" #c1 ", s" #a ", s" #b1 "\n"                                    \
-    "vfma.f32 s" #c2 ", s" #a ", s" #b2 "\n vfma.f32 s" #c3 ", s" #a ", s" #b3 "\n"
+    CELL(c0, a, b0, 24) CELL(c1, a, b1, 25) CELL(c2, a, b2, 26) CELL(c3, a, b3, 27)
 #define STEP(a0, a1, a2, a3, b0, b1, b2, b3)                                                                           \
     ROW(0, 1, 2, 3, a0, b0, b1, b2, b3)                                                                                \
     ROW(4, 5, 6, 7, a1, b0, b1, b2, b3)                                                                                \
     ROW(8, 9, 10, 11, a2, b0, b1, b2, b3)                                                                              \
     ROW(12, 13, 14, 15, a3, b0, b1, b2, b3)
-#define ONE_STEP                                                                                                       \
-    "vldmia %[a]!, {s16-s19}\n vldmia %[b]!, {s24-s27}\n" STEP(16, 17, 18, 19, 24, 25, 26, 27)
+#define ONE_STEP "vldmia %[a]!, {s16-s19}\n vldmia %[b]!, {s20-s23}\n" STEP(16, 17, 18, 19, 20, 21, 22, 23)
+#if TTZO_FUSED
 #define TWO_STEPS                                                                                                      \
     "vldmia %[a]!, {s16-s23}\n vldmia %[b]!, {s24-s31}\n"                                                              \
     STEP(16, 17, 18, 19, 24, 25, 26, 27) STEP(20, 21, 22, 23, 28, 29, 30, 31)
+#else
+#define TWO_STEPS ONE_STEP ONE_STEP
+#endif
 
-static void tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *a,
-                 const float *b, uint32_t inner)
+static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                  const float *right, uint32_t inner, uint32_t n)
 {
-    uint32_t fours = inner / 4;
-    __asm volatile("vldmia %[start], {s0-s3}\n add %[start], %[start_step]\n"
+    const float *b;
+    uint32_t fours;
+    __asm volatile("0: mov %[b], %[right]\n lsr %[fours], %[inner], #2\n"
+                   "vldmia %[start], {s0-s3}\n add %[start], %[start_step]\n"
                    "vldmia %[start], {s4-s7}\n add %[start], %[start_step]\n"
                    "vldmia %[start], {s8-s11}\n add %[start], %[start_step]\n"
-                   "vldmia %[start], {s12-s15}\n"
+                   "vldmia %[start], {s12-s15}\n add %[start], %[start_step]\n"
                    "tst %[inner], #1\n beq 1f\n" ONE_STEP
                    "1: tst %[inner], #2\n beq 2f\n" TWO_STEPS
                    "2: cmp %[fours], #0\n beq 4f\n"
@@ -113,9 +127,12 @@ static void tile(float *out, uint32_t row_stride, const float *start, uint32_t s
                    "4: vstmia %[out], {s0-s3}\n add %[out], %[row_step]\n"
                    "vstmia %[out], {s4-s7}\n add %[out], %[row_step]\n"
                    "vstmia %[out], {s8-s11}\n add %[out], %[row_step]\n"
-                   "vstmia %[out], {s12-s15}\n"
-                   : [out] "+r"(out), [start] "+r"(start), [a] "+r"(a), [b] "+r"(b), [fours] "+r"(fours)
-                   : [row_step] "r"(4 * row_stride), [start_step] "r"(4 * start_stride), [inner] "r"(inner)
+                   "vstmia %[out], {s12-s15}\n add %[out], %[row_step]\n"
+                   "subs %[n], #1\n bne 0b\n"
+                   : [out] "+r"(out), [start] "+r"(start), [a] "+r"(left), [b] "=&r"(b), [fours] "=&r"(fours),
+                     [n] "+r"(n)
+                   : [right] "r"(right), [inner] "r"(inner), [row_step] "r"(4 * row_stride),
+                     [start_step] "r"(4 * start_stride)
                    : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12",
                      "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26",
                      "s27", "s28", "s29", "s30", "s31");
@@ -141,8 +158,9 @@ static inline pair load(const float *at)
 }
 #endif
 
-static void tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *a,
-                 const float *b, uint32_t inner)
+// One tile; returns the end of its left panel, where the next one begins.
+static inline const float *tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride,
+                                const float *a, const float *b, uint32_t inner)
 {
     float s00 = start[0], s01 = start[1], s02 = start[2], s03 = start[3];
     start += start_stride;
@@ -176,7 +194,7 @@ static void tile(float *out, uint32_t row_stride, const float *start, uint32_t s
         a += 4;
         b += 4;
     }
-    for (const float *end = a + 4 * (inner - inner % 2); a != end; a += 8, b += 8) {
+    for (inner /= 2; inner; inner--, a += 8, b += 8) {
         STEP(0);
         STEP(4);
     }
@@ -188,6 +206,14 @@ static void tile(float *out, uint32_t row_stride, const float *start, uint32_t s
     out[0] = s20, out[1] = s21, out[2] = s22, out[3] = s23;
     out += row_stride;
     out[0] = s30, out[1] = s31, out[2] = s32, out[3] = s33;
+    return a;
+}
+
+static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                  const float *right, uint32_t inner, uint32_t n)
+{
+    for (; n; n--, out += 4 * row_stride, start += 4 * start_stride)
+        left = tile(out, row_stride, start, start_stride, left, right, inner);
 }
 
 #endif
@@ -201,32 +227,32 @@ uint32_t ttzo_panel_numbers(uint32_t lines, uint32_t inner)
 
 void ttzo_pack_panels(float *panels, struct ttzo_operand matrix, uint32_t lines, uint32_t inner)
 {
-    for (uint32_t first = 0; first < lines; first += 4, matrix.at += 4 * matrix.outer) {
-        uint32_t step = matrix.outer, n = lines - first;
-        const float *a = matrix.at;
-        if (n >= 4)
-            for (uint32_t k = 0; k < inner; k++, a += matrix.inner, panels += 4) {
-                panels[0] = a[0];
-                panels[1] = a[step];
-                panels[2] = a[2 * step];
-                panels[3] = a[3 * step];
+    uint32_t step = matrix.inner;
+    for (uint32_t line = 0; line < lines; line += 4, matrix.at += 4 * matrix.outer) {
+        uint32_t last = lines - line - 1;
+        const float *a = matrix.at, *b = a + (last < 1 ? last : 1) * matrix.outer;
+        const float *c = a + (last < 2 ? last : 2) * matrix.outer, *d = a + (last < 3 ? last : 3) * matrix.outer;
+        uint32_t k = inner;
+        if (step == 1) // two at a time
+            for (; k >= 2; k -= 2, a += 2, b += 2, c += 2, d += 2, panels += 8) {
+                float a0 = a[0], b0 = b[0], c0 = c[0], d0 = d[0], a1 = a[1], b1 = b[1], c1 = c[1], d1 = d[1];
+                panels[0] = a0, panels[1] = b0, panels[2] = c0, panels[3] = d0;
+                panels[4] = a1, panels[5] = b1, panels[6] = c1, panels[7] = d1;
             }
-        else
-            for (uint32_t k = 0; k < inner; k++, a += matrix.inner, panels += 4)
-                for (uint32_t i = 0; i < 4; i++)
-                    panels[i] = i < n ? a[i * step] : 0.0f;
+        for (; k; k--, a += step, b += step, c += step, d += step, panels += 4)
+            panels[0] = *a, panels[1] = *b, panels[2] = *c, panels[3] = *d;
     }
 }
 
 // A tile of which only some rows and columns exist.
-static void edge_tile(float *out, uint32_t row_stride, const float *start, const float *a, const float *b,
-                      uint32_t rows, uint32_t inner, uint32_t columns)
+static void edge_tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                      const float *right, uint32_t rows, uint32_t inner, uint32_t columns)
 {
     float whole[16];
     for (uint32_t i = 0; i < 4; i++)
         for (uint32_t j = 0; j < 4; j++)
-            whole[4 * i + j] = start && i < rows && j < columns ? start[i * row_stride + j] : 0.0f;
-    tile(whole, 4, whole, 4, a, b, inner);
+            whole[4 * i + j] = i < rows && j < columns ? start[i * start_stride + j] : 0.0f;
+    tiles(whole, 4, whole, 4, left, right, inner, 1);
     for (uint32_t i = 0; i < rows; i++)
         for (uint32_t j = 0; j < columns; j++)
             out[i * row_stride + j] = whole[4 * i + j];
@@ -236,14 +262,11 @@ void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, c
                           uint32_t rows, uint32_t inner, uint32_t columns)
 {
     static const float zeros[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
-    for (; rows; left += 4 * inner, out += 4 * row_stride) {
-        uint32_t n = rows < 4 ? rows : 4;
-        if (n < 4 || columns < 4)
-            edge_tile(out, row_stride, start, left, right, n, inner, columns);
-        else
-            tile(out, row_stride, start ? start : zeros, start ? row_stride : 0, left, right, inner);
-        if (start)
-            start += 4 * row_stride;
-        rows -= n;
-    }
+    const float *from = start ? start : zeros;
+    uint32_t start_stride = start ? row_stride : 0, whole = columns == 4 ? rows & ~3u : 0;
+    if (whole)
+        tiles(out, row_stride, from, start_stride, left, right, inner, whole / 4);
+    for (uint32_t i = whole; i < rows; i += 4)
+        edge_tile(out + i * row_stride, row_stride, from + i * start_stride, start_stride, left + i * inner, right,
+                  rows - i < 4 ? rows - i : 4, inner, columns);
 }

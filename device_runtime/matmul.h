@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Matrix products. Every output is one chain of multiply-adds over the ascending summed index, so that no choice of
-// tile, packing or loop order changes a bit of it. With TTZO_PLAIN=1 all of them are plain loops: the reference.
+// tile, packing or loop order changes a bit of it. With TTZO_TILE=0 all of them are plain loops: the reference.
 #ifndef TTZO_MATMUL_H
 #define TTZO_MATMUL_H
 #include <stdint.h>
@@ -16,7 +16,7 @@ void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, str
                    uint32_t inner, uint32_t columns);
 
 // ---- panels: four lines of a matrix side by side, [inner][4], for the fastest tile. Both operands of a product are
-// cut into panels; where lines are no multiple of four, the last panel has lines of zeros.
+// cut into panels; where lines are no multiple of four, the last panel repeats the last line, and what comes of it is dropped.
 
 // Numbers in the panels of `lines` lines.
 uint32_t ttzo_panel_numbers(uint32_t lines, uint32_t inner);

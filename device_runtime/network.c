@@ -74,12 +74,21 @@ uint32_t ttzo_network_macs(const struct ttzo_model *model)
 
 static void read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x)
 {
-    const struct ttzo_model_info *info = &model->info;
-    for (uint32_t i = 0; i < info->in_features; i++) {
-        float number = info->input_number == TTZO_NUMBER_UINT8   ? (float)row[i]
-                       : info->input_number == TTZO_NUMBER_INT16 ? (float)ttzo_get_i16(row + 2 * i)
-                                                                 : ttzo_get_f32(row + 4 * i);
-        x[i] = TTZO_MULADD(number, info->input_scale, info->input_offset);
+    uint32_t n = model->info.in_features;
+    float scale = model->info.input_scale, offset = model->info.input_offset;
+    switch ((enum ttzo_number)model->info.input_number) {
+    case TTZO_NUMBER_UINT8:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = TTZO_MULADD((float)row[i], scale, offset);
+        break;
+    case TTZO_NUMBER_INT16:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = TTZO_MULADD((float)ttzo_get_i16(row + 2 * i), scale, offset);
+        break;
+    case TTZO_NUMBER_FLOAT32:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = TTZO_MULADD(ttzo_get_f32(row + 4 * i), scale, offset);
+        break;
     }
 }
 

@@ -37,7 +37,8 @@ def prepared(layer: Layer) -> int:
     total = 0
     for first, end in _halves(layer):
         m, n = math.prod(layer.out_modes[first:end]), math.prod(layer.in_modes[first:end])
-        total += _whole_panels(m) * layer.ranks[first] * n * layer.ranks[end]
+        lines = m // 4 * 4 * layer.ranks[first] + _whole_panels(m % 4 * layer.ranks[first])
+        total += lines * n * layer.ranks[end]
     return total
 
 
@@ -47,7 +48,8 @@ def scratch(layer: Layer) -> int:
         return 0
     c = layer.contraction
     n_left, n_right = math.prod(layer.in_modes[:c]), math.prod(layer.in_modes[c:])
-    forward = _whole_panels(n_left) * n_right + 4 * n_left * layer.ranks[c]
+    middles = 2 if math.prod(layer.out_modes[c:]) % 4 else 1
+    forward = _whole_panels(n_left) * n_right + middles * 4 * n_left * layer.ranks[c]
     return max(forward, *(_half_scratch(layer, first, end) for first, end in _halves(layer)))
 
 

@@ -2,7 +2,7 @@
 """What a model costs on a board: instructions, multiply-accumulates, memory; and this machine against torch.
 
 Instructions are counted exactly, in the firmware's own image (instruction_count.py). The same firmware with plain loops
-in place of the tiles (`TTZO_PLAIN`) is counted in the same run, and so is brute force: a loss evaluation for each
+in place of the tiles (TTZO_TILE=0) is counted in the same run, and so is brute force: a loss evaluation for each
 parameter.
 """
 
@@ -25,7 +25,7 @@ from ttzo.host_tools.build import BuildReport, build
 from ttzo.host_tools.instruction_count import BudgetSpent, Machine, Tally
 
 STEP_BUDGET = 3_000_000_000  # instructions; a step that takes more is not run to its end
-PLAIN = ("-DTTZO_PLAIN=1",)
+PLAIN, PORTABLE = ("-DTTZO_TILE=0",), ("-DTTZO_TILE=1",)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class BoardCost:
     gradient: Cost | None
     step: Cost | None
     brute_force: Cost  # a coordinate-wise gradient by one evaluation for each parameter: evaluation x (parameters + 1)
-    plain_forward: Cost
+    portable_evaluation: Cost  # with the tile in C
+    plain_forward: Cost  # core by core with plain loops
     plain_evaluation: Cost
     flash_bytes: int
     work_bytes: int
@@ -88,7 +89,9 @@ def board_cost(plan: Plan, board: Board, rows: np.ndarray) -> BoardCost:
         machine = _machine(report, plan, board, rows)
         forward, evaluation = _forward(machine, plan), _evaluation(machine, plan)
         gradient, step = _step(machine, plan)
-        plain = _machine(_firmware(Path(folder) / "plain", plan, board, PLAIN), plan, board, rows)
+        portable = _machine(_firmware(Path(folder) / "portable", plan, board, PORTABLE), plan, board, rows)
+        simple = _core_by_core(plan)
+        plain = _machine(_firmware(Path(folder) / "plain", simple, board, PLAIN), simple, board, rows)
         queries = plan.n_parameters + 1
         return BoardCost(
             model=str(plan.metadata.get("name", "model")),
@@ -103,13 +106,19 @@ def board_cost(plan: Plan, board: Board, rows: np.ndarray) -> BoardCost:
             gradient=gradient,
             step=step,
             brute_force=Cost(evaluation.instructions * queries, evaluation.macs * queries),
-            plain_forward=_forward(plain, plan),
-            plain_evaluation=_evaluation(plain, plan),
+            portable_evaluation=_evaluation(portable, plan),
+            plain_forward=_forward(plain, simple),
+            plain_evaluation=_evaluation(plain, simple),
             flash_bytes=report.flash_bytes,
             work_bytes=memory.work_bytes(plan),
             static_bytes=report.static_bytes,
             stack_bytes=machine.stack_bytes(),
         )
+
+
+def _core_by_core(plan: Plan) -> Plan:
+    layers = tuple(dataclasses.replace(layer, contraction=0) for layer in plan.layers)
+    return dataclasses.replace(plan, layers=layers)
 
 
 def _firmware(folder: Path, plan: Plan, board: Board, flags: tuple[str, ...] = ()) -> BuildReport:
