@@ -67,7 +67,7 @@ static uint64_t columns_of(const struct ttzo_layer *layer, uint32_t k)
     return (uint64_t)layer->out_modes[k] * layer->in_modes[k] * layer->ranks[k + 1];
 }
 
-// Scratch of half_prepare: two products in turn, four rows of the first factor, the last core, four rows of the result.
+// Scratch of half_prepare: two products in turn, some rows of the first factor, the last core, four rows of the result.
 static uint64_t half_scratch(const struct half *half)
 {
     const struct ttzo_layer *layer = half->layer;
@@ -75,7 +75,8 @@ static uint64_t half_scratch(const struct half *half)
     if (last == half->first)
         return 0;
     uint64_t columns = to_whole_panel(columns_of(layer, last));
-    return 2 * widest_product(half) + (columns + 4) * layer->ranks[last] + 4 * columns;
+    uint64_t lines = to_whole_panel(layer->in_modes[last - 1]);
+    return 2 * widest_product(half) + (columns + lines) * layer->ranks[last] + 4 * columns;
 }
 
 uint64_t ttzo_cut_prepared(const struct ttzo_layer *layer)
@@ -171,24 +172,12 @@ static const float *all_but_last(const struct half *half, const float *core, flo
     return made;
 }
 
-static void half_prepare(const struct half *half, const float *theta, float *panels, float *scratch)
+// The half's last product, `made` [rows, inner] . `core` [inner, columns], row by row, each then put in its place.
+static void multiply_by_rows(const struct half *half, const float *made, uint32_t rows, const float *core,
+                             float *panels, float *scratch)
 {
-    const struct ttzo_layer *layer = half->layer;
-    uint32_t last = half->end - 1, columns = (uint32_t)columns_of(layer, last), inner = layer->ranks[last];
-    const float *core = theta + layer->parameter_offset + 
-                        ttzo_layer_contraction(layer, layer->n_in_modes - 1u - half->first).core_offset;
-    if (half->m % 4) // some lines do not exist
-        for (uint32_t i = 0; i < half_numbers(half); i++)
-            panels[i] = 0.0f;
-    if (last == half->first) {
-        for (uint32_t row = 0; row < inner; row++)
-            place_row(half, row, core + row * columns, panels);
-        return;
-    }
-    float *product = scratch, *spare = product + widest_product(half), *four = spare + widest_product(half);
-    float *core_panels = four + 4 * inner, *stripe = core_panels + ttzo_panel_numbers(columns, inner);
-    uint32_t rows;
-    const float *made = all_but_last(half, core, product, spare, &rows, &core);
+    uint32_t inner = half->layer->ranks[half->end - 1], columns = (uint32_t)columns_of(half->layer, half->end - 1);
+    float *four = scratch, *core_panels = four + 4 * inner, *stripe = core_panels + ttzo_panel_numbers(columns, inner);
     ttzo_pack_panels(core_panels, (struct ttzo_operand){ core, 1, columns }, columns, inner);
     for (uint32_t row = 0; row < rows; row += 4, made += 4 * inner) {
         uint32_t n = rows - row < 4 ? rows - row : 4;
@@ -199,6 +188,62 @@ static void half_prepare(const struct half *half, const float *theta, float *pan
         for (uint32_t i = 0; i < n; i++)
             place_row(half, row + i, stripe + i * columns, panels);
     }
+}
+
+// The same when the last core's output modes fill panels: a tile takes rows that differ in the input mode of the core
+// before, and four output modes, and its place is the result's.
+static void multiply_in_place(const struct half *half, const float *made, uint32_t rows, const float *core,
+                              float *panels, float *scratch)
+{
+    const struct ttzo_layer *layer = half->layer;
+    uint32_t last = half->end - 1, inner = layer->ranks[last], columns = (uint32_t)columns_of(layer, last);
+    uint32_t m_last = layer->out_modes[last], run = columns / m_last, n_before = layer->in_modes[last - 1];
+    uint32_t panel = 4 * half->n * layer->ranks[half->end], left_rank = layer->ranks[half->first];
+    // Rows beyond whole tiles are taken with the last tile's others once more: the same numbers, and no edge.
+    uint32_t whole = n_before < 4 ? n_before : n_before & ~3u, again = n_before - 4;
+    float *left = scratch, *right = left + ttzo_panel_numbers(n_before, inner), *to = right;
+    for (uint32_t m = 0; m < m_last; m += 4)
+        for (uint32_t i = 0; i < run; i++, to += 4 * inner)
+            ttzo_pack_panels(to, (struct ttzo_operand){ core + m * run + i, run, columns }, 4, inner);
+    for (uint32_t row = 0; row < rows; row += n_before, made += n_before * inner) {
+        struct place place = locate(half, last, row);
+        const float *four_modes = right;
+        ttzo_pack_panels(left, (struct ttzo_operand){ made, inner, 1 }, whole, inner);
+        if (whole < n_before)
+            ttzo_pack_panels(left + whole * inner, (struct ttzo_operand){ made + again * inner, inner, 1 }, 4, inner);
+        for (uint32_t m = place.m * m_last; m < (place.m + 1) * m_last; m += 4) {
+            to = panels + (m / 4 * left_rank + place.rank) * panel + 4 * place.n * run;
+            for (uint32_t i = 0; i < run; i++, four_modes += 4 * inner, to += 4) {
+                ttzo_multiply_panels(to, 4 * run, NULL, left, four_modes, whole, inner, 4);
+                if (whole < n_before)
+                    ttzo_multiply_panels(to + 4 * again * run, 4 * run, NULL, left + whole * inner, four_modes, 4,
+                                         inner, 4);
+            }
+        }
+    }
+}
+
+static void half_prepare(const struct half *half, const float *theta, float *panels, float *scratch)
+{
+    const struct ttzo_layer *layer = half->layer;
+    uint32_t last = half->end - 1, rows = layer->ranks[last];
+    const float *core = theta + layer->parameter_offset +
+                        ttzo_layer_contraction(layer, layer->n_in_modes - 1u - half->first).core_offset;
+    if (half->m % 4) // some lines do not exist
+        for (uint32_t i = 0; i < half_numbers(half); i++)
+            panels[i] = 0.0f;
+    if (last == half->first) {
+        for (uint32_t row = 0; row < rows; row++)
+            place_row(half, row, core + row * columns_of(layer, last), panels);
+        return;
+    }
+    float *spare = scratch + widest_product(half);
+    const float *made = all_but_last(half, core, scratch, spare, &rows, &core);
+    scratch = spare + widest_product(half);
+    if (layer->out_modes[last] % 4)
+        multiply_by_rows(half, made, rows, core, panels, scratch);
+    else
+        multiply_in_place(half, made, rows, core, panels, scratch);
 }
 
 void ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch)

@@ -16,7 +16,7 @@ void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, str
                    uint32_t inner, uint32_t columns);
 
 // ---- panels: four lines of a matrix side by side, [inner][4], for the fastest tile. Both operands of a product are
-// cut into panels; where lines are no multiple of four, the last panel repeats the last line, and what comes of it is dropped.
+// cut into panels; where lines are no multiple of four, the last panel is filled up with any numbers, and what comes of them is dropped.
 
 // Numbers in the panels of `lines` lines.
 uint32_t ttzo_panel_numbers(uint32_t lines, uint32_t inner);

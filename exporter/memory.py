@@ -66,7 +66,8 @@ def _half_scratch(layer: Layer, first: int, end: int) -> int:
         if k > first:
             sizes.append(size * layer.ranks[k + 1])
     columns = _whole_panels(layer.out_modes[end - 1] * layer.in_modes[end - 1] * layer.ranks[end])
-    return 2 * _whole_panels(max(sizes)) + (columns + 4) * layer.ranks[end - 1] + 4 * columns
+    lines = _whole_panels(layer.in_modes[end - 2])
+    return 2 * _whole_panels(max(sizes)) + (columns + lines) * layer.ranks[end - 1] + 4 * columns
 
 
 # ---- the work buffer ------------------------------------------------------------------------------------------------
