@@ -72,7 +72,7 @@ void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, str
 
 // ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------
 // n tiles below each other: row i < 4 n of `out` is that row of `start` plus the sum over k of line i of the panels
-// `left` times the four lines of the panel `right`. Strides in numbers.
+// `left` times the four lines of the panel `right`. Strides in numbers; with a start_stride of 0, `start` are 16 zeros.
 
 #if TTZO_TILE == 0
 
@@ -115,14 +115,15 @@ static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t 
 {
     const float *b;
     uint32_t fours;
-    __asm volatile("0: mov %[b], %[right]\n lsr %[fours], %[inner], #2\n"
-                   "vldmia %[start], {s0-s3}\n add %[start], %[start_step]\n"
+    __asm volatile("0: mov %[b], %[right]\n"
+                   "cbnz %[start_step], 5f\n vldmia %[start], {s0-s15}\n b 6f\n" // zeros
+                   "5: vldmia %[start], {s0-s3}\n add %[start], %[start_step]\n"
                    "vldmia %[start], {s4-s7}\n add %[start], %[start_step]\n"
                    "vldmia %[start], {s8-s11}\n add %[start], %[start_step]\n"
                    "vldmia %[start], {s12-s15}\n add %[start], %[start_step]\n"
-                   "tst %[inner], #1\n beq 1f\n" ONE_STEP
-                   "1: tst %[inner], #2\n beq 2f\n" TWO_STEPS
-                   "2: cmp %[fours], #0\n beq 4f\n"
+                   "6: lsrs %[fours], %[inner], #1\n bcc 1f\n" ONE_STEP // carry: the bit that went
+                   "1: lsrs %[fours], %[fours], #1\n bcc 2f\n" TWO_STEPS
+                   "2: beq 4f\n"
                    "3: subs %[fours], #1\n" TWO_STEPS TWO_STEPS "bne 3b\n"
                    "4: vstmia %[out], {s0-s3}\n add %[out], %[row_step]\n"
                    "vstmia %[out], {s4-s7}\n add %[out], %[row_step]\n"
@@ -132,7 +133,7 @@ static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t 
                    : [out] "+r"(out), [start] "+r"(start), [a] "+r"(left), [b] "=&r"(b), [fours] "=&r"(fours),
                      [n] "+r"(n)
                    : [right] "r"(right), [inner] "r"(inner), [row_step] "r"(4 * row_stride),
-                     [start_step] "r"(4 * start_stride)
+                     [start_step] "l"(4 * start_stride)
                    : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12",
                      "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26",
                      "s27", "s28", "s29", "s30", "s31");
@@ -158,20 +159,22 @@ static inline pair load(const float *at)
 }
 #endif
 
-// One tile; returns the end of its left panel, where the next one begins.
-static inline const float *tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride,
-                                const float *a, const float *b, uint32_t inner)
+static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                  const float *right, uint32_t inner, uint32_t n)
 {
-    float s00 = start[0], s01 = start[1], s02 = start[2], s03 = start[3];
-    start += start_stride;
-    float s10 = start[0], s11 = start[1], s12 = start[2], s13 = start[3];
-    start += start_stride;
-    float s20 = start[0], s21 = start[1], s22 = start[2], s23 = start[3];
-    start += start_stride;
-    float s30 = start[0], s31 = start[1], s32 = start[2], s33 = start[3];
+    for (; n; n--) {
+        const float *b = right;
+        float s00 = start[0], s01 = start[1], s02 = start[2], s03 = start[3];
+        start += start_stride;
+        float s10 = start[0], s11 = start[1], s12 = start[2], s13 = start[3];
+        start += start_stride;
+        float s20 = start[0], s21 = start[1], s22 = start[2], s23 = start[3];
+        start += start_stride;
+        float s30 = start[0], s31 = start[1], s32 = start[2], s33 = start[3];
+        start += start_stride;
 #define STEP(at)                                                                                                       \
     do {                                                                                                               \
-        pair a01 = load(a + (at)), a23 = load(a + (at) + 2), b01 = load(b + (at)), b23 = load(b + (at) + 2);           \
+        pair a01 = load(left + (at)), a23 = load(left + (at) + 2), b01 = load(b + (at)), b23 = load(b + (at) + 2);     \
         s00 = TTZO_MULADD(a01.each[0], b01.each[0], s00);                                                              \
         s01 = TTZO_MULADD(a01.each[0], b01.each[1], s01);                                                              \
         s02 = TTZO_MULADD(a01.each[0], b23.each[0], s02);                                                              \
@@ -189,31 +192,24 @@ static inline const float *tile(float *out, uint32_t row_stride, const float *st
         s32 = TTZO_MULADD(a23.each[1], b23.each[0], s32);                                                              \
         s33 = TTZO_MULADD(a23.each[1], b23.each[1], s33);                                                              \
     } while (0)
-    if (inner % 2) {
-        STEP(0);
-        a += 4;
-        b += 4;
-    }
-    for (inner /= 2; inner; inner--, a += 8, b += 8) {
-        STEP(0);
-        STEP(4);
-    }
+        for (uint32_t k = inner % 4; k; k--, left += 4, b += 4)
+            STEP(0);
+        for (const float *end = right + 4 * inner; b != end; left += 16, b += 16) {
+            STEP(0);
+            STEP(4);
+            STEP(8);
+            STEP(12);
+        }
 #undef STEP
-    out[0] = s00, out[1] = s01, out[2] = s02, out[3] = s03;
-    out += row_stride;
-    out[0] = s10, out[1] = s11, out[2] = s12, out[3] = s13;
-    out += row_stride;
-    out[0] = s20, out[1] = s21, out[2] = s22, out[3] = s23;
-    out += row_stride;
-    out[0] = s30, out[1] = s31, out[2] = s32, out[3] = s33;
-    return a;
-}
-
-static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
-                  const float *right, uint32_t inner, uint32_t n)
-{
-    for (; n; n--, out += 4 * row_stride, start += 4 * start_stride)
-        left = tile(out, row_stride, start, start_stride, left, right, inner);
+        out[0] = s00, out[1] = s01, out[2] = s02, out[3] = s03;
+        out += row_stride;
+        out[0] = s10, out[1] = s11, out[2] = s12, out[3] = s13;
+        out += row_stride;
+        out[0] = s20, out[1] = s21, out[2] = s22, out[3] = s23;
+        out += row_stride;
+        out[0] = s30, out[1] = s31, out[2] = s32, out[3] = s33;
+        out += row_stride;
+    }
 }
 
 #endif
@@ -261,7 +257,7 @@ static void edge_tile(float *out, uint32_t row_stride, const float *start, uint3
 void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
                           uint32_t rows, uint32_t inner, uint32_t columns)
 {
-    static const float zeros[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
+    static const float zeros[16] = { 0.0f };
     const float *from = start ? start : zeros;
     uint32_t start_stride = start ? row_stride : 0, whole = columns == 4 ? rows & ~3u : 0;
     if (whole)
