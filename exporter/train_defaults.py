@@ -28,7 +28,7 @@ LEARNING_RATES = {
     (Estimator.rge, Update.sgd): 0.1,
     (Estimator.rge, Update.momentum): 0.01,
     (Estimator.rge, Update.ema_momentum): 0.1,
-    (Estimator.rge, Update.adam): 3e-3,
+    (Estimator.rge, Update.adam): 0.02,
     (Estimator.rge, Update.sign): 1e-3,
     (Estimator.cge, Update.sgd): 1.0,
     (Estimator.cge, Update.momentum): 0.1,

@@ -20,7 +20,9 @@ from ttzo.exporter.memory import Room
 FOLDER = Path(board_folder.__file__).parent
 PORTS = header_path().parent / "ports"
 
-_Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=LIMIT["board_name_bytes"] - 1)]
+_Name = Annotated[
+    str, pydantic.StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=LIMIT["board_name_bytes"] - 1)
+]
 _Part = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z0-9_]+$")]
 _Text = Annotated[str, pydantic.StringConstraints(min_length=1)]
 _Bytes = Annotated[int, pydantic.Field(gt=0, lt=1 << 32)]
@@ -108,7 +110,9 @@ def load(name_or_path: str | Path) -> Board:
     if str(name_or_path) in names():
         path = FOLDER / f"{name_or_path}.toml"
     elif path.suffix != ".toml":
-        raise BoardError(f"no board is called {name_or_path}", f"known: {', '.join(names())}; or name a board's own .toml file")
+        raise BoardError(
+            f"no board is called {name_or_path}", f"known: {', '.join(names())}; or name a board's own .toml file"
+        )
     return _checked(path, _page(path))
 
 

@@ -34,12 +34,29 @@ from ttzo.host_tools.image import Image
 RUNTIME = header_path().parent
 # The order of float operations is the contract's: no contraction, no fast-math. Warnings are errors in the tests only:
 # a compiler newer than ours may know new ones.
-FLAGS = "-std=c99 -O2 -ffp-contract=off -Wall -Wextra -Wconversion -Wdouble-promotion -Wmissing-prototypes".split()
-FIRMWARE_FLAGS = "-g -ffunction-sections -fdata-sections -fno-common".split()
-LINK_FLAGS = (
-    "-nostartfiles --specs=nano.specs -Wl,--gc-sections -Wl,--emit-relocs -Wl,--build-id=none -Wl,--fatal-warnings -Wl,-Map=ttzo.map"
-).split()
+FLAGS = [
+    "-std=c99",
+    "-O2",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wdouble-promotion",
+    "-Wmissing-prototypes",
+]
+FIRMWARE_FLAGS = ["-g", "-ffunction-sections", "-fdata-sections", "-fno-common"]
+LINK_FLAGS = [
+    "-nostartfiles",
+    "--specs=nano.specs",
+    "-Wl,--gc-sections",
+    "-Wl,--emit-relocs",
+    "-Wl,--build-id=none",
+    "-Wl,--fatal-warnings",
+    "-Wl,-Map=ttzo.map",
+]
 FILES = ("ttzo.elf", "ttzo.bin", "ttzo.map")
+COMPLAINT = "error|warning|undefined|cannot|overflowed"
+NO_LIBRARY = r"spec file|std\w+\.h: No such file|cannot find -l"
 
 
 class BuildError(TtzoError):
@@ -66,7 +83,9 @@ class BuildReport:
 
     def as_json(self) -> dict:
         """The report as JSON has it: paths as strings."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(self).items()}
+        return {
+            name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(self).items()
+        }
 
 
 # ---- firmware -------------------------------------------------------------------------------------------------------
@@ -85,14 +104,21 @@ def build(bundle_dir: str | Path, board: Board, extra_flags: Sequence[str] = ())
     plan = _read_plan(bundle_dir)
     if plan.arithmetic.name not in board.arithmetics:
         raise BuildError(
-            f"{board.name} does not compute in {plan.arithmetic.name} arithmetic", f"export with one of: {', '.join(board.arithmetics)}"
+            f"{board.name} does not compute in {plan.arithmetic.name} arithmetic",
+            f"export with one of: {', '.join(board.arithmetics)}",
         )
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
     sources = _firmware_sources(board) + [bundle_dir / "model.c"]
     flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, board), *extra_flags]
     port = RUNTIME / "ports" / board.port
-    read = [*sources, *_headers(RUNTIME, port), bundle_dir / "model.h", bundle_dir / "model.ttzo", port / f"{board.port}.ld"]
+    read = [
+        *sources,
+        *_headers(RUNTIME, port),
+        bundle_dir / "model.h",
+        bundle_dir / "model.ttzo",
+        port / f"{board.port}.ld",
+    ]
     key = _key(read, [*flags, *LINK_FLAGS, board.model_dump_json()], [f"{board.toolchain}-gcc"])
     if report := _up_to_date(out, key):
         return report
@@ -106,7 +132,9 @@ def build(bundle_dir: str | Path, board: Board, extra_flags: Sequence[str] = ())
 def _read_plan(bundle_dir: Path) -> Plan:
     for name in ("model.ttzo", "model.c", "model.h"):
         if not (bundle_dir / name).is_file():
-            raise BuildError(f"{bundle_dir} is no bundle folder: it has no {name}", "make one with `ttzo export MODEL -o DIR`")
+            raise BuildError(
+                f"{bundle_dir} is no bundle folder: it has no {name}", "make one with `ttzo export MODEL -o DIR`"
+            )
     return to_bundle.read((bundle_dir / "model.ttzo").read_bytes())
 
 
@@ -137,29 +165,50 @@ def _arithmetic_flags(arithmetic: Arithmetic) -> list[str]:
     return ["-DTTZO_FUSED=1"] if arithmetic == Arithmetic.fused else []
 
 
-def _make(folder: Path, out: Path, plan: Plan, board: Board, sources: list[Path], flags: list[str], bundle_dir: Path) -> BuildReport:
+def _make(
+    folder: Path, out: Path, plan: Plan, board: Board, sources: list[Path], flags: list[str], bundle_dir: Path
+) -> BuildReport:
     """Compiles and links in `folder`, then looks at what came out. No path of this machine gets into the image."""
     gcc = f"{board.toolchain}-gcc"
     port = RUNTIME / "ports" / board.port
-    hidden = [f"-ffile-prefix-map={path}={name}" for path, name in ((folder, "."), (RUNTIME, "ttzo"), (bundle_dir.resolve(), "bundle"))]
+    # of two that fit, gcc takes the later
+    hidden = [
+        f"-ffile-prefix-map={path}={name}"
+        for path, name in ((RUNTIME, "ttzo"), (bundle_dir.resolve(), "bundle"), (folder.resolve(), "."))
+    ]
     flags = [*flags, *hidden, f"-I{RUNTIME}", f"-I{port}"]
     objects = _compile_all(folder, gcc, [source.resolve() for source in sources], flags)
     memory = {"FLASH_ORIGIN": board.flash_origin, "FLASH_BYTES": board.flash_bytes, "RAM_ORIGIN": board.ram_origin}
     memory |= {"RAM_BYTES": board.ram_bytes, "STACK_BYTES": board.stack_bytes}
     script = port / f"{board.port}.ld"
-    _run([gcc, "-E", "-P", "-x", "c", *(f"-D{name}={value:#x}" for name, value in memory.items()), str(script), "-o", "ttzo.ld"], folder)
+    _run(
+        [
+            gcc,
+            "-E",
+            "-P",
+            "-x",
+            "c",
+            *(f"-D{name}={value:#x}" for name, value in memory.items()),
+            str(script),
+            "-o",
+            "ttzo.ld",
+        ],
+        folder,
+    )
     _link([gcc, *board.cpu_flags, *LINK_FLAGS, "-T", "ttzo.ld", *objects, "-lm", "-o", "ttzo.elf"], folder, board, plan)
     _run([f"{board.toolchain}-objcopy", "-O", "binary", "ttzo.elf", "ttzo.bin"], folder)
     image = Image(folder / "ttzo.elf", board.toolchain)
     _check_symbols(image, gcc, board)
-    _check_model(image, folder / "ttzo.bin", plan, board)
+    _check_model(image, plan, board)
     return _report(image, out, plan, board)
 
 
 def _compile_all(folder: Path, compiler: str, sources: Sequence[Path], flags: Sequence[str]) -> list[str]:
     """Object files, by name, in the order of the sources."""
-    objects = [f"{source.parent.name}-{source.stem}.o" if source.stem == "main" else f"{source.stem}.o" for source in sources]
-    commands = [[compiler, *flags, "-c", str(source), "-o", made] for source, made in zip(sources, objects, strict=True)]
+    objects = [f"{source.parent.name}-{source.stem}.o" for source in sources]
+    commands = [
+        [compiler, *flags, "-c", str(source), "-o", made] for source, made in zip(sources, objects, strict=True)
+    ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda command: _run(command, folder), commands))
     return objects
@@ -172,8 +221,11 @@ def _run(command: Sequence[str], folder: Path) -> str:
     except FileNotFoundError as error:
         raise BuildError(f"{command[0]} is not installed", _package(command[0])) from error
     if done.returncode:
-        complaints = [line for line in done.stderr.splitlines() if "error" in line or "undefined" in line] or done.stderr.splitlines()
-        raise BuildError(f"{command[0]} failed: {' / '.join(complaints[:3])}", "read the first line; the sources or the board's file are wrong")
+        lines = [line for line in done.stderr.splitlines() if re.search(COMPLAINT, line)]
+        hint = (
+            _package(command[0]) if re.search(NO_LIBRARY, done.stderr) else "the sources or the board's file are wrong"
+        )
+        raise BuildError(f"{command[0]} failed: {' / '.join(lines[:3])}", hint)
     return done.stdout
 
 
@@ -202,16 +254,18 @@ def _link(command: Sequence[str], folder: Path, board: Board, plan: Plan) -> Non
 
 def _check_symbols(image: Image, gcc: str, board: Board) -> None:
     libm = Path(_run([gcc, *board.cpu_flags, "-print-file-name=libm.a"], image.elf.parent).strip())
-    for name, callers in image.forbidden(libm).items():
+    forbidden = image.forbidden(libm)
+    if forbidden:
+        called = [f"{name}, called by {', '.join(callers)}" for name, callers in forbidden.items() if callers]
         raise BuildError(
-            f"the firmware holds {name}, called by {', '.join(callers) or 'nobody'}: no heap, stdio or libm on a device",
+            f"the firmware holds {'; '.join(called or forbidden)}: no heap, stdio or libm on a device",
             "use the functions of real.h, and the work buffer",
         )
 
 
-def _check_model(image: Image, binary: Path, plan: Plan, board: Board) -> None:
+def _check_model(image: Image, plan: Plan, board: Board) -> None:
     at = image.symbols["ttzo_model"] - board.flash_origin
-    if binary.read_bytes()[at : at + LIMIT["hash_bytes"]] != to_bundle.model_hash(plan):
+    if image.elf.with_suffix(".bin").read_bytes()[at : at + LIMIT["hash_bytes"]] != to_bundle.model_hash(plan):
         raise BuildError("model.c and model.ttzo are of different exports", "export the model again")
 
 
@@ -225,7 +279,7 @@ def _report(image: Image, out: Path, plan: Plan, board: Board) -> BuildReport:
         board=board.name,
         elf=out / "ttzo.elf",
         bin=out / "ttzo.bin",
-        flash_bytes=image.flash_bytes,
+        flash_bytes=image.elf.with_suffix(".bin").stat().st_size,
         flash_capacity=board.flash_bytes,
         static_bytes=image.static_bytes,
         stack_bytes=stack,
@@ -305,5 +359,7 @@ def _fma_flags(compiler: Sequence[str]) -> list[str]:
     """`-mfma` where this x86-64 processor has the instruction: the same bits as libm's fmaf, many times faster."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return []
-    macros = subprocess.run([*compiler, "-march=native", "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True)
+    macros = subprocess.run(
+        [*compiler, "-march=native", "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True
+    )
     return ["-mfma"] if "__FMA__" in macros.stdout else []

@@ -85,6 +85,11 @@ def slug(url: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", url).strip("-")
 
 
+def run_folder(bundle: str | Path, url: str) -> Path:
+    """Where runs of a bundle on a device are kept when nobody says."""
+    return bundle_path(bundle).parent / "runs" / slug(url)
+
+
 # ---- the device ------------------------------------------------------------------------------------------------------
 
 
@@ -92,11 +97,11 @@ class Device:
     """One device that holds the bundle's model, ready for requests. A refusal is a `DeviceError`, a silent or broken
     line a `LinkError`; both leave the device as it was before the request.
 
-    `url` is what the person said, `line` the port behind it.
+    `url` is what the person said, `line` the port behind it, `folder` the bundle's.
     """
 
-    def __init__(self, link: Link, plan: Plan, url: str, line: str, owned: ExitStack | None = None):
-        self.plan, self.url, self.line = plan, url, line
+    def __init__(self, link: Link, plan: Plan, url: str, line: str, folder: Path, owned: ExitStack | None = None):
+        self.plan, self.url, self.line, self.folder = plan, url, line, folder
         self._link, self._owned = link, owned or ExitStack()
         self.info = link.hello()
         self.board = self.info.board.rstrip(b"\0").decode(errors="replace")
@@ -243,4 +248,4 @@ def open_device(
         line = emulated_device.start(url, bundle_path(bundle), plan, owned, on_line or (lambda text: None))
         link = Link(open_stream(line, baud or DEFAULT_BAUD))
         owned.callback(link.close)
-        return Device(link, plan, url, line, owned.pop_all())
+        return Device(link, plan, url, line, bundle_path(bundle).parent, owned.pop_all())

@@ -64,10 +64,6 @@ class Image:
         return {row[0]: int(row[1]) for row in rows if row and row[0].startswith(".")}
 
     @property
-    def flash_bytes(self) -> int:
-        return sum(self.section_bytes.get(name, 0) for name in (".vectors", ".text", ".rodata", ".data"))
-
-    @property
     def static_bytes(self) -> int:
         """RAM of variables; stack and work buffer stand apart."""
         return self.section_bytes.get(".data", 0) + self.section_bytes.get(".bss", 0)
@@ -99,7 +95,11 @@ class Image:
         for line in self._tool("objdump", "-r").splitlines():
             if line.startswith("RELOCATION RECORDS FOR"):
                 section = line.split("[")[1].rstrip("]:")
-            elif (entry := _RELOCATION.match(line)) and section in (".text", ".rodata", ".data") and not _DIRECT.match(entry[1]):
+            elif (
+                (entry := _RELOCATION.match(line))
+                and section in (".text", ".rodata", ".data")
+                and not _DIRECT.match(entry[1])
+            ):
                 taken |= {address for address in wanted if self.functions[address].name == entry[2]}
         return frozenset(taken)
 
@@ -122,7 +122,11 @@ class Image:
         if address not in self._depths:
             function = self.functions[address]
             below = function.calls | (self.address_taken if function.calls_indirectly else frozenset())
-            deepest = max((self._depth(callee, (*above, address)) for callee in sorted(below)), default=(0, []), key=lambda d: d[0])
+            deepest = max(
+                (self._depth(callee, (*above, address)) for callee in sorted(below)),
+                default=(0, []),
+                key=lambda d: d[0],
+            )
             self._depths[address] = (function.frame_bytes + deepest[0], [function.name, *deepest[1]])
         return self._depths[address]
 
@@ -133,17 +137,18 @@ class Image:
     # ---- what must not be in it
 
     def forbidden(self, libm: Path) -> dict[str, list[str]]:
-        """Symbols that no firmware may hold (heap, stdio, libm), each with the functions that call it."""
+        """Symbols that no firmware may hold (heap, stdio, libm), each with the allowed functions that call it: none
+        for what only other forbidden ones call."""
         mathematics = subprocess.run(
-            [f"{self.toolchain}-nm", "--defined-only", "--extern-only", str(libm)], check=True, capture_output=True, text=True
+            [f"{self.toolchain}-nm", "--defined-only", "--extern-only", str(libm)],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
         names = {row[2] for line in mathematics.splitlines() if len(row := line.split()) == 3}
-        found = sorted(name for name in self.symbols if name in names or FORBIDDEN.fullmatch(name))
-        return {name: self._callers(name) for name in found}
-
-    def _callers(self, name: str) -> list[str]:
-        address = self.symbols[name] & ~1
-        return sorted(function.name for function in self.functions.values() if address in function.calls)
+        found = {name: self.symbols[name] & ~1 for name in self.symbols if name in names or FORBIDDEN.fullmatch(name)}
+        allowed = [function for address, function in self.functions.items() if address not in found.values()]
+        return {name: sorted(f.name for f in allowed if at in f.calls) for name, at in sorted(found.items())}
 
 
 def _function(address: int, name: str, body: list[tuple[str, str]], starts: list[int]) -> Function:
@@ -170,7 +175,9 @@ def _pushed(name: str, operation: str, operands: str) -> int:
         if moved := _MOVE_DOWN.match(operands):
             return int(moved[1])
         raise ImageError(f"{name} takes stack by an amount that is not constant", "use arrays of fixed length")
-    if (stem in ("mov", "movs", "bic", "ldr") and operands.startswith("sp,")) or (stem == "msr" and "SP" in operands.upper()):
+    if (stem in ("mov", "movs", "bic", "ldr") and operands.startswith("sp,")) or (
+        stem == "msr" and "SP" in operands.upper()
+    ):
         raise ImageError(f"{name} sets the stack pointer to a value that is not constant", "use arrays of fixed length")
     return 0
 

@@ -110,6 +110,13 @@ def open_stream(url: str, baud: int = 115200) -> serial.SerialBase:
     return stream
 
 
+def list_ports() -> list[tuple[str, str]]:
+    """Serial ports of this machine that a board may be behind, each with what the system says of it."""
+    from serial.tools.list_ports import comports
+
+    return sorted((port.device, port.description) for port in comports() if port.description != "n/a")
+
+
 # ---- the link -------------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@
         link = Link(open_stream(emulation.url))
 
 The listening socket is opened here and handed to QEMU, so that the port is there from the first moment and no other
-program can take it. QEMU ends with `close()`, and also when this process dies, by whatever cause.
+program can take it. QEMU ends with `close()`; on Linux also when this process dies, by whatever cause.
 """
 
 import contextlib
@@ -57,7 +57,10 @@ class Emulation:
     def _keep(self, command: list[str], listener: socket.socket, started: queue.SimpleQueue) -> None:
         pipe = subprocess.PIPE
         try:
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[listener.fileno()])
+            # a process group of its own: Ctrl-C in the terminal is for the host, which then saves the run
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[listener.fileno()], process_group=0
+            )
         except OSError as error:
             started.put(error)
             return
@@ -79,8 +82,13 @@ class Emulation:
         self._keeper.join(START_S)
         words = " / ".join(self._complaints)
         if "unsupported machine" in words:
-            return QemuError(f"QEMU does not know the machine: {words}", f"`{QEMU} -M help` lists what it knows; correct qemu_machine in the board's file")
-        return QemuError(f"QEMU ended: {words or 'without a word'}", "build the firmware again, or try the command by hand")
+            return QemuError(
+                f"QEMU does not know the machine: {words}",
+                f"`{QEMU} -M help` lists what it knows; correct qemu_machine in the board's file",
+            )
+        return QemuError(
+            f"QEMU ended: {words or 'without a word'}", "build the firmware again, or try the command by hand"
+        )
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Carries out one QMP command, and gives its result. Raises `QemuError` when QEMU refuses it or has died."""
@@ -120,7 +128,9 @@ def emulated(board: Board, elf: Path, port: int = 0) -> Emulation:
         QemuError: the board has no QEMU machine, QEMU is missing or died at once, the firmware or the port cannot be had.
     """
     if not board.qemu_machine:
-        raise QemuError(f"QEMU has no machine for {board.name}", "take a board whose file names a qemu_machine, or `native:`")
+        raise QemuError(
+            f"QEMU has no machine for {board.name}", "take a board whose file names a qemu_machine, or `native:`"
+        )
     if not elf.is_file():
         raise QemuError(f"there is no firmware {elf}", f"run `ttzo build` for {board.name}")
     if not shutil.which(QEMU):
@@ -128,7 +138,9 @@ def emulated(board: Board, elf: Path, port: int = 0) -> Emulation:
     try:
         listener = socket.create_server(("127.0.0.1", port), backlog=1)
     except OSError as error:
-        raise QemuError(f"port {port} cannot be had: {error.strerror}", "name another port, or none for any free one") from error
+        raise QemuError(
+            f"port {port} cannot be had: {error.strerror}", "name another port, or none for any free one"
+        ) from error
     with listener:
         return Emulation(_command(board, elf, listener.fileno()), listener)
 

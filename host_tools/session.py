@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ttzo.exporter.to_bundle import model_hash
 from ttzo.host_tools import checkpoint as checkpoints
 from ttzo.host_tools.checkpoint import Checkpoint, CheckpointError
 from ttzo.host_tools.data import DataSet
-from ttzo.host_tools.device import Device, Evaluation, slug
+from ttzo.host_tools.device import Device, Evaluation, run_folder
 from ttzo.host_tools.link import LinkError
 from ttzo.host_tools.metrics import MetricsFile
 from ttzo.host_tools.reference.random import sample_rows
@@ -153,6 +153,11 @@ def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
     return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
 
 
+def batch_rows(seed: int, step: int, batch: int, n: int) -> np.ndarray:
+    """Row numbers of the batch that the step after `step` steps takes from `n` rows."""
+    return sample_rows(seed, step * batch + np.arange(batch), n)
+
+
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +166,6 @@ def train(
     data: DataSet,
     folder: Path | None = None,
     *,
-    bundle: Path | None = None,
     overrides: Overrides | None = None,
     restart: bool = False,
     checkpoint_steps: int | None = None,
@@ -169,7 +173,7 @@ def train(
     report: Callable[[Progress], object] = lambda progress: None,
     on_upload: Callable[[int, int], object] = lambda done, total: None,
 ) -> Run:
-    """Trains until the schedule's last step, in `folder` (default: `runs/<device>` beside the bundle).
+    """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
     Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `overrides` on top. A
     checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
@@ -180,7 +184,7 @@ def train(
         Interrupted: Ctrl-C; the checkpoint is written.
         LinkError, DeviceError: line or device failed; the hint tells how to go on.
     """
-    folder = folder or (bundle or Path()) / "runs" / slug(device.url)
+    folder = folder or run_folder(device.folder, device.url)
     session = _Session(device, data, folder, overrides or Overrides(), restart)
     session.checkpoint_steps, session.report, session.on_upload = checkpoint_steps, report, on_upload
     session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
@@ -302,8 +306,9 @@ class _Session:
         self._tell(result.step)
 
     def _batch(self, step: int) -> np.ndarray:
-        positions = step * self.device.plan.batch + np.arange(self.device.plan.batch)
-        return self.data.train_rows[sample_rows(self.settings.seed, positions, len(self.data.x_train))]
+        return self.data.train_rows[
+            batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
+        ]
 
     def _measure(self) -> Evaluation:
         return self.device.evaluate(self.test_rows, self.stop.check)
@@ -347,14 +352,12 @@ class _Session:
     def interrupted(self) -> Interrupted:
         """Saves what the device has done, and says so. Before the first step there is nothing to save."""
         if self.metrics:
-            try:
+            with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
                 self._save()
-            except (LinkError, DeviceError, KeyboardInterrupt):
-                pass
-        return Interrupted(
-            f"stopped; the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}",
-            "the same command goes on from there",
-        )
+        if not self.path.exists():
+            return Interrupted("stopped before the first step; nothing has changed", "the same command begins again")
+        held = f"the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}"
+        return Interrupted(f"stopped; {held}", "the same command goes on from there")
 
     def _explained(self, error: TtzoError) -> TtzoError:
         """The same error, its hint ending with how to go on."""

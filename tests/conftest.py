@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 import pytest
 from c_library import library_opener
-from devices import compile_native
+
+from ttzo.device_runtime.contract import Arithmetic
+from ttzo.host_tools import build
 
 
 @pytest.fixture(scope="session")
@@ -11,6 +13,6 @@ def c_library(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def native_executable(tmp_path_factory):
+def native_executable():
     """`ttzo-native` in separate arithmetic."""
-    return compile_native(tmp_path_factory.mktemp("native"))
+    return build.build_native(Arithmetic.separate)

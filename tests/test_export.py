@@ -284,7 +284,7 @@ def test_a_model_that_just_fits_is_written_and_one_byte_less_is_refused(tmp_path
     [
         ({"batch": 512}, "rows of the batch", "--batch"),
         ({"estimator": "rge", "update": "adam", "batch": 1}, "moments of the update rule", "--update"),
-        ({"batch": 1, "ranks": 16}, "parameters", "--ranks"),
+        ({"batch": 1, "ranks": 16, "estimator": "rge", "update": "sgd"}, "parameters", "--ranks"),
     ],
 )
 def test_a_refusal_names_the_largest_consumer(tmp_path, options, largest, hint):

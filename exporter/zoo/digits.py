@@ -4,7 +4,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from ttzo.device_runtime.contract import Loss, Schedule
+from ttzo.device_runtime.contract import Loss, Schedule, Update
 from ttzo.exporter import train_defaults
 from ttzo.exporter.plan import Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Ranks, Recipe, layer_ranks
@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 # ---- what can be tuned, all in one place
 HIDDEN = 64
-IN_MODES, HIDDEN_MODES, OUT_MODES = (4, 4, 4), (4, 4, 4), (1, 10, 1)
-RANKS = (4, 4)
-BATCH = 32
+IN_MODES, HIDDEN_MODES, OUT_MODES = (8, 8), (8, 8), (2, 5)
+RANKS = (3, 3)
+BATCH = 48
 TRAINING = dataclasses.replace(
-    Training(train_defaults.default_phases("cge"), steps=300),
-    schedule=Schedule.cosine,
-    warmup_steps=10,
+    Training(train_defaults.default_phases("rge", Update.adam), steps=1000),
+    schedule=Schedule.linear,
 )
 
 

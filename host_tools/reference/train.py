@@ -267,13 +267,16 @@ class Trainer:
         rows = self._committed(region)
         if first + count > len(rows):
             raise DeviceError("out_of_range", first)
-        x, targets = self._decode(rows[first : first + count])
-        outputs = self.network.outputs(self.theta, x)
-        total = sum_in_order(self.network.losses(self.theta, x, targets))
-        self._poll(count, count)
+        losses, hits = [np.zeros(0, np.float32)], 0
+        for at in range(0, count, self.plan.batch):
+            x, targets = self._decode(rows[first : first + count][at : at + self.plan.batch])
+            losses.append(self.network.losses(self.theta, x, targets))
+            if self.plan.loss == Loss.cross_entropy:
+                hits += int((self.network.outputs(self.theta, x).argmax(axis=1) == targets).sum())
+            self._poll(at + len(x), count)
+        total = sum_in_order(np.concatenate(losses))
         if not np.isfinite(total):
             raise DeviceError("non_finite", self.state.step)
-        hits = int((outputs.argmax(axis=1) == targets).sum()) if self.plan.loss == Loss.cross_entropy else 0
         return float(total), hits
 
     def predict(self, row: int) -> np.ndarray:

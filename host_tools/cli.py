@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""The `ttzo` command: words for a person around the functions of the other modules."""
+
+import click
+
+from ttzo.host_tools import cli_bundle, cli_demo, cli_device
+
+HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
+
+\b
+A device is a URL:
+  /dev/ttyACM0, COM3, socket://HOST:PORT   a board, or whatever answers there
+  native:                                  the C runtime on this machine
+  qemu:netduinoplus2                       the real firmware in an emulated board
+  numpy:, onnx:                            the Python training loop
+
+\b
+Exit codes: 0 all is well, 2 wrong usage, 3 bad input (file, data, model, board),
+4 device or line, 5 a comparison parted, 130 interrupted.
+"""
+
+
+@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ttzo", prog_name="ttzo")
+def main() -> None:
+    pass
+
+
+for made in (
+    cli_bundle.export_command,
+    cli_bundle.plan_command,
+    cli_bundle.build_command,
+    cli_bundle.flash_command,
+    cli_device.train_command,
+    cli_device.eval_command,
+    cli_device.compare_command,
+    cli_device.emulate_command,
+    cli_device.report_command,
+    cli_bundle.boards_command,
+    cli_demo.demo_command,
+):
+    main.add_command(made)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""How a command speaks: results to a person on stdout, or as one JSON object there; progress and errors on stderr."""
+
+import dataclasses
+import enum
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ttzo.device_runtime.contract import TtzoError
+
+INTERRUPTED = 130
+Show = Callable[..., None]
+PIPE_WIDTH = 100  # where there is no terminal to ask
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: enumerations by name, records and tuples as objects and lists, no NaN."""
+    if isinstance(value, enum.Enum):
+        return value.name
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
+
+
+class Screen:
+    """One command's voice. `exit_code` is what the command ends with when nothing is raised."""
+
+    def __init__(self, as_json: bool):
+        self.as_json, self.exit_code = as_json, 0
+        self.results, self.notes = _console(as_json), _console(True)
+
+    def say(self, text: str) -> None:
+        """What is going on."""
+        self.notes.print(text, style="dim", markup=False, soft_wrap=True)
+
+    def tell(self, text: str) -> None:
+        """A result."""
+        self.results.print(text, markup=False, soft_wrap=True)
+
+    def table(self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None) -> None:
+        """Rows of one result; the first column names what the others tell."""
+        if title:
+            self.results.print(title, style="bold", markup=False, soft_wrap=True)
+        made = Table(show_header=heading is not None, box=None, pad_edge=False)
+        for number in range(len(rows[0]) if rows else 0):
+            made.add_column(
+                heading[number] if heading else "", style="" if number else "cyan", overflow="fold", justify="left"
+            )
+        for row in rows:
+            made.add_row(*(str(cell).replace("[", r"\[") for cell in row))
+        self.results.print(made)
+
+    def emit(self, result: dict) -> None:
+        """The one object of --json."""
+        if self.as_json:
+            click.echo(json.dumps(plain(result), indent=1))
+
+    def fail(self, what: str, hint: str, exit_code: int) -> None:
+        self.notes.print(f"[bold red]error:[/] {_escaped(what)}", soft_wrap=True)
+        if hint:
+            self.notes.print(f"[bold]next:[/] {_escaped(hint)}", soft_wrap=True)
+        self.emit({"ok": False, "error": what, "next": hint, "exit_code": exit_code})
+
+    @contextmanager
+    def bars(self) -> Iterator[Callable[..., Show]]:
+        """A place for live bars; what is yielded makes one from a text and a unit, and that takes (done, total, note).
+        Without a terminal a line at each tenth takes a bar's place."""
+        if not self.notes.is_terminal:
+            yield self._lines
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+        )
+        with Progress(*columns, console=self.notes, transient=True) as progress:
+            yield lambda text, unit="": _bar(progress, text, unit)
+
+    @contextmanager
+    def bar(self, text: str, unit: str = "") -> Iterator[Show]:
+        """One live bar."""
+        with self.bars() as make:
+            yield make(text, unit)
+
+    def _lines(self, text: str, unit: str = "") -> Show:
+        told = -1
+
+        def show(done: int, total: int, note: str = "") -> None:
+            nonlocal told
+            tenth = 10 * done // max(1, total)
+            if tenth != told:
+                told = tenth
+                self.say(f"{text} {note or _count(done, total, unit)}")
+
+        return show
+
+
+def _bar(progress: Progress, text: str, unit: str) -> Show:
+    """A bar that appears with its first news and goes when all is done."""
+    task = progress.add_task(text, total=None, note="", visible=False)
+
+    def show(done: int, total: int, note: str = "") -> None:
+        progress.update(task, completed=done, total=total, visible=done < total, note=note or _count(done, total, unit))
+
+    return show
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _count(done: int, total: int, unit: str) -> str:
+    return f"{done:,}/{total:,} {unit}".rstrip()
+
+
+def command(function: Callable[..., dict]) -> Callable[..., None]:
+    """Makes a click callback of `function(screen, **options) -> result`: adds --json, turns errors into a sentence, a
+    next step and an exit code."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout; everything else goes to stderr.")
+    @functools.wraps(function)
+    def run(as_json: bool, **options: Any) -> None:
+        screen = Screen(as_json)
+        try:
+            screen.emit({"ok": True} | function(screen, **options))
+        except TtzoError as error:
+            screen.fail(str(error), error.hint, error.exit_code)
+            screen.exit_code = error.exit_code
+        except KeyboardInterrupt:
+            screen.fail("interrupted", "", INTERRUPTED)
+            screen.exit_code = INTERRUPTED
+        except OSError as error:
+            screen.fail(
+                f"{error.strerror or error}: {error.filename or 'the operating system refused'}",
+                "",
+                TtzoError.exit_code,
+            )
+            screen.exit_code = TtzoError.exit_code
+        sys.exit(screen.exit_code)
+
+    return run

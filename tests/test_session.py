@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""Training runs: the same bits whether data stay or travel, whether a run is cut or not; damage is named and harmless."""
+
+import numpy as np
+import pytest
+from bundles import STEPS, small_plan, steps, write_bundle
+
+from ttzo.device_runtime.contract import DeviceError
+from ttzo.host_tools import checkpoint, data, emulated_device, metrics, session
+from ttzo.host_tools.checkpoint import CheckpointError
+from ttzo.host_tools.device import open_device
+from ttzo.host_tools.emulator import serve
+from ttzo.host_tools.link import LinkError
+from ttzo.host_tools.reference.train import Trainer
+from ttzo.host_tools.session import Interrupted, Overrides, SessionError, train
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_bundle(tmp_path / "bundle", small_plan())
+
+
+@pytest.fixture
+def rows(bundle):
+    return data.load(bundle / "rows.npz", small_plan())
+
+
+def trained(bundle, rows, folder, url="numpy:", **options):
+    """One call of `train` on a fresh device: its result and the device's parameters."""
+    with open_device(url, bundle) as device:
+        return train(device, rows, folder, **options), device.parameters()
+
+
+@pytest.fixture
+def whole(bundle, rows, tmp_path):
+    """Parameters of a run that was not interrupted, in the folder `whole`."""
+    return trained(bundle, rows, tmp_path / "whole")[1]
+
+
+def stop_at(step):
+    def report(progress):
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    return report
+
+
+def test_data_that_stay_and_data_that_travel_give_the_same_bits(bundle, rows, tmp_path, monkeypatch, whole):
+    resident, _ = trained(bundle, rows, tmp_path / "again")
+    assert resident.resident
+    monkeypatch.setattr(emulated_device, "DATASET_ROOM_BYTES", 0)
+    run, parameters = trained(bundle, rows, tmp_path / "sent")
+    assert not run.resident and np.array_equal(parameters, whole)
+
+
+def test_a_data_set_larger_than_the_steps_will_use_is_not_sent(bundle, rows, tmp_path):
+    run, _ = trained(bundle, rows, tmp_path / "run", overrides=steps(5))
+    assert not run.resident  # 5 steps of 4 rows, and 30 rows
+
+
+@pytest.mark.parametrize("cut", [1, 5, STEPS - 1])
+def test_a_run_that_was_stopped_ends_in_the_same_bits(bundle, rows, tmp_path, whole, cut):
+    folder = tmp_path / "cut"
+    with pytest.raises(Interrupted, match=f"holds step {cut} of {STEPS}") as caught:
+        trained(bundle, rows, folder, report=stop_at(cut))
+    assert caught.value.exit_code == 130
+    run, parameters = trained(bundle, rows, folder)
+    assert run.resumed_from == cut and np.array_equal(parameters, whole)
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(bundle, rows, tmp_path, whole, monkeypatch):
+    folder = tmp_path / "killed"
+    with monkeypatch.context() as patch:  # killed: nothing is written any more
+        patch.setattr(session._Session, "interrupted", lambda self: Interrupted("killed"))
+        with pytest.raises(Interrupted):
+            trained(bundle, rows, folder, report=stop_at(8), checkpoint_steps=3)
+    run, parameters = trained(bundle, rows, folder)
+    assert run.resumed_from == 6 and np.array_equal(parameters, whole)
+
+
+def test_metrics_hold_every_step_once_with_the_same_numbers(bundle, rows, tmp_path, whole):
+    folder = tmp_path / "cut"
+    with pytest.raises(Interrupted):
+        trained(bundle, rows, folder, report=stop_at(5))
+    with (folder / "metrics.csv").open("a") as file:
+        file.write("6,0,0.9")  # a line that was cut short
+    trained(bundle, rows, folder)
+    cut, one = (metrics.read(path / "metrics.csv") for path in (folder, tmp_path / "whole"))
+    assert [row["step"] for row in cut] == list(range(1, STEPS + 1))
+    for row in (*cut, *one):
+        row.pop("seconds")
+    assert cut == one
+
+
+def test_a_finished_run_is_left_as_it_is_and_more_steps_go_on(bundle, rows, tmp_path, whole):
+    run, parameters = trained(bundle, rows, tmp_path / "whole")
+    assert run.resumed_from == STEPS and np.array_equal(parameters, whole)
+    longer, _ = trained(bundle, rows, tmp_path / "whole", overrides=steps(STEPS + 3))
+    assert (longer.resumed_from, longer.step) == (STEPS, STEPS + 3)
+
+
+def test_restart_begins_anew(bundle, rows, tmp_path, whole):
+    run, parameters = trained(bundle, rows, tmp_path / "whole", restart=True)
+    assert run.resumed_from == 0 and np.array_equal(parameters, whole)
+    assert len(metrics.read(tmp_path / "whole" / "metrics.csv")) == STEPS
+
+
+def test_overrides_are_recorded_and_kept_by_the_next_call(bundle, rows, tmp_path):
+    folder = tmp_path / "run"
+    wanted = Overrides(steps=6, seed=3, learning_rate=(0.125,), perturb_radius=(0.25,), n_queries=(2,))
+    run, parameters = trained(bundle, rows, folder, overrides=wanted)
+    saved = checkpoint.load(folder / "checkpoint.npz", small_plan()).settings
+    assert (saved.steps, saved.seed) == (6, 3)
+    assert (saved.phases[0].learning_rate, saved.phases[0].perturb_radius, saved.phases[0].n_queries) == (
+        0.125,
+        0.25,
+        2,
+    )
+    assert '"learning_rate": 0.125' in (folder / "metrics.csv").read_text()
+    assert run.evaluations == 6 * 3
+    with pytest.raises(Interrupted):
+        trained(bundle, rows, tmp_path / "cut", overrides=wanted, report=stop_at(2))
+    assert np.array_equal(trained(bundle, rows, tmp_path / "cut")[1], parameters)
+
+
+def test_two_values_for_one_phase_are_refused():
+    with pytest.raises(SessionError, match="2 values of learning_rate"):
+        Overrides(learning_rate=(1.0, 2.0)).apply(small_plan().training)
+
+
+def test_the_python_side_is_three_functions(bundle, whole):
+    from ttzo.host_tools import load_data, open_device, train
+
+    with open_device("numpy:", bundle) as device:
+        run = train(device, load_data(bundle / "rows.npz", device.plan))
+        assert run.folder == bundle / "runs" / "numpy" and np.array_equal(device.parameters(), whole)
+
+
+# ---- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_checkpoint_is_named_and_changes_nothing(bundle, rows, tmp_path, whole):
+    path = tmp_path / "whole" / "checkpoint.npz"
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    places = [0, len(content) // 2, len(content) - 1, *rng.integers(0, len(content), 40)]
+    with open_device("numpy:", bundle) as device:
+        for damaged in [
+            content[:-9],
+            b"",
+            b"no checkpoint",
+            *(content[:k] + bytes([content[k] ^ 16]) + content[k + 1 :] for k in places),
+        ]:
+            path.write_bytes(damaged)
+            try:
+                train(device, rows, tmp_path / "whole")
+            except CheckpointError as error:
+                assert str(path) in str(error) and "--restart" in error.hint
+                assert path.read_bytes() == damaged and device.state().step == 0
+            else:  # a bit that no reader looks at, such as a date of the archive's
+                assert np.array_equal(checkpoint.load(path, small_plan()).parameters, whole)
+                device.reset()
+
+
+def test_a_checkpoint_of_another_model_or_of_other_data_is_refused(bundle, rows, tmp_path, whole):
+    other = write_bundle(tmp_path / "other", small_plan(seed=8))
+    with pytest.raises(CheckpointError, match="another model"):
+        trained(other, rows, tmp_path / "whole")
+    x = rows.x_train.copy()
+    x[0, 0] ^= 1
+    changed = data.DataSet("changed", x, rows.y_train, rows.x_test, rows.y_test)
+    with pytest.raises(SessionError, match="other data"):
+        trained(bundle, changed, tmp_path / "whole")
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tmp_path, whole, monkeypatch):
+    path = tmp_path / "whole" / "checkpoint.npz"
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        trained(bundle, rows, tmp_path / "whole", overrides=steps(STEPS + 5))
+    assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == [
+        "checkpoint.npz",
+        "metrics.csv",
+    ]
+
+
+def test_a_pulled_cable_tells_how_to_go_on_and_the_run_does(bundle, rows, tmp_path, whole):
+    folder, emulator = tmp_path / "pulled", serve(Trainer(small_plan()), "numpy")
+
+    def pull(progress):
+        if progress.step == 7:
+            emulator.close()
+
+    with open_device(emulator.url, bundle) as device, pytest.raises(LinkError) as caught:
+        train(device, rows, folder, report=pull, checkpoint_steps=5)
+    assert "holds step 5" in caught.value.hint and "goes on from there" in caught.value.hint
+    run, parameters = trained(bundle, rows, folder)
+    assert run.resumed_from == 5 and np.array_equal(parameters, whole)
+
+
+def test_a_board_that_starts_anew_in_mid_training_is_noticed(bundle, rows, tmp_path, whole):
+    trainer, folder = Trainer(small_plan()), tmp_path / "reset"
+
+    def brown_out(progress):
+        if progress.step == 7:
+            trainer.reset()
+
+    with (
+        serve(trainer, "numpy") as emulator,
+        open_device(emulator.url, bundle) as device,
+        pytest.raises(LinkError, match="started anew") as caught,
+    ):
+        train(device, rows, folder, report=brown_out, checkpoint_steps=5)
+    assert "holds step 5" in caught.value.hint
+    assert np.array_equal(trained(bundle, rows, folder)[1], whole)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_next_step(bundle, rows, tmp_path):
+    with pytest.raises(DeviceError, match="not finite") as caught:
+        trained(bundle, rows, tmp_path / "run", overrides=Overrides(learning_rate=(1e38,)))
+    assert "learning rate" in caught.value.hint and caught.value.exit_code == 4
+    assert checkpoint.load(tmp_path / "run" / "checkpoint.npz", small_plan()).state.step >= 1
+
+
+def test_a_setting_out_of_range_is_refused_before_the_folder_is_made(bundle, rows, tmp_path):
+    with pytest.raises(DeviceError, match="out of range"):
+        trained(bundle, rows, tmp_path / "run", overrides=Overrides(n_queries=(0,)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(bundle, rows, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SessionError, match="cannot be written"):
+        trained(bundle, rows, tmp_path / "file" / "run")
+
+
+def test_a_metrics_file_that_is_none_is_named(tmp_path):
+    (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(metrics.MetricsError, match="not a metrics file"):
+        metrics.read(tmp_path / "metrics.csv")
