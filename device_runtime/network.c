@@ -19,12 +19,22 @@ uint32_t ttzo_row_bytes(const struct ttzo_model *model)
     return ttzo_input_bytes(model) + (is_class ? 2u : 4u * model->info.out_features);
 }
 
+// Whether an estimator contracts layers core by core, whatever their contraction says.
+static bool walks_cores(const struct ttzo_model *model)
+{
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
+        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE)
+            return true;
+    return false;
+}
+
 uint64_t ttzo_network_buffer(const struct ttzo_model *model)
 {
     uint64_t widest = model->info.in_features;
+    bool walks = walks_cores(model);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        uint64_t size = layer->contraction ? layer->out_features : ttzo_layer_widest(layer);
+        uint64_t size = layer->contraction && !walks ? layer->out_features : ttzo_layer_widest(layer);
         if (size > widest)
             widest = size;
     }

@@ -8,17 +8,19 @@ refuses a bundle whose figure differs.
 import math
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import LayerRecord
+from ttzo.device_runtime.contract import Estimator, LayerRecord
 from ttzo.exporter.plan import Layer, Plan, PlanError
 
 ALIGNMENT = 8
 
 
 def widest(plan: Plan) -> int:
-    """Floats of the largest array of one sample between two layers, or within a layer that is not cut."""
+    """Floats of the largest array of one sample between two layers, or within a layer that is contracted core by core:
+    a layer that is not cut, and all of them for an estimator that walks the cores itself (cge)."""
     sizes = [plan.in_features]
+    walks_cores = any(phase.estimator == Estimator.cge for phase in plan.training.phases)
     for layer in plan.layers:
-        if layer.contraction:
+        if layer.contraction and not walks_cores:
             sizes.append(layer.out_features)
         else:
             sizes += [repeats * rows * columns for repeats, rows, _, columns in layer.contractions]
