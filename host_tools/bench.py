@@ -8,15 +8,13 @@ parameter.
 
 import dataclasses
 import tempfile
-import time
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Estimator, Region, TtzoError
+from ttzo.device_runtime.contract import Estimator, Region
 from ttzo.exporter import memory, to_bundle
 from ttzo.exporter.plan import Plan
 from ttzo.exporter.to_c import c_files
@@ -50,7 +48,7 @@ class BoardCost:
     board: str
     arithmetic: str
     estimator: str
-    contractions: tuple[str, ...]
+    contractions: tuple[int, ...]
     n_parameters: int
     batch: int
     forward: Cost
@@ -85,20 +83,20 @@ class BoardCost:
 def board_cost(plan: Plan, board: Board, rows: np.ndarray) -> BoardCost:
     """Counts `plan` on `board` with the training rows `rows`, uint8 [>= batch, row_bytes]. Raises what `build` raises."""
     with tempfile.TemporaryDirectory(prefix="ttzo-bench-") as folder:
-        report = _firmware(Path(folder) / "tiles", plan, board)
+        report = firmware(Path(folder) / "tiles", plan, board)
         machine = _machine(report, plan, board, rows)
         forward, evaluation = _forward(machine, plan), _evaluation(machine, plan)
         gradient, step = _step(machine, plan)
-        portable = _machine(_firmware(Path(folder) / "portable", plan, board, PORTABLE), plan, board, rows)
-        simple = _core_by_core(plan)
-        plain = _machine(_firmware(Path(folder) / "plain", simple, board, PLAIN), simple, board, rows)
+        portable = _machine(firmware(Path(folder) / "portable", plan, board, PORTABLE), plan, board, rows)
+        simple = core_by_core(plan)
+        plain = _machine(firmware(Path(folder) / "plain", simple, board, PLAIN), simple, board, rows)
         queries = plan.n_parameters + 1
         return BoardCost(
             model=str(plan.metadata.get("name", "model")),
             board=board.name,
             arithmetic=plan.arithmetic.name,
             estimator=plan.training.phases[0].estimator.name,
-            contractions=("right_to_left",) * len(plan.layers),
+            contractions=tuple(layer.contraction for layer in plan.layers),
             n_parameters=plan.n_parameters,
             batch=plan.batch,
             forward=forward,
@@ -116,12 +114,12 @@ def board_cost(plan: Plan, board: Board, rows: np.ndarray) -> BoardCost:
         )
 
 
-def _core_by_core(plan: Plan) -> Plan:
+def core_by_core(plan: Plan) -> Plan:
     layers = tuple(dataclasses.replace(layer, contraction=0) for layer in plan.layers)
     return dataclasses.replace(plan, layers=layers)
 
 
-def _firmware(folder: Path, plan: Plan, board: Board, flags: tuple[str, ...] = ()) -> BuildReport:
+def firmware(folder: Path, plan: Plan, board: Board, flags: tuple[str, ...] = ()) -> BuildReport:
     folder.mkdir()
     for name, text in c_files(plan).items():
         (folder / name).write_text(text, encoding="ascii")
@@ -129,13 +127,17 @@ def _firmware(folder: Path, plan: Plan, board: Board, flags: tuple[str, ...] = (
     return build(folder, board, flags)
 
 
-def _machine(report: BuildReport, plan: Plan, board: Board, rows: np.ndarray) -> Machine:
-    """The booted firmware with a batch of rows committed."""
-    machine = Machine(board, report)
-    data = rows[: plan.batch].tobytes()
+def put_batch(machine: Machine, rows: np.ndarray) -> None:
+    """Hands over packed rows and has the firmware commit them."""
+    data = rows.tobytes()
     machine.write(machine.host, data)
     machine.call("ttzo_write", machine.trainer, Region.batch, 0, machine.host, len(data))
     machine.call("ttzo_commit", machine.trainer, Region.batch, len(data), zlib.crc32(data))
+
+
+def _machine(report: BuildReport, plan: Plan, board: Board, rows: np.ndarray) -> Machine:
+    machine = Machine(board, report)
+    put_batch(machine, rows[: plan.batch])
     return machine
 
 

@@ -59,7 +59,12 @@ class Machine:
         self._watched = self._return = self._kept = None  # see counting()
         self._cpu = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self._cpu.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
-        memory = {board.flash_origin: board.flash_bytes, board.ram_origin: board.ram_bytes, SYSTEM_CONTROL: PAGE, HOST: HOST_BYTES}
+        memory = {
+            board.flash_origin: board.flash_bytes,
+            board.ram_origin: board.ram_bytes,
+            SYSTEM_CONTROL: PAGE,
+            HOST: HOST_BYTES,
+        }
         for origin, size in memory.items():
             self._cpu.mem_map(origin, -(-size // PAGE) * PAGE)
         self._flash = report.bin.read_bytes()
