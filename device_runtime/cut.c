@@ -6,7 +6,7 @@
 #include "cut.h"
 
 #include "layers.h"
-#include "matmul.h"
+#include "panels.h"
 
 // ---- geometry -------------------------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ static void place_row(const struct half *half, uint32_t row, const float *from, 
 
 // The product of all cores but the last as rows of ranks[last] numbers; `product` and `spare` take turns.
 static const float *all_but_last(const struct half *half, const float *core, float *product, float *spare,
-                                 uint32_t *n_rows, const float **last_core)
+                                 uint32_t *n_rows, const float **last_core, uint64_t *macs)
 {
     const struct ttzo_layer *layer = half->layer;
     const float *made = core;
@@ -159,8 +159,8 @@ static const float *all_but_last(const struct half *half, const float *core, flo
     core += rows * layer->ranks[half->first + 1];
     for (uint32_t k = half->first + 1; k + 1 < half->end; k++) {
         uint32_t inner = layer->ranks[k], columns = (uint32_t)columns_of(layer, k);
-        ttzo_multiply(product, NULL, (struct ttzo_operand){ made, inner, 1 }, (struct ttzo_operand){ core, 1, columns },
-                      rows, inner, columns);
+        *macs += ttzo_product(product, NULL, (struct ttzo_operand){ made, inner, 1 },
+                              (struct ttzo_operand){ core, 1, columns }, rows, inner, columns, TTZO_DATA_NONE);
         made = product;
         product = spare;
         spare = (float *)made;
@@ -223,7 +223,8 @@ static void multiply_in_place(const struct half *half, const float *made, uint32
     }
 }
 
-static void half_prepare(const struct half *half, const float *theta, float *panels, float *scratch)
+// Returns the multiply-adds done.
+static uint64_t half_prepare(const struct half *half, const float *theta, float *panels, float *scratch)
 {
     const struct ttzo_layer *layer = half->layer;
     uint32_t last = half->end - 1, rows = layer->ranks[last];
@@ -235,22 +236,24 @@ static void half_prepare(const struct half *half, const float *theta, float *pan
     if (last == half->first) {
         for (uint32_t row = 0; row < rows; row++)
             place_row(half, row, core + row * columns_of(layer, last), panels);
-        return;
+        return 0;
     }
+    uint64_t macs = 0;
     float *spare = scratch + widest_product(half);
-    const float *made = all_but_last(half, core, scratch, spare, &rows, &core);
+    const float *made = all_but_last(half, core, scratch, spare, &rows, &core, &macs);
     scratch = spare + widest_product(half);
     if (layer->out_modes[last] % 4)
         multiply_by_rows(half, made, rows, core, panels, scratch);
     else
         multiply_in_place(half, made, rows, core, panels, scratch);
+    return macs + rows * layer->ranks[last] * columns_of(layer, last);
 }
 
-void ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch)
+uint64_t ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch)
 {
     struct half left = left_half(layer), right = right_half(layer);
-    half_prepare(&right, theta, prepared, scratch);
-    half_prepare(&left, theta, prepared + half_numbers(&right), scratch);
+    uint64_t macs = half_prepare(&right, theta, prepared, scratch);
+    return macs + half_prepare(&left, theta, prepared + half_numbers(&right), scratch);
 }
 
 // ---- one row --------------------------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ uint64_t ttzo_cut_scratch(const struct ttzo_layer *layer);
 // Multiply-accumulates of one row.
 uint64_t ttzo_cut_macs(const struct ttzo_layer *layer);
 
-// Multiplies the layer's two halves out: each a chain of products of cores from left to right.
-void ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch);
+// Multiplies the layer's two halves out: each a chain of products of cores from left to right. Returns the multiply-adds
+// done.
+uint64_t ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch);
 
 // One row: `in` [in_features] to `out` [out_features], before the activation.
 void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const float *prepared, const float *in,

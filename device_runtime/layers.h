@@ -15,6 +15,15 @@ struct ttzo_contraction {
     uint32_t core_inner_stride; // along the summed index
 };
 
+// Core `k`: (left, m, n, right) in C order, with a mode of 1 where a 2L-way TT core has none; a dense W[out, in] is the
+// single core (1, out, in, 1).
+struct ttzo_core {
+    uint32_t left, m, n, right;
+    uint32_t offset; // in the layer's parameters
+};
+
+struct ttzo_core ttzo_layer_core(const struct ttzo_layer *layer, uint32_t k);
+
 // How many contractions the layer has: 1 for dense, one for each core otherwise.
 uint32_t ttzo_layer_length(const struct ttzo_layer *layer);
 
@@ -25,6 +34,11 @@ struct ttzo_contraction ttzo_layer_contraction(const struct ttzo_layer *layer, u
 // Numbers of the largest array that its contractions make of one sample; 64 bits, because the layer may not be checked
 // yet.
 uint64_t ttzo_layer_widest(const struct ttzo_layer *layer);
+
+// out = start + core . in, by ttzo_product; `bias` is the start, NULL means zeros. With `skip_zeros`, zeros of `in` are
+// left out. Returns the multiply-adds done.
+uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, const float *in, const float *bias,
+                       float *out, bool skip_zeros);
 
 // Parameters of the layer, bias included. The layer's modes and ranks must have been checked.
 uint32_t ttzo_layer_parameters(const struct ttzo_layer *layer);

@@ -19,22 +19,23 @@ uint32_t ttzo_row_bytes(const struct ttzo_model *model)
     return ttzo_input_bytes(model) + (is_class ? 2u : 4u * model->info.out_features);
 }
 
-// Whether an estimator contracts layers core by core, whatever their contraction says.
-static bool walks_cores(const struct ttzo_model *model)
+uint64_t ttzo_network_widest(const struct ttzo_model *model)
 {
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE)
-            return true;
-    return false;
+    uint64_t widest = model->info.in_features;
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        uint64_t size = ttzo_layer_widest(&model->layers[l]);
+        if (size > widest)
+            widest = size;
+    }
+    return widest;
 }
 
 uint64_t ttzo_network_buffer(const struct ttzo_model *model)
 {
     uint64_t widest = model->info.in_features;
-    bool walks = walks_cores(model);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        uint64_t size = layer->contraction && !walks ? layer->out_features : ttzo_layer_widest(layer);
+        uint64_t size = layer->contraction ? layer->out_features : ttzo_layer_widest(layer);
         if (size > widest)
             widest = size;
     }
@@ -82,7 +83,7 @@ uint32_t ttzo_network_macs(const struct ttzo_model *model)
 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
-static void read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x)
+void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x)
 {
     uint32_t n = model->info.in_features;
     float scale = model->info.input_scale, offset = model->info.input_offset;
@@ -102,7 +103,7 @@ static void read_inputs(const struct ttzo_model *model, const uint8_t *row, floa
     }
 }
 
-static void activate(enum ttzo_activation activation, float *z, uint32_t n)
+void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
 {
     switch (activation) {
     case TTZO_ACTIVATION_RELU:
@@ -121,17 +122,19 @@ static void activate(enum ttzo_activation activation, float *z, uint32_t n)
     }
 }
 
-void ttzo_network_prepare(struct ttzo_trainer *trainer, const float *theta)
+uint64_t ttzo_network_prepare(struct ttzo_trainer *trainer, const float *theta)
 {
     const struct ttzo_model *model = trainer->model;
     float *prepared = trainer->prepared;
+    uint64_t macs = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         if (!layer->contraction)
             continue;
-        ttzo_cut_prepare(layer, theta, prepared, trainer->scratch);
+        macs += ttzo_cut_prepare(layer, theta, prepared, trainer->scratch);
         prepared += ttzo_cut_prepared(layer);
     }
+    return macs;
 }
 
 float *ttzo_network_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row)
@@ -140,7 +143,7 @@ float *ttzo_network_forward(const struct ttzo_trainer *trainer, const float *the
     float *const *buffers = trainer->activations;
     const float *prepared = trainer->prepared;
     uint32_t current = 0;
-    read_inputs(model, row, buffers[0]);
+    ttzo_read_inputs(model, row, buffers[0]);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         if (layer->contraction) {
@@ -149,7 +152,7 @@ float *ttzo_network_forward(const struct ttzo_trainer *trainer, const float *the
             current = 1 - current;
         } else
             ttzo_layer_forward(layer, theta, buffers, &current);
-        activate((enum ttzo_activation)layer->activation, buffers[current], layer->out_features);
+        ttzo_activate((enum ttzo_activation)layer->activation, buffers[current], layer->out_features);
     }
     return buffers[current];
 }

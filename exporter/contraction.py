@@ -10,8 +10,9 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-from ttzo.device_runtime.contract import Estimator, LayerKind
+from ttzo.device_runtime.contract import LayerKind
 from ttzo.exporter import memory
+from ttzo.exporter.environments import REUSING
 from ttzo.exporter.memory import Room
 from ttzo.exporter.plan import Layer, Plan
 
@@ -46,7 +47,7 @@ def chosen(plan: Plan, room: Room | None = None) -> Plan:
     Only estimators that ask for whole loss evaluations profit; the others walk the cores themselves.
     """
     plan = _with(plan, [0] * len(plan.layers))
-    if all(phase.estimator == Estimator.cge for phase in plan.training.phases):
+    if all(phase.estimator in REUSING for phase in plan.training.phases):
         return plan
     while better := max(_better(plan, room), key=lambda found: found[0], default=None):
         plan = better[1]

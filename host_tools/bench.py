@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Estimator, Region
+from ttzo.device_runtime.contract import Region
 from ttzo.exporter import memory, to_bundle
 from ttzo.exporter.plan import Plan
 from ttzo.exporter.to_c import c_files
@@ -154,21 +154,23 @@ def _evaluation(machine: Machine, plan: Plan) -> Cost:
 
 
 def _step(machine: Machine, plan: Plan) -> tuple[Cost | None, Cost | None]:
-    """The gradient estimate of a step, and a whole step (the next one)."""
-    phase = plan.training.phases[0]
-    queries = plan.n_parameters if phase.estimator == Estimator.cge else phase.n_queries
-    macs = plan.forward_macs(plan.batch) * (1 + queries * (1 + phase.difference))
+    """The gradient estimate of a step, and a whole step (the next one); multiply-adds as the firmware counts them."""
     costs: list[Cost | None] = []
     for function in ("ttzo_estimate", None):
-        if macs > STEP_BUDGET:
-            return None, None
+        before = _macs(machine)
         try:
             with machine.counting(function) as tally:
                 machine.call("ttzo_step", machine.trainer, Region.batch, machine.host, budget=STEP_BUDGET)
         except BudgetSpent:
             return None, None
-        costs.append(_cost(tally, macs))
+        costs.append(_cost(tally, _macs(machine) - before))
     return costs[0], costs[1]
+
+
+def _macs(machine: Machine) -> int:
+    """The firmware's own counter, `macs` of its trainer."""
+    at = machine.trainer + machine.field_offset("struct ttzo_trainer", "macs")
+    return int.from_bytes(machine.read(at, 8), "little")
 
 
 def _cost(tally: Tally, macs: int) -> Cost:

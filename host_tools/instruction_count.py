@@ -8,14 +8,18 @@ cycles: no emulator at hand models the pipeline or flash waits.
 
 import bisect
 import struct
+import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, TtzoError
+from ttzo.device_runtime.contract import DeviceError, TtzoError, header_path
 from ttzo.host_tools.boards import Board
 from ttzo.host_tools.build import BuildReport
 from ttzo.host_tools.image import Image
@@ -117,6 +121,19 @@ class Machine:
 
     def write(self, address: int, data: bytes) -> None:
         self._cpu.mem_write(address, data)
+
+    @cache  # noqa: B019 a machine lives as long as its bench
+    def field_offset(self, record: str, field: str) -> int:
+        """Bytes from the beginning of a C struct of ttzo.h to one of its fields, as the board's compiler lays it out."""
+        text = f'#include "ttzo.h"\nchar field[offsetof({record}, {field}) + 1];\n'
+        with tempfile.TemporaryDirectory(prefix="ttzo-bench-") as folder:
+            made = Path(folder) / "field.o"
+            command = [f"{self.board.toolchain}-gcc", *self.board.cpu_flags, f"-I{header_path().parent}", "-x", "c", "-c"]
+            subprocess.run([*command, "-o", str(made), "-"], input=text, text=True, check=True, capture_output=True)
+            sizes = subprocess.run(
+                [f"{self.board.toolchain}-nm", "-S", str(made)], text=True, check=True, capture_output=True
+            ).stdout
+        return int(sizes.split()[1], 16) - 1
 
     # ---- counting
 

@@ -20,7 +20,7 @@ def multiply(left: np.ndarray, right: np.ndarray, start: np.ndarray | np.float32
 
     `left` is [a..., inner], `right` [inner, b...], both ready to broadcast against each other without the inner axis.
     """
-    total = start + np.zeros(np.broadcast_shapes(left.shape[:-1], right.shape[1:]), np.float32)
+    total = start + np.zeros(np.broadcast_shapes(left.shape[:-1], right.shape[1:]), np.result_type(left, right))
     product = np.empty_like(total)
     for k in range(right.shape[0]):
         np.multiply(left[..., k], right[k], out=product)
@@ -34,6 +34,7 @@ def layer_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def core_by_core(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The same, in the order of `Layer.contractions` whatever the layer's contraction: what reusing estimators do."""
     tensors = [theta[t.offset : t.offset + t.size].reshape(t.shape) for t in layer.tensors]
     bias = tensors.pop() if layer.has_bias else np.zeros(layer.out_features, np.float32)
     order = range(len(tensors))

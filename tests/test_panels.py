@@ -9,7 +9,7 @@ from c_library import FUSED
 from runtime import aligned
 
 SHAPES = """
-#include "matmul.h"
+#include "panels.h"
 void product(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
              uint32_t columns, float *panels);
 void product(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
@@ -27,8 +27,8 @@ void strided(float *out, const float *start, const float *left, const float *rig
 void strided(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
              uint32_t columns)
 {
-    ttzo_multiply(out, start, (struct ttzo_operand){ left, inner, 1 }, (struct ttzo_operand){ right, 1, columns }, rows,
-                  inner, columns);
+    ttzo_product(out, start, (struct ttzo_operand){ left, inner, 1 }, (struct ttzo_operand){ right, 1, columns }, rows,
+                 inner, columns, TTZO_DATA_NONE);
 }
 """
 
@@ -46,7 +46,7 @@ def numbers(rng: np.random.Generator, n: int) -> np.ndarray:
 @pytest.mark.parametrize("arithmetic", [(), FUSED], ids=["separate", "fused"])
 def test_every_tile_gives_the_bits_of_the_plain_loops(c_library, arithmetic):
     plain, portable, best = (
-        c_library("matmul.c", extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic)) for tile in (0, 1, 2)
+        c_library("product.c", "panels.c", extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic)) for tile in (0, 1, 2)
     )
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -67,7 +67,7 @@ def test_every_tile_gives_the_bits_of_the_plain_loops(c_library, arithmetic):
 
 def test_plain_loops_sum_in_ascending_order(c_library):
     """In float32, 1e8 + 1 - 1e8 is 0 in this order and 1 in the other."""
-    library = c_library("matmul.c", extra=SHAPES, flags=("-DTTZO_TILE=0",))
+    library = c_library("product.c", "panels.c", extra=SHAPES, flags=("-DTTZO_TILE=0",))
     left, right = np.ones(3, np.float32), np.array([1e8, 1, -1e8], np.float32)
     out = np.empty(1, np.float32)
     library.strided(address(out), address(None), address(left), address(right), 1, 3, 1)

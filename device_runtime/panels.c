@@ -1,74 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "matmul.h"
+#include "panels.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "real.h"
-
-// Which tile computes: 0 plain loops, 1 portable C, 2 assembly where there is one. All give the same bits.
-#ifndef TTZO_TILE
-#define TTZO_TILE 2
-#endif
-
-// ---- one chain, four chains -----------------------------------------------------------------------------------------
-
-static float one_chain(float sum, const float *left, uint32_t left_inner, const float *right, uint32_t right_inner,
-                       uint32_t n)
-{
-    for (uint32_t k = 0; k < n; k++, left += left_inner, right += right_inner)
-        sum = TTZO_MULADD(*left, *right, sum);
-    return sum;
-}
-
-#if TTZO_TILE == 0
-
-void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows,
-                   uint32_t inner, uint32_t columns)
-{
-    for (uint32_t i = 0; i < rows; i++)
-        for (uint32_t j = 0; j < columns; j++)
-            *out++ = one_chain(start ? *start++ : 0.0f, left.at + i * left.outer, left.inner, right.at + j * right.outer,
-                               right.inner, inner);
-}
-
-#else
-
-// Four neighbouring outputs at a time keep their chains in registers and share each load of the left number.
-static void four_chains(float sums[4], const float *left, uint32_t left_inner, struct ttzo_operand right, uint32_t n)
-{
-    const float *b = right.at;
-    float s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
-    for (uint32_t k = 0; k < n; k++, left += left_inner, b += right.inner) {
-        float a = *left;
-        s0 = TTZO_MULADD(a, b[0], s0);
-        s1 = TTZO_MULADD(a, b[right.outer], s1);
-        s2 = TTZO_MULADD(a, b[2 * right.outer], s2);
-        s3 = TTZO_MULADD(a, b[3 * right.outer], s3);
-    }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
-}
-
-void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows,
-                   uint32_t inner, uint32_t columns)
-{
-    for (uint32_t i = 0; i < rows; i++, left.at += left.outer) {
-        struct ttzo_operand b = right;
-        uint32_t j = 0;
-        for (; j + 4 <= columns; j += 4, b.at += 4 * b.outer, out += 4) {
-            for (uint32_t c = 0; c < 4; c++)
-                out[c] = start ? *start++ : 0.0f;
-            four_chains(out, left.at, left.inner, b, inner);
-        }
-        for (; j < columns; j++, b.at += b.outer, out++)
-            *out = one_chain(start ? *start++ : 0.0f, left.at, left.inner, b.at, b.inner, inner);
-    }
-}
-
-#endif
 
 // ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------
 // n tiles below each other: row i < 4 n of `out` is that row of `start` plus the sum over k of line i of the panels
@@ -76,12 +12,19 @@ void ttzo_multiply(float *out, const float *start, struct ttzo_operand left, str
 
 #if TTZO_TILE == 0
 
+static float one_chain(float sum, const float *left, const float *right, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++)
+        sum = TTZO_MULADD(left[4 * k], right[4 * k], sum);
+    return sum;
+}
+
 static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
                   const float *right, uint32_t inner, uint32_t n)
 {
     for (uint32_t i = 0; i < 4 * n; i++, out += row_stride, start += start_stride)
         for (uint32_t j = 0; j < 4; j++)
-            out[j] = one_chain(start[j], left + i / 4 * 4 * inner + i % 4, 4, right + j, 4, inner);
+            out[j] = one_chain(start[j], left + i / 4 * 4 * inner + i % 4, right + j, inner);
 }
 
 #elif TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP)
