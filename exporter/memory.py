@@ -9,25 +9,23 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LayerRecord
-from ttzo.exporter.environments import REUSING, reuse_numbers, sweep_widest
+from ttzo.exporter.environments import reuse_numbers, reuse_widest
 from ttzo.exporter.plan import Plan, PlanError
 
 ALIGNMENT = 8
 
 
 def widest(plan: Plan) -> int:
-    """Floats of the largest array in one sample's forward pass, or in a sweep of environments."""
+    """Floats of the largest array in one sample's forward pass."""
     sizes = [plan.in_features]
     for layer in plan.layers:
         sizes += [repeats * rows * columns for repeats, rows, _, columns in layer.contractions]
-    if any(phase.estimator in REUSING for phase in plan.training.phases):
-        sizes += [sweep_widest(layer) for layer in plan.layers]
     return max(sizes)
 
 
 def work_items(plan: Plan) -> dict[str, int]:
     """Bytes of each part of the work buffer, in carving order, each padded to 8 bytes."""
-    n, batch = plan.n_parameters, plan.batch
+    n, batch, buffer = plan.n_parameters, plan.batch, max(widest(plan), reuse_widest(plan))
     sizes = {
         "parameters": 4 * n,
         "perturbed parameters or environments": 4 * max(n, plan.n_moments - n, reuse_numbers(plan)),
@@ -36,8 +34,8 @@ def work_items(plan: Plan) -> dict[str, int]:
         "losses of the batch": 4 * batch,
         "losses of the query": 4 * batch,
         "row numbers of the batch": 4 * batch,
-        "activations, ping": 4 * widest(plan),
-        "activations, pong": 4 * widest(plan),
+        "activations, ping": 4 * buffer,
+        "activations, pong": 4 * buffer,
         "rows of the batch": batch * plan.row_bytes,
     }
     return {name: ALIGNMENT * math.ceil(size / ALIGNMENT) for name, size in sizes.items()}
