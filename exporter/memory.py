@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a plan costs in memory: the work buffer, carved in the order of `ttzo_open` in train.c.
+"""What a plan costs in memory: the work buffer, carved in the order of trainer.c.
 
 `work_items` names every consumer, so that a refusal can name the largest; the device computes the same total and
 refuses a bundle whose figure differs.

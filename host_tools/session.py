@@ -371,8 +371,6 @@ class _Session:
                 f"{self.device.board} has started anew in mid-training (its steps: {self.device.state().step})",
                 "see to its power supply",
             )
-        if isinstance(error, DeviceError) and error.name == "non_finite":
-            self._save()
         error.hint += (
             f"; the checkpoint in {self.folder} holds step {self.saved_step}: the same command goes on from there"
         )
