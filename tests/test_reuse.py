@@ -111,6 +111,18 @@ def test_cge_by_reuse_stays_close_to_double_precision_in_float32(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_a_radius_of_a_millionth_costs_no_digits_in_float32(seed):
+    plan, phase, theta, x, y = random_case(seed, estimator=Estimator.cge)
+    x, y = x.astype(np.float32), y.astype(np.float32) if plan.loss == Loss.mse else y
+    tiny = dataclasses.replace(phase, perturb_radius=1e-6)
+    estimate = CoreEstimate(plan, tiny, 0, 0, plan.parameters, x, y).gradient()
+    central = dataclasses.replace(phase, difference=Difference.antithetic, perturb_radius=2.0**-17)
+    expected = plain_cge(plan, central, theta, x.astype(np.float64), y)
+    # whole float32 losses would differ by 6e-8 / 1e-6 = 0.06 from rounding alone; here 1e-4 holds as at any radius
+    np.testing.assert_allclose(estimate, expected, rtol=0, atol=1e-4 * np.abs(expected).max() + 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_block_rge_equals_loss_evaluations_along_its_directions(in_double, seed):
     plan, phase, theta, x, y = random_case(seed, estimator=Estimator.block_rge, direction=Direction.gaussian)
     estimate = CoreEstimate(plan, phase, 5, 9, theta, x, y).gradient()
