@@ -19,17 +19,6 @@ uint32_t ttzo_row_bytes(const struct ttzo_model *model)
     return ttzo_input_bytes(model) + (is_class ? 2u : 4u * model->info.out_features);
 }
 
-uint64_t ttzo_network_widest(const struct ttzo_model *model)
-{
-    uint64_t widest = model->info.in_features;
-    for (uint32_t l = 0; l < model->info.n_layers; l++) {
-        uint64_t size = ttzo_layer_widest(&model->layers[l]);
-        if (size > widest)
-            widest = size;
-    }
-    return widest;
-}
-
 uint64_t ttzo_network_buffer(const struct ttzo_model *model)
 {
     uint64_t widest = model->info.in_features;

@@ -8,12 +8,8 @@
 uint32_t ttzo_input_bytes(const struct ttzo_model *model);
 uint32_t ttzo_row_bytes(const struct ttzo_model *model);
 
-// Numbers of the largest array in one sample's forward pass when all layers are contracted core by core; 64 bits, because
-// the model may not be checked yet.
-uint64_t ttzo_network_widest(const struct ttzo_model *model);
-
 // Numbers of the arrays a forward pass wants: each of two activation buffers, what ttzo_network_prepare makes for a
-// parameter vector, and the scratch of the largest layer.
+// parameter vector, and the scratch of the largest layer; 64 bits, because the model may not be checked yet.
 uint64_t ttzo_network_buffer(const struct ttzo_model *model);
 uint64_t ttzo_network_prepared(const struct ttzo_model *model);
 uint64_t ttzo_network_scratch(const struct ttzo_model *model);

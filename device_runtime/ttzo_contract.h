@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x73EBA8ACu
+#define TTZO_CONTRACT_HASH 0xE953D34Du
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -12,7 +12,7 @@
 #define TTZO_MAX_FEATURES 65535u // inputs or outputs of one layer
 #define TTZO_MAX_PARAMETERS 1048576u // trainable numbers of one model
 #define TTZO_MAX_RANK 4096u // largest TT rank
-#define TTZO_MAX_WIDTH 16777216u // numbers of the largest array in one sample's forward pass
+#define TTZO_MAX_WIDTH 16777216u // numbers of the largest array in one sample's forward pass, and of all that reusing estimators keep
 #define TTZO_MAX_BATCH 4096u // rows of one batch
 #define TTZO_MAX_QUERIES 1000000u // directions of one step
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix

@@ -9,24 +9,20 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LayerRecord
-from ttzo.exporter.environments import REUSING, reuse_numbers, sweep_widest
+from ttzo.exporter.environments import reuse_numbers, reuse_widest
 from ttzo.exporter.plan import Layer, Plan, PlanError
 
 ALIGNMENT = 8
 
 
 def widest(plan: Plan) -> int:
-    """Floats of the largest array of one sample: between two layers, within a layer that is contracted core by core, or in
-    a sweep of environments. Estimators that reuse environments walk the cores of all layers, cut or not."""
+    """Floats of the largest array of one sample: between two layers, or within a layer that is contracted core by core."""
     sizes = [plan.in_features]
-    reuses = any(phase.estimator in REUSING for phase in plan.training.phases)
     for layer in plan.layers:
-        if layer.contraction and not reuses:
+        if layer.contraction:
             sizes.append(layer.out_features)
         else:
             sizes += [repeats * rows * columns for repeats, rows, _, columns in layer.contractions]
-    if reuses:
-        sizes += [sweep_widest(layer) for layer in plan.layers]
     return max(sizes)
 
 
@@ -80,7 +76,7 @@ def _half_scratch(layer: Layer, first: int, end: int) -> int:
 
 def work_items(plan: Plan) -> dict[str, int]:
     """Bytes of each part of the work buffer, in carving order, each padded to 8 bytes."""
-    n, batch = plan.n_parameters, plan.batch
+    n, batch, buffer = plan.n_parameters, plan.batch, max(widest(plan), reuse_widest(plan))
     sizes = {
         "parameters": 4 * n,
         "perturbed parameters or environments": 4 * max(n, plan.n_moments - n, reuse_numbers(plan)),
@@ -89,8 +85,8 @@ def work_items(plan: Plan) -> dict[str, int]:
         "losses of the batch": 4 * batch,
         "losses of the query": 4 * batch,
         "row numbers of the batch": 4 * batch,
-        "activations, ping": 4 * widest(plan),
-        "activations, pong": 4 * widest(plan),
+        "activations, ping": 4 * buffer,
+        "activations, pong": 4 * buffer,
         "cores multiplied out": 4 * sum(map(prepared, plan.layers)),
         "scratch of a layer": 4 * max(map(scratch, plan.layers)),
         "rows of the batch": batch * plan.row_bytes,
