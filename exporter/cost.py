@@ -39,7 +39,7 @@ def evaluations_a_step(plan: Plan, phase: Phase) -> int:
 def macs_a_step(plan: Plan, phase: Phase) -> int:
     """Multiply-accumulates of one step's estimate."""
     if phase.estimator not in REUSING:
-        return evaluations_a_step(plan, phase) * plan.batch * plan.macs
+        return evaluations_a_step(plan, phase) * plan.forward_macs(plan.batch)
     return sum(_prepare(layer, n) for n, layer in enumerate(plan.layers)) + plan.batch * _sample(plan, phase)
 
 
@@ -59,7 +59,7 @@ def _prepare(layer: Layer, number: int) -> int:
 
 def _sample(plan: Plan, phase: Phase) -> int:
     sides = 2 if phase.difference == Difference.antithetic else 1
-    total = plan.macs
+    total = forward = sum(layer.macs_core_by_core for layer in plan.layers)
     for number, layer in enumerate(plan.layers):
         total += _sweep(layer)
         unit, fixed = _travel(plan, number)
@@ -82,7 +82,7 @@ def _sample(plan: Plan, phase: Phase) -> int:
         if layer.has_bias and phase.estimator == Estimator.block_rge:
             total += phase.n_queries * sides * (layer.out_features * unit + fixed)
     if phase.estimator == Estimator.cocd:  # of the coordinates' share, those of the window
-        total = plan.macs + (total - plan.macs) * n_queries(plan, phase) // plan.n_parameters
+        total = forward + (total - forward) * n_queries(plan, phase) // plan.n_parameters
     return total
 
 
@@ -109,7 +109,7 @@ def _travel(plan: Plan, number: int) -> tuple[int, int]:
     if number + 1 == len(plan.layers):
         return 0, 0
     behind = [
-        (layer.out_features, 0) if len(core_shapes(layer)) == 1 or has_matrix(layer, n) else (0, layer.macs)
+        (layer.out_features, 0) if len(core_shapes(layer)) == 1 or has_matrix(layer, n) else (0, layer.macs_core_by_core)
         for n, layer in enumerate(plan.layers)
         if n > number
     ]

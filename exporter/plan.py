@@ -151,11 +151,16 @@ class Layer:
     def macs(self) -> int:
         """Multiply-accumulates of one sample, by the layer's contraction."""
         if not self.contraction:
-            return sum(math.prod(step) for step in self.contractions)
+            return self.macs_core_by_core
         c = self.contraction
         n_left, n_right = math.prod(self.in_modes[:c]), math.prod(self.in_modes[c:])
         m_left, m_right = math.prod(self.out_modes[:c]), math.prod(self.out_modes[c:])
         return n_left * self.ranks[c] * m_right * (n_right + m_left)
+
+    @property
+    def macs_core_by_core(self) -> int:
+        """Multiply-accumulates of one sample that goes through the layer core by core, as where environments are kept."""
+        return sum(math.prod(step) for step in self.contractions)
 
     @property
     def prepare_macs(self) -> int:
