@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from ttzo.device_runtime.contract import Arithmetic, Loss, Number, TtzoError, Update
-from ttzo.exporter import contraction, export as exporting
-from ttzo.exporter import to_bundle
+from ttzo.exporter import contraction, to_bundle
+from ttzo.exporter import export as exporting
 from ttzo.exporter.export import FILES, export, plan_of
 from ttzo.exporter.from_torch import ExportError
 from ttzo.exporter.memory import Room, flash_items, work_bytes, work_items
