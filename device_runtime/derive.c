@@ -39,7 +39,13 @@ static const float *outputs_at(const struct derivation *d, const float *point)
     float *x = d->trainer->activations[0];
     for (uint32_t i = 0; i < d->n_inputs; i++)
         x[i] = TTZO_MULADD(point[i], d->model->info.input_scale, d->model->info.input_offset);
-    return ttzo_network_layers(d->model, d->theta, d->n_layers, d->trainer->activations);
+    uint32_t current = 0;
+    for (uint32_t l = 0; l < d->n_layers; l++) {
+        const struct ttzo_layer *layer = &d->model->layers[l];
+        ttzo_layer_forward(layer, d->theta, d->trainer->activations, &current);
+        ttzo_activate((enum ttzo_activation)layer->activation, d->trainer->activations[current], layer->out_features);
+    }
+    return d->trainer->activations[current];
 }
 
 // ---- jets: value, then each direction, then the second-order column (forward Laplacian) -----------------------------

@@ -30,13 +30,14 @@ static float row_loss(const struct estimate *e, const float *theta, uint32_t j)
         return residual * residual;
     }
     const uint8_t *row = e->rows->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes;
-    float *outputs = ttzo_network_forward(model, theta, row, trainer->activations);
+    float *outputs = ttzo_network_forward(trainer, theta, row);
     return ttzo_row_loss(model, outputs, row + ttzo_input_bytes(model));
 }
 
 static enum ttzo_error evaluate(struct estimate *e, const float *theta, float *losses)
 {
     struct ttzo_trainer *trainer = e->trainer;
+    trainer->macs += ttzo_network_prepare(trainer, theta) + trainer->model->info.batch * trainer->macs_per_row;
     for (uint32_t j = 0; j < trainer->model->info.batch; j++)
         losses[j] = row_loss(e, theta, j);
     e->done++;

@@ -85,6 +85,7 @@ static enum ttzo_error count_row(struct gauss_newton *gn)
     struct ttzo_trainer *trainer = gn->trainer;
     uint32_t batch = trainer->model->info.batch;
     gn->rows_done++;
+    trainer->macs += trainer->macs_per_row;
     if (gn->rows_done % batch == 0 && trainer->poll &&
         !trainer->poll(trainer->poll_context, gn->rows_done / batch, gn->total))
         return TTZO_ERROR_CANCELLED;

@@ -210,9 +210,10 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
         return TTZO_ERROR_BAD_REQUEST;
     if (first > rows->count || count > rows->count - first)
         return TTZO_ERROR_OUT_OF_RANGE;
+    ttzo_network_prepare(trainer, trainer->theta);
     for (uint32_t j = 0; j < count; j++) {
         const uint8_t *row = rows->bytes + (size_t)(first + j) * trainer->row_bytes;
-        float *outputs = ttzo_network_forward(trainer->model, trainer->theta, row, trainer->activations);
+        float *outputs = ttzo_network_forward(trainer, trainer->theta, row);
         hits += ttzo_row_correct(trainer->model, outputs, row + input_bytes);
         sum = sum + ttzo_row_loss(trainer->model, outputs, row + input_bytes);
         if (trainer->poll && !trainer->poll(trainer->poll_context, j + 1, count))
@@ -236,7 +237,8 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
         trainer->query_losses[0] = ttzo_pde_solution(trainer, inputs); // unused between steps
         *outputs = trainer->query_losses;
     } else {
-        *outputs = ttzo_network_forward(trainer->model, trainer->theta, inputs, trainer->activations);
+        ttzo_network_prepare(trainer, trainer->theta);
+        *outputs = ttzo_network_forward(trainer, trainer->theta, inputs);
     }
     return TTZO_ERROR_OK;
 }

@@ -33,7 +33,7 @@ static uint32_t moments_count(const struct ttzo_model *model)
 static uint32_t shared_bytes(const struct ttzo_model *model)
 {
     uint32_t moments = moments_count(model), n = model->info.n_parameters;
-    uint32_t numbers = moments > 2 * n ? moments - n : n, reuse = ttzo_reuse_numbers(model);
+    uint32_t numbers = moments > 2 * n ? moments - n : n, reuse = (uint32_t)ttzo_reuse_numbers(model);
     return padded(4 * (numbers > reuse ? numbers : reuse));
 }
 
@@ -67,12 +67,20 @@ static uint32_t batch_capacity(const struct ttzo_model *model)
     return has_pde(model) && model->info.batch > enough ? enough : model->info.batch;
 }
 
+// Numbers of an exchange buffer.
+static uint32_t buffer_numbers(const struct ttzo_model *model)
+{
+    uint32_t forward = (uint32_t)ttzo_network_buffer(model), reuse = (uint32_t)ttzo_reuse_widest(model);
+    return forward > reuse ? forward : reuse;
+}
+
 uint32_t ttzo_work_bytes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
     uint32_t pde = has_pde(model) ? padded(4 * (uint32_t)ttzo_pde_work_count(model)) : 0;
     return 2 * padded(4 * n) + shared_bytes(model) + padded(4 * moments_count(model)) + 3 * padded(4 * batch) +
-           2 * padded(4 * ttzo_reuse_widest(model)) + pde + padded(4 * gauss_newton_count(model)) +
+           2 * padded(4 * buffer_numbers(model)) + padded(4 * (uint32_t)ttzo_network_prepared(model)) +
+           padded(4 * (uint32_t)ttzo_network_scratch(model)) + pde + padded(4 * gauss_newton_count(model)) +
            padded(batch_capacity(model) * ttzo_row_bytes(model));
 }
 
@@ -80,7 +88,7 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    uint32_t widest = ttzo_reuse_widest(model);
+    uint32_t widest = buffer_numbers(model);
     trainer->theta = take(&at, 4 * n);
     trainer->reuse_area = trainer->perturbed = take(&at, shared_bytes(model));
     trainer->gradient = take(&at, 4 * n);
@@ -90,6 +98,8 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
     trainer->batch_rows = take(&at, 4 * batch);
     trainer->activations[0] = take(&at, 4 * widest);
     trainer->activations[1] = take(&at, 4 * widest);
+    trainer->prepared = take(&at, 4 * (uint32_t)ttzo_network_prepared(model));
+    trainer->scratch = take(&at, 4 * (uint32_t)ttzo_network_scratch(model));
     if (has_pde(model))
         ttzo_pde_carve(trainer, take(&at, 4 * (uint32_t)ttzo_pde_work_count(model)));
     trainer->gauss_newton = take(&at, 4 * gauss_newton_count(model));

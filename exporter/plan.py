@@ -53,6 +53,7 @@ class Layer:
 
     `ranks` has one more entry than there are cores: `len(in_modes)` cores for `tt_matrix` (core k of shape
     `(r_k, m_k, n_k, r_k+1)`), `len(in_modes) + len(out_modes)` for `tt_tensor` (`(r, n, r')`, then `(r, m, r')`).
+    `contraction` c > 0 cuts a TT-matrix before core c: see exporter/contraction.py; 0 is right to left, core by core.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Layer:
     in_modes: tuple[int, ...] = ()
     out_modes: tuple[int, ...] = ()
     ranks: tuple[int, ...] = ()
+    contraction: int = 0
 
     def __post_init__(self):
         wrong = self._inconsistency()
@@ -79,6 +81,8 @@ class Layer:
         }
         if not 1 <= self.in_features <= LIMIT["max_features"] or not 1 <= self.out_features <= LIMIT["max_features"]:
             return f"{self.in_features} -> {self.out_features} features; 1 to {LIMIT['max_features']} can be had"
+        if self.contraction and not (self.kind == LayerKind.tt_matrix and 0 < self.contraction < len(self.in_modes)):
+            return f"cannot be cut before core {self.contraction}"
         if self.kind == LayerKind.dense:
             return "a dense layer has no modes" if self.in_modes or self.out_modes or self.ranks else ""
         if max(len(self.in_modes), len(self.out_modes)) > LIMIT["max_modes"]:
@@ -121,7 +125,7 @@ class Layer:
 
     @property
     def contractions(self) -> tuple[tuple[int, int, int, int], ...]:
-        """The layer's matrix products for one sample, as (repeats, rows, inner, columns), in the order of execution.
+        """The layer's matrix products for one sample, core by core, as (repeats, rows, inner, columns).
 
         TT-matrix, right to left: core k turns `T[n_1..n_k-1][n_k, r_k+1][m_k+1..]` into
         `[n_1..n_k-1][r_k, m_k][m_k+1..]`. 2L-way TT: input modes left to right, then output modes left to right.
@@ -146,8 +150,32 @@ class Layer:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one sample."""
+        """Multiply-accumulates of one sample, by the layer's contraction."""
+        if not self.contraction:
+            return self.macs_core_by_core
+        c = self.contraction
+        n_left, n_right = math.prod(self.in_modes[:c]), math.prod(self.in_modes[c:])
+        m_left, m_right = math.prod(self.out_modes[:c]), math.prod(self.out_modes[c:])
+        return n_left * self.ranks[c] * m_right * (n_right + m_left)
+
+    @property
+    def macs_core_by_core(self) -> int:
+        """Multiply-accumulates of one sample that goes through the layer core by core, as where environments are kept."""
         return sum(math.prod(step) for step in self.contractions)
+
+    @property
+    def prepare_macs(self) -> int:
+        """Multiply-accumulates that a contraction takes once for each parameter vector."""
+        macs = 0
+        for first, end in ((0, self.contraction), (self.contraction, len(self.in_modes))) if self.contraction else ():
+            rows = self.ranks[first] * self.out_modes[first] * self.in_modes[first]
+            for k in range(first + 1, end):
+                rows *= self.out_modes[k] * self.in_modes[k]
+                macs += rows * self.ranks[k] * self.ranks[k + 1]
+        return macs
+
+
+GAUSS_NEWTON = frozenset({Estimator.subspace_gn, Estimator.last_layer_gn})
 
 
 def moments_of_update(update: Update) -> int:
@@ -174,7 +202,7 @@ class Phase:
 
     @property
     def is_gauss_newton(self) -> bool:
-        return self.estimator in (Estimator.subspace_gn, Estimator.last_layer_gn)
+        return self.estimator in GAUSS_NEWTON
 
     @property
     def n_moments_per_parameter(self) -> int:
@@ -277,6 +305,8 @@ class Plan:
         for phase in self.training.phases:
             if phase.estimator in (Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd):
                 return f"{phase.estimator.name} shares environments between losses, a PDE's residuals share none: take rge or subspace_gn"
+        if any(layer.contraction for layer in self.layers):
+            return "a PDE's derivatives walk the layers core by core: contraction 0"
         return self.pde.inconsistency()
 
     @property
@@ -321,6 +351,10 @@ class Plan:
     def macs(self) -> int:
         """Multiply-accumulates of one sample's forward pass."""
         return sum(layer.macs for layer in self.layers)
+
+    def forward_macs(self, n_rows: int) -> int:
+        """Multiply-accumulates of `n_rows` rows sent through the network at one parameter vector."""
+        return n_rows * self.macs + sum(layer.prepare_macs for layer in self.layers)
 
     @property
     def dense_parameters(self) -> int:

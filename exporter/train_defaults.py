@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ttzo.device_runtime.contract import LIMIT, Difference, Direction, Estimator, Schedule, Update
-from ttzo.exporter.plan import Phase, PlanError, Training
+from ttzo.exporter.plan import GAUSS_NEWTON, Phase, PlanError, Training
 
 ESTIMATORS = (
     "rge",
@@ -39,7 +39,6 @@ ESTIMATORS = (
     "last_layer_gn",
 )
 COORDINATES = (Estimator.cge, Estimator.cge_plain, Estimator.node_cge)  # every derivative anew in every step
-GAUSS_NEWTON = (Estimator.subspace_gn, Estimator.last_layer_gn)
 
 # Learning rates that fit an estimator and an update rule. `sgd`, `momentum` and `ema_momentum` of one estimator take
 # steps of about equal length: momentum's are 1 / (1 - 0.9) times its rate, ema_momentum's are its rate.

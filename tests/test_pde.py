@@ -70,7 +70,8 @@ def random_plan(rng: np.random.Generator, made: pde.Pde, phase: Phase | None = N
     widths = [made.n_inputs, *(int(w) for w in rng.choice([4, 6, 8, 12], rng.integers(1, 4))), 1]
     layers, offset = [], 0
     for number, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
-        layers.append(random_layer(rng, number, n_in, n_out, offset, number + 2 == len(widths)))
+        layer = random_layer(rng, number, n_in, n_out, offset, number + 2 == len(widths))
+        layers.append(dataclasses.replace(layer, contraction=0))
         if phase and number + 2 == len(widths):
             layers[-1] = Layer("last", LayerKind.dense, n_in, n_out, offset, has_bias=bool(rng.integers(2)))
         offset += layers[-1].n_parameters

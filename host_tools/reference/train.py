@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ttzo.device_runtime.contract import (
-    LIMIT,
     DeviceError,
     Estimator,
     Loss,
@@ -21,11 +20,12 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter import memory
+from ttzo.exporter.cost import evaluations_a_step
 from ttzo.exporter.environments import REUSING
-from ttzo.exporter.plan import Plan, moments_of_update
+from ttzo.exporter.plan import GAUSS_NEWTON, Plan, moments_of_update
 from ttzo.exporter.to_bundle import training_records
 from ttzo.host_tools.reference import pde, real
-from ttzo.host_tools.reference.coordinates import CoreEstimate, n_queries
+from ttzo.host_tools.reference.coordinates import CoreEstimate
 from ttzo.host_tools.reference.estimator import Estimate
 from ttzo.host_tools.reference.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.loss import Network, NumpyNetwork, sum_in_order
@@ -34,7 +34,6 @@ from ttzo.host_tools.reference.random import sample_rows
 from ttzo.host_tools.reference.settings import check_fixed, check_settings
 
 ONE, HALF = np.float32(1), np.float32(0.5)
-GAUSS_NEWTON = (Estimator.subspace_gn, Estimator.last_layer_gn)
 START = StateRecord(0, 0, 0, 0, 0.0, float("inf"), 0, 0)
 
 
@@ -251,7 +250,7 @@ class Trainer:
                 raise DeviceError("non_finite", state.step)
             return estimate
         blocks = [slice(t.offset, t.offset + t.size) for t in self.plan.tensors]
-        losses = self._counted(self._row_losses(region), 1 + (1 + phase.difference) * n_queries(self.plan, phase))
+        losses = self._counted(self._row_losses(region), evaluations_a_step(self.plan, phase))
         return Estimate(phase, seed, state.step, self.theta, losses, blocks, age, buffer)
 
     def _move_by_residuals(
@@ -260,7 +259,7 @@ class Trainer:
         """A Gauss-Newton step: mean loss before, the step's length, evaluations spent."""
         residuals, points = self._residuals(region)
         seed, step = self.training.seed, self.state.step
-        counted = self._counted(residuals, 3 + phase.n_queries + LIMIT["gn_tries"])
+        counted = self._counted(residuals, evaluations_a_step(self.plan, phase))
 
         def columns() -> tuple[np.ndarray, np.ndarray]:
             mu = np.float32(phase.perturb_radius)
