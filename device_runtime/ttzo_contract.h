@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xE953D34Du
+#define TTZO_CONTRACT_HASH 0x714742CAu
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
