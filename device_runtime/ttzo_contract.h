@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x4BA229E9u
+#define TTZO_CONTRACT_HASH 0x9AF26CF4u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
