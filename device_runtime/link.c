@@ -310,6 +310,7 @@ static uint32_t fixed_bytes(uint8_t code)
     case TTZO_MESSAGE_PREDICT: return TTZO_PREDICT_REQUEST_BYTES;
     case TTZO_MESSAGE_STATUS:
     case TTZO_MESSAGE_RESET:
+    case TTZO_MESSAGE_LEAVE:
     case TTZO_MESSAGE_CANCEL: return 0;
     default: return NO_REQUEST;
     }
@@ -368,6 +369,7 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct frame *fra
     case TTZO_MESSAGE_CONFIGURE: return configure(trainer, payload, detail);
     case TTZO_MESSAGE_SET_STATE: return set_state(trainer, payload, detail);
     case TTZO_MESSAGE_RESET: ttzo_reset(trainer); break;
+    case TTZO_MESSAGE_LEAVE: link->left = true; break;
     case TTZO_MESSAGE_CANCEL: break; // nothing is under way
     case TTZO_MESSAGE_PROGRESS:
     case TTZO_MESSAGE_ERROR: break; // refused above
@@ -407,7 +409,7 @@ void ttzo_link_init(struct ttzo_link *link, struct ttzo_trainer *trainer, const 
     link->board_name = board_name;
     link->model_error = error;
     link->model_detail = detail;
-    link->foreign = false;
+    link->left = link->foreign = false;
     link->arrived_at = link->arrived_count = link->rx_count = 0;
     link->answered = false;
     if (!error) {

@@ -178,6 +178,9 @@ class DeviceSide:
         self._trainer.reset()
         return b""
 
+    def _leave(self, *_: Any) -> bytes:
+        return b""  # nothing else to do
+
     def _cancel(self, *_: Any) -> bytes:
         return b""  # nothing is under way
 
