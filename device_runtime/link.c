@@ -331,6 +331,8 @@ static enum ttzo_error refusal(const struct ttzo_link *link, const struct frame 
     *detail = 0;
     if (frame->code == TTZO_MESSAGE_HELLO)
         return TTZO_ERROR_OK;
+    if (frame->code == TTZO_MESSAGE_LEAVE)
+        return TTZO_ERROR_OK;
     if (link->foreign)
         return TTZO_ERROR_BAD_CONTRACT;
     *detail = link->model_detail;

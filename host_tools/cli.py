@@ -3,13 +3,14 @@
 
 import click
 
-from ttzo.host_tools import cli_bundle, cli_demo, cli_device
+from ttzo.host_tools import cli_bundle, cli_demo, cli_device, cli_micropython
 
 HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
 
 \b
 A device is a URL:
   /dev/ttyACM0, COM3, socket://HOST:PORT   a board, or whatever answers there
+  mpy:/dev/ttyACM0, mpy:COM3               a MicroPython board, after `ttzo deploy`
   native:                                  the C runtime on this machine
   qemu:netduinoplus2                       the real firmware in an emulated board
   numpy:, onnx:                            the Python training loop
@@ -36,6 +37,8 @@ for made in (
     cli_device.compare_command,
     cli_device.emulate_command,
     cli_device.report_command,
+    cli_micropython.deploy_command,
+    cli_micropython.module_command,
     cli_bundle.boards_command,
     cli_demo.demo_command,
 ):

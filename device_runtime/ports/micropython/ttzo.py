@@ -73,6 +73,11 @@ class Model:
     # ---- what it knows
 
     @property
+    def hash(self):
+        """What the host knows the model by."""
+        return bytes(memoryview(self._bundle)[16:32])
+
+    @property
     def step(self):
         """Steps done."""
         return struct.unpack_from("<I", self._memory, 4)[0]
@@ -105,7 +110,10 @@ class Model:
         wanted = (n, 2 * n) if self._has_classes else (4 * n * self.n_outputs,)
         kinds = (ord("H"), ord("h")) if self._has_classes else (ord("f"),)
         if kind not in _RAW_KINDS and kind not in kinds:
-            raise TypeError("y wants %s, not '%c'" % ("classes of kind 'B' or 'H'" if self._has_classes else "float32 outputs of kind 'f'", kind))
+            raise TypeError(
+                "y wants %s, not '%c'"
+                % ("classes of kind 'B' or 'H'" if self._has_classes else "float32 outputs of kind 'f'", kind)
+            )
         if size not in wanted:
             raise ValueError("y has %d bytes, %d rows want %s" % (size, n, " or ".join(map(str, wanted))))
 
@@ -233,7 +241,10 @@ class Model:
             _refuse(5, 4)
         _check(memory, _ttzo.restore(memory, memoryview(head)[4 : 4 + _STATUS_BYTES]))
         piece = bytearray(256)
-        for region, n, crc in ((_PARAMETERS, self.n_parameters, parameters_crc), (_MOMENTS, self._n_moments, moments_crc)):
+        for region, n, crc in (
+            (_PARAMETERS, self.n_parameters, parameters_crc),
+            (_MOMENTS, self._n_moments, moments_crc),
+        ):
             for at in range(0, 4 * n, len(piece)):
                 part = memoryview(piece)[: min(len(piece), 4 * n - at)]
                 if file.readinto(part) != len(part):
@@ -370,6 +381,11 @@ def load(source, room=0):
     return model
 
 
-def serve(stream=None, source="model.ttzo", room=0):
-    """Serves a model (a Model, or the file of one) to ttzo's host commands."""
-    (source if isinstance(source, Model) else load(source, room)).serve(stream)
+def serve(stream=None, model=None):
+    """Serves a model (a Model, or a file's name; default: the only .ttzo file here) to ttzo's host commands."""
+    if model is None:
+        names = [name for name in os.listdir() if name.endswith(".ttzo")]
+        if len(names) != 1:
+            raise ValueError("say which model to serve: there are %d .ttzo files here" % len(names))
+        model = names[0]
+    (load(model) if isinstance(model, str) else model).serve(stream)

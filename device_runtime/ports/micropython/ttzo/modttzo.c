@@ -58,7 +58,7 @@ static mp_obj_t number(uint32_t value)
 
 // ---- functions, in the order of run.h -------------------------------------------------------------------------------
 
-static mp_obj_t text(mp_obj_t error)
+static mp_obj_t run_text(mp_obj_t error)
 {
     const char *says = ttzo_run_text(number_of(error));
     size_t length = 0;
@@ -66,123 +66,123 @@ static mp_obj_t text(mp_obj_t error)
         length++;
     return mp_obj_new_str(says, length);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(text_obj, text);
+static MP_DEFINE_CONST_FUN_OBJ_1(run_text_obj, run_text);
 
-static mp_obj_t size(mp_obj_t data)
+static mp_obj_t run_size(mp_obj_t data)
 {
     return number(readable(data).count);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(size_obj, size);
+static MP_DEFINE_CONST_FUN_OBJ_1(run_size_obj, run_size);
 
-static mp_obj_t kind(mp_obj_t data)
+static mp_obj_t run_kind(mp_obj_t data)
 {
     return MP_OBJ_NEW_SMALL_INT(readable(data).kind);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(kind_obj, kind);
+static MP_DEFINE_CONST_FUN_OBJ_1(run_kind_obj, run_kind);
 
-static mp_obj_t crc32(mp_obj_t data, mp_obj_t before)
+static mp_obj_t run_crc32(mp_obj_t data, mp_obj_t before)
 {
     struct bytes bytes = readable(data);
     return number(ttzo_crc32(number_of(before), bytes.at, bytes.count));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(crc32_obj, crc32);
+static MP_DEFINE_CONST_FUN_OBJ_2(run_crc32_obj, run_crc32);
 
-static mp_obj_t need(mp_obj_t head)
+static mp_obj_t run_need(mp_obj_t head)
 {
     struct bytes bytes = readable(head);
     return number(ttzo_run_need(bytes.at, bytes.count));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(need_obj, need);
+static MP_DEFINE_CONST_FUN_OBJ_1(run_need_obj, run_need);
 
-static mp_obj_t open(mp_obj_t memory_in, mp_obj_t bundle_in)
+static mp_obj_t run_open(mp_obj_t memory_in, mp_obj_t bundle_in)
 {
     struct bytes memory = writable(memory_in), bundle = readable(bundle_in);
     return number(ttzo_run_open(memory.at, memory.count, bundle.at, bundle.count));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(open_obj, open);
+static MP_DEFINE_CONST_FUN_OBJ_2(run_open_obj, run_open);
 
-static mp_obj_t reset(mp_obj_t memory)
+static mp_obj_t run_reset(mp_obj_t memory)
 {
     return number(ttzo_run_reset(memory_of(memory)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(reset_obj, reset);
+static MP_DEFINE_CONST_FUN_OBJ_1(run_reset_obj, run_reset);
 
-static mp_obj_t row(mp_obj_t memory, mp_obj_t slot, mp_obj_t n)
+static mp_obj_t run_row(mp_obj_t memory, mp_obj_t slot, mp_obj_t n)
 {
     return number(ttzo_run_row(memory_of(memory), number_of(slot), number_of(n)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(row_obj, row);
+static MP_DEFINE_CONST_FUN_OBJ_3(run_row_obj, run_row);
 
-static mp_obj_t gather(size_t n_args, const mp_obj_t *args)
+static mp_obj_t run_gather(size_t n_args, const mp_obj_t *args)
 {
     (void)n_args;
     struct bytes x = readable(args[1]), y = readable(args[2]);
     return number(ttzo_run_gather(memory_of(args[0]), x.at, x.count, y.at, y.count, number_of(args[3]),
                                   number_of(args[4]), number_of(args[5])));
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(gather_obj, 6, 6, gather);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_gather_obj, 6, 6, run_gather);
 
-static mp_obj_t take(mp_obj_t memory, mp_obj_t count)
+static mp_obj_t run_take(mp_obj_t memory, mp_obj_t count)
 {
     return number(ttzo_run_take(memory_of(memory), number_of(count)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(take_obj, take);
+static MP_DEFINE_CONST_FUN_OBJ_2(run_take_obj, run_take);
 
-static mp_obj_t step(mp_obj_t memory, mp_obj_t region)
+static mp_obj_t run_step(mp_obj_t memory, mp_obj_t region)
 {
     return number(ttzo_run_step(memory_of(memory), number_of(region)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(step_obj, step);
+static MP_DEFINE_CONST_FUN_OBJ_2(run_step_obj, run_step);
 
-static mp_obj_t evaluate(mp_obj_t memory, mp_obj_t count)
+static mp_obj_t run_evaluate(mp_obj_t memory, mp_obj_t count)
 {
     return number(ttzo_run_evaluate(memory_of(memory), number_of(count)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(evaluate_obj, evaluate);
+static MP_DEFINE_CONST_FUN_OBJ_2(run_evaluate_obj, run_evaluate);
 
-static mp_obj_t predict(size_t n_args, const mp_obj_t *args)
+static mp_obj_t run_predict(size_t n_args, const mp_obj_t *args)
 {
     (void)n_args;
     struct bytes out = writable(args[2]);
     return number(ttzo_run_predict(memory_of(args[0]), number_of(args[1]), out.at, out.count, number_of(args[3])));
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(predict_obj, 4, 4, predict);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_predict_obj, 4, 4, run_predict);
 
-static mp_obj_t status(mp_obj_t memory, mp_obj_t out)
+static mp_obj_t run_status(mp_obj_t memory, mp_obj_t out)
 {
     struct bytes bytes = writable(out);
     return number(ttzo_run_status(memory_of(memory), bytes.at, bytes.count));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(status_obj, status);
+static MP_DEFINE_CONST_FUN_OBJ_2(run_status_obj, run_status);
 
-static mp_obj_t restore(mp_obj_t memory, mp_obj_t data)
+static mp_obj_t run_restore(mp_obj_t memory, mp_obj_t data)
 {
     struct bytes bytes = readable(data);
     return number(ttzo_run_restore(memory_of(memory), bytes.at, bytes.count));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(restore_obj, restore);
+static MP_DEFINE_CONST_FUN_OBJ_2(run_restore_obj, run_restore);
 
-static mp_obj_t write(size_t n_args, const mp_obj_t *args)
+static mp_obj_t run_write(size_t n_args, const mp_obj_t *args)
 {
     (void)n_args;
     struct bytes data = readable(args[3]);
     return number(ttzo_run_write(memory_of(args[0]), number_of(args[1]), number_of(args[2]), data.at, data.count));
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(write_obj, 4, 4, write);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_write_obj, 4, 4, run_write);
 
-static mp_obj_t commit(size_t n_args, const mp_obj_t *args)
+static mp_obj_t run_commit(size_t n_args, const mp_obj_t *args)
 {
     (void)n_args;
     return number(ttzo_run_commit(memory_of(args[0]), number_of(args[1]), number_of(args[2]), number_of(args[3])));
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(commit_obj, 4, 4, commit);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_commit_obj, 4, 4, run_commit);
 
-static mp_obj_t listen(mp_obj_t memory, mp_obj_t name)
+static mp_obj_t run_listen(mp_obj_t memory, mp_obj_t name)
 {
     struct bytes bytes = readable(name);
     return number(ttzo_run_listen(memory_of(memory), (const char *)bytes.at, bytes.count));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(listen_obj, listen);
+static MP_DEFINE_CONST_FUN_OBJ_2(run_listen_obj, run_listen);
 
 // Python's side of the exchange while the link is polled; the caller of poll() keeps both objects alive.
 extern mp_obj_t ttzo_receive, ttzo_send;
@@ -204,44 +204,44 @@ static uint32_t call_send(uint32_t count)
     return call(ttzo_send, count);
 }
 
-static mp_obj_t poll(mp_obj_t memory, mp_obj_t receive, mp_obj_t send)
+static mp_obj_t run_poll(mp_obj_t memory, mp_obj_t receive, mp_obj_t send)
 {
     ttzo_receive = receive;
     ttzo_send = send;
     return number(ttzo_run_poll(memory_of(memory), call_receive, call_send));
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(poll_obj, poll);
+static MP_DEFINE_CONST_FUN_OBJ_3(run_poll_obj, run_poll);
 
-static mp_obj_t hang_up(mp_obj_t memory)
+static mp_obj_t run_hang_up(mp_obj_t memory)
 {
     return number(ttzo_run_hang_up(memory_of(memory)));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(hang_up_obj, hang_up);
+static MP_DEFINE_CONST_FUN_OBJ_1(run_hang_up_obj, run_hang_up);
 
 // ---- the module -----------------------------------------------------------------------------------------------------
 
 // Names are found by MicroPython's scanner of source text, so each stands here in full.
 #define FUNCTIONS(X)                                                                                                   \
-    X(MP_QSTR_text, text_obj)                                                                                          \
-    X(MP_QSTR_size, size_obj)                                                                                          \
-    X(MP_QSTR_kind, kind_obj)                                                                                          \
-    X(MP_QSTR_crc32, crc32_obj)                                                                                        \
-    X(MP_QSTR_need, need_obj)                                                                                          \
-    X(MP_QSTR_open, open_obj)                                                                                          \
-    X(MP_QSTR_reset, reset_obj)                                                                                        \
-    X(MP_QSTR_row, row_obj)                                                                                            \
-    X(MP_QSTR_gather, gather_obj)                                                                                      \
-    X(MP_QSTR_take, take_obj)                                                                                          \
-    X(MP_QSTR_step, step_obj)                                                                                          \
-    X(MP_QSTR_evaluate, evaluate_obj)                                                                                  \
-    X(MP_QSTR_predict, predict_obj)                                                                                    \
-    X(MP_QSTR_status, status_obj)                                                                                      \
-    X(MP_QSTR_restore, restore_obj)                                                                                    \
-    X(MP_QSTR_write, write_obj)                                                                                        \
-    X(MP_QSTR_commit, commit_obj)                                                                                      \
-    X(MP_QSTR_listen, listen_obj)                                                                                      \
-    X(MP_QSTR_poll, poll_obj)                                                                                          \
-    X(MP_QSTR_hang_up, hang_up_obj)
+    X(MP_QSTR_text, run_text_obj)                                                                                      \
+    X(MP_QSTR_size, run_size_obj)                                                                                      \
+    X(MP_QSTR_kind, run_kind_obj)                                                                                      \
+    X(MP_QSTR_crc32, run_crc32_obj)                                                                                    \
+    X(MP_QSTR_need, run_need_obj)                                                                                      \
+    X(MP_QSTR_open, run_open_obj)                                                                                      \
+    X(MP_QSTR_reset, run_reset_obj)                                                                                    \
+    X(MP_QSTR_row, run_row_obj)                                                                                        \
+    X(MP_QSTR_gather, run_gather_obj)                                                                                  \
+    X(MP_QSTR_take, run_take_obj)                                                                                      \
+    X(MP_QSTR_step, run_step_obj)                                                                                      \
+    X(MP_QSTR_evaluate, run_evaluate_obj)                                                                              \
+    X(MP_QSTR_predict, run_predict_obj)                                                                                \
+    X(MP_QSTR_status, run_status_obj)                                                                                  \
+    X(MP_QSTR_restore, run_restore_obj)                                                                                \
+    X(MP_QSTR_write, run_write_obj)                                                                                    \
+    X(MP_QSTR_commit, run_commit_obj)                                                                                  \
+    X(MP_QSTR_listen, run_listen_obj)                                                                                  \
+    X(MP_QSTR_poll, run_poll_obj)                                                                                      \
+    X(MP_QSTR_hang_up, run_hang_up_obj)
 
 #if IS_NATIVE_MODULE
 // What the compiler calls behind our back for large structures.
