@@ -40,7 +40,7 @@ class DeviceError(TtzoError):
 
     def __init__(self, name: str, detail: int = 0):
         _, text, hint = _PAGE["error"][name]
-        super().__init__(text.format(detail=detail), hint)
+        super().__init__(text.format(detail=_DETAIL_WORDS.get(name, str)(detail)), hint)
         self.name, self.detail = name, detail
 
     @classmethod
@@ -83,6 +83,14 @@ def _split(kind: str) -> tuple[str, int]:
     return base, int(count.rstrip("]")) if count else 0
 
 
+def _packed(name: str, base: str, values: list) -> bytes:
+    try:
+        return struct.pack(f"<{len(values)}{_FORMATS[base]}", *values)
+    except (struct.error, OverflowError) as error:
+        told = values[0] if len(values) == 1 else values
+        raise TtzoError(f"{name} is {told}, which does not fit into {base}", "give a number in range") from error
+
+
 class Record:
     """A packed little-endian record; the subclasses are dataclasses made from the contract's fields."""
 
@@ -90,7 +98,7 @@ class Record:
     SIZE: ClassVar[int]
 
     def pack(self) -> bytes:
-        """The record's `SIZE` bytes."""
+        """The record's `SIZE` bytes. Raises `TtzoError` naming a field whose number its type cannot hold."""
         out = b""
         for kind, name in self.FIELDS:
             base, count = _split(kind)
@@ -99,10 +107,9 @@ class Record:
                 out += value.pack()
             elif kind.startswith("u8["):
                 out += bytes(value).ljust(count, b"\0")
-            elif count:
-                out += struct.pack(f"<{count}{_FORMATS[base]}", *value, *[0] * (count - len(value)))
             else:
-                out += struct.pack("<" + _FORMATS[base], value)
+                values = [*value, *[0] * (count - len(value))] if count else [value]
+                out += _packed(name, base, values)
         return out
 
     @classmethod
@@ -158,6 +165,30 @@ LayerRecord = RECORD["layer"]
 PhaseRecord = RECORD["phase"]
 TrainingRecord = RECORD["training"]
 StateRecord = RECORD["state"]
+
+
+# ---- details of errors in words -------------------------------------------------------------------------------------
+
+
+def setting_name(number: int) -> str:
+    """The setting that `bad_setting` and `fixed_at_export` mean by a number (numbered in settings.h)."""
+    group, field = divmod(number, 16)
+    record = PhaseRecord if group else TrainingRecord
+    if field >= len(record.FIELDS):
+        return str(number)
+    name = record.FIELDS[field][1]
+    return f"{name} of phase {group - 1}" if group else name
+
+
+def _arithmetic_name(code: int) -> str:
+    return Arithmetic(code).name if code in set(Arithmetic) else str(code)
+
+
+_DETAIL_WORDS = {
+    "bad_setting": setting_name,
+    "fixed_at_export": setting_name,
+    "wrong_arithmetic": _arithmetic_name,
+}  # of the others the number says enough
 
 
 # ---- the C side -----------------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "estimator.h"
 
+#include "coordinates.h"
 #include "loss.h"
 #include "network.h"
 #include "random.h"
 #include "real.h"
+#include "reuse.h"
 
 // ---- loss evaluations -----------------------------------------------------------------------------------------------
 
@@ -120,12 +122,37 @@ static enum ttzo_error coordinate_gradient(struct estimate *e)
     return TTZO_ERROR_OK;
 }
 
+// ---- memory ---------------------------------------------------------------------------------------------------------
+
+static uint32_t arrays_of_update(const struct ttzo_phase *phase)
+{
+    switch ((enum ttzo_update)phase->update) {
+    case TTZO_UPDATE_ADAM: return 2;
+    case TTZO_UPDATE_MOMENTUM:
+    case TTZO_UPDATE_EMA_MOMENTUM: return 1;
+    default: return 0;
+    }
+}
+
+uint32_t ttzo_moments_per_parameter(const struct ttzo_phase *phase)
+{
+    return arrays_of_update(phase) + (phase->estimator == TTZO_ESTIMATOR_COCD ? 1u : 0u);
+}
+
+float *ttzo_gradient_buffer(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
+{
+    return trainer->moments + arrays_of_update(phase) * trainer->model->info.n_parameters;
+}
+
 // ---- the estimate ---------------------------------------------------------------------------------------------------
 
 enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
                               float *loss, uint32_t *evaluations)
 {
-    uint32_t queries = phase->estimator == TTZO_ESTIMATOR_CGE ? trainer->model->info.n_parameters : phase->n_queries;
+    if (ttzo_estimator_reuses((enum ttzo_estimator)phase->estimator))
+        return ttzo_estimate_by_cores(trainer, rows, phase, loss, evaluations);
+    bool coordinates = phase->estimator == TTZO_ESTIMATOR_CGE_PLAIN;
+    uint32_t queries = coordinates ? trainer->model->info.n_parameters : phase->n_queries;
     uint32_t sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2 : 1;
     struct estimate e = { trainer, rows, phase, 0, 1 + sides * queries };
 
@@ -135,7 +162,7 @@ enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_ro
     *loss = mean(trainer->base_losses, trainer->model->info.batch);
     if (!ttzo_is_finite(*loss))
         return TTZO_ERROR_NON_FINITE;
-    error = phase->estimator == TTZO_ESTIMATOR_CGE ? coordinate_gradient(&e) : random_gradient(&e);
+    error = coordinates ? coordinate_gradient(&e) : random_gradient(&e);
     *evaluations = e.done;
     return error;
 }

@@ -10,4 +10,10 @@
 enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
                               float *loss, uint32_t *evaluations);
 
+// Numbers of memory that a phase's update rule and its estimator need for each parameter.
+uint32_t ttzo_moments_per_parameter(const struct ttzo_phase *phase);
+
+// cocd's memory [P], behind the moments of the phase's update rule: the last estimate.
+float *ttzo_gradient_buffer(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase);
+
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "layers.h"
 
-#include "real.h"
+#include "product.h"
 
 // ---- geometry -------------------------------------------------------------------------------------------------------
 
@@ -22,13 +22,24 @@ uint32_t ttzo_layer_length(const struct ttzo_layer *layer)
     }
 }
 
-// Numbers in core `k` of a tensor-train layer.
+// Core `k` but for its offset.
+static struct ttzo_core core_shape(const struct ttzo_layer *layer, uint32_t k)
+{
+    struct ttzo_core core = { layer->ranks[k], 1, 1, layer->ranks[k + 1], 0 };
+    if (layer->kind == TTZO_LAYER_KIND_DENSE)
+        return (struct ttzo_core){ 1, layer->out_features, layer->in_features, 1, 0 };
+    bool matrix = layer->kind == TTZO_LAYER_KIND_TT_MATRIX;
+    if (matrix || k < layer->n_in_modes)
+        core.n = layer->in_modes[k];
+    if (matrix || k >= layer->n_in_modes)
+        core.m = layer->out_modes[matrix ? k : k - layer->n_in_modes];
+    return core;
+}
+
 static uint32_t core_size(const struct ttzo_layer *layer, uint32_t k)
 {
-    uint32_t ranks = (uint32_t)layer->ranks[k] * layer->ranks[k + 1];
-    if (layer->kind == TTZO_LAYER_KIND_TT_MATRIX)
-        return ranks * layer->out_modes[k] * layer->in_modes[k];
-    return ranks * (k < layer->n_in_modes ? layer->in_modes[k] : layer->out_modes[k - layer->n_in_modes]);
+    struct ttzo_core core = core_shape(layer, k);
+    return core.left * core.m * core.n * core.right;
 }
 
 static uint32_t core_offset(const struct ttzo_layer *layer, uint32_t core)
@@ -37,6 +48,13 @@ static uint32_t core_offset(const struct ttzo_layer *layer, uint32_t core)
     for (uint32_t k = 0; k < core; k++)
         offset += core_size(layer, k);
     return offset;
+}
+
+struct ttzo_core ttzo_layer_core(const struct ttzo_layer *layer, uint32_t k)
+{
+    struct ttzo_core core = core_shape(layer, k);
+    core.offset = core_offset(layer, k);
+    return core;
 }
 
 uint32_t ttzo_layer_parameters(const struct ttzo_layer *layer)
@@ -111,74 +129,30 @@ struct ttzo_contraction ttzo_layer_contraction(const struct ttzo_layer *layer, u
     };
 }
 
-// ---- the matrix product ---------------------------------------------------------------------------------------------
+// ---- contractions ---------------------------------------------------------------------------------------------------
 
-// A matrix operand: `outer` steps along the index that survives, `inner` along the summed one.
-struct operand {
-    const float *at;
-    uint32_t outer, inner;
-};
-
-static float one_chain(float sum, const float *left, uint32_t left_inner, const float *right, uint32_t right_inner,
-                       uint32_t n)
+uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, const float *in, const float *bias,
+                       float *out, bool skip_zeros)
 {
-    for (uint32_t k = 0; k < n; k++, left += left_inner, right += right_inner)
-        sum = TTZO_MULADD(*left, *right, sum);
-    return sum;
-}
-
-// Four neighbouring outputs at a time keep their chains in registers and share each load of the left number.
-static void four_chains(float sums[4], const float *left, uint32_t left_inner, struct operand right, uint32_t n)
-{
-    const float *b = right.at;
-    float s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
-    for (uint32_t k = 0; k < n; k++, left += left_inner, b += right.inner) {
-        float a = *left;
-        s0 = TTZO_MULADD(a, b[0], s0);
-        s1 = TTZO_MULADD(a, b[right.outer], s1);
-        s2 = TTZO_MULADD(a, b[2 * right.outer], s2);
-        s3 = TTZO_MULADD(a, b[3 * right.outer], s3);
-    }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
-}
-
-// out[rows, columns] = start + left . right; `start` lies like out, NULL means zeros.
-static void multiply(float *out, const float *start, struct operand left, struct operand right, uint32_t rows,
-                     uint32_t inner, uint32_t columns)
-{
-    for (uint32_t i = 0; i < rows; i++, left.at += left.outer) {
-        struct operand b = right;
-        uint32_t j = 0;
-        for (; j + 4 <= columns; j += 4, b.at += 4 * b.outer, out += 4) {
-            for (uint32_t c = 0; c < 4; c++)
-                out[c] = start ? *start++ : 0.0f;
-            four_chains(out, left.at, left.inner, b, inner);
-        }
-        for (; j < columns; j++, b.at += b.outer, out++)
-            *out = one_chain(start ? *start++ : 0.0f, left.at, left.inner, b.at, b.inner, inner);
-    }
-}
-
-static void contract(const struct ttzo_contraction *step, const float *core, const float *in, const float *bias,
-                     float *out)
-{
-    struct operand weights = { core, step->core_outer_stride, step->core_inner_stride };
+    struct ttzo_operand weights = { core, step->core_outer_stride, step->core_inner_stride };
+    enum ttzo_data left = skip_zeros ? TTZO_DATA_LEFT : TTZO_DATA_NONE;
+    enum ttzo_data right = skip_zeros ? TTZO_DATA_RIGHT : TTZO_DATA_NONE;
+    uint32_t done = 0;
     for (uint32_t repeat = 0; repeat < step->repeats; repeat++) {
         if (step->core_left && step->columns == 1)
             // One column: as one row it fills the four chains. A product commutes, so the bits are the same.
-            multiply(out, bias, (struct operand){ in, 0, 1 }, weights, 1, step->inner, step->rows);
+            done += ttzo_product(out, bias, (struct ttzo_operand){ in, 0, 1 }, weights, 1, step->inner, step->rows,
+                                 left);
         else if (step->core_left)
-            multiply(out, bias, weights, (struct operand){ in, 1, step->columns }, step->rows, step->inner,
-                     step->columns);
+            done += ttzo_product(out, bias, weights, (struct ttzo_operand){ in, 1, step->columns }, step->rows,
+                                 step->inner, step->columns, right);
         else
-            multiply(out, bias, (struct operand){ in, step->inner, 1 }, weights, step->rows, step->inner,
-                     step->columns);
+            done += ttzo_product(out, bias, (struct ttzo_operand){ in, step->inner, 1 }, weights, step->rows,
+                                 step->inner, step->columns, left);
         in += (step->core_left ? step->columns : step->rows) * step->inner;
         out += step->rows * step->columns;
     }
+    return done;
 }
 
 // ---- a layer --------------------------------------------------------------------------------------------------------
@@ -194,7 +168,7 @@ void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, floa
         const float *bias = last && layer->has_bias
                                 ? parameters + ttzo_layer_parameters(layer) - layer->out_features
                                 : NULL;
-        contract(&step, parameters + step.core_offset, buffers[*current], bias, buffers[1 - *current]);
+        ttzo_contract(&step, parameters + step.core_offset, buffers[*current], bias, buffers[1 - *current], false);
         *current = 1 - *current;
     }
 }

@@ -15,12 +15,26 @@ struct ttzo_contraction {
     uint32_t core_inner_stride; // along the summed index
 };
 
+// Core `k`: (left, m, n, right) in C order, with a mode of 1 where a 2L-way TT core has none; a dense W[out, in] is the
+// single core (1, out, in, 1).
+struct ttzo_core {
+    uint32_t left, m, n, right;
+    uint32_t offset; // in the layer's parameters
+};
+
+struct ttzo_core ttzo_layer_core(const struct ttzo_layer *layer, uint32_t k);
+
 // How many contractions the layer has: 1 for dense, one for each core otherwise.
 uint32_t ttzo_layer_length(const struct ttzo_layer *layer);
 
 // The layer's contraction number `index` in the order of execution: TT-matrix right to left (last core first), 2L-way
 // TT input modes first to last, then output modes first to last.
 struct ttzo_contraction ttzo_layer_contraction(const struct ttzo_layer *layer, uint32_t index);
+
+// out = start + core . in, by ttzo_product; `bias` is the start, NULL means zeros. With `skip_zeros`, zeros of `in` are
+// left out. Returns the multiply-adds done.
+uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, const float *in, const float *bias,
+                       float *out, bool skip_zeros);
 
 // Parameters of the layer, bias included. The layer's modes and ranks must have been checked.
 uint32_t ttzo_layer_parameters(const struct ttzo_layer *layer);

@@ -44,7 +44,7 @@ uint32_t ttzo_network_macs(const struct ttzo_model *model)
 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
-static void read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x)
+void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x)
 {
     const struct ttzo_model_info *info = &model->info;
     for (uint32_t i = 0; i < info->in_features; i++) {
@@ -55,7 +55,7 @@ static void read_inputs(const struct ttzo_model *model, const uint8_t *row, floa
     }
 }
 
-static void activate(enum ttzo_activation activation, float *z, uint32_t n)
+void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
 {
     switch (activation) {
     case TTZO_ACTIVATION_RELU:
@@ -78,11 +78,11 @@ float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, 
                             float *const buffers[2])
 {
     uint32_t current = 0;
-    read_inputs(model, row, buffers[0]);
+    ttzo_read_inputs(model, row, buffers[0]);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         ttzo_layer_forward(layer, theta, buffers, &current);
-        activate((enum ttzo_activation)layer->activation, buffers[current], layer->out_features);
+        ttzo_activate((enum ttzo_activation)layer->activation, buffers[current], layer->out_features);
     }
     return buffers[current];
 }

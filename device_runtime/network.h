@@ -14,6 +14,12 @@ uint64_t ttzo_network_widest(const struct ttzo_model *model);
 // Multiply-accumulates of one forward pass.
 uint32_t ttzo_network_macs(const struct ttzo_model *model);
 
+// The network inputs [in_features] of a row.
+void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x);
+
+// z[i] = activation(z[i]), i < n.
+void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n);
+
 // One row through the network at `theta`. Returns the outputs [out_features], which lie in one of the two buffers
 // (each of ttzo_network_widest numbers).
 float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,

@@ -162,6 +162,11 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
     if (!ttzo_is_finite(result->gradient_norm))
         return TTZO_ERROR_NON_FINITE;
 
+    if (phase->estimator == TTZO_ESTIMATOR_COCD) {
+        float *buffer = ttzo_gradient_buffer(trainer, phase);
+        for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
+            buffer[i] = trainer->gradient[i];
+    }
     clip(trainer, result->gradient_norm, phase->clip_norm);
     update(trainer, phase, phase->learning_rate * ttzo_rate_factor(&trainer->training, state->step));
     state->step++;

@@ -25,7 +25,8 @@ struct ttzo_model {
     const float *parameters;         // [info.n_parameters], theta at the start of training
 };
 
-// Called after each loss evaluation of a step (done of total) or each row of an evaluation; return false to cancel.
+// Called after each loss evaluation of a step (done of total), several times for each sample when the estimator reuses
+// environments, or after each row of an evaluation; return false to cancel.
 // May be NULL.
 typedef bool (*ttzo_poll)(void *context, uint32_t done, uint32_t total);
 
@@ -45,17 +46,19 @@ struct ttzo_trainer {
 
     float *theta;            // [P] the parameters
     float *perturbed;        // [P] where queries are evaluated; the stage of a region's write between steps
-    float *gradient;         // [P] the estimate; directly behind `perturbed`
+    float *reuse_area;       // what reusing estimators keep, in the place of `perturbed`
+    float *gradient;         // [P] the estimate; directly behind both
     float *moments;          // [n_moments] the update rule's memory
     uint32_t n_moments;
     float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v
     float *query_losses;     // [batch] each row's loss at the query
     uint32_t *batch_rows;    // [batch] row numbers of the running step
-    float *activations[2];   // [widest] ping and pong of one sample's forward pass
+    float *activations[2];   // [widest] ping and pong of one sample's forward pass and sweeps
     struct ttzo_rows batch;  // region batch
     struct ttzo_rows dataset; // region dataset: what the work buffer has left
     uint32_t row_bytes;
     uint32_t macs_per_sample;
+    uint64_t macs;           // multiply-adds of training steps since ttzo_open, counted one by one where zeros are skipped
     uint32_t work_bytes;     // needed
     uint32_t work_capacity;  // given
 

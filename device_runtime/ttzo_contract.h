@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xAE7F3DC1u
+#define TTZO_CONTRACT_HASH 0x297133D6u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -15,6 +15,7 @@
 #define TTZO_MAX_WIDTH 16777216u // numbers of the largest array in one sample's forward pass
 #define TTZO_MAX_BATCH 4096u // rows of one batch
 #define TTZO_MAX_QUERIES 1000000u // directions of one step
+#define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_PAYLOAD 1024u // bytes between a frame's header and its checksum
 #define TTZO_BOARD_NAME_BYTES 24u // board name in HELLO, zero-padded
@@ -50,7 +51,11 @@ enum ttzo_arithmetic {
 };
 enum ttzo_estimator {
     TTZO_ESTIMATOR_RGE = 0, // random directions: the mean over n_queries of the directional difference times the direction (eq. 2)
-    TTZO_ESTIMATOR_CGE = 1, // coordinate by coordinate: one difference for each parameter
+    TTZO_ESTIMATOR_CGE_PLAIN = 1, // coordinate by coordinate: one whole loss evaluation for each parameter
+    TTZO_ESTIMATOR_CGE = 2, // the same differences from environments that a core's entries share: a few forward passes in all
+    TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, by reuse; each parameter's derivative is assembled from its units'
+    TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, by reuse: n_queries directions for each
+    TTZO_ESTIMATOR_COCD = 5, // cge of the next n_queries coordinates in turn; the others' estimates decay by beta2 (arXiv 2605.14373)
 };
 enum ttzo_direction {
     TTZO_DIRECTION_RADEMACHER = 0, // each coordinate +1 or -1
@@ -317,14 +322,14 @@ static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
 #define TTZO_PHASE_BYTES 32u
 struct ttzo_phase {
     uint8_t estimator;                      // enum estimator
-    uint8_t direction;                      // enum direction (rge)
+    uint8_t direction;                      // enum direction (rge, block_rge)
     uint8_t difference;                     // enum difference
     uint8_t update;                         // enum update
-    uint32_t n_queries;                     // N, directions a step (rge)
+    uint32_t n_queries;                     // N: directions a step (rge) or a block (block_rge), coordinates a step (cocd)
     float perturb_radius;                   // mu
     float learning_rate;                    // lr
     float beta1;                            // momentum, or Adam's first decay
-    float beta2;                            // Adam's second decay
+    float beta2;                            // Adam's second decay; decay of cocd's buffer
     float epsilon;                          // Adam's
     float clip_norm;                        // largest gradient norm; 0 means no clipping
 };
@@ -687,7 +692,7 @@ static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *
 
 #define TTZO_PROGRESS_REPLY_BYTES 8u
 struct ttzo_progress_reply {
-    uint32_t done;                          // loss evaluations of a step, or rows of an evaluation
+    uint32_t done;                          // loss evaluations of a step (samples, when the estimator reuses), or rows of an evaluation
     uint32_t total;                         // of so many
 };
 static inline void ttzo_unpack_progress_reply(const uint8_t *bytes, struct ttzo_progress_reply *out)

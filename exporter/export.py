@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""From a model's name to its bundle folder: the zoo, a user's own function, overrides, and the files."""
+"""From a model's name to its bundle folder: the zoo, a user's own function or ONNX file, overrides, and the files."""
 
 import dataclasses
 import shutil
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ MODEL_OPTIONS = ("title", "data", "loss", "input_number", "input_scale", "input_
 
 def resolve(
     model: str, *, ranks: Ranks = None, format: str | None = None, seed: int | None = None
-) -> tuple[Recipe, "torch.nn.Module"]:
-    """Recipe and module of a zoo name or of `file.py:function`.
+) -> tuple[Recipe, "torch.nn.Module | Path"]:
+    """Recipe of a zoo name, of `file.py:function` or of an `.onnx` file, and the module; of the last, its path.
 
     The function returns a module, or a module and a dictionary of options (`MODEL_OPTIONS`, and the training settings
     of train_defaults). Raises `TtzoError` for an unknown name, and the errors of `user_model.load`.
@@ -37,14 +38,18 @@ def resolve(
     if model in zoo.names():
         recipe = zoo.get(model)
         return recipe, recipe.build(**({"seed": recipe.training.seed} | given))
+    if model.endswith(".onnx"):
+        if ranks is not None or format is not None:
+            raise TtzoError("the layers of an ONNX file stay as they are", "leave out --ranks and --format")
+        return Recipe(name=Path(model).stem, title=Path(model).stem, build=None), Path(model)
     path, colon, function = model.rpartition(":")
     if not colon or not path.endswith(".py"):
         known = ", ".join(zoo.names())
-        raise TtzoError(f"there is no model {model!r}", f"take a zoo name ({known}) or write file.py:function")
+        raise TtzoError(f"there is no model {model!r}", f"take a zoo name ({known}), file.py:function or an .onnx file")
     from ttzo.exporter import user_model
 
     module, options = user_model.load(Path(path), function, given)
-    base = Recipe(name=function, title=function, build=lambda **_: module)
+    base = Recipe(name=function, title=function, build=None)
     return _changed(base, options), module
 
 
@@ -97,13 +102,11 @@ def plan_of(model: str, *, ranks: Ranks = None, format: str | None = None, **opt
 
     Metadata: name, title, data, source (`model` as given), overrides, and ttzo's version.
     """
-    from ttzo.exporter.from_torch import plan_from_module
-
     train_defaults.overridden(Training(), {"seed": options.get("seed")})  # before torch draws from it
-    recipe, module = resolve(model, ranks=ranks, format=format, seed=options.get("seed"))
+    recipe, source = resolve(model, ranks=ranks, format=format, seed=options.get("seed"))
     recipe = _changed(recipe, options)
-    plan = plan_from_module(
-        module,
+    plan = _reader(source)(
+        source,
         loss=recipe.loss,
         training=recipe.training,
         batch=recipe.batch,
@@ -114,6 +117,16 @@ def plan_of(model: str, *, ranks: Ranks = None, format: str | None = None, **opt
         metadata=_metadata(recipe, model, {"ranks": ranks, "format": format} | options),
     )
     return to_bundle.read(to_bundle.write(plan))
+
+
+def _reader(source: "torch.nn.Module | Path") -> Callable[..., Plan]:
+    if isinstance(source, Path):
+        from ttzo.exporter.from_onnx import plan_from_file
+
+        return plan_from_file
+    from ttzo.exporter.from_torch import plan_from_module
+
+    return plan_from_module
 
 
 def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str, Any]:

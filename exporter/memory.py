@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a plan costs in memory: the work buffer, carved in the order of `ttzo_open` in train.c.
+"""What a plan costs in memory: the work buffer, carved in the order of trainer.c.
 
 `work_items` names every consumer, so that a refusal can name the largest; the device computes the same total and
 refuses a bundle whose figure differs.
@@ -9,16 +9,19 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LayerRecord
+from ttzo.exporter.environments import REUSING, reuse_numbers, sweep_widest
 from ttzo.exporter.plan import Plan, PlanError
 
 ALIGNMENT = 8
 
 
 def widest(plan: Plan) -> int:
-    """Floats of the largest array in one sample's forward pass."""
+    """Floats of the largest array in one sample's forward pass, or in a sweep of environments."""
     sizes = [plan.in_features]
     for layer in plan.layers:
         sizes += [repeats * rows * columns for repeats, rows, _, columns in layer.contractions]
+    if any(phase.estimator in REUSING for phase in plan.training.phases):
+        sizes += [sweep_widest(layer) for layer in plan.layers]
     return max(sizes)
 
 
@@ -27,7 +30,7 @@ def work_items(plan: Plan) -> dict[str, int]:
     n, batch = plan.n_parameters, plan.batch
     sizes = {
         "parameters": 4 * n,
-        "perturbed parameters": 4 * n,
+        "perturbed parameters or environments": 4 * max(n, plan.n_moments - n, reuse_numbers(plan)),
         "gradient estimate": 4 * n,
         "moments of the update rule": 4 * plan.n_moments,
         "losses of the batch": 4 * batch,
@@ -93,6 +96,8 @@ def _require(items: dict[str, int], offered: int, what: str, board: str) -> None
 def _hint(largest: str) -> str:
     if "batch" in largest or "query" in largest:
         return "export with a smaller --batch"
+    if "environments" in largest:
+        return "export with smaller --ranks, or an estimator that keeps no environments (--estimator rge)"
     if "moments" in largest:
         return "export with smaller --ranks, or an update rule without memory (--update sgd or sign)"
     return "export with smaller --ranks, or take a larger board"

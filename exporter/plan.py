@@ -149,6 +149,11 @@ class Layer:
         return sum(math.prod(step) for step in self.contractions)
 
 
+def moments_of_update(update: Update) -> int:
+    """Numbers an update rule remembers for each parameter."""
+    return {Update.momentum: 1, Update.ema_momentum: 1, Update.adam: 2}.get(update, 0)
+
+
 @dataclass(frozen=True)
 class Phase:
     """One estimator with one update rule. What `ttzo train` may change: `n_queries`, `perturb_radius`, `learning_rate`,
@@ -168,7 +173,7 @@ class Phase:
 
     @property
     def n_moments_per_parameter(self) -> int:
-        return {Update.momentum: 1, Update.ema_momentum: 1, Update.adam: 2}.get(self.update, 0)
+        return moments_of_update(self.update) + (self.estimator == Estimator.cocd)
 
 
 @dataclass(frozen=True)

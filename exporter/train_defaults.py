@@ -6,6 +6,10 @@
 | `rge`      | random directions (paper eq. 2), momentum                                     |
 | `sign_rge` | random directions, steps of the gradient's sign (the paper's ZO-signRGE)      |
 | `cge`      | one coordinate after the other, momentum, gradient clipped at norm 1          |
+| `cge_plain`| the same by whole loss evaluations: its reference, hundreds of times slower   |
+| `node_cge` | one difference for each unit, parameters' derivatives assembled from them     |
+| `block_rge`| random directions of one core, weight or bias at a time                       |
+| `cocd`     | the next coordinates in turn, the others' estimates decay (arXiv 2605.14373)  |
 | `hybrid`   | `sign_rge` until the loss stands still, then `cge` with the paper's momentum  |
 
 A setting of a phase may be one value for all phases or one for each, as in `lr=(1e-3, 0.1)`.
@@ -20,22 +24,43 @@ from typing import Any
 from ttzo.device_runtime.contract import LIMIT, Difference, Direction, Estimator, Schedule, Update
 from ttzo.exporter.plan import Phase, PlanError, Training
 
-ESTIMATORS = ("rge", "sign_rge", "cge", "hybrid")
+ESTIMATORS = ("rge", "sign_rge", "cge", "cge_plain", "node_cge", "block_rge", "cocd", "hybrid")
+COORDINATES = (Estimator.cge, Estimator.cge_plain, Estimator.node_cge)  # every derivative anew in every step
 
 # Learning rates that fit an estimator and an update rule. `sgd`, `momentum` and `ema_momentum` of one estimator take
 # steps of about equal length: momentum's are 1 / (1 - 0.9) times its rate, ema_momentum's are its rate.
-LEARNING_RATES = {
-    (Estimator.rge, Update.sgd): 0.1,
-    (Estimator.rge, Update.momentum): 0.01,
-    (Estimator.rge, Update.ema_momentum): 0.1,
-    (Estimator.rge, Update.adam): 0.02,
-    (Estimator.rge, Update.sign): 1e-3,
-    (Estimator.cge, Update.sgd): 1.0,
-    (Estimator.cge, Update.momentum): 0.1,
-    (Estimator.cge, Update.ema_momentum): 1.0,
-    (Estimator.cge, Update.adam): 3e-3,
-    (Estimator.cge, Update.sign): 1e-3,
+_OF_DIRECTIONS = {
+    Update.sgd: 0.1,
+    Update.momentum: 0.01,
+    Update.ema_momentum: 0.1,
+    Update.adam: 0.02,
+    Update.sign: 1e-3,
 }
+_OF_COORDINATES = {
+    Update.sgd: 1.0,
+    Update.momentum: 0.1,
+    Update.ema_momentum: 1.0,
+    Update.adam: 3e-3,
+    Update.sign: 1e-3,
+}
+_OF_STALE_COORDINATES = {
+    Update.sgd: 0.1,
+    Update.momentum: 0.01,
+    Update.ema_momentum: 0.1,
+    Update.adam: 1e-3,
+    Update.sign: 3e-4,
+}
+LEARNING_RATES = {
+    (estimator, update): rate
+    for estimators, rates in (
+        ((Estimator.rge, Estimator.block_rge), _OF_DIRECTIONS),
+        (COORDINATES, _OF_COORDINATES),
+        ((Estimator.cocd,), _OF_STALE_COORDINATES),
+    )
+    for estimator in estimators
+    for update, rate in rates.items()
+}
+COCD_QUERIES = 256  # coordinates a step
 
 PHASE_SETTINGS = {
     "direction": "direction",
@@ -80,8 +105,11 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
         if update not in (None, Update.sign):
             raise PlanError("sign_rge always steps by the sign", f"take estimator rge with update {update.name}")
         return (_phase(Estimator.rge, Update.sign),)
-    if estimator == "cge":
-        return (_phase(Estimator.cge, Update.momentum if update is None else update),)
+    if estimator in ("cge", "cge_plain", "node_cge", "block_rge"):
+        return (_phase(Estimator[estimator], Update.momentum if update is None else update),)
+    if estimator == "cocd":
+        phase = _phase(Estimator.cocd, Update.sgd if update is None else update)
+        return (dataclasses.replace(phase, n_queries=COCD_QUERIES),)
     if estimator == "hybrid":
         second = _phase(Estimator.cge, Update.ema_momentum if update is None else update)
         return (*default_phases("sign_rge"), second)
@@ -93,7 +121,9 @@ def _phase(estimator: Estimator, update: Update) -> Phase:
         estimator=estimator,
         update=update,
         learning_rate=LEARNING_RATES[estimator, update],
-        clip_norm=1.0 if estimator == Estimator.cge and update not in (Update.adam, Update.sign) else 0.0,
+        clip_norm=1.0
+        if estimator in (*COORDINATES, Estimator.cocd) and update not in (Update.adam, Update.sign)
+        else 0.0,
     )
 
 

@@ -31,7 +31,7 @@ from ttzo.exporter.plan import Plan
 from ttzo.host_tools.boards import Board
 from ttzo.host_tools.image import Image
 
-RUNTIME = header_path().parent
+RUNTIME = header_path().parent.resolve()
 # The order of float operations is the contract's: no contraction, no fast-math. Warnings are errors in the tests only:
 # a compiler newer than ours may know new ones.
 FLAGS = [

@@ -4,17 +4,16 @@
 import io
 import os
 import struct
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, PhaseRecord, StateRecord, TrainingRecord, TtzoError
 from ttzo.exporter.plan import Plan, PlanError, Training
 from ttzo.exporter.to_bundle import model_hash, training_from_records, training_records
+from ttzo.host_tools import npz
 
 FORMAT = 1
 SETTINGS = (TrainingRecord, PhaseRecord, PhaseRecord)
@@ -98,20 +97,10 @@ def load(path: Path, plan: Plan) -> Checkpoint:
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of the file, once their checksum is right."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in file}
+        arrays = npz.read(path)
         checksum = int(arrays.pop("checksum"))
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise CheckpointError(f"{path} is damaged ({error or type(error).__name__})", ANEW) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged ({error})", ANEW) from error
     if checksum != _checksum(arrays):
         raise CheckpointError(f"{path} is damaged (its checksum is wrong)", ANEW)
     if struct.unpack("<I", arrays["origin"].tobytes()[-4:])[0] != FORMAT:

@@ -4,6 +4,7 @@
 import click
 
 from ttzo.host_tools import cli_bundle, cli_demo, cli_device, cli_micropython
+from ttzo.host_tools.screen import Screen
 
 HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
 
@@ -16,12 +17,30 @@ A device is a URL:
   numpy:, onnx:                            the Python training loop
 
 \b
-Exit codes: 0 all is well, 2 wrong usage, 3 bad input (file, data, model, board),
-4 device or line, 5 a comparison parted, 130 interrupted.
+Exit codes: 0 all is well, 1 a bug in ttzo, 2 wrong usage, 3 bad input (file, data, model,
+board), 4 device or line, 5 a comparison parted, 130 interrupted.
 """
 
 
-@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The commands; wrong usage, too, is an object on stdout where --json asks for one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.obj = Screen("--json" in args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> None:
+        try:
+            super().invoke(ctx)
+        except click.UsageError as error:
+            asked = error.ctx or ctx
+            ctx.obj.refuse(error.format_message(), f"see `{asked.command_path} --help`", error.exit_code)
+            raise
+
+
+@click.group(
+    cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="ttzo", prog_name="ttzo")
 def main() -> None:
     pass

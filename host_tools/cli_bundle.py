@@ -93,7 +93,8 @@ def with_options(options):
 def export_command(screen: Screen, model: str, out: Path, board: str | None, **options) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
-    MODEL is a name of the zoo (digits, mnist-mlp) or file.py:function, a function that returns a torch module.
+    MODEL is a name of the zoo (digits, mnist-mlp); file.py:function, a function that returns a torch module; or an
+    .onnx file that holds a plain chain of dense layers.
     """
     from ttzo.exporter.export import export
 

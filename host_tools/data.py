@@ -5,7 +5,6 @@ A row on the line is the raw inputs (uint8, int16 or float32, little-endian), th
 cross-entropy, `out_features` float32 for mse. Scale and offset are applied on the device.
 """
 
-import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +14,10 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Loss, Number
 from ttzo.exporter.plan import Plan
-from ttzo.host_tools import mnist
+from ttzo.host_tools import mnist, npz
 from ttzo.host_tools.mnist import DataError
 
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DTYPES = {Number.uint8: "<u1", Number.int16: "<i2", Number.float32: "<f4"}
 HOLD_OUT = 5  # of a set without test rows, every fifth row is kept for the test
 SOURCES = "name `digits` or `mnist`, a folder with MNIST's IDX files, a .npz or a .csv file: --data SOURCE"
@@ -63,24 +63,28 @@ def load(source: str | Path | None, plan: Plan) -> DataSet:
     if not source:
         raise DataError("the bundle names no data set", SOURCES)
     arrays = _read(source, plan)
-    names = ("x_train", "y_train", "x_test", "y_test")
-    for name, array in zip(names, arrays, strict=True):
+    for name, array in zip(ARRAYS, arrays, strict=False):
         if not len(array):
             raise DataError(f"{source}: {name} is empty", "training and test both need at least one row")
-    x_train, y_train, x_test, y_test = arrays
-    return DataSet(
-        name=source,
-        x_train=_inputs(f"{source}: x_train", x_train, plan),
-        y_train=_targets(f"{source}: y_train", y_train, len(x_train), plan),
-        x_test=_inputs(f"{source}: x_test", x_test, plan),
-        y_test=_targets(f"{source}: y_test", y_test, len(x_test), plan),
-    )
+    x, y = _checked(source, ARRAYS[:2], arrays[:2], plan)
+    if len(arrays) == 4:
+        return DataSet(source, x, y, *_checked(source, ARRAYS[2:], arrays[2:], plan))
+    if len(x) == 1:
+        raise DataError(f"{source} has a single row", "training and test both need at least one row")
+    return DataSet(source, *_split(x, y))
+
+
+def _checked(source: str, names: tuple[str, ...], pair: tuple[np.ndarray, ...], plan: Plan) -> tuple[np.ndarray, ...]:
+    """Inputs and targets as the plan wants them."""
+    (x_name, y_name), (x, y) = names, pair
+    return _inputs(f"{source}: {x_name}", x, plan), _targets(f"{source}: {y_name}", y, len(x), plan)
 
 
 # ---- where data come from --------------------------------------------------------------------------------------------
 
 
 def _read(source: str, plan: Plan) -> tuple[np.ndarray, ...]:
+    """The arrays of `ARRAYS`, all four or the first two, as they stand there."""
     if source == "digits":
         return _digits()
     if source == "mnist":
@@ -120,12 +124,10 @@ def _split(x: np.ndarray, y: np.ndarray, by: np.ndarray | None = None) -> tuple[
 
 def _npz(path: Path) -> tuple[np.ndarray, ...]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test") if name in file}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = npz.read(path, ARRAYS)
+    except ValueError as error:
         raise DataError(f"{path} is not a readable .npz file ({error})", "write it again with numpy.savez") from error
-    wanted = ({"x_train", "y_train"}, {"x_train", "y_train", "x_test", "y_test"})
-    if set(arrays) not in wanted:
+    if set(arrays) not in (set(ARRAYS), set(ARRAYS[:2])):
         raise DataError(
             f"{path} holds {', '.join(arrays) or 'no known array'}",
             "it should hold x_train, y_train and, if you have them, x_test, y_test",
@@ -134,14 +136,7 @@ def _npz(path: Path) -> tuple[np.ndarray, ...]:
         raise DataError(
             f"{path} holds a single number where rows are expected", "the first axis of each array counts the rows"
         )
-    if "x_test" in arrays:
-        return tuple(arrays.values())
-    if len(arrays["x_train"]) != len(arrays["y_train"]):
-        raise DataError(
-            f"{path}: {len(arrays['x_train'])} rows in x_train, {len(arrays['y_train'])} in y_train",
-            "each row needs its target",
-        )
-    return _split(arrays["x_train"], arrays["y_train"])
+    return tuple(arrays[name] for name in ARRAYS if name in arrays)
 
 
 def _csv(path: Path, plan: Plan) -> tuple[np.ndarray, ...]:
@@ -164,7 +159,7 @@ def _csv(path: Path, plan: Plan) -> tuple[np.ndarray, ...]:
             f"{path} has {table.shape[1]} columns",
             f"{plan.in_features} inputs and {n_targets} target column(s) are wanted",
         )
-    return _split(table[:, :-n_targets], table[:, -n_targets:])
+    return table[:, :-n_targets], table[:, -n_targets:]
 
 
 def _is_heading(lines: list[str]) -> bool:

@@ -32,6 +32,8 @@ from ttzo.host_tools.link import Link, open_stream
 
 BUNDLE = "model.ttzo"
 DEFAULT_BAUD = 115200
+SILENCE_S = 10.0  # longest silence of a device that is not computing
+SLOWEST_MACS_PER_S = 100_000  # of a slow core: some 16 MHz without floating-point unit
 WRITE_BYTES = LIMIT["max_payload"] - REQUEST["write"].SIZE
 LEAVE_S = 3.0
 OnProgress = Callable[[int, int], object]
@@ -129,9 +131,11 @@ class Device:
         self.close()
 
     def _ask(
-        self, message: str, tail: bytes = b"", on_progress: OnProgress | None = None, **fields
+        self, message: str, tail: bytes = b"", on_progress: OnProgress | None = None, n_samples: int = 0, **fields
     ) -> tuple[Record, bytes]:
-        return self._link.request(message, tail, on_progress=on_progress, **fields)
+        """One request. A device is deaf while it computes `n_samples` forward passes; that long it may be silent."""
+        silence = SILENCE_S + n_samples * self.info.macs_per_sample / SLOWEST_MACS_PER_S
+        return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
 
     # ---- state and settings
 
@@ -205,7 +209,8 @@ class Device:
 
     def step(self, region: Region, on_progress: OnProgress | None = None) -> Record:
         """One training step: `step` done, `phase`, `loss` before the update, `gradient_norm`, `evaluations` spent."""
-        result = self._ask("step", on_progress=on_progress, step=self.step_count, region=region)[0]
+        # it looks at the line after each loss evaluation
+        result = self._ask("step", b"", on_progress, self.plan.batch, step=self.step_count, region=region)[0]
         self.step_count = result.step
         return result
 
@@ -215,7 +220,7 @@ class Device:
         for at in range(0, len(rows), self.plan.batch):
             part = rows[at : at + self.plan.batch]
             self.write_batch(part)
-            result = self._ask("evaluate", region=Region.batch, first_row=0, n_rows=len(part))[0]
+            result = self._ask("evaluate", n_samples=1, region=Region.batch, first_row=0, n_rows=len(part))[0]
             loss_sum += result.loss_sum
             n_correct += result.n_correct
             if on_progress:
@@ -233,7 +238,7 @@ class Device:
                 else np.zeros((len(part), plan.out_features))
             )
             self.write_batch(pack_rows(part, unused))
-            outputs += [np.frombuffer(self._ask("predict", row=row)[1], "<f4") for row in range(len(part))]
+            outputs += [np.frombuffer(self._ask("predict", n_samples=1, row=row)[1], "<f4") for row in range(len(part))]
         return np.array(outputs, np.float32).reshape(len(x), plan.out_features)
 
 

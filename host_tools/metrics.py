@@ -5,7 +5,6 @@ A line is written whole and flushed; a run that goes on from a checkpoint first 
 steps are done again, to the same numbers.
 """
 
-import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -16,6 +15,7 @@ from ttzo.exporter.plan import Training
 from ttzo.host_tools.checkpoint import write_atomically
 
 COLUMNS = ("step", "phase", "loss", "gradient_norm", "evaluations", "seconds", "accuracy", "test_loss")
+HEADING = ",".join(COLUMNS)
 
 
 class MetricsError(TtzoError):
@@ -34,8 +34,18 @@ def settings_text(settings: Training) -> str:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """The lines of the file but one that was cut short."""
-    return path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
+    """The lines of the file but one that was cut short. What is no text becomes a sign that no number holds."""
+    return path.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0].splitlines()
+
+
+def _step(line: str) -> dict[str, float | None] | None:
+    """The numbers of a step's line by column; None when it is damaged."""
+    try:
+        values = [float(word) if word else None for word in line.split(",")]
+        made = dict(zip(COLUMNS, values, strict=True))
+    except ValueError:
+        return None
+    return None if made["step"] is None else made
 
 
 def read(path: Path) -> list[dict[str, float | None]]:
@@ -44,16 +54,13 @@ def read(path: Path) -> list[dict[str, float | None]]:
         lines = _whole_lines(path)
     except OSError as error:
         raise MetricsError(f"there is no metrics file {path} ({error.strerror})", "name the folder of a run") from error
-    rows = [line for line in lines if line and not line.startswith("#")]
-    if not rows or rows[0] != ",".join(COLUMNS):
+    rows = [line for line in lines if not line.startswith("#")]
+    if not rows or rows[0] != HEADING:
         raise MetricsError(f"{path} is not a metrics file of ttzo", "name the folder of a run")
-    made = []
-    for number, row in enumerate(csv.reader(rows[1:])):
-        try:
-            values = [float(word) if word else None for word in row]
-            made.append(dict(zip(COLUMNS, values, strict=True)))
-        except ValueError as error:
-            raise MetricsError(f"{path} is damaged at step line {number + 1}", "train again with --restart") from error
+    made = [_step(row) for row in rows[1:]]
+    if None in made:
+        number = made.index(None) + 1
+        raise MetricsError(f"{path} is damaged at step line {number}", "train again with --restart")
     return made
 
 
@@ -69,24 +76,26 @@ class MetricsFile:
     def __init__(self, path: Path, origin: str, settings: Training, step: int):
         """Goes on behind `step` in the file at `path`, or begins it when `step` is 0. `origin` names model and device."""
         kept = self._kept(path, step)
-        self.seconds = float(kept[-1].split(",")[COLUMNS.index("seconds")]) if kept and kept[-1][0].isdigit() else 0.0
+        done = [row for line in kept if (row := _step(line))]
+        self.seconds = done[-1]["seconds"] or 0.0 if done else 0.0  # of the run until here
         head = [f"# from step {step}: {origin}", f"# settings: {settings_text(settings)}"]
-        lines = [*kept, *head] if kept else [*head, ",".join(COLUMNS)]
+        lines = [*kept, *head] if kept else [*head, HEADING]
         write_atomically(path, ("\n".join(lines) + "\n").encode())
         self._file = path.open("a", encoding="utf-8")
 
     @staticmethod
     def _kept(path: Path, step: int) -> list[str]:
-        """The lines up to `step`, whole ones only."""
+        """The lines up to `step`, and before the first that is damaged."""
         if not step or not path.exists():
             return []
         kept = []
         for line in _whole_lines(path):
-            words = line.split(",")
-            if words[0].isdigit() and (len(words) != len(COLUMNS) or int(words[0]) > step):
-                break
+            if not line.startswith("#") and line != HEADING:
+                row = _step(line)
+                if row is None or row["step"] > step:
+                    break
             kept.append(line)
-        return kept if ",".join(COLUMNS) in kept else []
+        return kept if HEADING in kept else []
 
     def write(self, **values: float | None) -> None:
         """One step; float32 numbers keep all their digits."""

@@ -6,6 +6,7 @@ import enum
 import functools
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from rich.table import Table
 
 from ttzo.device_runtime.contract import TtzoError
 
-INTERRUPTED = 130
+BUG, INTERRUPTED = 1, 130
 Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
 
@@ -87,6 +88,11 @@ class Screen:
         self.notes.print(f"[bold red]error:[/] {_escaped(what)}", soft_wrap=True)
         if hint:
             self.notes.print(f"[bold]next:[/] {_escaped(hint)}", soft_wrap=True)
+        self.refuse(what, hint, exit_code)
+
+    def refuse(self, what: str, hint: str, exit_code: int) -> None:
+        """The one object of --json of a command that failed; also ends it with `exit_code`."""
+        self.exit_code = exit_code
         self.emit({"ok": False, "error": what, "next": hint, "exit_code": exit_code})
 
     @contextmanager
@@ -154,17 +160,17 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
             screen.emit({"ok": True} | function(screen, **options))
         except TtzoError as error:
             screen.fail(str(error), error.hint, error.exit_code)
-            screen.exit_code = error.exit_code
         except KeyboardInterrupt:
             screen.fail("interrupted", "", INTERRUPTED)
-            screen.exit_code = INTERRUPTED
         except OSError as error:
             screen.fail(
                 f"{error.strerror or error}: {error.filename or 'the operating system refused'}",
                 "",
                 TtzoError.exit_code,
             )
-            screen.exit_code = TtzoError.exit_code
+        except Exception as error:
+            traceback.print_exc()
+            screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", BUG)
         sys.exit(screen.exit_code)
 
     return run

@@ -47,6 +47,9 @@ class SessionError(TtzoError):
     """A run that cannot go on."""
 
 
+WITHOUT_QUERIES = {Estimator.cge, Estimator.cge_plain, Estimator.node_cge}  # they take what the model has
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands after a step. `test` is the last measurement on test rows, `rate` in steps a second."""
@@ -97,7 +100,7 @@ class Overrides:
         phase, n, changed = settings.phases[number], len(settings.phases), {}
         for name in ("learning_rate", "perturb_radius", "n_queries"):
             values = getattr(self, name)
-            if values is None or (name == "n_queries" and phase.estimator == Estimator.cge):
+            if values is None or (name == "n_queries" and phase.estimator in WITHOUT_QUERIES):
                 continue
             if len(values) not in (1, n):
                 raise SessionError(
@@ -370,8 +373,6 @@ class _Session:
                 f"{self.device.board} has started anew in mid-training (its steps: {self.device.state().step})",
                 "see to its power supply",
             )
-        if isinstance(error, DeviceError) and error.name == "non_finite":
-            self._save()
         error.hint += (
             f"; the checkpoint in {self.folder} holds step {self.saved_step}: the same command goes on from there"
         )

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ttzo.device_runtime.contract import Activation, Arithmetic, Difference, Direction, LayerKind, Loss, Update
+from ttzo.device_runtime.contract import (
+    Activation,
+    Arithmetic,
+    Difference,
+    Direction,
+    Estimator,
+    LayerKind,
+    Loss,
+    Update,
+)
 from ttzo.exporter import to_bundle, to_c
 from ttzo.exporter.plan import Layer, Phase, Plan, Training
 
@@ -19,7 +28,9 @@ needs_compiler = pytest.mark.skipif(
 needs_qemu = pytest.mark.skipif(not shutil.which("qemu-system-arm"), reason="qemu-system-arm is not installed")
 
 
-def plan_for_firmware(arithmetic: Arithmetic = Arithmetic.separate, seed: int = 5) -> Plan:
+def plan_for_firmware(
+    arithmetic: Arithmetic = Arithmetic.separate, seed: int = 5, estimator: Estimator = Estimator.rge
+) -> Plan:
     """A small classifier with every kind of layer, trained with Gaussian directions: all of the core takes part."""
     first = Layer("first", LayerKind.tt_matrix, 64, 32, 0, True, Activation.tanh, (4, 4, 4), (4, 4, 2), (1, 3, 3, 1))
     second = Layer(
@@ -36,7 +47,7 @@ def plan_for_firmware(arithmetic: Arithmetic = Arithmetic.separate, seed: int = 
     )
     third = Layer("third", LayerKind.dense, 16, 10, second.parameter_offset + second.n_parameters)
     theta = np.random.default_rng(seed).normal(0, 0.4, third.parameter_offset + third.n_parameters).astype(np.float32)
-    phase = Phase(direction=Direction.gaussian, difference=Difference.antithetic, update=Update.adam, n_queries=4)
+    phase = Phase(estimator, Direction.gaussian, difference=Difference.antithetic, update=Update.adam, n_queries=4)
     plan = Plan(
         (first, second, third), theta, Loss.cross_entropy, Training((phase,), seed=11), batch=8, input_scale=1 / 64
     )

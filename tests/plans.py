@@ -83,3 +83,22 @@ def random_rows(rng: np.random.Generator, plan: Plan, n: int) -> np.ndarray:
     else:
         targets = rng.normal(0, 1, (n, plan.out_features)).astype("<f4")
     return np.concatenate([np.ascontiguousarray(part).view(np.uint8).reshape(n, -1) for part in (raw, targets)], axis=1)
+
+
+def layer_in_double(parameters: np.ndarray, layer: Layer, x: np.ndarray) -> np.ndarray:
+    """Rows x [n, in_features] through a layer in double precision, by the dense weights rebuilt from its cores."""
+    tensors = [parameters[t.offset : t.offset + t.size].reshape(t.shape).astype(np.float64) for t in layer.tensors]
+    bias = tensors.pop() if layer.has_bias else 0.0
+    weight = tensors[0]
+    if layer.kind != LayerKind.dense:
+        chain = tensors[0]
+        for core in tensors[1:]:
+            chain = np.tensordot(chain, core, 1)
+        chain = chain[0, ..., 0]
+        if layer.kind == LayerKind.tt_matrix:  # modes come as m1 n1 m2 n2 ...
+            d = len(layer.in_modes)
+            weight = chain.transpose([*range(0, 2 * d, 2), *range(1, 2 * d, 2)]).reshape(layer.out_features, -1)
+        else:
+            weight = chain.reshape(layer.in_features, layer.out_features).T
+    z = x @ weight.T + bias
+    return [lambda v: v, lambda v: np.maximum(v, 0), np.tanh, np.sin][layer.activation](z)

@@ -11,7 +11,8 @@ from ttzo.device_runtime.contract import RECORD, DeviceError, Region, StateRecor
 from ttzo.exporter import memory, to_bundle
 from ttzo.exporter.plan import Plan
 
-CORE = [f"{room}.c" for room in ("real", "random", "crc32", "layers", "network", "loss", "estimator")]
+CORE = [f"{room}.c" for room in ("real", "random", "crc32", "product", "layers", "network", "loss")]
+CORE += [f"{room}.c" for room in ("environments", "reuse", "coordinates", "estimator")]
 CORE += [f"{room}.c" for room in ("settings", "bundle", "trainer", "train")]
 
 # All of a run in one block, so that Python need not know the layout of the structs.

@@ -127,6 +127,7 @@ def test_help_tells_devices_and_exit_codes():
     text = CliRunner().invoke(main, ["--help"]).stdout
     for words in (
         "qemu:netduinoplus2",
+        "1 a bug",
         "2 wrong usage",
         "3 bad input",
         "4 device",
@@ -180,7 +181,21 @@ def test_trouble_with_the_device_is_exit_code_4(bundle, train):
 )
 def test_wrong_usage_is_exit_code_2(words):
     done = CliRunner().invoke(main, words)
-    assert done.exit_code == 2 and "Error: " in done.stderr
+    assert done.exit_code == 2 and "Error: " in done.stderr and not done.stdout
+    done = CliRunner().invoke(main, [words[0], "--json", *words[1:]])
+    answer = json.loads(done.stdout)
+    assert done.exit_code == answer["exit_code"] == 2 and not answer["ok"]
+    assert answer["error"] and "--help" in answer["next"]
+
+
+def test_a_bug_is_an_object_with_exit_code_1_and_its_traceback(bundle, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("in mid-air")
+
+    monkeypatch.setattr(boards, "load", broken)
+    answer = ttzo("plan", bundle, code=1)
+    assert "in mid-air" in answer["error"] and answer["next"]
+    assert "Traceback" in CliRunner().invoke(main, ["plan", str(bundle)]).stderr
 
 
 # ---- real processes --------------------------------------------------------------------------------------------------

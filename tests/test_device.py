@@ -87,6 +87,24 @@ def test_a_device_with_another_model_is_refused_with_one_sentence(bundle, tmp_pa
         assert device.board == "numpy"  # the same line with the right model is taken
 
 
+def test_a_slow_device_may_be_silent_for_one_loss_evaluation(bundle, rows, monkeypatch):
+    plan = small_plan()
+    macs = plan.batch * (6 * 8 + 8 * 3)  # of one loss evaluation
+    with open_device("numpy:", bundle) as device:
+        waited, ask = {}, device._link.request
+
+        def request(message, *words, timeout, **options):
+            waited[message] = timeout
+            return ask(message, *words, timeout=timeout, **options)
+
+        monkeypatch.setattr(device._link, "request", request)
+        device.write_batch(rows.train_rows[: plan.batch])
+        device.step(Region.batch)
+        device.predict(rows.x_test[:1])
+    assert waited["write"] == 10 and waited["step"] == 10 + macs / 1e5  # seconds; a slow core does 10^5 MACs in one
+    assert waited["predict"] == 10 + macs / plan.batch / 1e5
+
+
 def test_a_missing_port_and_a_silent_socket_are_named(bundle):
     for url in ("/dev/ttyNothing", "socket://127.0.0.1:9"):
         with pytest.raises(LinkError, match=url) as caught:

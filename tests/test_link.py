@@ -606,7 +606,8 @@ def test_progress_keeps_a_patient_host_waiting(busy):
         )
         reply, _ = link.request("step", step=0, region=Region.batch, timeout=5, on_progress=lambda *_: next(calls))
         assert reply.evaluations == 2001
-        assert next(calls) == 2001 // -(-LIMIT["progress_macs"] // (LONG_STEP.batch * LONG_STEP.macs))
+        due = 2001 // -(-LIMIT["progress_macs"] // (LONG_STEP.batch * LONG_STEP.macs))
+        assert due <= next(calls) <= due + link.repeats  # a repetition is answered by one more, on a busy machine
 
 
 # ---- the host's errors

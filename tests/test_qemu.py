@@ -15,7 +15,7 @@ import pytest
 from devices import LONG_STEP, Line, connect, error, fill, native, read_parameters, request, rows
 from firmware import needs_compiler, needs_qemu, plan_for_firmware, write_bundle
 
-from ttzo.device_runtime.contract import MESSAGE, REPLY, Arithmetic, DeviceError, Region
+from ttzo.device_runtime.contract import MESSAGE, REPLY, Arithmetic, DeviceError, Estimator, Region
 from ttzo.exporter import to_bundle
 from ttzo.host_tools import boards, build, qemu
 from ttzo.host_tools.image import Image
@@ -81,10 +81,11 @@ def test_firmware_tells_its_board_its_model_and_its_memory(firmware, name):
 
 @needs_compiler
 @needs_qemu
+@pytest.mark.parametrize("estimator", (Estimator.rge, Estimator.cge))
 @pytest.mark.parametrize("arithmetic", Arithmetic)
 @pytest.mark.parametrize("name", boards.names())
-def test_board_and_native_train_to_the_same_bits(firmware, tmp_path, name, arithmetic):
-    plan, board = plan_for_firmware(arithmetic), boards.load(name)
+def test_board_and_native_train_to_the_same_bits(firmware, tmp_path, name, arithmetic, estimator):
+    plan, board = plan_for_firmware(arithmetic, estimator=estimator), boards.load(name)
     with qemu.emulated(board, firmware(board, plan).elf) as emulation:
         on_board = train(emulation.url, plan, 5)
     with native(build.build_native(arithmetic), plan, tmp_path) as url:
@@ -95,11 +96,12 @@ def test_board_and_native_train_to_the_same_bits(firmware, tmp_path, name, arith
 @needs_compiler
 @needs_qemu
 def test_stack_stays_below_its_bound(firmware, tmp_path):
-    report = firmware(BOARD, PLAN)
+    plan = plan_for_firmware(estimator=Estimator.cge)  # the deepest calls
+    report = firmware(BOARD, plan)
     with qemu.emulated(BOARD, report.elf) as emulation:
-        train(emulation.url, PLAN, 5)
+        train(emulation.url, plan, 5)
         with connect(emulation.url) as link:
-            fill(link, Region.dataset, rows(PLAN, 10))
+            fill(link, Region.dataset, rows(plan, 10))
             link.request("evaluate", region=Region.dataset, first_row=0, n_rows=10)
             with pytest.raises(DeviceError):
                 link.request("step", step=99, region=Region.batch)

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from plans import random_plan, random_rows
+from plans import layer_in_double, random_plan, random_rows
 from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import (
@@ -96,28 +96,10 @@ def test_forward_agrees_with_dense_weights_rebuilt_in_double(seed):
     x = rng.normal(0, 1, (7, plan.in_features)).astype(np.float32)
     state = x.astype(np.float64)
     for layer in plan.layers:
-        state = _double_layer(plan, layer, state)
+        state = layer_in_double(plan.parameters, layer, state)
     scale = np.abs(state).max() + 1
     # a chain of n float32 roundings errs by at most n eps relative to the sum of magnitudes; 1e-4 holds for these sizes
     assert np.abs(forward(plan, plan.parameters, x) - state).max() < 1e-4 * scale
-
-
-def _double_layer(plan: Plan, layer: Layer, x: np.ndarray) -> np.ndarray:
-    tensors = [plan.parameters[t.offset : t.offset + t.size].reshape(t.shape).astype(np.float64) for t in layer.tensors]
-    bias = tensors.pop() if layer.has_bias else 0.0
-    weight = tensors[0]
-    if layer.kind != LayerKind.dense:
-        chain = tensors[0]
-        for core in tensors[1:]:
-            chain = np.tensordot(chain, core, 1)
-        chain = chain[0, ..., 0]
-        if layer.kind == LayerKind.tt_matrix:  # modes come as m1 n1 m2 n2 ...
-            d = len(layer.in_modes)
-            weight = chain.transpose([*range(0, 2 * d, 2), *range(1, 2 * d, 2)]).reshape(layer.out_features, -1)
-        else:
-            weight = chain.reshape(layer.in_features, layer.out_features).T
-    z = x @ weight.T + bias
-    return [lambda v: v, lambda v: np.maximum(v, 0), np.tanh, np.sin][layer.activation](z)
 
 
 def linear_plan(training: Training, parameters: np.ndarray, batch: int = 3) -> Plan:

@@ -4,7 +4,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from ttzo.device_runtime.contract import Loss, Schedule, Update
+from ttzo.device_runtime.contract import Loss, Schedule
 from ttzo.exporter import train_defaults
 from ttzo.exporter.plan import Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Ranks, Recipe, layer_ranks
@@ -18,7 +18,7 @@ IN_MODES, HIDDEN_MODES, OUT_MODES = (8, 8), (8, 8), (2, 5)
 RANKS = (3, 3)
 BATCH = 48
 TRAINING = dataclasses.replace(
-    Training(train_defaults.default_phases("rge", Update.adam), steps=1000),
+    Training(train_defaults.default_phases("cge"), steps=300),
     schedule=Schedule.linear,
 )
 

@@ -35,11 +35,12 @@ class Recipe:
     """A model with its data, loss and training.
 
     `build(ranks=None, format=None, seed=0)` gives the module at its start; the same seed gives the same parameters.
+    It is None for a model from a file.
     """
 
     name: str
     title: str
-    build: Callable[..., "torch.nn.Module"]
+    build: Callable[..., "torch.nn.Module"] | None
     data: str | None = None
     loss: Loss = Loss.cross_entropy
     inputs: Inputs = Inputs()

@@ -20,7 +20,7 @@ def multiply(left: np.ndarray, right: np.ndarray, start: np.ndarray | np.float32
 
     `left` is [a..., inner], `right` [inner, b...], both ready to broadcast against each other without the inner axis.
     """
-    total = start + np.zeros(np.broadcast_shapes(left.shape[:-1], right.shape[1:]), np.float32)
+    total = start + np.zeros(np.broadcast_shapes(left.shape[:-1], right.shape[1:]), np.result_type(left, right))
     product = np.empty_like(total)
     for k in range(right.shape[0]):
         np.multiply(left[..., k], right[k], out=product)

@@ -20,9 +20,11 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter import memory
-from ttzo.exporter.plan import Plan
+from ttzo.exporter.environments import REUSING
+from ttzo.exporter.plan import Plan, moments_of_update
 from ttzo.exporter.to_bundle import training_records
 from ttzo.host_tools.reference import real
+from ttzo.host_tools.reference.coordinates import CoreEstimate, n_queries
 from ttzo.host_tools.reference.estimator import Estimate
 from ttzo.host_tools.reference.loss import Network, NumpyNetwork, sum_in_order
 from ttzo.host_tools.reference.network import NUMBER_DTYPE, read_inputs
@@ -85,7 +87,7 @@ class Trainer:
             Region.dataset: np.zeros((self.dataset_capacity, self.row_bytes), np.uint8),
         }
         self._count = {Region.batch: 0, Region.dataset: 0}
-        self._stage = np.zeros(8 * plan.n_parameters, np.uint8)
+        self._stage = np.zeros(4 * max(plan.n_parameters, plan.n_moments), np.uint8)
         self.reset()
 
     # ---- lifetime and settings
@@ -189,8 +191,44 @@ class Trainer:
         """One training step on the rows of `region`. Raises `DeviceError` and leaves everything as it was."""
         phase, state = self.phases[self.state.phase], self.state
         x, targets = self._decode(self._batch(region))
-        queries = self.plan.n_parameters if phase.estimator == Estimator.cge else phase.n_queries
-        total = 1 + queries * (1 + phase.difference)
+        estimate = self._estimate(phase, x, targets)
+        gradient = estimated = estimate.gradient()
+        with np.errstate(all="ignore"):
+            norm = real.sqrt(sum_in_order(gradient * gradient)[None])[0]
+            if not np.isfinite(norm):
+                raise DeviceError("non_finite", state.step)
+            if phase.clip_norm > 0 and norm > np.float32(phase.clip_norm):
+                gradient = gradient * (np.float32(phase.clip_norm) / norm)
+            if phase.estimator == Estimator.cocd:
+                self._buffer(phase)[:] = estimated
+            rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
+            self._update(phase, gradient, rate)
+        self.state = dataclasses.replace(
+            state, step=state.step + 1, evaluations=state.evaluations + estimate.evaluations
+        )
+        self._watch_plateau(estimate.loss)
+        return StepResult(state.phase, float(estimate.loss), float(norm), estimate.evaluations)
+
+    def _buffer(self, phase: PhaseRecord) -> np.ndarray | None:
+        """cocd's memory, behind the moments of the phase's update rule."""
+        if phase.estimator != Estimator.cocd:
+            return None
+        n = self.plan.n_parameters
+        at = n * moments_of_update(Update(phase.update))
+        return self.moments[at : at + n]
+
+    def _estimate(self, phase: PhaseRecord, x: np.ndarray, targets: np.ndarray) -> Estimate | CoreEstimate:
+        """With environments shared where the network is the reference's, by whole loss evaluations elsewhere."""
+        state, seed = self.state, self.training.seed
+        age, buffer = state.step - state.phase_start, self._buffer(phase)
+        if phase.estimator in REUSING and isinstance(self.network, NumpyNetwork):
+            self._poll(0, self.plan.batch)
+            estimate = CoreEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
+            if not np.isfinite(estimate.loss):
+                raise DeviceError("non_finite", state.step)
+            return estimate
+        blocks = [slice(t.offset, t.offset + t.size) for t in self.plan.tensors]
+        total = 1 + (1 + phase.difference) * n_queries(self.plan, phase)
         done = 0
 
         def losses(parameters: np.ndarray) -> np.ndarray:
@@ -200,21 +238,7 @@ class Trainer:
             self._poll(done, total)
             return result
 
-        estimate = Estimate(phase, self.training.seed, state.step, self.theta, losses)
-        gradient = estimate.gradient()
-        with np.errstate(all="ignore"):
-            norm = real.sqrt(sum_in_order(gradient * gradient)[None])[0]
-            if not np.isfinite(norm):
-                raise DeviceError("non_finite", state.step)
-            if phase.clip_norm > 0 and norm > np.float32(phase.clip_norm):
-                gradient = gradient * (np.float32(phase.clip_norm) / norm)
-            rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
-            self._update(phase, gradient, rate)
-        self.state = dataclasses.replace(
-            state, step=state.step + 1, evaluations=state.evaluations + estimate.evaluations
-        )
-        self._watch_plateau(estimate.loss)
-        return StepResult(state.phase, float(estimate.loss), float(norm), estimate.evaluations)
+        return Estimate(phase, seed, state.step, self.theta, losses, blocks, age, buffer)
 
     def _poll(self, done: int, total: int) -> None:
         if self.poll and not self.poll(done, total):

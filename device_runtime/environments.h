@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// What the coordinates of a tensor-train core share. A layer is linear in each of its cores: adding mu to entry
+// (a, m, n, b) of core k moves the layer's pre-activation exactly by mu times a *slice*
+//     slice[ml, mr] = sum over nl, nr of  left[ml, nl, a] x[nl, n, nr] right[b, mr, nr]      at the units (ml, m, mr),
+// where ml, nl (mr, nr) run over the output and input modes of the cores before (behind) k, and left and right are the
+// products of those cores. The slice is the same for every m. It comes from two caches: products of cores, made once
+// a step, and arrays of x contracted with some of the cores, made once a sample.
+#ifndef TTZO_ENVIRONMENTS_H
+#define TTZO_ENVIRONMENTS_H
+#include "layers.h"
+
+// One layer's share of the caches.
+struct ttzo_room {
+    const struct ttzo_layer *layer;
+    const float *parameters; // the layer's
+    const float *input;      // [in_features] of the sample
+    float *z;                // [out_features] before the activation
+    float *output;           // [out_features] behind it
+    float *states;           // arrays the forward pass goes through, kept for the slices
+    float *products;         // of cores
+    bool has_matrix;         // whether `matrix` is made once a step, from the products
+    float *matrix;           // [in_features, out_features]
+};
+
+// Numbers in `states` and `products`. `with_matrix`: the products that make the matrix count too.
+uint32_t ttzo_states_numbers(const struct ttzo_layer *layer);
+uint32_t ttzo_products_numbers(const struct ttzo_layer *layer, bool with_matrix);
+
+// Numbers of the largest array that slices of the layer need in each of two exchange buffers.
+uint32_t ttzo_sweep_widest(const struct ttzo_layer *layer);
+
+// Largest slice of the layer.
+uint32_t ttzo_slice_widest(const struct ttzo_layer *layer);
+
+// Once a step: makes `products`, and `matrix` if there is one. Like all functions here that return a number, returns
+// the multiply-adds done.
+uint32_t ttzo_room_prepare(const struct ttzo_room *room);
+
+// Once a sample: `z` from `input`, keeping `states`. The values of ttzo_layer_forward.
+uint32_t ttzo_room_forward(const struct ttzo_room *room, float *const buffers[2]);
+
+// The slices of one core, for one sample.
+struct ttzo_environment {
+    const struct ttzo_room *room;
+    struct ttzo_core core;
+    uint32_t ml, mr, nl, nr; // extents of the cores before and behind it
+    enum { TTZO_FROM_RIGHT, TTZO_FROM_LEFT, TTZO_FROM_INPUT } way;
+    const float *state;   // x contracted with the cores on one side
+    const float *factor;  // product of the cores on the other side (from the input: up to the middle rank), NULL for 1
+    const float *outputs; // from the input: product of the output cores [r][mr]
+    uint32_t rank;        // from the input: the middle rank r
+    uint32_t current;     // exchange buffer with the running sweep
+};
+
+// Turns to core `k` of a room that has gone forward. Cores must be visited in ascending order, and `buffers` (of
+// ttzo_sweep_widest) left alone between them.
+uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_room *room, uint32_t k,
+                               float *const buffers[2]);
+
+// slice [ml, mr] of entries (a, :, n, b).
+uint32_t ttzo_environment_slice(const struct ttzo_environment *environment, uint32_t a, uint32_t n, uint32_t b,
+                                float *slice);
+
+#endif

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Geometry of what the entries of a tensor-train core share, and the memory it takes: environments.c and reuse.c say
+what each part is. The estimators that reuse it are in `REUSING`.
+"""
+
+import math
+from dataclasses import dataclass
+
+from ttzo.device_runtime.contract import LIMIT, Estimator, LayerKind
+from ttzo.exporter.plan import Layer, Plan
+
+REUSING = frozenset({Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd})
+QUERIES_AT_ONCE = 4
+
+
+def core_shapes(layer: Layer) -> list[tuple[int, int, int, int]]:
+    """(left, m, n, right) of each core, with a mode of 1 where a 2L-way TT core has none; a dense W[out, in] is the
+    single core (1, out, in, 1)."""
+    if layer.kind == LayerKind.dense:
+        return [(1, layer.out_features, layer.in_features, 1)]
+    if layer.kind == LayerKind.tt_matrix:
+        return list(layer.core_shapes)
+    n_in = len(layer.in_modes)
+    return [(a, 1, k, b) if i < n_in else (a, k, 1, b) for i, (a, k, b) in enumerate(layer.core_shapes)]
+
+
+@dataclass(frozen=True)
+class Extents:
+    """Products of the output (m) and input (n) modes of the cores before (l) and behind (r) one."""
+
+    ml: int
+    mr: int
+    nl: int
+    nr: int
+
+
+def extents(layer: Layer, k: int) -> Extents:
+    shapes = core_shapes(layer)
+    before, behind = shapes[:k], shapes[k + 1 :]
+    return Extents(*(math.prod(s[axis] for s in side) for axis in (1, 2) for side in (before, behind)))
+
+
+def cut_of(layer: Layer) -> int:
+    """The first core whose slices come from the left; of a 2L-way TT, the first output core."""
+    if layer.kind == LayerKind.tt_tensor:
+        return len(layer.in_modes)
+    length = len(core_shapes(layer))
+    return next((k for k in range(length) if extents(layer, k).nl > extents(layer, k).nr), length)
+
+
+def matrix_cut(layer: Layer) -> int:
+    return min(cut_of(layer), len(core_shapes(layer)) - 1)
+
+
+def has_matrix(layer: Layer, number: int) -> bool:
+    """Whether the layer is made a matrix once a step; a layer of one core is one already."""
+    small = layer.in_features * layer.out_features <= LIMIT["max_matrix"]
+    return number > 0 and len(core_shapes(layer)) > 1 and small
+
+
+# ---- memory: numbers of float32, each piece padded to an even count --------------------------------------------------
+
+
+def _even(*sizes: int) -> int:
+    return sum(size + size % 2 for size in sizes)
+
+
+def product_numbers(layer: Layer, with_matrix: bool) -> int:
+    """Stored products of cores; those of one core are the core itself."""
+    shapes, cut, tensor = core_shapes(layer), cut_of(layer), layer.kind == LayerKind.tt_tensor
+    at = [extents(layer, k) for k in range(len(shapes))]
+    left_end = max(0 if tensor else cut, matrix_cut(layer) + 1 if with_matrix else 0)
+    first_right = cut - 1 if tensor else matrix_cut(layer) - 1 if with_matrix else cut
+    left = [at[k].ml * at[k].nl * shapes[k][0] for k in range(2, left_end)]
+    right = [shapes[k][3] * at[k].mr * at[k].nr for k in range(first_right, len(shapes) - 2)]
+    middle = [shapes[k][3] * at[k].nr * shapes[cut][0] for k in range(cut - 2)] if tensor else []
+    return _even(*left, *right, *middle)
+
+
+def _state_from_left(layer: Layer, k: int) -> int:
+    (a, _, n, _), e = core_shapes(layer)[k], extents(layer, k)
+    return e.ml * a * n * e.nr
+
+
+def state_numbers(layer: Layer) -> int:
+    """Kept arrays of the forward pass."""
+    shapes = core_shapes(layer)
+    if layer.kind == LayerKind.tt_tensor:
+        return _even(*(_state_from_left(layer, k) for k in range(1, len(shapes))))
+    at = [extents(layer, k) for k in range(len(shapes))]
+    kept = range(min(cut_of(layer), len(shapes) - 1))
+    return _even(*(at[k].nl * shapes[k][2] * shapes[k][3] * at[k].mr for k in kept))
+
+
+def sweep_widest(layer: Layer) -> int:
+    """Largest array of the sweep from the left, in an exchange buffer."""
+    length = len(core_shapes(layer))
+    if layer.kind == LayerKind.tt_tensor or cut_of(layer) == length:
+        return 0
+    return max((_state_from_left(layer, k) for k in range(1, length)), default=0)
+
+
+def _contracted_widest(plan: Plan) -> int:
+    """Largest array of a change on its way through layers that are contracted core by core."""
+    layers = [y for n, y in enumerate(plan.layers) if n > 0 and len(core_shapes(y)) > 1 and not has_matrix(y, n)]
+    return max(
+        (size for y in layers for size in (y.in_features, *(r * m * c for r, m, _, c in y.contractions))), default=0
+    )
+
+
+def reuse_numbers(plan: Plan) -> int:
+    """Numbers of everything that reusing estimators keep within a step; 0 when no phase reuses."""
+    estimators = {phase.estimator for phase in plan.training.phases}
+    if not estimators & REUSING:
+        return 0
+    blocks, queries = Estimator.block_rge in estimators, QUERIES_AT_ONCE
+    slice_ = max(e.ml * e.mr for y in plan.layers for e in (extents(y, k) for k in range(len(core_shapes(y)))))
+    widest = max(layer.out_features for layer in plan.layers)
+    behind = (
+        max(plan.out_features, *(layer.out_features for layer in plan.layers[1:]))
+        if plan.layers[1:]
+        else plan.out_features
+    )
+    block = max(tensor.size for layer in plan.layers for tensor in layer.tensors)
+    block = max(block, widest)
+    reach = widest if blocks else max(slice_, behind)
+    contracted = _contracted_widest(plan)
+    total = _even(plan.in_features)
+    for number, layer in enumerate(plan.layers):
+        matrix = layer.in_features * layer.out_features if has_matrix(layer, number) else 0
+        total += _even(layer.out_features, layer.out_features, matrix)
+        total += state_numbers(layer) + product_numbers(layer, bool(matrix))
+    units = widest if Estimator.node_cge in estimators else 0
+    return total + _even(
+        plan.out_features, queries * slice_, units, queries * block if blocks else 0, queries * widest if blocks else 0,
+        queries * reach, queries * behind, contracted, contracted, (reach + 1) // 2,
+    )  # fmt: skip

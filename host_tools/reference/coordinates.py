@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Twin of coordinates.c: estimators that look at one core at a time and share its environments."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Difference, Direction, Estimator, PhaseRecord
+from ttzo.exporter.environments import core_shapes, extents
+from ttzo.exporter.plan import Layer, Plan
+from ttzo.host_tools.reference.environments import ZERO, slices
+from ttzo.host_tools.reference.estimator import mean, refreshed
+from ttzo.host_tools.reference.network import multiply
+from ttzo.host_tools.reference.random import direction
+from ttzo.host_tools.reference.reuse import Reuse
+
+
+def sum_of_samples(differences: np.ndarray) -> np.ndarray:
+    """Sum over the last axis, one chain in ascending order."""
+    return np.add.accumulate(differences, axis=-1, dtype=differences.dtype)[..., -1]
+
+
+def n_queries(plan: Plan, phase: PhaseRecord) -> int:
+    """Queries of one estimate: its loss evaluations but for the one at theta and for second sides."""
+    if phase.estimator == Estimator.rge:
+        return phase.n_queries
+    if phase.estimator == Estimator.node_cge:
+        return sum(layer.out_features for layer in plan.layers)
+    if phase.estimator == Estimator.block_rge:
+        return phase.n_queries * len(plan.tensors)
+    return min(phase.n_queries, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
+
+
+class CoreEstimate:
+    """One gradient estimate on a batch: `x` [n, in_features], `targets` as a `Network` takes them. `buffer` is what
+    cocd remembers. Arrays are of theta's dtype: float32 for the device's bits."""
+
+    def __init__(
+        self, plan: Plan, phase: PhaseRecord, seed: int, step: int, theta: np.ndarray, x: np.ndarray,
+        targets: np.ndarray, age: int = 0, buffer: np.ndarray | None = None,
+    ):  # fmt: skip
+        self.plan, self.phase, self.seed, self.step, self.theta = plan, phase, seed, step, theta
+        self.real, self.antithetic = theta.dtype.type, phase.difference == Difference.antithetic
+        self.mu = self.real(np.float32(phase.perturb_radius))
+        self.buffer, self.wanted = buffer, np.ones(plan.n_parameters, bool)
+        if phase.estimator == Estimator.cocd:
+            self.wanted = refreshed(plan.n_parameters, phase.n_queries, age)
+        with np.errstate(all="ignore"):
+            self.reuse = Reuse(plan, theta, x, targets)
+            self.loss = mean(self.reuse.losses)
+        self.evaluations = 1 + (1 + self.antithetic) * n_queries(plan, phase)
+
+    def _query(self, number: int, places: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        difference = self.reuse.differences(number, places, moves)
+        return difference - self.reuse.differences(number, places, -moves) if self.antithetic else difference
+
+    def gradient(self) -> np.ndarray:
+        """The estimate [n_parameters]; not finite where a loss was not."""
+        gather = self._blocks if self.phase.estimator == Estimator.block_rge else self._layers
+        with np.errstate(all="ignore"):
+            gradient = gather()
+            repeats = self.phase.n_queries if self.phase.estimator == Estimator.block_rge else 1
+            mean, sides = self.real(1) / self.real(len(self.reuse.losses)), self.real(1 + self.antithetic)
+            gradient = gradient * mean * (self.real(1) / (sides * self.real(repeats) * self.mu))
+            if self.buffer is not None:
+                gradient = np.where(self.wanted, gradient, np.float32(self.phase.beta2) * self.buffer)
+        return gradient
+
+    # ---- cge, cocd, node_cge
+
+    def _layers(self) -> np.ndarray:
+        gradient = np.zeros_like(self.theta)
+        for number, layer in enumerate(self.plan.layers):
+            units = self._unit_changes(number, layer)
+            if layer.has_bias:
+                bias = layer.tensors[-1].offset
+                gradient[bias : bias + layer.out_features] = sum_of_samples(units)
+            for k, (made, tensor) in enumerate(
+                zip(slices(layer, self.theta, self.reuse.inputs[number]), layer.tensors, strict=False)
+            ):
+                shape = core_shapes(layer)[k]
+                differences = self._core_differences(number, layer, k, made, units)
+                gradient[tensor.offset : tensor.offset + tensor.size] = differences.reshape(shape).reshape(-1)
+        return gradient
+
+    def _unit_changes(self, number: int, layer: Layer) -> np.ndarray:
+        places = np.arange(layer.out_features)[:, None]
+        moves = np.full((layer.out_features, 1, self.reuse.z[0].shape[1]), self.mu)
+        return self._query(number, places, moves)
+
+    def _core_differences(self, number: int, layer: Layer, k: int, made: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Differences of all entries of core k, summed over the samples: [left, m, n, right]."""
+        a, m, n, b = core_shapes(layer)[k]
+        batch = made.shape[-1]
+        flat = made.reshape(a * n * b, -1, batch)
+        differences = np.zeros((m, a * n * b), made.dtype)
+        for mode, places in enumerate(moved_units(layer, k)):
+            if self.phase.estimator == Estimator.node_cge:
+                each = multiply(flat.transpose(0, 2, 1), units[places][:, None], ZERO)
+            else:
+                each = self._query(number, places[None], self.mu * flat)
+            differences[mode] = sum_of_samples(each)
+        return differences.reshape(m, a, n, b).transpose(1, 0, 2, 3)
+
+    # ---- block_rge
+
+    def _blocks(self) -> np.ndarray:
+        gradient, block = np.zeros_like(self.theta), 0
+        for number, layer in enumerate(self.plan.layers):
+            made = slices(layer, self.theta, self.reuse.inputs[number])
+            for k, tensor in enumerate(layer.tensors):
+                directions = [self._direction(tensor.size, block, query) for query in range(self.phase.n_queries)]
+                moves = np.stack([self._moves(layer, k, made, v) for v in directions])
+                differences = self._query(number, np.arange(layer.out_features)[None], self.mu * moves)
+                part = gradient[tensor.offset : tensor.offset + tensor.size]
+                for sample in differences.T:
+                    for difference, v in zip(sample, directions, strict=True):
+                        part[:] = difference * v + part
+                block += 1
+        return gradient
+
+    def _direction(self, size: int, block: int, query: int) -> np.ndarray:
+        number = block * self.phase.n_queries + query
+        return direction(size, Direction(self.phase.direction), self.seed, self.step, number).astype(self.real)
+
+    def _moves(self, layer: Layer, k: int, made: list[np.ndarray], v: np.ndarray) -> np.ndarray:
+        """What the layer's pre-activations move by along direction v of core k, or of the bias: [out_features, batch]."""
+        batch = self.reuse.z[0].shape[1]
+        if k == len(made):
+            return np.broadcast_to(v[:, None], (layer.out_features, batch))
+        a, m, n, b = core_shapes(layer)[k]
+        entries = v.reshape(a, m, n, b).transpose(1, 0, 2, 3).reshape(m, a * n * b)
+        moves = np.zeros((layer.out_features, batch), self.real)
+        for mode, places in enumerate(moved_units(layer, k)):
+            moves[places] = multiply(entries[mode][None, None], made[k].reshape(a * n * b, -1, batch), ZERO)
+        return moves
+
+
+def moved_units(layer: Layer, k: int) -> Iterator[np.ndarray]:
+    """For each output mode of core k, the units its entries move, ascending: int [ml * mr]."""
+    e, m = extents(layer, k), core_shapes(layer)[k][1]
+    for mode in range(m):
+        yield ((np.arange(e.ml)[:, None] * m + mode) * e.mr + np.arange(e.mr)).reshape(-1)
