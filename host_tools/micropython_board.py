@@ -27,18 +27,17 @@ LEAVE_S = 1.0
 PIECE_BYTES = 512  # of a file, at once
 OnProgress = Callable[[int, int], object]
 
-# What the board tells of itself; _ttzo may be built into the firmware, or lie in a file of an earlier deploy.
+# What the board tells of itself; _ttzo may be there without a file of ours: built into the firmware, or through ffi.
 FACTS = """
 import sys, os, gc
 gc.collect()
 lib = [p for p in sys.path if p.endswith('/lib')]
-def have(names):
+def have(name):
     for p in sys.path:
         try:
-            found = os.listdir(p or '.')
+            if name in os.listdir(p or '.'): return True
         except OSError:
-            continue
-        if any(n in found for n in names): return True
+            pass
     return False
 try:
     room = os.statvfs('')
@@ -46,7 +45,7 @@ try:
 except (AttributeError, OSError):
     room = None
 built = False
-if not have(('_ttzo.mpy', '_ttzo.py')):
+if not have('_ttzo.mpy'):
     try:
         import _ttzo
         built = True
@@ -253,7 +252,7 @@ def _hint(lines: list[str]) -> str:
         return "put the module onto the board: `ttzo deploy DIR --device PORT`"
     if "no bundle file" in text:
         return "put this model onto the board: `ttzo deploy DIR --device PORT`"
-    if "ENOSPC" in text or "28" in text:
+    if "ENOSPC" in text or text.endswith("OSError: 28"):
         return "the board's file system is full: remove files, `mpremote fs rm NAME`"
     if "MemoryError" in text:
         return "reset the board, or export with a smaller batch or smaller ranks"

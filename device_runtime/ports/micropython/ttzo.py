@@ -92,7 +92,7 @@ class Model:
 
     def params(self):
         """The parameters as they are now, float32."""
-        return array("f", self._view(self._parameters_at, 4 * self.n_parameters))
+        return array("f", bytes(self._view(self._parameters_at, 4 * self.n_parameters)))
 
     # ---- rows
 
