@@ -78,7 +78,7 @@ class Interpreter:
     """A MicroPython whose current folder holds the module in that form."""
 
     def __init__(self, folder: Path, form: str):
-        self.command, self.folder = interpreter(form), install(folder, form)
+        self.form, self.command, self.folder = form, interpreter(form), install(folder, form)
 
     def run(self, code: str, *, fails: bool = False, timeout: float = 120) -> str:
         """What the code prints; with `fails`, what it complains of."""
@@ -87,7 +87,7 @@ class Interpreter:
             [*self.command, "given.py"], cwd=self.folder, capture_output=True, text=True, timeout=timeout
         )
         assert bool(done.returncode) == fails, done.stdout + done.stderr
-        return done.stderr if fails else done.stdout
+        return done.stdout + done.stderr if fails else done.stdout
 
     def error(self, code: str) -> str:
         """The last line of the traceback."""

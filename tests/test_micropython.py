@@ -13,10 +13,10 @@ from bundles import small_plan, write_bundle
 from devices import dense_plan
 from interpreters import FORMS, Interpreter
 
-from ttzo.device_runtime.contract import Arithmetic, Loss, Number, Region
+from ttzo.device_runtime.contract import Activation, Arithmetic, Loss, Number, Region
 from ttzo.exporter import to_bundle
 from ttzo.exporter.export import export
-from ttzo.host_tools import compare, data
+from ttzo.host_tools import compare, data, micropython_module
 from ttzo.host_tools.device import open_device
 from ttzo.host_tools.micropython_board import MicroPythonBoard
 from ttzo.host_tools.reference.network import forward
@@ -174,7 +174,9 @@ print((gc.mem_alloc() - before - one) / 200)
 
 
 def test_digits_train_within_64_kib_of_heap(board, digits):
-    """A 64-bit interpreter: pointers and blocks are twice those of a board."""
+    """In a 64-bit interpreter, whose objects are twice as large as a board's."""
+    (board.folder / "ttzo.py").unlink(missing_ok=True)  # what compiles it is no part of the board
+    (board.folder / "ttzo.mpy").write_bytes(micropython_module.compile_python(micropython_module.PORT / "ttzo.py"))
     heap = ["-X", "heapsize=64k"]
     (board.folder / "digits.ttzo").write_bytes((digits / "model.ttzo").read_bytes())
     (board.folder / "digits.rows").write_bytes((digits / "train.rows").read_bytes())
@@ -199,6 +201,8 @@ def test_without_a_number_training_goes_to_the_end_of_the_schedule(board):
 
 
 def test_control_c_stops_between_two_steps_and_nothing_is_lost(board):
+    if board.form == "native":
+        pytest.skip("the unix port raises KeyboardInterrupt in the midst of native code; boards do not")
     code = """
 print("begun")
 try:
@@ -273,7 +277,6 @@ except OSError as e:
         ("m.predict(b'12345')", "ValueError: x has 5 bytes, a row of inputs has 6"),
         ("m.predict(b'')", "ValueError: x has 0 bytes, a row of inputs has 6"),
         ("m.predict([1, 2, 3])", "TypeError: "),
-        ("m.predict('abcdef')", "TypeError: "),
         ("m.train(array('f', range(6)), b'0')", "TypeError: x wants numbers of kind 'B' or raw bytes, not 'f'"),
         ("m.train(x, y[:5])", "ValueError: y has 5 bytes, 30 rows want 30 or 60"),
         ("m.train(x, array('f', y))", "TypeError: y wants classes of kind 'B' or 'H', not 'f'"),
@@ -292,9 +295,9 @@ m.train(x, y, steps=2)
 before = bytes(m.params())
 try:
     {call}
-except Exception as e:
-    print(before == bytes(m.params()) and m.step == 2)
-    raise
+except Exception as error:
+    assert before == bytes(m.params()) and m.step == 2
+    raise error
 """
     complaint = board.run(LOAD + code, fails=True).strip().splitlines()[-1]
     assert complaint.startswith(says)
@@ -302,8 +305,10 @@ except Exception as e:
 
 def test_a_loss_that_is_no_number_is_an_error_and_the_step_is_not_taken(board):
     plan = small_plan()
+    layers = tuple(dataclasses.replace(layer, activation=Activation.identity) for layer in plan.layers)
     phase = dataclasses.replace(plan.training.phases[0], learning_rate=1e38)
-    plan = plan.with_training(dataclasses.replace(plan.training, phases=(phase,)))
+    training = dataclasses.replace(plan.training, phases=(phase,))
+    plan = dataclasses.replace(plan, layers=layers).with_training(training)
     (board.folder / "wild.ttzo").write_bytes(to_bundle.write(plan))
     code = LOAD.replace("model.ttzo", "wild.ttzo") + "m.train(x, y, steps=5)"
     assert board.error(code).startswith("ArithmeticError: a loss or gradient was not finite at step ")

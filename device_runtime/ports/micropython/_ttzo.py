@@ -23,6 +23,24 @@ def _function(name, arguments, result="I"):
     return _library.func(result, "ttzo_run_" + name, arguments)
 
 
+# The unix port raises KeyboardInterrupt out of the signal handler, wherever C is. What changes a model is done whole:
+# the signal waits meanwhile.
+_mask = ffi.open(None).func("i", "pthread_sigmask", "iPP")
+_SIG_BLOCK, _SIG_SETMASK = 0, 2  # of Linux
+_SIGINT = (1 << 2 - 1).to_bytes(128, "little")
+_before = bytearray(128)
+
+
+def _whole(function):
+    def call(*arguments):
+        _mask(_SIG_BLOCK, _SIGINT, _before)
+        error = function(*arguments)
+        _mask(_SIG_SETMASK, _before, None)
+        return error
+
+    return call
+
+
 _need = _function("need", "PI")
 _open = _function("open", "PIPI")
 _gather = _function("gather", "PPIPIIII")
@@ -34,12 +52,12 @@ _listen = _function("listen", "PPI")
 _poll = _function("poll", "PCC")
 _crc32 = _library.func("I", "ttzo_crc32", "IPL")
 
-reset = _function("reset", "P")
+reset = _whole(_function("reset", "P"))
 row = _function("row", "PII")
 take = _function("take", "PI")
-step = _function("step", "PI")
+step = _whole(_function("step", "PI"))
 evaluate = _function("evaluate", "PI")
-commit = _function("commit", "PIII")
+commit = _whole(_function("commit", "PIII"))
 hang_up = _function("hang_up", "P")
 text = _function("text", "I", "s")
 

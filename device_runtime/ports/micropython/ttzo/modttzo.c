@@ -12,6 +12,25 @@
 #define IS_NATIVE_MODULE 0
 #endif
 
+// The unix port raises KeyboardInterrupt out of the signal handler, wherever C is. What changes a model is done whole:
+// the signal waits meanwhile. Elsewhere the exception waits for the interpreter anyway.
+#if !IS_NATIVE_MODULE && MICROPY_ASYNC_KBD_INTR
+#include <signal.h>
+
+static uint32_t whole_step(void *memory, uint32_t region)
+{
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &interrupt, &before);
+    uint32_t error = ttzo_run_step(memory, region);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+#else
+#define whole_step ttzo_run_step
+#endif
+
 // ---- arguments ------------------------------------------------------------------------------------------------------
 
 struct bytes {
@@ -130,7 +149,7 @@ static MP_DEFINE_CONST_FUN_OBJ_2(run_take_obj, run_take);
 
 static mp_obj_t run_step(mp_obj_t memory, mp_obj_t region)
 {
-    return number(ttzo_run_step(memory_of(memory), number_of(region)));
+    return number(whole_step(memory_of(memory), number_of(region)));
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(run_step_obj, run_step);
 
