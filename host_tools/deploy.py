@@ -184,9 +184,6 @@ def _install(board: MicroPythonBoard, facts: Facts, files: dict[str, bytes], on_
             f"the board's file system has {facts.free_bytes:,} bytes free, {needed:,} are wanted",
             "remove files: `mpremote fs rm NAME`",
         )
-    folders = sorted({place.rpartition("/")[0] for place in files} - {""})
-    for folder in folders:
-        board.run(f"import os\ntry: os.mkdir({folder!r})\nexcept OSError: pass")
     done = 0
     try:
         for place, content in files.items():

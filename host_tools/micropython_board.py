@@ -31,21 +31,19 @@ OnProgress = Callable[[int, int], object]
 FACTS = """
 import sys, os, gc
 gc.collect()
-lib = [p for p in sys.path if p.endswith('/lib')]
-def have(name):
-    for p in sys.path:
-        try:
-            if name in os.listdir(p or '.'): return True
-        except OSError:
-            pass
-    return False
+def is_there(path):
+    try:
+        return bool(os.stat(path))
+    except OSError:
+        return False
+lib = [p for p in sys.path if p.endswith('/lib') and is_there(p)]
 try:
     room = os.statvfs('')
     room = room[0] * room[3]
 except (AttributeError, OSError):
     room = None
 built = False
-if not have('_ttzo.mpy'):
+if not any(is_there((p + '/' if p else '') + '_ttzo.mpy') for p in sys.path):
     try:
         import _ttzo
         built = True

@@ -97,8 +97,8 @@ class Interpreter:
     def prompt(self) -> Iterator[str]:
         """A board's raw prompt in this folder, at the URL it gives; connect as often as you like."""
         shutil.copy(Path(__file__).parent / "micropython_prompt.py", self.folder)
-        with socket.create_server(("127.0.0.1", 0)) as server, Board(self, server) as board:
-            yield board.url
+        with socket.create_server(("127.0.0.1", 0)) as server, Board(self, server) as self.running:
+            yield self.running.url
 
 
 class Board:
