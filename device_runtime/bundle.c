@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A model's way in: a bundle is read and every number of a model is checked once, here; later code runs blind.
+#include "cut.h"
 #include "layers.h"
 #include "loss.h"
 #include "network.h"
 #include "real.h"
+#include "reuse.h"
 #include "settings.h"
 
 // ---- reading --------------------------------------------------------------------------------------------------------
@@ -95,14 +97,22 @@ static bool width_is_sound(const struct ttzo_layer *layer)
             (uint64_t)step.rows * step.inner > TTZO_MAX_WIDTH || (uint64_t)step.inner * step.columns > TTZO_MAX_WIDTH)
             return false;
     }
-    return true;
+    return layer->contraction == 0 ||
+           (ttzo_cut_prepared(layer) <= TTZO_MAX_WIDTH && ttzo_cut_scratch(layer) <= TTZO_MAX_WIDTH);
+}
+
+static bool contraction_is_sound(const struct ttzo_layer *layer)
+{
+    return layer->contraction == 0 ||
+           (layer->kind == TTZO_LAYER_KIND_TT_MATRIX && layer->contraction < layer->n_in_modes);
 }
 
 static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features, uint32_t parameter_offset)
 {
     return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
            layer->has_bias <= 1 && layer->in_features == in_features && in_features > 0 && layer->out_features > 0 &&
-           layer->parameter_offset == parameter_offset && train_is_sound(layer) && width_is_sound(layer);
+           layer->parameter_offset == parameter_offset && train_is_sound(layer) &&
+           contraction_is_sound(layer) && width_is_sound(layer);
 }
 
 static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
@@ -139,7 +149,8 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     if (info->arithmetic != (TTZO_FUSED ? TTZO_ARITHMETIC_FUSED : TTZO_ARITHMETIC_SEPARATE))
         return TTZO_ERROR_WRONG_ARITHMETIC;
     *detail = info->n_layers;
-    if (info->work_bytes != ttzo_work_bytes(model))
+    if (ttzo_reuse_numbers(model) > TTZO_MAX_WIDTH || ttzo_reuse_widest(model) > TTZO_MAX_WIDTH ||
+        info->work_bytes != ttzo_work_bytes(model))
         return TTZO_ERROR_BAD_MODEL;
     return ttzo_check_settings(&model->training, model->phases, detail);
 }

@@ -175,26 +175,30 @@ static enum ttzo_error gradient_of_layer(struct estimate *e, uint32_t l)
 
 // ---- block_rge: random directions of one core, weight or bias at a time ---------------------------------------------
 
-// moves[q] += direction[q] times every slice of the core.
+// moves [ml][m][mr] += one slice [ml][mr] times the direction's entries (a, :, n, b), `entries` with stride.
+static void add_slice(float *moves, const float *slice, const float *entries, uint32_t stride,
+                      const struct ttzo_environment *environment)
+{
+    uint32_t m = environment->core.m, mr = environment->mr;
+    for (uint32_t i = 0; i < environment->ml; i++, slice += mr)
+        for (uint32_t j = 0; j < m; j++, moves += mr)
+            for (uint32_t u = 0; u < mr; u++)
+                moves[u] = TTZO_MULADD(entries[j * stride], slice[u], moves[u]);
+}
+
+// moves[q] += direction[q] times every slice of the core, slice by slice.
 static void add_moves(struct estimate *e, const struct ttzo_environment *environment, uint32_t block_size, uint32_t n)
 {
     const struct ttzo_core *core = &environment->core;
-    uint32_t out_features = environment->room->layer->out_features, slices = core->left * core->n * core->right;
-    uint32_t m_stride = core->n * core->right;
-    for (uint32_t s = 0; s < slices; s++) {
+    uint32_t out_features = environment->room->layer->out_features, m_stride = core->n * core->right;
+    for (uint32_t s = 0; s < core->left * m_stride; s++) {
         uint32_t a = s / m_stride, rest = s % m_stride;
         e->reuse.macs +=
             ttzo_environment_slice(environment, a, rest / core->right, rest % core->right, e->reuse.slices);
-        for (uint32_t q = 0; q < n; q++) {
-            const float *direction = e->reuse.directions + q * block_size + a * core->m * m_stride + rest;
-            float *moves = e->reuse.moves + q * out_features;
-            for (uint32_t i = 0; i < environment->ml; i++)
-                for (uint32_t m = 0; m < core->m; m++, moves += environment->mr)
-                    e->reuse.macs += ttzo_product(
-                        moves, moves, (struct ttzo_operand){ direction + m * m_stride, 0, 0 },
-                        (struct ttzo_operand){ e->reuse.slices + i * environment->mr, 1, 0 }, 1, 1, environment->mr,
-                        TTZO_DATA_RIGHT);
-        }
+        for (uint32_t q = 0; q < n; q++)
+            add_slice(e->reuse.moves + q * out_features, e->reuse.slices,
+                      e->reuse.directions + q * block_size + a * core->m * m_stride + rest, m_stride, environment);
+        e->reuse.macs += n * out_features;
     }
 }
 

@@ -7,36 +7,17 @@
 // a step, and arrays of x contracted with some of the cores, made once a sample.
 #ifndef TTZO_ENVIRONMENTS_H
 #define TTZO_ENVIRONMENTS_H
-#include "layers.h"
+#include "core_products.h"
 
-// One layer's share of the caches.
-struct ttzo_room {
-    const struct ttzo_layer *layer;
-    const float *parameters; // the layer's
-    const float *input;      // [in_features] of the sample
-    float *z;                // [out_features] before the activation
-    float *output;           // [out_features] behind it
-    float *states;           // arrays the forward pass goes through, kept for the slices
-    float *products;         // of cores
-    bool has_matrix;         // whether `matrix` is made once a step, from the products
-    float *matrix;           // [in_features, out_features]
-};
-
-// Numbers in `states` and `products`. `with_matrix`: the products that make the matrix count too.
-uint32_t ttzo_states_numbers(const struct ttzo_layer *layer);
-uint32_t ttzo_products_numbers(const struct ttzo_layer *layer, bool with_matrix);
-
-// Numbers of the largest array that slices of the layer need in each of two exchange buffers.
-uint32_t ttzo_sweep_widest(const struct ttzo_layer *layer);
+// Numbers in a room's `states`, and of the largest array that slices of the layer need in each of two exchange buffers.
+uint64_t ttzo_states_numbers(const struct ttzo_layer *layer);
+uint64_t ttzo_sweep_widest(const struct ttzo_layer *layer);
 
 // Largest slice of the layer.
 uint32_t ttzo_slice_widest(const struct ttzo_layer *layer);
 
-// Once a step: makes `products`, and `matrix` if there is one. Like all functions here that return a number, returns
-// the multiply-adds done.
-uint32_t ttzo_room_prepare(const struct ttzo_room *room);
-
-// Once a sample: `z` from `input`, keeping `states`. The values of ttzo_layer_forward.
+// Once a sample: `z` from `input`, keeping `states`. The values of ttzo_layer_forward. Like the functions below,
+// returns the multiply-adds done.
 uint32_t ttzo_room_forward(const struct ttzo_room *room, float *const buffers[2]);
 
 // The slices of one core, for one sample.

@@ -24,9 +24,10 @@ static enum ttzo_error evaluate(struct estimate *e, const float *theta, float *l
     struct ttzo_trainer *trainer = e->trainer;
     const struct ttzo_model *model = trainer->model;
     uint32_t input_bytes = ttzo_input_bytes(model);
+    trainer->macs += ttzo_network_prepare(trainer, theta) + (uint64_t)model->info.batch * trainer->macs_per_sample;
     for (uint32_t j = 0; j < model->info.batch; j++) {
         const uint8_t *row = e->rows->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes;
-        float *outputs = ttzo_network_forward(model, theta, row, trainer->activations);
+        float *outputs = ttzo_network_forward(trainer, theta, row);
         losses[j] = ttzo_row_loss(model, outputs, row + input_bytes);
     }
     e->done++;

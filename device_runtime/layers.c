@@ -129,6 +129,18 @@ struct ttzo_contraction ttzo_layer_contraction(const struct ttzo_layer *layer, u
     };
 }
 
+uint64_t ttzo_layer_widest(const struct ttzo_layer *layer)
+{
+    uint64_t widest = 0;
+    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
+        struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
+        uint64_t size = (uint64_t)step.repeats * step.rows * step.columns;
+        if (size > widest)
+            widest = size;
+    }
+    return widest;
+}
+
 // ---- contractions ---------------------------------------------------------------------------------------------------
 
 uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, const float *in, const float *bias,
@@ -154,8 +166,6 @@ uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, c
     }
     return done;
 }
-
-// ---- a layer --------------------------------------------------------------------------------------------------------
 
 void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2],
                         uint32_t *current)

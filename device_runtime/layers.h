@@ -31,6 +31,10 @@ uint32_t ttzo_layer_length(const struct ttzo_layer *layer);
 // TT input modes first to last, then output modes first to last.
 struct ttzo_contraction ttzo_layer_contraction(const struct ttzo_layer *layer, uint32_t index);
 
+// Numbers of the largest array that its contractions make of one sample; 64 bits, because the layer may not be checked
+// yet.
+uint64_t ttzo_layer_widest(const struct ttzo_layer *layer);
+
 // out = start + core . in, by ttzo_product; `bias` is the start, NULL means zeros. With `skip_zeros`, zeros of `in` are
 // left out. Returns the multiply-adds done.
 uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, const float *in, const float *bias,
@@ -39,7 +43,7 @@ uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, c
 // Parameters of the layer, bias included. The layer's modes and ranks must have been checked.
 uint32_t ttzo_layer_parameters(const struct ttzo_layer *layer);
 
-// One sample through the layer: `buffers[*current]` holds the inputs before and the outputs after, the other buffer
+// One sample through the layer, contraction by contraction: `buffers[*current]` holds the inputs before and the outputs after, the other buffer
 // is overwritten. Each output is one chain of multiply-adds over the ascending summed index; in the last contraction it
 // starts at the bias.
 void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2],

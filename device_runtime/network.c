@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "network.h"
 
+#include "cut.h"
 #include "layers.h"
 #include "real.h"
 
@@ -18,27 +19,54 @@ uint32_t ttzo_row_bytes(const struct ttzo_model *model)
     return ttzo_input_bytes(model) + (is_class ? 2u : 4u * model->info.out_features);
 }
 
-uint64_t ttzo_network_widest(const struct ttzo_model *model)
+uint64_t ttzo_network_buffer(const struct ttzo_model *model)
 {
     uint64_t widest = model->info.in_features;
-    for (uint32_t l = 0; l < model->info.n_layers; l++)
-        for (uint32_t k = 0; k < ttzo_layer_length(&model->layers[l]); k++) {
-            struct ttzo_contraction step = ttzo_layer_contraction(&model->layers[l], k);
-            uint64_t size = (uint64_t)step.repeats * step.rows * step.columns;
-            if (size > widest)
-                widest = size;
-        }
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        const struct ttzo_layer *layer = &model->layers[l];
+        uint64_t size = layer->contraction ? layer->out_features : ttzo_layer_widest(layer);
+        if (size > widest)
+            widest = size;
+    }
     return widest;
+}
+
+uint64_t ttzo_network_prepared(const struct ttzo_model *model)
+{
+    uint64_t numbers = 0;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        numbers += model->layers[l].contraction ? ttzo_cut_prepared(&model->layers[l]) : 0;
+    return numbers;
+}
+
+uint64_t ttzo_network_scratch(const struct ttzo_model *model)
+{
+    uint64_t most = 0;
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        uint64_t numbers = model->layers[l].contraction ? ttzo_cut_scratch(&model->layers[l]) : 0;
+        if (numbers > most)
+            most = numbers;
+    }
+    return most;
+}
+
+static uint64_t layer_macs(const struct ttzo_layer *layer)
+{
+    uint64_t macs = 0;
+    if (layer->contraction)
+        return ttzo_cut_macs(layer);
+    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
+        struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
+        macs += (uint64_t)step.repeats * step.rows * step.inner * step.columns;
+    }
+    return macs;
 }
 
 uint32_t ttzo_network_macs(const struct ttzo_model *model)
 {
     uint64_t macs = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
-        for (uint32_t k = 0; k < ttzo_layer_length(&model->layers[l]); k++) {
-            struct ttzo_contraction step = ttzo_layer_contraction(&model->layers[l], k);
-            macs += (uint64_t)step.repeats * step.rows * step.inner * step.columns;
-        }
+        macs += layer_macs(&model->layers[l]);
     return macs < UINT32_MAX ? (uint32_t)macs : UINT32_MAX;
 }
 
@@ -46,12 +74,21 @@ uint32_t ttzo_network_macs(const struct ttzo_model *model)
 
 void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float *x)
 {
-    const struct ttzo_model_info *info = &model->info;
-    for (uint32_t i = 0; i < info->in_features; i++) {
-        float number = info->input_number == TTZO_NUMBER_UINT8   ? (float)row[i]
-                       : info->input_number == TTZO_NUMBER_INT16 ? (float)ttzo_get_i16(row + 2 * i)
-                                                                 : ttzo_get_f32(row + 4 * i);
-        x[i] = TTZO_MULADD(number, info->input_scale, info->input_offset);
+    uint32_t n = model->info.in_features;
+    float scale = model->info.input_scale, offset = model->info.input_offset;
+    switch ((enum ttzo_number)model->info.input_number) {
+    case TTZO_NUMBER_UINT8:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = TTZO_MULADD((float)row[i], scale, offset);
+        break;
+    case TTZO_NUMBER_INT16:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = TTZO_MULADD((float)ttzo_get_i16(row + 2 * i), scale, offset);
+        break;
+    case TTZO_NUMBER_FLOAT32:
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = TTZO_MULADD(ttzo_get_f32(row + 4 * i), scale, offset);
+        break;
     }
 }
 
@@ -74,14 +111,36 @@ void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
     }
 }
 
-float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,
-                            float *const buffers[2])
+uint64_t ttzo_network_prepare(struct ttzo_trainer *trainer, const float *theta)
 {
+    const struct ttzo_model *model = trainer->model;
+    float *prepared = trainer->prepared;
+    uint64_t macs = 0;
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        const struct ttzo_layer *layer = &model->layers[l];
+        if (!layer->contraction)
+            continue;
+        macs += ttzo_cut_prepare(layer, theta, prepared, trainer->scratch);
+        prepared += ttzo_cut_prepared(layer);
+    }
+    return macs;
+}
+
+float *ttzo_network_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row)
+{
+    const struct ttzo_model *model = trainer->model;
+    float *const *buffers = trainer->activations;
+    const float *prepared = trainer->prepared;
     uint32_t current = 0;
     ttzo_read_inputs(model, row, buffers[0]);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        ttzo_layer_forward(layer, theta, buffers, &current);
+        if (layer->contraction) {
+            ttzo_cut_forward(layer, theta, prepared, buffers[current], buffers[1 - current], trainer->scratch);
+            prepared += ttzo_cut_prepared(layer);
+            current = 1 - current;
+        } else
+            ttzo_layer_forward(layer, theta, buffers, &current);
         ttzo_activate((enum ttzo_activation)layer->activation, buffers[current], layer->out_features);
     }
     return buffers[current];

@@ -8,10 +8,13 @@
 uint32_t ttzo_input_bytes(const struct ttzo_model *model);
 uint32_t ttzo_row_bytes(const struct ttzo_model *model);
 
-// Numbers of the largest array in one sample's forward pass; 64 bits, because the model may not be checked yet.
-uint64_t ttzo_network_widest(const struct ttzo_model *model);
+// Numbers of the arrays a forward pass wants: each of two activation buffers, what ttzo_network_prepare makes for a
+// parameter vector, and the scratch of the largest layer; 64 bits, because the model may not be checked yet.
+uint64_t ttzo_network_buffer(const struct ttzo_model *model);
+uint64_t ttzo_network_prepared(const struct ttzo_model *model);
+uint64_t ttzo_network_scratch(const struct ttzo_model *model);
 
-// Multiply-accumulates of one forward pass.
+// Multiply-accumulates of one forward pass; what prepares for it is not counted.
 uint32_t ttzo_network_macs(const struct ttzo_model *model);
 
 // The network inputs [in_features] of a row.
@@ -20,9 +23,12 @@ void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float 
 // z[i] = activation(z[i]), i < n.
 void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n);
 
-// One row through the network at `theta`. Returns the outputs [out_features], which lie in one of the two buffers
-// (each of ttzo_network_widest numbers).
-float *ttzo_network_forward(const struct ttzo_model *model, const float *theta, const uint8_t *row,
-                            float *const buffers[2]);
+// Multiplies out what the layers' contractions want, at `theta`: before the first of any number of forward passes.
+// Returns the multiply-adds done.
+uint64_t ttzo_network_prepare(struct ttzo_trainer *trainer, const float *theta);
+
+// One row through the network at `theta`, the parameters it was prepared for. Returns the outputs [out_features], which
+// lie in one of the trainer's activation buffers.
+float *ttzo_network_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row);
 
 #endif

@@ -55,14 +55,51 @@ static void four_chains(float sums[4], struct ttzo_operand left, struct ttzo_ope
     sums[3] = s3;
 }
 
+// Four rows of four outputs, `columns` apart, where the right numbers of four columns are neighbours.
+static void sixteen_chains(float *out, uint32_t columns, struct ttzo_operand left, struct ttzo_operand right,
+                           uint32_t n)
+{
+    const float *a0 = left.at, *a1 = a0 + left.outer, *a2 = a1 + left.outer, *a3 = a2 + left.outer, *b = right.at;
+    float *out0 = out, *out1 = out0 + columns, *out2 = out1 + columns, *out3 = out2 + columns;
+    float s00 = out0[0], s01 = out0[1], s02 = out0[2], s03 = out0[3], s10 = out1[0], s11 = out1[1], s12 = out1[2],
+          s13 = out1[3], s20 = out2[0], s21 = out2[1], s22 = out2[2], s23 = out2[3], s30 = out3[0], s31 = out3[1],
+          s32 = out3[2], s33 = out3[3];
+    uint32_t step = left.inner;
+    for (uint32_t k = 0; k < n; k++, a0 += step, a1 += step, a2 += step, a3 += step, b += right.inner) {
+        float b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];
+        s00 = TTZO_MULADD(*a0, b0, s00), s01 = TTZO_MULADD(*a0, b1, s01);
+        s02 = TTZO_MULADD(*a0, b2, s02), s03 = TTZO_MULADD(*a0, b3, s03);
+        s10 = TTZO_MULADD(*a1, b0, s10), s11 = TTZO_MULADD(*a1, b1, s11);
+        s12 = TTZO_MULADD(*a1, b2, s12), s13 = TTZO_MULADD(*a1, b3, s13);
+        s20 = TTZO_MULADD(*a2, b0, s20), s21 = TTZO_MULADD(*a2, b1, s21);
+        s22 = TTZO_MULADD(*a2, b2, s22), s23 = TTZO_MULADD(*a2, b3, s23);
+        s30 = TTZO_MULADD(*a3, b0, s30), s31 = TTZO_MULADD(*a3, b1, s31);
+        s32 = TTZO_MULADD(*a3, b2, s32), s33 = TTZO_MULADD(*a3, b3, s33);
+    }
+    out0[0] = s00, out0[1] = s01, out0[2] = s02, out0[3] = s03;
+    out1[0] = s10, out1[1] = s11, out1[2] = s12, out1[3] = s13;
+    out2[0] = s20, out2[1] = s21, out2[2] = s22, out2[3] = s23;
+    out3[0] = s30, out3[1] = s31, out3[2] = s32, out3[3] = s33;
+}
+
 // out += left . right over n summed indices.
 static void add_run(float *out, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows, uint32_t n,
                     uint32_t columns)
 {
+    uint32_t fours = TTZO_TILE ? columns & ~3u : 0;
+    for (; right.outer == 1 && fours && rows >= 4; rows -= 4, left.at += 4 * left.outer, out += 4 * columns) {
+        struct ttzo_operand b = right;
+        for (uint32_t j = 0; j < fours; j += 4, b.at += 4)
+            sixteen_chains(out + j, columns, left, b, n);
+        for (uint32_t j = fours; j < columns; j++, b.at++)
+            for (uint32_t i = 0; i < 4; i++)
+                out[i * columns + j] = one_chain(out[i * columns + j],
+                                                 (struct ttzo_operand){ left.at + i * left.outer, 0, left.inner }, b, n);
+    }
     for (uint32_t i = 0; i < rows; i++, left.at += left.outer) {
         struct ttzo_operand b = right;
         uint32_t j = 0;
-        for (; j + 4 <= columns; j += 4, b.at += 4 * b.outer, out += 4)
+        for (; j < fours; j += 4, b.at += 4 * b.outer, out += 4)
             four_chains(out, left, b, n);
         for (; j < columns; j++, b.at += b.outer, out++)
             *out = one_chain(*out, left, b, n);

@@ -44,20 +44,24 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
+// Largest array of the layer's contractions.
+static uint32_t contraction_widest(const struct ttzo_layer *layer)
+{
+    uint32_t widest = layer->in_features;
+    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
+        struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
+        widest = larger(widest, step.repeats * step.rows * step.columns);
+    }
+    return widest;
+}
+
 // Largest array of a change on its way through layers that are contracted core by core.
 static uint32_t contracted_widest(const struct ttzo_model *model)
 {
     uint32_t widest = 0;
-    for (uint32_t l = 1; l < model->info.n_layers; l++) {
-        const struct ttzo_layer *layer = &model->layers[l];
-        if (ttzo_layer_length(layer) == 1 || has_matrix(model, l))
-            continue;
-        widest = larger(widest, layer->in_features);
-        for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
-            struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
-            widest = larger(widest, step.repeats * step.rows * step.columns);
-        }
-    }
+    for (uint32_t l = 1; l < model->info.n_layers; l++)
+        if (ttzo_layer_length(&model->layers[l]) > 1 && !has_matrix(model, l))
+            widest = larger(widest, contraction_widest(&model->layers[l]));
     return widest;
 }
 
@@ -72,14 +76,14 @@ static uint32_t largest_block(const struct ttzo_layer *layer)
 }
 
 // Takes the next piece of the area, padded to an even count; with an area of NULL it only counts.
-static float *piece(float **area, uint32_t *numbers, uint32_t n)
+static float *piece(float **area, uint64_t *numbers, uint64_t n)
 {
     float *piece = *area ? *area + *numbers : NULL;
-    *numbers += (n + 1u) & ~1u;
+    *numbers += ttzo_even(n);
     return piece;
 }
 
-static void carve_room(struct ttzo_room *room, float **area, uint32_t *numbers)
+static void carve_room(struct ttzo_room *room, float **area, uint64_t *numbers)
 {
     const struct ttzo_layer *layer = room->layer;
     room->z = piece(area, numbers, layer->out_features);
@@ -91,9 +95,10 @@ static void carve_room(struct ttzo_room *room, float **area, uint32_t *numbers)
 }
 
 // Carves all but what `reuse` is told apart; returns the numbers taken. In the order of exporter/memory.py.
-static uint32_t carve_area(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area)
+static uint64_t carve_area(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area)
 {
-    uint32_t numbers = 0, slice = 1, behind = model->info.out_features, widest = 1, block = 1;
+    uint64_t numbers = 0;
+    uint32_t slice = 1, behind = model->info.out_features, widest = 1, block = 1;
     const float *input = reuse->inputs = piece(&area, &numbers, model->info.in_features);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
@@ -125,18 +130,21 @@ static uint32_t carve_area(struct ttzo_reuse *reuse, const struct ttzo_model *mo
     return numbers;
 }
 
-uint32_t ttzo_reuse_numbers(const struct ttzo_model *model)
+uint64_t ttzo_reuse_numbers(const struct ttzo_model *model)
 {
     struct ttzo_reuse counting;
     return any_phase_reuses(model) ? carve_area(&counting, model, NULL, NULL) : 0;
 }
 
-uint32_t ttzo_reuse_widest(const struct ttzo_model *model)
+uint64_t ttzo_reuse_widest(const struct ttzo_model *model)
 {
-    uint32_t widest = (uint32_t)ttzo_network_widest(model);
+    uint64_t widest = 0;
     if (any_phase_reuses(model))
-        for (uint32_t l = 0; l < model->info.n_layers; l++)
-            widest = larger(widest, ttzo_sweep_widest(&model->layers[l]));
+        for (uint32_t l = 0; l < model->info.n_layers; l++) {
+            uint64_t forward = contraction_widest(&model->layers[l]), sweep = ttzo_sweep_widest(&model->layers[l]);
+            widest = forward > widest ? forward : widest;
+            widest = sweep > widest ? sweep : widest;
+        }
     return widest;
 }
 
@@ -148,7 +156,7 @@ void ttzo_reuse_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, 
     *reuse = (struct ttzo_reuse){ .model = model, .buffers = buffers };
     carve_area(reuse, model, theta, area);
     for (uint32_t l = 0; l < model->info.n_layers; l++)
-        reuse->macs += ttzo_room_prepare(&reuse->rooms[l]);
+        reuse->macs += ttzo_core_products_make(&reuse->rooms[l]);
 }
 
 static void copy(float *out, const float *in, uint32_t n)

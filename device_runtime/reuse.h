@@ -28,10 +28,10 @@ struct ttzo_reuse {
 // Whether an estimator keeps such caches.
 bool ttzo_estimator_reuses(enum ttzo_estimator estimator);
 
-// Numbers in the work area, 0 when no phase of the model reuses; and in each exchange buffer (network.h's widest, or
-// more).
-uint32_t ttzo_reuse_numbers(const struct ttzo_model *model);
-uint32_t ttzo_reuse_widest(const struct ttzo_model *model);
+// Numbers in the work area, and in each exchange buffer; 0 when no phase of the model reuses. 64 bits, because the model
+// may not be checked yet; neither may be more than TTZO_MAX_WIDTH.
+uint64_t ttzo_reuse_numbers(const struct ttzo_model *model);
+uint64_t ttzo_reuse_widest(const struct ttzo_model *model);
 
 // Once a step: carves `area` and makes what all samples share at the parameters `theta`.
 void ttzo_reuse_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area,

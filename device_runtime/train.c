@@ -189,9 +189,10 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
         return TTZO_ERROR_BAD_REQUEST;
     if (first > rows->count || count > rows->count - first)
         return TTZO_ERROR_OUT_OF_RANGE;
+    ttzo_network_prepare(trainer, trainer->theta);
     for (uint32_t j = 0; j < count; j++) {
         const uint8_t *row = rows->bytes + (size_t)(first + j) * trainer->row_bytes;
-        float *outputs = ttzo_network_forward(trainer->model, trainer->theta, row, trainer->activations);
+        float *outputs = ttzo_network_forward(trainer, trainer->theta, row);
         hits += ttzo_row_correct(trainer->model, outputs, row + input_bytes);
         sum = sum + ttzo_row_loss(trainer->model, outputs, row + input_bytes);
         if (trainer->poll && !trainer->poll(trainer->poll_context, j + 1, count))
@@ -210,7 +211,8 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
     *detail = row;
     if (row >= trainer->batch.count)
         return TTZO_ERROR_OUT_OF_RANGE;
-    *outputs = ttzo_network_forward(trainer->model, trainer->theta,
-                                    trainer->batch.bytes + (size_t)row * trainer->row_bytes, trainer->activations);
+    ttzo_network_prepare(trainer, trainer->theta);
+    *outputs =
+        ttzo_network_forward(trainer, trainer->theta, trainer->batch.bytes + (size_t)row * trainer->row_bytes);
     return TTZO_ERROR_OK;
 }

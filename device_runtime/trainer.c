@@ -29,7 +29,7 @@ static uint32_t moments_per_parameter(const struct ttzo_model *model)
 static uint32_t shared_bytes(const struct ttzo_model *model)
 {
     uint32_t arrays = moments_per_parameter(model), n = model->info.n_parameters;
-    uint32_t numbers = arrays > 2 ? (arrays - 1) * n : n, reuse = ttzo_reuse_numbers(model);
+    uint32_t numbers = arrays > 2 ? (arrays - 1) * n : n, reuse = (uint32_t)ttzo_reuse_numbers(model);
     return padded(4 * (numbers > reuse ? numbers : reuse));
 }
 
@@ -40,18 +40,27 @@ static void *take(uint8_t **at, uint32_t bytes)
     return piece;
 }
 
+// Numbers of an exchange buffer.
+static uint32_t buffer_numbers(const struct ttzo_model *model)
+{
+    uint32_t forward = (uint32_t)ttzo_network_buffer(model), reuse = (uint32_t)ttzo_reuse_widest(model);
+    return forward > reuse ? forward : reuse;
+}
+
 uint32_t ttzo_work_bytes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
     return 2 * padded(4 * n) + shared_bytes(model) + padded(4 * n * moments_per_parameter(model)) +
-           3 * padded(4 * batch) + 2 * padded(4 * ttzo_reuse_widest(model)) + padded(batch * ttzo_row_bytes(model));
+           3 * padded(4 * batch) + 2 * padded(4 * buffer_numbers(model)) +
+           padded(4 * (uint32_t)ttzo_network_prepared(model)) + padded(4 * (uint32_t)ttzo_network_scratch(model)) +
+           padded(batch * ttzo_row_bytes(model));
 }
 
 static void carve(struct ttzo_trainer *trainer, uint8_t *at)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    uint32_t widest = ttzo_reuse_widest(model);
+    uint32_t widest = buffer_numbers(model);
     trainer->theta = take(&at, 4 * n);
     trainer->reuse_area = trainer->perturbed = take(&at, shared_bytes(model));
     trainer->gradient = take(&at, 4 * n);
@@ -61,6 +70,8 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
     trainer->batch_rows = take(&at, 4 * batch);
     trainer->activations[0] = take(&at, 4 * widest);
     trainer->activations[1] = take(&at, 4 * widest);
+    trainer->prepared = take(&at, 4 * (uint32_t)ttzo_network_prepared(model));
+    trainer->scratch = take(&at, 4 * (uint32_t)ttzo_network_scratch(model));
     trainer->batch = (struct ttzo_rows){ take(&at, batch * trainer->row_bytes), batch, 0 };
     uint32_t left = trainer->work_capacity - trainer->work_bytes;
     trainer->dataset = (struct ttzo_rows){ at, left / trainer->row_bytes, 0 };

@@ -53,7 +53,9 @@ struct ttzo_trainer {
     float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v
     float *query_losses;     // [batch] each row's loss at the query
     uint32_t *batch_rows;    // [batch] row numbers of the running step
-    float *activations[2];   // [widest] ping and pong of one sample's forward pass and sweeps
+    float *activations[2];   // ping and pong of one sample's forward pass and sweeps
+    float *prepared;         // cores multiplied out at the parameters of the running loss evaluation
+    float *scratch;          // of one layer
     struct ttzo_rows batch;  // region batch
     struct ttzo_rows dataset; // region dataset: what the work buffer has left
     uint32_t row_bytes;

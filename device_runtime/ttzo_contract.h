@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x297133D6u
+#define TTZO_CONTRACT_HASH 0x379D1010u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -12,7 +12,7 @@
 #define TTZO_MAX_FEATURES 65535u // inputs or outputs of one layer
 #define TTZO_MAX_PARAMETERS 1048576u // trainable numbers of one model
 #define TTZO_MAX_RANK 4096u // largest TT rank
-#define TTZO_MAX_WIDTH 16777216u // numbers of the largest array in one sample's forward pass
+#define TTZO_MAX_WIDTH 16777216u // numbers of the largest array in one sample's forward pass, and of all that reusing estimators keep
 #define TTZO_MAX_BATCH 4096u // rows of one batch
 #define TTZO_MAX_QUERIES 1000000u // directions of one step
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
@@ -280,7 +280,7 @@ struct ttzo_layer {
     uint8_t has_bias;                       // 1 when a bias of out_features follows the cores
     uint8_t n_in_modes;                     // TT: input modes; dense: 0
     uint8_t n_out_modes;                    // TT: output modes; dense: 0
-    uint8_t reserved;                       // 0
+    uint8_t contraction;                    // TT-matrix: 0 right to left; c multiplies out the cores before and from core c once for a parameter vector
     uint16_t in_features;                   // product of in_modes
     uint16_t out_features;                  // product of out_modes
     uint16_t in_modes[8];                   // n_1 ..., first mode slowest (C order)
@@ -295,7 +295,7 @@ static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *ou
     out->has_bias = ttzo_get_u8(bytes + 2);
     out->n_in_modes = ttzo_get_u8(bytes + 3);
     out->n_out_modes = ttzo_get_u8(bytes + 4);
-    out->reserved = ttzo_get_u8(bytes + 5);
+    out->contraction = ttzo_get_u8(bytes + 5);
     out->in_features = ttzo_get_u16(bytes + 6);
     out->out_features = ttzo_get_u16(bytes + 8);
     for (unsigned i = 0; i < 8; i++) out->in_modes[i] = ttzo_get_u16(bytes + 10 + 2 * i);
@@ -310,7 +310,7 @@ static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
     ttzo_put_u8(bytes + 2, in->has_bias);
     ttzo_put_u8(bytes + 3, in->n_in_modes);
     ttzo_put_u8(bytes + 4, in->n_out_modes);
-    ttzo_put_u8(bytes + 5, in->reserved);
+    ttzo_put_u8(bytes + 5, in->contraction);
     ttzo_put_u16(bytes + 6, in->in_features);
     ttzo_put_u16(bytes + 8, in->out_features);
     for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 10 + 2 * i, in->in_modes[i]);

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Estimator, LayerKind
-from ttzo.exporter.plan import Layer, Plan
+from ttzo.exporter.plan import Layer, Plan, PlanError
 
 REUSING = frozenset({Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd})
 QUERIES_AT_ONCE = 4
@@ -65,16 +65,23 @@ def _even(*sizes: int) -> int:
     return sum(size + size % 2 for size in sizes)
 
 
-def product_numbers(layer: Layer, with_matrix: bool) -> int:
-    """Stored products of cores; those of one core are the core itself."""
-    shapes, cut, tensor = core_shapes(layer), cut_of(layer), layer.kind == LayerKind.tt_tensor
-    at = [extents(layer, k) for k in range(len(shapes))]
+def stored_products(layer: Layer, with_matrix: bool) -> tuple[range, range, range]:
+    """Numbers k of the stored products before core k, behind it, and between it and the middle of a 2L-way TT."""
+    length, cut, tensor = len(core_shapes(layer)), cut_of(layer), layer.kind == LayerKind.tt_tensor
     left_end = max(0 if tensor else cut, matrix_cut(layer) + 1 if with_matrix else 0)
     first_right = cut - 1 if tensor else matrix_cut(layer) - 1 if with_matrix else cut
-    left = [at[k].ml * at[k].nl * shapes[k][0] for k in range(2, left_end)]
-    right = [shapes[k][3] * at[k].mr * at[k].nr for k in range(first_right, len(shapes) - 2)]
-    middle = [shapes[k][3] * at[k].nr * shapes[cut][0] for k in range(cut - 2)] if tensor else []
-    return _even(*left, *right, *middle)
+    return range(2, left_end), range(first_right, length - 2), range(cut - 2 if tensor else 0)
+
+
+def product_numbers(layer: Layer, with_matrix: bool) -> int:
+    """Stored products of cores; those of one core are the core itself."""
+    shapes, (left, right, middle) = core_shapes(layer), stored_products(layer, with_matrix)
+    at = [extents(layer, k) for k in range(len(shapes))]
+    return _even(
+        *(at[k].ml * at[k].nl * shapes[k][0] for k in left),
+        *(shapes[k][3] * at[k].mr * at[k].nr for k in right),
+        *(shapes[k][3] * at[k].nr * layer.ranks[cut_of(layer)] for k in middle),
+    )
 
 
 def _state_from_left(layer: Layer, k: int) -> int:
@@ -100,18 +107,31 @@ def sweep_widest(layer: Layer) -> int:
     return max((_state_from_left(layer, k) for k in range(1, length)), default=0)
 
 
+def _contraction_widest(layer: Layer) -> int:
+    return max(layer.in_features, *(repeats * rows * columns for repeats, rows, _, columns in layer.contractions))
+
+
 def _contracted_widest(plan: Plan) -> int:
     """Largest array of a change on its way through layers that are contracted core by core."""
-    layers = [y for n, y in enumerate(plan.layers) if n > 0 and len(core_shapes(y)) > 1 and not has_matrix(y, n)]
-    return max(
-        (size for y in layers for size in (y.in_features, *(r * m * c for r, m, _, c in y.contractions))), default=0
-    )
+    behind = [(number, layer) for number, layer in enumerate(plan.layers) if number > 0]
+    wanted = [y for number, y in behind if len(core_shapes(y)) > 1 and not has_matrix(y, number)]
+    return max(map(_contraction_widest, wanted), default=0)
+
+
+def reuses(plan: Plan) -> bool:
+    return any(phase.estimator in REUSING for phase in plan.training.phases)
+
+
+def reuse_widest(plan: Plan) -> int:
+    """Numbers of an exchange buffer; 0 when no phase reuses."""
+    return max(max(_contraction_widest(y), sweep_widest(y)) for y in plan.layers) if reuses(plan) else 0
 
 
 def reuse_numbers(plan: Plan) -> int:
-    """Numbers of everything that reusing estimators keep within a step; 0 when no phase reuses."""
+    """Numbers of everything that reusing estimators keep within a step; 0 when no phase reuses. Raises `PlanError` when
+    no device takes so many."""
     estimators = {phase.estimator for phase in plan.training.phases}
-    if not estimators & REUSING:
+    if not reuses(plan):
         return 0
     blocks, queries = Estimator.block_rge in estimators, QUERIES_AT_ONCE
     slice_ = max(e.ml * e.mr for y in plan.layers for e in (extents(y, k) for k in range(len(core_shapes(y)))))
@@ -131,7 +151,13 @@ def reuse_numbers(plan: Plan) -> int:
         total += _even(layer.out_features, layer.out_features, matrix)
         total += state_numbers(layer) + product_numbers(layer, bool(matrix))
     units = widest if Estimator.node_cge in estimators else 0
-    return total + _even(
+    total += _even(
         plan.out_features, queries * slice_, units, queries * block if blocks else 0, queries * widest if blocks else 0,
         queries * reach, queries * behind, contracted, contracted, (reach + 1) // 2,
     )  # fmt: skip
+    if max(total, reuse_widest(plan)) > LIMIT["max_width"]:
+        raise PlanError(
+            f"what this estimator keeps of one sample would be {max(total, reuse_widest(plan)):,} numbers",
+            "export with smaller --ranks or a more even fold, or an estimator that keeps nothing (--estimator rge)",
+        )
+    return total

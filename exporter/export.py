@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttzo.device_runtime.contract import Arithmetic, Loss, Number, TtzoError
-from ttzo.exporter import to_bundle, train_defaults, zoo
+from ttzo.exporter import contraction, to_bundle, train_defaults, zoo
 from ttzo.exporter.memory import Room, require_room
 from ttzo.exporter.plan import Plan, PlanError, Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Inputs, Ranks, Recipe
@@ -116,7 +116,7 @@ def plan_of(model: str, *, ranks: Ranks = None, format: str | None = None, **opt
         arithmetic=recipe.arithmetic,
         metadata=_metadata(recipe, model, {"ranks": ranks, "format": format} | options),
     )
-    return to_bundle.read(to_bundle.write(plan))
+    return to_bundle.read(to_bundle.write(contraction.chosen(plan)))
 
 
 def _reader(source: "torch.nn.Module | Path") -> Callable[..., Plan]:
@@ -162,6 +162,7 @@ def export(
     """
     plan = plan_of(model, ranks=ranks, format=format, **options)
     if room is not None:
+        plan = contraction.chosen(plan, room)
         require_room(plan, room)
     _replace_files(Path(out_dir), render(plan))
     return plan

@@ -9,25 +9,74 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LayerRecord
-from ttzo.exporter.environments import REUSING, reuse_numbers, sweep_widest
-from ttzo.exporter.plan import Plan, PlanError
+from ttzo.exporter.environments import reuse_numbers, reuse_widest
+from ttzo.exporter.plan import Layer, Plan, PlanError
 
 ALIGNMENT = 8
 
 
 def widest(plan: Plan) -> int:
-    """Floats of the largest array in one sample's forward pass, or in a sweep of environments."""
+    """Floats of the largest array of one sample: between two layers, or within a layer that is contracted core by core."""
     sizes = [plan.in_features]
     for layer in plan.layers:
-        sizes += [repeats * rows * columns for repeats, rows, _, columns in layer.contractions]
-    if any(phase.estimator in REUSING for phase in plan.training.phases):
-        sizes += [sweep_widest(layer) for layer in plan.layers]
+        if layer.contraction:
+            sizes.append(layer.out_features)
+        else:
+            sizes += [repeats * rows * columns for repeats, rows, _, columns in layer.contractions]
     return max(sizes)
+
+
+# ---- layers that are cut: the sizes of cut.c ------------------------------------------------------------------------
+
+
+def _whole_panels(numbers: int) -> int:
+    return 4 * math.ceil(numbers / 4)
+
+
+def prepared(layer: Layer) -> int:
+    """Floats of both halves of a layer that is cut, as panels."""
+    total = 0
+    for first, end in _halves(layer):
+        m, n = math.prod(layer.out_modes[first:end]), math.prod(layer.in_modes[first:end])
+        lines = m // 4 * 4 * layer.ranks[first] + _whole_panels(m % 4 * layer.ranks[first])
+        total += lines * n * layer.ranks[end]
+    return total
+
+
+def scratch(layer: Layer) -> int:
+    """Floats that multiplying out the halves, or one sample's pass, needs besides."""
+    if not layer.contraction:
+        return 0
+    c = layer.contraction
+    n_left, n_right = math.prod(layer.in_modes[:c]), math.prod(layer.in_modes[c:])
+    middles = 2 if math.prod(layer.out_modes[c:]) % 4 else 1
+    forward = _whole_panels(n_left) * n_right + middles * 4 * n_left * layer.ranks[c]
+    return max(forward, *(_half_scratch(layer, first, end) for first, end in _halves(layer)))
+
+
+def _halves(layer: Layer) -> tuple[tuple[int, int], ...]:
+    return ((0, layer.contraction), (layer.contraction, len(layer.in_modes))) if layer.contraction else ()
+
+
+def _half_scratch(layer: Layer, first: int, end: int) -> int:
+    if end - first == 1:
+        return 0
+    sizes, size = [0], layer.ranks[first]
+    for k in range(first, end - 1):
+        size *= layer.out_modes[k] * layer.in_modes[k]
+        if k > first:
+            sizes.append(size * layer.ranks[k + 1])
+    columns = _whole_panels(layer.out_modes[end - 1] * layer.in_modes[end - 1] * layer.ranks[end])
+    lines = _whole_panels(layer.in_modes[end - 2])
+    return 2 * _whole_panels(max(sizes)) + (columns + lines) * layer.ranks[end - 1] + 4 * columns
+
+
+# ---- the work buffer ------------------------------------------------------------------------------------------------
 
 
 def work_items(plan: Plan) -> dict[str, int]:
     """Bytes of each part of the work buffer, in carving order, each padded to 8 bytes."""
-    n, batch = plan.n_parameters, plan.batch
+    n, batch, buffer = plan.n_parameters, plan.batch, max(widest(plan), reuse_widest(plan))
     sizes = {
         "parameters": 4 * n,
         "perturbed parameters or environments": 4 * max(n, plan.n_moments - n, reuse_numbers(plan)),
@@ -36,8 +85,10 @@ def work_items(plan: Plan) -> dict[str, int]:
         "losses of the batch": 4 * batch,
         "losses of the query": 4 * batch,
         "row numbers of the batch": 4 * batch,
-        "activations, ping": 4 * widest(plan),
-        "activations, pong": 4 * widest(plan),
+        "activations, ping": 4 * buffer,
+        "activations, pong": 4 * buffer,
+        "cores multiplied out": 4 * sum(map(prepared, plan.layers)),
+        "scratch of a layer": 4 * max(map(scratch, plan.layers)),
         "rows of the batch": batch * plan.row_bytes,
     }
     return {name: ALIGNMENT * math.ceil(size / ALIGNMENT) for name, size in sizes.items()}

@@ -52,6 +52,7 @@ class Layer:
 
     `ranks` has one more entry than there are cores: `len(in_modes)` cores for `tt_matrix` (core k of shape
     `(r_k, m_k, n_k, r_k+1)`), `len(in_modes) + len(out_modes)` for `tt_tensor` (`(r, n, r')`, then `(r, m, r')`).
+    `contraction` c > 0 cuts a TT-matrix before core c: see exporter/contraction.py; 0 is right to left, core by core.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Layer:
     in_modes: tuple[int, ...] = ()
     out_modes: tuple[int, ...] = ()
     ranks: tuple[int, ...] = ()
+    contraction: int = 0
 
     def __post_init__(self):
         wrong = self._inconsistency()
@@ -78,6 +80,8 @@ class Layer:
         }
         if not 1 <= self.in_features <= LIMIT["max_features"] or not 1 <= self.out_features <= LIMIT["max_features"]:
             return f"{self.in_features} -> {self.out_features} features; 1 to {LIMIT['max_features']} can be had"
+        if self.contraction and not (self.kind == LayerKind.tt_matrix and 0 < self.contraction < len(self.in_modes)):
+            return f"cannot be cut before core {self.contraction}"
         if self.kind == LayerKind.dense:
             return "a dense layer has no modes" if self.in_modes or self.out_modes or self.ranks else ""
         if max(len(self.in_modes), len(self.out_modes)) > LIMIT["max_modes"]:
@@ -120,7 +124,7 @@ class Layer:
 
     @property
     def contractions(self) -> tuple[tuple[int, int, int, int], ...]:
-        """The layer's matrix products for one sample, as (repeats, rows, inner, columns), in the order of execution.
+        """The layer's matrix products for one sample, core by core, as (repeats, rows, inner, columns).
 
         TT-matrix, right to left: core k turns `T[n_1..n_k-1][n_k, r_k+1][m_k+1..]` into
         `[n_1..n_k-1][r_k, m_k][m_k+1..]`. 2L-way TT: input modes left to right, then output modes left to right.
@@ -145,8 +149,29 @@ class Layer:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one sample."""
+        """Multiply-accumulates of one sample, by the layer's contraction."""
+        if not self.contraction:
+            return self.macs_core_by_core
+        c = self.contraction
+        n_left, n_right = math.prod(self.in_modes[:c]), math.prod(self.in_modes[c:])
+        m_left, m_right = math.prod(self.out_modes[:c]), math.prod(self.out_modes[c:])
+        return n_left * self.ranks[c] * m_right * (n_right + m_left)
+
+    @property
+    def macs_core_by_core(self) -> int:
+        """Multiply-accumulates of one sample that goes through the layer core by core, as where environments are kept."""
         return sum(math.prod(step) for step in self.contractions)
+
+    @property
+    def prepare_macs(self) -> int:
+        """Multiply-accumulates that a contraction takes once for each parameter vector."""
+        macs = 0
+        for first, end in ((0, self.contraction), (self.contraction, len(self.in_modes))) if self.contraction else ():
+            rows = self.ranks[first] * self.out_modes[first] * self.in_modes[first]
+            for k in range(first + 1, end):
+                rows *= self.out_modes[k] * self.in_modes[k]
+                macs += rows * self.ranks[k] * self.ranks[k + 1]
+        return macs
 
 
 def moments_of_update(update: Update) -> int:
@@ -264,6 +289,10 @@ class Plan:
     def macs(self) -> int:
         """Multiply-accumulates of one sample's forward pass."""
         return sum(layer.macs for layer in self.layers)
+
+    def forward_macs(self, n_rows: int) -> int:
+        """Multiply-accumulates of `n_rows` rows sent through the network at one parameter vector."""
+        return n_rows * self.macs + sum(layer.prepare_macs for layer in self.layers)
 
     @property
     def dense_parameters(self) -> int:

@@ -84,7 +84,7 @@ def layer_record(layer: Layer) -> LayerRecord:
         has_bias=layer.has_bias,
         n_in_modes=len(layer.in_modes),
         n_out_modes=len(layer.out_modes),
-        reserved=0,
+        contraction=layer.contraction,
         in_features=layer.in_features,
         out_features=layer.out_features,
         in_modes=layer.in_modes,
@@ -112,6 +112,7 @@ def _layer(record: LayerRecord, name: str) -> Layer:
         in_modes=record.in_modes[: record.n_in_modes],
         out_modes=record.out_modes[: record.n_out_modes],
         ranks=record.ranks[: n_cores[kind] + 1],
+        contraction=record.contraction,
     )
 
 

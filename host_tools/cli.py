@@ -3,7 +3,7 @@
 
 import click
 
-from ttzo.host_tools import cli_bundle, cli_demo, cli_device, cli_micropython
+from ttzo.host_tools import cli_bench, cli_bundle, cli_demo, cli_device, cli_micropython
 from ttzo.host_tools.screen import Screen
 
 HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
@@ -58,6 +58,7 @@ for made in (
     cli_device.report_command,
     cli_micropython.deploy_command,
     cli_micropython.module_command,
+    cli_bench.bench_command,
     cli_bundle.boards_command,
     cli_demo.demo_command,
 ):

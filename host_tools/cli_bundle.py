@@ -10,6 +10,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Arithmetic, Difference, Direction, Loss, Number, Schedule, TtzoError, Update
 from ttzo.exporter import to_bundle, train_defaults
+from ttzo.exporter.cost import TAKE_QUERIES
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools import boards, build, data, forecast, precision
 from ttzo.host_tools.boards import Board
@@ -116,7 +117,7 @@ def layer_text(layer) -> str:
 
 def phase_text(plan: Plan, number: int) -> str:
     phase = plan.training.phases[number]
-    queries = f", N {phase.n_queries}" if phase.estimator.name == "rge" else ""
+    queries = f", N {phase.n_queries}" if phase.estimator in TAKE_QUERIES else ""
     return f"{phase.estimator.name}{queries}, {phase.difference.name}, mu {phase.perturb_radius:g}; {phase.update.name}, lr {phase.learning_rate:g}"
 
 

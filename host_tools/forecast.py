@@ -3,9 +3,9 @@
 
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import Estimator
+from ttzo.exporter.cost import evaluations_a_step, macs_a_step
 from ttzo.exporter.memory import dataset_capacity, flash_items, require_room, work_bytes
-from ttzo.exporter.plan import Phase, Plan, PlanError
+from ttzo.exporter.plan import Plan, PlanError
 from ttzo.host_tools.boards import Board
 
 BITS_A_BYTE = 10  # start, eight data bits, stop
@@ -31,12 +31,6 @@ class Forecast:
     line_seconds: float
 
 
-def evaluations_a_step(plan: Plan, phase: Phase) -> int:
-    """Loss evaluations of one step: one at theta, one for each query, two where it is antithetic."""
-    queries = plan.n_parameters if phase.estimator == Estimator.cge else phase.n_queries
-    return 1 + queries * (1 + phase.difference)
-
-
 def forecast(plan: Plan, board: Board) -> Forecast:
     room = board.room
     try:
@@ -44,8 +38,8 @@ def forecast(plan: Plan, board: Board) -> Forecast:
         refusal = ""
     except PlanError as error:
         refusal = str(error)
-    evaluations = evaluations_a_step(plan, plan.training.phases[0])
-    macs = evaluations * plan.batch * plan.macs
+    phase = plan.training.phases[0]
+    macs = macs_a_step(plan, phase)
     return Forecast(
         board=board.name,
         refusal=refusal,
@@ -54,8 +48,8 @@ def forecast(plan: Plan, board: Board) -> Forecast:
         work_bytes=work_bytes(plan),
         work_capacity=room.ram_bytes,
         dataset_rows=dataset_capacity(plan, room.ram_bytes),
-        evaluations=evaluations,
-        forward_passes=evaluations * plan.batch,
+        evaluations=evaluations_a_step(plan, phase),
+        forward_passes=round(macs / plan.macs),
         macs=macs,
         step_seconds=macs * board.cycles_per_mac / board.clock_hz,
         line_seconds=plan.batch * plan.row_bytes * LINE_OVERHEAD * BITS_A_BYTE / board.baud,

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, Estimator, Loss, Region, TtzoError
+from ttzo.device_runtime.contract import DeviceError, Loss, Region, TtzoError
+from ttzo.exporter.cost import TAKE_QUERIES
 from ttzo.exporter.plan import Phase, Training
 from ttzo.exporter.to_bundle import model_hash
 from ttzo.host_tools import checkpoint as checkpoints
@@ -45,9 +46,6 @@ class Interrupted(TtzoError):
 
 class SessionError(TtzoError):
     """A run that cannot go on."""
-
-
-WITHOUT_QUERIES = {Estimator.cge, Estimator.cge_plain, Estimator.node_cge}  # they take what the model has
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Overrides:
         phase, n, changed = settings.phases[number], len(settings.phases), {}
         for name in ("learning_rate", "perturb_radius", "n_queries"):
             values = getattr(self, name)
-            if values is None or (name == "n_queries" and phase.estimator in WITHOUT_QUERIES):
+            if values is None or (name == "n_queries" and phase.estimator not in TAKE_QUERIES):
                 continue
             if len(values) not in (1, n):
                 raise SessionError(

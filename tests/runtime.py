@@ -11,8 +11,8 @@ from ttzo.device_runtime.contract import RECORD, DeviceError, Region, StateRecor
 from ttzo.exporter import memory, to_bundle
 from ttzo.exporter.plan import Plan
 
-CORE = [f"{room}.c" for room in ("real", "random", "crc32", "product", "layers", "network", "loss")]
-CORE += [f"{room}.c" for room in ("environments", "reuse", "coordinates", "estimator")]
+CORE = [f"{room}.c" for room in ("real", "random", "crc32", "product", "panels", "layers", "cut", "network", "loss")]
+CORE += [f"{room}.c" for room in ("core_products", "environments", "reuse", "coordinates", "estimator")]
 CORE += [f"{room}.c" for room in ("settings", "bundle", "trainer", "train")]
 
 # All of a run in one block, so that Python need not know the layout of the structs.
@@ -23,6 +23,7 @@ struct run { struct ttzo_layer layers[TTZO_MAX_LAYERS]; struct ttzo_model model;
 size_t run_bytes(void);
 int run_open(struct run *r, const uint8_t *bundle, size_t size, void *work, size_t work_bytes, uint32_t *detail);
 struct ttzo_trainer *run_trainer(struct run *r);
+uint64_t run_macs(const struct run *r);
 void run_state(const struct run *r, uint8_t *out);
 int run_set_state(struct run *r, const uint8_t *in, uint32_t *detail);
 int run_configure(struct run *r, const uint8_t *in, uint32_t *detail);
@@ -33,6 +34,7 @@ int run_open(struct run *r, const uint8_t *bundle, size_t size, void *work, size
     return error ? error : (int)ttzo_open(&r->trainer, &r->model, work, work_bytes, detail);
 }
 struct ttzo_trainer *run_trainer(struct run *r) { return &r->trainer; }
+uint64_t run_macs(const struct run *r) { return r->trainer.macs; }
 void run_state(const struct run *r, uint8_t *out) { ttzo_pack_state(&r->trainer.state, out); }
 int run_set_state(struct run *r, const uint8_t *in, uint32_t *detail)
 {
@@ -67,6 +69,7 @@ class Runtime:
     def __init__(self, library: ctypes.CDLL, plan: Plan, work_capacity: int | None = None, bundle: bytes | None = None):
         self.plan, self._library = plan, library
         library.run_bytes.restype = ctypes.c_size_t
+        library.run_macs.restype = ctypes.c_uint64
         library.run_trainer.restype = ctypes.c_void_p
         self._run = aligned(library.run_bytes())
         data = to_bundle.write(plan) if bundle is None else bundle
@@ -93,6 +96,11 @@ class Runtime:
         out = aligned(StateRecord.SIZE)
         self._library.run_state(self._pointer(self._run), self._pointer(out))
         return RECORD["state"].unpack(out.tobytes())
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of training steps."""
+        return self._library.run_macs(self._pointer(self._run))
 
     def set_state(self, state: StateRecord) -> None:
         self._check(self._library.run_set_state, self._pointer(self._run), state.pack())

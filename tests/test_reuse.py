@@ -12,17 +12,22 @@ from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import (
     Activation,
+    BundleHeader,
+    DeviceError,
     Difference,
     Direction,
     Estimator,
     LayerKind,
     Loss,
+    ModelInfo,
     Number,
     Region,
+    TrainingRecord,
     Update,
 )
-from ttzo.exporter import memory
-from ttzo.exporter.plan import Layer, Phase, Plan, Training
+from ttzo.exporter import memory, to_bundle
+from ttzo.exporter.cost import evaluations_a_step, macs_a_step
+from ttzo.exporter.plan import Layer, Phase, Plan, PlanError, Training
 from ttzo.host_tools.reference import loss, network, reuse
 from ttzo.host_tools.reference.coordinates import CoreEstimate
 from ttzo.host_tools.reference.estimator import refreshed
@@ -106,6 +111,18 @@ def test_cge_by_reuse_stays_close_to_double_precision_in_float32(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_a_radius_of_a_millionth_costs_no_digits_in_float32(seed):
+    plan, phase, theta, x, y = random_case(seed, estimator=Estimator.cge)
+    x, y = x.astype(np.float32), y.astype(np.float32) if plan.loss == Loss.mse else y
+    tiny = dataclasses.replace(phase, perturb_radius=1e-6)
+    estimate = CoreEstimate(plan, tiny, 0, 0, plan.parameters, x, y).gradient()
+    central = dataclasses.replace(phase, difference=Difference.antithetic, perturb_radius=2.0**-17)
+    expected = plain_cge(plan, central, theta, x.astype(np.float64), y)
+    # whole float32 losses would differ by 6e-8 / 1e-6 = 0.06 from rounding alone; here 1e-4 holds as at any radius
+    np.testing.assert_allclose(estimate, expected, rtol=0, atol=1e-4 * np.abs(expected).max() + 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_block_rge_equals_loss_evaluations_along_its_directions(in_double, seed):
     plan, phase, theta, x, y = random_case(seed, estimator=Estimator.block_rge, direction=Direction.gaussian)
     estimate = CoreEstimate(plan, phase, 5, 9, theta, x, y).gradient()
@@ -172,6 +189,43 @@ def test_c_and_numpy_estimate_the_same_bits(core, estimator, seed):
     assert device.state == reference.state
 
 
+@pytest.mark.parametrize("estimator", [e for e in REUSING if e != Estimator.cocd])
+@pytest.mark.parametrize("seed", range(200, 215))
+def test_the_forecast_of_multiply_adds_is_exact_where_nothing_is_zero(core, estimator, seed):
+    rng = np.random.default_rng(seed)
+    plan = random_plan(rng, Training((Phase(estimator, n_queries=6, perturb_radius=0.01),)), BATCH, loss=Loss.mse)
+    linear = tuple(dataclasses.replace(layer, activation=Activation.identity) for layer in plan.layers)
+    plan = dataclasses.replace(plan, layers=linear, input_number=Number.float32, input_scale=1.0, input_offset=0.0)
+    device = Runtime(core, plan)
+    put(device, random_rows(rng, plan, BATCH))
+    device.step(Region.batch)
+    assert device.macs == macs_a_step(plan, plan.training.phases[0])
+
+
+class OnlyLosses:
+    """A network that gives losses and nothing else, as onnxruntime does."""
+
+    def __init__(self, plan: Plan):
+        self.losses = loss.NumpyNetwork(plan).losses
+
+
+@pytest.mark.parametrize("estimator", [e for e in REUSING if e != Estimator.node_cge])
+@pytest.mark.parametrize("seed", range(300, 306))
+def test_where_only_losses_can_be_had_the_same_differences_are_taken_whole(estimator, seed):
+    rng = np.random.default_rng(seed)
+    phase = Phase(estimator, n_queries=4, update=Update.sgd, learning_rate=1.0, perturb_radius=2.0**-6, beta2=0.5)
+    plan = random_plan(rng, Training((phase,)), BATCH)
+    rows = random_rows(rng, plan, BATCH)
+    trainers = Trainer(plan), Trainer(plan, network=OnlyLosses(plan))
+    for trainer in trainers:
+        put(trainer, rows)
+        results = [trainer.step(Region.batch) for _ in range(2)]
+    gradients = [plan.parameters - trainer.theta for trainer in trainers]
+    assert results[0].evaluations == evaluations_a_step(plan, phase)
+    # whole losses near 1 round to 6e-8, over mu = 1/64 and a few queries; relative to the largest derivative above 1
+    np.testing.assert_allclose(*gradients, rtol=0, atol=1e-4 * max(1, np.abs(gradients[0]).max()))
+
+
 def wide_plan(*layers: tuple, batch: int = 2) -> Plan:
     """TT-matrix layers wider than a matrix that is kept (max_matrix)."""
     made, at = [], 0
@@ -207,6 +261,23 @@ def test_a_change_goes_through_a_layer_too_large_for_a_matrix(core):
             (plan.parameters - trainer.theta) / 0.5, expected, rtol=0, atol=1e-4 * np.abs(expected).max()
         )
     assert device.theta.tobytes() == reference.theta.tobytes()
+
+
+def test_environments_too_large_to_count_are_refused_by_exporter_and_device(core):
+    layer = Layer(
+        "wide", LayerKind.tt_matrix, 60000, 60000, 0, False, Activation.identity, (2, 30000), (30000, 2), (1, 5, 1)
+    )
+    plan = Plan((layer,), np.zeros(layer.n_parameters, np.float32), Loss.mse, batch=1)
+    bundle = bytearray(to_bundle.write(plan))
+    bundle[BundleHeader.SIZE + ModelInfo.SIZE + TrainingRecord.SIZE] = (
+        Estimator.cge
+    )  # the first field of the first phase
+    bundle[-4:] = zlib.crc32(bundle[:-4]).to_bytes(4, "little")
+    with pytest.raises(DeviceError) as refused:  # 30000 * 5 * 30000 numbers of one sweep: more than 32 bits count
+        Runtime(core, plan, bundle=bytes(bundle))
+    assert refused.value.name == "bad_model"
+    with pytest.raises(PlanError):
+        memory.work_bytes(plan.with_training(Training((Phase(Estimator.cge),))))
 
 
 def test_memory_does_not_grow_with_the_batch_but_for_its_rows():

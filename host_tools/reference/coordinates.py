@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ttzo.device_runtime.contract import Difference, Direction, Estimator, PhaseRecord
+from ttzo.exporter.cost import evaluations_a_step
 from ttzo.exporter.environments import core_shapes, extents
 from ttzo.exporter.plan import Layer, Plan
 from ttzo.host_tools.reference.environments import ZERO, slices
@@ -18,17 +19,6 @@ from ttzo.host_tools.reference.reuse import Reuse
 def sum_of_samples(differences: np.ndarray) -> np.ndarray:
     """Sum over the last axis, one chain in ascending order."""
     return np.add.accumulate(differences, axis=-1, dtype=differences.dtype)[..., -1]
-
-
-def n_queries(plan: Plan, phase: PhaseRecord) -> int:
-    """Queries of one estimate: its loss evaluations but for the one at theta and for second sides."""
-    if phase.estimator == Estimator.rge:
-        return phase.n_queries
-    if phase.estimator == Estimator.node_cge:
-        return sum(layer.out_features for layer in plan.layers)
-    if phase.estimator == Estimator.block_rge:
-        return phase.n_queries * len(plan.tensors)
-    return min(phase.n_queries, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
 
 
 class CoreEstimate:
@@ -48,7 +38,7 @@ class CoreEstimate:
         with np.errstate(all="ignore"):
             self.reuse = Reuse(plan, theta, x, targets)
             self.loss = mean(self.reuse.losses)
-        self.evaluations = 1 + (1 + self.antithetic) * n_queries(plan, phase)
+        self.evaluations = evaluations_a_step(plan, phase)
 
     def _query(self, number: int, places: np.ndarray, moves: np.ndarray) -> np.ndarray:
         difference = self.reuse.differences(number, places, moves)

@@ -30,6 +30,11 @@ def multiply(left: np.ndarray, right: np.ndarray, start: np.ndarray | np.float32
 
 def layer_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
     """`x` float32 [in_features, n] -> [out_features, n] before the activation. theta is the whole parameter vector."""
+    return cut_forward(layer, theta, x) if layer.contraction else core_by_core(layer, theta, x)
+
+
+def core_by_core(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The same, in the order of `Layer.contractions` whatever the layer's contraction: what reusing estimators do."""
     tensors = [theta[t.offset : t.offset + t.size].reshape(t.shape) for t in layer.tensors]
     bias = tensors.pop() if layer.has_bias else np.zeros(layer.out_features, np.float32)
     order = range(len(tensors))
@@ -49,6 +54,38 @@ def layer_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
             right = np.moveaxis(state.reshape(repeats, inner, 1, columns, n), 1, 0)
         state = multiply(left, right, start)
     return state.reshape(layer.out_features, n)
+
+
+def cut_half(layer: Layer, theta: np.ndarray, first: int, end: int) -> np.ndarray:
+    """Cores [first, end) multiplied out from left to right: float32 [left rank, outputs, inputs, right rank]."""
+    cores = [theta[t.offset : t.offset + t.size].reshape(t.shape) for t in layer.tensors[first:end]]
+    made = cores[0]
+    for core in cores[1:]:
+        (r, m, n, _), (inner, m_core, n_core, right) = made.shape, core.shape
+        flat = multiply(made.reshape(-1, 1, inner), core.reshape(inner, 1, -1), np.float32(0))
+        made = flat.reshape(r, m, n, m_core, n_core, right).transpose(0, 1, 3, 2, 4, 5)
+        made = made.reshape(r, m * m_core, n * n_core, right)
+    return made
+
+
+def cut_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Twin of cut.c: the right half's product, then the left half's, summed over (left inputs, rank between)."""
+    left, right = (
+        cut_half(layer, theta, *half) for half in ((0, layer.contraction), (layer.contraction, len(layer.in_modes)))
+    )
+    left, right = left[0], right[..., 0]  # [m_left, n_left, b], [b, m_right, n_right]
+    n, (m_left, n_left, rank), (_, m_right, n_right) = x.shape[1], left.shape, right.shape
+    inputs = np.moveaxis(x.reshape(n_left, n_right, n), 1, 0)[:, :, None, None]
+    middle = multiply(right[:, :, None], inputs, np.float32(0))  # [n_left, b, m_right, n]
+    bias = (
+        theta[layer.tensors[-1].offset :][: layer.out_features]
+        if layer.has_bias
+        else np.zeros(layer.out_features, np.float32)
+    )
+    out = multiply(
+        left.reshape(m_left, 1, 1, -1), middle.reshape(n_left * rank, m_right, n), bias.reshape(m_left, m_right, 1)
+    )
+    return out.reshape(layer.out_features, n)
 
 
 def activate(kind: Activation, z: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ class Reuse:
         self.plan, self.theta, self.targets = plan, theta, targets
         self.inputs, self.z = [np.ascontiguousarray(x.T)], []
         for layer in plan.layers:
-            self.z.append(network.layer_forward(layer, theta, self.inputs[-1]))
+            self.z.append(network.core_by_core(layer, theta, self.inputs[-1]))
             self.inputs.append(network.activate(layer.activation, self.z[-1]))
         outputs = np.ascontiguousarray(self.inputs[-1].T)
         self.losses = (cross_entropy if plan.loss == Loss.cross_entropy else mean_squared_error)(outputs, targets)
@@ -95,5 +95,5 @@ class Reuse:
             return network.multiply(weights, change.swapaxes(0, 1)[:, :, None], ZERO)
         full = self._scatter(change, places, layer.in_features)
         columns = np.ascontiguousarray(full.swapaxes(0, 1)).reshape(layer.in_features, -1)
-        made = network.layer_forward(dataclasses.replace(layer, has_bias=False), self.theta, columns)
+        made = network.core_by_core(dataclasses.replace(layer, has_bias=False), self.theta, columns)
         return made.reshape(layer.out_features, len(change), -1).swapaxes(0, 1)

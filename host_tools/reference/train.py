@@ -20,11 +20,12 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter import memory
+from ttzo.exporter.cost import evaluations_a_step
 from ttzo.exporter.environments import REUSING
 from ttzo.exporter.plan import Plan, moments_of_update
 from ttzo.exporter.to_bundle import training_records
 from ttzo.host_tools.reference import real
-from ttzo.host_tools.reference.coordinates import CoreEstimate, n_queries
+from ttzo.host_tools.reference.coordinates import CoreEstimate
 from ttzo.host_tools.reference.estimator import Estimate
 from ttzo.host_tools.reference.loss import Network, NumpyNetwork, sum_in_order
 from ttzo.host_tools.reference.network import NUMBER_DTYPE, read_inputs
@@ -228,7 +229,7 @@ class Trainer:
                 raise DeviceError("non_finite", state.step)
             return estimate
         blocks = [slice(t.offset, t.offset + t.size) for t in self.plan.tensors]
-        total = 1 + (1 + phase.difference) * n_queries(self.plan, phase)
+        total = evaluations_a_step(self.plan, phase)
         done = 0
 
         def losses(parameters: np.ndarray) -> np.ndarray:

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+#include "core_products.h"
+
+#include "product.h"
+
+// ---- extents --------------------------------------------------------------------------------------------------------
+
+struct ttzo_extents ttzo_extents_around(const struct ttzo_layer *layer, uint32_t k)
+{
+    struct ttzo_extents e = { 1, 1, 1, 1 };
+    for (uint32_t i = 0; i < ttzo_layer_length(layer); i++) {
+        struct ttzo_core core = ttzo_layer_core(layer, i);
+        if (i < k) {
+            e.ml *= core.m;
+            e.nl *= core.n;
+        } else if (i > k) {
+            e.mr *= core.m;
+            e.nr *= core.n;
+        }
+    }
+    return e;
+}
+
+bool ttzo_is_tensor(const struct ttzo_layer *layer)
+{
+    return layer->kind == TTZO_LAYER_KIND_TT_TENSOR;
+}
+
+uint32_t ttzo_cut_of(const struct ttzo_layer *layer)
+{
+    uint32_t length = ttzo_layer_length(layer), cut = 0;
+    if (ttzo_is_tensor(layer))
+        return layer->n_in_modes;
+    for (; cut < length; cut++) {
+        struct ttzo_extents e = ttzo_extents_around(layer, cut);
+        if (e.nl > e.nr)
+            break;
+    }
+    return cut;
+}
+
+// Where the matrix is cut in two products: a core stands on either side.
+static uint32_t matrix_cut(const struct ttzo_layer *layer)
+{
+    uint32_t cut = ttzo_cut_of(layer), last = ttzo_layer_length(layer) - 1;
+    return cut < last ? cut : last;
+}
+
+// ---- products of cores ----------------------------------------------------------------------------------------------
+
+static uint32_t first_stored(const struct ttzo_layer *layer, enum ttzo_side side, bool with_matrix)
+{
+    if (side == TTZO_BEHIND)
+        return ttzo_is_tensor(layer) ? layer->n_in_modes - 1u : with_matrix ? matrix_cut(layer) - 1 : ttzo_cut_of(layer);
+    return side == TTZO_BEFORE ? 2 : 0;
+}
+
+static uint32_t end_stored(const struct ttzo_layer *layer, enum ttzo_side side, bool with_matrix)
+{
+    uint32_t length = ttzo_layer_length(layer);
+    uint32_t left = ttzo_is_tensor(layer) ? 0 : ttzo_cut_of(layer);
+    if (side == TTZO_BEFORE)
+        return with_matrix && matrix_cut(layer) >= left ? matrix_cut(layer) + 1 : left;
+    if (side == TTZO_BEHIND)
+        return length < 2 ? 0 : length - 2;
+    return ttzo_is_tensor(layer) && layer->n_in_modes > 2 ? layer->n_in_modes - 2u : 0;
+}
+
+static uint64_t product_size(const struct ttzo_layer *layer, enum ttzo_side side, uint32_t k)
+{
+    struct ttzo_extents e = ttzo_extents_around(layer, k);
+    struct ttzo_core core = ttzo_layer_core(layer, k);
+    return side == TTZO_BEFORE ? (uint64_t)e.ml * e.nl * core.left
+           : side == TTZO_BEHIND ? (uint64_t)core.right * e.mr * e.nr
+                           : (uint64_t)core.right * e.nr * layer->ranks[layer->n_in_modes];
+}
+
+// Numbers stored before product `k` of `side`; the end of all when side is TTZO_SIDES.
+static uint64_t numbers_before(const struct ttzo_layer *layer, bool with_matrix, enum ttzo_side side, uint32_t k)
+{
+    uint64_t numbers = 0;
+    for (enum ttzo_side s = TTZO_BEFORE; s < TTZO_SIDES; s++)
+        for (uint32_t i = first_stored(layer, s, with_matrix); i < end_stored(layer, s, with_matrix); i++) {
+            if (s == side && i == k)
+                return numbers;
+            numbers += ttzo_even(product_size(layer, s, i));
+        }
+    return numbers;
+}
+
+uint64_t ttzo_products_numbers(const struct ttzo_layer *layer, bool with_matrix)
+{
+    return numbers_before(layer, with_matrix, TTZO_SIDES, 0);
+}
+
+static float *stored_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k)
+{
+    return room->products + numbers_before(room->layer, room->has_matrix, side, k);
+}
+
+const float *ttzo_core_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k)
+{
+    uint32_t end = side == TTZO_MIDDLE ? room->layer->n_in_modes : ttzo_layer_length(room->layer);
+    if (side == TTZO_BEFORE ? k == 0 : k + 1 == end)
+        return NULL;
+    if (side == TTZO_BEFORE && k == 1)
+        return room->parameters;
+    if (side != TTZO_BEFORE && k + 2 == end)
+        return room->parameters + ttzo_layer_core(room->layer, k + 1).offset;
+    return stored_product(room, side, k);
+}
+
+// TTZO_BEFORE k from TTZO_BEFORE k-1 [ml][nl][a] and core k-1 (a, m, n, b): [ml][m][nl][n][b].
+static uint32_t extend_left(const struct ttzo_room *room, uint32_t k)
+{
+    struct ttzo_extents e = ttzo_extents_around(room->layer, k - 1);
+    struct ttzo_core core = ttzo_layer_core(room->layer, k - 1);
+    const float *before = ttzo_core_product(room, TTZO_BEFORE, k - 1), *entries = room->parameters + core.offset;
+    float *out = stored_product(room, TTZO_BEFORE, k);
+    uint32_t done = 0, columns = core.n * core.right;
+    for (uint32_t i = 0; i < e.ml * core.m; i++, out += e.nl * columns)
+        done += ttzo_product(
+            out, NULL, (struct ttzo_operand){ before + i / core.m * e.nl * core.left, core.left, 1 },
+            (struct ttzo_operand){ entries + i % core.m * columns, 1, core.m * columns }, e.nl, core.left, columns,
+            TTZO_DATA_NONE);
+    return done;
+}
+
+// TTZO_BEHIND k from core k+1 (a, m, n, b) and TTZO_BEHIND k+1 [b][mr][nr]: [a][m][mr][n][nr].
+static uint32_t extend_right(const struct ttzo_room *room, uint32_t k)
+{
+    struct ttzo_extents e = ttzo_extents_around(room->layer, k + 1);
+    struct ttzo_core core = ttzo_layer_core(room->layer, k + 1);
+    const float *behind = ttzo_core_product(room, TTZO_BEHIND, k + 1), *entries = room->parameters + core.offset;
+    float *out = stored_product(room, TTZO_BEHIND, k);
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < core.left * core.m; i++)
+        for (uint32_t j = 0; j < e.mr; j++, out += core.n * e.nr)
+            done += ttzo_product(out, NULL,
+                                 (struct ttzo_operand){ entries + i * core.n * core.right, core.right, 1 },
+                                 (struct ttzo_operand){ behind + j * e.nr, 1, e.mr * e.nr }, core.n, core.right, e.nr,
+                                 TTZO_DATA_NONE);
+    return done;
+}
+
+// TTZO_MIDDLE k from core k+1 (a, n, b) and TTZO_MIDDLE k+1 [b][nr][r]: [a][n][nr][r].
+static uint32_t extend_middle(const struct ttzo_room *room, uint32_t k)
+{
+    struct ttzo_core core = ttzo_layer_core(room->layer, k + 1);
+    uint32_t columns = ttzo_extents_around(room->layer, k + 1).nr * room->layer->ranks[room->layer->n_in_modes];
+    return ttzo_product(stored_product(room, TTZO_MIDDLE, k), NULL,
+                        (struct ttzo_operand){ room->parameters + core.offset, core.right, 1 },
+                        (struct ttzo_operand){ ttzo_core_product(room, TTZO_MIDDLE, k + 1), 1, columns }, core.left * core.n,
+                        core.right, columns, TTZO_DATA_NONE);
+}
+
+// matrix [nl][nr][ml][mr] from TTZO_BEFORE c [ml][nl][a] and TTZO_BEHIND c-1 [a][mr][nr].
+static uint32_t make_matrix(const struct ttzo_room *room)
+{
+    uint32_t cut = matrix_cut(room->layer), done = 0;
+    struct ttzo_extents before = ttzo_extents_around(room->layer, cut), behind = ttzo_extents_around(room->layer, cut - 1);
+    uint32_t rank = room->layer->ranks[cut];
+    const float *left = ttzo_core_product(room, TTZO_BEFORE, cut), *right = ttzo_core_product(room, TTZO_BEHIND, cut - 1);
+    float *out = room->matrix;
+    for (uint32_t i = 0; i < before.nl; i++)
+        for (uint32_t j = 0; j < behind.nr; j++, out += before.ml * behind.mr)
+            done += ttzo_product(out, NULL, (struct ttzo_operand){ left + i * rank, before.nl * rank, 1 },
+                                 (struct ttzo_operand){ right + j, behind.nr, behind.mr * behind.nr }, before.ml, rank,
+                                 behind.mr, TTZO_DATA_NONE);
+    return done;
+}
+
+uint32_t ttzo_core_products_make(const struct ttzo_room *room)
+{
+    const struct ttzo_layer *layer = room->layer;
+    uint32_t done = 0, first;
+    for (uint32_t k = 2; k < end_stored(layer, TTZO_BEFORE, room->has_matrix); k++)
+        done += extend_left(room, k);
+    first = first_stored(layer, TTZO_BEHIND, room->has_matrix);
+    for (uint32_t k = end_stored(layer, TTZO_BEHIND, room->has_matrix); k > first; k--)
+        done += extend_right(room, k - 1);
+    for (uint32_t k = end_stored(layer, TTZO_MIDDLE, room->has_matrix); k > 0; k--)
+        done += extend_middle(room, k - 1);
+    return room->has_matrix ? done + make_matrix(room) : done;
+}

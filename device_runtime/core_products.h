@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// What environments are made of at one parameter vector: the cores of a layer on either side of one, multiplied out.
+#ifndef TTZO_CORE_PRODUCTS_H
+#define TTZO_CORE_PRODUCTS_H
+#include "layers.h"
+
+// One layer's share of the caches.
+struct ttzo_room {
+    const struct ttzo_layer *layer;
+    const float *parameters; // the layer's
+    const float *input;      // [in_features] of the sample
+    float *z;                // [out_features] before the activation
+    float *output;           // [out_features] behind it
+    float *states;           // arrays the forward pass goes through, kept for the slices
+    float *products;         // of cores
+    bool has_matrix;         // whether `matrix` is made once a step, from the products
+    float *matrix;           // [in_features, out_features]
+};
+
+// Products of the output (m) and input (n) modes of the cores before (l) and behind (r) core k.
+struct ttzo_extents {
+    uint32_t ml, mr, nl, nr;
+};
+
+struct ttzo_extents ttzo_extents_around(const struct ttzo_layer *layer, uint32_t k);
+
+// Whether the layer is a 2L-way TT; a dense one counts as a TT-matrix of one core.
+bool ttzo_is_tensor(const struct ttzo_layer *layer);
+
+// Core k's slices are made in one of three ways, each from the cheaper side:
+//     TT-matrix, k below the cut    x contracted with the cores behind k, times the product of those before
+//     TT-matrix, from the cut on    x contracted with the cores before k, times the product of those behind
+//     2L-way TT                     the same; the product behind an input core goes through the middle rank
+// The cut of a 2L-way TT is its first output core.
+uint32_t ttzo_cut_of(const struct ttzo_layer *layer);
+
+// BEFORE k: [ml][nl][left_k]      product of the cores before k
+// BEHIND k: [right_k][mr][nr]     product of the cores behind k
+// MIDDLE k: [right_k][nr][r]      2L-way TT: product of the input cores behind k; r is the middle rank
+// A product of one core is the core itself and is not stored; a product of none is 1.
+enum ttzo_side { TTZO_BEFORE, TTZO_BEHIND, TTZO_MIDDLE, TTZO_SIDES };
+
+// Pieces of a cache are padded to an even count, so that a kernel may load pairs.
+static inline uint64_t ttzo_even(uint64_t numbers)
+{
+    return (numbers + 1u) & ~(uint64_t)1u;
+}
+
+// Numbers in a room's `products`; `with_matrix`: those that make the matrix count too.
+uint64_t ttzo_products_numbers(const struct ttzo_layer *layer, bool with_matrix);
+
+// Once a step: makes `products`, and `matrix` if there is one. Returns the multiply-adds done.
+uint32_t ttzo_core_products_make(const struct ttzo_room *room);
+
+// Product `k` of a side; NULL for the product of no core.
+const float *ttzo_core_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k);
+
+#endif

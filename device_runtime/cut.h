@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// A TT-matrix layer cut in two: the cores on each side of the cut are multiplied out once for a parameter vector, and
+// every row then takes two matrix products instead of one for each core.
+#ifndef TTZO_CUT_H
+#define TTZO_CUT_H
+#include "ttzo.h"
+
+// Numbers that `ttzo_cut_prepare` writes, and of the scratch that it and `ttzo_cut_forward` want; 64 bits, because the
+// model may not be checked yet.
+uint64_t ttzo_cut_prepared(const struct ttzo_layer *layer);
+uint64_t ttzo_cut_scratch(const struct ttzo_layer *layer);
+
+// Multiply-accumulates of one row.
+uint64_t ttzo_cut_macs(const struct ttzo_layer *layer);
+
+// Multiplies the layer's two halves out: each a chain of products of cores from left to right. Returns the multiply-adds
+// done.
+uint64_t ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch);
+
+// One row: `in` [in_features] to `out` [out_features], before the activation.
+void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const float *prepared, const float *in,
+                      float *out, float *scratch);
+
+#endif

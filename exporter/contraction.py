@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""In which order a TT-matrix layer is contracted with a row, chosen for each layer by what a loss evaluation costs.
+
+Core by core from right to left (0), or cut before core c: both halves are multiplied out once for a parameter vector
+(device_runtime/cut.c), and a row then takes two products of matrices. A cut costs memory, and pays from a few rows on;
+where the halves are small it costs less for one row already. Dense layers and 2L-way trains have one order.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+from ttzo.device_runtime.contract import LayerKind
+from ttzo.exporter import memory
+from ttzo.exporter.environments import REUSING
+from ttzo.exporter.memory import Room
+from ttzo.exporter.plan import Layer, Plan
+
+# Instructions for a multiply-accumulate on Cortex-M4F, separate arithmetic, as `ttzo bench` counts them: core by core,
+# in tiles, and in the small products that make the halves. Only their proportions matter.
+CORE_BY_CORE, TILED, PREPARED = 6.2, 2.3, 3.5
+
+
+def cost(layer: Layer, batch: int) -> float:
+    """Instructions of the layer's matrix products in one loss evaluation, about."""
+    if not layer.contraction:
+        return batch * layer.macs * CORE_BY_CORE
+    return batch * _tiled_macs(layer) * TILED + layer.prepare_macs * PREPARED
+
+
+def _tiled_macs(layer: Layer) -> int:
+    """Multiply-accumulates of one row with tiles filled up to whole ones."""
+    c = layer.contraction
+    n_left, n_right = math.prod(layer.in_modes[:c]), math.prod(layer.in_modes[c:])
+    m_left, m_right = math.prod(layer.out_modes[:c]), math.prod(layer.out_modes[c:])
+    lines = m_right // 4 * 4 * layer.ranks[c] + _whole(m_right % 4 * layer.ranks[c])
+    return _whole(n_left) * n_right * lines + _whole(m_left) * n_left * layer.ranks[c] * _whole(m_right)
+
+
+def _whole(lines: int) -> int:
+    return 4 * math.ceil(lines / 4)
+
+
+def chosen(plan: Plan, room: Room | None = None) -> Plan:
+    """The plan with cheaper contractions, as far as its work buffer fits `room`: layer by layer what saves most.
+
+    Only estimators that ask for whole loss evaluations profit; the others walk the cores themselves.
+    """
+    plan = _with(plan, [0] * len(plan.layers))
+    if all(phase.estimator in REUSING for phase in plan.training.phases):
+        return plan
+    while better := max(_better(plan, room), key=lambda found: found[0], default=None):
+        plan = better[1]
+    return plan
+
+
+def _with(plan: Plan, contractions: list[int]) -> Plan:
+    layers = zip(plan.layers, contractions, strict=True)
+    return dataclasses.replace(plan, layers=tuple(dataclasses.replace(layer, contraction=c) for layer, c in layers))
+
+
+def _choices(layer: Layer) -> list[Layer]:
+    n = len(layer.in_modes) if layer.kind == LayerKind.tt_matrix else 1
+    return [dataclasses.replace(layer, contraction=c) for c in range(n)]
+
+
+def _better(plan: Plan, room: Room | None) -> Iterator[tuple[float, Plan]]:
+    """Plans with one layer changed that cost less, with what they save; one that fits `room`, or needs less memory."""
+    limit = math.inf if room is None else max(room.ram_bytes, memory.work_bytes(plan))
+    for number, layer in enumerate(plan.layers):
+        for choice in _choices(layer):
+            saved = cost(layer, plan.batch) - cost(choice, plan.batch)
+            other = _with(plan, [(choice if n == number else each).contraction for n, each in enumerate(plan.layers)])
+            if saved > 0 and memory.work_bytes(other) <= limit:
+                yield saved, other

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""What an estimate costs in multiply-accumulates. For estimators that reuse environments this is the count where nothing
+is zero; zeros and dead units, which the device leaves out, make it less."""
+
+import math
+
+from ttzo.device_runtime.contract import Difference, Estimator, LayerKind
+from ttzo.exporter.environments import (
+    QUERIES_AT_ONCE,
+    REUSING,
+    core_shapes,
+    cut_of,
+    extents,
+    has_matrix,
+    matrix_cut,
+    stored_products,
+)
+from ttzo.exporter.plan import Layer, Phase, Plan
+
+TAKE_QUERIES = frozenset({Estimator.rge, Estimator.block_rge, Estimator.cocd})  # whose N can be chosen
+
+
+def n_queries(plan: Plan, phase: Phase) -> int:
+    """Queries of one estimate: its loss evaluations but for the one at theta and for second sides."""
+    if phase.estimator == Estimator.rge:
+        return phase.n_queries
+    if phase.estimator == Estimator.node_cge:
+        return sum(layer.out_features for layer in plan.layers)
+    if phase.estimator == Estimator.block_rge:
+        return phase.n_queries * len(plan.tensors)
+    return min(phase.n_queries, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
+
+
+def evaluations_a_step(plan: Plan, phase: Phase) -> int:
+    """Loss evaluations of one step: one at theta, one for each query, two where it is antithetic."""
+    return 1 + n_queries(plan, phase) * (1 + phase.difference)
+
+
+def macs_a_step(plan: Plan, phase: Phase) -> int:
+    """Multiply-accumulates of one step's estimate."""
+    if phase.estimator not in REUSING:
+        return evaluations_a_step(plan, phase) * plan.forward_macs(plan.batch)
+    return sum(_prepare(layer, n) for n, layer in enumerate(plan.layers)) + plan.batch * _sample(plan, phase)
+
+
+def _prepare(layer: Layer, number: int) -> int:
+    """Products of cores, and the layer's matrix, once a step."""
+    shapes, with_matrix = core_shapes(layer), has_matrix(layer, number)
+    left, right, middle = stored_products(layer, with_matrix)
+    total = layer.in_features * layer.out_features * shapes[matrix_cut(layer)][0] if with_matrix else 0
+    for k in left:
+        e = extents(layer, k - 1)
+        total += math.prod(shapes[k - 1]) * e.ml * e.nl
+    for k in right:
+        e = extents(layer, k + 1)
+        total += math.prod(shapes[k + 1]) * e.mr * e.nr
+    return total + sum(math.prod(shapes[k + 1]) * extents(layer, k + 1).nr * shapes[cut_of(layer)][0] for k in middle)
+
+
+def _sample(plan: Plan, phase: Phase) -> int:
+    sides = 2 if phase.difference == Difference.antithetic else 1
+    total = forward = sum(layer.macs_core_by_core for layer in plan.layers)
+    for number, layer in enumerate(plan.layers):
+        total += _sweep(layer)
+        unit, fixed = _travel(plan, number)
+        bias = layer.out_features * (unit + fixed) * sides
+        if phase.estimator == Estimator.node_cge or (
+            layer.has_bias and phase.estimator in (Estimator.cge, Estimator.cocd)
+        ):
+            total += bias
+        for k, (a, m, n, b) in enumerate(core_shapes(layer)):
+            e = extents(layer, k)
+            slices, entries, moved = a * n * b, a * m * n * b, e.ml * e.mr
+            if phase.estimator == Estimator.block_rge:
+                chunks = math.ceil(phase.n_queries / QUERIES_AT_ONCE)
+                total += chunks * slices * _slice(layer, k) + phase.n_queries * entries * moved
+                total += phase.n_queries * sides * (layer.out_features * unit + fixed)
+            elif phase.estimator == Estimator.node_cge:
+                total += slices * _slice(layer, k) + entries * moved
+            else:
+                total += slices * _slice(layer, k) + entries * sides * (moved * unit + fixed)
+        if layer.has_bias and phase.estimator == Estimator.block_rge:
+            total += phase.n_queries * sides * (layer.out_features * unit + fixed)
+    if phase.estimator == Estimator.cocd:  # of the coordinates' share, those of the window
+        total = forward + (total - forward) * n_queries(plan, phase) // plan.n_parameters
+    return total
+
+
+def _sweep(layer: Layer) -> int:
+    shapes = core_shapes(layer)
+    if layer.kind == LayerKind.tt_tensor or cut_of(layer) == len(shapes):
+        return 0
+    at = [extents(layer, k) for k in range(len(shapes))]
+    return sum(math.prod(shapes[k]) * at[k].ml * at[k].nr for k in range(len(shapes) - 1))
+
+
+def _slice(layer: Layer, k: int) -> int:
+    """One slice of core k."""
+    e, cut = extents(layer, k), cut_of(layer)
+    if k >= cut:
+        return 0 if k + 1 == len(core_shapes(layer)) else e.ml * e.nr * e.mr
+    if layer.kind == LayerKind.tt_tensor:
+        return e.mr if k + 1 == cut else core_shapes(layer)[cut][0] * (e.nr + e.mr)
+    return 0 if k == 0 else e.ml * e.nl * e.mr
+
+
+def _travel(plan: Plan, number: int) -> tuple[int, int]:
+    """Of a query in layer `number`: multiply-accumulates for each unit that changes there, and for all of the rest."""
+    if number + 1 == len(plan.layers):
+        return 0, 0
+    behind = [
+        (layer.out_features, 0) if len(core_shapes(layer)) == 1 or has_matrix(layer, n) else (0, layer.macs_core_by_core)
+        for n, layer in enumerate(plan.layers)
+        if n > number
+    ]
+    (unit, fixed), rest = behind[0], zip(plan.layers[number + 2 :], behind[1:], strict=True)
+    return unit, fixed + sum(each * layer.in_features + whole for layer, (each, whole) in rest)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo bench`: what models cost on boards and on this machine."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ttzo.device_runtime.contract import Arithmetic, Loss
+from ttzo.exporter.plan import Plan, PlanError
+from ttzo.host_tools import boards
+from ttzo.host_tools.screen import Screen, command
+
+MODELS = ("digits", "mnist-mlp")
+ROWS_SEED = 0
+INK = 0.19  # share of random inputs that are not zero, as in MNIST
+
+
+@click.command("bench")
+@click.argument("models", metavar="[MODEL ...]", nargs=-1)
+@click.option("--board", "names", multiple=True, help="A board; all known ones when none is named.")
+@click.option("--arithmetic", "arithmetics", multiple=True, type=click.Choice(list(Arithmetic.__members__)),
+              help="separate or fused; both when none is named.")  # fmt: skip
+@click.option("--ranks", help="As for export: 6, or 6:4, or 6,1,6:6,6,6.")
+@click.option("--batch", type=click.IntRange(1), help="Rows of a batch.")
+@click.option("--estimator", help="rge, sign_rge, cge or hybrid.")
+@click.option("--queries", "n_queries", type=click.IntRange(1), help="Directions of a step.")
+@click.option("--data", help="Rows to count with; random ones when not given.")
+@click.option("--host/--no-host", default=True, help="Time this machine against torch as well.")
+@command
+def bench_command(
+    screen: Screen,
+    models: tuple[str, ...],
+    names: tuple[str, ...],
+    arithmetics: tuple[str, ...],
+    data: str | None,
+    host: bool,
+    **options,
+) -> dict:
+    """Count instructions, multiply-accumulates and memory of models on boards.
+
+    MODEL is what `export` takes, or a bundle folder. Instructions are counted exactly, in the firmware's own image;
+    beside them stand the tile in C, plain loops core by core, and brute force for a coordinate-wise gradient.
+    """
+    costs, rates, refusals = [], [], []
+    for model in models or MODELS:
+        for arithmetic in arithmetics or Arithmetic.__members__:
+            given = options | {"arithmetic": Arithmetic[arithmetic]}
+            for board in map(boards.load, names or boards.names()):
+                try:
+                    costs.append(_board_cost(model, given, board, data))
+                except PlanError as error:
+                    refusals.append({"model": model, "board": board.name, "refusal": str(error)})
+                    screen.tell(f"{model} on {board.name}: {error}")
+                    continue
+                _show(screen, costs[-1])
+            if host:
+                rates.append(_host_rate(model, given, data))
+                _show_rate(screen, rates[-1])
+    return {"boards": [cost.as_json() for cost in costs], "host": rates, "refusals": refusals}
+
+
+# ---- models and rows -------------------------------------------------------------------------------------------------
+
+
+def _plan(model: str, options: dict, room=None) -> Plan:
+    """The plan of a bundle folder as it is, of any other model with its options and the contractions `room` allows."""
+    from ttzo.exporter import contraction
+    from ttzo.exporter.export import plan_of
+    from ttzo.exporter.memory import require_room
+    from ttzo.host_tools.device import bundle_path, read_bundle
+
+    plan = read_bundle(model) if bundle_path(model).is_file() else contraction.chosen(plan_of(model, **options), room)
+    if room is not None:
+        require_room(plan, room)
+    return plan
+
+
+def _rows(plan: Plan, source: str | None) -> np.ndarray:
+    from ttzo.host_tools.data import DTYPES, load, pack_rows
+
+    if source:
+        return load(source, plan).train_rows
+    rng = np.random.default_rng(ROWS_SEED)
+    kind, n = np.dtype(DTYPES[plan.input_number]), plan.batch
+    largest = 1.0 if kind.kind == "f" else np.iinfo(kind).max
+    x = (rng.random((n, plan.in_features)) < INK) * rng.random((n, plan.in_features)) * largest
+    targets = (
+        rng.integers(0, plan.out_features, n)
+        if plan.loss == Loss.cross_entropy
+        else rng.normal(size=(n, plan.out_features))
+    )
+    return pack_rows(x.astype(kind), targets)
+
+
+def _board_cost(model: str, options: dict, board: boards.Board, source: str | None):
+    from ttzo.host_tools.bench import board_cost
+
+    plan = _plan(model, options, board.room)
+    return board_cost(plan, board, _rows(plan, source))
+
+
+def _host_rate(model: str, options: dict, source: str | None) -> dict:
+    from ttzo.host_tools.bench_host import host_rate
+
+    plan = _plan(model, options)
+    rate = host_rate(plan, _rows(plan, source))
+    names = {"model": _name(plan), "arithmetic": plan.arithmetic.name, "batch": plan.batch}
+    return names | {"native": rate.native, "torch": rate.torch, "ratio": rate.ratio}
+
+
+def _name(plan: Plan) -> str:
+    return str(plan.metadata.get("name", Path("model").name))
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def _show(screen: Screen, cost) -> None:
+    order = ", ".join("core by core" if c == 0 else f"cut before core {c}" for c in cost.contractions)
+    title = f"{cost.model} on {cost.board}, {cost.arithmetic}: {cost.n_parameters:,} parameters, batch {cost.batch}; {order}"
+    parts = {
+        "forward pass": cost.forward,
+        "loss evaluation": cost.evaluation,
+        "  tile in C": cost.portable_evaluation,
+        "  plain loops, core by core": cost.plain_evaluation,
+        f"gradient ({cost.estimator})": cost.gradient,
+        "training step": cost.step,
+        "gradient by brute force": cost.brute_force,
+    }
+    rows = [
+        (what, f"{each.instructions:,}", f"{each.macs:,}", f"{each.per_mac:.3f}") if each else (what, "not run", "", "")
+        for what, each in parts.items()
+    ]
+    screen.table(title, rows, ("", "instructions", "multiply-accumulates", "ratio"))
+    screen.tell(
+        f"RAM {cost.ram_bytes:,} bytes (work buffer {cost.work_bytes:,}, variables {cost.static_bytes:,}, "
+        f"stack {cost.stack_bytes:,}); flash {cost.flash_bytes:,}"
+    )
+
+
+def _show_rate(screen: Screen, rate: dict) -> None:
+    screen.tell(
+        f"{rate['model']} on this machine, {rate['arithmetic']}: {rate['native']:.0f} loss evaluations a second, "
+        f"torch {rate['torch']:.0f}: {rate['ratio']:.2f} times as many (one thread each)"
+    )

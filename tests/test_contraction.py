@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""Contractions: what a cut costs, and which one is chosen."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from plans import random_plan
+
+from ttzo.device_runtime.contract import Estimator, LayerKind
+from ttzo.exporter import contraction, memory
+from ttzo.exporter.memory import Room
+from ttzo.exporter.plan import Layer, Phase, PlanError, Training
+
+RANDOM_DIRECTIONS = Training((Phase(Estimator.rge),))
+
+
+def mnist_layer(rank: int, cut: int) -> Layer:
+    """784 -> 1024 of the paper's MNIST network, ranks 6, `rank`, 6."""
+    return Layer("first", LayerKind.tt_matrix, 784, 1024, 0, in_modes=(7, 4, 4, 7), out_modes=(8, 4, 4, 8),
+                 ranks=(1, 6, rank, 6, 1), contraction=cut)  # fmt: skip
+
+
+def test_the_middle_cut_of_the_mnist_layer_costs_what_its_products_cost():
+    # T[28, r m_right] = x[28, 28] R, z[32, 32] = L[32, 28 r] T; the halves: [56, 6] [6, 16 r] and [16 r, 6] [6, 56]
+    for rank in (1, 6):
+        layer = mnist_layer(rank, 2)
+        assert layer.macs == 28 * 28 * 32 * rank + 32 * 28 * rank * 32
+        assert layer.prepare_macs == 2 * 56 * 6 * 16 * rank
+    # core by core from the right: repeats x rows x inner x columns
+    assert mnist_layer(6, 0).macs == 112 * 48 * 7 * 1 + 28 * 24 * 24 * 8 + 7 * 24 * 24 * 32 + 1 * 8 * 42 * 128
+
+
+def all_contractions(plan):
+    choices = [range(len(each.in_modes)) if each.kind == LayerKind.tt_matrix else (0,) for each in plan.layers]
+    for cuts in itertools.product(*choices):
+        layers = (dataclasses.replace(each, contraction=c) for each, c in zip(plan.layers, cuts, strict=True))
+        yield dataclasses.replace(plan, layers=tuple(layers))
+
+
+def total(plan) -> float:
+    return sum(contraction.cost(layer, plan.batch) for layer in plan.layers)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_without_a_board_the_cheapest_contraction_is_chosen(seed):
+    plan = random_plan(np.random.default_rng(seed), RANDOM_DIRECTIONS, batch=1 + 5 * seed)
+    assert total(contraction.chosen(plan)) == min(map(total, all_contractions(plan)))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_board_that_holds_the_plan_core_by_core_holds_what_is_chosen_for_it(seed):
+    plan = random_plan(np.random.default_rng(seed), RANDOM_DIRECTIONS)
+    plan = dataclasses.replace(plan, layers=tuple(dataclasses.replace(each, contraction=0) for each in plan.layers))
+    for spare in (0, 400, 4000):
+        room = Room("board", 1 << 20, memory.work_bytes(plan) + spare)
+        made = contraction.chosen(plan, room)
+        assert memory.work_bytes(made) <= room.ram_bytes
+        assert total(made) <= total(plan)
+
+
+def test_an_estimator_that_walks_the_cores_leaves_them_one_by_one():
+    plan = random_plan(np.random.default_rng(3), Training((Phase(Estimator.cge),)))
+    assert [layer.contraction for layer in contraction.chosen(plan).layers] == [0] * len(plan.layers)
+
+
+def test_a_cut_outside_the_train_is_refused():
+    for cut in (4, 5, -1):
+        with pytest.raises(PlanError, match="cut"):
+            mnist_layer(6, cut)
