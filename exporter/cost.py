@@ -109,7 +109,9 @@ def _travel(plan: Plan, number: int) -> tuple[int, int]:
     if number + 1 == len(plan.layers):
         return 0, 0
     behind = [
-        (layer.out_features, 0) if len(core_shapes(layer)) == 1 or has_matrix(layer, n) else (0, layer.macs_core_by_core)
+        (layer.out_features, 0)
+        if len(core_shapes(layer)) == 1 or has_matrix(layer, n)
+        else (0, layer.macs_core_by_core)
         for n, layer in enumerate(plan.layers)
         if n > number
     ]

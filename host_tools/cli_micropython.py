@@ -68,15 +68,18 @@ def _rows(done: Deployment) -> list[tuple[str, str]]:
 @click.argument("architecture", type=click.Choice(BUILT))
 @click.option("-o", "--out", metavar="FOLDER", required=True, type=click.Path(path_type=Path))
 @MPY_DIR
+@click.option("--url", default="", help="Where the folder will be found, for a mip that knows no relative addresses.")
 @click.option("--arithmetic", type=choice(Arithmetic), default="separate", show_default=True)
 @command
-def module_command(screen: Screen, architecture: str, out: Path, mpy_dir: str | None, arithmetic: str) -> dict:
+def module_command(
+    screen: Screen, architecture: str, out: Path, mpy_dir: str | None, url: str, arithmetic: str
+) -> dict:
     """Build the MicroPython module for an architecture: _ttzo.mpy, ttzo.mpy and the package.json that mip installs.
 
     ARCHITECTURE is what `ttzo deploy` names, or `sys.implementation._mpy >> 10` on the board.
     """
     if not mpy_dir:
         raise click.UsageError("name a MicroPython source tree: --mpy-dir FOLDER, or MPY_DIR")
-    sizes = write_package(architecture, out, mpy_dir, Arithmetic[arithmetic])
+    sizes = write_package(architecture, out, mpy_dir, Arithmetic[arithmetic], url)
     screen.table(f"{architecture} -> {out}", [(name, f"{size:,} bytes") for name, size in sizes.items()])
     return {"architecture": architecture, "folder": out, "bytes": sizes}

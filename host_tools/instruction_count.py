@@ -128,7 +128,14 @@ class Machine:
         text = f'#include "ttzo.h"\nchar field[offsetof({record}, {field}) + 1];\n'
         with tempfile.TemporaryDirectory(prefix="ttzo-bench-") as folder:
             made = Path(folder) / "field.o"
-            command = [f"{self.board.toolchain}-gcc", *self.board.cpu_flags, f"-I{header_path().parent}", "-x", "c", "-c"]
+            command = [
+                f"{self.board.toolchain}-gcc",
+                *self.board.cpu_flags,
+                f"-I{header_path().parent}",
+                "-x",
+                "c",
+                "-c",
+            ]
             subprocess.run([*command, "-o", str(made), "-"], input=text, text=True, check=True, capture_output=True)
             sizes = subprocess.run(
                 [f"{self.board.toolchain}-nm", "-S", str(made)], text=True, check=True, capture_output=True

@@ -140,9 +140,14 @@ def _require_compiler(architecture: str, tree: Path) -> None:
 
 
 def write_package(
-    architecture: str, folder: Path, mpy_dir: str | Path, arithmetic: Arithmetic = Arithmetic.separate
+    architecture: str,
+    folder: Path,
+    mpy_dir: str | Path,
+    arithmetic: Arithmetic = Arithmetic.separate,
+    url: str = "",
 ) -> dict[str, int]:
-    """Writes `_ttzo.mpy`, `ttzo.mpy` and the `package.json` that `mip` installs them by; their sizes in bytes."""
+    """Writes `_ttzo.mpy`, `ttzo.mpy` and the `package.json` that `mip` installs them by; their sizes in bytes. `url` is
+    where the folder will be found; without it the package names its files relative to itself, as newer mips allow."""
     files = {
         "_ttzo.mpy": build_native(architecture, mpy_dir, arithmetic),
         "ttzo.mpy": compile_python(PORT / "ttzo.py"),
@@ -150,7 +155,11 @@ def write_package(
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    package = {"v": 1, "version": _version(), "urls": [[name, name] for name in files]}
+    package = {
+        "v": 1,
+        "version": _version(),
+        "urls": [[name, f"{url.rstrip('/')}/{name}" if url else name] for name in files],
+    }
     (folder / "package.json").write_text(json.dumps(package, indent=1) + "\n", encoding="utf-8")
     return {name: len(content) for name, content in files.items()}
 
