@@ -251,6 +251,16 @@ def _c_error_name() -> list[str]:
     return [*head, "    switch ((unsigned)error) {", *cases, '    default: return "unknown";', "    }", "}"]
 
 
+def _c_error_text() -> list[str]:
+    cases = [f"    case {code}: return {json.dumps(text)};" for code, text, _ in _PAGE["error"].values()]
+    head = [
+        "// What an error says to a person; {detail} stands for its number.",
+        "static inline const char *ttzo_error_text(enum ttzo_error error)",
+        "{",
+    ]
+    return [*head, "    switch ((unsigned)error) {", *cases, '    default: return "unknown error";', "    }", "}"]
+
+
 _C_ACCESS = """\
 static inline uint8_t ttzo_get_u8(const uint8_t *p) { return p[0]; }
 static inline uint16_t ttzo_get_u16(const uint8_t *p) { return (uint16_t)(p[0] | (unsigned)p[1] << 8); }
@@ -306,6 +316,7 @@ def c_header() -> str:
     lines += [
         "};",
         *_c_error_name(),
+        *_c_error_text(),
         "",
         "// ---- numbers as they stand in bundles and frames: little-endian, unaligned",
         _C_ACCESS,

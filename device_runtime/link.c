@@ -333,6 +333,7 @@ static uint32_t fixed_bytes(uint8_t code)
     case TTZO_MESSAGE_SOLUTION_ERROR: return TTZO_SOLUTION_ERROR_REQUEST_BYTES;
     case TTZO_MESSAGE_STATUS:
     case TTZO_MESSAGE_RESET:
+    case TTZO_MESSAGE_LEAVE:
     case TTZO_MESSAGE_CANCEL: return 0;
     default: return NO_REQUEST;
     }
@@ -352,6 +353,8 @@ static enum ttzo_error refusal(const struct ttzo_link *link, const struct frame 
         return TTZO_ERROR_BAD_REQUEST;
     *detail = 0;
     if (frame->code == TTZO_MESSAGE_HELLO)
+        return TTZO_ERROR_OK;
+    if (frame->code == TTZO_MESSAGE_LEAVE)
         return TTZO_ERROR_OK;
     if (link->foreign)
         return TTZO_ERROR_BAD_CONTRACT;
@@ -394,6 +397,7 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct frame *fra
     case TTZO_MESSAGE_CONFIGURE: return configure(trainer, payload, detail);
     case TTZO_MESSAGE_SET_STATE: return set_state(trainer, payload, detail);
     case TTZO_MESSAGE_RESET: ttzo_reset(trainer); break;
+    case TTZO_MESSAGE_LEAVE: link->left = true; break;
     case TTZO_MESSAGE_CANCEL: break; // nothing is under way
     case TTZO_MESSAGE_PROGRESS:
     case TTZO_MESSAGE_ERROR: break; // refused above
@@ -433,7 +437,7 @@ void ttzo_link_init(struct ttzo_link *link, struct ttzo_trainer *trainer, const 
     link->board_name = board_name;
     link->model_error = error;
     link->model_detail = detail;
-    link->foreign = false;
+    link->left = link->foreign = false;
     link->arrived_at = link->arrived_count = link->rx_count = 0;
     link->answered = false;
     if (!error) {

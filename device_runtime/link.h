@@ -22,6 +22,7 @@ struct ttzo_link {
     const char *board_name;
     enum ttzo_error model_error; // why there is nothing to train; the answer to all requests but HELLO
     uint32_t model_detail;
+    bool left;                   // LEAVE has come: a port with something else to do stops polling
     bool foreign;                // the last HELLO came from another contract: all other requests are refused
 
     uint8_t arrived[64];         // bytes from the port, not looked at yet: [arrived_at, arrived_count)

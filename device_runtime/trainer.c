@@ -222,19 +222,20 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
     return TTZO_ERROR_OK;
 }
 
-static enum ttzo_error commit_rows(struct ttzo_trainer *trainer, struct ttzo_rows *rows, uint32_t count,
-                                   uint32_t *detail)
+enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t count, uint32_t *detail)
 {
+    struct region region;
+    uint32_t input_bytes = ttzo_input_bytes(trainer->model);
     *detail = count;
-    if (count % trainer->row_bytes)
+    if (!find_region(trainer, name, &region) || !region.rows || count > region.rows->capacity)
         return TTZO_ERROR_OUT_OF_RANGE;
-    uint32_t n = count / trainer->row_bytes, input_bytes = ttzo_input_bytes(trainer->model);
+    region.rows->count = 0;
     if (trainer->model->info.loss == TTZO_LOSS_CROSS_ENTROPY)
-        for (*detail = 0; *detail < n; ++*detail)
-            if (ttzo_get_u16(rows->bytes + *detail * trainer->row_bytes + input_bytes) >=
+        for (*detail = 0; *detail < count; ++*detail)
+            if (ttzo_get_u16(region.bytes + *detail * trainer->row_bytes + input_bytes) >=
                 trainer->model->info.out_features)
                 return TTZO_ERROR_BAD_LABEL;
-    rows->count = n;
+    region.rows->count = count;
     return TTZO_ERROR_OK;
 }
 
@@ -247,8 +248,10 @@ enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name,
         return TTZO_ERROR_OUT_OF_RANGE;
     if (ttzo_crc32(0, region.bytes, count) != crc)
         return TTZO_ERROR_BAD_CHECKSUM;
+    if (region.rows && count % trainer->row_bytes)
+        return TTZO_ERROR_OUT_OF_RANGE;
     if (region.rows)
-        return commit_rows(trainer, region.rows, count, detail);
+        return ttzo_take_rows(trainer, name, count / trainer->row_bytes, detail);
     for (uint32_t i = 0; i < count / 4; i++)
         region.target[i] = ttzo_get_f32(region.bytes + 4 * i);
     return TTZO_ERROR_OK;

@@ -172,6 +172,10 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region region
 enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t count, uint32_t crc,
                             uint32_t *detail);
 
+// Takes over the first `count` rows of batch or dataset, written in place by a caller in the same memory: classes are
+// checked, no checksum.
+enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t count, uint32_t *detail);
+
 // Points at `count` bytes of a region (parameters or moments).
 enum ttzo_error ttzo_read(const struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t offset, uint32_t count,
                           const uint8_t **bytes, uint32_t *detail);

@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x9AF26CF4u
+#define TTZO_CONTRACT_HASH 0x16111125u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -185,6 +185,7 @@ enum ttzo_message {
     TTZO_MESSAGE_RESET = 11, // back to the exported parameters and settings, step 0
     TTZO_MESSAGE_CANCEL = 12, // stop the long work that is under way; it answers with the error `cancelled` and leaves the state as it was
     TTZO_MESSAGE_SOLUTION_ERROR = 13, // how far the solution of a PDE is from the exact one; changes nothing
+    TTZO_MESSAGE_LEAVE = 14, // the host is done: a device that has something else to do (a MicroPython prompt) stops serving, any other goes on
     TTZO_MESSAGE_PROGRESS = 126, // from the device, while long work goes on; carries that request's sequence number
     TTZO_MESSAGE_ERROR = 127, // the answer to a request that was refused; nothing has changed
 };
@@ -212,6 +213,32 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 17: return "bad_label";
     case 18: return "cancelled";
     default: return "unknown";
+    }
+}
+// What an error says to a person; {detail} stands for its number.
+static inline const char *ttzo_error_text(enum ttzo_error error)
+{
+    switch ((unsigned)error) {
+    case 0: return "no error";
+    case 1: return "a frame arrived damaged";
+    case 2: return "the device does not know message {detail}";
+    case 3: return "a request has the wrong length or a field out of range (byte {detail})";
+    case 4: return "host and device were built from different contracts";
+    case 5: return "the bundle is damaged or not a ttzo bundle (check {detail})";
+    case 6: return "the bundle has format {detail}, which this version does not read";
+    case 7: return "layer {detail} of the model is inconsistent";
+    case 8: return "the model wants arithmetic {detail}, the device was built for the other one";
+    case 9: return "the work buffer is too small: {detail} bytes are needed";
+    case 10: return "offset, count or row {detail} lies outside the region";
+    case 11: return "the written data do not have the stated checksum";
+    case 12: return "the region holds no complete data";
+    case 13: return "the device has done {detail} steps, the request is for another";
+    case 14: return "a loss or gradient was not finite at step {detail}; the step was not taken";
+    case 15: return "setting {detail} is fixed at export";
+    case 16: return "setting {detail} is out of range";
+    case 17: return "row {detail} has a class the model does not know";
+    case 18: return "the work was cancelled";
+    default: return "unknown error";
     }
 }
 

@@ -3,7 +3,7 @@
 
 import click
 
-from ttzo.host_tools import cli_bench, cli_bundle, cli_demo, cli_device
+from ttzo.host_tools import cli_bench, cli_bundle, cli_demo, cli_device, cli_micropython
 from ttzo.host_tools.screen import Screen
 
 HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
@@ -11,6 +11,7 @@ HELP = """Train tensor-train networks on a microcontroller, with forward passes 
 \b
 A device is a URL:
   /dev/ttyACM0, COM3, socket://HOST:PORT   a board, or whatever answers there
+  mpy:/dev/ttyACM0, mpy:COM3               a MicroPython board, after `ttzo deploy`
   native:                                  the C runtime on this machine
   qemu:netduinoplus2                       the real firmware in an emulated board
   numpy:, onnx:                            the Python training loop
@@ -55,6 +56,8 @@ for made in (
     cli_device.compare_command,
     cli_device.emulate_command,
     cli_device.report_command,
+    cli_micropython.deploy_command,
+    cli_micropython.module_command,
     cli_bench.bench_command,
     cli_bundle.boards_command,
     cli_demo.demo_command,

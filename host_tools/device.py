@@ -8,6 +8,7 @@
 | URL | device |
 |---|---|
 | `/dev/ttyACM0`, `COM3`, `socket://HOST:PORT` | whatever answers there |
+| `mpy:/dev/ttyACM0` | a MicroPython board with the module and the model on it, at its prompt |
 | `native:` | the C runtime as a process on this machine |
 | `numpy:`, `onnx:` | the Python training loop, its losses from NumPy or onnxruntime |
 | `qemu:BOARD` | the real firmware in an emulated board |
@@ -17,7 +18,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from ttzo.device_runtime.contract import LIMIT, REQUEST, DeviceError, Loss, Reco
 from ttzo.exporter import to_bundle
 from ttzo.exporter.memory import batch_capacity
 from ttzo.exporter.plan import Plan, Training
-from ttzo.host_tools import emulated_device
+from ttzo.host_tools import emulated_device, micropython_board
 from ttzo.host_tools.data import pack_rows
 from ttzo.host_tools.link import Link, open_stream
 
@@ -37,6 +38,7 @@ SILENCE_S = 10.0  # longest silence of a device that is not computing
 SLOWEST_MACS_PER_S = 100_000  # of a slow core: some 16 MHz without floating-point unit
 WRITE_BYTES = LIMIT["max_payload"] - REQUEST["write"].SIZE
 POINTS_AT_ONCE = 200  # validation points of one request
+LEAVE_S = 3.0
 OnProgress = Callable[[int, int], object]
 
 
@@ -266,6 +268,12 @@ class Device:
         return np.array(outputs, np.float32).reshape(len(x), plan.out_features)
 
 
+def _leave(link: Link) -> None:
+    """Back to the board's prompt. A board that is gone has left already."""
+    with suppress(TtzoError):
+        link.request("leave", timeout=LEAVE_S)
+
+
 def open_device(
     url: str, bundle: str | Path, *, baud: int | None = None, on_line: Callable[[str], object] | None = None
 ) -> Device:
@@ -276,7 +284,13 @@ def open_device(
     """
     plan = read_bundle(bundle)
     with ExitStack() as owned:
-        line = emulated_device.start(url, bundle_path(bundle), plan, owned, on_line or (lambda text: None))
-        link = Link(open_stream(line, baud or DEFAULT_BAUD))
-        owned.callback(link.close)
+        if url.startswith(micropython_board.SCHEME):
+            line = url.removeprefix(micropython_board.SCHEME)
+            board = owned.enter_context(micropython_board.MicroPythonBoard(line, baud or DEFAULT_BAUD))
+            link = Link(board.serve(to_bundle.model_hash(plan)))
+            owned.callback(_leave, link)
+        else:
+            line = emulated_device.start(url, bundle_path(bundle), plan, owned, on_line or (lambda text: None))
+            link = Link(open_stream(line, baud or DEFAULT_BAUD))
+            owned.callback(link.close)
         return Device(link, plan, url, line, bundle_path(bundle).parent, owned.pop_all())

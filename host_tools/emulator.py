@@ -106,7 +106,7 @@ class DeviceSide:
         record = REQUEST[name]
         if len(payload) < record.SIZE or (len(payload) > record.SIZE and name not in _WITH_TAIL):
             raise DeviceError("bad_request", len(payload))
-        if self._foreign and name != "hello":
+        if self._foreign and name not in ("hello", "leave"):
             raise DeviceError("bad_contract")
         return getattr(self, f"_{name}")(record.unpack(payload), payload[record.SIZE :])
 
@@ -185,6 +185,9 @@ class DeviceSide:
     def _reset(self, *_: Any) -> bytes:
         self._trainer.reset()
         return b""
+
+    def _leave(self, *_: Any) -> bytes:
+        return b""  # nothing else to do
 
     def _cancel(self, *_: Any) -> bytes:
         return b""  # nothing is under way

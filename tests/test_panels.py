@@ -46,7 +46,8 @@ def numbers(rng: np.random.Generator, n: int) -> np.ndarray:
 @pytest.mark.parametrize("arithmetic", [(), FUSED], ids=["separate", "fused"])
 def test_every_tile_gives_the_bits_of_the_plain_loops(c_library, arithmetic):
     plain, portable, best = (
-        c_library("product.c", "panels.c", extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic)) for tile in (0, 1, 2)
+        c_library("product.c", "panels.c", extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic))
+        for tile in (0, 1, 2)
     )
     rng = np.random.default_rng(0)
     for _ in range(300):

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+# For FROZEN_MANIFEST, beside the user C module: `import ttzo` without a file on the board.
+module("ttzo.py", opt=3)

@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: MIT
+"""Train a network on this board, with forward passes only.
+
+    import ttzo
+    m = ttzo.load("model.ttzo")
+    m.train(x, y, steps=100)
+    m.predict(x)
+
+Rows are inputs and targets: `x` holds n rows of inputs one behind the other in the model's number (uint8, int16 or
+float32), `y` n classes of one or two bytes, or n rows of float32 outputs. Both are anything with the buffer protocol:
+array, bytearray, bytes, memoryview, ulab's ndarray. Without `y`, `x` holds whole rows, inputs then target, in a buffer
+or in a file opened with "rb". A model that trains on a differential equation takes no rows.
+"""
+
+import os
+import struct
+import sys
+from array import array
+
+import _ttzo
+
+_PARAMETERS = 0
+_MOMENTS = 1
+_BATCH = 2
+_COLLOCATION = 4
+
+_ROWS = 0
+_PAIRS = 1
+_INPUTS = 2
+_NEXT = -1
+
+_OUT_OF_MEMORY = 9
+_NON_FINITE = 14
+_STATUS_BYTES = 136
+_SAVED = b"TTZS"  # what follows the bundle in a saved file: status, checksums, parameters, moments
+
+_INPUT_KINDS = ("B", "h", "f")
+_RAW_KINDS = (1, ord("B"))
+
+
+def _check(memory, error):
+    if not error:
+        return
+    detail = struct.unpack_from("<I", memory, 0)[0]
+    text = _ttzo.text(error).replace("{detail}", str(detail))
+    if error == _OUT_OF_MEMORY:
+        raise MemoryError(text)
+    if error == _NON_FINITE:
+        raise ArithmeticError(text)
+    raise ValueError(text)
+
+
+def _refuse(error, detail):
+    _check(struct.pack("<I", detail), error)
+
+
+class Model:
+    """A network and its training run. Made by `load`."""
+
+    def __init__(self, bundle, room):
+        self._bundle = bundle
+        need = _ttzo.need(bundle[:64] if len(bundle) > 64 else bundle)
+        if not need:
+            _refuse(5, 2)
+        self._memory = memory = bytearray(need + room)
+        _check(memory, _ttzo.open(memory, bundle))
+        facts = struct.unpack_from("<15I", memory, 32)
+        self.n_parameters, self._n_moments, self.batch, self.n_inputs, self.n_outputs, number = facts[:6]
+        self._input_bytes, self._row_bytes, self._has_classes = facts[6:9]
+        self._parameters_at, self._moments_at, self._batch_at, self._inbox_at, self._outbox_at = facts[9:14]
+        self._kind = _INPUT_KINDS[number]
+
+    # ---- what it knows
+
+    @property
+    def hash(self):
+        """What the host knows the model by."""
+        return bytes(memoryview(self._bundle)[16:32])
+
+    @property
+    def step(self):
+        """Steps done."""
+        return struct.unpack_from("<I", self._memory, 4)[0]
+
+    @property
+    def steps(self):
+        """Steps of the whole schedule."""
+        return struct.unpack_from("<I", self._memory, 8)[0]
+
+    def _view(self, at, count):
+        return memoryview(self._memory)[at : at + count]
+
+    def params(self):
+        """The parameters as they are now, float32."""
+        return array("f", bytes(self._view(self._parameters_at, 4 * self.n_parameters)))
+
+    # ---- rows
+
+    def _inputs(self, x):
+        """Rows in `x`, which is of the right kind and length."""
+        kind, size = _ttzo.kind(x), _ttzo.size(x)
+        if kind not in _RAW_KINDS and chr(kind).lower() != self._kind:
+            raise TypeError("x wants numbers of kind '%s' or raw bytes, not '%c'" % (self._kind, kind))
+        if not size or size % self._input_bytes:
+            raise ValueError("x has %d bytes, a row of inputs has %d" % (size, self._input_bytes))
+        return size // self._input_bytes
+
+    def _targets(self, y, n):
+        kind, size = _ttzo.kind(y), _ttzo.size(y)
+        wanted = (n, 2 * n) if self._has_classes else (4 * n * self.n_outputs,)
+        kinds = (ord("H"), ord("h")) if self._has_classes else (ord("f"),)
+        if kind not in _RAW_KINDS and kind not in kinds:
+            raise TypeError(
+                "y wants %s, not '%c'"
+                % ("classes of kind 'B' or 'H'" if self._has_classes else "float32 outputs of kind 'f'", kind)
+            )
+        if size not in wanted:
+            raise ValueError("y has %d bytes, %d rows want %s" % (size, n, " or ".join(map(str, wanted))))
+
+    def _source(self, x, y):
+        """`(fill, n)`: fill(first, count) puts rows into the batch, those of the next step for `_NEXT`."""
+        memory = self._memory
+        if hasattr(x, "readinto"):
+            return self._file(x)
+        layout, n = _PAIRS, 0
+        if y is not None:
+            n = self._inputs(x)
+            self._targets(y, n)
+        else:
+            layout, y, size = _ROWS, b"", _ttzo.size(x)
+            if _ttzo.kind(x) not in _RAW_KINDS:
+                raise TypeError("without y, x wants whole rows as raw bytes")
+            if not size or size % self._row_bytes:
+                raise ValueError("x has %d bytes, a row of inputs and target has %d" % (size, self._row_bytes))
+            n = size // self._row_bytes
+        return lambda first, count: _check(memory, _ttzo.gather(memory, x, y, layout, first, count)), n
+
+    def _file(self, file):
+        memory, width = self._memory, self._row_bytes
+        size = file.seek(0, 2)
+        if not size or size % width:
+            raise ValueError("the file has %d bytes, a row of inputs and target has %d" % (size, width))
+        n = size // width
+        places = [self._view(self._batch_at + j * width, width) for j in range(self.batch)]
+
+        def fill(first, count):
+            for j in range(count):
+                file.seek(width * (_ttzo.row(memory, j, n) if first == _NEXT else first + j))
+                if file.readinto(places[j]) != width:
+                    raise OSError("the file has become shorter")
+            _check(memory, _ttzo.take(memory, count))
+
+        return fill, n
+
+    # ---- work
+
+    def predict(self, x):
+        """The network's outputs for each row of inputs, float32."""
+        memory, n = self._memory, self._inputs(x)
+        out = array("f", bytes(4 * n * self.n_outputs))
+        for first in range(0, n, self.batch):
+            count = min(self.batch, n - first)
+            _check(memory, _ttzo.gather(memory, x, b"", _INPUTS, first, count))
+            for j in range(count):
+                _check(memory, _ttzo.predict(memory, j, out, 4 * (first + j) * self.n_outputs))
+        return out
+
+    def evaluate(self, x, y=None):
+        """`(loss, accuracy)` over rows; accuracy is None where the targets are no classes."""
+        fill, n = self._source(x, y)
+        loss, hits = 0.0, 0
+        for first in range(0, n, self.batch):
+            count = min(self.batch, n - first)
+            fill(first, count)
+            _check(self._memory, _ttzo.evaluate(self._memory, count))
+            part, _, _, right = struct.unpack_from("<ffII", self._memory, 12)
+            loss, hits = loss + part, hits + right
+        return loss / n, (hits / n if self._has_classes else None)
+
+    def loss(self, x, y=None):
+        """Mean loss over rows."""
+        return self.evaluate(x, y)[0]
+
+    def train(self, x=None, y=None, steps=None, callback=None):
+        """Does `steps` training steps (default: what is left of the schedule) and returns the last one's loss.
+
+        `callback(step, loss)` is called after each; when it returns False, training ends. Ctrl-C ends it between two
+        steps; what was done is kept, and the next call goes on from there.
+        """
+        memory, region, fill = self._memory, _COLLOCATION, None
+        if x is not None:
+            fill, _ = self._source(x, y)
+            region = _BATCH
+        loss = None
+        for _ in range(max(0, self.steps - self.step) if steps is None else steps):
+            if fill:
+                fill(_NEXT, self.batch)
+            _check(memory, _ttzo.step(memory, region))
+            _, step, _, loss = struct.unpack_from("<IIIf", memory, 0)
+            if callback and callback(step, loss) is False:
+                break
+        return loss
+
+    def reset(self):
+        """Back to the exported parameters, step 0."""
+        _check(self._memory, _ttzo.reset(self._memory))
+
+    # ---- files
+
+    def save(self, path):
+        """Writes the model with its present state; `load` goes on from there in the same bits. The file at `path` is
+        replaced only when the new one is whole."""
+        memory = self._memory
+        regions = (
+            self._view(self._parameters_at, 4 * self.n_parameters),
+            self._view(self._moments_at, 4 * self._n_moments),
+        )
+        head = bytearray(4 + _STATUS_BYTES + 12)
+        head[:4] = _SAVED
+        _check(memory, _ttzo.status(memory, memoryview(head)[4 : 4 + _STATUS_BYTES]))
+        struct.pack_into("<II", head, 4 + _STATUS_BYTES, *(_ttzo.crc32(region, 0) for region in regions))
+        struct.pack_into("<I", head, len(head) - 4, _ttzo.crc32(memoryview(head)[: len(head) - 4], 0))
+        fresh = path + ".new"
+        try:
+            with open(fresh, "wb") as file:
+                for part in (self._bundle, head) + regions:
+                    _write_all(file, part)
+        except OSError:
+            _remove(fresh)
+            raise
+        _replace(fresh, path)
+
+    def _restore(self, file):
+        """Takes over what `save` wrote behind the bundle."""
+        memory = self._memory
+        head = bytearray(4 + _STATUS_BYTES + 12)
+        if file.readinto(head) != len(head) or head[:4] != _SAVED:
+            _refuse(5, 3)
+        parameters_crc, moments_crc, crc = struct.unpack_from("<III", head, 4 + _STATUS_BYTES)
+        if _ttzo.crc32(memoryview(head)[: len(head) - 4], 0) != crc:
+            _refuse(5, 4)
+        _check(memory, _ttzo.restore(memory, memoryview(head)[4 : 4 + _STATUS_BYTES]))
+        piece = bytearray(256)
+        for region, n, crc in (
+            (_PARAMETERS, self.n_parameters, parameters_crc),
+            (_MOMENTS, self._n_moments, moments_crc),
+        ):
+            for at in range(0, 4 * n, len(piece)):
+                part = memoryview(piece)[: min(len(piece), 4 * n - at)]
+                if file.readinto(part) != len(part):
+                    _refuse(5, 3)
+                _check(memory, _ttzo.write(memory, region, at, part))
+            _check(memory, _ttzo.commit(memory, region, 4 * n, crc))
+        if file.read(1):
+            _refuse(5, 3)
+
+    # ---- the link
+
+    def serve(self, stream=None):
+        """Answers ttzo's host commands on `stream` (a machine.UART, a socket; default: where the prompt is) until the
+        host leaves. On the prompt's port Ctrl-C is off meanwhile."""
+        memory = self._memory
+        _check(memory, _ttzo.listen(memory, _board_name()))
+        if stream is None:
+            import micropython
+
+            micropython.kbd_intr(-1)
+            port = _Port(self, sys.stdin.buffer, sys.stdout.buffer)
+        else:
+            port = _Port(self, stream, stream)
+        try:
+            while not struct.unpack_from("<I", memory, 28)[0] and port.wait():
+                _check(memory, _ttzo.poll(memory, port.receive, port.send))
+        finally:
+            _ttzo.hang_up(memory)
+            if stream is None:
+                micropython.kbd_intr(3)
+
+
+class _Port:
+    """The link's bytes, between streams and the run's boxes."""
+
+    def __init__(self, model, source, sink):
+        import select
+
+        self._source, self._sink = source, sink
+        self._inbox = model._view(model._inbox_at, 64)
+        self._outbox = model._view(model._outbox_at, 256)
+        self._one = bytearray(1)
+        self._closed = False
+        self._poll = select.poll()
+        self._poll.register(source, select.POLLIN)
+
+    def wait(self):
+        """Sleeps until there is something to read. False when nothing will ever come."""
+        self._poll.poll()
+        return not self._closed
+
+    def receive(self, most):
+        """Up to `most` bytes that have arrived, into the inbox. One at a time: some streams wait for all they are asked."""
+        count = 0
+        while count < most and self._poll.poll(0):
+            got = self._source.readinto(self._one)
+            if not got:
+                self._closed = got == 0
+                break
+            self._inbox[count] = self._one[0]
+            count += 1
+        return count
+
+    def send(self, count):
+        part = self._outbox[:count]
+        while part:
+            part = part[self._sink.write(part) or 0 :]
+        return 0
+
+
+def _board_name():
+    machine = getattr(sys.implementation, "_machine", sys.platform)
+    return ("mpy " + machine)[:24].encode()
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def _write_all(file, data):
+    if file.write(data) != len(data):
+        raise OSError(28)  # ENOSPC
+
+
+def _remove(path):
+    try:
+        os.remove(path)
+    except OSError:
+        pass
+
+
+def _replace(fresh, path):
+    """Renames; where the file system (FAT) does not replace, the old file goes first."""
+    try:
+        os.rename(fresh, path)
+    except OSError:
+        _remove(path)
+        os.rename(fresh, path)
+
+
+def _read_bundle(file):
+    """The bundle at the start of the file: whole, with the right checksum, or ValueError."""
+    head = bytearray(16)
+    if file.readinto(head) != 16:
+        _refuse(5, 1)
+    total = struct.unpack_from("<I", head, 8)[0]
+    if head[:4] != b"TTZO":
+        _refuse(5, 2)
+    size = file.seek(0, 2)
+    if total < 64 or total > size:
+        _refuse(5, 3)
+    file.seek(0)
+    bundle = bytearray(total)
+    if file.readinto(bundle) != total:
+        _refuse(5, 3)
+    if _ttzo.crc32(memoryview(bundle)[: total - 4], 0) != struct.unpack_from("<I", bundle, total - 4)[0]:
+        _refuse(5, 4)
+    return bundle, size > total
+
+
+def load(source, room=0):
+    """The model in a file that `ttzo export` or `save` wrote, or in a buffer (4-byte aligned; it stays in use).
+
+    `room` is for rows that the host keeps on the board while it trains over the link, in bytes. All memory is taken
+    here, once.
+    """
+    if not isinstance(source, str):
+        return Model(source, room)
+    with open(source, "rb") as file:
+        bundle, saved = _read_bundle(file)
+        model = Model(bundle, room)
+        if saved:
+            file.seek(len(bundle))
+            model._restore(file)
+    return model
+
+
+def serve(stream=None, model=None):
+    """Serves a model (a Model, or a file's name; default: the only .ttzo file here) to ttzo's host commands."""
+    if model is None:
+        names = [name for name in os.listdir() if name.endswith(".ttzo")]
+        if len(names) != 1:
+            raise ValueError("say which model to serve: there are %d .ttzo files here" % len(names))
+        model = names[0]
+    (load(model) if isinstance(model, str) else model).serve(stream)

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+// `_ttzo` for MicroPython: run.h with Python's objects. One source for two forms: built into the firmware (user C module)
+// and loaded from a file (native module). ttzo.py is what a person imports.
+#include "run.h"
+
+#if defined(MICROPY_ENABLE_DYNRUNTIME) && MICROPY_ENABLE_DYNRUNTIME
+#include "py/dynruntime.h"
+#define IS_NATIVE_MODULE 1
+#else
+#include "py/obj.h"
+#include "py/runtime.h"
+#define IS_NATIVE_MODULE 0
+#endif
+
+// The unix port raises KeyboardInterrupt out of the signal handler, wherever C is. What changes a model is done whole:
+// the signal waits meanwhile. Elsewhere the exception waits for the interpreter anyway.
+#if !IS_NATIVE_MODULE && MICROPY_ASYNC_KBD_INTR
+#include <signal.h>
+
+static uint32_t whole_step(void *memory, uint32_t region)
+{
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &interrupt, &before);
+    uint32_t error = ttzo_run_step(memory, region);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+#else
+#define whole_step ttzo_run_step
+#endif
+
+// ---- arguments ------------------------------------------------------------------------------------------------------
+
+struct bytes {
+    uint8_t *at;
+    uint32_t count;
+    int kind; // typecode
+};
+
+static struct bytes bytes_of(mp_obj_t object, mp_uint_t flags)
+{
+    mp_buffer_info_t info;
+    mp_get_buffer_raise(object, &info, flags);
+    return (struct bytes){ info.buf, (uint32_t)info.len, info.typecode };
+}
+
+static struct bytes readable(mp_obj_t object)
+{
+    return bytes_of(object, MP_BUFFER_READ);
+}
+
+static struct bytes writable(mp_obj_t object)
+{
+    return bytes_of(object, MP_BUFFER_WRITE);
+}
+
+// The struct ttzo_run that ttzo_run_open has filled.
+static void *memory_of(mp_obj_t object)
+{
+    struct bytes memory = writable(object);
+    if (memory.count < sizeof(struct ttzo_run))
+        mp_raise_ValueError(MP_ERROR_TEXT("no memory of a model"));
+    return memory.at;
+}
+
+static uint32_t number_of(mp_obj_t object)
+{
+    return (uint32_t)mp_obj_get_int_truncated(object);
+}
+
+static mp_obj_t number(uint32_t value)
+{
+    return mp_obj_new_int_from_uint(value);
+}
+
+// ---- functions, in the order of run.h -------------------------------------------------------------------------------
+
+static mp_obj_t run_text(mp_obj_t error)
+{
+    const char *says = ttzo_run_text(number_of(error));
+    size_t length = 0;
+    while (says[length])
+        length++;
+    return mp_obj_new_str(says, length);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(run_text_obj, run_text);
+
+static mp_obj_t run_size(mp_obj_t data)
+{
+    return number(readable(data).count);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(run_size_obj, run_size);
+
+static mp_obj_t run_kind(mp_obj_t data)
+{
+    return MP_OBJ_NEW_SMALL_INT(readable(data).kind);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(run_kind_obj, run_kind);
+
+static mp_obj_t run_crc32(mp_obj_t data, mp_obj_t before)
+{
+    struct bytes bytes = readable(data);
+    return number(ttzo_crc32(number_of(before), bytes.at, bytes.count));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(run_crc32_obj, run_crc32);
+
+static mp_obj_t run_need(mp_obj_t head)
+{
+    struct bytes bytes = readable(head);
+    return number(ttzo_run_need(bytes.at, bytes.count));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(run_need_obj, run_need);
+
+static mp_obj_t run_open(mp_obj_t memory_in, mp_obj_t bundle_in)
+{
+    struct bytes memory = writable(memory_in), bundle = readable(bundle_in);
+    return number(ttzo_run_open(memory.at, memory.count, bundle.at, bundle.count));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(run_open_obj, run_open);
+
+static mp_obj_t run_reset(mp_obj_t memory)
+{
+    return number(ttzo_run_reset(memory_of(memory)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(run_reset_obj, run_reset);
+
+static mp_obj_t run_row(mp_obj_t memory, mp_obj_t slot, mp_obj_t n)
+{
+    return number(ttzo_run_row(memory_of(memory), number_of(slot), number_of(n)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(run_row_obj, run_row);
+
+static mp_obj_t run_gather(size_t n_args, const mp_obj_t *args)
+{
+    (void)n_args;
+    struct bytes x = readable(args[1]), y = readable(args[2]);
+    return number(ttzo_run_gather(memory_of(args[0]), x.at, x.count, y.at, y.count, number_of(args[3]),
+                                  number_of(args[4]), number_of(args[5])));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_gather_obj, 6, 6, run_gather);
+
+static mp_obj_t run_take(mp_obj_t memory, mp_obj_t count)
+{
+    return number(ttzo_run_take(memory_of(memory), number_of(count)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(run_take_obj, run_take);
+
+static mp_obj_t run_step(mp_obj_t memory, mp_obj_t region)
+{
+    return number(whole_step(memory_of(memory), number_of(region)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(run_step_obj, run_step);
+
+static mp_obj_t run_evaluate(mp_obj_t memory, mp_obj_t count)
+{
+    return number(ttzo_run_evaluate(memory_of(memory), number_of(count)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(run_evaluate_obj, run_evaluate);
+
+static mp_obj_t run_predict(size_t n_args, const mp_obj_t *args)
+{
+    (void)n_args;
+    struct bytes out = writable(args[2]);
+    return number(ttzo_run_predict(memory_of(args[0]), number_of(args[1]), out.at, out.count, number_of(args[3])));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_predict_obj, 4, 4, run_predict);
+
+static mp_obj_t run_status(mp_obj_t memory, mp_obj_t out)
+{
+    struct bytes bytes = writable(out);
+    return number(ttzo_run_status(memory_of(memory), bytes.at, bytes.count));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(run_status_obj, run_status);
+
+static mp_obj_t run_restore(mp_obj_t memory, mp_obj_t data)
+{
+    struct bytes bytes = readable(data);
+    return number(ttzo_run_restore(memory_of(memory), bytes.at, bytes.count));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(run_restore_obj, run_restore);
+
+static mp_obj_t run_write(size_t n_args, const mp_obj_t *args)
+{
+    (void)n_args;
+    struct bytes data = readable(args[3]);
+    return number(ttzo_run_write(memory_of(args[0]), number_of(args[1]), number_of(args[2]), data.at, data.count));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_write_obj, 4, 4, run_write);
+
+static mp_obj_t run_commit(size_t n_args, const mp_obj_t *args)
+{
+    (void)n_args;
+    return number(ttzo_run_commit(memory_of(args[0]), number_of(args[1]), number_of(args[2]), number_of(args[3])));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_commit_obj, 4, 4, run_commit);
+
+static mp_obj_t run_listen(mp_obj_t memory, mp_obj_t name)
+{
+    struct bytes bytes = readable(name);
+    return number(ttzo_run_listen(memory_of(memory), (const char *)bytes.at, bytes.count));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(run_listen_obj, run_listen);
+
+// Python's side of the exchange while the link is polled; the caller of poll() keeps both objects alive.
+extern mp_obj_t ttzo_receive, ttzo_send;
+mp_obj_t ttzo_receive, ttzo_send;
+
+static uint32_t call(mp_obj_t function, uint32_t count)
+{
+    mp_obj_t argument = MP_OBJ_NEW_SMALL_INT(count);
+    return number_of(mp_call_function_n_kw(function, 1, 0, &argument));
+}
+
+static uint32_t call_receive(uint32_t count)
+{
+    return call(ttzo_receive, count);
+}
+
+static uint32_t call_send(uint32_t count)
+{
+    return call(ttzo_send, count);
+}
+
+static mp_obj_t run_poll(mp_obj_t memory, mp_obj_t receive, mp_obj_t send)
+{
+    ttzo_receive = receive;
+    ttzo_send = send;
+    return number(ttzo_run_poll(memory_of(memory), call_receive, call_send));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(run_poll_obj, run_poll);
+
+static mp_obj_t run_hang_up(mp_obj_t memory)
+{
+    return number(ttzo_run_hang_up(memory_of(memory)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(run_hang_up_obj, run_hang_up);
+
+// ---- the module -----------------------------------------------------------------------------------------------------
+
+// Names are found by MicroPython's scanner of source text, so each stands here in full.
+#define FUNCTIONS(X)                                                                                                   \
+    X(MP_QSTR_text, run_text_obj)                                                                                      \
+    X(MP_QSTR_size, run_size_obj)                                                                                      \
+    X(MP_QSTR_kind, run_kind_obj)                                                                                      \
+    X(MP_QSTR_crc32, run_crc32_obj)                                                                                    \
+    X(MP_QSTR_need, run_need_obj)                                                                                      \
+    X(MP_QSTR_open, run_open_obj)                                                                                      \
+    X(MP_QSTR_reset, run_reset_obj)                                                                                    \
+    X(MP_QSTR_row, run_row_obj)                                                                                        \
+    X(MP_QSTR_gather, run_gather_obj)                                                                                  \
+    X(MP_QSTR_take, run_take_obj)                                                                                      \
+    X(MP_QSTR_step, run_step_obj)                                                                                      \
+    X(MP_QSTR_evaluate, run_evaluate_obj)                                                                              \
+    X(MP_QSTR_predict, run_predict_obj)                                                                                \
+    X(MP_QSTR_status, run_status_obj)                                                                                  \
+    X(MP_QSTR_restore, run_restore_obj)                                                                                \
+    X(MP_QSTR_write, run_write_obj)                                                                                    \
+    X(MP_QSTR_commit, run_commit_obj)                                                                                  \
+    X(MP_QSTR_listen, run_listen_obj)                                                                                  \
+    X(MP_QSTR_poll, run_poll_obj)                                                                                      \
+    X(MP_QSTR_hang_up, run_hang_up_obj)
+
+#if IS_NATIVE_MODULE
+// What the compiler calls behind our back for large structures.
+void *memcpy(void *to, const void *from, size_t count)
+{
+    return mp_fun_table.memmove_(to, from, count);
+}
+
+void *memset(void *to, int value, size_t count)
+{
+    return mp_fun_table.memset_(to, value, count);
+}
+
+mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args)
+{
+    MP_DYNRUNTIME_INIT_ENTRY
+#define STORE(name, function) mp_store_global(name, MP_OBJ_FROM_PTR(&function));
+    FUNCTIONS(STORE)
+    MP_DYNRUNTIME_INIT_EXIT
+}
+#else
+static const mp_rom_map_elem_t ttzo_globals_table[] = {
+    { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__ttzo) },
+#define ENTRY(name, function) { MP_ROM_QSTR(name), MP_ROM_PTR(&function) },
+    FUNCTIONS(ENTRY)
+};
+static MP_DEFINE_CONST_DICT(ttzo_globals, ttzo_globals_table);
+
+const mp_obj_module_t ttzo_module = {
+    .base = { &mp_type_module },
+    .globals = (mp_obj_dict_t *)&ttzo_globals,
+};
+MP_REGISTER_MODULE(MP_QSTR__ttzo, ttzo_module);
+#endif

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+#include "run.h"
+
+#include "../../../network.h"
+#include "../../../random.h"
+
+// ---- memory ---------------------------------------------------------------------------------------------------------
+
+#define RUN_BYTES (((uint32_t)sizeof(struct ttzo_run) + 7u) & ~7u)
+
+static uint32_t offset_in(const struct ttzo_run *run, const void *place)
+{
+    return (uint32_t)((const uint8_t *)place - (const uint8_t *)run);
+}
+
+const char *ttzo_run_text(uint32_t error)
+{
+    return ttzo_error_text((enum ttzo_error)error);
+}
+
+uint32_t ttzo_run_need(const uint8_t *head, uint32_t count)
+{
+    struct ttzo_bundle_header header;
+    struct ttzo_model_info info;
+    if (count < TTZO_BUNDLE_HEADER_BYTES + TTZO_MODEL_INFO_BYTES)
+        return 0;
+    ttzo_unpack_bundle_header(head, &header);
+    ttzo_unpack_model_info(head + TTZO_BUNDLE_HEADER_BYTES, &info);
+    if (header.magic != TTZO_BUNDLE_MAGIC || info.work_bytes > UINT32_MAX - RUN_BYTES)
+        return 0;
+    return RUN_BYTES + info.work_bytes;
+}
+
+static void tell_sizes(struct ttzo_run *run)
+{
+    const struct ttzo_model_info *info = &run->model.info;
+    const struct ttzo_trainer *trainer = &run->trainer;
+    run->facts = (struct ttzo_run_facts){
+        .steps = trainer->training.steps,
+        .n_parameters = info->n_parameters,
+        .n_moments = trainer->n_moments,
+        .batch = info->batch,
+        .in_features = info->in_features,
+        .out_features = info->out_features,
+        .input_number = info->input_number,
+        .input_bytes = ttzo_input_bytes(&run->model),
+        .row_bytes = trainer->row_bytes,
+        .has_classes = info->loss == TTZO_LOSS_CROSS_ENTROPY,
+        .parameters_at = offset_in(run, trainer->theta),
+        .moments_at = offset_in(run, trainer->moments),
+        .batch_at = offset_in(run, trainer->batch.bytes),
+        .inbox_at = offset_in(run, run->inbox),
+        .outbox_at = offset_in(run, run->outbox),
+        .dataset_rows = trainer->dataset.capacity,
+    };
+}
+
+static uint32_t told(struct ttzo_run *run, enum ttzo_error error)
+{
+    run->facts.step = run->trainer.state.step;
+    run->facts.steps = run->trainer.training.steps;
+    return (uint32_t)error;
+}
+
+uint32_t ttzo_run_open(void *memory, uint32_t memory_bytes, const uint8_t *bundle, uint32_t bundle_bytes)
+{
+    struct ttzo_run *run = memory;
+    uint32_t detail = RUN_BYTES;
+    enum ttzo_error error = memory_bytes < RUN_BYTES || (uintptr_t)memory % 8 ? TTZO_ERROR_OUT_OF_MEMORY : TTZO_ERROR_OK;
+    if (!error)
+        error = ttzo_read_bundle(bundle, bundle_bytes, run->layers, &run->model, &detail);
+    if (!error)
+        error = ttzo_open(&run->trainer, &run->model, (uint8_t *)memory + RUN_BYTES, memory_bytes - RUN_BYTES, &detail);
+    if (!error)
+        tell_sizes(run);
+    if (memory_bytes >= sizeof run->facts)
+        run->facts.detail = detail;
+    return (uint32_t)error;
+}
+
+uint32_t ttzo_run_reset(void *memory)
+{
+    struct ttzo_run *run = memory;
+    ttzo_reset(&run->trainer);
+    return told(run, TTZO_ERROR_OK);
+}
+
+// ---- rows into the region batch -------------------------------------------------------------------------------------
+
+uint32_t ttzo_run_row(void *memory, uint32_t slot, uint32_t n)
+{
+    const struct ttzo_trainer *trainer = &((struct ttzo_run *)memory)->trainer;
+    uint64_t position = (uint64_t)trainer->state.step * trainer->model->info.batch + slot;
+    return ttzo_sample_row(trainer->training.seed, position, n);
+}
+
+static void copy(uint8_t *to, const uint8_t *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = from[i];
+}
+
+// The target of row `row` as it travels; y has `width` bytes for each row.
+static void put_target(uint8_t *to, uint32_t target_bytes, const uint8_t *y, uint32_t width, uint32_t row)
+{
+    for (uint32_t i = 0; i < target_bytes; i++) // a class of one byte is filled up with zeros
+        to[i] = i < width ? y[(size_t)row * width + i] : 0;
+}
+
+uint32_t ttzo_run_gather(void *memory, const uint8_t *x, uint32_t x_bytes, const uint8_t *y, uint32_t y_bytes,
+                         uint32_t layout, uint32_t first, uint32_t count)
+{
+    struct ttzo_run *run = memory;
+    const struct ttzo_run_facts *facts = &run->facts;
+    uint32_t x_width = layout == TTZO_LAYOUT_ROWS ? facts->row_bytes : facts->input_bytes;
+    uint32_t target_bytes = facts->row_bytes - facts->input_bytes;
+    uint32_t n = x_bytes / x_width, y_width = layout == TTZO_LAYOUT_PAIRS && n ? y_bytes / n : 0;
+    bool y_is_sound = layout != TTZO_LAYOUT_PAIRS || y_width == target_bytes || (facts->has_classes && y_width == 1);
+    bool next = first == UINT32_MAX;
+
+    run->facts.detail = next ? 0 : first;
+    if (!n || x_bytes != n * x_width || (n && y_bytes != n * y_width) || !y_is_sound || count > facts->batch ||
+        (!next && (first > n || count > n - first)))
+        return TTZO_ERROR_OUT_OF_RANGE;
+    for (uint32_t j = 0; j < count; j++) {
+        uint32_t row = next ? ttzo_run_row(memory, j, n) : first + j;
+        uint8_t *to = run->trainer.batch.bytes + (size_t)j * facts->row_bytes;
+        copy(to, x + (size_t)row * x_width, x_width);
+        if (layout != TTZO_LAYOUT_ROWS)
+            put_target(to + facts->input_bytes, target_bytes, y, y_width, row);
+    }
+    return ttzo_run_take(memory, count);
+}
+
+uint32_t ttzo_run_take(void *memory, uint32_t count)
+{
+    struct ttzo_run *run = memory;
+    return (uint32_t)ttzo_take_rows(&run->trainer, TTZO_REGION_BATCH, count, &run->facts.detail);
+}
+
+// ---- work -----------------------------------------------------------------------------------------------------------
+
+uint32_t ttzo_run_step(void *memory, uint32_t region)
+{
+    struct ttzo_run *run = memory;
+    struct ttzo_step_result result;
+    enum ttzo_error error = ttzo_step(&run->trainer, (enum ttzo_region)region, &result, &run->facts.detail);
+    if (!error) {
+        run->facts.loss = result.loss;
+        run->facts.gradient_norm = result.gradient_norm;
+        run->facts.evaluations = result.evaluations;
+    }
+    return told(run, error);
+}
+
+uint32_t ttzo_run_evaluate(void *memory, uint32_t count)
+{
+    struct ttzo_run *run = memory;
+    return (uint32_t)ttzo_evaluate(&run->trainer, TTZO_REGION_BATCH, 0, count, &run->facts.loss, &run->facts.n_correct,
+                                   &run->facts.detail);
+}
+
+uint32_t ttzo_run_predict(void *memory, uint32_t row, uint8_t *out, uint32_t out_bytes, uint32_t at)
+{
+    struct ttzo_run *run = memory;
+    const float *outputs;
+    uint32_t n = run->facts.out_features;
+    run->facts.detail = row;
+    if (at > out_bytes || 4 * n > out_bytes - at)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    enum ttzo_error error = ttzo_predict(&run->trainer, row, &outputs, &run->facts.detail);
+    for (uint32_t i = 0; !error && i < n; i++)
+        ttzo_put_f32(out + at + 4 * i, outputs[i]);
+    return (uint32_t)error;
+}
+
+// ---- saving ---------------------------------------------------------------------------------------------------------
+
+uint32_t ttzo_run_status(void *memory, uint8_t *bytes, uint32_t count)
+{
+    struct ttzo_run *run = memory;
+    const struct ttzo_trainer *trainer = &run->trainer;
+    run->facts.detail = count;
+    if (count != TTZO_STATUS_REPLY_BYTES)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    struct ttzo_status_reply status = { trainer->state, trainer->training, trainer->phases[0], trainer->phases[1] };
+    ttzo_pack_status_reply(&status, bytes);
+    return TTZO_ERROR_OK;
+}
+
+uint32_t ttzo_run_restore(void *memory, const uint8_t *bytes, uint32_t count)
+{
+    struct ttzo_run *run = memory;
+    struct ttzo_status_reply status;
+    run->facts.detail = count;
+    if (count != TTZO_STATUS_REPLY_BYTES)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    ttzo_unpack_status_reply(bytes, &status);
+    const struct ttzo_phase phases[TTZO_MAX_PHASES] = { status.phase_0, status.phase_1 };
+    enum ttzo_error error = ttzo_configure(&run->trainer, &status.training, phases, &run->facts.detail);
+    if (!error)
+        error = ttzo_set_state(&run->trainer, &status.state, &run->facts.detail);
+    return told(run, error);
+}
+
+uint32_t ttzo_run_write(void *memory, uint32_t region, uint32_t offset, const uint8_t *bytes, uint32_t count)
+{
+    struct ttzo_run *run = memory;
+    return (uint32_t)ttzo_write(&run->trainer, (enum ttzo_region)region, offset, bytes, count, &run->facts.detail);
+}
+
+uint32_t ttzo_run_commit(void *memory, uint32_t region, uint32_t count, uint32_t crc)
+{
+    struct ttzo_run *run = memory;
+    return (uint32_t)ttzo_commit(&run->trainer, (enum ttzo_region)region, count, crc, &run->facts.detail);
+}
+
+// ---- the link -------------------------------------------------------------------------------------------------------
+
+extern struct ttzo_run *ttzo_run_serving;
+struct ttzo_run *ttzo_run_serving; // whose link is being polled; a native module knows no other kind of variable
+
+uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
+{
+    struct ttzo_run *run = ttzo_run_serving;
+    uint32_t most = capacity < TTZO_RUN_INBOX_BYTES ? capacity : TTZO_RUN_INBOX_BYTES, count = run->receive(most);
+    if (count > most)
+        count = most;
+    copy(bytes, run->inbox, count);
+    return count;
+}
+
+void ttzo_port_write(const uint8_t *bytes, uint32_t count)
+{
+    struct ttzo_run *run = ttzo_run_serving;
+    while (count) {
+        uint32_t part = count < TTZO_RUN_OUTBOX_BYTES ? count : TTZO_RUN_OUTBOX_BYTES;
+        copy(run->outbox, bytes, part);
+        run->send(part);
+        bytes += part;
+        count -= part;
+    }
+}
+
+uint32_t ttzo_run_listen(void *memory, const char *board_name, uint32_t name_bytes)
+{
+    struct ttzo_run *run = memory;
+    uint32_t most = name_bytes < TTZO_BOARD_NAME_BYTES ? name_bytes : TTZO_BOARD_NAME_BYTES;
+    copy((uint8_t *)run->board_name, (const uint8_t *)board_name, most);
+    run->board_name[most] = 0;
+    run->facts.left = 0;
+    ttzo_link_init(&run->link, &run->trainer, run->board_name, TTZO_ERROR_OK, 0);
+    return TTZO_ERROR_OK;
+}
+
+uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send)
+{
+    struct ttzo_run *run = memory;
+    ttzo_run_serving = run;
+    run->receive = receive;
+    run->send = send;
+    ttzo_link_poll(&run->link);
+    run->facts.left = run->link.left;
+    return told(run, TTZO_ERROR_OK);
+}
+
+uint32_t ttzo_run_hang_up(void *memory)
+{
+    struct ttzo_run *run = memory;
+    run->trainer.poll = NULL;
+    return told(run, TTZO_ERROR_OK);
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// A training run as a Python interpreter keeps it: model, trainer and link in one buffer that belongs to an object of the
+// interpreter, called with buffers and small integers only. `ttzo_run_*` is what `_ttzo` offers Python in each of its
+// three forms: modttzo.c (user C module and native module) and _ttzo.py (shared library through ffi).
+//
+// Nothing here knows MicroPython. `memory` is a struct ttzo_run, then the work buffer; 8-byte aligned, never moved.
+// Errors are enum ttzo_error; what they are about is in facts.detail.
+#ifndef TTZO_RUN_H
+#define TTZO_RUN_H
+#include "../../../link.h"
+
+#define TTZO_RUN_INBOX_BYTES 64u
+#define TTZO_RUN_OUTBOX_BYTES 256u
+
+// What Python reads with struct.unpack_from: the first numbers of `memory`. Offsets count from its start.
+struct ttzo_run_facts {
+    uint32_t detail;        // of the last error
+    uint32_t step;          // steps done
+    uint32_t steps;         // of the whole schedule
+    float loss;             // of the last step; the sum of the last evaluation's losses
+    float gradient_norm;    // of the last step
+    uint32_t evaluations;   // of the last step
+    uint32_t n_correct;     // of the last evaluation
+    uint32_t left;          // 1 when the host has ended the serving
+    uint32_t n_parameters;
+    uint32_t n_moments;
+    uint32_t batch;
+    uint32_t in_features;
+    uint32_t out_features;
+    uint32_t input_number;  // enum ttzo_number
+    uint32_t input_bytes;   // of a row's inputs
+    uint32_t row_bytes;     // inputs and target
+    uint32_t has_classes;   // 1: the target is a class (u16), 0: float32 outputs
+    uint32_t parameters_at; // offsets of arrays
+    uint32_t moments_at;
+    uint32_t batch_at;
+    uint32_t inbox_at;
+    uint32_t outbox_at;
+    uint32_t dataset_rows;  // rows that the work buffer could keep
+};
+
+// Moves bytes between a port and the boxes: `receive` puts up to `count` bytes into the inbox and returns how many,
+// `send` sends the first `count` bytes of the outbox.
+typedef uint32_t (*ttzo_exchange)(uint32_t count);
+
+struct ttzo_run {
+    struct ttzo_run_facts facts;
+    uint8_t inbox[TTZO_RUN_INBOX_BYTES];
+    uint8_t outbox[TTZO_RUN_OUTBOX_BYTES];
+    struct ttzo_model model;
+    struct ttzo_layer layers[TTZO_MAX_LAYERS];
+    struct ttzo_trainer trainer;
+    struct ttzo_link link;
+    char board_name[TTZO_BOARD_NAME_BYTES + 1];
+    ttzo_exchange receive, send; // while serving
+};
+
+// How the rows of a batch lie in a caller's buffers.
+enum ttzo_layout {
+    TTZO_LAYOUT_ROWS = 0,   // whole rows in x
+    TTZO_LAYOUT_PAIRS = 1,  // inputs in x, targets in y: classes of one or two bytes, or float32 outputs
+    TTZO_LAYOUT_INPUTS = 2, // inputs in x, no targets
+};
+
+// What an error says; {detail} stands for facts.detail.
+const char *ttzo_run_text(uint32_t error);
+
+// ---- loading
+
+// Bytes of `memory` for the bundle that begins with these `count` (at least 64) bytes; 0 when no bundle begins so.
+uint32_t ttzo_run_need(const uint8_t *head, uint32_t count);
+
+// Reads the bundle (4-byte aligned; it stays in use) and starts from its parameters.
+uint32_t ttzo_run_open(void *memory, uint32_t memory_bytes, const uint8_t *bundle, uint32_t bundle_bytes);
+
+// Back to the exported parameters and settings.
+uint32_t ttzo_run_reset(void *memory);
+
+// ---- rows into the region batch
+
+// Number of the row that the next step takes at place `slot` of its batch, from `n` rows.
+uint32_t ttzo_run_row(void *memory, uint32_t slot, uint32_t n);
+
+// Copies rows first ... first + count - 1 of the caller's buffers; with `first` UINT32_MAX those of the next step.
+uint32_t ttzo_run_gather(void *memory, const uint8_t *x, uint32_t x_bytes, const uint8_t *y, uint32_t y_bytes,
+                         uint32_t layout, uint32_t first, uint32_t count);
+
+// Takes over `count` rows that the caller has written at batch_at.
+uint32_t ttzo_run_take(void *memory, uint32_t count);
+
+// ---- work
+
+// One training step on the rows of `region`.
+uint32_t ttzo_run_step(void *memory, uint32_t region);
+
+// Losses and hits of the first `count` rows of the batch.
+uint32_t ttzo_run_evaluate(void *memory, uint32_t count);
+
+// Outputs of row `row` of the batch, float32, to `out` at byte `at`.
+uint32_t ttzo_run_predict(void *memory, uint32_t row, uint8_t *out, uint32_t out_bytes, uint32_t at);
+
+// ---- saving
+
+// Training state and settings, as STATUS replies them, to and from `bytes` (TTZO_STATUS_REPLY_BYTES).
+uint32_t ttzo_run_status(void *memory, uint8_t *bytes, uint32_t count);
+uint32_t ttzo_run_restore(void *memory, const uint8_t *bytes, uint32_t count);
+
+// ttzo_write and ttzo_commit.
+uint32_t ttzo_run_write(void *memory, uint32_t region, uint32_t offset, const uint8_t *bytes, uint32_t count);
+uint32_t ttzo_run_commit(void *memory, uint32_t region, uint32_t count, uint32_t crc);
+
+// ---- the link
+
+// Begins a link under that board name.
+uint32_t ttzo_run_listen(void *memory, const char *board_name, uint32_t name_bytes);
+
+// Answers what has arrived; facts.left tells whether the host has ended the serving.
+uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send);
+
+// Ends the link: later work reports to nobody.
+uint32_t ttzo_run_hang_up(void *memory);
+
+#endif

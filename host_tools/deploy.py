@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""Puts module and bundle onto a MicroPython board, whole or not at all, and has the board prove that it trains.
+
+Every file is written beside its place, checked by its CRC-32, and renamed only when all are whole. The self-test is one
+training step on seeded rows: the board must end in the bits of the reference.
+"""
+
+import os
+import re
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Arithmetic, Loss, Region, TtzoError
+from ttzo.exporter.plan import Plan
+from ttzo.host_tools.compare import Parting, parameter_parting
+from ttzo.host_tools.data import DTYPES, pack_rows
+from ttzo.host_tools.device import bundle_path, open_device, read_bundle
+from ttzo.host_tools.micropython_board import SCHEME, Facts, MicroPythonBoard, MicroPythonError
+from ttzo.host_tools.micropython_module import (
+    MPY_VERSION,
+    PORT,
+    ModuleError,
+    architecture_of,
+    build_native,
+    compile_python,
+)
+
+NATIVE, PYTHON = "_ttzo.mpy", "ttzo.mpy"
+FRESH = ".new"
+BLOCK_BYTES = 4096  # of a file system, at most: what the last block of a file may waste
+Say = Callable[[str], object]
+OnProgress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What `deploy` did. `tested_steps` training steps ended in the reference's bits, 0 when no test was wanted."""
+
+    port: str
+    machine: str
+    version: str
+    architecture: str
+    module: str  # where the native part came from
+    bundle: str  # its name on the board
+    copied: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    bytes_sent: int
+    tested_steps: int
+
+
+def deploy(
+    bundle: str | Path,
+    port: str,
+    *,
+    module: Path | None = None,
+    mpy_dir: str | None = None,
+    extra: dict[str, bytes] | None = None,
+    test: bool = True,
+    baud: int | None = None,
+    say: Say = lambda text: None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Deployment:
+    """Installs what the bundle needs on the board at `port` (with or without `mpy:`).
+
+    The native module is the one built into the board's firmware, the file or folder `module`, or one built against the
+    MicroPython source tree `mpy_dir` (default: MPY_DIR of the environment). `extra` files go beside the bundle.
+
+    Raises:
+        MicroPythonError: no prompt, a full file system, a board that failed the self-test; nothing is half-installed.
+        ModuleError: no module for the board's architecture, or one for another.
+    """
+    port, plan, path = port.removeprefix(SCHEME), read_bundle(bundle), bundle_path(bundle)
+    name = bundle_name(path)
+    with MicroPythonBoard(port, baud or 115200) as board:
+        facts = board.facts()
+        say(f"{facts.machine}: MicroPython {'.'.join(map(str, facts.version))}, {facts.architecture}")
+        files, origin = _module_files(facts, plan.arithmetic, module, mpy_dir or os.environ.get("MPY_DIR"), say)
+        files |= {name: path.read_bytes()} | (extra or {})
+        same = tuple(place for place, content in files.items() if board.checksum(place) == zlib.crc32(content))
+        wanted = {place: content for place, content in files.items() if place not in same}
+        _install(board, facts, wanted, on_progress)
+        if any(place.endswith(".mpy") for place in wanted):
+            board.run("import sys\nfor n in ('ttzo', '_ttzo'):\n sys.modules.pop(n, None)\nm = None")
+    if test:
+        say("one training step on the board, against the reference")
+        _self_test(bundle, plan, port, baud)
+    return Deployment(
+        port,
+        facts.machine,
+        ".".join(map(str, facts.version)),
+        facts.architecture,
+        origin,
+        name,
+        tuple(wanted),
+        same,
+        sum(map(len, wanted.values())),
+        int(test),
+    )
+
+
+def bundle_name(path: Path) -> str:
+    """A bundle's name on the board: its folder's."""
+    stem = path.resolve().parent.name if path.name == "model.ttzo" else path.stem
+    return (re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "model") + ".ttzo"
+
+
+# ---- which module ---------------------------------------------------------------------------------------------------
+
+
+def _module_files(
+    facts: Facts, arithmetic: Arithmetic, module: Path | None, mpy_dir: str | None, say: Say
+) -> tuple[dict[str, bytes], str]:
+    """The module's files by their place on the board, and where the native part comes from."""
+    folder = f"{facts.library}/" if facts.library else ""
+    native, origin = {}, "built into the firmware"
+    if not facts.built_in or module:
+        content, origin = _native(facts, arithmetic, module, mpy_dir, say)
+        native = {folder + NATIVE: content}
+    return native | {folder + PYTHON: _python(module)}, origin
+
+
+def _native(
+    facts: Facts, arithmetic: Arithmetic, module: Path | None, mpy_dir: str | None, say: Say
+) -> tuple[bytes, str]:
+    wanted = facts.architecture
+    if wanted == "none":
+        raise ModuleError(
+            f"{facts.machine} (MicroPython {'.'.join(map(str, facts.version))}) loads no native modules",
+            "build its firmware with the user C module of device_runtime/ports/micropython",
+        )
+    if facts.mpy_version != MPY_VERSION:
+        raise ModuleError(
+            f"the board loads native modules of version {_dotted(facts.mpy_version)}, ttzo makes {_dotted(MPY_VERSION)}",
+            "put a newer MicroPython (1.23 or later) onto the board",
+        )
+    if module:
+        path = _module_path(module, wanted)
+        content = path.read_bytes()
+        if (found := architecture_of(content)) != wanted:
+            raise ModuleError(
+                f"the board wants a module for {wanted}, {path} is for {found}", f"`ttzo module {wanted}`"
+            )
+        return content, str(path)
+    if mpy_dir:
+        say(f"building the module for {wanted} against {mpy_dir}")
+        return build_native(wanted, mpy_dir, arithmetic), f"built against {mpy_dir}"
+    raise ModuleError(
+        f"the board wants a module for {wanted}, and none was given",
+        "say --module FOLDER, or name a MicroPython source tree in MPY_DIR to build it",
+    )
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _module_path(module: Path, architecture: str) -> Path:
+    """The native module at `module`: the file, or in the folder, or in the folder's folder of that architecture."""
+    for path in (module, module / architecture / NATIVE, module / NATIVE):
+        if path.is_file():
+            return path
+    raise ModuleError(f"there is no {NATIVE} for {architecture} in {module}", f"`ttzo module {architecture} -o FOLDER`")
+
+
+def _python(module: Path | None) -> bytes:
+    """ttzo.mpy: the one beside a given native module, or compiled here."""
+    beside = (module if module and module.is_dir() else (module or Path()).parent) / PYTHON
+    return beside.read_bytes() if module and beside.is_file() else compile_python(PORT / "ttzo.py")
+
+
+# ---- whole or not at all --------------------------------------------------------------------------------------------
+
+
+def _install(board: MicroPythonBoard, facts: Facts, files: dict[str, bytes], on_progress: OnProgress) -> None:
+    total = sum(map(len, files.values()))
+    needed = total + BLOCK_BYTES * len(files)
+    if files and facts.free_bytes is not None and needed > facts.free_bytes:
+        raise MicroPythonError(
+            f"the board's file system has {facts.free_bytes:,} bytes free, {needed:,} are wanted",
+            "remove files: `mpremote fs rm NAME`",
+        )
+    done = 0
+    try:
+        for place, content in files.items():
+            board.write_file(place + FRESH, content, lambda part, _, before=done: on_progress(before + part, total))
+            if board.checksum(place + FRESH) != zlib.crc32(content):
+                raise MicroPythonError(f"{place} arrived damaged on the board", "look at the cable, and repeat")
+            done += len(content)
+    except (TtzoError, KeyboardInterrupt):
+        with suppress(TtzoError):  # where the board is gone: the next deploy writes over what is left
+            board.run(f"import os\nfor n in {[place + FRESH for place in files]!r}:\n {_REMOVE}")
+        raise
+    for place in files:
+        board.run(f"import os\nn={place!r}\nf={place + FRESH!r}\n{_REPLACE}")
+
+
+_REMOVE = "try: os.remove(n)\n except OSError: pass"
+# where the file system (FAT) does not replace a file, the old one goes first
+_REPLACE = "try: os.rename(f, n)\nexcept OSError:\n os.remove(n)\n os.rename(f, n)"
+
+
+# ---- the self-test --------------------------------------------------------------------------------------------------
+
+
+def _self_test(bundle: str | Path, plan: Plan, port: str, baud: int | None) -> None:
+    """One step from the exported parameters on seeded rows, on the board and on the reference."""
+    reference = "numpy:" if plan.arithmetic == Arithmetic.separate else "native:"
+    rows, results = seeded_rows(plan), []
+    for url in (SCHEME + port, reference):
+        with open_device(url, bundle, baud=baud) as device:
+            device.reset()
+            device.write_batch(rows)
+            device.step(Region.batch)
+            results.append(device.parameters())
+            device.reset()
+    parted: Parting | None = parameter_parting(plan, *results, 1, 0)
+    if parted:
+        raise MicroPythonError(
+            f"the board computes otherwise than the reference: after one step {parted.place} is {parted.a:.9g}, not {parted.b:.9g}",
+            "was the module built with other compiler flags? Build it by `ttzo module`",
+        )
+
+
+def seeded_rows(plan: Plan) -> np.ndarray:
+    """A batch of packed rows from a fixed seed."""
+    rng = np.random.default_rng(0)
+    dtype = np.dtype(DTYPES[plan.input_number])
+    shape = (plan.batch, plan.in_features)
+    x = rng.standard_normal(shape) if dtype.kind == "f" else rng.integers(0, 17, shape)
+    classes = plan.loss == Loss.cross_entropy
+    y = (
+        rng.integers(0, plan.out_features, plan.batch)
+        if classes
+        else rng.standard_normal((plan.batch, plan.out_features))
+    )
+    return pack_rows(x.astype(dtype), y)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""The native module for each architecture whose compiler is here, and how `mip` installs it."""
+
+import functools
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+
+import pytest
+from interpreters import interpreter, native_module
+
+from ttzo.device_runtime.contract import Arithmetic
+from ttzo.host_tools.build import RUNTIME
+from ttzo.host_tools.micropython_module import (
+    BUILT,
+    PORT,
+    ModuleError,
+    architecture_of,
+    build_library,
+    build_native,
+    compile_python,
+    write_package,
+)
+
+needs_tree = pytest.mark.skipif(not os.environ.get("MPY_DIR"), reason="MPY_DIR names no MicroPython source tree")
+LARGEST = 40 << 10  # bytes of _ttzo.mpy for armv7emsp
+
+
+@needs_tree
+@pytest.mark.parametrize("architecture", BUILT)
+def test_the_module_builds_for(architecture):
+    try:
+        module = native_module(architecture)
+    except ModuleError as error:
+        assert "is not installed" in str(error)
+        pytest.skip(str(error))
+    assert architecture_of(module) == architecture
+
+
+@needs_tree
+def test_the_module_for_armv7emsp_is_small():
+    if not shutil.which("arm-none-eabi-gcc"):
+        pytest.skip("arm-none-eabi-gcc is not installed")
+    assert len(native_module("armv7emsp")) <= LARGEST
+
+
+@needs_tree
+def test_a_module_in_fused_arithmetic_is_another_one():
+    assert build_native("x64", os.environ["MPY_DIR"], Arithmetic.fused) != native_module("x64")
+
+
+def test_the_module_has_no_initialised_data(tmp_path):
+    """What a native module cannot have: variables with a first value, and static ones."""
+    library = build_library()
+    said = subprocess.run(["nm", "--defined-only", str(library)], capture_output=True, text=True, check=True).stdout
+    ours = [line.split() for line in said.splitlines() if " ttzo" in line]
+    assert ours and not [name for _, kind, name in ours if kind in "dD"]
+    for source in (*RUNTIME.glob("*.c"), *(PORT / "ttzo").glob("*.c")):
+        assert not re.search(r"^static (?!const\b)(?!inline\b)[^(]*;", source.read_text(), re.MULTILINE), source
+
+
+@needs_tree
+def test_mip_installs_the_package(tmp_path):
+    package, board = tmp_path / "package", tmp_path / "board"
+    board.mkdir()
+    package.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=package)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        write_package("x64", package, os.environ["MPY_DIR"], url=url)
+        code = f"import mip; mip.install('{url}/package.json', target='.'); import ttzo, _ttzo; print(_ttzo.text(0))"
+        done = subprocess.run([*interpreter("native"), "-c", code], cwd=board, capture_output=True, text=True)
+        server.shutdown()
+    assert done.stdout.endswith("no error\n"), done.stdout + done.stderr
+
+
+def test_the_python_part_alone_is_for_any_architecture():
+    assert architecture_of(compile_python(PORT / "ttzo.py")) == "any"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "folder", "says"),
+    [("z80", ".", "no native module is made for z80"), ("x64", "nowhere", "no MicroPython source tree")],
+)
+def test_what_cannot_be_built_is_said(tmp_path, architecture, folder, says):
+    with pytest.raises(ModuleError, match=says):
+        build_native(architecture, tmp_path / folder)
+
+
+def test_the_stubs_name_what_there_is():
+    """ttzo.pyi and ttzo.py have the same public functions and methods."""
+
+    def names(path):
+        return set(re.findall(r"^(?:    )?def ([a-z]\w*)", path.read_text(), re.MULTILINE))
+
+    others = {"readinto", "write", "seek", "wait", "receive", "send", "fill"}  # of streams, files and _Port
+    assert names(PORT / "ttzo.pyi") - others == names(PORT / "ttzo.py") - others
+
+
+def test_the_package_file_lists_what_is_beside_it(tmp_path):
+    if not os.environ.get("MPY_DIR"):
+        pytest.skip("MPY_DIR names no MicroPython source tree")
+    write_package("x64", tmp_path, os.environ["MPY_DIR"])
+    package = json.loads((tmp_path / "package.json").read_text())
+    assert {source for _, source in package["urls"]} == {"_ttzo.mpy", "ttzo.mpy"}
