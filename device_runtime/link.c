@@ -233,9 +233,10 @@ static bool holds_rows(uint8_t region)
     return region == TTZO_REGION_BATCH || region == TTZO_REGION_DATASET;
 }
 
-static bool gives_rows(uint8_t region)
+// Whether a model trains on the region: a PDE on points of its own, the others on rows.
+static bool trains_on(const struct ttzo_trainer *trainer, uint8_t region)
 {
-    return holds_rows(region) || region == TTZO_REGION_COLLOCATION;
+    return trainer->model->info.loss == TTZO_LOSS_RESIDUAL ? region == TTZO_REGION_COLLOCATION : holds_rows(region);
 }
 
 static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
@@ -244,7 +245,7 @@ static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint
     struct ttzo_step_request request;
     struct ttzo_step_result result;
     ttzo_unpack_step_request(payload, &request);
-    if (!gives_rows(request.region))
+    if (!trains_on(trainer, request.region))
         return bad_field(4, detail);
     if (request.step != trainer->state.step) {
         *detail = trainer->state.step;
@@ -281,7 +282,7 @@ static enum ttzo_error solution_error(struct ttzo_link *link, const uint8_t *pay
     struct ttzo_solution_error_request request;
     struct ttzo_solution_error_reply reply;
     ttzo_unpack_solution_error_request(payload, &request);
-    if (!gives_rows(request.region))
+    if (!holds_rows(request.region) && !trains_on(link->trainer, request.region))
         return bad_field(0, detail);
     begin_work(link, link->trainer->macs_per_sample);
     enum ttzo_error error =

@@ -38,7 +38,7 @@ static int bad_in_training(const struct ttzo_training *t)
 static int bad_in_phase(const struct ttzo_phase *p)
 {
     const bool sound[] = {
-        p->estimator <= TTZO_ESTIMATOR_COCD || ttzo_is_gauss_newton(p->estimator),
+        p->estimator <= TTZO_ESTIMATOR_LAST_LAYER_GN,
         p->direction <= TTZO_DIRECTION_GAUSSIAN,
         p->difference <= TTZO_DIFFERENCE_ANTITHETIC,
         p->update <= TTZO_UPDATE_SIGN,

@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x16111125u
+#define TTZO_CONTRACT_HASH 0x9D42D537u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -64,8 +64,8 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, by reuse; each parameter's derivative is assembled from its units'
     TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, by reuse: n_queries directions for each
     TTZO_ESTIMATOR_COCD = 5, // cge of the next n_queries coordinates in turn; the others' estimates decay by beta2 (arXiv 2605.14373)
-    TTZO_ESTIMATOR_SUBSPACE_GN = 8, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
-    TTZO_ESTIMATOR_LAST_LAYER_GN = 9, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
+    TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
+    TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
 };
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact

@@ -24,7 +24,6 @@ from ttzo.host_tools.reference.train import Trainer
 _REQUEST_NAMES = {code: name for name, code in MESSAGE.items() if name not in ("progress", "error")}
 _WITH_TAIL = ("write", "hello")  # a HELLO of another contract may be longer, and still begins with its hash
 _ROWS = (Region.batch, Region.dataset)
-_GIVES_ROWS = (*_ROWS, Region.collocation)
 _WRITABLE = (Region.parameters, Region.moments, *_ROWS)
 _NUMBERS = (Region.parameters, Region.moments)
 SEND_S = 10.0
@@ -157,7 +156,7 @@ class DeviceSide:
 
     def _step(self, request: Record, _: bytes) -> bytes:
         trainer = self._trainer
-        _check(request.region in _GIVES_ROWS, 4)
+        _check(request.region in ((Region.collocation,) if trainer.plan.pde else _ROWS), 4)
         if request.step != trainer.state.step:
             raise DeviceError("wrong_step", trainer.state.step)
         self._begin_work(trainer.plan.batch * trainer.macs_per_row)
@@ -172,7 +171,7 @@ class DeviceSide:
         return REPLY["evaluate"](*self._trainer.evaluate(request.region, request.first_row, request.n_rows)).pack()
 
     def _solution_error(self, request: Record, _: bytes) -> bytes:
-        _check(request.region in _GIVES_ROWS, 0)
+        _check(request.region in (*_ROWS, *((Region.collocation,) if self._trainer.plan.pde else ())), 0)
         self._begin_work(self._trainer.macs_per_sample)
         sums = self._trainer.solution_error(request.region, request.first_row, request.n_rows)
         return REPLY["solution_error"](*sums).pack()

@@ -13,13 +13,16 @@ from ttzo.exporter.nn import torch
 from ttzo.exporter.plan import PlanError
 from ttzo.exporter.zoo.recipe import layer_ranks
 
+WITH_DATA = [name for name in zoo.names() if zoo.get(name).problem is None]
+PDES = [name for name in zoo.names() if zoo.get(name).problem is not None]
+
 
 def built(name, **arguments):
     return plan_from_module(zoo.get(name).build(**arguments))
 
 
 def test_every_recipe_builds_exports_and_names_its_data():
-    for name in zoo.names():
+    for name in WITH_DATA:
         recipe = zoo.get(name)
         plan = built(name)
         assert recipe.name == name and recipe.title and recipe.data in ("digits", "mnist")
@@ -35,6 +38,23 @@ def test_mnist_mlp_has_the_papers_parameter_counts(arguments, parameters):
     plan = built("mnist-mlp", **arguments)
     assert plan.n_parameters == parameters
     assert plan.dense_parameters == 814090  # the paper's dense network
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("hjb20", 3209), ("hjb20-rank10", 7745), ("hjb20-mlp", 608257), ("hjb20-lq", 1473)]
+)
+def test_hjb20_has_the_papers_parameter_counts(name, parameters):
+    assert built(name).n_parameters == parameters  # hjb20-lq: the limit is 1500
+
+
+@pytest.mark.parametrize("name", PDES)
+def test_every_pde_names_itself_and_refuses_ranks_where_it_has_none(name):
+    recipe = zoo.get(name)
+    assert recipe.name == name and recipe.title
+    assert recipe.problem.exact or recipe.reference
+    if not name.startswith("hjb20") or name in ("hjb20-mlp", "hjb20-lq"):
+        with pytest.raises(PlanError, match="dense"):
+            recipe.build(ranks=3)
 
 
 def test_ranks_may_be_given_bond_by_bond():
@@ -67,7 +87,7 @@ def test_wrong_ranks_are_refused_with_a_hint(ranks):
 
 
 def test_the_tensor_format_can_be_had():
-    for name in zoo.names():
+    for name in WITH_DATA:
         assert {layer.kind for layer in built(name, format="tensor").layers} == {LayerKind.tt_tensor}
 
 

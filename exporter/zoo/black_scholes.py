@@ -49,7 +49,7 @@ PROBLEM = pde.Problem(
 
 def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """2 -> 32 -> 32 -> 1 with tanh, dense: 1185 parameters."""
-    return dense((2, 32, 32, 1), gain=3.0, seed=seed)
+    return dense((2, 32, 32, 1), gain=3.0, seed=seed, ranks=ranks, format=format)
 
 
 PHASE = dataclasses.replace(train_defaults.default_phases("subspace_gn")[0], n_queries=24)

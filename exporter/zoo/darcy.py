@@ -74,7 +74,7 @@ def reference(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """2 -> 24 -> 24 -> 1 with tanh, dense: 697 parameters."""
-    return dense((2, 24, 24, 1), gain=3.0, seed=seed, centre=0.5)
+    return dense((2, 24, 24, 1), gain=3.0, seed=seed, ranks=ranks, format=format, centre=0.5)
 
 
 PHASE = dataclasses.replace(train_defaults.default_phases("subspace_gn")[0], n_queries=24)

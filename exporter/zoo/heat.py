@@ -34,7 +34,7 @@ PROBLEM = pde.Problem(
 
 def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """11 -> 64 -> 1 with sines, dense: 833 parameters."""
-    return dense((11, 64, 1), "sine", gain=3.0, seed=seed, centre=0.5)
+    return dense((11, 64, 1), "sine", gain=3.0, seed=seed, ranks=ranks, format=format, centre=0.5)
 
 
 PHASE = dataclasses.replace(train_defaults.default_phases("last_layer_gn")[0], n_queries=48, clip_norm=1.0)

@@ -55,7 +55,7 @@ def build(ranks: Ranks = None, format: str | None = None, seed: int = 0, rank: i
 
 def build_dense(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """The same widths, dense: 608,257 parameters."""
-    return dense((21, 768, 768, 1), "sine", seed=seed)
+    return dense((21, 768, 768, 1), "sine", seed=seed, ranks=ranks, format=format)
 
 
 TRAINING = Training(train_defaults.default_phases("subspace_gn"), steps=STEPS)
@@ -97,7 +97,7 @@ LQ_PROBLEM = pde.Problem(
 
 def build_lq(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """21 -> 64 -> 1 with tanh, dense: 1473 parameters."""
-    return dense((21, 64, 1), seed=seed)
+    return dense((21, 64, 1), seed=seed, ranks=ranks, format=format)
 
 
 # a falling rate averages the fits of many batches

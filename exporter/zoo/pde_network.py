@@ -3,18 +3,30 @@
 
 from typing import TYPE_CHECKING
 
+from ttzo.exporter.plan import PlanError
+from ttzo.exporter.zoo.recipe import Ranks
+
 if TYPE_CHECKING:
     import torch
 
 
 def dense(
-    widths: tuple[int, ...], activation: str = "tanh", gain: float = 1.0, seed: int = 0, centre: float = 0.0
+    widths: tuple[int, ...],
+    activation: str = "tanh",
+    gain: float = 1.0,
+    seed: int = 0,
+    centre: float = 0.0,
+    ranks: Ranks = None,
+    format: str | None = None,
 ) -> "torch.nn.Module":
     """Linear layers of those widths with `activation` ("tanh" or "sine") between them.
 
     The first layer's weights are `gain` times torch's usual start, so that its units bend inside the domain; its bias
-    is such that a unit's middle lies around the point (centre, .., centre).
+    is such that a unit's middle lies around the point (centre, .., centre). Raises `PlanError` when ranks or a
+    tensor-train format are asked for.
     """
+    if ranks is not None or format is not None:
+        raise PlanError("this network is dense: it has neither ranks nor a format", "leave --ranks and --format out")
     from ttzo.exporter.nn import Sine, seeded, torch
 
     between = torch.nn.Tanh if activation == "tanh" else Sine

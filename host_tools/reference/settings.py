@@ -40,7 +40,7 @@ def _training_checks(t: TrainingRecord) -> list[bool]:
 
 def _phase_checks(p: PhaseRecord) -> list[bool]:
     return [
-        p.estimator in tuple(Estimator),
+        p.estimator <= max(Estimator),
         p.direction <= max(Direction),
         p.difference <= max(Difference),
         p.update <= max(Update),
