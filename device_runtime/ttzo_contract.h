@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x379D1010u
+#define TTZO_CONTRACT_HASH 0x1C94593Eu
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model

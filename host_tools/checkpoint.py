@@ -17,7 +17,7 @@ from ttzo.host_tools import npz
 
 FORMAT = 1
 SETTINGS = (TrainingRecord, PhaseRecord, PhaseRecord)
-ANEW = "begin anew with --restart, or put a good copy in its place"
+ANEW = "put a good copy in its place; or train anew with --restart, evaluate with --exported"
 
 
 class CheckpointError(TtzoError):

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from ttzo.exporter.cost import macs_a_step
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools import boards, build, compare, data, qemu, report
 from ttzo.host_tools.cli_bundle import describe, summary
@@ -157,13 +158,19 @@ def _summary(story: Story, seconds: float) -> list[tuple[str, str]]:
         ),
         (
             "loss evaluations spent",
-            f"{run.evaluations:,} (each {plan.batch} forward passes) in {run.steps:,} steps, {run.seconds:.0f} s",
+            f"{run.evaluations:,} in {run.steps:,} steps, for the operations of at most {_whole_batches(plan, run):,} "
+            f"forward passes of the batch of {plan.batch}; {run.seconds:.0f} s",
         ),
     ]
     rows += [(f"{found.a} and {found.b}", _found(found)) for found in story.comparisons]
     rows += [("curves", str(story.curves))] if story.curves else []
     rows += [("left out", text) for text in story.left_out]
     return [*rows, ("time", f"{seconds:.0f} s")]
+
+
+def _whole_batches(plan: Plan, run: Run) -> int:
+    """Whole forward passes of a batch that the run's operations would pay for; sharing environments makes them few."""
+    return round(run.steps * macs_a_step(plan, plan.training.phases[0]) / plan.forward_macs(plan.batch))
 
 
 def _found(found: Comparison) -> str:

@@ -33,6 +33,10 @@ def start(url: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: 
     stopped by `owned`. `port` is the emulated device's TCP port, 0 for any."""
     scheme, _, argument = url.partition(":")
     if scheme not in STARTERS:
+        if ":" in url and "://" not in url:
+            raise EmulatorError(
+                f"there is no kind of device {scheme}:", f"the kinds are {', '.join(STARTERS)}, and ports"
+            )
         return url
     if bool(argument) != (scheme == "qemu"):
         raise EmulatorError(f"{url} names no device", "say native:, numpy:, onnx: or qemu:BOARD, with the board's name")

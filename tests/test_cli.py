@@ -117,6 +117,7 @@ def test_the_demo_without_cross_compiler_trains_on_native_and_says_so(tmp_path, 
     monkeypatch.setattr(
         cli_demo.shutil, "which", lambda name: None if "qemu" in name or "none-eabi" in name else which(name)
     )
+    monkeypatch.setattr(cli_demo, "ONNX_STEPS", 20)  # the demo's 200 take a minute
     answer = ttzo("demo", "-o", tmp_path / "demo", "--steps", 200)
     assert answer["device"] == "native:" and "qemu-system-arm" in answer["left_out"][0]
     assert answer["agree"] and [found["comparison"]["b"] for found in answer["comparisons"]] == ["numpy:", "onnx:"]
