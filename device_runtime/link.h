@@ -20,7 +20,7 @@
 struct ttzo_link {
     struct ttzo_trainer *trainer;
     const char *board_name;
-    enum ttzo_error model_error; // why there is nothing to train; the answer to all requests but HELLO
+    enum ttzo_error model_error; // why there is nothing to train; the answer to all requests but HELLO and LEAVE
     uint32_t model_detail;
     bool left;                   // LEAVE has come: a port with something else to do stops polling
     bool foreign;                // the last HELLO came from another contract: all other requests are refused
@@ -42,7 +42,7 @@ struct ttzo_link {
 };
 
 // `board_name` (kept, not copied) goes into HELLO. `error` and `detail` are what ttzo_open returned: with an error,
-// HELLO still answers and every other request gets that error; `trainer` is not touched then.
+// HELLO and LEAVE still answer and every other request gets that error; `trainer` is not touched then.
 void ttzo_link_init(struct ttzo_link *link, struct ttzo_trainer *trainer, const char *board_name, enum ttzo_error error,
                     uint32_t detail);
 

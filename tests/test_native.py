@@ -125,7 +125,7 @@ def test_too_small_a_work_buffer_is_told_over_the_link(native_executable, tmp_pa
         with Line(url) as line:
             hello = line.ask(devices.HELLO)
             assert hello.code == MESSAGE["hello"] and hello.payload[20:26] == b"native" and not any(hello.payload[44:])
-            for name in set(REQUEST) - {"hello", "progress", "error"}:
+            for name in set(REQUEST) - {"hello", "leave", "progress", "error"}:
                 answer = line.ask(Frame(5, MESSAGE[name], bytes(REQUEST[name].SIZE)))
                 assert devices.error(answer) == (DeviceError("out_of_memory").code, needed)
         with connect(url) as link, pytest.raises(DeviceError, match=str(needed)):
