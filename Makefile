@@ -18,7 +18,7 @@ demo: setup
 	@$(BIN)/ttzo demo
 
 test: setup
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto
 
 lint: setup
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
@@ -29,7 +29,7 @@ setup: tools $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ttzo needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "next: install Python's venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[torch,digits,plot,bench,test]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[torch,digits,plot,test]'
 	@touch $@
 
 # The cross compiler and QEMU come from the distribution; without them ttzo works on the laptop's own processor.
