@@ -61,8 +61,14 @@ class Network:
 
     def outputs(self, thetas: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Thetas (Q, n), rows x (B, inputs) -> outputs (Q, B, outputs). Differentiable in both."""
-        stored = self.full(thetas)
-        h = x.expand(len(thetas), *x.shape)
+        if self.kept is None or torch.is_grad_enabled():
+            return self._outputs(self.full(thetas), x)
+        # a large vector of few parameters: only those are written anew for each theta
+        stored = self.full(thetas[:1])
+        return torch.cat([self._outputs(stored.index_copy_(1, self.kept, theta[None]), x) for theta in thetas])
+
+    def _outputs(self, stored: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        h = x.expand(len(stored), *x.shape)
         for layer in self.layers:
             h = ACTIVATIONS[layer.activation](affine(layer, stored, h))
         return h
