@@ -22,15 +22,15 @@ BOARD = "mps2-an386"
 
 
 def tt_plan(arithmetic: Arithmetic):
-    """Random layers of which at least one is cut."""
-    for seed in range(100):
+    """Random layers of which two are cut and one is a convolution."""
+    for seed in range(1000):
         plan = random_plan(
             np.random.default_rng(seed),
             Training((Phase(Estimator.rge, n_queries=2),)),
             batch=3,
             loss=Loss.cross_entropy,
         )
-        if sum(layer.contraction > 0 for layer in plan.layers) > 1:
+        if sum(layer.contraction > 0 for layer in plan.layers) > 1 and any(layer.gather for layer in plan.layers):
             return dataclasses.replace(plan, arithmetic=arithmetic)
     raise AssertionError("no seed gives such a plan")
 
