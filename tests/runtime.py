@@ -14,7 +14,20 @@ from ttzo.exporter.plan import Plan
 CORE = [f"{room}.c" for room in ("real", "random", "crc32", "product", "panels", "layers", "cut", "network", "loss")]
 CORE += [f"{room}.c" for room in ("core_products", "environments", "reuse", "coordinates", "estimator")]
 CORE += [f"{room}.c" for room in ("settings", "bundle", "trainer", "train")]
-CORE += [f"{room}.c" for room in ("program", "derive", "pde", "pde_bundle", "sparse_grid", "triangle", "gauss_newton")]
+CORE += [
+    f"{room}.c"
+    for room in (
+        "program",
+        "columns",
+        "pairs",
+        "derive",
+        "pde",
+        "pde_bundle",
+        "sparse_grid",
+        "triangle",
+        "gauss_newton",
+    )
+]
 
 # All of a run in one block, so that Python need not know the layout of the structs.
 RUN = """
