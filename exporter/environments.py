@@ -7,9 +7,8 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Estimator, LayerKind
-from ttzo.exporter.plan import Layer, Plan, PlanError
+from ttzo.exporter.plan import REUSING, Layer, Plan, PlanError
 
-REUSING = frozenset({Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd})
 QUERIES_AT_ONCE, FOURS_AT_ONCE = 4, 12  # of product.h and reuse.h
 
 
