@@ -35,7 +35,15 @@ from ttzo.host_tools.reference.random import direction
 from ttzo.host_tools.reference.train import Trainer
 
 DOUBLE = SimpleNamespace(
-    exp=np.exp, expm1=np.expm1, log=np.log, log1p=np.log1p, tanh=np.tanh, sin=np.sin, cos=np.cos, sqrt=np.sqrt
+    exp=np.exp,
+    expm1=np.expm1,
+    log=np.log,
+    log1p=np.log1p,
+    tanh=np.tanh,
+    sin=np.sin,
+    cos=np.cos,
+    sqrt=np.sqrt,
+    SMALL_SQUARES=0.0,
 )
 REUSING = (Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd)
 BATCH = 3
