@@ -233,6 +233,20 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
     return TTZO_ERROR_OK;
 }
 
+// Whether the model knows all tokens of a row; of a model without, whatever stands there.
+static bool knows_tokens(const struct ttzo_model *model, const uint8_t *row)
+{
+    const struct ttzo_layer *first = &model->layers[0];
+    if (first->gather != TTZO_GATHER_TOKENS)
+        return true;
+    for (uint32_t t = 0; t < first->width; t++) {
+        int32_t token = model->info.input_number == TTZO_NUMBER_UINT8 ? row[t] : ttzo_get_i16(row + 2 * t);
+        if (token < 0 || token >= first->in_features)
+            return false;
+    }
+    return true;
+}
+
 enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t count, uint32_t *detail)
 {
     struct region region;
@@ -246,7 +260,29 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region na
             if (ttzo_get_u16(region.bytes + *detail * trainer->row_bytes + input_bytes) >=
                 trainer->model->info.out_features)
                 return TTZO_ERROR_BAD_LABEL;
+    for (*detail = 0; *detail < count; ++*detail)
+        if (!knows_tokens(trainer->model, region.bytes + *detail * trainer->row_bytes))
+            return TTZO_ERROR_BAD_TOKEN;
     region.rows->count = count;
+    return TTZO_ERROR_OK;
+}
+
+// Tokens are looked at in the whole row, in the memory of the region batch.
+static enum ttzo_error take_sparse(struct ttzo_trainer *trainer, uint32_t count, uint32_t *detail)
+{
+    struct ttzo_sparse *sparse = &trainer->sparse;
+    uint32_t n_rows;
+    sparse->count = 0;
+    enum ttzo_error error = ttzo_sparse_check(trainer->model, sparse->bytes, count, &n_rows, detail);
+    if (error)
+        return error;
+    if (trainer->model->layers[0].gather == TTZO_GATHER_TOKENS)
+        for (trainer->batch.count = *detail = 0; *detail < n_rows; ++*detail) {
+            ttzo_sparse_row(trainer->model, sparse->bytes, *detail, trainer->batch.bytes);
+            if (!knows_tokens(trainer->model, trainer->batch.bytes))
+                return TTZO_ERROR_BAD_TOKEN;
+        }
+    sparse->count = n_rows;
     return TTZO_ERROR_OK;
 }
 
@@ -260,7 +296,7 @@ enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name,
     if (ttzo_crc32(0, region.bytes, count) != crc)
         return TTZO_ERROR_BAD_CHECKSUM;
     if (name == TTZO_REGION_SPARSE)
-        return ttzo_sparse_check(trainer->model, region.bytes, count, &trainer->sparse.count, detail);
+        return take_sparse(trainer, count, detail);
     if (region.rows && count % trainer->row_bytes)
         return TTZO_ERROR_OUT_OF_RANGE;
     if (region.rows)

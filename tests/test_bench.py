@@ -12,7 +12,7 @@ from plans import random_plan, random_rows
 from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import Arithmetic, Estimator, Loss, Region
-from ttzo.exporter.plan import Phase, Training
+from ttzo.exporter.plan import REUSING, Phase, Training
 from ttzo.host_tools import boards
 
 pytest.importorskip("unicorn", reason="needs the extra `bench`")
@@ -22,15 +22,17 @@ BOARD = "mps2-an386"
 
 
 def tt_plan(arithmetic: Arithmetic, estimator: Estimator = Estimator.rge):
-    """Random layers of which at least one is cut."""
-    for seed in range(100):
+    """Random layers of which two are cut and, where the estimator takes it, one is a convolution."""
+    for seed in range(1000):
         plan = random_plan(
             np.random.default_rng(seed),
             Training((Phase(estimator, n_queries=2),)),
             batch=3,
             loss=Loss.cross_entropy,
         )
-        if sum(layer.contraction > 0 for layer in plan.layers) > 1:
+        if sum(layer.contraction > 0 for layer in plan.layers) < 2:
+            continue
+        if estimator in REUSING or any(layer.gather for layer in plan.layers):
             return dataclasses.replace(plan, arithmetic=arithmetic)
     raise AssertionError("no seed gives such a plan")
 

@@ -147,7 +147,7 @@ def test_block_rge_equals_loss_evaluations_along_its_directions(in_double, seed)
 
 @pytest.mark.parametrize("seed", range(20))
 def test_node_cge_is_the_gradient_but_for_the_radius(in_double, seed):
-    plan, _, theta, x, y = random_case(seed)
+    plan, _, theta, x, y = random_case(seed, estimator=Estimator.node_cge)
     smooth = [
         dataclasses.replace(k, activation=Activation.tanh) if k.activation == Activation.relu else k
         for k in plan.layers

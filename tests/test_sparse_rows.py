@@ -12,8 +12,10 @@ from firmware import write_bundle as write_firmware_bundle
 from plans import random_plan, random_rows
 from runtime import CORE, RUN, Runtime
 
-from ttzo.device_runtime.contract import RECORD, DeviceError, Loss, Region, Update
+from ttzo.device_runtime.contract import RECORD, DeviceError, Loss, Number, Region, Update
 from ttzo.exporter import memory
+from ttzo.exporter.from_torch import plan_from_module
+from ttzo.exporter.nn import Tokens, torch
 from ttzo.exporter.plan import Phase, Plan, Training
 from ttzo.host_tools import boards, data, sparse_rows
 from ttzo.host_tools.device import Device, open_device
@@ -119,6 +121,17 @@ def test_damaged_sparse_rows_are_refused_by_name_and_never_read_beyond(core, see
             device.step(Region.sparse)
         except DeviceError as error:
             assert error.name in ("bad_sparse_rows", "bad_label", "non_finite")
+
+
+def test_tokens_are_looked_at_in_sparse_rows_too(core):
+    module = torch.nn.Sequential(Tokens(6), torch.nn.Embedding(24, 6), torch.nn.Flatten(), torch.nn.Linear(36, 5))
+    plan = plan_from_module(module, input_number=Number.int16, batch=4)
+    rows = random_rows(np.random.default_rng(0), plan, 8)
+    rows[5, 2:4] = (24, 0)  # the second token, of a vocabulary of 24
+    device = Lent(core, plan, len(packed(plan, rows)))
+    with pytest.raises(DeviceError) as caught:
+        device.put(Region.sparse, packed(plan, rows))
+    assert (caught.value.name, caught.value.detail) == ("bad_token", 5)
 
 
 def test_lengths_that_lie_are_refused(core):
