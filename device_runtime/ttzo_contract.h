@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xE82862E4u
+#define TTZO_CONTRACT_HASH 0x69382819u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -444,11 +444,12 @@ struct ttzo_pde_info {
     uint8_t has_time;                       // 1 when time is the network's last input
     uint8_t derivative;                     // enum derivative
     uint8_t n_groups;                       // row groups that follow the bounds
-    uint8_t has_exact;                      // 1 when the exact solution is the last program
+    uint8_t has_exact;                      // 1 when the exact solution is a program behind u's
     uint8_t n_classes;                      // classes of the sparse grid; 0 without one
     uint8_t n_values;                       // its distinct non-zero |coordinates|
     uint8_t level;                          // of the sparse grid
-    uint8_t reserved[3];                    // 0
+    uint8_t has_points;                     // 1 when the last programs tell where a uniform training point goes, in space and then, with has_time, in time
+    uint8_t reserved[2];                    // 0
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points
     float radius;                           // stein_radius (sigma), or the step of finite differences
@@ -464,7 +465,8 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->n_classes = ttzo_get_u8(bytes + 10);
     out->n_values = ttzo_get_u8(bytes + 11);
     out->level = ttzo_get_u8(bytes + 12);
-    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 13 + 1 * i);
+    out->has_points = ttzo_get_u8(bytes + 13);
+    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 14 + 1 * i);
     out->n_pairs = ttzo_get_u32(bytes + 16);
     out->validation_seed = ttzo_get_u32(bytes + 20);
     out->radius = ttzo_get_f32(bytes + 24);
@@ -480,7 +482,8 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_u8(bytes + 10, in->n_classes);
     ttzo_put_u8(bytes + 11, in->n_values);
     ttzo_put_u8(bytes + 12, in->level);
-    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 13 + 1 * i, in->reserved[i]);
+    ttzo_put_u8(bytes + 13, in->has_points);
+    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 14 + 1 * i, in->reserved[i]);
     ttzo_put_u32(bytes + 16, in->n_pairs);
     ttzo_put_u32(bytes + 20, in->validation_seed);
     ttzo_put_f32(bytes + 24, in->radius);
@@ -512,7 +515,7 @@ static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t 
 struct ttzo_program_record {
     uint8_t n_constants;                    // constants (float32) that follow; their registers come after the inputs
     uint8_t n_instructions;                 // instructions that follow them, four bytes each: enum operation, registers a, b, c. Each fills the next register
-    uint8_t output;                         // register of the result, a scalar
+    uint8_t output;                         // register of the result: a scalar, but a vector of the program that places points in space
     uint8_t reserved;                       // 0
 };
 static inline void ttzo_unpack_program_record(const uint8_t *bytes, struct ttzo_program_record *out)
