@@ -354,7 +354,9 @@ def test_every_rival_lowers_the_loss_and_goes_on_in_the_same_bits(name):
     network = LocalNetwork((INPUTS, 8, 8), (1, 2), CLASSES) if name == "lg_fg_a" else Network.of(module())
     b = Batch(network, torch.randn(ROWS, INPUTS), torch.arange(ROWS) % CLASSES)
     run = rivals.Trainer(rivals.get(name), network.start, seed=1)
-    factor = 30.0 if name in ("sgd", "rge", "fg_w", "node_perturbation", "momentum") else 3.0
+    factor = {"node_perturbation": 100.0, "flops": 0.1, "fa": 1.0, "dfa": 1.0}.get(
+        name, 30.0 if name in ("sgd", "rge", "fg_w", "momentum") else 3.0
+    )
     losses = [run.step(b, factor) for _ in range(60)]
     assert losses[-1] < losses[0]
     again = rivals.Trainer(rivals.get(name), network.start, seed=1)
