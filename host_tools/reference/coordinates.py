@@ -13,7 +13,7 @@ from ttzo.exporter.plan import Layer, Plan
 from ttzo.host_tools.reference.environments import ZERO, order_of_slices, slices
 from ttzo.host_tools.reference.estimator import mean, refreshed
 from ttzo.host_tools.reference.gather import gathered, tokens_that_count
-from ttzo.host_tools.reference.network import multiply
+from ttzo.host_tools.reference.product import multiply
 from ttzo.host_tools.reference.random import direction
 from ttzo.host_tools.reference.reuse import Reuse
 
