@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A model's way in: a bundle is read and every number of a model is checked once, here; later code runs blind.
 #include "cut.h"
+#include "gather.h"
 #include "gauss_newton.h"
 #include "layers.h"
 #include "loss.h"
@@ -12,28 +13,16 @@
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 
-static bool any_phase_reuses(const struct ttzo_model *model)
-{
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-        if (ttzo_estimator_reuses((enum ttzo_estimator)model->phases[p].estimator))
-            return true;
-    return false;
-}
-
-static bool any_layer_is_cut(const struct ttzo_model *model)
-{
-    for (uint32_t l = 0; l < model->info.n_layers; l++)
-        if (model->layers[l].contraction)
-            return true;
-    return false;
-}
-
 // Parts of the runtime that a model needs: a sum of enum ttzo_part. Derivatives walk the layers core by core: equations
-// go with neither of the others.
+// go with no other part.
 static uint32_t parts_of(const struct ttzo_model *model)
 {
-    return (model->info.loss == TTZO_LOSS_RESIDUAL ? TTZO_PART_EQUATIONS : 0u) |
-           (any_phase_reuses(model) ? TTZO_PART_ENVIRONMENTS : 0u) | (any_layer_is_cut(model) ? TTZO_PART_CUT : 0u);
+    uint32_t parts = model->info.loss == TTZO_LOSS_RESIDUAL ? TTZO_PART_EQUATIONS : 0u;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        parts |= (model->layers[l].contraction ? TTZO_PART_CUT : 0u) | (model->layers[l].gather ? TTZO_PART_GATHERS : 0u);
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
+        parts |= ttzo_estimator_reuses((enum ttzo_estimator)model->phases[p].estimator) ? TTZO_PART_ENVIRONMENTS : 0u;
+    return parts;
 }
 
 enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
@@ -149,9 +138,9 @@ static bool contraction_is_sound(const struct ttzo_layer *layer)
 static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features, uint32_t parameter_offset)
 {
     return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
-           layer->has_bias <= 1 && layer->in_features == in_features && in_features > 0 && layer->out_features > 0 &&
-           layer->parameter_offset == parameter_offset && train_is_sound(layer) &&
-           contraction_is_sound(layer) && width_is_sound(layer);
+           layer->has_bias <= 1 && layer->in_features > 0 && layer->out_features > 0 &&
+           layer->parameter_offset == parameter_offset && train_is_sound(layer) && ttzo_gather_is_sound(layer) &&
+           ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) && width_is_sound(layer);
 }
 
 static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
@@ -164,11 +153,30 @@ static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
         if (!layer_is_sound(layer, features, parameters))
             return false;
         parameters += ttzo_layer_parameters(layer);
-        features = layer->out_features;
+        features = (uint32_t)ttzo_layer_outputs(layer);
         if (parameters > info->n_parameters)
             return false;
     }
     return parameters == info->n_parameters && features == info->out_features;
+}
+
+// Tokens are the network's inputs as they are; a layer that is applied several times keeps no environments.
+static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
+{
+    const struct ttzo_model_info *info = &model->info;
+    for (uint32_t l = 0; l < info->n_layers; l++) {
+        const struct ttzo_layer *layer = &model->layers[l];
+        uint32_t known = info->input_number == TTZO_NUMBER_UINT8 ? 256 : 32768;
+        *detail = l;
+        if (layer->gather == TTZO_GATHER_TOKENS &&
+            (l > 0 || info->input_number == TTZO_NUMBER_FLOAT32 || info->input_scale != 1.0f ||
+             info->input_offset != 0.0f || layer->in_features > known))
+            return false;
+        for (uint32_t p = 0; layer->gather && p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
+            if (ttzo_estimator_reuses((enum ttzo_estimator)model->phases[p].estimator))
+                return false;
+    }
+    return true;
 }
 
 enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detail)
@@ -179,7 +187,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         info->batch < 1 || info->batch > TTZO_MAX_BATCH || info->input_number > TTZO_NUMBER_FLOAT32 ||
         info->loss > TTZO_LOSS_RESIDUAL || !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
         return TTZO_ERROR_BAD_MODEL;
-    if (!layers_are_sound(model, detail))
+    if (!layers_are_sound(model, detail) || !gathers_are_sound(model, detail))
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (info->loss == TTZO_LOSS_RESIDUAL &&

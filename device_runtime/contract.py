@@ -60,6 +60,8 @@ def _enum(name: str) -> type[enum.IntEnum]:
 
 
 LayerKind = _enum("layer_kind")
+Gather = _enum("gather")
+Combine = _enum("combine")
 Activation = _enum("activation")
 Loss = _enum("loss")
 Number = _enum("number")

@@ -4,9 +4,10 @@
 #include "estimator.h"
 #include "loss.h"
 #include "network.h"
+#include "panels.h"
 #include "random.h"
 #include "real.h"
-#include "reuse.h"
+#include "travel.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
@@ -29,177 +30,238 @@ static enum ttzo_error still_wanted(const struct estimate *e)
     return TTZO_ERROR_OK;
 }
 
-// L(+moves) - L(0), or L(+moves) - L(-moves), of each query.
-static void ask(struct estimate *e, uint32_t l, const struct ttzo_moves *moves, uint32_t n_queries,
-                  float differences[Q])
+// L(+moves) - L(0), or L(+moves) - L(-moves), of each query that was aimed.
+static void ask(struct estimate *e, const float *moves, uint32_t n_queries, float differences[Q])
 {
     float below[Q];
-    ttzo_reuse_differences(&e->reuse, l, moves, n_queries, 1.0f, differences);
+    ttzo_travel_ask(&e->reuse, moves, n_queries, 1.0f, differences);
     if (!e->antithetic)
         return;
-    ttzo_reuse_differences(&e->reuse, l, moves, n_queries, -1.0f, below);
+    ttzo_travel_ask(&e->reuse, moves, n_queries, -1.0f, below);
     for (uint32_t q = 0; q < n_queries; q++)
         differences[q] = differences[q] - below[q];
 }
 
-// ---- a core's entries: slices, four at a time -----------------------------------------------------------------------
-
-// Up to Q slices of the open core, slice s = (a, n, b) in C order, and where their entries lie: entry m of slice s is
-// coordinate first[s] + m * m_stride.
-struct chunk {
-    uint32_t count, slice_size, m_stride;
-    uint32_t first[Q];
-};
-
 static bool in_window(const struct estimate *e, uint32_t coordinate)
 {
-    uint32_t n = e->trainer->model->info.n_parameters;
-    return (coordinate + n - e->window_first) % n < e->window_length;
-}
-
-static bool wants_any(const struct estimate *e, uint32_t first, uint32_t stride, uint32_t count)
-{
-    for (uint32_t m = 0; m < count; m++)
-        if (in_window(e, first + m * stride))
-            return true;
-    return false;
-}
-
-// Fills a chunk from slice number *next on; false when there is none left.
-static bool next_chunk(struct estimate *e, const struct ttzo_environment *environment, uint32_t *next,
-                       struct chunk *chunk)
-{
-    const struct ttzo_core *core = &environment->core;
-    uint32_t total = core->left * core->n * core->right;
-    *chunk = (struct chunk){ .slice_size = environment->ml * environment->mr, .m_stride = core->n * core->right };
-    for (; *next < total && chunk->count < Q; ++*next) {
-        uint32_t a = *next / chunk->m_stride, rest = *next % chunk->m_stride;
-        uint32_t first = environment->room->layer->parameter_offset + core->offset + a * core->m * chunk->m_stride + rest;
-        if (!wants_any(e, first, chunk->m_stride, core->m))
-            continue;
-        e->reuse.macs += ttzo_environment_slice(environment, a, rest / core->right, rest % core->right,
-                                                e->reuse.slices + chunk->count * chunk->slice_size);
-        chunk->first[chunk->count++] = first;
-    }
-    return chunk->count > 0;
+    uint32_t first = e->window_first, n = e->trainer->model->info.n_parameters;
+    return (coordinate >= first ? coordinate - first : coordinate + n - first) < e->window_length;
 }
 
 // ---- cge: a query for each entry ------------------------------------------------------------------------------------
 
-static void query_chunk(struct estimate *e, uint32_t l, const struct ttzo_environment *environment,
-                        const struct chunk *chunk)
+static bool wants_any(const struct estimate *e, const struct ttzo_four *four, uint32_t offset, uint32_t modes)
 {
-    float *gradient = e->trainer->gradient, differences[Q];
-    float mu = e->phase->perturb_radius;
-    for (uint32_t i = 0; i < chunk->count * chunk->slice_size; i++)
-        e->reuse.slices[i] = mu * e->reuse.slices[i];
-    for (uint32_t m = 0; m < environment->core.m; m++) {
-        const struct ttzo_moves moves = { e->reuse.slices,  chunk->slice_size, m * environment->mr,
-                                          environment->ml, environment->mr,   environment->core.m * environment->mr };
-        ask(e, l, &moves, chunk->count, differences);
-        for (uint32_t q = 0; q < chunk->count; q++) {
-            uint32_t i = chunk->first[q] + m * chunk->m_stride;
-            if (in_window(e, i))
-                gradient[i] = gradient[i] + differences[q];
+    for (uint32_t q = 0; q < four->count; q++)
+        for (uint32_t m = 0; m < modes; m++)
+            if (in_window(e, offset + four->at[q] + m * four->m_stride))
+                return true;
+    return false;
+}
+
+// Every entry of a block of slices: mode by mode, because those of one mode move the same units.
+static void query_block(struct estimate *e, uint32_t l, const struct ttzo_environment *environment,
+                        const struct ttzo_four *fours, uint32_t n)
+{
+    uint32_t modes = environment->core.m, mr = environment->mr, slice_size = Q * environment->ml * mr;
+    uint32_t offset = environment->room->layer->parameter_offset;
+    float differences[Q], bound = 0.0f, *gradient = e->trainer->gradient;
+    for (uint32_t i = 0; i < n; i++)
+        bound = fours[i].largest > bound ? fours[i].largest : bound;
+    for (uint32_t m = 0; m < modes; m++) {
+        const struct ttzo_units units = { l, m * mr, environment->ml, mr, modes * mr };
+        ttzo_travel_aim(&e->reuse, &units, bound);
+        for (uint32_t i = 0; i < n; i++) {
+            ask(e, e->reuse.slices + i * slice_size, fours[i].count, differences);
+            for (uint32_t q = 0; q < fours[i].count; q++) {
+                uint32_t at = offset + fours[i].at[q] + m * fours[i].m_stride;
+                if (in_window(e, at))
+                    gradient[at] = gradient[at] + differences[q];
+            }
         }
     }
 }
 
-// The difference when one unit's pre-activation moves by mu.
-static float query_unit(struct estimate *e, uint32_t l, uint32_t unit)
+static enum ttzo_error query_core(struct estimate *e, uint32_t l, const struct ttzo_environment *environment)
 {
-    float differences[Q], mu = e->phase->perturb_radius;
-    ask(e, l, &(struct ttzo_moves){ &mu, 1, unit, 1, 1, 0 }, 1, differences);
-    return differences[0];
-}
-
-// ---- node_cge: a query for each unit, entries from them -------------------------------------------------------------
-
-// Every entry's derivative is the sum over the units it moves of slice times the unit's: assembled, not queried.
-static void assemble_chunk(struct estimate *e, const struct ttzo_environment *environment, const struct chunk *chunk)
-{
-    float *gradient = e->trainer->gradient;
-    uint32_t jump = environment->core.m * environment->mr;
-    for (uint32_t m = 0; m < environment->core.m; m++)
-        for (uint32_t q = 0; q < chunk->count; q++) {
-            const float *slice = e->reuse.slices + q * chunk->slice_size;
-            float sum = 0.0f;
-            for (uint32_t i = 0; i < environment->ml; i++)
-                e->reuse.macs += ttzo_product(
-                    &sum, &sum, (struct ttzo_operand){ slice + i * environment->mr, 0, 1 },
-                    (struct ttzo_operand){ e->reuse.unit_changes + m * environment->mr + i * jump, 0, 1 }, 1,
-                    environment->mr, 1, TTZO_DATA_RIGHT);
-            gradient[chunk->first[q] + m * chunk->m_stride] = gradient[chunk->first[q] + m * chunk->m_stride] + sum;
-        }
-}
-
-// ---- a layer --------------------------------------------------------------------------------------------------------
-
-static enum ttzo_error gradient_of_cores(struct estimate *e, uint32_t l)
-{
-    const struct ttzo_room *room = &e->reuse.rooms[l];
-    bool assembles = e->phase->estimator == TTZO_ESTIMATOR_NODE_CGE;
-    struct ttzo_environment environment = { 0 };
-    enum ttzo_error error;
-    for (uint32_t k = 0; k < ttzo_layer_length(room->layer); k++) {
-        struct chunk chunk;
-        uint32_t next = 0;
-        e->reuse.macs += ttzo_environment_open(&environment, room, k, e->reuse.buffers);
-        while (next_chunk(e, &environment, &next, &chunk)) {
-            if (assembles)
-                assemble_chunk(e, &environment, &chunk);
-            else
-                query_chunk(e, l, &environment, &chunk);
-            if ((error = still_wanted(e)))
+    uint32_t slice_size = Q * environment->ml * environment->mr, n = 0;
+    uint32_t offset = environment->room->layer->parameter_offset;
+    struct ttzo_four fours[TTZO_FOURS_AT_ONCE];
+    struct ttzo_slices slices;
+    ttzo_slices_begin(&slices, environment, e->phase->perturb_radius);
+    for (bool more = true; more;) {
+        more = ttzo_slices_next(&slices, &fours[n]);
+        if (more && wants_any(e, &fours[n], offset, environment->core.m) &&
+            ttzo_slices_make(&slices, &fours[n], e->reuse.slices + n * slice_size, &e->reuse.macs))
+            n++;
+        if (n == TTZO_FOURS_AT_ONCE || (!more && n > 0)) {
+            query_block(e, l, environment, fours, n);
+            n = 0;
+            enum ttzo_error error = still_wanted(e);
+            if (error)
                 return error;
         }
     }
     return TTZO_ERROR_OK;
 }
 
-static enum ttzo_error gradient_of_layer(struct estimate *e, uint32_t l)
+// ---- units: their biases, and what node_cge makes every entry of ----------------------------------------------------
+
+// Queries that move one unit of layer `l` by mu each, until there are four; `above` and `below` are the changes of its
+// activation when it moves up and down.
+struct unit_queries {
+    uint32_t l, n;
+    uint16_t units[Q];
+    float above[Q], below[Q];
+};
+
+static void keep_difference(struct estimate *e, uint32_t l, uint32_t unit, float difference)
+{
+    const struct ttzo_layer *layer = e->reuse.rooms[l].layer;
+    uint32_t bias = layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features + unit;
+    if (e->phase->estimator == TTZO_ESTIMATOR_NODE_CGE)
+        e->reuse.unit_changes[unit] = difference;
+    if (layer->has_bias && in_window(e, bias))
+        e->trainer->gradient[bias] = e->trainer->gradient[bias] + difference;
+}
+
+static void ask_units(struct estimate *e, struct unit_queries *queries)
+{
+    float above[Q], below[Q] = { 0.0f };
+    if (queries->n == 0)
+        return;
+    ttzo_travel_ask_units(&e->reuse, queries->l, queries->units, queries->above, queries->n, above);
+    if (e->antithetic)
+        ttzo_travel_ask_units(&e->reuse, queries->l, queries->units, queries->below, queries->n, below);
+    for (uint32_t q = 0; q < queries->n; q++)
+        keep_difference(e, queries->l, queries->units[q], above[q] - below[q]);
+    queries->n = 0;
+}
+
+static void query_units(struct estimate *e, uint32_t l)
 {
     const struct ttzo_layer *layer = e->reuse.rooms[l].layer;
     uint32_t bias = layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features;
-    bool keeps_units = e->phase->estimator == TTZO_ESTIMATOR_NODE_CGE;
+    bool keeps = e->phase->estimator == TTZO_ESTIMATOR_NODE_CGE;
+    float mu = e->phase->perturb_radius;
+    struct unit_queries queries = { .l = l };
     for (uint32_t unit = 0; unit < layer->out_features; unit++) {
-        bool wanted = layer->has_bias && in_window(e, bias + unit);
-        float difference = keeps_units || wanted ? query_unit(e, l, unit) : 0.0f;
-        if (keeps_units)
-            e->reuse.unit_changes[unit] = difference;
-        if (wanted)
-            e->trainer->gradient[bias + unit] = e->trainer->gradient[bias + unit] + difference;
+        if (keeps)
+            e->reuse.unit_changes[unit] = 0.0f;
+        if (!keeps && !(layer->has_bias && in_window(e, bias + unit)))
+            continue;
+        float above = ttzo_travel_change(&e->reuse, l, unit, mu);
+        float below = e->antithetic ? ttzo_travel_change(&e->reuse, l, unit, -mu) : 0.0f;
+        if (above == 0.0f && below == 0.0f)
+            continue;
+        queries.units[queries.n] = (uint16_t)unit;
+        queries.above[queries.n] = above;
+        queries.below[queries.n++] = below;
+        if (queries.n == Q)
+            ask_units(e, &queries);
     }
-    return gradient_of_cores(e, l);
+    ask_units(e, &queries);
+}
+
+// The units' differences as panels [m / 4][ml, mr][4].
+static void pack_units(struct estimate *e, const struct ttzo_environment *environment)
+{
+    uint32_t modes = environment->core.m, mr = environment->mr;
+    float *out = e->reuse.unit_panels;
+    for (uint32_t m = 0; m < modes; m += 4)
+        for (uint32_t i = 0; i < environment->ml; i++)
+            for (uint32_t j = 0; j < mr; j++, out += 4)
+                for (uint32_t k = 0; k < 4; k++) // the last mode again where there is none
+                    out[k] = e->reuse.unit_changes[(i * modes + (m + k < modes ? m + k : modes - 1)) * mr + j];
+}
+
+// Every entry's derivative is the sum over the units it moves of slice times the unit's difference: assembled, not
+// queried.
+static enum ttzo_error assemble_core(struct estimate *e, const struct ttzo_environment *environment)
+{
+    uint32_t modes = environment->core.m, size = environment->ml * environment->mr;
+    float *gradient = e->trainer->gradient + environment->room->layer->parameter_offset, sums[Q * Q];
+    struct ttzo_slices slices;
+    struct ttzo_four four;
+    pack_units(e, environment);
+    ttzo_slices_begin(&slices, environment, 1.0f);
+    while (ttzo_slices_next(&slices, &four)) {
+        if (!ttzo_slices_make(&slices, &four, e->reuse.slices, &e->reuse.macs))
+            continue;
+        for (uint32_t m = 0; m < modes; m += 4) {
+            ttzo_multiply_panels(sums, Q, NULL, e->reuse.slices, e->reuse.unit_panels + m * size, Q, size, Q);
+            for (uint32_t q = 0; q < four.count; q++)
+                for (uint32_t k = 0; k < 4 && m + k < modes; k++) {
+                    float *at = gradient + four.at[q] + (m + k) * four.m_stride;
+                    *at = *at + sums[q * Q + k];
+                }
+        }
+        e->reuse.macs += four.count * modes * size;
+    }
+    return still_wanted(e);
+}
+
+static enum ttzo_error gradient_of_layer(struct estimate *e, uint32_t l)
+{
+    const struct ttzo_room *room = &e->reuse.rooms[l];
+    struct ttzo_environment environment = { 0 };
+    enum ttzo_error error = TTZO_ERROR_OK;
+    query_units(e, l);
+    for (uint32_t k = 0; k < ttzo_layer_length(room->layer) && !error; k++) {
+        e->reuse.macs += ttzo_environment_open(&environment, room, k, e->reuse.buffers);
+        error = e->phase->estimator == TTZO_ESTIMATOR_NODE_CGE ? assemble_core(e, &environment)
+                                                                : query_core(e, l, &environment);
+    }
+    return error;
 }
 
 // ---- block_rge: random directions of one core, weight or bias at a time ---------------------------------------------
 
-// moves [ml][m][mr] += one slice [ml][mr] times the direction's entries (a, :, n, b), `entries` with stride.
+// moves [ml][m][mr][4] of query q += one slice [ml][mr], of four side by side, times the direction's entries
+// (a, :, n, b), `entries` with stride.
 static void add_slice(float *moves, const float *slice, const float *entries, uint32_t stride,
                       const struct ttzo_environment *environment)
 {
     uint32_t m = environment->core.m, mr = environment->mr;
-    for (uint32_t i = 0; i < environment->ml; i++, slice += mr)
-        for (uint32_t j = 0; j < m; j++, moves += mr)
+    for (uint32_t i = 0; i < environment->ml; i++, slice += Q * mr)
+        for (uint32_t j = 0; j < m; j++, moves += Q * mr)
             for (uint32_t u = 0; u < mr; u++)
-                moves[u] = TTZO_MULADD(entries[j * stride], slice[u], moves[u]);
+                moves[Q * u] = TTZO_MULADD(entries[j * stride], slice[Q * u], moves[Q * u]);
 }
 
-// moves[q] += direction[q] times every slice of the core, slice by slice.
+// Moves of query q += direction[q] times mu times every slice of the core, in the order of ttzo_slices_next.
 static void add_moves(struct estimate *e, const struct ttzo_environment *environment, uint32_t block_size, uint32_t n)
 {
-    const struct ttzo_core *core = &environment->core;
-    uint32_t out_features = environment->room->layer->out_features, m_stride = core->n * core->right;
-    for (uint32_t s = 0; s < core->left * m_stride; s++) {
-        uint32_t a = s / m_stride, rest = s % m_stride;
-        e->reuse.macs +=
-            ttzo_environment_slice(environment, a, rest / core->right, rest % core->right, e->reuse.slices);
-        for (uint32_t q = 0; q < n; q++)
-            add_slice(e->reuse.moves + q * out_features, e->reuse.slices,
-                      e->reuse.directions + q * block_size + a * core->m * m_stride + rest, m_stride, environment);
-        e->reuse.macs += n * out_features;
+    struct ttzo_slices slices;
+    struct ttzo_four four;
+    ttzo_slices_begin(&slices, environment, e->phase->perturb_radius);
+    while (ttzo_slices_next(&slices, &four)) {
+        if (!ttzo_slices_make(&slices, &four, e->reuse.slices, &e->reuse.macs))
+            continue;
+        for (uint32_t s = 0; s < four.count; s++)
+            for (uint32_t q = 0; q < n; q++)
+                add_slice(e->reuse.moves + q, e->reuse.slices + s,
+                          e->reuse.directions + q * block_size + four.at[s] - environment->core.offset, four.m_stride,
+                          environment);
+        e->reuse.macs += (uint64_t)four.count * n * environment->room->layer->out_features;
     }
+}
+
+static void set_moves(struct estimate *e, uint32_t l, const struct ttzo_environment *environment, uint32_t size,
+                      uint32_t n)
+{
+    uint32_t out_features = e->reuse.rooms[l].layer->out_features;
+    float *moves = e->reuse.moves, mu = e->phase->perturb_radius, bound = 0.0f;
+    for (uint32_t i = 0; i < out_features; i++)
+        for (uint32_t q = 0; q < Q; q++)
+            moves[i * Q + q] = environment || q >= n ? 0.0f : mu * e->reuse.directions[q * size + i];
+    if (environment)
+        add_moves(e, environment, size, n);
+    for (uint32_t i = 0; i < Q * out_features; i++) {
+        bound = moves[i] > bound ? moves[i] : bound;
+        bound = -moves[i] > bound ? -moves[i] : bound;
+    }
+    ttzo_travel_aim(&e->reuse, &(struct ttzo_units){ l, 0, 1, out_features, 0 }, bound);
 }
 
 // One block of layer l: a core (with its open environment), or the bias (without).
@@ -208,8 +270,8 @@ static enum ttzo_error gradient_of_block(struct estimate *e, uint32_t l, const s
 {
     const struct ttzo_trainer *trainer = e->trainer;
     enum ttzo_direction kind = (enum ttzo_direction)e->phase->direction;
-    uint32_t out_features = e->reuse.rooms[l].layer->out_features, total = e->phase->n_queries;
-    float differences[Q], mu = e->phase->perturb_radius, *gradient = trainer->gradient + offset;
+    uint32_t total = e->phase->n_queries;
+    float differences[Q], *gradient = trainer->gradient + offset;
     for (uint32_t first = 0; first < total; first += Q) {
         uint32_t n = total - first < Q ? total - first : Q, number = e->block * total + first;
         for (uint32_t i = 0; i < n * size; i++)
@@ -217,13 +279,8 @@ static enum ttzo_error gradient_of_block(struct estimate *e, uint32_t l, const s
         for (uint32_t q = 0; q < n; q++)
             ttzo_direction_add(e->reuse.directions + q * size, e->reuse.directions + q * size, 1.0f, size, kind,
                                trainer->training.seed, trainer->state.step, number + q);
-        for (uint32_t i = 0; i < n * out_features; i++)
-            e->reuse.moves[i] = environment ? 0.0f : e->reuse.directions[i];
-        if (environment)
-            add_moves(e, environment, size, n);
-        for (uint32_t i = 0; i < n * out_features; i++)
-            e->reuse.moves[i] = mu * e->reuse.moves[i];
-        ask(e, l, &(struct ttzo_moves){ e->reuse.moves, out_features, 0, 1, out_features, 0 }, n, differences);
+        set_moves(e, l, environment, size, n);
+        ask(e, e->reuse.moves, n, differences);
         for (uint32_t q = 0; q < n; q++)
             for (uint32_t i = 0; i < size; i++)
                 gradient[i] = TTZO_MULADD(differences[q], e->reuse.directions[q * size + i], gradient[i]);

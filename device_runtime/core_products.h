@@ -12,6 +12,7 @@ struct ttzo_room {
     float *z;                // [out_features] before the activation
     float *output;           // [out_features] behind it
     float *states;           // arrays the forward pass goes through, kept for the slices
+    float *panels;           // scratch of all rooms: operands of the product under way
     float *products;         // of cores
     bool has_matrix;         // whether `matrix` is made once a step, from the products
     float *matrix;           // [in_features, out_features]

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "environments.h"
 
-#include "product.h"
+#include <stddef.h>
+
+#include "panels.h"
 
 // ---- a sample: forward, keeping states ------------------------------------------------------------------------------
 
@@ -40,6 +42,59 @@ static float *kept_state(const struct ttzo_room *room, uint32_t k)
     return room->states + state_numbers_before(room->layer, k);
 }
 
+// A panel of four lines of `in`, side by side; false when all its numbers are zero.
+static bool pack_columns(float *panel, const float *in, uint32_t inner, uint32_t stride, uint32_t columns)
+{
+    uint32_t second = columns > 1 ? 1 : 0, third = columns > 2 ? 2 : 0, fourth = columns > 3 ? 3 : 0;
+    bool live = false;
+    for (; inner; inner--, in += stride, panel += 4) {
+        float v0 = in[0], v1 = in[second], v2 = in[third], v3 = in[fourth];
+        panel[0] = v0, panel[1] = v1, panel[2] = v2, panel[3] = v3;
+        live |= v0 != 0.0f || v1 != 0.0f || v2 != 0.0f || v3 != 0.0f;
+    }
+    return live;
+}
+
+// out[rows, columns] = start + core . in, for the core's panels; columns are left out four at a time where `in` is zero.
+static uint32_t multiply_core(float *out, const float *start, const float *core, const float *in, uint32_t rows,
+                              uint32_t inner, uint32_t columns, float *panel)
+{
+    uint32_t done = 0;
+    for (uint32_t j = 0; j < columns; j += 4) {
+        uint32_t n = columns - j < 4 ? columns - j : 4;
+        if (pack_columns(panel, in + j, inner, columns, n)) {
+            ttzo_multiply_panels(out + j, columns, start ? start + j : NULL, core, panel, rows, inner, n);
+            done += rows * inner * n;
+        } else
+            for (uint32_t i = 0; i < rows; i++)
+                for (uint32_t c = j; c < j + n; c++)
+                    out[i * columns + c] = start ? start[i * columns + c] : 0.0f;
+    }
+    return done;
+}
+
+// Whether a contraction fills tiles.
+static bool is_wide(const struct ttzo_contraction *step)
+{
+    return step->core_left && step->columns > 1;
+}
+
+static uint32_t contract(const struct ttzo_room *room, const struct ttzo_contraction *step, const float *in,
+                         const float *bias, float *out)
+{
+    const float *entries = room->parameters + step->core_offset;
+    if (!is_wide(step))
+        return ttzo_contract(step, entries, in, bias, out, true);
+    float *panel = room->panels + ttzo_panel_numbers(step->rows, step->inner);
+    uint32_t done = 0;
+    ttzo_pack_panels(room->panels,
+                     (struct ttzo_operand){ entries, step->core_outer_stride, step->core_inner_stride }, step->rows,
+                     step->inner);
+    for (uint32_t i = 0; i < step->repeats; i++, in += step->inner * step->columns, out += step->rows * step->columns)
+        done += multiply_core(out, bias, room->panels, in, step->rows, step->inner, step->columns, panel);
+    return done;
+}
+
 uint32_t ttzo_room_forward(const struct ttzo_room *room, float *const buffers[2])
 {
     const struct ttzo_layer *layer = room->layer;
@@ -52,7 +107,7 @@ uint32_t ttzo_room_forward(const struct ttzo_room *room, float *const buffers[2]
         const float *bias =
             last && layer->has_bias ? room->parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
         float *out = last ? room->z : is_kept(layer, next) ? kept_state(room, next) : buffers[current];
-        done += ttzo_contract(&step, room->parameters + step.core_offset, in, bias, out, true);
+        done += contract(room, &step, in, bias, out);
         in = out;
         current = 1 - current;
     }
@@ -78,35 +133,53 @@ uint64_t ttzo_sweep_widest(const struct ttzo_layer *layer)
     return widest;
 }
 
+// The core as panels of lines (m, b), summed over (a, n).
+static void pack_core(float *panels, const float *entries, const struct ttzo_core *core)
+{
+    uint32_t lines = core->m * core->right, row = core->n * core->right;
+    for (uint32_t line = 0; line < lines; line += 4) {
+        const float *at[4];
+        for (uint32_t i = 0; i < 4; i++) {
+            uint32_t one = line + i < lines ? line + i : line;
+            at[i] = entries + one / core->right * row + one % core->right;
+        }
+        for (uint32_t a = 0; a < core->left; a++)
+            for (uint32_t n = 0; n < core->n; n++, panels += 4)
+                for (uint32_t i = 0; i < 4; i++)
+                    panels[i] = at[i][a * core->m * row + n * core->right];
+    }
+}
+
 // Array k+1 from array k: [ml][m][b] . [n][nr], summed over (a, n) in that order.
 static uint32_t sweep_core(const struct ttzo_room *room, uint32_t k, const float *in, float *out)
 {
     struct ttzo_extents e = ttzo_extents_around(room->layer, k);
     struct ttzo_core core = ttzo_layer_core(room->layer, k);
-    const float *entries = room->parameters + core.offset;
-    uint32_t done = 0;
-    for (uint32_t i = 0; i < e.ml * core.m; i++, out += core.right * e.nr)
-        for (uint32_t a = 0; a < core.left; a++)
-            done += ttzo_product(
-                out, a ? out : NULL,
-                (struct ttzo_operand){ entries + (a * core.m + i % core.m) * core.n * core.right, 1, core.right },
-                (struct ttzo_operand){ in + (i / core.m * core.left + a) * core.n * e.nr, 1, e.nr }, core.right, core.n,
-                e.nr, TTZO_DATA_RIGHT);
+    uint32_t rows = core.m * core.right, inner = core.left * core.n, done = 0;
+    float *panel = room->panels + ttzo_panel_numbers(rows, inner);
+    pack_core(room->panels, room->parameters + core.offset, &core);
+    for (uint32_t i = 0; i < e.ml; i++, in += inner * e.nr, out += rows * e.nr)
+        done += multiply_core(out, NULL, room->panels, in, rows, inner, e.nr, panel);
     return done;
 }
 
-// ---- slices ---------------------------------------------------------------------------------------------------------
-
-uint32_t ttzo_slice_widest(const struct ttzo_layer *layer)
+uint64_t ttzo_environment_panels(const struct ttzo_layer *layer)
 {
-    uint32_t widest = 1;
+    uint64_t most = 0;
+    bool sweeps = ttzo_sweep_widest(layer) > 0;
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
-        struct ttzo_extents e = ttzo_extents_around(layer, k);
-        if (e.ml * e.mr > widest)
-            widest = e.ml * e.mr;
+        struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
+        struct ttzo_core core = ttzo_layer_core(layer, k);
+        uint32_t rows = core.m * core.right, inner = core.left * core.n;
+        uint64_t forward = is_wide(&step) ? ttzo_panel_numbers(step.rows, step.inner) + 4 * (uint64_t)step.inner : 0;
+        uint64_t sweep = sweeps && k + 1 < ttzo_layer_length(layer) ? ttzo_panel_numbers(rows, inner) + 4 * inner : 0;
+        most = forward > most ? forward : most;
+        most = sweep > most ? sweep : most;
     }
-    return widest;
+    return most;
 }
+
+// ---- turning to a core ----------------------------------------------------------------------------------------------
 
 uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_room *room, uint32_t k,
                                float *const buffers[2])
@@ -134,69 +207,4 @@ uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struc
         }
     *environment = made;
     return done;
-}
-
-static void gather(float *out, const float *in, uint32_t stride, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++, in += stride)
-        out[i] = *in;
-}
-
-// Sum over nl of TTZO_BEFORE[ml, nl, a] state[nl, n, b, mr].
-static uint32_t slice_from_right(const struct ttzo_environment *e, uint32_t a, uint32_t n, uint32_t b, float *slice)
-{
-    const struct ttzo_core *core = &e->core;
-    const float *state = e->state + (n * core->right + b) * e->mr;
-    if (!e->factor) {
-        gather(slice, state, 1, e->mr);
-        return 0;
-    }
-    return ttzo_product(slice, NULL, (struct ttzo_operand){ e->factor + a, e->nl * core->left, core->left },
-                        (struct ttzo_operand){ state, 1, core->n * core->right * e->mr }, e->ml, e->nl, e->mr,
-                        TTZO_DATA_RIGHT);
-}
-
-// Sum over nr of state[ml, a, n, nr] TTZO_BEHIND[b, mr, nr].
-static uint32_t slice_from_left(const struct ttzo_environment *e, uint32_t a, uint32_t n, uint32_t b, float *slice)
-{
-    const struct ttzo_core *core = &e->core;
-    const float *state = e->state + (a * core->n + n) * e->nr;
-    uint32_t stride = core->left * core->n * e->nr;
-    if (!e->factor) {
-        gather(slice, state, stride, e->ml);
-        return 0;
-    }
-    return ttzo_product(slice, NULL, (struct ttzo_operand){ state, stride, 1 },
-                        (struct ttzo_operand){ e->factor + b * e->mr * e->nr, e->nr, 1 }, e->ml, e->nr, e->mr,
-                        TTZO_DATA_LEFT);
-}
-
-// To the middle rank, c[r] = sum over nr of state[a, n, nr] TTZO_MIDDLE[b, nr, r], and out: sum over r of c[r] outputs[r, mr].
-// Rank by rank, so that c need not be stored.
-static uint32_t slice_from_input(const struct ttzo_environment *e, uint32_t a, uint32_t n, uint32_t b, float *slice)
-{
-    const float *state = e->state + (a * e->core.n + n) * e->nr;
-    uint32_t done = 0;
-    if (!e->factor) // the last input core: its right rank is the middle one
-        return ttzo_product(slice, NULL, (struct ttzo_operand){ state, 0, 0 },
-                            (struct ttzo_operand){ e->outputs + b * e->mr, 1, 0 }, 1, 1, e->mr, TTZO_DATA_LEFT);
-    for (uint32_t r = 0; r < e->rank; r++) {
-        float c;
-        done += ttzo_product(&c, NULL, (struct ttzo_operand){ state, 0, 1 },
-                             (struct ttzo_operand){ e->factor + b * e->nr * e->rank + r, 0, e->rank }, 1, e->nr, 1,
-                             TTZO_DATA_LEFT);
-        done += ttzo_product(slice, r ? slice : NULL, (struct ttzo_operand){ &c, 0, 0 },
-                             (struct ttzo_operand){ e->outputs + r * e->mr, 1, 0 }, 1, 1, e->mr, TTZO_DATA_LEFT);
-    }
-    return done;
-}
-
-uint32_t ttzo_environment_slice(const struct ttzo_environment *environment, uint32_t a, uint32_t n, uint32_t b,
-                                float *slice)
-{
-    switch (environment->way) {
-    case TTZO_FROM_RIGHT: return slice_from_right(environment, a, n, b, slice);
-    case TTZO_FROM_LEFT: return slice_from_left(environment, a, n, b, slice);
-    default: return slice_from_input(environment, a, n, b, slice);
-    }
 }

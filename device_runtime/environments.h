@@ -4,7 +4,7 @@
 //     slice[ml, mr] = sum over nl, nr of  left[ml, nl, a] x[nl, n, nr] right[b, mr, nr]      at the units (ml, m, mr),
 // where ml, nl (mr, nr) run over the output and input modes of the cores before (behind) k, and left and right are the
 // products of those cores. The slice is the same for every m. It comes from two caches: products of cores, made once
-// a step, and arrays of x contracted with some of the cores, made once a sample.
+// a step, and arrays of x contracted with some of the cores, made once a sample. slices.h makes slices of them.
 #ifndef TTZO_ENVIRONMENTS_H
 #define TTZO_ENVIRONMENTS_H
 #include "core_products.h"
@@ -13,14 +13,14 @@
 uint64_t ttzo_states_numbers(const struct ttzo_layer *layer);
 uint64_t ttzo_sweep_widest(const struct ttzo_layer *layer);
 
-// Largest slice of the layer.
-uint32_t ttzo_slice_widest(const struct ttzo_layer *layer);
+// Numbers of a room's `panels` that the functions below use.
+uint64_t ttzo_environment_panels(const struct ttzo_layer *layer);
 
 // Once a sample: `z` from `input`, keeping `states`. The values of ttzo_layer_forward. Like the functions below,
 // returns the multiply-adds done.
 uint32_t ttzo_room_forward(const struct ttzo_room *room, float *const buffers[2]);
 
-// The slices of one core, for one sample.
+// What the slices of one core are made of, for one sample.
 struct ttzo_environment {
     const struct ttzo_room *room;
     struct ttzo_core core;
@@ -37,9 +37,5 @@ struct ttzo_environment {
 // ttzo_sweep_widest) left alone between them.
 uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_room *room, uint32_t k,
                                float *const buffers[2]);
-
-// slice [ml, mr] of entries (a, :, n, b).
-uint32_t ttzo_environment_slice(const struct ttzo_environment *environment, uint32_t a, uint32_t n, uint32_t b,
-                                float *slice);
 
 #endif

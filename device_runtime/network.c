@@ -2,6 +2,7 @@
 #include "network.h"
 
 #include "cut.h"
+#include "gather.h"
 #include "layers.h"
 #include "real.h"
 
@@ -24,7 +25,7 @@ uint64_t ttzo_network_buffer(const struct ttzo_model *model)
     uint64_t widest = model->info.in_features;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        uint64_t size = layer->contraction ? layer->out_features : ttzo_layer_widest(layer);
+        uint64_t size = layer->contraction || layer->gather ? ttzo_layer_outputs(layer) : ttzo_layer_widest(layer);
         if (size > widest)
             widest = size;
     }
@@ -43,7 +44,10 @@ uint64_t ttzo_network_scratch(const struct ttzo_model *model)
 {
     uint64_t most = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
-        uint64_t numbers = model->layers[l].contraction ? ttzo_cut_scratch(&model->layers[l]) : 0;
+        const struct ttzo_layer *layer = &model->layers[l];
+        uint64_t numbers = layer->gather        ? ttzo_gather_scratch(layer)
+                           : layer->contraction ? ttzo_cut_scratch(layer)
+                                                : 0;
         if (numbers > most)
             most = numbers;
     }
@@ -55,6 +59,8 @@ static uint64_t layer_macs(const struct ttzo_layer *layer)
     uint64_t macs = 0;
     if (layer->contraction)
         return ttzo_cut_macs(layer);
+    if (layer->gather)
+        return ttzo_gather_macs(layer);
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
         macs += (uint64_t)step.repeats * step.rows * step.inner * step.columns;
@@ -139,9 +145,12 @@ float *ttzo_network_forward(const struct ttzo_trainer *trainer, const float *the
             ttzo_cut_forward(layer, theta, prepared, buffers[current], buffers[1 - current], trainer->scratch);
             prepared += ttzo_cut_prepared(layer);
             current = 1 - current;
+        } else if (layer->gather) {
+            ttzo_gather_forward(layer, theta, buffers[current], buffers[1 - current], trainer->scratch);
+            current = 1 - current;
         } else
             ttzo_layer_forward(layer, theta, buffers, &current);
-        ttzo_activate((enum ttzo_activation)layer->activation, buffers[current], layer->out_features);
+        ttzo_activate((enum ttzo_activation)layer->activation, buffers[current], (uint32_t)ttzo_layer_outputs(layer));
     }
     return buffers[current];
 }

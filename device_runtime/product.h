@@ -29,11 +29,10 @@ uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, 
 // Queries that are evaluated side by side.
 #define TTZO_QUERIES_AT_ONCE 4u
 
-// out[query, columns] = sum over i < n of changes[i][query] * matrix[places[i], column], where matrix has its element
-// (place, column) at place * place_stride + column * column_stride; out has TTZO_QUERIES_AT_ONCE rows. Chains over
-// ascending i. Returns the multiply-adds done for `n_queries` of them.
-uint32_t ttzo_product_at_places(float *out, const float *changes, const uint16_t *places, uint32_t n,
-                                const float *matrix, uint32_t place_stride, uint32_t column_stride, uint32_t columns,
-                                uint32_t n_queries);
+// out[query * stride + column] = sum over i < n of changes[i][query] * matrix[places[i], column], for TTZO_QUERIES_AT_ONCE
+// queries; `matrix` steps `outer` along places, `inner` along columns. Chains over ascending i. Returns the multiply-adds
+// done for `n_queries` of them.
+uint32_t ttzo_product_at_places(float *out, uint32_t stride, const float *changes, const uint16_t *places, uint32_t n,
+                                struct ttzo_operand matrix, uint32_t columns, uint32_t n_queries);
 
 #endif

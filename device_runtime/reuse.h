@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Loss differences of many small changes of one sample's forward pass, for less than a forward pass each: a change of
-// some pre-activations travels through the rest of the network as a change, and only where it goes.
+// What estimators that share environments keep of one sample: its forward pass and what its queries need.
 #ifndef TTZO_REUSE_H
 #define TTZO_REUSE_H
-#include "environments.h"
-#include "product.h"
+#include "slices.h"
+
+// Slices are made and asked about in blocks of so many fours.
+#define TTZO_FOURS_AT_ONCE 6u
 
 // Caches of one sample and scratch, carved from the work area by ttzo_reuse_begin.
 struct ttzo_reuse {
@@ -13,14 +14,22 @@ struct ttzo_reuse {
     float *const *buffers; // exchange buffers of forward passes and sweeps
     float *inputs;         // [in_features] of the network
     float *slopes;         // see ttzo_loss_slopes
-    float *slices;         // [queries at once][slice]
+    float *panels;         // of products under way
+    float *slices;         // [fours at once][slice][4]
     float *unit_changes;   // node_cge: [widest layer] loss differences of a layer's units
+    float *unit_panels;    // node_cge: the same as panels of four output modes of a core
     float *directions;     // block_rge: [queries at once][largest block]
-    float *moves;          // block_rge: [queries at once][widest layer]
+    float *moves;          // block_rge: [queries at once][widest layer], and [widest layer][queries at once]
+    float *weights;        // behind the units aimed at: panels of four outputs
     float *changes;        // [place][queries at once] changed activations of one layer
-    float *arrivals;       // [queries at once][out_features] changed pre-activations of the next
+    float *arrivals;       // [queries at once][outputs, filled up to fours] changed pre-activations of the next
     float *vectors[2];     // [widest] of a change on its way through a layer without matrix
-    uint16_t *places;      // units whose activations change
+    uint16_t *numbers;     // of the moves, units aimed at that are awake
+    uint16_t *places;      // which units these are
+    uint16_t *bends;       // places among them where the activation is not linear
+    uint16_t *listed;      // units whose activations change, farther on
+    uint32_t layer;        // aimed at
+    uint32_t n_awake, n_bends;
     const uint8_t *target; // of the sample
     uint64_t macs;         // multiply-adds done
 };
@@ -36,17 +45,5 @@ void ttzo_reuse_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, 
 
 // Once a sample: forward at theta, keeping states. Returns the row's loss.
 float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row);
-
-// Changes of a layer's pre-activations, for each query: unit first + i * jump + j changes by at[query][i][j].
-struct ttzo_moves {
-    const float *at;
-    uint32_t query_stride;
-    uint32_t first, rows, columns, jump;
-};
-
-// Loss differences of up to TTZO_QUERIES_AT_ONCE queries that move pre-activations of layer `l` by sign (1 or -1) times
-// `moves`.
-void ttzo_reuse_differences(struct ttzo_reuse *reuse, uint32_t l, const struct ttzo_moves *moves, uint32_t n_queries,
-                            float sign, float differences[TTZO_QUERIES_AT_ONCE]);
 
 #endif

@@ -222,6 +222,20 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
     return TTZO_ERROR_OK;
 }
 
+// Whether the model knows all tokens of a row; of a model without, whatever stands there.
+static bool knows_tokens(const struct ttzo_model *model, const uint8_t *row)
+{
+    const struct ttzo_layer *first = &model->layers[0];
+    if (first->gather != TTZO_GATHER_TOKENS)
+        return true;
+    for (uint32_t t = 0; t < first->width; t++) {
+        int32_t token = model->info.input_number == TTZO_NUMBER_UINT8 ? row[t] : ttzo_get_i16(row + 2 * t);
+        if (token < 0 || token >= first->in_features)
+            return false;
+    }
+    return true;
+}
+
 enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t count, uint32_t *detail)
 {
     struct region region;
@@ -235,6 +249,9 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region na
             if (ttzo_get_u16(region.bytes + *detail * trainer->row_bytes + input_bytes) >=
                 trainer->model->info.out_features)
                 return TTZO_ERROR_BAD_LABEL;
+    for (*detail = 0; *detail < count; ++*detail)
+        if (!knows_tokens(trainer->model, region.bytes + *detail * trainer->row_bytes))
+            return TTZO_ERROR_BAD_TOKEN;
     region.rows->count = count;
     return TTZO_ERROR_OK;
 }

@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x9674BD6Cu
+#define TTZO_CONTRACT_HASH 0x82B26240u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -18,6 +18,8 @@
 #define TTZO_MAX_COLUMNS 1024u // unknowns of one Gauss-Newton step
 #define TTZO_GN_BLOCK_ROWS 16u // rows that a Gauss-Newton step folds into its triangle at once
 #define TTZO_GN_TRIES 3u // ridges that a Gauss-Newton step tries before it stays where it is
+#define TTZO_POSITIONS_AT_ONCE 4u // patches that a layer of patches contracts side by side
+#define TTZO_NO_TOKEN 65535u // padding_token of a layer without one
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_ROW_GROUPS 4u // kinds of collocation rows of one PDE
@@ -29,13 +31,23 @@
 #define TTZO_HASH_BYTES 16u // leading bytes of the model's SHA-256
 #define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
 #define TTZO_BUNDLE_MAGIC 1331319892u // the bundle's first four bytes: TTZO
-#define TTZO_BUNDLE_FORMAT 1u // layout of the bundle file
+#define TTZO_BUNDLE_FORMAT 2u // layout of the bundle file
 
 // ---- enumerations
 enum ttzo_layer_kind {
     TTZO_LAYER_KIND_DENSE = 0, // W[out, in]
     TTZO_LAYER_KIND_TT_MATRIX = 1, // TT-matrix: core k is (r_k, m_k, n_k, r_k+1), an output and an input mode in each core (paper eq. 7)
     TTZO_LAYER_KIND_TT_TENSOR = 2, // 2L-way TT: cores (r, n, r') of the input modes, then (r, m, r') of the output modes
+};
+enum ttzo_gather {
+    TTZO_GATHER_WHOLE = 0, // the layer reads its input array once, as it is
+    TTZO_GATHER_PATCHES = 1, // it is applied to every patch of an image (convolution): inputs [channel][row][column], outputs [feature][row][column]
+    TTZO_GATHER_TOKENS = 2, // its input array holds numbers of tokens, each a unit vector (embedding): a token picks one input of the matrix
+};
+enum ttzo_combine {
+    TTZO_COMBINE_EACH = 0, // outputs of all applications stay: of patches as gather says, of tokens [token][feature]
+    TTZO_COMBINE_SUM = 1, // tokens: their sum
+    TTZO_COMBINE_MEAN = 2, // tokens: their mean; padding tokens do not count, and of none it is 0
 };
 enum ttzo_activation {
     TTZO_ACTIVATION_IDENTITY = 0, // z
@@ -71,6 +83,7 @@ enum ttzo_part {
     TTZO_PART_EQUATIONS = 1, // PDE residuals, their derivatives and programs, Gauss-Newton steps
     TTZO_PART_ENVIRONMENTS = 2, // estimators that reuse a core's environments
     TTZO_PART_CUT = 4, // layers whose contraction is cut in two halves
+    TTZO_PART_GATHERS = 8, // convolutions and embeddings
 };
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
@@ -175,7 +188,8 @@ enum ttzo_error {
     TTZO_ERROR_BAD_SETTING = 16, // setting {detail} is out of range
     TTZO_ERROR_BAD_LABEL = 17, // row {detail} has a class the model does not know
     TTZO_ERROR_CANCELLED = 18, // the work was cancelled
-    TTZO_ERROR_NOT_BUILT_IN = 19, // the device was built without what the model needs (part {detail})
+    TTZO_ERROR_BAD_TOKEN = 19, // row {detail} has a token the model does not know
+    TTZO_ERROR_NOT_BUILT_IN = 20, // the device was built without what the model needs (part {detail})
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh
@@ -218,7 +232,8 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 16: return "bad_setting";
     case 17: return "bad_label";
     case 18: return "cancelled";
-    case 19: return "not_built_in";
+    case 19: return "bad_token";
+    case 20: return "not_built_in";
     default: return "unknown";
     }
 }
@@ -245,7 +260,8 @@ static inline const char *ttzo_error_text(enum ttzo_error error)
     case 16: return "setting {detail} is out of range";
     case 17: return "row {detail} has a class the model does not know";
     case 18: return "the work was cancelled";
-    case 19: return "the device was built without what the model needs (part {detail})";
+    case 19: return "row {detail} has a token the model does not know";
+    case 20: return "the device was built without what the model needs (part {detail})";
     default: return "unknown error";
     }
 }
@@ -344,7 +360,7 @@ static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_
     ttzo_put_f32(bytes + 28, in->input_offset);
 }
 
-#define TTZO_LAYER_BYTES 80u
+#define TTZO_LAYER_BYTES 96u
 struct ttzo_layer {
     uint8_t kind;                           // enum layer_kind
     uint8_t activation;                     // enum activation, applied to the layer's output
@@ -352,6 +368,18 @@ struct ttzo_layer {
     uint8_t n_in_modes;                     // TT: input modes; dense: 0
     uint8_t n_out_modes;                    // TT: output modes; dense: 0
     uint8_t contraction;                    // TT-matrix: 0 right to left; c multiplies out the cores before and from core c once for a parameter vector
+    uint8_t gather;                         // enum gather: where one application of the layer finds its in_features inputs
+    uint8_t combine;                        // enum combine
+    uint8_t kernel_height;                  // patches: rows of a patch; 0 for others, like all below
+    uint8_t kernel_width;
+    uint8_t stride_height;                  // rows from a patch to the next
+    uint8_t stride_width;
+    uint8_t padding_height;                 // rows of zeros on each side of the image
+    uint8_t padding_width;
+    uint16_t channels;                      // patches: of the image; in_features = channels * kernel_height * kernel_width
+    uint16_t height;                        // patches: rows of the image
+    uint16_t width;                         // patches: columns of the image; tokens: tokens of a row
+    uint16_t padding_token;                 // tokens: the one that is the zero vector, or no_token
     uint16_t in_features;                   // product of in_modes
     uint16_t out_features;                  // product of out_modes
     uint16_t in_modes[8];                   // n_1 ..., first mode slowest (C order)
@@ -367,12 +395,24 @@ static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *ou
     out->n_in_modes = ttzo_get_u8(bytes + 3);
     out->n_out_modes = ttzo_get_u8(bytes + 4);
     out->contraction = ttzo_get_u8(bytes + 5);
-    out->in_features = ttzo_get_u16(bytes + 6);
-    out->out_features = ttzo_get_u16(bytes + 8);
-    for (unsigned i = 0; i < 8; i++) out->in_modes[i] = ttzo_get_u16(bytes + 10 + 2 * i);
-    for (unsigned i = 0; i < 8; i++) out->out_modes[i] = ttzo_get_u16(bytes + 26 + 2 * i);
-    for (unsigned i = 0; i < 17; i++) out->ranks[i] = ttzo_get_u16(bytes + 42 + 2 * i);
-    out->parameter_offset = ttzo_get_u32(bytes + 76);
+    out->gather = ttzo_get_u8(bytes + 6);
+    out->combine = ttzo_get_u8(bytes + 7);
+    out->kernel_height = ttzo_get_u8(bytes + 8);
+    out->kernel_width = ttzo_get_u8(bytes + 9);
+    out->stride_height = ttzo_get_u8(bytes + 10);
+    out->stride_width = ttzo_get_u8(bytes + 11);
+    out->padding_height = ttzo_get_u8(bytes + 12);
+    out->padding_width = ttzo_get_u8(bytes + 13);
+    out->channels = ttzo_get_u16(bytes + 14);
+    out->height = ttzo_get_u16(bytes + 16);
+    out->width = ttzo_get_u16(bytes + 18);
+    out->padding_token = ttzo_get_u16(bytes + 20);
+    out->in_features = ttzo_get_u16(bytes + 22);
+    out->out_features = ttzo_get_u16(bytes + 24);
+    for (unsigned i = 0; i < 8; i++) out->in_modes[i] = ttzo_get_u16(bytes + 26 + 2 * i);
+    for (unsigned i = 0; i < 8; i++) out->out_modes[i] = ttzo_get_u16(bytes + 42 + 2 * i);
+    for (unsigned i = 0; i < 17; i++) out->ranks[i] = ttzo_get_u16(bytes + 58 + 2 * i);
+    out->parameter_offset = ttzo_get_u32(bytes + 92);
 }
 static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
 {
@@ -382,12 +422,24 @@ static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
     ttzo_put_u8(bytes + 3, in->n_in_modes);
     ttzo_put_u8(bytes + 4, in->n_out_modes);
     ttzo_put_u8(bytes + 5, in->contraction);
-    ttzo_put_u16(bytes + 6, in->in_features);
-    ttzo_put_u16(bytes + 8, in->out_features);
-    for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 10 + 2 * i, in->in_modes[i]);
-    for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 26 + 2 * i, in->out_modes[i]);
-    for (unsigned i = 0; i < 17; i++) ttzo_put_u16(bytes + 42 + 2 * i, in->ranks[i]);
-    ttzo_put_u32(bytes + 76, in->parameter_offset);
+    ttzo_put_u8(bytes + 6, in->gather);
+    ttzo_put_u8(bytes + 7, in->combine);
+    ttzo_put_u8(bytes + 8, in->kernel_height);
+    ttzo_put_u8(bytes + 9, in->kernel_width);
+    ttzo_put_u8(bytes + 10, in->stride_height);
+    ttzo_put_u8(bytes + 11, in->stride_width);
+    ttzo_put_u8(bytes + 12, in->padding_height);
+    ttzo_put_u8(bytes + 13, in->padding_width);
+    ttzo_put_u16(bytes + 14, in->channels);
+    ttzo_put_u16(bytes + 16, in->height);
+    ttzo_put_u16(bytes + 18, in->width);
+    ttzo_put_u16(bytes + 20, in->padding_token);
+    ttzo_put_u16(bytes + 22, in->in_features);
+    ttzo_put_u16(bytes + 24, in->out_features);
+    for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 26 + 2 * i, in->in_modes[i]);
+    for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 42 + 2 * i, in->out_modes[i]);
+    for (unsigned i = 0; i < 17; i++) ttzo_put_u16(bytes + 58 + 2 * i, in->ranks[i]);
+    ttzo_put_u32(bytes + 92, in->parameter_offset);
 }
 
 #define TTZO_PDE_INFO_BYTES 28u

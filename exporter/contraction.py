@@ -61,7 +61,7 @@ def _with(plan: Plan, contractions: list[int]) -> Plan:
 
 
 def _choices(layer: Layer) -> list[Layer]:
-    n = len(layer.in_modes) if layer.kind == LayerKind.tt_matrix else 1
+    n = len(layer.in_modes) if layer.kind == LayerKind.tt_matrix and not layer.gather else 1
     return [dataclasses.replace(layer, contraction=c) for c in range(n)]
 
 

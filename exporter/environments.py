@@ -7,10 +7,9 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Estimator, LayerKind
-from ttzo.exporter.plan import Layer, Plan, PlanError
+from ttzo.exporter.plan import REUSING, Layer, Plan, PlanError
 
-REUSING = frozenset({Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd})
-QUERIES_AT_ONCE = 4
+QUERIES_AT_ONCE, FOURS_AT_ONCE = 4, 6  # of product.h and reuse.h
 
 
 def core_shapes(layer: Layer) -> list[tuple[int, int, int, int]]:
@@ -127,37 +126,88 @@ def reuse_widest(plan: Plan) -> int:
     return max(max(_contraction_widest(y), sweep_widest(y)) for y in plan.layers) if reuses(plan) else 0
 
 
+def _fours(n: int) -> int:
+    return 4 * math.ceil(n / 4)
+
+
+def _tile(rows: int, inner: int) -> int:
+    """Panels of `rows` lines, and of four lines that meet them."""
+    return (_fours(rows) + 4) * inner
+
+
+def panel_numbers(layer: Layer) -> int:
+    """The largest operands of one product: forward, sweep or slices."""
+    shapes, cut, tensor = core_shapes(layer), cut_of(layer), layer.kind == LayerKind.tt_tensor
+    sizes = [0]
+    wide = layer.contractions[: len(layer.in_modes)] if tensor else layer.contractions
+    sizes += [_tile(rows, inner) for _, rows, inner, columns in wide if columns > 1]
+    if sweep_widest(layer):
+        sizes += [_tile(m * b, a * n) for a, m, n, b in shapes[:-1]]
+    for k in range(len(shapes)):
+        e = extents(layer, k)
+        if tensor and k < cut:
+            sizes.append(_tile(e.mr, layer.ranks[cut]))
+        elif k < cut:
+            sizes.append(4 * e.mr * e.nl + _fours(e.ml) * e.nl)
+        else:
+            sizes.append(4 * e.ml * e.nr + _fours(e.mr) * e.nr)
+    return max(sizes)
+
+
+def _slice_widest(layer: Layer) -> int:
+    return max(e.ml * e.mr for e in (extents(layer, k) for k in range(len(core_shapes(layer)))))
+
+
+def _unit_panels(layer: Layer) -> int:
+    each = ((extents(layer, k), shape[1]) for k, shape in enumerate(core_shapes(layer)))
+    return max(e.ml * e.mr * _fours(m) for e, m in each)
+
+
+def _weights(plan: Plan, blocks: bool) -> int:
+    """Numbers behind the units that one query moves."""
+    pairs = zip(plan.layers, plan.layers[1:], strict=False)
+    return max(
+        (
+            (before.out_features if blocks else _slice_widest(before)) * _fours(layer.out_features)
+            for number, (before, layer) in enumerate(pairs, 1)
+            if len(core_shapes(layer)) == 1 or has_matrix(layer, number)
+        ),
+        default=0,
+    )
+
+
 def reuse_numbers(plan: Plan) -> int:
-    """Numbers of everything that reusing estimators keep within a step; 0 when no phase reuses. Raises `PlanError` when
-    no device takes so many."""
-    estimators = {phase.estimator for phase in plan.training.phases}
+    """Numbers of everything that reusing estimators keep within a step, in the order of reuse.c; 0 when no phase reuses.
+    Raises `PlanError` when no device takes so many."""
     if not reuses(plan):
         return 0
-    blocks, queries = Estimator.block_rge in estimators, QUERIES_AT_ONCE
-    slice_ = max(e.ml * e.mr for y in plan.layers for e in (extents(y, k) for k in range(len(core_shapes(y)))))
-    widest = max(layer.out_features for layer in plan.layers)
-    behind = (
-        max(plan.out_features, *(layer.out_features for layer in plan.layers[1:]))
-        if plan.layers[1:]
-        else plan.out_features
-    )
-    block = max(tensor.size for layer in plan.layers for tensor in layer.tensors)
-    block = max(block, widest)
-    reach = widest if blocks else max(slice_, behind)
-    contracted = _contracted_widest(plan)
     total = _even(plan.in_features)
     for number, layer in enumerate(plan.layers):
         matrix = layer.in_features * layer.out_features if has_matrix(layer, number) else 0
         total += _even(layer.out_features, layer.out_features, matrix)
         total += state_numbers(layer) + product_numbers(layer, bool(matrix))
-    units = widest if Estimator.node_cge in estimators else 0
-    total += _even(
-        plan.out_features, queries * slice_, units, queries * block if blocks else 0, queries * widest if blocks else 0,
-        queries * reach, queries * behind, contracted, contracted, (reach + 1) // 2,
-    )  # fmt: skip
+    total += _scratch_numbers(plan)
     if max(total, reuse_widest(plan)) > LIMIT["max_width"]:
         raise PlanError(
             f"what this estimator keeps of one sample would be {max(total, reuse_widest(plan)):,} numbers",
             "export with smaller --ranks or a more even fold, or an estimator that keeps nothing (--estimator rge)",
         )
     return total
+
+
+def _scratch_numbers(plan: Plan) -> int:
+    estimators, queries = {phase.estimator for phase in plan.training.phases}, QUERIES_AT_ONCE
+    blocks, nodes = Estimator.block_rge in estimators, Estimator.node_cge in estimators
+    widest = max(layer.out_features for layer in plan.layers)
+    behind = max(plan.out_features, *(layer.out_features for layer in plan.layers[1:]), 0)
+    block = max(widest, *(tensor.size for layer in plan.layers for tensor in layer.tensors))
+    slice_ = max(map(_slice_widest, plan.layers))
+    aimed = widest if blocks else slice_
+    contracted, lists = _contracted_widest(plan), (aimed + 1) // 2
+    return _even(
+        plan.out_features, max(map(panel_numbers, plan.layers)), FOURS_AT_ONCE * queries * slice_,
+        widest if nodes else 0, max(map(_unit_panels, plan.layers)) if nodes else 0,
+        queries * block if blocks else 0, queries * widest if blocks else 0,
+        _weights(plan, blocks), queries * max(aimed, behind, queries), queries * _fours(behind),
+        contracted, contracted, lists, lists, lists, (behind + 1) // 2,
+    )  # fmt: skip

@@ -2,18 +2,27 @@
 """A torch module as a plan, and a plan's parameters back into the torch module."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, Arithmetic, LayerKind, Loss, Number, TtzoError
-from ttzo.exporter.nn import Sine, TTLinear, torch
+from ttzo.device_runtime.contract import Activation, Arithmetic, Combine, LayerKind, Loss, Number, TtzoError
+from ttzo.exporter import gather
+from ttzo.exporter.gather import Gathering, Patches
+from ttzo.exporter.nn import Sine, Tokens, TTConv2d, TTEmbedding, TTLinear, torch
 from ttzo.exporter.pde import Pde
 from ttzo.exporter.plan import Layer, Plan, Training
 
 ACTIVATIONS = {torch.nn.ReLU: Activation.relu, torch.nn.Tanh: Activation.tanh, Sine: Activation.sine}
-SUPPORTED = "use Linear, TTLinear, ReLU, Tanh, Sine and Flatten in (nested) nn.Sequential"
+LINEAR = (torch.nn.Linear, TTLinear)
+CONVOLUTIONS = (torch.nn.Conv2d, TTConv2d)
+EMBEDDINGS = (torch.nn.Embedding, torch.nn.EmbeddingBag, TTEmbedding)
+SUPPORTED = (
+    "use Linear, TTLinear, ReLU, Tanh, Sine and Flatten in (nested) nn.Sequential; Conv2d and TTConv2d behind "
+    "nn.Unflatten(1, (channels, rows, columns)); Embedding, EmbeddingBag and TTEmbedding behind Tokens(count)"
+)
 
 
 class ExportError(TtzoError):
@@ -41,11 +50,11 @@ def plan_from_module(
     """
     layers: list[Layer] = []
     values: list[np.ndarray] = []
-    for place, part in _affine_and_activations(module):
+    for place, part, gathering in _affine_and_activations(module):
         if isinstance(part, Activation):
             layers[-1] = dataclasses.replace(layers[-1], activation=part)
         else:
-            layers.append(_layer(place, part, sum(array.size for array in values)))
+            layers.append(_layer(place, part, gathering, sum(array.size for array in values)))
             values += [_float32(name, tensor) for name, tensor in _tensors(place, part)]
     if not layers:
         raise ExportError("the model has no layer", SUPPORTED)
@@ -71,7 +80,7 @@ def load_into_module(module: torch.nn.Module, trained: Plan | np.ndarray) -> Non
     """
     theta = trained.parameters if isinstance(trained, Plan) else np.asarray(trained)
     targets = []
-    for place, part in _affine_and_activations(module):
+    for place, part, _ in _affine_and_activations(module):
         if not isinstance(part, Activation):
             targets += _tensors(place, part)
     size = sum(tensor.numel() for _, tensor in targets)
@@ -104,10 +113,14 @@ def _same_tensors(plan: Plan, targets: list[tuple[str, torch.Tensor]]) -> None:
 # ---- walking the module ---------------------------------------------------------------------------------------------
 
 
-def _affine_and_activations(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module | Activation]]:
-    """Affine layers and activations in order; every rule about what may stand where is kept here."""
+def _affine_and_activations(
+    module: torch.nn.Module,
+) -> Iterator[tuple[str, torch.nn.Module | Activation, Gathering | None]]:
+    """Affine layers, each with where it gathers its inputs, and activations in order; every rule about what may stand
+    where is kept here, what a row looks like in `_Row`."""
     seen: set[int] = set()
     before: torch.nn.Module | Activation | None = None
+    row = _Row()
     for place, part in _leaves("", module):
         activation = next((code for kind, code in ACTIVATIONS.items() if _is(part, kind)), None)
         if activation is not None:
@@ -115,13 +128,115 @@ def _affine_and_activations(module: torch.nn.Module) -> Iterator[tuple[str, torc
                 where = "with no layer before it" if before is None else "directly behind another activation"
                 raise _refusal(place, part, f"stands {where}", "put it behind a Linear or TTLinear")
             before = activation
-            yield place, activation
-        elif _is(part, torch.nn.Linear) or _is(part, TTLinear):
+            yield place, activation, None
+        elif any(_is(part, kind) for kind in (*LINEAR, *CONVOLUTIONS, *EMBEDDINGS)):
             _refuse_sharing(place, part, seen)
             before = part
-            yield place, part
-        elif not _passes_through(place, part):
+            yield place, part, row.through(place, part)
+        elif not row.reshaped(place, part) and not _passes_through(place, part):
             raise _refusal(place, part, "cannot be exported", SUPPORTED)
+    row.end()
+
+
+class _Row:
+    """What one row looks like on its way through the module: its shape where that is known, or numbers of tokens."""
+
+    def __init__(self):
+        self.shape: tuple[int, ...] | None = None
+        self.tokens: int | None = None
+        self.behind = ""
+
+    def reshaped(self, place: str, part: torch.nn.Module) -> bool:
+        """Whether the module only says what the row looks like."""
+        if _is(part, Tokens):
+            if self.behind:
+                raise _refusal(
+                    place, part, f"stands behind {self.behind}", "token numbers are a network's first inputs"
+                )
+            self.tokens = part.count
+            return True
+        if not _is(part, torch.nn.Unflatten):
+            if self.shape and _is(part, torch.nn.Flatten):
+                self.shape = (math.prod(self.shape),)
+            return False
+        sizes = tuple(int(size) for size in part.unflattened_size)
+        if part.dim != 1 or len(sizes) != 3 or min(sizes) < 1:
+            raise _refusal(
+                place, part, f"makes {sizes} of dimension {part.dim}", "use nn.Unflatten(1, (channels, rows, columns))"
+            )
+        self.shape = sizes
+        return True
+
+    def through(self, place: str, part: torch.nn.Module) -> Gathering | None:
+        """The row behind a layer; returns where the layer gathers its inputs."""
+        gathering = None
+        if self.tokens is not None and not self.behind and not isinstance(part, EMBEDDINGS):
+            raise _refusal(
+                place, part, "takes numbers of tokens", "put an Embedding, EmbeddingBag or TTEmbedding before"
+            )
+        if isinstance(part, CONVOLUTIONS):
+            gathering = self._patches(place, part)
+            self.shape = (part.out_channels, *gathering.out_image)
+        elif isinstance(part, EMBEDDINGS):
+            if self.tokens is None or self.behind:
+                raise _refusal(
+                    place, part, "does not take numbers of tokens", "let the network begin with Tokens(count)"
+                )
+            gathering = gather.Tokens(self.tokens, _combine(place, part), _padding(place, part))
+            each = gathering.combine == Combine.each
+            self.shape = (self.tokens, part.embedding_dim) if each else (part.embedding_dim,)
+        else:
+            if self.shape and len(self.shape) > 1:
+                raise _refusal(place, part, f"stands behind an array {self.shape}", "put nn.Flatten() before it")
+            self.shape = None
+        self.behind = f"layer {place}"
+        return gathering
+
+    def _patches(self, place: str, part: torch.nn.Module) -> Patches:
+        if not self.shape or len(self.shape) != 3:
+            hint = "let the network begin with nn.Unflatten(1, (channels, rows, columns))"
+            raise _refusal(place, part, "does not know the size of its images", hint)
+        if self.shape[0] != part.in_channels:
+            raise _refusal(place, part, f"takes {part.in_channels} channels, there are {self.shape[0]}")
+        if isinstance(part, torch.nn.Conv2d) and (part.groups, part.padding_mode, part.dilation) != (
+            1,
+            "zeros",
+            (1, 1),
+        ):
+            raise _refusal(place, part, "has groups, dilation or a padding other than zeros", "leave these out")
+        return Patches(*self.shape, part.kernel_size, part.stride, _border(place, part))
+
+    def end(self) -> None:
+        if self.shape and len(self.shape) > 1:
+            raise ExportError(f"the model ends in an array {self.shape}", "put nn.Flatten() at its end")
+
+
+def _border(place: str, part: torch.nn.Module) -> tuple[int, int]:
+    """Rows and columns of zeros on each side."""
+    if part.padding == "valid":
+        return 0, 0
+    if part.padding != "same":
+        return part.padding
+    if any(size % 2 == 0 for size in part.kernel_size):
+        raise _refusal(place, part, "pads one side more than the other", "take a kernel of odd size")
+    return tuple(size // 2 for size in part.kernel_size)
+
+
+def _combine(place: str, part: torch.nn.Module) -> Combine:
+    if isinstance(part, torch.nn.Embedding):
+        return Combine.each
+    if part.mode not in Combine.__members__:
+        raise _refusal(place, part, f"has the mode {part.mode}", "take mean or sum")
+    return Combine[part.mode]
+
+
+def _padding(place: str, part: torch.nn.Module) -> int | None:
+    if isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) and part.max_norm is not None:
+        raise _refusal(place, part, "changes its table on the way forward", "leave max_norm out")
+    at = part.padding_idx
+    if isinstance(part, torch.nn.Embedding) and at is not None and part.weight[at].any():
+        raise _refusal(place, part, "has a padding vector that is not zero", "set it to zero")
+    return at
 
 
 def _leaves(place: str, module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
@@ -153,26 +268,40 @@ def _refuse_sharing(place: str, part: torch.nn.Module, seen: set[int]) -> None:
     seen |= own
 
 
-def _refusal(place: str, part: torch.nn.Module, what: str, hint: str) -> ExportError:
+def _refusal(place: str, part: torch.nn.Module, what: str, hint: str = SUPPORTED) -> ExportError:
     return ExportError(f"layer {place}: {type(part).__name__} {what}", hint)
 
 
 # ---- one layer ------------------------------------------------------------------------------------------------------
 
 
-def _layer(place: str, part: torch.nn.Module, offset: int) -> Layer:
+def _layer(place: str, part: torch.nn.Module, gathering: Gathering | None, offset: int) -> Layer:
     if isinstance(part, TTLinear):
-        return dataclasses.replace(part.layer, name=place, parameter_offset=offset)
-    has_bias = part.bias is not None
-    return Layer(place, LayerKind.dense, part.in_features, part.out_features, offset, has_bias)
+        return dataclasses.replace(part.layer, name=place, parameter_offset=offset, gather=gathering)
+    if isinstance(part, torch.nn.Conv2d):
+        n_in, n_out, has_bias = gathering.in_features, part.out_channels, part.bias is not None
+    elif isinstance(part, EMBEDDINGS):
+        n_in, n_out, has_bias = part.num_embeddings, part.embedding_dim, False
+    else:
+        n_in, n_out, has_bias = part.in_features, part.out_features, part.bias is not None
+    return Layer(place, LayerKind.dense, n_in, n_out, offset, has_bias, gather=gathering)
 
 
 def _tensors(place: str, part: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """Names and tensors in the plan's order: cores or weight, then bias."""
-    names = [f"core{k}" for k in range(part.n_cores)] if isinstance(part, TTLinear) else ["weight"]
-    if part.bias is not None:
-        names.append("bias")
-    return [(f"{place}.{name}", getattr(part, name)) for name in names]
+    """Names and tensors in the plan's order and shapes, as views: cores or weight, then bias."""
+    if isinstance(part, TTLinear):
+        named = [(f"core{k}", core) for k, core in enumerate(part.cores)]
+    elif isinstance(part, EMBEDDINGS):
+        named = [("weight", part.weight.T)]
+    else:
+        named = [("weight", part.weight)]
+        if isinstance(part, torch.nn.Conv2d):
+            if not part.weight.is_contiguous():
+                raise _refusal(place, part, "has a kernel in another memory format", "take torch.contiguous_format")
+            named = [("weight", part.weight.view(part.out_channels, -1))]
+    if getattr(part, "bias", None) is not None:
+        named.append(("bias", part.bias))
+    return [(f"{place}.{name}", tensor) for name, tensor in named]
 
 
 def _float32(name: str, tensor: torch.Tensor) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Activation, LayerRecord, Need
 from ttzo.exporter.environments import reuse_numbers, reuse_widest
+from ttzo.exporter.gather import Patches
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan import Layer, Phase, Plan, PlanError
 
@@ -21,8 +22,8 @@ def widest(plan: Plan) -> int:
     """Floats of the largest array of one sample: between two layers, or within a layer that is contracted core by core."""
     sizes = [plan.in_features]
     for layer in plan.layers:
-        if layer.contraction:
-            sizes.append(layer.out_features)
+        if layer.contraction or layer.gather:
+            sizes.append(layer.n_outputs)
         else:
             sizes += [repeats * rows * columns for repeats, rows, _, columns in layer.contractions]
     return max(sizes)
@@ -45,8 +46,20 @@ def prepared(layer: Layer) -> int:
     return total
 
 
+def gather_scratch(layer: Layer) -> int:
+    """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
+    in gather.c."""
+    one = layer.applied
+    widest_array = max(one.in_features, *(repeats * rows * columns for repeats, rows, _, columns in one.contractions))
+    if isinstance(layer.gather, Patches):
+        return 2 * LIMIT["positions_at_once"] * widest_array
+    return 2 * widest_array + sum(math.prod(shape) for shape in one.core_shapes)
+
+
 def scratch(layer: Layer) -> int:
     """Floats that multiplying out the halves, or one sample's pass, needs besides."""
+    if layer.gather:
+        return gather_scratch(layer)
     if not layer.contraction:
         return 0
     c = layer.contraction

@@ -2,12 +2,13 @@
 """torch modules that the exporter understands beside torch's own, and the one place that imports torch."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
-from ttzo.device_runtime.contract import LayerKind, TtzoError
+from ttzo.device_runtime.contract import Combine, LayerKind, TtzoError
 from ttzo.exporter import tensor_train
 from ttzo.exporter.plan import Layer
 
@@ -127,6 +128,139 @@ class TTLinear(torch.nn.Module):
         lost = dense - tensor_train.dense_weight(made.layer, [core.astype(np.float64) for core in cores])
         made.relative_error = float(np.linalg.norm(lost) / (np.linalg.norm(dense) or 1.0))
         return made
+
+
+class TTConv2d(TTLinear):
+    """A convolution whose kernel (out_channels, in_channels * rows * columns) is kept as a tensor train: `TTLinear`
+    applied to every patch of an image, whose numbers are in the order (channel, row, column).
+
+    Takes `TTLinear`'s fold, ranks, format, bias, budget and gain, with in_channels * rows * columns input features.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        **train,
+    ):
+        kernel = pair(kernel_size)
+        super().__init__(in_channels * math.prod(kernel), out_channels, **train)
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel
+        self.stride, self.padding = pair(stride), pair(padding)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, in_channels, rows, columns) -> (batch, out_channels, ..), patch by patch as on the device."""
+        n, _, *sizes = x.shape
+        out_image = [
+            (size + 2 * pad - kernel) // stride + 1
+            for size, kernel, stride, pad in zip(sizes, self.kernel_size, self.stride, self.padding, strict=True)
+        ]
+        patches = torch.nn.functional.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
+        rows = super().forward(patches.transpose(1, 2).reshape(-1, self.layer.in_features))
+        return rows.reshape(n, -1, self.out_channels).transpose(1, 2).reshape(n, self.out_channels, *out_image)
+
+    def kernel(self) -> torch.Tensor:
+        """The kernel, rebuilt: (out_channels, in_channels, rows, columns). Differentiable."""
+        return self.weight().reshape(self.out_channels, self.in_channels, *self.kernel_size)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, kernel {self.kernel_size}, stride {self.stride}, padding {self.padding}"
+
+    @classmethod
+    @torch.no_grad()
+    def from_conv2d(cls, conv: torch.nn.Conv2d, **train) -> "TTConv2d":
+        """The kernel's closest train by TT-SVD, as `TTLinear.from_linear`; bias taken over."""
+        linear = torch.nn.Linear(math.prod(conv.weight.shape[1:]), conv.out_channels, conv.bias is not None)
+        linear.weight.copy_(conv.weight.flatten(1))
+        if conv.bias is not None:
+            linear.bias.copy_(conv.bias)
+        train = TTLinear.from_linear(linear, **train)
+        layer = train.layer
+        made = cls(
+            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, in_modes=layer.in_modes,
+            out_modes=layer.out_modes, ranks=layer.ranks[1:-1], bias=layer.has_bias,
+            format="matrix" if layer.kind == LayerKind.tt_matrix else "tensor",
+        )  # fmt: skip
+        made.load_state_dict(train.state_dict())
+        made.relative_error = train.relative_error
+        return made
+
+
+class Tokens(torch.nn.Module):
+    """The first module of a network that reads rows of `count` token numbers, of whatever number format."""
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.count = count
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(-1, self.count).long()
+
+
+class TTEmbedding(TTLinear):
+    """An embedding table (num_embeddings, embedding_dim) kept as the tensor train of its transpose: a token picks one
+    slice of each core that has an input mode, by the digits of its number (the first mode's the most significant).
+
+    mode: what becomes of a row's vectors: "each" (batch, tokens, embedding_dim), their "sum" or their "mean". The token
+    `padding_idx` is the zero vector, and a mean leaves it out. Takes `TTLinear`'s fold, ranks, format and budget, with
+    num_embeddings input features; entries start with variance gain**2, as torch's own.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        mode: str = "mean",
+        padding_idx: int | None = None,
+        gain: float = 1.0,
+        **train,
+    ):
+        if mode not in Combine.__members__:
+            raise TtzoError(f"there is no embedding mode {mode!r}", f"take one of {', '.join(Combine.__members__)}")
+        as_linear = gain * math.sqrt((num_embeddings + embedding_dim) / 2)
+        super().__init__(num_embeddings, embedding_dim, bias=False, gain=as_linear, **train)
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.mode, self.padding_idx = mode, padding_idx
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens) of whole numbers -> (batch, embedding_dim), or with mode "each" (batch, tokens, ..)."""
+        vectors = self._vectors(tokens.reshape(-1)).reshape(*tokens.shape, -1)
+        counts = torch.ones_like(tokens, dtype=vectors.dtype)
+        if self.padding_idx is not None:
+            counts = (tokens != self.padding_idx).to(vectors.dtype)
+            vectors = vectors * counts[..., None]
+        if self.mode == "each":
+            return vectors
+        total = vectors.sum(1)
+        return total / counts.sum(1, keepdim=True).clamp(min=1) if self.mode == "mean" else total
+
+    def table(self) -> torch.Tensor:
+        """The table, rebuilt: (num_embeddings, embedding_dim). Differentiable."""
+        return self.weight().T
+
+    def _vectors(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(n,) -> (n, embedding_dim)."""
+        digits = torch.unravel_index(tokens, self.layer.in_modes)
+        if self.layer.kind == LayerKind.tt_matrix:  # right to left: state [n, r', m_k+1..]
+            state = torch.ones(len(tokens), 1, 1, dtype=self.core0.dtype, device=self.core0.device)
+            for core, digit in zip(reversed(self.cores), reversed(digits), strict=True):
+                state = torch.einsum("rmns,nsq->nrmq", core[:, :, digit], state).flatten(2)
+            return state[:, 0]
+        state = torch.ones(len(tokens), 1, dtype=self.core0.dtype, device=self.core0.device)
+        for core, digit in zip(self.cores, digits, strict=False):
+            state = torch.einsum("nr,rns->ns", state, core[:, digit])
+        state = state[:, None]
+        for core in self.cores[len(digits) :]:
+            state = (state @ core.reshape(core.shape[0], -1)).reshape(len(tokens), -1, core.shape[2])
+        return state[..., 0]
+
+
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns from one number for both, or one for each."""
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def geometry(

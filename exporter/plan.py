@@ -27,6 +27,7 @@ from ttzo.device_runtime.contract import (
     TtzoError,
     Update,
 )
+from ttzo.exporter.gather import NO_TOKEN, Gathering, Patches, Tokens
 from ttzo.exporter.pde.program import Pde
 
 
@@ -54,6 +55,8 @@ class Layer:
     `ranks` has one more entry than there are cores: `len(in_modes)` cores for `tt_matrix` (core k of shape
     `(r_k, m_k, n_k, r_k+1)`), `len(in_modes) + len(out_modes)` for `tt_tensor` (`(r, n, r')`, then `(r, m, r')`).
     `contraction` c > 0 cuts a TT-matrix before core c: see exporter/contraction.py; 0 is right to left, core by core.
+    `gather`: where its inputs lie when it is applied several times, as a convolution or embedding; the features are
+    those of one application.
     """
 
     name: str
@@ -67,11 +70,31 @@ class Layer:
     out_modes: tuple[int, ...] = ()
     ranks: tuple[int, ...] = ()
     contraction: int = 0
+    gather: Gathering | None = None
 
     def __post_init__(self):
-        wrong = self._inconsistency()
+        wrong = self._gather_inconsistency() or self._inconsistency()
         if wrong:
             raise PlanError(f"layer {self.name}: {wrong}", "check fold and ranks of the layer")
+
+    def _gather_inconsistency(self) -> str:
+        if self.gather is None:
+            return ""
+        if self.gather.inconsistency:
+            return self.gather.inconsistency
+        if max(self.n_inputs, self.n_outputs) > LIMIT["max_features"]:
+            return f"{self.n_inputs} -> {self.n_outputs} numbers in all; 1 to {LIMIT['max_features']} can be had"
+        if self.contraction:
+            return "a layer that is applied several times is contracted core by core: contraction 0"
+        if isinstance(self.gather, Patches):
+            found = self.gather.in_features
+            return "" if found == self.in_features else f"patches of {found} numbers for {self.in_features} inputs"
+        if self.has_bias:
+            return "an embedding has no bias"
+        padding = self.gather.padding
+        if self.in_features > NO_TOKEN or padding is not None and not 0 <= padding < self.in_features:
+            return f"padding token {padding} of {self.in_features} tokens; {NO_TOKEN} can be had"
+        return ""
 
     def _inconsistency(self) -> str:
         modes = {
@@ -94,6 +117,29 @@ class Layer:
         if len(self.ranks) != modes[self.kind] + 1 or self.ranks[0] != 1 or self.ranks[-1] != 1 or min(self.ranks) < 1:
             return f"ranks {self.ranks} should be {modes[self.kind] + 1} positive numbers that begin and end with 1"
         return ""
+
+    @property
+    def n_inputs(self) -> int:
+        """Numbers of the array before the layer."""
+        return self.gather.n_inputs if self.gather else self.in_features
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers of the array behind it."""
+        return self.gather.n_outputs(self.out_features) if self.gather else self.out_features
+
+    @property
+    def positions(self) -> int:
+        """How often the layer is applied to a sample."""
+        return self.gather.positions if self.gather else 1
+
+    @property
+    def applied(self) -> "Layer":
+        """One application as a layer of its own: of a token, with the slices of the cores that it picks."""
+        if isinstance(self.gather, Tokens):
+            picked = tuple(1 for _ in self.in_modes)
+            return dataclasses.replace(self, gather=None, in_features=1, in_modes=picked)
+        return dataclasses.replace(self, gather=None)
 
     @property
     def core_shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -152,7 +198,7 @@ class Layer:
     def macs(self) -> int:
         """Multiply-accumulates of one sample, by the layer's contraction."""
         if not self.contraction:
-            return self.macs_core_by_core
+            return self.positions * self.applied.macs_core_by_core
         c = self.contraction
         n_left, n_right = math.prod(self.in_modes[:c]), math.prod(self.in_modes[c:])
         m_left, m_right = math.prod(self.out_modes[:c]), math.prod(self.out_modes[c:])
@@ -160,7 +206,8 @@ class Layer:
 
     @property
     def macs_core_by_core(self) -> int:
-        """Multiply-accumulates of one sample that goes through the layer core by core, as where environments are kept."""
+        """Multiply-accumulates of one application that goes through the layer core by core, as where environments are
+        kept."""
         return sum(math.prod(step) for step in self.contractions)
 
     @property
@@ -175,6 +222,7 @@ class Layer:
         return macs
 
 
+REUSING = frozenset({Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd})
 GAUSS_NEWTON = frozenset({Estimator.subspace_gn, Estimator.last_layer_gn})
 
 
@@ -256,8 +304,8 @@ class Plan:
             return f"{len(self.layers)} layers; 1 to {LIMIT['max_layers']} can be had"
         at = 0
         for before, layer in zip((None, *self.layers), self.layers, strict=False):
-            if before and before.out_features != layer.in_features:
-                return f"layer {layer.name} wants {layer.in_features} inputs, {before.name} gives {before.out_features}"
+            if before and before.n_outputs != layer.n_inputs:
+                return f"layer {layer.name} wants {layer.n_inputs} inputs, {before.name} gives {before.n_outputs}"
             if layer.parameter_offset != at:
                 return f"layer {layer.name} begins at parameter {layer.parameter_offset} instead of {at}"
             at += layer.n_parameters
@@ -271,7 +319,24 @@ class Plan:
             return f"batch {self.batch}; 1 to {LIMIT['max_batch']} can be had"
         if not 1 <= len(self.training.phases) <= LIMIT["max_phases"]:
             return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} can be had"
-        return self._pde_inconsistency() or self._gauss_newton_inconsistency()
+        return self._pde_inconsistency() or self._gauss_newton_inconsistency() or self._gather_inconsistency()
+
+    def _gather_inconsistency(self) -> str:
+        for number, layer in enumerate(self.layers):
+            if layer.gather and self.pde:
+                return f"layer {layer.name}: a PDE's derivatives do not go through convolutions or embeddings"
+            if layer.gather and any(phase.estimator in REUSING for phase in self.training.phases):
+                return f"layer {layer.name} is applied several times: take rge, sign_rge or cge_plain"
+            if not isinstance(layer.gather, Tokens):
+                continue
+            if number:
+                return f"layer {layer.name} takes numbers of tokens: it must be the first"
+            if self.input_number == Number.float32 or (self.input_scale, self.input_offset) != (1.0, 0.0):
+                return f"layer {layer.name} takes numbers of tokens: uint8 or int16 inputs of scale 1 and offset 0"
+            known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
+            if layer.in_features > known:
+                return f"layer {layer.name} knows {layer.in_features} tokens, {self.input_number.name} holds {known}"
+        return ""
 
     def _gauss_newton_inconsistency(self) -> str:
         for phase in self.training.phases:
@@ -303,7 +368,7 @@ class Plan:
         if self.batch != self.pde.batch:
             return f"batch {self.batch}, but the PDE has {self.pde.batch} rows"
         for phase in self.training.phases:
-            if phase.estimator in (Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd):
+            if phase.estimator in REUSING:
                 return f"{phase.estimator.name} shares environments between losses, a PDE's residuals share none: take rge or subspace_gn"
         if any(layer.contraction for layer in self.layers):
             return "a PDE's derivatives walk the layers core by core: contraction 0"
@@ -311,11 +376,17 @@ class Plan:
 
     @property
     def in_features(self) -> int:
-        return self.layers[0].in_features
+        return self.layers[0].n_inputs
 
     @property
     def out_features(self) -> int:
-        return self.layers[-1].out_features
+        return self.layers[-1].n_outputs
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens the inputs can tell apart; 0 where they are plain numbers."""
+        first = self.layers[0]
+        return first.in_features if isinstance(first.gather, Tokens) else 0
 
     @property
     def n_parameters(self) -> int:

@@ -19,10 +19,12 @@ from ttzo.device_runtime.contract import (
     Activation,
     Arithmetic,
     BundleHeader,
+    Combine,
     DeviceError,
     Difference,
     Direction,
     Estimator,
+    Gather,
     LayerKind,
     LayerRecord,
     Loss,
@@ -33,6 +35,7 @@ from ttzo.device_runtime.contract import (
     TrainingRecord,
     Update,
 )
+from ttzo.exporter.gather import NO_TOKEN, Gathering, Patches, Tokens
 from ttzo.exporter.memory import work_bytes
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan import Layer, Phase, Plan, PlanError, Training
@@ -86,6 +89,7 @@ def layer_record(layer: Layer) -> LayerRecord:
         n_in_modes=len(layer.in_modes),
         n_out_modes=len(layer.out_modes),
         contraction=layer.contraction,
+        **_gather_fields(layer.gather),
         in_features=layer.in_features,
         out_features=layer.out_features,
         in_modes=layer.in_modes,
@@ -93,6 +97,51 @@ def layer_record(layer: Layer) -> LayerRecord:
         ranks=layer.ranks,
         parameter_offset=layer.parameter_offset,
     )
+
+
+GATHER_FIELDS = (
+    "gather",
+    "combine",
+    "kernel_height",
+    "kernel_width",
+    "stride_height",
+    "stride_width",
+    "padding_height",
+    "padding_width",
+    "channels",
+    "height",
+    "width",
+    "padding_token",
+)
+
+
+def _gather_fields(gather: Gathering | None) -> dict[str, int]:
+    values = [Gather.whole] + [0] * (len(GATHER_FIELDS) - 1)
+    if isinstance(gather, Patches):
+        values = [Gather.patches, Combine.each, *gather.kernel, *gather.stride, *gather.padding]
+        values += [gather.channels, gather.height, gather.width, 0]
+    elif isinstance(gather, Tokens):
+        padding = NO_TOKEN if gather.padding is None else gather.padding
+        values = [Gather.tokens, gather.combine, *[0] * 8, gather.count, padding]
+    return dict(zip(GATHER_FIELDS, values, strict=True))
+
+
+def _gather(record: LayerRecord) -> Gathering | None:
+    """The inverse of `_gather_fields`."""
+    kind = Gather(record.gather)
+    if kind == Gather.patches:
+        return Patches(
+            record.channels,
+            record.height,
+            record.width,
+            (record.kernel_height, record.kernel_width),
+            (record.stride_height, record.stride_width),
+            (record.padding_height, record.padding_width),
+        )
+    if kind == Gather.tokens:
+        padding = None if record.padding_token == NO_TOKEN else record.padding_token
+        return Tokens(record.width, Combine(record.combine), padding)
+    return None
 
 
 def _layer(record: LayerRecord, name: str) -> Layer:
@@ -114,6 +163,7 @@ def _layer(record: LayerRecord, name: str) -> Layer:
         out_modes=record.out_modes[: record.n_out_modes],
         ranks=record.ranks[: n_cores[kind] + 1],
         contraction=record.contraction,
+        gather=_gather(record),
     )
 
 

@@ -12,9 +12,11 @@ import numpy as np
 from ttzo.device_runtime.contract import (
     Activation,
     Arithmetic,
+    Combine,
     Difference,
     Direction,
     Estimator,
+    Gather,
     LayerKind,
     Loss,
     Number,
@@ -30,9 +32,11 @@ from ttzo.exporter.to_bundle import layer_record, model_hash, model_info, traini
 ENUMS = {
     "activation": Activation,
     "arithmetic": Arithmetic,
+    "combine": Combine,
     "difference": Difference,
     "direction": Direction,
     "estimator": Estimator,
+    "gather": Gather,
     "input_number": Number,
     "kind": LayerKind,
     "loss": Loss,
@@ -138,13 +142,13 @@ def _float(value: np.float32) -> str:
 
 
 def _title(plan: Plan) -> str:
-    widths = " -> ".join(map(str, [plan.in_features, *(layer.out_features for layer in plan.layers)]))
+    widths = " -> ".join(map(str, [plan.in_features, *(layer.n_outputs for layer in plan.layers)]))
     name = _safe(str(plan.metadata.get("name", "model")))
     return f"{name}: {widths}, {plan.n_parameters} parameters, {plan.loss.name}"
 
 
 def _describe(layer: Layer) -> str:
-    return f"{_safe(layer.name)}: {layer.in_features} -> {layer.out_features}, {layer.n_parameters} parameters"
+    return f"{_safe(layer.name)}: {layer.n_inputs} -> {layer.n_outputs}, {layer.n_parameters} parameters"
 
 
 def _safe(text: str) -> str:

@@ -7,7 +7,7 @@ any parameters: inputs are the tensors by name, `x`, and `y` (int64 classes [bat
 [batch, out_features]); outputs are `losses` [batch], `loss` (their mean) and `outputs`.
 
 `x` is the network's input: the raw number times `input_scale` plus `input_offset`, both told in the model's metadata
-properties. A tensor-train layer is a local function of the domain `ttzo`, one for each geometry, in plain Reshape,
+properties. Convolutions and embeddings: see gather_to_onnx. A tensor-train layer is a local function of the domain `ttzo`, one for each geometry, in plain Reshape,
 Transpose and MatMul. It multiplies in the plan's order (`Layer.contractions`).
 """
 
@@ -19,7 +19,7 @@ from ttzo.exporter.to_bundle import model_hash
 
 try:
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import NodeProto, TensorProto, helper, numpy_helper
 except ImportError as missing:
     raise TtzoError("this needs onnx, which is not installed", "pip install ttzo") from missing
 
@@ -107,28 +107,37 @@ def _outputs(plan: Plan) -> onnx.ValueInfoProto:
 # ---- the network ----------------------------------------------------------------------------------------------------
 
 
-def _network(plan: Plan) -> list[onnx.NodeProto]:
+def _network(plan: Plan) -> list[NodeProto]:
     """The nodes from `x` to `outputs`."""
     nodes, value = [], "x"
     for layer in plan.layers:
         last = layer is plan.layers[-1]
         end = "outputs" if last else f"{layer.name}.out"
         affine = end if layer.activation == Activation.identity else f"{layer.name}.affine"
-        nodes.append(_affine(layer, value, affine))
+        nodes += _nodes(layer, value, affine)
         if affine != end:
             nodes.append(helper.make_node(OPERATORS[layer.activation], [affine], [end], f"{layer.name}.activation"))
         value = end
     return nodes
 
 
-def _affine(layer: Layer, value: str, out: str) -> onnx.NodeProto:
+def _nodes(layer: Layer, value: str, out: str) -> list[NodeProto]:
+    """The affine map, applied wherever the layer is."""
+    if layer.gather is None:
+        return [_affine(layer, value, out)]
+    from ttzo.exporter.gather_to_onnx import gathered_affine  # it builds on this module
+
+    return gathered_affine(layer, value, out, _affine)
+
+
+def _affine(layer: Layer, value: str, out: str) -> NodeProto:
     inputs = [value, *(tensor.name for tensor in layer.tensors)]
     if layer.kind == LayerKind.dense:
         return helper.make_node("Gemm", inputs, [out], layer.name, transB=1)
     return helper.make_node(function_name(layer), inputs, [out], layer.name, domain=DOMAIN)
 
 
-def _cross_entropy() -> list[onnx.NodeProto]:
+def _cross_entropy() -> list[NodeProto]:
     return [
         helper.make_node("LogSoftmax", ["outputs"], ["log_probabilities"], axis=1),
         helper.make_node("Constant", [], ["class_axis"], value_ints=[1]),
@@ -139,7 +148,7 @@ def _cross_entropy() -> list[onnx.NodeProto]:
     ]
 
 
-def _mean_squared_error() -> list[onnx.NodeProto]:
+def _mean_squared_error() -> list[NodeProto]:
     return [
         helper.make_node("Sub", ["outputs", "y"], ["difference"]),
         helper.make_node("Mul", ["difference", "difference"], ["squared"]),
@@ -180,7 +189,7 @@ class _Body:
     """The nodes of one function, while it is being written."""
 
     def __init__(self):
-        self.nodes: list[onnx.NodeProto] = []
+        self.nodes: list[NodeProto] = []
 
     def node(self, operator: str, inputs: list[str], out: str, **attributes) -> str:
         self.nodes.append(helper.make_node(operator, inputs, [out], **attributes))

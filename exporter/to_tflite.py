@@ -2,7 +2,8 @@
 """A plan's forward graph as a TFLite flatbuffer, for LiteRT on a desk and TFLite Micro on a board.
 
 Float32 builtin operators only, each in version 1, which TFLite Micro has too: FULLY_CONNECTED, RESHAPE, TRANSPOSE (of
-rank 3), ADD, RELU, TANH, SIN. The input `x` is what the first layer sees, behind the plan's input scale and offset:
+rank 3), ADD, RELU, TANH, SIN; with convolutions PAD and GATHER of the patches; with embeddings EQUAL, CAST, SUM, MAXIMUM
+and DIV, which make unit vectors of tokens and their mean. The input `x` is what the first layer sees, behind the plan's input scale and offset:
 float32 [1, in_features]; the output is `outputs`, float32 [1, out_features]. The first axis may be resized to any batch.
 Weights carry the names of the plan's tensors.
 
@@ -18,7 +19,8 @@ import flatbuffers
 import numpy as np
 import tflite
 
-from ttzo.device_runtime.contract import Activation, LayerKind
+from ttzo.device_runtime.contract import Activation, Combine, LayerKind
+from ttzo.exporter.gather import Patches
 from ttzo.exporter.plan import Layer, Plan
 
 FILE_IDENTIFIER = b"TFL3"
@@ -55,6 +57,7 @@ class _Tensor:
     name: str
     shape: tuple[int, ...]
     data: np.ndarray | None = None
+    is_truth: bool = False
 
 
 @dataclass
@@ -63,6 +66,8 @@ class _Operator:
     inputs: list[int]
     outputs: list[int]
     new_shape: tuple[int, ...] = ()  # of RESHAPE
+    axis: int = 0  # of GATHER
+    keeps_axes: bool = False  # of SUM
 
 
 @dataclass
@@ -120,6 +125,17 @@ class _Graph:
         self.operators.append(_Operator(tflite.BuiltinOperator.FULLY_CONNECTED, [x, weight, bias], [out]))
         return out
 
+    def compute(self, code: int, inputs: list[int], shape: tuple[int, ...], name: str, **options) -> int:
+        """An operator whose output has `shape`, one sample's."""
+        out = self.activation(name, shape[1:], shape[0])
+        self.operators.append(_Operator(code, inputs, [out], **options))
+        return out
+
+    def total(self, x: int, shape: tuple[int, ...], name: str, keeps_axes: bool = False) -> int:
+        """`x` summed over its second axis."""
+        axis = self.integers((1,))
+        return self.compute(tflite.BuiltinOperator.SUM, [x, axis], shape, name, keeps_axes=keeps_axes)
+
     def elementwise(self, code: int, inputs: list[int], name: str) -> int:
         """An operator whose output has the shape of its first input."""
         held = self.tensors[inputs[0]].shape
@@ -128,8 +144,42 @@ class _Graph:
         return out
 
 
+def _gather(graph: _Graph, layer: Layer, x: int) -> int:
+    """Adds what brings `x` [1, n_inputs] into the rows [applications, in_features] that the layer is applied to."""
+    if isinstance(layer.gather, Patches):
+        table = layer.gather.table.reshape(-1)
+        if table.max() == layer.n_inputs:  # a patch goes beyond the border: there lies one more number, a zero
+            border = graph.constant(f"{layer.name}.one_more", np.array([[0, 0], [0, 1]], np.int32))
+            x = graph.compute(
+                tflite.BuiltinOperator.PAD, [x, border], (1, layer.n_inputs + 1), f"{layer.name}.with_border"
+            )
+        places = graph.constant(f"{layer.name}.table", table.astype(np.int32))
+        return graph.compute(
+            tflite.BuiltinOperator.GATHER, [x, places], (1, table.size), f"{layer.name}.patches", axis=1
+        )
+    known = np.arange(layer.in_features, dtype=np.float32)
+    if layer.gather.padding is not None:
+        known[layer.gather.padding] = -1  # no token's number
+    shape, known = (layer.positions, layer.in_features), graph.constant(f"{layer.name}.known", known)
+    x = graph.reshape(x, (1,), f"{layer.name}.column")
+    x = graph.compute(tflite.BuiltinOperator.EQUAL, [x, known], shape, f"{layer.name}.is_token")
+    graph.tensors[x].is_truth = True
+    x = graph.compute(tflite.BuiltinOperator.CAST, [x], shape, f"{layer.name}.units")
+    if layer.gather.combine == Combine.each:
+        return x
+    x = graph.reshape(x, shape, f"{layer.name}.units_by_row")
+    x = graph.total(x, (1, layer.in_features), f"{layer.name}.counts")
+    if layer.gather.combine == Combine.sum:
+        return x
+    count = graph.total(x, (1, 1), f"{layer.name}.total", keeps_axes=True)
+    one = graph.constant(f"{layer.name}.at_least_one", np.ones(1, np.float32))
+    count = graph.elementwise(tflite.BuiltinOperator.MAXIMUM, [count, one], f"{layer.name}.divisor")
+    return graph.elementwise(tflite.BuiltinOperator.DIV, [x, count], f"{layer.name}.shares")
+
+
 def _layer(graph: _Graph, layer: Layer, arrays: dict[str, np.ndarray], x: int) -> int:
-    """Adds a layer that turns `x` [1, in_features] into [1, out_features]."""
+    """Adds a layer that turns `x` [1, n_inputs] into [1, n_outputs]."""
+    x = _gather(graph, layer, x) if layer.gather else x
     bias_name = f"{layer.name}.bias"
     bias = graph.constant(bias_name, arrays[bias_name]) if layer.has_bias else NO_TENSOR
     if layer.kind == LayerKind.dense:
@@ -139,6 +189,10 @@ def _layer(graph: _Graph, layer: Layer, arrays: dict[str, np.ndarray], x: int) -
         x = _contractions(graph, layer, arrays, x)
         if layer.has_bias:
             x = graph.elementwise(tflite.BuiltinOperator.ADD, [x, bias], f"{layer.name}.affine")
+    if isinstance(layer.gather, Patches):
+        x = graph.swap(x, layer.positions, layer.out_features, f"{layer.name}.features_first")
+    if layer.gather:
+        x = graph.reshape(x, (layer.n_outputs,), f"{layer.name}.row")
     if layer.activation != Activation.identity:
         code = ACTIVATION_OPERATORS[layer.activation]
         x = graph.elementwise(code, [x], f"{layer.name}.{layer.activation.name}")
@@ -177,6 +231,13 @@ _OPTIONS = {
     tflite.BuiltinOperator.RESHAPE: (tflite.BuiltinOptions.ReshapeOptions, "ReshapeOptions"),
     tflite.BuiltinOperator.TRANSPOSE: (tflite.BuiltinOptions.TransposeOptions, "TransposeOptions"),
     tflite.BuiltinOperator.ADD: (tflite.BuiltinOptions.AddOptions, "AddOptions"),
+    tflite.BuiltinOperator.PAD: (tflite.BuiltinOptions.PadOptions, "PadOptions"),
+    tflite.BuiltinOperator.GATHER: (tflite.BuiltinOptions.GatherOptions, "GatherOptions"),
+    tflite.BuiltinOperator.EQUAL: (tflite.BuiltinOptions.EqualOptions, "EqualOptions"),
+    tflite.BuiltinOperator.CAST: (tflite.BuiltinOptions.CastOptions, "CastOptions"),
+    tflite.BuiltinOperator.SUM: (tflite.BuiltinOptions.ReducerOptions, "ReducerOptions"),
+    tflite.BuiltinOperator.MAXIMUM: (tflite.BuiltinOptions.MaximumMinimumOptions, "MaximumMinimumOptions"),
+    tflite.BuiltinOperator.DIV: (tflite.BuiltinOptions.DivOptions, "DivOptions"),
 }
 
 
@@ -234,9 +295,10 @@ def _tensor(builder: flatbuffers.Builder, tensor: _Tensor, buffer: int) -> int:
     name, shape = builder.CreateString(tensor.name), _ints(builder, tensor.shape)
     signature = _ints(builder, (-1, *tensor.shape[1:])) if tensor.data is None else None
     is_index = tensor.data is not None and tensor.data.dtype == np.int32
+    number = tflite.TensorType.BOOL if tensor.is_truth else tflite.TensorType.FLOAT32
     tflite.TensorStart(builder)
     tflite.TensorAddShape(builder, shape)
-    tflite.TensorAddType(builder, tflite.TensorType.INT32 if is_index else tflite.TensorType.FLOAT32)
+    tflite.TensorAddType(builder, tflite.TensorType.INT32 if is_index else number)
     tflite.TensorAddBuffer(builder, buffer)
     tflite.TensorAddName(builder, name)
     if signature is not None:
@@ -252,6 +314,10 @@ def _operator(builder: flatbuffers.Builder, operator: _Operator, code_index: int
         getattr(tflite, f"{options_name}Start")(builder)
         if new_shape is not None:
             tflite.ReshapeOptionsAddNewShape(builder, new_shape)
+        if operator.code == tflite.BuiltinOperator.GATHER:
+            tflite.GatherOptionsAddAxis(builder, operator.axis)
+        if operator.code == tflite.BuiltinOperator.SUM:
+            tflite.ReducerOptionsAddKeepDims(builder, operator.keeps_axes)
         options = getattr(tflite, f"{options_name}End")(builder)
     tflite.OperatorStart(builder)
     tflite.OperatorAddOpcodeIndex(builder, code_index)

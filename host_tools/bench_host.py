@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, Direction, Estimator, LayerKind, Loss, Region
+from ttzo.device_runtime.contract import Activation, Combine, Direction, Estimator, LayerKind, Loss, Region
 from ttzo.exporter import to_bundle
+from ttzo.exporter.gather import Patches
 from ttzo.exporter.plan import Layer, Phase, Plan, Training
 from ttzo.host_tools.device import BUNDLE, open_device
 from ttzo.host_tools.reference.network import NUMBER_DTYPE, read_inputs
@@ -83,13 +84,32 @@ def _torch(plan: Plan, rows: np.ndarray) -> float:
 
 
 def _modules(layer: Layer) -> list:
-    from ttzo.exporter.nn import Sine, TTLinear, torch
+    from ttzo.exporter.nn import Sine, torch
 
-    if layer.kind == LayerKind.dense:
-        affine = torch.nn.Linear(layer.in_features, layer.out_features, layer.has_bias)
-    else:
-        form = "matrix" if layer.kind == LayerKind.tt_matrix else "tensor"
-        modes = (layer.in_modes, layer.out_modes, layer.ranks[1:-1])
-        affine = TTLinear(layer.in_features, layer.out_features, *modes, form, layer.has_bias)
     kinds = {Activation.relu: torch.nn.ReLU, Activation.tanh: torch.nn.Tanh, Activation.sine: Sine}
-    return [affine, *([kinds[layer.activation]()] if layer.activation in kinds else [])]
+    return [*_affine(layer), *([kinds[layer.activation]()] if layer.activation in kinds else [])]
+
+
+def _affine(layer: Layer) -> list:
+    """The layer in torch, with what brings its rows into shape and back."""
+    from ttzo.exporter.nn import Tokens, TTConv2d, TTEmbedding, TTLinear, torch
+
+    gather, n_in, n_out, dense = layer.gather, layer.in_features, layer.out_features, layer.kind == LayerKind.dense
+    form = "matrix" if layer.kind == LayerKind.tt_matrix else "tensor"
+    train = dict(in_modes=layer.in_modes, out_modes=layer.out_modes, ranks=layer.ranks[1:-1], format=form)
+    if isinstance(gather, Patches):
+        how = gather.channels, n_out, gather.kernel, gather.stride, gather.padding
+        made = torch.nn.Conv2d(*how, bias=layer.has_bias) if dense else TTConv2d(*how, bias=layer.has_bias, **train)
+        return [torch.nn.Unflatten(1, (gather.channels, gather.height, gather.width)), made, torch.nn.Flatten()]
+    if gather:
+        mode, padding = gather.combine.name, gather.padding
+        if not dense:
+            made = TTEmbedding(n_in, n_out, mode, padding, **train)
+        elif gather.combine == Combine.each:
+            made = torch.nn.Embedding(n_in, n_out, padding)
+        else:
+            made = torch.nn.EmbeddingBag(n_in, n_out, mode=mode, padding_idx=padding)
+        return [Tokens(gather.count), made, torch.nn.Flatten()]
+    if dense:
+        return [torch.nn.Linear(n_in, n_out, layer.has_bias)]
+    return [TTLinear(n_in, n_out, bias=layer.has_bias, **train)]

@@ -83,7 +83,7 @@ def _rows(plan: Plan, source: str | None) -> np.ndarray:
         return load(source, plan).train_rows
     rng = np.random.default_rng(ROWS_SEED)
     kind, n = np.dtype(DTYPES[plan.input_number]), plan.batch
-    largest = 1.0 if kind.kind == "f" else np.iinfo(kind).max
+    largest = 1.0 if kind.kind == "f" else plan.n_tokens - 1 if plan.n_tokens else np.iinfo(kind).max
     x = (rng.random((n, plan.in_features)) < INK) * rng.random((n, plan.in_features)) * largest
     targets = (
         rng.integers(0, plan.out_features, n)

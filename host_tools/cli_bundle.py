@@ -21,6 +21,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter import to_bundle, train_defaults
 from ttzo.exporter.cost import TAKE_QUERIES
+from ttzo.exporter.gather import Tokens
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools import boards, build, data, forecast, precision
 from ttzo.host_tools.boards import Board
@@ -126,7 +127,19 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
 def layer_text(layer) -> str:
     kind = layer.kind.name.replace("_", "-")
     shape = f"{'x'.join(map(str, layer.in_modes))} -> {'x'.join(map(str, layer.out_modes))}, ranks {','.join(map(str, layer.ranks))}"
-    return f"{layer.in_features} -> {layer.out_features}, {kind}" + (f", {shape}" if layer.in_modes else "")
+    applied = f"{layer.in_features} -> {layer.out_features}, {kind}" + (f", {shape}" if layer.in_modes else "")
+    return f"{gather_text(layer)}, each {applied}" if layer.gather else applied
+
+
+def gather_text(layer) -> str:
+    """What the layer is applied to."""
+    gather = layer.gather
+    if isinstance(gather, Tokens):
+        return f"{gather.count} tokens, {gather.combine.name}"
+    image = f"{gather.channels}x{gather.height}x{gather.width}"
+    behind = f"{layer.out_features}x{'x'.join(map(str, gather.out_image))}"
+    kernel, stride = ("x".join(map(str, sizes)) for sizes in (gather.kernel, gather.stride))
+    return f"{image} -> {behind}, patches of {kernel}, stride {stride}"
 
 
 def phase_text(plan: Plan, number: int) -> str:
@@ -227,7 +240,11 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     dtype = np.dtype(data.DTYPES[plan.input_number])
     shape = (plan.batch, plan.in_features)
-    x = rng.integers(0, 256, shape).astype(dtype) if dtype.kind != "f" else rng.standard_normal(shape).astype(dtype)
+    x = (
+        rng.integers(0, plan.n_tokens or 256, shape).astype(dtype)
+        if dtype.kind != "f"
+        else rng.standard_normal(shape).astype(dtype)
+    )
     if plan.loss == Loss.cross_entropy:
         return x, rng.integers(0, plan.out_features, plan.batch)
     return x, rng.standard_normal((plan.batch, plan.out_features)).astype(np.float32)

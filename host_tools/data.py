@@ -218,7 +218,18 @@ def _inputs(what: str, values: np.ndarray, plan: Plan) -> np.ndarray:
             f"{what} is not all whole numbers {kind.min} to {kind.max} (it holds {found}), as the model's {plan.input_number.name} inputs want",
             hint,
         )
-    return values.astype(DTYPES[plan.input_number])
+    return _known(what, values.astype(DTYPES[plan.input_number]), plan)
+
+
+def _known(what: str, values: np.ndarray, plan: Plan) -> np.ndarray:
+    """The array, if all are tokens that the plan's embedding knows; of a plan without one, the array."""
+    if plan.n_tokens and len(bad := np.argwhere((values < 0) | (values >= plan.n_tokens))):
+        row, place = map(int, bad[0])
+        raise DataError(
+            f"{what}: row {row} has the token {values[row, place]}, the model knows 0 to {plan.n_tokens - 1}",
+            "number the tokens from 0, or export a model with a larger vocabulary",
+        )
+    return values
 
 
 def _targets(what: str, values: np.ndarray, n_rows: int, plan: Plan) -> np.ndarray:

@@ -244,7 +244,7 @@ def seeded_rows(plan: Plan) -> np.ndarray:
     rng = np.random.default_rng(0)
     dtype = np.dtype(DTYPES[plan.input_number])
     shape = (plan.batch, plan.in_features)
-    x = rng.standard_normal(shape) if dtype.kind == "f" else rng.integers(0, 17, shape)
+    x = rng.standard_normal(shape) if dtype.kind == "f" else rng.integers(0, plan.n_tokens or 17, shape)
     classes = plan.loss == Loss.cross_entropy
     y = (
         rng.integers(0, plan.out_features, plan.batch)

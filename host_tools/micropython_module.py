@@ -76,6 +76,7 @@ def parts_of(plan: Plan) -> Parts:
         Part.equations: plan.loss == Loss.residual,
         Part.environments: reuses(plan),
         Part.cut: any(layer.contraction for layer in plan.layers),
+        Part.gathers: any(layer.gather for layer in plan.layers),
     }
     return frozenset(part for part, needed in needs.items() if needed)
 

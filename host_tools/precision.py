@@ -17,9 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss
+from ttzo.exporter.gather import Tokens
 from ttzo.exporter.plan import Layer, Plan
 from ttzo.exporter.tensor_train import dense_weight
 from ttzo.host_tools.reference import pde
+from ttzo.host_tools.reference.gather import combined, gathered
 from ttzo.host_tools.reference.loss import NumpyNetwork
 from ttzo.host_tools.reference.random import direction
 
@@ -29,6 +31,11 @@ ELEMENTARY_ULPS = 16  # what any sensible float32 exp, log, tanh or sin keeps, i
 
 def gamma(roundings: int) -> float:
     return roundings * UNIT_ROUNDOFF / (1 - roundings * UNIT_ROUNDOFF)
+
+
+def _applied(layer: Layer, weight: np.ndarray, bias: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Rows x (n, n_inputs) through the affine map, wherever the layer applies it: (n, n_outputs)."""
+    return combined(layer, x.T, weight @ gathered(layer, x.T) + bias[:, None]).T
 
 
 def _affine(layer: Layer, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +65,7 @@ def losses64(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) 
     theta, state = theta.astype(np.float64), x.astype(np.float64)
     for layer in plan.layers:
         weight, bias = _affine(layer, theta)
-        state = ACTIVATE[layer.activation](state @ weight.T + bias)
+        state = ACTIVATE[layer.activation](_applied(layer, weight, bias, state))
     return _row_losses(plan, state, targets)
 
 
@@ -85,8 +92,15 @@ def loss_bound(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray
         weight, bias = _affine(layer, theta)
         sizes, bias_size = _affine(layer, np.abs(theta))
         roundings = sum(inner + 1 for _, _, inner, _ in layer.contractions) + 1
-        error = error @ sizes.T + gamma(roundings) * ((np.abs(state) + error) @ sizes.T + bias_size)
-        state = ACTIVATE[layer.activation](state @ weight.T + bias)
+        if isinstance(layer.gather, Tokens):  # numbers of tokens are exact; their outputs are summed up and divided
+            roundings += layer.positions + 1
+            error = gamma(roundings) * _applied(layer, sizes, bias_size, state)
+        else:
+            none = np.zeros_like(bias_size)
+            error = _applied(layer, sizes, none, error) + gamma(roundings) * (
+                _applied(layer, sizes, bias_size, np.abs(state) + error)
+            )
+        state = ACTIVATE[layer.activation](_applied(layer, weight, bias, state))
         if layer.activation in (Activation.tanh, Activation.sine):
             error = error + gamma(ELEMENTARY_ULPS)
     return 2 * _mean_loss_error(plan, state, error, targets)

@@ -11,8 +11,9 @@ from ttzo.device_runtime.contract import RECORD, DeviceError, Region, StateRecor
 from ttzo.exporter import memory, to_bundle
 from ttzo.exporter.plan import Plan
 
-CORE = [f"{room}.c" for room in ("real", "random", "crc32", "product", "panels", "layers", "cut", "network", "loss")]
-CORE += [f"{room}.c" for room in ("core_products", "environments", "reuse", "coordinates", "estimator")]
+CORE = [f"{room}.c" for room in ("real", "random", "crc32", "product", "panels", "layers", "cut", "gather")]
+CORE += [f"{room}.c" for room in ("network", "loss", "core_products", "environments", "slices", "reuse", "travel")]
+CORE += [f"{room}.c" for room in ("coordinates", "estimator")]
 CORE += [f"{room}.c" for room in ("settings", "bundle", "trainer", "train")]
 CORE += [f"{room}.c" for room in ("program", "derive", "pde", "pde_bundle", "sparse_grid", "triangle", "gauss_newton")]
 

@@ -12,7 +12,7 @@ from plans import random_plan, random_rows
 from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import Arithmetic, Estimator, Loss, Region
-from ttzo.exporter.plan import Phase, Training
+from ttzo.exporter.plan import REUSING, Phase, Training
 from ttzo.host_tools import boards
 
 pytest.importorskip("unicorn", reason="needs the extra `bench`")
@@ -21,27 +21,30 @@ pytestmark = pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="n
 BOARD = "mps2-an386"
 
 
-def tt_plan(arithmetic: Arithmetic):
-    """Random layers of which at least one is cut."""
-    for seed in range(100):
+def tt_plan(arithmetic: Arithmetic, estimator: Estimator = Estimator.rge):
+    """Random layers of which two are cut and, where the estimator takes it, one is a convolution."""
+    for seed in range(1000):
         plan = random_plan(
             np.random.default_rng(seed),
-            Training((Phase(Estimator.rge, n_queries=2),)),
+            Training((Phase(estimator, n_queries=2),)),
             batch=3,
             loss=Loss.cross_entropy,
         )
-        if sum(layer.contraction > 0 for layer in plan.layers) > 1:
+        if sum(layer.contraction > 0 for layer in plan.layers) < 2:
+            continue
+        if estimator in REUSING or any(layer.gather for layer in plan.layers):
             return dataclasses.replace(plan, arithmetic=arithmetic)
     raise AssertionError("no seed gives such a plan")
 
 
 @pytest.mark.parametrize("tile", [1, 2], ids=["portable", "assembly"])
 @pytest.mark.parametrize("arithmetic", Arithmetic)
-def test_a_cortex_m4f_trains_to_the_bits_of_this_machine(tmp_path, c_library, arithmetic, tile):
+@pytest.mark.parametrize("estimator", [Estimator.rge, Estimator.cge, Estimator.node_cge])
+def test_a_cortex_m4f_trains_to_the_bits_of_this_machine(tmp_path, c_library, estimator, arithmetic, tile):
     from ttzo.host_tools import bench
     from ttzo.host_tools.instruction_count import Machine
 
-    plan, board = tt_plan(arithmetic), boards.load(BOARD)
+    plan, board = tt_plan(arithmetic, estimator), boards.load(BOARD)
     rows = random_rows(np.random.default_rng(1), plan, plan.batch)
     native = Runtime(c_library(*CORE, extra=RUN, flags=FUSED if arithmetic == Arithmetic.fused else ()), plan)
     native.put(Region.batch, rows.tobytes())

@@ -33,7 +33,8 @@ def test_the_middle_cut_of_the_mnist_layer_costs_what_its_products_cost():
 
 
 def all_contractions(plan):
-    choices = [range(len(each.in_modes)) if each.kind == LayerKind.tt_matrix else (0,) for each in plan.layers]
+    can_cut = [each.kind == LayerKind.tt_matrix and not each.gather for each in plan.layers]
+    choices = [range(len(each.in_modes)) if can else (0,) for each, can in zip(plan.layers, can_cut, strict=True)]
     for cuts in itertools.product(*choices):
         layers = (dataclasses.replace(each, contraction=c) for each, c in zip(plan.layers, cuts, strict=True))
         yield dataclasses.replace(plan, layers=tuple(layers))

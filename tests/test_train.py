@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from plans import layer_in_double, random_plan, random_rows
+from plans import layer_in_double, random_inputs, random_plan, random_rows
 from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import (
@@ -89,11 +89,11 @@ def test_c_and_numpy_train_to_the_same_bits(core, seed):
     assert device.evaluate(region, 1, plan.batch - 1) == reference.evaluate(region, 1, plan.batch - 1)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 def test_forward_agrees_with_dense_weights_rebuilt_in_double(seed):
     rng = np.random.default_rng(seed)
     plan = random_plan(rng, Training())
-    x = rng.normal(0, 1, (7, plan.in_features)).astype(np.float32)
+    x = random_inputs(rng, plan, 7)
     state = x.astype(np.float64)
     for layer in plan.layers:
         state = layer_in_double(plan.parameters, layer, state)

@@ -9,7 +9,7 @@ from ttzo.device_runtime.contract import Difference, Direction, Estimator, Phase
 from ttzo.exporter.cost import evaluations_a_step
 from ttzo.exporter.environments import core_shapes, extents
 from ttzo.exporter.plan import Layer, Plan
-from ttzo.host_tools.reference.environments import ZERO, slices
+from ttzo.host_tools.reference.environments import ZERO, order_of_slices, slices
 from ttzo.host_tools.reference.estimator import mean, refreshed
 from ttzo.host_tools.reference.network import multiply
 from ttzo.host_tools.reference.random import direction
@@ -60,13 +60,14 @@ class CoreEstimate:
 
     def _layers(self) -> np.ndarray:
         gradient = np.zeros_like(self.theta)
+        scale = self.real(1) if self.phase.estimator == Estimator.node_cge else self.mu
         for number, layer in enumerate(self.plan.layers):
             units = self._unit_changes(number, layer)
             if layer.has_bias:
                 bias = layer.tensors[-1].offset
                 gradient[bias : bias + layer.out_features] = sum_of_samples(units)
             for k, (made, tensor) in enumerate(
-                zip(slices(layer, self.theta, self.reuse.inputs[number]), layer.tensors, strict=False)
+                zip(slices(layer, self.theta, self.reuse.inputs[number], scale), layer.tensors, strict=False)
             ):
                 shape = core_shapes(layer)[k]
                 differences = self._core_differences(number, layer, k, made, units)
@@ -88,7 +89,7 @@ class CoreEstimate:
             if self.phase.estimator == Estimator.node_cge:
                 each = multiply(flat.transpose(0, 2, 1), units[places][:, None], ZERO)
             else:
-                each = self._query(number, places[None], self.mu * flat)
+                each = self._query(number, places[None], flat)
             differences[mode] = sum_of_samples(each)
         return differences.reshape(m, a, n, b).transpose(1, 0, 2, 3)
 
@@ -97,11 +98,11 @@ class CoreEstimate:
     def _blocks(self) -> np.ndarray:
         gradient, block = np.zeros_like(self.theta), 0
         for number, layer in enumerate(self.plan.layers):
-            made = slices(layer, self.theta, self.reuse.inputs[number])
+            made = slices(layer, self.theta, self.reuse.inputs[number], self.mu)
             for k, tensor in enumerate(layer.tensors):
                 directions = [self._direction(tensor.size, block, query) for query in range(self.phase.n_queries)]
                 moves = np.stack([self._moves(layer, k, made, v) for v in directions])
-                differences = self._query(number, np.arange(layer.out_features)[None], self.mu * moves)
+                differences = self._query(number, np.arange(layer.out_features)[None], moves)
                 part = gradient[tensor.offset : tensor.offset + tensor.size]
                 for sample in differences.T:
                     for difference, v in zip(sample, directions, strict=True):
@@ -114,15 +115,17 @@ class CoreEstimate:
         return direction(size, Direction(self.phase.direction), self.seed, self.step, number).astype(self.real)
 
     def _moves(self, layer: Layer, k: int, made: list[np.ndarray], v: np.ndarray) -> np.ndarray:
-        """What the layer's pre-activations move by along direction v of core k, or of the bias: [out_features, batch]."""
+        """What the layer's pre-activations move by along v, or of the bias: [out_features, batch]."""
         batch = self.reuse.z[0].shape[1]
         if k == len(made):
-            return np.broadcast_to(v[:, None], (layer.out_features, batch))
+            return np.broadcast_to(self.mu * v[:, None], (layer.out_features, batch))
         a, m, n, b = core_shapes(layer)[k]
-        entries = v.reshape(a, m, n, b).transpose(1, 0, 2, 3).reshape(m, a * n * b)
+        order = order_of_slices(layer, k)
+        entries = v.reshape(a, m, n, b).transpose(1, 0, 2, 3).reshape(m, a * n * b)[:, order]
+        each = made[k].reshape(a * n * b, -1, batch)[order]
         moves = np.zeros((layer.out_features, batch), self.real)
         for mode, places in enumerate(moved_units(layer, k)):
-            moves[places] = multiply(entries[mode][None, None], made[k].reshape(a * n * b, -1, batch), ZERO)
+            moves[places] = multiply(entries[mode][None, None], each, ZERO)
         return moves
 
 

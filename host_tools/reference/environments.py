@@ -8,7 +8,7 @@ it is zero is added here: it changes nothing but the sign of a zero.
 import numpy as np
 
 from ttzo.device_runtime.contract import LayerKind
-from ttzo.exporter.environments import core_shapes, cut_of, matrix_cut
+from ttzo.exporter.environments import QUERIES_AT_ONCE, core_shapes, cut_of, matrix_cut
 from ttzo.exporter.plan import Layer
 from ttzo.host_tools.reference.network import multiply
 
@@ -97,16 +97,29 @@ def states_from_left(g: list[np.ndarray], x: np.ndarray) -> list[np.ndarray]:
     return states
 
 
-def slices(layer: Layer, theta: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
-    """For each core, the slices of its entries at inputs x [in_features, batch]: [left, n, right, ml, mr, batch]."""
+def slices(layer: Layer, theta: np.ndarray, x: np.ndarray, scale: np.floating) -> list[np.ndarray]:
+    """For each core, the slices of its entries at inputs x [in_features, batch], times `scale`:
+    [left, n, right, ml, mr, batch]. What is scaled is the array that comes with the sample."""
     g, cut = cores(layer, theta), cut_of(layer)
     from_left = states_from_left(g, x)
     if layer.kind == LayerKind.tt_tensor:
-        made = [_slices_from_input(g, k, cut, from_left[k]) for k in range(cut)]
+        made = [_slices_from_input(g, k, cut, scale * from_left[k]) for k in range(cut)]
     else:
         from_right = states_from_right(g, x)
-        made = [_slices_from_right(g, k, from_right[k]) for k in range(cut)]
-    return made + [_slices_from_left(g, k, from_left[k]) for k in range(cut, len(g))]
+        made = [_slices_from_right(g, k, scale * from_right[k]) for k in range(cut)]
+    return made + [_slices_from_left(g, k, scale * from_left[k]) for k in range(cut, len(g))]
+
+
+def order_of_slices(layer: Layer, k: int) -> np.ndarray:
+    """The order in which slices.c makes the slices of core k: indices into those of (left, n, right) in C order."""
+    a, _, n, b = core_shapes(layer)[k]
+    number = np.arange(a * n * b).reshape(a, n, b)
+    if k >= cut_of(layer):
+        lines = number.transpose(2, 1, 0).reshape(b, n * a)
+    else:
+        lines = number.reshape(1 if layer.kind == LayerKind.tt_tensor else a, -1)
+    fours = [lines[:, at : at + QUERIES_AT_ONCE].reshape(-1) for at in range(0, lines.shape[1], QUERIES_AT_ONCE)]
+    return np.concatenate(fours)
 
 
 def _slices_from_right(g: list[np.ndarray], k: int, state: np.ndarray) -> np.ndarray:

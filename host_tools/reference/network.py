@@ -6,6 +6,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Activation, LayerKind, Number
 from ttzo.exporter.plan import Layer, Plan
 from ttzo.host_tools.reference import real
+from ttzo.host_tools.reference.gather import combined, gathered
 
 NUMBER_DTYPE = {Number.uint8: np.dtype("u1"), Number.int16: np.dtype("<i2"), Number.float32: np.dtype("<f4")}
 
@@ -29,8 +30,10 @@ def multiply(left: np.ndarray, right: np.ndarray, start: np.ndarray | np.float32
 
 
 def layer_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """`x` float32 [in_features, n] -> [out_features, n] before the activation. theta is the whole parameter vector."""
-    return cut_forward(layer, theta, x) if layer.contraction else core_by_core(layer, theta, x)
+    """`x` float32 [n_inputs, n] -> [n_outputs, n] before the activation. theta is the whole parameter vector."""
+    if layer.contraction:
+        return cut_forward(layer, theta, x)
+    return combined(layer, x, core_by_core(layer, theta, gathered(layer, x)))
 
 
 def core_by_core(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:

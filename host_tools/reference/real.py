@@ -19,6 +19,7 @@ _LN2_HIGH, _LN2_LOW = _F(0.693145752), _F(1.42860677e-06)
 _NAN = np.array(0x7FC00000, np.uint32).view(np.float32)
 _INF = _F(np.inf)
 _LARGEST_ANGLE = _F(1e5)
+SMALL_SQUARES = _F(2.0**-12)  # TTZO_SMALL_SQUARES of loss.c
 
 _quiet = np.errstate(all="ignore")
 

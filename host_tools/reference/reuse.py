@@ -42,10 +42,23 @@ def loss_change(loss: Loss, slopes: np.ndarray, changes: np.ndarray, targets: np
         for j in range(changes.shape[1]):
             total = changes[:, j] * (slopes[:, j] + changes[:, j]) + total
         return total * (changes.dtype.type(1) / changes.dtype.type(changes.shape[1]))
-    own = changes[:, targets, np.arange(len(targets))]
+    against = changes - changes[:, targets, np.arange(len(targets))][:, None]
+    squares, first, second, third = (np.zeros_like(total) for _ in range(4))
     for j in range(changes.shape[1]):
-        total = slopes[:, j] * real.expm1(changes[:, j] - own) + total
-    return real.log1p(total)
+        squares = against[:, j] * against[:, j] + squares
+        moment = slopes[:, j] * against[:, j]
+        first = first + moment
+        moment = moment * against[:, j]
+        second = second + moment
+        third = moment * against[:, j] + third
+        total = slopes[:, j] * real.expm1(against[:, j]) + total
+    small = _small_log1p(third * np.float32(1 / 6) + (second * np.float32(0.5) + first))
+    return np.where(squares < real.SMALL_SQUARES, small, real.log1p(total))
+
+
+def _small_log1p(s: np.ndarray) -> np.ndarray:
+    q = s * np.float32(-0.25) + np.float32(1 / 3)
+    return s * s * (s * q - np.float32(0.5)) + s
 
 
 class Reuse:

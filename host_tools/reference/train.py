@@ -153,10 +153,16 @@ class Trainer:
         if count % self.row_bytes:
             raise DeviceError("out_of_range", count)
         n = count // self.row_bytes
-        _, targets = self._decode(self._rows[region][:n])
+        inputs, targets = self._decode(self._rows[region][:n])
         if self.plan.loss == Loss.cross_entropy and (bad := np.flatnonzero(targets >= self.plan.out_features)).size:
             raise DeviceError("bad_label", int(bad[0]))
+        if (bad := self._rows_of_unknown_tokens(inputs)).size:
+            raise DeviceError("bad_token", int(bad[0]))
         self._count[region] = n
+
+    def _rows_of_unknown_tokens(self, inputs: np.ndarray) -> np.ndarray:
+        n_tokens = self.plan.n_tokens
+        return np.flatnonzero(((inputs < 0) | (inputs >= n_tokens)).any(axis=1)) if n_tokens else np.zeros(0, int)
 
     def read(self, region: int, offset: int, count: int) -> bytes:
         source = {Region.parameters: self.theta, Region.moments: self.moments}.get(region)

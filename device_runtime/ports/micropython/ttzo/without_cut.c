@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A module without the part `cut` has this in the place of cut and panels.
-// ttzo_read_bundle refuses a model that needs the part: what is asked for sizes answers that there are none, the rest is
-// never called.
+// A module without the part `cut` has this in the place of cut. ttzo_read_bundle
+// refuses a model that needs the part: what is asked for sizes answers that there are none, the rest is never called.
 #include "../../../cut.h"
 
 uint64_t ttzo_cut_prepared(const struct ttzo_layer *layer)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""Losses at theta + mu e_i for every coordinate i of a two-layer network, without a forward pass for each.
+
+A layer is linear in each of its tensors, so a query moves pre-activations by mu times a number that many queries share:
+D = (left cores) (inputs) (right cores) of a TT-matrix, the input itself of a dense weight. Only the units that move go
+through the activation and the second layer's columns. Differences of cross-entropy are taken without cancellation:
+L(l + d) - L(l) = log1p(sum_j p_j expm1(d_j)) - d_y with p = softmax(l).
+"""
+
+import math
+
+from ttzo.device_runtime.contract import Activation, LayerKind
+from ttzo.exporter.nn import torch
+from ttzo.exporter.plan import Layer, Tensor
+from ttzo.host_tools.rivals.network import ACTIVATIONS, affine, dense_weight, tensors
+from ttzo.host_tools.rivals.objective import Batch, cross_entropy
+
+NUMBERS_AT_ONCE = 1 << 22  # of the largest array; more would leave the caches
+ENTRIES_AT_ONCE = 4096
+
+
+def suits(batch: Batch) -> bool:
+    """Whether `differences` can take this network and loss."""
+    layers = batch.network.layers
+    return (
+        len(layers) == 2
+        and batch.loss is cross_entropy
+        and layers[1].activation == Activation.identity
+        and all(layer.kind != LayerKind.tt_tensor for layer in layers)
+    )
+
+
+def takes_single_entries(batch: Batch) -> bool:
+    return all(layer.kind == LayerKind.dense for layer in batch.network.layers)
+
+
+@torch.no_grad()
+def differences(
+    batch: Batch, theta: torch.Tensor, radius: float, which: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """L(theta + radius e_i) - L(theta), (n,), and L(theta). Counts n + 1 evaluations.
+
+    `which`: ascending places in theta; the others' differences are 0 and not counted. Cores of trains are not asked
+    for single entries, so a network that has some wants them all.
+    """
+    network = batch.network
+    batch.cost.evaluations += 1 + (network.n if which is None else len(which))
+    batch.cost.macs += network.prepare_macs
+    wanted = which if network.kept is None else network.kept if which is None else network.kept[which]
+    stored = network.full(theta[None])
+    total, loss = stored.new_zeros(network.n_stored), stored.new_zeros(())
+    n_rows = _rows_at_once(batch, wanted)
+    for x, y in zip(batch.x.split(n_rows), batch.y.split(n_rows), strict=True):
+        rows = _Rows(batch, stored, x, y, wanted)
+        loss += rows.losses.sum()
+        for at, moved in rows.all_differences(radius):
+            total[at] += moved.sum(0)
+    kept = total if network.kept is None else total[network.kept]
+    return kept / len(batch.x), loss / len(batch.x)
+
+
+def _rows_at_once(batch: Batch, wanted: torch.Tensor | None) -> int:
+    layers = batch.network.layers
+    entries = ENTRIES_AT_ONCE if wanted is None else min(ENTRIES_AT_ONCE, len(wanted))
+    widest = entries * layers[1].out_features
+    for layer in layers:
+        for k, shape in enumerate(layer.core_shapes if layer.kind == LayerKind.tt_matrix else ()):
+            widest = max(widest, math.prod(shape) // layer.out_modes[k] ** 2 * layer.out_features)
+    return max(1, NUMBERS_AT_ONCE // widest)
+
+
+class _Rows:
+    """A few rows at one theta: what all queries share."""
+
+    def __init__(self, batch: Batch, stored: torch.Tensor, x: torch.Tensor, y: torch.Tensor, wanted):
+        self.batch, self.stored, self.x, self.y, self.wanted = batch, stored, x, y, wanted
+        self.first, self.second = batch.network.layers
+        self.activation = ACTIVATIONS[self.first.activation]
+        self.z = affine(self.first, stored, x[None])[0]
+        self.h = self.activation(self.z)
+        self.outputs = affine(self.second, stored, self.h[None])[0]
+        self.p = self.outputs.softmax(1)
+        self.losses = self.outputs.logsumexp(1) - self.outputs.gather(1, y[:, None])[:, 0]
+        self.columns = dense_weight(self.second, tensors(self.second, stored))[0].T.contiguous()  # (hidden, outputs)
+
+    def all_differences(self, radius: float):
+        """(place in theta, differences (rows, entries)) of every tensor."""
+        for layer, inputs, far in ((self.first, self.x, False), (self.second, self.h, True)):
+            parts = tensors(layer, self.stored)
+            places = layer.tensors
+            if layer.has_bias:
+                at = self._entries(places[-1])
+                by = torch.full_like(self.z[:, :1], radius).expand(-1, len(at))
+                yield at, self._units_moved(at - places[-1].offset, by, far)
+            if layer.kind == LayerKind.dense:
+                yield from self._dense(places[0], inputs, radius, far)
+                continue
+            for k in range(len(layer.core_shapes)):
+                yield self._entries(places[k], all_of_them=True), self._core(layer, parts, k, inputs, radius, far)
+
+    def _entries(self, tensor: Tensor, all_of_them: bool = False) -> torch.Tensor:
+        """Places in theta of the tensor's wanted entries."""
+        if self.wanted is None or all_of_them:
+            return torch.arange(tensor.offset, tensor.offset + tensor.size)
+        return self.wanted[(self.wanted >= tensor.offset) & (self.wanted < tensor.offset + tensor.size)]
+
+    # ---- dense weights, biases ---------------------------------------------------------------------------------------
+
+    def _dense(self, tensor: Tensor, inputs: torch.Tensor, radius: float, far: bool):
+        for part in self._entries(tensor).split(ENTRIES_AT_ONCE):
+            unit, source = (part - tensor.offset) // tensor.shape[1], (part - tensor.offset) % tensor.shape[1]
+            yield part, self._units_moved(unit, radius * inputs[:, source], far)
+
+    def _units_moved(self, units: torch.Tensor, by: torch.Tensor, far: bool) -> torch.Tensor:
+        """Differences (rows, entries) of queries that move one unit each, by (rows, entries)."""
+        if far:
+            return self._one_output(units, by)
+        change = self.activation(self.z[:, units] + by) - self.h[:, units]
+        self.batch.cost.macs += change.numel() * self.columns.shape[1]
+        return self._difference(change[..., None] * self.columns[units])
+
+    def _one_output(self, units: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+        return torch.log1p(self.p[:, units] * torch.expm1(by)) - by * (self.y[:, None] == units)
+
+    # ---- cores of a TT-matrix ----------------------------------------------------------------------------------------
+
+    def _core(self, layer: Layer, parts: list, k: int, inputs: torch.Tensor, radius: float, far: bool) -> torch.Tensor:
+        shared = moves(layer, parts, k, inputs) * radius  # (rows, a, n, c, i, j)
+        rows, a, n, c, i, j = shared.shape
+        m = layer.core_shapes[k][1]
+        shared = shared.reshape(rows, a * n * c, i * j)
+        units = torch.arange(layer.out_features).reshape(i, m, j)
+        made = []
+        for each in range(m):
+            which = units[:, each].reshape(-1)
+            if far:
+                change = shared.new_zeros(rows, a * n * c, layer.out_features)
+                change[..., which] = shared
+            else:
+                z, h = self.z[:, None, which], self.h[:, None, which]
+                change = (self.activation(shared + z) - h) @ self.columns[which]
+                self.batch.cost.macs += shared.numel() * self.columns.shape[1]
+            made.append(self._difference(change).reshape(rows, a, n, c))
+        return torch.stack(made, 2).reshape(rows, -1)
+
+    def _difference(self, change: torch.Tensor) -> torch.Tensor:
+        """Outputs moved by (rows, entries, outputs) -> loss differences (rows, entries)."""
+        of_class = change.gather(2, self.y[:, None, None].expand(-1, change.shape[1], 1))[..., 0]
+        return torch.log1p(torch.bmm(torch.expm1(change), self.p[..., None])[..., 0]) - of_class
+
+
+def moves(layer: Layer, parts: list[torch.Tensor], k: int, inputs: torch.Tensor) -> torch.Tensor:
+    """How far output (i, m, j) moves for each unit of entry (a, m, n, c) of core k, whatever m is:
+    (rows, a, n, c, i, j) with i the output modes before core k, j those behind it."""
+    a, _, n, c = layer.core_shapes[k]
+    left, right = inputs.new_ones(1, 1, 1), inputs.new_ones(1, 1, 1)
+    for core in parts[:k]:
+        left = torch.einsum("ipa,amnc->impnc", left, core[0]).flatten(2, 3).flatten(0, 1)
+    for core in reversed(parts[k + 1 : len(layer.core_shapes)]):
+        right = torch.einsum("amnc,cjq->amjnq", core[0], right).flatten(3, 4).flatten(1, 2)
+    x = inputs.reshape(len(inputs), left.shape[1], n, right.shape[2])
+    return torch.einsum("ipa,bpnq,cjq->bancij", left, x, right)

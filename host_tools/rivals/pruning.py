@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Which parameters a sparse network keeps, decided before training."""
+
+from ttzo.exporter.nn import torch
+from ttzo.exporter.plan import Layer
+from ttzo.host_tools.rivals.network import Network
+from ttzo.host_tools.rivals.objective import Batch
+from ttzo.host_tools.rivals.zeroth_order import Step, rge
+
+TEMPERATURE = 200.0  # of the outputs, in GraSP's own experiments
+
+
+def grasp_scores(batch: Batch, theta: torch.Tensor, temperature: float = TEMPERATURE) -> torch.Tensor:
+    """-theta * (H g) with g and H of the loss at outputs / temperature (Wang, Zhang and Grosse, arXiv 2002.07376): how
+    much the gradient's norm grows, to first order, when a parameter is set to 0. The largest are pruned."""
+    variable = theta.detach().requires_grad_()
+    loss = batch.loss(batch.network.outputs(variable[None], batch.x) / temperature, batch.y)[0]
+    (gradient,) = torch.autograd.grad(loss, variable, create_graph=True)
+    (product,) = torch.autograd.grad((gradient * gradient.detach()).sum(), variable)
+    return -theta * product
+
+
+def grasp(batch: Batch, n_kept: int) -> Network:
+    """The batch's network with the `n_kept` parameters of smallest score; biases all stay, and count."""
+    network = batch.network
+    weights = torch.cat([_weights(layer) for layer in network.layers])
+    is_bias = torch.ones(network.n, dtype=torch.bool)
+    is_bias[weights] = False
+    scores = grasp_scores(batch, network.start)[weights]
+    chosen = weights[scores.topk(n_kept - int(is_bias.sum()), largest=False).indices]
+    return network.pruned(torch.cat([chosen, is_bias.nonzero()[:, 0]]).sort().values)
+
+
+def _weights(layer: Layer) -> torch.Tensor:
+    """Places in theta of all but the bias."""
+    return torch.cat([torch.arange(t.offset, t.offset + t.size) for t in layer.tensors[: len(layer.core_shapes)]])
+
+
+def zo_grasp_shares(
+    batch: Batch, theta: torch.Tensor, step: Step, density: float, radius: float, n_queries: int
+) -> torch.Tensor:
+    """The share of each layer that ZO-GraSP keeps when `density` of the whole is kept (DeepZero's layer-wise ratios):
+    scores -theta * (g(theta + mu g) - g(theta)) / mu with both g from the same random directions. (layers,)"""
+    state = step.rng.get_state()
+    here = rge(batch, theta, step, n_queries=n_queries, radius=radius).gradient
+    step.rng.set_state(state)
+    there = rge(batch, theta + radius * here, step, n_queries=n_queries, radius=radius).gradient
+    scores = -theta * (there - here) / radius
+    kept = torch.zeros(len(theta))
+    kept[scores.topk(max(1, round(density * len(theta))), largest=False).indices] = 1
+    return torch.stack([part.mean() for part in kept.split([layer.n_parameters for layer in batch.network.layers])])

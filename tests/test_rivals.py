@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: MIT
+"""Rival training methods against closed forms: each estimator's promise on a small network or a quadratic."""
+
+from functools import partial
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from ttzo.device_runtime.contract import TtzoError  # noqa: E402
+from ttzo.exporter.nn import TTLinear  # noqa: E402
+from ttzo.host_tools import rivals  # noqa: E402
+from ttzo.host_tools.rivals import coordinates, descent, first_order, layerwise, local_greedy, pruning, trainer  # noqa: E402
+from ttzo.host_tools.rivals import zeroth_order as zo  # noqa: E402
+from ttzo.host_tools.rivals.local_greedy import LocalNetwork  # noqa: E402
+from ttzo.host_tools.rivals.network import Network  # noqa: E402
+from ttzo.host_tools.rivals.objective import Batch  # noqa: E402
+
+ROWS, INPUTS, CLASSES = 12, 6, 3
+
+
+def module(kind="dense", activation=torch.nn.Tanh):
+    torch.manual_seed(5)
+    if kind == "dense":
+        return torch.nn.Sequential(torch.nn.Linear(INPUTS, 8), activation(), torch.nn.Linear(8, CLASSES))
+    fold = {"matrix": ((2, 3), (4, 2), (3,)), "tensor": ((2, 3), (4, 2), (2, 3, 2))}[kind]
+    out = {"matrix": ((4, 2), (3, 1), (2,)), "tensor": ((4, 2), (3,), (2, 2))}[kind]
+    return torch.nn.Sequential(TTLinear(INPUTS, 8, *fold, kind), activation(), TTLinear(8, CLASSES, *out, kind))
+
+
+def in_double(network):
+    return Network(network.layers, network.start.double(), network.kept)
+
+
+def batch(kind="dense", activation=torch.nn.Tanh):
+    """A batch in double precision, so that small differences are exact enough to judge."""
+    made = module(kind, activation)
+    x = torch.randn(ROWS, INPUTS, dtype=torch.float64)
+    return Batch(in_double(Network.of(made)), x, torch.randint(0, CLASSES, (ROWS,)))
+
+
+def step(seed=0, rate=1e-3, number=0):
+    return zo.Step(rate, number, torch.Generator().manual_seed(seed))
+
+
+class Quadratic:
+    """L = g.theta + theta' A theta / 2 with a known gradient; stands in for a batch."""
+
+    network = LocalNetwork((1, 1), (1,))  # of no layers that coordinates could share
+
+    def __init__(self, n=8):
+        torch.manual_seed(1)
+        half = torch.randn(n, n, dtype=torch.float64)
+        self.a, self.g, self.theta = half @ half.T / n, torch.randn(n, dtype=torch.float64), torch.zeros(n).double()
+
+    @property
+    def gradient(self):
+        return self.g + self.a @ self.theta
+
+    def losses(self, thetas):
+        return thetas @ self.g + 0.5 * ((thetas @ self.a) * thetas).sum(1)
+
+    def slope(self, theta, direction):
+        return self.losses(theta[None])[0], (self.g + self.a @ theta) @ direction
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["dense", "matrix", "tensor"])
+def test_outputs_at_many_vectors_are_the_modules_own(kind):
+    made = module(kind)
+    network, x = Network.of(made), torch.randn(5, INPUTS)
+    thetas = torch.stack([network.start, network.start * 1.5])
+    outputs = network.outputs(thetas, x).detach()
+    torch.testing.assert_close(outputs[0], made(x).detach())
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter *= 1.5
+    torch.testing.assert_close(outputs[1], made(x).detach())
+
+
+def test_a_large_train_goes_through_its_halves_to_the_same_outputs(monkeypatch):
+    network, x = Network.of(module("matrix")), torch.randn(5, INPUTS)
+    whole = network.forward(network.start, x)
+    monkeypatch.setattr("ttzo.host_tools.rivals.network.SMALL_WEIGHT", 0)
+    torch.testing.assert_close(network.forward(network.start, x), whole)
+
+
+def test_the_papers_network_costs_what_its_middle_rank_says():
+    from ttzo.exporter.zoo import mnist
+
+    network = Network.of(mnist.build())
+    # two products through the middle: 53,760 a unit of rank, and the second layer multiplied out
+    assert network.macs == 53_760 * 6 + 1024 * 10
+    assert network.n == 3962
+
+
+# ---- differences of losses -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["dense", "matrix"])
+@pytest.mark.parametrize("activation", [torch.nn.Tanh, torch.nn.ReLU])
+def test_shared_environments_give_the_differences_of_whole_evaluations(kind, activation):
+    b = batch(kind, activation)
+    theta = b.network.start
+    shared, loss = coordinates.differences(b, theta, 1e-3)
+    moved = b.losses(theta + 1e-3 * torch.eye(b.network.n, dtype=theta.dtype))
+    torch.testing.assert_close(loss, b.losses(theta[None])[0], rtol=1e-12, atol=0)
+    # double: losses of order 1 carry 1e-16, their differences a few of it
+    torch.testing.assert_close(shared, moved - loss, rtol=0, atol=1e-14)
+
+
+def test_differences_of_chosen_coordinates_are_those_of_all():
+    b = batch()
+    every, _ = coordinates.differences(b, b.network.start, 1e-3)
+    which = torch.tensor([0, 7, 50, 55, 60, 80])
+    some, _ = coordinates.differences(b, b.network.start, 1e-3, which)
+    torch.testing.assert_close(some[which], every[which], rtol=0, atol=1e-15)
+    assert some.count_nonzero() <= len(which)
+
+
+@pytest.mark.parametrize("kind", ["dense", "matrix", "tensor"])
+def test_cge_is_the_gradient(kind):
+    b = batch(kind)
+    found = zo.cge(b, b.network.start, step(), radius=1e-6)
+    # one-sided differences: half the curvature times the radius
+    torch.testing.assert_close(found.gradient, b.loss_and_gradient(b.network.start)[1], rtol=0, atol=1e-5)
+
+
+def test_pruned_networks_are_asked_for_their_own_coordinates_only():
+    b = batch()
+    kept = torch.tensor([1, 9, 30, 48, 50, 60, 81])
+    pruned = Batch(b.network.pruned(kept), b.x, b.y)
+    found = zo.cge(pruned, pruned.network.start, step(), radius=1e-6)
+    torch.testing.assert_close(found.gradient, pruned.loss_and_gradient(pruned.network.start)[1], rtol=0, atol=1e-5)
+    assert pruned.cost.evaluations == 1 + len(kept) + 1  # all coordinates, theta, and the gradient's own loss
+
+
+@pytest.mark.parametrize("direction", ["rademacher", "gaussian"])
+def test_antithetic_rge_of_a_quadratic_has_the_gradient_as_its_mean(direction):
+    q = Quadratic()
+    n_queries = 40_000
+    found = zo.rge(q, q.theta, step(), n_queries=n_queries, radius=0.5, direction=direction, antithetic=True).gradient
+    # E[xi xi'] = I; an entry's variance is at most 2 |g|^2 a query; five standard errors
+    bound = 5 * (2 * q.gradient.square().sum() / n_queries).sqrt()
+    assert (found - q.gradient).abs().max() < bound
+
+
+def test_flops_moves_only_its_fixed_subset():
+    q, asked = Quadratic(64), step()
+    first = zo.sparse_rge(q, q.theta, asked, n_queries=500, radius=1e-4, density=0.25).gradient
+    second = zo.sparse_rge(q, q.theta, asked, n_queries=500, radius=1e-4, density=0.25).gradient
+    assert torch.equal(first != 0, second != 0) and 0 < first.count_nonzero() < 64
+    mask = first != 0
+    cosine = torch.cosine_similarity(first[mask], q.gradient[mask], dim=0)
+    assert cosine > 0.9  # 500 queries in about 16 dimensions: the angle's tangent is about sqrt(16 / 500)
+
+
+def test_cocd_has_the_whole_gradient_after_one_round():
+    q, asked = Quadratic(8), step()
+    for number in range(4):
+        asked.number = number
+        found = zo.cocd(q, q.theta, asked, n_queries=2, radius=1e-7)
+    torch.testing.assert_close(found.gradient, q.gradient, rtol=0, atol=1e-6)
+
+
+def test_fzoo_does_not_see_the_scale_of_the_loss():
+    q = Quadratic()
+    plain = zo.fzoo(q, q.theta, step(), n_queries=16).gradient
+    q.a, q.g = 1000 * q.a, 1000 * q.g
+    torch.testing.assert_close(zo.fzoo(q, q.theta, step(), n_queries=16).gradient, plain)
+
+
+def test_fzoo_is_rge_times_radius_over_the_spread_of_its_losses():
+    q = Quadratic()
+    xi = zo.rademacher(16, q.theta, torch.Generator().manual_seed(0))
+    spread = q.losses(q.theta + 1e-3 * xi).std()
+    of_rge = zo.rge(q, q.theta, step(), n_queries=16, radius=1e-3).gradient
+    torch.testing.assert_close(zo.fzoo(q, q.theta, step(), n_queries=16).gradient, of_rge * 1e-3 / spread)
+
+
+# ---- coordinates that are moved --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [descent.stp, descent.szo_scd])
+def test_one_coordinate_after_the_other_never_raises_a_quadratic_beyond_a_step_unseen(method):
+    q = Quadratic()
+    found = method(q, q.theta, step(rate=1e-3), density=1.0, at_once=1)
+    moved = q.theta - 1e-3 * found.gradient
+    # far from the minimum every coordinate goes downhill
+    assert torch.equal(found.gradient.sign(), q.gradient.sign())
+    assert q.losses(moved[None])[0] < q.losses(q.theta[None])[0]
+
+
+def test_stp_stays_where_neither_side_is_better_and_szo_scd_does_not():
+    q = Quadratic()
+    q.theta = torch.linalg.solve(q.a, -q.g)  # the minimum
+    assert descent.stp(q, q.theta, step(), density=1.0, at_once=1).gradient.count_nonzero() == 0
+    assert descent.szo_scd(q, q.theta, step(), density=1.0, at_once=1).gradient.abs().min() == pytest.approx(1)
+
+
+def test_deepzero_asks_so_many_coordinates_of_each_layer_as_grasp_keeps():
+    b, asked = batch(), step()
+    found = descent.deepzero(b, b.network.start, asked, density=0.3, radius=1e-6, n_scoring=64)
+    exact = b.loss_and_gradient(b.network.start)[1]
+    chosen = found.gradient != 0
+    torch.testing.assert_close(found.gradient[chosen], exact[chosen], rtol=0, atol=1e-5)
+    shares, sizes = asked.memory["shares"], [layer.n_parameters for layer in b.network.layers]
+    counts = [int(part.sum()) for part in chosen.split(sizes)]
+    assert counts == [round(float(share) * size) for share, size in zip(shares, sizes, strict=True)]
+    assert sum(counts) == pytest.approx(0.3 * b.network.n, abs=1)
+
+
+# ---- pruning ---------------------------------------------------------------------------------------------------------
+
+
+def test_grasp_scores_are_minus_theta_times_the_hessians_product_with_the_gradient():
+    b = batch()
+    theta = b.network.start
+    loss = lambda t: b.loss(b.network.outputs(t[None], b.x) / 200.0, b.y)[0]  # noqa: E731
+    gradient = torch.func.grad(loss)(theta)
+    hessian = torch.func.hessian(loss)(theta)
+    torch.testing.assert_close(pruning.grasp_scores(b, theta), -theta * (hessian @ gradient))
+
+
+def test_grasp_keeps_the_smallest_scores_and_all_biases():
+    b = batch()
+    network = pruning.grasp(b, 30)
+    assert network.n == 30
+    scores = pruning.grasp_scores(b, b.network.start)
+    biases = torch.cat(
+        [torch.arange(t.offset, t.offset + t.size) for t in (b.network.layers[k].tensors[-1] for k in (0, 1))]
+    )
+    assert torch.isin(biases, network.kept).all()
+    weights = torch.ones(b.network.n, dtype=torch.bool)
+    weights[biases] = False
+    kept = torch.zeros_like(weights)
+    kept[network.kept] = True
+    assert scores[weights & kept].max() <= scores[weights & ~kept].min()
+
+
+# ---- differentiation and signals -------------------------------------------------------------------------------------
+
+
+def test_forward_gradient_is_unbiased_on_a_quadratic():
+    q, n_queries = Quadratic(), 20_000
+    found = first_order.forward_gradient(q, q.theta, step(), n_queries=n_queries).gradient
+    # the variance of an entry is |g|^2 + g_i^2 a direction; five standard errors
+    assert (found - q.gradient).abs().max() < 5 * (2 * q.gradient.square().sum() / n_queries).sqrt()
+
+
+@pytest.mark.parametrize("kind", ["dense", "matrix", "tensor"])
+@pytest.mark.parametrize("activation", [torch.nn.Tanh, torch.nn.ReLU])
+def test_feedback_through_the_weights_themselves_is_back_propagation(kind, activation):
+    b, asked = batch(kind, activation), step()
+    asked.memory.update(layerwise.transposed_weights(b, b.network.start))
+    found = layerwise.feedback_alignment(b, b.network.start, asked)
+    loss, gradient = b.loss_and_gradient(b.network.start)
+    torch.testing.assert_close(found.gradient, gradient)
+    torch.testing.assert_close(found.loss, loss)
+
+
+def test_direct_feedback_is_the_formula_by_hand():
+    b, asked = batch(), step()
+    feedback = torch.randn(CLASSES, 8, dtype=torch.float64)
+    asked.memory["feedback0"] = feedback
+    found = layerwise.direct_feedback_alignment(b, b.network.start, asked).gradient
+    w1, b1, w2, b2 = (part for layer in module() if hasattr(layer, "weight") for part in (layer.weight, layer.bias))
+    h = torch.tanh(b.x @ w1.double().T + b1)
+    error = ((h @ w2.double().T + b2).softmax(1) - torch.nn.functional.one_hot(b.y, CLASSES)) / ROWS
+    hidden = (error @ feedback) * (1 - h.square())
+    by_hand = [hidden.T @ b.x, hidden.sum(0), error.T @ h, error.sum(0)]
+    torch.testing.assert_close(found, torch.cat([part.flatten() for part in by_hand]).detach())
+
+
+def test_feedback_stays_as_it_was_drawn():
+    b, asked = batch(), step()
+    for method in (layerwise.feedback_alignment, layerwise.direct_feedback_alignment):
+        asked.memory.clear()
+        b32 = Batch(Network.of(module()), b.x.float(), b.y)
+        method(b32, b32.network.start, asked)
+        before = {name: value.clone() for name, value in asked.memory.items()}
+        method(b32, b32.network.start, asked)
+        assert all(torch.equal(asked.memory[name], value) for name, value in before.items()) and before
+
+
+def test_node_perturbation_has_the_gradient_as_its_mean():
+    b = batch()
+    found = layerwise.node_perturbation(b, b.network.start, step(), n_queries=3000, radius=1e-5).gradient
+    exact = b.loss_and_gradient(b.network.start)[1]
+    # a row's slope has a relative variance of about the layer's 8 units a query: error about sqrt(9 / 3000) of the norm
+    assert (found - exact).norm() < 0.2 * exact.norm()
+
+
+def test_local_greedy_has_the_local_losses_gradient_as_its_mean():
+    network, n_draws = LocalNetwork((INPUTS, 8, 8), (1, 2), CLASSES), 4000
+    x, y = torch.randn(4, INPUTS), torch.randint(0, CLASSES, (4,))
+    b = Batch(network, x.repeat(n_draws, 1), y.repeat(n_draws))  # each row its own noise
+    mean = local_greedy.local_greedy(b, network.start, step()).gradient
+    theta, h, total = network.start.clone().requires_grad_(), x, 0
+    for weight, bias, head, head_bias in network.blocks(theta):
+        groups = weight.shape[0]
+        z = torch.bmm(h.reshape(4, groups, -1).transpose(0, 1), weight.mT).transpose(0, 1).flatten(1) + bias
+        out = torch.relu(z)
+        total = total + torch.nn.functional.cross_entropy(out @ head.T + head_bias, y)
+        h = out.detach()
+    (exact,) = torch.autograd.grad(total, theta)
+    # as for node perturbation, with at most 8 units a group and 4000 draws
+    assert (mean - exact).norm() < 0.15 * exact.norm()
+
+
+@pytest.mark.parametrize(
+    ("widths", "groups", "n"), [((784, 256, 256), (1, 1), 271_892), ((784, 512, 512), (1, 16), 429_076)]
+)
+def test_the_local_networks_have_the_sources_numbers_of_parameters(widths, groups, n):
+    network = LocalNetwork(widths, groups)
+    assert network.n == n == len(network.start)
+
+
+# ---- update rules and trainer ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rule", "theirs"), [
+    (trainer.sgd, partial(torch.optim.SGD, lr=0.1)),
+    (trainer.momentum, partial(torch.optim.SGD, lr=0.1, momentum=0.9)),
+    (trainer.adam, partial(torch.optim.Adam, lr=0.1)),
+])  # fmt: skip
+def test_update_rules_are_torchs(rule, theirs):
+    variable = torch.nn.Parameter(torch.zeros(5))
+    optimiser, theta, moments = theirs([variable]), torch.zeros(5), {}
+    for number in range(4):
+        variable.grad = torch.linspace(-1, 2, 5) * (number - 1.5)
+        theta = theta - 0.1 * rule(variable.grad.clone(), moments)
+        optimiser.step()
+    torch.testing.assert_close(theta, variable.detach())
+
+
+def test_the_papers_momentum_is_a_running_mean():
+    moments, gradients = {}, torch.randn(4, 5)
+    for gradient in gradients:
+        found = trainer.ema_momentum(gradient, moments)
+    weights = torch.tensor([0.1 * 0.9**age for age in (3, 2, 1, 0)])
+    torch.testing.assert_close(found, weights @ gradients)
+
+
+@pytest.mark.parametrize("name", rivals.names())
+def test_every_rival_lowers_the_loss_and_goes_on_in_the_same_bits(name):
+    network = LocalNetwork((INPUTS, 8, 8), (1, 2), CLASSES) if name == "lg_fg_a" else Network.of(module())
+    b = Batch(network, torch.randn(ROWS, INPUTS), torch.arange(ROWS) % CLASSES)
+    run = rivals.Trainer(rivals.get(name), network.start, seed=1)
+    factor = 30.0 if name in ("sgd", "rge", "fg_w", "node_perturbation", "momentum") else 3.0
+    losses = [run.step(b, factor) for _ in range(60)]
+    assert losses[-1] < losses[0]
+    again = rivals.Trainer(rivals.get(name), network.start, seed=1)
+    again.load(run.state())
+    assert again.step(b, factor) == run.step(b, factor)
+    assert torch.equal(again.theta, run.theta)
+
+
+def test_hybrid_changes_over_when_the_loss_stands_still():
+    still = trainer.Phase(
+        lambda batch, theta, step: zo.Estimate(torch.zeros_like(theta), torch.tensor(1.0)), trainer.sgd, 1
+    )
+    method = trainer.Rival("two", "", (still, still), trainer.Plateau(window=5, patience=2))
+    run = trainer.Trainer(method, torch.zeros(3))
+    phases = []
+    for _ in range(20):
+        run.step(None)
+        phases.append(run.phase)
+    # the first window sets the mark, the next two do not lower it
+    assert phases.index(1) == 14 and phases[-1] == 1
+
+
+def test_an_unknown_rival_is_named_with_those_there_are():
+    with pytest.raises(TtzoError, match="no rival 'sdg'") as caught:
+        rivals.get("sdg")
+    assert "sign_rge" in caught.value.hint
