@@ -163,16 +163,19 @@ static void query_units(struct estimate *e, uint32_t l)
     ask_units(e, &queries);
 }
 
-// The units' differences as panels [m / 4][ml, mr][4].
+// The units' differences as panels [m / 4][ml, mr][4]; the last mode again where there is none.
 static void pack_units(struct estimate *e, const struct ttzo_environment *environment)
 {
     uint32_t modes = environment->core.m, mr = environment->mr;
     float *out = e->reuse.unit_panels;
-    for (uint32_t m = 0; m < modes; m += 4)
-        for (uint32_t i = 0; i < environment->ml; i++)
-            for (uint32_t j = 0; j < mr; j++, out += 4)
-                for (uint32_t k = 0; k < 4; k++) // the last mode again where there is none
-                    out[k] = e->reuse.unit_changes[(i * modes + (m + k < modes ? m + k : modes - 1)) * mr + j];
+    for (uint32_t m = 0; m < modes; m += 4) {
+        uint32_t last = modes - m - 1;
+        uint32_t second = last < 1 ? 0 : mr, third = last < 2 ? 0 : 2 * mr, fourth = last < 3 ? 0 : 3 * mr;
+        const float *in = e->reuse.unit_changes + m * mr;
+        for (uint32_t i = 0; i < environment->ml; i++, in += (modes - 1) * mr)
+            for (uint32_t j = 0; j < mr; j++, in++, out += 4)
+                out[0] = in[0], out[1] = in[second], out[2] = in[third], out[3] = in[fourth];
+    }
 }
 
 // Every entry's derivative is the sum over the units it moves of slice times the unit's difference: assembled, not

@@ -9,7 +9,7 @@ struct ttzo_extents ttzo_extents_around(const struct ttzo_layer *layer, uint32_t
 {
     struct ttzo_extents e = { 1, 1, 1, 1 };
     for (uint32_t i = 0; i < ttzo_layer_length(layer); i++) {
-        struct ttzo_core core = ttzo_layer_core(layer, i);
+        struct ttzo_core core = ttzo_layer_core_shape(layer, i);
         if (i < k) {
             e.ml *= core.m;
             e.nl *= core.n;

@@ -73,25 +73,70 @@ static uint32_t multiply_core(float *out, const float *start, const float *core,
     return done;
 }
 
-// Whether a contraction fills tiles.
-static bool is_wide(const struct ttzo_contraction *step)
+// How a contraction fills tiles: four columns of `in`, four of its rows, or not at all.
+enum tiling { BY_COLUMNS, BY_ROWS, NOT_TILED };
+
+static enum tiling tiling_of(const struct ttzo_contraction *step)
 {
-    return step->core_left && step->columns > 1;
+    if (!step->core_left)
+        return NOT_TILED;
+    return step->columns > 1 ? BY_COLUMNS : step->repeats >= 4 ? BY_ROWS : NOT_TILED;
+}
+
+static uint64_t tiling_numbers(const struct ttzo_contraction *step)
+{
+    uint32_t core = ttzo_panel_numbers(step->rows, step->inner);
+    switch (tiling_of(step)) {
+    case BY_COLUMNS: return core + 4u * step->inner;
+    case BY_ROWS: return core + ttzo_panel_numbers(step->repeats, step->inner);
+    default: return 0;
+    }
+}
+
+static bool all_zero(const float *at, uint32_t n)
+{
+    for (; n; n--)
+        if (*at++ != 0.0f)
+            return false;
+    return true;
+}
+
+// One column: out[repeats, rows] = in[repeats, inner] . core. Left out are the first and last fours of `in` that are zero.
+static uint32_t multiply_rows(const struct ttzo_contraction *step, const float *core, const float *in, float *lines,
+                              float *out)
+{
+    uint32_t rows = step->rows, inner = step->inner, first = 0, end = step->repeats;
+    while (first + 4 < end && all_zero(in + first * inner, 4 * inner))
+        first += 4;
+    while (first + 4 < end && all_zero(in + (end - 1) * inner, inner))
+        end--;
+    for (uint32_t i = 0; i < first * rows; i++)
+        out[i] = 0.0f;
+    for (uint32_t i = end * rows; i < step->repeats * rows; i++)
+        out[i] = 0.0f;
+    ttzo_pack_panels(lines, (struct ttzo_operand){ in + first * inner, inner, 1 }, end - first, inner);
+    for (uint32_t j = 0; j < rows; j += 4)
+        ttzo_multiply_panels(out + first * rows + j, rows, NULL, lines, core + j * inner, end - first, inner,
+                             rows - j < 4 ? rows - j : 4);
+    return (end - first) * inner * rows;
 }
 
 static uint32_t contract(const struct ttzo_room *room, const struct ttzo_contraction *step, const float *in,
                          const float *bias, float *out)
 {
     const float *entries = room->parameters + step->core_offset;
-    if (!is_wide(step))
+    enum tiling tiling = tiling_of(step);
+    if (tiling == NOT_TILED)
         return ttzo_contract(step, entries, in, bias, out, true);
-    float *panel = room->panels + ttzo_panel_numbers(step->rows, step->inner);
+    float *operand = room->panels + ttzo_panel_numbers(step->rows, step->inner);
     uint32_t done = 0;
     ttzo_pack_panels(room->panels,
                      (struct ttzo_operand){ entries, step->core_outer_stride, step->core_inner_stride }, step->rows,
                      step->inner);
+    if (tiling == BY_ROWS) // more than one repeat: not the last contraction, and no bias
+        return multiply_rows(step, room->panels, in, operand, out);
     for (uint32_t i = 0; i < step->repeats; i++, in += step->inner * step->columns, out += step->rows * step->columns)
-        done += multiply_core(out, bias, room->panels, in, step->rows, step->inner, step->columns, panel);
+        done += multiply_core(out, bias, room->panels, in, step->rows, step->inner, step->columns, operand);
     return done;
 }
 
@@ -171,7 +216,7 @@ uint64_t ttzo_environment_panels(const struct ttzo_layer *layer)
         struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
         struct ttzo_core core = ttzo_layer_core(layer, k);
         uint32_t rows = core.m * core.right, inner = core.left * core.n;
-        uint64_t forward = is_wide(&step) ? ttzo_panel_numbers(step.rows, step.inner) + 4 * (uint64_t)step.inner : 0;
+        uint64_t forward = tiling_numbers(&step);
         uint64_t sweep = sweeps && k + 1 < ttzo_layer_length(layer) ? ttzo_panel_numbers(rows, inner) + 4 * inner : 0;
         most = forward > most ? forward : most;
         most = sweep > most ? sweep : most;

@@ -22,8 +22,7 @@ uint32_t ttzo_layer_length(const struct ttzo_layer *layer)
     }
 }
 
-// Core `k` but for its offset.
-static struct ttzo_core core_shape(const struct ttzo_layer *layer, uint32_t k)
+struct ttzo_core ttzo_layer_core_shape(const struct ttzo_layer *layer, uint32_t k)
 {
     struct ttzo_core core = { layer->ranks[k], 1, 1, layer->ranks[k + 1], 0 };
     if (layer->kind == TTZO_LAYER_KIND_DENSE)
@@ -38,7 +37,7 @@ static struct ttzo_core core_shape(const struct ttzo_layer *layer, uint32_t k)
 
 static uint32_t core_size(const struct ttzo_layer *layer, uint32_t k)
 {
-    struct ttzo_core core = core_shape(layer, k);
+    struct ttzo_core core = ttzo_layer_core_shape(layer, k);
     return core.left * core.m * core.n * core.right;
 }
 
@@ -52,7 +51,7 @@ static uint32_t core_offset(const struct ttzo_layer *layer, uint32_t core)
 
 struct ttzo_core ttzo_layer_core(const struct ttzo_layer *layer, uint32_t k)
 {
-    struct ttzo_core core = core_shape(layer, k);
+    struct ttzo_core core = ttzo_layer_core_shape(layer, k);
     core.offset = core_offset(layer, k);
     return core;
 }

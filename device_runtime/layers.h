@@ -24,6 +24,9 @@ struct ttzo_core {
 
 struct ttzo_core ttzo_layer_core(const struct ttzo_layer *layer, uint32_t k);
 
+// The same but for the offset, which takes longer to find.
+struct ttzo_core ttzo_layer_core_shape(const struct ttzo_layer *layer, uint32_t k);
+
 // How many contractions the layer has: 1 for dense, one for each core otherwise.
 uint32_t ttzo_layer_length(const struct ttzo_layer *layer);
 

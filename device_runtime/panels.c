@@ -224,13 +224,17 @@ static void edge_tile(float *out, uint32_t row_stride, const float *start, uint3
                       const float *right, uint32_t rows, uint32_t inner, uint32_t columns)
 {
     float whole[16];
-    for (uint32_t i = 0; i < 4; i++)
-        for (uint32_t j = 0; j < 4; j++)
-            whole[4 * i + j] = i < rows && j < columns ? start[i * start_stride + j] : 0.0f;
-    tiles(whole, 4, whole, 4, left, right, inner, 1);
-    for (uint32_t i = 0; i < rows; i++)
+    if (start_stride == 0)
+        tiles(whole, 4, start, 0, left, right, inner, 1);
+    else {
+        for (uint32_t i = 0; i < 16; i++)
+            whole[i] = i / 4 < rows && i % 4 < columns ? start[i / 4 * start_stride + i % 4] : 0.0f;
+        tiles(whole, 4, whole, 4, left, right, inner, 1);
+    }
+    const float *from = whole;
+    for (; rows; rows--, out += row_stride, from += 4)
         for (uint32_t j = 0; j < columns; j++)
-            out[i * row_stride + j] = whole[4 * i + j];
+            out[j] = from[j];
 }
 
 void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,

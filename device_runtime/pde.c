@@ -24,12 +24,35 @@ static void draw(const struct ttzo_model *model, uint64_t key, enum ttzo_stream 
     }
 }
 
+// The uniform point goes where the problem wants its training points.
+static void place(struct ttzo_trainer *trainer)
+{
+    static const float zero = 0.0f;
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    float *point = trainer->pde.point;
+    uint32_t n = pde->info.n_space;
+    const float *inputs[TTZO_PROGRAM_INPUTS];
+    for (uint32_t i = 0; i < TTZO_PROGRAM_INPUTS; i++)
+        inputs[i] = &zero;
+    inputs[TTZO_PROGRAM_INPUT_X] = point;
+    if (pde->info.has_time)
+        inputs[TTZO_PROGRAM_INPUT_T] = point + n;
+    float time = pde->info.has_time ? *ttzo_program_run(&pde->points[1], n, inputs, trainer->pde.registers) : 0.0f;
+    const float *space = ttzo_program_run(&pde->points[0], n, inputs, trainer->pde.registers);
+    for (uint32_t i = 0; i < n; i++)
+        point[i] = space[i];
+    if (pde->info.has_time)
+        point[n] = time;
+}
+
 static void draw_training_point(struct ttzo_trainer *trainer, enum ttzo_sampler sampler, uint32_t row)
 {
     const struct ttzo_pde *pde = &trainer->model->pde;
     uint32_t time = pde->info.n_space;
     float *point = trainer->pde.point;
     draw(trainer->model, trainer->training.seed, TTZO_STREAM_COLLOCATION, trainer->state.step, row, point);
+    if (pde->info.has_points)
+        place(trainer);
     if (sampler == TTZO_SAMPLER_FACES) {
         const uint32_t counter[4] = { 0, row, trainer->state.step, TTZO_STREAM_FACE };
         uint32_t words[4];
@@ -61,7 +84,7 @@ static float run_with(struct ttzo_trainer *trainer, const struct ttzo_program *p
         [TTZO_PROGRAM_INPUT_N_XX] = diagonal,
         [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? diagonal + n : &zero,
     };
-    return ttzo_program_run(program, n, inputs, work->registers);
+    return *ttzo_program_run(program, n, inputs, work->registers);
 }
 
 static float run_at_point(struct ttzo_trainer *trainer, const struct ttzo_program *program)
@@ -200,11 +223,14 @@ static uint32_t needs_of_all(const struct ttzo_pde *pde)
     return needs;
 }
 
+// Programs that the problem lacks have no instructions.
 static uint32_t longest_program(const struct ttzo_pde *pde)
 {
-    uint32_t longest = pde->solution.n_instructions;
-    if (pde->info.has_exact && pde->exact.n_instructions > longest)
-        longest = pde->exact.n_instructions;
+    const struct ttzo_program *single[] = { &pde->solution, &pde->exact, &pde->points[0], &pde->points[1] };
+    uint32_t longest = 0;
+    for (uint32_t k = 0; k < sizeof single / sizeof single[0]; k++)
+        if (single[k]->n_instructions > longest)
+            longest = single[k]->n_instructions;
     for (uint32_t g = 0; g < pde->info.n_groups; g++)
         if (pde->conditions[g].n_instructions > longest)
             longest = pde->conditions[g].n_instructions;

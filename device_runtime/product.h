@@ -26,8 +26,11 @@ enum ttzo_data { TTZO_DATA_NONE, TTZO_DATA_LEFT, TTZO_DATA_RIGHT };
 uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right,
                       uint32_t rows, uint32_t inner, uint32_t columns, enum ttzo_data data);
 
-// Queries that are evaluated side by side.
+// Queries that are evaluated side by side, and a number of each.
 #define TTZO_QUERIES_AT_ONCE 4u
+struct ttzo_quad {
+    float of[TTZO_QUERIES_AT_ONCE];
+};
 
 // out[query * stride + column] = sum over i < n of changes[i][query] * matrix[places[i], column], for TTZO_QUERIES_AT_ONCE
 // queries; `matrix` steps `outer` along places, `inner` along columns. Chains over ascending i. Returns the multiply-adds

@@ -5,7 +5,7 @@
 #include "slices.h"
 
 // Slices are made and asked about in blocks of so many fours.
-#define TTZO_FOURS_AT_ONCE 6u
+#define TTZO_FOURS_AT_ONCE 12u
 
 // Caches of one sample and scratch, carved from the work area by ttzo_reuse_begin.
 struct ttzo_reuse {

@@ -75,6 +75,18 @@ static float size_of(float number)
     return number < 0.0f ? -number : number;
 }
 
+// Bits that grow with a number's size; 0 for 0.
+static inline uint32_t size_bits(float number)
+{
+    union { float number; uint32_t bits; } both = { number };
+    return both.bits << 1;
+}
+
+static inline uint32_t larger_size(uint32_t size, float number)
+{
+    return size_bits(number) > size ? size_bits(number) : size;
+}
+
 // The four lines from `line` on, times `scale`, as panels [kept][summed][4]; zeros behind the last line.
 static void pack_lines(struct ttzo_slices *slices, const struct walk *walk, uint32_t line, float *panels)
 {
@@ -86,23 +98,25 @@ static void pack_lines(struct ttzo_slices *slices, const struct walk *walk, uint
     const float *line2 = last < 2 ? line0 : line_of(e, line + 2), *line3 = last < 3 ? line0 : line_of(e, line + 3);
     slices->first = walk->summed;
     slices->end = 0;
-    slices->largest = 0.0f;
+    uint32_t most = 0;
     for (uint32_t k = 0; k < walk->summed; k++) {
         const float *a = line0 + k * walk->summed_stride, *b = line1 + k * walk->summed_stride;
         const float *c = line2 + k * walk->summed_stride, *d = line3 + k * walk->summed_stride;
-        float *out = panels + 4 * k, largest = 0.0f;
+        float *out = panels + 4 * k;
+        uint32_t largest = 0;
         for (uint32_t i = walk->kept; i; i--, a += step, b += step, c += step, d += step, out += 4 * walk->summed) {
             float v0 = scale * *a, v1 = scale1 * *b, v2 = scale2 * *c, v3 = scale3 * *d;
             out[0] = v0, out[1] = v1, out[2] = v2, out[3] = v3;
-            float size = size_of(v0) + size_of(v1) + size_of(v2) + size_of(v3);
-            largest = size > largest ? size : largest;
+            largest = larger_size(larger_size(larger_size(larger_size(largest, v0), v1), v2), v3);
         }
-        if (largest > 0.0f) {
+        if (largest > 0) {
             slices->first = slices->end ? slices->first : k;
             slices->end = k + 1;
         }
-        slices->largest = largest > slices->largest ? largest : slices->largest;
+        most = largest > most ? largest : most;
     }
+    union { uint32_t bits; float number; } largest = { most >> 1 };
+    slices->largest = largest.number;
 }
 
 // ---- slices ---------------------------------------------------------------------------------------------------------
@@ -206,7 +220,7 @@ static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_four *four, 
         pack_lines(slices, &walk, slices->line, lines);
     slices->packed = true;
     four->largest = slices->gain * slices->largest;
-    if (!(slices->largest > 0.0f))
+    if (slices->end == 0)
         return false;
     if (!e->factor)
         return true;

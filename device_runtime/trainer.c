@@ -8,6 +8,7 @@
 #include "pde.h"
 #include "reuse.h"
 #include "settings.h"
+#include "sparse_rows.h"
 
 // ---- the work buffer, carved in the order of exporter/memory.py -----------------------------------------------------
 
@@ -134,6 +135,11 @@ enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model 
     return TTZO_ERROR_OK;
 }
 
+void ttzo_lend_sparse(struct ttzo_trainer *trainer, void *memory, uint32_t bytes)
+{
+    trainer->sparse = (struct ttzo_sparse){ memory, bytes, 0 };
+}
+
 void ttzo_reset(struct ttzo_trainer *trainer)
 {
     const struct ttzo_model *model = trainer->model;
@@ -180,8 +186,8 @@ enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_s
 struct region {
     uint8_t *bytes;
     uint32_t size;
-    struct ttzo_rows *rows; // NULL for parameters and moments
-    float *target;          // NULL for rows
+    struct ttzo_rows *rows; // NULL but for batch and dataset
+    float *target;          // NULL but for parameters and moments
 };
 
 static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, struct region *found)
@@ -203,6 +209,9 @@ static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, str
         *found = (struct region){ trainer->dataset.bytes, trainer->dataset.capacity * trainer->row_bytes,
                                   &trainer->dataset, NULL };
         return true;
+    case TTZO_REGION_SPARSE:
+        *found = (struct region){ trainer->sparse.bytes, trainer->sparse.capacity, NULL, NULL };
+        return true;
     case TTZO_REGION_COLLOCATION: return false;
     }
     return false;
@@ -217,6 +226,8 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
         return TTZO_ERROR_OUT_OF_RANGE;
     if (region.rows)
         region.rows->count = 0; // no longer whole, until the next commit
+    if (name == TTZO_REGION_SPARSE)
+        trainer->sparse.count = 0;
     for (uint32_t i = 0; i < count; i++)
         region.bytes[offset + i] = bytes[i];
     return TTZO_ERROR_OK;
@@ -256,6 +267,25 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region na
     return TTZO_ERROR_OK;
 }
 
+// Tokens are looked at in the whole row, in the memory of the region batch.
+static enum ttzo_error take_sparse(struct ttzo_trainer *trainer, uint32_t count, uint32_t *detail)
+{
+    struct ttzo_sparse *sparse = &trainer->sparse;
+    uint32_t n_rows;
+    sparse->count = 0;
+    enum ttzo_error error = ttzo_sparse_check(trainer->model, sparse->bytes, count, &n_rows, detail);
+    if (error)
+        return error;
+    if (trainer->model->layers[0].gather == TTZO_GATHER_TOKENS)
+        for (trainer->batch.count = *detail = 0; *detail < n_rows; ++*detail) {
+            ttzo_sparse_row(trainer->model, sparse->bytes, *detail, trainer->batch.bytes);
+            if (!knows_tokens(trainer->model, trainer->batch.bytes))
+                return TTZO_ERROR_BAD_TOKEN;
+        }
+    sparse->count = n_rows;
+    return TTZO_ERROR_OK;
+}
+
 enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t count, uint32_t crc,
                             uint32_t *detail)
 {
@@ -265,6 +295,8 @@ enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name,
         return TTZO_ERROR_OUT_OF_RANGE;
     if (ttzo_crc32(0, region.bytes, count) != crc)
         return TTZO_ERROR_BAD_CHECKSUM;
+    if (name == TTZO_REGION_SPARSE)
+        return take_sparse(trainer, count, detail);
     if (region.rows && count % trainer->row_bytes)
         return TTZO_ERROR_OUT_OF_RANGE;
     if (region.rows)

@@ -65,18 +65,22 @@ static struct ttzo_operand matrix_of(const struct ttzo_room *room)
     return (struct ttzo_operand){ NULL, 0, 0 };
 }
 
-// Rows `places` of the matrix behind as panels [output / 4][place][4], zeros behind the last output.
+// Rows `places` of the matrix behind as panels [output / 4][place][4], any numbers behind the last output.
 static void collect_weights(struct ttzo_reuse *reuse, struct ttzo_operand matrix, uint32_t outputs, uint32_t n)
 {
-    for (uint32_t j = 0; j < outputs; j += 4) {
+    struct ttzo_quad *out = (struct ttzo_quad *)reuse->weights;
+    uint32_t whole = matrix.inner == 1 ? outputs & ~3u : 0;
+    for (uint32_t j = 0; j < whole; j += 4)
+        for (uint32_t i = 0; i < n; i++)
+            *out++ = *(const struct ttzo_quad *)(matrix.at + j + reuse->places[i] * matrix.outer);
+    for (uint32_t j = whole; j < outputs; j += 4) {
         uint32_t last = outputs - j - 1;
         const float *at = matrix.at + j * matrix.inner;
         uint32_t second = last < 1 ? 0 : matrix.inner, third = last < 2 ? 0 : 2 * matrix.inner;
         uint32_t fourth = last < 3 ? 0 : 3 * matrix.inner;
-        float *out = reuse->weights + j * n;
-        for (uint32_t i = 0; i < n; i++, out += 4) {
+        for (uint32_t i = 0; i < n; i++, out++) {
             const float *row = at + reuse->places[i] * matrix.outer;
-            out[0] = row[0], out[1] = row[second], out[2] = row[third], out[3] = row[fourth];
+            out->of[0] = row[0], out->of[1] = row[second], out->of[2] = row[third], out->of[3] = row[fourth];
         }
     }
 }
@@ -215,15 +219,14 @@ static void go_on(struct ttzo_reuse *reuse, uint32_t l, uint32_t n_queries, floa
 // The moves of the units that are awake as changes of their activations.
 static void change_activations(struct ttzo_reuse *reuse, const float *moves, float sign)
 {
-    float *change = reuse->changes;
-    for (uint32_t i = 0; i < reuse->n_awake; i++, change += Q) {
-        const float *move = moves + Q * reuse->numbers[i];
-        change[0] = move[0], change[1] = move[1], change[2] = move[2], change[3] = move[3];
-    }
+    const struct ttzo_quad *all = (const struct ttzo_quad *)moves;
+    struct ttzo_quad *awake = (struct ttzo_quad *)reuse->changes;
+    for (const uint16_t *number = reuse->numbers, *end = number + reuse->n_awake; number != end; number++)
+        *awake++ = all[*number];
     for (uint32_t i = 0; sign < 0.0f && i < Q * reuse->n_awake; i++)
         reuse->changes[i] = -reuse->changes[i];
     for (uint32_t i = 0; i < reuse->n_bends; i++) {
-        change = reuse->changes + Q * reuse->bends[i];
+        float *change = reuse->changes + Q * reuse->bends[i];
         for (uint32_t q = 0; q < Q; q++)
             change[q] = ttzo_travel_change(reuse, reuse->layer, reuse->places[reuse->bends[i]], change[q]);
     }

@@ -39,6 +39,7 @@ struct ttzo_pde {
     struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
     struct ttzo_program solution;                        // u from the network's output
     struct ttzo_program exact;                           // with has_exact
+    struct ttzo_program points[2];                       // with has_points: a uniform training point's place in space, its time
     struct ttzo_sparse_grid grid;                        // with derivative sparse_grid
 };
 
@@ -60,6 +61,13 @@ typedef bool (*ttzo_poll)(void *context, uint32_t done, uint32_t total);
 
 // Rows as they travel: raw inputs, then the target. The first `count` of `capacity` rows are complete.
 struct ttzo_rows {
+    uint8_t *bytes;
+    uint32_t capacity;
+    uint32_t count;
+};
+
+// Sparse rows (see the contract): of `capacity` bytes, `count` rows are complete.
+struct ttzo_sparse {
     uint8_t *bytes;
     uint32_t capacity;
     uint32_t count;
@@ -103,6 +111,7 @@ struct ttzo_trainer {
     float *gauss_newton;     // triangles and block of rows of subspace_gn and last_layer_gn
     struct ttzo_rows batch;  // region batch
     struct ttzo_rows dataset; // region dataset: what the work buffer has left
+    struct ttzo_sparse sparse; // region sparse: what ttzo_lend_sparse was given
     uint32_t row_bytes;
     uint32_t macs_per_sample; // one forward pass
     uint64_t macs_per_row;    // a training row: with a PDE, all passes that its derivatives take
@@ -119,6 +128,7 @@ struct ttzo_step_result {
     float loss;          // mean batch loss before the update
     float gradient_norm; // of the estimate, before clipping
     uint32_t evaluations;
+    uint64_t macs;
 };
 
 // ---- a model
@@ -141,6 +151,9 @@ uint32_t ttzo_work_bytes(const struct ttzo_model *model);
 enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model *model, void *work, size_t work_bytes,
                           uint32_t *detail);
 
+// Lends an open trainer a memory for the region sparse. What stands there stays, and counts once it is committed.
+void ttzo_lend_sparse(struct ttzo_trainer *trainer, void *memory, uint32_t bytes);
+
 // Back to the exported parameters and settings, step 0.
 void ttzo_reset(struct ttzo_trainer *trainer);
 
@@ -151,7 +164,7 @@ enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_t
 // Takes over a checkpoint's state.
 enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_state *state, uint32_t *detail);
 
-// One training step on the rows of `region` (batch or dataset); a pure function of parameters, moments, state,
+// One training step on the rows of `region` (batch, dataset or sparse); a pure function of parameters, moments, state,
 // settings and rows.
 enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region, struct ttzo_step_result *result,
                           uint32_t *detail);

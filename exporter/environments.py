@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ttzo.device_runtime.contract import LIMIT, Estimator, LayerKind
 from ttzo.exporter.plan import REUSING, Layer, Plan, PlanError
 
-QUERIES_AT_ONCE, FOURS_AT_ONCE = 4, 6  # of product.h and reuse.h
+QUERIES_AT_ONCE, FOURS_AT_ONCE = 4, 12  # of product.h and reuse.h
 
 
 def core_shapes(layer: Layer) -> list[tuple[int, int, int, int]]:
@@ -139,8 +139,12 @@ def panel_numbers(layer: Layer) -> int:
     """The largest operands of one product: forward, sweep or slices."""
     shapes, cut, tensor = core_shapes(layer), cut_of(layer), layer.kind == LayerKind.tt_tensor
     sizes = [0]
-    wide = layer.contractions[: len(layer.in_modes)] if tensor else layer.contractions
-    sizes += [_tile(rows, inner) for _, rows, inner, columns in wide if columns > 1]
+    core_left = layer.contractions[: len(layer.in_modes)] if tensor else layer.contractions
+    for repeats, rows, inner, columns in core_left:
+        if columns > 1:
+            sizes.append(_tile(rows, inner))
+        elif repeats >= 4:
+            sizes.append((_fours(rows) + _fours(repeats)) * inner)
     if sweep_widest(layer):
         sizes += [_tile(m * b, a * n) for a, m, n, b in shapes[:-1]]
     for k in range(len(shapes)):

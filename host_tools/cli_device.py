@@ -106,10 +106,18 @@ def test_json(device: Device, test: Evaluation) -> dict:
 @click.option(
     "--checkpoint-every", "checkpoint_steps", metavar="STEPS", type=click.IntRange(min=1), help="Default: by time."
 )
+@click.option("--count", is_flag=True, help="Count the instructions of the steps: qemu:BOARD only.")
 @BAUD
 @command
 def train_command(
-    screen: Screen, bundle: Path, url: str, source: str | None, folder: Path | None, baud: int | None, **options
+    screen: Screen,
+    bundle: Path,
+    url: str,
+    source: str | None,
+    folder: Path | None,
+    count: bool,
+    baud: int | None,
+    **options,
 ) -> dict:
     """Train on a device; goes on from the run's checkpoint. Ctrl-C writes one."""
     plan = read_bundle(bundle)
@@ -118,7 +126,7 @@ def train_command(
         **{name: options.pop(name) for name in ("steps", "seed", "learning_rate", "perturb_radius", "n_queries")}
     )
     rows = data.load(source, plan)
-    with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
+    with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
         run = train_with_bar(screen, device, rows, folder, overrides, options.pop("rows"), **options)
         told = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
@@ -163,7 +171,7 @@ def train_with_bar(
 
 
 def run_json(device: Device, run: Run) -> dict:
-    named = ("step", "steps", "resumed_from", "loss", "evaluations", "seconds", "resident")
+    named = ("step", "steps", "resumed_from", "loss", "evaluations", "macs", "instructions", "seconds", "resident")
     return {
         "device": device.url,
         "board": device.board,
@@ -179,6 +187,8 @@ def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
         f", {run.resumed_from:,} of them from the checkpoint" if run.resumed_from else ""
     )
     rows = [("steps", steps), ("loss evaluations", f"{run.evaluations:,}"), ("time", f"{run.seconds:.1f} s")]
+    rows += [("multiply-accumulates", f"{run.macs:,}")] if run.macs else []
+    rows += [("instructions", f"{run.instructions:,}")] if run.instructions else []
     rows += [("batch loss", f"{run.loss:.4f}")] if run.loss is not None else []
     return [*rows, ("on the device", told), ("run", str(run.folder))]
 

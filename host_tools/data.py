@@ -14,7 +14,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Loss, Number
 from ttzo.exporter.plan import Plan
-from ttzo.host_tools import mnist, npz, points
+from ttzo.host_tools import mnist, npz, points, sparse_rows
 from ttzo.host_tools.mnist import DataError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -38,6 +38,11 @@ class DataSet:
     def train_rows(self) -> np.ndarray:
         """uint8 (n, Plan.row_bytes): the training rows as they travel."""
         return pack_rows(self.x_train, self.y_train)
+
+    @cached_property
+    def sparse_rows(self) -> bytes:
+        """The training rows without their zeros: the bytes of a device's region sparse."""
+        return sparse_rows.pack(self.train_rows, self.x_train.shape[1], self.x_train.dtype.itemsize)
 
     @cached_property
     def test_rows(self) -> np.ndarray:

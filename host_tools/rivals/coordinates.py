@@ -15,7 +15,7 @@ from ttzo.exporter.plan import Layer, Tensor
 from ttzo.host_tools.rivals.network import ACTIVATIONS, affine, dense_weight, tensors
 from ttzo.host_tools.rivals.objective import Batch, cross_entropy
 
-NUMBERS_AT_ONCE = 1 << 22  # of the largest array; more would leave the caches
+NUMBERS_AT_ONCE = 1 << 21  # of the largest array; more would leave the caches
 ENTRIES_AT_ONCE = 4096
 
 
@@ -125,7 +125,7 @@ class _Rows:
     # ---- cores of a TT-matrix ----------------------------------------------------------------------------------------
 
     def _core(self, layer: Layer, parts: list, k: int, inputs: torch.Tensor, radius: float, far: bool) -> torch.Tensor:
-        shared = moves(layer, parts, k, inputs) * radius  # (rows, a, n, c, i, j)
+        shared = moves(layer, parts, k, radius * inputs)  # (rows, a, n, c, i, j)
         rows, a, n, c, i, j = shared.shape
         m = layer.core_shapes[k][1]
         shared = shared.reshape(rows, a * n * c, i * j)
@@ -137,11 +137,18 @@ class _Rows:
                 change = shared.new_zeros(rows, a * n * c, layer.out_features)
                 change[..., which] = shared
             else:
-                z, h = self.z[:, None, which], self.h[:, None, which]
-                change = (self.activation(shared + z) - h) @ self.columns[which]
+                change = self._changed(which, shared) @ self.columns[which]
                 self.batch.cost.macs += shared.numel() * self.columns.shape[1]
             made.append(self._difference(change).reshape(rows, a, n, c))
         return torch.stack(made, 2).reshape(rows, -1)
+
+    def _changed(self, units: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+        """phi(z + by) - phi(z) of those units, by: (rows, entries, units)."""
+        z, h = self.z[:, None, units], self.h[:, None, units]
+        if self.first.activation == Activation.relu:  # max(z + by, 0) - h in two passes over `by`
+            moved = by + (z - h)
+            return torch.maximum(moved, -h, out=moved)
+        return self.activation(by + z).sub_(h)
 
     def _difference(self, change: torch.Tensor) -> torch.Tensor:
         """Outputs moved by (rows, entries, outputs) -> loss differences (rows, entries)."""

@@ -23,6 +23,13 @@ ACTIVATIONS = {
 }
 
 
+ACTIVATIONS_IN_PLACE = {
+    Activation.relu: torch.relu_,
+    Activation.tanh: torch.tanh_,
+    Activation.sine: torch.sin_,
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A chain of layers. `start`: theta at the beginning, (n,). With `kept` (indices into the layers' parameters,
@@ -61,11 +68,18 @@ class Network:
 
     def outputs(self, thetas: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Thetas (Q, n), rows x (B, inputs) -> outputs (Q, B, outputs). Differentiable in both."""
-        stored = self.full(thetas)
-        h = x.expand(len(thetas), *x.shape)
-        for layer in self.layers:
-            h = ACTIVATIONS[layer.activation](affine(layer, stored, h))
-        return h
+        if self.kept is None or torch.is_grad_enabled():
+            return self._outputs(self.full(thetas), x)
+        # a large vector of few parameters: only those are written anew for each theta
+        stored = self.full(thetas[:1])
+        return torch.cat([self._outputs(stored.index_copy_(1, self.kept, theta[None]), x) for theta in thetas])
+
+    def _outputs(self, stored: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return run(self.ready(stored), x.expand(len(stored), *x.shape))
+
+    def ready(self, stored: torch.Tensor) -> "list[tuple[Layer, Factors]]":
+        """What `run` multiplies by, made once for stored parameters (Q, n_stored)."""
+        return [(layer, factors(layer, stored)) for layer in self.layers]
 
     def forward(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Theta (n,), rows (B, inputs) -> (B, outputs)."""
@@ -89,17 +103,53 @@ def tensors(layer: Layer, theta: torch.Tensor) -> list[torch.Tensor]:
     ]
 
 
+@dataclass(frozen=True)
+class Factors:
+    """An affine map for Q parameter vectors: `matrices` to multiply rows by in turn, each (Q, in, out), or the two
+    `halves` of a TT-matrix; bias (Q, 1, out)."""
+
+    matrices: tuple[torch.Tensor, ...]
+    halves: tuple[torch.Tensor, torch.Tensor] | None
+    bias: torch.Tensor | None
+
+
+def factors(layer: Layer, theta: torch.Tensor) -> Factors:
+    """From stored parameters (Q, n_stored)."""
+    parts = tensors(layer, theta)
+    bias = parts[-1][:, None] if layer.has_bias else None
+    if layer.kind == LayerKind.tt_tensor:
+        return Factors(halves(layer, parts), None, bias)
+    if layer.kind == LayerKind.dense or _is_small(layer):
+        return Factors((dense_weight(layer, parts).mT,), None, bias)
+    return Factors((), halves(layer, parts), bias)
+
+
+def through(made: Factors, h: torch.Tensor) -> torch.Tensor:
+    """Inputs (Q, B, in) -> pre-activations (Q, B, out)."""
+    if made.halves:
+        z = _through_halves(*made.halves, h)
+        return z if made.bias is None else z + made.bias
+    for matrix in made.matrices[:-1]:
+        h = torch.bmm(h, matrix)
+    if made.bias is None:
+        return torch.bmm(h, made.matrices[-1])
+    return torch.baddbmm(made.bias, h, made.matrices[-1])
+
+
 def affine(layer: Layer, theta: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
     """Stored parameters (Q, n_stored), inputs (Q, B, in) -> pre-activations (Q, B, out)."""
-    parts = tensors(layer, theta)
-    if layer.kind == LayerKind.tt_tensor:
-        left, right = halves(layer, parts)
-        z = torch.bmm(torch.bmm(h, left), right)
-    elif layer.kind == LayerKind.dense or _is_small(layer):
-        z = torch.bmm(h, dense_weight(layer, parts).mT)
-    else:
-        z = _through_halves(layer, parts, h)
-    return z + parts[-1][:, None] if layer.has_bias else z
+    return through(factors(layer, theta), h)
+
+
+def run(ready: list[tuple[Layer, Factors]], h: torch.Tensor) -> torch.Tensor:
+    """Inputs (Q, B, in) through all layers."""
+    for layer, made in ready:
+        h = through(made, h)
+        if torch.is_grad_enabled():
+            h = ACTIVATIONS[layer.activation](h)
+        elif layer.activation != Activation.identity:
+            ACTIVATIONS_IN_PLACE[layer.activation](h)
+    return h
 
 
 def dense_weight(layer: Layer, cores: list[torch.Tensor]) -> torch.Tensor:
@@ -137,8 +187,7 @@ def _joined(cores: list[torch.Tensor]) -> torch.Tensor:
     return made
 
 
-def _through_halves(layer: Layer, cores: list[torch.Tensor], h: torch.Tensor) -> torch.Tensor:
-    left, right = halves(layer, cores)
+def _through_halves(left: torch.Tensor, right: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
     q, m_left, n_left, rank = left.shape
     _, _, m_right, n_right = right.shape
     rows = h.shape[1]
@@ -147,7 +196,7 @@ def _through_halves(layer: Layer, cores: list[torch.Tensor], h: torch.Tensor) ->
     inner = torch.bmm(h.reshape(q, rows * n_left, n_right), right).reshape(q, rows, n_left * rank, m_right)
     left = left.reshape(q, m_left, n_left * rank)
     made = [torch.bmm(left[k].expand(rows, -1, -1), inner[k]) for k in range(q)]
-    return torch.stack(made).reshape(q, rows, layer.out_features)
+    return torch.stack(made).reshape(q, rows, m_left * m_right)
 
 
 def _is_small(layer: Layer) -> bool:

@@ -5,22 +5,29 @@ from ttzo.exporter.nn import torch
 from ttzo.exporter.plan import Layer
 from ttzo.host_tools.rivals.network import Network
 from ttzo.host_tools.rivals.objective import Batch
+from ttzo.host_tools.rivals.residual import Residual
 from ttzo.host_tools.rivals.zeroth_order import Step, rge
 
 TEMPERATURE = 200.0  # of the outputs, in GraSP's own experiments
 
 
-def grasp_scores(batch: Batch, theta: torch.Tensor, temperature: float = TEMPERATURE) -> torch.Tensor:
-    """-theta * (H g) with g and H of the loss at outputs / temperature (Wang, Zhang and Grosse, arXiv 2002.07376): how
-    much the gradient's norm grows, to first order, when a parameter is set to 0. The largest are pruned."""
+def grasp_scores(batch: Batch | Residual, theta: torch.Tensor, temperature: float = TEMPERATURE) -> torch.Tensor:
+    """-theta * (H g) with g and H of the loss (Wang, Zhang and Grosse, arXiv 2002.07376): how much the gradient's norm
+    grows, to first order, when a parameter is set to 0. The largest are pruned. A classifier's outputs are divided by
+    the temperature first, as the source does."""
     variable = theta.detach().requires_grad_()
-    loss = batch.loss(batch.network.outputs(variable[None], batch.x) / temperature, batch.y)[0]
-    (gradient,) = torch.autograd.grad(loss, variable, create_graph=True)
+    (gradient,) = torch.autograd.grad(_loss(batch, variable, temperature), variable, create_graph=True)
     (product,) = torch.autograd.grad((gradient * gradient.detach()).sum(), variable)
     return -theta * product
 
 
-def grasp(batch: Batch, n_kept: int) -> Network:
+def _loss(batch: Batch | Residual, theta: torch.Tensor, temperature: float) -> torch.Tensor:
+    if isinstance(batch, Residual):
+        return batch.loss_of(theta)
+    return batch.loss(batch.network.outputs(theta[None], batch.x) / temperature, batch.y)[0]
+
+
+def grasp(batch: Batch | Residual, n_kept: int) -> Network:
     """The batch's network with the `n_kept` parameters of smallest score; biases all stay, and count."""
     network = batch.network
     weights = torch.cat([_weights(layer) for layer in network.layers])

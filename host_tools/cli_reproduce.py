@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo reproduce`: the paper's tables and figure, its numbers beside ours."""
+
+import math
+import time
+from pathlib import Path
+
+import click
+
+from ttzo.host_tools.screen import Screen, command
+
+NAMES = ("table1", "table2", "table3", "table4", "table5", "table6", "figure1")
+BUDGET_S = {"quick": 45.0, "full": math.inf}
+
+
+@click.command("reproduce")
+@click.argument("name", metavar="TABLE", type=click.Choice(NAMES))
+@click.option("--quick/--full", default=True, show_default=True,
+              help="A few minutes with short runs, or the paper's numbers of epochs.")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each cell.")
+@click.option("--data", help="MNIST: a folder with its four IDX files; downloaded when not given.")
+@click.option("-o", "--out", metavar="DIR", type=click.Path(path_type=Path), default=Path("ttzo-reproduce"),
+              show_default=True)  # fmt: skip
+@click.option("--budget", metavar="SECONDS", type=click.FloatRange(0),
+              help="Most seconds for one cell of one seed in this call; 45 with --quick, none with --full.")  # fmt: skip
+@click.option("--only", metavar="TEXT", multiple=True,
+              help="Only cells whose `network, column` contains this text.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of torch.")
+@command
+def reproduce_command(
+    screen: Screen,
+    name: str,
+    quick: bool,
+    seeds: int,
+    data: str | None,
+    out: Path,
+    budget: float | None,
+    only: tuple[str, ...],
+    threads: int,
+) -> dict:
+    """Run a table or the figure of arXiv 2308.09858 again and write NAME.csv, NAME.md and NAME.png.
+
+    TABLE: table1 to table6, or figure1. Each cell is saved as it goes: after Ctrl-C, or with a new budget, the same
+    command goes on where it was. Cells that several tables share are run once. --quick says little about accuracy:
+    three of the paper's hundred epochs, or 10 points instead of 100.
+    """
+    from ttzo.exporter.nn import torch
+    from ttzo.host_tools.reproduce import cell, tables
+    from ttzo.host_tools.reproduce.tables import Outcome
+
+    torch.set_num_threads(threads)
+    extent = "quick" if quick else "full"
+    limit = BUDGET_S[extent] if budget is None else budget
+    table, store = tables.table(name), cell.Store(out / "cells")
+    wanted = [e for e in table.entries if not only or any(text in f"{e.row}, {e.column}" for text in only)]
+    runs = [(entry, seed) for entry in wanted for seed in range(seeds)]
+    results, clock = {entry: [] for entry in wanted}, _TimeLeft(len(runs))
+    stopped = False
+    with screen.bars() as bars:
+        for entry, seed in runs:
+            made = tables.cell(name, entry, extent, seed, data)
+            bar = bars(f"{entry.row}, {entry.column}, seed {seed} ({clock.left()})", "steps")
+            try:
+                found = cell.run(made, store, 0 if stopped else limit, bar)
+            except KeyboardInterrupt:
+                stopped, found = True, store.result(made)
+            bar(1, 1)
+            clock.one_more()
+            results[entry].append(found)
+    outcomes = [Outcome(entry, tuple(found)) for entry, found in results.items()]
+    paths = _write(screen, table, outcomes, extent, out)
+    if stopped:
+        raise KeyboardInterrupt
+    return {"table": name, "extent": extent, "files": paths, "cells": [_as_json(outcome) for outcome in outcomes]}
+
+
+class _TimeLeft:
+    """How long the rest will take, by what the cells before took."""
+
+    def __init__(self, total: int):
+        self.total, self.done, self.began = total, 0, time.monotonic()
+
+    def one_more(self) -> None:
+        self.done += 1
+
+    def left(self) -> str:
+        place = f"cell {self.done + 1} of {self.total}"
+        if not self.done:
+            return place
+        minutes = (time.monotonic() - self.began) / self.done * (self.total - self.done) / 60
+        return f"{place}, about {minutes:.0f} min left"
+
+
+def _write(screen: Screen, table, outcomes: list, extent: str, out: Path) -> list[Path]:
+    from ttzo.host_tools.report import ReportError
+    from ttzo.host_tools.reproduce import render
+
+    rows = [
+        (
+            f"{o.entry.row}, {o.entry.column}",
+            render.number(o.value, table.unit),
+            render.number(o.entry.paper, table.unit),
+            render.difference(o, table.unit),
+            render.count(o.mean_of("evaluations")),
+            render.count(o.mean_of("macs")),
+            render.done(o),
+        )
+        for o in outcomes
+    ]
+    screen.table(
+        table.title, rows, ("cell", f"ours, {table.unit}", "paper", "difference", "evaluations", "MAC", "done")
+    )
+    paths = [out / f"{table.name}.{extent}.{kind}" for kind in ("csv", "md", "png")]
+    paths[0].write_text(render.to_csv(table, outcomes), encoding="utf-8")
+    paths[1].write_text(render.to_markdown(table, outcomes, extent), encoding="utf-8")
+    try:
+        render.draw(table, outcomes, paths[2])
+    except ReportError as error:
+        screen.say(f"{error}; {error.hint}")
+        paths.pop()
+    screen.say(f"written: {', '.join(map(str, paths))}")
+    return paths
+
+
+def _as_json(outcome) -> dict:
+    return {
+        "network": outcome.entry.row,
+        "column": outcome.entry.column,
+        "paper": outcome.entry.paper,
+        "ours": outcome.value,
+        "spread": outcome.spread,
+        "share_done": outcome.share,
+        "evaluations": outcome.mean_of("evaluations"),
+        "macs": outcome.mean_of("macs"),
+        "seconds": outcome.mean_of("seconds"),
+    }

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""Cells of the tables on MNIST: networks and methods by name, the paper's schedule (section 5.1): mini-batch 64, the
+rate times 0.9 every 10 epochs, 100 epochs."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ttzo.exporter.nn import seeded, torch
+from ttzo.exporter.zoo import mnist as zoo_mnist
+from ttzo.host_tools import mnist, rivals
+from ttzo.host_tools.reproduce.cell import Cell
+from ttzo.host_tools.rivals.local_greedy import LocalNetwork
+from ttzo.host_tools.rivals.network import Network
+from ttzo.host_tools.rivals.objective import Batch, Cost
+from ttzo.host_tools.rivals.pruning import grasp
+
+BATCH = 64
+EPOCHS = {"quick": 3, "full": 100}
+DECAY_EVERY, DECAY = 10, 0.9
+HYBRID_COARSE = {"quick": 2, "full": 10}  # epochs after which the hybrid changes over at the latest
+GRASP_ROWS = 512
+TEST_ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """x float32 (n, 784) in 0..1, y int64 (n,)."""
+
+    x_train: torch.Tensor
+    y_train: torch.Tensor
+    x_test: torch.Tensor
+    y_test: torch.Tensor
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return len(self.x_train) // BATCH
+
+
+@cache
+def load(source: str | None) -> Rows:
+    """MNIST from a folder of its IDX files, or downloaded. Raises `DataError`."""
+    folder = Path(source) if source else mnist.download()
+    x_train, y_train, x_test, y_test = mnist.read_folder(folder)
+
+    def inputs(x: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(x.astype(np.float32) / np.float32(255))
+
+    def classes(y: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(y.astype(np.int64))
+
+    return Rows(inputs(x_train), classes(y_train), inputs(x_test), classes(y_test))
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+
+def _dense(widths: tuple[int, ...], activation: type[torch.nn.Module], rows: Rows, seed: int) -> Network:
+    with seeded(seed):
+        parts = []
+        for n_in, n_out in zip(widths, widths[1:], strict=False):
+            parts += [torch.nn.Linear(n_in, n_out), activation()]
+    return Network.of(torch.nn.Sequential(*parts[:-1]))
+
+
+def _train(rank: int, in_modes: tuple[int, ...], rows: Rows, seed: int) -> Network:
+    return Network.of(zoo_mnist.build(ranks=rank, seed=seed, in_modes=in_modes))
+
+
+def _pruned(n_kept: int, rows: Rows, seed: int) -> Network:
+    """The dense network, pruned by GraSP with the first rows of the training set."""
+    whole = _dense((784, 1024, 10), torch.nn.ReLU, rows, seed)
+    return grasp(Batch(whole, rows.x_train[:GRASP_ROWS], rows.y_train[:GRASP_ROWS]), n_kept)
+
+
+def _local(widths: tuple[int, ...], groups: tuple[int, ...], rows: Rows, seed: int) -> LocalNetwork:
+    return LocalNetwork(widths, groups, seed=seed)
+
+
+_RELU, _TANH = torch.nn.ReLU, torch.nn.Tanh
+NETWORKS: dict[str, Callable[[Rows, int], Network | LocalNetwork]] = {
+    "mlp-1024": partial(_dense, (784, 1024, 10), _RELU),
+    "mlp-10": partial(_dense, (784, 10, 10), _RELU),
+    "mlp-1000": partial(_dense, (784, 1000, 10), _TANH),
+    "mlp-800-800": partial(_dense, (784, 800, 800, 10), _TANH),
+    "tt-8314": partial(_train, 10, (7, 4, 4, 7)),
+    "tt-3962": partial(_train, 6, (7, 4, 4, 7)),
+    "tt-2698": partial(_train, 4, (4, 7, 7, 4)),
+    "sp-4089": partial(_pruned, 4089),
+    "local-272k": partial(_local, (784, 256, 256), (1, 1)),
+    "local-429k": partial(_local, (784, 512, 512), (1, 16)),
+}
+METHODS = {"first_order": "momentum"}  # the tables' names of rivals, where they differ
+
+
+# ---- work ------------------------------------------------------------------------------------------------------------
+
+
+class MnistWork:
+    """One network under one rival. Epoch e sees the rows in an order drawn from (seed, e)."""
+
+    def __init__(self, network: Network | LocalNetwork, rival: rivals.trainer.Rival, rows: Rows, seed: int):
+        self.network, self.rows, self.seed = network, rows, seed
+        self.trainer = rivals.Trainer(rival, network.start, seed)
+        self.cost, self._order, self._epoch = Cost(), None, -1
+
+    @property
+    def number(self) -> int:
+        return self.trainer.number
+
+    def step(self) -> float:
+        epoch, slot = divmod(self.number, self.rows.steps_an_epoch)
+        if epoch != self._epoch:
+            rng = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
+            self._order, self._epoch = torch.randperm(len(self.rows.x_train), generator=rng), epoch
+        which = self._order[slot * BATCH : (slot + 1) * BATCH]
+        batch = Batch(self.network, self.rows.x_train[which], self.rows.y_train[which], self.cost)
+        return self.trainer.step(batch, DECAY ** (epoch // DECAY_EVERY))
+
+    def measure(self) -> float:
+        """Accuracy on the test rows, %."""
+        with torch.no_grad():
+            parts = [self.network.forward(self.trainer.theta, x) for x in self.rows.x_test.split(TEST_ROWS_AT_ONCE)]
+        return 100 * float((torch.cat(parts).argmax(1) == self.rows.y_test).double().mean())
+
+    def spent(self) -> tuple[int, int]:
+        return self.cost.evaluations, self.cost.macs
+
+    def state(self) -> dict[str, Any]:
+        return {"trainer": self.trainer.state(), "cost": self.spent()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.trainer.load(state["trainer"])
+        self.cost.evaluations, self.cost.macs = state["cost"]
+
+
+def cell(network: str, column: str, extent: str, seed: int, source: str | None) -> Cell:
+    """The cell of that network and column; `extent` is "quick" or "full"."""
+    rows = load(source)
+    rival = rivals.get(METHODS.get(column, column))
+    if len(rival.phases) > 1:
+        latest = HYBRID_COARSE[extent] * rows.steps_an_epoch
+        rival = dataclasses.replace(rival, plateau=dataclasses.replace(rival.plateau, latest=latest))
+    settings = {
+        "network": network,
+        "method": rival.name,
+        "rates": [phase.rate for phase in rival.phases],
+        "batch": BATCH,
+        "epochs": EPOCHS[extent],
+        "decay": [DECAY_EVERY, DECAY],
+        "seed": seed,
+    }
+    return Cell(
+        f"{network}.{rival.name}.{extent}.seed{seed}",
+        settings,
+        EPOCHS[extent] * rows.steps_an_epoch,
+        rows.steps_an_epoch,
+        lambda: MnistWork(NETWORKS[network](rows, seed), rival, rows, seed),
+    )

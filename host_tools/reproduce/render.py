@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""A table with the paper's numbers beside ours: as CSV, Markdown and a picture."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+from ttzo.host_tools.report import ReportError
+from ttzo.host_tools.reproduce.tables import Outcome, Table
+
+HEADING = (
+    "network",
+    "column",
+    "paper",
+    "ours",
+    "difference",
+    "spread",
+    "seeds",
+    "done",
+    "loss evaluations",
+    "multiply-accumulates",
+    "seconds",
+    "commit",
+)
+
+
+def number(value: float | None, unit: str) -> str:
+    """A measure for a person: two decimals of a percentage, two digits of an error."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "diverges"
+    return f"{value:.2f}" if unit == "%" else f"{value:.2e}"
+
+
+def difference(outcome: Outcome, unit: str) -> str:
+    """Ours against the paper's: percentage points, or the ratio of errors."""
+    paper, ours = outcome.entry.paper, outcome.value
+    if paper is None or not math.isfinite(paper) or not math.isfinite(ours):
+        return "–"
+    return f"{ours - paper:+.2f}" if unit == "%" else f"x{ours / paper:.2g}"
+
+
+def count(value: float) -> str:
+    """12.3 K, 4.5 M, 1.1e12."""
+    for limit, unit, name in ((1e3, 1, ""), (1e6, 1e3, " K"), (1e9, 1e6, " M")):
+        if value < limit:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.2e}"
+
+
+def done(outcome: Outcome) -> str:
+    """ "yes", or the share of the steps that are."""
+    return "yes" if outcome.share >= 1 else f"{100 * outcome.share:.0f} %, unfinished"
+
+
+def to_csv(table: Table, outcomes: list[Outcome]) -> str:
+    """One line an entry, all its numbers in full."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADING)
+    for outcome in outcomes:
+        entry, value = outcome.entry, outcome.value
+        off = "" if entry.paper is None or math.isnan(value) else value - entry.paper
+        writer.writerow(
+            [entry.row, entry.column, "" if entry.paper is None else entry.paper, value, off, outcome.spread]
+            + [len(outcome.results), round(outcome.share, 4)]
+            + [outcome.mean_of(field) for field in ("evaluations", "macs", "seconds")]
+            + [" ".join(sorted({result.commit for result in outcome.results}))]
+        )
+    return text.getvalue()
+
+
+def to_markdown(table: Table, outcomes: list[Outcome], extent: str) -> str:
+    """The paper's layout, "ours (paper's)" in each place; then a line for each cell with its costs."""
+    at = {(outcome.entry.row, outcome.entry.column): outcome for outcome in outcomes}
+    lines = [
+        f"# {table.title}",
+        "",
+        f"{table.source} of arXiv 2308.09858; `--{extent}`: ours, in brackets the paper's.",
+        "",
+    ]
+    lines += _row("network", *table.columns) + _row(*["---"] * (1 + len(table.columns)))
+    for row in table.rows:
+        lines += _row(row, *(_place(at.get((row, column)), table.unit) for column in table.columns))
+    lines += ["", "`*`: cut by its budget.", ""]
+    lines += _row("cell", "ours", "paper", "difference", "evaluations", "MAC", "seconds", "done") + _row(*["---"] * 8)
+    for o in outcomes:
+        name = f"{o.entry.row}, {o.entry.column}"
+        costs = count(o.mean_of("evaluations")), count(o.mean_of("macs")), f"{o.mean_of('seconds'):.0f}"
+        measures = number(o.value, table.unit), number(o.entry.paper, table.unit), difference(o, table.unit)
+        lines += _row(name, *measures, *costs, done(o))
+    return "\n".join(lines) + "\n"
+
+
+def _row(*cells: str) -> list[str]:
+    return ["| " + " | ".join(cells) + " |"]
+
+
+def _place(outcome: Outcome | None, unit: str) -> str:
+    if outcome is None:
+        return ""
+    cut = "" if outcome.share >= 1 else "*"
+    return f"{number(outcome.value, unit)}{cut} ({number(outcome.entry.paper, unit)})"
+
+
+def draw(table: Table, outcomes: list[Outcome], path: Path) -> Path:
+    """Curves of the measure over loss evaluations, one for each entry, the paper's number dashed. Raises `ReportError`
+    without matplotlib."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        hint = "pip install 'ttzo[plot]'"
+        raise ReportError("curves are drawn with matplotlib, which is not installed", hint) from error
+    rows = table.rows
+    figure = Figure(figsize=(5 * min(3, len(rows)), 3.6 * math.ceil(len(rows) / 3)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, row in enumerate(rows):
+        axes = figure.add_subplot(math.ceil(len(rows) / 3), min(3, len(rows)), place + 1)
+        for outcome in outcomes:
+            if outcome.entry.row == row:
+                _curve(axes, outcome)
+        axes.set(title=row, xlabel="loss evaluations", ylabel=table.unit, xscale="log")
+        if table.unit != "%":
+            axes.set_yscale("log")
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.get_lines():
+            axes.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def _curve(axes, outcome: Outcome) -> None:
+    for result in outcome.results:
+        points = [(each.evaluations, each.value) for each in result.history if each.evaluations]
+        finite = [(x, y) for x, y in points if math.isfinite(y)]
+        if not finite:
+            continue
+        label = outcome.entry.column if result is outcome.results[0] else None
+        (line,) = axes.plot(*zip(*finite, strict=True), linewidth=1.2, label=label)
+        if outcome.entry.paper is not None and math.isfinite(outcome.entry.paper):
+            axes.axhline(outcome.entry.paper, color=line.get_color(), linewidth=0.8, linestyle=":")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""The paper's tables and figure: their numbers, and the cells that make ours."""
+
+import math
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from ttzo.host_tools.reproduce.cell import Cell, ReproduceError, Result
+
+MNIST = ("table1", "table2", "table3", "figure1")
+COLUMNS = {
+    "table1": ("first_order", "sign_rge", "hybrid"),
+    "table2": ("first_order", "rge", "sign_rge", "hybrid"),
+    "table3": ("hybrid", "flops", "stp", "szo_scd", "fg_w", "lg_fg_a", "fa", "dfa"),
+    "table4": ("ad", "fd", "se", "sg", "jet"),
+    "table5": ("fd", "se", "sg", "jet"),
+    "table6": ("first_order", "zeroth_order"),
+    "figure1": ("first_order", "rge", "sign_rge", "hybrid"),
+}
+# what the paper's tables do not have and ours do: rivals beyond it, on its tensor-train network
+BEYOND = {"table3": {"tt-3962": ("node_perturbation", "cocd", "deepzero", "fzoo", "cge", "fg_w")}}
+BEYOND_COLUMNS = ("cge", "node_perturbation", "cocd", "deepzero", "fzoo")
+DERIVATIVE_OF = {"first_order": "ad", "zeroth_order": "sg"}  # table 6
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place of a table: the paper's number (None: it gives none; infinite: it diverged), and where ours comes from."""
+
+    row: str
+    column: str
+    paper: float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    title: str
+    unit: str
+    source: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        there = {entry.column for entry in self.entries}
+        order = dict.fromkeys((*COLUMNS[self.name], *BEYOND_COLUMNS))
+        return tuple(column for column in order if column in there)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(entry.row for entry in self.entries))
+
+
+@cache
+def _numbers() -> dict:
+    return tomllib.loads(files("ttzo.host_tools.reproduce").joinpath("paper.toml").read_text(encoding="utf-8"))
+
+
+def names() -> tuple[str, ...]:
+    return tuple(COLUMNS)
+
+
+def table(name: str) -> Table:
+    """The table of that name with the paper's numbers. Raises `ReproduceError` for another name."""
+    if name not in COLUMNS:
+        raise ReproduceError(f"the paper has no {name!r}", f"take one of {', '.join(COLUMNS)}")
+    page, entries = _numbers()[name], []
+    for row, numbers in page["rows"].items():
+        columns = COLUMNS[name] if name != "table3" else tuple(c for c in COLUMNS[name] if c in numbers)
+        columns += BEYOND.get(name, {}).get(row, ())
+        entries += [Entry(row, column, numbers.get(column)) for column in columns]
+    return Table(name, page["title"], page["unit"], page["source"], tuple(entries))
+
+
+def cell(name: str, entry: Entry, extent: str, seed: int, source: str | None) -> Cell:
+    """The cell of an entry of table `name`; `source`: the folder of MNIST."""
+    if name in MNIST:
+        from ttzo.host_tools.reproduce import mnist_cells
+
+        return mnist_cells.cell(entry.row, entry.column, extent, seed, source)
+    from ttzo.host_tools.reproduce import pinn_cells
+
+    method, derivative = {
+        "table4": ("first_order", entry.column),
+        "table5": ("zeroth_order", entry.column),
+        "table6": (entry.column, DERIVATIVE_OF.get(entry.column)),
+    }[name]
+    return pinn_cells.cell(entry.row, method, derivative, extent, seed)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An entry with what its cells gave, one for each seed."""
+
+    entry: Entry
+    results: tuple[Result, ...]
+
+    @property
+    def value(self) -> float:
+        """Mean over the seeds; NaN when nothing was run."""
+        values = [result.value for result in self.results if not math.isnan(result.value)]
+        return sum(values) / len(values) if values else math.nan
+
+    @property
+    def spread(self) -> float:
+        """Half the distance between the best and the worst seed."""
+        values = [result.value for result in self.results if math.isfinite(result.value)]
+        return (max(values) - min(values)) / 2 if values else math.nan
+
+    @property
+    def share(self) -> float:
+        """Of the steps of all seeds, those done (a seed that diverged has done all)."""
+        return sum(1.0 if result.finished else result.share for result in self.results) / max(1, len(self.results))
+
+    def mean_of(self, field: str) -> float:
+        """Mean over the seeds of a field of the last measurement."""
+        last = [getattr(result.history[-1], field) for result in self.results if result.history]
+        return sum(last) / len(last) if last else 0.0

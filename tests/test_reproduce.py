@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""The paper's tables: cells that can be cut anywhere, its numbers beside ours, and the command around them."""
+
+import csv
+import json
+import math
+import struct
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+
+from ttzo.host_tools.cli import main  # noqa: E402
+from ttzo.host_tools.reproduce import cell as cells  # noqa: E402
+from ttzo.host_tools.reproduce import mnist_cells, pinn_cells, render, tables  # noqa: E402
+from ttzo.host_tools.reproduce.cell import Cell, Measurement, ReproduceError, Result, Store  # noqa: E402
+from ttzo.host_tools.reproduce.tables import Entry, Outcome  # noqa: E402
+
+
+class Walk:
+    """A random walk: work whose state is a position and a generator."""
+
+    def __init__(self, stop_at=None, bad_at=None):
+        self.number, self.at, self.rng = 0, 0.0, torch.Generator().manual_seed(4)
+        self.stop_at, self.bad_at = stop_at, bad_at
+
+    def step(self):
+        if self.number == self.stop_at:
+            raise KeyboardInterrupt
+        self.number += 1
+        self.at += float(torch.randn((), generator=self.rng))
+        return math.nan if self.number == self.bad_at else self.at
+
+    def measure(self):
+        return self.at
+
+    def spent(self):
+        return 2 * self.number, 100 * self.number
+
+    def state(self):
+        return {"number": self.number, "at": self.at, "rng": self.rng.get_state()}
+
+    def load(self, state):
+        self.number, self.at = state["number"], state["at"]
+        self.rng.set_state(state["rng"])
+
+
+def walk(**options):
+    return Cell("walk", {"kind": "walk"}, 20, 5, lambda: Walk(**options))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "cells")
+
+
+# ---- cells -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_is_measured_at_its_start_and_regularly(store):
+    result = cells.run(walk(), store, math.inf)
+    assert result.finished and [each.steps for each in result.history] == [0, 5, 10, 15, 20]
+    assert result.history[-1].evaluations == 40 and result.share == 1.0
+
+
+def test_an_interrupted_cell_goes_on_to_the_same_result(store, tmp_path):
+    whole = cells.run(walk(), Store(tmp_path / "other"), math.inf)
+    with pytest.raises(KeyboardInterrupt):
+        cells.run(walk(stop_at=7), store, math.inf)
+    kept = store.result(walk())
+    assert not kept.finished and kept.history[-1].steps == 5
+    again = cells.run(walk(), store, math.inf)
+    assert [(m.steps, m.value, m.loss) for m in again.history[1:]] == [
+        (m.steps, m.value, m.loss) for m in whole.history[1:]
+    ]
+
+
+def test_a_finished_cell_is_not_run_again_and_drops_its_state(store):
+    cells.run(walk(), store, math.inf)
+    assert not (store.folder / "walk.pt").exists()
+    assert cells.run(walk(stop_at=0), store, math.inf).finished
+
+
+def test_a_spent_budget_leaves_an_unfinished_cell(store, monkeypatch):
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(cells.time, "monotonic", lambda: next(ticks))
+    result = cells.run(walk(), store, 12)
+    assert not result.finished and 0 < result.share < 1
+    assert result.history[-1].steps == Store(store.folder).result(walk()).history[-1].steps
+
+
+def test_a_loss_that_is_no_number_ends_the_cell_as_diverged(store):
+    result = cells.run(walk(bad_at=8), store, math.inf)
+    assert result.finished and result.diverged and result.value == math.inf
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"key": "walk"}', b'{"history": [{}]}', b"[]"])
+def test_a_damaged_result_is_named(store, content):
+    (store.folder / "walk.json").write_bytes(content)
+    with pytest.raises(ReproduceError, match=r"walk\.json is damaged"):
+        cells.run(walk(), store, math.inf)
+
+
+def test_a_damaged_state_is_named_and_nothing_changes(store):
+    with pytest.raises(KeyboardInterrupt):
+        cells.run(walk(stop_at=7), store, math.inf)
+    (store.folder / "walk.pt").write_bytes(b"not a state")
+    before = (store.folder / "walk.json").read_bytes()
+    with pytest.raises(ReproduceError, match=r"walk\.pt is damaged"):
+        cells.run(walk(), store, math.inf)
+    assert (store.folder / "walk.json").read_bytes() == before
+
+
+def test_another_setting_is_refused(store):
+    cells.run(walk(), store, math.inf)
+    other = Cell("walk", {"kind": "run"}, 20, 5, Walk)
+    with pytest.raises(ReproduceError, match="other settings"):
+        cells.run(other, store, math.inf)
+
+
+# ---- the paper's numbers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_every_entry_has_a_cell_with_a_name_of_its_own(name, monkeypatch):
+    monkeypatch.setattr(mnist_cells, "load", lambda source: rows(128))
+    made = [tables.cell(name, entry, "quick", 0, None).key for entry in tables.table(name).entries]
+    assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize(("name", "row", "column", "paper"), [
+    ("table1", "tt-3962", "hybrid", 96.64),
+    ("table2", "tt-8314", "rge", 85.14),
+    ("table3", "mlp-800-800", "dfa", 98.30),
+    ("table5", "hjb-tt-3209", "sg", 1.44e-5),
+    ("table5", "hjb-mlp", "se", math.inf),
+    ("table6", "hjb-sp-7603", "first_order", 1.54e-9),
+    ("table4", "hjb-mlp", "jet", None),
+])  # fmt: skip
+def test_the_papers_numbers_stand_in_their_places(name, row, column, paper):
+    assert Entry(row, column, paper) in tables.table(name).entries
+
+
+def test_an_unknown_table_is_named():
+    with pytest.raises(ReproduceError, match="no 'table9'"):
+        tables.table("table9")
+
+
+@pytest.mark.parametrize("name", ["tt-8314", "tt-3962", "tt-2698"])
+def test_networks_have_the_parameters_they_are_called_by(name):
+    assert mnist_cells.NETWORKS[name](None, 0).n == int(name[3:])
+
+
+@pytest.mark.parametrize("name", ["hjb-tt-7745", "hjb-tt-3209", "hjb-sp-7603"])
+def test_networks_for_the_equation_have_the_parameters_they_are_called_by(name):
+    assert pinn_cells.NETWORKS[name](0).n == int(name[7:])
+
+
+def test_a_pruned_network_has_the_parameters_it_is_called_by():
+    assert mnist_cells.NETWORKS["sp-4089"](rows(64), 0).n == 4089
+
+
+# ---- work ------------------------------------------------------------------------------------------------------------
+
+
+def rows(n):
+    rng = np.random.default_rng(2)
+    y = torch.from_numpy(np.arange(n) % 10)
+    x = torch.from_numpy(rng.random((n, 784), np.float32)) * 0.1
+    x[torch.arange(n), 70 * y + 5] = 1.0  # what tells the class
+    return mnist_cells.Rows(x, y, x, y)
+
+
+def test_a_step_of_mnist_sees_each_row_once_an_epoch(monkeypatch):
+    monkeypatch.setattr(mnist_cells, "load", lambda source: rows(256))
+    made = mnist_cells.cell("mlp-10", "first_order", "quick", 3, None)
+    assert (made.n_steps, made.check_every) == (3 * 4, 4)
+    work, seen = made.make(), []
+    monkeypatch.setattr(work.trainer, "step", lambda batch, factor: seen.append(batch.x))
+    for number in range(4):
+        work.trainer.number = number
+        work.step()
+    assert len(torch.unique(torch.cat(seen), dim=0)) == 256
+
+
+def test_the_rate_falls_by_a_tenth_every_ten_epochs(monkeypatch):
+    monkeypatch.setattr(mnist_cells, "load", lambda source: rows(128))
+    work, factors = mnist_cells.cell("mlp-10", "first_order", "full", 0, None).make(), []
+    monkeypatch.setattr(work.trainer, "step", lambda batch, factor: factors.append(factor))
+    for epoch in (0, 9, 10, 25, 99):
+        work.trainer.number = 2 * epoch
+        work.step()
+    assert factors == pytest.approx([1, 1, 0.9, 0.9**2, 0.9**9])
+
+
+@pytest.mark.parametrize("method", ["first_order", "zeroth_order"])
+@pytest.mark.parametrize("derivative", ["fd", "jet"])
+def test_a_cell_of_the_equation_goes_on_in_the_same_bits(method, derivative):
+    made = pinn_cells.cell("hjb-fc3-78", method, derivative, "quick", 1)
+    work, again = made.make(), made.make()
+    losses = [work.step() for _ in range(3)]
+    again.load(work.state())
+    assert again.step() == work.step() and all(math.isfinite(loss) for loss in losses)
+    assert again.measure() == work.measure() and work.spent()[0] == 4 * (2 if method == "zeroth_order" else 1)
+
+
+# ---- what is written -------------------------------------------------------------------------------------------------
+
+
+def outcome(value, paper, unit_steps=10, done=10, diverged=False):
+    history = [Measurement(0, 0, 0, 0.0, 1.0, math.nan), Measurement(done, 1234, 5_000_000, 2.0, value, 0.5)]
+    result = Result("k", {}, unit_steps, "abc", 2.0, done == unit_steps, diverged, history)
+    return Outcome(Entry("tt-3962", "sign_rge", paper), (result,))
+
+
+def test_numbers_are_written_as_a_person_reads_them():
+    assert render.number(96.6412, "%") == "96.64" and render.number(1.44e-5, "MSE") == "1.44e-05"
+    assert render.number(None, "%") == "–" and render.number(math.inf, "MSE") == "diverges"
+    assert [render.count(n) for n in (12, 12_300, 4.5e6, 1.1e12)] == ["12", "12.3 K", "4.5 M", "1.10e+12"]
+
+
+def test_differences_are_points_or_ratios():
+    assert render.difference(outcome(89.0, 88.5), "%") == "+0.50"
+    assert render.difference(outcome(3e-5, 1.5e-5), "MSE") == "x2"
+    assert render.difference(outcome(3e-5, None), "MSE") == "–"
+
+
+def test_an_unfinished_cell_is_marked():
+    table = tables.table("table1")
+    text = render.to_markdown(table, [outcome(80.0, 88.48, done=3)], "quick")
+    assert "80.00* (88.48)" in text and "30 %, unfinished" in text
+    assert "80.00 (88.48)" in render.to_markdown(table, [outcome(80.0, 88.48)], "quick")
+
+
+def test_seeds_are_averaged_and_their_spread_told():
+    one, two = outcome(88.0, 88.48), outcome(90.0, 88.48)
+    both = Outcome(one.entry, one.results + two.results)
+    assert (both.value, both.spread, both.share) == (89.0, 1.0, 1.0)
+    assert Outcome(one.entry, outcome(1.0, 1.0, diverged=True).results).value == math.inf
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mnist_folder(tmp_path):
+    """Four IDX files of 640 and 64 rows."""
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for part, n in (("train", 640), ("t10k", 64)):
+        made = rows(n)
+        images = (made.x_train * 255).round().byte().numpy().tobytes()
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, n, 28, 28) + images)
+        labels = made.y_train.byte().numpy().tobytes()
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, n) + labels)
+    return folder
+
+
+def reproduce(*words, code=0):
+    threads = torch.get_num_threads()
+    done = CliRunner().invoke(main, ["reproduce", *map(str, words), "--json"])
+    torch.set_num_threads(threads)
+    assert done.exit_code == code, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_command_writes_a_table_and_does_not_run_it_twice(mnist_folder, tmp_path):
+    words = "table1", "--data", mnist_folder, "--out", tmp_path / "out", "--only", "mlp-10, first", "--seeds", 2
+    answer = reproduce(*words)
+    assert [each["share_done"] for each in answer["cells"]] == [1.0]
+    assert answer["cells"][0]["evaluations"] == 3 * 10
+    lines = list(csv.DictReader((tmp_path / "out" / "table1.quick.csv").open(encoding="utf-8")))
+    assert lines[0]["network"] == "mlp-10" and float(lines[0]["paper"]) == 93.69 and lines[0]["seeds"] == "2"
+    assert "(93.69)" in (tmp_path / "out" / "table1.quick.md").read_text(encoding="utf-8")
+    again = reproduce(*words)
+    assert again["cells"] == answer["cells"]
+
+
+def test_a_budget_of_nothing_tells_what_is_there(mnist_folder, tmp_path):
+    answer = reproduce("figure1", "--data", mnist_folder, "--out", tmp_path / "out", "--budget", 0)
+    assert {each["share_done"] for each in answer["cells"]} == {0.0}
+
+
+def test_a_missing_folder_of_mnist_is_named(tmp_path):
+    answer = reproduce("table2", "--data", tmp_path / "none", "--out", tmp_path / "out", code=3)
+    assert "train-images" in answer["error"] and answer["next"]
