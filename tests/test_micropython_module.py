@@ -58,6 +58,27 @@ def test_the_module_that_a_model_needs_is_small_for_armv7emsp(parts):
     assert len(native_module("armv7emsp", frozenset(parts))) <= LARGEST
 
 
+@pytest.mark.parametrize("left_out", [None, *Part])
+def test_a_module_without_a_part_has_all_that_the_rest_asks_for(tmp_path, left_out):
+    """Every function of the sources that parts.mk chooses is defined: what a native module's linker will look for."""
+    parts = " ".join(part.name for part in Part if part != left_out)
+    words = [
+        "make",
+        "-s",
+        "-f",
+        str(PORT / "parts.mk"),
+        f"HERE={PORT}/",
+        f"PARTS={parts}",
+        "--eval=told: ; @echo $(SRC)",
+    ]
+    told = subprocess.run([*words, "told"], capture_output=True, text=True, check=True).stdout.split()
+    assert (left_out is None) == (f"without_{left_out and left_out.name}.c" not in told)
+    sources = [next(p / name for p in (PORT / "ttzo", RUNTIME) if (p / name).exists()) for name in told]
+    sources = [path for path in sources if path.name != "modttzo.c"]
+    flags = ["-std=c99", "-shared", "-fPIC", "-Wl,--no-undefined", "-Wextra", "-Werror"]
+    subprocess.run(["cc", *flags, *map(str, sources), "-lm", "-o", str(tmp_path / "made.so")], check=True)
+
+
 def test_a_model_names_the_parts_that_it_needs(tmp_path):
     assert parts_of(small_plan()) == frozenset()
     assert parts_of(export("digits", tmp_path)) == {Part.environments}

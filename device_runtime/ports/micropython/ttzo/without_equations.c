@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A module without the part `equations` has this in the place of derive, gauss_newton, pde, pde_bundle, program, sparse_grid and triangle.
-// ttzo_read_bundle refuses a model that needs the part: what is asked for sizes answers that there are none, the rest is
-// never called.
+// A module without the part `equations` has this in the place of columns, derive, gauss_newton, pairs, pde, pde_bundle,
+// program, sparse_grid and triangle. ttzo_read_bundle refuses a model that needs the part: what is asked for sizes
+// answers that there are none, the rest is never called.
+#include "../../../columns.h"
 #include "../../../derive.h"
 #include "../../../gauss_newton.h"
 #include "../../../pde.h"
@@ -45,6 +46,29 @@ float ttzo_pde_solution(struct ttzo_trainer *trainer, const uint8_t *row)
 {
     (void)trainer, (void)row;
     return 0.0f;
+}
+
+uint64_t ttzo_merged_numbers(const struct ttzo_layer *layer)
+{
+    (void)layer;
+    return 0;
+}
+
+struct ttzo_layer ttzo_merged_layer(const struct ttzo_layer *layer)
+{
+    return *layer;
+}
+
+void ttzo_columns_buffers(const struct ttzo_model *model, uint64_t numbers[2])
+{
+    (void)model;
+    numbers[0] = numbers[1] = 0;
+}
+
+uint32_t ttzo_derive_columns(const struct ttzo_model *model)
+{
+    (void)model;
+    return 0;
 }
 
 uint32_t ttzo_derive_passes(const struct ttzo_model *model)
