@@ -8,7 +8,7 @@
 #include "pde.h"
 #include "random.h"
 #include "real.h"
-#include "reuse.h"
+#include "settings.h"
 
 // ---- loss evaluations -----------------------------------------------------------------------------------------------
 

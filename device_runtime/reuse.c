@@ -4,16 +4,11 @@
 #include "applied.h"
 #include "loss.h"
 #include "network.h"
+#include "settings.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
 // ---- what is kept ---------------------------------------------------------------------------------------------------
-
-bool ttzo_estimator_reuses(enum ttzo_estimator estimator)
-{
-    return estimator == TTZO_ESTIMATOR_CGE || estimator == TTZO_ESTIMATOR_NODE_CGE ||
-           estimator == TTZO_ESTIMATOR_BLOCK_RGE || estimator == TTZO_ESTIMATOR_COCD;
-}
 
 static bool has_phase(const struct ttzo_model *model, enum ttzo_estimator estimator)
 {
