@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A model's way in: a bundle is read and every number of a model is checked once, here; later code runs blind.
+#include "columns.h"
 #include "cut.h"
 #include "gather.h"
 #include "gauss_newton.h"
@@ -129,6 +130,20 @@ static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features,
            ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) && width_is_sound(layer);
 }
 
+// Whether the layers with their cores merged stay within the limits too.
+static bool columns_are_sound(const struct ttzo_model *model)
+{
+    uint64_t numbers = 0;
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        const struct ttzo_layer *layer = &model->layers[l];
+        struct ttzo_layer merged = ttzo_merged_layer(layer);
+        if (!width_is_sound(&merged))
+            return false;
+        numbers += ttzo_merged_numbers(layer);
+    }
+    return numbers <= TTZO_MAX_WIDTH;
+}
+
 static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
 {
     const struct ttzo_model_info *info = &model->info;
@@ -189,7 +204,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (info->loss == TTZO_LOSS_RESIDUAL &&
-        (info->out_features != 1 || shares_products(model) || info->input_number != TTZO_NUMBER_FLOAT32 ||
+        (info->out_features != 1 || shares_products(model) || !columns_are_sound(model) || info->input_number != TTZO_NUMBER_FLOAT32 ||
          !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
     for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "network.h"
 
+#include "columns.h"
 #include "cut.h"
 #include "gather.h"
 #include "layers.h"
@@ -71,8 +72,10 @@ static uint64_t layer_macs(const struct ttzo_layer *layer)
 uint32_t ttzo_network_macs(const struct ttzo_model *model)
 {
     uint64_t macs = 0;
-    for (uint32_t l = 0; l < model->info.n_layers; l++)
-        macs += layer_macs(&model->layers[l]);
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        struct ttzo_layer merged = ttzo_merged_layer(&model->layers[l]);
+        macs += layer_macs(model->info.loss == TTZO_LOSS_RESIDUAL ? &merged : &model->layers[l]);
+    }
     return macs < UINT32_MAX ? (uint32_t)macs : UINT32_MAX;
 }
 

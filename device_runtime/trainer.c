@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A training run's lifetime: its memory, its settings, and how data get in and out. What a step does is in train.c.
+#include "columns.h"
 #include "derive.h"
 #include "estimator.h"
 #include "gauss_newton.h"
@@ -68,10 +69,15 @@ static uint32_t batch_capacity(const struct ttzo_model *model)
     return has_pde(model) && model->info.batch > enough ? enough : model->info.batch;
 }
 
-// Numbers of an exchange buffer.
-static uint32_t buffer_numbers(const struct ttzo_model *model)
+// Numbers of exchange buffer 0 or 1.
+static uint32_t buffer_numbers(const struct ttzo_model *model, uint32_t buffer)
 {
     uint32_t forward = (uint32_t)ttzo_network_buffer(model), reuse = (uint32_t)ttzo_reuse_widest(model);
+    if (has_pde(model)) {
+        uint64_t of_column[2];
+        ttzo_columns_buffers(model, of_column);
+        return (uint32_t)of_column[buffer] * ttzo_derive_columns(model);
+    }
     return forward > reuse ? forward : reuse;
 }
 
@@ -80,7 +86,7 @@ uint32_t ttzo_work_bytes(const struct ttzo_model *model)
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
     uint32_t pde = has_pde(model) ? padded(4 * (uint32_t)ttzo_pde_work_count(model)) : 0;
     return 2 * padded(4 * n) + shared_bytes(model) + padded(4 * moments_count(model)) + 3 * padded(4 * batch) +
-           2 * padded(4 * buffer_numbers(model)) + padded(4 * (uint32_t)ttzo_network_prepared(model)) +
+           padded(4 * buffer_numbers(model, 0)) + padded(4 * buffer_numbers(model, 1)) + padded(4 * (uint32_t)ttzo_network_prepared(model)) +
            padded(4 * (uint32_t)ttzo_network_scratch(model)) + pde + padded(4 * gauss_newton_count(model)) +
            padded(batch_capacity(model) * ttzo_row_bytes(model));
 }
@@ -89,7 +95,6 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    uint32_t widest = buffer_numbers(model);
     trainer->theta = take(&at, 4 * n);
     trainer->reuse_area = trainer->perturbed = take(&at, shared_bytes(model));
     trainer->gradient = take(&at, 4 * n);
@@ -97,8 +102,8 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
     trainer->base_losses = take(&at, 4 * batch);
     trainer->query_losses = take(&at, 4 * batch);
     trainer->batch_rows = take(&at, 4 * batch);
-    trainer->activations[0] = take(&at, 4 * widest);
-    trainer->activations[1] = take(&at, 4 * widest);
+    trainer->activations[0] = take(&at, 4 * buffer_numbers(model, 0));
+    trainer->activations[1] = take(&at, 4 * buffer_numbers(model, 1));
     trainer->prepared = take(&at, 4 * (uint32_t)ttzo_network_prepared(model));
     trainer->scratch = take(&at, 4 * (uint32_t)ttzo_network_scratch(model));
     if (has_pde(model))

@@ -70,14 +70,14 @@ struct ttzo_sparse {
 // Work memory of a PDE's rows; m outputs are derived at once (1, or the features of the last layer).
 struct ttzo_pde_work {
     float *point;     // [in_features]
-    float *node;      // [in_features] from it to a node beside it
-    float *normal;    // [in_features] a Gaussian direction
     float *value;     // [m]
     float *first;     // [in_features][m]
     float *laplacian; // [m]
     float *diagonal;  // [in_features][m], where it is needed
-    float *even, *odd; // [widest layer] of the outputs at a pair of nodes: value + even +- odd
-    float *slopes;    // [units][3]: of jets phi', phi'' and the sum of squared directional derivatives; else z and phi(z)
+    float *at, *slope; // [units] phi(z), of relu z, and phi'(z)
+    float *squares;   // [units] of jets with a Laplacian: the sum of squared directional derivatives
+    float *normals;   // [4][in_features] of monte_carlo: Gaussian directions
+    float *merged;    // parameters of the layers whose cores are merged
     float *combined;  // [2][2 + 2 in_features] the network's value and derivatives, put together from its features
     float *registers; // of the longest program
 };
@@ -98,7 +98,7 @@ struct ttzo_trainer {
     float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v
     float *query_losses;     // [batch] each row's loss at the query
     uint32_t *batch_rows;    // [batch] row numbers of the running step
-    float *activations[2];   // ping and pong of one sample's forward pass and sweeps
+    float *activations[2];   // ping and pong of one sample's forward pass and sweeps, or of a PDE's columns
     float *prepared;         // cores multiplied out at the parameters of the running loss evaluation
     float *scratch;          // of one layer
     struct ttzo_pde_work pde; // with a PDE

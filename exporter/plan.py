@@ -30,6 +30,8 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.gather import NO_TOKEN, Gathering, Patches, Tokens
 from ttzo.exporter.pde.program import Pde
 
+MERGED_MODES = 64  # TTZO_MERGED_MODES in device_runtime/columns.h
+
 
 class PlanError(TtzoError):
     """A model or schedule that no device could run."""
@@ -209,6 +211,39 @@ class Layer:
         """Multiply-accumulates of one application that goes through the layer core by core, as where environments are
         kept."""
         return sum(math.prod(step) for step in self.contractions)
+
+    @property
+    def merged(self) -> "Layer":
+        """The layer as a PDE's derivatives take it (device_runtime/columns.c): of a 2L-way train, neighbouring cores
+        are multiplied out where their modes make no more than `MERGED_MODES`, input cores two by two from the first,
+        output cores up to the last. The same layer when there are none; else its first parameter is at 0."""
+        together = self.cores_together
+        if all(count == 1 for _, count in together):
+            return self
+        modes, n_in = self.in_modes + self.out_modes, len(self.in_modes)
+        return dataclasses.replace(
+            self,
+            in_modes=tuple(math.prod(modes[k : k + count]) for k, count in together if k < n_in),
+            out_modes=tuple(math.prod(modes[k : k + count]) for k, count in together if k >= n_in),
+            ranks=(1, *(self.ranks[k + count] for k, count in together)),
+            parameter_offset=0,
+        )
+
+    @property
+    def cores_together(self) -> tuple[tuple[int, int], ...]:
+        """The first core of each merged one, and how many it takes: one or two."""
+        if self.kind != LayerKind.tt_tensor:
+            return tuple((k, 1) for k in range(len(self.core_shapes)))
+        found = []
+        n_in, n_out = len(self.in_modes), len(self.out_modes)
+        for modes, start, single in ((self.in_modes, 0, 0), (self.out_modes, n_in, n_out % 2)):
+            k = 0
+            while k < len(modes):
+                fits = k >= single and k + 1 < len(modes) and modes[k] * modes[k + 1] <= MERGED_MODES
+                starts_pair = (k - single) % 2 == 0
+                found.append((start + k, 2 if fits and starts_pair else 1))
+                k += found[-1][1]
+        return tuple(found)
 
     @property
     def prepare_macs(self) -> int:
@@ -421,7 +456,7 @@ class Plan:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one sample's forward pass."""
-        return sum(layer.macs for layer in self.layers)
+        return sum(layer.merged.macs if self.pde else layer.macs for layer in self.layers)
 
     def forward_macs(self, n_rows: int) -> int:
         """Multiply-accumulates of `n_rows` rows sent through the network at one parameter vector."""

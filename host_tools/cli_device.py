@@ -296,7 +296,7 @@ def compare_command(
 
     Both start from the exported parameters. Parameters must be the same bit for bit; against onnx:, each compared step
     starts from the other device's parameters, and the losses must agree within the float32 rounding bound of the
-    network. How far onnx: gets from the other when left alone is told, not judged.
+    network; a PDE's residuals within a tolerance, which is a rule of thumb. How far onnx: gets from the other when left alone is told, not judged.
     """
     plan = read_bundle(bundle)
     rows = data.load(source, plan)
@@ -327,18 +327,20 @@ def verdict(found: compare.Comparison) -> str:
         return f"PARTED in {where}: {found.parted.place}: {found.parted.a:.9g} and {found.parted.b:.9g}"
     if found.judged_by == "bits":
         return f"identical parameter bits after {found.steps:,} steps"
-    return f"losses agree within the rounding bound in {found.compared:,} of {found.compared:,} steps"
+    return f"losses agree within the {_WIDTHS[found.judged_by]} in {found.compared:,} of {found.compared:,} steps"
+
+
+_WIDTHS = {"bound": "rounding bound", "tolerance": "tolerance of a PDE's residuals"}
 
 
 def comparison_rows(found: compare.Comparison) -> list[tuple[str, str]]:
     rows = [("result", verdict(found)), ("last losses", f"{found.loss[0]:.9g} and {found.loss[1]:.9g}")]
-    if found.judged_by == "bound":
-        rows.append(
-            (
-                "largest difference",
-                f"{found.difference:.3g}, bound {found.bound:.3g} (rounding of all sums and functions, u = 2^-24)",
-            )
-        )
+    if found.judged_by in _WIDTHS:
+        how = {
+            "bound": "rounding of all sums and functions, u = 2^-24",
+            "tolerance": "100 times what rounding all parameters does: a rule of thumb",
+        }[found.judged_by]
+        rows.append(("largest difference", f"{found.difference:.3g}, {found.judged_by} {found.bound:.3g} ({how})"))
     if found.drift is not None:
         rows.append(
             ("left alone", f"parameters up to {found.drift:.3g} apart after {found.steps:,} steps (told, not judged)")

@@ -15,7 +15,8 @@ CORE = [f"{room}.c" for room in ("real", "random", "crc32", "product", "panels",
 CORE += [f"{room}.c" for room in ("network", "loss", "core_products", "environments", "slices", "reuse", "travel")]
 CORE += [f"{room}.c" for room in ("coordinates", "estimator")]
 CORE += [f"{room}.c" for room in ("settings", "bundle", "sparse_rows", "trainer", "train")]
-CORE += [f"{room}.c" for room in ("program", "derive", "pde", "pde_bundle", "sparse_grid", "triangle", "gauss_newton")]
+CORE += [f"{room}.c" for room in ("program", "columns", "pairs", "derive", "pde", "pde_bundle", "sparse_grid")]
+CORE += [f"{room}.c" for room in ("triangle", "gauss_newton")]
 
 # All of a run in one block, so that Python need not know the layout of the structs.
 RUN = """

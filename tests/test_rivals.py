@@ -80,6 +80,11 @@ def test_outputs_at_many_vectors_are_the_modules_own(kind):
     torch.testing.assert_close(outputs[1], made(x).detach())
 
 
+def test_a_convolution_is_refused():
+    with pytest.raises(TtzoError, match="no convolutions"):
+        Network.of(torch.nn.Sequential(torch.nn.Unflatten(1, (1, 4, 4)), torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()))
+
+
 def test_a_large_train_goes_through_its_halves_to_the_same_outputs(monkeypatch):
     network, x = Network.of(module("matrix")), torch.randn(5, INPUTS)
     whole = network.forward(network.start, x)

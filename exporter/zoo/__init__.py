@@ -16,7 +16,7 @@ _PDES = (
     allen_cahn.RECIPE,
     darcy.RECIPE,
 )
-_RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, mnist.RECIPE, *_PDES)}
+_RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, mnist.RECIPE, mnist.RECIPE_3898, *_PDES)}
 
 
 def names() -> tuple[str, ...]:

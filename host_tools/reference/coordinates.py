@@ -11,7 +11,7 @@ from ttzo.exporter.environments import core_shapes, extents
 from ttzo.exporter.plan import Layer, Plan
 from ttzo.host_tools.reference.environments import ZERO, order_of_slices, slices
 from ttzo.host_tools.reference.estimator import mean, refreshed
-from ttzo.host_tools.reference.network import multiply
+from ttzo.host_tools.reference.product import multiply
 from ttzo.host_tools.reference.random import direction
 from ttzo.host_tools.reference.reuse import Reuse
 
