@@ -9,6 +9,7 @@
 #include "pde.h"
 #include "random.h"
 #include "real.h"
+#include "settings.h"
 #include "sparse_rows.h"
 
 // ---- learning rate --------------------------------------------------------------------------------------------------

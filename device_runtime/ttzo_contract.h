@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x69382819u
+#define TTZO_CONTRACT_HASH 0xFA7C743Du
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -78,6 +78,12 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_COCD = 5, // cge of the next n_queries coordinates in turn; the others' estimates decay by beta2 (arXiv 2605.14373)
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
+};
+enum ttzo_part {
+    TTZO_PART_EQUATIONS = 1, // PDE residuals, their derivatives and programs, Gauss-Newton steps
+    TTZO_PART_ENVIRONMENTS = 2, // estimators that reuse a core's environments
+    TTZO_PART_CUT = 4, // layers whose contraction is cut in two halves
+    TTZO_PART_GATHERS = 8, // convolutions and embeddings
 };
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
@@ -185,6 +191,7 @@ enum ttzo_error {
     TTZO_ERROR_CANCELLED = 18, // the work was cancelled
     TTZO_ERROR_BAD_TOKEN = 19, // row {detail} has a token the model does not know
     TTZO_ERROR_BAD_SPARSE_ROWS = 20, // sparse row {detail} is inconsistent
+    TTZO_ERROR_NOT_BUILT_IN = 21, // the device was built without what the model needs (part {detail})
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh
@@ -229,6 +236,7 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 18: return "cancelled";
     case 19: return "bad_token";
     case 20: return "bad_sparse_rows";
+    case 21: return "not_built_in";
     default: return "unknown";
     }
 }
@@ -257,6 +265,7 @@ static inline const char *ttzo_error_text(enum ttzo_error error)
     case 18: return "the work was cancelled";
     case 19: return "row {detail} has a token the model does not know";
     case 20: return "sparse row {detail} is inconsistent";
+    case 21: return "the device was built without what the model needs (part {detail})";
     default: return "unknown error";
     }
 }
