@@ -422,10 +422,11 @@ static void open_window(struct estimate *e, const struct ttzo_layer *layer, uint
     for (uint32_t i = 0; i < layer->kernel_height; i++)
         for (uint32_t j = 0; j < layer->kernel_width; j++, out += Q) {
             uint32_t y = top + i - layer->padding_height, x = left + j - layer->padding_width;
-            bool inside = y < layer->height && x < layer->width;
-            const float *at = image + Q * (inside ? y * layer->width + x : 0);
-            for (uint32_t q = 0; q < Q; q++)
-                out[q] = inside ? at[q] : 0.0f;
+            const float *at = image + Q * (y * layer->width + x);
+            if (y < layer->height && x < layer->width)
+                out[0] = at[0], out[1] = at[1], out[2] = at[2], out[3] = at[3];
+            else
+                out[0] = out[1] = out[2] = out[3] = 0.0f;
         }
 }
 
@@ -471,11 +472,14 @@ static void arrive_at_whole(struct estimate *e, uint32_t l, uint32_t n, uint32_t
     uint32_t outputs = e->model->layers[l].out_features;
     struct ttzo_operand matrix = matrix_of(e, l);
     for (uint32_t j = 0; j < outputs; j += 4) {
-        uint32_t columns = outputs - j < 4 ? outputs - j : 4;
-        for (uint32_t i = 0; i < n; i++) {
-            const float *weights = matrix.at + e->places[i] * matrix.outer + j * matrix.inner;
-            for (uint32_t c = 0; c < 4; c++) // the last column again where there is none
-                e->window[4 * i + c] = weights[(c < columns ? c : columns - 1) * matrix.inner];
+        uint32_t columns = outputs - j < 4 ? outputs - j : 4; // the first again where there is none
+        uint32_t second = columns > 1 ? matrix.inner : 0, third = columns > 2 ? 2 * matrix.inner : 0;
+        uint32_t fourth = columns > 3 ? 3 * matrix.inner : 0;
+        const float *weights = matrix.at + j * matrix.inner;
+        float *out = e->window;
+        for (uint32_t i = 0; i < n; i++, out += 4) {
+            const float *at = weights + e->places[i] * matrix.outer;
+            out[0] = at[0], out[1] = at[second], out[2] = at[third], out[3] = at[fourth];
         }
         ttzo_multiply_panels(e->arrivals + j, to_fours(outputs), NULL, e->changes, e->window, Q, n, columns);
     }
