@@ -14,7 +14,7 @@ from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.plan import Training
 from ttzo.host_tools.checkpoint import write_atomically
 
-COLUMNS = ("step", "phase", "loss", "gradient_norm", "evaluations", "seconds", "accuracy", "test_loss")
+COLUMNS = ("step", "phase", "loss", "gradient_norm", "evaluations", "seconds", "accuracy", "test_loss", "relative_l2")
 HEADING = ",".join(COLUMNS)
 
 
