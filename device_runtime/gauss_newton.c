@@ -9,14 +9,10 @@
 #include "pde.h"
 #include "random.h"
 #include "real.h"
+#include "settings.h"
 #include "triangle.h"
 
 // ---- sizes ----------------------------------------------------------------------------------------------------------
-
-bool ttzo_is_gauss_newton(uint8_t estimator)
-{
-    return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN;
-}
 
 static const struct ttzo_layer *last_layer(const struct ttzo_model *model)
 {

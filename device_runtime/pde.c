@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "pde.h"
 
+#include "columns.h"
 #include "derive.h"
 #include "program.h"
 #include "random.h"
@@ -257,21 +258,41 @@ static uint32_t combined_count(const struct ttzo_model *model)
     return uses_last_layer(model) ? 2 * (2 + 2 * (uint32_t)model->info.in_features) : 0;
 }
 
-// Numbers of the widest layer's inputs or outputs.
-static uint32_t widest_layer(const struct ttzo_model *model)
+static uint32_t units_count(const struct ttzo_model *model)
 {
-    uint32_t widest = model->info.in_features;
+    uint32_t units = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
-        if (model->layers[l].out_features > widest)
-            widest = model->layers[l].out_features;
-    return widest;
+        if (model->layers[l].activation != TTZO_ACTIVATION_IDENTITY)
+            units += model->layers[l].out_features;
+    return units;
+}
+
+// Units whose squares are kept.
+static uint32_t squares_count(const struct ttzo_model *model)
+{
+    bool is_jet = model->pde.info.derivative == TTZO_DERIVATIVE_JET;
+    return is_jet && needs_of_all(&model->pde) & TTZO_NEED_LAPLACIAN ? units_count(model) : 0;
+}
+
+static uint32_t normals_count(const struct ttzo_model *model)
+{
+    return model->pde.info.derivative == TTZO_DERIVATIVE_MONTE_CARLO ? 4 * (uint32_t)model->info.in_features : 0;
+}
+
+static uint64_t merged_count(const struct ttzo_model *model)
+{
+    uint64_t numbers = 0;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        numbers += ttzo_merged_numbers(&model->layers[l]);
+    return numbers;
 }
 
 uint64_t ttzo_pde_work_count(const struct ttzo_model *model)
 {
     uint64_t n = model->info.in_features, m = derived_count(model);
     uint64_t derivatives = needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? 2 : 1;
-    return 3 * n + 2 * m + 2 * widest_layer(model) + derivatives * n * m + ttzo_slopes_count(model) + combined_count(model) +
+    return n + 2 * m + derivatives * n * m + 2 * units_count(model) + squares_count(model) + normals_count(model) +
+           merged_count(model) + combined_count(model) +
            (uint64_t)longest_program(&model->pde) * model->pde.info.n_space;
 }
 
@@ -281,15 +302,15 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, float *at)
     struct ttzo_pde_work *work = &trainer->pde;
     uint32_t n = model->info.in_features, m = derived_count(model);
     work->point = at;
-    work->node = work->point + n;
-    work->normal = work->node + n;
-    work->value = work->normal + n;
+    work->value = work->point + n;
     work->laplacian = work->value + m;
-    work->even = work->laplacian + m;
-    work->odd = work->even + widest_layer(model);
-    work->first = work->odd + widest_layer(model);
+    work->first = work->laplacian + m;
     work->diagonal = work->first + n * m;
-    work->slopes = work->diagonal + (needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
-    work->combined = work->slopes + ttzo_slopes_count(model);
+    work->at = work->diagonal + (needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
+    work->slope = work->at + units_count(model);
+    work->squares = work->slope + units_count(model);
+    work->normals = work->squares + squares_count(model);
+    work->merged = work->normals + normals_count(model);
+    work->combined = work->merged + merged_count(model);
     work->registers = work->combined + combined_count(model);
 }

@@ -34,9 +34,6 @@ struct ttzo_reuse {
     uint64_t macs;         // multiply-adds done
 };
 
-// Whether an estimator keeps such caches.
-bool ttzo_estimator_reuses(enum ttzo_estimator estimator);
-
 // Numbers in the work area, and in each exchange buffer; 0 when no phase of the model reuses. 64 bits, because the model
 // may not be checked yet; neither may be more than TTZO_MAX_WIDTH.
 uint64_t ttzo_reuse_numbers(const struct ttzo_model *model);

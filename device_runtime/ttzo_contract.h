@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x602D3E14u
+#define TTZO_CONTRACT_HASH 0xFA7C743Du
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -78,6 +78,12 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_COCD = 5, // cge of the next n_queries coordinates in turn; the others' estimates decay by beta2 (arXiv 2605.14373)
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
+};
+enum ttzo_part {
+    TTZO_PART_EQUATIONS = 1, // PDE residuals, their derivatives and programs, Gauss-Newton steps
+    TTZO_PART_ENVIRONMENTS = 2, // estimators that reuse a core's environments
+    TTZO_PART_CUT = 4, // layers whose contraction is cut in two halves
+    TTZO_PART_GATHERS = 8, // convolutions and embeddings
 };
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
@@ -154,6 +160,7 @@ enum ttzo_region {
     TTZO_REGION_BATCH = 2, // rows of the next STEP or EVALUATE
     TTZO_REGION_DATASET = 3, // rows that stay on the device; STEP picks its batch from them by the sample order
     TTZO_REGION_COLLOCATION = 4, // points that the device draws itself: the only rows that train a PDE; nothing is written
+    TTZO_REGION_SPARSE = 5, // rows without their zeros (struct sparse_rows), in a memory of their own; STEP unpacks the ones that the sample order picks into batch
 };
 enum ttzo_stream {
     TTZO_STREAM_DIRECTION = 0, // noise of the estimator's directions: counter (block, query, step)
@@ -183,6 +190,8 @@ enum ttzo_error {
     TTZO_ERROR_BAD_LABEL = 17, // row {detail} has a class the model does not know
     TTZO_ERROR_CANCELLED = 18, // the work was cancelled
     TTZO_ERROR_BAD_TOKEN = 19, // row {detail} has a token the model does not know
+    TTZO_ERROR_BAD_SPARSE_ROWS = 20, // sparse row {detail} is inconsistent
+    TTZO_ERROR_NOT_BUILT_IN = 21, // the device was built without what the model needs (part {detail})
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh
@@ -226,6 +235,8 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 17: return "bad_label";
     case 18: return "cancelled";
     case 19: return "bad_token";
+    case 20: return "bad_sparse_rows";
+    case 21: return "not_built_in";
     default: return "unknown";
     }
 }
@@ -253,6 +264,8 @@ static inline const char *ttzo_error_text(enum ttzo_error error)
     case 17: return "row {detail} has a class the model does not know";
     case 18: return "the work was cancelled";
     case 19: return "row {detail} has a token the model does not know";
+    case 20: return "sparse row {detail} is inconsistent";
+    case 21: return "the device was built without what the model needs (part {detail})";
     default: return "unknown error";
     }
 }
@@ -529,6 +542,19 @@ static inline void ttzo_pack_program_record(const struct ttzo_program_record *in
     ttzo_put_u8(bytes + 3, in->reserved);
 }
 
+#define TTZO_SPARSE_ROWS_BYTES 4u
+struct ttzo_sparse_rows {
+    uint32_t n_rows;                        // rows; behind it stands for each, as a u32, where it ends, counted from the region's first byte
+};
+static inline void ttzo_unpack_sparse_rows(const uint8_t *bytes, struct ttzo_sparse_rows *out)
+{
+    out->n_rows = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_sparse_rows(const struct ttzo_sparse_rows *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->n_rows);
+}
+
 #define TTZO_PHASE_BYTES 32u
 struct ttzo_phase {
     uint8_t estimator;                      // enum estimator
@@ -660,7 +686,7 @@ static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, 
     ttzo_put_u32(bytes + 0, in->contract_hash);
 }
 
-#define TTZO_HELLO_REPLY_BYTES 76u
+#define TTZO_HELLO_REPLY_BYTES 80u
 struct ttzo_hello_reply {
     uint32_t contract_hash;                 // the device's; the fields behind it count only when both are equal
     uint8_t model_hash[16];                 // of the loaded model
@@ -673,6 +699,7 @@ struct ttzo_hello_reply {
     uint32_t macs_per_sample;               // multiply-accumulates of one forward pass
     uint32_t work_bytes;                    // work buffer the model uses
     uint32_t work_capacity;                 // work buffer the device has
+    uint32_t sparse_capacity;               // bytes of the region sparse
 };
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
 {
@@ -687,6 +714,7 @@ static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hel
     out->macs_per_sample = ttzo_get_u32(bytes + 64);
     out->work_bytes = ttzo_get_u32(bytes + 68);
     out->work_capacity = ttzo_get_u32(bytes + 72);
+    out->sparse_capacity = ttzo_get_u32(bytes + 76);
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
@@ -701,6 +729,7 @@ static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint
     ttzo_put_u32(bytes + 64, in->macs_per_sample);
     ttzo_put_u32(bytes + 68, in->work_bytes);
     ttzo_put_u32(bytes + 72, in->work_capacity);
+    ttzo_put_u32(bytes + 76, in->sparse_capacity);
 }
 
 #define TTZO_STATUS_REPLY_BYTES 136u
@@ -827,13 +856,14 @@ static inline void ttzo_pack_step_request(const struct ttzo_step_request *in, ui
     ttzo_put_u8(bytes + 4, in->region);
 }
 
-#define TTZO_STEP_REPLY_BYTES 20u
+#define TTZO_STEP_REPLY_BYTES 28u
 struct ttzo_step_reply {
     uint32_t step;                          // steps done now
     uint32_t phase;                         // phase the step belonged to
     float loss;                             // mean batch loss before the update
     float gradient_norm;                    // of the estimate, before clipping
     uint32_t evaluations;                   // loss evaluations of this step
+    uint64_t macs;                          // multiply-accumulates of this step, counted one by one where zeros are skipped; 0 from a device that does not count
 };
 static inline void ttzo_unpack_step_reply(const uint8_t *bytes, struct ttzo_step_reply *out)
 {
@@ -842,6 +872,7 @@ static inline void ttzo_unpack_step_reply(const uint8_t *bytes, struct ttzo_step
     out->loss = ttzo_get_f32(bytes + 8);
     out->gradient_norm = ttzo_get_f32(bytes + 12);
     out->evaluations = ttzo_get_u32(bytes + 16);
+    out->macs = ttzo_get_u64(bytes + 20);
 }
 static inline void ttzo_pack_step_reply(const struct ttzo_step_reply *in, uint8_t *bytes)
 {
@@ -850,6 +881,7 @@ static inline void ttzo_pack_step_reply(const struct ttzo_step_reply *in, uint8_
     ttzo_put_f32(bytes + 8, in->loss);
     ttzo_put_f32(bytes + 12, in->gradient_norm);
     ttzo_put_u32(bytes + 16, in->evaluations);
+    ttzo_put_u64(bytes + 20, in->macs);
 }
 
 #define TTZO_EVALUATE_REQUEST_BYTES 9u

@@ -19,7 +19,6 @@ from ttzo.device_runtime.contract import (
     Estimator,
     LayerKind,
     Loss,
-    Need,
     Number,
     Region,
     Update,
@@ -27,7 +26,6 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter import memory, pde, to_bundle
 from ttzo.exporter.pde import section as pde_section
 from ttzo.exporter.plan import Layer, Phase, Plan, Training
-from ttzo.host_tools.reference import derive as reference_derive
 from ttzo.host_tools.reference import pde as reference_pde
 from ttzo.host_tools.reference.train import Trainer
 
@@ -263,31 +261,6 @@ def test_training_points_lie_as_densely_as_the_problem_says():
         cumulated = np.sort(values.astype(float)) ** (1 / 3 if cubed else 1)
         distance = np.abs(cumulated - (np.arange(1000) + 0.5) / 1000).max()
         assert distance < 0.062  # Kolmogorov: larger once in a thousand
-
-
-@pytest.mark.parametrize("derivative", [Derivative.sparse_grid, Derivative.finite_difference])
-def test_differences_in_float32_are_near_their_double_result(derivative):
-    """The paper's HJB network: 21-768-768-1, rank 4; centre subtracted and known parts exact (paper section 5)."""
-    pytest.importorskip("torch")
-    from ttzo.exporter.export import plan_of
-    from ttzo.exporter.pde_to_onnx import stencil
-
-    plan = plan_of("hjb20", derivative=derivative.name, batch=4)
-    points = reference_pde.training_points(plan, 0, 0)
-    found = reference_derive.derive(plan, plan.parameters, len(plan.layers), Need.laplacian, points, None)
-    nodes, _, of_laplacian, _ = stencil(plan.pde)
-    around = points.T[:, None, :].astype(np.float64) + nodes
-    change = network_in_double(plan, around) - network_in_double(plan, points.T[:, None, :])
-    golden = (change * of_laplacian[:, 0]).sum(1)
-    error = found.laplacian[0] - golden
-    assert np.sqrt((error**2).mean()) < 5e-3 * np.sqrt((golden**2).mean())  # the issue's bound
-
-
-def network_in_double(plan: Plan, points: np.ndarray) -> np.ndarray:
-    state = points.reshape(-1, plan.in_features).astype(np.float64)
-    for layer in plan.layers:
-        state = layer_in_double(plan.parameters, layer, state)
-    return state.reshape(points.shape[:-1])
 
 
 def test_damage_anywhere_in_the_section_is_refused_or_changes_nothing(core):

@@ -24,7 +24,7 @@ def _words(stream: Stream, key: int, step: int, rows: np.ndarray, n_blocks: int)
     return philox(counters, key).reshape(len(rows), -1)
 
 
-def _draw(plan: Plan, stream: Stream, key: int, step: int, rows: np.ndarray) -> np.ndarray:
+def points_in_box(plan: Plan, stream: Stream, key: int, step: int, rows: np.ndarray) -> np.ndarray:
     """Points uniform in the box, float32 [inputs, n]."""
     n = plan.pde.n_inputs
     words = _words(stream, key, step, rows, -(-n // 4))[:, :n].T
@@ -46,7 +46,7 @@ def _placed(plan: Plan, points: np.ndarray) -> np.ndarray:
 def training_points(plan: Plan, seed: int, step: int) -> np.ndarray:
     """The points of a step's rows, float32 [inputs, batch]."""
     pde, rows = plan.pde, np.arange(plan.batch)
-    points, at, n = _placed(plan, _draw(plan, Stream.collocation, seed, step, rows)), 0, plan.pde.n_space
+    points, at, n = _placed(plan, points_in_box(plan, Stream.collocation, seed, step, rows)), 0, plan.pde.n_space
     for group in pde.groups:
         own = slice(at, at + group.count)
         at += group.count
@@ -61,7 +61,7 @@ def training_points(plan: Plan, seed: int, step: int) -> np.ndarray:
 
 def validation_points(plan: Plan, first: int, count: int) -> np.ndarray:
     """Validation points [first, first + count), float32 [inputs, count]."""
-    return _draw(plan, Stream.validation, plan.pde.validation_seed, 0, np.arange(first, first + count))
+    return points_in_box(plan, Stream.validation, plan.pde.validation_seed, 0, np.arange(first, first + count))
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
