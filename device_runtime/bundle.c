@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A model's way in: a bundle is read and every number of a model is checked once, here; later code runs blind.
+#include "applied.h"
 #include "columns.h"
 #include "cut.h"
 #include "gather.h"
@@ -175,7 +176,7 @@ static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
     return parameters == info->n_parameters && features == info->out_features;
 }
 
-// Tokens are the network's inputs as they are; a layer that is applied several times keeps no environments.
+// Tokens are the network's inputs as they are; queries of coordinates go through small layers alone.
 static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
 {
     const struct ttzo_model_info *info = &model->info;
@@ -187,9 +188,12 @@ static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
             (l > 0 || info->input_number == TTZO_NUMBER_FLOAT32 || info->input_scale != 1.0f ||
              info->input_offset != 0.0f || layer->in_features > known))
             return false;
-        for (uint32_t p = 0; layer->gather && p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-            if (ttzo_estimator_reuses((enum ttzo_estimator)model->phases[p].estimator))
-                return false;
+    }
+    *detail = info->n_layers;
+    for (uint32_t p = 0; ttzo_model_gathers(model) && p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
+        enum ttzo_estimator estimator = (enum ttzo_estimator)model->phases[p].estimator;
+        if (ttzo_estimator_reuses(estimator) && !ttzo_applied_is_sound(model, estimator))
+            return false;
     }
     return true;
 }

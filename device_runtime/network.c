@@ -120,6 +120,31 @@ void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
     }
 }
 
+static float relu_change(float z, float move)
+{
+    float moved = z + move;
+    if (z > 0.0f)
+        return moved <= 0.0f ? -z : move;
+    return moved <= 0.0f ? 0.0f : moved;
+}
+
+float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float move)
+{
+    switch (activation) {
+    case TTZO_ACTIVATION_RELU: return relu_change(z, move);
+    case TTZO_ACTIVATION_TANH: { // tanh(a + b) = (tanh a + tanh b) / (1 + tanh a tanh b)
+        float t = ttzo_tanh(move);
+        return t * TTZO_MULADD(-h, h, 1.0f) / TTZO_MULADD(h, t, 1.0f);
+    }
+    case TTZO_ACTIVATION_SINE: { // sin(a + b) - sin a = 2 cos(a + b/2) sin(b/2)
+        float half = 0.5f * move;
+        return 2.0f * (ttzo_cos(z + half) * ttzo_sin(half));
+    }
+    case TTZO_ACTIVATION_IDENTITY: break;
+    }
+    return move;
+}
+
 uint64_t ttzo_network_prepare(struct ttzo_trainer *trainer, const float *theta)
 {
     const struct ttzo_model *model = trainer->model;

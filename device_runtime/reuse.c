@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "reuse.h"
 
+#include "applied.h"
 #include "loss.h"
 #include "network.h"
 #include "settings.h"
@@ -185,12 +186,16 @@ static uint64_t carve_area(struct ttzo_reuse *reuse, const float *theta, float *
 uint64_t ttzo_reuse_numbers(const struct ttzo_model *model)
 {
     struct ttzo_reuse counting = { .model = model };
-    return any_phase_reuses(model) ? carve_area(&counting, NULL, NULL) : 0;
+    if (!any_phase_reuses(model))
+        return 0;
+    return ttzo_model_gathers(model) ? ttzo_applied_numbers(model) : carve_area(&counting, NULL, NULL);
 }
 
 uint64_t ttzo_reuse_widest(const struct ttzo_model *model)
 {
     uint64_t widest = 0;
+    if (any_phase_reuses(model) && ttzo_model_gathers(model))
+        return ttzo_applied_widest(model);
     if (any_phase_reuses(model))
         for (uint32_t l = 0; l < model->info.n_layers; l++) {
             uint64_t forward = contraction_widest(&model->layers[l]), sweep = ttzo_sweep_widest(&model->layers[l]);

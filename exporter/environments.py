@@ -60,7 +60,8 @@ def has_matrix(layer: Layer, number: int) -> bool:
 # ---- memory: numbers of float32, each piece padded to an even count --------------------------------------------------
 
 
-def _even(*sizes: int) -> int:
+def even(*sizes: int) -> int:
+    """Their sum, each padded to an even count."""
     return sum(size + size % 2 for size in sizes)
 
 
@@ -76,7 +77,7 @@ def product_numbers(layer: Layer, with_matrix: bool) -> int:
     """Stored products of cores; those of one core are the core itself."""
     shapes, (left, right, middle) = core_shapes(layer), stored_products(layer, with_matrix)
     at = [extents(layer, k) for k in range(len(shapes))]
-    return _even(
+    return even(
         *(at[k].ml * at[k].nl * shapes[k][0] for k in left),
         *(shapes[k][3] * at[k].mr * at[k].nr for k in right),
         *(shapes[k][3] * at[k].nr * layer.ranks[cut_of(layer)] for k in middle),
@@ -92,10 +93,10 @@ def state_numbers(layer: Layer) -> int:
     """Kept arrays of the forward pass."""
     shapes = core_shapes(layer)
     if layer.kind == LayerKind.tt_tensor:
-        return _even(*(_state_from_left(layer, k) for k in range(1, len(shapes))))
+        return even(*(_state_from_left(layer, k) for k in range(1, len(shapes))))
     at = [extents(layer, k) for k in range(len(shapes))]
     kept = range(min(cut_of(layer), len(shapes) - 1))
-    return _even(*(at[k].nl * shapes[k][2] * shapes[k][3] * at[k].mr for k in kept))
+    return even(*(at[k].nl * shapes[k][2] * shapes[k][3] * at[k].mr for k in kept))
 
 
 def sweep_widest(layer: Layer) -> int:
@@ -158,7 +159,8 @@ def panel_numbers(layer: Layer) -> int:
     return max(sizes)
 
 
-def _slice_widest(layer: Layer) -> int:
+def slice_widest(layer: Layer) -> int:
+    """Numbers of the largest slice."""
     return max(e.ml * e.mr for e in (extents(layer, k) for k in range(len(core_shapes(layer)))))
 
 
@@ -172,7 +174,7 @@ def _weights(plan: Plan, blocks: bool) -> int:
     pairs = zip(plan.layers, plan.layers[1:], strict=False)
     return max(
         (
-            (before.out_features if blocks else _slice_widest(before)) * _fours(layer.out_features)
+            (before.out_features if blocks else slice_widest(before)) * _fours(layer.out_features)
             for number, (before, layer) in enumerate(pairs, 1)
             if len(core_shapes(layer)) == 1 or has_matrix(layer, number)
         ),
@@ -185,10 +187,10 @@ def reuse_numbers(plan: Plan) -> int:
     Raises `PlanError` when no device takes so many."""
     if not reuses(plan):
         return 0
-    total = _even(plan.in_features)
+    total = even(plan.in_features)
     for number, layer in enumerate(plan.layers):
         matrix = layer.in_features * layer.out_features if has_matrix(layer, number) else 0
-        total += _even(layer.out_features, layer.out_features, matrix)
+        total += even(layer.out_features, layer.out_features, matrix)
         total += state_numbers(layer) + product_numbers(layer, bool(matrix))
     total += _scratch_numbers(plan)
     if max(total, reuse_widest(plan)) > LIMIT["max_width"]:
@@ -205,10 +207,10 @@ def _scratch_numbers(plan: Plan) -> int:
     widest = max(layer.out_features for layer in plan.layers)
     behind = max(plan.out_features, *(layer.out_features for layer in plan.layers[1:]), 0)
     block = max(widest, *(tensor.size for layer in plan.layers for tensor in layer.tensors))
-    slice_ = max(map(_slice_widest, plan.layers))
+    slice_ = max(map(slice_widest, plan.layers))
     aimed = widest if blocks else slice_
     contracted, lists = _contracted_widest(plan), (aimed + 1) // 2
-    return _even(
+    return even(
         plan.out_features, max(map(panel_numbers, plan.layers)), FOURS_AT_ONCE * queries * slice_,
         widest if nodes else 0, max(map(_unit_panels, plan.layers)) if nodes else 0,
         queries * block if blocks else 0, queries * widest if blocks else 0,

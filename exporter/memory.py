@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, LayerRecord, Need
+from ttzo.exporter.applied import applied_numbers, applied_widest, gather_scratch
 from ttzo.exporter.environments import reuse_numbers, reuse_widest
-from ttzo.exporter.gather import Patches
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan import Layer, Phase, Plan, PlanError
 
@@ -36,7 +36,7 @@ def exchange_buffers(plan: Plan) -> tuple[int, int]:
     """Floats of the two buffers between which the arrays of a forward pass, or the columns of a PDE's derivatives, go
     back and forth."""
     if plan.pde is None:
-        return (max(widest(plan), reuse_widest(plan)),) * 2
+        return (max(widest(plan), (applied_widest if plan.gathers else reuse_widest)(plan)),) * 2
     sizes, current = [plan.in_features, 0], 0
     for layer in plan.layers:
         for repeats, rows, _, columns in layer.merged.contractions:
@@ -71,16 +71,6 @@ def prepared(layer: Layer) -> int:
         lines = m // 4 * 4 * layer.ranks[first] + _whole_panels(m % 4 * layer.ranks[first])
         total += lines * n * layer.ranks[end]
     return total
-
-
-def gather_scratch(layer: Layer) -> int:
-    """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
-    in gather.c."""
-    one = layer.applied
-    widest_array = max(one.in_features, *(repeats * rows * columns for repeats, rows, _, columns in one.contractions))
-    if isinstance(layer.gather, Patches):
-        return 2 * LIMIT["positions_at_once"] * widest_array
-    return 2 * widest_array + sum(math.prod(shape) for shape in one.core_shapes)
 
 
 def scratch(layer: Layer) -> int:
@@ -119,10 +109,11 @@ def _half_scratch(layer: Layer, first: int, end: int) -> int:
 def work_items(plan: Plan) -> dict[str, int]:
     """Bytes of each part of the work buffer, in carving order, each padded to 8 bytes."""
     n, batch = plan.n_parameters, plan.batch
+    kept = (applied_numbers if plan.gathers else reuse_numbers)(plan)
     ping, pong = exchange_buffers(plan)
     sizes = {
         "parameters": 4 * n,
-        "perturbed parameters or environments": 4 * max(n, plan.n_moments - n, reuse_numbers(plan)),
+        "perturbed parameters or environments": 4 * max(n, plan.n_moments - n, kept),
         "gradient estimate": 4 * n,
         "moments of the update rule": 4 * plan.n_moments,
         "losses of the batch": 4 * batch,

@@ -360,8 +360,6 @@ class Plan:
         for number, layer in enumerate(self.layers):
             if layer.gather and self.pde:
                 return f"layer {layer.name}: a PDE's derivatives do not go through convolutions or embeddings"
-            if layer.gather and any(phase.estimator in REUSING for phase in self.training.phases):
-                return f"layer {layer.name} is applied several times: take rge, sign_rge or cge_plain"
             if not isinstance(layer.gather, Tokens):
                 continue
             if number:
@@ -371,6 +369,18 @@ class Plan:
             known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
             if layer.in_features > known:
                 return f"layer {layer.name} knows {layer.in_features} tokens, {self.input_number.name} holds {known}"
+        return self._applied_inconsistency()
+
+    def _applied_inconsistency(self) -> str:
+        reusing = {phase.estimator for phase in self.training.phases} & REUSING
+        if not self.gathers or not reusing:
+            return ""
+        for layer in self.layers[1:]:
+            if layer.kind != LayerKind.dense and layer.in_features * layer.out_features > LIMIT["max_matrix"]:
+                return f"layer {layer.name} is more than {LIMIT['max_matrix']} numbers multiplied out: take rge"
+        refused = reusing - {Estimator.cge, Estimator.cocd}
+        if refused:
+            return f"{min(refused).name} does not go through convolutions or embeddings: take cge or rge"
         return ""
 
     def _gauss_newton_inconsistency(self) -> str:
@@ -416,6 +426,11 @@ class Plan:
     @property
     def out_features(self) -> int:
         return self.layers[-1].n_outputs
+
+    @property
+    def gathers(self) -> bool:
+        """Whether a layer is applied several times to a sample."""
+        return any(layer.gather for layer in self.layers)
 
     @property
     def n_tokens(self) -> int:

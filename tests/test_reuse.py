@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from plans import layer_in_double, random_plan, random_rows
+from plans import layer_in_double, random_inputs, random_plan, random_rows
 from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import (
@@ -62,7 +62,8 @@ def in_double(monkeypatch):
 
 
 def data(rng: np.random.Generator, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    x = rng.normal(0, 1, (plan.batch, plan.in_features)) * (rng.random((plan.batch, plan.in_features)) < 0.7)
+    x = random_inputs(rng, plan, plan.batch).astype(np.float64)
+    x = x if plan.n_tokens else x * (rng.random(x.shape) < 0.7)
     if plan.loss == Loss.cross_entropy:
         return x, rng.integers(0, plan.out_features, plan.batch)
     return x, rng.normal(0, 1, (plan.batch, plan.out_features))
@@ -201,7 +202,9 @@ def test_c_and_numpy_estimate_the_same_bits(core, estimator, seed):
 @pytest.mark.parametrize("seed", range(200, 215))
 def test_the_forecast_of_multiply_adds_is_exact_where_nothing_is_zero(core, estimator, seed):
     rng = np.random.default_rng(seed)
-    plan = random_plan(rng, Training((Phase(estimator, n_queries=6, perturb_radius=0.01),)), BATCH, loss=Loss.mse)
+    plan = random_plan(
+        rng, Training((Phase(estimator, n_queries=6, perturb_radius=0.01),)), BATCH, loss=Loss.mse, gathers=False
+    )
     linear = tuple(dataclasses.replace(layer, activation=Activation.identity) for layer in plan.layers)
     plan = dataclasses.replace(plan, layers=linear, input_number=Number.float32, input_scale=1.0, input_offset=0.0)
     device = Runtime(core, plan)
@@ -230,8 +233,8 @@ def test_where_only_losses_can_be_had_the_same_differences_are_taken_whole(estim
         results = [trainer.step(Region.batch) for _ in range(2)]
     gradients = [plan.parameters - trainer.theta for trainer in trainers]
     assert results[0].evaluations == evaluations_a_step(plan, phase)
-    # whole losses near 1 round to 6e-8, over mu = 1/64 and a few queries; relative to the largest derivative above 1
-    np.testing.assert_allclose(*gradients, rtol=0, atol=1e-4 * max(1, np.abs(gradients[0]).max()))
+    # whole losses near 4 round to 2e-7, over mu = 1/64 and a few queries; relative to the largest derivative above 1
+    np.testing.assert_allclose(*gradients, rtol=0, atol=3e-4 * max(1, np.abs(gradients[0]).max()))
 
 
 def wide_plan(*layers: tuple, batch: int = 2) -> Plan:

@@ -29,6 +29,7 @@ class Inputs:
 DATA_INPUTS = {
     "digits": Inputs(Number.uint8, 1 / 16),  # grey values 0 to 16
     "mnist": Inputs(Number.uint8, 1 / 255),
+    "names": Inputs(Number.uint8),  # numbers of words
 }
 
 
