@@ -32,6 +32,7 @@ from ttzo.host_tools.reference.random import sample_rows
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
 MEASUREMENTS = 10  # of the test rows during a run
+SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
 QUICK = ("native:", "numpy:", "onnx:")
 QUICK_ROWS = 1000
 SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
@@ -171,6 +172,7 @@ def train(
     folder: Path | None = None,
     *,
     overrides: Overrides | None = None,
+    start: Checkpoint | None = None,
     restart: bool = False,
     checkpoint_steps: int | None = None,
     test_rows: int | None = None,
@@ -179,8 +181,8 @@ def train(
 ) -> Run:
     """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
-    Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `overrides` on top. A
-    checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
+    Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `overrides` on top. A run
+    that begins takes its parameters from `start`, another run's checkpoint, or as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
 
     Raises:
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
@@ -190,7 +192,8 @@ def train(
     """
     folder = folder or run_folder(device.folder, device.url)
     session = _Session(device, data, folder, overrides or Overrides(), restart)
-    session.checkpoint_steps, session.report, session.on_upload = checkpoint_steps, report, on_upload
+    session.start, session.checkpoint_steps = start, checkpoint_steps
+    session.report, session.on_upload = report, on_upload
     session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
     with session.stop.listening():
         try:
@@ -235,6 +238,8 @@ class _Session:
         self.device.configure(self.settings)
         if self.found:
             self.device.load(self.found.parameters, self.found.moments, self.found.state)
+        elif self.start:
+            self.device.load(self.start.parameters, np.zeros_like(self.start.moments), self.device.state())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._save()
@@ -277,7 +282,8 @@ class _Session:
             self._begin()
             region = self._upload()
             self.started_at = time.monotonic()
-            every = max(1, self.settings.steps // MEASUREMENTS)
+            times = MEASUREMENTS if self.device.plan.pde is None else SOLUTION_MEASUREMENTS
+            every = max(1, self.settings.steps // times)
             while self.device.step_count < self.settings.steps:
                 self.stop.check()
                 self._step(region, every)
@@ -322,6 +328,7 @@ class _Session:
             seconds=self._seconds(),
             accuracy=measured.accuracy if measured and classes else None,
             test_loss=measured.loss if measured else None,
+            relative_l2=measured.relative if measured else None,
             macs=self.macs or None,
             instructions=self.instructions,
         )
