@@ -145,26 +145,3 @@ uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, 
     }
     return done;
 }
-
-// ---- queries side by side -------------------------------------------------------------------------------------------
-
-uint32_t ttzo_product_at_places(float *out, uint32_t stride, const float *changes, const uint16_t *places, uint32_t n,
-                                struct ttzo_operand matrix, uint32_t columns, uint32_t n_queries)
-{
-    for (uint32_t j = 0; j < columns; j++, matrix.at += matrix.inner) {
-        const float *change = changes;
-        float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
-        for (uint32_t i = 0; i < n; i++, change += TTZO_QUERIES_AT_ONCE) {
-            float w = matrix.at[places[i] * matrix.outer];
-            s0 = TTZO_MULADD(w, change[0], s0);
-            s1 = TTZO_MULADD(w, change[1], s1);
-            s2 = TTZO_MULADD(w, change[2], s2);
-            s3 = TTZO_MULADD(w, change[3], s3);
-        }
-        out[j] = s0;
-        out[stride + j] = s1;
-        out[2 * stride + j] = s2;
-        out[3 * stride + j] = s3;
-    }
-    return n * columns * n_queries;
-}

@@ -17,6 +17,7 @@ from ttzo.device_runtime.contract import (
     LIMIT,
     Activation,
     Arithmetic,
+    Cache,
     Difference,
     Direction,
     Estimator,
@@ -288,6 +289,7 @@ class Plan:
     training: Training = Training()
     batch: int = 32
     arithmetic: Arithmetic = Arithmetic.separate
+    cache: Cache = Cache.float32
     input_number: Number = Number.uint8
     input_scale: float = 1.0
     input_offset: float = 0.0

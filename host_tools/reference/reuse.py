@@ -68,7 +68,7 @@ class Reuse:
         self.plan, self.theta, self.targets = plan, theta, targets
         self.inputs, self.z = [np.ascontiguousarray(x.T)], []
         for layer in plan.layers:
-            self.z.append(network.core_by_core(layer, theta, self.inputs[-1]))
+            self.z.append(network.core_by_core(layer, theta, self.inputs[-1], plan.cache))
             self.inputs.append(network.activate(layer.activation, self.z[-1]))
         outputs = np.ascontiguousarray(self.inputs[-1].T)
         self.losses = (cross_entropy if plan.loss == Loss.cross_entropy else mean_squared_error)(outputs, targets)
