@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A model's way in: a bundle is read and every number of a model is checked once, here; later code runs blind.
+#include "applied.h"
+#include "columns.h"
 #include "cut.h"
 #include "gather.h"
 #include "gauss_newton.h"
@@ -7,12 +9,23 @@
 #include "loss.h"
 #include "network.h"
 #include "pde.h"
-#include "reuse.h"
 #include "real.h"
 #include "reuse.h"
 #include "settings.h"
 
 // ---- reading --------------------------------------------------------------------------------------------------------
+
+// Parts of the runtime that a model needs: a sum of enum ttzo_part. Derivatives walk the layers core by core: equations
+// go with no other part.
+static uint32_t parts_of(const struct ttzo_model *model)
+{
+    uint32_t parts = model->info.loss == TTZO_LOSS_RESIDUAL ? TTZO_PART_EQUATIONS : 0u;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        parts |= (model->layers[l].contraction ? TTZO_PART_CUT : 0u) | (model->layers[l].gather ? TTZO_PART_GATHERS : 0u);
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
+        parts |= ttzo_estimator_reuses((enum ttzo_estimator)model->phases[p].estimator) ? TTZO_PART_ENVIRONMENTS : 0u;
+    return parts;
+}
 
 enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
                                  uint32_t *detail)
@@ -59,6 +72,9 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         ttzo_unpack_phase(at, &model->phases[p]);
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);
+    *detail = parts_of(model) & ~(uint32_t)TTZO_PARTS;
+    if (*detail)
+        return TTZO_ERROR_NOT_BUILT_IN;
     if (info.loss == TTZO_LOSS_RESIDUAL) { // its section fills what is left between layers and parameters
         *detail = 6;
         if (!ttzo_read_pde(at, size - without_pde, info.in_features, &model->pde) ||
@@ -129,6 +145,20 @@ static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features,
            ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) && width_is_sound(layer);
 }
 
+// Whether the layers with their cores merged stay within the limits too.
+static bool columns_are_sound(const struct ttzo_model *model)
+{
+    uint64_t numbers = 0;
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        const struct ttzo_layer *layer = &model->layers[l];
+        struct ttzo_layer merged = ttzo_merged_layer(layer);
+        if (!width_is_sound(&merged))
+            return false;
+        numbers += ttzo_merged_numbers(layer);
+    }
+    return numbers <= TTZO_MAX_WIDTH;
+}
+
 static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
 {
     const struct ttzo_model_info *info = &model->info;
@@ -146,7 +176,7 @@ static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
     return parameters == info->n_parameters && features == info->out_features;
 }
 
-// Tokens are the network's inputs as they are; a layer that is applied several times keeps no environments.
+// Tokens are the network's inputs as they are; queries of coordinates go through small layers alone.
 static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
 {
     const struct ttzo_model_info *info = &model->info;
@@ -154,27 +184,20 @@ static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
         const struct ttzo_layer *layer = &model->layers[l];
         uint32_t known = info->input_number == TTZO_NUMBER_UINT8 ? 256 : 32768;
         *detail = l;
+        if (layer->gather && info->cache != TTZO_CACHE_FLOAT32) // nothing of such a model is kept in 16 bits
+            return false;
         if (layer->gather == TTZO_GATHER_TOKENS &&
             (l > 0 || info->input_number == TTZO_NUMBER_FLOAT32 || info->input_scale != 1.0f ||
              info->input_offset != 0.0f || layer->in_features > known))
             return false;
-        for (uint32_t p = 0; layer->gather && p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-            if (ttzo_estimator_reuses((enum ttzo_estimator)model->phases[p].estimator))
-                return false;
+    }
+    *detail = info->n_layers;
+    for (uint32_t p = 0; ttzo_model_gathers(model) && p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
+        enum ttzo_estimator estimator = (enum ttzo_estimator)model->phases[p].estimator;
+        if (ttzo_estimator_reuses(estimator) && !ttzo_applied_is_sound(model, estimator))
+            return false;
     }
     return true;
-}
-
-// Whether a phase shares environments, or a layer is cut or gathers: derivatives walk the layers core by core.
-static bool shares_products(const struct ttzo_model *model)
-{
-    for (uint32_t l = 0; l < model->info.n_layers; l++)
-        if (model->layers[l].contraction || model->layers[l].gather)
-            return true;
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-        if (ttzo_estimator_reuses((enum ttzo_estimator)model->phases[p].estimator))
-            return true;
-    return false;
 }
 
 enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detail)
@@ -189,7 +212,8 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (info->loss == TTZO_LOSS_RESIDUAL &&
-        (info->out_features != 1 || shares_products(model) || info->input_number != TTZO_NUMBER_FLOAT32 ||
+        (info->out_features != 1 || parts_of(model) != TTZO_PART_EQUATIONS || !columns_are_sound(model) ||
+         info->input_number != TTZO_NUMBER_FLOAT32 ||
          !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
     for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)

@@ -68,6 +68,7 @@ Number = _enum("number")
 Arithmetic = _enum("arithmetic")
 Cache = _enum("cache")
 Estimator = _enum("estimator")
+Part = _enum("part")
 Derivative = _enum("derivative")
 Need = _enum("need")
 Sampler = _enum("sampler")
@@ -195,10 +196,15 @@ def _arithmetic_name(code: int) -> str:
     return Arithmetic(code).name if code in set(Arithmetic) else str(code)
 
 
+def _part_names(bits: int) -> str:
+    return " and ".join(part.name for part in Part if part & bits) or str(bits)
+
+
 _DETAIL_WORDS = {
     "bad_setting": setting_name,
     "fixed_at_export": setting_name,
     "wrong_arithmetic": _arithmetic_name,
+    "not_built_in": _part_names,
 }  # of the others the number says enough
 
 

@@ -219,5 +219,5 @@ uint32_t ttzo_core_products_make(const struct ttzo_room *room)
         done += extend_right(room, k - 1);
     for (uint32_t k = end_stored(layer, TTZO_MIDDLE, room->has_matrix); k > 0; k--)
         done += extend_middle(room, k - 1);
-    return room->matrix ? done + make_matrix(room) : done;
+    return room->has_matrix && room->matrix ? done + make_matrix(room) : done;
 }

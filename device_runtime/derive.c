@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "derive.h"
 
-#include "layers.h"
-#include "network.h"
+#include "columns.h"
+#include "pairs.h"
 #include "random.h"
 #include "real.h"
+
+#define PAIRS TTZO_PAIRS_AT_ONCE
 
 // One derivation under way.
 struct derivation {
@@ -27,241 +29,231 @@ static void fill(float *out, uint32_t n, float value)
         out[i] = value;
 }
 
-static void copy(float *out, const float *in, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        out[i] = in[i];
-}
+// ---- layers with their cores merged ---------------------------------------------------------------------------------
 
-// The m outputs at `point`; valid until the next pass.
-static const float *outputs_at(const struct derivation *d, const float *point)
+static void merge_cores(const struct derivation *d)
 {
-    float *x = d->trainer->activations[0];
-    for (uint32_t i = 0; i < d->n_inputs; i++)
-        x[i] = TTZO_MULADD(point[i], d->model->info.input_scale, d->model->info.input_offset);
-    uint32_t current = 0;
+    float *at = d->work->merged;
     for (uint32_t l = 0; l < d->n_layers; l++) {
-        const struct ttzo_layer *layer = &d->model->layers[l];
-        ttzo_layer_forward(layer, d->theta, d->trainer->activations, &current);
-        ttzo_activate((enum ttzo_activation)layer->activation, d->trainer->activations[current], layer->out_features);
-    }
-    return d->trainer->activations[current];
-}
-
-// ---- jets: value, then each direction, then the second-order column (forward Laplacian) -----------------------------
-
-uint32_t ttzo_slopes_count(const struct ttzo_model *model)
-{
-    uint32_t units = 0;
-    for (uint32_t l = 0; l < model->info.n_layers; l++)
-        if (model->layers[l].activation != TTZO_ACTIVATION_IDENTITY)
-            units += model->layers[l].out_features;
-    return 3 * units;
-}
-
-// phi(z) in place; its two derivatives into slopes[3 j], slopes[3 j + 1].
-static void activate_with_slopes(enum ttzo_activation activation, float *z, uint32_t n, float *slopes)
-{
-    for (uint32_t j = 0; j < n; j++, slopes += 3) {
-        float x = z[j];
-        if (activation == TTZO_ACTIVATION_SINE) {
-            z[j] = ttzo_sin(x);
-            slopes[0] = ttzo_cos(x);
-            slopes[1] = -z[j];
-        } else if (activation == TTZO_ACTIVATION_TANH) {
-            z[j] = ttzo_tanh(x);
-            slopes[0] = TTZO_MULADD(-z[j], z[j], 1.0f);
-            slopes[1] = -2.0f * z[j] * slopes[0];
-        } else { // relu: the second derivative is 0 wherever it exists
-            z[j] = x < 0.0f ? 0.0f : x;
-            slopes[0] = x < 0.0f ? 0.0f : 1.0f;
-            slopes[1] = 0.0f;
-        }
+        uint64_t numbers = ttzo_merged_numbers(&d->model->layers[l]);
+        if (numbers)
+            ttzo_merge_cores(&d->model->layers[l], d->theta, at);
+        at += numbers;
     }
 }
 
-static const float *value_with_slopes(const struct derivation *d)
+// The layers one after the other, and the work memory that belongs to each.
+struct walk {
+    const struct derivation *d;
+    uint32_t l, buffer, n_columns;
+    float *merged, *at, *slope, *squares;
+};
+
+static struct walk begin_walk(const struct derivation *d, uint32_t n_columns)
 {
+    const struct ttzo_pde_work *work = d->work;
+    return (struct walk){ d, 0, 0, n_columns, work->merged, work->at, work->slope, work->squares };
+}
+
+// The next layer's linear part: its columns, and its activation. The caller turns them in place, and then calls
+// leave_layer.
+static float *enter_layer(struct walk *w, bool has_value, bool skip_zeros, enum ttzo_activation *activation)
+{
+    const struct derivation *d = w->d;
+    const struct ttzo_layer *layer = &d->model->layers[w->l];
+    uint64_t numbers = ttzo_merged_numbers(layer);
     float *const *buffers = d->trainer->activations;
-    float *slopes = d->work->slopes;
-    uint32_t current = 0;
-    for (uint32_t i = 0; i < d->n_inputs; i++)
-        buffers[0][i] = TTZO_MULADD(d->work->point[i], d->model->info.input_scale, d->model->info.input_offset);
-    for (uint32_t l = 0; l < d->n_layers; l++) {
-        const struct ttzo_layer *layer = &d->model->layers[l];
-        ttzo_layer_forward(layer, d->theta, buffers, &current);
-        if (layer->activation != TTZO_ACTIVATION_IDENTITY) {
-            activate_with_slopes((enum ttzo_activation)layer->activation, buffers[current], layer->out_features, slopes);
-            slopes += 3 * layer->out_features;
-        }
-    }
-    return buffers[current];
-}
-
-static void clear_squares(const struct derivation *d)
-{
-    float *slopes = d->work->slopes, *end = slopes + ttzo_slopes_count(d->model);
-    for (; slopes < end; slopes += 3)
-        slopes[2] = 0.0f;
-}
-
-// The layer's product without its bias.
-static void linear_part(const struct derivation *d, uint32_t l, uint32_t *current)
-{
-    struct ttzo_layer layer = d->model->layers[l];
-    if (layer.has_bias) {
-        layer.has_bias = 0;
-        ttzo_layer_forward(&layer, d->theta, d->trainer->activations, current);
+    if (numbers) {
+        struct ttzo_layer merged = ttzo_merged_layer(layer);
+        ttzo_columns_forward(&merged, w->merged, buffers, &w->buffer, w->n_columns, has_value, skip_zeros);
     } else {
-        ttzo_layer_forward(&d->model->layers[l], d->theta, d->trainer->activations, current);
+        ttzo_columns_forward(layer, d->theta, buffers, &w->buffer, w->n_columns, has_value, skip_zeros);
     }
+    w->merged += numbers;
+    *activation = (enum ttzo_activation)layer->activation;
+    return buffers[w->buffer];
 }
 
-// The derivatives along coordinate `i`; with `squares`, each unit's squared directional derivative joins its sum.
-static const float *along_coordinate(const struct derivation *d, uint32_t i, bool squares)
+static void leave_layer(struct walk *w)
 {
-    float *const *buffers = d->trainer->activations;
-    float *slopes = d->work->slopes;
-    uint32_t current = 0;
-    fill(buffers[0], d->n_inputs, 0.0f);
-    buffers[0][i] = d->model->info.input_scale;
-    for (uint32_t l = 0; l < d->n_layers; l++) {
-        linear_part(d, l, &current);
-        if (d->model->layers[l].activation == TTZO_ACTIVATION_IDENTITY)
-            continue;
-        float *column = buffers[current];
-        for (uint32_t j = 0; j < d->model->layers[l].out_features; j++, slopes += 3) {
-            if (squares)
-                slopes[2] = TTZO_MULADD(column[j], column[j], slopes[2]);
-            column[j] = slopes[0] * column[j];
+    const struct ttzo_layer *layer = &w->d->model->layers[w->l++];
+    uint32_t units = layer->activation == TTZO_ACTIVATION_IDENTITY ? 0 : layer->out_features;
+    w->at += units;
+    w->slope += units;
+    w->squares += units;
+}
+
+// ---- jets: the value, directional derivatives, and the running second-order sum (forward Laplacian) ------------------
+
+// What travels at once: the value, the directions [first, first + n_first), and behind them the second derivative along
+// each of them, or the sum along all.
+struct jet {
+    bool has_value, has_own, has_sum;
+    bool adds; // the directions' squares join those of the ones before
+    uint32_t first, n_first;
+};
+
+static uint32_t jet_columns(const struct jet *jet)
+{
+    return jet->has_value + jet->n_first + (jet->has_own ? jet->n_first : jet->has_sum);
+}
+
+// phi(z), and what is kept of the unit.
+static float activate_and_keep(enum ttzo_activation activation, float z, float *at, float *slope)
+{
+    if (activation == TTZO_ACTIVATION_SINE) {
+        *slope = ttzo_cos(z);
+        return *at = ttzo_sin(z);
+    }
+    if (activation == TTZO_ACTIVATION_TANH) {
+        *at = ttzo_tanh(z);
+        *slope = TTZO_MULADD(-*at, *at, 1.0f);
+        return *at;
+    }
+    *at = z;
+    *slope = z < 0.0f ? 0.0f : 1.0f;
+    return z < 0.0f ? 0.0f : z; // NaN stays NaN
+}
+
+// phi''(z); of relu 0 wherever it exists.
+static float curvature(enum ttzo_activation activation, float at, float slope)
+{
+    return activation == TTZO_ACTIVATION_SINE   ? -at
+           : activation == TTZO_ACTIVATION_TANH ? -2.0f * at * slope
+                                                : 0.0f;
+}
+
+static void bend(const struct walk *w, const struct jet *jet, enum ttzo_activation activation, float *column)
+{
+    const struct derivation *d = w->d;
+    uint32_t units = d->model->layers[w->l].out_features, n = jet->n_first;
+    uint32_t summed = d->n_space > jet->first ? d->n_space - jet->first : 0; // directions that join the sum
+    if (summed > n)
+        summed = n;
+    for (uint32_t j = 0; j < units; j++) {
+        if (jet->has_value) {
+            *column = activate_and_keep(activation, *column, &w->at[j], &w->slope[j]);
+            column++;
         }
+        float slope = w->slope[j], bent = curvature(activation, w->at[j], slope);
+        if (jet->has_own)
+            for (uint32_t k = 0; k < n; k++)
+                column[n + k] = TTZO_MULADD(bent, column[k] * column[k], slope * column[n + k]);
+        if (jet->adds) {
+            float square = jet->first > 0 ? w->squares[j] : 0.0f;
+            for (uint32_t k = 0; k < summed; k++)
+                square = TTZO_MULADD(column[k], column[k], square);
+            w->squares[j] = square;
+            if (jet->has_sum)
+                column[n] = TTZO_MULADD(bent, square, slope * column[n]);
+        }
+        for (uint32_t k = 0; k < n; k++)
+            column[k] = slope * column[k];
+        column += jet_columns(jet) - jet->has_value;
     }
-    return buffers[current];
 }
 
-// The sum of second derivatives along all coordinates whose squares are in the slopes. It is 0 before the first
-// activation.
-static const float *second_order(const struct derivation *d)
+static void begin_columns(const struct derivation *d, const struct jet *jet)
 {
-    float *const *buffers = d->trainer->activations;
-    const float *slopes = d->work->slopes;
-    uint32_t current = 0;
-    fill(buffers[0], d->model->layers[0].out_features, 0.0f);
-    for (uint32_t l = 0; l < d->n_layers; l++) {
-        if (l > 0)
-            linear_part(d, l, &current);
-        if (d->model->layers[l].activation == TTZO_ACTIVATION_IDENTITY)
-            continue;
-        float *column = buffers[current];
-        for (uint32_t j = 0; j < d->model->layers[l].out_features; j++, slopes += 3)
-            column[j] = TTZO_MULADD(slopes[1], slopes[2], slopes[0] * column[j]);
+    float *column = d->trainer->activations[0], scale = d->model->info.input_scale;
+    uint32_t n_columns = jet_columns(jet);
+    fill(column, d->n_inputs * n_columns, 0.0f);
+    for (uint32_t i = 0; i < d->n_inputs; i++, column += n_columns) {
+        if (jet->has_value)
+            column[0] = TTZO_MULADD(d->work->point[i], scale, d->model->info.input_offset);
+        if (i >= jet->first && i - jet->first < jet->n_first)
+            column[jet->has_value + i - jet->first] = scale;
     }
-    return buffers[current];
+}
+
+static void keep_derivatives(const struct derivation *d, const struct jet *jet, const float *column)
+{
+    const struct ttzo_pde_work *work = d->work;
+    for (uint32_t o = 0; o < d->m; o++) {
+        if (jet->has_value)
+            work->value[o] = *column++;
+        for (uint32_t k = 0; k < jet->n_first; k++)
+            work->first[(jet->first + k) * d->m + o] = *column++;
+        for (uint32_t k = 0; k < jet->n_first && jet->has_own; k++)
+            work->diagonal[(jet->first + k) * d->m + o] = *column++;
+        if (jet->has_sum)
+            work->laplacian[o] = *column++;
+    }
+}
+
+static void carry_jet(const struct derivation *d, const struct jet *jet)
+{
+    struct walk w = begin_walk(d, jet_columns(jet));
+    const float *outputs = d->trainer->activations[0];
+    begin_columns(d, jet);
+    while (w.l < d->n_layers) {
+        enum ttzo_activation activation;
+        float *columns = enter_layer(&w, jet->has_value, w.l == 0 && !jet->has_value, &activation);
+        if (activation != TTZO_ACTIVATION_IDENTITY)
+            bend(&w, jet, activation, columns);
+        leave_layer(&w);
+        outputs = columns;
+    }
+    keep_derivatives(d, jet, outputs);
+}
+
+// The value alone, and what the differences need of the units.
+static void carry_value(const struct derivation *d)
+{
+    carry_jet(d, &(struct jet){ .has_value = true });
+}
+
+static uint32_t whole_jet(uint32_t n_inputs, uint32_t needs)
+{
+    return needs & TTZO_NEED_DIAGONAL ? 1 + 2 * n_inputs : 1 + n_inputs + (needs & TTZO_NEED_LAPLACIAN ? 1u : 0u);
 }
 
 static void derive_by_jets(const struct derivation *d)
 {
-    const struct ttzo_pde_work *work = d->work;
-    bool diagonal = is_needed(d, TTZO_NEED_DIAGONAL), laplacian = is_needed(d, TTZO_NEED_LAPLACIAN);
-    copy(work->value, value_with_slopes(d), d->m);
-    clear_squares(d);
-    for (uint32_t i = 0; i < d->n_inputs; i++) {
-        copy(work->first + i * d->m, along_coordinate(d, i, diagonal || (laplacian && i < d->n_space)), d->m);
-        if (diagonal) {
-            copy(work->diagonal + i * d->m, second_order(d), d->m);
-            clear_squares(d);
-        }
-    }
-    if (laplacian && !diagonal)
-        copy(work->laplacian, second_order(d), d->m);
+    uint32_t most = ttzo_derive_columns(d->model);
+    bool own = is_needed(d, TTZO_NEED_DIAGONAL), sum = is_needed(d, TTZO_NEED_LAPLACIAN) && !own;
+    struct jet jet = { .has_value = true, .has_own = own, .adds = sum };
+    bool summed = !sum;
+    do {
+        uint32_t left = d->n_inputs - jet.first, room = (most - jet.has_value) / (own ? 2 : 1);
+        jet.n_first = left < room ? left : room;
+        jet.has_sum = sum && jet.n_first == left && left < room;
+        carry_jet(d, &jet);
+        summed = summed || jet.has_sum;
+        jet.first += jet.n_first;
+        jet.has_value = false;
+    } while (jet.first < d->n_inputs || !summed);
 }
 
 // ---- differences ----------------------------------------------------------------------------------------------------
 
-// phi(z + d) - phi(z), t = phi(z).
-static float difference(enum ttzo_activation activation, float d, float z, float t)
+// The first layer's input columns [n_inputs][PAIRS], to be filled with what leads from the centre to each node.
+static float *clear_nodes(const struct derivation *d)
 {
-    if (activation == TTZO_ACTIVATION_SINE) // 2 sin(d / 2) cos(z + d / 2)
-        return 2.0f * ttzo_sin(0.5f * d) * ttzo_cos(TTZO_MULADD(0.5f, d, z));
-    if (activation == TTZO_ACTIVATION_TANH) { // tanh(d) (1 - t^2) / (1 + t tanh(d))
-        float of_d = ttzo_tanh(d);
-        return of_d * TTZO_MULADD(-t, t, 1.0f) / TTZO_MULADD(t, of_d, 1.0f);
-    }
-    float moved = z + d;
-    return z < 0.0f ? (moved < 0.0f ? 0.0f : moved) : moved < 0.0f ? -z : d;
+    fill(d->trainer->activations[0], PAIRS * d->n_inputs, 0.0f);
+    return d->trainer->activations[0];
 }
 
-// A unit's inputs at a pair of nodes are z + even +- odd. The same of its outputs, no two nearby numbers subtracted.
-static void activate_pair(enum ttzo_activation activation, float *even, float *odd, float z, float t)
+// The outputs at the pairs of nodes centre +- node are value + even +- odd: [m][2][PAIRS], even parts first.
+static const float *carry_pairs(const struct derivation *d)
 {
-    float e = *even, o = *odd, shift = difference(activation, e, z, t), at = t + shift;
-    if (activation == TTZO_ACTIVATION_SINE) { // sin(z + e +- o) = sin(z + e) cos(o) +- cos(z + e) sin(o)
-        float half = ttzo_sin(0.5f * o);
-        *even = TTZO_MULADD(-2.0f * at * half, half, shift);
-        *odd = ttzo_cos(z + e) * ttzo_sin(o);
-    } else if (activation == TTZO_ACTIVATION_TANH) { // (at +- s) / (1 +- at s), s = tanh(o)
-        float s = ttzo_tanh(o), slope = TTZO_MULADD(-at, at, 1.0f), scaled = at * s;
-        float share = slope / TTZO_MULADD(-scaled, scaled, 1.0f);
-        *even = TTZO_MULADD(-scaled * s, share, shift);
-        *odd = s * share;
-    } else {
-        float up = difference(activation, e + o, z, t), down = difference(activation, e - o, z, t);
-        *even = 0.5f * (up + down);
-        *odd = 0.5f * (up - down);
+    struct walk w = begin_walk(d, PAIRS);
+    float *columns = d->trainer->activations[0];
+    for (uint32_t i = 0; i < PAIRS * d->n_inputs; i++)
+        columns[i] = columns[i] * d->model->info.input_scale;
+    while (w.l < d->n_layers) {
+        enum ttzo_activation activation;
+        bool first = w.l == 0;
+        uint32_t units = d->model->layers[w.l].out_features;
+        columns = enter_layer(&w, false, first, &activation);
+        if (first)
+            ttzo_activate_first_pairs(activation, columns, w.at, w.slope, units);
+        else
+            ttzo_activate_pairs(activation, columns, w.at, w.slope, units);
+        w.n_columns = 2 * PAIRS;
+        leave_layer(&w);
     }
-}
-
-// The centre's outputs; what the differences need of it goes into the slopes.
-static const float *outputs_of_centre(const struct derivation *d)
-{
-    float *const *buffers = d->trainer->activations;
-    float *slopes = d->work->slopes;
-    uint32_t current = 0;
-    for (uint32_t i = 0; i < d->n_inputs; i++)
-        buffers[0][i] = TTZO_MULADD(d->work->point[i], d->model->info.input_scale, d->model->info.input_offset);
-    for (uint32_t l = 0; l < d->n_layers; l++) {
-        const struct ttzo_layer *layer = &d->model->layers[l];
-        ttzo_layer_forward(layer, d->theta, buffers, &current);
-        float *z = buffers[current];
-        if (layer->activation == TTZO_ACTIVATION_IDENTITY)
-            continue;
-        for (uint32_t j = 0; j < layer->out_features; j++)
-            slopes[3 * j] = z[j];
-        ttzo_activate((enum ttzo_activation)layer->activation, z, layer->out_features);
-        for (uint32_t j = 0; j < layer->out_features; j++)
-            slopes[3 * j + 1] = z[j];
-        slopes += 3 * layer->out_features;
-    }
-    return buffers[current];
-}
-
-static void carry_linearly(const struct derivation *d, uint32_t l, float *column)
-{
-    const struct ttzo_layer *layer = &d->model->layers[l];
-    uint32_t current = 0;
-    copy(d->trainer->activations[0], column, layer->in_features);
-    linear_part(d, l, &current);
-    copy(column, d->trainer->activations[current], layer->out_features);
-}
-
-// The outputs at the pair of nodes point +- work->node are value + even +- odd: both parts go through the layers by
-// themselves (float32 loses the second derivative otherwise).
-static void pair_of_outputs(const struct derivation *d)
-{
-    const struct ttzo_pde_work *work = d->work;
-    const float *slopes = work->slopes;
-    fill(work->even, d->n_inputs, 0.0f);
-    for (uint32_t i = 0; i < d->n_inputs; i++)
-        work->odd[i] = work->node[i] * d->model->info.input_scale;
-    for (uint32_t l = 0; l < d->n_layers; l++) {
-        const struct ttzo_layer *layer = &d->model->layers[l];
-        carry_linearly(d, l, work->odd);
-        carry_linearly(d, l, work->even);
-        if (layer->activation == TTZO_ACTIVATION_IDENTITY)
-            continue;
-        for (uint32_t j = 0; j < layer->out_features; j++, slopes += 3)
-            activate_pair((enum ttzo_activation)layer->activation, &work->even[j], &work->odd[j], slopes[0], slopes[1]);
-    }
+    return columns;
 }
 
 static void derive_by_differences(const struct derivation *d)
@@ -269,21 +261,23 @@ static void derive_by_differences(const struct derivation *d)
     const struct ttzo_pde_work *work = d->work;
     float h = d->model->pde.info.radius;
     float first_scale = 1.0f / h, second_scale = 2.0f / (h * h);
-    copy(work->value, outputs_of_centre(d), d->m);
-    fill(work->node, d->n_inputs, 0.0f);
+    carry_value(d);
     fill(work->laplacian, d->m, 0.0f);
-    for (uint32_t i = 0; i < d->n_inputs; i++) {
-        work->node[i] = h;
-        pair_of_outputs(d);
-        work->node[i] = 0.0f;
-        for (uint32_t j = 0; j < d->m; j++) {
-            float second = work->even[j] * second_scale;
-            work->first[i * d->m + j] = work->odd[j] * first_scale;
-            if (is_needed(d, TTZO_NEED_DIAGONAL))
-                work->diagonal[i * d->m + j] = second;
-            else if (i < d->n_space)
-                work->laplacian[j] = work->laplacian[j] + second;
-        }
+    for (uint32_t i = 0; i < d->n_inputs; i += PAIRS) {
+        uint32_t n = d->n_inputs - i < PAIRS ? d->n_inputs - i : PAIRS;
+        float *nodes = clear_nodes(d);
+        for (uint32_t k = 0; k < n; k++)
+            nodes[PAIRS * (i + k) + k] = h;
+        const float *pairs = carry_pairs(d);
+        for (uint32_t j = 0; j < d->m; j++, pairs += 2 * PAIRS)
+            for (uint32_t k = 0; k < n; k++) {
+                float second = pairs[k] * second_scale;
+                work->first[(i + k) * d->m + j] = pairs[PAIRS + k] * first_scale;
+                if (is_needed(d, TTZO_NEED_DIAGONAL))
+                    work->diagonal[(i + k) * d->m + j] = second;
+                else if (i + k < d->n_space)
+                    work->laplacian[j] = work->laplacian[j] + second;
+            }
     }
 }
 
@@ -291,68 +285,103 @@ static void derive_by_differences(const struct derivation *d)
 
 static void clear_sums(const struct derivation *d)
 {
-    copy(d->work->value, outputs_of_centre(d), d->m);
+    carry_value(d);
     fill(d->work->first, d->n_inputs * d->m, 0.0f);
     fill(d->work->laplacian, d->m, 0.0f);
     if (is_needed(d, TTZO_NEED_DIAGONAL))
         fill(d->work->diagonal, d->n_inputs * d->m, 0.0f);
 }
 
-// The pair of nodes point +- sigma z with weight w each; z [n] at the coordinates `index` (NULL: all n_inputs).
-static void add_pair(const struct derivation *d, const float *z, const uint16_t *index, uint32_t n, float weight)
+// The nodes point +- sigma z with weight w each; z [n] at the coordinates `index` (NULL: all n_inputs).
+struct pair {
+    const float *z;
+    const uint16_t *index;
+    uint32_t n;
+    float weight;
+};
+
+static uint32_t coordinate(const struct pair *pair, uint32_t k)
+{
+    return pair->index ? pair->index[k] : k;
+}
+
+// What a pair whose outputs' parts are even and odd [m][2][PAIRS] adds.
+static void add_pair(const struct derivation *d, const struct pair *pair, const float *parts)
 {
     const struct ttzo_pde_work *work = d->work;
-    float sigma = d->model->pde.info.radius, per_radius = 1.0f / sigma, per_square = per_radius * per_radius;
-    float square = 0.0f;
-    fill(work->node, d->n_inputs, 0.0f);
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t i = index ? index[k] : k;
-        work->node[i] = sigma * z[k];
-        if (i < d->n_space)
-            square = TTZO_MULADD(z[k], z[k], square);
-    }
-    pair_of_outputs(d);
-    float laplacian_weight = weight * (square - (float)d->n_space) * per_square;
-    for (uint32_t j = 0; j < d->m; j++) {
-        float odd = work->odd[j] * (2.0f * weight * per_radius), even = 2.0f * work->even[j];
+    float per_radius = 1.0f / d->model->pde.info.radius, per_square = per_radius * per_radius, square = 0.0f;
+    for (uint32_t k = 0; k < pair->n; k++)
+        if (coordinate(pair, k) < d->n_space)
+            square = TTZO_MULADD(pair->z[k], pair->z[k], square);
+    float laplacian_weight = pair->weight * (square - (float)d->n_space) * per_square;
+    for (uint32_t j = 0; j < d->m; j++, parts += 2 * PAIRS) {
+        float odd = parts[PAIRS] * (2.0f * pair->weight * per_radius), even = 2.0f * parts[0];
         work->laplacian[j] = TTZO_MULADD(laplacian_weight, even, work->laplacian[j]);
-        for (uint32_t k = 0; k < n; k++) {
-            uint32_t i = index ? index[k] : k;
-            work->first[i * d->m + j] = TTZO_MULADD(z[k], odd, work->first[i * d->m + j]);
+        for (uint32_t k = 0; k < pair->n; k++) {
+            float *first = work->first + coordinate(pair, k) * d->m + j;
+            *first = TTZO_MULADD(pair->z[k], odd, *first);
         }
         if (!is_needed(d, TTZO_NEED_DIAGONAL))
             continue;
         for (uint32_t i = 0, k = 0; i < d->n_inputs; i++) {
-            bool moved = k < n && i == (index ? index[k] : k);
-            float own = moved ? TTZO_MULADD(z[k], z[k], -1.0f) : -1.0f;
+            bool moved = k < pair->n && i == coordinate(pair, k);
+            float own = moved ? TTZO_MULADD(pair->z[k], pair->z[k], -1.0f) : -1.0f;
+            float *diagonal = work->diagonal + i * d->m + j;
             k += moved;
-            work->diagonal[i * d->m + j] = TTZO_MULADD(own * (weight * per_square), even, work->diagonal[i * d->m + j]);
+            *diagonal = TTZO_MULADD(own * (pair->weight * per_square), even, *diagonal);
         }
     }
+}
+
+static void add_pairs(const struct derivation *d, const struct pair *pairs, uint32_t n)
+{
+    float *nodes = clear_nodes(d), sigma = d->model->pde.info.radius;
+    for (uint32_t p = 0; p < n; p++)
+        for (uint32_t k = 0; k < pairs[p].n; k++)
+            nodes[PAIRS * coordinate(&pairs[p], k) + p] = sigma * pairs[p].z[k];
+    const float *parts = carry_pairs(d);
+    for (uint32_t p = 0; p < n; p++)
+        add_pair(d, &pairs[p], parts + p);
 }
 
 // A node and its mirror image stand side by side in the enumeration; the origin changes nothing.
 static void derive_on_grid(const struct derivation *d)
 {
     const struct ttzo_sparse_grid *grid = &d->model->pde.grid;
-    struct ttzo_sparse_node node;
+    struct ttzo_sparse_node node, kept[PAIRS];
+    struct pair pairs[PAIRS];
+    uint32_t n = 0;
     clear_sums(d);
-    for (ttzo_sparse_grid_begin(grid, &node); ttzo_sparse_grid_next(grid, &node);)
-        if (node.n_nonzero > 0 && (node.sign_pattern & 1u) == 0)
-            add_pair(d, node.value, node.index, node.n_nonzero, node.weight);
+    for (ttzo_sparse_grid_begin(grid, &node); ttzo_sparse_grid_next(grid, &node);) {
+        if (node.n_nonzero == 0 || (node.sign_pattern & 1u) != 0)
+            continue;
+        kept[n] = node;
+        pairs[n] = (struct pair){ kept[n].value, kept[n].index, node.n_nonzero, node.weight };
+        if (++n < PAIRS)
+            continue;
+        add_pairs(d, pairs, n);
+        n = 0;
+    }
+    if (n)
+        add_pairs(d, pairs, n);
 }
 
 // Gaussian pairs, new ones for each row and step, under a key of their own: the complement of the seed.
 static void derive_by_sampling(const struct derivation *d)
 {
     uint32_t n_pairs = d->model->pde.info.n_pairs;
-    float *z = d->work->normal;
     clear_sums(d);
-    for (uint32_t pair = 0; pair < n_pairs; pair++) {
-        fill(z, d->n_inputs, 0.0f);
-        ttzo_direction_add(z, z, 1.0f, d->n_inputs, TTZO_DIRECTION_GAUSSIAN, ~d->trainer->training.seed,
-                           d->trainer->state.step, d->row * n_pairs + pair);
-        add_pair(d, z, NULL, d->n_inputs, 0.5f / (float)n_pairs);
+    for (uint32_t first = 0; first < n_pairs; first += PAIRS) {
+        uint32_t n = n_pairs - first < PAIRS ? n_pairs - first : PAIRS;
+        struct pair pairs[PAIRS];
+        float *z = d->work->normals;
+        fill(z, n * d->n_inputs, 0.0f);
+        for (uint32_t p = 0; p < n; p++, z += d->n_inputs) {
+            ttzo_direction_add(z, z, 1.0f, d->n_inputs, TTZO_DIRECTION_GAUSSIAN, ~d->trainer->training.seed,
+                               d->trainer->state.step, d->row * n_pairs + first + p);
+            pairs[p] = (struct pair){ z, NULL, d->n_inputs, 0.5f / (float)n_pairs };
+        }
+        add_pairs(d, pairs, n);
     }
 }
 
@@ -372,8 +401,9 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
     const struct ttzo_model *model = trainer->model;
     struct derivation d = { trainer, model, &trainer->pde, theta, n_layers, needs, row, model->info.in_features,
                             model->pde.info.n_space, model->layers[n_layers - 1].out_features };
+    merge_cores(&d);
     if (!needs) {
-        copy(d.work->value, outputs_at(&d, d.work->point), d.m);
+        carry_value(&d);
         return;
     }
     switch ((enum ttzo_derivative)model->pde.info.derivative) {
@@ -386,6 +416,8 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
         sum_diagonal(&d);
 }
 
+// ---- cost -----------------------------------------------------------------------------------------------------------
+
 uint32_t ttzo_derive_passes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.in_features;
@@ -396,4 +428,16 @@ uint32_t ttzo_derive_passes(const struct ttzo_model *model)
     case TTZO_DERIVATIVE_MONTE_CARLO: return 1 + 2 * model->pde.info.n_pairs;
     }
     return 1;
+}
+
+uint32_t ttzo_derive_columns(const struct ttzo_model *model)
+{
+    const uint32_t few = 4, many = 2 * PAIRS;
+    uint32_t needs = 0;
+    if (model->pde.info.derivative != TTZO_DERIVATIVE_JET)
+        return many;
+    for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
+        needs |= model->pde.groups[g].needs;
+    uint32_t whole = whole_jet(model->info.in_features, needs);
+    return whole <= many ? whole : few;
 }

@@ -7,8 +7,8 @@
 // Forward passes of one point, about.
 uint32_t ttzo_derive_passes(const struct ttzo_model *model);
 
-// Numbers of trainer->pde.slopes.
-uint32_t ttzo_slopes_count(const struct ttzo_model *model);
+// Columns that go through the layers at once, at most.
+uint32_t ttzo_derive_columns(const struct ttzo_model *model);
 
 // The m outputs of the network's first `n_layers` layers at trainer->pde.point, and what `needs` (sum of enum
 // ttzo_need) asks of their derivatives, into value, first, laplacian and diagonal. `row` numbers the noise of

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "estimator.h"
 
+#include "applied.h"
 #include "coordinates.h"
 #include "loss.h"
 #include "network.h"
 #include "pde.h"
 #include "random.h"
 #include "real.h"
-#include "reuse.h"
+#include "settings.h"
 
 // ---- loss evaluations -----------------------------------------------------------------------------------------------
 
@@ -182,6 +183,8 @@ float *ttzo_gradient_buffer(const struct ttzo_trainer *trainer, const struct ttz
 enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
                               float *loss, uint32_t *evaluations)
 {
+    if (ttzo_estimator_reuses((enum ttzo_estimator)phase->estimator) && ttzo_model_gathers(trainer->model))
+        return ttzo_estimate_applied(trainer, rows, phase, loss, evaluations);
     if (ttzo_estimator_reuses((enum ttzo_estimator)phase->estimator))
         return ttzo_estimate_by_cores(trainer, rows, phase, loss, evaluations);
     bool coordinates = phase->estimator == TTZO_ESTIMATOR_CGE_PLAIN;

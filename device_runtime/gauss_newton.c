@@ -9,14 +9,10 @@
 #include "pde.h"
 #include "random.h"
 #include "real.h"
+#include "settings.h"
 #include "triangle.h"
 
 // ---- sizes ----------------------------------------------------------------------------------------------------------
-
-bool ttzo_is_gauss_newton(uint8_t estimator)
-{
-    return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN;
-}
 
 static const struct ttzo_layer *last_layer(const struct ttzo_model *model)
 {
@@ -92,7 +88,7 @@ static enum ttzo_error count_row(struct gauss_newton *gn)
     return TTZO_ERROR_OK;
 }
 
-// ---- directions: Gaussian, each tensor at its own scale -------------------------------------------------------------
+// ---- directions: Gaussian, each number at its tensor's scale, or at a share of its own size where that is more ------
 
 // A layer's cores start at this standard deviation, so that W has Xavier's; a bias moves by 0.1.
 static float core_scale(const struct ttzo_layer *layer)
@@ -107,8 +103,14 @@ static float core_scale(const struct ttzo_layer *layer)
 }
 
 static const float bias_scale = 0.1f;
+static const float own_share = 0.2f; // so that a steep unit's large weights move as readily as a flat one's small ones
 
-// out = base + factor * D v, with v direction number `query` and D the tensors' scales. `out` is not `base`.
+static float larger(float a, float b)
+{
+    return a < b ? b : a;
+}
+
+// out = base + factor * D v, with v direction number `query` and D the numbers' scales. `out` is not `base`.
 static void add_direction(const struct gauss_newton *gn, float *out, const float *base, float factor, uint32_t query)
 {
     const struct ttzo_trainer *trainer = gn->trainer;
@@ -122,13 +124,16 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
         bool is_free = gn->n_free > 0 && l + 1 == model->info.n_layers;
         uint32_t end = layer->parameter_offset + ttzo_layer_parameters(layer);
         uint32_t bias = end - (layer->has_bias ? layer->out_features : 0u);
-        float scale = is_free ? 0.0f : factor * core_scale(layer), of_bias = is_free ? 0.0f : factor * bias_scale;
-        for (uint32_t i = layer->parameter_offset; i < end; i++)
-            out[i] = TTZO_MULADD(i < bias ? scale : of_bias, out[i], base[i]);
+        float of_core = core_scale(layer);
+        for (uint32_t i = layer->parameter_offset; i < end; i++) {
+            float own = own_share * (trainer->theta[i] < 0.0f ? -trainer->theta[i] : trainer->theta[i]);
+            float scale = is_free ? 0.0f : larger(i < bias ? of_core : bias_scale, own);
+            out[i] = TTZO_MULADD(factor * scale, out[i], base[i]);
+        }
     }
 }
 
-// How long a direction is in the mean.
+// How long a direction is in the mean where no number is large.
 static float direction_length(const struct ttzo_model *model)
 {
     float squares = 0.0f;
@@ -222,8 +227,9 @@ static enum ttzo_error build(struct gauss_newton *gn)
     return TTZO_ERROR_OK;
 }
 
-// The last layer's unknowns are linear in a linear problem: they get only so much ridge as float32 asks for.
-static const float free_ridge = 1e-6f;
+// The last layer's unknowns get the directions' ridge, so that after a step that failed they move less too, and at least
+// what float32 asks for.
+static const float least_free_ridge = 1e-6f;
 
 static float ridge_of(const struct gauss_newton *gn, uint32_t first, uint32_t end, float relative)
 {
@@ -237,7 +243,8 @@ static float ridge_of(const struct gauss_newton *gn, uint32_t first, uint32_t en
 static void solve(struct gauss_newton *gn, float ridge)
 {
     const uint32_t n = gn->n, width = n + 1;
-    float of_free = ridge_of(gn, 0, gn->n_free, free_ridge), of_others = ridge_of(gn, gn->n_free, n, ridge);
+    float of_free = ridge_of(gn, 0, gn->n_free, larger(ridge, least_free_ridge));
+    float of_others = ridge_of(gn, gn->n_free, n, ridge);
     for (uint32_t i = 0; i < ttzo_triangle_count(n); i++)
         gn->solved[i] = gn->triangle[i];
     for (uint32_t first = 0; first < n; first += TTZO_GN_BLOCK_ROWS) {

@@ -4,8 +4,6 @@
 #define TTZO_GAUSS_NEWTON_H
 #include "ttzo.h"
 
-bool ttzo_is_gauss_newton(uint8_t estimator);
-
 // Numbers of work memory and of moments that a phase needs; 0 for another estimator. The moments are the last two
 // steps taken and the ridge.
 uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct ttzo_phase *phase);

@@ -156,6 +156,7 @@ static void answer_hello(const struct ttzo_link *link, uint8_t *out)
         reply.macs_per_sample = trainer->macs_per_sample;
         reply.work_bytes = trainer->work_bytes;
         reply.work_capacity = trainer->work_capacity;
+        reply.sparse_capacity = trainer->sparse.capacity;
     }
     ttzo_pack_hello_reply(&reply, out);
 }
@@ -208,12 +209,17 @@ static enum ttzo_error read(const struct ttzo_trainer *trainer, const uint8_t *p
     return TTZO_ERROR_OK;
 }
 
+static bool is_writable(uint8_t region)
+{
+    return region <= TTZO_REGION_DATASET || region == TTZO_REGION_SPARSE;
+}
+
 static enum ttzo_error write(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t payload_bytes,
                              uint32_t *detail)
 {
     struct ttzo_write_request request;
     ttzo_unpack_write_request(payload, &request);
-    if (request.region > TTZO_REGION_DATASET)
+    if (!is_writable(request.region))
         return bad_field(0, detail);
     return ttzo_write(trainer, (enum ttzo_region)request.region, request.offset, payload + TTZO_WRITE_REQUEST_BYTES,
                       payload_bytes - TTZO_WRITE_REQUEST_BYTES, detail);
@@ -223,7 +229,7 @@ static enum ttzo_error commit(struct ttzo_trainer *trainer, const uint8_t *paylo
 {
     struct ttzo_commit_request request;
     ttzo_unpack_commit_request(payload, &request);
-    if (request.region > TTZO_REGION_DATASET)
+    if (!is_writable(request.region))
         return bad_field(0, detail);
     return ttzo_commit(trainer, (enum ttzo_region)request.region, request.count, request.crc, detail);
 }
@@ -236,7 +242,8 @@ static bool holds_rows(uint8_t region)
 // Whether a model trains on the region: a PDE on points of its own, the others on rows.
 static bool trains_on(const struct ttzo_trainer *trainer, uint8_t region)
 {
-    return trainer->model->info.loss == TTZO_LOSS_RESIDUAL ? region == TTZO_REGION_COLLOCATION : holds_rows(region);
+    return trainer->model->info.loss == TTZO_LOSS_RESIDUAL ? region == TTZO_REGION_COLLOCATION
+                                                           : holds_rows(region) || region == TTZO_REGION_SPARSE;
 }
 
 static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
@@ -256,7 +263,7 @@ static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint
     if (error)
         return error;
     struct ttzo_step_reply reply = { trainer->state.step, result.phase, result.loss, result.gradient_norm,
-                                     result.evaluations };
+                                     result.evaluations, result.macs };
     ttzo_pack_step_reply(&reply, out);
     return TTZO_ERROR_OK;
 }

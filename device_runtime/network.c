@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "network.h"
 
+#include "columns.h"
 #include "cut.h"
 #include "gather.h"
 #include "layers.h"
@@ -71,8 +72,10 @@ static uint64_t layer_macs(const struct ttzo_layer *layer)
 uint32_t ttzo_network_macs(const struct ttzo_model *model)
 {
     uint64_t macs = 0;
-    for (uint32_t l = 0; l < model->info.n_layers; l++)
-        macs += layer_macs(&model->layers[l]);
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        struct ttzo_layer merged = ttzo_merged_layer(&model->layers[l]);
+        macs += layer_macs(model->info.loss == TTZO_LOSS_RESIDUAL ? &merged : &model->layers[l]);
+    }
     return macs < UINT32_MAX ? (uint32_t)macs : UINT32_MAX;
 }
 
@@ -115,6 +118,31 @@ void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
         break;
     case TTZO_ACTIVATION_IDENTITY: break;
     }
+}
+
+static float relu_change(float z, float move)
+{
+    float moved = z + move;
+    if (z > 0.0f)
+        return moved <= 0.0f ? -z : move;
+    return moved <= 0.0f ? 0.0f : moved;
+}
+
+float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float move)
+{
+    switch (activation) {
+    case TTZO_ACTIVATION_RELU: return relu_change(z, move);
+    case TTZO_ACTIVATION_TANH: { // tanh(a + b) = (tanh a + tanh b) / (1 + tanh a tanh b)
+        float t = ttzo_tanh(move);
+        return t * TTZO_MULADD(-h, h, 1.0f) / TTZO_MULADD(h, t, 1.0f);
+    }
+    case TTZO_ACTIVATION_SINE: { // sin(a + b) - sin a = 2 cos(a + b/2) sin(b/2)
+        float half = 0.5f * move;
+        return 2.0f * (ttzo_cos(z + half) * ttzo_sin(half));
+    }
+    case TTZO_ACTIVATION_IDENTITY: break;
+    }
+    return move;
 }
 
 uint64_t ttzo_network_prepare(struct ttzo_trainer *trainer, const float *theta)

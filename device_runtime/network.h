@@ -23,6 +23,9 @@ void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float 
 // z[i] = activation(z[i]), i < n.
 void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n);
 
+// activation(z + move) - h where h = activation(z), without the cancellation of that difference.
+float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float move);
+
 // Multiplies out what the layers' contractions want, at `theta`: before the first of any number of forward passes.
 // Returns the multiply-adds done.
 uint64_t ttzo_network_prepare(struct ttzo_trainer *trainer, const float *theta);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "pde.h"
 
+#include "columns.h"
 #include "derive.h"
 #include "program.h"
 #include "random.h"
@@ -24,12 +25,35 @@ static void draw(const struct ttzo_model *model, uint64_t key, enum ttzo_stream 
     }
 }
 
+// The uniform point goes where the problem wants its training points.
+static void place(struct ttzo_trainer *trainer)
+{
+    static const float zero = 0.0f;
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    float *point = trainer->pde.point;
+    uint32_t n = pde->info.n_space;
+    const float *inputs[TTZO_PROGRAM_INPUTS];
+    for (uint32_t i = 0; i < TTZO_PROGRAM_INPUTS; i++)
+        inputs[i] = &zero;
+    inputs[TTZO_PROGRAM_INPUT_X] = point;
+    if (pde->info.has_time)
+        inputs[TTZO_PROGRAM_INPUT_T] = point + n;
+    float time = pde->info.has_time ? *ttzo_program_run(&pde->points[1], n, inputs, trainer->pde.registers) : 0.0f;
+    const float *space = ttzo_program_run(&pde->points[0], n, inputs, trainer->pde.registers);
+    for (uint32_t i = 0; i < n; i++)
+        point[i] = space[i];
+    if (pde->info.has_time)
+        point[n] = time;
+}
+
 static void draw_training_point(struct ttzo_trainer *trainer, enum ttzo_sampler sampler, uint32_t row)
 {
     const struct ttzo_pde *pde = &trainer->model->pde;
     uint32_t time = pde->info.n_space;
     float *point = trainer->pde.point;
     draw(trainer->model, trainer->training.seed, TTZO_STREAM_COLLOCATION, trainer->state.step, row, point);
+    if (pde->info.has_points)
+        place(trainer);
     if (sampler == TTZO_SAMPLER_FACES) {
         const uint32_t counter[4] = { 0, row, trainer->state.step, TTZO_STREAM_FACE };
         uint32_t words[4];
@@ -61,7 +85,7 @@ static float run_with(struct ttzo_trainer *trainer, const struct ttzo_program *p
         [TTZO_PROGRAM_INPUT_N_XX] = diagonal,
         [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? diagonal + n : &zero,
     };
-    return ttzo_program_run(program, n, inputs, work->registers);
+    return *ttzo_program_run(program, n, inputs, work->registers);
 }
 
 static float run_at_point(struct ttzo_trainer *trainer, const struct ttzo_program *program)
@@ -200,11 +224,14 @@ static uint32_t needs_of_all(const struct ttzo_pde *pde)
     return needs;
 }
 
+// Programs that the problem lacks have no instructions.
 static uint32_t longest_program(const struct ttzo_pde *pde)
 {
-    uint32_t longest = pde->solution.n_instructions;
-    if (pde->info.has_exact && pde->exact.n_instructions > longest)
-        longest = pde->exact.n_instructions;
+    const struct ttzo_program *single[] = { &pde->solution, &pde->exact, &pde->points[0], &pde->points[1] };
+    uint32_t longest = 0;
+    for (uint32_t k = 0; k < sizeof single / sizeof single[0]; k++)
+        if (single[k]->n_instructions > longest)
+            longest = single[k]->n_instructions;
     for (uint32_t g = 0; g < pde->info.n_groups; g++)
         if (pde->conditions[g].n_instructions > longest)
             longest = pde->conditions[g].n_instructions;
@@ -231,21 +258,41 @@ static uint32_t combined_count(const struct ttzo_model *model)
     return uses_last_layer(model) ? 2 * (2 + 2 * (uint32_t)model->info.in_features) : 0;
 }
 
-// Numbers of the widest layer's inputs or outputs.
-static uint32_t widest_layer(const struct ttzo_model *model)
+static uint32_t units_count(const struct ttzo_model *model)
 {
-    uint32_t widest = model->info.in_features;
+    uint32_t units = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
-        if (model->layers[l].out_features > widest)
-            widest = model->layers[l].out_features;
-    return widest;
+        if (model->layers[l].activation != TTZO_ACTIVATION_IDENTITY)
+            units += model->layers[l].out_features;
+    return units;
+}
+
+// Units whose squares are kept.
+static uint32_t squares_count(const struct ttzo_model *model)
+{
+    bool is_jet = model->pde.info.derivative == TTZO_DERIVATIVE_JET;
+    return is_jet && needs_of_all(&model->pde) & TTZO_NEED_LAPLACIAN ? units_count(model) : 0;
+}
+
+static uint32_t normals_count(const struct ttzo_model *model)
+{
+    return model->pde.info.derivative == TTZO_DERIVATIVE_MONTE_CARLO ? 4 * (uint32_t)model->info.in_features : 0;
+}
+
+static uint64_t merged_count(const struct ttzo_model *model)
+{
+    uint64_t numbers = 0;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        numbers += ttzo_merged_numbers(&model->layers[l]);
+    return numbers;
 }
 
 uint64_t ttzo_pde_work_count(const struct ttzo_model *model)
 {
     uint64_t n = model->info.in_features, m = derived_count(model);
     uint64_t derivatives = needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? 2 : 1;
-    return 3 * n + 2 * m + 2 * widest_layer(model) + derivatives * n * m + ttzo_slopes_count(model) + combined_count(model) +
+    return n + 2 * m + derivatives * n * m + 2 * units_count(model) + squares_count(model) + normals_count(model) +
+           merged_count(model) + combined_count(model) +
            (uint64_t)longest_program(&model->pde) * model->pde.info.n_space;
 }
 
@@ -255,15 +302,15 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, float *at)
     struct ttzo_pde_work *work = &trainer->pde;
     uint32_t n = model->info.in_features, m = derived_count(model);
     work->point = at;
-    work->node = work->point + n;
-    work->normal = work->node + n;
-    work->value = work->normal + n;
+    work->value = work->point + n;
     work->laplacian = work->value + m;
-    work->even = work->laplacian + m;
-    work->odd = work->even + widest_layer(model);
-    work->first = work->odd + widest_layer(model);
+    work->first = work->laplacian + m;
     work->diagonal = work->first + n * m;
-    work->slopes = work->diagonal + (needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
-    work->combined = work->slopes + ttzo_slopes_count(model);
+    work->at = work->diagonal + (needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
+    work->slope = work->at + units_count(model);
+    work->squares = work->slope + units_count(model);
+    work->normals = work->squares + squares_count(model);
+    work->merged = work->normals + normals_count(model);
+    work->combined = work->merged + merged_count(model);
     work->registers = work->combined + combined_count(model);
 }

@@ -79,6 +79,8 @@ bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, struct 
     read_program(&section, &pde->solution);
     if (pde->info.has_exact)
         read_program(&section, &pde->exact);
+    for (uint32_t k = 0; k < (pde->info.has_points ? 1u + pde->info.has_time : 0u); k++)
+        read_program(&section, &pde->points[k & 1u]);
     read_grid(&section, n_inputs, pde);
     return section.sound && section.left == 0;
 }
@@ -102,21 +104,28 @@ static bool groups_are_sound(const struct ttzo_pde *pde, uint32_t batch)
         bool wants_time = group->sampler == TTZO_SAMPLER_START || group->sampler == TTZO_SAMPLER_END;
         if (group->sampler > TTZO_SAMPLER_END || (wants_time && !pde->info.has_time) || group->needs & ~all_needs ||
             group->count < 1 || !ttzo_is_finite(group->root_weight) || !(group->root_weight > 0.0f) ||
-            !ttzo_program_is_sound(&pde->conditions[g], pde->info.n_space, group->needs))
+            !ttzo_program_is_sound(&pde->conditions[g], pde->info.n_space, group->needs, false))
             return false;
         rows += group->count;
     }
     return rows == batch;
 }
 
+static bool points_are_sound(const struct ttzo_pde *pde)
+{
+    uint32_t n = pde->info.n_space;
+    return !pde->info.has_points || (ttzo_program_is_sound(&pde->points[0], n, 0, true) &&
+                                     (!pde->info.has_time || ttzo_program_is_sound(&pde->points[1], n, 0, false)));
+}
+
 bool ttzo_pde_is_sound(const struct ttzo_pde *pde, uint32_t n_inputs, uint32_t batch)
 {
     const struct ttzo_pde_info *info = &pde->info;
-    return info->has_time <= 1 && info->has_exact <= 1 && info->n_space >= 1 &&
+    return info->has_time <= 1 && info->has_exact <= 1 && info->has_points <= 1 && info->n_space >= 1 &&
            (uint32_t)info->n_space + info->has_time == n_inputs && info->derivative <= TTZO_DERIVATIVE_MONTE_CARLO &&
            info->n_groups >= 1 && info->n_groups <= TTZO_MAX_ROW_GROUPS && info->n_pairs >= 1 &&
            ttzo_is_finite(info->radius) && info->radius > 0.0f && bounds_are_sound(pde, n_inputs) &&
-           groups_are_sound(pde, batch) && ttzo_program_is_sound(&pde->solution, info->n_space, 0) &&
-           (!info->has_exact || ttzo_program_is_sound(&pde->exact, info->n_space, 0)) &&
+           groups_are_sound(pde, batch) && ttzo_program_is_sound(&pde->solution, info->n_space, 0, false) &&
+           (!info->has_exact || ttzo_program_is_sound(&pde->exact, info->n_space, 0, false)) && points_are_sound(pde) &&
            (info->derivative != TTZO_DERIVATIVE_SPARSE_GRID || ttzo_sparse_grid_is_valid(&pde->grid));
 }

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "lanes.h"
 #include "real.h"
 
 // Summed indices are looked at in blocks of so many; the chains go on from block to block through `out`.
@@ -55,6 +56,31 @@ static void four_chains(float sums[4], struct ttzo_operand left, struct ttzo_ope
     sums[3] = s3;
 }
 
+#if TTZO_LANES == 4
+
+// Four rows of four outputs, `columns` apart, where the right numbers of four columns are neighbours.
+static void sixteen_chains(float *out, uint32_t columns, struct ttzo_operand left, struct ttzo_operand right,
+                           uint32_t n)
+{
+    const float *a0 = left.at, *a1 = a0 + left.outer, *a2 = a1 + left.outer, *a3 = a2 + left.outer, *b = right.at;
+    ttzo_lanes s0 = ttzo_lanes_load(out), s1 = ttzo_lanes_load(out + columns);
+    ttzo_lanes s2 = ttzo_lanes_load(out + 2 * columns), s3 = ttzo_lanes_load(out + 3 * columns);
+    uint32_t step = left.inner;
+    for (uint32_t k = 0; k < n; k++, a0 += step, a1 += step, a2 += step, a3 += step, b += right.inner) {
+        ttzo_lanes numbers = ttzo_lanes_load(b);
+        s0 = TTZO_MULADD(*a0, numbers, s0);
+        s1 = TTZO_MULADD(*a1, numbers, s1);
+        s2 = TTZO_MULADD(*a2, numbers, s2);
+        s3 = TTZO_MULADD(*a3, numbers, s3);
+    }
+    ttzo_lanes_store(out, s0);
+    ttzo_lanes_store(out + columns, s1);
+    ttzo_lanes_store(out + 2 * columns, s2);
+    ttzo_lanes_store(out + 3 * columns, s3);
+}
+
+#else
+
 // Four rows of four outputs, `columns` apart, where the right numbers of four columns are neighbours.
 static void sixteen_chains(float *out, uint32_t columns, struct ttzo_operand left, struct ttzo_operand right,
                            uint32_t n)
@@ -81,6 +107,8 @@ static void sixteen_chains(float *out, uint32_t columns, struct ttzo_operand lef
     out2[0] = s20, out2[1] = s21, out2[2] = s22, out2[3] = s23;
     out3[0] = s30, out3[1] = s31, out3[2] = s32, out3[3] = s33;
 }
+
+#endif
 
 // out += left . right over n summed indices.
 static void add_run(float *out, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows, uint32_t n,
@@ -129,9 +157,12 @@ uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, 
 {
     uint16_t live[BLOCK];
     uint32_t done = 0;
-    if (start != out)
+    if (!start)
         for (uint32_t i = 0; i < rows * columns; i++)
-            out[i] = start ? start[i] : 0.0f;
+            out[i] = 0.0f;
+    else if (start != out)
+        for (uint32_t i = 0; i < rows * columns; i++)
+            out[i] = start[i];
     if (data == TTZO_DATA_NONE) {
         add_run(out, left, right, rows, inner, columns);
         return rows * inner * columns;
@@ -144,4 +175,27 @@ uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, 
         done += n * rows * columns;
     }
     return done;
+}
+
+// ---- queries side by side -------------------------------------------------------------------------------------------
+
+uint32_t ttzo_product_at_places(float *out, uint32_t stride, const float *changes, const uint16_t *places, uint32_t n,
+                                struct ttzo_operand matrix, uint32_t columns, uint32_t n_queries)
+{
+    for (uint32_t j = 0; j < columns; j++, matrix.at += matrix.inner) {
+        const float *change = changes;
+        float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+        for (uint32_t i = 0; i < n; i++, change += TTZO_QUERIES_AT_ONCE) {
+            float w = matrix.at[places[i] * matrix.outer];
+            s0 = TTZO_MULADD(w, change[0], s0);
+            s1 = TTZO_MULADD(w, change[1], s1);
+            s2 = TTZO_MULADD(w, change[2], s2);
+            s3 = TTZO_MULADD(w, change[3], s3);
+        }
+        out[j] = s0;
+        out[stride + j] = s1;
+        out[2 * stride + j] = s2;
+        out[3 * stride + j] = s3;
+    }
+    return n * columns * n_queries;
 }

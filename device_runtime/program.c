@@ -109,7 +109,7 @@ static void execute(const uint8_t *instruction, const struct operand operands[3]
     }
 }
 
-float ttzo_program_run(const struct ttzo_program *program, uint32_t n_space,
+const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_space,
                        const float *const inputs[TTZO_PROGRAM_INPUTS], float *registers)
 {
     const uint32_t first = TTZO_PROGRAM_INPUTS + program->n_constants;
@@ -132,7 +132,7 @@ float ttzo_program_run(const struct ttzo_program *program, uint32_t n_space,
             set_vector(&shapes, first + k);
         execute(instruction, operands, n_space, vector ? n_space : 1, &registers[k * n_space]);
     }
-    return *operands[0].at;
+    return operands[0].at;
 }
 
 // ---- checking -------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ static bool instruction_is_sound(const uint8_t *instruction, const struct shapes
     }
 }
 
-bool ttzo_program_is_sound(const struct ttzo_program *program, uint32_t n_space, uint32_t needs)
+bool ttzo_program_is_sound(const struct ttzo_program *program, uint32_t n_space, uint32_t needs, bool wants_vector)
 {
     const uint32_t first = TTZO_PROGRAM_INPUTS + program->n_constants;
     struct shapes shapes = shapes_of_inputs();
@@ -189,5 +189,6 @@ bool ttzo_program_is_sound(const struct ttzo_program *program, uint32_t n_space,
         if (makes_vector(&shapes, instruction))
             set_vector(&shapes, first + k);
     }
-    return may_read(program->output, first + program->n_instructions, needs) && !is_vector(&shapes, program->output);
+    return may_read(program->output, first + program->n_instructions, needs) &&
+           is_vector(&shapes, program->output) == wants_vector;
 }

@@ -196,6 +196,15 @@ float ttzo_sqrt(float x)
     __asm__("vsqrt.f32 %0, %1" : "=t"(y) : "t"(x));
     return y;
 }
+#elif defined(__SSE2__)
+float ttzo_sqrt(float x)
+{
+    if ((to_bits(x) & ~SIGN) > INFINITE || x < 0.0f)
+        return not_a_number();
+    float y;
+    __asm__("sqrtss %1, %0" : "=x"(y) : "x"(x));
+    return y;
+}
 #elif defined(__riscv_flen)
 float ttzo_sqrt(float x)
 {

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "reuse.h"
 
+#include "applied.h"
 #include "loss.h"
 #include "network.h"
+#include "settings.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
 // ---- what is kept ---------------------------------------------------------------------------------------------------
-
-bool ttzo_estimator_reuses(enum ttzo_estimator estimator)
-{
-    return estimator == TTZO_ESTIMATOR_CGE || estimator == TTZO_ESTIMATOR_NODE_CGE ||
-           estimator == TTZO_ESTIMATOR_BLOCK_RGE || estimator == TTZO_ESTIMATOR_COCD;
-}
 
 static bool has_phase(const struct ttzo_model *model, enum ttzo_estimator estimator)
 {
@@ -215,7 +211,9 @@ static uint64_t carve_area(struct ttzo_reuse *reuse, const float *theta, float *
 uint64_t ttzo_reuse_numbers(const struct ttzo_model *model)
 {
     struct ttzo_reuse counting = { .model = model };
-    return any_phase_reuses(model) ? carve_area(&counting, NULL, NULL) : 0;
+    if (!any_phase_reuses(model))
+        return 0;
+    return ttzo_model_gathers(model) ? ttzo_applied_numbers(model) : carve_area(&counting, NULL, NULL);
 }
 
 // ---- a step, a sample -----------------------------------------------------------------------------------------------

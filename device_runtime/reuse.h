@@ -45,9 +45,6 @@ struct ttzo_reuse {
     uint64_t macs;         // multiply-adds done
 };
 
-// Whether an estimator keeps such caches.
-bool ttzo_estimator_reuses(enum ttzo_estimator estimator);
-
 // Numbers in the work area; 0 when no phase of the model reuses. 64 bits, because the model may not be checked yet; no
 // more than TTZO_MAX_WIDTH are taken.
 uint64_t ttzo_reuse_numbers(const struct ttzo_model *model);

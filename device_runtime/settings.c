@@ -2,8 +2,18 @@
 #include "settings.h"
 
 #include "estimator.h"
-#include "gauss_newton.h"
 #include "loss.h"
+
+bool ttzo_estimator_reuses(enum ttzo_estimator estimator)
+{
+    return estimator == TTZO_ESTIMATOR_CGE || estimator == TTZO_ESTIMATOR_NODE_CGE ||
+           estimator == TTZO_ESTIMATOR_BLOCK_RGE || estimator == TTZO_ESTIMATOR_COCD;
+}
+
+bool ttzo_is_gauss_newton(uint8_t estimator)
+{
+    return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN;
+}
 
 static bool at_least(float x, float least)
 {

@@ -9,6 +9,8 @@
 #include "pde.h"
 #include "random.h"
 #include "real.h"
+#include "settings.h"
+#include "sparse_rows.h"
 
 // ---- learning rate --------------------------------------------------------------------------------------------------
 
@@ -128,14 +130,29 @@ static void watch_plateau(struct ttzo_trainer *trainer, float loss)
 
 static const struct ttzo_rows *rows_of(const struct ttzo_trainer *trainer, enum ttzo_region region)
 {
-    return region == TTZO_REGION_BATCH     ? &trainer->batch
-           : region == TTZO_REGION_DATASET ? &trainer->dataset
-                                           : NULL;
+    return region == TTZO_REGION_BATCH || region == TTZO_REGION_SPARSE ? &trainer->batch
+           : region == TTZO_REGION_DATASET                             ? &trainer->dataset
+                                                                       : NULL;
 }
 
 static bool has_pde(const struct ttzo_trainer *trainer)
 {
     return trainer->model->info.loss == TTZO_LOSS_RESIDUAL;
+}
+
+// The batch as the sample order picks it from the region sparse.
+static enum ttzo_error unpack_batch(struct ttzo_trainer *trainer)
+{
+    uint32_t batch = trainer->model->info.batch, n = trainer->sparse.count;
+    uint64_t position = (uint64_t)trainer->state.step * batch;
+    if (n == 0)
+        return TTZO_ERROR_NOT_COMMITTED;
+    for (uint32_t j = 0; j < batch; j++)
+        ttzo_sparse_row(trainer->model, trainer->sparse.bytes,
+                        ttzo_sample_row(trainer->training.seed, position + j, n),
+                        trainer->batch.bytes + (size_t)j * trainer->row_bytes);
+    trainer->batch.count = batch;
+    return TTZO_ERROR_OK;
 }
 
 static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_region region, const struct ttzo_rows *rows)
@@ -145,12 +162,15 @@ static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_regio
         return TTZO_ERROR_BAD_REQUEST;
     if (!rows)
         return TTZO_ERROR_OK;
-    if (rows->count < (region == TTZO_REGION_BATCH ? batch : 1u))
+    enum ttzo_error error = region == TTZO_REGION_SPARSE ? unpack_batch(trainer) : TTZO_ERROR_OK;
+    if (error)
+        return error;
+    if (rows->count < (region == TTZO_REGION_DATASET ? 1u : batch))
         return TTZO_ERROR_NOT_COMMITTED;
     uint64_t position = (uint64_t)trainer->state.step * batch;
     for (uint32_t j = 0; j < batch; j++)
         trainer->batch_rows[j] =
-            region == TTZO_REGION_BATCH ? j : ttzo_sample_row(trainer->training.seed, position + j, rows->count);
+            region == TTZO_REGION_DATASET ? ttzo_sample_row(trainer->training.seed, position + j, rows->count) : j;
     return TTZO_ERROR_OK;
 }
 
@@ -183,6 +203,7 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
     struct ttzo_state *state = &trainer->state;
     const struct ttzo_phase *phase = &trainer->phases[state->phase];
     const struct ttzo_rows *rows = rows_of(trainer, region);
+    uint64_t macs_before = trainer->macs;
     *detail = state->step;
     enum ttzo_error error = choose_rows(trainer, region, rows);
     if (!error)
@@ -190,6 +211,7 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
     if (error)
         return error;
     result->phase = state->phase;
+    result->macs = trainer->macs - macs_before;
     state->step++;
     state->evaluations += result->evaluations;
     watch_plateau(trainer, result->loss);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A training run's lifetime: its memory, its settings, and how data get in and out. What a step does is in train.c.
+#include "columns.h"
 #include "derive.h"
 #include "estimator.h"
 #include "gauss_newton.h"
@@ -8,6 +9,7 @@
 #include "pde.h"
 #include "reuse.h"
 #include "settings.h"
+#include "sparse_rows.h"
 
 // ---- the work buffer, carved in the order of exporter/memory.py -----------------------------------------------------
 
@@ -68,11 +70,21 @@ static uint32_t batch_capacity(const struct ttzo_model *model)
     return has_pde(model) && model->info.batch > enough ? enough : model->info.batch;
 }
 
+// Numbers of exchange buffer 0 or 1.
+static uint32_t buffer_numbers(const struct ttzo_model *model, uint32_t buffer)
+{
+    uint64_t of_column[2];
+    if (!has_pde(model))
+        return (uint32_t)ttzo_network_buffer(model);
+    ttzo_columns_buffers(model, of_column);
+    return (uint32_t)of_column[buffer] * ttzo_derive_columns(model);
+}
+
 // A forward pass and what reusing estimators keep are never needed at once; with the gradient before it the memory is
 // also the stage of the moments.
 static uint32_t shared_bytes(const struct ttzo_model *model)
 {
-    uint32_t forward = 2 * padded(4 * (uint32_t)ttzo_network_buffer(model)) +
+    uint32_t forward = padded(4 * buffer_numbers(model, 0)) + padded(4 * buffer_numbers(model, 1)) +
                        padded(4 * (uint32_t)ttzo_network_prepared(model)) +
                        padded(4 * (uint32_t)ttzo_network_scratch(model));
     uint32_t reuse = padded(4 * (uint32_t)ttzo_reuse_numbers(model)), n = padded(4 * model->info.n_parameters);
@@ -94,7 +106,6 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    uint32_t widest = (uint32_t)ttzo_network_buffer(model);
     trainer->theta = take(&at, 4 * n);
     trainer->moments = take(&at, 4 * trainer->n_moments);
     trainer->base_losses = take(&at, 4 * batch);
@@ -107,8 +118,8 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
     trainer->perturbed = keeps_both(model) ? take(&at, 4 * n) : trainer->gradient;
     uint8_t *shared = take(&at, shared_bytes(model));
     trainer->reuse_area = (float *)(void *)shared;
-    trainer->activations[0] = take(&shared, 4 * widest);
-    trainer->activations[1] = take(&shared, 4 * widest);
+    trainer->activations[0] = take(&shared, 4 * buffer_numbers(model, 0));
+    trainer->activations[1] = take(&shared, 4 * buffer_numbers(model, 1));
     trainer->prepared = take(&shared, 4 * (uint32_t)ttzo_network_prepared(model));
     trainer->scratch = take(&shared, 4 * (uint32_t)ttzo_network_scratch(model));
     batch = batch_capacity(model);
@@ -140,6 +151,11 @@ enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model 
     carve(trainer, work);
     ttzo_reset(trainer);
     return TTZO_ERROR_OK;
+}
+
+void ttzo_lend_sparse(struct ttzo_trainer *trainer, void *memory, uint32_t bytes)
+{
+    trainer->sparse = (struct ttzo_sparse){ memory, bytes, 0 };
 }
 
 void ttzo_reset(struct ttzo_trainer *trainer)
@@ -188,8 +204,8 @@ enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_s
 struct region {
     uint8_t *bytes;
     uint32_t size;
-    struct ttzo_rows *rows; // NULL for parameters and moments
-    float *target;          // NULL for rows
+    struct ttzo_rows *rows; // NULL but for batch and dataset
+    float *target;          // NULL but for parameters and moments
 };
 
 static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, struct region *found)
@@ -211,6 +227,9 @@ static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, str
         *found = (struct region){ trainer->dataset.bytes, trainer->dataset.capacity * trainer->row_bytes,
                                   &trainer->dataset, NULL };
         return true;
+    case TTZO_REGION_SPARSE:
+        *found = (struct region){ trainer->sparse.bytes, trainer->sparse.capacity, NULL, NULL };
+        return true;
     case TTZO_REGION_COLLOCATION: return false;
     }
     return false;
@@ -225,6 +244,8 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
         return TTZO_ERROR_OUT_OF_RANGE;
     if (region.rows)
         region.rows->count = 0; // no longer whole, until the next commit
+    if (name == TTZO_REGION_SPARSE)
+        trainer->sparse.count = 0;
     for (uint32_t i = 0; i < count; i++)
         region.bytes[offset + i] = bytes[i];
     return TTZO_ERROR_OK;
@@ -264,6 +285,25 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region na
     return TTZO_ERROR_OK;
 }
 
+// Tokens are looked at in the whole row, in the memory of the region batch.
+static enum ttzo_error take_sparse(struct ttzo_trainer *trainer, uint32_t count, uint32_t *detail)
+{
+    struct ttzo_sparse *sparse = &trainer->sparse;
+    uint32_t n_rows;
+    sparse->count = 0;
+    enum ttzo_error error = ttzo_sparse_check(trainer->model, sparse->bytes, count, &n_rows, detail);
+    if (error)
+        return error;
+    if (trainer->model->layers[0].gather == TTZO_GATHER_TOKENS)
+        for (trainer->batch.count = *detail = 0; *detail < n_rows; ++*detail) {
+            ttzo_sparse_row(trainer->model, sparse->bytes, *detail, trainer->batch.bytes);
+            if (!knows_tokens(trainer->model, trainer->batch.bytes))
+                return TTZO_ERROR_BAD_TOKEN;
+        }
+    sparse->count = n_rows;
+    return TTZO_ERROR_OK;
+}
+
 enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t count, uint32_t crc,
                             uint32_t *detail)
 {
@@ -273,6 +313,8 @@ enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name,
         return TTZO_ERROR_OUT_OF_RANGE;
     if (ttzo_crc32(0, region.bytes, count) != crc)
         return TTZO_ERROR_BAD_CHECKSUM;
+    if (name == TTZO_REGION_SPARSE)
+        return take_sparse(trainer, count, detail);
     if (region.rows && count % trainer->row_bytes)
         return TTZO_ERROR_OUT_OF_RANGE;
     if (region.rows)

@@ -2,38 +2,13 @@
 #include "travel.h"
 
 #include "loss.h"
+#include "network.h"
 #include "panels.h"
 #include "real.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
 // ---- a unit ---------------------------------------------------------------------------------------------------------
-
-// activation(z + move) - h where h = activation(z), without the cancellation of that difference.
-static float relu_change(float z, float move)
-{
-    float moved = z + move;
-    if (z > 0.0f)
-        return moved <= 0.0f ? -z : move;
-    return moved <= 0.0f ? 0.0f : moved;
-}
-
-static float activation_change(enum ttzo_activation activation, float z, float h, float move)
-{
-    switch (activation) {
-    case TTZO_ACTIVATION_RELU: return relu_change(z, move);
-    case TTZO_ACTIVATION_TANH: { // tanh(a + b) = (tanh a + tanh b) / (1 + tanh a tanh b)
-        float t = ttzo_tanh(move);
-        return t * TTZO_MULADD(-h, h, 1.0f) / TTZO_MULADD(h, t, 1.0f);
-    }
-    case TTZO_ACTIVATION_SINE: { // sin(a + b) - sin a = 2 cos(a + b/2) sin(b/2)
-        float half = 0.5f * move;
-        return 2.0f * (ttzo_cos(z + half) * ttzo_sin(half));
-    }
-    case TTZO_ACTIVATION_IDENTITY: break;
-    }
-    return move;
-}
 
 // What moves of at most `bound` do to a unit: nothing, the same to its activation, or something to be worked out.
 enum fate { ASLEEP, FOLLOWS, BENDS };
@@ -283,7 +258,7 @@ float ttzo_travel_change(const struct ttzo_reuse *reuse, uint32_t l, uint32_t un
     const struct ttzo_room *room = &reuse->rooms[l];
     if (move == 0.0f)
         return 0.0f;
-    return activation_change((enum ttzo_activation)room->layer->activation, room->z[unit], room->output[unit], move);
+    return ttzo_activation_change((enum ttzo_activation)room->layer->activation, room->z[unit], room->output[unit], move);
 }
 
 void ttzo_travel_ask_units(struct ttzo_reuse *reuse, uint32_t l, const uint16_t *units, const float *changes,

@@ -16,6 +16,12 @@
 #include "sparse_grid.h"
 #include "ttzo_contract.h"
 
+// The parts of the runtime that are there, a sum of enum ttzo_part. All of them, but where a port leaves sources out; then
+// a bundle that needs one is refused with `not_built_in`.
+#ifndef TTZO_PARTS
+#define TTZO_PARTS (TTZO_PART_EQUATIONS | TTZO_PART_ENVIRONMENTS | TTZO_PART_CUT | TTZO_PART_GATHERS)
+#endif
+
 // A residual program; the numbers stay where they are.
 struct ttzo_program {
     const float *constants;      // [n_constants]
@@ -33,6 +39,7 @@ struct ttzo_pde {
     struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
     struct ttzo_program solution;                        // u from the network's output
     struct ttzo_program exact;                           // with has_exact
+    struct ttzo_program points[2];                       // with has_points: a uniform training point's place in space, its time
     struct ttzo_sparse_grid grid;                        // with derivative sparse_grid
 };
 
@@ -59,17 +66,24 @@ struct ttzo_rows {
     uint32_t count;
 };
 
+// Sparse rows (see the contract): of `capacity` bytes, `count` rows are complete.
+struct ttzo_sparse {
+    uint8_t *bytes;
+    uint32_t capacity;
+    uint32_t count;
+};
+
 // Work memory of a PDE's rows; m outputs are derived at once (1, or the features of the last layer).
 struct ttzo_pde_work {
     float *point;     // [in_features]
-    float *node;      // [in_features] from it to a node beside it
-    float *normal;    // [in_features] a Gaussian direction
     float *value;     // [m]
     float *first;     // [in_features][m]
     float *laplacian; // [m]
     float *diagonal;  // [in_features][m], where it is needed
-    float *even, *odd; // [widest layer] of the outputs at a pair of nodes: value + even +- odd
-    float *slopes;    // [units][3]: of jets phi', phi'' and the sum of squared directional derivatives; else z and phi(z)
+    float *at, *slope; // [units] phi(z), of relu z, and phi'(z)
+    float *squares;   // [units] of jets with a Laplacian: the sum of squared directional derivatives
+    float *normals;   // [4][in_features] of monte_carlo: Gaussian directions
+    float *merged;    // parameters of the layers whose cores are merged
     float *combined;  // [2][2 + 2 in_features] the network's value and derivatives, put together from its features
     float *registers; // of the longest program
 };
@@ -90,13 +104,14 @@ struct ttzo_trainer {
     float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v
     float *differences;      // of random directions, until the gradient is made of them
     uint32_t *batch_rows;    // [batch] row numbers of the running step
-    float *activations[2];   // ping and pong of one sample's forward pass and sweeps
+    float *activations[2];   // ping and pong of one sample's forward pass and sweeps, or of a PDE's columns
     float *prepared;         // cores multiplied out at the parameters of the running loss evaluation
     float *scratch;          // of one layer
     struct ttzo_pde_work pde; // with a PDE
     float *gauss_newton;     // triangles and block of rows of subspace_gn and last_layer_gn
     struct ttzo_rows batch;  // region batch
     struct ttzo_rows dataset; // region dataset: what the work buffer has left
+    struct ttzo_sparse sparse; // region sparse: what ttzo_lend_sparse was given
     uint32_t row_bytes;
     uint32_t macs_per_sample; // one forward pass
     uint64_t macs_per_row;    // a training row: with a PDE, all passes that its derivatives take
@@ -113,6 +128,7 @@ struct ttzo_step_result {
     float loss;          // mean batch loss before the update
     float gradient_norm; // of the estimate, before clipping
     uint32_t evaluations;
+    uint64_t macs;
 };
 
 // ---- a model
@@ -135,6 +151,9 @@ uint32_t ttzo_work_bytes(const struct ttzo_model *model);
 enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model *model, void *work, size_t work_bytes,
                           uint32_t *detail);
 
+// Lends an open trainer a memory for the region sparse. What stands there stays, and counts once it is committed.
+void ttzo_lend_sparse(struct ttzo_trainer *trainer, void *memory, uint32_t bytes);
+
 // Back to the exported parameters and settings, step 0.
 void ttzo_reset(struct ttzo_trainer *trainer);
 
@@ -145,7 +164,7 @@ enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_t
 // Takes over a checkpoint's state.
 enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_state *state, uint32_t *detail);
 
-// One training step on the rows of `region` (batch or dataset); a pure function of parameters, moments, state,
+// One training step on the rows of `region` (batch, dataset or sparse); a pure function of parameters, moments, state,
 // settings and rows.
 enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region, struct ttzo_step_result *result,
                           uint32_t *detail);

@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x6188C57Cu
+#define TTZO_CONTRACT_HASH 0x7DED3072u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -84,6 +84,12 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
 };
+enum ttzo_part {
+    TTZO_PART_EQUATIONS = 1, // PDE residuals, their derivatives and programs, Gauss-Newton steps
+    TTZO_PART_ENVIRONMENTS = 2, // estimators that reuse a core's environments
+    TTZO_PART_CUT = 4, // layers whose contraction is cut in two halves
+    TTZO_PART_GATHERS = 8, // convolutions and embeddings
+};
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -159,6 +165,7 @@ enum ttzo_region {
     TTZO_REGION_BATCH = 2, // rows of the next STEP or EVALUATE
     TTZO_REGION_DATASET = 3, // rows that stay on the device; STEP picks its batch from them by the sample order
     TTZO_REGION_COLLOCATION = 4, // points that the device draws itself: the only rows that train a PDE; nothing is written
+    TTZO_REGION_SPARSE = 5, // rows without their zeros (struct sparse_rows), in a memory of their own; STEP unpacks the ones that the sample order picks into batch
 };
 enum ttzo_stream {
     TTZO_STREAM_DIRECTION = 0, // noise of the estimator's directions: counter (block, query, step)
@@ -188,6 +195,8 @@ enum ttzo_error {
     TTZO_ERROR_BAD_LABEL = 17, // row {detail} has a class the model does not know
     TTZO_ERROR_CANCELLED = 18, // the work was cancelled
     TTZO_ERROR_BAD_TOKEN = 19, // row {detail} has a token the model does not know
+    TTZO_ERROR_BAD_SPARSE_ROWS = 20, // sparse row {detail} is inconsistent
+    TTZO_ERROR_NOT_BUILT_IN = 21, // the device was built without what the model needs (part {detail})
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh
@@ -231,6 +240,8 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 17: return "bad_label";
     case 18: return "cancelled";
     case 19: return "bad_token";
+    case 20: return "bad_sparse_rows";
+    case 21: return "not_built_in";
     default: return "unknown";
     }
 }
@@ -258,6 +269,8 @@ static inline const char *ttzo_error_text(enum ttzo_error error)
     case 17: return "row {detail} has a class the model does not know";
     case 18: return "the work was cancelled";
     case 19: return "row {detail} has a token the model does not know";
+    case 20: return "sparse row {detail} is inconsistent";
+    case 21: return "the device was built without what the model needs (part {detail})";
     default: return "unknown error";
     }
 }
@@ -448,11 +461,12 @@ struct ttzo_pde_info {
     uint8_t has_time;                       // 1 when time is the network's last input
     uint8_t derivative;                     // enum derivative
     uint8_t n_groups;                       // row groups that follow the bounds
-    uint8_t has_exact;                      // 1 when the exact solution is the last program
+    uint8_t has_exact;                      // 1 when the exact solution is a program behind u's
     uint8_t n_classes;                      // classes of the sparse grid; 0 without one
     uint8_t n_values;                       // its distinct non-zero |coordinates|
     uint8_t level;                          // of the sparse grid
-    uint8_t reserved[3];                    // 0
+    uint8_t has_points;                     // 1 when the last programs tell where a uniform training point goes, in space and then, with has_time, in time
+    uint8_t reserved[2];                    // 0
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points
     float radius;                           // stein_radius (sigma), or the step of finite differences
@@ -468,7 +482,8 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->n_classes = ttzo_get_u8(bytes + 10);
     out->n_values = ttzo_get_u8(bytes + 11);
     out->level = ttzo_get_u8(bytes + 12);
-    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 13 + 1 * i);
+    out->has_points = ttzo_get_u8(bytes + 13);
+    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 14 + 1 * i);
     out->n_pairs = ttzo_get_u32(bytes + 16);
     out->validation_seed = ttzo_get_u32(bytes + 20);
     out->radius = ttzo_get_f32(bytes + 24);
@@ -484,7 +499,8 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_u8(bytes + 10, in->n_classes);
     ttzo_put_u8(bytes + 11, in->n_values);
     ttzo_put_u8(bytes + 12, in->level);
-    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 13 + 1 * i, in->reserved[i]);
+    ttzo_put_u8(bytes + 13, in->has_points);
+    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 14 + 1 * i, in->reserved[i]);
     ttzo_put_u32(bytes + 16, in->n_pairs);
     ttzo_put_u32(bytes + 20, in->validation_seed);
     ttzo_put_f32(bytes + 24, in->radius);
@@ -516,7 +532,7 @@ static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t 
 struct ttzo_program_record {
     uint8_t n_constants;                    // constants (float32) that follow; their registers come after the inputs
     uint8_t n_instructions;                 // instructions that follow them, four bytes each: enum operation, registers a, b, c. Each fills the next register
-    uint8_t output;                         // register of the result, a scalar
+    uint8_t output;                         // register of the result: a scalar, but a vector of the program that places points in space
     uint8_t reserved;                       // 0
 };
 static inline void ttzo_unpack_program_record(const uint8_t *bytes, struct ttzo_program_record *out)
@@ -532,6 +548,19 @@ static inline void ttzo_pack_program_record(const struct ttzo_program_record *in
     ttzo_put_u8(bytes + 1, in->n_instructions);
     ttzo_put_u8(bytes + 2, in->output);
     ttzo_put_u8(bytes + 3, in->reserved);
+}
+
+#define TTZO_SPARSE_ROWS_BYTES 4u
+struct ttzo_sparse_rows {
+    uint32_t n_rows;                        // rows; behind it stands for each, as a u32, where it ends, counted from the region's first byte
+};
+static inline void ttzo_unpack_sparse_rows(const uint8_t *bytes, struct ttzo_sparse_rows *out)
+{
+    out->n_rows = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_sparse_rows(const struct ttzo_sparse_rows *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->n_rows);
 }
 
 #define TTZO_PHASE_BYTES 32u
@@ -665,7 +694,7 @@ static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, 
     ttzo_put_u32(bytes + 0, in->contract_hash);
 }
 
-#define TTZO_HELLO_REPLY_BYTES 76u
+#define TTZO_HELLO_REPLY_BYTES 80u
 struct ttzo_hello_reply {
     uint32_t contract_hash;                 // the device's; the fields behind it count only when both are equal
     uint8_t model_hash[16];                 // of the loaded model
@@ -678,6 +707,7 @@ struct ttzo_hello_reply {
     uint32_t macs_per_sample;               // multiply-accumulates of one forward pass
     uint32_t work_bytes;                    // work buffer the model uses
     uint32_t work_capacity;                 // work buffer the device has
+    uint32_t sparse_capacity;               // bytes of the region sparse
 };
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
 {
@@ -692,6 +722,7 @@ static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hel
     out->macs_per_sample = ttzo_get_u32(bytes + 64);
     out->work_bytes = ttzo_get_u32(bytes + 68);
     out->work_capacity = ttzo_get_u32(bytes + 72);
+    out->sparse_capacity = ttzo_get_u32(bytes + 76);
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
@@ -706,6 +737,7 @@ static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint
     ttzo_put_u32(bytes + 64, in->macs_per_sample);
     ttzo_put_u32(bytes + 68, in->work_bytes);
     ttzo_put_u32(bytes + 72, in->work_capacity);
+    ttzo_put_u32(bytes + 76, in->sparse_capacity);
 }
 
 #define TTZO_STATUS_REPLY_BYTES 136u
@@ -832,13 +864,14 @@ static inline void ttzo_pack_step_request(const struct ttzo_step_request *in, ui
     ttzo_put_u8(bytes + 4, in->region);
 }
 
-#define TTZO_STEP_REPLY_BYTES 20u
+#define TTZO_STEP_REPLY_BYTES 28u
 struct ttzo_step_reply {
     uint32_t step;                          // steps done now
     uint32_t phase;                         // phase the step belonged to
     float loss;                             // mean batch loss before the update
     float gradient_norm;                    // of the estimate, before clipping
     uint32_t evaluations;                   // loss evaluations of this step
+    uint64_t macs;                          // multiply-accumulates of this step, counted one by one where zeros are skipped; 0 from a device that does not count
 };
 static inline void ttzo_unpack_step_reply(const uint8_t *bytes, struct ttzo_step_reply *out)
 {
@@ -847,6 +880,7 @@ static inline void ttzo_unpack_step_reply(const uint8_t *bytes, struct ttzo_step
     out->loss = ttzo_get_f32(bytes + 8);
     out->gradient_norm = ttzo_get_f32(bytes + 12);
     out->evaluations = ttzo_get_u32(bytes + 16);
+    out->macs = ttzo_get_u64(bytes + 20);
 }
 static inline void ttzo_pack_step_reply(const struct ttzo_step_reply *in, uint8_t *bytes)
 {
@@ -855,6 +889,7 @@ static inline void ttzo_pack_step_reply(const struct ttzo_step_reply *in, uint8_
     ttzo_put_f32(bytes + 8, in->loss);
     ttzo_put_f32(bytes + 12, in->gradient_norm);
     ttzo_put_u32(bytes + 16, in->evaluations);
+    ttzo_put_u64(bytes + 20, in->macs);
 }
 
 #define TTZO_EVALUATE_REQUEST_BYTES 9u

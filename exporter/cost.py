@@ -5,6 +5,7 @@ is zero; zeros and dead units, which the device leaves out, make it less."""
 import math
 
 from ttzo.device_runtime.contract import LIMIT, Difference, Estimator, LayerKind
+from ttzo.exporter.applied import applied_macs
 from ttzo.exporter.environments import (
     QUERIES_AT_ONCE,
     REUSING,
@@ -45,6 +46,9 @@ def macs_a_step(plan: Plan, phase: Phase) -> int:
         return evaluations_a_step(plan, phase) * plan.batch * plan.macs * plan.pde.passes
     if phase.estimator not in REUSING:
         return evaluations_a_step(plan, phase) * plan.forward_macs(plan.batch)
+    if plan.gathers:
+        share = n_queries(plan, phase) / plan.n_parameters  # cocd asks for a part
+        return round(plan.batch * (plan.macs + share * (applied_macs(plan, phase) - plan.macs)))
     return sum(_prepare(layer, n) for n, layer in enumerate(plan.layers)) + plan.batch * _sample(plan, phase)
 
 

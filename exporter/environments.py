@@ -60,7 +60,8 @@ def has_matrix(layer: Layer, number: int) -> bool:
 # ---- memory: numbers of float32, each piece padded to an even count --------------------------------------------------
 
 
-def _even(*sizes: int) -> int:
+def even(*sizes: int) -> int:
+    """Their sum, each padded to an even count."""
     return sum(size + size % 2 for size in sizes)
 
 
@@ -76,7 +77,7 @@ def product_numbers(layer: Layer, with_matrix: bool) -> int:
     """Stored products of cores; those of one core are the core itself."""
     shapes, (left, right, middle) = core_shapes(layer), stored_products(layer, with_matrix)
     at = [extents(layer, k) for k in range(len(shapes))]
-    return _even(
+    return even(
         *(at[k].ml * at[k].nl * shapes[k][0] for k in left),
         *(shapes[k][3] * at[k].mr * at[k].nr for k in right),
         *(shapes[k][3] * at[k].nr * layer.ranks[cut_of(layer)] for k in middle),
@@ -102,7 +103,7 @@ def state_numbers(layer: Layer) -> int:
     """Slots of the arrays that a forward pass and a sweep go through: environments.c says which shares which."""
     length, cut = len(core_shapes(layer)), cut_of(layer)
     if layer.kind == LayerKind.tt_tensor:
-        return _even(*(_state_from_left(layer, k) for k in range(1, length)))
+        return even(*(_state_from_left(layer, k) for k in range(1, length)))
     slots: dict[int, int] = {}
     for k in range(length - 1):
         slot = k if k < cut else (k - cut + (cut == 1)) % 2
@@ -110,7 +111,7 @@ def state_numbers(layer: Layer) -> int:
     for k in range(1, length if sweeps(layer) else 0):
         slot = (k + 1) % 2
         slots[slot] = max(slots.get(slot, 0), _state_from_left(layer, k))
-    return _even(*slots.values())
+    return even(*slots.values())
 
 
 def _contraction_widest(layer: Layer) -> int:
@@ -168,7 +169,8 @@ def panel_numbers(layer: Layer) -> int:
     return max(sizes)
 
 
-def _slice_widest(layer: Layer) -> int:
+def slice_widest(layer: Layer) -> int:
+    """Numbers of the largest slice."""
     return max(e.ml * e.mr for e in (extents(layer, k) for k in range(len(core_shapes(layer)))))
 
 
@@ -186,7 +188,7 @@ def _goes_by_matrix(plan: Plan, number: int) -> bool:
 def _units_at_once(plan: Plan, number: int, blocks: bool) -> int:
     """Units of a layer that are aimed at together."""
     layer = plan.layers[number]
-    units = layer.out_features if blocks else _slice_widest(layer)
+    units = layer.out_features if blocks else slice_widest(layer)
     in_parts = plan.cache == Cache.int16 and _goes_by_matrix(plan, number + 1)
     return min(units, UNITS_IF_NARROW) if in_parts else units
 
@@ -214,11 +216,11 @@ def reuse_numbers(plan: Plan) -> int:
     if not reuses(plan):
         return 0
     narrow = plan.cache == Cache.int16
-    total = 0 if _inputs_share(plan) else _even(plan.in_features)
+    total = 0 if _inputs_share(plan) else even(plan.in_features)
     for number, layer in enumerate(plan.layers):
         by_matrix, states = has_matrix(layer, number), state_numbers(layer)
         matrix = layer.in_features * layer.out_features if by_matrix and not narrow else 0
-        total += _even(layer.out_features, layer.out_features, (states + 1) // 2 if narrow else states, matrix)
+        total += even(layer.out_features, layer.out_features, (states + 1) // 2 if narrow else states, matrix)
         total += product_numbers(layer, by_matrix)
     total += _scratch_numbers(plan)
     if total > LIMIT["max_width"]:
@@ -235,12 +237,12 @@ def _scratch_numbers(plan: Plan) -> int:
     widest = max(layer.out_features for layer in plan.layers)
     behind = max(plan.out_features, *(layer.out_features for layer in plan.layers[1:]), 0)
     block = max(widest, *(tensor.size for layer in plan.layers for tensor in layer.tensors))
-    slice_ = max(map(_slice_widest, plan.layers))
+    slice_ = max(map(slice_widest, plan.layers))
     aimed = max(_units_at_once(plan, number, blocks) for number in range(len(plan.layers)))
     slices = fours_at_once(plan) * queries * slice_
     slices = max(slices, plan.in_features) if _inputs_share(plan) else slices
     contracted, lists = _contracted_widest(plan), (aimed + 1) // 2
-    return _even(
+    return even(
         plan.out_features, max(map(panel_numbers, plan.layers)), slices,
         widest if nodes else 0, max(map(_unit_panels, plan.layers)) if nodes else 0,
         queries * block if blocks else 0, queries * widest if blocks else 0, behind,

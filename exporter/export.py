@@ -98,7 +98,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         radius=_number("radius", given.get("radius", recipe.radius)),
         level=_whole("level", given.get("level", recipe.level)),
         n_pairs=_whole("n_pairs", given.get("n_pairs", recipe.n_pairs)),
-        training=train_defaults.overridden(recipe.training, training),
+        training=train_defaults.overridden(recipe.trainings.get(given.get("estimator"), recipe.training), training),
     )
 
 

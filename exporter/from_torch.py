@@ -48,19 +48,10 @@ def plan_from_module(
     `state_dict()`. An activation becomes part of the layer before it. Raises `ExportError` naming the first thing that
     cannot be exported, `PlanError` for a plan that no device could run.
     """
-    layers: list[Layer] = []
-    values: list[np.ndarray] = []
-    for place, part, gathering in _affine_and_activations(module):
-        if isinstance(part, Activation):
-            layers[-1] = dataclasses.replace(layers[-1], activation=part)
-        else:
-            layers.append(_layer(place, part, gathering, sum(array.size for array in values)))
-            values += [_float32(name, tensor) for name, tensor in _tensors(place, part)]
-    if not layers:
-        raise ExportError("the model has no layer", SUPPORTED)
+    layers, parameters = layers_from_module(module)
     return Plan(
-        layers=tuple(layers),
-        parameters=np.concatenate(values),
+        layers=layers,
+        parameters=parameters,
         loss=loss,
         training=training or Training(),
         batch=batch,
@@ -71,6 +62,21 @@ def plan_from_module(
         metadata=metadata or {},
         pde=pde,
     )
+
+
+def layers_from_module(module: torch.nn.Module) -> tuple[tuple[Layer, ...], np.ndarray]:
+    """The layers and their parameters, float32 (n,), whether a device could run them or not. Raises `ExportError`."""
+    layers: list[Layer] = []
+    values: list[np.ndarray] = []
+    for place, part, gathering in _affine_and_activations(module):
+        if isinstance(part, Activation):
+            layers[-1] = dataclasses.replace(layers[-1], activation=part)
+        else:
+            layers.append(_layer(place, part, gathering, sum(array.size for array in values)))
+            values += [_float32(name, tensor) for name, tensor in _tensors(place, part)]
+    if not layers:
+        raise ExportError("the model has no layer", SUPPORTED)
+    return tuple(layers), np.concatenate(values)
 
 
 def load_into_module(module: torch.nn.Module, trained: Plan | np.ndarray) -> None:

@@ -8,13 +8,16 @@ refuses a bundle whose figure differs.
 import math
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import LIMIT, Activation, Estimator, LayerRecord, Need
+from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, Estimator, LayerRecord, Need
+from ttzo.exporter.applied import applied_numbers, gather_scratch
 from ttzo.exporter.environments import reuse_numbers
-from ttzo.exporter.gather import Patches
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan import Layer, Phase, Plan, PlanError
 
 ALIGNMENT = 8
+PAIRS = 4  # nodes whose mirror images and themselves go through the layers at once: device_runtime/pairs.h
+FEW_COLUMNS = 4  # of a jet that is longer than MANY_COLUMNS
+MANY_COLUMNS = 2 * PAIRS
 PDE_BATCH_ROWS = 16  # a PDE's region batch only serves the host's questions
 
 
@@ -27,6 +30,30 @@ def widest(plan: Plan) -> int:
         else:
             sizes += [repeats * rows * columns for repeats, rows, _, columns in layer.contractions]
     return max(sizes)
+
+
+def exchange_buffers(plan: Plan) -> tuple[int, int]:
+    """Floats of the two buffers between which the arrays of a forward pass, or the columns of a PDE's derivatives, go
+    back and forth."""
+    if plan.pde is None:
+        return (widest(plan),) * 2
+    sizes, current = [plan.in_features, 0], 0
+    for layer in plan.layers:
+        for repeats, rows, _, columns in layer.merged.contractions:
+            current = 1 - current
+            sizes[current] = max(sizes[current], repeats * rows * columns)
+    n = columns_at_once(plan)
+    return n * sizes[0], n * sizes[1]
+
+
+def columns_at_once(plan: Plan) -> int:
+    """How many columns go through the layers at once: a whole jet where it is short."""
+    pde = plan.pde
+    if pde.derivative != Derivative.jet:
+        return MANY_COLUMNS
+    second = pde.n_inputs if pde.needs & Need.diagonal else bool(pde.needs & Need.laplacian)
+    whole = 1 + pde.n_inputs + second
+    return whole if whole <= MANY_COLUMNS else FEW_COLUMNS
 
 
 # ---- layers that are cut: the sizes of cut.c ------------------------------------------------------------------------
@@ -44,16 +71,6 @@ def prepared(layer: Layer) -> int:
         lines = m // 4 * 4 * layer.ranks[first] + _whole_panels(m % 4 * layer.ranks[first])
         total += lines * n * layer.ranks[end]
     return total
-
-
-def gather_scratch(layer: Layer) -> int:
-    """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
-    in gather.c."""
-    one = layer.applied
-    widest_array = max(one.in_features, *(repeats * rows * columns for repeats, rows, _, columns in one.contractions))
-    if isinstance(layer.gather, Patches):
-        return 2 * LIMIT["positions_at_once"] * widest_array
-    return 2 * widest_array + sum(math.prod(shape) for shape in one.core_shapes)
 
 
 def scratch(layer: Layer) -> int:
@@ -98,7 +115,7 @@ def work_items(plan: Plan) -> dict[str, int]:
     n, batch = plan.n_parameters, plan.batch
     copies = 2 if _keeps_both(plan) else 1  # the gradient, and the parameters of a query
     forward = sum(_padded(4 * size) for size in _forward_numbers(plan))
-    moments, reuse = _padded(4 * plan.n_moments), _padded(4 * reuse_numbers(plan))
+    moments, reuse = _padded(4 * plan.n_moments), _padded(4 * _kept(plan))
     shared = max(forward, reuse, moments - copies * _padded(4 * n))
     sizes = {
         "parameters": 4 * n,
@@ -118,8 +135,12 @@ def work_items(plan: Plan) -> dict[str, int]:
 
 def _forward_numbers(plan: Plan) -> tuple[int, ...]:
     """Numbers of two exchange buffers, the cores multiplied out, and a layer's scratch."""
-    buffer = widest(plan)
-    return buffer, buffer, sum(map(prepared, plan.layers)), max(map(scratch, plan.layers))
+    return *exchange_buffers(plan), sum(map(prepared, plan.layers)), max(map(scratch, plan.layers))
+
+
+def _kept(plan: Plan) -> int:
+    """Numbers that reusing estimators keep."""
+    return (applied_numbers if plan.gathers else reuse_numbers)(plan)
 
 
 def _keeps_both(plan: Plan) -> bool:
@@ -145,12 +166,13 @@ def _pde_numbers(plan: Plan) -> int:
         return 0
     n, m = plan.in_features, plan.layers[-1].in_features if plan.uses_last_layer else 1
     units = sum(layer.out_features for layer in plan.layers if layer.activation != Activation.identity)
-    slopes = 3 * units
+    jets, sampled = pde.derivative == Derivative.jet, pde.derivative == Derivative.monte_carlo
+    kept = (3 if jets and pde.needs & Need.laplacian else 2) * units + (PAIRS * n if sampled else 0)
+    merged = sum(layer.merged.n_parameters for layer in plan.layers if layer.merged is not layer)
     derivatives = 2 if pde.needs & Need.diagonal else 1
     registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
     combined = 2 * (2 + 2 * n) if plan.uses_last_layer else 0
-    widest_layer = max([n, *(layer.out_features for layer in plan.layers)])
-    return 3 * n + 2 * m + 2 * widest_layer + derivatives * n * m + slopes + combined + registers
+    return n + 2 * m + derivatives * n * m + kept + merged + combined + registers
 
 
 def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:

@@ -107,16 +107,20 @@ class TTLinear(torch.nn.Module):
         ranks: int | tuple[int, ...] | None = None,
         format: str = "matrix",
         budget: int | None = None,
+        error: float | None = None,
     ) -> "TTLinear":
-        """The layer's closest train of at most these ranks by TT-SVD (paper section 3.1), bias taken over.
+        """The layer's closest train of at most these ranks by TT-SVD (paper section 3.1), bias taken over; with `error`
+        in their place, of the smallest ranks whose `relative_error` is surely not larger.
 
         `relative_error` of the result is ||W - W_tt|| / ||W|| (Frobenius; 0 for a zero weight). Bonds that need less
         than the rank asked for get what they need.
         """
         dense = linear.weight.detach().cpu().double().numpy()
         has_bias = linear.bias is not None
+        if error is not None and ranks is None and budget is None:
+            ranks = max(linear.in_features, linear.out_features)  # no bond needs more
         wanted = geometry(linear.in_features, linear.out_features, in_modes, out_modes, ranks, format, has_bias, budget)
-        cores = [core.astype(np.float32) for core in tensor_train.decompose(wanted, dense)]
+        cores = [core.astype(np.float32) for core in tensor_train.decompose(wanted, dense, error or 0.0)]
         made_ranks = tuple(core.shape[-1] for core in cores[:-1])
         made = cls(
             linear.in_features, linear.out_features, wanted.in_modes, wanted.out_modes, made_ranks, format, has_bias

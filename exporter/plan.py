@@ -31,6 +31,8 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.gather import NO_TOKEN, Gathering, Patches, Tokens
 from ttzo.exporter.pde.program import Pde
 
+MERGED_MODES = 64  # TTZO_MERGED_MODES in device_runtime/columns.h
+
 
 class PlanError(TtzoError):
     """A model or schedule that no device could run."""
@@ -212,6 +214,39 @@ class Layer:
         return sum(math.prod(step) for step in self.contractions)
 
     @property
+    def merged(self) -> "Layer":
+        """The layer as a PDE's derivatives take it (device_runtime/columns.c): of a 2L-way train, neighbouring cores
+        are multiplied out where their modes make no more than `MERGED_MODES`, input cores two by two from the first,
+        output cores up to the last. The same layer when there are none; else its first parameter is at 0."""
+        together = self.cores_together
+        if all(count == 1 for _, count in together):
+            return self
+        modes, n_in = self.in_modes + self.out_modes, len(self.in_modes)
+        return dataclasses.replace(
+            self,
+            in_modes=tuple(math.prod(modes[k : k + count]) for k, count in together if k < n_in),
+            out_modes=tuple(math.prod(modes[k : k + count]) for k, count in together if k >= n_in),
+            ranks=(1, *(self.ranks[k + count] for k, count in together)),
+            parameter_offset=0,
+        )
+
+    @property
+    def cores_together(self) -> tuple[tuple[int, int], ...]:
+        """The first core of each merged one, and how many it takes: one or two."""
+        if self.kind != LayerKind.tt_tensor:
+            return tuple((k, 1) for k in range(len(self.core_shapes)))
+        found = []
+        n_in, n_out = len(self.in_modes), len(self.out_modes)
+        for modes, start, single in ((self.in_modes, 0, 0), (self.out_modes, n_in, n_out % 2)):
+            k = 0
+            while k < len(modes):
+                fits = k >= single and k + 1 < len(modes) and modes[k] * modes[k + 1] <= MERGED_MODES
+                starts_pair = (k - single) % 2 == 0
+                found.append((start + k, 2 if fits and starts_pair else 1))
+                k += found[-1][1]
+        return tuple(found)
+
+    @property
     def prepare_macs(self) -> int:
         """Multiply-accumulates that a contraction takes once for each parameter vector."""
         macs = 0
@@ -325,10 +360,10 @@ class Plan:
 
     def _gather_inconsistency(self) -> str:
         for number, layer in enumerate(self.layers):
+            if layer.gather and self.cache != Cache.float32:
+                return f"layer {layer.name} is applied several times: nothing of it is kept in 16 bits, cache float32"
             if layer.gather and self.pde:
                 return f"layer {layer.name}: a PDE's derivatives do not go through convolutions or embeddings"
-            if layer.gather and any(phase.estimator in REUSING for phase in self.training.phases):
-                return f"layer {layer.name} is applied several times: take rge, sign_rge or cge_plain"
             if not isinstance(layer.gather, Tokens):
                 continue
             if number:
@@ -338,6 +373,18 @@ class Plan:
             known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
             if layer.in_features > known:
                 return f"layer {layer.name} knows {layer.in_features} tokens, {self.input_number.name} holds {known}"
+        return self._applied_inconsistency()
+
+    def _applied_inconsistency(self) -> str:
+        reusing = {phase.estimator for phase in self.training.phases} & REUSING
+        if not self.gathers or not reusing:
+            return ""
+        for layer in self.layers[1:]:
+            if layer.kind != LayerKind.dense and layer.in_features * layer.out_features > LIMIT["max_matrix"]:
+                return f"layer {layer.name} is more than {LIMIT['max_matrix']} numbers multiplied out: take rge"
+        refused = reusing - {Estimator.cge, Estimator.cocd}
+        if refused:
+            return f"{min(refused).name} does not go through convolutions or embeddings: take cge or rge"
         return ""
 
     def _gauss_newton_inconsistency(self) -> str:
@@ -385,6 +432,11 @@ class Plan:
         return self.layers[-1].n_outputs
 
     @property
+    def gathers(self) -> bool:
+        """Whether a layer is applied several times to a sample."""
+        return any(layer.gather for layer in self.layers)
+
+    @property
     def n_tokens(self) -> int:
         """How many tokens the inputs can tell apart; 0 where they are plain numbers."""
         first = self.layers[0]
@@ -423,7 +475,7 @@ class Plan:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one sample's forward pass."""
-        return sum(layer.macs for layer in self.layers)
+        return sum(layer.merged.macs if self.pde else layer.macs for layer in self.layers)
 
     def forward_macs(self, n_rows: int) -> int:
         """Multiply-accumulates of `n_rows` rows sent through the network at one parameter vector."""

@@ -142,8 +142,10 @@ def random_cores(layer: Layer, normal: np.ndarray, gain: float = 1.0) -> list[np
     return [core * scale for core in cores]
 
 
-def decompose(layer: Layer, weight: np.ndarray) -> list[np.ndarray]:
-    """TT-SVD of `weight` (out_features, in_features) in double precision, truncated to the layer's ranks.
+def decompose(layer: Layer, weight: np.ndarray, relative_error: float = 0.0) -> list[np.ndarray]:
+    """TT-SVD of `weight` (out_features, in_features) in double precision, truncated to the layer's ranks, and further
+    as long as ||W - W_tt|| <= `relative_error` ||W|| is sure: each bond may drop singular values of the norm
+    relative_error ||W|| / sqrt(bonds) (Oseledets 2011).
 
     A bond whose matrix has fewer singular values gets that smaller rank, so read the ranks from the cores. All cores
     end with the same root mean square: a train with all its scale in one core trains badly.
@@ -156,9 +158,11 @@ def decompose(layer: Layer, weight: np.ndarray) -> list[np.ndarray]:
     else:
         rest = weight.T
     cores, left = [], 1
+    dropped = relative_error * np.linalg.norm(weight) / math.sqrt(max(1, len(layer.core_shapes) - 1))
     for shape in layer.core_shapes[:-1]:
         u, s, v = np.linalg.svd(rest.reshape(left * math.prod(shape[1:-1]), -1), full_matrices=False)
-        rank = min(shape[-1], s.size)
+        tails = np.sqrt(np.cumsum(s[::-1] ** 2))[::-1]  # the norm that goes when rank r is kept
+        rank = max(1, min(shape[-1], int(np.count_nonzero(tails > dropped)) if relative_error else s.size))
         cores.append(u[:, :rank].reshape(left, *shape[1:-1], rank))
         rest, left = s[:rank, None] * v[:rank], rank
     cores.append(rest.reshape(left, *layer.core_shapes[-1][1:]))

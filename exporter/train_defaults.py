@@ -53,7 +53,7 @@ _OF_COORDINATES = {
     Update.sgd: 1.0,
     Update.momentum: 0.1,
     Update.ema_momentum: 1.0,
-    Update.adam: 3e-3,
+    Update.adam: 0.04,
     Update.sign: 1e-3,
 }
 _OF_STALE_COORDINATES = {

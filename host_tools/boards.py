@@ -52,6 +52,8 @@ class Board(pydantic.BaseModel):
     ram_origin: _Address
     ram_bytes: _Bytes  # stack, static data and work buffer together
     stack_bytes: Annotated[int, pydantic.Field(ge=1024, multiple_of=8)]  # at the bottom of the RAM
+    rows_origin: _Address  # a further memory, for training rows without their zeros (region sparse)
+    rows_bytes: Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]  # 0 when there is none
 
     clock: _Part  # clock_{clock}.c of the port
     clock_hz: Annotated[int, pydantic.Field(gt=0)]

@@ -157,6 +157,8 @@ def _macros(plan: Plan, board: Board) -> list[str]:
         "BAUD": f"{board.baud}u",
         "UART_BASE": f"{board.uart_base:#x}u",
         "UART_IRQ": f"{board.uart_irq}u",
+        "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
+        "ROWS_BYTES": f"{board.rows_bytes:#x}u",
     }
     return [f"-DTTZO_{name}={value}" for name, value in values.items()] + _arithmetic_flags(plan.arithmetic)
 
@@ -338,21 +340,41 @@ def build_native(arithmetic: Arithmetic) -> Path:
 
     Raises `BuildError` when there is no C compiler (`CC`, or `cc`).
     """
+    port = RUNTIME / "ports" / "native"
+    sources = [*sorted(RUNTIME.glob("*.c")), *sorted(port.glob("*.c"))]
+    compiler = _host_compiler()
+    flags = [*FLAGS, *_arithmetic_flags(arithmetic), *(_fma_flags(compiler) if arithmetic == Arithmetic.fused else [])]
+    # libm only for a correctly rounded fmaf where the processor has none
+    return _for_this_machine("ttzo-native", sources, _headers(RUNTIME, port), [*flags, f"-I{RUNTIME}"], ["-lm"])
+
+
+def build_plugin() -> Path:
+    """The plugin of QEMU that counts a board's instructions, compiled once into the user's cache folder. Raises
+    `BuildError` when there is no C compiler."""
+    flags = ["-std=gnu99", "-O2", "-Wall", "-Wextra", "-fPIC"]
+    return _for_this_machine("count.so", [Path(__file__).with_name("qemu_plugin.c")], [], flags, ["-shared"])
+
+
+def _host_compiler() -> list[str]:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if not shutil.which(compiler[0]):
         raise BuildError(f"there is no C compiler {compiler[0]}", _package(compiler[0]))
-    port = RUNTIME / "ports" / "native"
-    sources = [*sorted(RUNTIME.glob("*.c")), *sorted(port.glob("*.c"))]
-    flags = [*FLAGS, *_arithmetic_flags(arithmetic), *(_fma_flags(compiler) if arithmetic == Arithmetic.fused else [])]
-    key = _key([*sources, *_headers(RUNTIME, port)], [*flags, platform.machine()], compiler)
-    program = platformdirs.user_cache_path("ttzo") / f"native-{key[:16]}" / "ttzo-native"
-    if not program.exists():
-        program.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=program.parent) as folder:
-            # libm only for a correctly rounded fmaf where the processor has none
-            _run([*compiler, *flags, f"-I{RUNTIME}", *map(str, sources), "-lm", "-o", program.name], Path(folder))
-            (Path(folder) / program.name).replace(program)
-    return program
+    return compiler
+
+
+def _for_this_machine(
+    name: str, sources: list[Path], headers: list[Path], flags: list[str], link_flags: list[str]
+) -> Path:
+    """What the machine's own compiler makes of the sources, in the user's cache folder."""
+    compiler = _host_compiler()
+    key = _key([*sources, *headers], [*flags, *link_flags, platform.machine()], compiler)
+    made = platformdirs.user_cache_path("ttzo") / f"{Path(name).stem}-{key[:16]}" / name
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=made.parent) as folder:
+            _run([*compiler, *flags, *map(str, sources), *link_flags, "-o", made.name], Path(folder))
+            (Path(folder) / made.name).replace(made)
+    return made
 
 
 def _fma_flags(compiler: Sequence[str]) -> list[str]:

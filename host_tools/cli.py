@@ -3,7 +3,7 @@
 
 import click
 
-from ttzo.host_tools import cli_bench, cli_bundle, cli_demo, cli_device, cli_micropython, cli_reproduce
+from ttzo.host_tools import cli_bench, cli_bundle, cli_demo, cli_device, cli_micropython, cli_ranks, cli_reproduce
 from ttzo.host_tools.screen import Screen
 
 HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
@@ -59,6 +59,7 @@ for made in (
     cli_micropython.deploy_command,
     cli_micropython.module_command,
     cli_bench.bench_command,
+    cli_ranks.ranks_command,
     cli_reproduce.reproduce_command,
     cli_bundle.boards_command,
     cli_demo.demo_command,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`ttzo bench`: what models cost on boards and on this machine."""
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -28,6 +29,8 @@ INK = 0.19  # share of random inputs that are not zero, as in MNIST
 @click.option("--queries", "n_queries", type=click.IntRange(1), help="Directions of a step.")
 @click.option("--data", help="Rows to count with; random ones when not given.")
 @click.option("--after", type=click.IntRange(0), default=0, help="Training steps on this machine before it is counted.")
+@click.option("--derivatives", is_flag=True,
+              help="Instead, of bundles with a PDE: how far float32 derivatives lie from their double values.")  # fmt: skip
 @click.option("--host/--no-host", default=True, help="Time this machine against torch as well.")
 @command
 def bench_command(
@@ -37,6 +40,7 @@ def bench_command(
     arithmetics: tuple[str, ...],
     data: str | None,
     after: int,
+    derivatives: bool,
     host: bool,
     **options,
 ) -> dict:
@@ -45,6 +49,8 @@ def bench_command(
     MODEL is what `export` takes, or a bundle folder. Instructions are counted exactly, in the firmware's own image;
     beside them stand the tile in C, plain loops core by core, and brute force for a coordinate-wise gradient.
     """
+    if derivatives:
+        return {"derivatives": {folder: _derivative_errors(screen, folder) for folder in models}}
     costs, rates, refusals = [], [], []
     for model in models or MODELS:
         for arithmetic in arithmetics or Arithmetic.__members__:
@@ -61,6 +67,26 @@ def bench_command(
                 rates.append(_host_rate(model, given, data))
                 _show_rate(screen, rates[-1])
     return {"boards": [cost.as_json() for cost in costs], "host": rates, "refusals": refusals}
+
+
+def _derivative_errors(screen: Screen, folder: str) -> list[dict]:
+    """Of a bundle at the parameters of its run on `native:`, if there is one."""
+    from ttzo.host_tools import checkpoint
+    from ttzo.host_tools.derivative_error import derivative_errors
+    from ttzo.host_tools.device import read_bundle, run_folder
+
+    plan, trained = read_bundle(folder), run_folder(folder, "native:") / "checkpoint.npz"
+    if plan.pde is None:
+        raise PlanError(f"{folder} has no equation", "name bundles of PDEs, such as black-scholes exported")
+    run = checkpoint.load(trained, plan) if trained.is_file() else None
+    found = derivative_errors(plan, run.parameters if run else plan.parameters)
+    state = f"step {run.state.step} of its run on native:" if run else "as exported"
+    screen.table(
+        f"{_name(plan)}, {plan.pde.derivative.name}, {state}: root mean squares over points",
+        [(each.quantity, f"{each.error:.2e}", f"{each.size:.3g}", f"{each.relative:.2e}") for each in found],
+        ("", "error", "size", "relative"),
+    )
+    return [dataclasses.asdict(each) | {"relative": each.relative} for each in found]
 
 
 # ---- models and rows -------------------------------------------------------------------------------------------------

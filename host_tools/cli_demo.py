@@ -176,7 +176,7 @@ def _whole_batches(plan: Plan, run: Run) -> int:
 def _found(found: Comparison) -> str:
     if found.judged_by == "bits" or found.parted:
         return verdict(found)
-    return f"{verdict(found)} (largest difference {found.difference:.1g}, bound {found.bound:.1g})"
+    return f"{verdict(found)} (largest difference {found.difference:.1g}, {found.judged_by} {found.bound:.1g})"
 
 
 def _board_rows(board: dict) -> list[tuple[str, str]]:

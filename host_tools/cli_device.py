@@ -106,10 +106,18 @@ def test_json(device: Device, test: Evaluation) -> dict:
 @click.option(
     "--checkpoint-every", "checkpoint_steps", metavar="STEPS", type=click.IntRange(min=1), help="Default: by time."
 )
+@click.option("--count", is_flag=True, help="Count the instructions of the steps: qemu:BOARD only.")
 @BAUD
 @command
 def train_command(
-    screen: Screen, bundle: Path, url: str, source: str | None, folder: Path | None, baud: int | None, **options
+    screen: Screen,
+    bundle: Path,
+    url: str,
+    source: str | None,
+    folder: Path | None,
+    count: bool,
+    baud: int | None,
+    **options,
 ) -> dict:
     """Train on a device; goes on from the run's checkpoint. Ctrl-C writes one."""
     plan = read_bundle(bundle)
@@ -118,7 +126,7 @@ def train_command(
         **{name: options.pop(name) for name in ("steps", "seed", "learning_rate", "perturb_radius", "n_queries")}
     )
     rows = data.load(source, plan)
-    with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
+    with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
         run = train_with_bar(screen, device, rows, folder, overrides, options.pop("rows"), **options)
         told = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
@@ -163,7 +171,7 @@ def train_with_bar(
 
 
 def run_json(device: Device, run: Run) -> dict:
-    named = ("step", "steps", "resumed_from", "loss", "evaluations", "seconds", "resident")
+    named = ("step", "steps", "resumed_from", "loss", "evaluations", "macs", "instructions", "seconds", "resident")
     return {
         "device": device.url,
         "board": device.board,
@@ -179,6 +187,8 @@ def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
         f", {run.resumed_from:,} of them from the checkpoint" if run.resumed_from else ""
     )
     rows = [("steps", steps), ("loss evaluations", f"{run.evaluations:,}"), ("time", f"{run.seconds:.1f} s")]
+    rows += [("multiply-accumulates", f"{run.macs:,}")] if run.macs else []
+    rows += [("instructions", f"{run.instructions:,}")] if run.instructions else []
     rows += [("batch loss", f"{run.loss:.4f}")] if run.loss is not None else []
     return [*rows, ("on the device", told), ("run", str(run.folder))]
 
@@ -277,7 +287,7 @@ def compare_command(
 
     Both start from the exported parameters. Parameters must be the same bit for bit; against onnx:, each compared step
     starts from the other device's parameters, and the losses must agree within the float32 rounding bound of the
-    network. How far onnx: gets from the other when left alone is told, not judged.
+    network; a PDE's residuals within a tolerance, which is a rule of thumb. How far onnx: gets from the other when left alone is told, not judged.
     """
     plan = read_bundle(bundle)
     rows = data.load(source, plan)
@@ -308,18 +318,20 @@ def verdict(found: compare.Comparison) -> str:
         return f"PARTED in {where}: {found.parted.place}: {found.parted.a:.9g} and {found.parted.b:.9g}"
     if found.judged_by == "bits":
         return f"identical parameter bits after {found.steps:,} steps"
-    return f"losses agree within the rounding bound in {found.compared:,} of {found.compared:,} steps"
+    return f"losses agree within the {_WIDTHS[found.judged_by]} in {found.compared:,} of {found.compared:,} steps"
+
+
+_WIDTHS = {"bound": "rounding bound", "tolerance": "tolerance of a PDE's residuals"}
 
 
 def comparison_rows(found: compare.Comparison) -> list[tuple[str, str]]:
     rows = [("result", verdict(found)), ("last losses", f"{found.loss[0]:.9g} and {found.loss[1]:.9g}")]
-    if found.judged_by == "bound":
-        rows.append(
-            (
-                "largest difference",
-                f"{found.difference:.3g}, bound {found.bound:.3g} (rounding of all sums and functions, u = 2^-24)",
-            )
-        )
+    if found.judged_by in _WIDTHS:
+        how = {
+            "bound": "rounding of all sums and functions, u = 2^-24",
+            "tolerance": "100 times what rounding all parameters does: a rule of thumb",
+        }[found.judged_by]
+        rows.append(("largest difference", f"{found.difference:.3g}, {found.judged_by} {found.bound:.3g} ({how})"))
     if found.drift is not None:
         rows.append(
             ("left alone", f"parameters up to {found.drift:.3g} apart after {found.steps:,} steps (told, not judged)")

@@ -11,7 +11,7 @@ from ttzo.host_tools.cli_bundle import BUNDLE, choice
 from ttzo.host_tools.cli_device import BAUD, DATA
 from ttzo.host_tools.deploy import Deployment, deploy
 from ttzo.host_tools.device import read_bundle
-from ttzo.host_tools.micropython_module import BUILT, write_package
+from ttzo.host_tools.micropython_module import ALL_PARTS, BUILT, name_parts, parts_of, write_package
 from ttzo.host_tools.screen import Screen, command
 
 MPY_DIR = click.option(
@@ -70,16 +70,23 @@ def _rows(done: Deployment) -> list[tuple[str, str]]:
 @MPY_DIR
 @click.option("--url", default="", help="Where the folder will be found, for a mip that knows no relative addresses.")
 @click.option("--arithmetic", type=choice(Arithmetic), default="separate", show_default=True)
+@click.option(
+    "--bundle", "bundles", metavar="DIR", multiple=True, type=click.Path(path_type=Path, exists=True),
+    help="Build only the parts of the runtime that this model needs; may be repeated.",
+)  # fmt: skip
 @command
 def module_command(
-    screen: Screen, architecture: str, out: Path, mpy_dir: str | None, url: str, arithmetic: str
-) -> dict:
+    screen: Screen, architecture: str, out: Path, mpy_dir: str | None, url: str, arithmetic: str, bundles: tuple[Path, ...]
+) -> dict:  # fmt: skip
     """Build the MicroPython module for an architecture: _ttzo.mpy, ttzo.mpy and the package.json that mip installs.
 
     ARCHITECTURE is what `ttzo deploy` names, or `sys.implementation._mpy >> 10` on the board.
     """
     if not mpy_dir:
         raise click.UsageError("name a MicroPython source tree: --mpy-dir FOLDER, or MPY_DIR")
-    sizes = write_package(architecture, out, mpy_dir, Arithmetic[arithmetic], url)
-    screen.table(f"{architecture} -> {out}", [(name, f"{size:,} bytes") for name, size in sizes.items()])
-    return {"architecture": architecture, "folder": out, "bytes": sizes}
+    wanted = (parts_of(read_bundle(bundle)) for bundle in bundles)
+    parts = frozenset().union(*wanted) if bundles else ALL_PARTS
+    sizes = write_package(architecture, out, mpy_dir, Arithmetic[arithmetic], parts, url)
+    rows = [("parts", name_parts(parts)), *((name, f"{size:,} bytes") for name, size in sizes.items())]
+    screen.table(f"{architecture} -> {out}", rows)
+    return {"architecture": architecture, "folder": out, "bytes": sizes, "parts": [part.name for part in sorted(parts)]}

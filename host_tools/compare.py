@@ -3,8 +3,9 @@
 
 Two devices that compute by the contract end in the same bits: parameters are compared after every k-th step, loss and
 gradient norm after each. onnxruntime adds up in an order of its own: there, each compared step starts from the other
-device's parameters, and the two losses must lie within the rounding error bound of `precision.loss_bound`. How far it
-gets from the other when left alone is told, not judged.
+device's parameters, and the two losses must lie within the rounding error bound of `precision.loss_bound`, those of a
+PDE's residuals within `precision.residual_tolerance`, which is a rule of thumb. How far it gets from the other when left
+alone is told, not judged.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from ttzo.device_runtime.contract import Record, Region
 from ttzo.exporter.plan import Plan, Training
 from ttzo.host_tools.data import DataSet
 from ttzo.host_tools.device import Device
-from ttzo.host_tools.precision import loss_bound, residual_bound
+from ttzo.host_tools.precision import loss_bound, residual_tolerance
 from ttzo.host_tools.reference.network import read_inputs
 from ttzo.host_tools.session import Stop, batch_rows
 
@@ -40,13 +41,13 @@ class Parting:
 class Comparison:
     """Two devices over `steps` steps. Bits: `parted` is None when they are identical.
 
-    Bound: `worst` is the largest |loss difference| / bound of a step, `difference` and `bound` those of that step;
+    Bound or tolerance: `worst` is the largest |loss difference| / bound of a step, `difference` and `bound` those of that step;
     `drift` is the largest parameter difference after as many steps without help.
     """
 
     a: str
     b: str
-    judged_by: str  # "bits" or "bound"
+    judged_by: str  # "bits", "bound", or "tolerance" with a PDE
     steps: int
     compared: int
     parted: Parting | None
@@ -62,7 +63,7 @@ class Comparison:
 
 
 def by_bound(device: Device) -> bool:
-    """Whether a device is judged by the rounding bound instead of by its bits."""
+    """Whether a device is judged by the size of rounding errors instead of by its bits."""
     return device.board == "onnx"
 
 
@@ -178,7 +179,8 @@ def _within_bound(pair: _Pair, steps: int, every: int, report: Report) -> Compar
             parted = Parting(step + 1, step, "loss", *losses)
             break
     drift = None if parted else _drift(pair, reference, guest, steps)
-    return Comparison(a.url, b.url, "bound", steps, compared, parted, losses, *worst, drift)
+    judged_by = "bound" if reference.plan.pde is None else "tolerance"
+    return Comparison(a.url, b.url, judged_by, steps, compared, parted, losses, *worst, drift)
 
 
 def _bound(pair: _Pair, reference: Device, guest: Device, step: int) -> float:
@@ -187,7 +189,7 @@ def _bound(pair: _Pair, reference: Device, guest: Device, step: int) -> float:
     guest.load(parameters, reference.moments(), reference.state())
     rows, plan = pair.rows(step), reference.plan
     if plan.pde is not None:
-        return residual_bound(plan, parameters, pair.settings.seed, step)
+        return residual_tolerance(plan, parameters, pair.settings.seed, step)
     return loss_bound(plan, parameters, read_inputs(plan, pair.data.x_train[rows]), pair.data.y_train[rows])
 
 

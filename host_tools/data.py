@@ -14,13 +14,13 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Loss, Number
 from ttzo.exporter.plan import Plan
-from ttzo.host_tools import mnist, npz, points
+from ttzo.host_tools import mnist, names, npz, points, sparse_rows
 from ttzo.host_tools.mnist import DataError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DTYPES = {Number.uint8: "<u1", Number.int16: "<i2", Number.float32: "<f4"}
 HOLD_OUT = 5  # of a set without test rows, every fifth row is kept for the test
-SOURCES = "name `digits` or `mnist`, a folder with MNIST's IDX files, a .npz or a .csv file: --data SOURCE"
+SOURCES = "name `digits`, `names` or `mnist`, a folder with MNIST's IDX files, a .npz or a .csv file: --data SOURCE"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,11 @@ class DataSet:
     def train_rows(self) -> np.ndarray:
         """uint8 (n, Plan.row_bytes): the training rows as they travel."""
         return pack_rows(self.x_train, self.y_train)
+
+    @cached_property
+    def sparse_rows(self) -> bytes:
+        """The training rows without their zeros: the bytes of a device's region sparse."""
+        return sparse_rows.pack(self.train_rows, self.x_train.shape[1], self.x_train.dtype.itemsize)
 
     @cached_property
     def test_rows(self) -> np.ndarray:
@@ -98,6 +103,9 @@ def _read(source: str, plan: Plan) -> tuple[np.ndarray, ...]:
     """The arrays of `ARRAYS`, all four or the first two, as they stand there."""
     if source == "digits":
         return _digits()
+    if source == "names":
+        tokens, kinds, _ = names.rows()
+        return _split(tokens, kinds, by=np.argsort(kinds, kind="stable"))
     if source == "mnist":
         return mnist.read_folder(mnist.download())
     path = Path(source)

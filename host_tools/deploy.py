@@ -2,7 +2,7 @@
 """Puts module and bundle onto a MicroPython board, whole or not at all, and has the board prove that it trains.
 
 Every file is written beside its place, checked by its CRC-32, and renamed only when all are whole. The self-test is one
-training step on seeded rows: the board must end in the bits of the reference.
+training step, on seeded rows or an equation's own points: the board must end in the bits of the reference.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Arithmetic, Loss, Region, TtzoError
+from ttzo.device_runtime.contract import Arithmetic, Loss, Part, Region, TtzoError
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools.compare import Parting, parameter_parting
 from ttzo.host_tools.data import DTYPES, pack_rows
@@ -23,14 +23,17 @@ from ttzo.host_tools.device import bundle_path, open_device, read_bundle
 from ttzo.host_tools.micropython_board import SCHEME, Facts, MicroPythonBoard, MicroPythonError
 from ttzo.host_tools.micropython_module import (
     MPY_VERSION,
-    PORT,
+    PYTHON,
     ModuleError,
     architecture_of,
     build_native,
-    compile_python,
+    name_parts,
+    parts_of,
+    parts_of_package,
+    python_files,
 )
 
-NATIVE, PYTHON = "_ttzo.mpy", "ttzo.mpy"
+NATIVE = "_ttzo.mpy"
 FRESH = ".new"
 BLOCK_BYTES = 4096  # of a file system, at most: what the last block of a file may waste
 Say = Callable[[str], object]
@@ -79,13 +82,13 @@ def deploy(
     with MicroPythonBoard(port, baud or 115200) as board:
         facts = board.facts()
         say(f"{facts.machine}: MicroPython {'.'.join(map(str, facts.version))}, {facts.architecture}")
-        files, origin = _module_files(facts, plan.arithmetic, module, mpy_dir or os.environ.get("MPY_DIR"), say)
+        files, origin = _module_files(facts, plan, module, mpy_dir or os.environ.get("MPY_DIR"), say)
         files |= {name: path.read_bytes()} | (extra or {})
         same = tuple(place for place, content in files.items() if board.checksum(place) == zlib.crc32(content))
         wanted = {place: content for place, content in files.items() if place not in same}
         _install(board, facts, wanted, on_progress)
         if any(place.endswith(".mpy") for place in wanted):
-            board.run("import sys\nfor n in ('ttzo', '_ttzo'):\n sys.modules.pop(n, None)\nm = None")
+            board.run("import sys\nfor n in ('ttzo', '_ttzo', '_ttzo_serve'):\n sys.modules.pop(n, None)\nm = None")
     if test:
         say("one training step on the board, against the reference")
         _self_test(bundle, plan, port, baud)
@@ -113,20 +116,20 @@ def bundle_name(path: Path) -> str:
 
 
 def _module_files(
-    facts: Facts, arithmetic: Arithmetic, module: Path | None, mpy_dir: str | None, say: Say
+    facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, say: Say
 ) -> tuple[dict[str, bytes], str]:
     """The module's files by their place on the board, and where the native part comes from."""
     folder = f"{facts.library}/" if facts.library else ""
     native, origin = {}, "built into the firmware"
     if not facts.built_in or module:
-        content, origin = _native(facts, arithmetic, module, mpy_dir, say)
+        content, origin = _native(facts, plan, module, mpy_dir, say)
         native = {folder + NATIVE: content}
-    return native | {folder + PYTHON: _python(module)}, origin
+    return native | {folder + name: content for name, content in _python(module).items()}, origin
 
 
-def _native(
-    facts: Facts, arithmetic: Arithmetic, module: Path | None, mpy_dir: str | None, say: Say
-) -> tuple[bytes, str]:
+def _native(facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, say: Say) -> tuple[bytes, str]:
+    """The native module and where it comes from. One that is built here has the parts that the model needs, and those of
+    the module that it replaces: another model on the board may need them."""
     wanted = facts.architecture
     if wanted == "none":
         raise ModuleError(
@@ -145,10 +148,17 @@ def _native(
             raise ModuleError(
                 f"the board wants a module for {wanted}, {path} is for {found}", f"`ttzo module {wanted}`"
             )
+        if missing := parts_of(plan) - parts_of_package(path):
+            raise ModuleError(
+                f"{path} was built without what the model needs (part {name_parts(missing)})",
+                f"`ttzo module {wanted} --bundle DIR -o FOLDER`",
+            )
         return content, str(path)
     if mpy_dir:
+        parts = parts_of(plan) | {part for part in Part if part & facts.parts}
         say(f"building the module for {wanted} against {mpy_dir}")
-        return build_native(wanted, mpy_dir, arithmetic), f"built against {mpy_dir}"
+        content = build_native(wanted, mpy_dir, plan.arithmetic, parts)
+        return content, f"built against {mpy_dir}, parts {name_parts(parts)}: {len(content):,} bytes"
     raise ModuleError(
         f"the board wants a module for {wanted}, and none was given",
         "say --module FOLDER, or name a MicroPython source tree in MPY_DIR to build it",
@@ -167,10 +177,13 @@ def _module_path(module: Path, architecture: str) -> Path:
     raise ModuleError(f"there is no {NATIVE} for {architecture} in {module}", f"`ttzo module {architecture} -o FOLDER`")
 
 
-def _python(module: Path | None) -> bytes:
-    """ttzo.mpy: the one beside a given native module, or compiled here."""
-    beside = (module if module and module.is_dir() else (module or Path()).parent) / PYTHON
-    return beside.read_bytes() if module and beside.is_file() else compile_python(PORT / "ttzo.py")
+def _python(module: Path | None) -> dict[str, bytes]:
+    """The Python part: the files beside a given native module, or compiled here."""
+    folder = module if module and module.is_dir() else (module or Path()).parent
+    beside = [folder / f"{name}.mpy" for name in PYTHON]
+    if module and all(path.is_file() for path in beside):
+        return {path.name: path.read_bytes() for path in beside}
+    return python_files()
 
 
 # ---- whole or not at all --------------------------------------------------------------------------------------------
@@ -208,14 +221,14 @@ _REPLACE = "try: os.rename(f, n)\nexcept OSError:\n os.remove(n)\n os.rename(f, 
 
 
 def _self_test(bundle: str | Path, plan: Plan, port: str, baud: int | None) -> None:
-    """One step from the exported parameters on seeded rows, on the board and on the reference."""
-    reference = "numpy:" if plan.arithmetic == Arithmetic.separate else "native:"
-    rows, results = seeded_rows(plan), []
+    """One step from the exported parameters, on the board and on the reference."""
+    reference, results = "numpy:" if plan.arithmetic == Arithmetic.separate else "native:", []
     for url in (SCHEME + port, reference):
         with open_device(url, bundle, baud=baud) as device:
             device.reset()
-            device.write_batch(rows)
-            device.step(Region.batch)
+            if plan.pde is None:
+                device.write_batch(seeded_rows(plan))
+            device.step(Region.batch if plan.pde is None else Region.collocation)
             results.append(device.parameters())
             device.reset()
     parted: Parting | None = parameter_parting(plan, *results, 1, 0)

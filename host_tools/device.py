@@ -16,6 +16,8 @@
 
 import math
 import re
+import sys
+import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -29,8 +31,8 @@ from ttzo.exporter import to_bundle
 from ttzo.exporter.memory import batch_capacity
 from ttzo.exporter.plan import Plan, Training
 from ttzo.host_tools import emulated_device, micropython_board
-from ttzo.host_tools.data import pack_rows
-from ttzo.host_tools.link import Link, open_stream
+from ttzo.host_tools.data import DataSet, pack_rows
+from ttzo.host_tools.link import Link, LinkError, open_stream
 
 BUNDLE = "model.ttzo"
 DEFAULT_BAUD = 115200
@@ -115,6 +117,7 @@ class Device:
         self.board = self.info.board.rstrip(b"\0").decode(errors="replace")
         self._require_model()
         self.step_count = self.state().step
+        self.counter: Path | None = None
 
     def _require_model(self) -> None:
         wanted = to_bundle.model_hash(self.plan)
@@ -140,6 +143,11 @@ class Device:
         """One request. A device is deaf while it computes `n_samples` forward passes; that long it may be silent."""
         silence = SILENCE_S + n_samples * self.info.macs_per_sample / SLOWEST_MACS_PER_S
         return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
+
+    @property
+    def instructions(self) -> int | None:
+        """What an emulated board has executed since its start, its part of the link included; None when not counted."""
+        return int.from_bytes(self.counter.read_bytes(), sys.byteorder) if self.counter else None
 
     # ---- state and settings
 
@@ -191,6 +199,9 @@ class Device:
             self._ask("write", content[at : at + WRITE_BYTES], region=region, offset=at)
             if on_progress:
                 on_progress(min(at + WRITE_BYTES, len(content)), len(content))
+        self._commit(region, content)
+
+    def _commit(self, region: Region, content: bytes) -> None:
         self._ask("commit", region=region, count=len(content), crc=zlib.crc32(content))
 
     def load(self, parameters: np.ndarray, moments: np.ndarray, state: StateRecord) -> None:
@@ -208,6 +219,15 @@ class Device:
     def write_dataset(self, rows: np.ndarray, on_progress: OnProgress | None = None) -> None:
         """Packed rows that stay on the device; at most `info.dataset_capacity`."""
         self._write(Region.dataset, rows.tobytes(), on_progress)
+
+    def write_sparse(self, content: bytes, on_progress: OnProgress | None = None) -> None:
+        """Sparse rows that stay on the device, at most `info.sparse_capacity` bytes; not sent when they stand there."""
+        try:
+            self._commit(Region.sparse, content)
+        except DeviceError as error:
+            if error.name != "bad_checksum":
+                raise
+            self._write(Region.sparse, content, on_progress)
 
     # ---- work
 
@@ -274,23 +294,42 @@ def _leave(link: Link) -> None:
         link.request("leave", timeout=LEAVE_S)
 
 
+def _counter_file(url: str, owned: ExitStack) -> Path:
+    if not url.startswith("qemu:"):
+        raise LinkError(f"nobody counts the instructions of {url}", "they are counted on emulated boards: qemu:BOARD")
+    folder = owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-count-"))
+    return Path(folder) / "instructions"
+
+
 def open_device(
-    url: str, bundle: str | Path, *, baud: int | None = None, on_line: Callable[[str], object] | None = None
+    url: str,
+    bundle: str | Path,
+    *,
+    baud: int | None = None,
+    on_line: Callable[[str], object] | None = None,
+    rows: DataSet | None = None,
+    count_instructions: bool = False,
 ) -> Device:
     """The device at `url`, holding the model of `bundle` (a folder or file); emulated ones are started for it.
 
-    `on_line(text)` hears what takes time: compiling, starting. Raises `LinkError` when nobody answers, `WrongModel`
+    `on_line(text)` hears what takes time: compiling, starting. An emulated board finds the training rows of `rows` in
+    its memory for them, where it has one that they need; its instructions can be counted. Raises `LinkError` when nobody answers, `WrongModel`
     when the device holds another model, and the reason of an emulator that does not start.
     """
     plan = read_bundle(bundle)
     with ExitStack() as owned:
+        counter = None
         if url.startswith(micropython_board.SCHEME):
             line = url.removeprefix(micropython_board.SCHEME)
             board = owned.enter_context(micropython_board.MicroPythonBoard(line, baud or DEFAULT_BAUD))
             link = Link(board.serve(to_bundle.model_hash(plan)))
             owned.callback(_leave, link)
         else:
-            line = emulated_device.start(url, bundle_path(bundle), plan, owned, on_line or (lambda text: None))
+            say = on_line or (lambda text: None)
+            counter = _counter_file(url, owned) if count_instructions else None
+            line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows=rows, counter=counter)
             link = Link(open_stream(line, baud or DEFAULT_BAUD))
             owned.callback(link.close)
-        return Device(link, plan, url, line, bundle_path(bundle).parent, owned.pop_all())
+        device = Device(link, plan, url, line, bundle_path(bundle).parent, owned.pop_all())
+        device.counter = counter
+        return device

@@ -3,6 +3,7 @@
 
 import select
 import subprocess
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter import memory
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools import boards, build, emulator, qemu
+from ttzo.host_tools.data import DataSet
 from ttzo.host_tools.reference.train import Trainer
 
 DATASET_ROOM_BYTES = 64 << 20  # of numpy: and onnx:, as of the native port
@@ -25,21 +27,31 @@ class EmulatorError(TtzoError):
 
 
 def is_emulated(url: str) -> bool:
-    return url.partition(":")[0] in STARTERS
+    return url.partition(":")[0] in KINDS
 
 
-def start(url: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int = 0) -> str:
+def start(
+    url: str,
+    bundle: Path,
+    plan: Plan,
+    owned: ExitStack,
+    say: Say,
+    port: int = 0,
+    rows: DataSet | None = None,
+    counter: Path | None = None,
+) -> str:
     """The line of the device `url`: itself for a port, the socket of an emulated device that is started here and
-    stopped by `owned`. `port` is the emulated device's TCP port, 0 for any."""
+    stopped by `owned`. `port` is the emulated device's TCP port, 0 for any. An emulated board's memory for training
+    rows holds those of `rows` from the start, when they are too many for its RAM; its instructions are counted in the file `counter`."""
     scheme, _, argument = url.partition(":")
-    if scheme not in STARTERS:
+    if scheme not in KINDS:
         if ":" in url and "://" not in url:
-            raise EmulatorError(
-                f"there is no kind of device {scheme}:", f"the kinds are {', '.join(STARTERS)}, and ports"
-            )
+            raise EmulatorError(f"there is no kind of device {scheme}:", f"the kinds are {', '.join(KINDS)}, and ports")
         return url
     if bool(argument) != (scheme == "qemu"):
         raise EmulatorError(f"{url} names no device", "say native:, numpy:, onnx: or qemu:BOARD, with the board's name")
+    if scheme == "qemu":
+        return _start_qemu(argument, bundle, owned, say, port, rows, counter)
     return STARTERS[scheme](argument, bundle, plan, owned, say, port)
 
 
@@ -89,17 +101,32 @@ def _onnx_network(plan: Plan):
     return OnnxNetwork(plan)
 
 
-def _start_qemu(name: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
+def _start_qemu(
+    name: str, bundle: Path, owned: ExitStack, say: Say, port: int, rows: DataSet | None, counter: Path | None
+) -> str:
     board = boards.load(name)
     say(f"building the firmware for {board.name}")
     report = build.build(bundle.parent, board)
+    image = None
+    if rows and board.rows_bytes and rows.train_rows.nbytes > board.ram_bytes:
+        say("packing the training rows for the board's memory")
+        image = _rows_image(rows, board, owned)
     say(f"starting {board.name} in QEMU")
-    return owned.enter_context(qemu.emulated(board, report.elf, port)).url
+    return owned.enter_context(qemu.emulated(board, report.elf, port, image, counter)).url
+
+
+def _rows_image(rows: DataSet, board: boards.Board, owned: ExitStack) -> Path | None:
+    """A file with the sparse rows, while `owned` lives; None when they are too many for the board's memory."""
+    if len(rows.sparse_rows) > board.rows_bytes:
+        return None
+    path = Path(owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-rows-"))) / "rows.bin"
+    path.write_bytes(rows.sparse_rows)
+    return path
 
 
 STARTERS = {
     "native": _start_native,
     "numpy": _start_python("numpy", lambda plan: None),
     "onnx": _start_python("onnx", _onnx_network),
-    "qemu": _start_qemu,
 }
+KINDS = (*STARTERS, "qemu")

@@ -126,6 +126,7 @@ class DeviceSide:
             macs_per_sample=trainer.macs_per_sample,
             work_bytes=trainer.work_bytes,
             work_capacity=trainer.work_capacity,
+            sparse_capacity=0,
         ).pack()
 
     def _status(self, *_: Any) -> bytes:
@@ -161,9 +162,8 @@ class DeviceSide:
             raise DeviceError("wrong_step", trainer.state.step)
         self._begin_work(trainer.plan.batch * trainer.macs_per_row)
         result = trainer.step(request.region)
-        return REPLY["step"](
-            trainer.state.step, result.phase, result.loss, result.gradient_norm, result.evaluations
-        ).pack()
+        numbers = result.phase, result.loss, result.gradient_norm, result.evaluations, result.macs
+        return REPLY["step"](trainer.state.step, *numbers).pack()
 
     def _evaluate(self, request: Record, _: bytes) -> bytes:
         _check(request.region in _ROWS, 0)

@@ -14,7 +14,20 @@ from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.plan import Training
 from ttzo.host_tools.checkpoint import write_atomically
 
-COLUMNS = ("step", "phase", "loss", "gradient_norm", "evaluations", "seconds", "accuracy", "test_loss")
+COLUMNS = (
+    "step",
+    "phase",
+    "loss",
+    "gradient_norm",
+    "evaluations",
+    "seconds",
+    "accuracy",
+    "test_loss",
+    "macs",
+    "instructions",
+)
+# evaluations, seconds, macs and instructions are those of the run until there; macs and instructions are left out where
+# nobody counts them
 HEADING = ",".join(COLUMNS)
 
 
@@ -77,7 +90,10 @@ class MetricsFile:
         """Goes on behind `step` in the file at `path`, or begins it when `step` is 0. `origin` names model and device."""
         kept = self._kept(path, step)
         done = [row for line in kept if (row := _step(line))]
-        self.seconds = done[-1]["seconds"] or 0.0 if done else 0.0  # of the run until here
+        last = done[-1] if done else dict.fromkeys(COLUMNS, 0.0)
+        self.seconds = last["seconds"] or 0.0  # of the run until here
+        self.macs = int(last["macs"] or 0)
+        self.instructions = int(last["instructions"] or 0)
         head = [f"# from step {step}: {origin}", f"# settings: {settings_text(settings)}"]
         lines = [*kept, *head] if kept else [*head, HEADING]
         write_atomically(path, ("\n".join(lines) + "\n").encode())

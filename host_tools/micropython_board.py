@@ -42,15 +42,16 @@ try:
     room = room[0] * room[3]
 except (AttributeError, OSError):
     room = None
-built = False
-if not any(is_there((p + '/' if p else '') + '_ttzo.mpy') for p in sys.path):
-    try:
-        import _ttzo
-        built = True
-    except ImportError:
-        pass
+heap = gc.mem_free()
+built, parts = False, 0
+try:
+    import _ttzo
+    built = not any(is_there((p + '/' if p else '') + '_ttzo.mpy') for p in sys.path)
+    parts = _ttzo.parts()
+except (ImportError, AttributeError, ValueError, MemoryError):
+    pass
 i = sys.implementation
-print(repr((getattr(i, '_mpy', 0), tuple(i[1][:3]), getattr(i, '_machine', sys.platform), room, gc.mem_free(), built, lib[-1] if lib else '')))
+print(repr((getattr(i, '_mpy', 0), tuple(i[1][:3]), getattr(i, '_machine', sys.platform), room, heap, built, lib[-1] if lib else '', parts)))
 """
 
 # Loads the model with that hash, unless the prompt's `m` is it. As many rows as half the memory holds may stay.
@@ -101,6 +102,7 @@ class Facts:
     heap_bytes: int
     built_in: bool
     library: str
+    parts: int  # of the runtime that is there, a sum of Part; 0 without one
 
     @property
     def architecture(self) -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Builds `_ttzo` and `ttzo` for MicroPython: a native module for a board's architecture, or a library for its unix port.
 
-    write_package("armv7emsp", Path("modules/armv7emsp"), mpy_dir)  ->  _ttzo.mpy, ttzo.mpy, package.json
+    write_package("armv7emsp", Path("modules/armv7emsp"), mpy_dir)  ->  _ttzo.mpy, ttzo.mpy, ..., package.json
+    build_native("armv7emsp", mpy_dir, parts=parts_of(plan))        ->  a smaller one, for models like this
     build_library(Arithmetic.separate)                              ->  libttzo.so
 
 The native module is linked against a MicroPython source tree that the person names; nothing of it is kept here.
@@ -21,10 +22,13 @@ from pathlib import Path
 
 import platformdirs
 
-from ttzo.device_runtime.contract import Arithmetic, TtzoError
+from ttzo.device_runtime.contract import Arithmetic, Loss, Part, TtzoError
+from ttzo.exporter.environments import reuses
+from ttzo.exporter.plan import Plan
 from ttzo.host_tools.build import FLAGS, RUNTIME
 
 PORT = RUNTIME / "ports" / "micropython"
+PYTHON = ("ttzo", "_ttzo_serve")  # what is written in Python; _ttzo is the native part
 MPY_VERSION = (6, 3)  # of native modules; MicroPython 1.23 and newer
 # bits 10 to 13 of sys.implementation._mpy, and of a .mpy file's third byte 2 to 5
 ARCHITECTURES = {
@@ -51,6 +55,8 @@ COMPILERS = {
     "rv32imc": "gcc-riscv64-unknown-elf",
 }
 PIP = "pip install 'ttzo[micropython]'"
+Parts = frozenset[Part]
+ALL_PARTS: Parts = frozenset(Part)
 
 
 class ModuleError(TtzoError):
@@ -64,6 +70,21 @@ def architecture_of(module: bytes) -> str:
     return ARCHITECTURES.get(module[2] >> 2 & 15, "any")
 
 
+def parts_of(plan: Plan) -> Parts:
+    """The parts of the runtime that a model needs."""
+    needs = {
+        Part.equations: plan.loss == Loss.residual,
+        Part.environments: reuses(plan),
+        Part.cut: any(layer.contraction for layer in plan.layers),
+        Part.gathers: any(layer.gather for layer in plan.layers),
+    }
+    return frozenset(part for part, needed in needs.items() if needed)
+
+
+def name_parts(parts: Parts) -> str:
+    return ", ".join(part.name for part in sorted(parts)) or "none"
+
+
 # ---- Python ---------------------------------------------------------------------------------------------------------
 
 
@@ -74,6 +95,11 @@ def compile_python(source: Path) -> bytes:
         made = Path(folder) / "made.mpy"
         _run([*_MPY_CROSS, "-O3", "-s", source.name, "-o", str(made), str(source)])
         return made.read_bytes()
+
+
+def python_files() -> dict[str, bytes]:
+    """The module's Python part, for every architecture, by file name."""
+    return {f"{name}.mpy": compile_python(PORT / f"{name}.py") for name in PYTHON}
 
 
 _MPY_CROSS = [sys.executable, "-m", "mpy_cross"]
@@ -97,8 +123,14 @@ def _run(command: list[str], **options) -> str:
 # ---- the native module ----------------------------------------------------------------------------------------------
 
 
-def build_native(architecture: str, mpy_dir: str | Path, arithmetic: Arithmetic = Arithmetic.separate) -> bytes:
-    """`_ttzo.mpy` for that architecture, linked by the tools of the MicroPython source tree `mpy_dir`.
+def build_native(
+    architecture: str,
+    mpy_dir: str | Path,
+    arithmetic: Arithmetic = Arithmetic.separate,
+    parts: Parts = ALL_PARTS,
+) -> bytes:
+    """`_ttzo.mpy` for that architecture, linked by the tools of the MicroPython source tree `mpy_dir`. It refuses models
+    that need another part of the runtime than `parts`.
 
     Raises:
         ModuleError: an unknown architecture, no source tree, no cross compiler, or a build that fails.
@@ -121,6 +153,7 @@ def build_native(architecture: str, mpy_dir: str | Path, arithmetic: Arithmetic 
             "PYTHON": shlex.quote(sys.executable),
             "MPY_CROSS": shlex.join(_MPY_CROSS),
             "FUSED": "1" if arithmetic == Arithmetic.fused else "",
+            "PARTS": " ".join(part.name for part in sorted(parts)),
         }
         settings = [f"{name}={value}" for name, value in words.items()]
         _run(["make", "-f", str(PORT / "Makefile"), *settings], cwd=folder)
@@ -144,14 +177,12 @@ def write_package(
     folder: Path,
     mpy_dir: str | Path,
     arithmetic: Arithmetic = Arithmetic.separate,
+    parts: Parts = ALL_PARTS,
     url: str = "",
 ) -> dict[str, int]:
-    """Writes `_ttzo.mpy`, `ttzo.mpy` and the `package.json` that `mip` installs them by; their sizes in bytes. `url` is
+    """Writes `_ttzo.mpy`, the Python part and the `package.json` that `mip` installs them by; their sizes in bytes. `url` is
     where the folder will be found; without it the package names its files relative to itself, as newer mips allow."""
-    files = {
-        "_ttzo.mpy": build_native(architecture, mpy_dir, arithmetic),
-        "ttzo.mpy": compile_python(PORT / "ttzo.py"),
-    }
+    files = {"_ttzo.mpy": build_native(architecture, mpy_dir, arithmetic, parts)} | python_files()
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -159,9 +190,19 @@ def write_package(
         "v": 1,
         "version": _version(),
         "urls": [[name, f"{url.rstrip('/')}/{name}" if url else name] for name in files],
+        "parts": [part.name for part in sorted(parts)],
     }
     (folder / "package.json").write_text(json.dumps(package, indent=1) + "\n", encoding="utf-8")
     return {name: len(content) for name, content in files.items()}
+
+
+def parts_of_package(module: Path) -> Parts:
+    """The parts of a built module, by the package.json beside it; all where none says."""
+    try:
+        names = json.loads((module.parent / "package.json").read_text(encoding="utf-8"))["parts"]
+        return frozenset(Part[name] for name in names)
+    except (OSError, ValueError, LookupError):
+        return ALL_PARTS
 
 
 def _version() -> str:

@@ -69,10 +69,13 @@ def losses64(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) 
     return _row_losses(plan, state, targets)
 
 
-def residual_bound(plan: Plan, theta: np.ndarray, seed: int, step: int) -> float:
-    """How far the mean losses of a PDE's rows may lie apart in two float32 evaluations of step `step`: 100 times what a
-    random rounding of every parameter does to the loss (an evaluation in float32 is the exact one of a network whose
-    numbers are a few roundings off), and 1e-6 of the loss."""
+def residual_tolerance(plan: Plan, theta: np.ndarray, seed: int, step: int) -> float:
+    """How far apart the mean losses of a PDE's rows in step `step` are let lie in two float32 evaluations. A rule of
+    thumb, not a bound: 100 times the most that four random roundings of all parameters do to the loss, and 1e-6 of it.
+
+    It takes an evaluation in float32 for the exact one of a network whose numbers are a few roundings off, as the
+    derivatives and the residual's program are not covered by `loss_bound`. It tells a wrong derivative from rounding
+    (one that is off by 1e-3 changes a loss by about 1e-3 of it), and may fail where an equation's terms cancel."""
     rng, points = np.random.default_rng(step), pde.training_points(plan, seed, step)
 
     def loss(parameters: np.ndarray) -> float:

@@ -21,6 +21,7 @@ from typing import Any
 
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.host_tools.boards import Board
+from ttzo.host_tools.build import build_plugin
 
 QEMU = "qemu-system-arm"
 START_S = 30.0
@@ -121,8 +122,12 @@ class Emulation:
         self.close()
 
 
-def emulated(board: Board, elf: Path, port: int = 0) -> Emulation:
-    """Starts the board with the firmware; its serial port listens on 127.0.0.1 at `port` (0: any free one).
+def emulated(
+    board: Board, elf: Path, port: int = 0, rows: Path | None = None, counter: Path | None = None
+) -> Emulation:
+    """Starts the board with the firmware; its serial port listens on 127.0.0.1 at `port` (0: any free one). What stands
+    in the file `rows` stands in the board's memory for training rows. The instructions that the board has executed so
+    far stand in the file `counter`, a u64 (see qemu_plugin.c).
 
     Raises:
         QemuError: the board has no QEMU machine, QEMU is missing or died at once, the firmware or the port cannot be had.
@@ -142,7 +147,9 @@ def emulated(board: Board, elf: Path, port: int = 0) -> Emulation:
             f"port {port} cannot be had: {error.strerror}", "name another port, or none for any free one"
         ) from error
     with listener:
-        return Emulation(_command(board, elf, listener.fileno()), listener)
+        extra = ["-device", f"loader,file={rows},addr={board.rows_origin:#x},force-raw=on"] if rows else []
+        extra += ["-plugin", f"{build_plugin()},out={counter}"] if counter else []
+        return Emulation([*_command(board, elf, listener.fileno()), *extra], listener)
 
 
 def _command(board: Board, elf: Path, listener: int) -> list[str]:

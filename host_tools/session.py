@@ -62,7 +62,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Run:
-    """What a call of `train` came to. `loss` is the last step's, `evaluations` and `seconds` those of the whole run."""
+    """What a call of `train` came to. `loss` is the last step's; `evaluations`, `seconds`, and of its steps `macs` and
+    `instructions` are those of the whole run, as far as the device counts them."""
 
     folder: Path
     step: int
@@ -70,6 +71,8 @@ class Run:
     resumed_from: int
     loss: float | None
     evaluations: int
+    macs: int
+    instructions: int | None
     seconds: float
     resident: bool
     test: Evaluation
@@ -214,6 +217,7 @@ class _Session:
         self.settings = overrides.apply(found.settings if found else device.plan.training)
         self.resumed_from = self.saved_step = found.state.step if found else 0
         self.evaluations = found.state.evaluations if found else 0
+        self.macs, self.instructions = 0, None
         self.metrics: MetricsFile | None = None
         self.loss: float | None = None
         self.test: Evaluation | None = None
@@ -240,34 +244,43 @@ class _Session:
             raise SessionError(
                 f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run"
             ) from error
+        self.macs = self.metrics.macs
+        if self.device.instructions is not None:
+            self.instructions = self.metrics.instructions
         self.started_at = time.monotonic()
 
-    def _upload(self) -> bool:
-        """Puts the data set onto the device when it fits and is not more than the steps will use."""
-        n, steps = len(self.data.x_train), self.settings.steps - self.device.step_count
-        if self.device.plan.pde is not None:
-            return False
-        if self.device.info.dataset_capacity < n or steps * self.device.plan.batch < n:
-            return False
+    def _upload(self) -> Region:
+        """Puts the data set onto the device when it fits and is not more than the steps will use; the region that the
+        steps take their rows from."""
+        device, n = self.device, len(self.data.x_train)
+        if device.plan.pde is not None:
+            return Region.collocation
+        if (self.settings.steps - device.step_count) * device.plan.batch < n:
+            return Region.batch
 
         def tell(done: int, total: int) -> None:
             self.on_upload(done, total)
             self.stop.check()
 
-        self.device.write_dataset(self.data.train_rows, tell)
-        return True
+        if n <= device.info.dataset_capacity:
+            device.write_dataset(self.data.train_rows, tell)
+            return Region.dataset
+        if device.info.sparse_capacity and len(self.data.sparse_rows) <= device.info.sparse_capacity:
+            device.write_sparse(self.data.sparse_rows, tell)
+            return Region.sparse
+        return Region.batch
 
     # ---- steps
 
     def run(self) -> Run:
         try:
             self._begin()
-            resident = self._upload()
+            region = self._upload()
             self.started_at = time.monotonic()
             every = max(1, self.settings.steps // MEASUREMENTS)
             while self.device.step_count < self.settings.steps:
                 self.stop.check()
-                self._step(resident, every)
+                self._step(region, every)
             self._save()
             test = self.test or self._measure()
         except (LinkError, DeviceError) as error:
@@ -279,18 +292,21 @@ class _Session:
             resumed_from=self.resumed_from,
             loss=self.loss,
             evaluations=self.evaluations,
+            macs=self.macs,
+            instructions=self.instructions,
             seconds=self._seconds(),
-            resident=resident,
+            resident=region in (Region.dataset, Region.sparse),
             test=test,
         )
 
-    def _step(self, resident: bool, every: int) -> None:
-        region = Region.dataset if resident else Region.batch
-        if self.device.plan.pde is not None:
-            region = Region.collocation
-        elif not resident:
+    def _step(self, region: Region, every: int) -> None:
+        if region == Region.batch:
             self.device.write_batch(self._batch(self.device.step_count))
+        before = self.device.instructions
         result = self.device.step(region, self.stop.check)
+        if before is not None:
+            self.instructions += self.device.instructions - before
+        self.macs += result.macs
         self.loss = result.loss
         self.evaluations += result.evaluations
         measured = None
@@ -306,6 +322,8 @@ class _Session:
             seconds=self._seconds(),
             accuracy=measured.accuracy if measured and classes else None,
             test_loss=measured.loss if measured else None,
+            macs=self.macs or None,
+            instructions=self.instructions,
         )
         if self._due(result.step):
             self._save()

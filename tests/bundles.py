@@ -2,14 +2,15 @@
 """A small bundle folder and data for it, for the tests of sessions, comparisons and commands."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
 from devices import dense_plan
 
-from ttzo.device_runtime.contract import Update
-from ttzo.exporter import to_bundle
-from ttzo.exporter.plan import Phase, Plan
+from ttzo.device_runtime.contract import Activation, Loss, Number, Update
+from ttzo.exporter import pde, to_bundle
+from ttzo.exporter.plan import Phase, Plan, Training
 from ttzo.host_tools.session import Overrides
 
 STEPS = 12
@@ -20,6 +21,30 @@ def small_plan(learning_rate: float = 0.05, seed: int = 7) -> Plan:
     phase = Phase(n_queries=3, update=Update.adam, learning_rate=learning_rate)
     plan = dense_plan(6, 8, 3, phases=(phase,))
     return plan.with_training(dataclasses.replace(plan.training, steps=STEPS, seed=seed))
+
+
+def wave_plan() -> Plan:
+    """u_tt = u_xx on a string, 2-8-1, trained by random directions; its solution is known."""
+    problem = pde.Problem(
+        space=[(0, 1)],
+        time=(0, 1),
+        residual=lambda p: p.u_tt - p.lap,
+        solution=lambda n, x, t: pde.sin(math.pi * x[0]) + t * t * x[0] * (1 - x[0]) * n,
+        exact=lambda x, t: pde.sin(math.pi * x[0]) * pde.cos(math.pi * t),
+        rows=20,
+    )
+    made = pde.trace(problem)
+    plan = dense_plan(2, 8, 1, batch=made.batch)
+    last = dataclasses.replace(plan.layers[-1], activation=Activation.identity)
+    return dataclasses.replace(
+        plan,
+        layers=(*plan.layers[:-1], last),
+        loss=Loss.residual,
+        input_number=Number.float32,
+        input_scale=1.0,
+        training=Training((Phase(n_queries=8, learning_rate=1e-3),), seed=7, steps=STEPS),
+        pde=made,
+    )
 
 
 def write_bundle(folder: Path, plan: Plan) -> Path:

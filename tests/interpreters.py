@@ -60,7 +60,8 @@ def install(folder: Path, form: str = "ffi") -> Path:
     port = micropython_module.PORT
     folder.mkdir(parents=True, exist_ok=True)
     if form != "built in":
-        shutil.copy(port / "ttzo.py", folder)
+        for name in micropython_module.PYTHON:
+            shutil.copy(port / f"{name}.py", folder)
     if form == "ffi":
         shutil.copy(port / "_ttzo.py", folder)
         shutil.copy(micropython_module.build_library(), folder)
@@ -70,8 +71,8 @@ def install(folder: Path, form: str = "ffi") -> Path:
 
 
 @cache
-def native_module(architecture: str) -> bytes:
-    return micropython_module.build_native(architecture, os.environ["MPY_DIR"])
+def native_module(architecture: str, parts: micropython_module.Parts = micropython_module.ALL_PARTS) -> bytes:
+    return micropython_module.build_native(architecture, os.environ["MPY_DIR"], parts=parts)
 
 
 class Interpreter:

@@ -3,10 +3,12 @@
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, Combine, LayerKind, Loss, Number
+from ttzo.device_runtime.contract import Activation, Combine, Estimator, LayerKind, Loss, Number
 from ttzo.exporter.gather import Gathering, Patches, Tokens
 from ttzo.exporter.plan import REUSING, Layer, Plan, Training
 from ttzo.host_tools.reference.network import NUMBER_DTYPE
+
+NO_GATHERS = REUSING - {Estimator.cge, Estimator.cocd}  # estimators that do not go through convolutions or embeddings
 
 
 def _folds(rng: np.random.Generator, features: int, length: int) -> tuple[int, ...]:
@@ -80,7 +82,7 @@ def random_plan(
     """One to four layers of every kind, 1 to 24 features wide, with parameters of moderate size; convolutions and
     embeddings among them where they can be, unless `gathers` is False."""
     widths = [int(rng.choice([1, 2, 3, 4, 6, 8, 9, 12, 16, 20, 24])) for _ in range(rng.integers(2, 6))]
-    gathers = gathers and not any(phase.estimator in REUSING for phase in training.phases)
+    gathers = gathers and not any(phase.estimator in NO_GATHERS for phase in training.phases)
     reads_tokens = gathers and rng.random() < 0.2
     layers, offset, n_in = [], 0, widths[0]
     for number, n_out in enumerate(widths[1:]):

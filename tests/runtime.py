@@ -13,9 +13,10 @@ from ttzo.exporter.plan import Plan
 
 CORE = [f"{room}.c" for room in ("real", "random", "crc32", "product", "panels", "layers", "cut", "gather")]
 CORE += [f"{room}.c" for room in ("network", "loss", "core_products", "environments", "slices", "reuse", "travel")]
-CORE += [f"{room}.c" for room in ("coordinates", "estimator")]
-CORE += [f"{room}.c" for room in ("settings", "bundle", "trainer", "train")]
-CORE += [f"{room}.c" for room in ("program", "derive", "pde", "pde_bundle", "sparse_grid", "triangle", "gauss_newton")]
+CORE += [f"{room}.c" for room in ("coordinates", "applied", "estimator")]
+CORE += [f"{room}.c" for room in ("settings", "bundle", "sparse_rows", "trainer", "train")]
+CORE += [f"{room}.c" for room in ("program", "columns", "pairs", "derive", "pde", "pde_bundle", "sparse_grid")]
+CORE += [f"{room}.c" for room in ("triangle", "gauss_newton")]
 
 # All of a run in one block, so that Python need not know the layout of the structs.
 RUN = """
@@ -56,8 +57,8 @@ int run_configure(struct run *r, const uint8_t *in, uint32_t *detail)
 
 class StepResult(ctypes.Structure):
     _fields_ = [(name, kind) for name, kind in zip(
-        ("phase", "loss", "gradient_norm", "evaluations"),
-        (ctypes.c_uint32, ctypes.c_float, ctypes.c_float, ctypes.c_uint32), strict=True)]  # fmt: skip
+        ("phase", "loss", "gradient_norm", "evaluations", "macs"),
+        (ctypes.c_uint32, ctypes.c_float, ctypes.c_float, ctypes.c_uint32, ctypes.c_uint64), strict=True)]  # fmt: skip
 
 
 def aligned(size: int) -> np.ndarray:

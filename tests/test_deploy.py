@@ -7,10 +7,12 @@ import os
 import zlib
 
 import pytest
-from bundles import small_plan, write_bundle
+from bundles import small_plan, wave_plan, write_bundle
 from click.testing import CliRunner
 from interpreters import Interpreter, native_module
 
+from ttzo.device_runtime.contract import Part, Region
+from ttzo.exporter import to_bundle
 from ttzo.host_tools import deploy as deploying
 from ttzo.host_tools import micropython_board, micropython_module
 from ttzo.host_tools.cli import main
@@ -18,10 +20,11 @@ from ttzo.host_tools.deploy import bundle_name, deploy
 from ttzo.host_tools.device import Device, open_device
 from ttzo.host_tools.link import LinkError
 from ttzo.host_tools.micropython_board import MicroPythonBoard, MicroPythonError
-from ttzo.host_tools.micropython_module import ModuleError
+from ttzo.host_tools.micropython_module import ModuleError, write_package
 
 PLAN = small_plan()
 DIR = "small.ttzo"
+PYTHON = tuple(f"{name}.mpy" for name in micropython_module.PYTHON)
 
 
 @pytest.fixture
@@ -33,7 +36,8 @@ def bundle(tmp_path):
 def board(tmp_path):
     """A prompt whose _ttzo comes through ffi, as a firmware's own would."""
     made = Interpreter(tmp_path / "board", "ffi")
-    (made.folder / "ttzo.py").unlink()
+    for name in micropython_module.PYTHON:
+        (made.folder / f"{name}.py").unlink()
     return made
 
 
@@ -41,7 +45,7 @@ def board(tmp_path):
 def bare(tmp_path):
     """A prompt without _ttzo: deploy has to bring it."""
     made = Interpreter(tmp_path / "bare", "ffi")
-    for name in ("ttzo.py", "_ttzo.py", "libttzo.so"):
+    for name in ("ttzo.py", "_ttzo_serve.py", "_ttzo.py", "libttzo.so"):
         (made.folder / name).unlink()
     return made
 
@@ -59,7 +63,7 @@ def test_the_board_gets_module_and_bundle_and_proves_its_bits(board, bundle):
     with board.prompt() as url:
         done = deploy(bundle, url, extra={"train.rows": b"rows"})
     assert done.bundle == DIR and done.tested_steps == 1 and done.architecture == "x64"
-    assert set(files(board)) == {"ttzo.mpy", DIR, "train.rows"}
+    assert set(files(board)) == {*PYTHON, DIR, "train.rows"}
     assert (board.folder / DIR).read_bytes() == (bundle / "model.ttzo").read_bytes()
 
 
@@ -67,16 +71,43 @@ def test_the_native_module_is_built_for_the_board_that_is_there(bare, bundle):
     native_module("x64")  # skipped without a source tree
     with bare.prompt() as url:
         done = deploy(bundle, url, mpy_dir=os.environ["MPY_DIR"])
-        assert set(done.copied) == {"_ttzo.mpy", "ttzo.mpy", DIR} and done.tested_steps == 1
+        assert set(done.copied) == {"_ttzo.mpy", *PYTHON, DIR} and done.tested_steps == 1
         with open_device(f"mpy:{url}", bundle) as device:
             assert device.step_count == 0
+
+
+def test_an_equation_proves_its_bits_at_its_own_points(board, tmp_path):
+    (tmp_path / "wave.ttzo").write_bytes(to_bundle.write(wave_plan()))
+    with board.prompt() as url:
+        assert deploy(tmp_path / "wave.ttzo", url).tested_steps == 1
+
+
+def test_a_module_keeps_the_parts_that_another_model_on_the_board_needs(bare, bundle, tmp_path):
+    native_module("x64")  # skipped without a source tree
+    (tmp_path / "wave.ttzo").write_bytes(to_bundle.write(wave_plan()))
+    with bare.prompt() as url:
+        told = deploy(tmp_path / "wave.ttzo", url, mpy_dir=os.environ["MPY_DIR"]).module
+        assert "parts equations: " in told
+        told = deploy(bundle, url, mpy_dir=os.environ["MPY_DIR"]).module
+        assert "parts equations: " in told
+        with open_device(f"mpy:{url}", tmp_path / "wave.ttzo") as device:
+            assert device.step(Region.collocation).step == 1
+
+
+def test_a_module_without_a_part_that_the_model_needs_is_refused(bare, tmp_path):
+    native_module("x64")  # skipped without a source tree
+    (tmp_path / "wave.ttzo").write_bytes(to_bundle.write(wave_plan()))
+    write_package("x64", tmp_path / "module", os.environ["MPY_DIR"], parts=frozenset({Part.cut}))
+    with bare.prompt() as url, pytest.raises(ModuleError, match="without what the model needs .part equations."):
+        deploy(tmp_path / "wave.ttzo", url, module=tmp_path / "module")
+    assert files(bare) == {}
 
 
 def test_what_is_there_already_is_not_sent_again(board, bundle):
     with board.prompt() as url:
         deploy(bundle, url)
         again = deploy(bundle, url)
-    assert again.copied == () and set(again.unchanged) == {"ttzo.mpy", DIR} and again.bytes_sent == 0
+    assert again.copied == () and set(again.unchanged) == {*PYTHON, DIR} and again.bytes_sent == 0
 
 
 def test_the_command_says_what_it_did_to_people_and_to_programs(board, bundle):
@@ -211,9 +242,9 @@ def test_without_a_module_the_error_names_the_architecture(bare, bundle, monkeyp
     ("mpy", "says"), [(0, "loads no native modules"), (6 | 1 << 8 | 7 << 10, "of version 6.1, ttzo makes 6.3")]
 )
 def test_a_micropython_that_is_too_old_is_refused_in_a_sentence(bundle, mpy, says):
-    facts = micropython_board.Facts(mpy, (1, 20, 0), "an old board", 1 << 20, 1 << 16, False, "")
+    facts = micropython_board.Facts(mpy, (1, 20, 0), "an old board", 1 << 20, 1 << 16, False, "", 0)
     with pytest.raises(ModuleError, match=says):
-        deploying._module_files(facts, PLAN.arithmetic, None, None, print)
+        deploying._module_files(facts, PLAN, None, None, print)
 
 
 def test_a_port_without_a_prompt_is_no_board(native_executable, tmp_path, bundle):
@@ -231,7 +262,8 @@ def test_a_board_without_the_model_says_what_to_do(board, bundle):
         with pytest.raises(MicroPythonError, match="no module named") as error:
             open_device(f"mpy:{url}", bundle)
         assert "ttzo deploy" in error.value.hint
-        (board.folder / "ttzo.mpy").write_bytes(micropython_module.compile_python(micropython_module.PORT / "ttzo.py"))
+        for name, content in micropython_module.python_files().items():
+            (board.folder / name).write_bytes(content)
         with pytest.raises(MicroPythonError, match="no bundle file of that model") as error:
             open_device(f"mpy:{url}", bundle)
         assert "ttzo deploy" in error.value.hint

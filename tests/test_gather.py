@@ -18,6 +18,7 @@ from ttzo.device_runtime.contract import (
     Combine,
     DeviceError,
     Estimator,
+    Loss,
     ModelInfo,
     Number,
     PhaseRecord,
@@ -26,6 +27,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter import memory, to_bundle
+from ttzo.exporter.cost import macs_a_step
 from ttzo.exporter.from_torch import ExportError, load_into_module, plan_from_module
 from ttzo.exporter.gather import Patches, Tokens
 from ttzo.exporter.nn import Tokens as TokenRow
@@ -255,6 +257,87 @@ def test_trained_parameters_come_back_into_the_module(network):
     assert plan_of(module).parameters.tobytes() == theta.tobytes()
 
 
+# ---- coordinate by coordinate ---------------------------------------------------------------------------------------
+
+
+def batch_rows(plan, seed=0):
+    return random_rows(np.random.default_rng(seed), plan, plan.batch)
+
+
+def put(trainer, rows):
+    trainer.write(Region.batch, 0, rows.tobytes())
+    trainer.commit(Region.batch, rows.size, zlib.crc32(rows.tobytes()))
+
+
+@pytest.mark.parametrize("estimator", [Estimator.cge, Estimator.cocd])
+def test_shared_queries_of_a_network_train_to_the_same_bits_in_c_and_numpy(core, network, estimator):
+    phase = Phase(estimator, update=Update.adam, learning_rate=0.05, n_queries=31)
+    plan = network[1].with_training(Training((phase,)))
+    device, reference = Runtime(core, plan), Trainer(plan)
+    for trainer in (device, reference):
+        put(trainer, batch_rows(plan))
+        for _ in range(3):
+            trainer.step(Region.batch)
+    assert device.theta.tobytes() == reference.theta.tobytes()
+    assert device.state == reference.state
+
+
+def test_shared_queries_give_the_gradient_of_torch(core, network):
+    module, plan = network
+    phase = Phase(Estimator.cge, update=Update.sgd, learning_rate=1.0, perturb_radius=1e-4)
+    plan, rows = plan.with_training(Training((phase,))), batch_rows(plan)
+    device = Runtime(core, plan)
+    put(device, rows)
+    device.step(Region.batch)
+    kind = "<i2" if plan.n_tokens else "<f4"
+    x = np.ascontiguousarray(rows[:, :-2]).view(kind).astype(np.float32)
+    y = np.ascontiguousarray(rows[:, -2:]).view("<u2")[:, 0].astype(np.int64)
+    module.zero_grad()
+    nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(y)).backward()
+    held = {name: parameter.grad for name, parameter in module.named_parameters()}
+    wanted = np.concatenate(
+        [
+            (held[t.name].T if "mbedding" in type(module[1]).__name__ and t.name == "1.weight" else held[t.name])
+            .numpy()
+            .ravel()
+            for t in plan.tensors
+        ]
+    )
+    found = plan.parameters - device.theta
+    # mu times half a second derivative (1e-4 of numbers near 1), and theta's own rounding of 6e-8 of numbers near 3
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-4 * max(1, np.abs(wanted).max()))
+
+
+def test_the_forecast_is_exact_where_nothing_is_zero(core):
+    """A weight of the first convolution goes on through its own channel alone."""
+    module = nn.Sequential(
+        nn.Unflatten(1, (2, 7, 6)), nn.Conv2d(2, 3, 3, 2, 1), nn.Conv2d(3, 5, 2), nn.Flatten(), nn.Linear(30, 4)
+    )
+    phase = Phase(Estimator.cge, update=Update.sgd)
+    plan = plan_from_module(module, loss=Loss.mse, input_number=Number.float32, batch=2, training=Training((phase,)))
+    device = Runtime(core, plan)
+    put(device, batch_rows(plan))
+    device.step(Region.batch)
+    behind_first = (
+        5 * 6 * 4 * 1 + 5 * 6 * 4
+    )  # a channel through the second convolution, all of it through the last layer
+    behind_second = 6 * 4
+    queries = (3 * 18 + 3) * behind_first + (5 * 12 + 5) * behind_second
+    assert device.macs == macs_a_step(plan, phase) == 2 * (plan.macs + queries)
+
+
+def test_what_coordinate_wise_queries_do_not_reach_is_refused():
+    module = NETWORKS["strided"]()
+    for estimator in (Estimator.node_cge, Estimator.block_rge):
+        with pytest.raises(PlanError, match=f"{estimator.name} does not go through convolutions"):
+            plan_of(module, training=Training((Phase(estimator),)))
+    wide = nn.Sequential(
+        nn.Unflatten(1, (1, 13, 13)), nn.Conv2d(1, 1, 1), nn.Flatten(), TTLinear(169, 100, ranks=2), nn.Linear(100, 2)
+    )
+    with pytest.raises(PlanError, match="more than 16384 numbers multiplied out"):
+        plan_of(wide, training=Training((Phase(Estimator.cge),)))
+
+
 # ---- on the board ---------------------------------------------------------------------------------------------------
 
 
@@ -274,10 +357,11 @@ def trained(url, plan, rows, steps):
 
 @needs_compiler
 @needs_qemu
+@pytest.mark.parametrize("estimator", [Estimator.rge, Estimator.cge])
 @pytest.mark.parametrize("name", ["strided", "mean, tensor, padded"])
-def test_board_and_native_train_to_the_same_bits(tmp_path, name):
+def test_board_and_native_train_to_the_same_bits(tmp_path, name, estimator):
     torch.manual_seed(2)
-    phase = Phase(Estimator.rge, update=Update.momentum, n_queries=3)
+    phase = Phase(estimator, update=Update.momentum, n_queries=3)
     plan = plan_of(NETWORKS[name](), training=Training((phase,), seed=7))
     rows, board = random_rows(np.random.default_rng(0), plan, plan.batch), boards.load("netduinoplus2")
     report = build.build(write_bundle(tmp_path / "bundle", plan), board)

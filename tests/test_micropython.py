@@ -154,6 +154,16 @@ print(before, m.loss(v[:27], v[27:]))
     assert after < before
 
 
+@pytest.mark.parametrize(
+    "numbers", ["array('i', [1, 2, 3])", "memoryview(array('i', [1, 2, 3]))", "array('q', [1, 2])"]
+)
+def test_integers_do_not_pass_as_floats(board, numbers):
+    plan = dataclasses.replace(dense_plan(3, 4, 2), input_number=Number.float32, input_scale=1.0)
+    (board.folder / "floats.ttzo").write_bytes(to_bundle.write(plan))
+    code = f"import ttzo\nfrom array import array\nm = ttzo.load('floats.ttzo')\nm.predict({numbers})"
+    assert board.error(code).startswith("TypeError: x wants numbers of kind 'f' or raw bytes, not '")
+
+
 # ---- memory ----------------------------------------------------------------------------------------------------------
 
 
@@ -175,8 +185,9 @@ print((gc.mem_alloc() - before - one) / 200)
 
 def test_digits_train_within_64_kib_of_heap(board, digits):
     """In a 64-bit interpreter, whose objects are twice as large as a board's."""
-    (board.folder / "ttzo.py").unlink(missing_ok=True)  # what compiles it is no part of the board
-    (board.folder / "ttzo.mpy").write_bytes(micropython_module.compile_python(micropython_module.PORT / "ttzo.py"))
+    for name, content in micropython_module.python_files().items():  # what compiles them is no part of the board
+        (board.folder / name.replace(".mpy", ".py")).unlink(missing_ok=True)
+        (board.folder / name).write_bytes(content)
     heap = ["-X", "heapsize=64k"]
     (board.folder / "digits.ttzo").write_bytes((digits / "model.ttzo").read_bytes())
     (board.folder / "digits.rows").write_bytes((digits / "train.rows").read_bytes())
@@ -278,6 +289,9 @@ except OSError as e:
         ("m.predict(b'')", "ValueError: x has 0 bytes, a row of inputs has 6"),
         ("m.predict([1, 2, 3])", "TypeError: "),
         ("m.train(array('f', range(6)), b'0')", "TypeError: x wants numbers of kind 'B' or raw bytes, not 'f'"),
+        ("m.train()", "ValueError: the model trains on rows"),
+        ("m.solution_error()", "ValueError: the model has no equation: m.evaluate(x, y)"),
+        ("m.predict(memoryview(array('i', range(6))))", "TypeError: x wants numbers of kind 'B' or raw bytes, not "),
         ("m.train(x, y[:5])", "ValueError: y has 5 bytes, 30 rows want 30 or 60"),
         ("m.train(x, array('f', y))", "TypeError: y wants classes of kind 'B' or 'H', not 'f'"),
         ("m.train(x, bytes([3] * 30))", "ValueError: row 0 has a class the model does not know"),

@@ -11,18 +11,26 @@ import subprocess
 import threading
 
 import pytest
+from bundles import small_plan, wave_plan
+from click.testing import CliRunner
 from interpreters import interpreter, native_module
 
-from ttzo.device_runtime.contract import Arithmetic
+from ttzo.device_runtime.contract import Arithmetic, Part
+from ttzo.exporter import to_bundle
+from ttzo.exporter.export import export
 from ttzo.host_tools.build import RUNTIME
+from ttzo.host_tools.cli import main
 from ttzo.host_tools.micropython_module import (
     BUILT,
     PORT,
+    PYTHON,
     ModuleError,
     architecture_of,
     build_library,
     build_native,
     compile_python,
+    parts_of,
+    parts_of_package,
     write_package,
 )
 
@@ -42,10 +50,69 @@ def test_the_module_builds_for(architecture):
 
 
 @needs_tree
-def test_the_module_for_armv7emsp_is_small():
+@pytest.mark.parametrize("parts", [{Part.environments, Part.cut}, {Part.equations}])
+def test_the_module_that_a_model_needs_is_small_for_armv7emsp(parts):
+    """No model needs more than one of the two: an equation's derivatives walk the layers core by core."""
     if not shutil.which("arm-none-eabi-gcc"):
         pytest.skip("arm-none-eabi-gcc is not installed")
-    assert len(native_module("armv7emsp")) <= LARGEST
+    assert len(native_module("armv7emsp", frozenset(parts))) <= LARGEST
+
+
+@pytest.mark.parametrize("left_out", [None, *Part])
+def test_a_module_without_a_part_has_all_that_the_rest_asks_for(tmp_path, left_out):
+    """Every function of the sources that parts.mk chooses is defined: what a native module's linker will look for."""
+    parts = " ".join(part.name for part in Part if part != left_out)
+    words = [
+        "make",
+        "-s",
+        "-f",
+        str(PORT / "parts.mk"),
+        f"HERE={PORT}/",
+        f"PARTS={parts}",
+        "--eval=told: ; @echo $(SRC)",
+    ]
+    told = subprocess.run([*words, "told"], capture_output=True, text=True, check=True).stdout.split()
+    assert (left_out is None) == (f"without_{left_out and left_out.name}.c" not in told)
+    sources = [next(p / name for p in (PORT / "ttzo", RUNTIME) if (p / name).exists()) for name in told]
+    sources = [path for path in sources if path.name != "modttzo.c"]
+    flags = ["-std=c99", "-shared", "-fPIC", "-Wl,--no-undefined", "-Wextra", "-Werror"]
+    subprocess.run(["cc", *flags, *map(str, sources), "-lm", "-o", str(tmp_path / "made.so")], check=True)
+
+
+def test_a_model_names_the_parts_that_it_needs(tmp_path):
+    assert parts_of(small_plan()) == frozenset()
+    assert parts_of(export("digits", tmp_path)) == {Part.environments}
+    assert parts_of(wave_plan()) == {Part.equations}
+
+
+@needs_tree
+def test_a_module_without_a_part_refuses_the_models_that_need_it(tmp_path):
+    digits = export("digits", tmp_path / "digits")
+    for name, plan in (("small", small_plan()), ("digits", digits), ("wave", wave_plan())):
+        (tmp_path / f"{name}.ttzo").write_bytes(to_bundle.write(plan))
+    for name in PYTHON:
+        shutil.copy(PORT / f"{name}.py", tmp_path)
+    (tmp_path / "_ttzo.mpy").write_bytes(native_module("x64", frozenset()))
+    code = """
+import ttzo, _ttzo
+print(_ttzo.parts(), ttzo.load("small.ttzo").train(bytes(6 * 4), bytes(4), steps=1) > 0)
+for name in ("digits", "wave"):
+    try: ttzo.load(name + ".ttzo")
+    except ValueError as error: print(error)
+"""
+    done = subprocess.run([*interpreter("native"), "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    says = "the device was built without what the model needs (part {})"
+    assert done.stdout.splitlines() == ["0 True", says.format(2), says.format(1)], done.stdout + done.stderr
+
+
+@needs_tree
+def test_the_command_builds_for_the_models_it_is_given(tmp_path):
+    (tmp_path / "wave.ttzo").write_bytes(to_bundle.write(wave_plan()))
+    words = ["module", "x64", "-o", str(tmp_path / "out"), "--bundle", str(tmp_path / "wave.ttzo"), "--json"]
+    done = CliRunner().invoke(main, words)
+    assert json.loads(done.stdout)["parts"] == ["equations"]
+    assert parts_of_package(tmp_path / "out" / "_ttzo.mpy") == {Part.equations}
+    assert (tmp_path / "out" / "_ttzo.mpy").stat().st_size < 0.8 * len(native_module("x64"))
 
 
 @needs_tree
@@ -98,7 +165,7 @@ def test_the_stubs_name_what_there_is():
     def names(path):
         return set(re.findall(r"^(?:    )?def ([a-z]\w*)", path.read_text(), re.MULTILINE))
 
-    others = {"readinto", "write", "seek", "wait", "receive", "send", "fill"}  # of streams, files and _Port
+    others = {"readinto", "write", "seek", "fill"}  # of streams and files
     assert names(PORT / "ttzo.pyi") - others == names(PORT / "ttzo.py") - others
 
 
@@ -107,4 +174,4 @@ def test_the_package_file_lists_what_is_beside_it(tmp_path):
         pytest.skip("MPY_DIR names no MicroPython source tree")
     write_package("x64", tmp_path, os.environ["MPY_DIR"])
     package = json.loads((tmp_path / "package.json").read_text())
-    assert {source for _, source in package["urls"]} == {"_ttzo.mpy", "ttzo.mpy"}
+    assert {source for _, source in package["urls"]} == {"_ttzo.mpy", "ttzo.mpy", "_ttzo_serve.mpy"}

@@ -12,37 +12,41 @@ from pathlib import Path
 
 import pytest
 
-from ttzo.host_tools.micropython_module import PORT
+from ttzo.host_tools.micropython_module import PORT, PYTHON
 
-# _ttzo: the memory is 32 numbers and the boxes; poll() sends back all that has arrived, last byte first, and leaves
+# _ttzo: the memory is 32 numbers; poll() sends back all that has arrived, last byte first, and leaves
 # at b"bye".
 STAND_IN = """
 import struct, binascii
-INBOX, OUTBOX = 128, 192
-heard = bytearray()
+OUTBOX = 64
+heard, line = bytearray(), None
 def size(data): return len(data)
 def kind(data): return ord("B")
 def crc32(data, crc): return binascii.crc32(data, crc)
 def text(error): return "error {detail}"
 def need(head): return 1024
 def open(memory, bundle):
-    facts = [0] * 15
+    facts = [0] * 14
     facts[:8] = 1, 0, 4, 3, 2, 0, 3, 5
-    facts[12:14] = INBOX, OUTBOX
-    struct.pack_into("<15I", memory, 32, *facts)
+    facts[12] = 4
+    struct.pack_into("<14I", memory, 36, *facts)
     return 0
-def listen(memory, name): return 0
+def line_bytes(): return 320
+def listen(memory, buffer, name):
+    global line
+    line = buffer
+    return 0
 def hang_up(memory): return 0
 def poll(memory, receive, send):
     while True:
         n = receive(64)
         if not n: break
-        part = memory[INBOX : INBOX + n]
+        part = line[:n]
         heard.extend(part)
-        memory[OUTBOX : OUTBOX + n] = bytes(reversed(part))
+        line[OUTBOX : OUTBOX + n] = bytes(reversed(part))
         send(n)
     if heard.endswith(b"bye"):
-        struct.pack_into("<I", memory, 28, 1)
+        struct.pack_into("<I", memory, 32, 1)
     return 0
 """
 SESSION = """
@@ -85,7 +89,7 @@ HARNESS = """
 import {{loadMicroPython}} from {package};
 import {{readFileSync}} from "node:fs";
 const mp = await loadMicroPython({{stdout: (line) => console.log(line), linebuffer: true}});
-for (const name of ["ttzo.py", "_ttzo.py"]) mp.FS.writeFile("/" + name, readFileSync(name));
+for (const name of ["ttzo.py", "_ttzo_serve.py", "_ttzo.py"]) mp.FS.writeFile("/" + name, readFileSync(name));
 mp.runPython(readFileSync("session.py", "utf8"));
 """
 
@@ -98,6 +102,7 @@ def test_the_serving_loop_passes_every_byte_in_webassembly(tmp_path):
     (tmp_path / "run.mjs").write_text(HARNESS.format(package=repr(module)))
     (tmp_path / "_ttzo.py").write_text(STAND_IN)
     (tmp_path / "session.py").write_text("import sys\nsys.path.insert(0, '/')\n" + SESSION)
-    shutil.copy(PORT / "ttzo.py", tmp_path)
+    for name in PYTHON:
+        shutil.copy(PORT / f"{name}.py", tmp_path)
     done = subprocess.run(["node", "run.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "error 4", done.stdout + done.stderr

@@ -19,7 +19,6 @@ from ttzo.device_runtime.contract import (
     Estimator,
     LayerKind,
     Loss,
-    Need,
     Number,
     Region,
     Update,
@@ -27,7 +26,6 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter import memory, pde, to_bundle
 from ttzo.exporter.pde import section as pde_section
 from ttzo.exporter.plan import Layer, Phase, Plan, Training
-from ttzo.host_tools.reference import derive as reference_derive
 from ttzo.host_tools.reference import pde as reference_pde
 from ttzo.host_tools.reference.train import Trainer
 
@@ -64,6 +62,16 @@ def random_problem(rng: np.random.Generator) -> pde.Problem:
 
 def random_pde(rng: np.random.Generator, **options) -> pde.Pde:
     return pde.trace(random_problem(rng), **options)
+
+
+def crowded(problem: pde.Problem) -> pde.Problem:
+    """The same with training points denser towards the low corner and the late times."""
+
+    def points(x, t):
+        space = [low + (each - low) ** 2 / (high - low) for each, (low, high) in zip(x, problem.space, strict=True)]
+        return space, 1.5 * pde.sqrt(t / 1.5)
+
+    return dataclasses.replace(problem, points=points)
 
 
 def random_plan(rng: np.random.Generator, made: pde.Pde, phase: Phase | None = None) -> Plan:
@@ -108,7 +116,9 @@ def outcome(work):
 @pytest.mark.parametrize("seed", range(8))
 def test_c_and_numpy_train_a_pde_to_the_same_bits(core, seed, derivative):
     rng = np.random.default_rng(seed)
-    plan = random_plan(rng, random_pde(rng, derivative=derivative, radius=0.1, n_pairs=3, level=2 + seed % 2))
+    problem = random_problem(rng)
+    made = pde.trace(crowded(problem) if seed % 2 else problem, derivative, 0.1, level=2 + seed % 2, n_pairs=3)
+    plan = random_plan(rng, made)
     capacity = memory.work_bytes(plan) + 5 * plan.row_bytes
     device, reference = Runtime(core, plan, capacity), Trainer(plan, work_capacity=capacity)
     for _ in range(3):
@@ -231,29 +241,26 @@ def test_rows_lie_where_their_kind_says_and_are_new_in_every_step():
     assert (np.abs(means - centre) < 5 * width / np.sqrt(12 * 150)).all()
 
 
-@pytest.mark.parametrize("derivative", [Derivative.sparse_grid, Derivative.finite_difference])
-def test_differences_in_float32_are_near_their_double_result(derivative):
-    """The paper's HJB network: 21-768-768-1, rank 4; centre subtracted and known parts exact (paper section 5)."""
-    pytest.importorskip("torch")
-    from ttzo.exporter.export import plan_of
-    from ttzo.exporter.pde_to_onnx import stencil
-
-    plan = plan_of("hjb20", derivative=derivative.name, batch=4)
+def test_training_points_lie_as_densely_as_the_problem_says():
+    """x -> x^3 has the distribution function x^(1/3); conditions keep their side of the domain, validation is uniform."""
+    problem = pde.Problem(
+        space=[(0.0, 1.0)],
+        time=(0.0, 1.0),
+        residual=lambda p: p.u_t - p.lap,
+        exact=lambda x, t: x[0],
+        conditions=[pde.on_faces(lambda p: p.u, rows=10), pde.at_start(lambda p: p.u, rows=1000)],
+        rows=1000,
+        points=lambda x, t: (x**3, t),
+    )
+    plan = random_plan(np.random.default_rng(0), pde.trace(problem))
     points = reference_pde.training_points(plan, 0, 0)
-    found = reference_derive.derive(plan, plan.parameters, len(plan.layers), Need.laplacian, points, None)
-    nodes, _, of_laplacian, _ = stencil(plan.pde)
-    around = points.T[:, None, :].astype(np.float64) + nodes
-    change = network_in_double(plan, around) - network_in_double(plan, points.T[:, None, :])
-    golden = (change * of_laplacian[:, 0]).sum(1)
-    error = found.laplacian[0] - golden
-    assert np.sqrt((error**2).mean()) < 5e-3 * np.sqrt((golden**2).mean())  # the issue's bound
-
-
-def network_in_double(plan: Plan, points: np.ndarray) -> np.ndarray:
-    state = points.reshape(-1, plan.in_features).astype(np.float64)
-    for layer in plan.layers:
-        state = layer_in_double(plan.parameters, layer, state)
-    return state.reshape(points.shape[:-1])
+    faces = points[:, 1000:1010]
+    assert np.isin(faces[0], (0.0, 1.0)).all() and (points[1, 1010:] == 0.0).all()
+    for values, cubed in ((points[0, :1000], True), (points[0, 1010:], True), (points[1, :1000], False),
+                          (reference_pde.validation_points(plan, 0, 1000)[0], False)):  # fmt: skip
+        cumulated = np.sort(values.astype(float)) ** (1 / 3 if cubed else 1)
+        distance = np.abs(cumulated - (np.arange(1000) + 0.5) / 1000).max()
+        assert distance < 0.062  # Kolmogorov: larger once in a thousand
 
 
 def test_damage_anywhere_in_the_section_is_refused_or_changes_nothing(core):
@@ -301,10 +308,21 @@ def test_a_linear_problem_is_solved_by_the_last_layer_in_a_step(core):
     )
     theta = np.concatenate([rng.normal(0, 3, 16), rng.normal(0, 1, 16), rng.normal(0, 0.1, 17)]).astype(np.float32)
     phase = Phase(Estimator.last_layer_gn, update=Update.sgd, n_queries=1, perturb_radius=1e-2, learning_rate=1.0,
-                  epsilon=1e-2, clip_norm=0.1)  # fmt: skip
+                  epsilon=1e-6, clip_norm=0.1)  # fmt: skip
     plan = Plan(layers, theta, Loss.residual, Training((phase,)), made.batch, input_number=Number.float32, pde=made)
     device = Runtime(core, plan)
     for _ in range(3):
         device.step(Region.collocation)
     error, exact = device.solution_error(Region.collocation, 0, 200)
     assert np.sqrt(error / exact) < 0.01
+
+
+def test_the_last_layer_finds_its_way_on_a_nonlinear_problem(core):
+    """Where the last layer's best fit to the linearised equation leads astray, a step that failed gets shorter in its
+    unknowns too: with their ridge fixed, not one of these steps is taken and the loss stays where it is."""
+    pytest.importorskip("torch")
+    from ttzo.exporter.export import plan_of
+
+    device = Runtime(core, plan_of("burgers", batch=150, n_queries=16))
+    losses = [device.step(Region.collocation).loss for _ in range(20)]
+    assert np.mean(losses[-5:]) < 0.2 * losses[0]

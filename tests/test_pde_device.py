@@ -50,7 +50,7 @@ def test_a_pde_in_a_file_trains_on_the_device_to_its_solution(wave):
         assert run.test.loss < 0.1 * min(reached.values())
 
 
-@pytest.mark.parametrize(("other", "judged_by"), [("numpy:", "bits"), ("onnx:", "bound")])
+@pytest.mark.parametrize(("other", "judged_by"), [("numpy:", "bits"), ("onnx:", "tolerance")])
 def test_a_pde_trains_alike_on_other_devices(wave, other, judged_by):
     with open_device("native:", wave) as a, open_device(other, wave) as b:
         found = compare.compare(a, b, data.load(None, a.plan), 4)

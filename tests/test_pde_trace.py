@@ -185,6 +185,34 @@ def test_derivatives_go_by_name():
         pde.trace(problem(lambda p: p.lap), derivative="backprop")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"points": lambda x, t: x}, "no pair"),
+        ({"points": lambda x, t: (2.0 * x, t)}, "leaves the domain"),
+        ({"points": lambda x, t: (x, t - 0.1)}, "leaves the domain"),
+        ({"points": lambda x, t: ([x[0], x[1]], t)}, "2 coordinates in space for 3"),
+        ({"points": lambda x, t: (x, x)}, "vector of 3 coordinates"),
+        ({"residual": lambda p: (p.u_t, p.lap)}, "2 values instead of one"),
+    ],
+)
+def test_points_and_systems_that_no_device_could_have_are_refused(options, words):
+    with pytest.raises(pde.PdeError, match=words):
+        pde.trace(problem(**{"residual": lambda p: p.u} | options))
+
+
+def test_points_may_be_a_vector_or_its_coordinates():
+    """Both ways to write a place run to the same numbers."""
+    ways = (lambda x, t: (x * x, t), lambda x, t: ([each * each for each in x], t))
+    rng = np.random.default_rng(0)
+    x, t = rng.uniform(0, 1, (3, 5)).astype(np.float32), rng.uniform(0, 1, 5).astype(np.float32)
+    inputs = [x, t, *[None] * 6]
+    for way in ways:
+        space, time = pde.trace(problem(lambda p: p.u, points=way)).points
+        assert (reference_program.run(space, 3, inputs) == x * x).all()
+        assert (reference_program.run(time, 3, inputs) == t).all()
+
+
 def test_rows_come_in_the_order_they_were_written():
     conditions = [pde.on_faces(lambda p: p.u, weight=4.0, rows=7), pde.at_start(lambda p: p.u, rows=2)]
     groups = pde.trace(problem(lambda p: p.lap, conditions=conditions, rows=5)).groups

@@ -158,6 +158,10 @@ def test_networks_for_the_equation_have_the_parameters_they_are_called_by(name):
     assert pinn_cells.NETWORKS[name](0).n == int(name[7:])
 
 
+def test_a_network_that_no_device_could_hold_is_trained_here():
+    assert mnist_cells.NETWORKS["mlp-800-800"](None, 0).n == 784 * 800 + 800 * 800 + 800 * 10 + 1610
+
+
 def test_a_pruned_network_has_the_parameters_it_is_called_by():
     assert mnist_cells.NETWORKS["sp-4089"](rows(64), 0).n == 4089
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from plans import layer_in_double, random_plan, random_rows
+from plans import layer_in_double, random_inputs, random_plan, random_rows
 from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import (
@@ -63,7 +63,8 @@ def in_double(monkeypatch):
 
 
 def data(rng: np.random.Generator, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    x = rng.normal(0, 1, (plan.batch, plan.in_features)) * (rng.random((plan.batch, plan.in_features)) < 0.7)
+    x = random_inputs(rng, plan, plan.batch).astype(np.float64)
+    x = x if plan.n_tokens else x * (rng.random(x.shape) < 0.7)
     if plan.loss == Loss.cross_entropy:
         return x, rng.integers(0, plan.out_features, plan.batch)
     return x, rng.normal(0, 1, (plan.batch, plan.out_features))
@@ -91,11 +92,11 @@ def plain_cge(plan: Plan, phase: Phase, theta: np.ndarray, x: np.ndarray, y: np.
     return np.array([difference(plan, phase, theta, v, x, y) for v in np.eye(len(theta))])
 
 
-def random_case(seed: int, **phase) -> tuple[Plan, Phase, np.ndarray, np.ndarray, np.ndarray]:
+def random_case(seed: int, gathers: bool = True, **phase) -> tuple[Plan, Phase, np.ndarray, np.ndarray, np.ndarray]:
     """A random network of one to four layers, and a batch; theta in double precision."""
     rng = np.random.default_rng(seed)
     settings = Phase(difference=Difference(rng.choice(list(Difference))), perturb_radius=2.0**-10, n_queries=6, **phase)
-    plan = random_plan(rng, Training((settings,)), BATCH)
+    plan = random_plan(rng, Training((settings,)), BATCH, gathers=gathers)
     return plan, settings, plan.parameters.astype(np.float64), *data(rng, plan)
 
 
@@ -187,7 +188,8 @@ def put(trainer, rows: np.ndarray) -> None:
 def test_c_and_numpy_estimate_the_same_bits(core, estimator, seed, cache):
     rng = np.random.default_rng(seed)
     phase = Phase(estimator, n_queries=5, update=Update.adam, learning_rate=0.05, perturb_radius=0.01)
-    plan = dataclasses.replace(random_plan(rng, Training((phase,)), BATCH), cache=cache)
+    plan = random_plan(rng, Training((phase,)), BATCH, gathers=cache == Cache.float32)
+    plan = dataclasses.replace(plan, cache=cache)
     rows = random_rows(rng, plan, BATCH)
     device, reference = Runtime(core, plan), Trainer(plan)
     for trainer in (device, reference):
@@ -203,7 +205,9 @@ def test_c_and_numpy_estimate_the_same_bits(core, estimator, seed, cache):
 @pytest.mark.parametrize("seed", range(200, 215))
 def test_the_forecast_of_multiply_adds_is_exact_where_nothing_is_zero(core, estimator, seed):
     rng = np.random.default_rng(seed)
-    plan = random_plan(rng, Training((Phase(estimator, n_queries=6, perturb_radius=0.01),)), BATCH, loss=Loss.mse)
+    plan = random_plan(
+        rng, Training((Phase(estimator, n_queries=6, perturb_radius=0.01),)), BATCH, loss=Loss.mse, gathers=False
+    )
     linear = tuple(dataclasses.replace(layer, activation=Activation.identity) for layer in plan.layers)
     plan = dataclasses.replace(plan, layers=linear, input_number=Number.float32, input_scale=1.0, input_offset=0.0)
     device = Runtime(core, plan)
@@ -214,7 +218,7 @@ def test_the_forecast_of_multiply_adds_is_exact_where_nothing_is_zero(core, esti
 
 @pytest.mark.parametrize("seed", range(10))
 def test_caches_of_16_bits_leave_a_gradient_within_a_few_percent(seed):
-    plan, phase, _, x, y = random_case(seed, estimator=Estimator.cge)
+    plan, phase, _, x, y = random_case(seed, gathers=False, estimator=Estimator.cge)
     x, y = x.astype(np.float32), y.astype(np.float32) if plan.loss == Loss.mse else y
     wide, narrow = (
         CoreEstimate(dataclasses.replace(plan, cache=cache), phase, 0, 0, plan.parameters, x, y).gradient()
@@ -251,8 +255,8 @@ def test_where_only_losses_can_be_had_the_same_differences_are_taken_whole(estim
         results = [trainer.step(Region.batch) for _ in range(2)]
     gradients = [plan.parameters - trainer.theta for trainer in trainers]
     assert results[0].evaluations == evaluations_a_step(plan, phase)
-    # whole losses near 1 round to 6e-8, over mu = 1/64 and a few queries; relative to the largest derivative above 1
-    np.testing.assert_allclose(*gradients, rtol=0, atol=1e-4 * max(1, np.abs(gradients[0]).max()))
+    # whole losses near 4 round to 2e-7, over mu = 1/64 and a few queries; relative to the largest derivative above 1
+    np.testing.assert_allclose(*gradients, rtol=0, atol=3e-4 * max(1, np.abs(gradients[0]).max()))
 
 
 def wide_plan(*layers: tuple, batch: int = 2) -> Plan:

@@ -20,7 +20,9 @@ from ttzo.exporter.to_bundle import layer_record
 from ttzo.host_tools.reference.network import read_inputs
 
 ROOMS = ("product", "panels", "layers", "gather", "cut", "network", "loss", "random", "core_products", "environments")
-SOURCES = [f"{room}.c" for room in (*ROOMS, "slices", "reuse", "travel", "coordinates")]
+SOURCES = [
+    f"{room}.c" for room in (*ROOMS, "slices", "reuse", "travel", "coordinates", "columns", "applied", "settings")
+]
 IN_DOUBLE = (
     "-Wno-double-promotion",
     "-Dfloat=double",
@@ -46,6 +48,11 @@ float *ttzo_gradient_buffer(const struct ttzo_trainer *trainer, const struct ttz
 {
     (void)phase;
     return trainer->moments;
+}
+uint32_t ttzo_difference_capacity(const struct ttzo_model *model)
+{
+    (void)model;
+    return 0;
 }
 int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_parameters, uint32_t difference, float mu,
                        float scale, float offset, float *theta, float *area, uint8_t *rows, uint32_t row_bytes,
@@ -100,7 +107,7 @@ def test_the_runtime_in_double_precision_equals_one_loss_evaluation_for_each_par
     library = c_library(*SOURCES, extra=HARNESS, flags=IN_DOUBLE)
     rng = np.random.default_rng(seed)
     phase = Phase(Estimator.cge, difference=difference, perturb_radius=2.0**-10)
-    plan = random_plan(rng, Training((phase,)), 3, loss=Loss.cross_entropy)
+    plan = random_plan(rng, Training((phase,)), 3, loss=Loss.cross_entropy, gathers=False)
     plan = dataclasses.replace(plan, input_number=Number.uint8, input_scale=1 / 128, input_offset=-0.5)
     rows = random_rows(rng, plan, plan.batch)
     x, classes = rows[:, : plan.in_features], rows[:, plan.in_features :].copy().view("<u2")[:, 0].astype(np.int64)

@@ -13,16 +13,18 @@ problem = pde.Problem(
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from ttzo.device_runtime.contract import Derivative, Sampler
 from ttzo.exporter.pde.differentiate import Calculus
-from ttzo.exporter.pde.expression import Expression, PdeError, component, leaf, spread, total, wrap
+from ttzo.exporter.pde.expression import Expression, PdeError, add, component, leaf, place, spread, total, wrap
 from ttzo.exporter.pde.program import Pde, Program, RowGroup, compile_expression
 
 Function = Callable[..., Any]
+PROBES = 4096  # points at which the placing of training points is tried
 
 
 class Point:
@@ -92,6 +94,9 @@ class Problem:
     solution(n, x, t): u from the network's output n, so that known parts are met exactly (paper section 5).
     exact(x, t): the exact solution, where there is one in elementary functions. Vectors have their coordinates on the
     first axis. The network's inputs are the coordinates in space, then time.
+    points(x, t): where training points go that are drawn uniform in the box, (x, t) or, without time, x alone; a vector
+    may be a list of its coordinates. So they lie the denser, the slower the function: lambda x, t: (x**3, t) puts more
+    of them near 0. Validation points stay uniform.
     """
 
     space: Sequence[tuple[float, float]]
@@ -101,6 +106,7 @@ class Problem:
     exact: Function | None = None
     conditions: Sequence[Condition] = ()
     rows: int = 100
+    points: Function | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -138,6 +144,7 @@ def _trace(problem: Problem, derivative: Derivative | str, radius: float, level:
         groups=tuple(_row_group(problem, condition) for condition in (inside, *problem.conditions)),
         solution=_program("solution", problem.solution(leaf("n", size), *_place(problem))),
         exact=_program("exact", problem.exact(*_place(problem))) if problem.exact else None,
+        points=_points(problem),
         derivative=_derivative(derivative),
         radius=_float32(radius),
         level=level,
@@ -173,7 +180,48 @@ def _row_group(problem: Problem, condition: Condition) -> RowGroup:
     )
 
 
-def _program(name: str, value: Any) -> Program:
+def _points(problem: Problem) -> tuple[Program, ...]:
+    if problem.points is None:
+        return ()
+    size, timed = len(problem.space), problem.time is not None
+    x, t = _pair(problem.points(*_place(problem)), timed)
+    if isinstance(x, list | tuple):
+        if len(x) != size:
+            raise PdeError(f"points gives {len(x)} coordinates in space for {size}", "give one for each")
+        x = reduce(add, (place(_scalar("points", each), k, size) for k, each in enumerate(x)))
+    space = compile_expression(spread(wrap(x), size))
+    made = (space, _program("points", t)) if timed else (space,)
+    _require_inside(problem)
+    return made
+
+
+def _pair(value: Any, timed: bool) -> tuple[Any, Any]:
+    """What `points` gave as place in space and time."""
+    if not timed:
+        return value, 0.0
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise PdeError("points gives no pair of place and time", "write points=lambda x, t: (.., ..)")
+    return value
+
+
+def _require_inside(problem: Problem) -> None:
+    """Some thousand uniform points go to places inside the box. Raises `PdeError`."""
+    size, timed = len(problem.space), problem.time is not None
+    low, high = np.array([*problem.space, *([problem.time] if timed else [])], float).T
+    uniform = np.random.default_rng(0).uniform(low, high, (PROBES, len(low))).T
+    x, t = _pair(problem.points(uniform[:size], uniform[size] if timed else 0.0), timed)
+    placed = [np.broadcast_to(x, (size, PROBES)), *([np.broadcast_to(t, (1, PROBES))] if timed else [])]
+    slack = 1e-6 * (high - low)[:, None]
+    if not ((np.vstack(placed) >= low[:, None] - slack) & (np.vstack(placed) <= high[:, None] + slack)).all():
+        raise PdeError("points leaves the domain", "its values must lie in the box of space and time")
+
+
+def _scalar(name: str, value: Any) -> Expression:
+    if isinstance(value, list | tuple):
+        raise PdeError(
+            f"{name} gives {len(value)} values instead of one number",
+            "a problem is one equation for one unknown u; each further condition is an entry of conditions",
+        )
     e = wrap(value)
     if e.size == 1:
         e = component(e, 0)
@@ -181,4 +229,8 @@ def _program(name: str, value: Any) -> Program:
         raise PdeError(
             f"{name} gives a vector of {e.size} coordinates instead of one number", "use pde.sum, or a coordinate"
         )
-    return compile_expression(e)
+    return e
+
+
+def _program(name: str, value: Any) -> Program:
+    return compile_expression(_scalar(name, value))

@@ -118,7 +118,8 @@ class RowGroup:
 class Pde:
     """A problem as data. `low` and `high` bound space and then, with `has_time`, time: the network's inputs in order.
 
-    `solution` gives u from the network's output, `exact` the exact solution where it is known. `radius` is sigma of the
+    `solution` gives u from the network's output, `exact` the exact solution where it is known,
+    `points` where uniform training points go: a vector in space, then a time. `radius` is sigma of the
     Stein estimators or the step of finite differences; `level` is the sparse grid's, `n_pairs` monte_carlo's.
     """
 
@@ -129,6 +130,7 @@ class Pde:
     groups: tuple[RowGroup, ...]
     solution: Program
     exact: Program | None = None
+    points: tuple[Program, ...] = ()
     derivative: Derivative = Derivative.jet
     radius: float = 0.1
     level: int = 3
@@ -145,9 +147,9 @@ class Pde:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """In the order of the bundle: the groups' conditions, the solution, the exact solution."""
-        programs = [*(group.condition for group in self.groups), self.solution]
-        return (*programs, self.exact) if self.exact else tuple(programs)
+        """In the order of the bundle: the groups' conditions, the solution, the exact solution, the points."""
+        conditions = (group.condition for group in self.groups)
+        return (*conditions, self.solution, *((self.exact,) if self.exact else ()), *self.points)
 
     @property
     def needs(self) -> int:

@@ -44,6 +44,12 @@ def initialiser(pde: Pde) -> list[str]:
     if pde.exact:
         lines.append(f"        .exact = {_program(pde.exact, at)},")
         at += pde.exact.words
+    if pde.points:
+        lines.append("        .points = {")
+        for program in pde.points:
+            lines.append(f"            {_program(program, at)},")
+            at += program.words
+        lines.append("        },")
     if pde.grid:
         classes = at + info.n_values
         lines.append(

@@ -2,7 +2,18 @@
 """The zoo: models by name. A new one is a module with a `RECIPE`, and a line here."""
 
 from ttzo.device_runtime.contract import TtzoError
-from ttzo.exporter.zoo import allen_cahn, black_scholes, burgers, darcy, digits, heat, hjb20, mnist
+from ttzo.exporter.zoo import (
+    allen_cahn,
+    black_scholes,
+    burgers,
+    convolution,
+    darcy,
+    digits,
+    heat,
+    hjb20,
+    mnist,
+    unicode_names,
+)
 from ttzo.exporter.zoo.recipe import Recipe
 
 _PDES = (
@@ -16,7 +27,10 @@ _PDES = (
     allen_cahn.RECIPE,
     darcy.RECIPE,
 )
-_RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, mnist.RECIPE, *_PDES)}
+_CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
+_RECIPES = {
+    recipe.name: recipe for recipe in (digits.RECIPE, mnist.RECIPE, *_CONVOLUTIONS, unicode_names.RECIPE, *_PDES)
+}
 
 
 def names() -> tuple[str, ...]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 DIMENSION = 20
 HIDDEN = (3, 4, 4, 4, 4)  # 768
 TT_RANK = 4  # 3209 parameters; rank 10 has 7745
-ROWS = 20
-STEPS = 50  # 20 loss evaluations each
+ROWS = 32
+STEPS = 48  # 20 loss evaluations each
 
 
 def residual(p):

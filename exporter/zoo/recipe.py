@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a model of the zoo tells the exporter. Needs no torch: modules are built when they are wanted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class Inputs:
 DATA_INPUTS = {
     "digits": Inputs(Number.uint8, 1 / 16),  # grey values 0 to 16
     "mnist": Inputs(Number.uint8, 1 / 255),
+    "names": Inputs(Number.uint8),  # numbers of words
 }
 
 
@@ -59,6 +60,7 @@ class Recipe:
     n_pairs: int = 512
     reference: Callable[[int], tuple["np.ndarray", "np.ndarray"]] | None = None
     training: Training = field(default_factory=Training)
+    trainings: Mapping[str, Training] = field(default_factory=dict)  # of other estimators, by name
 
 
 def layer_ranks(ranks: Ranks, default: tuple[int | tuple[int, ...], ...]) -> tuple[int | tuple[int, ...], ...]:

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Difference, Direction, Estimator, PhaseRecord
+from ttzo.device_runtime.contract import Combine, Difference, Direction, Estimator, PhaseRecord
 from ttzo.exporter.cost import evaluations_a_step
 from ttzo.exporter.environments import core_shapes, extents
+from ttzo.exporter.gather import Patches
 from ttzo.exporter.plan import Layer, Plan
 from ttzo.host_tools.reference.environments import ZERO, order_of_slices, slices
 from ttzo.host_tools.reference.estimator import mean, refreshed
-from ttzo.host_tools.reference.network import multiply
+from ttzo.host_tools.reference.gather import gathered, tokens_that_count
+from ttzo.host_tools.reference.product import multiply
 from ttzo.host_tools.reference.random import direction
 from ttzo.host_tools.reference.reuse import Reuse
 
@@ -62,6 +64,9 @@ class CoreEstimate:
         gradient = np.zeros_like(self.theta)
         scale = self.real(1) if self.phase.estimator == Estimator.node_cge else self.mu
         for number, layer in enumerate(self.plan.layers):
+            if self.plan.gathers:
+                self._applied(gradient, number, layer)
+                continue
             units = self._unit_changes(number, layer)
             if layer.has_bias:
                 bias = layer.tensors[-1].offset
@@ -96,6 +101,27 @@ class CoreEstimate:
                 each = self._query(number, places[None], flat)
             differences[mode] = sum_of_samples(each)
         return differences.reshape(m, a, n, b).transpose(1, 0, 2, 3)
+
+    # ---- cge, cocd through layers that are applied several times: twin of applied.c
+
+    def _applied(self, gradient: np.ndarray, number: int, layer: Layer) -> None:
+        """The differences of one layer's coordinates, summed over the samples, into `gradient`."""
+        x = self.reuse.inputs[number]
+        if layer.has_bias:
+            places = np.stack([places_of(layer, np.array([feature])) for feature in range(layer.out_features)])
+            moves = np.full((*places.shape, x.shape[1]), self.mu)
+            bias = layer.tensors[-1].offset
+            gradient[bias : bias + layer.out_features] = sum_of_samples(self._query(number, places, moves))
+        made = slices(layer, self.theta, gathered(layer, x), self.mu)
+        for k, (each, tensor) in enumerate(zip(made, layer.tensors, strict=False)):
+            a, m, n, b = core_shapes(layer)[k]
+            moves = moved_by_slices(layer, x, each.reshape(a * n * b, -1, each.shape[-1]))
+            differences = np.zeros((m, a * n * b), each.dtype)
+            for mode, features in enumerate(moved_units(layer, k)):
+                places = places_of(layer, features)[None]
+                differences[mode] = sum_of_samples(self._query(number, places, moves))
+            ordered = differences.reshape(m, a, n, b).transpose(1, 0, 2, 3)
+            gradient[tensor.offset : tensor.offset + tensor.size] = ordered.reshape(-1)
 
     # ---- block_rge
 
@@ -138,3 +164,26 @@ def moved_units(layer: Layer, k: int) -> Iterator[np.ndarray]:
     e, m = extents(layer, k), core_shapes(layer)[k][1]
     for mode in range(m):
         yield ((np.arange(e.ml)[:, None] * m + mode) * e.mr + np.arange(e.mr)).reshape(-1)
+
+
+def places_of(layer: Layer, features: np.ndarray) -> np.ndarray:
+    """Where outputs `features` of all applications stand in the layer's output array, in the order of `moved_by_slices`."""
+    if isinstance(layer.gather, Patches):
+        return (features[:, None] * layer.positions + np.arange(layer.positions)).reshape(-1)
+    copies = layer.n_outputs // layer.out_features
+    return (np.arange(copies)[:, None] * layer.out_features + features).reshape(-1)
+
+
+def moved_by_slices(layer: Layer, x: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """Slices [slices, features, positions * n] -> what they move of the output array [slices, places, n]; `x` are the
+    layer's inputs."""
+    n = x.shape[1]
+    each = made.reshape(*made.shape[:2], layer.positions, n)
+    if layer.gather is None or isinstance(layer.gather, Patches):
+        return each.reshape(len(made), -1, n)
+    if layer.gather.combine == Combine.each:
+        return np.ascontiguousarray(each.swapaxes(1, 2)).reshape(len(made), -1, n)
+    total = np.zeros((*made.shape[:2], n), made.dtype)
+    for t in range(layer.positions):
+        total = total + each[:, :, t]
+    return total / tokens_that_count(layer, x) if layer.gather.combine == Combine.mean else total

@@ -9,7 +9,8 @@ import numpy as np
 from ttzo.device_runtime.contract import Activation, Derivative, Direction, Need
 from ttzo.exporter.plan import Layer, Plan
 from ttzo.host_tools.reference import real
-from ttzo.host_tools.reference.network import activate, layer_forward
+from ttzo.host_tools.reference.columns import merge_cores
+from ttzo.host_tools.reference.network import layer_forward
 from ttzo.host_tools.reference.random import direction
 
 ONE, TWO, HALF = np.float32(1), np.float32(2), np.float32(0.5)
@@ -34,20 +35,33 @@ class Noise:
     rows: np.ndarray
 
 
-def outputs_at(plan: Plan, theta: np.ndarray, n_layers: int, points: np.ndarray) -> np.ndarray:
-    """Outputs [m, n] of the first `n_layers` layers at points [inputs, n]."""
-    state = points * np.float32(plan.input_scale) + np.float32(plan.input_offset)
-    for layer in plan.layers[:n_layers]:
-        state = activate(layer.activation, layer_forward(layer, theta, state))
-    return state
+@dataclass(frozen=True)
+class _Network:
+    """The first `n_layers` layers of a plan, their cores merged as in columns.c, each with its own parameter vector."""
+
+    layers: tuple[tuple[Layer, np.ndarray], ...]
+    scale: np.float32
+    offset: np.float32
+
+    @staticmethod
+    def of(plan: Plan, theta: np.ndarray, n_layers: int) -> "_Network":
+        return _Network(
+            tuple(merge_cores(layer, theta) for layer in plan.layers[:n_layers]),
+            np.float32(plan.input_scale),
+            np.float32(plan.input_offset),
+        )
+
+    def inputs(self, points: np.ndarray) -> np.ndarray:
+        return points * self.scale + self.offset
 
 
 def derive(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
     """What `needs` asks for at points [inputs, n]."""
     with np.errstate(all="ignore"):
+        network = _Network.of(plan, theta, n_layers)
         if not needs:
-            return Derivatives(outputs_at(plan, theta, n_layers, points))
-        made = _DERIVE[plan.pde.derivative](plan, theta, n_layers, needs, points, noise)
+            return Derivatives(_Centre(network, points).value)
+        made = _DERIVE[plan.pde.derivative](plan, network, needs, points, noise)
         if needs & Need.diagonal:
             made.laplacian = np.zeros_like(made.value)
             for second in made.diagonal[: plan.pde.n_space]:
@@ -76,20 +90,19 @@ def _linear_part(layer: Layer, theta: np.ndarray, state: np.ndarray) -> np.ndarr
     return layer_forward(bare, theta, state.reshape(len(state), -1)).reshape(layer.out_features, *state.shape[1:])
 
 
-def _jets(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
     n_inputs, n = points.shape
     diagonal = bool(needs & Need.diagonal)
     squared = n_inputs if diagonal else plan.pde.n_space if needs & Need.laplacian else 0
-    value = points * np.float32(plan.input_scale) + np.float32(plan.input_offset)
+    value = network.inputs(points)
     first = np.zeros((n_inputs, n_inputs, n), np.float32)  # [features, direction, n]
-    first[range(n_inputs), range(n_inputs)] = np.float32(plan.input_scale)
+    first[range(n_inputs), range(n_inputs)] = network.scale
     columns = n_inputs if diagonal else 1
-    second = np.zeros((plan.layers[0].out_features, columns, n), np.float32)
-    for number, layer in enumerate(plan.layers[:n_layers]):
+    second = np.zeros((n_inputs, columns, n), np.float32)
+    for layer, theta in network.layers:
         value = layer_forward(layer, theta, value)
         first = _linear_part(layer, theta, first)
-        if number:
-            second = _linear_part(layer, theta, second)
+        second = _linear_part(layer, theta, second)
         if layer.activation == Activation.identity:
             continue
         value, slope, curvature = _slopes(layer.activation, value)
@@ -107,61 +120,64 @@ def _jets(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.n
 
 
 class _Centre:
-    """The network at points [inputs, n], and what differences to it need: z and phi(z) of every layer."""
+    """The network at points [inputs, n], and what differences to it need of every layer: phi(z), of relu z, and phi'(z)."""
 
-    def __init__(self, plan: Plan, theta: np.ndarray, n_layers: int, points: np.ndarray):
-        self.plan, self.theta, self.layers, self.points = plan, theta, plan.layers[:n_layers], points
+    def __init__(self, network: _Network, points: np.ndarray):
+        self.network, self.points = network, points
         self._known: list[tuple[np.ndarray, np.ndarray]] = []
-        state = points * np.float32(plan.input_scale) + np.float32(plan.input_offset)
-        for layer in self.layers:
-            z = layer_forward(layer, theta, state)
-            state = activate(layer.activation, z)
-            self._known.append((z, state))
+        state = network.inputs(points)
+        for layer, theta in network.layers:
+            z = state = layer_forward(layer, theta, state)
+            if layer.activation != Activation.identity:
+                state, slope, _ = _slopes(layer.activation, z)
+            self._known.append((z, state) if layer.activation in _UNBENT else (state, slope))
         self.value = state
 
     def pair(self, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """even and odd [m, n]: the outputs at points +- offset are value + even +- odd."""
-        even, odd = np.zeros_like(offset), offset * np.float32(self.plan.input_scale)
-        for layer, (z, value) in zip(self.layers, self._known, strict=True):
-            odd, even = (_linear_part(layer, self.theta, part) for part in (odd, even))
-            if layer.activation != Activation.identity:
-                even, odd = _activate_pair(layer.activation, even, odd, z, value)
+        even, odd = np.zeros_like(offset), offset * self.network.scale
+        for number, ((layer, theta), (at, slope)) in enumerate(zip(self.network.layers, self._known, strict=True)):
+            odd, even = (_linear_part(layer, theta, part) for part in (odd, even))
+            if number == 0 and layer.activation == Activation.sine:
+                sine, versine = real.sine_and_versine(odd)
+                even, odd = -at * versine, slope * sine
+            elif layer.activation != Activation.identity:
+                even, odd = _activate_pair(layer.activation, even, odd, at, slope)
         return even, odd
 
 
-def _difference(kind: Activation, d: np.ndarray, z: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """phi(z + d) - phi(z), t = phi(z)."""
-    if kind == Activation.sine:
-        return TWO * real.sin(HALF * d) * real.cos(HALF * d + z)
-    if kind == Activation.tanh:
-        of_d = real.tanh(d)
-        return of_d * (-t * t + ONE) / (t * of_d + ONE)
+_UNBENT = (Activation.identity, Activation.relu)
+
+
+def _relu_difference(d: np.ndarray, z: np.ndarray) -> np.ndarray:
     moved = z + d
     return np.where(z < 0, np.where(moved < 0, np.float32(0), moved), np.where(moved < 0, -z, d))
 
 
 def _activate_pair(
-    kind: Activation, even: np.ndarray, odd: np.ndarray, z: np.ndarray, t: np.ndarray
+    kind: Activation, even: np.ndarray, odd: np.ndarray, at: np.ndarray, slope: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same of a unit's outputs, where its inputs are z + even +- odd."""
-    shift = _difference(kind, even, z, t)
-    at = t + shift
+    """The same of a unit's outputs, where its inputs are z + even +- odd: pairs.c says how."""
     if kind == Activation.sine:
-        half = real.sin(HALF * odd)
-        return -TWO * at * half * half + shift, real.cos(z + even) * real.sin(odd)
+        (sine_e, versine_e), (sine_o, versine_o) = real.sine_and_versine(even), real.sine_and_versine(odd)
+        both = -versine_e * versine_o + (versine_e + versine_o)
+        at_e = -slope * versine_e + (-at * sine_e + slope)
+        return slope * sine_e * (ONE - versine_o) + -at * both, at_e * sine_o
     if kind == Activation.tanh:
-        s = real.tanh(odd)
-        scaled = at * s
-        share = (-at * at + ONE) / (-scaled * scaled + ONE)
+        of_e, s = real.tanh(even), real.tanh(odd)
+        shift = of_e * slope / (at * of_e + ONE)
+        a = at + shift
+        scaled = a * s
+        share = (-a * a + ONE) / (-scaled * scaled + ONE)
         return -scaled * s * share + shift, s * share
-    up, down = _difference(kind, even + odd, z, t), _difference(kind, even - odd, z, t)
+    up, down = _relu_difference(even + odd, at), _relu_difference(even - odd, at)
     return HALF * (up + down), HALF * (up - down)
 
 
-def _differences(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+def _differences(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
     h = np.float32(plan.pde.radius)
     first_scale, second_scale = ONE / h, TWO / (h * h)
-    centre = _Centre(plan, theta, n_layers, points)
+    centre = _Centre(network, points)
     first, second, laplacian = [], [], np.zeros_like(centre.value)
     for i in range(len(points)):
         offset = np.zeros_like(points)
@@ -180,9 +196,9 @@ def _differences(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, point
 class _SteinSums:
     """The sums over antithetic pairs."""
 
-    def __init__(self, plan: Plan, theta: np.ndarray, n_layers: int, points: np.ndarray):
+    def __init__(self, plan: Plan, network: _Network, points: np.ndarray):
         self.plan, self.points = plan, points
-        self.centre = _Centre(plan, theta, n_layers, points)
+        self.centre = _Centre(network, points)
         self.first = np.zeros((len(points), *self.centre.value.shape), np.float32)
         self.laplacian, self.diagonal = np.zeros_like(self.centre.value), np.zeros_like(self.first)
 
@@ -211,8 +227,8 @@ class _SteinSums:
         return Derivatives(self.centre.value, self.first, self.laplacian, self.diagonal)
 
 
-def _on_grid(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
-    sums = _SteinSums(plan, theta, n_layers, points)
+def _on_grid(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+    sums = _SteinSums(plan, network, points)
     grid = plan.pde.grid
     for node, weight in zip(grid.nodes().astype(np.float32), grid.weights().astype(np.float32), strict=True):
         places = [int(i) for i in np.flatnonzero(node)]
@@ -232,10 +248,8 @@ def gaussian_pairs(plan: Plan, noise: Noise) -> np.ndarray:
     return np.moveaxis(np.array(made, np.float32), 1, 2)
 
 
-def _by_sampling(
-    plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, noise: Noise
-) -> Derivatives:
-    sums = _SteinSums(plan, theta, n_layers, points)
+def _by_sampling(plan: Plan, network: _Network, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
+    sums = _SteinSums(plan, network, points)
     weight = np.float32(0.5) / np.float32(plan.pde.n_pairs)
     for z in gaussian_pairs(plan, noise):
         sums.add_pair(z, list(range(len(points))), weight)

@@ -12,7 +12,8 @@ import numpy as np
 from ttzo.device_runtime.contract import Cache, LayerKind
 from ttzo.exporter.environments import QUERIES_AT_ONCE, core_shapes, cut_of, matrix_cut
 from ttzo.exporter.plan import Layer
-from ttzo.host_tools.reference.network import multiply, narrowed
+from ttzo.host_tools.reference.network import narrowed
+from ttzo.host_tools.reference.product import multiply
 
 ZERO = np.float32(0)
 Keep = Callable[[np.ndarray], np.ndarray]  # what a cache leaves of an array

@@ -37,8 +37,13 @@ def combined(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
         total = total + made[:, t]
     if layer.gather.combine == Combine.sum:
         return total
+    return total / tokens_that_count(layer, x)
+
+
+def tokens_that_count(layer: Layer, x: np.ndarray) -> np.ndarray:
+    """What a mean of the token vectors is divided by, [n] of x's dtype: at least 1."""
     count = (x.astype(np.int64) != _padding(layer.gather)).sum(axis=0)
-    return total / np.maximum(count, 1).astype(z.dtype)
+    return np.maximum(count, 1).astype(x.dtype)
 
 
 def _padding(tokens: Tokens) -> int:

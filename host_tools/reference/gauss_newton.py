@@ -11,8 +11,9 @@ from ttzo.host_tools.reference import real, triangle
 from ttzo.host_tools.reference.loss import sum_in_order
 from ttzo.host_tools.reference.random import direction
 
-ONE, HALF, TWO, BIAS_SCALE = np.float32(1), np.float32(0.5), np.float32(2), np.float32(0.1)
-FREE_RIDGE = np.float32(1e-6)
+ONE, HALF, TWO = np.float32(1), np.float32(0.5), np.float32(2)
+BIAS_SCALE, OWN_SHARE = np.float32(0.1), np.float32(0.2)
+LEAST_FREE_RIDGE = np.float32(1e-6)
 Residuals = Callable[[np.ndarray], np.ndarray]
 
 
@@ -53,10 +54,12 @@ class GaussNewton:
         parts = []
         for layer in self.plan.layers:
             biases = layer.out_features if layer.has_bias else 0
-            free = self.n_free and layer is self.plan.layers[-1]
-            parts.append(np.full(layer.n_parameters - biases, 0 if free else factor * core_scale(layer), np.float32))
-            parts.append(np.full(biases, 0 if free else factor * BIAS_SCALE, np.float32))
-        return np.concatenate(parts)
+            parts.append(np.full(layer.n_parameters - biases, core_scale(layer), np.float32))
+            parts.append(np.full(biases, BIAS_SCALE, np.float32))
+        scales = np.maximum(np.concatenate(parts), OWN_SHARE * np.abs(self.theta))
+        if self.n_free:
+            scales[self.plan.layers[-1].parameter_offset :] = 0
+        return factor * scales
 
     def _direction(self, query: int) -> np.ndarray:
         return direction(self.plan.n_parameters, Direction.gaussian, self.seed, self.step, query)
@@ -114,7 +117,8 @@ class GaussNewton:
 
     def solve(self, ridge: np.float32) -> np.ndarray:
         """The coefficients at this ridge."""
-        of_free, of_others = self._ridge_of(0, self.n_free, FREE_RIDGE), self._ridge_of(self.n_free, self.n, ridge)
+        of_free = self._ridge_of(0, self.n_free, max(ridge, LEAST_FREE_RIDGE))
+        of_others = self._ridge_of(self.n_free, self.n, ridge)
         solved = self.triangle.copy()
         rows = np.zeros((self.n, self.n + 1), np.float32)
         rows[range(self.n), range(self.n)] = np.where(np.arange(self.n) < self.n_free, of_free, of_others)

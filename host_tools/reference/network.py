@@ -6,7 +6,9 @@ import numpy as np
 from ttzo.device_runtime.contract import Activation, Cache, LayerKind, Number
 from ttzo.exporter.plan import Layer, Plan
 from ttzo.host_tools.reference import real
+from ttzo.host_tools.reference.columns import merge_cores
 from ttzo.host_tools.reference.gather import combined, gathered
+from ttzo.host_tools.reference.product import multiply
 
 NUMBER_DTYPE = {Number.uint8: np.dtype("u1"), Number.int16: np.dtype("<i2"), Number.float32: np.dtype("<f4")}
 
@@ -14,19 +16,6 @@ NUMBER_DTYPE = {Number.uint8: np.dtype("u1"), Number.int16: np.dtype("<i2"), Num
 def read_inputs(plan: Plan, raw: np.ndarray) -> np.ndarray:
     """Raw inputs [n, in_features] as they travel -> network inputs float32 [n, in_features]."""
     return raw.astype(np.float32) * np.float32(plan.input_scale) + np.float32(plan.input_offset)
-
-
-def multiply(left: np.ndarray, right: np.ndarray, start: np.ndarray | np.float32) -> np.ndarray:
-    """sum over k of left[..., k] * right[k, ...]: one chain of multiply-adds over ascending k for every output.
-
-    `left` is [a..., inner], `right` [inner, b...], both ready to broadcast against each other without the inner axis.
-    """
-    total = start + np.zeros(np.broadcast_shapes(left.shape[:-1], right.shape[1:]), np.result_type(left, right))
-    product = np.empty_like(total)
-    for k in range(right.shape[0]):
-        np.multiply(left[..., k], right[k], out=product)
-        np.add(product, total, out=total)
-    return total
 
 
 def layer_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -113,5 +102,6 @@ def forward(plan: Plan, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):  # a broken forward pass shows as a loss that is not finite
         state = np.ascontiguousarray(x.T)
         for layer in plan.layers:
-            state = activate(layer.activation, layer_forward(layer, theta, state))
+            layer, parameters = merge_cores(layer, theta) if plan.pde else (layer, theta)
+            state = activate(layer.activation, layer_forward(layer, parameters, state))
     return np.ascontiguousarray(state.T)

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Sampler, Stream
+from ttzo.device_runtime.contract import LIMIT, Sampler, Stream
 from ttzo.exporter.pde.program import Program, RowGroup
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools.reference import program
@@ -24,7 +24,7 @@ def _words(stream: Stream, key: int, step: int, rows: np.ndarray, n_blocks: int)
     return philox(counters, key).reshape(len(rows), -1)
 
 
-def _draw(plan: Plan, stream: Stream, key: int, step: int, rows: np.ndarray) -> np.ndarray:
+def points_in_box(plan: Plan, stream: Stream, key: int, step: int, rows: np.ndarray) -> np.ndarray:
     """Points uniform in the box, float32 [inputs, n]."""
     n = plan.pde.n_inputs
     words = _words(stream, key, step, rows, -(-n // 4))[:, :n].T
@@ -32,10 +32,21 @@ def _draw(plan: Plan, stream: Stream, key: int, step: int, rows: np.ndarray) -> 
     return (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24) * (high - low) + low
 
 
+def _placed(plan: Plan, points: np.ndarray) -> np.ndarray:
+    """Uniform points [inputs, n] where the problem wants its training points."""
+    pde, n = plan.pde, plan.pde.n_space
+    if not pde.points:
+        return points
+    zero = np.zeros(points.shape[1], np.float32)
+    inputs = [points[:n], points[n] if pde.has_time else zero, zero]
+    inputs += [None] * (LIMIT["program_inputs"] - len(inputs))
+    return np.vstack([program.run(each, n, inputs) for each in pde.points])
+
+
 def training_points(plan: Plan, seed: int, step: int) -> np.ndarray:
     """The points of a step's rows, float32 [inputs, batch]."""
     pde, rows = plan.pde, np.arange(plan.batch)
-    points, at, n = _draw(plan, Stream.collocation, seed, step, rows), 0, plan.pde.n_space
+    points, at, n = _placed(plan, points_in_box(plan, Stream.collocation, seed, step, rows)), 0, plan.pde.n_space
     for group in pde.groups:
         own = slice(at, at + group.count)
         at += group.count
@@ -50,7 +61,7 @@ def training_points(plan: Plan, seed: int, step: int) -> np.ndarray:
 
 def validation_points(plan: Plan, first: int, count: int) -> np.ndarray:
     """Validation points [first, first + count), float32 [inputs, count]."""
-    return _draw(plan, Stream.validation, plan.pde.validation_seed, 0, np.arange(first, first + count))
+    return points_in_box(plan, Stream.validation, plan.pde.validation_seed, 0, np.arange(first, first + count))
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------

@@ -173,15 +173,20 @@ def _flip(y: np.ndarray, quarters: np.ndarray) -> np.ndarray:
     return _from_bits(_to_bits(y) ^ ((quarters & np.uint32(2)) << np.uint32(30)))
 
 
-def _sine_of(x: np.ndarray, quarters: int) -> np.ndarray:
-    """sin(x + quarters pi/2) for finite x up to the largest angle."""
+def _reduce_by_quarters(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest multiple of pi/2 (as uint32, wrapping), and what x lies beyond it."""
     rounded = x * _F(0.636619747) + _ROUND
     multiple = rounded - _ROUND
     r = multiple * _F(-1.5703125) + x
     r = multiple * _F(-0.000483751297) + r
     r = multiple * _F(-7.54953362e-08) + r
-    r = multiple * _F(-2.56334407e-12) + r
-    turn = _to_bits(rounded) - _ROUND_BITS + np.uint32(quarters)
+    return _to_bits(rounded) - _ROUND_BITS, multiple * _F(-2.56334407e-12) + r
+
+
+def _sine_of(x: np.ndarray, quarters: int) -> np.ndarray:
+    """sin(x + quarters pi/2) for finite x up to the largest angle."""
+    turn, r = _reduce_by_quarters(x)
+    turn = turn + np.uint32(quarters)
     z = r * r
     return _flip(np.where(turn & np.uint32(1), _cosine_polynomial(z), _sine_polynomial(r, z)), turn)
 
@@ -199,6 +204,22 @@ def cos(x: np.ndarray) -> np.ndarray:
     """The cosine; even, bit for bit; NaN beyond |x| = 10^5."""
     x = np.asarray(x, np.float32)
     return np.where(np.abs(x) <= _LARGEST_ANGLE, _sine_of(x, 1), _NAN)
+
+
+@_quiet
+def sine_and_versine(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """sin(x) and 1 - cos(x), the latter to full relative accuracy near 0; NaN from |x| = 10^5 on. Twin of pairs.c."""
+    x = np.asarray(x, np.float32)
+    turn, r = _reduce_by_quarters(x)
+    z = r * r
+    s = r * z * ((z * _F(-0.000195180997) + _F(0.00833218824)) * z + _F(-0.166666552)) + r
+    v = z * -z * ((z * _F(2.44325529e-05) + _F(-0.00138873106)) * z + _F(0.0416666456)) + _F(0.5) * z
+    odd, far = turn & np.uint32(1), turn & np.uint32(2)
+    signed, cosine = _flip(s, turn), _flip(_F(1) - v, turn)
+    sine = np.where(odd, cosine, signed)
+    versine = np.where(odd, _F(1) + signed, np.where(far, _F(2) - v, v))
+    known = np.abs(x) < _LARGEST_ANGLE
+    return np.where(known, sine, _NAN), np.where(known, versine, _NAN)
 
 
 @_quiet

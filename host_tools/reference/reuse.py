@@ -10,6 +10,7 @@ from ttzo.exporter.environments import core_shapes, has_matrix
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools.reference import network, real
 from ttzo.host_tools.reference.environments import ZERO, matrix_of
+from ttzo.host_tools.reference.gather import combined, gathered
 from ttzo.host_tools.reference.loss import cross_entropy, mean_squared_error
 
 
@@ -68,13 +69,17 @@ class Reuse:
         self.plan, self.theta, self.targets = plan, theta, targets
         self.inputs, self.z = [np.ascontiguousarray(x.T)], []
         for layer in plan.layers:
-            self.z.append(network.core_by_core(layer, theta, self.inputs[-1], plan.cache))
+            x = self.inputs[-1]
+            each = network.core_by_core(layer, theta, gathered(layer, x), plan.cache)
+            self.z.append(combined(layer, x, each))
             self.inputs.append(network.activate(layer.activation, self.z[-1]))
         outputs = np.ascontiguousarray(self.inputs[-1].T)
         self.losses = (cross_entropy if plan.loss == Loss.cross_entropy else mean_squared_error)(outputs, targets)
         self.slopes = loss_slopes(plan.loss, outputs, targets)
         self.matrices = [
-            matrix_of(layer, theta) if len(core_shapes(layer)) == 1 or has_matrix(layer, number) else None
+            matrix_of(layer, theta)
+            if len(core_shapes(layer)) == 1 or has_matrix(layer, number) or plan.gathers and number
+            else None
             for number, layer in enumerate(plan.layers)
         ]
 
@@ -103,6 +108,11 @@ class Reuse:
     def _arrive(self, number: int, places: np.ndarray, change: np.ndarray) -> np.ndarray:
         """Changes of the inputs of layer `number` -> of its pre-activations [queries, out, n]."""
         layer, matrix = self.plan.layers[number], self.matrices[number]
+        if layer.gather:
+            images = self._scatter(change, places, layer.n_inputs).swapaxes(0, 1).reshape(layer.n_inputs, -1)
+            made = network.multiply(matrix.T[:, None], gathered(layer, images)[:, None], ZERO)
+            made = made.reshape(layer.n_outputs, len(change), -1)
+            return made.swapaxes(0, 1)
         if matrix is not None:
             weights = matrix[places].transpose(0, 2, 1)[:, :, None]
             return network.multiply(weights, change.swapaxes(0, 1)[:, :, None], ZERO)

@@ -43,6 +43,7 @@ class StepResult:
     loss: float
     gradient_norm: float
     evaluations: int
+    macs: int  # multiply-accumulates; 0 for estimators that skip zeros, which only a device counts
 
 
 def power(base: np.float32, exponent: int) -> np.float32:
@@ -204,7 +205,13 @@ class Trainer:
         loss, norm, evaluations = move(phase, region, rate)
         self.state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + evaluations)
         self._watch_plateau(loss)
-        return StepResult(state.phase, float(loss), float(norm), evaluations)
+        return StepResult(state.phase, float(loss), float(norm), evaluations, self._macs(phase, evaluations))
+
+    def _macs(self, phase: PhaseRecord, evaluations: int) -> int:
+        if phase.estimator in REUSING:
+            return 0
+        plan = self.plan
+        return evaluations * (plan.batch * self.macs_per_row if plan.pde else plan.forward_macs(plan.batch))
 
     def _counted(self, work: Callable[[np.ndarray], np.ndarray], total: int) -> Callable[[np.ndarray], np.ndarray]:
         """`work(parameters)`, one loss evaluation of `total`, with the poll behind it."""

@@ -18,7 +18,7 @@ from ttzo.host_tools.rivals.residual import INPUTS, Residual, collocation, solut
 from ttzo.host_tools.rivals.trainer import Phase, Rival
 from ttzo.host_tools.rivals.zeroth_order import rge
 
-N_STEPS = {"quick": 2000, "full": 20_000}
+N_STEPS = {"quick": 1200, "full": 20_000}
 N_POINTS = {"quick": 10, "full": 100}  # fresh in each step
 N_VALIDATION = {"quick": 1000, "full": 10_000}
 CHECKS = 40  # measurements in a run

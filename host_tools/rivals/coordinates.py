@@ -45,7 +45,7 @@ def differences(
     """
     network = batch.network
     batch.cost.evaluations += 1 + (network.n if which is None else len(which))
-    batch.cost.macs += network.prepare_macs
+    batch.cost.macs += network.prepare_macs + len(batch.x) * network.macs
     wanted = which if network.kept is None else network.kept if which is None else network.kept[which]
     stored = network.full(theta[None])
     total, loss = stored.new_zeros(network.n_stored), stored.new_zeros(())
@@ -127,6 +127,7 @@ class _Rows:
     def _core(self, layer: Layer, parts: list, k: int, inputs: torch.Tensor, radius: float, far: bool) -> torch.Tensor:
         shared = moves(layer, parts, k, radius * inputs)  # (rows, a, n, c, i, j)
         rows, a, n, c, i, j = shared.shape
+        self.batch.cost.macs += rows * moves_macs(layer, k)
         m = layer.core_shapes[k][1]
         shared = shared.reshape(rows, a * n * c, i * j)
         units = torch.arange(layer.out_features).reshape(i, m, j)
@@ -166,4 +167,12 @@ def moves(layer: Layer, parts: list[torch.Tensor], k: int, inputs: torch.Tensor)
     for core in reversed(parts[k + 1 : len(layer.core_shapes)]):
         right = torch.einsum("amnc,cjq->amjnq", core[0], right).flatten(3, 4).flatten(1, 2)
     x = inputs.reshape(len(inputs), left.shape[1], n, right.shape[2])
-    return torch.einsum("ipa,bpnq,cjq->bancij", left, x, right)
+    return torch.einsum("ipa,bpncj->bancij", left, torch.einsum("bpnq,cjq->bpncj", x, right))
+
+
+def moves_macs(layer: Layer, k: int) -> int:
+    """Multiply-accumulates of `moves` for one row."""
+    a, _, n, c = layer.core_shapes[k]
+    p, q = math.prod(layer.in_modes[:k]), math.prod(layer.in_modes[k + 1 :])
+    i, j = math.prod(layer.out_modes[:k]), math.prod(layer.out_modes[k + 1 :])
+    return p * n * c * j * (q + i * a)

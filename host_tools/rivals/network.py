@@ -8,8 +8,8 @@ come in unchanged. A tensor train is contracted from its middle: both halves are
 import math
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import Activation, LayerKind
-from ttzo.exporter.from_torch import plan_from_module
+from ttzo.device_runtime.contract import Activation, LayerKind, TtzoError
+from ttzo.exporter.from_torch import layers_from_module
 from ttzo.exporter.nn import torch
 from ttzo.exporter.plan import Layer
 
@@ -41,9 +41,12 @@ class Network:
 
     @classmethod
     def of(cls, module: torch.nn.Module) -> "Network":
-        """The network of a module that the exporter takes, at its present parameters."""
-        plan = plan_from_module(module)
-        return cls(plan.layers, torch.from_numpy(plan.parameters.copy()))
+        """The network of a chain of Linear and TTLinear layers, at its present parameters. Raises `TtzoError` for
+        convolutions and embeddings."""
+        layers, parameters = layers_from_module(module)
+        if any(layer.gather is not None for layer in layers):
+            raise TtzoError("the rivals train no convolutions and no embeddings", "take Linear and TTLinear layers")
+        return cls(layers, torch.from_numpy(parameters))
 
     @property
     def n(self) -> int:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the parts of the Cortex-M port share. The board's numbers come from boards/NAME.toml as -D macros:
-// TTZO_BOARD, TTZO_CLOCK_HZ, TTZO_BAUD, TTZO_UART_BASE, TTZO_UART_IRQ.
+// TTZO_BOARD, TTZO_CLOCK_HZ, TTZO_BAUD, TTZO_UART_BASE, TTZO_UART_IRQ, TTZO_ROWS_ORIGIN, TTZO_ROWS_BYTES.
 #ifndef TTZO_CORTEX_M_H
 #define TTZO_CORTEX_M_H
 #include <stdbool.h>

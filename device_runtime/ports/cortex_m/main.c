@@ -18,6 +18,8 @@ int main(void)
     uint32_t detail = 0;
     size_t work_bytes = (size_t)((uintptr_t)ttzo_work_end - (uintptr_t)ttzo_work_start);
     enum ttzo_error error = ttzo_open(&trainer, &ttzo_model, ttzo_work_start, work_bytes, &detail);
+    if (!error && TTZO_ROWS_BYTES)
+        ttzo_lend_sparse(&trainer, (void *)TTZO_ROWS_ORIGIN, TTZO_ROWS_BYTES);
     ttzo_link_init(&link, &trainer, TTZO_BOARD, error, detail);
     ttzo_port_start();
     for (;;) {

@@ -2,6 +2,7 @@
 # The C runtime for a MicroPython with `ffi` (the unix port): the shared library, called as the native module is.
 # `ttzo.py` says what the functions do; their contract stands in run.h.
 import os
+from array import array
 
 import ffi
 from uctypes import addressof
@@ -48,15 +49,18 @@ _predict = _function("predict", "PIPII")
 _status = _function("status", "PPI")
 _restore = _function("restore", "PPI")
 _write = _function("write", "PIIPI")
-_listen = _function("listen", "PPI")
+_listen = _function("listen", "PPIPI")
 _poll = _function("poll", "PCC")
 _crc32 = _library.func("I", "ttzo_crc32", "IPL")
 
+parts = _function("parts", "")
 reset = _whole(_function("reset", "P"))
 row = _function("row", "PII")
 take = _function("take", "PI")
 step = _whole(_function("step", "PI"))
 evaluate = _function("evaluate", "PI")
+solution_error = _function("solution_error", "PIII")
+line_bytes = _function("line_bytes", "")
 commit = _whole(_function("commit", "PIII"))
 hang_up = _function("hang_up", "P")
 text = _function("text", "I", "s")
@@ -72,8 +76,13 @@ def size(data):
 
 
 def kind(data):
-    # ffi tells no type codes: one that is as wide
-    return ord({1: "B", 2: "H", 4: "f"}.get(_item_bytes(data), "d"))
+    # ffi tells no type codes; an array does in its representation: array('i', ...)
+    if isinstance(data, array):
+        return ord(repr(data[:0])[7])
+    code = {1: "B", 2: "H", 4: "f"}.get(_item_bytes(data), "d")
+    if code == "f" and not isinstance(memoryview(data)[0], float):
+        code = "i"
+    return ord(code)
 
 
 def need(head):
@@ -108,8 +117,8 @@ def crc32(data, crc):
     return _crc32(crc, data, size(data))
 
 
-def listen(memory, name):
-    return _listen(memory, name, len(name))
+def listen(memory, line, name):
+    return _listen(memory, line, len(line), name, len(name))
 
 
 def poll(memory, receive, send):

@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: MIT
 # For FROZEN_MANIFEST, beside the user C module: `import ttzo` without a file on the board.
 module("ttzo.py", opt=3)
+module("_ttzo_serve.py", opt=3)

@@ -3,7 +3,7 @@
 
     import ttzo
     m = ttzo.load("model.ttzo")
-    m.train(x, y, steps=100)
+    m.train(x, y, steps=100)   # a model of an equation: m.train(steps=100)
     m.predict(x)
 
 Rows are inputs and targets: `x` holds n rows of inputs one behind the other in the model's number (uint8, int16 or
@@ -14,28 +14,30 @@ or in a file opened with "rb". A model that trains on a differential equation ta
 
 import os
 import struct
-import sys
 from array import array
 
 import _ttzo
+from micropython import const
 
-_PARAMETERS = 0
-_MOMENTS = 1
-_BATCH = 2
-_COLLOCATION = 4
+_PARAMETERS = const(0)
+_MOMENTS = const(1)
+_BATCH = const(2)
+_COLLOCATION = const(4)
 
-_ROWS = 0
-_PAIRS = 1
-_INPUTS = 2
-_NEXT = -1
+_ROWS = const(0)
+_PAIRS = const(1)
+_INPUTS = const(2)
+_NEXT = const(-1)
 
-_OUT_OF_MEMORY = 9
-_NON_FINITE = 14
-_STATUS_BYTES = 136
-_SAVED = b"TTZS"  # what follows the bundle in a saved file: status, checksums, parameters, moments
+_BAD_BUNDLE = const(5)
+_OUT_OF_MEMORY = const(9)
+_NON_FINITE = const(14)
+_STATUS_BYTES = const(136)
+_HEAD_BYTES = const(152)  # what follows the bundle in a saved file: TTZS, status, three checksums; parameters, moments
+_POINTS_AT_ONCE = const(64)
 
-_INPUT_KINDS = ("B", "h", "f")
-_RAW_KINDS = (1, ord("B"))
+
+_RAW = (1, 66)  # kinds of bytes: where there is none, "B"
 
 
 def _check(memory, error):
@@ -61,14 +63,14 @@ class Model:
         self._bundle = bundle
         need = _ttzo.need(bundle[:64] if len(bundle) > 64 else bundle)
         if not need:
-            _refuse(5, 2)
+            _refuse(_BAD_BUNDLE, 2)
         self._memory = memory = bytearray(need + room)
         _check(memory, _ttzo.open(memory, bundle))
-        facts = struct.unpack_from("<15I", memory, 32)
+        facts = struct.unpack_from("<14I", memory, 36)
         self.n_parameters, self._n_moments, self.batch, self.n_inputs, self.n_outputs, number = facts[:6]
         self._input_bytes, self._row_bytes, self._has_classes = facts[6:9]
-        self._parameters_at, self._moments_at, self._batch_at, self._inbox_at, self._outbox_at = facts[9:14]
-        self._kind = _INPUT_KINDS[number]
+        self._parameters_at, self._moments_at, self._batch_at, self._capacity, self._has_equation = facts[9:]
+        self._kind = "Bhf"[number]  # of the inputs
 
     # ---- what it knows
 
@@ -99,7 +101,7 @@ class Model:
     def _inputs(self, x):
         """Rows in `x`, which is of the right kind and length."""
         kind, size = _ttzo.kind(x), _ttzo.size(x)
-        if kind not in _RAW_KINDS and chr(kind).lower() != self._kind:
+        if kind not in _RAW and chr(kind).lower() != self._kind:
             raise TypeError("x wants numbers of kind '%s' or raw bytes, not '%c'" % (self._kind, kind))
         if not size or size % self._input_bytes:
             raise ValueError("x has %d bytes, a row of inputs has %d" % (size, self._input_bytes))
@@ -109,7 +111,7 @@ class Model:
         kind, size = _ttzo.kind(y), _ttzo.size(y)
         wanted = (n, 2 * n) if self._has_classes else (4 * n * self.n_outputs,)
         kinds = (ord("H"), ord("h")) if self._has_classes else (ord("f"),)
-        if kind not in _RAW_KINDS and kind not in kinds:
+        if kind not in _RAW and kind not in kinds:
             raise TypeError(
                 "y wants %s, not '%c'"
                 % ("classes of kind 'B' or 'H'" if self._has_classes else "float32 outputs of kind 'f'", kind)
@@ -120,6 +122,8 @@ class Model:
     def _source(self, x, y):
         """`(fill, n)`: fill(first, count) puts rows into the batch, those of the next step for `_NEXT`."""
         memory = self._memory
+        if self._has_equation and y is None:
+            raise ValueError("the model has an equation: rows are points in x and values in y")
         if hasattr(x, "readinto"):
             return self._file(x)
         layout, n = _PAIRS, 0
@@ -128,7 +132,7 @@ class Model:
             self._targets(y, n)
         else:
             layout, y, size = _ROWS, b"", _ttzo.size(x)
-            if _ttzo.kind(x) not in _RAW_KINDS:
+            if _ttzo.kind(x) not in _RAW:
                 raise TypeError("without y, x wants whole rows as raw bytes")
             if not size or size % self._row_bytes:
                 raise ValueError("x has %d bytes, a row of inputs and target has %d" % (size, self._row_bytes))
@@ -141,7 +145,7 @@ class Model:
         if not size or size % width:
             raise ValueError("the file has %d bytes, a row of inputs and target has %d" % (size, width))
         n = size // width
-        places = [self._view(self._batch_at + j * width, width) for j in range(self.batch)]
+        places = [self._view(self._batch_at + j * width, width) for j in range(self._capacity)]
 
         def fill(first, count):
             for j in range(count):
@@ -155,11 +159,11 @@ class Model:
     # ---- work
 
     def predict(self, x):
-        """The network's outputs for each row of inputs, float32."""
+        """The network's outputs for each row of inputs, or an equation's u, float32."""
         memory, n = self._memory, self._inputs(x)
         out = array("f", bytes(4 * n * self.n_outputs))
-        for first in range(0, n, self.batch):
-            count = min(self.batch, n - first)
+        for first in range(0, n, self._capacity):
+            count = min(self._capacity, n - first)
             _check(memory, _ttzo.gather(memory, x, b"", _INPUTS, first, count))
             for j in range(count):
                 _check(memory, _ttzo.predict(memory, j, out, 4 * (first + j) * self.n_outputs))
@@ -167,10 +171,12 @@ class Model:
 
     def evaluate(self, x, y=None):
         """`(loss, accuracy)` over rows; accuracy is None where the targets are no classes."""
+        if self._has_equation:
+            raise ValueError("the model has an equation: m.solution_error() evaluates it")
         fill, n = self._source(x, y)
         loss, hits = 0.0, 0
-        for first in range(0, n, self.batch):
-            count = min(self.batch, n - first)
+        for first in range(0, n, self._capacity):
+            count = min(self._capacity, n - first)
             fill(first, count)
             _check(self._memory, _ttzo.evaluate(self._memory, count))
             part, _, _, right = struct.unpack_from("<ffII", self._memory, 12)
@@ -181,6 +187,26 @@ class Model:
         """Mean loss over rows."""
         return self.evaluate(x, y)[0]
 
+    def solution_error(self, x=None, y=None, n=1000):
+        """Relative l2 error of an equation's u against the exact one: at `n` seeded points where the model knows its
+        solution, or at the points `x` with the values `y` (float32, n rows)."""
+        memory, error, exact = self._memory, 0.0, 0.0
+        region, most = _COLLOCATION, _POINTS_AT_ONCE
+        if not self._has_equation:
+            raise ValueError("the model has no equation: m.evaluate(x, y)")
+        if x is not None:
+            fill, n = self._source(x, y)
+            region, most = _BATCH, self._capacity
+        for at in range(0, n, most):
+            count, first = min(most, n - at), at
+            if x is not None:
+                fill(at, count)
+                first = 0
+            _check(memory, _ttzo.solution_error(memory, region, first, count))
+            error += struct.unpack_from("<f", memory, 12)[0]
+            exact += struct.unpack_from("<f", memory, 28)[0]
+        return (error / exact) ** 0.5 if exact else None
+
     def train(self, x=None, y=None, steps=None, callback=None):
         """Does `steps` training steps (default: what is left of the schedule) and returns the last one's loss.
 
@@ -188,6 +214,8 @@ class Model:
         steps; what was done is kept, and the next call goes on from there.
         """
         memory, region, fill = self._memory, _COLLOCATION, None
+        if self._has_equation != (x is None):
+            raise ValueError("the model trains on %s" % ("an equation, not on rows" if self._has_equation else "rows"))
         if x is not None:
             fill, _ = self._source(x, y)
             region = _BATCH
@@ -215,8 +243,8 @@ class Model:
             self._view(self._parameters_at, 4 * self.n_parameters),
             self._view(self._moments_at, 4 * self._n_moments),
         )
-        head = bytearray(4 + _STATUS_BYTES + 12)
-        head[:4] = _SAVED
+        head = bytearray(_HEAD_BYTES)
+        head[:4] = b"TTZS"
         _check(memory, _ttzo.status(memory, memoryview(head)[4 : 4 + _STATUS_BYTES]))
         struct.pack_into("<II", head, 4 + _STATUS_BYTES, *(_ttzo.crc32(region, 0) for region in regions))
         struct.pack_into("<I", head, len(head) - 4, _ttzo.crc32(memoryview(head)[: len(head) - 4], 0))
@@ -233,12 +261,12 @@ class Model:
     def _restore(self, file):
         """Takes over what `save` wrote behind the bundle."""
         memory = self._memory
-        head = bytearray(4 + _STATUS_BYTES + 12)
-        if file.readinto(head) != len(head) or head[:4] != _SAVED:
-            _refuse(5, 3)
+        head = bytearray(_HEAD_BYTES)
+        if file.readinto(head) != _HEAD_BYTES or head[:4] != b"TTZS":
+            _refuse(_BAD_BUNDLE, 3)
         parameters_crc, moments_crc, crc = struct.unpack_from("<III", head, 4 + _STATUS_BYTES)
         if _ttzo.crc32(memoryview(head)[: len(head) - 4], 0) != crc:
-            _refuse(5, 4)
+            _refuse(_BAD_BUNDLE, 4)
         _check(memory, _ttzo.restore(memory, memoryview(head)[4 : 4 + _STATUS_BYTES]))
         piece = bytearray(256)
         for region, n, crc in (
@@ -248,76 +276,20 @@ class Model:
             for at in range(0, 4 * n, len(piece)):
                 part = memoryview(piece)[: min(len(piece), 4 * n - at)]
                 if file.readinto(part) != len(part):
-                    _refuse(5, 3)
+                    _refuse(_BAD_BUNDLE, 3)
                 _check(memory, _ttzo.write(memory, region, at, part))
             _check(memory, _ttzo.commit(memory, region, 4 * n, crc))
         if file.read(1):
-            _refuse(5, 3)
+            _refuse(_BAD_BUNDLE, 3)
 
     # ---- the link
 
     def serve(self, stream=None):
         """Answers ttzo's host commands on `stream` (a machine.UART, a socket; default: where the prompt is) until the
         host leaves. On the prompt's port Ctrl-C is off meanwhile."""
-        memory = self._memory
-        _check(memory, _ttzo.listen(memory, _board_name()))
-        if stream is None:
-            import micropython
+        import _ttzo_serve
 
-            micropython.kbd_intr(-1)
-            port = _Port(self, sys.stdin.buffer, sys.stdout.buffer)
-        else:
-            port = _Port(self, stream, stream)
-        try:
-            while not struct.unpack_from("<I", memory, 28)[0] and port.wait():
-                _check(memory, _ttzo.poll(memory, port.receive, port.send))
-        finally:
-            _ttzo.hang_up(memory)
-            if stream is None:
-                micropython.kbd_intr(3)
-
-
-class _Port:
-    """The link's bytes, between streams and the run's boxes."""
-
-    def __init__(self, model, source, sink):
-        import select
-
-        self._source, self._sink = source, sink
-        self._inbox = model._view(model._inbox_at, 64)
-        self._outbox = model._view(model._outbox_at, 256)
-        self._one = bytearray(1)
-        self._closed = False
-        self._poll = select.poll()
-        self._poll.register(source, select.POLLIN)
-
-    def wait(self):
-        """Sleeps until there is something to read. False when nothing will ever come."""
-        self._poll.poll()
-        return not self._closed
-
-    def receive(self, most):
-        """Up to `most` bytes that have arrived, into the inbox. One at a time: some streams wait for all they are asked."""
-        count = 0
-        while count < most and self._poll.poll(0):
-            got = self._source.readinto(self._one)
-            if not got:
-                self._closed = got == 0
-                break
-            self._inbox[count] = self._one[0]
-            count += 1
-        return count
-
-    def send(self, count):
-        part = self._outbox[:count]
-        while part:
-            part = part[self._sink.write(part) or 0 :]
-        return 0
-
-
-def _board_name():
-    machine = getattr(sys.implementation, "_machine", sys.platform)
-    return ("mpy " + machine)[:24].encode()
+        _ttzo_serve.serve(self._memory, stream, _check)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -348,19 +320,19 @@ def _read_bundle(file):
     """The bundle at the start of the file: whole, with the right checksum, or ValueError."""
     head = bytearray(16)
     if file.readinto(head) != 16:
-        _refuse(5, 1)
+        _refuse(_BAD_BUNDLE, 1)
     total = struct.unpack_from("<I", head, 8)[0]
     if head[:4] != b"TTZO":
-        _refuse(5, 2)
+        _refuse(_BAD_BUNDLE, 2)
     size = file.seek(0, 2)
     if total < 64 or total > size:
-        _refuse(5, 3)
+        _refuse(_BAD_BUNDLE, 3)
     file.seek(0)
     bundle = bytearray(total)
     if file.readinto(bundle) != total:
-        _refuse(5, 3)
+        _refuse(_BAD_BUNDLE, 3)
     if _ttzo.crc32(memoryview(bundle)[: total - 4], 0) != struct.unpack_from("<I", bundle, total - 4)[0]:
-        _refuse(5, 4)
+        _refuse(_BAD_BUNDLE, 4)
     return bundle, size > total
 
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // ttzo-native: the C runtime as a process on a loopback socket.
 //
-//     ttzo-native BUNDLE [--work-bytes N] [--port P]
+//     ttzo-native BUNDLE [--work-bytes N] [--sparse-bytes S] [--port P]
 //
 // Prints `listening 127.0.0.1:PORT` and serves one client after the other until its standard input closes, so that it
-// ends with the program that started it. N makes it as small as a board; P = 0 (the default) takes any free port.
+// ends with the program that started it. N makes it as small as a board, S gives it a region sparse; P = 0 (the default) takes any free port.
 // Exit codes: 0 input closed, 1 no socket, 2 wrong usage, 3 bundle refused.
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
@@ -153,20 +153,22 @@ int main(int argc, char **argv)
     static struct ttzo_model model;
     static struct ttzo_trainer trainer;
     static struct ttzo_link link;
-    unsigned long work_bytes = 0, port = 0;
+    unsigned long work_bytes = 0, sparse_bytes = 0, port = 0;
     size_t size;
     uint32_t detail;
 
     for (int i = 2; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--work-bytes"))
             work_bytes = number(argv[i + 1], UINT32_MAX);
+        else if (!strcmp(argv[i], "--sparse-bytes"))
+            sparse_bytes = number(argv[i + 1], UINT32_MAX);
         else if (!strcmp(argv[i], "--port"))
             port = number(argv[i + 1], 65535);
         else
             argc = 0;
     }
     if (argc < 2 || argc % 2) {
-        fprintf(stderr, "usage: ttzo-native BUNDLE [--work-bytes N] [--port P]\n");
+        fprintf(stderr, "usage: ttzo-native BUNDLE [--work-bytes N] [--sparse-bytes S] [--port P]\n");
         return 2;
     }
 
@@ -176,12 +178,14 @@ int main(int argc, char **argv)
         refuse(argv[1], ttzo_error_name(error), detail);
     if (!work_bytes)
         work_bytes = (unsigned long)ttzo_work_bytes(&model) + ROOM_FOR_DATASET;
-    void *work = malloc(work_bytes);
-    if (!work)
+    void *work = malloc(work_bytes), *sparse = malloc(sparse_bytes + 1);
+    if (!work || !sparse)
         refuse(argv[1], "no memory for the work buffer", (uint32_t)work_bytes);
 
     // A buffer that is too small is told over the link, as a board would.
     error = ttzo_open(&trainer, &model, work, work_bytes, &detail);
+    if (!error)
+        ttzo_lend_sparse(&trainer, sparse, (uint32_t)sparse_bytes);
     ttzo_link_init(&link, &trainer, "native", error, detail);
     signal(SIGPIPE, SIG_IGN);
     serve(&link, listen_on((uint16_t)port));

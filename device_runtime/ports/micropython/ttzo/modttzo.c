@@ -106,6 +106,12 @@ static mp_obj_t run_crc32(mp_obj_t data, mp_obj_t before)
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(run_crc32_obj, run_crc32);
 
+static mp_obj_t run_parts(void)
+{
+    return number(ttzo_run_parts());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(run_parts_obj, run_parts);
+
 static mp_obj_t run_need(mp_obj_t head)
 {
     struct bytes bytes = readable(head);
@@ -159,6 +165,14 @@ static mp_obj_t run_evaluate(mp_obj_t memory, mp_obj_t count)
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(run_evaluate_obj, run_evaluate);
 
+static mp_obj_t run_solution_error(size_t n_args, const mp_obj_t *args)
+{
+    (void)n_args;
+    return number(
+        ttzo_run_solution_error(memory_of(args[0]), number_of(args[1]), number_of(args[2]), number_of(args[3])));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_solution_error_obj, 4, 4, run_solution_error);
+
 static mp_obj_t run_predict(size_t n_args, const mp_obj_t *args)
 {
     (void)n_args;
@@ -196,12 +210,18 @@ static mp_obj_t run_commit(size_t n_args, const mp_obj_t *args)
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_commit_obj, 4, 4, run_commit);
 
-static mp_obj_t run_listen(mp_obj_t memory, mp_obj_t name)
+static mp_obj_t run_line_bytes(void)
 {
-    struct bytes bytes = readable(name);
-    return number(ttzo_run_listen(memory_of(memory), (const char *)bytes.at, bytes.count));
+    return number(ttzo_run_line_bytes());
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(run_listen_obj, run_listen);
+static MP_DEFINE_CONST_FUN_OBJ_0(run_line_bytes_obj, run_line_bytes);
+
+static mp_obj_t run_listen(mp_obj_t memory, mp_obj_t line_in, mp_obj_t name)
+{
+    struct bytes line = writable(line_in), bytes = readable(name);
+    return number(ttzo_run_listen(memory_of(memory), line.at, line.count, (const char *)bytes.at, bytes.count));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(run_listen_obj, run_listen);
 
 // Python's side of the exchange while the link is polled; the caller of poll() keeps both objects alive.
 extern mp_obj_t ttzo_receive, ttzo_send;
@@ -245,6 +265,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(run_hang_up_obj, run_hang_up);
     X(MP_QSTR_size, run_size_obj)                                                                                      \
     X(MP_QSTR_kind, run_kind_obj)                                                                                      \
     X(MP_QSTR_crc32, run_crc32_obj)                                                                                    \
+    X(MP_QSTR_parts, run_parts_obj)                                                                                    \
     X(MP_QSTR_need, run_need_obj)                                                                                      \
     X(MP_QSTR_open, run_open_obj)                                                                                      \
     X(MP_QSTR_reset, run_reset_obj)                                                                                    \
@@ -253,11 +274,13 @@ static MP_DEFINE_CONST_FUN_OBJ_1(run_hang_up_obj, run_hang_up);
     X(MP_QSTR_take, run_take_obj)                                                                                      \
     X(MP_QSTR_step, run_step_obj)                                                                                      \
     X(MP_QSTR_evaluate, run_evaluate_obj)                                                                              \
+    X(MP_QSTR_solution_error, run_solution_error_obj)                                                                  \
     X(MP_QSTR_predict, run_predict_obj)                                                                                \
     X(MP_QSTR_status, run_status_obj)                                                                                  \
     X(MP_QSTR_restore, run_restore_obj)                                                                                \
     X(MP_QSTR_write, run_write_obj)                                                                                    \
     X(MP_QSTR_commit, run_commit_obj)                                                                                  \
+    X(MP_QSTR_line_bytes, run_line_bytes_obj)                                                                          \
     X(MP_QSTR_listen, run_listen_obj)                                                                                  \
     X(MP_QSTR_poll, run_poll_obj)                                                                                      \
     X(MP_QSTR_hang_up, run_hang_up_obj)

@@ -6,7 +6,27 @@
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
 
-#define RUN_BYTES (((uint32_t)sizeof(struct ttzo_run) + 7u) & ~7u)
+static uint32_t padded(size_t bytes)
+{
+    return ((uint32_t)bytes + 7u) & ~7u;
+}
+
+// Bytes of `memory` before the work buffer.
+static uint32_t run_bytes(uint32_t n_layers)
+{
+    return padded(sizeof(struct ttzo_run)) + padded(n_layers * sizeof(struct ttzo_layer));
+}
+
+// The facts at a bundle's beginning; false when no bundle begins so.
+static bool read_head(const uint8_t *head, uint32_t count, struct ttzo_model_info *info)
+{
+    struct ttzo_bundle_header header;
+    if (count < TTZO_BUNDLE_HEADER_BYTES + TTZO_MODEL_INFO_BYTES)
+        return false;
+    ttzo_unpack_bundle_header(head, &header);
+    ttzo_unpack_model_info(head + TTZO_BUNDLE_HEADER_BYTES, info);
+    return header.magic == TTZO_BUNDLE_MAGIC && info->n_layers <= TTZO_MAX_LAYERS;
+}
 
 static uint32_t offset_in(const struct ttzo_run *run, const void *place)
 {
@@ -18,17 +38,17 @@ const char *ttzo_run_text(uint32_t error)
     return ttzo_error_text((enum ttzo_error)error);
 }
 
+uint32_t ttzo_run_parts(void)
+{
+    return TTZO_PARTS;
+}
+
 uint32_t ttzo_run_need(const uint8_t *head, uint32_t count)
 {
-    struct ttzo_bundle_header header;
     struct ttzo_model_info info;
-    if (count < TTZO_BUNDLE_HEADER_BYTES + TTZO_MODEL_INFO_BYTES)
+    if (!read_head(head, count, &info) || info.work_bytes > UINT32_MAX - run_bytes(TTZO_MAX_LAYERS))
         return 0;
-    ttzo_unpack_bundle_header(head, &header);
-    ttzo_unpack_model_info(head + TTZO_BUNDLE_HEADER_BYTES, &info);
-    if (header.magic != TTZO_BUNDLE_MAGIC || info.work_bytes > UINT32_MAX - RUN_BYTES)
-        return 0;
-    return RUN_BYTES + info.work_bytes;
+    return run_bytes(info.n_layers) + info.work_bytes;
 }
 
 static void tell_sizes(struct ttzo_run *run)
@@ -49,9 +69,8 @@ static void tell_sizes(struct ttzo_run *run)
         .parameters_at = offset_in(run, trainer->theta),
         .moments_at = offset_in(run, trainer->moments),
         .batch_at = offset_in(run, trainer->batch.bytes),
-        .inbox_at = offset_in(run, run->inbox),
-        .outbox_at = offset_in(run, run->outbox),
-        .dataset_rows = trainer->dataset.capacity,
+        .capacity = trainer->batch.capacity,
+        .has_equation = info->loss == TTZO_LOSS_RESIDUAL,
     };
 }
 
@@ -65,14 +84,23 @@ static uint32_t told(struct ttzo_run *run, enum ttzo_error error)
 uint32_t ttzo_run_open(void *memory, uint32_t memory_bytes, const uint8_t *bundle, uint32_t bundle_bytes)
 {
     struct ttzo_run *run = memory;
-    uint32_t detail = RUN_BYTES;
-    enum ttzo_error error = memory_bytes < RUN_BYTES || (uintptr_t)memory % 8 ? TTZO_ERROR_OUT_OF_MEMORY : TTZO_ERROR_OK;
+    struct ttzo_layer *layers = (void *)((uint8_t *)memory + padded(sizeof *run));
+    struct ttzo_model_info info = { 0 };
+    uint32_t detail = 2, before;
+    enum ttzo_error error = read_head(bundle, bundle_bytes, &info) ? TTZO_ERROR_OK : TTZO_ERROR_BAD_BUNDLE;
+    before = run_bytes(info.n_layers);
+    if (!error && (memory_bytes < before || (uintptr_t)memory % 8)) {
+        detail = before;
+        error = TTZO_ERROR_OUT_OF_MEMORY;
+    }
     if (!error)
-        error = ttzo_read_bundle(bundle, bundle_bytes, run->layers, &run->model, &detail);
+        error = ttzo_read_bundle(bundle, bundle_bytes, layers, &run->model, &detail);
     if (!error)
-        error = ttzo_open(&run->trainer, &run->model, (uint8_t *)memory + RUN_BYTES, memory_bytes - RUN_BYTES, &detail);
-    if (!error)
+        error = ttzo_open(&run->trainer, &run->model, (uint8_t *)memory + before, memory_bytes - before, &detail);
+    if (!error) {
+        run->line = NULL;
         tell_sizes(run);
+    }
     if (memory_bytes >= sizeof run->facts)
         run->facts.detail = detail;
     return (uint32_t)error;
@@ -119,7 +147,7 @@ uint32_t ttzo_run_gather(void *memory, const uint8_t *x, uint32_t x_bytes, const
     bool next = first == UINT32_MAX;
 
     run->facts.detail = next ? 0 : first;
-    if (!n || x_bytes != n * x_width || (n && y_bytes != n * y_width) || !y_is_sound || count > facts->batch ||
+    if (!n || x_bytes != n * x_width || (n && y_bytes != n * y_width) || !y_is_sound || count > facts->capacity ||
         (!next && (first > n || count > n - first)))
         return TTZO_ERROR_OUT_OF_RANGE;
     for (uint32_t j = 0; j < count; j++) {
@@ -158,6 +186,13 @@ uint32_t ttzo_run_evaluate(void *memory, uint32_t count)
     struct ttzo_run *run = memory;
     return (uint32_t)ttzo_evaluate(&run->trainer, TTZO_REGION_BATCH, 0, count, &run->facts.loss, &run->facts.n_correct,
                                    &run->facts.detail);
+}
+
+uint32_t ttzo_run_solution_error(void *memory, uint32_t region, uint32_t first, uint32_t count)
+{
+    struct ttzo_run *run = memory;
+    return (uint32_t)ttzo_solution_error(&run->trainer, (enum ttzo_region)region, first, count, &run->facts.loss,
+                                         &run->facts.squared_exact, &run->facts.detail);
 }
 
 uint32_t ttzo_run_predict(void *memory, uint32_t row, uint8_t *out, uint32_t out_bytes, uint32_t at)
@@ -217,50 +252,65 @@ uint32_t ttzo_run_commit(void *memory, uint32_t region, uint32_t count, uint32_t
 
 // ---- the link -------------------------------------------------------------------------------------------------------
 
-extern struct ttzo_run *ttzo_run_serving;
-struct ttzo_run *ttzo_run_serving; // whose link is being polled; a native module knows no other kind of variable
+extern struct ttzo_run_line *ttzo_run_polled;
+struct ttzo_run_line *ttzo_run_polled; // a native module knows no other kind of variable
 
 uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
 {
-    struct ttzo_run *run = ttzo_run_serving;
-    uint32_t most = capacity < TTZO_RUN_INBOX_BYTES ? capacity : TTZO_RUN_INBOX_BYTES, count = run->receive(most);
+    struct ttzo_run_line *line = ttzo_run_polled;
+    uint32_t most = capacity < TTZO_RUN_INBOX_BYTES ? capacity : TTZO_RUN_INBOX_BYTES, count = line->receive(most);
     if (count > most)
         count = most;
-    copy(bytes, run->inbox, count);
+    copy(bytes, line->inbox, count);
     return count;
 }
 
 void ttzo_port_write(const uint8_t *bytes, uint32_t count)
 {
-    struct ttzo_run *run = ttzo_run_serving;
+    struct ttzo_run_line *line = ttzo_run_polled;
     while (count) {
         uint32_t part = count < TTZO_RUN_OUTBOX_BYTES ? count : TTZO_RUN_OUTBOX_BYTES;
-        copy(run->outbox, bytes, part);
-        run->send(part);
+        copy(line->outbox, bytes, part);
+        line->send(part);
         bytes += part;
         count -= part;
     }
 }
 
-uint32_t ttzo_run_listen(void *memory, const char *board_name, uint32_t name_bytes)
+uint32_t ttzo_run_line_bytes(void)
+{
+    return sizeof(struct ttzo_run_line);
+}
+
+uint32_t ttzo_run_listen(void *memory, void *line_memory, uint32_t line_bytes, const char *board_name,
+                         uint32_t name_bytes)
 {
     struct ttzo_run *run = memory;
+    struct ttzo_run_line *line = line_memory;
     uint32_t most = name_bytes < TTZO_BOARD_NAME_BYTES ? name_bytes : TTZO_BOARD_NAME_BYTES;
-    copy((uint8_t *)run->board_name, (const uint8_t *)board_name, most);
-    run->board_name[most] = 0;
+    run->facts.detail = sizeof *line;
+    if (line_bytes < sizeof *line || (uintptr_t)line_memory % 8)
+        return TTZO_ERROR_OUT_OF_MEMORY;
+    copy((uint8_t *)line->board_name, (const uint8_t *)board_name, most);
+    line->board_name[most] = 0;
+    run->line = line;
     run->facts.left = 0;
-    ttzo_link_init(&run->link, &run->trainer, run->board_name, TTZO_ERROR_OK, 0);
+    ttzo_link_init(&line->link, &run->trainer, line->board_name, TTZO_ERROR_OK, 0);
     return TTZO_ERROR_OK;
 }
 
 uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send)
 {
     struct ttzo_run *run = memory;
-    ttzo_run_serving = run;
-    run->receive = receive;
-    run->send = send;
-    ttzo_link_poll(&run->link);
-    run->facts.left = run->link.left;
+    struct ttzo_run_line *line = run->line;
+    run->facts.detail = 0;
+    if (!line)
+        return TTZO_ERROR_BAD_REQUEST;
+    line->receive = receive;
+    line->send = send;
+    ttzo_run_polled = line;
+    ttzo_link_poll(&line->link);
+    run->facts.left = line->link.left;
     return told(run, TTZO_ERROR_OK);
 }
 
@@ -268,5 +318,6 @@ uint32_t ttzo_run_hang_up(void *memory)
 {
     struct ttzo_run *run = memory;
     run->trainer.poll = NULL;
+    run->line = NULL;
     return told(run, TTZO_ERROR_OK);
 }

@@ -3,8 +3,8 @@
 // interpreter, called with buffers and small integers only. `ttzo_run_*` is what `_ttzo` offers Python in each of its
 // three forms: modttzo.c (user C module and native module) and _ttzo.py (shared library through ffi).
 //
-// Nothing here knows MicroPython. `memory` is a struct ttzo_run, then the work buffer; 8-byte aligned, never moved.
-// Errors are enum ttzo_error; what they are about is in facts.detail.
+// Nothing here knows MicroPython. `memory` is a struct ttzo_run, the model's layers, then the work buffer; 8-byte aligned,
+// never moved. Errors are enum ttzo_error; what they are about is in facts.detail.
 #ifndef TTZO_RUN_H
 #define TTZO_RUN_H
 #include "../../../link.h"
@@ -17,10 +17,11 @@ struct ttzo_run_facts {
     uint32_t detail;        // of the last error
     uint32_t step;          // steps done
     uint32_t steps;         // of the whole schedule
-    float loss;             // of the last step; the sum of the last evaluation's losses
+    float loss;             // of the last step; the sum of the last evaluation's losses or squared errors
     float gradient_norm;    // of the last step
     uint32_t evaluations;   // of the last step
     uint32_t n_correct;     // of the last evaluation
+    float squared_exact;    // of the last solution error
     uint32_t left;          // 1 when the host has ended the serving
     uint32_t n_parameters;
     uint32_t n_moments;
@@ -34,25 +35,28 @@ struct ttzo_run_facts {
     uint32_t parameters_at; // offsets of arrays
     uint32_t moments_at;
     uint32_t batch_at;
-    uint32_t inbox_at;
-    uint32_t outbox_at;
-    uint32_t dataset_rows;  // rows that the work buffer could keep
+    uint32_t capacity;      // rows of the region batch
+    uint32_t has_equation;  // 1: trains on an equation, not on rows
 };
 
 // Moves bytes between a port and the boxes: `receive` puts up to `count` bytes into the inbox and returns how many,
 // `send` sends the first `count` bytes of the outbox.
 typedef uint32_t (*ttzo_exchange)(uint32_t count);
 
-struct ttzo_run {
-    struct ttzo_run_facts facts;
+// A link being served, in a buffer of its own; the boxes come first.
+struct ttzo_run_line {
     uint8_t inbox[TTZO_RUN_INBOX_BYTES];
     uint8_t outbox[TTZO_RUN_OUTBOX_BYTES];
-    struct ttzo_model model;
-    struct ttzo_layer layers[TTZO_MAX_LAYERS];
-    struct ttzo_trainer trainer;
+    ttzo_exchange receive, send; // while it is polled
     struct ttzo_link link;
     char board_name[TTZO_BOARD_NAME_BYTES + 1];
-    ttzo_exchange receive, send; // while serving
+};
+
+struct ttzo_run {
+    struct ttzo_run_facts facts;
+    struct ttzo_model model;
+    struct ttzo_trainer trainer;
+    struct ttzo_run_line *line; // between listen and hang_up
 };
 
 // How the rows of a batch lie in a caller's buffers.
@@ -66,6 +70,9 @@ enum ttzo_layout {
 const char *ttzo_run_text(uint32_t error);
 
 // ---- loading
+
+// Parts of the runtime that are there: a sum of enum ttzo_part.
+uint32_t ttzo_run_parts(void);
 
 // Bytes of `memory` for the bundle that begins with these `count` (at least 64) bytes; 0 when no bundle begins so.
 uint32_t ttzo_run_need(const uint8_t *head, uint32_t count);
@@ -96,6 +103,10 @@ uint32_t ttzo_run_step(void *memory, uint32_t region);
 // Losses and hits of the first `count` rows of the batch.
 uint32_t ttzo_run_evaluate(void *memory, uint32_t count);
 
+// Squared errors of u, and squares of the exact u, over points first ... first + count - 1: rows of the batch, or the
+// seeded points of TTZO_REGION_COLLOCATION.
+uint32_t ttzo_run_solution_error(void *memory, uint32_t region, uint32_t first, uint32_t count);
+
 // Outputs of row `row` of the batch, float32, to `out` at byte `at`.
 uint32_t ttzo_run_predict(void *memory, uint32_t row, uint8_t *out, uint32_t out_bytes, uint32_t at);
 
@@ -111,8 +122,11 @@ uint32_t ttzo_run_commit(void *memory, uint32_t region, uint32_t count, uint32_t
 
 // ---- the link
 
-// Begins a link under that board name.
-uint32_t ttzo_run_listen(void *memory, const char *board_name, uint32_t name_bytes);
+// Bytes of a link.
+uint32_t ttzo_run_line_bytes(void);
+
+// Begins a link under that board name in `line` (8-byte aligned), which stays in use until ttzo_run_hang_up.
+uint32_t ttzo_run_listen(void *memory, void *line, uint32_t line_bytes, const char *board_name, uint32_t name_bytes);
 
 // Answers what has arrived; facts.left tells whether the host has ended the serving.
 uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send);

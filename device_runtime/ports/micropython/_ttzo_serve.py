@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+# Model.serve of ttzo.py: the link on a stream. Imported where a link is served, so that other boards do not hold it.
+import select
+import struct
+import sys
+
+import _ttzo
+import micropython
+from micropython import const
+
+_INBOX_BYTES = const(64)  # the link's memory begins with its boxes
+_OUTBOX_BYTES = const(256)
+_LEFT_AT = const(32)
+
+
+class _Port:
+    """The link's bytes, between streams and its boxes."""
+
+    def __init__(self, line, source, sink):
+        self._source, self._sink = source, sink
+        self._inbox = memoryview(line)[:_INBOX_BYTES]
+        self._outbox = memoryview(line)[_INBOX_BYTES : _INBOX_BYTES + _OUTBOX_BYTES]
+        self._one = bytearray(1)
+        self._closed = False
+        self._poll = select.poll()
+        self._poll.register(source, select.POLLIN)
+
+    def wait(self):
+        """Sleeps until there is something to read. False when nothing will ever come."""
+        self._poll.poll()
+        return not self._closed
+
+    def receive(self, most):
+        """Up to `most` bytes that have arrived, into the inbox. One at a time: some streams wait for all they are asked."""
+        count = 0
+        while count < most and self._poll.poll(0):
+            got = self._source.readinto(self._one)
+            if not got:
+                self._closed = got == 0
+                break
+            self._inbox[count] = self._one[0]
+            count += 1
+        return count
+
+    def send(self, count):
+        part = self._outbox[:count]
+        while part:
+            part = part[self._sink.write(part) or 0 :]
+        return 0
+
+
+def _board_name():
+    machine = getattr(sys.implementation, "_machine", sys.platform)
+    return ("mpy " + machine)[:24].encode()
+
+
+def serve(memory, stream, check):
+    line = bytearray(_ttzo.line_bytes())
+    check(memory, _ttzo.listen(memory, line, _board_name()))
+    if stream is None:
+        micropython.kbd_intr(-1)
+        port = _Port(line, sys.stdin.buffer, sys.stdout.buffer)
+    else:
+        port = _Port(line, stream, stream)
+    try:
+        while not struct.unpack_from("<I", memory, _LEFT_AT)[0] and port.wait():
+            check(memory, _ttzo.poll(memory, port.receive, port.send))
+    finally:
+        _ttzo.hang_up(memory)
+        if stream is None:
+            micropython.kbd_intr(3)

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# The sources of a native module with some PARTS of the runtime (contract.toml, enum.part; default: all): SRC. HERE is the
+# folder of this file.
+MODULE := $(HERE)ttzo/
+CORE := $(HERE)../../
+
+ALL_PARTS := equations environments cut gathers
+PARTS ?= $(ALL_PARTS)
+equations := columns derive gauss_newton pairs pde pde_bundle program sparse_grid triangle
+environments := coordinates core_products environments panels reuse slices travel
+cut := cut panels
+gathers := gather
+LEFT_OUT := $(filter-out $(PARTS),$(ALL_PARTS))
+IN := $(foreach part,$(PARTS),$($(part)))
+OUT := sparse_rows $(filter-out $(IN),$(foreach part,$(LEFT_OUT),$($(part))))
+
+SRC := modttzo.c run.c $(LEFT_OUT:%=without_%.c) without_sparse_rows.c $(filter-out $(OUT:%=%.c),$(notdir $(wildcard $(CORE)*.c)))
