@@ -86,11 +86,10 @@ void ttzo_merge_cores(const struct ttzo_layer *layer, const float *theta, float 
 static void start_at_bias(const struct ttzo_layer *layer, const float *parameters, float *out, uint32_t n_columns)
 {
     const float *bias = parameters + ttzo_layer_parameters(layer) - layer->out_features;
-    for (uint32_t o = 0; o < layer->out_features; o++, out += n_columns) {
+    for (uint32_t i = 0; i < n_columns * layer->out_features; i++)
+        out[i] = 0.0f;
+    for (uint32_t o = 0; o < layer->out_features; o++, out += n_columns)
         out[0] = bias[o];
-        for (uint32_t c = 1; c < n_columns; c++)
-            out[c] = 0.0f;
-    }
 }
 
 // Trailing columns make an output core's product one with the core on the left, as often as it had rows.

@@ -89,7 +89,7 @@ static void leave_layer(struct walk *w)
 // each of them, or the sum along all.
 struct jet {
     bool has_value, has_own, has_sum;
-    bool adds; // the directions' squares join those of the ones before
+    bool sums; // the directions' squares join those of the directions before
     uint32_t first, n_first;
 };
 
@@ -123,34 +123,69 @@ static float curvature(enum ttzo_activation activation, float at, float slope)
                                                 : 0.0f;
 }
 
-static void bend(const struct walk *w, const struct jet *jet, enum ttzo_activation activation, float *column)
+static void keep_units(const struct walk *w, enum ttzo_activation activation, float *column)
+{
+    uint32_t units = w->d->model->layers[w->l].out_features;
+    for (uint32_t j = 0; j < units; j++, column += w->n_columns)
+        *column = activate_and_keep(activation, *column, &w->at[j], &w->slope[j]);
+}
+
+static void bend_with_own(const struct walk *w, const struct jet *jet, enum ttzo_activation activation, float *column)
+{
+    uint32_t units = w->d->model->layers[w->l].out_features, n = jet->n_first;
+    for (uint32_t j = 0; j < units; j++, column += w->n_columns) {
+        float slope = w->slope[j], bent = curvature(activation, w->at[j], slope);
+        for (uint32_t k = 0; k < n; k++) {
+            float along = column[k];
+            column[k] = slope * along;
+            column[n + k] = TTZO_MULADD(bent, along * along, slope * column[n + k]);
+        }
+    }
+}
+
+static void bend_with_sum(const struct walk *w, const struct jet *jet, enum ttzo_activation activation, float *column)
 {
     const struct derivation *d = w->d;
     uint32_t units = d->model->layers[w->l].out_features, n = jet->n_first;
     uint32_t summed = d->n_space > jet->first ? d->n_space - jet->first : 0; // directions that join the sum
     if (summed > n)
         summed = n;
-    for (uint32_t j = 0; j < units; j++) {
-        if (jet->has_value) {
-            *column = activate_and_keep(activation, *column, &w->at[j], &w->slope[j]);
-            column++;
+    for (uint32_t j = 0; j < units; j++, column += w->n_columns) {
+        float slope = w->slope[j], square = jet->first > 0 ? w->squares[j] : 0.0f;
+        uint32_t k = 0;
+        for (; k < summed; k++) {
+            float along = column[k];
+            column[k] = slope * along;
+            square = TTZO_MULADD(along, along, square);
         }
-        float slope = w->slope[j], bent = curvature(activation, w->at[j], slope);
-        if (jet->has_own)
-            for (uint32_t k = 0; k < n; k++)
-                column[n + k] = TTZO_MULADD(bent, column[k] * column[k], slope * column[n + k]);
-        if (jet->adds) {
-            float square = jet->first > 0 ? w->squares[j] : 0.0f;
-            for (uint32_t k = 0; k < summed; k++)
-                square = TTZO_MULADD(column[k], column[k], square);
-            w->squares[j] = square;
-            if (jet->has_sum)
-                column[n] = TTZO_MULADD(bent, square, slope * column[n]);
-        }
-        for (uint32_t k = 0; k < n; k++)
+        for (; k < n; k++)
             column[k] = slope * column[k];
-        column += jet_columns(jet) - jet->has_value;
+        if (jet->has_sum)
+            column[n] = TTZO_MULADD(curvature(activation, w->at[j], slope), square, slope * column[n]);
+        else
+            w->squares[j] = square;
     }
+}
+
+static void bend_alone(const struct walk *w, const struct jet *jet, float *column)
+{
+    uint32_t units = w->d->model->layers[w->l].out_features;
+    for (uint32_t j = 0; j < units; j++, column += w->n_columns)
+        for (uint32_t k = 0; k < jet->n_first; k++)
+            column[k] = w->slope[j] * column[k];
+}
+
+static void bend(const struct walk *w, const struct jet *jet, enum ttzo_activation activation, float *columns)
+{
+    if (jet->has_value)
+        keep_units(w, activation, columns);
+    columns += jet->has_value;
+    if (jet->has_own)
+        bend_with_own(w, jet, activation, columns);
+    else if (jet->sums)
+        bend_with_sum(w, jet, activation, columns);
+    else
+        bend_alone(w, jet, columns);
 }
 
 static void begin_columns(const struct derivation *d, const struct jet *jet)
@@ -212,7 +247,7 @@ static void derive_by_jets(const struct derivation *d)
 {
     uint32_t most = ttzo_derive_columns(d->model);
     bool own = is_needed(d, TTZO_NEED_DIAGONAL), sum = is_needed(d, TTZO_NEED_LAPLACIAN) && !own;
-    struct jet jet = { .has_value = true, .has_own = own, .adds = sum };
+    struct jet jet = { .has_value = true, .has_own = own, .sums = sum };
     bool summed = !sum;
     do {
         uint32_t left = d->n_inputs - jet.first, room = (most - jet.has_value) / (own ? 2 : 1);

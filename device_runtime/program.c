@@ -59,9 +59,6 @@ static bool makes_vector(const struct shapes *shapes, const uint8_t *instruction
 static float apply(enum ttzo_operation operation, float a, float b, float c)
 {
     switch (operation) {
-    case TTZO_OPERATION_ADD: return a + b;
-    case TTZO_OPERATION_SUBTRACT: return a - b;
-    case TTZO_OPERATION_MULTIPLY: return a * b;
     case TTZO_OPERATION_DIVIDE: return a / b;
     case TTZO_OPERATION_NEGATE: return -a;
     case TTZO_OPERATION_LESS: return a < b ? 1.0f : 0.0f;
@@ -74,6 +71,9 @@ static float apply(enum ttzo_operation operation, float a, float b, float c)
     case TTZO_OPERATION_SIN: return ttzo_sin(a);
     case TTZO_OPERATION_COS: return ttzo_cos(a);
     case TTZO_OPERATION_TANH: return ttzo_tanh(a);
+    case TTZO_OPERATION_ADD:
+    case TTZO_OPERATION_SUBTRACT:
+    case TTZO_OPERATION_MULTIPLY: // in loops of their own
     case TTZO_OPERATION_SUM:
     case TTZO_OPERATION_COMPONENT:
     case TTZO_OPERATION_PLACE:
@@ -87,12 +87,41 @@ struct operand {
     uint32_t step; // 0 for a scalar: it meets every coordinate of a vector
 };
 
+// Where the numbers of a running program stand.
+struct places {
+    const float *const *inputs;
+    const float *constants, *registers;
+    uint32_t first, n_space; // number of the first register behind inputs and constants
+    struct shapes shapes;
+};
+
+static struct operand find(const struct places *where, uint32_t r)
+{
+    const float *at = r < TTZO_PROGRAM_INPUTS ? where->inputs[r]
+                      : r < where->first      ? &where->constants[r - TTZO_PROGRAM_INPUTS]
+                                              : &where->registers[(r - where->first) * where->n_space];
+    return (struct operand){ at, is_vector(&where->shapes, r) };
+}
+
 static void execute(const uint8_t *instruction, const struct operand operands[3], uint32_t n_space, uint32_t n,
                     float *out)
 {
     enum ttzo_operation operation = (enum ttzo_operation)instruction[0];
     const float *a = operands[0].at, *b = operands[1].at, *c = operands[2].at;
+    uint32_t step_a = operands[0].step, step_b = operands[1].step;
     switch (operation) {
+    case TTZO_OPERATION_ADD:
+        for (uint32_t i = 0; i < n; i++, a += step_a, b += step_b)
+            out[i] = *a + *b;
+        return;
+    case TTZO_OPERATION_SUBTRACT:
+        for (uint32_t i = 0; i < n; i++, a += step_a, b += step_b)
+            out[i] = *a - *b;
+        return;
+    case TTZO_OPERATION_MULTIPLY:
+        for (uint32_t i = 0; i < n; i++, a += step_a, b += step_b)
+            out[i] = *a * *b;
+        return;
     case TTZO_OPERATION_SUM:
         *out = 0.0f;
         for (uint32_t i = 0; i < n_space; i++)
@@ -104,7 +133,7 @@ static void execute(const uint8_t *instruction, const struct operand operands[3]
             out[i] = i == instruction[2] ? *a : 0.0f;
         return;
     default:
-        for (uint32_t i = 0; i < n; i++, a += operands[0].step, b += operands[1].step, c += operands[2].step)
+        for (uint32_t i = 0; i < n; i++, a += step_a, b += step_b, c += operands[2].step)
             out[i] = apply(operation, *a, *b, *c);
     }
 }
@@ -112,27 +141,22 @@ static void execute(const uint8_t *instruction, const struct operand operands[3]
 const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_space,
                        const float *const inputs[TTZO_PROGRAM_INPUTS], float *registers)
 {
-    const uint32_t first = TTZO_PROGRAM_INPUTS + program->n_constants;
-    struct shapes shapes = shapes_of_inputs();
+    struct places where = { inputs, program->constants, registers, TTZO_PROGRAM_INPUTS + program->n_constants, n_space,
+                            shapes_of_inputs() };
     struct operand operands[3];
     const uint8_t *instruction = program->instructions;
-    for (uint32_t k = 0; k <= program->n_instructions; k++, instruction += 4) {
-        bool last = k == program->n_instructions; // then only the output is looked up
-        for (uint32_t i = 0; i < 3; i++) {
-            uint32_t r = last ? program->output : i < operand_count(instruction[0]) ? instruction[1 + i] : 0;
-            operands[i].at = r < TTZO_PROGRAM_INPUTS ? inputs[r]
-                             : r < first             ? &program->constants[r - TTZO_PROGRAM_INPUTS]
-                                                     : &registers[(r - first) * n_space];
-            operands[i].step = is_vector(&shapes, r);
-        }
-        if (last)
-            break;
-        bool vector = makes_vector(&shapes, instruction);
+    for (uint32_t k = 0; k < program->n_instructions; k++, instruction += 4) {
+        uint32_t count = operand_count(instruction[0]);
+        for (uint32_t i = 0; i < 3; i++)
+            operands[i] = find(&where, i < count ? instruction[1 + i] : instruction[1]);
+        bool vector = operands[0].step | operands[1].step | operands[2].step; // as makes_vector says
+        if (instruction[0] >= TTZO_OPERATION_SUM)
+            vector = instruction[0] == TTZO_OPERATION_PLACE || instruction[0] == TTZO_OPERATION_SPREAD;
         if (vector)
-            set_vector(&shapes, first + k);
+            set_vector(&where.shapes, where.first + k);
         execute(instruction, operands, n_space, vector ? n_space : 1, &registers[k * n_space]);
     }
-    return operands[0].at;
+    return find(&where, program->output).at;
 }
 
 // ---- checking -------------------------------------------------------------------------------------------------------

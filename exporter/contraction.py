@@ -14,7 +14,7 @@ from ttzo.device_runtime.contract import LayerKind
 from ttzo.exporter import memory
 from ttzo.exporter.environments import REUSING
 from ttzo.exporter.memory import Room
-from ttzo.exporter.plan import Layer, Plan
+from ttzo.exporter.plan import Layer, Plan, PlanError
 
 # Instructions for a multiply-accumulate on Cortex-M4F, separate arithmetic, as `ttzo bench` counts them: core by core,
 # in tiles, and in the small products that make the halves. Only their proportions matter.
@@ -53,6 +53,18 @@ def chosen(plan: Plan, room: Room | None = None) -> Plan:
     while better := max(_better(plan, room), key=lambda found: found[0], default=None):
         plan = better[1]
     return plan
+
+
+def given(plan: Plan, text: str) -> Plan:
+    """The plan with a contraction for each layer, `0:2`, or one for all. Raises `PlanError` for what a layer cannot do."""
+    words = text.split(":")
+    words *= len(plan.layers) if len(words) == 1 else 1
+    if len(words) != len(plan.layers) or not all(word.isdigit() for word in words):
+        raise PlanError(
+            f"contractions {text!r} are not one number, or one for each of {len(plan.layers)} layers",
+            "write 0 for core by core, or before which core to cut: 2, or 0:2",
+        )
+    return _with(plan, [int(word) for word in words])
 
 
 def _with(plan: Plan, contractions: list[int]) -> Plan:

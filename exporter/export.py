@@ -129,9 +129,19 @@ def _whole(name: str, value: Any) -> int:
     raise PlanError(f"option {name} is {value!r}", "give a whole number")
 
 
-def plan_of(model: str, *, ranks: Ranks = None, format: str | None = None, **options: Any) -> Plan:
-    """The plan of a model with its overrides: `ranks`, `format`, `MODEL_OPTIONS`, and the training settings of
-    train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). What is returned is what a bundle of it
+def plan_of(
+    model: str,
+    *,
+    ranks: Ranks = None,
+    format: str | None = None,
+    budget: str | None = None,
+    contractions: str | None = None,
+    room: Room | None = None,
+    **options: Any,
+) -> Plan:
+    """The plan of a model with its overrides: `ranks`, `format`, `budget` (budget.py; it chooses fold and ranks),
+    `contractions` (contraction.py; by default the cheapest that fit `room`), `MODEL_OPTIONS`, and the training settings
+    of train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). What is returned is what a bundle of it
     reads back as: all its numbers are float32's.
 
     Metadata: name, title, data, source (`model` as given), overrides, and ttzo's version.
@@ -143,8 +153,8 @@ def plan_of(model: str, *, ranks: Ranks = None, format: str | None = None, **opt
     if recipe.problem is not None:
         problem = _with_rows(recipe.problem, options.get("batch"))
         pde = trace(problem, recipe.derivative, recipe.radius, recipe.level, recipe.n_pairs)
-    plan = _reader(source)(
-        source,
+    named = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions}
+    settings = dict(
         loss=Loss.residual if pde else recipe.loss,
         training=recipe.training,
         batch=pde.batch if pde else recipe.batch,
@@ -153,10 +163,44 @@ def plan_of(model: str, *, ranks: Ranks = None, format: str | None = None, **opt
         input_scale=recipe.inputs.scale,
         input_offset=recipe.inputs.offset,
         arithmetic=recipe.arithmetic,
-        metadata=_metadata(recipe, model, {"ranks": ranks, "format": format} | options),
+        metadata=_metadata(recipe, model, named | options),
     )
+    plan = _reader(source)(source, **settings)
+    if budget is not None:
+        plan = _reader(source)(_within(budget, source, plan), **settings)
     plan = dataclasses.replace(plan, cache=recipe.cache)
-    return to_bundle.read(to_bundle.write(contraction.chosen(plan)))
+    least = _least(room, budget)
+    if contractions:
+        plan = contraction.given(plan, contractions)
+    elif least is None:
+        plan = contraction.chosen(plan)
+    else:
+        plan = fitted(plan, least, given=options.get("cache") is not None)
+    return to_bundle.read(to_bundle.write(plan))
+
+
+def _least(room: Room | None, budget: str | None) -> Room | None:
+    """The room of a board, or of a budget of memory, whichever is smaller."""
+    if budget is None:
+        return room
+    from ttzo.exporter.budget import parse
+
+    ram = parse(budget).get("ram")
+    if ram is None or room is not None and room.ram_bytes <= ram:
+        return room
+    return Room(name="the budget", flash_bytes=0, ram_bytes=ram)
+
+
+def _within(budget: str, source: "torch.nn.Module | Path", plan: Plan) -> "torch.nn.Module":
+    """The module in a fold and ranks that keep within the budget."""
+    if isinstance(source, Path):
+        raise TtzoError("the layers of an ONNX file stay as they are", "leave out --budget")
+    from ttzo.exporter import budget as budgets
+
+    places = budgets.places(source)
+    if not places:
+        raise PlanError("the model has no TTLinear layer, whose ranks a budget could choose", "leave out --budget")
+    return budgets.refit(source, budgets.fitted(plan, places, budgets.parse(budget)), plan.training.seed)
 
 
 def _reader(source: "torch.nn.Module | Path") -> Callable[..., Plan]:
@@ -201,9 +245,8 @@ def export(
     that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
     `room`, and the errors of `plan_of`.
     """
-    plan = plan_of(model, ranks=ranks, format=format, **options)
+    plan = plan_of(model, ranks=ranks, format=format, room=room, **options)
     if room is not None:
-        plan = fitted(plan, room, given=options.get("cache") is not None)
         require_room(plan, room)
     _replace_files(Path(out_dir), render(plan))
     return plan

@@ -3,7 +3,16 @@
 
 import click
 
-from ttzo.host_tools import cli_bench, cli_bundle, cli_demo, cli_device, cli_micropython, cli_ranks, cli_reproduce
+from ttzo.host_tools import (
+    cli_adapt,
+    cli_bench,
+    cli_bundle,
+    cli_demo,
+    cli_device,
+    cli_micropython,
+    cli_ranks,
+    cli_reproduce,
+)
 from ttzo.host_tools.screen import Screen
 
 HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
@@ -53,6 +62,7 @@ for made in (
     cli_bundle.flash_command,
     cli_device.train_command,
     cli_device.eval_command,
+    cli_adapt.adapt_command,
     cli_device.compare_command,
     cli_device.emulate_command,
     cli_device.report_command,

@@ -94,15 +94,11 @@ def _derivative_errors(screen: Screen, folder: str) -> list[dict]:
 
 def _plan(model: str, options: dict, room=None) -> Plan:
     """The plan of a bundle folder as it is, of any other model with its options and the contractions `room` allows."""
-    from ttzo.exporter.export import fitted, plan_of
+    from ttzo.exporter.export import plan_of
     from ttzo.exporter.memory import require_room
     from ttzo.host_tools.device import bundle_path, read_bundle
 
-    if bundle_path(model).is_file():
-        plan = read_bundle(model)
-    else:
-        plan = plan_of(model, **options)
-        plan = plan if room is None else fitted(plan, room, given=options.get("cache") is not None)
+    plan = read_bundle(model) if bundle_path(model).is_file() else plan_of(model, room=room, **options)
     if room is not None:
         require_room(plan, room)
     return plan

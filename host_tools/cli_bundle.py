@@ -64,6 +64,15 @@ class Numbers(click.ParamType):
 
 _EXPORT_OPTIONS = (
     click.option("--ranks", help="TT ranks: 6 for all, 6:4 layer by layer, 6,1,6:6,6,6 bond by bond."),
+    click.option(
+        "--budget",
+        help="Choose fold and ranks: parameters=4000, macs=200000 (of a forward pass), ram=100000 (bytes of work buffer), or several with commas between.",
+    ),
+    click.option(
+        "--contraction",
+        "contractions",
+        help="Layer by layer, 0:2: 0 core by core, 2 cut before core 2; by default what costs least and fits.",
+    ),
     click.option("--format", type=click.Choice(["matrix", "tensor"]), help="TT-matrix, or 2L-way TT."),
     click.option("--estimator", type=click.Choice(train_defaults.ESTIMATORS), help="How gradients are estimated."),
     click.option("--update", type=choice(Update), help="Update rule."),

@@ -28,7 +28,7 @@ RUN = click.option(
     "folder",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Folder of the run (default: DIR/runs/DEVICE).",
+    help="Folder of the run (default: DIR/runs/DEVICE, with --from DIR/runs/DEVICE-adapted).",
 )
 OVERRIDES = (
     click.option("--steps", type=click.IntRange(min=1), help="Length of the schedule."),
@@ -102,6 +102,13 @@ def test_json(device: Device, test: Evaluation) -> dict:
 @RUN
 @with_options(OVERRIDES)
 @ROWS
+@click.option(
+    "--from",
+    "origin",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Begin with the parameters of another run of this model: to adapt to new data.",
+)
 @click.option("--restart", is_flag=True, help="Begin anew instead of going on from the checkpoint.")
 @click.option(
     "--checkpoint-every", "checkpoint_steps", metavar="STEPS", type=click.IntRange(min=1), help="Default: by time."
@@ -115,13 +122,15 @@ def train_command(
     url: str,
     source: str | None,
     folder: Path | None,
+    origin: Path | None,
     count: bool,
     baud: int | None,
     **options,
 ) -> dict:
     """Train on a device; goes on from the run's checkpoint. Ctrl-C writes one."""
     plan = read_bundle(bundle)
-    folder = folder or run_folder(bundle, url)
+    folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
+    options["start"] = checkpoint.load(origin / "checkpoint.npz", plan) if origin else None
     overrides = Overrides(
         **{name: options.pop(name) for name in ("steps", "seed", "learning_rate", "perturb_radius", "n_queries")}
     )

@@ -95,9 +95,9 @@ def slug(url: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", url).strip("-")
 
 
-def run_folder(bundle: str | Path, url: str) -> Path:
-    """Where runs of a bundle on a device are kept when nobody says."""
-    return bundle_path(bundle).parent / "runs" / slug(url)
+def run_folder(bundle: str | Path, url: str, kind: str = "") -> Path:
+    """Where runs of a bundle on a device, of that kind, are kept when nobody says."""
+    return bundle_path(bundle).parent / "runs" / f"{slug(url)}{kind}"
 
 
 # ---- the device ------------------------------------------------------------------------------------------------------

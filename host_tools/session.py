@@ -171,6 +171,7 @@ def train(
     folder: Path | None = None,
     *,
     overrides: Overrides | None = None,
+    start: Checkpoint | None = None,
     restart: bool = False,
     checkpoint_steps: int | None = None,
     test_rows: int | None = None,
@@ -179,8 +180,8 @@ def train(
 ) -> Run:
     """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
-    Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `overrides` on top. A
-    checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
+    Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `overrides` on top. A run
+    that begins takes its parameters from `start`, another run's checkpoint, or as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
 
     Raises:
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
@@ -190,7 +191,8 @@ def train(
     """
     folder = folder or run_folder(device.folder, device.url)
     session = _Session(device, data, folder, overrides or Overrides(), restart)
-    session.checkpoint_steps, session.report, session.on_upload = checkpoint_steps, report, on_upload
+    session.start, session.checkpoint_steps = start, checkpoint_steps
+    session.report, session.on_upload = report, on_upload
     session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
     with session.stop.listening():
         try:
@@ -235,6 +237,8 @@ class _Session:
         self.device.configure(self.settings)
         if self.found:
             self.device.load(self.found.parameters, self.found.moments, self.found.state)
+        elif self.start:
+            self.device.load(self.start.parameters, np.zeros_like(self.start.moments), self.device.state())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._save()

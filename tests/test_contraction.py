@@ -10,6 +10,7 @@ from plans import random_plan
 
 from ttzo.device_runtime.contract import Estimator, LayerKind
 from ttzo.exporter import contraction, memory
+from ttzo.exporter.export import plan_of
 from ttzo.exporter.memory import Room
 from ttzo.exporter.plan import Layer, Phase, PlanError, Training
 
@@ -70,3 +71,13 @@ def test_a_cut_outside_the_train_is_refused():
     for cut in (4, 5, -1):
         with pytest.raises(PlanError, match="cut"):
             mnist_layer(6, cut)
+
+
+def test_contractions_can_be_chosen_layer_by_layer_and_wrong_ones_are_refused():
+    cut = plan_of("digits", estimator="rge", contractions="0:1")
+    assert [layer.contraction for layer in cut.layers] == [0, 1]
+    assert [layer.contraction for layer in plan_of("digits", estimator="rge", contractions="1").layers] == [1, 1]
+    for wrong in ("middle", "0:1:0", "-1", "2", "0:7"):
+        with pytest.raises(PlanError) as caught:
+            plan_of("digits", contractions=wrong)
+        assert caught.value.hint

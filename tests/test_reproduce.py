@@ -4,6 +4,7 @@
 import csv
 import json
 import math
+import signal
 import struct
 
 import numpy as np
@@ -28,7 +29,7 @@ class Walk:
 
     def step(self):
         if self.number == self.stop_at:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)  # in the middle of a step
         self.number += 1
         self.at += float(torch.randn((), generator=self.rng))
         return math.nan if self.number == self.bad_at else self.at
@@ -70,11 +71,10 @@ def test_an_interrupted_cell_goes_on_to_the_same_result(store, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         cells.run(walk(stop_at=7), store, math.inf)
     kept = store.result(walk())
-    assert not kept.finished and kept.history[-1].steps == 5
+    assert not kept.finished and kept.history[-1].steps == 8  # the step that was going on is whole
     again = cells.run(walk(), store, math.inf)
-    assert [(m.steps, m.value, m.loss) for m in again.history[1:]] == [
-        (m.steps, m.value, m.loss) for m in whole.history[1:]
-    ]
+    regular = [(m.steps, m.value) for m in again.history if m.steps % 5 == 0]
+    assert regular == [(m.steps, m.value) for m in whole.history]
 
 
 def test_a_finished_cell_is_not_run_again_and_drops_its_state(store):
@@ -280,6 +280,23 @@ def test_the_command_writes_a_table_and_does_not_run_it_twice(mnist_folder, tmp_
     assert "(93.69)" in (tmp_path / "out" / "table1.quick.md").read_text(encoding="utf-8")
     again = reproduce(*words)
     assert again["cells"] == answer["cells"]
+
+
+def test_an_interrupted_table_is_written_as_far_as_it_is(mnist_folder, tmp_path, monkeypatch):
+    run, runs = cells.run, []
+
+    def interrupted(made, store, budget, show):
+        runs.append((made.key, budget))
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        return run(made, store, budget, show)
+
+    monkeypatch.setattr(cells, "run", interrupted)
+    words = "table1", "--data", mnist_folder, "--out", tmp_path / "out", "--only", "mlp-10,"
+    assert reproduce(*words, code=130)["error"] == "interrupted"
+    assert [budget > 0 for _, budget in runs] == [True, True, False]  # nothing is begun after Ctrl-C
+    lines = list(csv.DictReader((tmp_path / "out" / "table1.quick.csv").open(encoding="utf-8")))
+    assert [line["done"] for line in lines] == ["1.0", "0.0", "0.0"]
 
 
 def test_a_budget_of_nothing_tells_what_is_there(mnist_folder, tmp_path):

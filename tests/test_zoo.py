@@ -120,3 +120,11 @@ def test_the_zoo_is_listed_without_torch():
     code = "import sys; sys.modules['torch'] = None; from ttzo.exporter import zoo; print(*zoo.names())"
     listed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert listed == [*zoo.names()]
+
+
+def test_mnist_in_3898_parameters_is_a_model_of_its_own_with_a_lower_rate():
+    short, long = zoo.get("mnist-mlp"), zoo.get("mnist-3898")
+    assert built("mnist-3898").n_parameters == 3898  # the same network in an independent prototype
+    assert long.training.steps == 5 * short.training.steps == 5 * 2 * 60000 // short.batch
+    assert long.training.phases[0].learning_rate < short.training.phases[0].learning_rate
+    assert short.trainings["hybrid"].decay_every == 9380  # the paper's own schedule is kept for its methods

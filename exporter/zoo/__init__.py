@@ -28,9 +28,8 @@ _PDES = (
     darcy.RECIPE,
 )
 _CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
-_RECIPES = {
-    recipe.name: recipe for recipe in (digits.RECIPE, mnist.RECIPE, *_CONVOLUTIONS, unicode_names.RECIPE, *_PDES)
-}
+_MNIST = (mnist.RECIPE, mnist.RECIPE_3898)
+_RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *_PDES)}
 
 
 def names() -> tuple[str, ...]:

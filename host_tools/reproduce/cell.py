@@ -8,9 +8,12 @@ import dataclasses
 import io
 import json
 import math
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -160,7 +163,8 @@ Progress = Callable[[int, int, str], None]
 def run(cell: Cell, store: Store, budget_s: float, show: Progress = lambda *_: None) -> Result:
     """Runs the cell from where it was left until it is finished or `budget_s` seconds are spent on it.
 
-    The budget is of this call: asked again, an unfinished cell goes on. Interrupted, it keeps what it has done.
+    The budget is of this call: asked again, an unfinished cell goes on. Interrupted, it ends its step, is saved, and
+    raises KeyboardInterrupt.
     """
     result = store.result(cell)
     if result.finished or budget_s <= 0:
@@ -174,12 +178,27 @@ def run(cell: Cell, store: Store, budget_s: float, show: Progress = lambda *_: N
     elif result.history:
         result.history, result.seconds = [], 0.0
     clock = _Clock(budget_s, result.seconds)
-    try:
-        _go_on(cell, work, result, losses, clock, store, show)
-    finally:
+    with _interrupts_between_steps() as asked:
+        _go_on(cell, work, result, losses, clock, store, show, asked)
         result.seconds = clock.total()
         store.save(result, None if result.finished else {"work": work.state(), "losses": losses})
     return result
+
+
+@contextmanager
+def _interrupts_between_steps() -> Iterator[list[int]]:
+    """Within it Ctrl-C only fills the list, so that no step is cut in its middle; afterwards it is raised."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield asked
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 class _Clock:
@@ -200,10 +219,19 @@ class _Clock:
         return True
 
 
-def _go_on(cell: Cell, work: Work, result: Result, losses: list[float], clock: _Clock, store: Store, show: Progress):
+def _go_on(
+    cell: Cell,
+    work: Work,
+    result: Result,
+    losses: list[float],
+    clock: _Clock,
+    store: Store,
+    show: Progress,
+    asked: list[int],
+) -> None:
     if not result.history:
         result.history.append(Measurement(0, 0, 0, 0.0, work.measure(), math.nan))
-    while work.number < cell.n_steps and not clock.is_over():
+    while work.number < cell.n_steps and not clock.is_over() and not asked:
         loss = work.step()
         if not math.isfinite(loss):
             result.diverged = result.finished = True
