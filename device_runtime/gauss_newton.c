@@ -227,9 +227,12 @@ static enum ttzo_error build(struct gauss_newton *gn)
     return TTZO_ERROR_OK;
 }
 
-// The last layer's unknowns get the directions' ridge, so that after a step that failed they move less too, and at least
-// what float32 asks for.
-static const float least_free_ridge = 1e-6f;
+// Relative to the mean squared column: less would fit the batch's own errors.
+static const float least_ridge = 1e-5f, largest_ridge = 1e12f;
+
+// The last layer's unknowns, linear where the equation is, get a share of the directions' ridge, so that after a step that
+// failed they move less too, and at least what float32 asks for.
+static const float free_share = 0.01f, least_free_ridge = 1e-6f;
 
 static float ridge_of(const struct gauss_newton *gn, uint32_t first, uint32_t end, float relative)
 {
@@ -243,7 +246,7 @@ static float ridge_of(const struct gauss_newton *gn, uint32_t first, uint32_t en
 static void solve(struct gauss_newton *gn, float ridge)
 {
     const uint32_t n = gn->n, width = n + 1;
-    float of_free = ridge_of(gn, 0, gn->n_free, larger(ridge, least_free_ridge));
+    float of_free = ridge_of(gn, 0, gn->n_free, larger(free_share * ridge, least_free_ridge));
     float of_others = ridge_of(gn, gn->n_free, n, ridge);
     for (uint32_t i = 0; i < ttzo_triangle_count(n); i++)
         gn->solved[i] = gn->triangle[i];
@@ -369,6 +372,6 @@ enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttz
     result->evaluations = gn.rows_done / batch;
     if (falls)
         accept(&gn, rate);
-    *gn.ridge = ridge < 1e-12f ? 1e-12f : ridge > 1e12f ? 1e12f : ridge;
+    *gn.ridge = ridge > largest_ridge ? largest_ridge : larger(ridge, least_ridge);
     return TTZO_ERROR_OK;
 }

@@ -160,11 +160,15 @@ def train_with_bar(
         sending, bar = make("sending the data set", "bytes"), make("training")
 
         def show(now: Progress) -> None:
-            test = f"  test {100 * now.test.accuracy:.1f} %" if now.test and classes else ""
+            test, loss = "", f"{now.loss:.3f}" if device.plan.pde is None else f"{now.loss:.2e}"
+            if now.test and classes:
+                test = f"  test {100 * now.test.accuracy:.1f} %"
+            elif now.test and now.test.relative is not None:
+                test = f"  solution error {100 * now.test.relative:.2f} %"
             bar(
                 now.step,
                 now.steps,
-                f"{now.step}/{now.steps}  loss {now.loss:.3f}{test}  {now.evaluations:,} evaluations  {now.rate:.3g} steps/s",
+                f"{now.step}/{now.steps}  loss {loss}{test}  {now.evaluations:,} evaluations  {now.rate:.3g} steps/s",
             )
 
         return session.train(
@@ -198,7 +202,7 @@ def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
     rows = [("steps", steps), ("loss evaluations", f"{run.evaluations:,}"), ("time", f"{run.seconds:.1f} s")]
     rows += [("multiply-accumulates", f"{run.macs:,}")] if run.macs else []
     rows += [("instructions", f"{run.instructions:,}")] if run.instructions else []
-    rows += [("batch loss", f"{run.loss:.4f}")] if run.loss is not None else []
+    rows += [("batch loss", f"{run.loss:.4g}")] if run.loss is not None else []
     return [*rows, ("on the device", told), ("run", str(run.folder))]
 
 
@@ -384,9 +388,13 @@ def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The picture (default: RUN/curves.png).")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model (default: two above the run's).")
 @command
-def report_command(screen: Screen, run: Path, out: Path | None) -> dict:
-    """Draw a run's curves. RUN is a run's folder, such as DIR/runs/native."""
-    path = report.draw(run, out)
+def report_command(screen: Screen, run: Path, out: Path | None, bundle: Path | None) -> dict:
+    """Draw a run's curves; of a PDE its solution, the exact one and their difference too.
+
+    RUN is a run's folder, such as DIR/runs/native.
+    """
+    path = report.draw(run, out, bundle=bundle)
     screen.tell(f"curves: {path}")
     return {"curves": path}

@@ -88,7 +88,7 @@ def deploy(
         wanted = {place: content for place, content in files.items() if place not in same}
         _install(board, facts, wanted, on_progress)
         if any(place.endswith(".mpy") for place in wanted):
-            board.run("import sys\nfor n in ('ttzo', '_ttzo', '_ttzo_serve'):\n sys.modules.pop(n, None)\nm = None")
+            board.reset()  # what is imported is the old module
     if test:
         say("one training step on the board, against the reference")
         _self_test(bundle, plan, port, baud)

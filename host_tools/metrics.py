@@ -23,6 +23,7 @@ COLUMNS = (
     "seconds",
     "accuracy",
     "test_loss",
+    "relative_l2",
     "macs",
     "instructions",
 )

@@ -19,7 +19,7 @@ import serial
 
 from ttzo.device_runtime.contract import MESSAGE, TtzoError
 from ttzo.host_tools.link import Frame, LinkError, encode, open_stream
-from ttzo.host_tools.micropython_module import ARCHITECTURES, PIP
+from ttzo.host_tools.micropython_module import ARCHITECTURES, LOADS, PIP
 
 SCHEME = "mpy:"
 ENTER_S = 2.0  # for a prompt that is there
@@ -106,7 +106,9 @@ class Facts:
 
     @property
     def architecture(self) -> str:
-        return ARCHITECTURES.get(self.mpy >> 10 & 15, "none")
+        """That of the native modules which the board loads."""
+        told = ARCHITECTURES.get(self.mpy >> 10 & 15, "none")
+        return LOADS.get(told, told)
 
     @property
     def mpy_version(self) -> tuple[int, int]:
@@ -198,6 +200,18 @@ class MicroPythonBoard:
             raise MicroPythonError(f"the board says: {lines[-1] if lines else 'nothing'}", _hint(lines[-1:]))
         return printed.decode(errors="replace")
 
+    def reset(self) -> None:
+        """A soft reset: files stay, memory is empty and whole again. boot.py runs, main.py does not."""
+        from mpremote.transport import TransportError
+
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                self._transport.enter_raw_repl(soft_reset=True)
+        except (TransportError, OSError) as error:
+            raise MicroPythonError(
+                f"{self.port} has not come back from a reset ({error})", "reset the board"
+            ) from error
+
     def facts(self) -> Facts:
         return Facts(*ast.literal_eval(self.run(FACTS)))
 
@@ -238,7 +252,13 @@ print(crc({path!r}))"""
         """Has the board load that model and serve the link; the port, for a `Link`. `leave` ends it."""
         from mpremote.transport import TransportError
 
-        self.run(LOAD % model_hash)
+        try:
+            self.run(LOAD % model_hash)
+        except MicroPythonError as error:
+            if "MemoryError" not in str(error):
+                raise
+            self.reset()  # much was free, but in pieces
+            self.run(LOAD % model_hash)
         try:
             self._transport.exec_raw_no_follow("m.serve()")
         except (TransportError, OSError) as error:

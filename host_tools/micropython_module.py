@@ -45,6 +45,7 @@ ARCHITECTURES = {
     11: "rv32imc",
     12: "rv64imc",
 }
+LOADS = {"armv7em": "armv7m"}  # boards without a module of their own: Cortex-M3, Cortex-M4 without FPU
 BUILT = ("x64", "armv6m", "armv7m", "armv7emsp", "armv7emdp", "xtensawin", "rv32imc")
 COMPILERS = {
     "x64": "gcc",

@@ -32,6 +32,7 @@ from ttzo.host_tools.reference.random import sample_rows
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
 MEASUREMENTS = 10  # of the test rows during a run
+SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
 QUICK = ("native:", "numpy:", "onnx:")
 QUICK_ROWS = 1000
 SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
@@ -281,7 +282,8 @@ class _Session:
             self._begin()
             region = self._upload()
             self.started_at = time.monotonic()
-            every = max(1, self.settings.steps // MEASUREMENTS)
+            times = MEASUREMENTS if self.device.plan.pde is None else SOLUTION_MEASUREMENTS
+            every = max(1, self.settings.steps // times)
             while self.device.step_count < self.settings.steps:
                 self.stop.check()
                 self._step(region, every)
@@ -326,6 +328,7 @@ class _Session:
             seconds=self._seconds(),
             accuracy=measured.accuracy if measured and classes else None,
             test_loss=measured.loss if measured else None,
+            relative_l2=measured.relative if measured else None,
             macs=self.macs or None,
             instructions=self.instructions,
         )

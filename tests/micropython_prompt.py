@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Runs in MicroPython's unix port, which has no raw prompt of its own: the protocol of a board's, on standard input and
-# output. Ctrl-A greets, Ctrl-D runs what came before it, Ctrl-B and Ctrl-C do nothing else.
+# output. Ctrl-A greets, Ctrl-D runs what came before it or resets, Ctrl-B and Ctrl-C do nothing else.
 import io
 import sys
 
@@ -29,6 +29,14 @@ def run(code):
         say(b"\x04" + text.getvalue().encode() + b"\x04>")
 
 
+def reset():
+    for name in ("ttzo", "_ttzo", "_ttzo_serve"):
+        sys.modules.pop(name, None)
+    names.clear()
+    names["__name__"] = "__main__"
+    say(b"OK\r\nMPY: soft reboot\r\nraw REPL; CTRL-B to exit\r\n>")
+
+
 code = b""
 while True:
     byte = line_in.read(1)
@@ -41,7 +49,7 @@ while True:
         line_in.read(2)
         say(b"R\x00")
     elif byte == b"\x04":
-        run(code.decode())
+        run(code.decode()) if code else reset()
         code = b""
     elif byte not in b"\x02\x03":
         code += byte

@@ -247,6 +247,33 @@ def test_a_micropython_that_is_too_old_is_refused_in_a_sentence(bundle, mpy, say
         deploying._module_files(facts, PLAN, None, None, print)
 
 
+@pytest.mark.parametrize(
+    ("told", "loads"), [(6, "armv7m"), (5, "armv7m"), (4, "armv6m"), (7, "armv7emsp"), (0, "none")]
+)
+def test_a_board_names_the_modules_that_it_loads(told, loads):
+    """MicroPython for a Cortex-M3 calls itself armv7em, for which nobody builds modules."""
+    facts = micropython_board.Facts(6 | 3 << 8 | told << 10, (1, 29, 0), "a board", 1 << 20, 1 << 16, False, "", 0)
+    assert facts.architecture == loads
+
+
+def test_a_board_whose_memory_is_in_pieces_is_reset_and_serves(board, bundle, monkeypatch):
+    run, failed = MicroPythonBoard.run, []
+
+    def fails_once(self, code, *rest):
+        if "load(hash)" in code and not failed:
+            failed.append(run(self, "torn = True"))
+            raise MicroPythonError("the board says: MemoryError: memory allocation failed")
+        return run(self, code, *rest)
+
+    with board.prompt() as url:
+        deploy(bundle, url, test=False)
+        monkeypatch.setattr(MicroPythonBoard, "run", fails_once)
+        with open_device(f"mpy:{url}", bundle) as device:
+            assert failed and device.step_count == 0
+        with MicroPythonBoard(url) as prompt:
+            assert prompt.run("print('torn' in globals())").strip() == "False"
+
+
 def test_a_port_without_a_prompt_is_no_board(native_executable, tmp_path, bundle):
     from devices import native
 

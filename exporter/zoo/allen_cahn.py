@@ -5,6 +5,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
+from ttzo.device_runtime.contract import Schedule
 from ttzo.exporter import pde, train_defaults
 from ttzo.exporter.plan import Training
 from ttzo.exporter.zoo.pde_network import dense
@@ -40,5 +41,5 @@ RECIPE = Recipe(
     title="Allen-Cahn equation, a travelling front, 2-24-24-1",
     build=build,
     problem=PROBLEM,
-    training=Training((PHASE,), steps=80),
+    training=Training((PHASE,), steps=80, schedule=Schedule.linear),
 )

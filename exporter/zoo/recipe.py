@@ -37,7 +37,7 @@ DATA_INPUTS = {
 class Recipe:
     """A model with its data, loss and training.
 
-    With a PDE, `reference(n)`, where there is one, gives n points (n, inputs) and u there, for problems without an exact
+    With a PDE, `reference(points)`, where there is one, gives u at points (n, inputs), for problems without an exact
     solution in elementary functions.
 
     `build(ranks=None, format=None, seed=0)` gives the module at its start; the same seed gives the same parameters.
@@ -58,7 +58,7 @@ class Recipe:
     radius: float = 0.1
     level: int = 3
     n_pairs: int = 512
-    reference: Callable[[int], tuple["np.ndarray", "np.ndarray"]] | None = None
+    reference: Callable[["np.ndarray"], "np.ndarray"] | None = None
     training: Training = field(default_factory=Training)
     trainings: Mapping[str, Training] = field(default_factory=dict)  # of other estimators, by name
 

@@ -13,7 +13,8 @@ from ttzo.host_tools.reference.random import direction
 
 ONE, HALF, TWO = np.float32(1), np.float32(0.5), np.float32(2)
 BIAS_SCALE, OWN_SHARE = np.float32(0.1), np.float32(0.2)
-LEAST_FREE_RIDGE = np.float32(1e-6)
+LEAST_RIDGE, LARGEST_RIDGE = np.float32(1e-5), np.float32(1e12)
+FREE_SHARE, LEAST_FREE_RIDGE = np.float32(0.01), np.float32(1e-6)
 Residuals = Callable[[np.ndarray], np.ndarray]
 
 
@@ -117,7 +118,7 @@ class GaussNewton:
 
     def solve(self, ridge: np.float32) -> np.ndarray:
         """The coefficients at this ridge."""
-        of_free = self._ridge_of(0, self.n_free, max(ridge, LEAST_FREE_RIDGE))
+        of_free = self._ridge_of(0, self.n_free, max(FREE_SHARE * ridge, LEAST_FREE_RIDGE))
         of_others = self._ridge_of(self.n_free, self.n, ridge)
         solved = self.triangle.copy()
         rows = np.zeros((self.n, self.n + 1), np.float32)
@@ -166,5 +167,5 @@ class GaussNewton:
         if falls and self.remembered:
             size = len(self.theta)
             moments[size : 2 * size], moments[:size] = moments[:size], rate * step
-        moments[self.ridge_at] = np.clip(ridge, np.float32(1e-12), np.float32(1e12))
+        moments[self.ridge_at] = np.clip(ridge, LEAST_RIDGE, LARGEST_RIDGE)
         return (moved if falls else self.theta), moments, loss, _norm(step)

@@ -32,13 +32,17 @@ class _Port:
 
     def receive(self, most):
         """Up to `most` bytes that have arrived, into the inbox. One at a time: some streams wait for all they are asked."""
-        count = 0
-        while count < most and self._poll.poll(0):
-            got = self._source.readinto(self._one)
+        arrived, read, one, inbox, count = self._poll.ipoll, self._source.readinto, self._one, self._inbox, 0
+        while count < most:
+            for _ in arrived(0):
+                break
+            else:
+                break
+            got = read(one)
             if not got:
                 self._closed = got == 0
                 break
-            self._inbox[count] = self._one[0]
+            inbox[count] = one[0]
             count += 1
         return count
 

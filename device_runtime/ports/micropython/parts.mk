@@ -12,6 +12,8 @@ cut := cut panels
 gathers := gather
 LEFT_OUT := $(filter-out $(PARTS),$(ALL_PARTS))
 IN := $(foreach part,$(PARTS),$($(part)))
-OUT := sparse_rows $(filter-out $(IN),$(foreach part,$(LEFT_OUT),$($(part))))
+NO_APPLIED := $(if $(filter environments gathers,$(LEFT_OUT)),applied)
+OUT := sparse_rows $(NO_APPLIED) $(filter-out $(IN),$(foreach part,$(LEFT_OUT),$($(part))))
 
-SRC := modttzo.c run.c $(LEFT_OUT:%=without_%.c) without_sparse_rows.c $(filter-out $(OUT:%=%.c),$(notdir $(wildcard $(CORE)*.c)))
+SRC := modttzo.c run.c $(LEFT_OUT:%=without_%.c) $(NO_APPLIED:%=without_%.c) without_sparse_rows.c
+SRC += $(filter-out $(OUT:%=%.c),$(notdir $(wildcard $(CORE)*.c)))
