@@ -91,6 +91,7 @@ def applied_numbers(plan: Plan) -> int:
 def _scratch_numbers(plan: Plan) -> int:
     ones, queries = [layer.applied for layer in plan.layers], QUERIES_AT_ONCE
     behind = [layer for layer in plan.layers[1:] if isinstance(layer.gather, Patches)]
+    windows = [math.prod(layer.gather.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
     outputs = max(layer.n_outputs for layer in plan.layers)
     return even(
         plan.out_features,
@@ -104,7 +105,7 @@ def _scratch_numbers(plan: Plan) -> int:
         queries * outputs,
         queries * _fours(outputs),
         queries * max((layer.n_inputs for layer in behind), default=0),
-        queries * max((math.prod(layer.gather.kernel) for layer in behind), default=0),
+        queries * max(windows, default=0),
         max((gather_scratch(layer) for layer in plan.layers if layer.gather), default=0),
         (outputs + 1) // 2,
     )

@@ -67,7 +67,7 @@ RECIPE = Recipe(
 def build_3898(
     ranks: Ranks = None, format: str | None = None, seed: int = 0, in_modes: tuple[int, ...] = IN_MODES
 ) -> "torch.nn.Module":
-    """The same with a narrow middle bond and wide outer ones: 3898 parameters, a third of the operations of rank 6.
+    """The same with a narrow middle bond and wide outer ones: 3898 parameters, fewer operations than rank 6 takes.
     As 2L-way trains, whose bonds are others, both layers have rank 6."""
     return build(layer_ranks(ranks, RANKS if format == "tensor" else RANKS_3898), format, seed, in_modes)
 
