@@ -38,7 +38,7 @@ struct estimate {
     float *changes;           // [place][4] of a layer's outputs
     float *arrivals;          // behind patches [output][4], else [4][outputs, filled up to fours]
     float *image;             // [inputs][4] changes of an image, zeros but while they arrive
-    float *window;            // [kernel][4] of it
+    float *window;            // [kernel][4] of it, or [place][4] weights behind what changes
     float *forward;           // scratch of a forward pass
     uint16_t *places;         // outputs that change, ascending
     const uint8_t *target;
@@ -172,6 +172,8 @@ static void carve_scratch(struct estimate *e, float **area, uint64_t *numbers)
             image = largest_of(image, ttzo_layer_inputs(layer));
             window = largest_of(window, (uint64_t)layer->kernel_height * layer->kernel_width);
         }
+        if (!has_patches(layer) && l > 0)
+            window = largest_of(window, layer->in_features);
     }
     e->slopes = piece(area, numbers, e->model->info.out_features);
     e->patch = piece(area, numbers, patch);
@@ -208,17 +210,6 @@ uint64_t ttzo_applied_numbers(const struct ttzo_model *model)
     return carve(&counting, NULL);
 }
 
-uint64_t ttzo_applied_widest(const struct ttzo_model *model)
-{
-    uint64_t widest = 0;
-    for (uint32_t l = 0; l < model->info.n_layers; l++) {
-        struct ttzo_layer one = ttzo_applied_layer(&model->layers[l]);
-        widest = largest_of(largest_of(widest, one.in_features),
-                            largest_of(ttzo_layer_widest(&one), ttzo_sweep_widest(&one)));
-    }
-    return widest;
-}
-
 // ---- one application of a layer -------------------------------------------------------------------------------------
 
 // Turns to layer `l`.
@@ -229,7 +220,7 @@ static void use_layer(struct estimate *e, uint32_t l)
     e->l = l;
     e->one = ttzo_applied_layer(layer);
     e->room = (struct ttzo_room){ .layer = &e->one, .parameters = e->trainer->theta + layer->parameter_offset,
-                                  .input = stage->input, .z = e->one_z, .states = e->states, .panels = e->panels,
+                                  .input = stage->input, .z = e->one_z, .states = { e->states, false }, .panels = e->panels,
                                   .products = stage->products, .matrix = stage->matrix,
                                   .has_matrix = has_matrix(layer, l) };
 }
@@ -250,7 +241,7 @@ static void use_position(struct estimate *e, uint32_t position)
         e->macs += ttzo_core_products_make(&e->room);
     }
     if (ttzo_layer_length(&e->one) > 1)
-        e->macs += ttzo_room_forward(&e->room, e->trainer->activations);
+        e->macs += ttzo_room_forward(&e->room);
 }
 
 // The matrix of layer `l`: element (input, output) of one application.
@@ -297,7 +288,7 @@ static float forward(struct estimate *e, const uint8_t *row)
             ttzo_gather_forward(layer, e->trainer->theta, stage->input, stage->z, e->forward);
             e->macs += ttzo_gather_macs(layer);
         } else
-            e->macs += ttzo_room_forward(&e->room, e->trainer->activations);
+            e->macs += ttzo_room_forward(&e->room);
         uint32_t n = (uint32_t)ttzo_layer_outputs(layer);
         for (uint32_t i = 0; i < n; i++)
             stage->output[i] = stage->z[i];
@@ -345,7 +336,7 @@ static void add_position(struct estimate *e, uint32_t position)
     use_position(e, position);
     e->environment = (struct ttzo_environment){ 0 };
     for (uint32_t k = 0; k < ttzo_layer_length(&e->one); k++) {
-        e->macs += ttzo_environment_open(&e->environment, &e->room, k, e->trainer->activations);
+        e->macs += ttzo_environment_open(&e->environment, &e->room, k);
         ttzo_slices_begin(&slices, &e->environment, e->phase->perturb_radius);
         while (ttzo_slices_next(&slices, &four))
             if (ttzo_slices_make(&slices, &four, e->four, &e->macs))
@@ -375,20 +366,40 @@ static void make_moves(struct estimate *e, uint32_t l)
 
 // ---- changes on their way -------------------------------------------------------------------------------------------
 
-// Adds output `place` of layer `l` to the n that change, when any of its four moves changes its activation.
-static uint32_t list_change(struct estimate *e, uint32_t l, uint32_t n, uint32_t place, const float *moves,
-                            uint32_t stride, float sign)
+// What four moves do to an activation at z, h; whether they change it at all.
+static bool change_activation(enum ttzo_activation activation, float z, float h, const float move[Q], float change[Q])
 {
-    enum ttzo_activation activation = (enum ttzo_activation)e->model->layers[l].activation;
-    float z = e->stages[l].z[place], h = e->stages[l].output[place], *change = e->changes + n * Q;
+    float low = move[0] < move[1] ? move[0] : move[1], high = move[0] > move[1] ? move[0] : move[1];
+    low = move[2] < low ? move[2] : low, high = move[2] > high ? move[2] : high;
+    low = move[3] < low ? move[3] : low, high = move[3] > high ? move[3] : high;
+    if (activation == TTZO_ACTIVATION_RELU && z <= 0.0f && z + high <= 0.0f)
+        return false;
+    if (activation == TTZO_ACTIVATION_IDENTITY || (activation == TTZO_ACTIVATION_RELU && z > 0.0f && z + low > 0.0f)) {
+        change[0] = move[0], change[1] = move[1], change[2] = move[2], change[3] = move[3];
+        return low != 0.0f || high != 0.0f;
+    }
     bool live = false;
     for (uint32_t q = 0; q < Q; q++) {
-        float move = sign * moves[q * stride];
-        change[q] = move == 0.0f ? 0.0f : ttzo_activation_change(activation, z, h, move);
+        change[q] = move[q] == 0.0f ? 0.0f : ttzo_activation_change(activation, z, h, move[q]);
         live |= change[q] != 0.0f;
     }
-    e->places[n] = (uint16_t)place;
-    return n + live;
+    return live;
+}
+
+// Adds those of the outputs [first, end) of layer `l` that change to the n that do. Move q of output i is
+// sign * moves[i * step + q * stride].
+static uint32_t list_changes(struct estimate *e, uint32_t l, uint32_t n, uint32_t first, uint32_t end, const float *moves,
+                             uint32_t step, uint32_t stride, float sign)
+{
+    enum ttzo_activation activation = (enum ttzo_activation)e->model->layers[l].activation;
+    const float *z = e->stages[l].z, *h = e->stages[l].output;
+    for (uint32_t place = first; place < end; place++, moves += step) {
+        const float move[Q] = { sign * moves[0], sign * moves[stride], sign * moves[2 * stride],
+                                sign * moves[3 * stride] };
+        e->places[n] = (uint16_t)place;
+        n += change_activation(activation, z[place], h[place], move, e->changes + n * Q);
+    }
+    return n;
 }
 
 // The panel [kernel][4] of channel `channel` of the changed image at a position.
@@ -400,10 +411,11 @@ static void open_window(struct estimate *e, const struct ttzo_layer *layer, uint
     for (uint32_t i = 0; i < layer->kernel_height; i++)
         for (uint32_t j = 0; j < layer->kernel_width; j++, out += Q) {
             uint32_t y = top + i - layer->padding_height, x = left + j - layer->padding_width;
-            bool inside = y < layer->height && x < layer->width;
-            const float *at = image + Q * (inside ? y * layer->width + x : 0);
-            for (uint32_t q = 0; q < Q; q++)
-                out[q] = inside ? at[q] : 0.0f;
+            const float *at = image + Q * (y * layer->width + x);
+            if (y < layer->height && x < layer->width)
+                out[0] = at[0], out[1] = at[1], out[2] = at[2], out[3] = at[3];
+            else
+                out[0] = out[1] = out[2] = out[3] = 0.0f;
         }
 }
 
@@ -443,23 +455,37 @@ static void arrive_at_patches(struct estimate *e, uint32_t l, uint32_t n, uint32
         e->image[Q * e->places[i / Q] + i % Q] = 0.0f;
 }
 
+// The n changes arrive at layer `l`, which is whole: four outputs at a time, their weights behind these places as a panel.
+static void arrive_at_whole(struct estimate *e, uint32_t l, uint32_t n, uint32_t n_queries)
+{
+    uint32_t outputs = e->model->layers[l].out_features;
+    struct ttzo_operand matrix = matrix_of(e, l);
+    for (uint32_t j = 0; j < outputs; j += 4) {
+        uint32_t columns = outputs - j < 4 ? outputs - j : 4; // the first again where there is none
+        uint32_t second = columns > 1 ? matrix.inner : 0, third = columns > 2 ? 2 * matrix.inner : 0;
+        uint32_t fourth = columns > 3 ? 3 * matrix.inner : 0;
+        const float *weights = matrix.at + j * matrix.inner;
+        float *out = e->window;
+        for (uint32_t i = 0; i < n; i++, out += 4) {
+            const float *at = weights + e->places[i] * matrix.outer;
+            out[0] = at[0], out[1] = at[second], out[2] = at[third], out[3] = at[fourth];
+        }
+        ttzo_multiply_panels(e->arrivals + j, to_fours(outputs), NULL, e->changes, e->window, Q, n, columns);
+    }
+    e->macs += n * outputs * n_queries;
+}
+
 // The n changes of layer `l - 1` as changes of layer `l`; returns how many.
 static uint32_t arrive(struct estimate *e, uint32_t l, uint32_t n, uint32_t n_queries)
 {
     const struct ttzo_layer *layer = &e->model->layers[l];
-    uint32_t outputs = (uint32_t)ttzo_layer_outputs(layer), listed = 0, stride = to_fours(outputs);
+    uint32_t outputs = (uint32_t)ttzo_layer_outputs(layer);
     if (has_patches(layer)) {
         arrive_at_patches(e, l, n, n_queries);
-        for (uint32_t i = 0; i < outputs; i++)
-            listed = list_change(e, l, listed, i, e->arrivals + Q * i, 1, 1.0f);
-        return listed;
+        return list_changes(e, l, 0, 0, outputs, e->arrivals, Q, 1, 1.0f);
     }
-    for (uint32_t i = 0; i < Q * stride; i++)
-        e->arrivals[i] = 0.0f;
-    e->macs += ttzo_product_at_places(e->arrivals, stride, e->changes, e->places, n, matrix_of(e, l), outputs, n_queries);
-    for (uint32_t i = 0; i < outputs; i++)
-        listed = list_change(e, l, listed, i, e->arrivals + i, stride, 1.0f);
-    return listed;
+    arrive_at_whole(e, l, n, n_queries);
+    return list_changes(e, l, 0, 0, outputs, e->arrivals, 1, to_fours(outputs), 1.0f);
 }
 
 // Loss differences of queries whose n changes of layer `l` are listed.
@@ -496,9 +522,9 @@ static uint32_t list_moved(struct estimate *e, uint32_t l, uint32_t k, uint32_t 
     uint32_t run = run_of(layer), modes = ttzo_layer_core(layer, k).m, n = 0;
     for (uint32_t o = 0; o < outer_of(layer); o++)
         for (uint32_t i = 0; i < extents.ml; i++) {
-            uint32_t place = (o * layer->out_features + (i * modes + m) * extents.mr) * run;
-            for (uint32_t j = 0; j < extents.mr * run; j++, moves += Q)
-                n = list_change(e, l, n, place + j, moves, 1, sign);
+            uint32_t first = (o * layer->out_features + (i * modes + m) * extents.mr) * run, count = extents.mr * run;
+            n = list_changes(e, l, n, first, first + count, moves, Q, 1, sign);
+            moves += Q * count;
         }
     return n;
 }
@@ -537,9 +563,8 @@ static void query_bias(struct estimate *e, uint32_t l, uint32_t feature)
     if (!in_window(e, at))
         return;
     for (uint32_t side = 0; side < (e->antithetic ? 2u : 1u); side++) {
-        uint32_t n = 0, run = run_of(layer);
-        for (uint32_t i = 0; i < run; i++)
-            n = list_change(e, l, n, feature * run + i, moves, 1, side ? -1.0f : 1.0f);
+        uint32_t run = run_of(layer), first = feature * run;
+        uint32_t n = list_changes(e, l, 0, first, first + run, moves, 0, 1, side ? -1.0f : 1.0f);
         travel(e, l, n, 1, differences[side]);
     }
     gradient[at] = gradient[at] + (differences[0][0] - differences[1][0]);

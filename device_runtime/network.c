@@ -128,6 +128,7 @@ static float relu_change(float z, float move)
     return moved <= 0.0f ? 0.0f : moved;
 }
 
+
 float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float move)
 {
     switch (activation) {

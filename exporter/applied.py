@@ -15,7 +15,6 @@ from ttzo.exporter.environments import (
     reuses,
     slice_widest,
     state_numbers,
-    sweep_widest,
 )
 from ttzo.exporter.gather import Patches, Tokens
 from ttzo.exporter.plan import Layer, Phase, Plan, PlanError
@@ -62,12 +61,6 @@ def _moves(layer: Layer) -> int:
     return sum(_fours(_n_slices(layer, k)) * _moved(layer, k) for k in range(len(core_shapes(layer))))
 
 
-def applied_widest(plan: Plan) -> int:
-    """Numbers of an exchange buffer; 0 when no phase reuses."""
-    ones = [layer.applied for layer in plan.layers]
-    return max(max(_contraction_widest(one), sweep_widest(one)) for one in ones) if reuses(plan) else 0
-
-
 def applied_numbers(plan: Plan) -> int:
     """Numbers of everything that is kept within a step, in the order of applied.c; 0 when no phase reuses. Raises
     `PlanError` when no device takes so many."""
@@ -91,6 +84,7 @@ def applied_numbers(plan: Plan) -> int:
 def _scratch_numbers(plan: Plan) -> int:
     ones, queries = [layer.applied for layer in plan.layers], QUERIES_AT_ONCE
     behind = [layer for layer in plan.layers[1:] if isinstance(layer.gather, Patches)]
+    windows = [math.prod(layer.gather.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
     outputs = max(layer.n_outputs for layer in plan.layers)
     return even(
         plan.out_features,
@@ -104,7 +98,7 @@ def _scratch_numbers(plan: Plan) -> int:
         queries * outputs,
         queries * _fours(outputs),
         queries * max((layer.n_inputs for layer in behind), default=0),
-        queries * max((math.prod(layer.gather.kernel) for layer in behind), default=0),
+        queries * max(windows, default=0),
         max((gather_scratch(layer) for layer in plan.layers if layer.gather), default=0),
         (outputs + 1) // 2,
     )

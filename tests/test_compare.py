@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Comparisons find the first step and place; the rounding bound holds, and is not so wide that it means nothing."""
+"""Comparisons find the first step and place; bound and tolerance hold, and are not so wide that they mean nothing."""
 
 import dataclasses
 import shutil
@@ -9,10 +9,12 @@ import pytest
 from bundles import small_plan, write_bundle
 from plans import random_plan, random_rows
 
+from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan import Training
 from ttzo.host_tools import compare, data, precision
 from ttzo.host_tools.device import open_device
 from ttzo.host_tools.emulator import serve
+from ttzo.host_tools.reference import pde
 from ttzo.host_tools.reference.loss import NumpyNetwork
 from ttzo.host_tools.reference.train import Trainer
 
@@ -124,3 +126,23 @@ def test_the_noise_forecast_grows_as_the_radius_shrinks():
     wide, narrow = noise(1e-2), noise(1e-5)
     assert wide.relative < 1e-3 < narrow.relative  # the rounding of a loss near 1 is 6e-8: 1e-5 of 1e-2, 1e-2 of 1e-5
     assert wide.difference == pytest.approx(1e3 * narrow.difference, rel=0.1)  # linear in mu but for the curvature
+
+
+@pytest.mark.parametrize("name", ["allen-cahn", "darcy"])
+def test_the_tolerance_of_residuals_tells_a_wrong_laplacian_from_rounding(name, monkeypatch):
+    pytest.importorskip("torch")
+    plan = plan_of(name)
+    points, right = pde.training_points(plan, 0, 0), pde.derive
+
+    def loss() -> float:
+        return float(np.square(pde.residuals(plan, plan.parameters, points, 0, 0), dtype=np.float64).mean())
+
+    def wrong(*arguments):
+        found = right(*arguments)
+        if found.laplacian is not None:
+            found.laplacian = found.laplacian * np.float32(1.001)
+        return found
+
+    exact, tolerance = loss(), precision.residual_tolerance(plan, plan.parameters, 0, 0)
+    monkeypatch.setattr(pde, "derive", wrong)
+    assert abs(loss() - exact) > tolerance
