@@ -210,17 +210,6 @@ uint64_t ttzo_applied_numbers(const struct ttzo_model *model)
     return carve(&counting, NULL);
 }
 
-uint64_t ttzo_applied_widest(const struct ttzo_model *model)
-{
-    uint64_t widest = 0;
-    for (uint32_t l = 0; l < model->info.n_layers; l++) {
-        struct ttzo_layer one = ttzo_applied_layer(&model->layers[l]);
-        widest = largest_of(largest_of(widest, one.in_features),
-                            largest_of(ttzo_layer_widest(&one), ttzo_sweep_widest(&one)));
-    }
-    return widest;
-}
-
 // ---- one application of a layer -------------------------------------------------------------------------------------
 
 // Turns to layer `l`.
@@ -231,7 +220,7 @@ static void use_layer(struct estimate *e, uint32_t l)
     e->l = l;
     e->one = ttzo_applied_layer(layer);
     e->room = (struct ttzo_room){ .layer = &e->one, .parameters = e->trainer->theta + layer->parameter_offset,
-                                  .input = stage->input, .z = e->one_z, .states = e->states, .panels = e->panels,
+                                  .input = stage->input, .z = e->one_z, .states = { e->states, false }, .panels = e->panels,
                                   .products = stage->products, .matrix = stage->matrix,
                                   .has_matrix = has_matrix(layer, l) };
 }
@@ -252,7 +241,7 @@ static void use_position(struct estimate *e, uint32_t position)
         e->macs += ttzo_core_products_make(&e->room);
     }
     if (ttzo_layer_length(&e->one) > 1)
-        e->macs += ttzo_room_forward(&e->room, e->trainer->activations);
+        e->macs += ttzo_room_forward(&e->room);
 }
 
 // The matrix of layer `l`: element (input, output) of one application.
@@ -299,7 +288,7 @@ static float forward(struct estimate *e, const uint8_t *row)
             ttzo_gather_forward(layer, e->trainer->theta, stage->input, stage->z, e->forward);
             e->macs += ttzo_gather_macs(layer);
         } else
-            e->macs += ttzo_room_forward(&e->room, e->trainer->activations);
+            e->macs += ttzo_room_forward(&e->room);
         uint32_t n = (uint32_t)ttzo_layer_outputs(layer);
         for (uint32_t i = 0; i < n; i++)
             stage->output[i] = stage->z[i];
@@ -347,7 +336,7 @@ static void add_position(struct estimate *e, uint32_t position)
     use_position(e, position);
     e->environment = (struct ttzo_environment){ 0 };
     for (uint32_t k = 0; k < ttzo_layer_length(&e->one); k++) {
-        e->macs += ttzo_environment_open(&e->environment, &e->room, k, e->trainer->activations);
+        e->macs += ttzo_environment_open(&e->environment, &e->room, k);
         ttzo_slices_begin(&slices, &e->environment, e->phase->perturb_radius);
         while (ttzo_slices_next(&slices, &four))
             if (ttzo_slices_make(&slices, &four, e->four, &e->macs))

@@ -12,9 +12,8 @@ bool ttzo_model_gathers(const struct ttzo_model *model);
 // Whether the estimator can be had for such a model: what it is, and its layers behind the first.
 bool ttzo_applied_is_sound(const struct ttzo_model *model, enum ttzo_estimator estimator);
 
-// Numbers in the work area, and in each exchange buffer; 64 bits, because the model may not be checked yet.
+// Numbers in the work area; 64 bits, because the model may not be checked yet.
 uint64_t ttzo_applied_numbers(const struct ttzo_model *model);
-uint64_t ttzo_applied_widest(const struct ttzo_model *model);
 
 // As ttzo_estimate, sample by sample; trainer->poll counts them.
 enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,

@@ -184,6 +184,8 @@ static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
         const struct ttzo_layer *layer = &model->layers[l];
         uint32_t known = info->input_number == TTZO_NUMBER_UINT8 ? 256 : 32768;
         *detail = l;
+        if (layer->gather && info->cache != TTZO_CACHE_FLOAT32) // nothing of such a model is kept in 16 bits
+            return false;
         if (layer->gather == TTZO_GATHER_TOKENS &&
             (l > 0 || info->input_number == TTZO_NUMBER_FLOAT32 || info->input_scale != 1.0f ||
              info->input_offset != 0.0f || layer->in_features > known))
@@ -224,7 +226,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     if (info->arithmetic != (TTZO_FUSED ? TTZO_ARITHMETIC_FUSED : TTZO_ARITHMETIC_SEPARATE))
         return TTZO_ERROR_WRONG_ARITHMETIC;
     *detail = info->n_layers;
-    if (ttzo_reuse_numbers(model) > TTZO_MAX_WIDTH || ttzo_reuse_widest(model) > TTZO_MAX_WIDTH ||
+    if (info->cache > TTZO_CACHE_INT16 || ttzo_reuse_numbers(model) > TTZO_MAX_WIDTH ||
         info->work_bytes != ttzo_work_bytes(model))
         return TTZO_ERROR_BAD_MODEL;
     return ttzo_check_settings(&model->training, model->phases, detail);

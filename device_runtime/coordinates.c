@@ -30,16 +30,40 @@ static enum ttzo_error still_wanted(const struct estimate *e)
     return TTZO_ERROR_OK;
 }
 
-// L(+moves) - L(0), or L(+moves) - L(-moves), of each query that was aimed.
-static void ask(struct estimate *e, const float *moves, uint32_t n_queries, float differences[Q])
+// A block of queries that move the same units: four i moves them by moves[i * size], counts[i] queries of it count.
+struct block {
+    struct ttzo_units units;
+    float bound; // of the moves
+    const float *moves;
+    uint32_t size, n;
+    uint32_t counts[TTZO_FOURS_AT_ONCE];
+    float differences[TTZO_FOURS_AT_ONCE][Q];
+};
+
+// L(sign times moves) - L(0) of each query, less what stood there when the sign is negative.
+static void ask_side(struct estimate *e, struct block *block, float sign)
 {
-    float below[Q];
-    ttzo_travel_ask(&e->reuse, moves, n_queries, 1.0f, differences);
-    if (!e->antithetic)
-        return;
-    ttzo_travel_ask(&e->reuse, moves, n_queries, -1.0f, below);
-    for (uint32_t q = 0; q < n_queries; q++)
-        differences[q] = differences[q] - below[q];
+    uint32_t at = 0, end = block->units.rows * block->units.columns;
+    do {
+        bool first = at == 0;
+        at = ttzo_travel_aim(&e->reuse, &block->units, at, block->bound);
+        for (uint32_t i = 0; i < block->n; i++)
+            ttzo_travel_move(&e->reuse, block->moves + i * block->size, sign, i, block->counts[i], first);
+    } while (at < end);
+    for (uint32_t i = 0; i < block->n; i++) {
+        float found[Q], *differences = block->differences[i];
+        ttzo_travel_ask(&e->reuse, i, block->counts[i], found);
+        for (uint32_t q = 0; q < block->counts[i]; q++)
+            differences[q] = sign < 0.0f ? differences[q] - found[q] : found[q];
+    }
+}
+
+// L(+moves) - L(0), or L(+moves) - L(-moves), of each query.
+static void ask(struct estimate *e, struct block *block)
+{
+    ask_side(e, block, 1.0f);
+    if (e->antithetic)
+        ask_side(e, block, -1.0f);
 }
 
 static bool in_window(const struct estimate *e, uint32_t coordinate)
@@ -63,22 +87,23 @@ static bool wants_any(const struct estimate *e, const struct ttzo_four *four, ui
 static void query_block(struct estimate *e, uint32_t l, const struct ttzo_environment *environment,
                         const struct ttzo_four *fours, uint32_t n)
 {
-    uint32_t modes = environment->core.m, mr = environment->mr, slice_size = Q * environment->ml * mr;
+    uint32_t modes = environment->core.m, mr = environment->mr;
     uint32_t offset = environment->room->layer->parameter_offset;
-    float differences[Q], bound = 0.0f, *gradient = e->trainer->gradient;
-    for (uint32_t i = 0; i < n; i++)
-        bound = fours[i].largest > bound ? fours[i].largest : bound;
-    for (uint32_t m = 0; m < modes; m++) {
-        const struct ttzo_units units = { l, m * mr, environment->ml, mr, modes * mr };
-        ttzo_travel_aim(&e->reuse, &units, bound);
-        for (uint32_t i = 0; i < n; i++) {
-            ask(e, e->reuse.slices + i * slice_size, fours[i].count, differences);
+    float *gradient = e->trainer->gradient;
+    struct block block = { .units = { l, 0, environment->ml, mr, modes * mr }, .moves = e->reuse.slices,
+                           .size = Q * environment->ml * mr, .n = n };
+    for (uint32_t i = 0; i < n; i++) {
+        block.bound = fours[i].largest > block.bound ? fours[i].largest : block.bound;
+        block.counts[i] = fours[i].count;
+    }
+    for (uint32_t m = 0; m < modes; m++, block.units.first += mr) {
+        ask(e, &block);
+        for (uint32_t i = 0; i < n; i++)
             for (uint32_t q = 0; q < fours[i].count; q++) {
                 uint32_t at = offset + fours[i].at[q] + m * fours[i].m_stride;
                 if (in_window(e, at))
-                    gradient[at] = gradient[at] + differences[q];
+                    gradient[at] = gradient[at] + block.differences[i][q];
             }
-        }
     }
 }
 
@@ -94,7 +119,7 @@ static enum ttzo_error query_core(struct estimate *e, uint32_t l, const struct t
         if (more && wants_any(e, &fours[n], offset, environment->core.m) &&
             ttzo_slices_make(&slices, &fours[n], e->reuse.slices + n * slice_size, &e->reuse.macs))
             n++;
-        if (n == TTZO_FOURS_AT_ONCE || (!more && n > 0)) {
+        if (n == ttzo_fours_at_once(e->trainer->model) || (!more && n > 0)) {
             query_block(e, l, environment, fours, n);
             n = 0;
             enum ttzo_error error = still_wanted(e);
@@ -211,7 +236,8 @@ static enum ttzo_error gradient_of_layer(struct estimate *e, uint32_t l)
     enum ttzo_error error = TTZO_ERROR_OK;
     query_units(e, l);
     for (uint32_t k = 0; k < ttzo_layer_length(room->layer) && !error; k++) {
-        e->reuse.macs += ttzo_environment_open(&environment, room, k, e->reuse.buffers);
+        ttzo_reuse_restore_inputs(&e->reuse, l);
+        e->reuse.macs += ttzo_environment_open(&environment, room, k);
         error = e->phase->estimator == TTZO_ESTIMATOR_NODE_CGE ? assemble_core(e, &environment)
                                                                 : query_core(e, l, &environment);
     }
@@ -250,8 +276,9 @@ static void add_moves(struct estimate *e, const struct ttzo_environment *environ
     }
 }
 
-static void set_moves(struct estimate *e, uint32_t l, const struct ttzo_environment *environment, uint32_t size,
-                      uint32_t n)
+// Returns the largest move.
+static float set_moves(struct estimate *e, uint32_t l, const struct ttzo_environment *environment, uint32_t size,
+                       uint32_t n)
 {
     uint32_t out_features = e->reuse.rooms[l].layer->out_features;
     float *moves = e->reuse.moves, mu = e->phase->perturb_radius, bound = 0.0f;
@@ -264,7 +291,7 @@ static void set_moves(struct estimate *e, uint32_t l, const struct ttzo_environm
         bound = moves[i] > bound ? moves[i] : bound;
         bound = -moves[i] > bound ? -moves[i] : bound;
     }
-    ttzo_travel_aim(&e->reuse, &(struct ttzo_units){ l, 0, 1, out_features, 0 }, bound);
+    return bound;
 }
 
 // One block of layer l: a core (with its open environment), or the bias (without).
@@ -274,7 +301,7 @@ static enum ttzo_error gradient_of_block(struct estimate *e, uint32_t l, const s
     const struct ttzo_trainer *trainer = e->trainer;
     enum ttzo_direction kind = (enum ttzo_direction)e->phase->direction;
     uint32_t total = e->phase->n_queries;
-    float differences[Q], *gradient = trainer->gradient + offset;
+    float *gradient = trainer->gradient + offset;
     for (uint32_t first = 0; first < total; first += Q) {
         uint32_t n = total - first < Q ? total - first : Q, number = e->block * total + first;
         for (uint32_t i = 0; i < n * size; i++)
@@ -282,11 +309,13 @@ static enum ttzo_error gradient_of_block(struct estimate *e, uint32_t l, const s
         for (uint32_t q = 0; q < n; q++)
             ttzo_direction_add(e->reuse.directions + q * size, e->reuse.directions + q * size, 1.0f, size, kind,
                                trainer->training.seed, trainer->state.step, number + q);
-        set_moves(e, l, environment, size, n);
-        ask(e, e->reuse.moves, n, differences);
+        float bound = set_moves(e, l, environment, size, n);
+        struct block block = { .units = { l, 0, 1, e->reuse.rooms[l].layer->out_features, 0 }, .bound = bound,
+                               .moves = e->reuse.moves, .n = 1, .counts = { n } };
+        ask(e, &block);
         for (uint32_t q = 0; q < n; q++)
             for (uint32_t i = 0; i < size; i++)
-                gradient[i] = TTZO_MULADD(differences[q], e->reuse.directions[q * size + i], gradient[i]);
+                gradient[i] = TTZO_MULADD(block.differences[0][q], e->reuse.directions[q * size + i], gradient[i]);
         enum ttzo_error error = still_wanted(e);
         if (error)
             return error;
@@ -302,7 +331,8 @@ static enum ttzo_error gradient_of_blocks(struct estimate *e, uint32_t l)
     struct ttzo_environment environment = { 0 };
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_core core = ttzo_layer_core(layer, k);
-        e->reuse.macs += ttzo_environment_open(&environment, room, k, e->reuse.buffers);
+        ttzo_reuse_restore_inputs(&e->reuse, l);
+        e->reuse.macs += ttzo_environment_open(&environment, room, k);
         enum ttzo_error error = gradient_of_block(e, l, &environment, layer->parameter_offset + core.offset,
                                                   core.left * core.m * core.n * core.right);
         if (error)
@@ -372,7 +402,7 @@ enum ttzo_error ttzo_estimate_by_cores(struct ttzo_trainer *trainer, const struc
         e.window_length = phase->n_queries < n ? phase->n_queries : n;
         e.window_first = (uint32_t)(steps * e.window_length % n);
     }
-    ttzo_reuse_begin(&e.reuse, model, trainer->theta, trainer->reuse_area, trainer->activations);
+    ttzo_reuse_begin(&e.reuse, model, trainer->theta, trainer->reuse_area);
     for (uint32_t i = 0; i < n; i++)
         trainer->gradient[i] = 0.0f;
     float sum = 0.0f;

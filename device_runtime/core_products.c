@@ -2,6 +2,7 @@
 #include "core_products.h"
 
 #include "product.h"
+#include "real.h"
 
 // ---- extents --------------------------------------------------------------------------------------------------------
 
@@ -154,20 +155,57 @@ static uint32_t extend_middle(const struct ttzo_room *room, uint32_t k)
                         core.right, columns, TTZO_DATA_NONE);
 }
 
-// matrix [nl][nr][ml][mr] from TTZO_BEFORE c [ml][nl][a] and TTZO_BEHIND c-1 [a][mr][nr].
+struct ttzo_halves ttzo_matrix_halves(const struct ttzo_room *room)
+{
+    uint32_t cut = matrix_cut(room->layer);
+    struct ttzo_extents before = ttzo_extents_around(room->layer, cut), behind = ttzo_extents_around(room->layer, cut - 1);
+    return (struct ttzo_halves){ ttzo_core_product(room, TTZO_BEFORE, cut), ttzo_core_product(room, TTZO_BEHIND, cut - 1),
+                                 before.ml, before.nl, behind.mr, behind.nr, room->layer->ranks[cut] };
+}
+
+// matrix [nl][nr][ml][mr]
 static uint32_t make_matrix(const struct ttzo_room *room)
 {
-    uint32_t cut = matrix_cut(room->layer), done = 0;
-    struct ttzo_extents before = ttzo_extents_around(room->layer, cut), behind = ttzo_extents_around(room->layer, cut - 1);
-    uint32_t rank = room->layer->ranks[cut];
-    const float *left = ttzo_core_product(room, TTZO_BEFORE, cut), *right = ttzo_core_product(room, TTZO_BEHIND, cut - 1);
+    const struct ttzo_halves h = ttzo_matrix_halves(room);
+    uint32_t done = 0;
     float *out = room->matrix;
-    for (uint32_t i = 0; i < before.nl; i++)
-        for (uint32_t j = 0; j < behind.nr; j++, out += before.ml * behind.mr)
-            done += ttzo_product(out, NULL, (struct ttzo_operand){ left + i * rank, before.nl * rank, 1 },
-                                 (struct ttzo_operand){ right + j, behind.nr, behind.mr * behind.nr }, before.ml, rank,
-                                 behind.mr, TTZO_DATA_NONE);
+    for (uint32_t i = 0; i < h.nl; i++)
+        for (uint32_t j = 0; j < h.nr; j++, out += h.ml * h.mr)
+            done += ttzo_product(out, NULL, (struct ttzo_operand){ h.left + i * h.rank, h.nl * h.rank, 1 },
+                                 (struct ttzo_operand){ h.right + j, h.nr, h.mr * h.nr }, h.ml, h.rank, h.mr,
+                                 TTZO_DATA_NONE);
     return done;
+}
+
+uint32_t ttzo_matrix_row(const struct ttzo_halves *halves, uint32_t input, float *row)
+{
+    const struct ttzo_halves h = *halves;
+    const float *left = h.left + input / h.nr * h.rank, *right = h.right + input % h.nr;
+    uint32_t step = h.nl * h.rank, jump = h.mr * h.nr;
+    for (uint32_t j = 0; j < h.mr; j++, right += h.nr) {
+        const float *a = left;
+        float *out = row + j;
+        uint32_t i = h.ml;
+        for (; i >= 4; i -= 4, a += 4 * step, out += 4 * h.mr) { // four outputs share the loads of the right half
+            const float *b = a + step, *c = b + step, *d = c + step, *entry = right;
+            float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+            for (uint32_t r = 0; r < h.rank; r++, entry += jump) {
+                s0 = TTZO_MULADD(a[r], *entry, s0);
+                s1 = TTZO_MULADD(b[r], *entry, s1);
+                s2 = TTZO_MULADD(c[r], *entry, s2);
+                s3 = TTZO_MULADD(d[r], *entry, s3);
+            }
+            out[0] = s0, out[h.mr] = s1, out[2 * h.mr] = s2, out[3 * h.mr] = s3;
+        }
+        for (; i; i--, a += step, out += h.mr) {
+            const float *entry = right;
+            float sum = 0.0f;
+            for (uint32_t r = 0; r < h.rank; r++, entry += jump)
+                sum = TTZO_MULADD(a[r], *entry, sum);
+            *out = sum;
+        }
+    }
+    return h.ml * h.mr * h.rank;
 }
 
 uint32_t ttzo_core_products_make(const struct ttzo_room *room)
@@ -181,5 +219,5 @@ uint32_t ttzo_core_products_make(const struct ttzo_room *room)
         done += extend_right(room, k - 1);
     for (uint32_t k = end_stored(layer, TTZO_MIDDLE, room->has_matrix); k > 0; k--)
         done += extend_middle(room, k - 1);
-    return room->has_matrix ? done + make_matrix(room) : done;
+    return room->has_matrix && room->matrix ? done + make_matrix(room) : done;
 }

@@ -4,6 +4,24 @@
 #define TTZO_CORE_PRODUCTS_H
 #include "layers.h"
 
+// Numbers of a cache: float, or in 16 bits with 11 of them behind the point.
+struct ttzo_array {
+    void *numbers;
+    bool narrow;
+};
+
+static inline float ttzo_load(const void *numbers, uint32_t i, bool narrow)
+{
+    return narrow ? (float)((const int16_t *)numbers)[i] * (1.0f / 2048.0f) : ((const float *)numbers)[i];
+}
+
+// The array from number i on.
+static inline struct ttzo_array ttzo_array_from(struct ttzo_array array, uint32_t i)
+{
+    uint8_t *bytes = array.numbers;
+    return (struct ttzo_array){ bytes + (array.narrow ? sizeof(int16_t) : sizeof(float)) * i, array.narrow };
+}
+
 // One layer's share of the caches.
 struct ttzo_room {
     const struct ttzo_layer *layer;
@@ -11,11 +29,11 @@ struct ttzo_room {
     const float *input;      // [in_features] of the sample
     float *z;                // [out_features] before the activation
     float *output;           // [out_features] behind it
-    float *states;           // arrays the forward pass goes through, kept for the slices
+    struct ttzo_array states; // slots of arrays that the forward pass and the sweep go through
     float *panels;           // scratch of all rooms: operands of the product under way
     float *products;         // of cores
-    bool has_matrix;         // whether `matrix` is made once a step, from the products
-    float *matrix;           // [in_features, out_features]
+    bool has_matrix;         // whether the layer is taken as a matrix, made from the products
+    float *matrix;           // [in_features, out_features], made once a step; NULL where rows are made when asked for
 };
 
 // Products of the output (m) and input (n) modes of the cores before (l) and behind (r) core k.
@@ -52,6 +70,17 @@ uint64_t ttzo_products_numbers(const struct ttzo_layer *layer, bool with_matrix)
 
 // Once a step: makes `products`, and `matrix` if there is one. Returns the multiply-adds done.
 uint32_t ttzo_core_products_make(const struct ttzo_room *room);
+
+// The two products that a layer's matrix is made of, and how rows are: [ml][nl][rank] and [rank][mr][nr].
+struct ttzo_halves {
+    const float *left, *right;
+    uint32_t ml, nl, mr, nr, rank;
+};
+
+struct ttzo_halves ttzo_matrix_halves(const struct ttzo_room *room);
+
+// Row `input` [ml * mr] of the matrix: the numbers that stand in `matrix` where that is kept.
+uint32_t ttzo_matrix_row(const struct ttzo_halves *halves, uint32_t input, float *row);
 
 // Product `k` of a side; NULL for the product of no core.
 const float *ttzo_core_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k);

@@ -9,16 +9,19 @@
 #define TTZO_ENVIRONMENTS_H
 #include "core_products.h"
 
-// Numbers in a room's `states`, and of the largest array that slices of the layer need in each of two exchange buffers.
+// Numbers in a room's `states`.
 uint64_t ttzo_states_numbers(const struct ttzo_layer *layer);
-uint64_t ttzo_sweep_widest(const struct ttzo_layer *layer);
+
+// Whether some of the layer's slices come from a sweep from the left: then all come from arrays in `states`, none from the
+// layer's input itself.
+bool ttzo_environment_sweeps(const struct ttzo_layer *layer);
 
 // Numbers of a room's `panels` that the functions below use.
 uint64_t ttzo_environment_panels(const struct ttzo_layer *layer);
 
-// Once a sample: `z` from `input`, keeping `states`. The values of ttzo_layer_forward. Like the functions below,
-// returns the multiply-adds done.
-uint32_t ttzo_room_forward(const struct ttzo_room *room, float *const buffers[2]);
+// Once a sample: `z` from `input`, keeping `states`. The values of ttzo_layer_forward, where states are float. Like the
+// functions below, returns the multiply-adds done.
+uint32_t ttzo_room_forward(const struct ttzo_room *room);
 
 // What the slices of one core are made of, for one sample.
 struct ttzo_environment {
@@ -26,16 +29,14 @@ struct ttzo_environment {
     struct ttzo_core core;
     uint32_t ml, mr, nl, nr; // extents of the cores before and behind it
     enum { TTZO_FROM_RIGHT, TTZO_FROM_LEFT, TTZO_FROM_INPUT } way;
-    const float *state;   // x contracted with the cores on one side
+    struct ttzo_array state; // x contracted with the cores on one side
     const float *factor;  // product of the cores on the other side (from the input: up to the middle rank), NULL for 1
     const float *outputs; // from the input: product of the output cores [r][mr]
     uint32_t rank;        // from the input: the middle rank r
-    uint32_t current;     // exchange buffer with the running sweep
 };
 
-// Turns to core `k` of a room that has gone forward. Cores must be visited in ascending order, and `buffers` (of
-// ttzo_sweep_widest) left alone between them.
-uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_room *room, uint32_t k,
-                               float *const buffers[2]);
+// Turns to core `k` of a room that has gone forward. Cores must be visited in ascending order: from the cut on, the sweep
+// takes the place of the states before it.
+uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_room *room, uint32_t k);
 
 #endif

@@ -35,16 +35,27 @@ static float row_loss(const struct estimate *e, const float *theta, uint32_t j)
     return ttzo_row_loss(model, outputs, row + ttzo_input_bytes(model));
 }
 
-static enum ttzo_error evaluate(struct estimate *e, const float *theta, float *losses)
+static void begin_evaluation(struct estimate *e, const float *theta)
 {
     struct ttzo_trainer *trainer = e->trainer;
     trainer->macs += ttzo_network_prepare(trainer, theta) + trainer->model->info.batch * trainer->macs_per_row;
-    for (uint32_t j = 0; j < trainer->model->info.batch; j++)
-        losses[j] = row_loss(e, theta, j);
     e->done++;
-    if (trainer->poll && !trainer->poll(trainer->poll_context, e->done, e->total))
-        return TTZO_ERROR_CANCELLED;
-    return TTZO_ERROR_OK;
+}
+
+static enum ttzo_error still_wanted(const struct estimate *e)
+{
+    const struct ttzo_trainer *trainer = e->trainer;
+    bool cancelled = trainer->poll && !trainer->poll(trainer->poll_context, e->done, e->total);
+    return cancelled ? TTZO_ERROR_CANCELLED : TTZO_ERROR_OK;
+}
+
+// The rows' losses at `theta` into base_losses.
+static enum ttzo_error evaluate(struct estimate *e, const float *theta)
+{
+    begin_evaluation(e, theta);
+    for (uint32_t j = 0; j < e->trainer->model->info.batch; j++)
+        e->trainer->base_losses[j] = row_loss(e, theta, j);
+    return still_wanted(e);
 }
 
 static float mean(const float *losses, uint32_t n)
@@ -55,22 +66,19 @@ static float mean(const float *losses, uint32_t n)
     return sum * (1.0f / (float)n);
 }
 
-static float mean_difference(const float *losses, const float *base, uint32_t n)
-{
-    float sum = 0.0f;
-    for (uint32_t j = 0; j < n; j++)
-        sum = sum + (losses[j] - base[j]);
-    return sum * (1.0f / (float)n);
-}
-
 // The difference of a query: the losses at trainer->perturbed against those in base_losses.
 static enum ttzo_error query(struct estimate *e, float *difference)
 {
     struct ttzo_trainer *trainer = e->trainer;
-    enum ttzo_error error = evaluate(e, trainer->perturbed, trainer->query_losses);
+    uint32_t batch = trainer->model->info.batch;
+    float sum = 0.0f;
+    begin_evaluation(e, trainer->perturbed);
+    for (uint32_t j = 0; j < batch; j++)
+        sum = sum + (row_loss(e, trainer->perturbed, j) - trainer->base_losses[j]);
+    *difference = sum * (1.0f / (float)batch);
+    enum ttzo_error error = still_wanted(e);
     if (error)
         return error;
-    *difference = mean_difference(trainer->query_losses, trainer->base_losses, trainer->model->info.batch);
     return ttzo_is_finite(*difference) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;
 }
 
@@ -87,21 +95,22 @@ static enum ttzo_error random_gradient(struct estimate *e)
     float mu = phase->perturb_radius;
     float scale = 1.0f / ((float)(antithetic ? 2 * phase->n_queries : phase->n_queries) * mu);
 
-    for (uint32_t i = 0; i < n; i++)
-        trainer->gradient[i] = 0.0f;
     for (uint32_t q = 0; q < phase->n_queries; q++) {
-        float difference;
         enum ttzo_error error;
         if (antithetic) { // base_losses: at theta - mu v
             ttzo_direction_add(trainer->perturbed, trainer->theta, -mu, n, kind, seed, step, q);
-            if ((error = evaluate(e, trainer->perturbed, trainer->base_losses)))
+            if ((error = evaluate(e, trainer->perturbed)))
                 return error;
         }
         ttzo_direction_add(trainer->perturbed, trainer->theta, mu, n, kind, seed, step, q);
-        if ((error = query(e, &difference)))
+        if ((error = query(e, &trainer->differences[q])))
             return error;
-        ttzo_direction_add(trainer->gradient, trainer->gradient, difference * scale, n, kind, seed, step, q);
     }
+    // The gradient may lie where the queries' parameters were, so that it is made when all are answered.
+    for (uint32_t i = 0; i < n; i++)
+        trainer->gradient[i] = 0.0f;
+    for (uint32_t q = 0; q < phase->n_queries; q++)
+        ttzo_direction_add(trainer->gradient, trainer->gradient, trainer->differences[q] * scale, n, kind, seed, step, q);
     return TTZO_ERROR_OK;
 }
 
@@ -122,7 +131,7 @@ static enum ttzo_error coordinate_gradient(struct estimate *e)
         enum ttzo_error error;
         if (antithetic) { // base_losses: at theta - mu e_i
             trainer->perturbed[i] = trainer->theta[i] - mu;
-            if ((error = evaluate(e, trainer->perturbed, trainer->base_losses)))
+            if ((error = evaluate(e, trainer->perturbed)))
                 return error;
         }
         trainer->perturbed[i] = trainer->theta[i] + mu;
@@ -144,6 +153,19 @@ static uint32_t arrays_of_update(const struct ttzo_phase *phase)
     case TTZO_UPDATE_EMA_MOMENTUM: return 1;
     default: return 0;
     }
+}
+
+uint32_t ttzo_difference_capacity(const struct ttzo_model *model)
+{
+    uint32_t most = 0;
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
+        uint32_t wanted = model->phases[p].n_queries, least = TTZO_MIN_QUERY_ROOM;
+        if (model->phases[p].estimator != TTZO_ESTIMATOR_RGE)
+            continue;
+        wanted = wanted < least ? least : wanted < TTZO_MAX_QUERIES ? wanted : TTZO_MAX_QUERIES;
+        most = wanted > most ? wanted : most;
+    }
+    return most;
 }
 
 uint32_t ttzo_moments_per_parameter(const struct ttzo_phase *phase)
@@ -170,7 +192,7 @@ enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_ro
     uint32_t sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2 : 1;
     struct estimate e = { trainer, rows, phase, 0, 1 + sides * queries };
 
-    enum ttzo_error error = evaluate(&e, trainer->theta, trainer->base_losses);
+    enum ttzo_error error = evaluate(&e, trainer->theta);
     if (error)
         return error;
     *loss = mean(trainer->base_losses, trainer->model->info.batch);

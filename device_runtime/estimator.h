@@ -10,6 +10,10 @@
 enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
                               float *loss, uint32_t *evaluations);
 
+// Differences of random directions that the model's memory has room for: what it was exported with, and at least
+// TTZO_MIN_QUERY_ROOM; 0 without such a phase.
+uint32_t ttzo_difference_capacity(const struct ttzo_model *model);
+
 // Numbers of memory that a phase's update rule and its estimator need for each parameter.
 uint32_t ttzo_moments_per_parameter(const struct ttzo_phase *phase);
 

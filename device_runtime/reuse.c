@@ -83,29 +83,41 @@ static float *piece(float **area, uint64_t *numbers, uint64_t n)
     return piece;
 }
 
-static void carve_room(struct ttzo_room *room, float **area, uint64_t *numbers)
+static bool is_narrow(const struct ttzo_model *model)
 {
-    const struct ttzo_layer *layer = room->layer;
-    room->z = piece(area, numbers, layer->out_features);
-    room->output = piece(area, numbers, layer->out_features);
-    room->states = piece(area, numbers, ttzo_states_numbers(layer));
-    room->products = piece(area, numbers, ttzo_products_numbers(layer, room->has_matrix));
-    room->matrix =
-        piece(area, numbers, room->has_matrix ? (uint32_t)layer->in_features * layer->out_features : 0);
+    return model->info.cache == TTZO_CACHE_INT16;
 }
 
-// Numbers of the weights that a query's units need at most, where the layer behind is, or is made, a matrix.
-static uint64_t widest_weights(const struct ttzo_model *model, bool blocks)
+uint32_t ttzo_fours_at_once(const struct ttzo_model *model)
 {
-    uint64_t widest = 0;
-    for (uint32_t l = 1; l < model->info.n_layers; l++) {
-        const struct ttzo_layer *before = &model->layers[l - 1], *layer = &model->layers[l];
-        uint32_t units = blocks ? before->out_features : ttzo_slice_widest(before);
-        uint64_t numbers = (uint64_t)units * to_fours(layer->out_features);
-        if ((ttzo_layer_length(layer) == 1 || has_matrix(model, l)) && numbers > widest)
-            widest = numbers;
-    }
-    return widest;
+    return is_narrow(model) ? TTZO_FOURS_IF_NARROW : TTZO_FOURS_AT_ONCE;
+}
+
+static void carve_room(struct ttzo_room *room, bool narrow, float **area, uint64_t *numbers)
+{
+    const struct ttzo_layer *layer = room->layer;
+    uint64_t states = ttzo_states_numbers(layer);
+    room->z = piece(area, numbers, layer->out_features);
+    room->output = piece(area, numbers, layer->out_features);
+    room->states = (struct ttzo_array){ piece(area, numbers, narrow ? (states + 1) / 2 : states), narrow };
+    room->products = piece(area, numbers, ttzo_products_numbers(layer, room->has_matrix));
+    if (room->has_matrix && !narrow)
+        room->matrix = piece(area, numbers, (uint32_t)layer->in_features * layer->out_features);
+}
+
+static bool goes_by_matrix(const struct ttzo_model *model, uint32_t l)
+{
+    return l < model->info.n_layers && (ttzo_layer_length(&model->layers[l]) == 1 || has_matrix(model, l));
+}
+
+// Units of layer `l` that are aimed at together: a few at a time where memory is short, and what they make at the next
+// layer adds up.
+static uint32_t units_at_once(const struct ttzo_model *model, uint32_t l, bool blocks)
+{
+    const struct ttzo_layer *layer = &model->layers[l];
+    uint32_t units = blocks ? layer->out_features : ttzo_slice_widest(layer);
+    bool in_parts = is_narrow(model) && goes_by_matrix(model, l + 1) && units > TTZO_UNITS_IF_NARROW;
+    return in_parts ? TTZO_UNITS_IF_NARROW : units;
 }
 
 // Numbers of the largest core's units as panels of four output modes.
@@ -129,8 +141,9 @@ static uint64_t panels_numbers(const struct ttzo_layer *layer)
 static void carve_scratch(struct ttzo_reuse *reuse, float **area, uint64_t *numbers)
 {
     const struct ttzo_model *model = reuse->model;
-    uint32_t slice = 1, behind = model->info.out_features, widest = 1, block = 1;
-    uint64_t panels = 0, unit_panels = 0;
+    bool blocks = has_phase(model, TTZO_ESTIMATOR_BLOCK_RGE), nodes = has_phase(model, TTZO_ESTIMATOR_NODE_CGE);
+    uint32_t slice = 1, behind = model->info.out_features, widest = 1, block = 1, fours = ttzo_fours_at_once(model);
+    uint64_t panels = 0, unit_panels = 0, weights = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         uint64_t layer_panels = panels_numbers(layer), layer_units = widest_unit_panels(layer);
@@ -138,21 +151,32 @@ static void carve_scratch(struct ttzo_reuse *reuse, float **area, uint64_t *numb
         widest = larger(widest, layer->out_features);
         block = larger(block, largest_block(layer));
         behind = l > 0 ? larger(behind, layer->out_features) : behind;
+        reuse->units_at_once = larger(reuse->units_at_once, units_at_once(model, l, blocks));
+        if (goes_by_matrix(model, l + 1)) {
+            uint64_t needs = (uint64_t)units_at_once(model, l, blocks) * to_fours(layer[1].out_features);
+            weights = needs > weights ? needs : weights;
+        }
         panels = layer_panels > panels ? layer_panels : panels;
         unit_panels = layer_units > unit_panels ? layer_units : unit_panels;
     }
-    bool blocks = has_phase(model, TTZO_ESTIMATOR_BLOCK_RGE), nodes = has_phase(model, TTZO_ESTIMATOR_NODE_CGE);
-    uint32_t aimed = blocks ? widest : slice, contracted = contracted_widest(model);
+    uint32_t aimed = reuse->units_at_once, contracted = contracted_widest(model);
     reuse->slopes = piece(area, numbers, model->info.out_features);
     reuse->panels = piece(area, numbers, panels);
-    reuse->slices = piece(area, numbers, (uint64_t)TTZO_FOURS_AT_ONCE * Q * slice);
+    uint64_t slices = (uint64_t)fours * Q * slice;
+    if (reuse->inputs_share && slices < model->info.in_features)
+        slices = model->info.in_features;
+    reuse->slices = piece(area, numbers, slices);
+    if (reuse->inputs_share)
+        reuse->rooms[0].input = reuse->inputs = reuse->slices;
     reuse->unit_changes = piece(area, numbers, nodes ? widest : 0);
     reuse->unit_panels = piece(area, numbers, nodes ? unit_panels : 0);
     reuse->directions = piece(area, numbers, blocks ? Q * block : 0);
     reuse->moves = piece(area, numbers, blocks ? Q * widest : 0);
-    reuse->weights = piece(area, numbers, widest_weights(model, blocks));
+    reuse->row = piece(area, numbers, behind);
+    reuse->weights = piece(area, numbers, weights);
     reuse->changes = piece(area, numbers, Q * larger(aimed, larger(behind, Q)));
-    reuse->arrivals = piece(area, numbers, Q * to_fours(behind));
+    reuse->arrivals_size = Q * to_fours(behind);
+    reuse->all_arrivals = reuse->arrivals = piece(area, numbers, (uint64_t)fours * reuse->arrivals_size);
     reuse->vectors[0] = piece(area, numbers, contracted);
     reuse->vectors[1] = piece(area, numbers, contracted);
     reuse->numbers = (uint16_t *)piece(area, numbers, (aimed + 1) / 2);
@@ -166,7 +190,8 @@ static uint64_t carve_area(struct ttzo_reuse *reuse, const float *theta, float *
 {
     const struct ttzo_model *model = reuse->model;
     uint64_t numbers = 0;
-    const float *input = reuse->inputs = piece(&area, &numbers, model->info.in_features);
+    reuse->inputs_share = is_narrow(model) && ttzo_environment_sweeps(&model->layers[0]);
+    const float *input = reuse->inputs = piece(&area, &numbers, reuse->inputs_share ? 0 : model->info.in_features);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         struct ttzo_room *room = &reuse->rooms[l];
@@ -174,7 +199,7 @@ static uint64_t carve_area(struct ttzo_reuse *reuse, const float *theta, float *
                                     .parameters = theta ? theta + layer->parameter_offset : NULL,
                                     .input = input,
                                     .has_matrix = has_matrix(model, l) };
-        carve_room(room, &area, &numbers);
+        carve_room(room, is_narrow(model), &area, &numbers);
         input = room->output;
     }
     carve_scratch(reuse, &area, &numbers);
@@ -191,26 +216,11 @@ uint64_t ttzo_reuse_numbers(const struct ttzo_model *model)
     return ttzo_model_gathers(model) ? ttzo_applied_numbers(model) : carve_area(&counting, NULL, NULL);
 }
 
-uint64_t ttzo_reuse_widest(const struct ttzo_model *model)
-{
-    uint64_t widest = 0;
-    if (any_phase_reuses(model) && ttzo_model_gathers(model))
-        return ttzo_applied_widest(model);
-    if (any_phase_reuses(model))
-        for (uint32_t l = 0; l < model->info.n_layers; l++) {
-            uint64_t forward = contraction_widest(&model->layers[l]), sweep = ttzo_sweep_widest(&model->layers[l]);
-            widest = forward > widest ? forward : widest;
-            widest = sweep > widest ? sweep : widest;
-        }
-    return widest;
-}
-
 // ---- a step, a sample -----------------------------------------------------------------------------------------------
 
-void ttzo_reuse_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area,
-                      float *const buffers[2])
+void ttzo_reuse_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area)
 {
-    *reuse = (struct ttzo_reuse){ .model = model, .buffers = buffers };
+    *reuse = (struct ttzo_reuse){ .model = model };
     carve_area(reuse, theta, area);
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         reuse->macs += ttzo_core_products_make(&reuse->rooms[l]);
@@ -226,10 +236,11 @@ float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row)
 {
     const struct ttzo_model *model = reuse->model;
     const float *outputs = reuse->rooms[model->info.n_layers - 1].output;
+    reuse->sample = row;
     ttzo_read_inputs(model, row, reuse->inputs);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_room *room = &reuse->rooms[l];
-        reuse->macs += ttzo_room_forward(room, reuse->buffers);
+        reuse->macs += ttzo_room_forward(room);
         copy(room->output, room->z, room->layer->out_features);
         ttzo_activate((enum ttzo_activation)room->layer->activation, room->output, room->layer->out_features);
     }
@@ -237,4 +248,10 @@ float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row)
     ttzo_loss_slopes(model, outputs, reuse->target, reuse->slopes);
     copy(reuse->arrivals, outputs, model->info.out_features);
     return ttzo_row_loss(model, reuse->arrivals, reuse->target);
+}
+
+void ttzo_reuse_restore_inputs(struct ttzo_reuse *reuse, uint32_t l)
+{
+    if (l == 0 && reuse->inputs_share)
+        ttzo_read_inputs(reuse->model, reuse->sample, reuse->inputs);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "settings.h"
 
+#include "estimator.h"
 #include "loss.h"
 
 bool ttzo_estimator_reuses(enum ttzo_estimator estimator)
@@ -96,7 +97,8 @@ enum ttzo_error ttzo_check_fixed(const struct ttzo_training *training, const str
                 *detail = 16 * (p + 1) + i;
                 return TTZO_ERROR_FIXED_AT_EXPORT;
             }
-        if (ttzo_is_gauss_newton(given->estimator) && wanted->n_queries != given->n_queries) {
+        bool too_many = given->estimator == TTZO_ESTIMATOR_RGE && wanted->n_queries > ttzo_difference_capacity(exported);
+        if (too_many || (ttzo_is_gauss_newton(given->estimator) && wanted->n_queries != given->n_queries)) {
             *detail = 16 * (p + 1) + 4;
             return TTZO_ERROR_FIXED_AT_EXPORT;
         }

@@ -61,13 +61,14 @@ static struct walk walk_of(const struct ttzo_environment *e)
                           e->mr, 1 };
 }
 
-static const float *line_of(const struct ttzo_environment *e, uint32_t line)
+// Where a line of the state begins.
+static uint32_t line_at(const struct ttzo_environment *e, uint32_t line)
 {
     const struct ttzo_core *core = &e->core;
     if (e->way == TTZO_FROM_RIGHT)
-        return e->state + line * e->mr;
+        return line * e->mr;
     uint32_t a = line % core->left, n = line / core->left;
-    return e->state + (a * core->n + n) * e->nr;
+    return (a * core->n + n) * e->nr;
 }
 
 static float size_of(float number)
@@ -75,37 +76,43 @@ static float size_of(float number)
     return number < 0.0f ? -number : number;
 }
 
+// An integer of a number's bits.
+#ifndef TTZO_SIZE_BITS
+#define TTZO_SIZE_BITS uint32_t
+#endif
+
 // Bits that grow with a number's size; 0 for 0.
-static inline uint32_t size_bits(float number)
+static inline TTZO_SIZE_BITS size_bits(float number)
 {
-    union { float number; uint32_t bits; } both = { number };
+    union { float number; TTZO_SIZE_BITS bits; } both = { number };
     return both.bits << 1;
 }
 
-static inline uint32_t larger_size(uint32_t size, float number)
+static inline TTZO_SIZE_BITS larger_size(TTZO_SIZE_BITS size, float number)
 {
     return size_bits(number) > size ? size_bits(number) : size;
 }
 
-// The four lines from `line` on, times `scale`, as panels [kept][summed][4]; zeros behind the last line.
-static void pack_lines(struct ttzo_slices *slices, const struct walk *walk, uint32_t line, float *panels)
+static inline void pack_lines_of(struct ttzo_slices *slices, const struct walk *walk, uint32_t line, float *panels,
+                                 bool narrow)
 {
     const struct ttzo_environment *e = slices->environment;
+    const void *state = e->state.numbers;
     uint32_t last = slices->lines - line - 1, step = walk->kept_stride;
+    TTZO_SIZE_BITS most = 0;
     float scale = slices->scale, scale1 = last < 1 ? 0.0f : scale, scale2 = last < 2 ? 0.0f : scale;
     float scale3 = last < 3 ? 0.0f : scale;
-    const float *line0 = line_of(e, line), *line1 = last < 1 ? line0 : line_of(e, line + 1);
-    const float *line2 = last < 2 ? line0 : line_of(e, line + 2), *line3 = last < 3 ? line0 : line_of(e, line + 3);
+    uint32_t line0 = line_at(e, line), line1 = last < 1 ? line0 : line_at(e, line + 1);
+    uint32_t line2 = last < 2 ? line0 : line_at(e, line + 2), line3 = last < 3 ? line0 : line_at(e, line + 3);
     slices->first = walk->summed;
     slices->end = 0;
-    uint32_t most = 0;
     for (uint32_t k = 0; k < walk->summed; k++) {
-        const float *a = line0 + k * walk->summed_stride, *b = line1 + k * walk->summed_stride;
-        const float *c = line2 + k * walk->summed_stride, *d = line3 + k * walk->summed_stride;
+        uint32_t to = k * walk->summed_stride, a = line0 + to, b = line1 + to, c = line2 + to, d = line3 + to;
         float *out = panels + 4 * k;
-        uint32_t largest = 0;
+        TTZO_SIZE_BITS largest = 0;
         for (uint32_t i = walk->kept; i; i--, a += step, b += step, c += step, d += step, out += 4 * walk->summed) {
-            float v0 = scale * *a, v1 = scale1 * *b, v2 = scale2 * *c, v3 = scale3 * *d;
+            float v0 = scale * ttzo_load(state, a, narrow), v1 = scale1 * ttzo_load(state, b, narrow);
+            float v2 = scale2 * ttzo_load(state, c, narrow), v3 = scale3 * ttzo_load(state, d, narrow);
             out[0] = v0, out[1] = v1, out[2] = v2, out[3] = v3;
             largest = larger_size(larger_size(larger_size(larger_size(largest, v0), v1), v2), v3);
         }
@@ -115,8 +122,17 @@ static void pack_lines(struct ttzo_slices *slices, const struct walk *walk, uint
         }
         most = largest > most ? largest : most;
     }
-    union { uint32_t bits; float number; } largest = { most >> 1 };
+    union { TTZO_SIZE_BITS bits; float number; } largest = { most >> 1 };
     slices->largest = largest.number;
+}
+
+// The four lines from `line` on, times `scale`, as panels [kept][summed][4]; zeros behind the last line.
+static void pack_lines(struct ttzo_slices *slices, const struct walk *walk, uint32_t line, float *panels)
+{
+    if (slices->environment->state.narrow)
+        pack_lines_of(slices, walk, line, panels, true);
+    else
+        pack_lines_of(slices, walk, line, panels, false);
 }
 
 // ---- slices ---------------------------------------------------------------------------------------------------------
@@ -194,13 +210,13 @@ static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_four *
         to_rank[i] = 0.0f;
     for (uint32_t q = 0; q < four->count; q++, line++) {
         uint32_t b = line % e->core.right;
-        const float *state = e->state + line / e->core.right * e->nr;
+        struct ttzo_array state = ttzo_array_from(e->state, line / e->core.right * e->nr);
         if (!e->factor) // the last input core: its right rank is the middle one
-            to_rank[b * Q + q] = slices->scale * *state;
+            to_rank[b * Q + q] = slices->scale * ttzo_load(state.numbers, 0, state.narrow);
         for (uint32_t r = 0; r < rank && e->factor; r++)
             for (uint32_t k = 0; k < e->nr; k++)
-                to_rank[r * Q + q] = TTZO_MULADD(slices->scale * state[k], e->factor[(b * e->nr + k) * rank + r],
-                                                 to_rank[r * Q + q]);
+                to_rank[r * Q + q] = TTZO_MULADD(slices->scale * ttzo_load(state.numbers, k, state.narrow),
+                                                 e->factor[(b * e->nr + k) * rank + r], to_rank[r * Q + q]);
         *macs += e->factor ? rank * (e->nr + e->mr) : e->mr;
     }
     ttzo_pack_panels(outputs, (struct ttzo_operand){ e->outputs, 1, e->mr }, e->mr, rank);

@@ -256,8 +256,8 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
         return TTZO_ERROR_OUT_OF_RANGE;
     const uint8_t *inputs = trainer->batch.bytes + (size_t)row * trainer->row_bytes;
     if (has_pde(trainer)) {
-        trainer->query_losses[0] = ttzo_pde_solution(trainer, inputs); // unused between steps
-        *outputs = trainer->query_losses;
+        trainer->base_losses[0] = ttzo_pde_solution(trainer, inputs); // unused between steps
+        *outputs = trainer->base_losses;
     } else {
         ttzo_network_prepare(trainer, trainer->theta);
         *outputs = ttzo_network_forward(trainer, trainer->theta, inputs);

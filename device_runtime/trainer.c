@@ -30,13 +30,14 @@ static uint32_t moments_count(const struct ttzo_model *model)
     return most;
 }
 
-// `perturbed` and what reusing estimators keep are never needed at once. With the gradient behind it, the memory is also
-// the stage of the moments.
-static uint32_t shared_bytes(const struct ttzo_model *model)
+// Whether some phase needs the parameters of a query and the gradient at the same time.
+static bool keeps_both(const struct ttzo_model *model)
 {
-    uint32_t moments = moments_count(model), n = model->info.n_parameters;
-    uint32_t numbers = moments > 2 * n ? moments - n : n, reuse = (uint32_t)ttzo_reuse_numbers(model);
-    return padded(4 * (numbers > reuse ? numbers : reuse));
+    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
+        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE_PLAIN ||
+            ttzo_is_gauss_newton(model->phases[p].estimator))
+            return true;
+    return false;
 }
 
 static uint32_t gauss_newton_count(const struct ttzo_model *model)
@@ -72,23 +73,33 @@ static uint32_t batch_capacity(const struct ttzo_model *model)
 // Numbers of exchange buffer 0 or 1.
 static uint32_t buffer_numbers(const struct ttzo_model *model, uint32_t buffer)
 {
-    uint32_t forward = (uint32_t)ttzo_network_buffer(model), reuse = (uint32_t)ttzo_reuse_widest(model);
-    if (has_pde(model)) {
-        uint64_t of_column[2];
-        ttzo_columns_buffers(model, of_column);
-        return (uint32_t)of_column[buffer] * ttzo_derive_columns(model);
-    }
-    return forward > reuse ? forward : reuse;
+    uint64_t of_column[2];
+    if (!has_pde(model))
+        return (uint32_t)ttzo_network_buffer(model);
+    ttzo_columns_buffers(model, of_column);
+    return (uint32_t)of_column[buffer] * ttzo_derive_columns(model);
+}
+
+// A forward pass and what reusing estimators keep are never needed at once; with the gradient before it the memory is
+// also the stage of the moments.
+static uint32_t shared_bytes(const struct ttzo_model *model)
+{
+    uint32_t forward = padded(4 * buffer_numbers(model, 0)) + padded(4 * buffer_numbers(model, 1)) +
+                       padded(4 * (uint32_t)ttzo_network_prepared(model)) +
+                       padded(4 * (uint32_t)ttzo_network_scratch(model));
+    uint32_t reuse = padded(4 * (uint32_t)ttzo_reuse_numbers(model)), n = padded(4 * model->info.n_parameters);
+    uint32_t moments = padded(4 * moments_count(model)), before = keeps_both(model) ? 2 * n : n;
+    uint32_t stage = moments > before ? moments - before : 0, most = forward > reuse ? forward : reuse;
+    return most > stage ? most : stage;
 }
 
 uint32_t ttzo_work_bytes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
     uint32_t pde = has_pde(model) ? padded(4 * (uint32_t)ttzo_pde_work_count(model)) : 0;
-    return 2 * padded(4 * n) + shared_bytes(model) + padded(4 * moments_count(model)) + 3 * padded(4 * batch) +
-           padded(4 * buffer_numbers(model, 0)) + padded(4 * buffer_numbers(model, 1)) + padded(4 * (uint32_t)ttzo_network_prepared(model)) +
-           padded(4 * (uint32_t)ttzo_network_scratch(model)) + pde + padded(4 * gauss_newton_count(model)) +
-           padded(batch_capacity(model) * ttzo_row_bytes(model));
+    return (keeps_both(model) ? 3 : 2) * padded(4 * n) + shared_bytes(model) + padded(4 * moments_count(model)) +
+           2 * padded(4 * batch) + padded(4 * ttzo_difference_capacity(model)) + pde +
+           padded(4 * gauss_newton_count(model)) + padded(batch_capacity(model) * ttzo_row_bytes(model));
 }
 
 static void carve(struct ttzo_trainer *trainer, uint8_t *at)
@@ -96,19 +107,21 @@ static void carve(struct ttzo_trainer *trainer, uint8_t *at)
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
     trainer->theta = take(&at, 4 * n);
-    trainer->reuse_area = trainer->perturbed = take(&at, shared_bytes(model));
-    trainer->gradient = take(&at, 4 * n);
     trainer->moments = take(&at, 4 * trainer->n_moments);
     trainer->base_losses = take(&at, 4 * batch);
-    trainer->query_losses = take(&at, 4 * batch);
     trainer->batch_rows = take(&at, 4 * batch);
-    trainer->activations[0] = take(&at, 4 * buffer_numbers(model, 0));
-    trainer->activations[1] = take(&at, 4 * buffer_numbers(model, 1));
-    trainer->prepared = take(&at, 4 * (uint32_t)ttzo_network_prepared(model));
-    trainer->scratch = take(&at, 4 * (uint32_t)ttzo_network_scratch(model));
+    trainer->differences = take(&at, 4 * ttzo_difference_capacity(model));
     if (has_pde(model))
         ttzo_pde_carve(trainer, take(&at, 4 * (uint32_t)ttzo_pde_work_count(model)));
     trainer->gauss_newton = take(&at, 4 * gauss_newton_count(model));
+    trainer->gradient = take(&at, 4 * n);
+    trainer->perturbed = keeps_both(model) ? take(&at, 4 * n) : trainer->gradient;
+    uint8_t *shared = take(&at, shared_bytes(model));
+    trainer->reuse_area = (float *)(void *)shared;
+    trainer->activations[0] = take(&shared, 4 * buffer_numbers(model, 0));
+    trainer->activations[1] = take(&shared, 4 * buffer_numbers(model, 1));
+    trainer->prepared = take(&shared, 4 * (uint32_t)ttzo_network_prepared(model));
+    trainer->scratch = take(&shared, 4 * (uint32_t)ttzo_network_scratch(model));
     batch = batch_capacity(model);
     trainer->batch = (struct ttzo_rows){ take(&at, batch * trainer->row_bytes), batch, 0 };
     uint32_t left = trainer->work_capacity - trainer->work_bytes;
@@ -197,8 +210,8 @@ struct region {
 
 static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, struct region *found)
 {
-    // Between steps, `perturbed` (at least P numbers) and `gradient` behind it hold nothing that is needed: the stage.
-    uint8_t *stage = (uint8_t *)trainer->perturbed;
+    // Between steps, `gradient` and what lies behind it hold nothing that is needed: the stage.
+    uint8_t *stage = (uint8_t *)trainer->gradient;
     switch (name) {
     case TTZO_REGION_PARAMETERS:
         *found = (struct region){ stage, 4 * trainer->model->info.n_parameters, NULL, trainer->theta };

@@ -30,43 +30,52 @@ static uint32_t arrival_stride(const struct ttzo_reuse *reuse, uint32_t l)
     return (reuse->rooms[l].layer->out_features + 3u) & ~3u;
 }
 
-// The layer's matrix, if there is one: element (input, output).
-static struct ttzo_operand matrix_of(const struct ttzo_room *room)
+static bool goes_by_matrix(const struct ttzo_room *room)
 {
-    if (room->has_matrix)
-        return (struct ttzo_operand){ room->matrix, room->layer->out_features, 1 };
-    if (ttzo_layer_length(room->layer) == 1)
-        return (struct ttzo_operand){ room->parameters, 1, room->layer->in_features };
-    return (struct ttzo_operand){ NULL, 0, 0 };
+    return room->has_matrix || ttzo_layer_length(room->layer) == 1;
+}
+
+// Row `place` of the matrix of layer `l`, [out_features]: where it is kept, or in reuse->row.
+static const float *weights_behind(struct ttzo_reuse *reuse, uint32_t l, uint32_t place)
+{
+    const struct ttzo_room *room = &reuse->rooms[l];
+    uint32_t inputs = room->layer->in_features, outputs = room->layer->out_features;
+    if (room->matrix)
+        return room->matrix + place * outputs;
+    if (room->has_matrix) {
+        if (reuse->halves_of != l)
+            reuse->halves = ttzo_matrix_halves(room);
+        reuse->halves_of = l;
+        reuse->macs += ttzo_matrix_row(&reuse->halves, place, reuse->row);
+    } else
+        for (uint32_t j = 0; j < outputs; j++)
+            reuse->row[j] = room->parameters[j * inputs + place];
+    return reuse->row;
 }
 
 // Rows `places` of the matrix behind as panels [output / 4][place][4], any numbers behind the last output.
-static void collect_weights(struct ttzo_reuse *reuse, struct ttzo_operand matrix, uint32_t outputs, uint32_t n)
+static void collect_weights(struct ttzo_reuse *reuse, uint32_t l, uint32_t n)
 {
-    struct ttzo_quad *out = (struct ttzo_quad *)reuse->weights;
-    uint32_t whole = matrix.inner == 1 ? outputs & ~3u : 0;
-    for (uint32_t j = 0; j < whole; j += 4)
-        for (uint32_t i = 0; i < n; i++)
-            *out++ = *(const struct ttzo_quad *)(matrix.at + j + reuse->places[i] * matrix.outer);
-    for (uint32_t j = whole; j < outputs; j += 4) {
-        uint32_t last = outputs - j - 1;
-        const float *at = matrix.at + j * matrix.inner;
-        uint32_t second = last < 1 ? 0 : matrix.inner, third = last < 2 ? 0 : 2 * matrix.inner;
-        uint32_t fourth = last < 3 ? 0 : 3 * matrix.inner;
-        for (uint32_t i = 0; i < n; i++, out++) {
-            const float *row = at + reuse->places[i] * matrix.outer;
-            out->of[0] = row[0], out->of[1] = row[second], out->of[2] = row[third], out->of[3] = row[fourth];
-        }
+    struct ttzo_quad *quads = (struct ttzo_quad *)reuse->weights;
+    uint32_t outputs = reuse->rooms[l].layer->out_features, whole = outputs & ~3u, rest = outputs & 3u;
+    for (uint32_t i = 0; i < n; i++) {
+        const float *row = weights_behind(reuse, l, reuse->places[i]);
+        struct ttzo_quad *out = quads + i;
+        for (const float *end = row + whole; row != end; row += 4, out += n)
+            *out = *(const struct ttzo_quad *)row;
+        for (uint32_t j = 0; j < rest; j++)
+            out->of[j] = row[j];
     }
 }
 
-void ttzo_travel_aim(struct ttzo_reuse *reuse, const struct ttzo_units *units, float bound)
+uint32_t ttzo_travel_aim(struct ttzo_reuse *reuse, const struct ttzo_units *units, uint32_t from, float bound)
 {
     const struct ttzo_room *room = &reuse->rooms[units->layer];
     enum ttzo_activation activation = (enum ttzo_activation)room->layer->activation;
-    uint32_t n = 0, bends = 0, number = 0;
-    for (uint32_t i = 0; i < units->rows; i++)
-        for (uint32_t unit = units->first + i * units->jump, end = unit + units->columns; unit < end; unit++, number++) {
+    uint32_t n = 0, bends = 0, room_for = reuse->units_at_once, row = from / units->columns, number = from;
+    for (uint32_t column = from % units->columns; row < units->rows && n < room_for; row++, column = 0) {
+        uint32_t unit = units->first + row * units->jump + column;
+        for (; column < units->columns && n < room_for; column++, unit++, number++) {
             enum fate fate = fate_of(activation, room->z[unit], bound);
             if (fate == ASLEEP)
                 continue;
@@ -75,15 +84,13 @@ void ttzo_travel_aim(struct ttzo_reuse *reuse, const struct ttzo_units *units, f
             reuse->numbers[n] = (uint16_t)number;
             reuse->places[n++] = (uint16_t)unit;
         }
+    }
     reuse->layer = units->layer;
     reuse->n_awake = n;
     reuse->n_bends = bends;
-    if (units->layer + 1 == reuse->model->info.n_layers)
-        return;
-    const struct ttzo_room *behind = room + 1;
-    struct ttzo_operand matrix = matrix_of(behind);
-    if (matrix.at)
-        collect_weights(reuse, matrix, behind->layer->out_features, n);
+    if (units->layer + 1 < reuse->model->info.n_layers && goes_by_matrix(room + 1))
+        collect_weights(reuse, units->layer + 1, n);
+    return number;
 }
 
 // ---- on the way -----------------------------------------------------------------------------------------------------
@@ -119,26 +126,34 @@ static void contract_changes(struct ttzo_reuse *reuse, uint32_t l, const uint16_
 // The n changes at `places` arrive at the pre-activations of layer `l`.
 static void arrive(struct ttzo_reuse *reuse, uint32_t l, const uint16_t *places, uint32_t n, uint32_t n_queries)
 {
-    uint32_t outputs = reuse->rooms[l].layer->out_features;
-    struct ttzo_operand matrix = matrix_of(&reuse->rooms[l]);
-    if (matrix.at)
-        reuse->macs += ttzo_product_at_places(reuse->arrivals, arrival_stride(reuse, l), reuse->changes, places, n,
-                                              matrix, outputs, n_queries);
-    else
+    uint32_t outputs = reuse->rooms[l].layer->out_features, stride = arrival_stride(reuse, l);
+    if (!goes_by_matrix(&reuse->rooms[l])) {
         contract_changes(reuse, l, places, n, n_queries);
+        return;
+    }
+    for (uint32_t i = 0; i < Q * stride; i++)
+        reuse->arrivals[i] = 0.0f;
+    const float *change = reuse->changes;
+    for (uint32_t i = 0; i < n; i++, change += Q) {
+        const float *row = weights_behind(reuse, l, places[i]);
+        for (uint32_t q = 0; q < n_queries; q++)
+            for (uint32_t j = 0; j < outputs; j++)
+                reuse->arrivals[q * stride + j] = TTZO_MULADD(row[j], change[q], reuse->arrivals[q * stride + j]);
+    }
+    reuse->macs += n * outputs * n_queries;
 }
 
-// The same for the units that were aimed at.
-static void arrive_aimed(struct ttzo_reuse *reuse, uint32_t n_queries)
+// The same for the units that were aimed at, on top of what has arrived before.
+static void arrive_aimed(struct ttzo_reuse *reuse, uint32_t n_queries, bool first)
 {
     uint32_t l = reuse->layer + 1, n = reuse->n_awake, outputs = reuse->rooms[l].layer->out_features;
-    if (!matrix_of(&reuse->rooms[l]).at) {
+    if (!goes_by_matrix(&reuse->rooms[l])) {
         contract_changes(reuse, l, reuse->places, n, n_queries);
         return;
     }
     for (uint32_t j = 0; j < outputs; j += 4)
-        ttzo_multiply_panels(reuse->arrivals + j, arrival_stride(reuse, l), NULL, reuse->changes,
-                             reuse->weights + j * n, Q, n, Q);
+        ttzo_multiply_panels(reuse->arrivals + j, arrival_stride(reuse, l), first ? NULL : reuse->arrivals + j,
+                             reuse->changes, reuse->weights + j * n, Q, n, Q);
     reuse->macs += n * outputs * n_queries;
 }
 
@@ -207,21 +222,35 @@ static void change_activations(struct ttzo_reuse *reuse, const float *moves, flo
     }
 }
 
-void ttzo_travel_ask(struct ttzo_reuse *reuse, const float *moves, uint32_t n_queries, float sign,
-                     float differences[TTZO_QUERIES_AT_ONCE])
+static void turn_to(struct ttzo_reuse *reuse, uint32_t four)
 {
-    for (uint32_t q = 0; q < Q; q++)
-        differences[q] = 0.0f;
-    if (reuse->n_awake == 0)
-        return;
-    change_activations(reuse, moves, sign);
-    if (reuse->layer + 1u == reuse->model->info.n_layers) {
-        spread(reuse, reuse->places, reuse->n_awake);
-        measure(reuse, n_queries, differences);
+    reuse->arrivals = reuse->all_arrivals + four * reuse->arrivals_size;
+}
+
+void ttzo_travel_move(struct ttzo_reuse *reuse, const float *moves, float sign, uint32_t four, uint32_t n_queries,
+                      bool first)
+{
+    turn_to(reuse, four);
+    if (reuse->n_awake == 0) {
+        for (uint32_t i = 0; first && i < reuse->arrivals_size; i++)
+            reuse->arrivals[i] = 0.0f;
         return;
     }
-    arrive_aimed(reuse, n_queries);
-    go_on(reuse, reuse->layer + 1, n_queries, differences);
+    change_activations(reuse, moves, sign);
+    if (reuse->layer + 1u == reuse->model->info.n_layers)
+        spread(reuse, reuse->places, reuse->n_awake);
+    else
+        arrive_aimed(reuse, n_queries, first);
+}
+
+void ttzo_travel_ask(struct ttzo_reuse *reuse, uint32_t four, uint32_t n_queries,
+                     float differences[TTZO_QUERIES_AT_ONCE])
+{
+    turn_to(reuse, four);
+    if (reuse->layer + 1u == reuse->model->info.n_layers)
+        measure(reuse, n_queries, differences);
+    else
+        go_on(reuse, reuse->layer + 1, n_queries, differences);
 }
 
 float ttzo_travel_change(const struct ttzo_reuse *reuse, uint32_t l, uint32_t unit, float move)
@@ -235,6 +264,7 @@ float ttzo_travel_change(const struct ttzo_reuse *reuse, uint32_t l, uint32_t un
 void ttzo_travel_ask_units(struct ttzo_reuse *reuse, uint32_t l, const uint16_t *units, const float *changes,
                            uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE])
 {
+    turn_to(reuse, 0);
     for (uint32_t i = 0; i < n_queries; i++)
         for (uint32_t q = 0; q < Q; q++)
             reuse->changes[i * Q + q] = i == q ? changes[q] : 0.0f;
@@ -243,15 +273,15 @@ void ttzo_travel_ask_units(struct ttzo_reuse *reuse, uint32_t l, const uint16_t 
         measure(reuse, n_queries, differences);
         return;
     }
-    struct ttzo_operand matrix = matrix_of(&reuse->rooms[++l]);
-    uint32_t outputs = reuse->rooms[l].layer->out_features;
-    for (uint32_t q = 0; q < n_queries && matrix.at; q++) {
-        const float *weights = matrix.at + units[q] * matrix.outer;
-        for (uint32_t j = 0; j < outputs; j++, weights += matrix.inner)
-            reuse->arrivals[q * arrival_stride(reuse, l) + j] = *weights * changes[q];
+    const struct ttzo_room *room = &reuse->rooms[++l];
+    uint32_t outputs = room->layer->out_features;
+    for (uint32_t q = 0; q < n_queries && goes_by_matrix(room); q++) {
+        const float *weights = weights_behind(reuse, l, units[q]);
+        for (uint32_t j = 0; j < outputs; j++)
+            reuse->arrivals[q * arrival_stride(reuse, l) + j] = weights[j] * changes[q];
         reuse->macs += outputs;
     }
-    if (!matrix.at)
+    if (!goes_by_matrix(room))
         contract_changes(reuse, l, units, n_queries, n_queries);
     go_on(reuse, l, n_queries, differences);
 }

@@ -11,13 +11,18 @@ struct ttzo_units {
     uint32_t first, rows, columns, jump;
 };
 
-// Makes ready for queries that move these units, none by more than `bound`: leaves out the units that such a move cannot
-// wake, and collects the weights behind the others.
-void ttzo_travel_aim(struct ttzo_reuse *reuse, const struct ttzo_units *units, float bound);
+// Makes ready for queries that move these units from number `from` on, none by more than `bound`: leaves out the units
+// that such a move cannot wake, and collects the weights behind the others, as many as there is room for. Returns the
+// first number that is not aimed at.
+uint32_t ttzo_travel_aim(struct ttzo_reuse *reuse, const struct ttzo_units *units, uint32_t from, float bound);
 
-// Loss differences of up to TTZO_QUERIES_AT_ONCE queries aimed so: query q moves the units by sign (1 or -1) times
-// moves[number][q].
-void ttzo_travel_ask(struct ttzo_reuse *reuse, const float *moves, uint32_t n_queries, float sign,
+// Four queries move the units aimed at by sign (1 or -1) times moves[number][query]. What they make of the next layer
+// stays with the `four` of that number, of those asked about together, and adds up unless it is the `first`.
+void ttzo_travel_move(struct ttzo_reuse *reuse, const float *moves, float sign, uint32_t four, uint32_t n_queries,
+                      bool first);
+
+// Loss differences of the queries of such a four.
+void ttzo_travel_ask(struct ttzo_reuse *reuse, uint32_t four, uint32_t n_queries,
                      float differences[TTZO_QUERIES_AT_ONCE]);
 
 // What the activation of a unit of layer `l` changes by when its pre-activation moves.

@@ -96,13 +96,13 @@ struct ttzo_trainer {
     struct ttzo_state state;
 
     float *theta;            // [P] the parameters
-    float *perturbed;        // [P] where queries are evaluated; the stage of a region's write between steps
-    float *reuse_area;       // what reusing estimators keep, in the place of `perturbed`
-    float *gradient;         // [P] the estimate; directly behind both
+    float *gradient;         // [P] the estimate; between steps, with what lies behind it, the stage of a region's write
+    float *perturbed;        // [P] where queries are evaluated; in the place of `gradient` where one of both is enough
+    float *reuse_area;       // what reusing estimators keep, in the place of a forward pass
     float *moments;          // [n_moments] the update rule's memory
     uint32_t n_moments;
     float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v
-    float *query_losses;     // [batch] each row's loss at the query
+    float *differences;      // of random directions, until the gradient is made of them
     uint32_t *batch_rows;    // [batch] row numbers of the running step
     float *activations[2];   // ping and pong of one sample's forward pass and sweeps, or of a PDE's columns
     float *prepared;         // cores multiplied out at the parameters of the running loss evaluation

@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xFA7C743Du
+#define TTZO_CONTRACT_HASH 0x7DED3072u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -15,6 +15,7 @@
 #define TTZO_MAX_WIDTH 16777216u // numbers of the largest array in one sample's forward pass, and of all that reusing estimators keep
 #define TTZO_MAX_BATCH 4096u // rows of one batch
 #define TTZO_MAX_QUERIES 1000000u // directions of one step
+#define TTZO_MIN_QUERY_ROOM 128u // random directions of one step that any model has memory for; more are fixed at export
 #define TTZO_MAX_COLUMNS 1024u // unknowns of one Gauss-Newton step
 #define TTZO_GN_BLOCK_ROWS 16u // rows that a Gauss-Newton step folds into its triangle at once
 #define TTZO_GN_TRIES 3u // ridges that a Gauss-Newton step tries before it stays where it is
@@ -68,6 +69,10 @@ enum ttzo_number {
 enum ttzo_arithmetic {
     TTZO_ARITHMETIC_SEPARATE = 0, // multiply-add rounds the product, then the sum
     TTZO_ARITHMETIC_FUSED = 1, // multiply-add rounds once (fmaf)
+};
+enum ttzo_cache {
+    TTZO_CACHE_FLOAT32 = 0, // reusing estimators keep a sample's arrays as they are
+    TTZO_CACHE_INT16 = 1, // they keep them in 16 bits with 11 behind the point, saturated beyond 16; the matrix of a layer behind is not kept
 };
 enum ttzo_estimator {
     TTZO_ESTIMATOR_RGE = 0, // random directions: the mean over n_queries of the directional difference times the direction (eq. 2)
@@ -329,7 +334,8 @@ struct ttzo_model_info {
     uint8_t input_number;                   // how inputs travel and are kept: enum number
     uint8_t loss;                           // enum loss
     uint8_t arithmetic;                     // enum arithmetic
-    uint8_t reserved[3];                    // 0
+    uint8_t cache;                          // enum cache
+    uint8_t reserved[2];                    // 0
     float input_scale;                      // network input = number * scale + offset, one multiply-add
     float input_offset;                     // see input_scale
 };
@@ -344,7 +350,8 @@ static inline void ttzo_unpack_model_info(const uint8_t *bytes, struct ttzo_mode
     out->input_number = ttzo_get_u8(bytes + 18);
     out->loss = ttzo_get_u8(bytes + 19);
     out->arithmetic = ttzo_get_u8(bytes + 20);
-    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 21 + 1 * i);
+    out->cache = ttzo_get_u8(bytes + 21);
+    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 22 + 1 * i);
     out->input_scale = ttzo_get_f32(bytes + 24);
     out->input_offset = ttzo_get_f32(bytes + 28);
 }
@@ -359,7 +366,8 @@ static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_
     ttzo_put_u8(bytes + 18, in->input_number);
     ttzo_put_u8(bytes + 19, in->loss);
     ttzo_put_u8(bytes + 20, in->arithmetic);
-    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 21 + 1 * i, in->reserved[i]);
+    ttzo_put_u8(bytes + 21, in->cache);
+    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 22 + 1 * i, in->reserved[i]);
     ttzo_put_f32(bytes + 24, in->input_scale);
     ttzo_put_f32(bytes + 28, in->input_offset);
 }

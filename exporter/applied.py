@@ -15,7 +15,6 @@ from ttzo.exporter.environments import (
     reuses,
     slice_widest,
     state_numbers,
-    sweep_widest,
 )
 from ttzo.exporter.gather import Patches, Tokens
 from ttzo.exporter.plan import Layer, Phase, Plan, PlanError
@@ -60,12 +59,6 @@ def _n_slices(layer: Layer, k: int) -> int:
 
 def _moves(layer: Layer) -> int:
     return sum(_fours(_n_slices(layer, k)) * _moved(layer, k) for k in range(len(core_shapes(layer))))
-
-
-def applied_widest(plan: Plan) -> int:
-    """Numbers of an exchange buffer; 0 when no phase reuses."""
-    ones = [layer.applied for layer in plan.layers]
-    return max(max(_contraction_widest(one), sweep_widest(one)) for one in ones) if reuses(plan) else 0
 
 
 def applied_numbers(plan: Plan) -> int:

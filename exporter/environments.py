@@ -6,10 +6,10 @@ what each part is. The estimators that reuse it are in `REUSING`.
 import math
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import LIMIT, Estimator, LayerKind
+from ttzo.device_runtime.contract import LIMIT, Cache, Estimator, LayerKind
 from ttzo.exporter.plan import REUSING, Layer, Plan, PlanError
 
-QUERIES_AT_ONCE, FOURS_AT_ONCE = 4, 12  # of product.h and reuse.h
+QUERIES_AT_ONCE, ROWS_AT_ONCE, UNITS_IF_NARROW = 4, 16, 32  # of product.h, environments.c and reuse.h
 
 
 def core_shapes(layer: Layer) -> list[tuple[int, int, int, int]]:
@@ -89,22 +89,29 @@ def _state_from_left(layer: Layer, k: int) -> int:
     return e.ml * a * n * e.nr
 
 
+def _state_from_right(layer: Layer, k: int) -> int:
+    (_, _, n, b), e = core_shapes(layer)[k], extents(layer, k)
+    return e.nl * n * b * e.mr
+
+
+def sweeps(layer: Layer) -> bool:
+    """Whether some of the layer's slices come from a sweep from the left."""
+    return layer.kind != LayerKind.tt_tensor and cut_of(layer) < len(core_shapes(layer))
+
+
 def state_numbers(layer: Layer) -> int:
-    """Kept arrays of the forward pass."""
-    shapes = core_shapes(layer)
+    """Slots of the arrays that a forward pass and a sweep go through: environments.c says which shares which."""
+    length, cut = len(core_shapes(layer)), cut_of(layer)
     if layer.kind == LayerKind.tt_tensor:
-        return even(*(_state_from_left(layer, k) for k in range(1, len(shapes))))
-    at = [extents(layer, k) for k in range(len(shapes))]
-    kept = range(min(cut_of(layer), len(shapes) - 1))
-    return even(*(at[k].nl * shapes[k][2] * shapes[k][3] * at[k].mr for k in kept))
-
-
-def sweep_widest(layer: Layer) -> int:
-    """Largest array of the sweep from the left, in an exchange buffer."""
-    length = len(core_shapes(layer))
-    if layer.kind == LayerKind.tt_tensor or cut_of(layer) == length:
-        return 0
-    return max((_state_from_left(layer, k) for k in range(1, length)), default=0)
+        return even(*(_state_from_left(layer, k) for k in range(1, length)))
+    slots: dict[int, int] = {}
+    for k in range(length - 1):
+        slot = k if k < cut else (k - cut + (cut == 1)) % 2
+        slots[slot] = max(slots.get(slot, 0), _state_from_right(layer, k))
+    for k in range(1, length if sweeps(layer) else 0):
+        slot = (k + 1) % 2
+        slots[slot] = max(slots.get(slot, 0), _state_from_left(layer, k))
+    return even(*slots.values())
 
 
 def _contraction_widest(layer: Layer) -> int:
@@ -122,36 +129,39 @@ def reuses(plan: Plan) -> bool:
     return any(phase.estimator in REUSING for phase in plan.training.phases)
 
 
-def reuse_widest(plan: Plan) -> int:
-    """Numbers of an exchange buffer; 0 when no phase reuses."""
-    return max(max(_contraction_widest(y), sweep_widest(y)) for y in plan.layers) if reuses(plan) else 0
-
-
 def _fours(n: int) -> int:
     return 4 * math.ceil(n / 4)
 
 
 def _tile(rows: int, inner: int) -> int:
-    """Panels of `rows` lines, and of four lines that meet them."""
-    return (_fours(rows) + 4) * inner
+    """Panels of `rows` lines, of four lines that meet them, and a strip of four columns."""
+    return _fours(rows) * (inner + 4) + 4 * inner
+
+
+def _contraction_panels(layer: Layer) -> list[int]:
+    """The operands of each product of a forward pass."""
+    if len(core_shapes(layer)) == 1:
+        return [0]
+    sizes, n_left = [], len(layer.in_modes) if layer.kind == LayerKind.tt_tensor else len(layer.contractions)
+    for number, (_, rows, inner, columns) in enumerate(layer.contractions):
+        if number < n_left and columns > 1:
+            sizes.append(_tile(rows, inner))
+        else:
+            lines = rows if number < n_left else columns
+            sizes.append(_fours(lines) * inner + ROWS_AT_ONCE * (inner + 4))
+    return sizes
 
 
 def panel_numbers(layer: Layer) -> int:
     """The largest operands of one product: forward, sweep or slices."""
     shapes, cut, tensor = core_shapes(layer), cut_of(layer), layer.kind == LayerKind.tt_tensor
-    sizes = [0]
-    core_left = layer.contractions[: len(layer.in_modes)] if tensor else layer.contractions
-    for repeats, rows, inner, columns in core_left:
-        if columns > 1:
-            sizes.append(_tile(rows, inner))
-        elif repeats >= 4:
-            sizes.append((_fours(rows) + _fours(repeats)) * inner)
-    if sweep_widest(layer):
+    sizes = _contraction_panels(layer)
+    if sweeps(layer):
         sizes += [_tile(m * b, a * n) for a, m, n, b in shapes[:-1]]
     for k in range(len(shapes)):
         e = extents(layer, k)
         if tensor and k < cut:
-            sizes.append(_tile(e.mr, layer.ranks[cut]))
+            sizes.append((_fours(e.mr) + 4) * layer.ranks[cut])
         elif k < cut:
             sizes.append(4 * e.mr * e.nl + _fours(e.ml) * e.nl)
         else:
@@ -169,17 +179,35 @@ def _unit_panels(layer: Layer) -> int:
     return max(e.ml * e.mr * _fours(m) for e, m in each)
 
 
+def _goes_by_matrix(plan: Plan, number: int) -> bool:
+    if number >= len(plan.layers):
+        return False
+    return len(core_shapes(plan.layers[number])) == 1 or has_matrix(plan.layers[number], number)
+
+
+def _units_at_once(plan: Plan, number: int, blocks: bool) -> int:
+    """Units of a layer that are aimed at together."""
+    layer = plan.layers[number]
+    units = layer.out_features if blocks else slice_widest(layer)
+    in_parts = plan.cache == Cache.int16 and _goes_by_matrix(plan, number + 1)
+    return min(units, UNITS_IF_NARROW) if in_parts else units
+
+
 def _weights(plan: Plan, blocks: bool) -> int:
-    """Numbers behind the units that one query moves."""
-    pairs = zip(plan.layers, plan.layers[1:], strict=False)
-    return max(
-        (
-            (before.out_features if blocks else slice_widest(before)) * _fours(layer.out_features)
-            for number, (before, layer) in enumerate(pairs, 1)
-            if len(core_shapes(layer)) == 1 or has_matrix(layer, number)
-        ),
-        default=0,
-    )
+    """Numbers behind those units."""
+    behind = [number for number in range(1, len(plan.layers)) if _goes_by_matrix(plan, number)]
+    sizes = (_units_at_once(plan, number - 1, blocks) * _fours(plan.layers[number].out_features) for number in behind)
+    return max(sizes, default=0)
+
+
+def fours_at_once(plan: Plan) -> int:
+    """Fours of slices that are made and asked about together."""
+    return 2 if plan.cache == Cache.int16 else 12
+
+
+def _inputs_share(plan: Plan) -> bool:
+    """Whether the network's inputs lie where slices will, and are read again when they are wanted."""
+    return plan.cache == Cache.int16 and sweeps(plan.layers[0])
 
 
 def reuse_numbers(plan: Plan) -> int:
@@ -187,15 +215,17 @@ def reuse_numbers(plan: Plan) -> int:
     Raises `PlanError` when no device takes so many."""
     if not reuses(plan):
         return 0
-    total = even(plan.in_features)
+    narrow = plan.cache == Cache.int16
+    total = 0 if _inputs_share(plan) else even(plan.in_features)
     for number, layer in enumerate(plan.layers):
-        matrix = layer.in_features * layer.out_features if has_matrix(layer, number) else 0
-        total += even(layer.out_features, layer.out_features, matrix)
-        total += state_numbers(layer) + product_numbers(layer, bool(matrix))
+        by_matrix, states = has_matrix(layer, number), state_numbers(layer)
+        matrix = layer.in_features * layer.out_features if by_matrix and not narrow else 0
+        total += even(layer.out_features, layer.out_features, (states + 1) // 2 if narrow else states, matrix)
+        total += product_numbers(layer, by_matrix)
     total += _scratch_numbers(plan)
-    if max(total, reuse_widest(plan)) > LIMIT["max_width"]:
+    if total > LIMIT["max_width"]:
         raise PlanError(
-            f"what this estimator keeps of one sample would be {max(total, reuse_widest(plan)):,} numbers",
+            f"what this estimator keeps of one sample would be {total:,} numbers",
             "export with smaller --ranks or a more even fold, or an estimator that keeps nothing (--estimator rge)",
         )
     return total
@@ -208,12 +238,14 @@ def _scratch_numbers(plan: Plan) -> int:
     behind = max(plan.out_features, *(layer.out_features for layer in plan.layers[1:]), 0)
     block = max(widest, *(tensor.size for layer in plan.layers for tensor in layer.tensors))
     slice_ = max(map(slice_widest, plan.layers))
-    aimed = widest if blocks else slice_
+    aimed = max(_units_at_once(plan, number, blocks) for number in range(len(plan.layers)))
+    slices = fours_at_once(plan) * queries * slice_
+    slices = max(slices, plan.in_features) if _inputs_share(plan) else slices
     contracted, lists = _contracted_widest(plan), (aimed + 1) // 2
     return even(
-        plan.out_features, max(map(panel_numbers, plan.layers)), FOURS_AT_ONCE * queries * slice_,
+        plan.out_features, max(map(panel_numbers, plan.layers)), slices,
         widest if nodes else 0, max(map(_unit_panels, plan.layers)) if nodes else 0,
-        queries * block if blocks else 0, queries * widest if blocks else 0,
-        _weights(plan, blocks), queries * max(aimed, behind, queries), queries * _fours(behind),
+        queries * block if blocks else 0, queries * widest if blocks else 0, behind,
+        _weights(plan, blocks), queries * max(aimed, behind, queries), fours_at_once(plan) * queries * _fours(behind),
         contracted, contracted, lists, lists, lists, (behind + 1) // 2,
     )  # fmt: skip

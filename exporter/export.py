@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttzo.device_runtime.contract import Arithmetic, Derivative, Loss, Number, TtzoError
-from ttzo.exporter import contraction, to_bundle, train_defaults, zoo
+from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Number, TtzoError
+from ttzo.exporter import contraction, memory, to_bundle, train_defaults, zoo
 from ttzo.exporter.memory import Room, require_room
 from ttzo.exporter.pde import Problem, trace
 from ttzo.exporter.plan import Plan, PlanError, Training
@@ -30,6 +30,7 @@ MODEL_OPTIONS = (
     "input_offset",
     "batch",
     "arithmetic",
+    "cache",
     *PDE_OPTIONS,
 )
 
@@ -91,6 +92,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         inputs=inputs,
         batch=_whole("batch", given.get("batch", recipe.batch)),
         arithmetic=train_defaults.member("arithmetic", given.get("arithmetic", recipe.arithmetic), Arithmetic),
+        cache=train_defaults.member("cache", given.get("cache", recipe.cache), Cache),
         problem=_problem(given.get("problem", recipe.problem)),
         derivative=train_defaults.member("derivative", given.get("derivative", recipe.derivative), Derivative),
         radius=_number("radius", given.get("radius", recipe.radius)),
@@ -166,7 +168,14 @@ def plan_of(
     plan = _reader(source)(source, **settings)
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
-    plan = contraction.given(plan, contractions) if contractions else contraction.chosen(plan, _least(room, budget))
+    plan = dataclasses.replace(plan, cache=recipe.cache)
+    least = _least(room, budget)
+    if contractions:
+        plan = contraction.given(plan, contractions)
+    elif least is None:
+        plan = contraction.chosen(plan)
+    else:
+        plan = fitted(plan, least, given=options.get("cache") is not None)
     return to_bundle.read(to_bundle.write(plan))
 
 
@@ -229,7 +238,8 @@ def export(
     format: str | None = None,
     **options: Any,
 ) -> Plan:
-    """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan.
+    """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan. The estimator's caches are the widest
+    that fit `room`, unless `cache` says which.
 
     All files are made before the first is put in its place, each by one rename and the bundle last, so that an export
     that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
@@ -240,6 +250,16 @@ def export(
         require_room(plan, room)
     _replace_files(Path(out_dir), render(plan))
     return plan
+
+
+def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
+    """The plan with the contractions that fit `room` and, unless the caches are `given`, the widest that do."""
+    made = contraction.chosen(plan, room)
+    narrow = dataclasses.replace(plan, cache=Cache.int16)
+    saves = memory.work_bytes(narrow) < memory.work_bytes(plan)
+    if given or not saves or memory.work_bytes(made) <= room.ram_bytes:
+        return made
+    return contraction.chosen(narrow, room)
 
 
 def render(plan: Plan) -> dict[str, bytes]:

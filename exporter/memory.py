@@ -8,9 +8,9 @@ refuses a bundle whose figure differs.
 import math
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, LayerRecord, Need
-from ttzo.exporter.applied import applied_numbers, applied_widest, gather_scratch
-from ttzo.exporter.environments import reuse_numbers, reuse_widest
+from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, Estimator, LayerRecord, Need
+from ttzo.exporter.applied import applied_numbers, gather_scratch
+from ttzo.exporter.environments import reuse_numbers
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan import Layer, Phase, Plan, PlanError
 
@@ -36,7 +36,7 @@ def exchange_buffers(plan: Plan) -> tuple[int, int]:
     """Floats of the two buffers between which the arrays of a forward pass, or the columns of a PDE's derivatives, go
     back and forth."""
     if plan.pde is None:
-        return (max(widest(plan), (applied_widest if plan.gathers else reuse_widest)(plan)),) * 2
+        return (widest(plan),) * 2
     sizes, current = [plan.in_features, 0], 0
     for layer in plan.layers:
         for repeats, rows, _, columns in layer.merged.contractions:
@@ -106,28 +106,52 @@ def _half_scratch(layer: Layer, first: int, end: int) -> int:
 # ---- the work buffer ------------------------------------------------------------------------------------------------
 
 
+def _padded(size: int) -> int:
+    return ALIGNMENT * math.ceil(size / ALIGNMENT)
+
+
 def work_items(plan: Plan) -> dict[str, int]:
     """Bytes of each part of the work buffer, in carving order, each padded to 8 bytes."""
     n, batch = plan.n_parameters, plan.batch
-    kept = (applied_numbers if plan.gathers else reuse_numbers)(plan)
-    ping, pong = exchange_buffers(plan)
+    copies = 2 if _keeps_both(plan) else 1  # the gradient, and the parameters of a query
+    forward = sum(_padded(4 * size) for size in _forward_numbers(plan))
+    moments, reuse = _padded(4 * plan.n_moments), _padded(4 * _kept(plan))
+    shared = max(forward, reuse, moments - copies * _padded(4 * n))
     sizes = {
         "parameters": 4 * n,
-        "perturbed parameters or environments": 4 * max(n, plan.n_moments - n, kept),
-        "gradient estimate": 4 * n,
         "moments of the update rule": 4 * plan.n_moments,
         "losses of the batch": 4 * batch,
-        "losses of the query": 4 * batch,
         "row numbers of the batch": 4 * batch,
-        "activations, ping": 4 * ping,
-        "activations, pong": 4 * pong,
-        "cores multiplied out": 4 * sum(map(prepared, plan.layers)),
-        "scratch of a layer": 4 * max(map(scratch, plan.layers)),
+        "loss differences of random directions": 4 * difference_capacity(plan),
         "derivatives and residual program": 4 * _pde_numbers(plan),
         "least squares of Gauss-Newton": 4 * max(_gauss_newton_numbers(plan, phase) for phase in plan.training.phases),
+        "gradient estimate": 4 * n,
+        "perturbed parameters": 4 * n * (copies - 1),
+        "environments" if shared == reuse else "forward pass": shared,
         "rows of the batch": batch_capacity(plan) * plan.row_bytes,
     }
-    return {name: ALIGNMENT * math.ceil(size / ALIGNMENT) for name, size in sizes.items()}
+    return {name: _padded(size) for name, size in sizes.items()}
+
+
+def _forward_numbers(plan: Plan) -> tuple[int, ...]:
+    """Numbers of two exchange buffers, the cores multiplied out, and a layer's scratch."""
+    return *exchange_buffers(plan), sum(map(prepared, plan.layers)), max(map(scratch, plan.layers))
+
+
+def _kept(plan: Plan) -> int:
+    """Numbers that reusing estimators keep."""
+    return (applied_numbers if plan.gathers else reuse_numbers)(plan)
+
+
+def _keeps_both(plan: Plan) -> bool:
+    """Whether a phase needs a query's parameters and the gradient at the same time."""
+    return any(phase.estimator == Estimator.cge_plain or phase.is_gauss_newton for phase in plan.training.phases)
+
+
+def difference_capacity(plan: Plan) -> int:
+    """Random directions of a step that the memory has room for; 0 without such a phase."""
+    wanted = [phase.n_queries for phase in plan.training.phases if phase.estimator == Estimator.rge]
+    return min(max([LIMIT["min_query_room"], *wanted]), LIMIT["max_queries"]) if wanted else 0
 
 
 def batch_capacity(plan: Plan) -> int:
@@ -212,7 +236,9 @@ def _hint(largest: str) -> str:
     if "batch" in largest or "query" in largest:
         return "export with a smaller --batch"
     if "environments" in largest:
-        return "export with smaller --ranks, or an estimator that keeps no environments (--estimator rge)"
+        return (
+            "export with --cache int16, smaller --ranks, or an estimator that keeps no environments (--estimator rge)"
+        )
     if "moments" in largest:
         return "export with smaller --ranks, or an update rule without memory (--update sgd or sign)"
     return "export with smaller --ranks, or take a larger board"

@@ -17,6 +17,7 @@ from ttzo.device_runtime.contract import (
     LIMIT,
     Activation,
     Arithmetic,
+    Cache,
     Difference,
     Direction,
     Estimator,
@@ -323,6 +324,7 @@ class Plan:
     training: Training = Training()
     batch: int = 32
     arithmetic: Arithmetic = Arithmetic.separate
+    cache: Cache = Cache.float32
     input_number: Number = Number.uint8
     input_scale: float = 1.0
     input_offset: float = 0.0
@@ -358,6 +360,8 @@ class Plan:
 
     def _gather_inconsistency(self) -> str:
         for number, layer in enumerate(self.layers):
+            if layer.gather and self.cache != Cache.float32:
+                return f"layer {layer.name} is applied several times: nothing of it is kept in 16 bits, cache float32"
             if layer.gather and self.pde:
                 return f"layer {layer.name}: a PDE's derivatives do not go through convolutions or embeddings"
             if not isinstance(layer.gather, Tokens):

@@ -12,6 +12,7 @@ import numpy as np
 from ttzo.device_runtime.contract import (
     Activation,
     Arithmetic,
+    Cache,
     Combine,
     Difference,
     Direction,
@@ -32,6 +33,7 @@ from ttzo.exporter.to_bundle import layer_record, model_hash, model_info, traini
 ENUMS = {
     "activation": Activation,
     "arithmetic": Arithmetic,
+    "cache": Cache,
     "combine": Combine,
     "difference": Difference,
     "direction": Direction,

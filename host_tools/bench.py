@@ -20,7 +20,9 @@ from ttzo.exporter.plan import Plan
 from ttzo.exporter.to_c import c_files
 from ttzo.host_tools.boards import Board
 from ttzo.host_tools.build import BuildReport, build
+from ttzo.host_tools.device import BUNDLE, open_device
 from ttzo.host_tools.instruction_count import BudgetSpent, Machine, Tally
+from ttzo.host_tools.session import batch_rows
 
 STEP_BUDGET = 3_000_000_000  # instructions; a step that takes more is not run to its end
 PLAIN, PORTABLE = ("-DTTZO_TILE=0",), ("-DTTZO_TILE=1",)
@@ -47,6 +49,7 @@ class BoardCost:
     model: str
     board: str
     arithmetic: str
+    cache: str  # of estimators that share environments
     estimator: str
     contractions: tuple[int, ...]
     n_parameters: int
@@ -77,6 +80,20 @@ class BoardCost:
         return made
 
 
+def trained(plan: Plan, rows: np.ndarray, steps: int) -> Plan:
+    """The plan after so many training steps on this machine, on the rows in the order of training: what is zero in a
+    trained network costs nothing, and the count should say so."""
+    if steps == 0:
+        return plan
+    with tempfile.TemporaryDirectory(prefix="ttzo-bench-") as folder:
+        (Path(folder) / BUNDLE).write_bytes(to_bundle.write(plan))
+        with open_device("native:", folder) as device:
+            for step in range(steps):
+                device.write_batch(rows[batch_rows(plan.training.seed, step, plan.batch, len(rows))])
+                device.step(Region.batch)
+            return dataclasses.replace(plan, parameters=device.parameters())
+
+
 # ---- on a board -----------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +112,7 @@ def board_cost(plan: Plan, board: Board, rows: np.ndarray) -> BoardCost:
             model=str(plan.metadata.get("name", "model")),
             board=board.name,
             arithmetic=plan.arithmetic.name,
+            cache=plan.cache.name,
             estimator=plan.training.phases[0].estimator.name,
             contractions=tuple(layer.contraction for layer in plan.layers),
             n_parameters=plan.n_parameters,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from ttzo.device_runtime.contract import Arithmetic, Loss
+from ttzo.device_runtime.contract import Arithmetic, Cache, Loss
 from ttzo.exporter.plan import Plan, PlanError
 from ttzo.host_tools import boards
 from ttzo.host_tools.screen import Screen, command
@@ -25,8 +25,10 @@ INK = 0.19  # share of random inputs that are not zero, as in MNIST
 @click.option("--ranks", help="As for export: 6, or 6:4, or 6,1,6:6,6,6.")
 @click.option("--batch", type=click.IntRange(1), help="Rows of a batch.")
 @click.option("--estimator", help="rge, sign_rge, cge or hybrid.")
+@click.option("--cache", type=click.Choice(list(Cache.__members__)), help="What sharing estimators keep.")
 @click.option("--queries", "n_queries", type=click.IntRange(1), help="Directions of a step.")
 @click.option("--data", help="Rows to count with; random ones when not given.")
+@click.option("--after", type=click.IntRange(0), default=0, help="Training steps on this machine before it is counted.")
 @click.option("--derivatives", is_flag=True,
               help="Instead, of bundles with a PDE: how far float32 derivatives lie from their double values.")  # fmt: skip
 @click.option("--host/--no-host", default=True, help="Time this machine against torch as well.")
@@ -37,6 +39,7 @@ def bench_command(
     names: tuple[str, ...],
     arithmetics: tuple[str, ...],
     data: str | None,
+    after: int,
     derivatives: bool,
     host: bool,
     **options,
@@ -54,7 +57,7 @@ def bench_command(
             given = options | {"arithmetic": Arithmetic[arithmetic]}
             for board in map(boards.load, names or boards.names()):
                 try:
-                    costs.append(_board_cost(model, given, board, data))
+                    costs.append(_board_cost(model, given, board, data, after))
                 except PlanError as error:
                     refusals.append({"model": model, "board": board.name, "refusal": str(error)})
                     screen.tell(f"{model} on {board.name}: {error}")
@@ -91,12 +94,11 @@ def _derivative_errors(screen: Screen, folder: str) -> list[dict]:
 
 def _plan(model: str, options: dict, room=None) -> Plan:
     """The plan of a bundle folder as it is, of any other model with its options and the contractions `room` allows."""
-    from ttzo.exporter import contraction
     from ttzo.exporter.export import plan_of
     from ttzo.exporter.memory import require_room
     from ttzo.host_tools.device import bundle_path, read_bundle
 
-    plan = read_bundle(model) if bundle_path(model).is_file() else contraction.chosen(plan_of(model, **options), room)
+    plan = read_bundle(model) if bundle_path(model).is_file() else plan_of(model, room=room, **options)
     if room is not None:
         require_room(plan, room)
     return plan
@@ -119,11 +121,12 @@ def _rows(plan: Plan, source: str | None) -> np.ndarray:
     return pack_rows(x.astype(kind), targets)
 
 
-def _board_cost(model: str, options: dict, board: boards.Board, source: str | None):
-    from ttzo.host_tools.bench import board_cost
+def _board_cost(model: str, options: dict, board: boards.Board, source: str | None, after: int):
+    from ttzo.host_tools.bench import board_cost, trained
 
     plan = _plan(model, options, board.room)
-    return board_cost(plan, board, _rows(plan, source))
+    rows = _rows(plan, source)
+    return board_cost(trained(plan, rows, after), board, rows)
 
 
 def _host_rate(model: str, options: dict, source: str | None) -> dict:
@@ -144,7 +147,7 @@ def _name(plan: Plan) -> str:
 
 def _show(screen: Screen, cost) -> None:
     order = ", ".join("core by core" if c == 0 else f"cut before core {c}" for c in cost.contractions)
-    title = f"{cost.model} on {cost.board}, {cost.arithmetic}: {cost.n_parameters:,} parameters, batch {cost.batch}; {order}"
+    title = f"{cost.model} on {cost.board}, {cost.arithmetic}, {cost.cache} caches: {cost.n_parameters:,} parameters, batch {cost.batch}; {order}"
     parts = {
         "forward pass": cost.forward,
         "loss evaluation": cost.evaluation,

@@ -10,6 +10,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import (
     Arithmetic,
+    Cache,
     Derivative,
     Difference,
     Direction,
@@ -21,6 +22,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter import to_bundle, train_defaults
 from ttzo.exporter.cost import TAKE_QUERIES
+from ttzo.exporter.environments import reuses
 from ttzo.exporter.gather import Tokens
 from ttzo.exporter.plan import Plan
 from ttzo.host_tools import boards, build, data, forecast, precision
@@ -86,6 +88,11 @@ _EXPORT_OPTIONS = (
     click.option("--seed", type=int, help="Seed of the parameters and of all noise."),
     click.option("--batch", type=int, help="Rows of a training batch."),
     click.option("--arithmetic", type=choice(Arithmetic), help="Multiply-add with two roundings, or with one."),
+    click.option(
+        "--cache",
+        type=choice(Cache),
+        help="What estimators that share environments keep: by default the widest numbers that fit --board.",
+    ),
     click.option("--loss", type=choice(Loss)),
     click.option("--derivative", type=choice(Derivative), help="How a PDE's derivatives are had."),
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
@@ -167,6 +174,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
             f"{plan.training.steps:,} steps, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
         )
     ]
+    rows += [("caches", plan.cache.name)] if reuses(plan) else []
     return [*rows, ("arithmetic", plan.arithmetic.name)]
 
 
@@ -177,6 +185,7 @@ def summary(plan: Plan) -> dict:
         "macs": plan.macs,
         "batch": plan.batch,
         "arithmetic": plan.arithmetic,
+        "cache": plan.cache,
         "training": plan.training,
         "metadata": plan.metadata,
     }

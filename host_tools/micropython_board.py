@@ -11,6 +11,7 @@ This is the one module that imports mpremote.
 import ast
 import contextlib
 import io
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ttzo.host_tools.micropython_module import ARCHITECTURES, LOADS, PIP
 SCHEME = "mpy:"
 ENTER_S = 2.0  # for a prompt that is there
 LEAVE_S = 1.0
+SETTLE_S = 0.05  # until a board has said what it was about to say
 PIECE_BYTES = 512  # of a file, at once
 OnProgress = Callable[[int, int], object]
 
@@ -174,11 +176,20 @@ class MicroPythonBoard:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 self._transport.enter_raw_repl(soft_reset=False, timeout_overall=ENTER_S)
-            return True
+            return self._is_ours()
         except TransportError:
             return False
         except OSError as error:
             raise LinkError(f"the connection to {self.port} broke off: {error}", "connect the board again") from error
+
+    def _is_ours(self) -> bool:
+        """Whether the prompt answers to us: what a broken-off conversation left on the line may look like answers."""
+        word = f"{random.getrandbits(32):08x}"
+        time.sleep(SETTLE_S)
+        self._stream.reset_input_buffer()
+        self._stream.write(b"\x03\x01")  # empties the board's line, and shows the prompt again
+        self._transport.read_until(1, b"raw REPL; CTRL-B to exit\r\n", timeout_overall=ENTER_S)
+        return self._transport.exec_raw(f"print('{word}')", timeout=ENTER_S)[0].strip() == word.encode()
 
     def _ask_to_leave(self) -> None:
         for name in ("cancel", "leave"):
@@ -218,7 +229,8 @@ class MicroPythonBoard:
     # ---- files
 
     def write_file(self, path: str, content: bytes, on_progress: OnProgress = lambda done, total: None) -> None:
-        self.run(f"f=open({path!r},'wb')\nw=f.write")
+        # LittleFS bears no second handle: a deploy that was cut off has left its own open
+        self.run(f"try: f.close()\nexcept (NameError, AttributeError, OSError): pass\nf=open({path!r},'wb')\nw=f.write")
         try:
             for at in range(0, len(content), PIECE_BYTES):
                 piece = content[at : at + PIECE_BYTES]

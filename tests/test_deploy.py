@@ -163,6 +163,16 @@ def test_a_plug_pulled_in_the_midst_leaves_what_was_there(board, bundle, share):
     assert not [name for name in files(board) if name.endswith(".new")]
 
 
+def test_what_an_interrupted_conversation_left_on_the_line_is_no_answer(board):
+    """As a board whose port was closed in the midst of a command: its answer comes when somebody connects again."""
+    with board.prompt() as url:
+        cut = MicroPythonBoard(url)
+        cut._stream.write(b"import time; time.sleep(0.3); print('stale')\x04")
+        cut._stream.close()
+        with MicroPythonBoard(url) as prompt:
+            assert [prompt.run(f"print({n})").strip() for n in range(3)] == ["0", "1", "2"]
+
+
 def test_control_c_leaves_nothing_of_the_new_files(board, bundle):
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from ttzo.device_runtime.contract import Arithmetic, Loss, Number, TtzoError, Update
+from ttzo.device_runtime.contract import Arithmetic, Cache, Loss, Number, TtzoError, Update
 from ttzo.exporter import contraction, to_bundle
 from ttzo.exporter import export as exporting
 from ttzo.exporter.export import FILES, export, plan_of
@@ -273,11 +273,21 @@ def test_a_model_that_just_fits_is_written_and_one_byte_less_is_refused(tmp_path
     plan = plan_of("digits")
     flash = 1000 + sum(flash_items(plan).values())
     ram = work_bytes(contraction.chosen(plan, Room("board", flash, 0)))  # as small as contractions can make it
-    export("digits", tmp_path / "fits", room=Room("board", flash, ram, 1000))
+    wide = {"cache": "float32"}
+    export("digits", tmp_path / "fits", room=Room("board", flash, ram, 1000), **wide)
     for room, what in ((Room("board", flash, ram - 1, 1000), "RAM"), (Room("board", flash - 1, ram, 1000), "flash")):
         with pytest.raises(PlanError, match=f"bytes of {what}, board has"):
-            export("digits", tmp_path / "none", room=room)
+            export("digits", tmp_path / "none", room=room, **wide)
     assert not (tmp_path / "none").exists()
+
+
+def test_the_widest_caches_that_fit_the_board_are_taken_and_recorded(tmp_path):
+    wide, narrow = (work_bytes(plan_of("mnist-mlp", estimator="cge", cache=cache.name)) for cache in Cache)
+    for ram, cache in ((wide, Cache.float32), (wide - 1, Cache.int16), (narrow, Cache.int16)):
+        export("mnist-mlp", tmp_path, room=Room("board", 10**6, ram, 0), estimator="cge")
+        assert to_bundle.read((tmp_path / "model.ttzo").read_bytes()).cache == cache
+    with pytest.raises(PlanError):
+        export("mnist-mlp", tmp_path, room=Room("board", 10**6, narrow - 1, 0), estimator="cge")
 
 
 @pytest.mark.parametrize(

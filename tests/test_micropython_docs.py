@@ -30,18 +30,20 @@ def prompt(line):
 
 @pytest.fixture(scope="module", params=FORMS)
 def board(request, tmp_path_factory):
-    """An interpreter that finds digits.ttzo, train.rows and test.rows, as `ttzo deploy --data digits` leaves them."""
+    """An interpreter that finds what `ttzo deploy --data digits` and `ttzo deploy` of an equation leave on a board."""
     made = Interpreter(tmp_path_factory.mktemp("docs"), request.param)
     plan = export("digits", tmp_path_factory.mktemp("digits") / "digits")
     rows = data.load("digits", plan)
     (made.folder / "digits.ttzo").write_bytes(to_bundle.write(plan))
+    equation = export("allen-cahn", tmp_path_factory.mktemp("equation") / "allen-cahn")
+    (made.folder / "allen-cahn.ttzo").write_bytes(to_bundle.write(equation))
     (made.folder / "train.rows").write_bytes(rows.train_rows.tobytes())
     (made.folder / "test.rows").write_bytes(rows.test_rows.tobytes())
     return made
 
 
 def test_the_session_runs_as_it_is_written(board):
-    assert len(SESSIONS) == 2
+    assert len(SESSIONS) == 3
     for session in SESSIONS:  # each in an interpreter of its own: the reset between them
         lines = [line.removeprefix(">>> ") for line in session.splitlines() if line.startswith(">>> ")]
         said = board.run(PROMPT + "".join(f"prompt({line!r})\n" for line in lines))

@@ -13,6 +13,7 @@ from runtime import CORE, RUN, Runtime
 from ttzo.device_runtime.contract import (
     Activation,
     BundleHeader,
+    Cache,
     DeviceError,
     Difference,
     Direction,
@@ -91,11 +92,11 @@ def plain_cge(plan: Plan, phase: Phase, theta: np.ndarray, x: np.ndarray, y: np.
     return np.array([difference(plan, phase, theta, v, x, y) for v in np.eye(len(theta))])
 
 
-def random_case(seed: int, **phase) -> tuple[Plan, Phase, np.ndarray, np.ndarray, np.ndarray]:
+def random_case(seed: int, gathers: bool = True, **phase) -> tuple[Plan, Phase, np.ndarray, np.ndarray, np.ndarray]:
     """A random network of one to four layers, and a batch; theta in double precision."""
     rng = np.random.default_rng(seed)
     settings = Phase(difference=Difference(rng.choice(list(Difference))), perturb_radius=2.0**-10, n_queries=6, **phase)
-    plan = random_plan(rng, Training((settings,)), BATCH)
+    plan = random_plan(rng, Training((settings,)), BATCH, gathers=gathers)
     return plan, settings, plan.parameters.astype(np.float64), *data(rng, plan)
 
 
@@ -181,12 +182,14 @@ def put(trainer, rows: np.ndarray) -> None:
     trainer.commit(Region.batch, rows.size, zlib.crc32(rows.tobytes()))
 
 
+@pytest.mark.parametrize("cache", Cache)
 @pytest.mark.parametrize("estimator", REUSING)
 @pytest.mark.parametrize("seed", range(100, 110))
-def test_c_and_numpy_estimate_the_same_bits(core, estimator, seed):
+def test_c_and_numpy_estimate_the_same_bits(core, estimator, seed, cache):
     rng = np.random.default_rng(seed)
     phase = Phase(estimator, n_queries=5, update=Update.adam, learning_rate=0.05, perturb_radius=0.01)
-    plan = random_plan(rng, Training((phase,)), BATCH)
+    plan = random_plan(rng, Training((phase,)), BATCH, gathers=cache == Cache.float32)
+    plan = dataclasses.replace(plan, cache=cache)
     rows = random_rows(rng, plan, BATCH)
     device, reference = Runtime(core, plan), Trainer(plan)
     for trainer in (device, reference):
@@ -211,6 +214,25 @@ def test_the_forecast_of_multiply_adds_is_exact_where_nothing_is_zero(core, esti
     put(device, random_rows(rng, plan, BATCH))
     device.step(Region.batch)
     assert device.macs == macs_a_step(plan, plan.training.phases[0])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_caches_of_16_bits_leave_a_gradient_within_a_few_percent(seed):
+    plan, phase, _, x, y = random_case(seed, gathers=False, estimator=Estimator.cge)
+    x, y = x.astype(np.float32), y.astype(np.float32) if plan.loss == Loss.mse else y
+    wide, narrow = (
+        CoreEstimate(dataclasses.replace(plan, cache=cache), phase, 0, 0, plan.parameters, x, y).gradient()
+        for cache in Cache
+    )
+    # arrays of numbers near 1 err by 2^-12 each; relu units that change sides and four layers make more of it
+    assert np.linalg.norm(wide - narrow) <= 0.02 * np.linalg.norm(wide)
+
+
+def test_numbers_of_16_bits_are_rounded_to_even_and_saturated():
+    unit = 2.0**-11
+    numbers = np.array([0.5, 1.5, -0.5, -1.5, 2.25, 40000, -40000], np.float32) * np.float32(unit)
+    expected = np.array([0, 2, 0, -2, 2, 32767, -32768]) * unit
+    np.testing.assert_array_equal(network.narrowed(numbers), expected.astype(np.float32))
 
 
 class OnlyLosses:
@@ -291,7 +313,14 @@ def test_environments_too_large_to_count_are_refused_by_exporter_and_device(core
         memory.work_bytes(plan.with_training(Training((Phase(Estimator.cge),))))
 
 
+def test_caches_of_16_bits_take_less_memory():
+    layer = (784, 1024, (7, 4, 4, 7), (8, 4, 4, 8), (1, 6, 6, 6, 1), Activation.relu)
+    plan = wide_plan(layer, (1024, 10, (8, 4, 4, 8), (1, 5, 2, 1), (1, 6, 6, 6, 1), Activation.identity))
+    narrow = dataclasses.replace(plan, cache=Cache.int16)
+    assert 2 * memory.work_bytes(narrow) < memory.work_bytes(plan)
+
+
 def test_memory_does_not_grow_with_the_batch_but_for_its_rows():
     small, large = (wide_plan((6, 144, (2, 3), (12, 12), (1, 2, 1), Activation.relu), batch=n) for n in (2, 34))
-    rows = 32 * (small.row_bytes + 3 * 4)  # raw rows, two losses and a row number each
+    rows = 32 * (small.row_bytes + 2 * 4)  # raw rows, a loss and a row number each
     assert memory.work_bytes(large) - memory.work_bytes(small) == rows

@@ -264,6 +264,24 @@ def test_configure_takes_what_costs_nothing_and_refuses_what_is_fixed(core):
             assert (caught.value.name, caught.value.detail) == (name, number)
 
 
+def test_more_random_directions_than_there_is_memory_for_are_refused(core):
+    plan = linear_plan(Training((Phase(update=Update.sgd, n_queries=200),)), np.ones(5))
+    training, phase, none = to_bundle.training_records(plan.training)
+    for trainer in (Runtime(core, plan), Trainer(plan)):
+        trainer.configure(training, dataclasses.replace(phase, n_queries=200), none)
+        with pytest.raises(DeviceError) as caught:
+            trainer.configure(training, dataclasses.replace(phase, n_queries=201), none)
+        assert (caught.value.name, caught.value.detail) == ("fixed_at_export", 20)
+
+
+def test_training_by_random_directions_takes_one_copy_of_the_parameters_and_a_kilobyte(core):
+    plan = linear_plan(Training((Phase(update=Update.sgd, n_queries=100),)), np.ones(5))
+    items = memory.work_items(dataclasses.replace(plan, batch=64))
+    inference = ("parameters", "forward pass", "rows of the batch")
+    extra = sum(size for name, size in items.items() if name not in inference)
+    assert extra <= items["parameters"] + 1024
+
+
 def test_every_truncation_and_every_flipped_byte_of_a_bundle_is_refused_by_the_device(core):
     plan = linear_plan(Training((Phase(),)), np.ones(5))
     whole = to_bundle.write(plan)

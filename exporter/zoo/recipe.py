@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ttzo.device_runtime.contract import Arithmetic, Derivative, Loss, Number
+from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Number
 from ttzo.exporter.pde import Problem
 from ttzo.exporter.plan import PlanError, Training
 
@@ -52,6 +52,7 @@ class Recipe:
     inputs: Inputs = Inputs()
     batch: int = 32
     arithmetic: Arithmetic = Arithmetic.separate
+    cache: Cache = Cache.float32
     problem: Problem | None = None  # a PDE instead of data and loss: it brings batch and input number
     derivative: Derivative = Derivative.jet
     radius: float = 0.1

@@ -72,7 +72,11 @@ class CoreEstimate:
                 bias = layer.tensors[-1].offset
                 gradient[bias : bias + layer.out_features] = sum_of_samples(units)
             for k, (made, tensor) in enumerate(
-                zip(slices(layer, self.theta, self.reuse.inputs[number], scale), layer.tensors, strict=False)
+                zip(
+                    slices(layer, self.theta, self.reuse.inputs[number], scale, self.plan.cache),
+                    layer.tensors,
+                    strict=False,
+                )
             ):
                 shape = core_shapes(layer)[k]
                 differences = self._core_differences(number, layer, k, made, units)
@@ -124,7 +128,7 @@ class CoreEstimate:
     def _blocks(self) -> np.ndarray:
         gradient, block = np.zeros_like(self.theta), 0
         for number, layer in enumerate(self.plan.layers):
-            made = slices(layer, self.theta, self.reuse.inputs[number], self.mu)
+            made = slices(layer, self.theta, self.reuse.inputs[number], self.mu, self.plan.cache)
             for k, tensor in enumerate(layer.tensors):
                 directions = [self._direction(tensor.size, block, query) for query in range(self.phase.n_queries)]
                 moves = np.stack([self._moves(layer, k, made, v) for v in directions])

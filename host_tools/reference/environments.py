@@ -5,14 +5,18 @@ All cores are (left, m, n, right), as `exporter.environments.core_shapes` has th
 it is zero is added here: it changes nothing but the sign of a zero.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from ttzo.device_runtime.contract import LayerKind
+from ttzo.device_runtime.contract import Cache, LayerKind
 from ttzo.exporter.environments import QUERIES_AT_ONCE, core_shapes, cut_of, matrix_cut
 from ttzo.exporter.plan import Layer
+from ttzo.host_tools.reference.network import narrowed
 from ttzo.host_tools.reference.product import multiply
 
 ZERO = np.float32(0)
+Keep = Callable[[np.ndarray], np.ndarray]  # what a cache leaves of an array
 
 
 def cores(layer: Layer, theta: np.ndarray) -> list[np.ndarray]:
@@ -72,7 +76,7 @@ def matrix_of(layer: Layer, theta: np.ndarray) -> np.ndarray:
 # ---- samples --------------------------------------------------------------------------------------------------------
 
 
-def states_from_right(g: list[np.ndarray], x: np.ndarray) -> list[np.ndarray]:
+def states_from_right(g: list[np.ndarray], x: np.ndarray, keep: Keep) -> list[np.ndarray]:
     """State k is x contracted with the cores behind k: [nl, n, right_k, mr, batch]."""
     batch = x.shape[-1]
     states = [x.reshape(-1, g[-1].shape[2], 1, 1, batch)]
@@ -80,11 +84,11 @@ def states_from_right(g: list[np.ndarray], x: np.ndarray) -> list[np.ndarray]:
         a, m, n, b = g[k].shape
         state = states[0].reshape(states[0].shape[0], n * b, -1, batch)
         made = multiply(g[k].reshape(a * m, n * b)[None, :, None, None], state.swapaxes(0, 1)[:, :, None], ZERO)
-        states.insert(0, made.reshape(-1, g[k - 1].shape[2], a, m * state.shape[2], batch))
+        states.insert(0, keep(made).reshape(-1, g[k - 1].shape[2], a, m * state.shape[2], batch))
     return states
 
 
-def states_from_left(g: list[np.ndarray], x: np.ndarray) -> list[np.ndarray]:
+def states_from_left(g: list[np.ndarray], x: np.ndarray, keep: Keep) -> list[np.ndarray]:
     """State k is x contracted with the cores before k: [ml, left_k, n, nr, batch]."""
     batch = x.shape[-1]
     states = [x.reshape(1, 1, g[0].shape[2], -1, batch)]
@@ -93,19 +97,22 @@ def states_from_left(g: list[np.ndarray], x: np.ndarray) -> list[np.ndarray]:
         state = states[-1].reshape(-1, a * n, states[-1].shape[3], batch)
         entries = g[k].transpose(1, 3, 0, 2).reshape(m, b, a * n)
         made = multiply(entries[None, :, :, None, None], state.swapaxes(0, 1)[:, :, None, None], ZERO)
-        states.append(made.reshape(-1, b, g[k + 1].shape[2], state.shape[2] // g[k + 1].shape[2], batch))
+        states.append(keep(made).reshape(-1, b, g[k + 1].shape[2], state.shape[2] // g[k + 1].shape[2], batch))
     return states
 
 
-def slices(layer: Layer, theta: np.ndarray, x: np.ndarray, scale: np.floating) -> list[np.ndarray]:
+def slices(
+    layer: Layer, theta: np.ndarray, x: np.ndarray, scale: np.floating, cache: Cache = Cache.float32
+) -> list[np.ndarray]:
     """For each core, the slices of its entries at inputs x [in_features, batch], times `scale`:
     [left, n, right, ml, mr, batch]. What is scaled is the array that comes with the sample."""
     g, cut = cores(layer, theta), cut_of(layer)
-    from_left = states_from_left(g, x)
+    keep = narrowed if cache == Cache.int16 else np.asarray
+    from_left = states_from_left(g, x, keep)
     if layer.kind == LayerKind.tt_tensor:
         made = [_slices_from_input(g, k, cut, scale * from_left[k]) for k in range(cut)]
     else:
-        from_right = states_from_right(g, x)
+        from_right = states_from_right(g, x, keep)
         made = [_slices_from_right(g, k, scale * from_right[k]) for k in range(cut)]
     return made + [_slices_from_left(g, k, scale * from_left[k]) for k in range(cut, len(g))]
 

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, LayerKind, Number
+from ttzo.device_runtime.contract import Activation, Cache, LayerKind, Number
 from ttzo.exporter.plan import Layer, Plan
 from ttzo.host_tools.reference import real
 from ttzo.host_tools.reference.columns import merge_cores
@@ -25,8 +25,15 @@ def layer_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
     return combined(layer, x, core_by_core(layer, theta, gathered(layer, x)))
 
 
-def core_by_core(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The same, in the order of `Layer.contractions` whatever the layer's contraction: what reusing estimators do."""
+def narrowed(numbers: np.ndarray) -> np.ndarray:
+    """What 16 bits with 11 behind the point keep of numbers: the nearest, ties to even, saturated."""
+    unit = numbers.dtype.type(2.0**-11)
+    return np.rint(np.clip(numbers / unit, -32768, 32767)) * unit
+
+
+def core_by_core(layer: Layer, theta: np.ndarray, x: np.ndarray, cache: Cache = Cache.float32) -> np.ndarray:
+    """The same, in the order of `Layer.contractions` whatever the layer's contraction, with the arrays between them kept
+    as `cache` says: what reusing estimators do."""
     tensors = [theta[t.offset : t.offset + t.size].reshape(t.shape) for t in layer.tensors]
     bias = tensors.pop() if layer.has_bias else np.zeros(layer.out_features, np.float32)
     order = range(len(tensors))
@@ -45,6 +52,8 @@ def core_by_core(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
             left = left[None, :, None, None, :]
             right = np.moveaxis(state.reshape(repeats, inner, 1, columns, n), 1, 0)
         state = multiply(left, right, start)
+        if cache == Cache.int16 and not last:
+            state = narrowed(state)
     return state.reshape(layer.out_features, n)
 
 

@@ -70,7 +70,8 @@ class Reuse:
         self.inputs, self.z = [np.ascontiguousarray(x.T)], []
         for layer in plan.layers:
             x = self.inputs[-1]
-            self.z.append(combined(layer, x, network.core_by_core(layer, theta, gathered(layer, x))))
+            each = network.core_by_core(layer, theta, gathered(layer, x), plan.cache)
+            self.z.append(combined(layer, x, each))
             self.inputs.append(network.activate(layer.activation, self.z[-1]))
         outputs = np.ascontiguousarray(self.inputs[-1].T)
         self.losses = (cross_entropy if plan.loss == Loss.cross_entropy else mean_squared_error)(outputs, targets)

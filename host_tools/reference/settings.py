@@ -14,6 +14,7 @@ from ttzo.device_runtime.contract import (
     TrainingRecord,
     Update,
 )
+from ttzo.exporter.memory import difference_capacity
 from ttzo.exporter.plan import Plan
 
 FIXED = ("estimator", "direction", "difference", "update")
@@ -70,5 +71,7 @@ def check_fixed(training: TrainingRecord, phases: tuple[PhaseRecord, ...], expor
         for field, name in enumerate(FIXED):
             if getattr(wanted, name) != getattr(given, name):
                 raise DeviceError("fixed_at_export", 16 * (number + 1) + field)
+        if given.estimator == Estimator.rge and wanted.n_queries > difference_capacity(exported):
+            raise DeviceError("fixed_at_export", 16 * (number + 1) + 4)
         if given.is_gauss_newton and wanted.n_queries != given.n_queries:
             raise DeviceError("fixed_at_export", 16 * (number + 1) + 4)

@@ -11,12 +11,6 @@ uint64_t ttzo_reuse_numbers(const struct ttzo_model *model)
     return 0;
 }
 
-uint64_t ttzo_reuse_widest(const struct ttzo_model *model)
-{
-    (void)model;
-    return 0;
-}
-
 enum ttzo_error ttzo_estimate_by_cores(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
                                        const struct ttzo_phase *phase, float *loss, uint32_t *evaluations)
 {
