@@ -9,7 +9,7 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ttzo.device_runtime.contract import Loss, Schedule
+from ttzo.device_runtime.contract import Loss, Schedule, Update
 from ttzo.exporter import train_defaults
 from ttzo.exporter.plan import PlanError, Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Ranks, Recipe, layer_ranks
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 CHANNELS = (6, 12)  # 3,898 parameters
 TT_CHANNELS, TT_MODES, TT_RANK = (8, 16), ((8, 25), (4, 4)), 8  # the second kernel: 8 * 25 -> 16
-MNIST_BATCH, MNIST_STEPS = 64, 9380  # 10 epochs
+MNIST_BATCH, MNIST_STEPS, MNIST_RATE = 32, 15000, 0.01  # 8 epochs
 DIGITS_CHANNELS = (6, 8)
 DIGITS_BATCH, DIGITS_STEPS = 48, 300
 
 
-def _steps(n: int) -> Training:
-    return Training(train_defaults.default_phases("cge"), steps=n, schedule=Schedule.linear, warmup_steps=20)
+def _mnist_training() -> Training:
+    (phase,) = train_defaults.default_phases("cge", Update.adam)
+    phases = (dataclasses.replace(phase, learning_rate=MNIST_RATE),)
+    return Training(phases, steps=MNIST_STEPS, schedule=Schedule.linear)
 
 
 def build_mnist(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
@@ -116,7 +118,7 @@ MNIST = _recipe(
     data="mnist",
     inputs=DATA_INPUTS["mnist"],
     batch=MNIST_BATCH,
-    training=_steps(MNIST_STEPS),
+    training=_mnist_training(),
 )
 MNIST_TT = dataclasses.replace(
     MNIST,
@@ -131,5 +133,7 @@ DIGITS = _recipe(
     data="digits",
     inputs=DATA_INPUTS["digits"],
     batch=DIGITS_BATCH,
-    training=_steps(DIGITS_STEPS),
+    training=Training(
+        train_defaults.default_phases("cge"), steps=DIGITS_STEPS, schedule=Schedule.linear, warmup_steps=20
+    ),
 )

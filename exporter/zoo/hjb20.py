@@ -58,7 +58,7 @@ def build_dense(ranks: Ranks = None, format: str | None = None, seed: int = 0) -
     return dense((21, 768, 768, 1), "sine", seed=seed, ranks=ranks, format=format)
 
 
-TRAINING = Training(train_defaults.default_phases("subspace_gn"), steps=STEPS)
+TRAINING = Training(train_defaults.default_phases("subspace_gn"), steps=STEPS, schedule=Schedule.linear)
 RECIPE = Recipe(
     name="hjb20",
     title="HJB equation in 20 dimensions (paper eq. 14), 21-768-768-1, tensor trains of rank 4",
