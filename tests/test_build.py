@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -265,13 +266,12 @@ def image_of(tmp_path):
 
 
 def gcc_stack_usage(folder):
-    """Bytes of stack by function name, as gcc itself says; of equal names the largest."""
-    usage = {}
+    """Bytes of stack that gcc itself says, by function name: several where files have functions of one name."""
+    usage = defaultdict(list)
     for path in folder.glob("*.su"):
         for line in path.read_text().splitlines():
             place, size, _ = line.split("\t")
-            name = place.rpartition(":")[2]
-            usage[name] = max(usage.get(name, 0), int(size))
+            usage[place.rpartition(":")[2]].append(int(size))
     return usage
 
 
@@ -285,7 +285,7 @@ def test_frames_agree_with_what_gcc_says(tmp_path, built):
     for function in Image(built.elf, BOARD.toolchain).functions.values():
         if function.name in usage:
             # gcc leaves out the registers that carry arguments and that a function pushes to have them in a row: at most 4
-            assert usage[function.name] - 16 <= function.frame_bytes <= usage[function.name] + 16, function
+            assert any(abs(size - function.frame_bytes) <= 16 for size in usage[function.name]), function
             checked += 1
     assert checked > 40
 

@@ -464,8 +464,7 @@ def test_patches_are_gathered_in_small_tiles():
         plan_from_module(nn.Sequential(nn.Unflatten(1, (1, n, n)), nn.Conv2d(1, 2, 5, padding=2), nn.Flatten()))
         for n in (8, 28)
     )
-    assert memory.work_items(large)["scratch of a layer"] == memory.work_items(small)["scratch of a layer"]
-    assert memory.work_items(large)["scratch of a layer"] == 4 * 2 * 4 * 25
+    assert memory.scratch(large.layers[0]) == memory.scratch(small.layers[0]) == 2 * 4 * 25
 
 
 def test_geometry_counts_what_torch_counts():

@@ -12,17 +12,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from devices import LONG_STEP, Line, connect, error, fill, native, read_parameters, request, rows
+from devices import Line, connect, dense_plan, error, fill, native, read_parameters, request, rows
 from firmware import needs_compiler, needs_qemu, plan_for_firmware, write_bundle
 
 from ttzo.device_runtime.contract import MESSAGE, REPLY, Arithmetic, DeviceError, Estimator, Region
 from ttzo.exporter import to_bundle
+from ttzo.exporter.plan import Phase
 from ttzo.host_tools import boards, build, qemu
 from ttzo.host_tools.image import Image
 from ttzo.host_tools.link import encode
 
 BOARD = boards.load("netduinoplus2")
 PLAN = plan_for_firmware()
+# A minute of work; the smaller board has room for the loss differences of no more than 15,000 queries.
+LONG_STEP = dense_plan(64, 64, 2, batch=32, phases=(Phase(n_queries=10_000),))
 STACK_PAINT = 0xC0DEC0DE  # cortex_m.h
 
 
@@ -114,7 +117,7 @@ def test_stack_stays_below_its_bound(firmware, tmp_path):
 @needs_qemu
 @pytest.mark.parametrize("name", boards.names())
 def test_no_byte_is_lost_while_the_board_computes(firmware, name):
-    """2,000 bytes arrive during a step that would take minutes: every frame among them gets its answer, then it stops."""
+    """2,000 bytes arrive during a step that would take a minute: every frame among them gets its answer, then it stops."""
     board = boards.load(name)
     asked = [request(2 + k % 200, "write", tail=bytes(60), region=Region.batch, offset=0) for k in range(30)]
     with qemu.emulated(board, firmware(board, LONG_STEP).elf) as emulation:
@@ -139,7 +142,7 @@ def test_no_byte_is_lost_while_the_board_computes(firmware, name):
 @needs_qemu
 def test_a_stack_overflow_restarts_the_board_and_corrupts_nothing(monkeypatch, tmp_path):
     """Firmware whose stack is too small for a step, past the check that refuses it: it starts anew instead."""
-    board = BOARD.model_copy(update={"stack_bytes": 1024})
+    board = BOARD.model_copy(update={"stack_bytes": 1344})
     monkeypatch.setattr(Image, "worst_stack", lambda *_: (0, []))
     report = build.build(write_bundle(tmp_path, PLAN), board)
     with qemu.emulated(board, report.elf) as emulation:
