@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "applied.h"
 
-#include "estimator.h"
 #include "gather.h"
 #include "loss.h"
 #include "network.h"
 #include "panels.h"
 #include "real.h"
 #include "slices.h"
+#include "window.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
@@ -43,7 +43,7 @@ struct estimate {
     uint16_t *places;         // outputs that change, ascending
     const uint8_t *target;
     bool antithetic;
-    uint32_t window_first, window_length; // cocd: coordinates that are made afresh, cyclically
+    struct ttzo_window asked;
     uint32_t done;                        // samples
     uint64_t macs;
 };
@@ -508,12 +508,6 @@ static void travel(struct estimate *e, uint32_t l, uint32_t n, uint32_t n_querie
 
 // ---- queries --------------------------------------------------------------------------------------------------------
 
-static bool in_window(const struct estimate *e, uint32_t coordinate)
-{
-    uint32_t first = e->window_first, n = e->model->info.n_parameters;
-    return (coordinate >= first ? coordinate - first : coordinate + n - first) < e->window_length;
-}
-
 // Outputs of layer `l` that mode m of core k moves; `moves` [moved outputs][4] times sign. Returns how many change.
 static uint32_t list_moved(struct estimate *e, uint32_t l, uint32_t k, uint32_t m, const float *moves, float sign)
 {
@@ -541,7 +535,7 @@ static void query_entries(struct estimate *e, uint32_t l, uint32_t k, uint32_t s
     for (uint32_t q = 0; q < count; q++) {
         uint32_t a = (slice + q) / each, rest = (slice + q) % each;
         at[q] = layer->parameter_offset + core.offset + (a * core.m + m) * each + rest;
-        wanted += in_window(e, at[q]);
+        wanted += ttzo_in_window(&e->asked, at[q]);
     }
     if (!wanted)
         return;
@@ -549,7 +543,7 @@ static void query_entries(struct estimate *e, uint32_t l, uint32_t k, uint32_t s
     if (e->antithetic)
         travel(e, l, list_moved(e, l, k, m, moves, -1.0f), count, below);
     for (uint32_t q = 0; q < count; q++)
-        if (in_window(e, at[q]))
+        if (ttzo_in_window(&e->asked, at[q]))
             gradient[at[q]] = gradient[at[q]] + (differences[q] - below[q]);
 }
 
@@ -560,7 +554,7 @@ static void query_bias(struct estimate *e, uint32_t l, uint32_t feature)
     uint32_t at = layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features + feature;
     float *gradient = e->trainer->gradient, differences[2][Q] = { { 0.0f }, { 0.0f } };
     const float moves[Q] = { e->phase->perturb_radius };
-    if (!in_window(e, at))
+    if (!ttzo_in_window(&e->asked, at))
         return;
     for (uint32_t side = 0; side < (e->antithetic ? 2u : 1u); side++) {
         uint32_t run = run_of(layer), first = feature * run;
@@ -596,30 +590,14 @@ static enum ttzo_error gradient_of_layer(struct estimate *e, uint32_t l)
 
 // ---- the estimate ---------------------------------------------------------------------------------------------------
 
-// From sums over samples to the estimate; cocd: what lies outside the window is the decayed buffer.
-static void finish(struct estimate *e)
-{
-    struct ttzo_trainer *trainer = e->trainer;
-    float scale = 1.0f / ((e->antithetic ? 2.0f : 1.0f) * e->phase->perturb_radius);
-    float mean = 1.0f / (float)e->model->info.batch;
-    const float *buffer = ttzo_gradient_buffer(trainer, e->phase);
-    for (uint32_t i = 0; i < e->model->info.n_parameters; i++)
-        trainer->gradient[i] = in_window(e, i) ? trainer->gradient[i] * mean * scale : e->phase->beta2 * buffer[i];
-}
-
 enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
                                       const struct ttzo_phase *phase, float *loss, uint32_t *evaluations)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    struct estimate e = { .trainer = trainer, .model = model, .phase = phase, .window_length = n,
+    struct estimate e = { .trainer = trainer, .model = model, .phase = phase, .asked = ttzo_window_of(trainer, phase),
                           .antithetic = phase->difference == TTZO_DIFFERENCE_ANTITHETIC };
     float sum = 0.0f;
-    if (phase->estimator == TTZO_ESTIMATOR_COCD) {
-        uint64_t steps = trainer->state.step - trainer->state.phase_start;
-        e.window_length = phase->n_queries < n ? phase->n_queries : n;
-        e.window_first = (uint32_t)(steps * e.window_length % n);
-    }
     begin(&e);
     for (uint32_t i = 0; i < n; i++)
         trainer->gradient[i] = 0.0f;
@@ -638,8 +616,8 @@ enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct
             return error;
     }
     trainer->macs += e.macs;
-    finish(&e);
+    ttzo_window_finish(&e.asked, trainer, phase, 1);
     *loss = sum * (1.0f / (float)batch);
-    *evaluations = 1 + (e.antithetic ? 2 : 1) * e.window_length;
+    *evaluations = 1 + (e.antithetic ? 2 : 1) * e.asked.length;
     return ttzo_is_finite(*loss) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;
 }

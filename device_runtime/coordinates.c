@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "coordinates.h"
 
-#include "estimator.h"
 #include "loss.h"
 #include "network.h"
 #include "panels.h"
 #include "random.h"
 #include "real.h"
 #include "travel.h"
+#include "window.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
@@ -17,7 +17,7 @@ struct estimate {
     struct ttzo_reuse reuse;
     const struct ttzo_phase *phase;
     bool antithetic;
-    uint32_t window_first, window_length; // cocd: coordinates that are made afresh, cyclically
+    struct ttzo_window asked;
     uint32_t block;                       // block_rge: number of the running block
     uint32_t done;                        // samples
 };
@@ -66,19 +66,13 @@ static void ask(struct estimate *e, struct block *block)
         ask_side(e, block, -1.0f);
 }
 
-static bool in_window(const struct estimate *e, uint32_t coordinate)
-{
-    uint32_t first = e->window_first, n = e->trainer->model->info.n_parameters;
-    return (coordinate >= first ? coordinate - first : coordinate + n - first) < e->window_length;
-}
-
 // ---- cge: a query for each entry ------------------------------------------------------------------------------------
 
 static bool wants_any(const struct estimate *e, const struct ttzo_four *four, uint32_t offset, uint32_t modes)
 {
     for (uint32_t q = 0; q < four->count; q++)
         for (uint32_t m = 0; m < modes; m++)
-            if (in_window(e, offset + four->at[q] + m * four->m_stride))
+            if (ttzo_in_window(&e->asked, offset + four->at[q] + m * four->m_stride))
                 return true;
     return false;
 }
@@ -101,7 +95,7 @@ static void query_block(struct estimate *e, uint32_t l, const struct ttzo_enviro
         for (uint32_t i = 0; i < n; i++)
             for (uint32_t q = 0; q < fours[i].count; q++) {
                 uint32_t at = offset + fours[i].at[q] + m * fours[i].m_stride;
-                if (in_window(e, at))
+                if (ttzo_in_window(&e->asked, at))
                     gradient[at] = gradient[at] + block.differences[i][q];
             }
     }
@@ -146,7 +140,7 @@ static void keep_difference(struct estimate *e, uint32_t l, uint32_t unit, float
     uint32_t bias = layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features + unit;
     if (e->phase->estimator == TTZO_ESTIMATOR_NODE_CGE)
         e->reuse.unit_changes[unit] = difference;
-    if (layer->has_bias && in_window(e, bias))
+    if (layer->has_bias && ttzo_in_window(&e->asked, bias))
         e->trainer->gradient[bias] = e->trainer->gradient[bias] + difference;
 }
 
@@ -173,7 +167,7 @@ static void query_units(struct estimate *e, uint32_t l)
     for (uint32_t unit = 0; unit < layer->out_features; unit++) {
         if (keeps)
             e->reuse.unit_changes[unit] = 0.0f;
-        if (!keeps && !(layer->has_bias && in_window(e, bias + unit)))
+        if (!keeps && !(layer->has_bias && ttzo_in_window(&e->asked, bias + unit)))
             continue;
         float above = ttzo_travel_change(&e->reuse, l, unit, mu);
         float below = e->antithetic ? ttzo_travel_change(&e->reuse, l, unit, -mu) : 0.0f;
@@ -364,7 +358,7 @@ static uint32_t number_of_queries(const struct estimate *e)
     switch ((enum ttzo_estimator)e->phase->estimator) {
     case TTZO_ESTIMATOR_NODE_CGE: return units;
     case TTZO_ESTIMATOR_BLOCK_RGE: return number_of_blocks(model) * e->phase->n_queries;
-    default: return e->window_length;
+    default: return e->asked.length;
     }
 }
 
@@ -378,30 +372,13 @@ static enum ttzo_error one_sample(struct estimate *e)
     return error ? error : still_wanted(e);
 }
 
-// From sums over samples to the estimate; cocd: what lies outside the window is the decayed buffer.
-static void finish(struct estimate *e)
-{
-    struct ttzo_trainer *trainer = e->trainer;
-    bool blocks = e->phase->estimator == TTZO_ESTIMATOR_BLOCK_RGE;
-    float sides = e->antithetic ? 2.0f : 1.0f, repeats = blocks ? (float)e->phase->n_queries : 1.0f;
-    float mean = 1.0f / (float)trainer->model->info.batch, scale = 1.0f / (sides * repeats * e->phase->perturb_radius);
-    const float *buffer = ttzo_gradient_buffer(trainer, e->phase);
-    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
-        trainer->gradient[i] = in_window(e, i) ? trainer->gradient[i] * mean * scale : e->phase->beta2 * buffer[i];
-}
-
 enum ttzo_error ttzo_estimate_by_cores(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
                                        const struct ttzo_phase *phase, float *loss, uint32_t *evaluations)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    struct estimate e = { .trainer = trainer, .phase = phase, .window_length = n,
+    struct estimate e = { .trainer = trainer, .phase = phase, .asked = ttzo_window_of(trainer, phase),
                           .antithetic = phase->difference == TTZO_DIFFERENCE_ANTITHETIC };
-    if (phase->estimator == TTZO_ESTIMATOR_COCD) {
-        uint64_t steps = trainer->state.step - trainer->state.phase_start;
-        e.window_length = phase->n_queries < n ? phase->n_queries : n;
-        e.window_first = (uint32_t)(steps * e.window_length % n);
-    }
     ttzo_reuse_begin(&e.reuse, model, trainer->theta, trainer->reuse_area);
     for (uint32_t i = 0; i < n; i++)
         trainer->gradient[i] = 0.0f;
@@ -416,7 +393,7 @@ enum ttzo_error ttzo_estimate_by_cores(struct ttzo_trainer *trainer, const struc
             return error;
     }
     trainer->macs += e.reuse.macs;
-    finish(&e);
+    ttzo_window_finish(&e.asked, trainer, phase, phase->estimator == TTZO_ESTIMATOR_BLOCK_RGE ? phase->n_queries : 1);
     *loss = sum * (1.0f / (float)batch);
     *evaluations = 1 + (e.antithetic ? 2 : 1) * number_of_queries(&e);
     return ttzo_is_finite(*loss) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;

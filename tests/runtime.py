@@ -12,7 +12,9 @@ from ttzo.exporter import memory, to_bundle
 from ttzo.exporter.plan import Plan
 
 CORE = [f"{room}.c" for room in ("real", "random", "crc32", "product", "panels", "layers", "cut", "gather")]
-CORE += [f"{room}.c" for room in ("network", "loss", "core_products", "environments", "slices", "reuse", "travel")]
+CORE += [
+    f"{room}.c" for room in ("network", "loss", "core_products", "environments", "slices", "reuse", "travel", "window")
+]
 CORE += [f"{room}.c" for room in ("coordinates", "applied", "estimator")]
 CORE += [f"{room}.c" for room in ("settings", "bundle", "sparse_rows", "trainer", "train")]
 CORE += [f"{room}.c" for room in ("program", "columns", "pairs", "derive", "pde", "pde_bundle", "sparse_grid")]

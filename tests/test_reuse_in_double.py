@@ -21,7 +21,8 @@ from ttzo.host_tools.reference.network import read_inputs
 
 ROOMS = ("product", "panels", "layers", "gather", "cut", "network", "loss", "random", "core_products", "environments")
 SOURCES = [
-    f"{room}.c" for room in (*ROOMS, "slices", "reuse", "travel", "coordinates", "columns", "applied", "settings")
+    f"{room}.c"
+    for room in (*ROOMS, "slices", "reuse", "travel", "window", "coordinates", "columns", "applied", "settings")
 ]
 IN_DOUBLE = (
     "-Wno-double-promotion",
