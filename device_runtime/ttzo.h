@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sparse_grid.h"
-#include "ttzo_contract.h"
+#include "equations/sparse_grid.h"
+#include "contract/ttzo_contract.h"
 
 // The parts of the runtime that are there, a sum of enum ttzo_part. All of them, but where a port leaves sources out; then
 // a bundle that needs one is refused with `not_built_in`.

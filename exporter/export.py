@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Number, TtzoError
-from ttzo.exporter import contraction, memory, to_bundle, train_defaults, zoo
-from ttzo.exporter.layer import PlanError
-from ttzo.exporter.memory import Room, require_room
+from ttzo.exporter import zoo
+from ttzo.exporter.choose import contraction
+from ttzo.exporter.costs import memory
+from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.pde import Problem, trace
-from ttzo.exporter.plan import Plan
-from ttzo.exporter.training import Training
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import Training
+from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Inputs, Ranks, Recipe
 
 if TYPE_CHECKING:
@@ -56,7 +60,7 @@ def resolve(
     if model.endswith(".onnx"):
         if ranks is not None or format is not None:
             raise TtzoError("the layers of an ONNX file stay as they are", "leave out --ranks and --format")
-        from ttzo.exporter.from_onnx import options_in_file
+        from ttzo.exporter.readers.from_onnx import options_in_file
 
         recipe = Recipe(name=Path(model).stem, title=Path(model).stem, build=None)
         return _changed(recipe, options_in_file(Path(model))), Path(model)
@@ -64,7 +68,7 @@ def resolve(
     if not colon or not path.endswith(".py"):
         known = ", ".join(zoo.names())
         raise TtzoError(f"there is no model {model!r}", f"take a zoo name ({known}), file.py:function or an .onnx file")
-    from ttzo.exporter import user_model
+    from ttzo.exporter.readers import user_model
 
     module, options = user_model.load(Path(path), function, given)
     base = Recipe(name=function, title=function, build=None)
@@ -188,7 +192,7 @@ def _least(room: Room | None, budget: str | None) -> Room | None:
     """The room of a board, or of a budget of memory, whichever is smaller."""
     if budget is None:
         return room
-    from ttzo.exporter.budget import parse
+    from ttzo.exporter.choose.budget import parse
 
     ram = parse(budget).get("ram")
     if ram is None or room is not None and room.ram_bytes <= ram:
@@ -200,7 +204,7 @@ def _within(budget: str, source: "torch.nn.Module | Path", plan: Plan) -> "torch
     """The module in a fold and ranks that keep within the budget."""
     if isinstance(source, Path):
         raise TtzoError("the layers of an ONNX file stay as they are", "leave out --budget")
-    from ttzo.exporter import budget as budgets
+    from ttzo.exporter.choose import budget as budgets
 
     places = budgets.places(source)
     if not places:
@@ -210,10 +214,10 @@ def _within(budget: str, source: "torch.nn.Module | Path", plan: Plan) -> "torch
 
 def _reader(source: "torch.nn.Module | Path") -> Callable[..., Plan]:
     if isinstance(source, Path):
-        from ttzo.exporter.from_onnx import plan_from_file
+        from ttzo.exporter.readers.from_onnx import plan_from_file
 
         return plan_from_file
-    from ttzo.exporter.from_torch import plan_from_module
+    from ttzo.exporter.readers.from_torch import plan_from_module
 
     return plan_from_module
 
@@ -271,9 +275,9 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
 
 def render(plan: Plan) -> dict[str, bytes]:
     """The bytes of every file of a bundle folder, in the order of `FILES`."""
-    from ttzo.exporter.to_c import c_files
-    from ttzo.exporter.to_onnx import forward_graph, loss_graph
-    from ttzo.exporter.to_tflite import tflite_bytes
+    from ttzo.exporter.writers.to_c import c_files
+    from ttzo.exporter.writers.to_onnx import forward_graph, loss_graph
+    from ttzo.exporter.writers.to_tflite import tflite_bytes
 
     made = {name: text.encode() for name, text in c_files(plan).items()}
     made["model.onnx"] = forward_graph(plan).SerializeToString()

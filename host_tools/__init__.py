@@ -10,7 +10,11 @@ with open_device("native:", "bundle") as device:
 
 from importlib import import_module
 
-_PLACES = {"open_device": ("device", "open_device"), "train": ("session", "train"), "load_data": ("data", "load")}
+_PLACES = {
+    "open_device": ("device.device", "open_device"),
+    "train": ("training.session", "train"),
+    "load_data": ("data.data_set", "load"),
+}
 __all__ = ["load_data", "open_device", "train"]
 
 

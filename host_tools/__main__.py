@@ -10,7 +10,7 @@ INTERRUPTED = 130  # as screen.py has it, which is not imported yet
 def main() -> None:
     """Ctrl-C ends the command with a sentence also while its modules are being imported, which takes a second."""
     try:
-        from ttzo.host_tools.cli import main as ttzo
+        from ttzo.host_tools.cli.commands import main as ttzo
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         if "--json" in sys.argv:

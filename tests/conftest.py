@@ -5,7 +5,7 @@ import pytest
 from c_library import library_opener
 
 from ttzo.device_runtime.contract import Arithmetic
-from ttzo.host_tools import build
+from ttzo.host_tools.firmware import build
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,7 +18,7 @@ def sockets_close_at_once():
 
 @pytest.fixture(scope="session")
 def c_library(tmp_path_factory):
-    """`c_library("real.c", ..., extra=C_TEXT, flags=FUSED)`: those sources as an open ctypes library, compiled once."""
+    """`c_library("number/real.c", ..., extra=C_TEXT, flags=FUSED)`: those sources as an open ctypes library, compiled once."""
     return library_opener(lambda: tmp_path_factory.mktemp("c_library"))
 
 

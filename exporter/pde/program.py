@@ -13,7 +13,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, Derivative, Need, Operation, ProgramInput, Sampler
 from ttzo.exporter.pde.expression import Expression, PdeError
-from ttzo.exporter.sparse_grid import SparseGrid, smolyak
+from ttzo.exporter.pde.sparse_grid import SparseGrid, smolyak
 
 VECTOR_INPUTS = (ProgramInput.x, ProgramInput.n_x, ProgramInput.n_xx)
 _NEEDS = {

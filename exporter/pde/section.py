@@ -14,7 +14,7 @@ from ttzo.device_runtime.contract import (
     Sampler,
 )
 from ttzo.exporter.pde.program import Pde, Program, RowGroup, operand_count
-from ttzo.exporter.sparse_grid import SparseGrid
+from ttzo.exporter.pde.sparse_grid import SparseGrid
 
 CLASS_FORMAT = "<fB7B"  # struct ttzo_sparse_class
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ttzo.device_runtime.contract import Schedule
-from ttzo.exporter import pde, train_defaults
-from ttzo.exporter.training import Training
+from ttzo.exporter import pde
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.training import Training
 from ttzo.exporter.zoo.pde_network import dense
 from ttzo.exporter.zoo.recipe import Ranks, Recipe
 
@@ -52,7 +53,7 @@ def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "tor
     """2 -> 64 -> 1 with tanh, dense: 257 parameters. A unit's middle crosses the domain within three of its widths from
     the front, and its steepness is anything from the initial wave's to near the front's."""
     module = dense((2, 64, 1), seed=seed, ranks=ranks, format=format)
-    from ttzo.exporter.nn import seeded, torch
+    from ttzo.exporter.readers.nn import seeded, torch
 
     first, last = module[0], module[2]
     with seeded(seed), torch.no_grad():

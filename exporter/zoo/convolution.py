@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ttzo.device_runtime.contract import Loss, Schedule, Update
-from ttzo.exporter import train_defaults
-from ttzo.exporter.layer import PlanError
-from ttzo.exporter.training import Training
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.plan.training import Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Ranks, Recipe, layer_ranks
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _mnist_training() -> Training:
 
 def build_mnist(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """1 x 28 x 28 -> 6 x 12 x 12 -> 12 x 4 x 4 -> 10 with ReLU, all dense. Raises `PlanError` for ranks or a format."""
-    from ttzo.exporter.nn import seeded, torch
+    from ttzo.exporter.readers.nn import seeded, torch
 
     _no_trains("mnist-conv", ranks, format)
     nn, (first, second) = torch.nn, CHANNELS
@@ -51,7 +51,7 @@ def build_mnist(ranks: Ranks = None, format: str | None = None, seed: int = 0) -
 
 def build_mnist_tt(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """1 x 28 x 28 -> 8 x 12 x 12 -> 16 x 4 x 4 -> 10 with ReLU, the second convolution a tensor train."""
-    from ttzo.exporter.nn import TTConv2d, TTLinear, seeded, torch
+    from ttzo.exporter.readers.nn import TTConv2d, TTLinear, seeded, torch
 
     (rank,) = layer_ranks(ranks, (TT_RANK,))
     nn, (first, second), (ins, outs) = torch.nn, TT_CHANNELS, TT_MODES
@@ -79,7 +79,7 @@ def build_mnist_tt(ranks: Ranks = None, format: str | None = None, seed: int = 0
 
 def build_digits(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """1 x 8 x 8 -> 6 x 6 x 6 -> 8 x 2 x 2 -> 10 with ReLU, the second convolution a tensor train."""
-    from ttzo.exporter.nn import TTConv2d, seeded, torch
+    from ttzo.exporter.readers.nn import TTConv2d, seeded, torch
 
     (rank,) = layer_ranks(ranks, (6,))
     nn, (first, second) = torch.nn, DIGITS_CHANNELS

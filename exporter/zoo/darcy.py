@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ttzo.device_runtime.contract import Schedule
-from ttzo.exporter import pde, train_defaults
-from ttzo.exporter.training import Training
+from ttzo.exporter import pde
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.training import Training
 from ttzo.exporter.zoo.pde_network import dense
 from ttzo.exporter.zoo.recipe import Ranks, Recipe
 

@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ttzo.device_runtime.contract import Derivative, Schedule
-from ttzo.exporter import pde, train_defaults
-from ttzo.exporter.training import Training
+from ttzo.exporter import pde
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.training import Training
 from ttzo.exporter.zoo.pde_network import dense
 from ttzo.exporter.zoo.recipe import Ranks, Recipe, layer_ranks
 
@@ -38,7 +39,7 @@ PROBLEM = pde.Problem(
 
 def build(ranks: Ranks = None, format: str | None = None, seed: int = 0, rank: int = TT_RANK) -> "torch.nn.Module":
     """21 -> 768 -> 768 -> 1 with sines, the first two layers tensor trains, the last dense."""
-    from ttzo.exporter.nn import Sine, TTLinear, seeded, torch
+    from ttzo.exporter.readers.nn import Sine, TTLinear, seeded, torch
 
     first, second = layer_ranks(ranks, (rank, rank))
     form = format or "tensor"

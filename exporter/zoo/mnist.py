@@ -5,8 +5,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ttzo.device_runtime.contract import Loss, Schedule, Update
-from ttzo.exporter import train_defaults
-from ttzo.exporter.training import Training
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.training import Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Ranks, Recipe, layer_ranks
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def build(
     ranks: Ranks = None, format: str | None = None, seed: int = 0, in_modes: tuple[int, ...] = IN_MODES
 ) -> "torch.nn.Module":
     """784 -> 1024 -> 10 with ReLU; ranks for each of the two layers."""
-    from ttzo.exporter.nn import TTLinear, seeded, torch
+    from ttzo.exporter.readers.nn import TTLinear, seeded, torch
 
     first, second = layer_ranks(ranks, RANKS)
     with seeded(seed):

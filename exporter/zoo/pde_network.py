@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from ttzo.exporter.layer import PlanError
+from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.zoo.recipe import Ranks
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def dense(
     """
     if ranks is not None or format is not None:
         raise PlanError("this network is dense: it has neither ranks nor a format", "leave --ranks and --format out")
-    from ttzo.exporter.nn import Sine, seeded, torch
+    from ttzo.exporter.readers.nn import Sine, seeded, torch
 
     between = torch.nn.Tanh if activation == "tanh" else Sine
     with seeded(seed):

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Number
-from ttzo.exporter.layer import PlanError
 from ttzo.exporter.pde import Problem
-from ttzo.exporter.training import Training
+from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.plan.training import Training
 
 if TYPE_CHECKING:
     import numpy as np

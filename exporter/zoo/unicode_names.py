@@ -7,8 +7,8 @@ The data set `names` is Python's own (`unicodedata.ucd_3_2_0`): rows of word num
 from typing import TYPE_CHECKING
 
 from ttzo.device_runtime.contract import Combine, Loss, Schedule
-from ttzo.exporter import train_defaults
-from ttzo.exporter.training import Training
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.training import Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Ranks, Recipe, layer_ranks
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ IN_MODES, OUT_MODES, RANK = (16, 16), (4, 4), 4
 
 def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """8 words -> the mean of their vectors, 16 numbers from a tensor train -> 7 kinds."""
-    from ttzo.exporter.nn import Tokens, TTEmbedding, seeded, torch
+    from ttzo.exporter.readers.nn import Tokens, TTEmbedding, seeded, torch
 
     (rank,) = layer_ranks(ranks, (RANK,))
     with seeded(seed):

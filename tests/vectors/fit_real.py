@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Prints the polynomial coefficients of `device_runtime/real.c` and `host_tools/reference/real.py`.
+"""Prints the polynomial coefficients of `device_runtime/number/real.c` and `host_tools/reference/number/real.py`.
 
     python tests/vectors/fit_real.py        needs mpmath
 

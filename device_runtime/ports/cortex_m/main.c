@@ -2,7 +2,7 @@
 // Firmware: the model that model.c links in, trained over the serial port.
 #include "cortex_m.h"
 
-#include "link.h"
+#include "link/link.h"
 
 extern const struct ttzo_model ttzo_model; // model.c
 

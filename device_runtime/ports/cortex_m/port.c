@@ -2,7 +2,7 @@
 // The link's bytes on a Cortex-M: received by interrupt into a ring, sent by polling.
 #include "cortex_m.h"
 
-#include "link.h"
+#include "link/link.h"
 
 // Holds the longest frame; the host has one request outstanding, and sends again what found no room.
 #define RING_BYTES 2048u

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../link.h"
+#include "link/link.h"
 
 #define ROOM_FOR_DATASET (64u << 20) // on top of what the model needs, when no size is given
 

@@ -6,13 +6,13 @@
 # TTZO_FUSED=1 for bundles exported in fused arithmetic. manifest.py freezes ttzo.py beside it.
 TTZO_MODULE := $(USERMOD_DIR)
 TTZO_RUNTIME := $(abspath $(USERMOD_DIR)/../../..)
-TTZO_CORE := $(notdir $(wildcard $(TTZO_RUNTIME)/*.c))
+TTZO_CORE := $(patsubst $(TTZO_RUNTIME)/%,%,$(wildcard $(TTZO_RUNTIME)/*/*.c))
 
 SRC_USERMOD_C += $(TTZO_MODULE)/modttzo.c
 SRC_USERMOD_LIB_C += $(TTZO_MODULE)/run.c $(TTZO_MODULE)/run_link.c $(TTZO_MODULE)/polled.c $(TTZO_CORE:%=$(notdir $(TTZO_RUNTIME))/%)
 vpath $(notdir $(TTZO_RUNTIME))/%.c $(dir $(TTZO_RUNTIME))
 
-CFLAGS_USERMOD += -I$(TTZO_MODULE) $(if $(TTZO_FUSED),-DTTZO_FUSED=1)
+CFLAGS_USERMOD += -I$(TTZO_MODULE) -I$(TTZO_RUNTIME) $(if $(TTZO_FUSED),-DTTZO_FUSED=1)
 # The order of float operations is the contract's. Speed where a step spends its time.
 TTZO_OBJECTS := $(BUILD)/$(notdir $(TTZO_MODULE))/run.o $(TTZO_CORE:%.c=$(BUILD)/$(notdir $(TTZO_RUNTIME))/%.o)
 $(TTZO_OBJECTS): CFLAGS += -O2 -ffp-contract=off -fno-fast-math

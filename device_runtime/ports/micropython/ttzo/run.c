@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "run.h"
 
-#include "../../../network.h"
-#include "../../../random.h"
+#include "network/network.h"
+#include "number/random.h"
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@
 // never moved. Errors are enum ttzo_error; what they are about is in facts.detail.
 #ifndef TTZO_RUN_H
 #define TTZO_RUN_H
-#include "../../../link.h"
+#include "link/link.h"
 
 #define TTZO_RUN_INBOX_BYTES 64u
 #define TTZO_RUN_OUTBOX_BYTES 256u

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A module without both parts `environments` and `gathers` has this in the place of applied. ttzo_read_bundle refuses a
 // model that needs both; no other asks.
-#include "../../../applied.h"
+#include "cores/gathered_gradient.h"
 
 bool ttzo_model_gathers(const struct ttzo_model *model)
 {

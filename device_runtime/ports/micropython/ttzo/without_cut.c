@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A module without the part `cut` has this in the place of cut. ttzo_read_bundle
 // refuses a model that needs the part: what is asked for sizes answers that there are none, the rest is never called.
-#include "../../../cut.h"
+#include "network/split_layer.h"
 
 uint64_t ttzo_cut_prepared(const struct ttzo_layer *layer)
 {

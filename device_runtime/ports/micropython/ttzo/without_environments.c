@@ -2,8 +2,8 @@
 // A module without the part `environments` has this in the place of coordinates, core_products, environments, nodes, reuse, slices
 // and travel. ttzo_read_bundle
 // refuses a model that needs the part: what is asked for sizes answers that there are none, the rest is never called.
-#include "../../../coordinates.h"
-#include "../../../reuse.h"
+#include "cores/core_gradient.h"
+#include "cores/sample_cache.h"
 
 uint64_t ttzo_reuse_numbers(const struct ttzo_model *model)
 {

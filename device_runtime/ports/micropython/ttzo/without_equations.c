@@ -2,11 +2,11 @@
 // A module without the part `equations` has this in the place of columns, compensated, compensated_basis,
 // compensated_columns, compensated_jet, derive, gauss_newton, pairs, pde, pde_bundle, program, sparse_grid and triangle. ttzo_read_bundle
 // refuses a model that needs the part: what is asked for sizes answers that there are none, the rest is never called.
-#include "../../../columns.h"
-#include "../../../derive.h"
-#include "../../../gauss_newton.h"
-#include "../../../pde.h"
-#include "../../../settings.h"
+#include "equations/columns.h"
+#include "equations/derive.h"
+#include "equations/gauss_newton.h"
+#include "equations/pde.h"
+#include "train/settings.h"
 
 bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, struct ttzo_pde *pde)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A module without the part `gathers` has this in the place of gather. ttzo_read_bundle refuses a model that needs the
 // part: every layer is applied once, the rest is never called.
-#include "../../../gather.h"
+#include "network/gathered_layer.h"
 
 uint64_t ttzo_layer_inputs(const struct ttzo_layer *layer)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A native module has this in the place of sparse_rows: in an interpreter rows are objects or files, and no memory is
 // given to the region sparse, which therefore never holds a row.
-#include "../../../sparse_rows.h"
+#include "network/sparse_rows.h"
 
 enum ttzo_error ttzo_sparse_check(const struct ttzo_model *model, const uint8_t *bytes, uint32_t count, uint32_t *n_rows,
                                   uint32_t *detail)

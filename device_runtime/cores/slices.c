@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+#include "cores/slices.h"
+
+#include "network/panels.h"
+#include "number/real.h"
+
+#define Q TTZO_QUERIES_AT_ONCE
+
+// ---- sizes ----------------------------------------------------------------------------------------------------------
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+uint32_t ttzo_slice_widest(const struct ttzo_layer *layer)
+{
+    uint32_t widest = 1;
+    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
+        struct ttzo_extents e = ttzo_extents_around(layer, k);
+        widest = larger(widest, e.ml * e.mr);
+    }
+    return widest;
+}
+
+// The panels of four lines, and of what they are multiplied by.
+uint64_t ttzo_slices_panels(const struct ttzo_layer *layer)
+{
+    uint64_t most = 0, cut = ttzo_cut_of(layer);
+    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
+        struct ttzo_extents e = ttzo_extents_around(layer, k);
+        uint64_t size = k >= cut ? Q * (uint64_t)e.ml * e.nr + ttzo_panel_numbers(e.mr, e.nr)
+                                 : Q * (uint64_t)e.mr * e.nl + ttzo_panel_numbers(e.ml, e.nl);
+        if (ttzo_is_tensor(layer) && k < cut)
+            size = Q * (uint64_t)layer->ranks[cut] + ttzo_panel_numbers(e.mr, layer->ranks[cut]);
+        if (size > most)
+            most = size;
+    }
+    return most;
+}
+
+// ---- four lines -----------------------------------------------------------------------------------------------------
+
+static bool is_from_input(const struct ttzo_environment *e)
+{
+    return TTZO_HAS(TENSORS) && e->way == TTZO_FROM_INPUT;
+}
+
+// How the state and the factor are walked over: number (summed, kept, line) of the state, (other, row, summed) of the
+// factor. Kept indices come with the state, rows with the factor; together they are the slice's (ml, mr).
+struct walk {
+    uint32_t summed, kept, rows;
+    uint32_t summed_stride, kept_stride;
+    struct ttzo_operand factor; // of other index 0
+    uint32_t other_stride;      // from one other index to the next
+    uint32_t kept_step, row_step; // in a slice
+};
+
+static struct walk walk_of(const struct ttzo_environment *e)
+{
+    const struct ttzo_core *core = &e->core;
+    if (e->way == TTZO_FROM_RIGHT)
+        return (struct walk){ e->nl, e->mr, e->ml, core->n * core->right * e->mr, 1,
+                              { e->factor, e->nl * core->left, core->left }, 1, 1, e->mr };
+    return (struct walk){ e->nr, e->ml, e->mr, 1, core->left * core->n * e->nr, { e->factor, e->nr, 1 }, e->mr * e->nr,
+                          e->mr, 1 };
+}
+
+// Where a line of the state begins.
+static uint32_t line_at(const struct ttzo_environment *e, uint32_t line)
+{
+    const struct ttzo_core *core = &e->core;
+    if (e->way == TTZO_FROM_RIGHT)
+        return line * e->mr;
+    uint32_t a = line % core->left, n = line / core->left;
+    return (a * core->n + n) * e->nr;
+}
+
+static float size_of(float number)
+{
+    return number < 0.0f ? -number : number;
+}
+
+static inline TTZO_SIZE_BITS larger_size(TTZO_SIZE_BITS size, float number)
+{
+    return ttzo_size_bits(number) > size ? ttzo_size_bits(number) : size;
+}
+
+// At one summed index, where the four lines are floats that begin `at` these places: those of all kept indices, times
+// `scales`. Returns the largest size.
+static inline TTZO_SIZE_BITS pack_kept(const struct walk *walk, const float *state, const uint32_t at[4],
+                                       const float scales[4], float *out)
+{
+    const float *a = state + at[0], *b = state + at[1], *c = state + at[2], *d = state + at[3];
+    float scale0 = scales[0], scale1 = scales[1], scale2 = scales[2], scale3 = scales[3];
+    uint32_t step = walk->kept_stride, out_step = Q * walk->summed;
+    TTZO_SIZE_BITS largest = 0;
+    for (uint32_t i = walk->kept; i; i--, a += step, b += step, c += step, d += step, out += out_step) {
+        float v0 = scale0 * *a, v1 = scale1 * *b, v2 = scale2 * *c, v3 = scale3 * *d;
+        out[0] = v0, out[1] = v1, out[2] = v2, out[3] = v3;
+        largest = larger_size(larger_size(larger_size(larger_size(largest, v0), v1), v2), v3);
+    }
+    return largest;
+}
+
+static inline void pack_lines_of(struct ttzo_slices *slices, const struct walk *walk, uint32_t line, float *panels,
+                                 bool narrow)
+{
+    const struct ttzo_environment *e = slices->environment;
+    const void *state = e->state.numbers;
+    uint32_t last = slices->lines - line - 1, step = walk->kept_stride;
+    TTZO_SIZE_BITS most = 0;
+    float scale = slices->scale, scale1 = last < 1 ? 0.0f : scale, scale2 = last < 2 ? 0.0f : scale;
+    float scale3 = last < 3 ? 0.0f : scale;
+    uint32_t line0 = line_at(e, line), line1 = last < 1 ? line0 : line_at(e, line + 1);
+    uint32_t line2 = last < 2 ? line0 : line_at(e, line + 2), line3 = last < 3 ? line0 : line_at(e, line + 3);
+    slices->first = walk->summed;
+    slices->end = 0;
+    for (uint32_t k = 0; k < walk->summed; k++) {
+        uint32_t to = k * walk->summed_stride, a = line0 + to, b = line1 + to, c = line2 + to, d = line3 + to;
+        float *out = panels + 4 * k;
+        TTZO_SIZE_BITS largest = 0;
+        if (!narrow)
+            largest = pack_kept(walk, state, (const uint32_t[]){ a, b, c, d },
+                                (const float[]){ scale, scale1, scale2, scale3 }, out);
+        for (uint32_t i = narrow ? walk->kept : 0; i; i--, a += step, b += step, c += step, d += step) {
+            float v0 = scale * ttzo_load(state, a, narrow), v1 = scale1 * ttzo_load(state, b, narrow);
+            float v2 = scale2 * ttzo_load(state, c, narrow), v3 = scale3 * ttzo_load(state, d, narrow);
+            out[0] = v0, out[1] = v1, out[2] = v2, out[3] = v3;
+            largest = larger_size(larger_size(larger_size(larger_size(largest, v0), v1), v2), v3);
+            out += 4 * walk->summed;
+        }
+        if (largest > 0) {
+            slices->first = slices->end ? slices->first : k;
+            slices->end = k + 1;
+        }
+        most = largest > most ? largest : most;
+    }
+    union { TTZO_SIZE_BITS bits; float number; } largest = { most >> 1 };
+    slices->largest = largest.number;
+}
+
+// The four lines from `line` on, times `scale`, as panels [kept][summed][4]; zeros behind the last line.
+static void pack_lines(struct ttzo_slices *slices, const struct walk *walk, uint32_t line, float *panels)
+{
+    if (ttzo_is_narrow(slices->environment->state))
+        pack_lines_of(slices, walk, line, panels, true);
+    else
+        pack_lines_of(slices, walk, line, panels, false);
+}
+
+// ---- slices ---------------------------------------------------------------------------------------------------------
+
+// The largest sum of sizes over the summed index of the factor: slices are no larger than that times the state.
+static float gain_of(const struct ttzo_environment *e)
+{
+    const struct walk walk = walk_of(e);
+    uint32_t others = e->way == TTZO_FROM_RIGHT ? e->core.left : e->core.right;
+    float largest = 0.0f;
+    for (uint32_t other = 0; other < others; other++)
+        for (uint32_t row = 0; row < walk.rows; row++) {
+            const float *at = walk.factor.at + other * walk.other_stride + row * walk.factor.outer;
+            float sum = 0.0f;
+            for (uint32_t k = 0; k < walk.summed; k++, at += walk.factor.inner)
+                sum = sum + size_of(*at);
+            largest = sum > largest ? sum : largest;
+        }
+    return largest;
+}
+
+void ttzo_slices_begin(struct ttzo_slices *slices, const struct ttzo_environment *environment, float scale)
+{
+    const struct ttzo_core *core = &environment->core;
+    *slices = (struct ttzo_slices){ .environment = environment, .scale = scale };
+    slices->lines = core->n * (environment->way == TTZO_FROM_RIGHT ? core->right : core->left);
+    slices->others = environment->way == TTZO_FROM_RIGHT ? core->left : core->right;
+    if (is_from_input(environment)) {
+        slices->lines = core->left * core->n * core->right;
+        slices->others = 1;
+    } else
+        slices->gain = environment->factor ? 1.001f * gain_of(environment) : 1.0f; // above what its sums were rounded to
+}
+
+static uint32_t coordinate(const struct ttzo_slices *slices, uint32_t line)
+{
+    const struct ttzo_environment *e = slices->environment;
+    const struct ttzo_core *core = &e->core;
+    uint32_t a = slices->other, b = a, rest = line; // (n, b)
+    if (e->way == TTZO_FROM_LEFT) {
+        a = line % core->left;
+        rest = line / core->left * core->right + b;
+    } else if (is_from_input(e)) {
+        a = line / (core->n * core->right);
+        rest = line % (core->n * core->right);
+    }
+    return core->offset + a * core->m * core->n * core->right + rest;
+}
+
+bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_four *four)
+{
+    const struct ttzo_core *core = &slices->environment->core;
+    if (slices->begun && ++slices->other == slices->others) {
+        slices->other = 0;
+        slices->line += Q;
+        slices->packed = false;
+    }
+    slices->begun = true;
+    if (slices->line >= slices->lines)
+        return false;
+    *four = (struct ttzo_four){ .m_stride = core->n * core->right, .line = slices->line };
+    for (uint32_t line = slices->line; line < slices->lines && four->count < Q; line++)
+        four->at[four->count++] = coordinate(slices, line);
+    return true;
+}
+
+// To the middle rank, c[r] = sum over nr of state[a, n, nr] TTZO_MIDDLE[b, nr, r], and out: sum over r of c[r]
+// outputs[r, mr].
+static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs)
+{
+    const struct ttzo_environment *e = slices->environment;
+    uint32_t rank = e->rank, line = slices->line;
+    float *to_rank = e->room->panels, *outputs = to_rank + Q * rank;
+    for (uint32_t i = 0; i < Q * rank; i++)
+        to_rank[i] = 0.0f;
+    for (uint32_t q = 0; q < four->count; q++, line++) {
+        uint32_t b = line % e->core.right;
+        struct ttzo_array state = ttzo_array_from(e->state, line / e->core.right * e->nr);
+        if (!e->factor) // the last input core: its right rank is the middle one
+            to_rank[b * Q + q] = slices->scale * ttzo_load(state.numbers, 0, ttzo_is_narrow(state));
+        for (uint32_t r = 0; r < rank && e->factor; r++)
+            for (uint32_t k = 0; k < e->nr; k++)
+                to_rank[r * Q + q] = TTZO_MULADD(slices->scale * ttzo_load(state.numbers, k, ttzo_is_narrow(state)),
+                                                 e->factor[(b * e->nr + k) * rank + r], to_rank[r * Q + q]);
+        *macs += e->factor ? rank * (e->nr + e->mr) : e->mr;
+    }
+    ttzo_pack_panels(outputs, (struct ttzo_operand){ e->outputs, 1, e->mr }, e->mr, rank);
+    ttzo_multiply_panels(out, Q, NULL, outputs, to_rank, e->mr, rank, Q);
+    for (uint32_t i = 0; i < Q * e->mr; i++)
+        four->largest = size_of(out[i]) > four->largest ? size_of(out[i]) : four->largest;
+    return four->largest > 0.0f;
+}
+
+// From a state's four lines, and the factor of the other index.
+static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs)
+{
+    const struct ttzo_environment *e = slices->environment;
+    const struct walk walk = walk_of(e);
+    float *lines = e->factor ? e->room->panels : out, *rows = lines + Q * walk.kept * walk.summed;
+    if (!slices->packed)
+        pack_lines(slices, &walk, slices->line, lines);
+    slices->packed = true;
+    four->largest = slices->gain * slices->largest;
+    if (slices->end == 0)
+        return false;
+    if (!e->factor)
+        return true;
+    struct ttzo_operand factor = walk.factor;
+    factor.at += slices->other * walk.other_stride + slices->first * factor.inner;
+    uint32_t inner = slices->end - slices->first;
+    ttzo_pack_panels(rows, factor, walk.rows, inner);
+    for (uint32_t i = 0; i < walk.kept; i++)
+        ttzo_multiply_panels(out + i * Q * walk.kept_step, Q * walk.row_step, NULL, rows,
+                             lines + Q * (i * walk.summed + slices->first), walk.rows, inner, Q);
+    *macs += (uint64_t)walk.rows * walk.kept * inner * four->count;
+    return true;
+}
+
+bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs)
+{
+    return is_from_input(slices->environment) ? make_from_input(slices, four, out, macs)
+                                              : make_from_lines(slices, four, out, macs);
+}
+
+struct ttzo_lines ttzo_slices_lines(const struct ttzo_slices *slices, const struct ttzo_four *four)
+{
+    const struct ttzo_environment *e = slices->environment;
+    struct ttzo_lines lines = { .state = e->state, .scale = slices->scale, .step = walk_of(e).kept_stride };
+    for (uint32_t q = 0; q < Q; q++)
+        lines.at[q] = line_at(e, q < four->count ? four->line + q : four->line);
+    return lines;
+}

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: MIT
+#include "cores/unit_gradient.h"
+
+#include <stddef.h>
+
+#include "network/panels.h"
+#include "number/real.h"
+
+// ---- sizes ----------------------------------------------------------------------------------------------------------
+
+// Extents of the two halves.
+static struct ttzo_halves shape_of(const struct ttzo_layer *layer)
+{
+    uint32_t cut = ttzo_matrix_cut(layer);
+    struct ttzo_extents before = ttzo_extents_around(layer, cut), behind = ttzo_extents_around(layer, cut - 1);
+    return (struct ttzo_halves){ NULL, NULL, before.ml, before.nl, behind.mr, behind.nr, layer->ranks[cut] };
+}
+
+static uint64_t product_of(uint32_t a, uint32_t b, uint32_t c)
+{
+    return (uint64_t)a * b * c;
+}
+
+enum ttzo_assembled ttzo_assembled_by(const struct ttzo_layer *layer, bool keeps_matrix)
+{
+    if (keeps_matrix)
+        return TTZO_BY_MATRIX;
+    struct ttzo_halves h = shape_of(layer);
+    uint64_t numbers = product_of(h.ml, h.nl, h.rank) + product_of(h.mr, h.nr, h.rank);
+    return numbers <= TTZO_MAX_MATRIX ? TTZO_BY_HALVES : TTZO_BY_SLICES;
+}
+
+static void need_panels(uint64_t *most, uint32_t rows, uint32_t inner)
+{
+    uint64_t numbers = (((uint64_t)rows + 3u) / 4u * 4u + 4u) * inner;
+    *most = numbers > *most ? numbers : *most;
+}
+
+// A product P[q][m][n][t] = sum over r of A[q][n][r] B[r][m][t]: that of one half and one core, or of both halves.
+struct factors {
+    uint32_t q, m, n, t, r;
+};
+
+static void need_split(uint64_t *most, struct factors f)
+{
+    need_panels(most, f.r, f.n);
+    need_panels(most, f.n, f.t);
+}
+
+// The product before core k, of the one before core k - 1 and that core.
+static struct factors factors_before(const struct ttzo_layer *layer, uint32_t k)
+{
+    struct ttzo_extents e = ttzo_extents_around(layer, k - 1);
+    struct ttzo_core core = ttzo_layer_core_shape(layer, k - 1);
+    return (struct factors){ e.ml, core.m, e.nl, core.n * core.right, core.left };
+}
+
+// The product behind core k, of core k + 1 and the one behind that.
+static struct factors factors_behind(const struct ttzo_layer *layer, uint32_t k)
+{
+    struct ttzo_extents e = ttzo_extents_around(layer, k + 1);
+    struct ttzo_core core = ttzo_layer_core_shape(layer, k + 1);
+    return (struct factors){ core.left * core.m, e.mr, core.n, e.nr, core.right };
+}
+
+static struct factors factors_of_matrix(const struct ttzo_halves *h)
+{
+    return (struct factors){ h->ml, h->mr, h->nl, h->nr, h->rank };
+}
+
+// What adds up over the samples, and what is kept of one.
+struct sums {
+    float *left;    // [r][ml][nl]; by matrix only scratch
+    float *right;   // by halves: [r][mr][nr]
+    float *middle;  // by halves: L . x of the sample [r][ml][nr]
+    float *behind;  // by halves: [ml][nr] of the running r
+    float *range;   // by halves: first and end of the sample's columns that are not zero throughout
+    float *matrix;  // by matrix: [out_features][in_features]
+};
+
+// Carves the room's sums, or with `area` NULL only counts.
+static uint64_t carve(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by, float *area)
+{
+    if (by == TTZO_BY_SLICES || ttzo_layer_length(layer) == 1)
+        return 0;
+    struct ttzo_halves h = shape_of(layer);
+    bool halves = by == TTZO_BY_HALVES;
+    const uint64_t sizes[] = { product_of(h.ml, h.nl, h.rank), halves ? product_of(h.mr, h.nr, h.rank) : 0,
+                               halves ? product_of(h.ml, h.nr, h.rank) : 0, halves ? product_of(h.ml, h.nr, 1) : 0,
+                               halves ? 2 : 0, halves ? 0 : product_of(layer->in_features, layer->out_features, 1) };
+    float **arrays[] = { &sums->left, &sums->right, &sums->middle, &sums->behind, &sums->range, &sums->matrix };
+    uint64_t numbers = 0;
+    for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        *arrays[i] = area ? area + numbers : NULL;
+        numbers += ttzo_even(sizes[i]);
+    }
+    return numbers;
+}
+
+uint64_t ttzo_sums_numbers(const struct ttzo_layer *layer, enum ttzo_assembled by)
+{
+    struct sums sums;
+    return carve(&sums, layer, by, NULL);
+}
+
+uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by)
+{
+    uint32_t length = ttzo_layer_length(layer);
+    uint64_t most = ttzo_matrix_panels(layer);
+    if (by == TTZO_BY_SLICES || length == 1)
+        return most;
+    struct ttzo_halves h = shape_of(layer);
+    uint32_t cut = ttzo_matrix_cut(layer);
+    if (by == TTZO_BY_MATRIX)
+        need_split(&most, factors_of_matrix(&h));
+    else {
+        need_panels(&most, h.ml, h.nl);
+        need_panels(&most, h.ml, h.nr);
+        need_panels(&most, h.ml, h.mr);
+        need_panels(&most, h.mr, h.ml);
+    }
+    for (uint32_t k = cut; k >= 2; k--)
+        need_split(&most, factors_before(layer, k));
+    for (uint32_t k = cut - 1; k + 2 < length; k++)
+        need_split(&most, factors_behind(layer, k));
+    return most;
+}
+
+static struct sums sums_of(const struct ttzo_room *room)
+{
+    struct sums sums = { 0 };
+    carve(&sums, room->layer, (enum ttzo_assembled)room->assembled, room->states.numbers);
+    return sums;
+}
+
+// ---- products -------------------------------------------------------------------------------------------------------
+
+// The summed indices of a panel at which its four lines are not all zero lie in [first, end).
+struct range {
+    uint32_t first, end;
+};
+
+static bool is_zero(const float *four)
+{
+    return four[0] == 0.0f && four[1] == 0.0f && four[2] == 0.0f && four[3] == 0.0f;
+}
+
+static struct range live_range(const float *panel, uint32_t inner)
+{
+    struct range live = { 0, inner };
+    while (live.end > 0 && is_zero(panel + 4 * (live.end - 1)))
+        live.end--;
+    while (live.first < live.end && is_zero(panel + 4 * live.first))
+        live.first++;
+    return live;
+}
+
+// out[rows, columns] = start + left . right, rows `stride` apart; what is zero in four lines of `right` at the ends of the
+// summed index is left out. `start` may be out; NULL means zeros.
+static uint32_t multiply(float *out, uint32_t stride, const float *start, struct ttzo_operand left, uint32_t rows,
+                         struct ttzo_operand right, uint32_t columns, uint32_t inner, float *panels)
+{
+    float *four = panels + ttzo_panel_numbers(rows, inner);
+    uint32_t done = 0;
+    ttzo_pack_panels(panels, left, rows, inner);
+    for (uint32_t j = 0; j < columns; j += 4, right.at += 4 * right.outer) {
+        uint32_t n = columns - j < 4 ? columns - j : 4, at_once = rows;
+        ttzo_pack_panels(four, right, n, inner);
+        struct range live = live_range(four, inner);
+        if (live.end == 0 && start == out)
+            continue;
+        if (live.end - live.first < inner)
+            at_once = 4; // what is left out parts the panels of `left`
+        for (uint32_t i = 0; i < rows; i += at_once)
+            ttzo_multiply_panels(out + i * stride + j, stride, start ? start + i * stride + j : NULL,
+                                 panels + i * inner + 4 * live.first, four + 4 * live.first,
+                                 rows - i < at_once ? rows - i : at_once, live.end - live.first, n);
+        done += rows * n * (live.end - live.first);
+    }
+    return done;
+}
+
+// dA[q][n][r] = sum over m, t of P[q][m][n][t] B[r][m][t]
+static uint32_t first_factor(struct factors f, const float *product, const float *second, float *out, float *panels)
+{
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < f.q; i++, out += f.n * f.r)
+        for (uint32_t m = 0; m < f.m; m++, product += f.n * f.t)
+            done += multiply(out, f.r, m ? out : NULL, (struct ttzo_operand){ product, f.t, 1 }, f.n,
+                             (struct ttzo_operand){ second + m * f.t, f.m * f.t, 1 }, f.r, f.t, panels);
+    return done;
+}
+
+// dB[r][m][t] = sum over q, n of A[q][n][r] P[q][m][n][t]
+static uint32_t second_factor(struct factors f, const float *product, const float *first, float *out, float *panels)
+{
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < f.q; i++, first += f.n * f.r)
+        for (uint32_t m = 0; m < f.m; m++, product += f.n * f.t)
+            done += multiply(out + m * f.t, f.m * f.t, i ? out + m * f.t : NULL, (struct ttzo_operand){ first, 1, f.r },
+                             f.r, (struct ttzo_operand){ product, 1, f.t }, f.t, f.n, panels);
+    return done;
+}
+
+// ---- a sample -------------------------------------------------------------------------------------------------------
+
+void ttzo_sums_begin(const struct ttzo_room *room)
+{
+    uint64_t numbers = ttzo_sums_numbers(room->layer, (enum ttzo_assembled)room->assembled);
+    float *sums = room->states.numbers;
+    for (uint64_t i = 0; i < numbers; i++)
+        sums[i] = 0.0f;
+}
+
+static const float *inputs_of(const struct ttzo_room *room)
+{
+    return room->input.numbers;
+}
+
+static const float *bias_of(const struct ttzo_room *room)
+{
+    const struct ttzo_layer *layer = room->layer;
+    return layer->has_bias ? room->parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
+}
+
+// The range of nr in which input[nl][nr] is not zero for all nl.
+static struct range live_columns(const float *input, uint32_t rows, uint32_t columns)
+{
+    struct range live = { columns, 0 };
+    for (uint32_t i = 0; i < rows; i++, input += columns) {
+        for (uint32_t j = 0; j < live.first; j++)
+            if (input[j] != 0.0f)
+                live.first = j;
+        for (uint32_t j = columns; j > live.end; j--)
+            if (input[j - 1] != 0.0f)
+                live.end = j;
+    }
+    return live.first < live.end ? live : (struct range){ 0, 0 };
+}
+
+static uint32_t forward_by_halves(const struct ttzo_room *room)
+{
+    const struct ttzo_halves h = ttzo_matrix_halves(room);
+    const float *bias = bias_of(room), *right = h.right;
+    const struct sums sums = sums_of(room);
+    const struct range live = live_columns(inputs_of(room), h.nl, h.nr);
+    uint32_t done = 0, n = live.end - live.first;
+    const float *input = inputs_of(room) + live.first;
+    float *middle = sums.middle + live.first, *z = room->z;
+    right += live.first;
+    sums.range[0] = (float)live.first, sums.range[1] = (float)live.end;
+    for (uint32_t r = 0; r < h.rank; r++, middle += h.ml * h.nr, right += h.mr * h.nr) {
+        done += multiply(middle, h.nr, NULL, (struct ttzo_operand){ h.left + r, h.nl * h.rank, h.rank }, h.ml,
+                         (struct ttzo_operand){ input, 1, h.nr }, n, h.nl, room->panels);
+        done += multiply(z, h.mr, r ? z : bias, (struct ttzo_operand){ middle, h.nr, 1 }, h.ml,
+                         (struct ttzo_operand){ right, h.nr, 1 }, h.mr, n, room->panels);
+    }
+    return done;
+}
+
+// out[i * out_step] += number * in[i * in_step], i < n
+static void add_times(float *out, uint32_t out_step, const float *in, uint32_t in_step, float number, uint32_t n)
+{
+    for (; n >= 2; n -= 2, out += 2 * out_step, in += 2 * in_step) {
+        float first = TTZO_MULADD(in[0], number, out[0]), second = TTZO_MULADD(in[in_step], number, out[out_step]);
+        out[0] = first, out[out_step] = second;
+    }
+    if (n)
+        *out = TTZO_MULADD(*in, number, *out);
+}
+
+static uint32_t forward_by_matrix(const struct ttzo_room *room)
+{
+    const struct ttzo_layer *layer = room->layer;
+    const float *bias = bias_of(room), *input = inputs_of(room), *matrix = room->matrix;
+    uint32_t inputs = layer->in_features, outputs = layer->out_features, done = 0;
+    bool is_dense = ttzo_layer_length(layer) == 1;
+    float *z = room->z;
+    for (uint32_t o = 0; o < outputs; o++)
+        z[o] = bias ? bias[o] : 0.0f;
+    for (uint32_t i = 0; i < inputs; i++) {
+        if (input[i] == 0.0f)
+            continue;
+        if (is_dense)
+            add_times(z, 1, room->parameters + i, inputs, input[i], outputs);
+        else
+            add_times(z, 1, matrix + i * outputs, 1, input[i], outputs);
+        done += outputs;
+    }
+    return done;
+}
+
+uint32_t ttzo_sums_forward(const struct ttzo_room *room)
+{
+    return room->assembled == TTZO_BY_HALVES ? forward_by_halves(room) : forward_by_matrix(room);
+}
+
+static uint32_t add_to_halves(const struct ttzo_room *room, const float *differences)
+{
+    const struct ttzo_halves h = ttzo_matrix_halves(room);
+    const struct sums sums = sums_of(room);
+    uint32_t done = 0, first = (uint32_t)sums.range[0], n = (uint32_t)sums.range[1] - first;
+    const float *input = inputs_of(room) + first, *right = h.right + first, *middle = sums.middle + first;
+    float *behind = sums.behind, *to_left = sums.left, *to_right = sums.right + first;
+    for (uint32_t r = 0; r < h.rank && n; r++) {
+        done += multiply(behind, h.nr, NULL, (struct ttzo_operand){ differences, h.mr, 1 }, h.ml,
+                         (struct ttzo_operand){ right, 1, h.nr }, n, h.mr, room->panels);
+        done += multiply(to_left, h.nl, to_left, (struct ttzo_operand){ behind, h.nr, 1 }, h.ml,
+                         (struct ttzo_operand){ input, h.nr, 1 }, h.nl, n, room->panels);
+        done += multiply(to_right, h.nr, to_right, (struct ttzo_operand){ differences, 1, h.mr }, h.mr,
+                         (struct ttzo_operand){ middle, 1, h.nr }, n, h.ml, room->panels);
+        right += h.mr * h.nr, middle += h.ml * h.nr;
+        to_left += h.ml * h.nl, to_right += h.mr * h.nr;
+    }
+    return done;
+}
+
+static uint32_t add_to_matrix(const struct ttzo_layer *layer, const float *input, const float *differences,
+                              float *matrix)
+{
+    uint32_t inputs = layer->in_features, outputs = layer->out_features, done = 0;
+    for (uint32_t i = 0; i < inputs; i++) {
+        float number = input[i];
+        if (number == 0.0f)
+            continue;
+        add_times(matrix + i, inputs, differences, 1, number, outputs);
+        done += outputs;
+    }
+    return done;
+}
+
+uint32_t ttzo_sums_add(const struct ttzo_room *room, const float *differences, float *gradient)
+{
+    if (room->assembled == TTZO_BY_HALVES)
+        return add_to_halves(room, differences);
+    float *matrix = ttzo_layer_length(room->layer) == 1 ? gradient : sums_of(room).matrix;
+    return add_to_matrix(room->layer, inputs_of(room), differences, matrix);
+}
+
+// ---- from halves to cores -------------------------------------------------------------------------------------------
+
+// Where the derivative of a product goes: into the gradient where it is one core's, else in the product's own place.
+static float *place_of(const struct ttzo_room *room, enum ttzo_side side, uint32_t k, float *gradient)
+{
+    if (side == TTZO_BEFORE && k == 1)
+        return gradient;
+    if (side == TTZO_BEHIND && k + 2 == ttzo_layer_length(room->layer))
+        return gradient + ttzo_layer_core(room->layer, k + 1).offset;
+    return ttzo_stored_product(room, side, k);
+}
+
+// A product's derivative is where the product was; of its two factors, one is a core, and the other is no longer wanted
+// when its own derivative takes its place.
+static uint32_t split_left(const struct ttzo_room *room, uint32_t cut, float *gradient)
+{
+    uint32_t done = 0;
+    for (uint32_t k = cut; k >= 2; k--) {
+        struct factors f = factors_before(room->layer, k);
+        uint32_t offset = ttzo_layer_core(room->layer, k - 1).offset;
+        const float *product = ttzo_stored_product(room, TTZO_BEFORE, k);
+        done += second_factor(f, product, ttzo_core_product(room, TTZO_BEFORE, k - 1), gradient + offset, room->panels);
+        done += first_factor(f, product, room->parameters + offset, place_of(room, TTZO_BEFORE, k - 1, gradient),
+                             room->panels);
+    }
+    return done;
+}
+
+static uint32_t split_right(const struct ttzo_room *room, uint32_t cut, float *gradient)
+{
+    uint32_t done = 0;
+    for (uint32_t k = cut - 1; k + 2 < ttzo_layer_length(room->layer); k++) {
+        struct factors f = factors_behind(room->layer, k);
+        uint32_t offset = ttzo_layer_core(room->layer, k + 1).offset;
+        const float *product = ttzo_stored_product(room, TTZO_BEHIND, k);
+        done += first_factor(f, product, ttzo_core_product(room, TTZO_BEHIND, k + 1), gradient + offset, room->panels);
+        done += second_factor(f, product, room->parameters + offset, place_of(room, TTZO_BEHIND, k + 1, gradient),
+                              room->panels);
+    }
+    return done;
+}
+
+// to[i][r] = from[r * from_stride + i * from_step], i < n, r < rank
+static void copy_ranks(float *to, const float *from, uint32_t n, uint32_t rank, uint32_t from_step, uint32_t from_stride)
+{
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t r = 0; r < rank; r++)
+            *to++ = from[r * from_stride + i * from_step];
+}
+
+uint32_t ttzo_sums_finish(const struct ttzo_room *room, float *gradient)
+{
+    enum ttzo_assembled by = (enum ttzo_assembled)room->assembled;
+    if (by == TTZO_BY_SLICES || ttzo_layer_length(room->layer) == 1)
+        return 0;
+    const struct ttzo_halves h = ttzo_matrix_halves(room);
+    const struct sums sums = sums_of(room);
+    uint32_t cut = ttzo_matrix_cut(room->layer), done = 0, n = h.ml * h.nl;
+    float *left = place_of(room, TTZO_BEFORE, cut, gradient), *right = place_of(room, TTZO_BEHIND, cut - 1, gradient);
+    if (by == TTZO_BY_MATRIX) {
+        struct factors f = factors_of_matrix(&h);
+        done += first_factor(f, sums.matrix, h.right, sums.left, room->panels);
+        done += second_factor(f, sums.matrix, h.left, right, room->panels);
+        copy_ranks(left, sums.left, n, h.rank, h.rank, 1);
+    } else {
+        copy_ranks(left, sums.left, n, h.rank, 1, n);
+        copy_ranks(right, sums.right, h.rank * h.mr * h.nr, 1, 1, 0);
+    }
+    return done + split_left(room, cut, gradient) + split_right(room, cut, gradient);
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+#include "equations/compensated_jet.h"
+
+#include "equations/compensated.h"
+#include "equations/compensated_basis.h"
+#include "equations/compensated_columns.h"
+
+#define WIDTH TTZO_COMPENSATED_FLOATS
+
+// What a column carries: the value, a direction's first derivative, or a second derivative: along the direction in the
+// column before, or the sum over those that went through.
+enum kind { NOTHING, VALUE, DIRECTION, SECOND };
+
+struct pass {
+    enum kind kind[2];
+    uint32_t direction[2];
+    bool own; // second derivatives are each direction's own
+};
+
+// One derivation under way.
+struct derivation {
+    struct ttzo_trainer *trainer;
+    const struct ttzo_pde_work *work;
+    const float *theta;
+    uint32_t n_layers, n_inputs, n_space, m;
+    uint32_t basis;                  // directions that stand for those of space, or 0
+    uint32_t n_directions, n_summed; // of which the first ones join the sum
+};
+
+// ---- numbers in memory ----------------------------------------------------------------------------------------------
+
+// The two floats of one column of a feature.
+static struct ttzo_split get_column(const float *feature, uint32_t c)
+{
+    return (struct ttzo_split){ ttzo_lanes_of(feature[c]), ttzo_lanes_of(feature[2 + c]) };
+}
+
+static void put_column(float *feature, uint32_t c, struct ttzo_split x)
+{
+    feature[c] = ttzo_lanes_first(x.head);
+    feature[2 + c] = ttzo_lanes_first(x.tail);
+}
+
+static struct ttzo_split get(const float at[2])
+{
+    return (struct ttzo_split){ ttzo_lanes_of(at[0]), ttzo_lanes_of(at[1]) };
+}
+
+static void put(float at[2], ttzo_lanes first, ttzo_lanes second)
+{
+    at[0] = ttzo_lanes_first(first);
+    at[1] = ttzo_lanes_first(second);
+}
+
+// ---- activations ----------------------------------------------------------------------------------------------------
+
+// phi(z) and its two derivatives.
+struct bent {
+    struct ttzo_split value, slope, curvature;
+};
+
+static struct bent bend_relu(struct ttzo_split z)
+{
+    const struct ttzo_split zero = get((const float[2]){ 0.0f, 0.0f });
+    bool below = ttzo_lanes_first(ttzo_whole(z)) < 0.0f; // NaN stays NaN
+    return (struct bent){ below ? zero : z, get((const float[2]){ below ? 0.0f : 1.0f, 0.0f }), zero };
+}
+
+static struct bent bend(enum ttzo_activation activation, struct ttzo_split z)
+{
+    struct bent of;
+    if (activation == TTZO_ACTIVATION_SINE) {
+        ttzo_split_sine(z, &of.value, &of.slope);
+        of.curvature = ttzo_minus(of.value);
+        return of;
+    }
+    if (activation != TTZO_ACTIVATION_TANH)
+        return bend_relu(z);
+    struct ttzo_sum one = { ttzo_lanes_of(1.0f), ttzo_lanes_of(0.0f) };
+    of.value = ttzo_split_tanh(z);
+    of.slope = ttzo_rounded(ttzo_split_muladd(ttzo_minus(of.value), of.value, one));
+    struct ttzo_split half = ttzo_split_times(of.value, of.slope);
+    of.curvature = (struct ttzo_split){ -2.0f * half.head, -2.0f * half.tail };
+    return of;
+}
+
+// slope second + curvature squares
+static struct ttzo_split bend_second(struct ttzo_split slope, struct ttzo_split second, struct ttzo_split curvature,
+                                     struct ttzo_split squares)
+{
+    return ttzo_rounded(ttzo_split_muladd(curvature, squares, ttzo_split_product(slope, second)));
+}
+
+// One layer's units on their way through: kept of each are the slope, and the curvature or the sum of squares.
+struct units {
+    enum ttzo_activation activation;
+    uint32_t n;
+    float *columns, *slope, *kept;
+};
+
+static void bend_value(const struct units *u, bool keeps_curvature)
+{
+    for (uint32_t j = 0; j < u->n; j++) {
+        struct bent of = bend(u->activation, get_column(u->columns + WIDTH * j, 0));
+        put_column(u->columns + WIDTH * j, 0, of.value);
+        put(u->slope + 2 * j, of.slope.head, of.slope.tail);
+        if (keeps_curvature)
+            put(u->kept + 2 * j, of.curvature.head, of.curvature.tail);
+    }
+}
+
+static void bend_value_and_sum(const struct units *u)
+{
+    for (uint32_t j = 0; j < u->n; j++) {
+        float *feature = u->columns + WIDTH * j, *kept = u->kept + 2 * j;
+        struct bent of = bend(u->activation, get_column(feature, 0));
+        struct ttzo_sum squares = { ttzo_lanes_of(kept[0]), ttzo_lanes_of(kept[1]) };
+        put_column(feature, 0, of.value);
+        put_column(feature, 1, bend_second(of.slope, get_column(feature, 1), of.curvature, ttzo_rounded(squares)));
+    }
+}
+
+// Before the direction in the first column is bent itself.
+static void bend_own_second(const struct units *u)
+{
+    const struct ttzo_sum zero = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) };
+    for (uint32_t j = 0; j < u->n; j++) {
+        float *feature = u->columns + WIDTH * j;
+        struct ttzo_split along = get_column(feature, 0), square = ttzo_rounded(ttzo_split_muladd(along, along, zero));
+        put_column(feature, 1, bend_second(get(u->slope + 2 * j), get_column(feature, 1), get(u->kept + 2 * j), square));
+    }
+}
+
+static void add_squares(const struct units *u, uint32_t c, bool first)
+{
+    for (uint32_t j = 0; j < u->n; j++) {
+        float *kept = u->kept + 2 * j;
+        struct ttzo_split along = get_column(u->columns + WIDTH * j, c);
+        struct ttzo_sum total = { ttzo_lanes_of(first ? 0.0f : kept[0]), ttzo_lanes_of(first ? 0.0f : kept[1]) };
+        total = ttzo_split_muladd(along, along, total);
+        put(kept, total.sum, total.rest);
+    }
+}
+
+static void bend_direction(const struct units *u, uint32_t c)
+{
+    for (uint32_t j = 0; j < u->n; j++) {
+        float *feature = u->columns + WIDTH * j;
+        put_column(feature, c, ttzo_split_times(get(u->slope + 2 * j), get_column(feature, c)));
+    }
+}
+
+static void bend_columns(const struct derivation *d, const struct pass *pass, const struct units *u)
+{
+    if (pass->kind[0] == VALUE && pass->kind[1] == SECOND) {
+        bend_value_and_sum(u);
+        return;
+    }
+    if (pass->kind[0] == VALUE)
+        bend_value(u, pass->own);
+    if (pass->kind[1] == SECOND)
+        bend_own_second(u);
+    for (uint32_t c = 0; c < 2; c++) {
+        if (pass->kind[c] != DIRECTION)
+            continue;
+        if (!pass->own && pass->direction[c] < d->n_summed)
+            add_squares(u, c, pass->direction[c] == 0);
+        bend_direction(u, c);
+    }
+}
+
+// ---- passes ---------------------------------------------------------------------------------------------------------
+
+// What input i moves by along a direction.
+static struct ttzo_split step_along(const struct derivation *d, uint32_t direction, uint32_t i)
+{
+    struct ttzo_split scale = ttzo_split_of(ttzo_lanes_of(d->trainer->model->info.input_scale), ttzo_lanes_of(0.0f));
+    if (d->basis && direction < d->basis && i < d->n_space)
+        return ttzo_split_times(scale, get(d->work->basis + 2 * (direction * d->n_space + i)));
+    bool own = i == (d->basis ? direction - d->basis + d->n_space : direction);
+    return own ? scale : get((const float[2]){ 0.0f, 0.0f });
+}
+
+static void begin_columns(const struct derivation *d, const struct pass *pass)
+{
+    const struct ttzo_model_info *info = &d->trainer->model->info;
+    float *feature = d->trainer->activations[0];
+    for (uint32_t i = 0; i < d->n_inputs; i++, feature += WIDTH)
+        for (uint32_t c = 0; c < 2; c++) {
+            struct ttzo_split number = get((const float[2]){ 0.0f, 0.0f });
+            if (pass->kind[c] == VALUE) {
+                float input = TTZO_MULADD(d->work->point[i], info->input_scale, info->input_offset);
+                number = ttzo_split_of(ttzo_lanes_of(input), ttzo_lanes_of(0.0f));
+            } else if (pass->kind[c] == DIRECTION) {
+                number = step_along(d, pass->direction[c], i);
+            }
+            put_column(feature, c, number);
+        }
+}
+
+// A direction of the basis is shared out to the inputs.
+static void share_out(const struct derivation *d, uint32_t direction, const float *columns, uint32_t c)
+{
+    const float *basis = d->work->basis + 2 * direction * d->n_space;
+    for (uint32_t i = 0; i < d->n_space; i++)
+        for (uint32_t o = 0; o < d->m; o++) {
+            float *first = d->work->first + i * d->m + o;
+            float along = ttzo_lanes_first(ttzo_whole(get_column(columns + WIDTH * o, c)));
+            *first = TTZO_MULADD(basis[2 * i] + basis[2 * i + 1], along, direction ? *first : 0.0f);
+        }
+}
+
+// Where a column's results belong, [m].
+static float *place_of(const struct derivation *d, const struct pass *pass, uint32_t c)
+{
+    const struct ttzo_pde_work *work = d->work;
+    switch (pass->kind[c]) {
+    case VALUE: return work->value;
+    case DIRECTION:
+        return work->first + (d->basis ? pass->direction[c] - d->basis + d->n_space : pass->direction[c]) * d->m;
+    case SECOND: return pass->own ? work->diagonal + pass->direction[0] * d->m : work->laplacian;
+    case NOTHING: break;
+    }
+    return NULL;
+}
+
+static void carry(const struct derivation *d, const struct pass *pass)
+{
+    const struct ttzo_layer *layers = d->trainer->model->layers;
+    float *const *buffers = d->trainer->activations;
+    const float *merged = d->work->merged;
+    uint32_t buffer = 0, before = 0;
+    begin_columns(d, pass);
+    for (uint32_t l = 0; l < d->n_layers; l++) {
+        ttzo_compensated_forward(&layers[l], d->theta, merged, buffers, &buffer, pass->kind[0] == VALUE);
+        merged += ttzo_compensated_merged(&layers[l]);
+        if (layers[l].activation == TTZO_ACTIVATION_IDENTITY)
+            continue;
+        struct units u = { (enum ttzo_activation)layers[l].activation, layers[l].out_features, buffers[buffer],
+                           d->work->slope + 2 * before, d->work->squares + 2 * before };
+        bend_columns(d, pass, &u);
+        before += u.n;
+    }
+    for (uint32_t c = 0; c < 2; c++) {
+        if (pass->kind[c] == DIRECTION && pass->direction[c] < d->basis) {
+            share_out(d, pass->direction[c], buffers[buffer], c);
+            continue;
+        }
+        float *to = place_of(d, pass, c);
+        for (uint32_t o = 0; to && o < d->m; o++)
+            to[o] = ttzo_lanes_first(ttzo_whole(get_column(buffers[buffer] + WIDTH * o, c)));
+    }
+}
+
+static void carry_each_with_its_own(const struct derivation *d)
+{
+    carry(d, &(struct pass){ { VALUE, NOTHING }, { 0, 0 }, true });
+    for (uint32_t i = 0; i < d->n_inputs; i++)
+        carry(d, &(struct pass){ { DIRECTION, SECOND }, { i, i }, true });
+}
+
+static void carry_all(const struct derivation *d, bool sum)
+{
+    carry(d, &(struct pass){ { VALUE, DIRECTION }, { 0, 0 }, false });
+    for (uint32_t k = 1; k < d->n_directions; k += 2)
+        carry(d, &(struct pass){ { DIRECTION, k + 1 < d->n_directions ? DIRECTION : NOTHING }, { k, k + 1 }, false });
+    if (sum)
+        carry(d, &(struct pass){ { VALUE, SECOND }, { 0, 0 }, false });
+}
+
+void ttzo_compensated_jet(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs)
+{
+    const struct ttzo_model *model = trainer->model;
+    uint32_t n_inputs = model->info.in_features, n_space = model->pde.info.n_space;
+    uint32_t basis = needs & TTZO_NEED_DIAGONAL ? 0 : ttzo_basis_size(model);
+    struct derivation d = { trainer, &trainer->pde, theta, n_layers, n_inputs, n_space,
+                            model->layers[n_layers - 1].out_features, basis,
+                            basis ? basis + n_inputs - n_space : n_inputs, basis ? basis : n_space };
+    float *merged = trainer->pde.merged;
+    for (uint32_t l = 0; l < n_layers; l++) {
+        ttzo_compensated_merge(&model->layers[l], theta, merged);
+        merged += ttzo_compensated_merged(&model->layers[l]);
+    }
+    if (basis && needs)
+        ttzo_basis_make(model, theta, trainer->pde.merged, trainer->pde.basis);
+    if (!needs)
+        carry(&d, &(struct pass){ { VALUE, NOTHING }, { 0, 0 }, false });
+    else if (needs & TTZO_NEED_DIAGONAL)
+        carry_each_with_its_own(&d);
+    else
+        carry_all(&d, (needs & TTZO_NEED_LAPLACIAN) != 0);
+}
+
+uint32_t ttzo_compensated_passes(const struct ttzo_model *model)
+{
+    uint32_t basis = ttzo_basis_size(model), n_space = model->pde.info.n_space;
+    return 3 + model->info.in_features - (basis ? n_space - basis : 0);
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: MIT
+// theta moves by sum_k a_k v_k, where a solves min |M a + r|^2 + ridge |a|^2 with the columns
+// M_k = (r(theta + mu v_k) - r(theta)) / mu. Unknowns in order: last layer (last_layer_gn), random directions, the last
+// two steps (subspace_gn).
+#include "equations/gauss_newton.h"
+
+#include "network/layers.h"
+#include "network/loss.h"
+#include "equations/pde.h"
+#include "number/random.h"
+#include "number/real.h"
+#include "train/settings.h"
+#include "equations/triangle.h"
+
+// ---- sizes ----------------------------------------------------------------------------------------------------------
+
+static const struct ttzo_layer *last_layer(const struct ttzo_model *model)
+{
+    return &model->layers[model->info.n_layers - 1];
+}
+
+// Unknowns whose columns are free: the last layer's weights and bias.
+static uint32_t free_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
+{
+    return phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN ? ttzo_layer_parameters(last_layer(model)) : 0;
+}
+
+static uint32_t remembered_count(const struct ttzo_phase *phase)
+{
+    return phase->estimator == TTZO_ESTIMATOR_SUBSPACE_GN ? 2 : 0;
+}
+
+static uint32_t column_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
+{
+    return free_count(model, phase) + phase->n_queries + remembered_count(phase);
+}
+
+uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
+{
+    if (!ttzo_is_gauss_newton(phase->estimator))
+        return 0;
+    uint64_t n = column_count(model, phase);
+    return n * (n + 3) + TTZO_GN_BLOCK_ROWS * (n + 1) + n; // two triangles, a block of rows, the coefficients
+}
+
+uint32_t ttzo_gauss_newton_moments(const struct ttzo_model *model, const struct ttzo_phase *phase)
+{
+    return ttzo_is_gauss_newton(phase->estimator) ? remembered_count(phase) * model->info.n_parameters + 1 : 0;
+}
+
+bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttzo_phase *phase)
+{
+    if (!ttzo_is_gauss_newton(phase->estimator))
+        return true;
+    if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS || phase->update != TTZO_UPDATE_SGD)
+        return false;
+    if (phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN &&
+        (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE ||
+         last_layer(model)->activation != TTZO_ACTIVATION_IDENTITY))
+        return false;
+    return column_count(model, phase) <= TTZO_MAX_COLUMNS;
+}
+
+// ---- a step under way -----------------------------------------------------------------------------------------------
+
+struct gauss_newton {
+    struct ttzo_trainer *trainer;
+    const struct ttzo_phase *phase;
+    uint32_t n, n_free; // unknowns, and how many of them are the last layer's
+    float *triangle;    // of the rows
+    float *solved;      // the same with the ridge
+    float *block;       // [TTZO_GN_BLOCK_ROWS][n + 1]
+    float *a;           // [n]
+    float *ridge;       // in the moments
+    uint32_t rows_done; // rows evaluated
+    uint32_t total;     // loss evaluations at most
+};
+
+static enum ttzo_error count_row(struct gauss_newton *gn)
+{
+    struct ttzo_trainer *trainer = gn->trainer;
+    uint32_t batch = trainer->model->info.batch;
+    gn->rows_done++;
+    trainer->macs += trainer->macs_per_row;
+    if (gn->rows_done % batch == 0 && trainer->poll &&
+        !trainer->poll(trainer->poll_context, gn->rows_done / batch, gn->total))
+        return TTZO_ERROR_CANCELLED;
+    return TTZO_ERROR_OK;
+}
+
+// ---- directions: Gaussian, each number at its tensor's scale, or at a share of its own size where that is more ------
+
+// A layer's cores start at this standard deviation, so that W has Xavier's; a bias moves by 0.1.
+static float core_scale(const struct ttzo_layer *layer)
+{
+    uint32_t length = ttzo_layer_length(layer);
+    float spread = (float)((uint32_t)layer->in_features + layer->out_features);
+    if (layer->kind == TTZO_LAYER_KIND_DENSE)
+        return ttzo_sqrt(2.0f / spread);
+    for (uint32_t k = 1; k < length; k++)
+        spread = spread * (float)layer->ranks[k];
+    return ttzo_exp(ttzo_log(2.0f / spread) * (0.5f / (float)length));
+}
+
+static const float bias_scale = 0.1f;
+static const float own_share = 0.2f; // so that a steep unit's large weights move as readily as a flat one's small ones
+
+static float larger(float a, float b)
+{
+    return a < b ? b : a;
+}
+
+// out = base + factor * D v, with v direction number `query` and D the numbers' scales. `out` is not `base`.
+static void add_direction(const struct gauss_newton *gn, float *out, const float *base, float factor, uint32_t query)
+{
+    const struct ttzo_trainer *trainer = gn->trainer;
+    const struct ttzo_model *model = trainer->model;
+    uint32_t n = model->info.n_parameters;
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = 0.0f;
+    ttzo_direction_add(out, out, 1.0f, n, TTZO_DIRECTION_GAUSSIAN, trainer->training.seed, trainer->state.step, query);
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        const struct ttzo_layer *layer = &model->layers[l];
+        bool is_free = gn->n_free > 0 && l + 1 == model->info.n_layers;
+        uint32_t end = layer->parameter_offset + ttzo_layer_parameters(layer);
+        uint32_t bias = end - (layer->has_bias ? layer->out_features : 0u);
+        float of_core = core_scale(layer);
+        for (uint32_t i = layer->parameter_offset; i < end; i++) {
+            float own = own_share * (trainer->theta[i] < 0.0f ? -trainer->theta[i] : trainer->theta[i]);
+            float scale = is_free ? 0.0f : larger(i < bias ? of_core : bias_scale, own);
+            out[i] = TTZO_MULADD(factor * scale, out[i], base[i]);
+        }
+    }
+}
+
+// How long a direction is in the mean where no number is large.
+static float direction_length(const struct ttzo_model *model)
+{
+    float squares = 0.0f;
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        const struct ttzo_layer *layer = &model->layers[l];
+        uint32_t biases = layer->has_bias ? layer->out_features : 0u, cores = ttzo_layer_parameters(layer) - biases;
+        float scale = core_scale(layer);
+        squares = TTZO_MULADD(scale * scale, (float)cores, squares);
+        squares = TTZO_MULADD(bias_scale * bias_scale, (float)biases, squares);
+    }
+    return ttzo_sqrt(squares);
+}
+
+static float length_of(const float *v, uint32_t n)
+{
+    float squares = 0.0f;
+    for (uint32_t i = 0; i < n; i++)
+        squares = TTZO_MULADD(v[i], v[i], squares);
+    return ttzo_sqrt(squares);
+}
+
+// Factor that brings remembered step `k` to a direction's length; 0 while there is none.
+static float remembered_factor(const struct gauss_newton *gn, uint32_t k)
+{
+    uint32_t n = gn->trainer->model->info.n_parameters;
+    float length = length_of(gn->trainer->moments + k * n, n);
+    return length > 0.0f ? direction_length(gn->trainer->model) / length : 0.0f;
+}
+
+// trainer->perturbed = theta + mu v for unknown `c`; false when its column is zero.
+static bool perturb(const struct gauss_newton *gn, uint32_t c)
+{
+    struct ttzo_trainer *trainer = gn->trainer;
+    uint32_t n = trainer->model->info.n_parameters, query = c - gn->n_free;
+    float mu = gn->phase->perturb_radius;
+    if (query < gn->phase->n_queries) {
+        add_direction(gn, trainer->perturbed, trainer->theta, mu, query);
+        return true;
+    }
+    const float *step = trainer->moments + (query - gn->phase->n_queries) * n;
+    float factor = remembered_factor(gn, query - gn->phase->n_queries);
+    for (uint32_t i = 0; i < n; i++)
+        trainer->perturbed[i] = TTZO_MULADD(mu * factor, step[i], trainer->theta[i]);
+    return factor > 0.0f;
+}
+
+// ---- the system -----------------------------------------------------------------------------------------------------
+
+// Rows [first, first + count) of [M, r] into the block, their losses into base_losses.
+static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint32_t count)
+{
+    struct ttzo_trainer *trainer = gn->trainer;
+    const uint32_t width = gn->n + 1;
+    float mu = gn->phase->perturb_radius, per_mu = 1.0f / mu;
+    enum ttzo_error error = TTZO_ERROR_OK;
+    for (uint32_t i = 0; i < count && !error; i++) {
+        float *row = gn->block + i * width;
+        row[gn->n] = gn->n_free ? ttzo_pde_residual_and_columns(trainer, trainer->theta, first + i, mu, row)
+                                : ttzo_pde_residual(trainer, trainer->theta, first + i);
+        trainer->base_losses[first + i] = row[gn->n] * row[gn->n];
+        error = count_row(gn);
+    }
+    for (uint32_t c = gn->n_free; c < gn->n && !error; c++) {
+        bool moves = perturb(gn, c);
+        for (uint32_t i = 0; i < count && !error; i++) {
+            float *row = gn->block + i * width;
+            row[c] = 0.0f;
+            if (!moves)
+                continue;
+            row[c] = (ttzo_pde_residual(trainer, trainer->perturbed, first + i) - row[gn->n]) * per_mu;
+            if (!ttzo_is_finite(row[c]))
+                return TTZO_ERROR_NON_FINITE;
+            error = count_row(gn);
+        }
+    }
+    return error;
+}
+
+static enum ttzo_error build(struct gauss_newton *gn)
+{
+    uint32_t batch = gn->trainer->model->info.batch;
+    for (uint32_t i = 0; i < ttzo_triangle_count(gn->n); i++)
+        gn->triangle[i] = 0.0f;
+    for (uint32_t first = 0; first < batch; first += TTZO_GN_BLOCK_ROWS) {
+        uint32_t count = batch - first < TTZO_GN_BLOCK_ROWS ? batch - first : TTZO_GN_BLOCK_ROWS;
+        enum ttzo_error error = fill_block(gn, first, count);
+        if (error)
+            return error;
+        ttzo_triangle_fold(gn->triangle, gn->n, gn->block, count);
+    }
+    return TTZO_ERROR_OK;
+}
+
+// Relative to the mean squared column: less would fit the batch's own errors.
+static const float least_ridge = 1e-5f, largest_ridge = 1e12f;
+
+// The last layer's unknowns, linear where the equation is, get a share of the directions' ridge, so that after a step that
+// failed they move less too, and at least what float32 asks for.
+static const float free_share = 0.01f, least_free_ridge = 1e-6f;
+
+static float ridge_of(const struct gauss_newton *gn, uint32_t first, uint32_t end, float relative)
+{
+    if (first == end)
+        return 0.0f;
+    float mean = ttzo_triangle_squares(gn->triangle, gn->n, first, end) / (float)(end - first);
+    return ttzo_sqrt(relative * mean);
+}
+
+// The coefficients at this ridge.
+static void solve(struct gauss_newton *gn, float ridge)
+{
+    const uint32_t n = gn->n, width = n + 1;
+    float of_free = ridge_of(gn, 0, gn->n_free, larger(free_share * ridge, least_free_ridge));
+    float of_others = ridge_of(gn, gn->n_free, n, ridge);
+    for (uint32_t i = 0; i < ttzo_triangle_count(n); i++)
+        gn->solved[i] = gn->triangle[i];
+    for (uint32_t first = 0; first < n; first += TTZO_GN_BLOCK_ROWS) {
+        uint32_t count = n - first < TTZO_GN_BLOCK_ROWS ? n - first : TTZO_GN_BLOCK_ROWS;
+        for (uint32_t i = 0; i < count * width; i++)
+            gn->block[i] = 0.0f;
+        for (uint32_t i = 0; i < count; i++)
+            gn->block[i * width + first + i] = first + i < gn->n_free ? of_free : of_others;
+        ttzo_triangle_fold(gn->solved, n, gn->block, count);
+    }
+    ttzo_triangle_solve(gn->solved, n, gn->n_free, gn->phase->clip_norm, gn->a);
+}
+
+// trainer->gradient = sum_k a_k v_k; trainer->perturbed is overwritten.
+static void compose(const struct gauss_newton *gn)
+{
+    struct ttzo_trainer *trainer = gn->trainer;
+    const struct ttzo_model *model = trainer->model;
+    uint32_t n = model->info.n_parameters, queries = gn->phase->n_queries;
+    float *step = trainer->gradient, *one = trainer->perturbed;
+    for (uint32_t i = 0; i < n; i++)
+        step[i] = 0.0f;
+    for (uint32_t c = 0; c < gn->n_free; c++)
+        step[last_layer(model)->parameter_offset + c] = gn->a[c];
+    for (uint32_t query = 0; query < queries; query++) {
+        add_direction(gn, one, step, gn->a[gn->n_free + query], query);
+        for (uint32_t i = 0; i < n; i++)
+            step[i] = one[i];
+    }
+    for (uint32_t k = 0; k < remembered_count(gn->phase); k++) {
+        float factor = gn->a[gn->n_free + queries + k] * remembered_factor(gn, k);
+        for (uint32_t i = 0; i < n; i++)
+            step[i] = TTZO_MULADD(factor, trainer->moments[k * n + i], step[i]);
+    }
+}
+
+// ---- the step -------------------------------------------------------------------------------------------------------
+
+// The mean change of the rows' losses at trainer->perturbed.
+static enum ttzo_error try_step(struct gauss_newton *gn, float *change)
+{
+    struct ttzo_trainer *trainer = gn->trainer;
+    uint32_t batch = trainer->model->info.batch;
+    float sum = 0.0f;
+    for (uint32_t j = 0; j < batch; j++) {
+        float residual = ttzo_pde_residual(trainer, trainer->perturbed, j);
+        sum = sum + (residual * residual - trainer->base_losses[j]);
+        enum ttzo_error error = count_row(gn);
+        if (error)
+            return error;
+    }
+    *change = sum;
+    return TTZO_ERROR_OK;
+}
+
+static void accept(struct gauss_newton *gn, float rate)
+{
+    struct ttzo_trainer *trainer = gn->trainer;
+    uint32_t n = trainer->model->info.n_parameters;
+    for (uint32_t i = 0; i < n; i++)
+        trainer->theta[i] = trainer->perturbed[i];
+    if (remembered_count(gn->phase) == 0)
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        trainer->moments[n + i] = trainer->moments[i];
+        trainer->moments[i] = rate * trainer->gradient[i];
+    }
+}
+
+static float mean(const float *losses, uint32_t n)
+{
+    float sum = 0.0f;
+    for (uint32_t j = 0; j < n; j++)
+        sum = sum + losses[j];
+    return sum * (1.0f / (float)n);
+}
+
+static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
+{
+    const struct ttzo_model *model = trainer->model;
+    uint32_t n = column_count(model, phase);
+    float *at = trainer->gauss_newton;
+    return (struct gauss_newton){
+        .trainer = trainer,
+        .phase = phase,
+        .n = n,
+        .n_free = free_count(model, phase),
+        .triangle = at,
+        .solved = at + ttzo_triangle_count(n),
+        .block = at + 2 * ttzo_triangle_count(n),
+        .a = at + 2 * ttzo_triangle_count(n) + TTZO_GN_BLOCK_ROWS * (n + 1),
+        .ridge = trainer->moments + remembered_count(phase) * model->info.n_parameters,
+        .total = 1 + phase->n_queries + remembered_count(phase) + TTZO_GN_TRIES,
+    };
+}
+
+enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate,
+                                  struct ttzo_step_result *result)
+{
+    struct gauss_newton gn = begin(trainer, phase);
+    uint32_t n = trainer->model->info.n_parameters, batch = trainer->model->info.batch;
+    float ridge = *gn.ridge > 0.0f ? *gn.ridge : phase->epsilon;
+    bool falls = false;
+    enum ttzo_error error = build(&gn);
+    if (error)
+        return error;
+    result->loss = mean(trainer->base_losses, batch);
+    if (!ttzo_is_finite(result->loss))
+        return TTZO_ERROR_NON_FINITE;
+    for (uint32_t k = 0; k < TTZO_GN_TRIES && !falls; k++) {
+        float change;
+        solve(&gn, ridge);
+        compose(&gn);
+        for (uint32_t i = 0; i < n; i++)
+            trainer->perturbed[i] = TTZO_MULADD(rate, trainer->gradient[i], trainer->theta[i]);
+        if ((error = try_step(&gn, &change)))
+            return error;
+        falls = change < 0.0f; // not so where it is NaN
+        ridge = ridge * (falls ? 0.3f : 10.0f);
+    }
+    result->gradient_norm = length_of(trainer->gradient, n);
+    result->evaluations = gn.rows_done / batch;
+    if (falls)
+        accept(&gn, rate);
+    *gn.ridge = ridge > largest_ridge ? largest_ridge : larger(ridge, least_ridge);
+    return TTZO_ERROR_OK;
+}

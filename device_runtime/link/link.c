@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: MIT
+// Frames and dispatch. Nothing that arrives is trusted: a frame counts when COBS, length and CRC-32 are right, a request
+// when its length and fields are; anything else gets a named error and changes nothing.
+#include "link/link.h"
+
+// ---- frames ---------------------------------------------------------------------------------------------------------
+
+// Undoes COBS in place. The decoded length, or 0 when the code bytes do not add up.
+static uint32_t cobs_decode(uint8_t *bytes, uint32_t count)
+{
+    uint32_t from = 0, to = 0;
+    while (from < count) {
+        uint32_t code = bytes[from++]; // 1..255: a zero would have ended the frame
+        if (code - 1 > count - from)
+            return 0;
+        for (uint32_t i = 1; i < code; i++)
+            bytes[to++] = bytes[from++];
+        if (code < 255 && from < count)
+            bytes[to++] = 0;
+    }
+    return to;
+}
+
+// COBS and the delimiter. `out` may be the same buffer as `in` when it begins count/254 + 1 bytes or more before it.
+static uint32_t cobs_encode(const uint8_t *in, uint32_t count, uint8_t *out)
+{
+    uint32_t code_at = 0, to = 1;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t byte = in[i];
+        if (byte)
+            out[to++] = byte;
+        if (!byte || to - code_at == 255) {
+            out[code_at] = (uint8_t)(to - code_at);
+            code_at = to++;
+        }
+    }
+    out[code_at] = (uint8_t)(to - code_at);
+    out[to++] = 0;
+    return to;
+}
+
+// Where a frame's payload is put into `buffer` before seal().
+static uint8_t *payload_of(uint8_t *buffer)
+{
+    return buffer + TTZO_COBS_BYTES + 2;
+}
+
+// Header and CRC-32 around the payload, COBS over all, at the buffer's start. Bytes to send.
+static uint32_t seal(uint8_t *buffer, uint8_t sequence, uint8_t code, uint32_t payload_bytes)
+{
+    uint8_t *frame = buffer + TTZO_COBS_BYTES;
+    frame[0] = sequence;
+    frame[1] = code;
+    ttzo_put_u32(frame + 2 + payload_bytes, ttzo_crc32(0, frame, 2 + payload_bytes));
+    return cobs_encode(frame, 2 + payload_bytes + 4, buffer);
+}
+
+// PROGRESS or ERROR, beside the stored answer.
+static void send_pair(uint8_t sequence, enum ttzo_message code, uint32_t first, uint32_t second)
+{
+    uint8_t buffer[TTZO_COBS_BYTES + 2 + 8 + 4 + 1];
+    ttzo_put_u32(payload_of(buffer), first);
+    ttzo_put_u32(payload_of(buffer) + 4, second);
+    ttzo_port_write(buffer, seal(buffer, sequence, (uint8_t)code, 8));
+}
+
+// A whole frame, decoded; payload points into the receive buffer and lasts until the next receive().
+struct frame {
+    uint8_t sequence;
+    uint8_t code;
+    const uint8_t *payload;
+    uint32_t payload_bytes;
+    uint32_t crc;
+};
+
+static bool open_frame(uint8_t *bytes, uint32_t count, struct frame *frame)
+{
+    uint32_t length = count <= TTZO_LINE_BYTES ? cobs_decode(bytes, count) : 0;
+    if (length < 6 || length > TTZO_FRAME_BYTES)
+        return false;
+    *frame = (struct frame){ bytes[0], bytes[1], bytes + 2, length - 6, ttzo_get_u32(bytes + length - 4) };
+    return ttzo_crc32(0, bytes, length - 4) == frame->crc;
+}
+
+enum arrival { NOTHING, DAMAGED, FRAME };
+
+// Takes bytes from the port until a frame is complete or none are left.
+static enum arrival receive(struct ttzo_link *link, struct frame *frame)
+{
+    for (;;) {
+        if (link->arrived_at == link->arrived_count) {
+            link->arrived_at = 0;
+            link->arrived_count = ttzo_port_read(link->arrived, sizeof link->arrived);
+            if (link->arrived_count == 0)
+                return NOTHING;
+        }
+        uint8_t byte = link->arrived[link->arrived_at++];
+        if (byte) {
+            if (link->rx_count < TTZO_LINE_BYTES)
+                link->rx[link->rx_count] = byte;
+            if (link->rx_count <= TTZO_LINE_BYTES)
+                link->rx_count++;
+        } else if (link->rx_count) { // a delimiter behind a delimiter is no frame
+            uint32_t count = link->rx_count;
+            link->rx_count = 0;
+            return open_frame(link->rx, count, frame) ? FRAME : DAMAGED;
+        }
+    }
+}
+
+// ---- long work ------------------------------------------------------------------------------------------------------
+
+static uint64_t macs_done(const struct ttzo_link *link, uint32_t units)
+{
+    return link->macs_per_unit ? units * link->macs_per_unit : link->trainer->macs;
+}
+
+// A step counts its own multiply-accumulates: what one unit of it takes depends on the estimator, and on zeros.
+static void begin_work(struct ttzo_link *link, uint64_t macs_per_unit)
+{
+    link->macs_per_unit = macs_per_unit;
+    link->reported = macs_done(link, 0);
+}
+
+// The trainer's hook between loss evaluations. Whatever arrives while work goes on is answered with PROGRESS under its
+// own number: for a repetition of the running request that is its sign of life, for a newcomer it means "busy".
+static bool while_working(void *context, uint32_t done, uint32_t total)
+{
+    struct ttzo_link *link = context;
+    struct frame frame;
+    for (enum arrival arrival = receive(link, &frame); arrival != NOTHING; arrival = receive(link, &frame)) {
+        if (arrival == DAMAGED)
+            send_pair(0, TTZO_MESSAGE_ERROR, TTZO_ERROR_BAD_FRAME, 0);
+        else if (frame.code == TTZO_MESSAGE_CANCEL && frame.payload_bytes == 0)
+            return false;
+        else
+            send_pair(frame.sequence, TTZO_MESSAGE_PROGRESS, done, total);
+    }
+    if (macs_done(link, done) - link->reported >= TTZO_PROGRESS_MACS) {
+        link->reported = macs_done(link, done);
+        send_pair(link->sequence, TTZO_MESSAGE_PROGRESS, done, total);
+    }
+    return true;
+}
+
+// ---- requests: each reads its fields, calls the trainer and puts the reply into `out` -------------------------------
+
+static void answer_hello(const struct ttzo_link *link, uint8_t *out)
+{
+    const struct ttzo_trainer *trainer = link->trainer;
+    struct ttzo_hello_reply reply = { .contract_hash = TTZO_CONTRACT_HASH };
+    for (uint32_t i = 0; i < TTZO_BOARD_NAME_BYTES && link->board_name[i]; i++)
+        reply.board[i] = (uint8_t)link->board_name[i];
+    if (!link->model_error) {
+        for (uint32_t i = 0; i < TTZO_HASH_BYTES; i++)
+            reply.model_hash[i] = trainer->model->hash[i];
+        reply.n_parameters = trainer->model->info.n_parameters;
+        reply.n_moments = trainer->n_moments;
+        reply.row_bytes = trainer->row_bytes;
+        reply.batch = trainer->model->info.batch;
+        reply.dataset_capacity = trainer->dataset.capacity;
+        reply.macs_per_sample = trainer->macs_per_sample;
+        reply.work_bytes = trainer->work_bytes;
+        reply.work_capacity = trainer->work_capacity;
+        reply.sparse_capacity = trainer->sparse.capacity;
+    }
+    ttzo_pack_hello_reply(&reply, out);
+}
+
+static void answer_status(const struct ttzo_trainer *trainer, uint8_t *out)
+{
+    struct ttzo_status_reply reply = { trainer->state, trainer->training, trainer->phases[0], trainer->phases[1] };
+    ttzo_pack_status_reply(&reply, out);
+}
+
+static enum ttzo_error configure(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t *detail)
+{
+    struct ttzo_configure_request request;
+    ttzo_unpack_configure_request(payload, &request);
+    struct ttzo_phase phases[TTZO_MAX_PHASES] = { request.phase_0, request.phase_1 };
+    return ttzo_configure(trainer, &request.training, phases, detail);
+}
+
+static enum ttzo_error set_state(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t *detail)
+{
+    struct ttzo_set_state_request request;
+    ttzo_unpack_set_state_request(payload, &request);
+    return ttzo_set_state(trainer, &request.state, detail);
+}
+
+// A field out of range; `detail` is its place in the payload.
+static enum ttzo_error bad_field(uint32_t at, uint32_t *detail)
+{
+    *detail = at;
+    return TTZO_ERROR_BAD_REQUEST;
+}
+
+static enum ttzo_error read(const struct ttzo_trainer *trainer, const uint8_t *payload, uint8_t *out, uint32_t *out_bytes,
+                            uint32_t *detail)
+{
+    struct ttzo_read_request request;
+    const uint8_t *bytes;
+    ttzo_unpack_read_request(payload, &request);
+    if (request.region > TTZO_REGION_MOMENTS)
+        return bad_field(0, detail);
+    if (request.count > TTZO_MAX_PAYLOAD)
+        return bad_field(5, detail);
+    enum ttzo_error error =
+        ttzo_read(trainer, (enum ttzo_region)request.region, request.offset, request.count, &bytes, detail);
+    if (error)
+        return error;
+    for (uint32_t i = 0; i < request.count; i++)
+        out[i] = bytes[i];
+    *out_bytes = request.count;
+    return TTZO_ERROR_OK;
+}
+
+static bool is_writable(uint8_t region)
+{
+    return region <= TTZO_REGION_DATASET || region == TTZO_REGION_SPARSE;
+}
+
+static enum ttzo_error write(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t payload_bytes,
+                             uint32_t *detail)
+{
+    struct ttzo_write_request request;
+    ttzo_unpack_write_request(payload, &request);
+    if (!is_writable(request.region))
+        return bad_field(0, detail);
+    return ttzo_write(trainer, (enum ttzo_region)request.region, request.offset, payload + TTZO_WRITE_REQUEST_BYTES,
+                      payload_bytes - TTZO_WRITE_REQUEST_BYTES, detail);
+}
+
+static enum ttzo_error commit(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t *detail)
+{
+    struct ttzo_commit_request request;
+    ttzo_unpack_commit_request(payload, &request);
+    if (!is_writable(request.region))
+        return bad_field(0, detail);
+    return ttzo_commit(trainer, (enum ttzo_region)request.region, request.count, request.crc, detail);
+}
+
+static bool holds_rows(uint8_t region)
+{
+    return region == TTZO_REGION_BATCH || region == TTZO_REGION_DATASET;
+}
+
+// Whether a model trains on the region: a PDE on points of its own, the others on rows.
+static bool trains_on(const struct ttzo_trainer *trainer, uint8_t region)
+{
+    return ttzo_has_equation(trainer->model) ? region == TTZO_REGION_COLLOCATION
+                                                           : holds_rows(region) || region == TTZO_REGION_SPARSE;
+}
+
+static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
+{
+    struct ttzo_trainer *trainer = link->trainer;
+    struct ttzo_step_request request;
+    struct ttzo_step_result result;
+    ttzo_unpack_step_request(payload, &request);
+    if (!trains_on(trainer, request.region))
+        return bad_field(4, detail);
+    if (request.step != trainer->state.step) {
+        *detail = trainer->state.step;
+        return TTZO_ERROR_WRONG_STEP;
+    }
+    begin_work(link, 0);
+    enum ttzo_error error = ttzo_step(trainer, (enum ttzo_region)request.region, &result, detail);
+    if (error)
+        return error;
+    struct ttzo_step_reply reply = { trainer->state.step, result.phase, result.loss, result.gradient_norm,
+                                     result.evaluations, result.macs };
+    ttzo_pack_step_reply(&reply, out);
+    return TTZO_ERROR_OK;
+}
+
+static enum ttzo_error evaluate(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
+{
+    struct ttzo_evaluate_request request;
+    struct ttzo_evaluate_reply reply;
+    ttzo_unpack_evaluate_request(payload, &request);
+    if (!holds_rows(request.region))
+        return bad_field(0, detail);
+    begin_work(link, link->trainer->macs_per_sample);
+    enum ttzo_error error = ttzo_evaluate(link->trainer, (enum ttzo_region)request.region, request.first_row,
+                                          request.n_rows, &reply.loss_sum, &reply.n_correct, detail);
+    if (error)
+        return error;
+    ttzo_pack_evaluate_reply(&reply, out);
+    return TTZO_ERROR_OK;
+}
+
+static enum ttzo_error solution_error(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
+{
+    struct ttzo_solution_error_request request;
+    struct ttzo_solution_error_reply reply;
+    ttzo_unpack_solution_error_request(payload, &request);
+    if (!holds_rows(request.region) && !trains_on(link->trainer, request.region))
+        return bad_field(0, detail);
+    begin_work(link, link->trainer->macs_per_sample);
+    enum ttzo_error error =
+        ttzo_solution_error(link->trainer, (enum ttzo_region)request.region, request.first_row, request.n_rows,
+                            &reply.squared_error, &reply.squared_exact, detail);
+    if (error)
+        return error;
+    ttzo_pack_solution_error_reply(&reply, out);
+    return TTZO_ERROR_OK;
+}
+
+static enum ttzo_error predict(struct ttzo_trainer *trainer, const uint8_t *payload, uint8_t *out, uint32_t *out_bytes,
+                               uint32_t *detail)
+{
+    struct ttzo_predict_request request;
+    const float *outputs;
+    uint32_t n = trainer->model->info.out_features;
+    ttzo_unpack_predict_request(payload, &request);
+    if (4 * n > TTZO_MAX_PAYLOAD) { // more outputs than a frame holds
+        *detail = request.row;
+        return TTZO_ERROR_OUT_OF_RANGE;
+    }
+    enum ttzo_error error = ttzo_predict(trainer, request.row, &outputs, detail);
+    if (error)
+        return error;
+    for (uint32_t i = 0; i < n; i++)
+        ttzo_put_f32(out + 4 * i, outputs[i]);
+    *out_bytes = 4 * n;
+    return TTZO_ERROR_OK;
+}
+
+// ---- dispatch -------------------------------------------------------------------------------------------------------
+
+#define NO_REQUEST UINT32_MAX
+
+// Bytes of a request's fixed fields; NO_REQUEST for a code that no host sends.
+static uint32_t fixed_bytes(uint8_t code)
+{
+    switch (code) {
+    case TTZO_MESSAGE_HELLO: return TTZO_HELLO_REQUEST_BYTES;
+    case TTZO_MESSAGE_CONFIGURE: return TTZO_CONFIGURE_REQUEST_BYTES;
+    case TTZO_MESSAGE_READ: return TTZO_READ_REQUEST_BYTES;
+    case TTZO_MESSAGE_WRITE: return TTZO_WRITE_REQUEST_BYTES;
+    case TTZO_MESSAGE_COMMIT: return TTZO_COMMIT_REQUEST_BYTES;
+    case TTZO_MESSAGE_SET_STATE: return TTZO_SET_STATE_REQUEST_BYTES;
+    case TTZO_MESSAGE_STEP: return TTZO_STEP_REQUEST_BYTES;
+    case TTZO_MESSAGE_EVALUATE: return TTZO_EVALUATE_REQUEST_BYTES;
+    case TTZO_MESSAGE_PREDICT: return TTZO_PREDICT_REQUEST_BYTES;
+    case TTZO_MESSAGE_SOLUTION_ERROR: return TTZO_SOLUTION_ERROR_REQUEST_BYTES;
+    case TTZO_MESSAGE_STATUS:
+    case TTZO_MESSAGE_RESET:
+    case TTZO_MESSAGE_LEAVE:
+    case TTZO_MESSAGE_CANCEL: return 0;
+    default: return NO_REQUEST;
+    }
+}
+
+// What stands against carrying out the request at all.
+static enum ttzo_error refusal(const struct ttzo_link *link, const struct frame *frame, uint32_t *detail)
+{
+    uint32_t fixed = fixed_bytes(frame->code);
+    // A HELLO may be longer: that of another contract still begins with its hash.
+    bool has_tail = frame->code == TTZO_MESSAGE_WRITE || frame->code == TTZO_MESSAGE_HELLO;
+    *detail = frame->code;
+    if (fixed == NO_REQUEST)
+        return TTZO_ERROR_UNKNOWN_MESSAGE;
+    *detail = frame->payload_bytes;
+    if (frame->payload_bytes < fixed || (frame->payload_bytes > fixed && !has_tail))
+        return TTZO_ERROR_BAD_REQUEST;
+    *detail = 0;
+    if (frame->code == TTZO_MESSAGE_HELLO)
+        return TTZO_ERROR_OK;
+    if (frame->code == TTZO_MESSAGE_LEAVE)
+        return TTZO_ERROR_OK;
+    if (link->foreign)
+        return TTZO_ERROR_BAD_CONTRACT;
+    *detail = link->model_detail;
+    return link->model_error;
+}
+
+static enum ttzo_error carry_out(struct ttzo_link *link, const struct frame *frame, uint8_t *out, uint32_t *out_bytes,
+                                 uint32_t *detail)
+{
+    struct ttzo_trainer *trainer = link->trainer;
+    const uint8_t *payload = frame->payload;
+    enum ttzo_error error = refusal(link, frame, detail);
+    *out_bytes = 0;
+    if (error)
+        return error;
+    switch ((enum ttzo_message)frame->code) {
+    case TTZO_MESSAGE_HELLO:
+        link->foreign = ttzo_get_u32(payload) != TTZO_CONTRACT_HASH;
+        *out_bytes = TTZO_HELLO_REPLY_BYTES;
+        answer_hello(link, out);
+        break;
+    case TTZO_MESSAGE_STATUS:
+        *out_bytes = TTZO_STATUS_REPLY_BYTES;
+        answer_status(trainer, out);
+        break;
+    case TTZO_MESSAGE_STEP:
+        *out_bytes = TTZO_STEP_REPLY_BYTES;
+        return step(link, payload, out, detail);
+    case TTZO_MESSAGE_EVALUATE:
+        *out_bytes = TTZO_EVALUATE_REPLY_BYTES;
+        return evaluate(link, payload, out, detail);
+    case TTZO_MESSAGE_SOLUTION_ERROR:
+        *out_bytes = TTZO_SOLUTION_ERROR_REPLY_BYTES;
+        return solution_error(link, payload, out, detail);
+    case TTZO_MESSAGE_READ: return read(trainer, payload, out, out_bytes, detail);
+    case TTZO_MESSAGE_PREDICT: return predict(trainer, payload, out, out_bytes, detail);
+    case TTZO_MESSAGE_WRITE: return write(trainer, payload, frame->payload_bytes, detail);
+    case TTZO_MESSAGE_COMMIT: return commit(trainer, payload, detail);
+    case TTZO_MESSAGE_CONFIGURE: return configure(trainer, payload, detail);
+    case TTZO_MESSAGE_SET_STATE: return set_state(trainer, payload, detail);
+    case TTZO_MESSAGE_RESET: ttzo_reset(trainer); break;
+    case TTZO_MESSAGE_LEAVE: link->left = true; break;
+    case TTZO_MESSAGE_CANCEL: break; // nothing is under way
+    case TTZO_MESSAGE_PROGRESS:
+    case TTZO_MESSAGE_ERROR: break; // refused above
+    }
+    return TTZO_ERROR_OK;
+}
+
+// Answers a request: from store when it is the last one again, otherwise by carrying it out.
+static void answer(struct ttzo_link *link, const struct frame *frame)
+{
+    bool hello = frame->code == TTZO_MESSAGE_HELLO;
+    bool again = link->answered && frame->sequence == link->sequence && frame->crc == link->crc;
+    if (!again) {
+        uint8_t code = frame->code;
+        uint8_t *out = payload_of(link->tx);
+        uint32_t out_bytes, detail = 0;
+        link->answered = false;
+        link->sequence = frame->sequence;
+        link->crc = frame->crc;
+        enum ttzo_error error = carry_out(link, frame, out, &out_bytes, &detail);
+        if (error) {
+            code = TTZO_MESSAGE_ERROR;
+            out_bytes = TTZO_ERROR_REPLY_BYTES;
+            ttzo_put_u32(out, (uint32_t)error);
+            ttzo_put_u32(out + 4, detail);
+        }
+        link->tx_count = seal(link->tx, link->sequence, code, out_bytes);
+        link->answered = !hello; // a HELLO begins anew: it is never answered from store, nor is what came before it
+    }
+    ttzo_port_write(link->tx, link->tx_count);
+}
+
+void ttzo_link_init(struct ttzo_link *link, struct ttzo_trainer *trainer, const char *board_name, enum ttzo_error error,
+                    uint32_t detail)
+{
+    link->trainer = trainer;
+    link->board_name = board_name;
+    link->model_error = error;
+    link->model_detail = detail;
+    link->left = link->foreign = false;
+    link->arrived_at = link->arrived_count = link->rx_count = 0;
+    link->answered = false;
+    if (!error) {
+        trainer->poll = while_working;
+        trainer->poll_context = link;
+    }
+}
+
+void ttzo_link_poll(struct ttzo_link *link)
+{
+    struct frame frame;
+    for (enum arrival arrival = receive(link, &frame); arrival != NOTHING; arrival = receive(link, &frame)) {
+        if (arrival == DAMAGED)
+            send_pair(0, TTZO_MESSAGE_ERROR, TTZO_ERROR_BAD_FRAME, 0);
+        else
+            answer(link, &frame);
+    }
+}

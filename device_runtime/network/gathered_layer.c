@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+#include "network/gathered_layer.h"
+
+#include "network/product.h"
+
+#define SIDE_BY_SIDE TTZO_POSITIONS_AT_ONCE
+
+// ---- geometry -------------------------------------------------------------------------------------------------------
+
+static uint32_t out_height(const struct ttzo_layer *layer)
+{
+    return (layer->height + 2u * layer->padding_height - layer->kernel_height) / layer->stride_height + 1;
+}
+
+static uint32_t out_width(const struct ttzo_layer *layer)
+{
+    return (layer->width + 2u * layer->padding_width - layer->kernel_width) / layer->stride_width + 1;
+}
+
+uint64_t ttzo_layer_positions(const struct ttzo_layer *layer)
+{
+    switch ((enum ttzo_gather)layer->gather) {
+    case TTZO_GATHER_PATCHES: return (uint64_t)out_height(layer) * out_width(layer);
+    case TTZO_GATHER_TOKENS: return layer->width;
+    case TTZO_GATHER_WHOLE: break;
+    }
+    return 1;
+}
+
+uint64_t ttzo_layer_inputs(const struct ttzo_layer *layer)
+{
+    switch ((enum ttzo_gather)layer->gather) {
+    case TTZO_GATHER_PATCHES: return (uint64_t)layer->channels * layer->height * layer->width;
+    case TTZO_GATHER_TOKENS: return layer->width;
+    case TTZO_GATHER_WHOLE: break;
+    }
+    return layer->in_features;
+}
+
+uint64_t ttzo_layer_outputs(const struct ttzo_layer *layer)
+{
+    bool combined = layer->combine != TTZO_COMBINE_EACH;
+    return combined ? layer->out_features : layer->out_features * ttzo_layer_positions(layer);
+}
+
+static bool patches_are_sound(const struct ttzo_layer *layer)
+{
+    return layer->kernel_height && layer->kernel_width && layer->stride_height && layer->stride_width &&
+           layer->padding_height < layer->kernel_height && layer->padding_width < layer->kernel_width &&
+           layer->height + 2u * layer->padding_height >= layer->kernel_height &&
+           layer->width + 2u * layer->padding_width >= layer->kernel_width && layer->padding_token == 0 &&
+           layer->combine == TTZO_COMBINE_EACH &&
+           (uint64_t)layer->channels * layer->kernel_height * layer->kernel_width == layer->in_features;
+}
+
+static bool has_kernel(const struct ttzo_layer *layer)
+{
+    return layer->kernel_height || layer->kernel_width || layer->stride_height || layer->stride_width ||
+           layer->padding_height || layer->padding_width || layer->channels || layer->height;
+}
+
+bool ttzo_gather_is_sound(const struct ttzo_layer *layer)
+{
+    if (layer->gather == TTZO_GATHER_WHOLE)
+        return !has_kernel(layer) && layer->combine == 0 && layer->width == 0 && layer->padding_token == 0;
+    if (layer->gather == TTZO_GATHER_PATCHES ? !patches_are_sound(layer)
+                                             : layer->gather != TTZO_GATHER_TOKENS || has_kernel(layer) ||
+                                                   layer->combine > TTZO_COMBINE_MEAN || layer->width == 0 ||
+                                                   layer->has_bias ||
+                                                   (layer->padding_token != TTZO_NO_TOKEN &&
+                                                    layer->padding_token >= layer->in_features))
+        return false;
+    return layer->contraction == 0 && ttzo_layer_inputs(layer) <= TTZO_MAX_FEATURES &&
+           ttzo_layer_outputs(layer) <= TTZO_MAX_FEATURES;
+}
+
+// ---- one application ------------------------------------------------------------------------------------------------
+
+struct ttzo_layer ttzo_applied_layer(const struct ttzo_layer *layer)
+{
+    struct ttzo_layer applied = *layer;
+    if (layer->gather == TTZO_GATHER_TOKENS) {
+        applied.in_features = 1;
+        for (uint32_t k = 0; k < layer->n_in_modes; k++)
+            applied.in_modes[k] = 1;
+    }
+    applied.gather = TTZO_GATHER_WHOLE;
+    return applied;
+}
+
+void ttzo_gather_patch(const struct ttzo_layer *layer, const float *image, uint32_t position, float *patch)
+{
+    uint32_t top = position / out_width(layer) * layer->stride_height;
+    uint32_t left = position % out_width(layer) * layer->stride_width;
+    for (uint32_t c = 0; c < layer->channels; c++, image += (uint32_t)layer->height * layer->width)
+        for (uint32_t i = 0; i < layer->kernel_height; i++) {
+            uint32_t y = top + i - layer->padding_height; // beyond the border: wraps round to a large number
+            for (uint32_t j = 0; j < layer->kernel_width; j++) {
+                uint32_t x = left + j - layer->padding_width;
+                *patch++ = y < layer->height && x < layer->width ? image[y * layer->width + x] : 0.0f;
+            }
+        }
+}
+
+void ttzo_pick_slices(const struct ttzo_layer *layer, const float *parameters, uint32_t token, float *picked)
+{
+    uint32_t rest = layer->in_features;
+    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
+        struct ttzo_core core = ttzo_layer_core(layer, k);
+        rest /= core.n; // digits of the token, most significant first; a core without an input mode has n = 1
+        const float *from = parameters + core.offset + token / rest * core.right;
+        token %= rest;
+        for (uint32_t row = 0; row < core.left * core.m; row++, from += core.n * core.right)
+            for (uint32_t b = 0; b < core.right; b++)
+                *picked++ = from[b];
+    }
+}
+
+static uint64_t picked_numbers(const struct ttzo_layer *applied)
+{
+    uint64_t numbers = 0;
+    for (uint32_t k = 0; k < ttzo_layer_length(applied); k++) {
+        struct ttzo_core core = ttzo_layer_core(applied, k);
+        numbers += (uint64_t)core.left * core.m * core.n * core.right;
+    }
+    return numbers;
+}
+
+static uint64_t widest_array(const struct ttzo_layer *applied)
+{
+    uint64_t widest = ttzo_layer_widest(applied);
+    return widest > applied->in_features ? widest : applied->in_features;
+}
+
+uint64_t ttzo_gather_scratch(const struct ttzo_layer *layer)
+{
+    struct ttzo_layer applied = ttzo_applied_layer(layer);
+    if (layer->gather == TTZO_GATHER_TOKENS)
+        return picked_numbers(&applied) + 2 * widest_array(&applied);
+    return 2 * SIDE_BY_SIDE * widest_array(&applied);
+}
+
+uint64_t ttzo_gather_macs(const struct ttzo_layer *layer)
+{
+    struct ttzo_layer applied = ttzo_applied_layer(layer);
+    uint64_t macs = 0;
+    for (uint32_t k = 0; k < ttzo_layer_length(&applied); k++) {
+        struct ttzo_contraction step = ttzo_layer_contraction(&applied, k);
+        macs += (uint64_t)step.repeats * step.rows * step.inner * step.columns;
+    }
+    return ttzo_layer_positions(layer) * macs;
+}
+
+// ---- patches --------------------------------------------------------------------------------------------------------
+
+// The contraction of n patches at once, their numbers neighbours: [n] is one more index behind all others.
+static struct ttzo_contraction side_by_side(struct ttzo_contraction step, uint32_t n)
+{
+    if (!step.core_left) // [rows][inner] times a core at the right: row by row, the core's columns are the rows
+        return (struct ttzo_contraction){ step.rows, step.columns, step.inner, n, true, step.core_offset,
+                                          step.core_outer_stride, step.core_inner_stride };
+    step.columns *= n;
+    return step;
+}
+
+// Patches [in_features][n] in `buffers[0]` through the layer; returns the buffer with [out_features][n].
+static const float *contract_patches(const struct ttzo_layer *layer, const float *parameters, float *const buffers[2],
+                                     uint32_t n)
+{
+    uint32_t length = ttzo_layer_length(layer), current = 0;
+    const float *bias = parameters + ttzo_layer_parameters(layer) - layer->out_features;
+    for (uint32_t index = 0; index < length; index++, current = 1 - current) {
+        struct ttzo_contraction step = side_by_side(ttzo_layer_contraction(layer, index), n);
+        const float *in = buffers[current];
+        float *out = buffers[1 - current];
+        bool from_bias = index + 1 == length && layer->has_bias;
+        for (uint32_t i = 0; from_bias && i < layer->out_features * n; i++)
+            out[i] = bias[i / n];
+        for (uint32_t repeat = 0; repeat < step.repeats; repeat++) {
+            struct ttzo_operand core = { parameters + step.core_offset, step.core_outer_stride, step.core_inner_stride };
+            ttzo_product(out, from_bias ? out : NULL, core, (struct ttzo_operand){ in, 1, step.columns }, step.rows,
+                         step.inner, step.columns, TTZO_DATA_NONE);
+            in += step.inner * step.columns;
+            out += step.rows * step.columns;
+        }
+    }
+    return buffers[current];
+}
+
+static void forward_patches(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
+                            float *scratch)
+{
+    struct ttzo_layer applied = ttzo_applied_layer(layer);
+    uint32_t positions = (uint32_t)ttzo_layer_positions(layer), widest = (uint32_t)widest_array(&applied);
+    float *const buffers[2] = { scratch, scratch + SIDE_BY_SIDE * widest };
+    for (uint32_t first = 0, n; first < positions; first += n) {
+        n = positions - first < SIDE_BY_SIDE ? positions - first : SIDE_BY_SIDE;
+        for (uint32_t j = 0; j < n; j++) {
+            ttzo_gather_patch(layer, in, first + j, buffers[1]);
+            for (uint32_t i = 0; i < layer->in_features; i++)
+                buffers[0][i * n + j] = buffers[1][i];
+        }
+        const float *made = contract_patches(&applied, parameters, buffers, n);
+        for (uint32_t i = 0; i < layer->out_features; i++)
+            for (uint32_t j = 0; j < n; j++)
+                out[i * positions + first + j] = made[i * n + j];
+    }
+}
+
+// ---- tokens ---------------------------------------------------------------------------------------------------------
+
+static void forward_tokens(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
+                           float *scratch)
+{
+    struct ttzo_layer applied = ttzo_applied_layer(layer);
+    uint32_t outputs = (uint32_t)ttzo_layer_outputs(layer), widest = (uint32_t)widest_array(&applied), count = 0;
+    float *const buffers[2] = { scratch, scratch + widest };
+    float *picked = scratch + 2 * widest;
+    bool each = layer->combine == TTZO_COMBINE_EACH;
+    applied.parameter_offset = 0;
+    for (uint32_t i = 0; i < outputs; i++)
+        out[i] = 0.0f;
+    for (uint32_t t = 0; t < layer->width; t++) {
+        uint32_t token = (uint32_t)in[t], current = 0;
+        if (token == layer->padding_token)
+            continue;
+        float *sum = each ? out + t * layer->out_features : out;
+        count++;
+        ttzo_pick_slices(layer, parameters, token, picked);
+        buffers[0][0] = 1.0f;
+        ttzo_layer_forward(&applied, picked, buffers, &current);
+        for (uint32_t i = 0; i < layer->out_features; i++)
+            sum[i] = sum[i] + buffers[current][i];
+    }
+    if (layer->combine == TTZO_COMBINE_MEAN && count)
+        for (uint32_t i = 0; i < outputs; i++)
+            out[i] = out[i] / (float)count;
+}
+
+void ttzo_gather_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
+                         float *scratch)
+{
+    const float *parameters = theta + layer->parameter_offset;
+    if (layer->gather == TTZO_GATHER_TOKENS)
+        forward_tokens(layer, parameters, in, out, scratch);
+    else
+        forward_patches(layer, parameters, in, out, scratch);
+}

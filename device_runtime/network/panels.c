@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+#include "network/panels.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "number/real.h"
+
+// ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------
+// n tiles below each other: row i < 4 n of `out` is that row of `start` plus the sum over k of line i of the panels
+// `left` times the four lines of the panel `right`. Strides in numbers; with a start_stride of 0, `start` are 16 zeros.
+
+#if TTZO_TILE == 0
+
+static float one_chain(float sum, const float *left, const float *right, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++)
+        sum = TTZO_MULADD(left[4 * k], right[4 * k], sum);
+    return sum;
+}
+
+static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                  const float *right, uint32_t inner, uint32_t n)
+{
+    for (uint32_t i = 0; i < 4 * n; i++, out += row_stride, start += start_stride)
+        for (uint32_t j = 0; j < 4; j++)
+            out[j] = one_chain(start[j], left + i / 4 * 4 * inner + i % 4, right + j, inner);
+}
+
+#elif TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP)
+
+// s0-s15 hold the outputs. Fused, s16-s23 hold two steps of a and s24-s31 two steps of b, so that each pair of loads
+// feeds 32 vfma; separate, one step of each, and the products pass through s24-s31.
+#if TTZO_FUSED
+#define CELL(sum, a, b, product) "vfma.f32 s" #sum ", s" #a ", s" #b "\n"
+#else
+#define CELL(sum, a, b, product)                                                                                       \
+    "vmul.f32 s" #product ", s" #a ", s" #b "\n vadd.f32 s" #sum ", s" #sum ", s" #product "\n"
+#endif
+#define ROW(c0, c1, c2, c3, a, b0, b1, b2, b3)                                                                         \
+    CELL(c0, a, b0, 24) CELL(c1, a, b1, 25) CELL(c2, a, b2, 26) CELL(c3, a, b3, 27)
+#define STEP(a0, a1, a2, a3, b0, b1, b2, b3)                                                                           \
+    ROW(0, 1, 2, 3, a0, b0, b1, b2, b3)                                                                                \
+    ROW(4, 5, 6, 7, a1, b0, b1, b2, b3)                                                                                \
+    ROW(8, 9, 10, 11, a2, b0, b1, b2, b3)                                                                              \
+    ROW(12, 13, 14, 15, a3, b0, b1, b2, b3)
+#define ONE_STEP "vldmia %[a]!, {s16-s19}\n vldmia %[b]!, {s20-s23}\n" STEP(16, 17, 18, 19, 20, 21, 22, 23)
+#if TTZO_FUSED
+#define TWO_STEPS                                                                                                      \
+    "vldmia %[a]!, {s16-s23}\n vldmia %[b]!, {s24-s31}\n"                                                              \
+    STEP(16, 17, 18, 19, 24, 25, 26, 27) STEP(20, 21, 22, 23, 28, 29, 30, 31)
+#else
+#define TWO_STEPS ONE_STEP ONE_STEP
+#endif
+
+static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                  const float *right, uint32_t inner, uint32_t n)
+{
+    const float *b;
+    uint32_t fours;
+    __asm volatile("0: mov %[b], %[right]\n"
+                   "cbnz %[start_step], 5f\n vldmia %[start], {s0-s15}\n b 6f\n" // zeros
+                   "5: vldmia %[start], {s0-s3}\n add %[start], %[start_step]\n"
+                   "vldmia %[start], {s4-s7}\n add %[start], %[start_step]\n"
+                   "vldmia %[start], {s8-s11}\n add %[start], %[start_step]\n"
+                   "vldmia %[start], {s12-s15}\n add %[start], %[start_step]\n"
+                   "6: lsrs %[fours], %[inner], #1\n bcc 1f\n" ONE_STEP // carry: the bit that went
+                   "1: lsrs %[fours], %[fours], #1\n bcc 2f\n" TWO_STEPS
+                   "2: beq 4f\n"
+                   "3: subs %[fours], #1\n" TWO_STEPS TWO_STEPS "bne 3b\n"
+                   "4: vstmia %[out], {s0-s3}\n add %[out], %[row_step]\n"
+                   "vstmia %[out], {s4-s7}\n add %[out], %[row_step]\n"
+                   "vstmia %[out], {s8-s11}\n add %[out], %[row_step]\n"
+                   "vstmia %[out], {s12-s15}\n add %[out], %[row_step]\n"
+                   "subs %[n], #1\n bne 0b\n"
+                   : [out] "+r"(out), [start] "+r"(start), [a] "+r"(left), [b] "=&r"(b), [fours] "=&r"(fours),
+                     [n] "+r"(n)
+                   : [right] "r"(right), [inner] "r"(inner), [row_step] "r"(4 * row_stride),
+                     [start_step] "l"(4 * start_stride)
+                   : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12",
+                     "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26",
+                     "s27", "s28", "s29", "s30", "s31");
+}
+
+#elif TTZO_TILE == 2 && !TTZO_FUSED && (defined(__SSE2__) || defined(__ARM_NEON))
+
+// The same on this machine: four outputs in one vector register.
+typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+
+static inline four load(const float *at)
+{
+    return *(const four *)(const void *)at;
+}
+
+static inline void store(float *at, four numbers)
+{
+    *(four *)(void *)at = numbers;
+}
+
+static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                  const float *right, uint32_t inner, uint32_t n)
+{
+    for (; n; n--, out += 4 * row_stride, start += 4 * start_stride) {
+        four s0 = load(start), s1 = load(start + start_stride);
+        four s2 = load(start + 2 * start_stride), s3 = load(start + 3 * start_stride);
+        const float *b = right;
+        for (uint32_t k = 0; k < inner; k++, left += 4, b += 4) {
+            four numbers = load(b);
+            s0 = TTZO_MULADD(left[0], numbers, s0);
+            s1 = TTZO_MULADD(left[1], numbers, s1);
+            s2 = TTZO_MULADD(left[2], numbers, s2);
+            s3 = TTZO_MULADD(left[3], numbers, s3);
+        }
+        store(out, s0);
+        store(out + row_stride, s1);
+        store(out + 2 * row_stride, s2);
+        store(out + 3 * row_stride, s3);
+    }
+}
+
+#else
+
+// Two neighbouring numbers at once: on a core with FPU one load instruction brings both into registers.
+typedef union {
+    double both;
+    float each[2];
+} pair;
+#if defined(__ARM_FP)
+typedef double __attribute__((may_alias)) any_double;
+static inline pair load(const float *at)
+{
+    return (pair){ .both = *(const any_double *)(const void *)at };
+}
+#else
+static inline pair load(const float *at)
+{
+    return (pair){ .each = { at[0], at[1] } };
+}
+#endif
+
+static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                  const float *right, uint32_t inner, uint32_t n)
+{
+    for (; n; n--) {
+        const float *b = right;
+        float s00 = start[0], s01 = start[1], s02 = start[2], s03 = start[3];
+        start += start_stride;
+        float s10 = start[0], s11 = start[1], s12 = start[2], s13 = start[3];
+        start += start_stride;
+        float s20 = start[0], s21 = start[1], s22 = start[2], s23 = start[3];
+        start += start_stride;
+        float s30 = start[0], s31 = start[1], s32 = start[2], s33 = start[3];
+        start += start_stride;
+#define STEP(at)                                                                                                       \
+    do {                                                                                                               \
+        pair a01 = load(left + (at)), a23 = load(left + (at) + 2), b01 = load(b + (at)), b23 = load(b + (at) + 2);     \
+        s00 = TTZO_MULADD(a01.each[0], b01.each[0], s00);                                                              \
+        s01 = TTZO_MULADD(a01.each[0], b01.each[1], s01);                                                              \
+        s02 = TTZO_MULADD(a01.each[0], b23.each[0], s02);                                                              \
+        s03 = TTZO_MULADD(a01.each[0], b23.each[1], s03);                                                              \
+        s10 = TTZO_MULADD(a01.each[1], b01.each[0], s10);                                                              \
+        s11 = TTZO_MULADD(a01.each[1], b01.each[1], s11);                                                              \
+        s12 = TTZO_MULADD(a01.each[1], b23.each[0], s12);                                                              \
+        s13 = TTZO_MULADD(a01.each[1], b23.each[1], s13);                                                              \
+        s20 = TTZO_MULADD(a23.each[0], b01.each[0], s20);                                                              \
+        s21 = TTZO_MULADD(a23.each[0], b01.each[1], s21);                                                              \
+        s22 = TTZO_MULADD(a23.each[0], b23.each[0], s22);                                                              \
+        s23 = TTZO_MULADD(a23.each[0], b23.each[1], s23);                                                              \
+        s30 = TTZO_MULADD(a23.each[1], b01.each[0], s30);                                                              \
+        s31 = TTZO_MULADD(a23.each[1], b01.each[1], s31);                                                              \
+        s32 = TTZO_MULADD(a23.each[1], b23.each[0], s32);                                                              \
+        s33 = TTZO_MULADD(a23.each[1], b23.each[1], s33);                                                              \
+    } while (0)
+        for (uint32_t k = inner % 4; k; k--, left += 4, b += 4)
+            STEP(0);
+        for (const float *end = right + 4 * inner; b != end; left += 16, b += 16) {
+            STEP(0);
+            STEP(4);
+            STEP(8);
+            STEP(12);
+        }
+#undef STEP
+        out[0] = s00, out[1] = s01, out[2] = s02, out[3] = s03;
+        out += row_stride;
+        out[0] = s10, out[1] = s11, out[2] = s12, out[3] = s13;
+        out += row_stride;
+        out[0] = s20, out[1] = s21, out[2] = s22, out[3] = s23;
+        out += row_stride;
+        out[0] = s30, out[1] = s31, out[2] = s32, out[3] = s33;
+        out += row_stride;
+    }
+}
+
+#endif
+
+// ---- panels ---------------------------------------------------------------------------------------------------------
+
+uint32_t ttzo_panel_numbers(uint32_t lines, uint32_t inner)
+{
+    return (lines + 3u) / 4u * 4u * inner;
+}
+
+void ttzo_pack_panels(float *panels, struct ttzo_operand matrix, uint32_t lines, uint32_t inner)
+{
+    uint32_t step = matrix.inner;
+    for (uint32_t line = 0; line < lines; line += 4, matrix.at += 4 * matrix.outer) {
+        uint32_t last = lines - line - 1;
+        const float *a = matrix.at, *b = a + (last < 1 ? last : 1) * matrix.outer;
+        const float *c = a + (last < 2 ? last : 2) * matrix.outer, *d = a + (last < 3 ? last : 3) * matrix.outer;
+        uint32_t k = inner;
+        if (step == 1) // two at a time
+            for (; k >= 2; k -= 2, a += 2, b += 2, c += 2, d += 2, panels += 8) {
+                float a0 = a[0], b0 = b[0], c0 = c[0], d0 = d[0], a1 = a[1], b1 = b[1], c1 = c[1], d1 = d[1];
+                panels[0] = a0, panels[1] = b0, panels[2] = c0, panels[3] = d0;
+                panels[4] = a1, panels[5] = b1, panels[6] = c1, panels[7] = d1;
+            }
+        for (; k; k--, a += step, b += step, c += step, d += step, panels += 4)
+            panels[0] = *a, panels[1] = *b, panels[2] = *c, panels[3] = *d;
+    }
+}
+
+// A tile of which only some rows and columns exist.
+static void edge_tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
+                      const float *right, uint32_t rows, uint32_t inner, uint32_t columns)
+{
+    float whole[16];
+    if (start_stride == 0)
+        tiles(whole, 4, start, 0, left, right, inner, 1);
+    else {
+        for (uint32_t i = 0; i < 16; i++)
+            whole[i] = i / 4 < rows && i % 4 < columns ? start[i / 4 * start_stride + i % 4] : 0.0f;
+        tiles(whole, 4, whole, 4, left, right, inner, 1);
+    }
+    const float *from = whole;
+    for (; rows; rows--, out += row_stride, from += 4)
+        for (uint32_t j = 0; j < columns; j++)
+            out[j] = from[j];
+}
+
+void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                          uint32_t rows, uint32_t inner, uint32_t columns)
+{
+    static const float zeros[16] = { 0.0f };
+    const float *from = start ? start : zeros;
+    uint32_t start_stride = start ? row_stride : 0, whole = columns == 4 ? rows & ~3u : 0;
+    if (whole)
+        tiles(out, row_stride, from, start_stride, left, right, inner, whole / 4);
+    for (uint32_t i = whole; i < rows; i += 4)
+        edge_tile(out + i * row_stride, row_stride, from + i * start_stride, start_stride, left + i * inner, right,
+                  rows - i < 4 ? rows - i : 4, inner, columns);
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+#include "network/product.h"
+
+#include <stddef.h>
+
+#include "network/lanes.h"
+#include "number/real.h"
+
+// Summed indices are looked at in blocks of so many; the chains go on from block to block through `out`.
+#define BLOCK 64u
+
+// ---- which summed indices count -------------------------------------------------------------------------------------
+
+static bool all_zero(const float *at, uint32_t stride, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++, at += stride)
+        if (*at != 0.0f)
+            return false;
+    return true;
+}
+
+// The indices below `n` at which the data operand is not zero throughout, in ascending order; returns how many.
+static uint32_t list_live(uint16_t live[BLOCK], struct ttzo_operand data, uint32_t outer, uint32_t n)
+{
+    uint32_t count = 0;
+    for (uint32_t k = 0; k < n; k++, data.at += data.inner)
+        if (!all_zero(data.at, data.outer, outer))
+            live[count++] = (uint16_t)k;
+    return count;
+}
+
+// ---- chains ---------------------------------------------------------------------------------------------------------
+
+static float one_chain(float sum, struct ttzo_operand left, struct ttzo_operand right, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++, left.at += left.inner, right.at += right.inner)
+        sum = TTZO_MULADD(*left.at, *right.at, sum);
+    return sum;
+}
+
+// Four neighbouring outputs at a time keep their chains in registers and share each load of the left number.
+static void four_chains(float sums[4], struct ttzo_operand left, struct ttzo_operand right, uint32_t n)
+{
+    const float *b = right.at;
+    float s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    for (uint32_t k = 0; k < n; k++, left.at += left.inner, b += right.inner) {
+        float a = *left.at;
+        s0 = TTZO_MULADD(a, b[0], s0);
+        s1 = TTZO_MULADD(a, b[right.outer], s1);
+        s2 = TTZO_MULADD(a, b[2 * right.outer], s2);
+        s3 = TTZO_MULADD(a, b[3 * right.outer], s3);
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+#if TTZO_LANES == 4
+
+// Four rows of four outputs, `columns` apart, where the right numbers of four columns are neighbours.
+static void sixteen_chains(float *out, uint32_t columns, struct ttzo_operand left, struct ttzo_operand right,
+                           uint32_t n)
+{
+    const float *a0 = left.at, *a1 = a0 + left.outer, *a2 = a1 + left.outer, *a3 = a2 + left.outer, *b = right.at;
+    ttzo_lanes s0 = ttzo_lanes_load(out), s1 = ttzo_lanes_load(out + columns);
+    ttzo_lanes s2 = ttzo_lanes_load(out + 2 * columns), s3 = ttzo_lanes_load(out + 3 * columns);
+    uint32_t step = left.inner;
+    for (uint32_t k = 0; k < n; k++, a0 += step, a1 += step, a2 += step, a3 += step, b += right.inner) {
+        ttzo_lanes numbers = ttzo_lanes_load(b);
+        s0 = TTZO_MULADD(*a0, numbers, s0);
+        s1 = TTZO_MULADD(*a1, numbers, s1);
+        s2 = TTZO_MULADD(*a2, numbers, s2);
+        s3 = TTZO_MULADD(*a3, numbers, s3);
+    }
+    ttzo_lanes_store(out, s0);
+    ttzo_lanes_store(out + columns, s1);
+    ttzo_lanes_store(out + 2 * columns, s2);
+    ttzo_lanes_store(out + 3 * columns, s3);
+}
+
+#else
+
+// Four rows of four outputs, `columns` apart, where the right numbers of four columns are neighbours.
+static void sixteen_chains(float *out, uint32_t columns, struct ttzo_operand left, struct ttzo_operand right,
+                           uint32_t n)
+{
+    const float *a0 = left.at, *a1 = a0 + left.outer, *a2 = a1 + left.outer, *a3 = a2 + left.outer, *b = right.at;
+    float *out0 = out, *out1 = out0 + columns, *out2 = out1 + columns, *out3 = out2 + columns;
+    float s00 = out0[0], s01 = out0[1], s02 = out0[2], s03 = out0[3], s10 = out1[0], s11 = out1[1], s12 = out1[2],
+          s13 = out1[3], s20 = out2[0], s21 = out2[1], s22 = out2[2], s23 = out2[3], s30 = out3[0], s31 = out3[1],
+          s32 = out3[2], s33 = out3[3];
+    uint32_t step = left.inner;
+    for (uint32_t k = 0; k < n; k++, a0 += step, a1 += step, a2 += step, a3 += step, b += right.inner) {
+        float b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];
+        s00 = TTZO_MULADD(*a0, b0, s00), s01 = TTZO_MULADD(*a0, b1, s01);
+        s02 = TTZO_MULADD(*a0, b2, s02), s03 = TTZO_MULADD(*a0, b3, s03);
+        s10 = TTZO_MULADD(*a1, b0, s10), s11 = TTZO_MULADD(*a1, b1, s11);
+        s12 = TTZO_MULADD(*a1, b2, s12), s13 = TTZO_MULADD(*a1, b3, s13);
+        s20 = TTZO_MULADD(*a2, b0, s20), s21 = TTZO_MULADD(*a2, b1, s21);
+        s22 = TTZO_MULADD(*a2, b2, s22), s23 = TTZO_MULADD(*a2, b3, s23);
+        s30 = TTZO_MULADD(*a3, b0, s30), s31 = TTZO_MULADD(*a3, b1, s31);
+        s32 = TTZO_MULADD(*a3, b2, s32), s33 = TTZO_MULADD(*a3, b3, s33);
+    }
+    out0[0] = s00, out0[1] = s01, out0[2] = s02, out0[3] = s03;
+    out1[0] = s10, out1[1] = s11, out1[2] = s12, out1[3] = s13;
+    out2[0] = s20, out2[1] = s21, out2[2] = s22, out2[3] = s23;
+    out3[0] = s30, out3[1] = s31, out3[2] = s32, out3[3] = s33;
+}
+
+#endif
+
+// out += left . right over n summed indices.
+static void add_run(float *out, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows, uint32_t n,
+                    uint32_t columns)
+{
+    uint32_t fours = TTZO_TILE ? columns & ~3u : 0;
+    for (; right.outer == 1 && fours && rows >= 4; rows -= 4, left.at += 4 * left.outer, out += 4 * columns) {
+        struct ttzo_operand b = right;
+        for (uint32_t j = 0; j < fours; j += 4, b.at += 4)
+            sixteen_chains(out + j, columns, left, b, n);
+        for (uint32_t j = fours; j < columns; j++, b.at++)
+            for (uint32_t i = 0; i < 4; i++)
+                out[i * columns + j] = one_chain(out[i * columns + j],
+                                                 (struct ttzo_operand){ left.at + i * left.outer, 0, left.inner }, b, n);
+    }
+    for (uint32_t i = 0; i < rows; i++, left.at += left.outer) {
+        struct ttzo_operand b = right;
+        uint32_t j = 0;
+        for (; j < fours; j += 4, b.at += 4 * b.outer, out += 4)
+            four_chains(out, left, b, n);
+        for (; j < columns; j++, b.at += b.outer, out++)
+            *out = one_chain(*out, left, b, n);
+    }
+}
+
+// The operands from summed index k on.
+static struct ttzo_operand from(struct ttzo_operand operand, uint32_t k)
+{
+    operand.at += k * operand.inner;
+    return operand;
+}
+
+// The same over the listed indices alone: run by run of neighbours.
+static void add_listed(float *out, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows,
+                       uint32_t columns, const uint16_t *live, uint32_t n)
+{
+    for (uint32_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && live[end] == live[end - 1] + 1; end++)
+            continue;
+        add_run(out, from(left, live[i]), from(right, live[i]), rows, end - i, columns);
+    }
+}
+
+uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right,
+                      uint32_t rows, uint32_t inner, uint32_t columns, enum ttzo_data data)
+{
+    uint16_t live[BLOCK];
+    uint32_t done = 0;
+    if (!start)
+        for (uint32_t i = 0; i < rows * columns; i++)
+            out[i] = 0.0f;
+    else if (start != out)
+        for (uint32_t i = 0; i < rows * columns; i++)
+            out[i] = start[i];
+    if (data == TTZO_DATA_NONE) {
+        add_run(out, left, right, rows, inner, columns);
+        return rows * inner * columns;
+    }
+    for (uint32_t k = 0; k < inner; k += BLOCK) {
+        bool on_left = data == TTZO_DATA_LEFT;
+        uint32_t n = list_live(live, from(on_left ? left : right, k), on_left ? rows : columns,
+                               inner - k < BLOCK ? inner - k : BLOCK);
+        add_listed(out, from(left, k), from(right, k), rows, columns, live, n);
+        done += n * rows * columns;
+    }
+    return done;
+}
+
+// ---- queries side by side -------------------------------------------------------------------------------------------
+
+uint32_t ttzo_product_at_places(float *out, uint32_t stride, const float *changes, const uint16_t *places, uint32_t n,
+                                struct ttzo_operand matrix, uint32_t columns, uint32_t n_queries)
+{
+    for (uint32_t j = 0; j < columns; j++, matrix.at += matrix.inner) {
+        const float *change = changes;
+        float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+        for (uint32_t i = 0; i < n; i++, change += TTZO_QUERIES_AT_ONCE) {
+            float w = matrix.at[places[i] * matrix.outer];
+            s0 = TTZO_MULADD(w, change[0], s0);
+            s1 = TTZO_MULADD(w, change[1], s1);
+            s2 = TTZO_MULADD(w, change[2], s2);
+            s3 = TTZO_MULADD(w, change[3], s3);
+        }
+        out[j] = s0;
+        out[stride + j] = s1;
+        out[2 * stride + j] = s2;
+        out[3 * stride + j] = s3;
+    }
+    return n * columns * n_queries;
+}

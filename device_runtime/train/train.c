@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+// A training step: batch, estimate, update, plateau; and evaluation.
+#include "train/train.h"
+
+#include "train/estimator.h"
+#include "equations/gauss_newton.h"
+#include "network/loss.h"
+#include "network/network.h"
+#include "equations/pde.h"
+#include "number/random.h"
+#include "number/real.h"
+#include "train/settings.h"
+#include "network/sparse_rows.h"
+
+// ---- learning rate --------------------------------------------------------------------------------------------------
+
+static float power(float base, uint32_t exponent)
+{
+    float result = 1.0f;
+    for (; exponent; exponent >>= 1, base = base * base)
+        if (exponent & 1)
+            result = result * base;
+    return result;
+}
+
+float ttzo_rate_factor(const struct ttzo_training *training, uint32_t step)
+{
+    const float pi = 3.14159274f;
+    uint32_t end = training->steps;
+    float done = step < end ? (float)step / (float)end : 1.0f;
+    float factor = 1.0f;
+    if (step < training->warmup_steps)
+        factor = (float)(step + 1) / (float)training->warmup_steps;
+    switch ((enum ttzo_schedule)training->schedule) {
+    case TTZO_SCHEDULE_STEP: return factor * power(training->decay_factor, step / training->decay_every);
+    case TTZO_SCHEDULE_LINEAR: return factor * (1.0f - done);
+    case TTZO_SCHEDULE_COSINE: return factor * (0.5f * (1.0f + ttzo_cos(pi * done)));
+    case TTZO_SCHEDULE_CONSTANT: break;
+    }
+    return factor;
+}
+
+// ---- update rules ---------------------------------------------------------------------------------------------------
+
+static float gradient_norm(const struct ttzo_trainer *trainer)
+{
+    float sum = 0.0f;
+    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
+        sum = TTZO_MULADD(trainer->gradient[i], trainer->gradient[i], sum);
+    return ttzo_sqrt(sum);
+}
+
+static void clip(struct ttzo_trainer *trainer, float norm, float limit)
+{
+    if (!(limit > 0.0f && norm > limit))
+        return;
+    float factor = limit / norm;
+    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
+        trainer->gradient[i] = trainer->gradient[i] * factor;
+}
+
+// theta - rate * direction, coordinate by coordinate; the direction of each rule.
+static void update(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate)
+{
+    uint32_t n = trainer->model->info.n_parameters, age = trainer->state.step - trainer->state.phase_start + 1;
+    float *theta = trainer->theta, *v = trainer->moments, *squares = trainer->moments + n;
+    const float *g = trainer->gradient;
+    float beta1 = phase->beta1, beta2 = phase->beta2, rest1 = 1.0f - beta1, rest2 = 1.0f - beta2;
+    switch ((enum ttzo_update)phase->update) {
+    case TTZO_UPDATE_SGD:
+        for (uint32_t i = 0; i < n; i++)
+            theta[i] = TTZO_MULADD(-rate, g[i], theta[i]);
+        break;
+    case TTZO_UPDATE_MOMENTUM:
+        for (uint32_t i = 0; i < n; i++) {
+            v[i] = TTZO_MULADD(beta1, v[i], g[i]);
+            theta[i] = TTZO_MULADD(-rate, v[i], theta[i]);
+        }
+        break;
+    case TTZO_UPDATE_EMA_MOMENTUM:
+        for (uint32_t i = 0; i < n; i++) {
+            v[i] = TTZO_MULADD(beta1, v[i], rest1 * g[i]);
+            theta[i] = TTZO_MULADD(-rate, v[i], theta[i]);
+        }
+        break;
+    case TTZO_UPDATE_ADAM: {
+        float unbias1 = 1.0f / (1.0f - power(beta1, age)), unbias2 = 1.0f / (1.0f - power(beta2, age));
+        for (uint32_t i = 0; i < n; i++) {
+            v[i] = TTZO_MULADD(beta1, v[i], rest1 * g[i]);
+            squares[i] = TTZO_MULADD(beta2, squares[i], rest2 * (g[i] * g[i]));
+            float scale = ttzo_sqrt(squares[i] * unbias2) + phase->epsilon;
+            theta[i] = TTZO_MULADD(-rate, (v[i] * unbias1) / scale, theta[i]);
+        }
+        break;
+    }
+    case TTZO_UPDATE_SIGN:
+        for (uint32_t i = 0; i < n; i++)
+            theta[i] = g[i] > 0.0f ? theta[i] - rate : g[i] < 0.0f ? theta[i] + rate : theta[i];
+        break;
+    }
+}
+
+// ---- plateau --------------------------------------------------------------------------------------------------------
+
+// Hybrid training: the next phase begins when the mean loss of `plateau_patience` windows in a row did not fall.
+static void watch_plateau(struct ttzo_trainer *trainer, float loss)
+{
+    const struct ttzo_training *settings = &trainer->training;
+    struct ttzo_state *state = &trainer->state;
+    if (state->phase + 1 >= settings->n_phases)
+        return;
+    state->window_sum = state->window_sum + loss;
+    if (++state->window_count < settings->plateau_window)
+        return;
+    float mean = state->window_sum / (float)state->window_count;
+    state->window_sum = 0.0f;
+    state->window_count = 0;
+    if (mean < state->best_window * (1.0f - settings->plateau_tolerance)) {
+        state->best_window = mean;
+        state->windows_without_progress = 0;
+    } else if (++state->windows_without_progress >= settings->plateau_patience) {
+        state->phase++;
+        state->phase_start = state->step;
+        for (uint32_t i = 0; i < trainer->n_moments; i++)
+            trainer->moments[i] = 0.0f;
+    }
+}
+
+// ---- the step -------------------------------------------------------------------------------------------------------
+
+static const struct ttzo_rows *rows_of(const struct ttzo_trainer *trainer, enum ttzo_region region)
+{
+    return region == TTZO_REGION_BATCH || region == TTZO_REGION_SPARSE ? &trainer->batch
+           : region == TTZO_REGION_DATASET                             ? &trainer->dataset
+                                                                       : NULL;
+}
+
+// The batch as the sample order picks it from the region sparse.
+static enum ttzo_error unpack_batch(struct ttzo_trainer *trainer)
+{
+    uint32_t batch = trainer->model->info.batch, n = trainer->sparse.count;
+    uint64_t position = (uint64_t)trainer->state.step * batch;
+    if (n == 0)
+        return TTZO_ERROR_NOT_COMMITTED;
+    for (uint32_t j = 0; j < batch; j++)
+        ttzo_sparse_row(trainer->model, trainer->sparse.bytes,
+                        ttzo_sample_row(trainer->training.seed, position + j, n),
+                        trainer->batch.bytes + (size_t)j * trainer->row_bytes);
+    trainer->batch.count = batch;
+    return TTZO_ERROR_OK;
+}
+
+static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_region region, const struct ttzo_rows *rows)
+{
+    uint32_t batch = trainer->model->info.batch;
+    if (ttzo_has_equation(trainer->model) != (region == TTZO_REGION_COLLOCATION) || ttzo_has_equation(trainer->model) == (rows != NULL))
+        return TTZO_ERROR_BAD_REQUEST;
+    if (!rows)
+        return TTZO_ERROR_OK;
+    enum ttzo_error error = region == TTZO_REGION_SPARSE ? unpack_batch(trainer) : TTZO_ERROR_OK;
+    if (error)
+        return error;
+    if (rows->count < (region == TTZO_REGION_DATASET ? 1u : batch))
+        return TTZO_ERROR_NOT_COMMITTED;
+    uint64_t position = (uint64_t)trainer->state.step * batch;
+    for (uint32_t j = 0; j < batch; j++)
+        trainer->batch_rows[j] =
+            region == TTZO_REGION_DATASET ? ttzo_sample_row(trainer->training.seed, position + j, rows->count) : j;
+    return TTZO_ERROR_OK;
+}
+
+// Estimate and update; after an error theta and moments are as before.
+static enum ttzo_error move(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
+                            struct ttzo_step_result *result)
+{
+    float rate = phase->learning_rate * ttzo_rate_factor(&trainer->training, trainer->state.step);
+    if (TTZO_HAS(EQUATIONS) && ttzo_is_gauss_newton(phase->estimator))
+        return ttzo_gauss_newton(trainer, phase, rate, result);
+    enum ttzo_error error = ttzo_estimate(trainer, rows, phase, &result->loss, &result->evaluations);
+    if (error)
+        return error;
+    result->gradient_norm = gradient_norm(trainer);
+    if (!ttzo_is_finite(result->gradient_norm))
+        return TTZO_ERROR_NON_FINITE;
+    if (phase->estimator == TTZO_ESTIMATOR_COCD) {
+        float *buffer = ttzo_gradient_buffer(trainer, phase);
+        for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
+            buffer[i] = trainer->gradient[i];
+    }
+    clip(trainer, result->gradient_norm, phase->clip_norm);
+    update(trainer, phase, rate);
+    return TTZO_ERROR_OK;
+}
+
+enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region, struct ttzo_step_result *result,
+                          uint32_t *detail)
+{
+    struct ttzo_state *state = &trainer->state;
+    const struct ttzo_phase *phase = &trainer->phases[state->phase];
+    const struct ttzo_rows *rows = rows_of(trainer, region);
+    uint64_t macs_before = trainer->macs;
+    *detail = state->step;
+    enum ttzo_error error = choose_rows(trainer, region, rows);
+    if (!error)
+        error = move(trainer, rows, phase, result);
+    if (error)
+        return error;
+    result->phase = state->phase;
+    result->macs = trainer->macs - macs_before;
+    state->step++;
+    state->evaluations += result->evaluations;
+    watch_plateau(trainer, result->loss);
+    return TTZO_ERROR_OK;
+}
+
+// ---- evaluation -----------------------------------------------------------------------------------------------------
+
+enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first, uint32_t count,
+                              float *loss_sum, uint32_t *n_correct, uint32_t *detail)
+{
+    const struct ttzo_rows *rows = rows_of(trainer, region);
+    uint32_t input_bytes = ttzo_input_bytes(trainer->model);
+    float sum = 0.0f;
+    uint32_t hits = 0;
+    *detail = first;
+    if (!rows || ttzo_has_equation(trainer->model))
+        return TTZO_ERROR_BAD_REQUEST;
+    if (first > rows->count || count > rows->count - first)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    ttzo_network_prepare(trainer, trainer->theta);
+    for (uint32_t j = 0; j < count; j++) {
+        const uint8_t *row = rows->bytes + (size_t)(first + j) * trainer->row_bytes;
+        float *outputs = ttzo_network_forward(trainer, trainer->theta, row);
+        hits += ttzo_row_correct(trainer->model, outputs, row + input_bytes);
+        sum = sum + ttzo_row_loss(trainer->model, outputs, row + input_bytes);
+        if (trainer->poll && !trainer->poll(trainer->poll_context, j + 1, count))
+            return TTZO_ERROR_CANCELLED;
+    }
+    *detail = trainer->state.step;
+    if (!ttzo_is_finite(sum))
+        return TTZO_ERROR_NON_FINITE;
+    *loss_sum = sum;
+    *n_correct = hits;
+    return TTZO_ERROR_OK;
+}
+
+enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const float **outputs, uint32_t *detail)
+{
+    *detail = row;
+    if (row >= trainer->batch.count)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    const uint8_t *inputs = trainer->batch.bytes + (size_t)row * trainer->row_bytes;
+    if (ttzo_has_equation(trainer->model)) {
+        trainer->base_losses[0] = ttzo_pde_solution(trainer, inputs); // unused between steps
+        *outputs = trainer->base_losses;
+    } else {
+        ttzo_network_prepare(trainer, trainer->theta);
+        *outputs = ttzo_network_forward(trainer, trainer->theta, inputs);
+    }
+    return TTZO_ERROR_OK;
+}
+
+enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first,
+                                    uint32_t count, float *squared_error, float *squared_exact, uint32_t *detail)
+{
+    const struct ttzo_rows *rows = rows_of(trainer, region);
+    float error_sum = 0.0f, exact_sum = 0.0f, u, exact;
+    *detail = first;
+    if (!ttzo_has_equation(trainer->model) || (rows ? 0 : region != TTZO_REGION_COLLOCATION || !trainer->model->pde.info.has_exact))
+        return TTZO_ERROR_BAD_REQUEST;
+    if (rows ? first > rows->count || count > rows->count - first : count > UINT32_MAX - first)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    for (uint32_t j = 0; j < count; j++) {
+        if (rows) {
+            const uint8_t *row = rows->bytes + (size_t)(first + j) * trainer->row_bytes;
+            u = ttzo_pde_solution(trainer, row);
+            exact = ttzo_get_f32(row + ttzo_input_bytes(trainer->model));
+        } else {
+            ttzo_pde_validate(trainer, first + j, &u, &exact);
+        }
+        float difference = u - exact;
+        error_sum = TTZO_MULADD(difference, difference, error_sum);
+        exact_sum = TTZO_MULADD(exact, exact, exact_sum);
+        if (trainer->poll && !trainer->poll(trainer->poll_context, j + 1, count))
+            return TTZO_ERROR_CANCELLED;
+    }
+    *detail = trainer->state.step;
+    if (!ttzo_is_finite(error_sum) || !ttzo_is_finite(exact_sum))
+        return TTZO_ERROR_NON_FINITE;
+    *squared_error = error_sum;
+    *squared_exact = exact_sum;
+    return TTZO_ERROR_OK;
+}

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""What an estimate costs in multiply-accumulates. For estimators that reuse environments this is the count where nothing
+is zero; zeros and dead units, which the device leaves out, make it less."""
+
+import math
+
+from ttzo.device_runtime.contract import LIMIT, Difference, Estimator, LayerKind
+from ttzo.exporter.costs.core_memory import (
+    QUERIES_AT_ONCE,
+    REUSING,
+    Assembled,
+    assembled_by,
+    core_shapes,
+    cut_of,
+    extents,
+    fours_at_once,
+    fours_of_slices,
+    halves,
+    has_matrix,
+    is_narrow,
+    keeps_halves,
+    keeps_matrix,
+    matrix_cut,
+    matrix_factors,
+    splits,
+    stored_products,
+)
+from ttzo.exporter.costs.gathered_memory import applied_macs
+from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
+
+TAKE_QUERIES = frozenset({Estimator.rge, Estimator.block_rge, Estimator.cocd})  # whose N can be chosen
+
+
+def n_queries(plan: Plan, phase: Phase) -> int:
+    """Queries of one estimate: its loss evaluations but for the one at theta and for second sides."""
+    if phase.estimator == Estimator.rge:
+        return phase.n_queries
+    if phase.estimator in GAUSS_NEWTON:  # its directions, the last two steps, and the ridges it tries
+        return phase.n_queries + 2 * (phase.estimator == Estimator.subspace_gn) + LIMIT["gn_tries"]
+    if phase.estimator == Estimator.node_cge:
+        return sum(layer.out_features for layer in plan.layers)
+    if phase.estimator == Estimator.block_rge:
+        return phase.n_queries * len(plan.tensors)
+    return min(phase.n_queries, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
+
+
+def evaluations_a_step(plan: Plan, phase: Phase) -> int:
+    """Loss evaluations of one step: one at theta, one for each query, two where it is antithetic."""
+    sides = 1 if phase.estimator in GAUSS_NEWTON else 1 + phase.difference
+    return 1 + sides * n_queries(plan, phase)
+
+
+def macs_a_step(plan: Plan, phase: Phase) -> int:
+    """Multiply-accumulates of one step's estimate."""
+    if plan.pde is not None:
+        return evaluations_a_step(plan, phase) * plan.batch * plan.macs * plan.passes
+    if phase.estimator not in REUSING:
+        return evaluations_a_step(plan, phase) * plan.forward_macs(plan.batch)
+    if plan.gathers:
+        share = n_queries(plan, phase) / plan.n_parameters  # cocd asks for a part
+        return round(plan.batch * (plan.macs + share * (applied_macs(plan, phase) - plan.macs)))
+    assembled = phase.estimator == Estimator.node_cge
+    a_step = sum(_prepare(plan, n) + (_finish(plan, n) if assembled else 0) for n in range(len(plan.layers)))
+    return a_step + plan.batch * _sample(plan, phase)
+
+
+def _finish(plan: Plan, number: int) -> int:
+    """node_cge, once a step: from the derivatives of the matrix or its halves to those of the cores."""
+    layer, by = plan.layers[number], assembled_by(plan, number)
+    if by == Assembled.slices or len(core_shapes(layer)) == 1:
+        return 0
+    return 2 * sum(f.macs for f in splits(layer) + ([matrix_factors(layer)] if by == Assembled.matrix else []))
+
+
+def _assembled(plan: Plan, number: int) -> int | None:
+    """node_cge, of a sample: forward and what its units' differences make; None by slices."""
+    layer, by = plan.layers[number], assembled_by(plan, number)
+    if by == Assembled.slices:
+        return None
+    if by == Assembled.matrix:
+        return 2 * layer.in_features * layer.out_features
+    ml, nl, mr, nr, rank = halves(layer)
+    return rank * ml * nr * (2 * nl + 3 * mr)
+
+
+def _prepare(plan: Plan, number: int) -> int:
+    """Products of cores, and the layer's matrix, once a step; what only makes a matrix of 16 bits is made apart."""
+    layer, kept = plan.layers[number], keeps_matrix(plan, number)
+    matrix = layer.in_features * _row_macs(layer) if kept else 0
+    if kept and is_narrow(plan):
+        return matrix + _products(layer, False) + _products(layer, True)
+    return matrix + _products(layer, keeps_halves(plan, number))
+
+
+def _row_macs(layer: Layer) -> int:
+    """Of a row of the layer's matrix."""
+    return layer.out_features * core_shapes(layer)[matrix_cut(layer)][0]
+
+
+def _products(layer: Layer, with_matrix: bool) -> int:
+    shapes, total = core_shapes(layer), 0
+    left, right, middle = stored_products(layer, with_matrix)
+    for k in left:
+        e = extents(layer, k - 1)
+        total += math.prod(shapes[k - 1]) * e.ml * e.nl
+    for k in right:
+        e = extents(layer, k + 1)
+        total += math.prod(shapes[k + 1]) * e.mr * e.nr
+    return total + sum(math.prod(shapes[k + 1]) * extents(layer, k + 1).nr * shapes[cut_of(layer)][0] for k in middle)
+
+
+def _sample(plan: Plan, phase: Phase) -> int:
+    sides = 2 if phase.difference == Difference.antithetic else 1
+    total = forward = 0
+    for number, layer in enumerate(plan.layers):
+        whole = _assembled(plan, number) if phase.estimator == Estimator.node_cge else None
+        forward += layer.macs_core_by_core
+        total += layer.macs_core_by_core + _sweep(layer) if whole is None else whole
+        unit, fixed = _travel(plan, number)
+        aimed, listed = _rows_made(plan, number)
+        asks = math.ceil(layer.out_features / QUERIES_AT_ONCE)
+        bias = (layer.out_features * (unit + fixed) + aimed + asks * listed) * sides
+        if phase.estimator == Estimator.node_cge or (
+            layer.has_bias and phase.estimator in (Estimator.cge, Estimator.cocd)
+        ):
+            total += bias
+        if whole is not None:
+            continue
+        for k, (a, m, n, b) in enumerate(core_shapes(layer)):
+            e = extents(layer, k)
+            slices, entries, moved = a * n * b, a * m * n * b, e.ml * e.mr
+            if phase.estimator == Estimator.block_rge:
+                chunks = math.ceil(phase.n_queries / QUERIES_AT_ONCE)
+                total += chunks * (aimed + listed) * sides
+                total += chunks * slices * _slice(layer, k) + phase.n_queries * entries * moved
+                total += phase.n_queries * sides * (layer.out_features * unit + fixed)
+            elif phase.estimator == Estimator.node_cge:
+                total += slices * _slice(layer, k) + entries * moved
+            else:
+                total += slices * _slice(layer, k) + entries * sides * (moved * unit + fixed)
+                fours = fours_of_slices(layer, k)
+                blocks = math.ceil(fours / fours_at_once(plan, number, k))
+                total += (blocks * aimed + m * fours * listed) * sides
+        if layer.has_bias and phase.estimator == Estimator.block_rge:
+            chunks = math.ceil(phase.n_queries / QUERIES_AT_ONCE)
+            total += phase.n_queries * sides * (layer.out_features * unit + fixed)
+            total += chunks * (aimed + listed) * sides
+    if phase.estimator == Estimator.cocd:  # of the coordinates' share, those of the window
+        total = forward + (total - forward) * n_queries(plan, phase) // plan.n_parameters
+    return total
+
+
+def _rows_made(plan: Plan, number: int) -> tuple[int, int]:
+    """Where matrices behind layer `number` are not kept: multiply-accumulates of the rows that all its units want, and of
+    those that four queries want farther on."""
+    made = [
+        plan.layers[n - 1].out_features * _row_macs(layer) if has_matrix(layer, n) and not keeps_matrix(plan, n) else 0
+        for n, layer in enumerate(plan.layers)
+    ]
+    behind = made[number + 1 :]
+    return sum(behind[:1]), sum(behind[1:])
+
+
+def _sweep(layer: Layer) -> int:
+    shapes = core_shapes(layer)
+    if layer.kind == LayerKind.tt_tensor or cut_of(layer) == len(shapes):
+        return 0
+    at = [extents(layer, k) for k in range(len(shapes))]
+    return sum(math.prod(shapes[k]) * at[k].ml * at[k].nr for k in range(len(shapes) - 1))
+
+
+def _slice(layer: Layer, k: int) -> int:
+    """One slice of core k."""
+    e, cut = extents(layer, k), cut_of(layer)
+    if k >= cut:
+        return 0 if k + 1 == len(core_shapes(layer)) else e.ml * e.nr * e.mr
+    if layer.kind == LayerKind.tt_tensor:
+        return e.mr if k + 1 == cut else core_shapes(layer)[cut][0] * (e.nr + e.mr)
+    return 0 if k == 0 else e.ml * e.nl * e.mr
+
+
+def _travel(plan: Plan, number: int) -> tuple[int, int]:
+    """Of a query in layer `number`: multiply-accumulates for each unit that changes there, and for all of the rest."""
+    if number + 1 == len(plan.layers):
+        return 0, 0
+    behind = [
+        (layer.out_features, 0)
+        if len(core_shapes(layer)) == 1 or has_matrix(layer, n)
+        else (0, layer.macs_core_by_core)
+        for n, layer in enumerate(plan.layers)
+        if n > number
+    ]
+    (unit, fixed), rest = behind[0], zip(plan.layers[number + 2 :], behind[1:], strict=True)
+    return unit, fixed + sum(each * layer.in_features + whole for layer, (each, whole) in rest)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""What cge and cocd keep, and cost, in networks with convolutions or embeddings: device_runtime/cores/gathered_gradient.c says what each
+part is."""
+
+import math
+
+from ttzo.device_runtime.contract import LIMIT, Difference, LayerKind
+from ttzo.exporter.costs.core_memory import (
+    QUERIES_AT_ONCE,
+    core_shapes,
+    even,
+    extents,
+    panel_numbers,
+    product_numbers,
+    reuses,
+    slice_widest,
+    state_numbers,
+)
+from ttzo.exporter.plan.gathering import Patches, Tokens
+from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import Phase
+
+
+def _fours(n: int) -> int:
+    return 4 * math.ceil(n / 4)
+
+
+def gather_scratch(layer: Layer) -> int:
+    """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
+    in gather.c."""
+    one = layer.applied
+    widest = _contraction_widest(one)
+    if isinstance(layer.gather, Patches):
+        return 2 * LIMIT["positions_at_once"] * widest
+    return 2 * widest + _picked(one)
+
+
+def _contraction_widest(one: Layer) -> int:
+    return max(one.in_features, *(repeats * rows * columns for repeats, rows, _, columns in one.contractions))
+
+
+def _picked(one: Layer) -> int:
+    return sum(math.prod(shape) for shape in one.core_shapes)
+
+
+def _has_matrix(layer: Layer, number: int) -> bool:
+    return number > 0 and layer.kind != LayerKind.dense and len(core_shapes(layer)) > 1
+
+
+def _moved(layer: Layer, k: int) -> int:
+    """Outputs that an entry of core k moves."""
+    e = extents(layer, k)
+    return e.ml * e.mr * (layer.n_outputs // layer.out_features)
+
+
+def _n_slices(layer: Layer, k: int) -> int:
+    a, _, n, b = core_shapes(layer)[k]
+    return a * n * b
+
+
+def _moves(layer: Layer) -> int:
+    return sum(_fours(_n_slices(layer, k)) * _moved(layer, k) for k in range(len(core_shapes(layer))))
+
+
+def applied_numbers(plan: Plan) -> int:
+    """Numbers of everything that is kept within a step, in the order of applied.c; 0 when no phase reuses. Raises
+    `PlanError` when no device takes so many."""
+    if not reuses(plan):
+        return 0
+    total = even(plan.in_features)
+    for number, layer in enumerate(plan.layers):
+        matrix = layer.in_features * layer.out_features if _has_matrix(layer, number) else 0
+        is_behind = number > 0 and isinstance(layer.gather, Patches)
+        weights = _fours(layer.out_features) * layer.in_features if is_behind else 0
+        total += even(layer.n_outputs, layer.n_outputs, product_numbers(layer.applied, bool(matrix)), matrix, weights)
+    total += _scratch_numbers(plan)
+    if total > LIMIT["max_width"]:
+        raise PlanError(
+            f"what this estimator keeps of one sample would be {total:,} numbers",
+            "export a smaller network, or with an estimator that keeps nothing (--estimator rge)",
+        )
+    return total
+
+
+def _scratch_numbers(plan: Plan) -> int:
+    ones, queries = [layer.applied for layer in plan.layers], QUERIES_AT_ONCE
+    behind = [layer for layer in plan.layers[1:] if isinstance(layer.gather, Patches)]
+    windows = [math.prod(layer.gather.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
+    outputs = max(layer.n_outputs for layer in plan.layers)
+    return even(
+        plan.out_features,
+        max(one.in_features for one in ones),
+        max(one.out_features for one in ones),
+        _picked(ones[0]) if isinstance(plan.layers[0].gather, Tokens) else 0,
+        max(map(state_numbers, ones)),
+        max(map(panel_numbers, ones)),
+        queries * max(map(slice_widest, ones)),
+        max(map(_moves, plan.layers)),
+        queries * outputs,
+        queries * _fours(outputs),
+        queries * max((layer.n_inputs for layer in behind), default=0),
+        queries * max(windows, default=0),
+        max((gather_scratch(layer) for layer in plan.layers if layer.gather), default=0),
+        (outputs + 1) // 2,
+    )
+
+
+def applied_macs(plan: Plan, phase: Phase) -> int:
+    """Multiply-accumulates of one sample's estimate where nothing is zero, but for making the slices of trains."""
+    sides = 2 if phase.difference == Difference.antithetic else 1
+    total = plan.macs
+    for number, layer in enumerate(plan.layers):
+        asked = layer.out_features if layer.has_bias else 0
+        total += sides * asked * _travel(plan, number, 1, layer.n_outputs // layer.out_features)
+        for k, (_, modes, _, _) in enumerate(core_shapes(layer)):
+            channels = extents(layer, k).ml * extents(layer, k).mr
+            total += sides * modes * _n_slices(layer, k) * _travel(plan, number, channels, _moved(layer, k))
+    return total
+
+
+def _travel(plan: Plan, number: int, channels: int, moved: int) -> int:
+    """Of one query in layer `number` that moves so many channels and outputs: multiply-accumulates behind it."""
+    total = 0
+    for layer in plan.layers[number + 1 :]:
+        if isinstance(layer.gather, Patches):
+            total += layer.n_outputs * math.prod(layer.gather.kernel) * channels
+        else:
+            total += moved * layer.out_features
+        channels, moved = layer.out_features, layer.n_outputs
+    return total

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""What a plan costs in memory: the work buffer, carved in the order of trainer.c.
+
+`work_items` names every consumer, so that a refusal can name the largest; the device computes the same total and
+refuses a bundle whose figure differs.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ttzo.device_runtime.contract import LIMIT, Activation, Cache, Derivative, Estimator, LayerRecord, Need
+from ttzo.exporter.costs.core_memory import reuse_numbers
+from ttzo.exporter.costs.gathered_memory import applied_numbers, gather_scratch
+from ttzo.exporter.pde import section
+from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import Phase
+
+ALIGNMENT = 8
+PAIRS = 4  # nodes whose mirror images and themselves go through the layers at once: device_runtime/equations/pairs.h
+FEW_COLUMNS = 4  # of a jet that is longer than MANY_COLUMNS
+MANY_COLUMNS = 2 * PAIRS
+COMPENSATED_COLUMNS = 4  # two columns of compensated numbers
+PDE_BATCH_ROWS = 16  # a PDE's region batch only serves the host's questions
+
+
+def widest(plan: Plan) -> int:
+    """Floats of the largest array of one sample: between two layers, or within a layer that is contracted core by core."""
+    sizes = [plan.in_features]
+    for layer in plan.layers:
+        if layer.contraction or layer.gather:
+            sizes.append(layer.n_outputs)
+        else:
+            sizes += [repeats * rows * columns for repeats, rows, _, columns in layer.contractions]
+    return max(sizes)
+
+
+def exchange_buffers(plan: Plan) -> tuple[int, int]:
+    """Floats of the two buffers between which the arrays of a forward pass, or the columns of a PDE's derivatives, go
+    back and forth."""
+    if plan.pde is None:
+        return (widest(plan),) * 2
+    sizes, current = [plan.in_features, 0], 0
+    for layer in plan.layers:
+        for repeats, rows, _, columns in layer.merged.contractions:
+            current = 1 - current
+            sizes[current] = max(sizes[current], repeats * rows * columns)
+    n = columns_at_once(plan)
+    return n * sizes[0], n * sizes[1]
+
+
+def columns_at_once(plan: Plan) -> int:
+    """How many floats of a feature go through the layers at once: a whole jet where it is short."""
+    pde = plan.pde
+    if pde.derivative == Derivative.compensated_jet:
+        return COMPENSATED_COLUMNS
+    if pde.derivative != Derivative.jet:
+        return MANY_COLUMNS
+    second = pde.n_inputs if pde.needs & Need.diagonal else bool(pde.needs & Need.laplacian)
+    whole = 1 + pde.n_inputs + second
+    return whole if whole <= MANY_COLUMNS else FEW_COLUMNS
+
+
+# ---- layers that are cut: the sizes of cut.c ------------------------------------------------------------------------
+
+
+def _whole_panels(numbers: int) -> int:
+    return 4 * math.ceil(numbers / 4)
+
+
+def prepared(layer: Layer) -> int:
+    """Floats of both halves of a layer that is cut, as panels."""
+    total = 0
+    for first, end in _halves(layer):
+        m, n = math.prod(layer.out_modes[first:end]), math.prod(layer.in_modes[first:end])
+        lines = m // 4 * 4 * layer.ranks[first] + _whole_panels(m % 4 * layer.ranks[first])
+        total += lines * n * layer.ranks[end]
+    return total
+
+
+def scratch(layer: Layer) -> int:
+    """Floats that multiplying out the halves, or one sample's pass, needs besides."""
+    if layer.gather:
+        return gather_scratch(layer)
+    if not layer.contraction:
+        return 0
+    c = layer.contraction
+    if c == len(layer.in_modes):
+        return _half_scratch(layer, 0, c)
+    n_left, n_right = math.prod(layer.in_modes[:c]), math.prod(layer.in_modes[c:])
+    middles = 2 if math.prod(layer.out_modes[c:]) % 4 else 1
+    forward = _whole_panels(n_left) * n_right + middles * 4 * n_left * layer.ranks[c]
+    return max(forward, *(_half_scratch(layer, first, end) for first, end in _halves(layer)))
+
+
+def _halves(layer: Layer) -> tuple[tuple[int, int], ...]:
+    """First core and end of each half that there is."""
+    c, length = layer.contraction, len(layer.in_modes)
+    return tuple((first, end) for first, end in ((0, c), (c, length)) if c and first < end)
+
+
+def _half_scratch(layer: Layer, first: int, end: int) -> int:
+    if end - first == 1:
+        return 0
+    sizes, size = [0], layer.ranks[first]
+    for k in range(first, end - 1):
+        size *= layer.out_modes[k] * layer.in_modes[k]
+        if k > first:
+            sizes.append(size * layer.ranks[k + 1])
+    columns = _whole_panels(layer.out_modes[end - 1] * layer.in_modes[end - 1] * layer.ranks[end])
+    lines = _whole_panels(layer.in_modes[end - 2])
+    return 2 * _whole_panels(max(sizes)) + (columns + lines) * layer.ranks[end - 1] + 4 * columns
+
+
+# ---- the work buffer ------------------------------------------------------------------------------------------------
+
+
+def _padded(size: int) -> int:
+    return ALIGNMENT * math.ceil(size / ALIGNMENT)
+
+
+def work_items(plan: Plan) -> dict[str, int]:
+    """Bytes of each part of the work buffer, in carving order, each padded to 8 bytes."""
+    n, batch = plan.n_parameters, plan.batch
+    copies = 2 if _keeps_both(plan) else 1  # the gradient, and the parameters of a query
+    forward = sum(_padded(4 * size) for size in _forward_numbers(plan))
+    moments, reuse = _padded(4 * plan.n_moments), _padded(4 * _kept(plan))
+    shared = max(forward, reuse, moments - copies * _padded(4 * n))
+    sizes = {
+        "parameters": 4 * n,
+        "moments of the update rule": 4 * plan.n_moments,
+        "losses of the batch": 4 * batch,
+        "row numbers of the batch": 4 * batch,
+        "loss differences of random directions": 4 * difference_capacity(plan),
+        "derivatives and residual program": 4 * _pde_numbers(plan),
+        "least squares of Gauss-Newton": 4 * max(_gauss_newton_numbers(plan, phase) for phase in plan.training.phases),
+        "gradient estimate": 4 * n,
+        "perturbed parameters": 4 * n * (copies - 1),
+        "environments" if shared == reuse else "forward pass": shared,
+        "rows of the batch": batch_capacity(plan) * plan.row_bytes,
+    }
+    return {name: _padded(size) for name, size in sizes.items()}
+
+
+def _forward_numbers(plan: Plan) -> tuple[int, ...]:
+    """Numbers of two exchange buffers, the cores multiplied out, and a layer's scratch."""
+    return *exchange_buffers(plan), sum(map(prepared, plan.layers)), max(map(scratch, plan.layers))
+
+
+def _kept(plan: Plan) -> int:
+    """Numbers that reusing estimators keep."""
+    return (applied_numbers if plan.gathers else reuse_numbers)(plan)
+
+
+def _keeps_both(plan: Plan) -> bool:
+    """Whether a phase needs a query's parameters and the gradient at the same time."""
+    return any(phase.estimator == Estimator.cge_plain or phase.is_gauss_newton for phase in plan.training.phases)
+
+
+def difference_capacity(plan: Plan) -> int:
+    """Random directions of a step that the memory has room for; 0 without such a phase."""
+    wanted = [phase.n_queries for phase in plan.training.phases if phase.estimator == Estimator.rge]
+    return min(max([LIMIT["min_query_room"], *wanted]), LIMIT["max_queries"]) if wanted else 0
+
+
+def batch_capacity(plan: Plan) -> int:
+    """Rows of the region batch."""
+    return min(plan.batch, PDE_BATCH_ROWS) if plan.pde else plan.batch
+
+
+def _pde_numbers(plan: Plan) -> int:
+    """Floats of `struct ttzo_pde_work`, as in ttzo_pde_carve."""
+    pde = plan.pde
+    if pde is None:
+        return 0
+    n, m = plan.in_features, plan.layers[-1].in_features if plan.uses_last_layer else 1
+    units = sum(layer.out_features for layer in plan.layers if layer.activation != Activation.identity)
+    sampled = pde.derivative == Derivative.monte_carlo
+    kept = _kept_of_a_unit(plan) * units + (PAIRS * n if sampled else 0)
+    merged = sum(map(_merged_numbers(plan), plan.layers))
+    basis = 2 * plan.basis_size * pde.n_space if pde.derivative == Derivative.compensated_jet else 0
+    derivatives = 2 if pde.needs & Need.diagonal else 1
+    registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
+    combined = 2 * (2 + 2 * n) if plan.uses_last_layer else 0
+    return n + 2 * m + derivatives * n * m + kept + merged + basis + combined + registers
+
+
+def _kept_of_a_unit(plan: Plan) -> int:
+    """Floats: phi(z) and phi'(z), and a sum of squares; or two compensated numbers."""
+    if plan.pde.derivative == Derivative.compensated_jet:
+        return 4
+    return 3 if plan.pde.derivative == Derivative.jet and plan.pde.needs & Need.laplacian else 2
+
+
+def _merged_numbers(plan: Plan) -> Callable[[Layer], int]:
+    """Of a layer's merged cores: with all parameters around them, or as compensated numbers."""
+    if plan.pde.derivative == Derivative.compensated_jet:
+        return lambda layer: 2 * sum(math.prod(shape) for shape in layer.merged_core_shapes)
+    return lambda layer: 0 if layer.merged is layer else layer.merged.n_parameters
+
+
+def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:
+    """Floats of two triangles, a block of rows and the coefficients, as in ttzo_gauss_newton_count."""
+    n = plan.n_columns(phase)
+    return n * (n + 3) + LIMIT["gn_block_rows"] * (n + 1) + n if n else 0
+
+
+def work_bytes(plan: Plan) -> int:
+    """Bytes of work buffer the device needs, without a resident dataset."""
+    return sum(work_items(plan).values())
+
+
+def dataset_capacity(plan: Plan, buffer_bytes: int) -> int:
+    """Rows that can stay on a device whose work buffer has `buffer_bytes`."""
+    return max(0, buffer_bytes - work_bytes(plan)) // plan.row_bytes
+
+
+# ---- does it fit ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a board offers one model, in bytes.
+
+    `flash_bytes`: flash for firmware and model together; `code_bytes`: the firmware's share of it.
+    `ram_bytes`: RAM that the work buffer may take, after stack and static data.
+    """
+
+    name: str
+    flash_bytes: int
+    ram_bytes: int
+    code_bytes: int = 0
+
+
+def flash_items(plan: Plan) -> dict[str, int]:
+    """Bytes of flash that the model's data take in the firmware."""
+    sizes = {"parameters": 4 * plan.n_parameters, "layer records": LayerRecord.SIZE * len(plan.layers)}
+    return sizes | ({"equation": len(section.write(plan.pde))} if plan.pde else {})
+
+
+def require_room(plan: Plan, room: Room) -> None:
+    """Raises `PlanError`, naming the largest consumer, when the plan does not fit the board."""
+    _require(plan, work_items(plan), room.ram_bytes, "RAM", room.name)
+    _require(plan, {"the firmware": room.code_bytes} | flash_items(plan), room.flash_bytes, "flash", room.name)
+
+
+def _require(plan: Plan, items: dict[str, int], offered: int, what: str, board: str) -> None:
+    needed = sum(items.values())
+    if needed <= offered:
+        return
+    largest = max(items, key=items.__getitem__)
+    raise PlanError(
+        f"the model needs {needed:,} bytes of {what}, {board} has {offered:,}; "
+        f"the largest part is {largest} ({items[largest]:,} bytes)",
+        _hint(largest, plan),
+    )
+
+
+def _hint(largest: str, plan: Plan) -> str:
+    if "batch" in largest or "query" in largest:
+        return "export with a smaller --batch"
+    if "environments" in largest:
+        narrower = [] if plan.gathers else [f"--cache {cache.name}, " for cache in Cache if cache > plan.cache]
+        caches = "".join(narrower[-1:])
+        return f"export with {caches}smaller --ranks, or an estimator that keeps no environments (--estimator rge)"
+    if "moments" in largest:
+        return "export with smaller --ranks, or an update rule without memory (--update sgd or sign)"
+    return "export with smaller --ranks, or take a larger board"

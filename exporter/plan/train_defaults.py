@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""The names people use for a training method, what they stand for, and sensible settings for each.
+
+| estimator  | phases                                                                        |
+|------------|-------------------------------------------------------------------------------|
+| `rge`      | random directions (paper eq. 2), momentum                                     |
+| `sign_rge` | random directions, steps of the gradient's sign (the paper's ZO-signRGE)      |
+| `cge`      | one coordinate after the other, momentum, gradient clipped at norm 1          |
+| `cge_plain`| the same by whole loss evaluations: its reference, hundreds of times slower   |
+| `node_cge` | one difference for each unit, parameters' derivatives assembled from them     |
+| `block_rge`| random directions of one core, weight or bias at a time                       |
+| `cocd`     | the next coordinates in turn, the others' estimates decay (arXiv 2605.14373)  |
+| `hybrid`   | `sign_rge` until the loss stands still, then `cge` with the paper's momentum  |
+| `subspace_gn`   | Gauss-Newton on a PDE's residuals in random directions                   |
+| `last_layer_gn` | the same, with all of the last layer solved for                          |
+
+A setting of a phase may be one value for all phases or one for each, as in `lr=(1e-3, 0.1)`.
+"""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ttzo.device_runtime.contract import LIMIT, Difference, Direction, Estimator, Schedule, Update
+from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase, Training
+
+ESTIMATORS = (
+    "rge",
+    "sign_rge",
+    "cge",
+    "cge_plain",
+    "node_cge",
+    "block_rge",
+    "cocd",
+    "hybrid",
+    "subspace_gn",
+    "last_layer_gn",
+)
+COORDINATES = (Estimator.cge, Estimator.cge_plain, Estimator.node_cge)  # every derivative anew in every step
+
+# Learning rates that fit an estimator and an update rule. `sgd`, `momentum` and `ema_momentum` of one estimator take
+# steps of about equal length: momentum's are 1 / (1 - 0.9) times its rate, ema_momentum's are its rate.
+_OF_DIRECTIONS = {
+    Update.sgd: 0.1,
+    Update.momentum: 0.01,
+    Update.ema_momentum: 0.1,
+    Update.adam: 0.02,
+    Update.sign: 1e-3,
+}
+_OF_COORDINATES = {
+    Update.sgd: 1.0,
+    Update.momentum: 0.1,
+    Update.ema_momentum: 1.0,
+    Update.adam: 0.04,
+    Update.sign: 1e-3,
+}
+_OF_STALE_COORDINATES = {
+    Update.sgd: 0.1,
+    Update.momentum: 0.01,
+    Update.ema_momentum: 0.1,
+    Update.adam: 1e-3,
+    Update.sign: 3e-4,
+}
+LEARNING_RATES = {
+    (estimator, update): rate
+    for estimators, rates in (
+        ((Estimator.rge, Estimator.block_rge), _OF_DIRECTIONS),
+        (COORDINATES, _OF_COORDINATES),
+        ((Estimator.cocd,), _OF_STALE_COORDINATES),
+    )
+    for estimator in estimators
+    for update, rate in rates.items()
+} | {(estimator, Update.sgd): 1.0 for estimator in GAUSS_NEWTON}
+COCD_QUERIES = 256  # coordinates a step
+
+PHASE_SETTINGS = {
+    "direction": "direction",
+    "difference": "difference",
+    "n_queries": "n_queries",
+    "mu": "perturb_radius",
+    "lr": "learning_rate",
+    "beta1": "beta1",
+    "beta2": "beta2",
+    "epsilon": "epsilon",
+    "clip": "clip_norm",
+}  # what people say -> field of Phase
+TRAINING_SETTINGS = tuple(field.name for field in dataclasses.fields(Training) if field.name != "phases")
+SETTINGS = ("estimator", "update", *PHASE_SETTINGS, *TRAINING_SETTINGS)  # every name that `overridden` knows
+# what a run may change after the export too
+RUN_SETTINGS = ("steps", "seed", "n_queries", "mu", "lr", "beta1", "beta2", "epsilon", "clip")
+
+_ENUMS = {"direction": Direction, "difference": Difference, "schedule": Schedule, "update": Update}
+_WORD = 2**32 - 1
+_LARGEST = 3.4e38  # float32's end
+_RANGES = {
+    "n_queries": (1, LIMIT["max_queries"]),
+    "mu": (1e-30, _LARGEST),
+    "beta1": (0, math.nextafter(1, 0)),
+    "beta2": (0, math.nextafter(1, 0)),
+    "seed": (0, 2**64 - 1),
+    "steps": (1, _WORD),
+    "warmup_steps": (0, _WORD),
+    "decay_every": (1, _WORD),
+    "plateau_window": (1, _WORD),
+    "plateau_patience": (1, 2**16 - 1),
+}
+_WHOLE = {"n_queries", "seed", "steps", "warmup_steps", "decay_every", "plateau_window", "plateau_patience"}
+
+
+def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase, ...]:
+    """The phases that a friendly name stands for; `update` replaces the usual rule (of `hybrid`, the second phase's).
+
+    Raises `PlanError` for an unknown name, and for another rule than `sign` with `sign_rge`.
+    """
+    if estimator == "rge":
+        return (_phase(Estimator.rge, Update.momentum if update is None else update),)
+    if estimator == "sign_rge":
+        if update not in (None, Update.sign):
+            raise PlanError("sign_rge always steps by the sign", f"take estimator rge with update {update.name}")
+        return (_phase(Estimator.rge, Update.sign),)
+    if estimator in ("subspace_gn", "last_layer_gn"):
+        if update not in (None, Update.sgd):
+            raise PlanError(f"{estimator} takes its step as it is", "leave the update rule out")
+        return (_gauss_newton(Estimator[estimator]),)
+    if estimator in ("cge", "cge_plain", "node_cge", "block_rge"):
+        return (_phase(Estimator[estimator], Update.momentum if update is None else update),)
+    if estimator == "cocd":
+        phase = _phase(Estimator.cocd, Update.sgd if update is None else update)
+        return (dataclasses.replace(phase, n_queries=COCD_QUERIES),)
+    if estimator == "hybrid":
+        second = _phase(Estimator.cge, Update.ema_momentum if update is None else update)
+        return (*default_phases("sign_rge"), second)
+    raise PlanError(f"there is no estimator {estimator!r}", f"take one of {', '.join(ESTIMATORS)}")
+
+
+def _gauss_newton(estimator: Estimator) -> Phase:
+    """16 directions at a starting ridge of 1e-2, their coefficients no longer than 0.3."""
+    return Phase(
+        estimator=estimator,
+        update=Update.sgd,
+        n_queries=16,
+        perturb_radius=1e-3 if estimator == Estimator.subspace_gn else 1e-2,
+        learning_rate=LEARNING_RATES[estimator, Update.sgd],
+        epsilon=1e-2,
+        clip_norm=0.3,
+    )
+
+
+def _phase(estimator: Estimator, update: Update) -> Phase:
+    return Phase(
+        estimator=estimator,
+        update=update,
+        learning_rate=LEARNING_RATES[estimator, update],
+        clip_norm=1.0
+        if estimator in (*COORDINATES, Estimator.cocd) and update not in (Update.adam, Update.sign)
+        else 0.0,
+    )
+
+
+def estimator_name(training: Training) -> str:
+    """The friendly name of a training's phases."""
+    names = ["sign_rge" if _is_sign_rge(phase) else phase.estimator.name for phase in training.phases]
+    return names[0] if len(names) == 1 else "hybrid"
+
+
+def _is_sign_rge(phase: Phase) -> bool:
+    return phase.estimator == Estimator.rge and phase.update == Update.sign
+
+
+def overridden(base: Training, settings: Mapping[str, Any]) -> Training:
+    """`base` with the given settings (names: `SETTINGS`; None means not given).
+
+    Another estimator or update rule brings its own default phases; within them `settings` decide. Enumerations may be
+    given by name. Raises `PlanError` naming a setting that is unknown, of the wrong kind or out of range.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in given:
+        if name not in SETTINGS:
+            raise PlanError(f"there is no training setting {name!r}", f"the settings are {', '.join(SETTINGS)}")
+    phases = _base_phases(base, given)
+    for name, field in PHASE_SETTINGS.items():
+        if name in given:
+            values = _one_each(name, given[name], len(phases))
+            phases = [
+                dataclasses.replace(phase, **{field: _checked(name, value)})
+                for phase, value in zip(phases, values, strict=True)
+            ]
+    changes = {name: _checked(name, given[name]) for name in TRAINING_SETTINGS if name in given}
+    return dataclasses.replace(base, phases=tuple(phases), **changes)
+
+
+def _base_phases(base: Training, given: Mapping[str, Any]) -> list[Phase]:
+    estimator = given.get("estimator", estimator_name(base))
+    update = _checked("update", given["update"]) if "update" in given else None
+    same_update = update in (None, base.phases[-1].update)
+    if estimator == estimator_name(base) and same_update:
+        return list(base.phases)
+    if estimator == "sign_rge" and "estimator" not in given:
+        estimator = "rge"  # the base's name came from its update rule, which is now another
+    return list(default_phases(estimator, update))
+
+
+def _one_each(name: str, value: Any, n_phases: int) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        return [value] * n_phases
+    if len(value) == 1:
+        return list(value) * n_phases
+    if len(value) != n_phases:
+        raise PlanError(
+            f"setting {name} has {len(value)} values for {n_phases} phases", "give one value, or one for each phase"
+        )
+    return list(value)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value in its type, if in range."""
+    if name in _ENUMS:
+        return member(name, value, _ENUMS[name])
+    low, high = _RANGES.get(name, (0, _LARGEST))
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high or name in _WHOLE and value != int(value):
+        kind = "whole number" if name in _WHOLE else "number"
+        wanted = f"a {kind} from {low} on" if high == _LARGEST else f"a {kind} from {low} to {high}"
+        raise PlanError(f"setting {name} is {value!r}", f"give {wanted}")
+    return int(value) if name in _WHOLE else float(value)
+
+
+def member(name: str, value: Any, kind: type[enum.IntEnum]) -> enum.IntEnum:
+    """The member of that name, or the member itself. Raises `PlanError` naming the setting and what it can be."""
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str) and value in kind.__members__:
+        return kind[value]
+    raise PlanError(f"setting {name} is {value!r}", f"take one of {', '.join(kind.__members__)}")

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT
+"""The bundle: a plan as one binary file.
+
+    header | model_info | training | phase, phase | layer ... | pde section, with one | parameters | metadata (JSON) | CRC-32
+
+The records are the contract's; `read` gives back the plan that `write` was given.
+"""
+
+import dataclasses
+import hashlib
+import json
+import struct
+import zlib
+
+import numpy as np
+
+from ttzo.device_runtime.contract import (
+    LIMIT,
+    Activation,
+    Arithmetic,
+    BundleHeader,
+    Cache,
+    Combine,
+    DeviceError,
+    Difference,
+    Direction,
+    Estimator,
+    Gather,
+    LayerKind,
+    LayerRecord,
+    Loss,
+    ModelInfo,
+    Number,
+    PhaseRecord,
+    Schedule,
+    TrainingRecord,
+    Update,
+)
+from ttzo.exporter.costs.memory import work_bytes
+from ttzo.exporter.pde import section
+from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Tokens
+from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import Phase, Training
+
+NO_PHASE = PhaseRecord.unpack(bytes(PhaseRecord.SIZE))
+
+
+def model_info(plan: Plan) -> ModelInfo:
+    return ModelInfo(
+        n_parameters=plan.n_parameters,
+        batch=plan.batch,
+        work_bytes=work_bytes(plan),
+        n_layers=len(plan.layers),
+        in_features=plan.in_features,
+        out_features=plan.out_features,
+        input_number=plan.input_number,
+        loss=plan.loss,
+        arithmetic=plan.arithmetic,
+        cache=plan.cache,
+        reserved=b"",
+        input_scale=plan.input_scale,
+        input_offset=plan.input_offset,
+    )
+
+
+def training_records(training: Training) -> tuple[TrainingRecord, PhaseRecord, PhaseRecord]:
+    """The records of a schedule; without a second phase its record is all zeros."""
+    values = {f.name: getattr(training, f.name) for f in dataclasses.fields(Training) if f.name != "phases"}
+    phases = [
+        PhaseRecord(**{f.name: getattr(phase, f.name) for f in dataclasses.fields(Phase)}) for phase in training.phases
+    ]
+    return TrainingRecord(n_phases=len(phases), **values), phases[0], (phases + [NO_PHASE])[1]
+
+
+def training_from_records(training: TrainingRecord, *phases: PhaseRecord) -> Training:
+    """The inverse of `training_records`."""
+    enums = {"estimator": Estimator, "direction": Direction, "difference": Difference, "update": Update}
+    made = []
+    for record in phases[: training.n_phases]:
+        values = dataclasses.asdict(record)
+        made.append(Phase(**values | {name: kind(values[name]) for name, kind in enums.items()}))
+    values = dataclasses.asdict(training)
+    del values["n_phases"]
+    return Training(phases=tuple(made), **values | {"schedule": Schedule(training.schedule)})
+
+
+def layer_record(layer: Layer) -> LayerRecord:
+    return LayerRecord(
+        kind=layer.kind,
+        activation=layer.activation,
+        has_bias=layer.has_bias,
+        n_in_modes=len(layer.in_modes),
+        n_out_modes=len(layer.out_modes),
+        contraction=layer.contraction,
+        **_gather_fields(layer.gather),
+        in_features=layer.in_features,
+        out_features=layer.out_features,
+        in_modes=layer.in_modes,
+        out_modes=layer.out_modes,
+        ranks=layer.ranks,
+        parameter_offset=layer.parameter_offset,
+    )
+
+
+GATHER_FIELDS = (
+    "gather",
+    "combine",
+    "kernel_height",
+    "kernel_width",
+    "stride_height",
+    "stride_width",
+    "padding_height",
+    "padding_width",
+    "channels",
+    "height",
+    "width",
+    "padding_token",
+)
+
+
+def _gather_fields(gather: Gathering | None) -> dict[str, int]:
+    values = [Gather.whole] + [0] * (len(GATHER_FIELDS) - 1)
+    if isinstance(gather, Patches):
+        values = [Gather.patches, Combine.each, *gather.kernel, *gather.stride, *gather.padding]
+        values += [gather.channels, gather.height, gather.width, 0]
+    elif isinstance(gather, Tokens):
+        padding = NO_TOKEN if gather.padding is None else gather.padding
+        values = [Gather.tokens, gather.combine, *[0] * 8, gather.count, padding]
+    return dict(zip(GATHER_FIELDS, values, strict=True))
+
+
+def _gather(record: LayerRecord) -> Gathering | None:
+    """The inverse of `_gather_fields`."""
+    kind = Gather(record.gather)
+    if kind == Gather.patches:
+        return Patches(
+            record.channels,
+            record.height,
+            record.width,
+            (record.kernel_height, record.kernel_width),
+            (record.stride_height, record.stride_width),
+            (record.padding_height, record.padding_width),
+        )
+    if kind == Gather.tokens:
+        padding = None if record.padding_token == NO_TOKEN else record.padding_token
+        return Tokens(record.width, Combine(record.combine), padding)
+    return None
+
+
+def _layer(record: LayerRecord, name: str) -> Layer:
+    kind = LayerKind(record.kind)
+    n_cores = {
+        LayerKind.dense: -1,
+        LayerKind.tt_matrix: record.n_in_modes,
+        LayerKind.tt_tensor: record.n_in_modes + record.n_out_modes,
+    }
+    return Layer(
+        name=name,
+        kind=kind,
+        in_features=record.in_features,
+        out_features=record.out_features,
+        parameter_offset=record.parameter_offset,
+        has_bias=bool(record.has_bias),
+        activation=Activation(record.activation),
+        in_modes=record.in_modes[: record.n_in_modes],
+        out_modes=record.out_modes[: record.n_out_modes],
+        ranks=record.ranks[: n_cores[kind] + 1],
+        contraction=record.contraction,
+        gather=_gather(record),
+    )
+
+
+def _body(plan: Plan) -> bytes:
+    records = [model_info(plan), *training_records(plan.training), *map(layer_record, plan.layers)]
+    pde = section.write(plan.pde) if plan.pde else b""
+    return b"".join(record.pack() for record in records) + pde + plan.parameters.astype("<f4").tobytes()
+
+
+def model_hash(plan: Plan) -> bytes:
+    """What HELLO tells and `train` compares: 16 bytes that change with any number the device reads."""
+    return hashlib.sha256(_body(plan)).digest()[: LIMIT["hash_bytes"]]
+
+
+def write(plan: Plan) -> bytes:
+    """The bundle file's bytes; equal plans give equal bytes."""
+    body = _body(plan)
+    names = {"layers": [layer.name for layer in plan.layers]}
+    metadata = json.dumps(plan.metadata | names, sort_keys=True, separators=(",", ":")).encode()
+    header = BundleHeader(
+        magic=LIMIT["bundle_magic"],
+        format=LIMIT["bundle_format"],
+        total_bytes=BundleHeader.SIZE + len(body) + len(metadata) + 4,
+        metadata_bytes=len(metadata),
+        hash=model_hash(plan),
+    )
+    content = header.pack() + body + metadata
+    return content + struct.pack("<I", zlib.crc32(content))
+
+
+def read(data: bytes) -> Plan:
+    """The plan of a bundle. Raises `DeviceError` (`bad_bundle`, `bad_bundle_format`) or `PlanError` when it is damaged."""
+    if len(data) < BundleHeader.SIZE + ModelInfo.SIZE + 4:
+        raise DeviceError("bad_bundle", 1)
+    header = BundleHeader.unpack(data)
+    if header.magic != LIMIT["bundle_magic"]:
+        raise DeviceError("bad_bundle", 2)
+    if header.format != LIMIT["bundle_format"]:
+        raise DeviceError("bad_bundle_format", header.format)
+    if header.total_bytes != len(data):
+        raise DeviceError("bad_bundle", 3)
+    if struct.unpack("<I", data[-4:])[0] != zlib.crc32(data[:-4]):
+        raise DeviceError("bad_bundle", 4)
+    try:
+        plan = _plan(header, data)
+    except (ValueError, KeyError, IndexError, PlanError, DeviceError) as error:
+        raise DeviceError("bad_bundle", 5) from error
+    body = data[BundleHeader.SIZE : len(data) - 4 - header.metadata_bytes]
+    if body != _body(plan) or model_hash(plan) != header.hash:
+        raise DeviceError("bad_bundle", 6)
+    return plan
+
+
+def _plan(header: BundleHeader, data: bytes) -> Plan:
+    at = BundleHeader.SIZE
+
+    def take(record):
+        nonlocal at
+        at += record.SIZE
+        return record.unpack(data[at - record.SIZE : at])
+
+    info = take(ModelInfo)
+    training = training_from_records(take(TrainingRecord), take(PhaseRecord), take(PhaseRecord))
+    layers = [take(LayerRecord) for _ in range(info.n_layers)]
+    pde = None
+    if info.loss == Loss.residual:
+        pde, section_bytes = section.read(data[at:])
+        at += section_bytes
+    parameters = np.frombuffer(data, "<f4", info.n_parameters, at).astype(np.float32)
+    at += 4 * info.n_parameters
+    metadata = json.loads(data[at : at + header.metadata_bytes])
+    names = metadata.pop("layers")
+    return Plan(
+        layers=tuple(_layer(record, name) for record, name in zip(layers, names, strict=True)),
+        parameters=parameters,
+        loss=Loss(info.loss),
+        training=training,
+        batch=info.batch,
+        arithmetic=Arithmetic(info.arithmetic),
+        cache=Cache(info.cache),
+        input_number=Number(info.input_number),
+        input_scale=info.input_scale,
+        input_offset=info.input_offset,
+        metadata=metadata,
+        pde=pde,
+    )

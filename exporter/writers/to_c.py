@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""A plan as flat C arrays: `model.h` and `model.c`, only data, for firmware that links one model.
+
+`model.c` fills the same `struct ttzo_model` (ttzo.h) that the bundle reader fills. Numbers are written with the fewest
+digits that give the same float32 bits back; equal plans give equal bytes.
+"""
+
+import re
+
+import numpy as np
+
+from ttzo.device_runtime.contract import (
+    Activation,
+    Arithmetic,
+    Cache,
+    Combine,
+    Difference,
+    Direction,
+    Estimator,
+    Gather,
+    LayerKind,
+    Loss,
+    Number,
+    Record,
+    Schedule,
+    Update,
+)
+from ttzo.exporter.costs.memory import work_bytes
+from ttzo.exporter.plan.layer import Layer, Tensor
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers import pde_to_c
+from ttzo.exporter.writers.to_bundle import layer_record, model_hash, model_info, training_records
+
+ENUMS = {
+    "activation": Activation,
+    "arithmetic": Arithmetic,
+    "cache": Cache,
+    "combine": Combine,
+    "difference": Difference,
+    "direction": Direction,
+    "estimator": Estimator,
+    "gather": Gather,
+    "input_number": Number,
+    "kind": LayerKind,
+    "loss": Loss,
+    "schedule": Schedule,
+    "update": Update,
+}  # field of a record -> its enumeration
+NUMBERS_A_LINE = 8
+
+
+def c_files(plan: Plan) -> dict[str, str]:
+    """The texts of `model.h` and `model.c` by file name."""
+    return {"model.h": _header(plan), "model.c": _source(plan)}
+
+
+def _header(plan: Plan) -> str:
+    return f"""\
+// {_title(plan)}
+// Written by ttzo; export again instead of changing it.
+#ifndef TTZO_MODEL_H
+#define TTZO_MODEL_H
+#include "ttzo.h"
+
+#define TTZO_MODEL_N_LAYERS {len(plan.layers)}u
+#define TTZO_MODEL_N_PARAMETERS {plan.n_parameters}u
+#define TTZO_MODEL_WORK_BYTES {work_bytes(plan)}u // without a resident dataset
+
+extern const struct ttzo_layer ttzo_model_layers[TTZO_MODEL_N_LAYERS];
+extern const float ttzo_model_parameters[TTZO_MODEL_N_PARAMETERS];
+extern const struct ttzo_model ttzo_model;
+
+#endif
+"""
+
+
+def _source(plan: Plan) -> str:
+    lines = [f"// {_title(plan)}", "// Written by ttzo; export again instead of changing it.", '#include "model.h"', ""]
+    lines += ["const struct ttzo_layer ttzo_model_layers[TTZO_MODEL_N_LAYERS] = {"]
+    for index, layer in enumerate(plan.layers):
+        lines += [f"    [{index}] = {{ // {_describe(layer)}", *_fields(layer_record(layer), 8), "    },"]
+    lines += ["};", "", "const float ttzo_model_parameters[TTZO_MODEL_N_PARAMETERS] = {"]
+    for tensor in plan.tensors:
+        lines += _tensor(plan, tensor)
+    lines += ["};", "", *(pde_to_c.words(plan.pde) if plan.pde else []), *_model(plan), ""]
+    return "\n".join(lines)
+
+
+def _model(plan: Plan) -> list[str]:
+    training, *phases = training_records(plan.training)
+    hash_bytes = [f"0x{byte:02x}" for byte in model_hash(plan)]
+    lines = ["const struct ttzo_model ttzo_model = {", f"    .hash = {{ {', '.join(hash_bytes)} }},"]
+    lines += ["    .info = {", *_fields(model_info(plan), 8), "    },"]
+    lines += ["    .training = {", *_fields(training, 8), "    },", "    .phases = {"]
+    for index, phase in enumerate(phases[: training.n_phases]):
+        lines += [f"        [{index}] = {{", *_fields(phase, 12), "        },"]
+    lines += ["    },", "    .layers = ttzo_model_layers,", "    .parameters = ttzo_model_parameters,"]
+    return [*lines, *(pde_to_c.initialiser(plan.pde) if plan.pde else []), "};"]
+
+
+# ---- records --------------------------------------------------------------------------------------------------------
+
+
+def _fields(record: Record, indent: int) -> list[str]:
+    """Designated initialisers; what is left out (reserved bytes, unused modes) is 0 by C's rule."""
+    lines = []
+    for kind, name in record.FIELDS:
+        value = getattr(record, name)
+        if name == "reserved" or isinstance(value, tuple) and not value:
+            continue
+        lines.append(f"{' ' * indent}.{name} = {_value(kind, name, value)},")
+    return lines
+
+
+def _value(kind: str, name: str, value: int | float | tuple[int, ...]) -> str:
+    if name in ENUMS:
+        enumeration = ENUMS[name]
+        words = "_".join(re.findall("[A-Z][a-z]*", enumeration.__name__))
+        return f"TTZO_{words}_{enumeration(value).name}".upper()
+    if isinstance(value, tuple):
+        return f"{{ {', '.join(map(str, value))} }}"
+    if kind == "f32":
+        return _float(np.float32(value))
+    return f"{int(value)}{'ull' if kind == 'u64' else ''}"
+
+
+# ---- parameters -----------------------------------------------------------------------------------------------------
+
+
+def _tensor(plan: Plan, tensor: Tensor) -> list[str]:
+    shape = " x ".join(map(str, tensor.shape))
+    values = [_float(value) for value in plan.parameters[tensor.offset : tensor.offset + tensor.size]]
+    lines = [f"    // {_safe(tensor.name)}: {shape}, from {tensor.offset}"]
+    for at in range(0, len(values), NUMBERS_A_LINE):
+        lines.append("    " + ", ".join(values[at : at + NUMBERS_A_LINE]) + ",")
+    return lines
+
+
+def _float(value: np.float32) -> str:
+    """A C literal of the same bits, -0 included."""
+    return f"{value!s}f"
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def _title(plan: Plan) -> str:
+    widths = " -> ".join(map(str, [plan.in_features, *(layer.n_outputs for layer in plan.layers)]))
+    name = _safe(str(plan.metadata.get("name", "model")))
+    return f"{name}: {widths}, {plan.n_parameters} parameters, {plan.loss.name}"
+
+
+def _describe(layer: Layer) -> str:
+    return f"{_safe(layer.name)}: {layer.n_inputs} -> {layer.n_outputs}, {layer.n_parameters} parameters"
+
+
+def _safe(text: str) -> str:
+    """Text that cannot leave its comment: line ends, backslashes and trigraphs become underscores."""
+    return re.sub(r"[^A-Za-z0-9_.+\- ]", "_", text)

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo bench`: what models cost on boards and on this machine."""
+
+import dataclasses
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Update
+from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.firmware import boards
+
+MODELS = ("digits", "mnist-mlp")
+ROWS_SEED = 0
+INK = 0.19  # share of random inputs that are not zero, as in MNIST
+
+
+@click.command("bench")
+@click.argument("models", metavar="[MODEL ...]", nargs=-1)
+@click.option("--board", "names", multiple=True, help="A board; all known ones when none is named.")
+@click.option("--arithmetic", "arithmetics", multiple=True, type=click.Choice(list(Arithmetic.__members__)),
+              help="separate or fused; both when none is named.")  # fmt: skip
+@click.option("--ranks", help="As for export: 6, or 6:4, or 6,1,6:6,6,6.")
+@click.option("--batch", type=click.IntRange(1), help="Rows of a batch.")
+@click.option("--estimator", help="rge, sign_rge, cge or hybrid.")
+@click.option("--update", type=click.Choice(list(Update.__members__)), help="How an estimate moves the parameters.")
+@click.option("--cache", type=click.Choice(list(Cache.__members__)), help="What sharing estimators keep.")
+@click.option("--queries", "n_queries", type=click.IntRange(1), help="Directions of a step.")
+@click.option("--data", help="Rows to count with; random ones when not given.")
+@click.option("--after", type=click.IntRange(0), default=0, help="Training steps on this machine before it is counted.")
+@click.option("--derivatives", is_flag=True,
+              help="Instead, of bundles with a PDE: how far float32 derivatives, its own and compensated, lie from double.")  # fmt: skip
+@click.option("--host/--no-host", default=True, help="Time this machine against torch as well.")
+@command
+def bench_command(
+    screen: Screen,
+    models: tuple[str, ...],
+    names: tuple[str, ...],
+    arithmetics: tuple[str, ...],
+    data: str | None,
+    after: int,
+    derivatives: bool,
+    host: bool,
+    **options,
+) -> dict:
+    """Count instructions, multiply-accumulates and memory of models on boards.
+
+    MODEL is what `export` takes, or a bundle folder. Instructions are counted exactly, in the firmware's own image;
+    beside them stand the tile in C, plain loops core by core, and brute force for a coordinate-wise gradient. Of an
+    equation, one residual is counted, with the derivatives that it takes.
+    """
+    if derivatives:
+        return {"derivatives": {folder: _derivative_errors(screen, folder) for folder in models}}
+    costs, rates, refusals = [], [], []
+    for model in models or MODELS:
+        for arithmetic in arithmetics or Arithmetic.__members__:
+            given = options | {"arithmetic": Arithmetic[arithmetic]}
+            for board in map(boards.load, names or boards.names()):
+                try:
+                    costs.append(_board_cost(model, given, board, data, after))
+                except PlanError as error:
+                    refusals.append({"model": model, "board": board.name, "refusal": str(error)})
+                    screen.tell(f"{model} on {board.name}: {error}")
+                    continue
+                _show(screen, costs[-1])
+            if host and (rate := _host_rate(model, given, data)):
+                rates.append(rate)
+                _show_rate(screen, rate)
+    return {"boards": [cost.as_json() for cost in costs], "host": rates, "refusals": refusals}
+
+
+def _derivative_errors(screen: Screen, folder: str) -> dict[str, list[dict]]:
+    """Of a bundle at the parameters of its run on `native:`, if there is one: of its own derivatives, and of the most
+    precise ones, by name."""
+    from ttzo.host_tools.device.device import read_bundle, run_folder
+    from ttzo.host_tools.measure.derivative_error import derivative_errors
+    from ttzo.host_tools.training import checkpoint
+
+    plan, trained = read_bundle(folder), run_folder(folder, "native:") / "checkpoint.npz"
+    if plan.pde is None:
+        raise PlanError(f"{folder} has no equation", "name bundles of PDEs, such as black-scholes exported")
+    run = checkpoint.load(trained, plan) if trained.is_file() else None
+    state, told = f"step {run.state.step} of its run on native:" if run else "as exported", {}
+    for derivative in dict.fromkeys([plan.pde.derivative, Derivative.compensated_jet]):
+        other = dataclasses.replace(plan, pde=dataclasses.replace(plan.pde, derivative=derivative))
+        found = derivative_errors(other, run.parameters if run else plan.parameters)
+        screen.table(
+            f"{_name(plan)}, {derivative.name}, {state}: root mean squares over points",
+            [(each.quantity, f"{each.error:.2e}", f"{each.size:.3g}", f"{each.relative:.2e}") for each in found],
+            ("", "error", "size", "relative"),
+        )
+        told[derivative.name] = [dataclasses.asdict(each) | {"relative": each.relative} for each in found]
+    return told
+
+
+# ---- models and rows -------------------------------------------------------------------------------------------------
+
+
+def _plan(model: str, options: dict, room=None) -> Plan:
+    """The plan of a bundle folder as it is, of any other model with its options and the contractions `room` allows."""
+    from ttzo.exporter.costs.memory import require_room
+    from ttzo.exporter.export import plan_of
+    from ttzo.host_tools.device.device import bundle_path, read_bundle
+
+    plan = read_bundle(model) if bundle_path(model).is_file() else plan_of(model, room=room, **options)
+    if room is not None:
+        require_room(plan, room)
+    return plan
+
+
+def _rows(plan: Plan, source: str | None) -> np.ndarray:
+    from ttzo.host_tools.data.data_set import DTYPES, load, pack_rows
+
+    if source:
+        return load(source, plan).train_rows
+    rng = np.random.default_rng(ROWS_SEED)
+    kind, n = np.dtype(DTYPES[plan.input_number]), plan.batch
+    largest = 1.0 if kind.kind == "f" else plan.n_tokens - 1 if plan.n_tokens else np.iinfo(kind).max
+    x = (rng.random((n, plan.in_features)) < INK) * rng.random((n, plan.in_features)) * largest
+    targets = (
+        rng.integers(0, plan.out_features, n)
+        if plan.loss == Loss.cross_entropy
+        else rng.normal(size=(n, plan.out_features))
+    )
+    return pack_rows(x.astype(kind), targets)
+
+
+def _board_cost(model: str, options: dict, board: boards.Board, source: str | None, after: int):
+    from ttzo.host_tools.measure.bench import board_cost, residual_cost, trained
+
+    plan = _plan(model, options, board.room)
+    if plan.pde:
+        return residual_cost(plan, board)
+    rows = _rows(plan, source)
+    return board_cost(trained(plan, rows, after), board, rows)
+
+
+def _host_rate(model: str, options: dict, source: str | None) -> dict | None:
+    from ttzo.host_tools.measure.bench_host import host_rate
+
+    plan = _plan(model, options)
+    if plan.pde:
+        return None
+    rate = host_rate(plan, _rows(plan, source))
+    names = {"model": _name(plan), "arithmetic": plan.arithmetic.name, "batch": plan.batch}
+    return names | {"native": rate.native, "torch": rate.torch, "ratio": rate.ratio}
+
+
+def _name(plan: Plan) -> str:
+    return str(plan.metadata.get("name", Path("model").name))
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def _show(screen: Screen, cost) -> None:
+    if hasattr(cost, "residual"):
+        _show_residual(screen, cost)
+        return
+    order = ", ".join("core by core" if c == 0 else f"cut before core {c}" for c in cost.contractions)
+    title = f"{cost.model} on {cost.board}, {cost.arithmetic}, {cost.cache} caches: {cost.n_parameters:,} parameters, batch {cost.batch}; {order}"
+    parts = {
+        "forward pass": cost.forward,
+        "loss evaluation": cost.evaluation,
+        "  tile in C": cost.portable_evaluation,
+        "  plain loops, core by core": cost.plain_evaluation,
+        f"gradient ({cost.estimator})": cost.gradient,
+        "training step": cost.step,
+        "gradient by brute force": cost.brute_force,
+    }
+    rows = [
+        (what, f"{each.instructions:,}", f"{each.macs:,}", f"{each.per_mac:.3f}") if each else (what, "not run", "", "")
+        for what, each in parts.items()
+    ]
+    screen.table(title, rows, ("", "instructions", "multiply-accumulates", "ratio"))
+    screen.tell(
+        f"RAM {cost.ram_bytes:,} bytes (work buffer {cost.work_bytes:,}, variables {cost.static_bytes:,}, "
+        f"stack {cost.stack_bytes:,}); flash {cost.flash_bytes:,}"
+    )
+
+
+def _show_residual(screen: Screen, cost) -> None:
+    screen.tell(
+        f"{cost.model} on {cost.board}, {cost.arithmetic}: a residual with its derivatives ({cost.derivative}) takes "
+        f"{cost.residual.instructions:,} instructions, a loss evaluation {cost.batch} of them; "
+        f"work buffer {cost.work_bytes:,} bytes, flash {cost.flash_bytes:,}"
+    )
+
+
+def _show_rate(screen: Screen, rate: dict) -> None:
+    screen.tell(
+        f"{rate['model']} on this machine, {rate['arithmetic']}: {rate['native']:.0f} loss evaluations a second, "
+        f"torch {rate['torch']:.0f}: {rate['ratio']:.2f} times as many (one thread each)"
+    )

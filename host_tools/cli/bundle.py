@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: MIT
+"""Commands about a bundle: export, plan, build, flash, boards."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ttzo.device_runtime.contract import (
+    Arithmetic,
+    Cache,
+    Derivative,
+    Difference,
+    Direction,
+    Loss,
+    Number,
+    Schedule,
+    TtzoError,
+    Update,
+)
+from ttzo.exporter.costs.core_memory import reuses
+from ttzo.exporter.costs.cost import TAKE_QUERIES
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.gathering import Tokens
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.data import data_set
+from ttzo.host_tools.device.device import read_bundle
+from ttzo.host_tools.device.link import list_ports
+from ttzo.host_tools.firmware import boards, build, forecast
+from ttzo.host_tools.firmware.boards import Board
+from ttzo.host_tools.measure import precision
+from ttzo.host_tools.reference.network.network import read_inputs
+
+BUNDLE = click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
+
+
+class FlashError(TtzoError):
+    """A board that could not be flashed from here."""
+
+    exit_code = 4
+
+
+def choice(kind) -> click.Choice:
+    return click.Choice(list(kind.__members__))
+
+
+class Numbers(click.ParamType):
+    """One number, or one for each phase with commas between: `0.01` or `1e-3,0.1`."""
+
+    name = "NUMBER[,NUMBER]"
+
+    def __init__(self, kind: type):
+        self.kind = kind
+
+    def convert(self, value, param, ctx):
+        try:
+            return tuple(self.kind(word) for word in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, nor numbers with commas between", param, ctx)
+
+
+# ---- export ----------------------------------------------------------------------------------------------------------
+
+_EXPORT_OPTIONS = (
+    click.option("--ranks", help="TT ranks: 6 for all, 6:4 layer by layer, 6,1,6:6,6,6 bond by bond."),
+    click.option(
+        "--budget",
+        help="Choose fold and ranks: parameters=4000, macs=200000 (of a forward pass), ram=100000 (bytes of work buffer), or several with commas between.",
+    ),
+    click.option(
+        "--contraction",
+        "contractions",
+        help="Layer by layer, 0:2: 0 core by core, 2 cut before core 2, as many as there are cores: multiplied out; by default what costs least and fits.",
+    ),
+    click.option("--format", type=click.Choice(["matrix", "tensor"]), help="TT-matrix, or 2L-way TT."),
+    click.option("--estimator", type=click.Choice(train_defaults.ESTIMATORS), help="How gradients are estimated."),
+    click.option("--update", type=choice(Update), help="Update rule."),
+    click.option("--direction", type=choice(Direction), help="Random directions of rge."),
+    click.option("--difference", type=choice(Difference)),
+    click.option("--n-queries", type=Numbers(int), help="Directions a step."),
+    click.option("--lr", type=Numbers(float), help="Learning rate."),
+    click.option("--mu", type=Numbers(float), help="Perturbation radius."),
+    click.option("--clip", type=Numbers(float), help="Largest gradient norm; 0 does not clip."),
+    click.option("--schedule", type=choice(Schedule)),
+    click.option("--warmup-steps", type=int),
+    click.option("--steps", type=int, help="Length of the schedule."),
+    click.option("--seed", type=int, help="Seed of the parameters and of all noise."),
+    click.option("--batch", type=int, help="Rows of a training batch."),
+    click.option("--arithmetic", type=choice(Arithmetic), help="Multiply-add with two roundings, or with one."),
+    click.option(
+        "--cache",
+        type=choice(Cache),
+        help="What estimators that share environments keep: by default the widest numbers that fit --board.",
+    ),
+    click.option("--loss", type=choice(Loss)),
+    click.option("--derivative", type=choice(Derivative), help="How a PDE's derivatives are had."),
+    click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
+    click.option("--level", type=int, help="Level of the sparse grid."),
+    click.option("--n-pairs", type=int, help="Antithetic pairs of monte_carlo."),
+    click.option("--data", help="Data set the model is for: digits, mnist, or a file."),
+    click.option("--input", "input_number", type=choice(Number), help="How inputs travel and are kept."),
+    click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),
+    click.option("--offset", "input_offset", type=float),
+)
+
+
+def with_options(options):
+    def add(function):
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+@click.command("export")
+@click.argument("model")
+@click.option(
+    "-o", "--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder for the bundle."
+)
+@click.option("--board", help="Refuse what does not fit this board.")
+@with_options(_EXPORT_OPTIONS)
+@command
+def export_command(screen: Screen, model: str, out: Path, board: str | None, **options) -> dict:
+    """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
+
+    MODEL is a name of the zoo (digits, mnist-mlp); file.py:function, a function that returns a torch module; or an
+    .onnx file that holds a plain chain of dense layers, or of tensor-train layers
+    as export writes them.
+    """
+    from ttzo.exporter.export import export
+
+    for name in ("n_queries", "lr", "mu", "clip"):
+        if options[name] and len(options[name]) == 1:
+            options[name] = options[name][0]
+    room = boards.load(board).room if board else None
+    plan = export(model, out, room=room, **options)
+    screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
+    screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
+    return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
+
+
+def layer_text(layer) -> str:
+    kind = layer.kind.name.replace("_", "-")
+    shape = f"{'x'.join(map(str, layer.in_modes))} -> {'x'.join(map(str, layer.out_modes))}, ranks {','.join(map(str, layer.ranks))}"
+    applied = f"{layer.in_features} -> {layer.out_features}, {kind}" + (f", {shape}" if layer.in_modes else "")
+    return f"{gather_text(layer)}, each {applied}" if layer.gather else applied
+
+
+def gather_text(layer) -> str:
+    """What the layer is applied to."""
+    gather = layer.gather
+    if isinstance(gather, Tokens):
+        return f"{gather.count} tokens, {gather.combine.name}"
+    image = f"{gather.channels}x{gather.height}x{gather.width}"
+    behind = f"{layer.out_features}x{'x'.join(map(str, gather.out_image))}"
+    kernel, stride = ("x".join(map(str, sizes)) for sizes in (gather.kernel, gather.stride))
+    return f"{image} -> {behind}, patches of {kernel}, stride {stride}"
+
+
+def phase_text(plan: Plan, number: int) -> str:
+    phase = plan.training.phases[number]
+    queries = f", N {phase.n_queries}" if phase.estimator in TAKE_QUERIES else ""
+    return f"{phase.estimator.name}{queries}, {phase.difference.name}, mu {phase.perturb_radius:g}; {phase.update.name}, lr {phase.learning_rate:g}"
+
+
+def describe(plan: Plan) -> list[tuple[str, str]]:
+    rows = [(f"layer {layer.name}", f"{layer_text(layer)}: {layer.n_parameters:,} parameters") for layer in plan.layers]
+    rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
+    rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]
+    rows += [
+        (
+            "schedule",
+            f"{plan.training.steps:,} steps, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
+        )
+    ]
+    rows += [("caches", plan.cache.name)] if reuses(plan) else []
+    return [*rows, ("arithmetic", plan.arithmetic.name)]
+
+
+def summary(plan: Plan) -> dict:
+    return {
+        "parameters": plan.n_parameters,
+        "dense_parameters": plan.dense_parameters,
+        "macs": plan.macs,
+        "batch": plan.batch,
+        "arithmetic": plan.arithmetic,
+        "cache": plan.cache,
+        "training": plan.training,
+        "metadata": plan.metadata,
+    }
+
+
+# ---- plan ------------------------------------------------------------------------------------------------------------
+
+
+@click.command("plan")
+@BUNDLE
+@click.option("--board", "names", multiple=True, help="A board; all known ones when none is named.")
+@click.option("--data", help="Rows for the noise forecast; by default the model's own data set, if it is there.")
+@command
+def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str | None) -> dict:
+    """Forecast flash, RAM, operations and time on boards, and the float32 noise of the loss."""
+    plan = read_bundle(bundle)
+    forecasts = [forecast.forecast(plan, board) for board in map(boards.load, names or boards.names())]
+    screen.table(f"{bundle}: {plan.metadata.get('title', '')}", describe(plan))
+    heading = (
+        "forecast",
+        "flash",
+        "RAM: work buffer",
+        "rows that stay",
+        "forward passes a step",
+        "seconds a step",
+        "sending a batch",
+    )
+    screen.table("", [_forecast_row(each) for each in forecasts], heading)
+    for each in forecasts:
+        if each.refusal:
+            screen.tell(f"{each.board}: {each.refusal}")
+    noise, rows = _noise(plan, data)
+    if noise:
+        screen.tell(
+            f"float32 noise of a query's loss difference, forecast on {rows}: {noise.noise:.2g} of {noise.difference:.2g} "
+            f"({100 * noise.relative:.2g} %) at mu {noise.perturb_radius:g}"
+        )
+    return {"bundle": bundle, **summary(plan), "forecasts": forecasts, "noise": noise, "noise_rows": rows}
+
+
+def _forecast_row(each: forecast.Forecast) -> tuple:
+    return (
+        each.board + (" (does not fit)" if each.refusal else ""),
+        f"{each.flash_bytes:,} of {each.flash_capacity:,}",
+        f"{each.work_bytes:,} of {each.work_capacity:,}",
+        f"{each.dataset_rows:,}",
+        f"{each.forward_passes:,}",
+        f"{each.step_seconds:.3g}",
+        f"{each.line_seconds:.3g} s",
+    )
+
+
+def _noise(plan: Plan, source: str | None) -> tuple[precision.Noise | None, str]:
+    """The noise forecast, on one batch of training rows; on random ones where there are none. Not of an equation, whose
+    residuals are computed in float32 alone."""
+    if plan.arithmetic != Arithmetic.separate or plan.pde:
+        return None, ""
+    try:
+        if source is None and plan.metadata.get("data") == "mnist":
+            raise data_set.DataError("a forecast downloads nothing")
+        rows = data_set.load(source, plan)
+        x, y, told = rows.x_train[: plan.batch], rows.y_train[: plan.batch], f"{plan.batch} rows of {rows.name}"
+    except data_set.DataError:
+        if source is not None:
+            raise
+        (x, y), told = _random_rows(plan), f"{plan.batch} random rows"
+    return precision.difference_noise(plan, read_inputs(plan, x), y), told
+
+
+def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    dtype = np.dtype(data_set.DTYPES[plan.input_number])
+    shape = (plan.batch, plan.in_features)
+    x = (
+        rng.integers(0, plan.n_tokens or 256, shape).astype(dtype)
+        if dtype.kind != "f"
+        else rng.standard_normal(shape).astype(dtype)
+    )
+    if plan.loss == Loss.cross_entropy:
+        return x, rng.integers(0, plan.out_features, plan.batch)
+    return x, rng.standard_normal((plan.batch, plan.out_features)).astype(np.float32)
+
+
+# ---- build, flash, boards --------------------------------------------------------------------------------------------
+
+BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A board's name, or its own .toml file.")
+
+
+@click.command("build")
+@BUNDLE
+@BOARD
+@command
+def build_command(screen: Screen, bundle: Path, name: str) -> dict:
+    """Compile firmware that holds the model, for a board."""
+    read_bundle(bundle)
+    report = build.build(bundle, boards.load(name))
+    screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", build_rows(report))
+    return report.as_json()
+
+
+def build_rows(report: build.BuildReport) -> list[tuple[str, str]]:
+    return [
+        (
+            "flash",
+            f"{report.flash_bytes:,} of {report.flash_capacity:,} bytes ({100 * report.flash_bytes / report.flash_capacity:.1f} %)",
+        ),
+        ("static RAM", f"{report.static_bytes:,} bytes"),
+        ("worst stack", f"{report.stack_bytes:,} of {report.stack_capacity:,} bytes"),
+        ("work buffer", f"{report.work_needed:,} of {report.work_capacity:,} bytes; the rest can hold training rows"),
+        ("file", str(report.elf)),
+    ]
+
+
+@click.command("flash")
+@BUNDLE
+@BOARD
+@command
+def flash_command(screen: Screen, bundle: Path, name: str) -> dict:
+    """Build, then run the board's own flashing tool."""
+    read_bundle(bundle)
+    board = boards.load(name)
+    if not board.flash_command:
+        raise FlashError(
+            f"no flashing tool is known for {board.name}",
+            "put one into flash_command of the board's file, or copy firmware/*/ttzo.bin by hand",
+        )
+    report = build.build(bundle, board)
+    words = [word.format(bin=report.bin, elf=report.elf) for word in board.flash_command]
+    if not shutil.which(words[0]):
+        raise FlashError(
+            f"{words[0]}, which flashes {board.name}, is not installed", f"install it, then: {' '.join(words)}"
+        )
+    screen.say(" ".join(words))
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        last = done.stdout.strip().splitlines()[-1:] or ["it said nothing"]
+        raise FlashError(
+            f"{words[0]} failed: {last[0]}", "is the board connected and powered, and no other program using it?"
+        )
+    screen.tell(f"{board.name} holds {bundle}")
+    return {"board": board.name, "command": words, "firmware": report.as_json()}
+
+
+@click.command("boards")
+@command
+def boards_command(screen: Screen) -> dict:
+    """List the boards that ttzo knows, and the serial ports of this machine."""
+    known = [boards.load(name) for name in boards.names()]
+    screen.table(
+        "boards", [_board_row(board) for board in known], ("name", "what it is", "flash", "RAM", "baud", "ran on")
+    )
+    ports = list_ports()
+    screen.table(
+        "\nserial ports", [(port, text) for port, text in ports] or [("none", "no board seems to be connected")]
+    )
+    return {
+        "boards": [board.model_dump() for board in known],
+        "ports": [{"port": port, "text": text} for port, text in ports],
+    }
+
+
+def _board_row(board: Board) -> tuple:
+    return (
+        board.name,
+        board.title,
+        f"{board.flash_bytes >> 10} KiB",
+        f"{board.ram_bytes >> 10} KiB",
+        board.baud,
+        board.ran_on,
+    )

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""The `ttzo` command: words for a person around the functions of the other modules."""
+
+import click
+
+from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, reproduce
+from ttzo.host_tools.cli.screen import Screen
+
+HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
+
+\b
+A device is a URL:
+  /dev/ttyACM0, COM3, socket://HOST:PORT   a board, or whatever answers there
+  mpy:/dev/ttyACM0, mpy:COM3               a MicroPython board, after `ttzo deploy`
+  native:                                  the C runtime on this machine
+  qemu:netduinoplus2                       the real firmware in an emulated board
+  numpy:, onnx:                            the Python training loop
+
+\b
+Exit codes: 0 all is well, 1 a bug in ttzo, 2 wrong usage, 3 bad input (file, data, model,
+board), 4 device or line, 5 a comparison parted, 130 interrupted.
+"""
+
+
+class Commands(click.Group):
+    """The commands; wrong usage, too, is an object on stdout where --json asks for one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.obj = Screen("--json" in args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> None:
+        try:
+            super().invoke(ctx)
+        except click.UsageError as error:
+            asked = error.ctx or ctx
+            ctx.obj.refuse(error.format_message(), f"see `{asked.command_path} --help`", error.exit_code)
+            raise
+
+
+@click.group(
+    cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="ttzo", prog_name="ttzo")
+def main() -> None:
+    pass
+
+
+for made in (
+    bundle.export_command,
+    bundle.plan_command,
+    bundle.build_command,
+    bundle.flash_command,
+    device.train_command,
+    device.eval_command,
+    adapt.adapt_command,
+    device.compare_command,
+    device.emulate_command,
+    device.report_command,
+    micropython.deploy_command,
+    micropython.module_command,
+    bench.bench_command,
+    ranks.ranks_command,
+    reproduce.reproduce_command,
+    bundle.boards_command,
+    demo.demo_command,
+):
+    main.add_command(made)

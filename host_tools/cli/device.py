@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: MIT
+"""Commands about a device: train, eval, compare, emulate, report."""
+
+import shlex
+import signal
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ttzo.device_runtime.contract import Loss
+from ttzo.host_tools.cli.bundle import BUNDLE, Numbers, with_options
+from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.data import data_set
+from ttzo.host_tools.data.data_set import DataError
+from ttzo.host_tools.data.solution_points import baselines
+from ttzo.host_tools.device import emulated_device
+from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
+from ttzo.host_tools.device.pty_bridge import PtyBridge
+from ttzo.host_tools.training import checkpoint, compare, report, session
+from ttzo.host_tools.training.session import Progress, Run
+
+DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
+DATA = click.option(
+    "--data", "source", metavar="SOURCE", help="digits, mnist, a folder with IDX files, a .npz or a .csv file."
+)
+BAUD = click.option("--baud", type=click.IntRange(min=1), help="Baud rate of a serial port (default 115200).")
+RUN = click.option(
+    "--run",
+    "folder",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Folder of the run (default: DIR/runs/DEVICE, with --from DIR/runs/DEVICE-adapted).",
+)
+OVERRIDES = (
+    click.option("--steps", type=click.IntRange(min=1), help="Length of the schedule."),
+    click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1)),
+    click.option("--lr", type=Numbers(float), help="Learning rate."),
+    click.option("--mu", type=Numbers(float), help="Perturbation radius."),
+    click.option("--n-queries", type=Numbers(int), help="Directions a step."),
+)
+CHANGES = ("steps", "seed", "lr", "mu", "n_queries")  # what these are called
+
+
+class RowCount(click.ParamType):
+    """A number of rows, or `all`."""
+
+    name = "N|all"
+
+    def convert(self, value, param, ctx):
+        if value == "all":
+            return 1 << 32
+        if not str(value).isdigit() or int(value) < 1:
+            self.fail(f"{value!r} is neither a number of rows nor `all`", param, ctx)
+        return int(value)
+
+
+ROWS = click.option("--rows", type=RowCount(), help="Test rows to measure on; few by default where the line is slow.")
+
+
+def measured(device: Device, test: Evaluation, of: int) -> str:
+    """A measurement in words."""
+    rows = f"{test.n_rows} of {of} test rows" if test.n_rows < of else f"all {of} test rows"
+    if device.plan.pde is not None:
+        return solution_text(test)
+    if device.plan.loss == Loss.cross_entropy:
+        return f"{100 * test.accuracy:.2f} % of {rows} right, mean loss {test.loss:.4f}"
+    return f"mean loss {test.loss:.6g} on {rows}"
+
+
+def solution_text(test: Evaluation) -> str:
+    """The error of a PDE's solution in words."""
+    if test.relative is None:
+        return "the exact solution is not known: give points with values, --data FILE.npz"
+    return f"solution error {100 * test.relative:.3f} % (relative L2), MSE {test.loss:.3g} at {test.n_rows} points"
+
+
+def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str]]:
+    """With a PDE whose solution is known: what the best constant and the best affine function reach."""
+    if device.plan.pde is None or not len(rows.x_test):
+        return []
+    found = baselines(device.plan, rows.x_test, rows.y_test)
+    return [(f"best {name} function instead", f"MSE {value:.3g}") for name, value in found.items()]
+
+
+def test_json(device: Device, test: Evaluation) -> dict:
+    classes = device.plan.loss == Loss.cross_entropy
+    accuracy = test.accuracy if classes else None
+    return {
+        "loss": test.loss,
+        "accuracy": accuracy,
+        "correct": test.n_correct if classes else None,
+        "rows": test.n_rows,
+        "relative_l2": test.relative,
+    }
+
+
+# ---- train -----------------------------------------------------------------------------------------------------------
+
+
+@click.command("train")
+@BUNDLE
+@DEVICE
+@DATA
+@RUN
+@with_options(OVERRIDES)
+@ROWS
+@click.option(
+    "--from",
+    "origin",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Begin with the parameters of another run of this model: to adapt to new data.",
+)
+@click.option("--restart", is_flag=True, help="Begin anew instead of going on from the checkpoint.")
+@click.option(
+    "--checkpoint-every", "checkpoint_steps", metavar="STEPS", type=click.IntRange(min=1), help="Default: by time."
+)
+@click.option("--count", is_flag=True, help="Count the instructions of the steps: qemu:BOARD only.")
+@BAUD
+@command
+def train_command(
+    screen: Screen,
+    bundle: Path,
+    url: str,
+    source: str | None,
+    folder: Path | None,
+    origin: Path | None,
+    count: bool,
+    baud: int | None,
+    **options,
+) -> dict:
+    """Train on a device; goes on from the run's checkpoint. Ctrl-C writes one."""
+    plan = read_bundle(bundle)
+    folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
+    options["start"] = checkpoint.load(origin / "checkpoint.npz", plan) if origin else None
+    changes = {name: options.pop(name) for name in CHANGES}
+    rows = data_set.load(source, plan)
+    with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
+        run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
+        told = measured(device, run.test, len(rows.x_test))
+        result = run_json(device, run)
+    screen.table(f"{device.board} at {url}, {rows.name}", _run_rows(run, told) + baseline_rows(device, rows))
+    if run.resumed_from >= run.steps:
+        screen.say("nothing was left to do: give more --steps, or begin anew with --restart")
+    return result
+
+
+def train_with_bar(
+    screen: Screen,
+    device: Device,
+    rows: data_set.DataSet,
+    folder: Path,
+    changes: Mapping[str, Any],
+    test_rows: int | None = None,
+    **options,
+) -> Run:
+    """`session.train` with live progress: loss, accuracy, evaluations spent, rate, time left."""
+    classes = device.plan.loss == Loss.cross_entropy
+    with screen.bars() as make:
+        sending, bar = make("sending the data set", "bytes"), make("training")
+
+        def show(now: Progress) -> None:
+            test, loss = "", f"{now.loss:.3f}" if device.plan.pde is None else f"{now.loss:.2e}"
+            if now.test and classes:
+                test = f"  test {100 * now.test.accuracy:.1f} %"
+            elif now.test and now.test.relative is not None:
+                test = f"  solution error {100 * now.test.relative:.2f} %"
+            bar(
+                now.step,
+                now.steps,
+                f"{now.step}/{now.steps}  loss {loss}{test}  {now.evaluations:,} evaluations  {now.rate:.3g} steps/s",
+            )
+
+        return session.train(
+            device,
+            rows,
+            folder,
+            changes=changes,
+            test_rows=test_rows,
+            report=show,
+            on_upload=sending,
+            **options,
+        )
+
+
+def run_json(device: Device, run: Run) -> dict:
+    named = ("step", "steps", "resumed_from", "loss", "evaluations", "macs", "instructions", "seconds", "resident")
+    return {
+        "device": device.url,
+        "board": device.board,
+        "run": run.folder,
+        "checkpoint": run.folder / "checkpoint.npz",
+        "test": test_json(device, run.test),
+        **{name: getattr(run, name) for name in named},
+    }
+
+
+def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
+    steps = f"{run.step:,} of {run.steps:,}" + (
+        f", {run.resumed_from:,} of them from the checkpoint" if run.resumed_from else ""
+    )
+    rows = [("steps", steps), ("loss evaluations", f"{run.evaluations:,}"), ("time", f"{run.seconds:.1f} s")]
+    rows += [("multiply-accumulates", f"{run.macs:,}")] if run.macs else []
+    rows += [("instructions", f"{run.instructions:,}")] if run.instructions else []
+    rows += [("batch loss", f"{run.loss:.4g}")] if run.loss is not None else []
+    return [*rows, ("on the device", told), ("run", str(run.folder))]
+
+
+# ---- eval ------------------------------------------------------------------------------------------------------------
+
+
+@click.command("eval")
+@BUNDLE
+@DEVICE
+@DATA
+@RUN
+@ROWS
+@click.option("--exported", is_flag=True, help="Measure the exported parameters instead of the trained ones.")
+@BAUD
+@command
+def eval_command(
+    screen: Screen,
+    bundle: Path,
+    url: str,
+    source: str | None,
+    folder: Path | None,
+    rows: int | None,
+    exported: bool,
+    baud: int | None,
+) -> dict:
+    """Measure accuracy (or loss) on test rows, on the device.
+
+    A device that has trained is measured as it is; one that has not gets the run's checkpoint first, if there is one.
+    """
+    plan = read_bundle(bundle)
+    dataset = data_set.load(source, plan)
+    with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
+        origin = choose_parameters(device, folder or run_folder(bundle, url), exported, must_exist=folder is not None)
+        subset = session.test_subset(dataset, rows or session.default_test_rows(device, dataset))
+        with screen.bar("measuring", "rows") as bar:
+            test = device.evaluate(subset, bar)
+        told, step = measured(device, test, len(dataset.x_test)), device.step_count
+    words = [("parameters", origin), ("on the device", told), *baseline_rows(device, dataset)]
+    screen.table(f"{device.board} at {url}, {dataset.name}", words)
+    return {
+        "device": url,
+        "board": device.board,
+        "parameters": origin,
+        "step": step,
+        "test_rows": len(dataset.x_test),
+        "test": test_json(device, test),
+    }
+
+
+def choose_parameters(device: Device, folder: Path, exported: bool, must_exist: bool = False) -> str:
+    """Puts the parameters to measure onto the device, and names them. A run without a checkpoint is as exported, unless
+    it `must_exist`."""
+    if exported:
+        device.reset()
+        return "as exported"
+    path = folder / "checkpoint.npz"
+    if device.step_count == 0 and (must_exist or path.exists()):
+        found = checkpoint.load(path, device.plan)
+        device.configure(found.settings)
+        device.load(found.parameters, found.moments, found.state)
+        return f"checkpoint {path}, step {found.state.step}"
+    return f"of the device, step {device.step_count}" if device.step_count else "as exported (no step was trained)"
+
+
+# ---- compare ---------------------------------------------------------------------------------------------------------
+
+
+@click.command("compare")
+@BUNDLE
+@DEVICE
+@click.option("--against", metavar="URL", required=True, help="The other device.")
+@DATA
+@with_options(OVERRIDES[1:])
+@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Compare parameters after every so many steps.",
+)
+@BAUD
+@command
+def compare_command(
+    screen: Screen,
+    bundle: Path,
+    url: str,
+    against: str,
+    source: str | None,
+    steps: int,
+    every: int,
+    baud: int | None,
+    **options,
+) -> dict:
+    """Do the same steps on two devices and tell where they part (exit code 5).
+
+    Both start from the exported parameters. Parameters must be the same bit for bit; against onnx:, each compared step
+    starts from the other device's parameters, and the losses must agree within the float32 rounding bound of the
+    network; a PDE's residuals within a tolerance, which is a rule of thumb. How far onnx: gets from the other when left alone is told, not judged.
+    """
+    plan = read_bundle(bundle)
+    rows = data_set.load(source, plan)
+    settings = session.run_settings(plan.training, options)
+    with ExitStack() as both:
+        a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))
+        found = compare_with_bar(screen, a, b, rows, steps, every=every, settings=settings)
+    screen.table(f"{found.a} and {found.b}", comparison_rows(found))
+    screen.exit_code = 0 if found.agree else 5
+    return {"agree": found.agree, "comparison": found}
+
+
+def compare_with_bar(
+    screen: Screen, a: Device, b: Device, rows: data_set.DataSet, steps: int, **options
+) -> compare.Comparison:
+    with screen.bar(f"comparing {a.url} and {b.url}", "steps") as bar:
+        return compare.compare(a, b, rows, steps, report=bar, **options)
+
+
+def verdict(found: compare.Comparison) -> str:
+    """A comparison in one sentence."""
+    if found.parted:
+        where = (
+            f"step {found.parted.step}"
+            if found.parted.step == found.parted.after + 1
+            else f"steps {found.parted.after + 1} to {found.parted.step}"
+        )
+        return f"PARTED in {where}: {found.parted.place}: {found.parted.a:.9g} and {found.parted.b:.9g}"
+    if found.judged_by == "bits":
+        return f"identical parameter bits after {found.steps:,} steps"
+    return f"losses agree within the {_WIDTHS[found.judged_by]} in {found.compared:,} of {found.compared:,} steps"
+
+
+_WIDTHS = {"bound": "rounding bound", "tolerance": "tolerance of a PDE's residuals"}
+
+
+def comparison_rows(found: compare.Comparison) -> list[tuple[str, str]]:
+    rows = [("result", verdict(found)), ("last losses", f"{found.loss[0]:.9g} and {found.loss[1]:.9g}")]
+    if found.judged_by in _WIDTHS:
+        how = {
+            "bound": "rounding of all sums and functions, u = 2^-24",
+            "tolerance": "100 times what rounding all parameters does: a rule of thumb",
+        }[found.judged_by]
+        rows.append(("largest difference", f"{found.difference:.3g}, {found.judged_by} {found.bound:.3g} ({how})"))
+    if found.drift is not None:
+        rows.append(
+            ("left alone", f"parameters up to {found.drift:.3g} apart after {found.steps:,} steps (told, not judged)")
+        )
+    return rows
+
+
+# ---- emulate ---------------------------------------------------------------------------------------------------------
+
+
+@click.command("emulate")
+@BUNDLE
+@DEVICE
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="TCP port on the loopback interface (default: any)."
+)
+@click.option("--pty", is_flag=True, help="On a pseudo-terminal instead, for programs that want a tty.")
+@command
+def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool) -> dict:
+    """Keep an emulated device open on a socket until Ctrl-C (or on a pseudo-terminal)."""
+    plan = read_bundle(bundle)
+    if not emulated_device.is_emulated(url):
+        raise DataError(f"{url} is no emulated device", "say native:, numpy:, onnx: or qemu:BOARD")
+    ended = threading.Event()
+    with ExitStack() as owned:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            owned.callback(signal.signal, number, signal.signal(number, lambda *_: ended.set()))
+        line = emulated_device.start(url, bundle_path(bundle), plan, owned, screen.say, port)
+        terminal = owned.enter_context(PtyBridge(line)).path if pty else None
+        screen.table(f"{url} holds {bundle}", [("open at", terminal or line)])
+        example = shlex.join(["ttzo", "train", str(bundle), "--device", terminal or line])
+        screen.say(f"for example: {example}    Ctrl-C ends it")
+        screen.emit({"ok": True, "device": url, "url": terminal or line})
+        while not ended.wait(0.5):
+            pass
+    raise SystemExit(0)
+
+
+# ---- report ----------------------------------------------------------------------------------------------------------
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The picture (default: RUN/curves.png).")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model (default: two above the run's).")
+@command
+def report_command(screen: Screen, run: Path, out: Path | None, bundle: Path | None) -> dict:
+    """Draw a run's curves; of a PDE its solution, the exact one and their difference too.
+
+    RUN is a run's folder, such as DIR/runs/native.
+    """
+    path = report.draw(run, out, bundle=bundle)
+    screen.tell(f"curves: {path}")
+    return {"curves": path}

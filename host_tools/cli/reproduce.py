@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo reproduce`: the paper's tables and figure, its numbers beside ours, and studies of what it leaves open."""
+
+import dataclasses
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from ttzo.host_tools.cli.screen import Screen, command
+
+PAPERS = ("table1", "table2", "table3", "table4", "table5", "table6", "figure1")
+WAYS = ("derivatives", "dimensions")
+NAMES = (*PAPERS, "ranks", "hybrid", *WAYS)
+N_POINTS = {"quick": 20, "full": 200}  # where derivatives are compared
+BUDGET_S = {"quick": 45.0, "full": math.inf}
+
+
+@click.command("reproduce")
+@click.argument("name", metavar="TABLE", type=click.Choice(NAMES))
+@click.option("--quick/--full", default=True, show_default=True,
+              help="A few minutes with short runs, or the paper's numbers of epochs.")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each cell.")
+@click.option("--data", help="MNIST: a folder with its four IDX files; downloaded when not given.")
+@click.option("-o", "--out", metavar="DIR", type=click.Path(path_type=Path), default=Path("ttzo-reproduce"),
+              show_default=True)  # fmt: skip
+@click.option("--budget", metavar="SECONDS", type=click.FloatRange(0),
+              help="Most seconds for one cell of one seed in this call; 45 with --quick, none with --full.")  # fmt: skip
+@click.option("--only", metavar="TEXT", multiple=True,
+              help="Run only the cells of this network or column, or whose `network, column` contains this text; "
+                   "the others are told as they are.")  # fmt: skip
+@click.option("--gpu/--no-gpu", default=None, help="Where the cells run; a GPU where torch sees one.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of torch on the CPU.")
+@command
+def reproduce_command(
+    screen: Screen,
+    name: str,
+    quick: bool,
+    seeds: int,
+    data: str | None,
+    out: Path,
+    budget: float | None,
+    only: tuple[str, ...],
+    gpu: bool | None,
+    threads: int,
+) -> dict:
+    """Run a table or the figure of arXiv 2308.09858 again and write NAME.csv, NAME.md and NAME.png.
+
+    TABLE: table1 to table6, or figure1. What the paper leaves open: ranks (accuracy over rank), hybrid (when it pays),
+    derivatives (differences, sparse grids, samples and jets at their settings) and dimensions (their cost and error
+    from 2 to 100 dimensions). Each cell is saved as it goes: after Ctrl-C, or with a new budget, the same
+    command goes on where it was. Cells that several tables share are run once. --quick says little about accuracy:
+    three of the paper's hundred epochs, or 10 points instead of 100.
+    """
+    from ttzo.exporter.readers.nn import torch
+    from ttzo.host_tools.research.reproduce import cell, render, tables
+    from ttzo.host_tools.research.reproduce.tables import Outcome
+
+    torch.set_num_threads(threads)
+    if name in WAYS:
+        return _ways_to_derivatives(screen, name, quick, out)
+    extent, device = "quick" if quick else "full", cell.choose_device(gpu)
+    limit = BUDGET_S[extent] if budget is None else budget
+    table, store = tables.table(name), cell.Store(out / "cells")
+    wanted = _wanted(table, only)
+    runs = [(entry, seed) for entry in wanted for seed in range(seeds)]
+    results = {entry: tables.known(name, entry, extent, store) for entry in table.entries}
+    clock, stopped = _TimeLeft(len(runs)), False
+    with screen.bars() as bars:
+        for entry, seed in runs:
+            made = tables.cell(name, entry, extent, seed, data, device)
+            bar = bars(f"{entry.row}, {entry.column}, seed {seed} ({clock.left()})", "steps")
+            try:
+                found = cell.run(made, store, 0 if stopped else limit, bar)
+            except KeyboardInterrupt:
+                stopped, found = True, store.result(made)
+            bar(1, 1, f"{render.number(found.value, table.unit)} {table.unit}, steps done: {100 * found.share:.3g} %")
+            clock.one_more()
+            results[entry][seed] = found
+    outcomes = [Outcome(entry, tuple(found.values()), table.unit) for entry, found in results.items() if found]
+    paths = _write(screen, table, outcomes, extent, out)
+    if stopped:
+        raise KeyboardInterrupt
+    return {"table": name, "extent": extent, "files": paths, "cells": [_as_json(outcome) for outcome in outcomes]}
+
+
+def _wanted(table, only: tuple[str, ...]) -> list:
+    """The entries that `--only` names: those of a network or column of just that name where there is one, otherwise those
+    that contain the text. Raises `ReproduceError` when nothing does."""
+    from ttzo.host_tools.research.reproduce.cell import ReproduceError
+
+    found = set() if only else set(table.entries)
+    for text in only:
+        named = {e for e in table.entries if text in (e.row, e.column)}
+        named = named or {e for e in table.entries if text in f"{e.row}, {e.column}"}
+        if not named:
+            there = ", ".join((*table.rows, *table.columns))
+            raise ReproduceError(f"{table.name} has no cell {text!r}", f"its networks and columns: {there}")
+        found |= named
+    return [entry for entry in table.entries if entry in found]
+
+
+class _TimeLeft:
+    """How long the rest will take, by what the cells before took."""
+
+    def __init__(self, total: int):
+        self.total, self.done, self.began = total, 0, time.monotonic()
+
+    def one_more(self) -> None:
+        self.done += 1
+
+    def left(self) -> str:
+        place = f"cell {self.done + 1} of {self.total}"
+        if not self.done:
+            return place
+        seconds = (time.monotonic() - self.began) / self.done * (self.total - self.done)
+        left = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+        return f"{place}, about {left} left"
+
+
+def _write(screen: Screen, table, outcomes: list, extent: str, out: Path) -> list[Path]:
+    from ttzo.host_tools.research.reproduce import render
+
+    rows = [
+        (
+            f"{o.entry.row}, {o.entry.column}",
+            render.number(o.value, table.unit),
+            render.number(o.best, table.unit),
+            render.number(o.entry.paper, table.unit),
+            render.difference(o, table.unit),
+            render.count(o.mean_of("evaluations")),
+            render.count(o.mean_of("macs")),
+            render.done(o),
+        )
+        for o in outcomes
+    ]
+    screen.table(
+        table.title, rows, ("cell", f"ours, {table.unit}", "best", "paper", "difference", "evaluations", "MAC", "done")
+    )
+    texts = {"csv": render.to_csv(table, outcomes), "md": render.to_markdown(table, outcomes, extent)}
+    return _written(screen, out / f"{table.name}.{extent}", texts, lambda path: render.draw(table, outcomes, path))
+
+
+def _written(screen: Screen, stem: Path, texts: dict[str, str], draw: Callable[[Path], object]) -> list[Path]:
+    """The texts by their suffixes, and the picture where matplotlib is installed."""
+    from ttzo.host_tools.training.report import ReportError
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in (*texts, "png")]
+    for path, text in zip(paths, texts.values(), strict=False):
+        path.write_text(text, encoding="utf-8")
+    try:
+        draw(paths[-1])
+    except ReportError as error:
+        screen.say(f"{error}; {error.hint}")
+        paths.pop()
+    screen.say(f"written: {', '.join(map(str, paths))}")
+    return paths
+
+
+def _ways_to_derivatives(screen: Screen, name: str, quick: bool, out: Path) -> dict:
+    from ttzo.host_tools.research.reproduce import derivatives, render_derivatives
+
+    out.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=out).close()  # what cannot be written is said before the work, not after it
+    n_points = N_POINTS["quick" if quick else "full"]
+    measure = derivatives.by_settings if name == "derivatives" else derivatives.by_dimensions
+    with screen.bars() as bars:
+        bar, found = bars(name, "settings"), []
+        for each in measure(n_points):
+            found.append(each)
+            bar(len(found), len(found) + 1)
+        bar(len(found), len(found))
+    screen.table(render_derivatives.TITLES[name], render_derivatives.rows(found), render_derivatives.HEADING)
+    texts = {
+        "csv": render_derivatives.to_csv(found),
+        "md": render_derivatives.to_markdown(name, found, n_points),
+    }
+    paths = _written(screen, out / name, texts, lambda path: render_derivatives.draw(name, found, path))
+    return {"study": name, "points": n_points, "files": paths, "findings": [dataclasses.asdict(f) for f in found]}
+
+
+def _as_json(outcome) -> dict:
+    from ttzo.host_tools.research.reproduce import render
+
+    return {
+        "network": outcome.entry.row,
+        "column": outcome.entry.column,
+        "paper": outcome.entry.paper,
+        "ours": outcome.value,
+        "best": outcome.best,
+        "spread": outcome.spread,
+        "share_done": outcome.share,
+        "evaluations": outcome.mean_of("evaluations"),
+        "macs": outcome.mean_of("macs"),
+        "seconds": outcome.mean_of("seconds"),
+        "commit": render.told(outcome, "commit"),
+        "device": render.told(outcome, "device"),
+    }

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""Points at which the solution of a PDE is held against the exact one, and what simple functions reach there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ttzo.exporter import zoo
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.reference.equations import pde
+from ttzo.host_tools.reference.network.loss import NumpyNetwork
+
+N_POINTS = 1000
+GRID = 161  # points along each axis of a field
+
+
+def validation(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Points float32 (n, inputs) and the exact u (n, 1): the plan's own validation points where it knows its solution,
+    else the reference of the zoo; none where there is neither."""
+    if plan.pde.exact is not None:
+        points = pde.validation_points(plan, 0, N_POINTS)
+        return np.ascontiguousarray(points.T), pde.exact(plan, points)[:, None]
+    points = np.random.default_rng(0).uniform(plan.pde.low, plan.pde.high, (N_POINTS, plan.in_features))
+    exact = exact_at(plan, points)
+    if exact is None:
+        return np.zeros((0, plan.in_features), np.float32), np.zeros((0, 1), np.float32)
+    return points.astype(np.float32), exact[:, None]
+
+
+def exact_at(plan: Plan, points: np.ndarray) -> np.ndarray | None:
+    """The exact u, float32 (n,), at points (n, inputs): by the plan, or by the reference of the zoo."""
+    if plan.pde.exact is not None:
+        return pde.exact(plan, np.ascontiguousarray(points.T, np.float32))
+    name = plan.metadata.get("source")
+    reference = zoo.get(name).reference if name in zoo.names() else None
+    return None if reference is None else reference(points).astype(np.float32)
+
+
+def solution_at(plan: Plan, theta: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """u, float32 (n,), that the network with parameters `theta` gives at points (n, inputs)."""
+    at = np.ascontiguousarray(points.T, np.float32)
+    inputs = at * np.float32(plan.input_scale) + np.float32(plan.input_offset)
+    return pde.solution(plan, NumpyNetwork(plan).outputs(theta, np.ascontiguousarray(inputs.T))[:, 0], at)
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """u on a grid of a problem of one or two inputs, values [len(axis 0), ..]; `exact` where it is known."""
+
+    axes: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+    u: np.ndarray
+    exact: np.ndarray | None
+
+
+def field(plan: Plan, theta: np.ndarray) -> Field:
+    """The solution at `theta` on a grid over the domain."""
+    bounds = zip(plan.pde.low, plan.pde.high, strict=True)
+    axes = tuple(np.linspace(low, high, GRID) for low, high in bounds)
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
+    exact, shape = exact_at(plan, points), (GRID,) * len(axes)
+    space = ("x", "y") if plan.pde.n_space > 1 else ("x",)
+    names = (*space, "t") if plan.pde.has_time else space
+    return Field(
+        axes, names, solution_at(plan, theta, points).reshape(shape), None if exact is None else exact.reshape(shape)
+    )
+
+
+def baselines(plan: Plan, points: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+    """Mean squared errors of u with the best constant and the best affine function in the network's place, at points
+    (n, inputs) with exact values (n, 1). Where the solution is affine in the network's output: exact by least squares."""
+    at = points.astype(np.float32).T
+    without, with_one = (
+        pde.solution(plan, np.full(len(points), value, np.float32), at).astype(np.float64) for value in (0.0, 1.0)
+    )
+    found = {}
+    for name, columns in (("constant", np.ones((len(points), 1))), ("affine", np.c_[np.ones(len(points)), points])):
+        matrix, wanted = (with_one - without)[:, None] * columns, exact[:, 0] - without
+        best = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
+        found[name] = float(((matrix @ best - wanted) ** 2).mean())
+    return found

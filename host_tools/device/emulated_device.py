@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""Starts what stands behind `native:`, `numpy:`, `onnx:` and `qemu:BOARD`; each is served on a loopback socket."""
+
+import select
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from ttzo.device_runtime.contract import TtzoError
+from ttzo.exporter.costs import memory
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.data.data_set import DataSet
+from ttzo.host_tools.device import python_device, qemu
+from ttzo.host_tools.firmware import boards, build
+from ttzo.host_tools.reference.train.trainer import Trainer
+
+DATASET_ROOM_BYTES = 64 << 20  # of numpy: and onnx:, as of the native port
+START_S = 20.0
+Say = Callable[[str], object]
+
+
+class EmulatorError(TtzoError):
+    """An emulated device that does not start."""
+
+    exit_code = 4
+
+
+def is_emulated(url: str) -> bool:
+    return url.partition(":")[0] in KINDS
+
+
+def start(
+    url: str,
+    bundle: Path,
+    plan: Plan,
+    owned: ExitStack,
+    say: Say,
+    port: int = 0,
+    rows: DataSet | None = None,
+    counter: Path | None = None,
+) -> str:
+    """The line of the device `url`: itself for a port, the socket of an emulated device that is started here and
+    stopped by `owned`. `port` is the emulated device's TCP port, 0 for any. An emulated board's memory for training
+    rows holds those of `rows` from the start, when they are too many for its RAM; its instructions are counted in the file `counter`."""
+    scheme, _, argument = url.partition(":")
+    if scheme not in KINDS:
+        if ":" in url and "://" not in url:
+            raise EmulatorError(f"there is no kind of device {scheme}:", f"the kinds are {', '.join(KINDS)}, and ports")
+        return url
+    if bool(argument) != (scheme == "qemu"):
+        raise EmulatorError(f"{url} names no device", "say native:, numpy:, onnx: or qemu:BOARD, with the board's name")
+    if scheme == "qemu":
+        return _start_qemu(argument, bundle, owned, say, port, rows, counter)
+    return STARTERS[scheme](argument, bundle, plan, owned, say, port)
+
+
+def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
+    say("compiling the C runtime for this machine")
+    program = build.build_native(plan.arithmetic)
+    pipe = subprocess.PIPE
+    # a process group of its own: Ctrl-C in the terminal is for the host, which then saves the run
+    process = subprocess.Popen(
+        [str(program), str(bundle), "--port", str(port)], stdin=pipe, stdout=pipe, stderr=pipe, process_group=0
+    )
+    owned.callback(_end, process)
+    ready, _, _ = select.select([process.stdout], [], [], START_S)
+    line = process.stdout.readline().decode() if ready else ""
+    if not line.startswith("listening "):
+        process.kill()
+        reason = process.stderr.read().decode(errors="replace").strip()
+        raise EmulatorError(f"native: did not start: {reason or 'it said nothing'}", "export the model again")
+    return f"socket://{line.split()[1]}"
+
+
+def _end(process: subprocess.Popen) -> None:
+    """The native port ends when its input closes; it is not asked twice."""
+    process.stdin.close()
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
+    process.stderr.close()
+
+
+def _start_python(name: str, network: Callable[[Plan], object]):
+    def start_it(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
+        trainer = Trainer(plan, network(plan), memory.work_bytes(plan) + DATASET_ROOM_BYTES)
+        return owned.enter_context(python_device.serve(trainer, name, port)).url
+
+    return start_it
+
+
+def _onnx_network(plan: Plan):
+    try:
+        from ttzo.host_tools.reference.network.onnx_network import OnnxNetwork
+    except ImportError as error:
+        raise EmulatorError(f"onnx: needs onnxruntime ({error})", "pip install onnxruntime") from error
+    return OnnxNetwork(plan)
+
+
+def _start_qemu(
+    name: str, bundle: Path, owned: ExitStack, say: Say, port: int, rows: DataSet | None, counter: Path | None
+) -> str:
+    board = boards.load(name)
+    say(f"building the firmware for {board.name}")
+    report = build.build(bundle.parent, board)
+    image = None
+    if rows and board.rows_bytes and rows.train_rows.nbytes > board.ram_bytes:
+        say("packing the training rows for the board's memory")
+        image = _rows_image(rows, board, owned)
+    say(f"starting {board.name} in QEMU")
+    return owned.enter_context(qemu.emulated(board, report.elf, port, image, counter)).url
+
+
+def _rows_image(rows: DataSet, board: boards.Board, owned: ExitStack) -> Path | None:
+    """A file with the sparse rows, while `owned` lives; None when they are too many for the board's memory."""
+    if len(rows.sparse_rows) > board.rows_bytes:
+        return None
+    path = Path(owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-rows-"))) / "rows.bin"
+    path.write_bytes(rows.sparse_rows)
+    return path
+
+
+STARTERS = {
+    "native": _start_native,
+    "numpy": _start_python("numpy", lambda plan: None),
+    "onnx": _start_python("onnx", _onnx_network),
+}
+KINDS = (*STARTERS, "qemu")

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""Boards: one flat TOML each, in `boards/` or in a file of the user's.
+
+A board's numbers stand there and nowhere else; the firmware gets them as macros, the linker as memory, the forecasts
+as costs.
+"""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+
+from ttzo import boards as board_folder
+from ttzo.device_runtime import PORTS
+from ttzo.device_runtime.contract import LIMIT, Arithmetic, TtzoError
+from ttzo.exporter.costs.memory import Room
+
+FOLDER = Path(board_folder.__file__).parent
+
+_Name = Annotated[
+    str, pydantic.StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=LIMIT["board_name_bytes"] - 1)
+]
+_Part = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z0-9_]+$")]
+_Text = Annotated[str, pydantic.StringConstraints(min_length=1)]
+_Bytes = Annotated[int, pydantic.Field(gt=0, lt=1 << 32)]
+_Address = Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]
+
+
+class BoardError(TtzoError):
+    """A board that is not known, or a board file that is damaged."""
+
+
+class Board(pydantic.BaseModel):
+    """One board; every field stands in its TOML, none has a default."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    name: _Name  # what the device tells in HELLO
+    title: _Text  # for people: board, chip, core, clock
+    ran_on: _Text  # what was seen running where, and what was not
+
+    port: _Part  # folder in device_runtime/ports
+    toolchain: _Text  # the compiler is {toolchain}-gcc
+    cpu_flags: tuple[_Text, ...]  # core, instruction set and float ABI, for gcc
+    arithmetics: tuple[Literal[tuple(Arithmetic.__members__)], ...]  # that the core computes as the contract says
+
+    flash_origin: _Address
+    flash_bytes: _Bytes
+    ram_origin: _Address
+    ram_bytes: _Bytes  # stack, static data and work buffer together
+    stack_bytes: Annotated[int, pydantic.Field(ge=1024, multiple_of=8)]  # at the bottom of the RAM
+    rows_origin: _Address  # a further memory, for training rows without their zeros (region sparse)
+    rows_bytes: Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]  # 0 when there is none
+
+    clock: _Part  # clock_{clock}.c of the port
+    clock_hz: Annotated[int, pydantic.Field(gt=0)]
+    uart: _Part  # uart_{uart}.c of the port
+    uart_base: _Address
+    uart_irq: Annotated[int, pydantic.Field(ge=0, lt=240)]  # of the receiver
+    baud: Annotated[int, pydantic.Field(gt=0)]
+
+    qemu_machine: str  # "" when QEMU has none
+    qemu_arguments: tuple[str, ...]
+    flash_command: tuple[str, ...]  # {bin} and {elf} stand for the firmware's files; empty when none is known
+
+    code_bytes: _Bytes  # forecast: flash without the model's data, at least what a build takes
+    static_bytes: _Bytes  # forecast: RAM besides stack and work buffer, at least what a build takes
+    instructions_per_mac: Annotated[float, pydantic.Field(gt=0)]  # of a loss evaluation, all included
+    cycles_per_mac: Annotated[float, pydantic.Field(gt=0)]
+    cost_basis: _Text  # where the two figures come from
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self):
+        if self.stack_bytes + self.static_bytes >= self.ram_bytes:
+            raise ValueError("stack_bytes and static_bytes leave nothing of ram_bytes for the work buffer")
+        if self.code_bytes >= self.flash_bytes:
+            raise ValueError("code_bytes leaves nothing of flash_bytes for the model")
+        if self.clock_hz < 16 * self.baud:
+            raise ValueError("clock_hz must be at least 16 times baud")
+        known = {"port": _ports(), "clock": _parts(self.port, "clock"), "uart": _parts(self.port, "uart")}
+        for field, choices in known.items():
+            if getattr(self, field) not in choices:
+                raise ValueError(f"{field} is {getattr(self, field)!r}; there are: {', '.join(choices)}")
+        return self
+
+    @property
+    def room(self) -> Room:
+        """What the board offers a model, by forecast."""
+        return Room(
+            name=self.name,
+            flash_bytes=self.flash_bytes,
+            ram_bytes=self.ram_bytes - self.stack_bytes - self.static_bytes,
+            code_bytes=self.code_bytes,
+        )
+
+
+def names() -> list[str]:
+    """The boards that come with ttzo, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name_or_path: str | Path) -> Board:
+    """The board of that name, or of that TOML file.
+
+    Raises:
+        BoardError: an unknown name; a file that cannot be read or is no TOML; a field that is unknown, missing or wrong.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) in names():
+        path = FOLDER / f"{name_or_path}.toml"
+    elif path.suffix != ".toml":
+        raise BoardError(
+            f"no board is called {name_or_path}", f"known: {', '.join(names())}; or name a board's own .toml file"
+        )
+    return _checked(path, _page(path))
+
+
+def _page(path: Path) -> dict:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BoardError(f"board file {path} cannot be read: {error.strerror}", "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BoardError(f"board file {path} is no TOML: {error}", "mend the line named") from error
+
+
+def _checked(path: Path, page: dict) -> Board:
+    try:
+        return Board.model_validate_json(json.dumps(page, default=str))  # by JSON, where an array makes a tuple
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the board"
+        what = re.sub("^Value error, ", "", first["msg"])
+        raise BoardError(
+            f"board file {path}: {field}: {what}",
+            f"compare it with {FOLDER / 'netduinoplus2.toml'}; what each field means stands in host_tools/firmware/boards.py",
+        ) from error
+
+
+def _ports() -> list[str]:
+    return sorted(path.parent.name for path in PORTS.glob("*/*.ld"))
+
+
+def _parts(port: str, kind: str) -> list[str]:
+    return sorted(path.stem.removeprefix(f"{kind}_") for path in (PORTS / port).glob(f"{kind}_*.c"))

@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: MIT
+"""Compiles the C runtime: `build` into firmware for a board, `build_native` into a program for this machine.
+
+    BUNDLE/model.ttzo, BUNDLE/model.c  ->  BUNDLE/firmware/BOARD/ttzo.elf, ttzo.bin, ttzo.map, build.json
+
+What is up to date is not built again: `build.json` holds a key over sources, model, board, flags and compiler. A build
+that fails leaves the firmware of the one before.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from ttzo.device_runtime import FOLDER as RUNTIME
+from ttzo.device_runtime import PORTS, core_headers, core_sources
+from ttzo.device_runtime.contract import LIMIT, Arithmetic, TtzoError
+from ttzo.exporter.costs.memory import Room, flash_items, require_room
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.firmware.boards import Board
+from ttzo.host_tools.firmware.firmware_image import Image
+
+# The order of float operations is the contract's: no contraction, no fast-math. Warnings are errors in the tests only:
+# a compiler newer than ours may know new ones.
+FLAGS = [
+    "-std=c99",
+    "-O2",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wdouble-promotion",
+    "-Wmissing-prototypes",
+]
+FIRMWARE_FLAGS = ["-g", "-ffunction-sections", "-fdata-sections", "-fno-common"]
+LINK_FLAGS = [
+    "-nostartfiles",
+    "--specs=nano.specs",
+    "-Wl,--gc-sections",
+    "-Wl,--emit-relocs",
+    "-Wl,--build-id=none",
+    "-Wl,--fatal-warnings",
+    "-Wl,-Map=ttzo.map",
+]
+FILES = ("ttzo.elf", "ttzo.bin", "ttzo.map")
+COMPLAINT = "error|warning|undefined|cannot|overflowed"
+NO_LIBRARY = r"spec file|std\w+\.h: No such file|cannot find -l"
+
+
+class BuildError(TtzoError):
+    """Firmware that cannot be built, or must not run."""
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build made, in bytes: of flash and RAM what is taken, and what the board has."""
+
+    board: str
+    elf: Path
+    bin: Path
+    flash_bytes: int  # code, constants, model, initial values
+    flash_capacity: int
+    static_bytes: int  # variables in RAM
+    stack_bytes: int  # at most, from the image's call graph, one interrupt included
+    stack_capacity: int
+    stack_path: tuple[str, ...]  # the calls that need it
+    work_needed: int
+    work_capacity: int  # what stack and variables leave of the RAM
+    ram_capacity: int
+    rebuilt: bool
+
+    def as_json(self) -> dict:
+        """The report as JSON has it: paths as strings."""
+        return {
+            name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(self).items()
+        }
+
+
+# ---- firmware -------------------------------------------------------------------------------------------------------
+
+
+def build(bundle_dir: str | Path, board: Board, extra_flags: Sequence[str] = ()) -> BuildReport:
+    """Builds the bundle folder's model into firmware for the board, unless that is up to date.
+
+    Raises:
+        BuildError: no compiler; sources that do not compile; a model of another export; a stack that may overflow; heap,
+            stdio or libm in the image.
+        PlanError: the model does not fit; the largest consumer is named.
+        DeviceError: a damaged bundle.
+    """
+    bundle_dir = Path(bundle_dir)
+    plan = _read_plan(bundle_dir)
+    if plan.arithmetic.name not in board.arithmetics:
+        raise BuildError(
+            f"{board.name} does not compute in {plan.arithmetic.name} arithmetic",
+            f"export with one of: {', '.join(board.arithmetics)}",
+        )
+    require_room(plan, board.room)
+    out = bundle_dir / "firmware" / board.name
+    sources = _firmware_sources(board) + [bundle_dir / "model.c"]
+    flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, board), *extra_flags]
+    port = PORTS / board.port
+    read = [
+        *sources,
+        *core_headers(),
+        *sorted(port.glob("*.h")),
+        bundle_dir / "model.h",
+        bundle_dir / "model.ttzo",
+        port / f"{board.port}.ld",
+    ]
+    key = _key(read, [*flags, *LINK_FLAGS, board.model_dump_json()], [f"{board.toolchain}-gcc"])
+    if report := _up_to_date(out, key):
+        return report
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=out) as folder:
+        report = _make(Path(folder), out, plan, board, sources, flags, bundle_dir)
+        _publish(Path(folder), out, key, report)
+    return report
+
+
+def _read_plan(bundle_dir: Path) -> Plan:
+    for name in ("model.ttzo", "model.c", "model.h"):
+        if not (bundle_dir / name).is_file():
+            raise BuildError(
+                f"{bundle_dir} is no bundle folder: it has no {name}", "make one with `ttzo export MODEL -o DIR`"
+            )
+    return to_bundle.read((bundle_dir / "model.ttzo").read_bytes())
+
+
+def _firmware_sources(board: Board) -> list[Path]:
+    """The core, and of the port what the board names; uart_*.c and clock_*.c are choices."""
+    port = PORTS / board.port
+    chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
+    ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(("uart_", "clock_"))]
+    return core_sources() + ours
+
+
+def _macros(plan: Plan, board: Board) -> list[str]:
+    values = {
+        "BOARD": f'"{board.name}"',
+        "CLOCK_HZ": f"{board.clock_hz}u",
+        "BAUD": f"{board.baud}u",
+        "UART_BASE": f"{board.uart_base:#x}u",
+        "UART_IRQ": f"{board.uart_irq}u",
+        "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
+        "ROWS_BYTES": f"{board.rows_bytes:#x}u",
+    }
+    return [f"-DTTZO_{name}={value}" for name, value in values.items()] + _arithmetic_flags(plan.arithmetic)
+
+
+def _arithmetic_flags(arithmetic: Arithmetic) -> list[str]:
+    return ["-DTTZO_FUSED=1"] if arithmetic == Arithmetic.fused else []
+
+
+def _make(
+    folder: Path, out: Path, plan: Plan, board: Board, sources: list[Path], flags: list[str], bundle_dir: Path
+) -> BuildReport:
+    """Compiles and links in `folder`, then looks at what came out. No path of this machine gets into the image."""
+    gcc = f"{board.toolchain}-gcc"
+    port = PORTS / board.port
+    # of two that fit, gcc takes the later
+    hidden = [
+        f"-ffile-prefix-map={path}={name}"
+        for path, name in ((RUNTIME, "ttzo"), (bundle_dir.resolve(), "bundle"), (folder.resolve(), "."))
+    ]
+    flags = [*flags, *hidden, f"-I{RUNTIME}", f"-I{port}"]
+    objects = _compile_all(folder, gcc, [source.resolve() for source in sources], flags)
+    memory = {"FLASH_ORIGIN": board.flash_origin, "FLASH_BYTES": board.flash_bytes, "RAM_ORIGIN": board.ram_origin}
+    memory |= {"RAM_BYTES": board.ram_bytes, "STACK_BYTES": board.stack_bytes}
+    script = port / f"{board.port}.ld"
+    _run(
+        [
+            gcc,
+            "-E",
+            "-P",
+            "-x",
+            "c",
+            *(f"-D{name}={value:#x}" for name, value in memory.items()),
+            str(script),
+            "-o",
+            "ttzo.ld",
+        ],
+        folder,
+    )
+    _link([gcc, *board.cpu_flags, *LINK_FLAGS, "-T", "ttzo.ld", *objects, "-lm", "-o", "ttzo.elf"], folder, board, plan)
+    _run([f"{board.toolchain}-objcopy", "-O", "binary", "ttzo.elf", "ttzo.bin"], folder)
+    image = Image(folder / "ttzo.elf", board.toolchain)
+    _check_symbols(image, gcc, board)
+    _check_model(image, plan, board)
+    return _report(image, out, plan, board)
+
+
+def _compile_all(folder: Path, compiler: str, sources: Sequence[Path], flags: Sequence[str]) -> list[str]:
+    """Object files, by name, in the order of the sources."""
+    objects = [f"{source.parent.name}-{source.stem}.o" for source in sources]
+    commands = [
+        [compiler, *flags, "-c", str(source), "-o", made] for source, made in zip(sources, objects, strict=True)
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda command: _run(command, folder), commands))
+    return objects
+
+
+def _run(command: Sequence[str], folder: Path) -> str:
+    """Runs a tool in `folder`; its first complaint is the error."""
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise BuildError(f"{command[0]} is not installed", _package(command[0])) from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if re.search(COMPLAINT, line)]
+        hint = (
+            _package(command[0]) if re.search(NO_LIBRARY, done.stderr) else "the sources or the board's file are wrong"
+        )
+        raise BuildError(f"{command[0]} failed: {' / '.join(lines[:3])}", hint)
+    return done.stdout
+
+
+def _package(program: str) -> str:
+    cross = "gcc-arm-none-eabi libnewlib-arm-none-eabi"
+    return f"on Debian or Ubuntu: apt-get install {cross if program.startswith('arm-none-eabi') else 'gcc libc6-dev'}"
+
+
+def _link(command: Sequence[str], folder: Path, board: Board, plan: Plan) -> None:
+    try:
+        _run(command, folder)
+    except BuildError as error:
+        overflow = re.search(r"region `(\w+)' overflowed by (\d+) bytes", str(error))
+        if not overflow:
+            raise
+        parameters = flash_items(plan)["parameters"]
+        raise BuildError(
+            f"the firmware is {int(overflow[2]):,} bytes too large for the {overflow[1]} of {board.name}; "
+            f"the model's parameters take {parameters:,}",
+            "export with smaller --ranks, or take a larger board; code_bytes in the board's file is too low",
+        ) from error
+
+
+# ---- what came out --------------------------------------------------------------------------------------------------
+
+
+def _check_symbols(image: Image, gcc: str, board: Board) -> None:
+    libm = Path(_run([gcc, *board.cpu_flags, "-print-file-name=libm.a"], image.elf.parent).strip())
+    forbidden = image.forbidden(libm)
+    if forbidden:
+        called = [f"{name}, called by {', '.join(callers)}" for name, callers in forbidden.items() if callers]
+        raise BuildError(
+            f"the firmware holds {'; '.join(called or forbidden)}: no heap, stdio or libm on a device",
+            "use the functions of real.h, and the work buffer",
+        )
+
+
+def _check_model(image: Image, plan: Plan, board: Board) -> None:
+    at = image.symbols["ttzo_model"] - board.flash_origin
+    if image.elf.with_suffix(".bin").read_bytes()[at : at + LIMIT["hash_bytes"]] != to_bundle.model_hash(plan):
+        raise BuildError("model.c and model.ttzo are of different exports", "export the model again")
+
+
+def _report(image: Image, out: Path, plan: Plan, board: Board) -> BuildReport:
+    stack, path = image.worst_stack("Reset_Handler", "ttzo_uart_interrupt")
+    if stack > board.stack_bytes:
+        raise BuildError(f"the stack may take {stack:,} bytes ({' > '.join(path)}), {board.name} gives it {board.stack_bytes:,}",
+                         "raise stack_bytes in the board's file")  # fmt: skip
+    require_room(plan, Room(board.name, board.flash_bytes, image.work_bytes))
+    return BuildReport(
+        board=board.name,
+        elf=out / "ttzo.elf",
+        bin=out / "ttzo.bin",
+        flash_bytes=image.elf.with_suffix(".bin").stat().st_size,
+        flash_capacity=board.flash_bytes,
+        static_bytes=image.static_bytes,
+        stack_bytes=stack,
+        stack_capacity=board.stack_bytes,
+        stack_path=tuple(path),
+        work_needed=to_bundle.model_info(plan).work_bytes,
+        work_capacity=image.work_bytes,
+        ram_capacity=board.ram_bytes,
+        rebuilt=True,
+    )
+
+
+# ---- up to date or not ----------------------------------------------------------------------------------------------
+
+
+def _key(files: Iterable[Path], words: Iterable[str], compiler: Sequence[str]) -> str:
+    """SHA-256 over what a build reads: files, flags, compiler version."""
+    digest = hashlib.sha256()
+    for part in [*(p.name.encode() + b"\0" + p.read_bytes() for p in files), *map(str.encode, words)]:
+        digest.update(hashlib.sha256(part).digest())
+    digest.update(_run([*compiler, "--version"], RUNTIME).encode())
+    return digest.hexdigest()
+
+
+def _digests(out: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in FILES}
+
+
+def _up_to_date(out: Path, key: str) -> BuildReport | None:
+    try:
+        stamp = json.loads((out / "build.json").read_text(encoding="utf-8"))
+        if stamp["key"] != key or stamp["digests"] != _digests(out):
+            return None
+        report = stamp["report"]
+        paths = {"elf": out / "ttzo.elf", "bin": out / "ttzo.bin"}
+        return BuildReport(**report | paths | {"stack_path": tuple(report["stack_path"]), "rebuilt": False})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _publish(folder: Path, out: Path, key: str, report: BuildReport) -> None:
+    """Moves the files in; without build.json, which goes first and comes last, the next build does it all again."""
+    content = {name: value for name, value in report.as_json().items() if name not in ("elf", "bin")}
+    stamp = {"key": key, "digests": _digests(folder), "report": content}
+    (folder / "build.json").write_text(json.dumps(stamp, indent=1), encoding="utf-8")
+    (out / "build.json").unlink(missing_ok=True)
+    for name in (*FILES, "build.json"):
+        (folder / name).replace(out / name)
+
+
+# ---- this machine ---------------------------------------------------------------------------------------------------
+
+
+def build_native(arithmetic: Arithmetic) -> Path:
+    """The program `ttzo-native` for this machine, in that arithmetic; compiled once into the user's cache folder.
+
+    Raises `BuildError` when there is no C compiler (`CC`, or `cc`).
+    """
+    port = PORTS / "native"
+    sources = [*core_sources(), *sorted(port.glob("*.c"))]
+    compiler = _host_compiler()
+    flags = [*FLAGS, *_arithmetic_flags(arithmetic), *(_fma_flags(compiler) if arithmetic == Arithmetic.fused else [])]
+    # libm only for a correctly rounded fmaf where the processor has none
+    return _for_this_machine("ttzo-native", sources, core_headers(), [*flags, f"-I{RUNTIME}"], ["-lm"])
+
+
+def build_plugin() -> Path:
+    """The plugin of QEMU that counts a board's instructions, compiled once into the user's cache folder. Raises
+    `BuildError` when there is no C compiler."""
+    flags = ["-std=gnu99", "-O2", "-Wall", "-Wextra", "-fPIC"]
+    return _for_this_machine(
+        "count.so", [Path(__file__).parents[1] / "device" / "qemu_plugin.c"], [], flags, ["-shared"]
+    )
+
+
+def _host_compiler() -> list[str]:
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    if not shutil.which(compiler[0]):
+        raise BuildError(f"there is no C compiler {compiler[0]}", _package(compiler[0]))
+    return compiler
+
+
+def _for_this_machine(
+    name: str, sources: list[Path], headers: list[Path], flags: list[str], link_flags: list[str]
+) -> Path:
+    """What the machine's own compiler makes of the sources, in the user's cache folder."""
+    compiler = _host_compiler()
+    key = _key([*sources, *headers], [*flags, *link_flags, platform.machine()], compiler)
+    made = platformdirs.user_cache_path("ttzo") / f"{Path(name).stem}-{key[:16]}" / name
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=made.parent) as folder:
+            _run([*compiler, *flags, *map(str, sources), *link_flags, "-o", made.name], Path(folder))
+            (Path(folder) / made.name).replace(made)
+    return made
+
+
+def _fma_flags(compiler: Sequence[str]) -> list[str]:
+    """`-mfma` where this x86-64 processor has the instruction: the same bits as libm's fmaf, many times faster."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return []
+    macros = subprocess.run(
+        [*compiler, "-march=native", "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True
+    )
+    return ["-mfma"] if "__FMA__" in macros.stdout else []

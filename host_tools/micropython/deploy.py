@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""Puts module and bundle onto a MicroPython board, whole or not at all, and has the board prove that it trains.
+
+Every file is written beside its place, checked by its CRC-32, and renamed only when all are whole. The self-test is one
+training step, on seeded rows or an equation's own points: the board must end in the bits of the reference.
+"""
+
+import os
+import re
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Arithmetic, Loss, Part, Region, TtzoError
+from ttzo.exporter.costs import memory
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.data.data_set import DTYPES, pack_rows
+from ttzo.host_tools.device.device import bundle_path, open_device, read_bundle
+from ttzo.host_tools.device.micropython_board import SCHEME, Facts, MicroPythonBoard, MicroPythonError
+from ttzo.host_tools.micropython.native_module import (
+    MPY_VERSION,
+    PYTHON,
+    ModuleError,
+    architecture_of,
+    build_native,
+    name_parts,
+    parts_of,
+    parts_of_package,
+    python_files,
+)
+from ttzo.host_tools.training.compare import Parting, parameter_parting
+
+NATIVE = "_ttzo.mpy"
+FRESH = ".new"
+TEST_ROWS = "ttzo-test.rows"
+REST_BYTES = 14_000  # of heap: the Python part, a link being served, files and what is left of reading them
+BLOCK_BYTES = 4096  # of a file system, at most: what the last block of a file may waste
+Say = Callable[[str], object]
+OnProgress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What `deploy` did. `tested_steps` training steps ended in the reference's bits, 0 when no test was wanted."""
+
+    port: str
+    machine: str
+    version: str
+    architecture: str
+    module: str  # where the native part came from
+    bundle: str  # its name on the board
+    copied: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    bytes_sent: int
+    tested_steps: int
+
+
+def deploy(
+    bundle: str | Path,
+    port: str,
+    *,
+    module: Path | None = None,
+    mpy_dir: str | None = None,
+    extra: dict[str, bytes] | None = None,
+    test: bool = True,
+    baud: int | None = None,
+    say: Say = lambda text: None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Deployment:
+    """Installs what the bundle needs on the board at `port` (with or without `mpy:`).
+
+    The native module is the one built into the board's firmware, the file or folder `module`, or one built against the
+    MicroPython source tree `mpy_dir` (default: MPY_DIR of the environment). `extra` files go beside the bundle.
+
+    Raises:
+        MicroPythonError: no prompt, a full file system, a board that failed the self-test; nothing is half-installed.
+        ModuleError: no module for the board's architecture, or one for another.
+    """
+    port, plan, path = port.removeprefix(SCHEME), read_bundle(bundle), bundle_path(bundle)
+    name = bundle_name(path)
+    with MicroPythonBoard(port, baud or 115200) as board:
+        facts = board.facts()
+        say(f"{facts.machine}: MicroPython {'.'.join(map(str, facts.version))}, {facts.architecture}")
+        files, origin = _module_files(facts, plan, module, mpy_dir or os.environ.get("MPY_DIR"), say)
+        files |= {name: path.read_bytes()} | (extra or {})
+        same = tuple(place for place, content in files.items() if board.checksum(place) == zlib.crc32(content))
+        wanted = {place: content for place, content in files.items() if place not in same}
+        _install(board, facts, wanted, on_progress)
+        if any(place.endswith(".mpy") for place in wanted):
+            board.reset()  # what is imported is the old module
+        parts = int(board.run("import _ttzo; print(_ttzo.parts())")) if test else 0
+        if test and not parts & Part.link:
+            say("one training step on the board, at its prompt, against the reference")
+            _compare(plan, _step_at_prompt(board, plan, name), _step(_reference(plan), bundle, plan, Region.dataset))
+    if test and parts & Part.link:
+        say("one training step on the board, against the reference")
+        there = _step(_reference(plan), bundle, plan, Region.batch)
+        _compare(plan, _step(SCHEME + port, bundle, plan, Region.batch, baud), there)
+    return Deployment(
+        port,
+        facts.machine,
+        ".".join(map(str, facts.version)),
+        facts.architecture,
+        origin,
+        name,
+        tuple(wanted),
+        same,
+        sum(map(len, wanted.values())),
+        int(test),
+    )
+
+
+def bundle_name(path: Path) -> str:
+    """A bundle's name on the board: its folder's."""
+    stem = path.resolve().parent.name if path.name == "model.ttzo" else path.stem
+    return (re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "model") + ".ttzo"
+
+
+# ---- which module ---------------------------------------------------------------------------------------------------
+
+
+def _module_files(
+    facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, say: Say
+) -> tuple[dict[str, bytes], str]:
+    """The module's files by their place on the board, and where the native part comes from."""
+    if facts.frozen and not module:
+        return {}, "built into the firmware, its Python part too: not copied"
+    folder = f"{facts.library}/" if facts.library else ""
+    native, origin = {}, "built into the firmware"
+    if not facts.built_in or module:
+        content, origin = _native(facts, plan, module, mpy_dir, say)
+        native = {folder + NATIVE: content}
+    return native | {folder + name: content for name, content in _python(module).items()}, origin
+
+
+def _native(facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, say: Say) -> tuple[bytes, str]:
+    """The native module and where it comes from. One that is built here has the parts that the model needs, and those of
+    the module that it replaces: another model on the board may need them."""
+    wanted = facts.architecture
+    if wanted == "none":
+        raise ModuleError(
+            f"{facts.machine} (MicroPython {'.'.join(map(str, facts.version))}) loads no native modules",
+            "build its firmware with the user C module of device_runtime/ports/micropython",
+        )
+    if facts.mpy_version != MPY_VERSION:
+        raise ModuleError(
+            f"the board loads native modules of version {_dotted(facts.mpy_version)}, ttzo makes {_dotted(MPY_VERSION)}",
+            "put a newer MicroPython (1.23 or later) onto the board",
+        )
+    if module:
+        path = _module_path(module, wanted)
+        content = path.read_bytes()
+        if (found := architecture_of(content)) != wanted:
+            raise ModuleError(
+                f"the board wants a module for {wanted}, {path} is for {found}", f"`ttzo module {wanted}`"
+            )
+        if missing := parts_of(plan) - parts_of_package(path):
+            raise ModuleError(
+                f"{path} was built without what the model needs (part {name_parts(missing)})",
+                f"`ttzo module {wanted} --bundle DIR -o FOLDER`",
+            )
+        return content, str(path)
+    if mpy_dir:
+        parts = parts_of(plan) | {part for part in Part if part & facts.parts} | {Part.link}
+        say(f"building the module for {wanted} against {mpy_dir}")
+        content = build_native(wanted, mpy_dir, plan.arithmetic, parts)
+        if not facts.parts and not _has_room(facts, plan, content):
+            say("the board's heap is too small for the link too: without it, it trains at its prompt")
+            parts -= {Part.link}
+            content = build_native(wanted, mpy_dir, plan.arithmetic, parts)
+        return content, f"built against {mpy_dir}, parts {name_parts(parts)}: {len(content):,} bytes"
+    raise ModuleError(
+        f"the board wants a module for {wanted}, and none was given",
+        "say --module FOLDER, or name a MicroPython source tree in MPY_DIR to build it",
+    )
+
+
+def _has_room(facts: Facts, plan: Plan, content: bytes) -> bool:
+    """Whether the board's heap holds the module, the model and what serving takes."""
+    return len(content) + memory.work_bytes(plan) + len(to_bundle.write(plan)) + REST_BYTES <= facts.heap_bytes
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _module_path(module: Path, architecture: str) -> Path:
+    """The native module at `module`: the file, or in the folder, or in the folder's folder of that architecture."""
+    for path in (module, module / architecture / NATIVE, module / NATIVE):
+        if path.is_file():
+            return path
+    raise ModuleError(f"there is no {NATIVE} for {architecture} in {module}", f"`ttzo module {architecture} -o FOLDER`")
+
+
+def _python(module: Path | None) -> dict[str, bytes]:
+    """The Python part: the files beside a given native module, or compiled here."""
+    folder = module if module and module.is_dir() else (module or Path()).parent
+    beside = [folder / f"{name}.mpy" for name in PYTHON]
+    if module and all(path.is_file() for path in beside):
+        return {path.name: path.read_bytes() for path in beside}
+    return python_files()
+
+
+# ---- whole or not at all --------------------------------------------------------------------------------------------
+
+
+def _install(board: MicroPythonBoard, facts: Facts, files: dict[str, bytes], on_progress: OnProgress) -> None:
+    total = sum(map(len, files.values()))
+    needed = total + BLOCK_BYTES * len(files)
+    if files and facts.free_bytes is not None and needed > facts.free_bytes:
+        raise MicroPythonError(
+            f"the board's file system has {facts.free_bytes:,} bytes free, {needed:,} are wanted",
+            "remove files: `mpremote fs rm NAME`",
+        )
+    done = 0
+    try:
+        for place, content in files.items():
+            board.write_file(place + FRESH, content, lambda part, _, before=done: on_progress(before + part, total))
+            if board.checksum(place + FRESH) != zlib.crc32(content):
+                raise MicroPythonError(f"{place} arrived damaged on the board", "look at the cable, and repeat")
+            done += len(content)
+    except (TtzoError, KeyboardInterrupt):
+        with suppress(TtzoError):  # where the board is gone: the next deploy writes over what is left
+            board.run(f"import os\nfor n in {[place + FRESH for place in files]!r}:\n {_REMOVE}")
+        raise
+    for place in files:
+        board.run(f"import os\nn={place!r}\nf={place + FRESH!r}\n{_REPLACE}")
+
+
+_REMOVE = "try: os.remove(n)\n except OSError: pass"
+# where the file system (FAT) does not replace a file, the old one goes first
+_REPLACE = "try: os.rename(f, n)\nexcept OSError:\n os.remove(n)\n os.rename(f, n)"
+
+
+# ---- the self-test --------------------------------------------------------------------------------------------------
+
+
+def _reference(plan: Plan) -> str:
+    return "numpy:" if plan.arithmetic == Arithmetic.separate else "native:"
+
+
+def _step(url: str, bundle: str | Path, plan: Plan, region: Region, baud: int | None = None) -> np.ndarray:
+    """The parameters [P] after one step from the exported ones, on seeded rows in that region or an equation's points."""
+    with open_device(url, bundle, baud=baud) as device:
+        device.reset()
+        if plan.pde is None:
+            (device.write_batch if region == Region.batch else device.write_dataset)(seeded_rows(plan))
+        device.step(region if plan.pde is None else Region.collocation)
+        parameters = device.parameters()
+        device.reset()
+    return parameters
+
+
+def _step_at_prompt(board: MicroPythonBoard, plan: Plan, name: str) -> np.ndarray:
+    """The same where there is no link, with the rows in a file, of which a step draws as from the region dataset."""
+    rows = b"" if plan.pde else seeded_rows(plan).tobytes()
+    board.write_file(TEST_ROWS, rows)
+    board.reset()  # memory in one piece
+    train = "m.train(steps=1)" if plan.pde else f"f=open({TEST_ROWS!r},'rb'); m.train(f,steps=1); f.close()"
+    board.run(f"import binascii, os, ttzo\nm=ttzo.load({name!r}); {train}; os.remove({TEST_ROWS!r})")
+    pieces = [
+        board.run(
+            f"print(binascii.hexlify(m._view(m._parameters_at+{at}, {min(256, 4 * plan.n_parameters - at)})).decode())"
+        )
+        for at in range(0, 4 * plan.n_parameters, 256)
+    ]
+    board.run("m=None")
+    return np.frombuffer(bytes.fromhex("".join(map(str.strip, pieces))), "<f4")
+
+
+def _compare(plan: Plan, here: np.ndarray, there: np.ndarray) -> None:
+    parted: Parting | None = parameter_parting(plan, here, there, 1, 0)
+    if parted:
+        raise MicroPythonError(
+            f"the board computes otherwise than the reference: after one step {parted.place} is {parted.a:.9g}, not {parted.b:.9g}",
+            "was the module built with other compiler flags? Build it by `ttzo module`",
+        )
+
+
+def seeded_rows(plan: Plan) -> np.ndarray:
+    """A batch of packed rows from a fixed seed."""
+    rng = np.random.default_rng(0)
+    dtype = np.dtype(DTYPES[plan.input_number])
+    shape = (plan.batch, plan.in_features)
+    x = rng.standard_normal(shape) if dtype.kind == "f" else rng.integers(0, plan.n_tokens or 17, shape)
+    classes = plan.loss == Loss.cross_entropy
+    y = (
+        rng.integers(0, plan.out_features, plan.batch)
+        if classes
+        else rng.standard_normal((plan.batch, plan.out_features))
+    )
+    return pack_rows(x.astype(dtype), y)

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""Twin of derive.c: a network's derivatives at points, the points as the last axis of every array."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Activation, Derivative, Direction, Need
+from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.reference.equations import compensated_jet
+from ttzo.host_tools.reference.equations.columns import merge_cores
+from ttzo.host_tools.reference.network.network import layer_forward
+from ttzo.host_tools.reference.number import real
+from ttzo.host_tools.reference.number.random import direction
+
+ONE, TWO, HALF = np.float32(1), np.float32(2), np.float32(0.5)
+
+
+@dataclass
+class Derivatives:
+    """Of m outputs at n points: `value` [m, n], `first` and `diagonal` [inputs, m, n], `laplacian` [m, n]."""
+
+    value: np.ndarray
+    first: np.ndarray | None = None
+    laplacian: np.ndarray | None = None
+    diagonal: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Where monte_carlo's pairs come from: key and step, and the number of each point's row."""
+
+    seed: int
+    step: int
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The first `n_layers` layers of a plan, their cores merged as in columns.c, each with its own parameter vector."""
+
+    layers: tuple[tuple[Layer, np.ndarray], ...]
+    theta: np.ndarray
+    scale: np.float32
+    offset: np.float32
+
+    @staticmethod
+    def of(plan: Plan, theta: np.ndarray, n_layers: int) -> "_Network":
+        return _Network(
+            tuple(merge_cores(layer, theta) for layer in plan.layers[:n_layers]),
+            theta,
+            np.float32(plan.input_scale),
+            np.float32(plan.input_offset),
+        )
+
+    def inputs(self, points: np.ndarray) -> np.ndarray:
+        return points * self.scale + self.offset
+
+
+def derive(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
+    """What `needs` asks for at points [inputs, n]."""
+    with np.errstate(all="ignore"):
+        network = _Network.of(plan, theta, n_layers)
+        if plan.pde.derivative == Derivative.compensated_jet and not needs:
+            return Derivatives(compensated_jet.value(plan, theta, network.inputs(points), n_layers))
+        if not needs:
+            return Derivatives(_Centre(network, points).value)
+        made = _DERIVE[plan.pde.derivative](plan, network, needs, points, noise)
+        if needs & Need.diagonal:
+            made.laplacian = np.zeros_like(made.value)
+            for second in made.diagonal[: plan.pde.n_space]:
+                made.laplacian = made.laplacian + second
+        return made
+
+
+# ---- jets -----------------------------------------------------------------------------------------------------------
+
+
+def _slopes(kind: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """phi(z) and its two derivatives."""
+    if kind == Activation.sine:
+        value = real.sin(z)
+        return value, real.cos(z), -value
+    if kind == Activation.tanh:
+        value = real.tanh(z)
+        first = -value * value + ONE
+        return value, first, np.float32(-2) * value * first
+    return np.where(z < 0, np.float32(0), z), np.where(z < 0, np.float32(0), ONE), np.zeros_like(z)
+
+
+def _linear_part(layer: Layer, theta: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """The layer's product without its bias: [in, ..., n] -> [out, ..., n]."""
+    bare = dataclasses.replace(layer, has_bias=False)
+    return layer_forward(bare, theta, state.reshape(len(state), -1)).reshape(layer.out_features, *state.shape[1:])
+
+
+def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+    n_inputs, n = points.shape
+    diagonal = bool(needs & Need.diagonal)
+    squared = n_inputs if diagonal else plan.pde.n_space if needs & Need.laplacian else 0
+    value = network.inputs(points)
+    first = np.zeros((n_inputs, n_inputs, n), np.float32)  # [features, direction, n]
+    first[range(n_inputs), range(n_inputs)] = network.scale
+    columns = n_inputs if diagonal else 1
+    second = np.zeros((n_inputs, columns, n), np.float32)
+    for layer, theta in network.layers:
+        value = layer_forward(layer, theta, value)
+        first = _linear_part(layer, theta, first)
+        second = _linear_part(layer, theta, second)
+        if layer.activation == Activation.identity:
+            continue
+        value, slope, curvature = _slopes(layer.activation, value)
+        squares = np.zeros((layer.out_features, columns, n), np.float32)
+        for i in range(squared):
+            own = squares[:, i if diagonal else 0]
+            own[:] = first[:, i] * first[:, i] + own
+        first = slope[:, None] * first
+        second = curvature[:, None] * squares + slope[:, None] * second
+    second = np.moveaxis(second, 1, 0)
+    return Derivatives(value, np.moveaxis(first, 1, 0), None if diagonal else second[0], second if diagonal else None)
+
+
+def _compensated_jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+    inputs = network.inputs(points)
+    value, first, second = compensated_jet.derive(plan, network.theta, len(network.layers), needs, inputs)
+    diagonal = bool(needs & Need.diagonal)
+    return Derivatives(value, first, None if diagonal else second[0], second if diagonal else None)
+
+
+# ---- differences to the centre go through the layers, so that no nearby numbers are subtracted ----------------------
+
+
+class _Centre:
+    """The network at points [inputs, n], and what differences to it need of every layer: phi(z), of relu z, and phi'(z)."""
+
+    def __init__(self, network: _Network, points: np.ndarray):
+        self.network, self.points = network, points
+        self._known: list[tuple[np.ndarray, np.ndarray]] = []
+        state = network.inputs(points)
+        for layer, theta in network.layers:
+            z = state = layer_forward(layer, theta, state)
+            if layer.activation != Activation.identity:
+                state, slope, _ = _slopes(layer.activation, z)
+            self._known.append((z, state) if layer.activation in _UNBENT else (state, slope))
+        self.value = state
+
+    def pair(self, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """even and odd [m, n]: the outputs at points +- offset are value + even +- odd."""
+        even, odd = np.zeros_like(offset), offset * self.network.scale
+        for number, ((layer, theta), (at, slope)) in enumerate(zip(self.network.layers, self._known, strict=True)):
+            odd, even = (_linear_part(layer, theta, part) for part in (odd, even))
+            if number == 0 and layer.activation == Activation.sine:
+                sine, versine = real.sine_and_versine(odd)
+                even, odd = -at * versine, slope * sine
+            elif layer.activation != Activation.identity:
+                even, odd = _activate_pair(layer.activation, even, odd, at, slope)
+        return even, odd
+
+
+_UNBENT = (Activation.identity, Activation.relu)
+
+
+def _relu_difference(d: np.ndarray, z: np.ndarray) -> np.ndarray:
+    moved = z + d
+    return np.where(z < 0, np.where(moved < 0, np.float32(0), moved), np.where(moved < 0, -z, d))
+
+
+def _activate_pair(
+    kind: Activation, even: np.ndarray, odd: np.ndarray, at: np.ndarray, slope: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a unit's outputs, where its inputs are z + even +- odd: pairs.c says how."""
+    if kind == Activation.sine:
+        (sine_e, versine_e), (sine_o, versine_o) = real.sine_and_versine(even), real.sine_and_versine(odd)
+        both = -versine_e * versine_o + (versine_e + versine_o)
+        at_e = -slope * versine_e + (-at * sine_e + slope)
+        return slope * sine_e * (ONE - versine_o) + -at * both, at_e * sine_o
+    if kind == Activation.tanh:
+        of_e, s = real.tanh(even), real.tanh(odd)
+        shift = of_e * slope / (at * of_e + ONE)
+        a = at + shift
+        scaled = a * s
+        share = (-a * a + ONE) / (-scaled * scaled + ONE)
+        return -scaled * s * share + shift, s * share
+    up, down = _relu_difference(even + odd, at), _relu_difference(even - odd, at)
+    return HALF * (up + down), HALF * (up - down)
+
+
+def _differences(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+    h = np.float32(plan.pde.radius)
+    first_scale, second_scale = ONE / h, TWO / (h * h)
+    centre = _Centre(network, points)
+    first, second, laplacian = [], [], np.zeros_like(centre.value)
+    for i in range(len(points)):
+        offset = np.zeros_like(points)
+        offset[i] = h
+        even, odd = centre.pair(offset)
+        first.append(odd * first_scale)
+        second.append(even * second_scale)
+        if i < plan.pde.n_space:
+            laplacian = laplacian + second[-1]
+    return Derivatives(centre.value, np.array(first), laplacian, np.array(second))
+
+
+# ---- the Stein estimator (paper eqs. 8 and 9) -----------------------------------------------------------------------
+
+
+class _SteinSums:
+    """The sums over antithetic pairs."""
+
+    def __init__(self, plan: Plan, network: _Network, points: np.ndarray):
+        self.plan, self.points = plan, points
+        self.centre = _Centre(network, points)
+        self.first = np.zeros((len(points), *self.centre.value.shape), np.float32)
+        self.laplacian, self.diagonal = np.zeros_like(self.centre.value), np.zeros_like(self.first)
+
+    def add_pair(self, z: np.ndarray, places: list[int], weight: np.float32) -> None:
+        """Nodes points +- sigma z, z [len(places), n] at the coordinates `places`."""
+        sigma = np.float32(self.plan.pde.radius)
+        per_radius = ONE / sigma
+        per_square = per_radius * per_radius
+        offset = np.zeros_like(self.points)
+        square = np.zeros(z.shape[1:], np.float32)
+        for own, i in zip(z, places, strict=True):
+            offset[i] = sigma * own
+            if i < self.plan.pde.n_space:
+                square = own * own + square
+        even, odd = self.centre.pair(offset)
+        odd, even = odd * (TWO * weight * per_radius), TWO * even
+        laplacian_weight = weight * (square - np.float32(self.plan.pde.n_space)) * per_square
+        self.laplacian = laplacian_weight * even + self.laplacian
+        own_squares = np.full((len(self.points), *z.shape[1:]), -1, np.float32)
+        for own, i in zip(z, places, strict=True):
+            self.first[i] = own * odd + self.first[i]
+            own_squares[i] = own * own + np.float32(-1)
+        self.diagonal = (own_squares * (weight * per_square))[:, None] * even + self.diagonal
+
+    def made(self) -> Derivatives:
+        return Derivatives(self.centre.value, self.first, self.laplacian, self.diagonal)
+
+
+def _on_grid(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+    sums = _SteinSums(plan, network, points)
+    grid = plan.pde.grid
+    for node, weight in zip(grid.nodes().astype(np.float32), grid.weights().astype(np.float32), strict=True):
+        places = [int(i) for i in np.flatnonzero(node)]
+        if places and node[places[0]] > 0:  # the first of a pair has + at its first coordinate
+            sums.add_pair(np.repeat(node[places][:, None], points.shape[1], axis=1), places, weight)
+    return sums.made()
+
+
+def gaussian_pairs(plan: Plan, noise: Noise) -> np.ndarray:
+    """monte_carlo's directions, float32 [n_pairs, inputs, n]."""
+    n_pairs, n_inputs = plan.pde.n_pairs, plan.pde.n_inputs
+    key = ~noise.seed & 0xFFFFFFFFFFFFFFFF
+    made = [
+        [direction(n_inputs, Direction.gaussian, key, noise.step, int(row) * n_pairs + pair) for row in noise.rows]
+        for pair in range(n_pairs)
+    ]
+    return np.moveaxis(np.array(made, np.float32), 1, 2)
+
+
+def _by_sampling(plan: Plan, network: _Network, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
+    sums = _SteinSums(plan, network, points)
+    weight = np.float32(0.5) / np.float32(plan.pde.n_pairs)
+    for z in gaussian_pairs(plan, noise):
+        sums.add_pair(z, list(range(len(points))), weight)
+    return sums.made()
+
+
+_DERIVE = {
+    Derivative.jet: _jets,
+    Derivative.compensated_jet: _compensated_jets,
+    Derivative.finite_difference: _differences,
+    Derivative.sparse_grid: _on_grid,
+    Derivative.monte_carlo: _by_sampling,
+}

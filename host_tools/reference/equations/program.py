@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""Twin of program.c: residual programs, the points of a batch as the last axis of every register."""
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Operation
+from ttzo.exporter.pde.program import Program, operand_count
+from ttzo.host_tools.reference.number import real
+
+_UNARY = {
+    Operation.negate: np.negative,
+    Operation.sqrt: real.sqrt,
+    Operation.exp: real.exp,
+    Operation.expm1: real.expm1,
+    Operation.log: real.log,
+    Operation.log1p: real.log1p,
+    Operation.sin: real.sin,
+    Operation.cos: real.cos,
+    Operation.tanh: real.tanh,
+}
+_BINARY = {
+    Operation.add: np.add,
+    Operation.subtract: np.subtract,
+    Operation.multiply: np.multiply,
+    Operation.divide: np.divide,
+}
+
+
+def run(program: Program, n_space: int, inputs: list[np.ndarray]) -> np.ndarray:
+    """The program's result, float32 [n]. `inputs` in the order of enum program_input: scalars [n], vectors [n_space, n];
+    None for what the program does not read."""
+    registers = [*inputs, *(np.full_like(inputs[1], constant) for constant in program.constants)]
+    with np.errstate(all="ignore"):
+        for operation, *numbers in program.instructions:
+            args = [registers[r] for r in numbers[: operand_count(operation)]]
+            registers.append(_apply(operation, args, numbers[1], n_space))
+    return registers[program.output]
+
+
+def _apply(operation: Operation, args: list[np.ndarray], index: int, n_space: int) -> np.ndarray:
+    a = args[0]
+    if operation in _UNARY:
+        return _UNARY[operation](a)
+    if operation in _BINARY:
+        return _BINARY[operation](a, args[1])
+    if operation == Operation.less:
+        return np.less(a, args[1]).astype(np.float32)
+    if operation == Operation.select:
+        return np.where(a != 0, args[1], args[2])
+    if operation == Operation.component:
+        return a[index]
+    if operation == Operation.sum:
+        total = np.zeros(a.shape[1:], np.float32)
+        for row in a:
+            total = total + row
+        return total
+    rows = np.zeros((n_space, *a.shape), np.float32)
+    rows[slice(None) if operation == Operation.spread else index] = a
+    return rows

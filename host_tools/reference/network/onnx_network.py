@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""A network whose losses come from onnxruntime: the exported loss graph, its parameters fed as inputs."""
+
+import dataclasses
+
+import numpy as np
+import onnxruntime
+
+from ttzo.device_runtime.contract import Derivative, Loss
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import Training
+from ttzo.exporter.writers.to_onnx import loss_graph
+from ttzo.host_tools.reference.equations.derive import Noise, gaussian_pairs
+
+
+class OnnxNetwork:
+    """Evaluates the plan's loss graph at any parameters, on one thread so that a run can be repeated."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self._losses = _session(plan)
+        # a PDE's graph has no outputs: they come from the same network with an ordinary loss
+        plain = dataclasses.replace(plan, loss=Loss.mse, pde=None, training=Training()) if plan.pde else plan
+        self._outputs = _session(plain) if plan.pde else self._losses
+
+    def _parameters(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        return {t.name: theta[t.offset : t.offset + t.size].reshape(t.shape) for t in self.plan.tensors}
+
+    def outputs(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+        feed = self._parameters(theta) | {"x": x, "y": self._no_targets(len(x))}
+        return self._outputs.run(["outputs"], feed)[0]
+
+    def losses(self, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return self._losses.run(["losses"], self._parameters(theta) | {"x": x, "y": targets})[0]
+
+    def residuals(self, theta: np.ndarray, points: np.ndarray, seed: int, step: int) -> np.ndarray:
+        feed = self._parameters(theta) | {"x": np.ascontiguousarray(points.T)}
+        if self.plan.pde.derivative == Derivative.monte_carlo:
+            feed["normals"] = gaussian_pairs(self.plan, Noise(seed, step, np.arange(points.shape[1])))
+        return self._losses.run(["residuals"], feed)[0]
+
+    def _no_targets(self, n: int) -> np.ndarray:
+        kind = self._outputs.get_inputs()[-1]
+        return (
+            np.zeros(n, np.int64) if kind.type == "tensor(int64)" else np.zeros((n, self.plan.out_features), np.float32)
+        )
+
+
+def _session(plan: Plan) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        loss_graph(plan).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

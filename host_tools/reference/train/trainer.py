@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: MIT
+"""Twin of trainer.c, settings.c and train.c: the one training loop in Python, for `numpy:` and `onnx:`."""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ttzo.device_runtime.contract import (
+    DeviceError,
+    Estimator,
+    Loss,
+    PhaseRecord,
+    Region,
+    Schedule,
+    StateRecord,
+    TrainingRecord,
+    Update,
+)
+from ttzo.exporter.costs import memory
+from ttzo.exporter.costs.core_memory import REUSING
+from ttzo.exporter.costs.cost import evaluations_a_step
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import GAUSS_NEWTON, moments_of_update
+from ttzo.exporter.writers.to_bundle import training_records
+from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
+from ttzo.host_tools.reference.equations import pde
+from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
+from ttzo.host_tools.reference.network.loss import Network, NumpyNetwork, sum_in_order
+from ttzo.host_tools.reference.network.network import NUMBER_DTYPE, read_inputs
+from ttzo.host_tools.reference.number import real
+from ttzo.host_tools.reference.number.random import sample_rows
+from ttzo.host_tools.reference.train.estimator import Estimate
+from ttzo.host_tools.reference.train.settings import check_fixed, check_settings
+
+ONE, HALF = np.float32(1), np.float32(0.5)
+START = StateRecord(0, 0, 0, 0, 0.0, float("inf"), 0, 0)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    phase: int
+    loss: float
+    gradient_norm: float
+    evaluations: int
+    macs: int  # multiply-accumulates; 0 for estimators that skip zeros, which only a device counts
+
+
+def power(base: np.float32, exponent: int) -> np.float32:
+    """base ** exponent by squaring, in float32."""
+    result = ONE
+    with np.errstate(under="ignore"):
+        while exponent:
+            if exponent & 1:
+                result = result * base
+            base, exponent = base * base, exponent >> 1
+    return result
+
+
+def rate_factor(training: TrainingRecord, step: int) -> np.float32:
+    """What the learning rate is multiplied by in the step after `step` steps: warm-up times decay."""
+    done = np.float32(step) / np.float32(training.steps) if step < training.steps else ONE
+    factor = ONE
+    if step < training.warmup_steps:
+        factor = np.float32(step + 1) / np.float32(training.warmup_steps)
+    if training.schedule == Schedule.step:
+        return factor * power(np.float32(training.decay_factor), step // training.decay_every)
+    if training.schedule == Schedule.linear:
+        return factor * (ONE - done)
+    if training.schedule == Schedule.cosine:
+        return factor * (HALF * (ONE + real.cos(np.float32([np.pi]) * done)[0]))
+    return factor
+
+
+class Trainer:
+    """A training run as the device holds it; `poll(done, total)` is called after each loss evaluation of a step or
+    each row of an evaluation and cancels by returning False. Refusals are `DeviceError`s and change nothing."""
+
+    def __init__(self, plan: Plan, network: Network | None = None, work_capacity: int = 1 << 24):
+        self.plan = plan
+        self.network = network or NumpyNetwork(plan)
+        self.poll: Callable[[int, int], bool] | None = None
+        self.n_moments, self.row_bytes, self.macs_per_sample = plan.n_moments, plan.row_bytes, plan.macs
+        self.macs_per_row = plan.macs * plan.passes
+        self.work_bytes, self.work_capacity = memory.work_bytes(plan), work_capacity
+        if work_capacity < self.work_bytes:
+            raise DeviceError("out_of_memory", self.work_bytes)
+        self.dataset_capacity = memory.dataset_capacity(plan, work_capacity)
+        self._rows = {
+            Region.batch: np.zeros((memory.batch_capacity(plan), self.row_bytes), np.uint8),
+            Region.dataset: np.zeros((self.dataset_capacity, self.row_bytes), np.uint8),
+        }
+        self._count = {Region.batch: 0, Region.dataset: 0}
+        self._stage = np.zeros(4 * max(plan.n_parameters, plan.n_moments), np.uint8)
+        self.reset()
+
+    # ---- lifetime and settings
+
+    def reset(self) -> None:
+        self.training, *phases = training_records(self.plan.training)
+        self.training = TrainingRecord.unpack(self.training.pack())  # the numbers that fit into the record
+        self.phases = tuple(PhaseRecord.unpack(phase.pack()) for phase in phases)
+        self.state = START
+        self.theta = self.plan.parameters.copy()
+        self.moments = np.zeros(self.n_moments, np.float32)
+
+    def configure(self, training: TrainingRecord, phase_0: PhaseRecord, phase_1: PhaseRecord) -> None:
+        check_fixed(training, (phase_0, phase_1), self.plan)
+        check_settings(training, (phase_0, phase_1))
+        self.training, self.phases = training, (phase_0, phase_1)
+
+    def set_state(self, state: StateRecord) -> None:
+        if state.phase >= self.training.n_phases:
+            raise DeviceError("bad_request", 1)
+        if state.phase_start > state.step:
+            raise DeviceError("bad_request", 2)
+        self.state = state
+
+    # ---- regions
+
+    def _memory(self, region: int) -> np.ndarray:
+        """The bytes behind a region as it is written: the stage for parameters and moments, else the rows."""
+        if region == Region.parameters:
+            return self._stage[: 4 * self.plan.n_parameters]
+        if region == Region.moments:
+            return self._stage[: 4 * self.n_moments]
+        if region not in self._rows:
+            raise DeviceError("out_of_range", 0)
+        return self._rows[Region(region)].reshape(-1)
+
+    def write(self, region: int, offset: int, data: bytes) -> None:
+        target = self._memory(region)
+        if offset + len(data) > target.size:
+            raise DeviceError("out_of_range", offset)
+        if region in self._count:
+            self._count[Region(region)] = 0
+        target[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+
+    def commit(self, region: int, count: int, crc: int) -> None:
+        source = self._memory(region)
+        if count > source.size or (region not in self._count and count != source.size):
+            raise DeviceError("out_of_range", count)
+        data = source[:count].tobytes()
+        if zlib.crc32(data) != crc:
+            raise DeviceError("bad_checksum", count)
+        if region == Region.parameters:
+            self.theta = np.frombuffer(data, "<f4").copy()
+        elif region == Region.moments:
+            self.moments = np.frombuffer(data, "<f4").copy()
+        else:
+            self._commit_rows(Region(region), count)
+
+    def _commit_rows(self, region: Region, count: int) -> None:
+        if count % self.row_bytes:
+            raise DeviceError("out_of_range", count)
+        n = count // self.row_bytes
+        inputs, targets = self._decode(self._rows[region][:n])
+        if self.plan.loss == Loss.cross_entropy and (bad := np.flatnonzero(targets >= self.plan.out_features)).size:
+            raise DeviceError("bad_label", int(bad[0]))
+        if (bad := self._rows_of_unknown_tokens(inputs)).size:
+            raise DeviceError("bad_token", int(bad[0]))
+        self._count[region] = n
+
+    def _rows_of_unknown_tokens(self, inputs: np.ndarray) -> np.ndarray:
+        n_tokens = self.plan.n_tokens
+        return np.flatnonzero(((inputs < 0) | (inputs >= n_tokens)).any(axis=1)) if n_tokens else np.zeros(0, int)
+
+    def read(self, region: int, offset: int, count: int) -> bytes:
+        source = {Region.parameters: self.theta, Region.moments: self.moments}.get(region)
+        if source is None or offset + count > source.nbytes:
+            raise DeviceError("out_of_range", offset)
+        return source.tobytes()[offset : offset + count]
+
+    def _decode(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows as they travel, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
+        kind = NUMBER_DTYPE[self.plan.input_number]
+        input_bytes = kind.itemsize * self.plan.in_features
+        raw = np.ascontiguousarray(rows[:, :input_bytes]).view(kind)
+        targets = np.ascontiguousarray(rows[:, input_bytes:])
+        if self.plan.loss == Loss.cross_entropy:
+            return read_inputs(self.plan, raw), targets.view("<u2")[:, 0].astype(np.int64)
+        return read_inputs(self.plan, raw), targets.view("<f4")
+
+    def _committed(self, region: int) -> np.ndarray:
+        if region not in self._rows:
+            raise DeviceError("bad_request", region)
+        return self._rows[Region(region)][: self._count[Region(region)]]
+
+    # ---- a step
+
+    def _batch(self, region: int) -> np.ndarray:
+        rows, batch = self._committed(region), self.plan.batch
+        if len(rows) < (batch if region == Region.batch else 1):
+            raise DeviceError("not_committed", self.state.step)
+        if region == Region.batch:
+            return rows
+        positions = self.state.step * batch + np.arange(batch)
+        return rows[sample_rows(self.training.seed, positions, len(rows))]
+
+    def step(self, region: int) -> StepResult:
+        """One training step on the rows of `region`. Raises `DeviceError` and leaves everything as it was."""
+        phase, state = self.phases[self.state.phase], self.state
+        rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
+        move = self._move_by_residuals if phase.estimator in GAUSS_NEWTON else self._move_by_gradient
+        loss, norm, evaluations = move(phase, region, rate)
+        self.state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + evaluations)
+        self._watch_plateau(loss)
+        return StepResult(state.phase, float(loss), float(norm), evaluations, self._macs(phase, evaluations))
+
+    def _macs(self, phase: PhaseRecord, evaluations: int) -> int:
+        if phase.estimator in REUSING:
+            return 0
+        plan = self.plan
+        return evaluations * (plan.batch * self.macs_per_row if plan.pde else plan.forward_macs(plan.batch))
+
+    def _counted(self, work: Callable[[np.ndarray], np.ndarray], total: int) -> Callable[[np.ndarray], np.ndarray]:
+        """`work(parameters)`, one loss evaluation of `total`, with the poll behind it."""
+        done = 0
+
+        def counted(parameters: np.ndarray) -> np.ndarray:
+            nonlocal done
+            result = work(parameters)
+            done += 1
+            self._poll(done, total)
+            return result
+
+        return counted
+
+    def _move_by_gradient(
+        self, phase: PhaseRecord, region: int, rate: np.float32
+    ) -> tuple[np.float32, np.float32, int]:
+        """Estimate and update: mean loss before, the estimate's norm, evaluations spent."""
+        estimate = self._estimate(phase, region)
+        gradient = estimated = estimate.gradient()
+        with np.errstate(all="ignore"):
+            norm = real.sqrt(sum_in_order(gradient * gradient)[None])[0]
+            if not np.isfinite(norm):
+                raise DeviceError("non_finite", self.state.step)
+            if phase.clip_norm > 0 and norm > np.float32(phase.clip_norm):
+                gradient = gradient * (np.float32(phase.clip_norm) / norm)
+            if phase.estimator == Estimator.cocd:
+                self._buffer(phase)[:] = estimated
+            self._update(phase, gradient, rate)
+        return estimate.loss, norm, estimate.evaluations
+
+    def _buffer(self, phase: PhaseRecord) -> np.ndarray | None:
+        """cocd's memory, behind the moments of the phase's update rule."""
+        if phase.estimator != Estimator.cocd:
+            return None
+        n = self.plan.n_parameters
+        at = n * moments_of_update(Update(phase.update))
+        return self.moments[at : at + n]
+
+    def _estimate(self, phase: PhaseRecord, region: int) -> Estimate | CoreEstimate:
+        """With environments shared where the network is the reference's, by whole loss evaluations elsewhere."""
+        state, seed = self.state, self.training.seed
+        age, buffer = state.step - state.phase_start, self._buffer(phase)
+        if phase.estimator in REUSING and isinstance(self.network, NumpyNetwork):
+            x, targets = self._decode(self._batch(region))
+            self._poll(0, self.plan.batch)
+            estimate = CoreEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
+            if not np.isfinite(estimate.loss):
+                raise DeviceError("non_finite", state.step)
+            return estimate
+        blocks = [slice(t.offset, t.offset + t.size) for t in self.plan.tensors]
+        losses = self._counted(self._row_losses(region), evaluations_a_step(self.plan, phase))
+        return Estimate(phase, seed, state.step, self.theta, losses, blocks, age, buffer)
+
+    def _move_by_residuals(
+        self, phase: PhaseRecord, region: int, rate: np.float32
+    ) -> tuple[np.float32, np.float32, int]:
+        """A Gauss-Newton step: mean loss before, the step's length, evaluations spent."""
+        residuals, points = self._residuals(region)
+        seed, step = self.training.seed, self.state.step
+        counted = self._counted(residuals, evaluations_a_step(self.plan, phase))
+
+        def columns() -> tuple[np.ndarray, np.ndarray]:
+            mu = np.float32(phase.perturb_radius)
+            return pde.residuals_and_columns(self.plan, self.theta, points, seed, step, mu)
+
+        work = GaussNewton(self.plan, phase, seed, step, self.theta, self.moments, counted, columns)
+        self.theta, self.moments, loss, length = work.run(rate)
+        return loss, length, work.evaluations
+
+    def _residuals(self, region: int) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+        """The weighted residuals of the step's rows as a function of the parameters, and the rows' points."""
+        if self.plan.pde is None or region != Region.collocation:
+            raise DeviceError("bad_request", self.state.step)
+        seed, step = self.training.seed, self.state.step
+        points = pde.training_points(self.plan, seed, step)
+        return lambda theta: self.network.residuals(theta, points, seed, step), points
+
+    def _row_losses(self, region: int) -> Callable[[np.ndarray], np.ndarray]:
+        """The losses of the step's rows as a function of the parameters."""
+        if self.plan.pde is None:
+            x, targets = self._decode(self._batch(region))
+            return lambda theta: self.network.losses(theta, x, targets)
+        residuals, _ = self._residuals(region)
+        return lambda theta: residuals(theta) ** 2
+
+    def _poll(self, done: int, total: int) -> None:
+        if self.poll and not self.poll(done, total):
+            raise DeviceError("cancelled")
+
+    def _update(self, phase: PhaseRecord, g: np.ndarray, rate: np.float32) -> None:
+        n, beta1, beta2 = self.plan.n_parameters, np.float32(phase.beta1), np.float32(phase.beta2)
+        v, squares = self.moments[:n], self.moments[n : 2 * n]
+        if phase.update == Update.sign:
+            self.theta = np.where(g > 0, self.theta - rate, np.where(g < 0, self.theta + rate, self.theta))
+            return
+        step = g
+        if phase.update == Update.momentum:
+            step = v[:] = beta1 * v + g
+        elif phase.update == Update.ema_momentum:
+            step = v[:] = beta1 * v + (ONE - beta1) * g
+        elif phase.update == Update.adam:
+            age = self.state.step - self.state.phase_start + 1
+            unbias1, unbias2 = ONE / (ONE - power(beta1, age)), ONE / (ONE - power(beta2, age))
+            v[:] = beta1 * v + (ONE - beta1) * g
+            squares[:] = beta2 * squares + (ONE - beta2) * (g * g)
+            step = (v * unbias1) / (real.sqrt(squares * unbias2) + np.float32(phase.epsilon))
+        self.theta = -rate * step + self.theta
+
+    def _watch_plateau(self, loss: np.float32) -> None:
+        """Hybrid training: the next phase begins when `plateau_patience` windows in a row did not fall."""
+        state, settings = self.state, self.training
+        if state.phase + 1 >= settings.n_phases:
+            return
+        total, count = np.float32(state.window_sum) + loss, state.window_count + 1
+        if count < settings.plateau_window:
+            self.state = dataclasses.replace(state, window_sum=float(total), window_count=count)
+            return
+        mean = total / np.float32(count)
+        state = dataclasses.replace(state, window_sum=0.0, window_count=0)
+        limit = np.float32(state.best_window) * (ONE - np.float32(settings.plateau_tolerance))
+        if mean < limit:
+            state = dataclasses.replace(state, best_window=float(mean), windows_without_progress=0)
+        else:
+            state = dataclasses.replace(state, windows_without_progress=state.windows_without_progress + 1)
+            if state.windows_without_progress >= settings.plateau_patience:
+                state = dataclasses.replace(state, phase=state.phase + 1, phase_start=state.step)
+                self.moments[:] = 0
+        self.state = state
+
+    # ---- evaluation
+
+    def evaluate(self, region: int, first: int, count: int) -> tuple[float, int]:
+        """Sum of the losses of rows [first, first + count), and how many of them are classified right."""
+        if self.plan.pde is not None:
+            raise DeviceError("bad_request", first)
+        rows = self._committed(region)
+        if first + count > len(rows):
+            raise DeviceError("out_of_range", first)
+        losses, hits = [np.zeros(0, np.float32)], 0
+        for at in range(0, count, self.plan.batch):
+            x, targets = self._decode(rows[first : first + count][at : at + self.plan.batch])
+            losses.append(self.network.losses(self.theta, x, targets))
+            if self.plan.loss == Loss.cross_entropy:
+                hits += int((self.network.outputs(self.theta, x).argmax(axis=1) == targets).sum())
+            self._poll(at + len(x), count)
+        total = sum_in_order(np.concatenate(losses))
+        if not np.isfinite(total):
+            raise DeviceError("non_finite", self.state.step)
+        return float(total), hits
+
+    def predict(self, row: int) -> np.ndarray:
+        """Outputs float32 [out_features] for one row of the batch; with a PDE, u there."""
+        rows = self._committed(Region.batch)
+        if row >= len(rows):
+            raise DeviceError("out_of_range", row)
+        if self.plan.pde is not None:
+            points = rows[row : row + 1].view("<f4")[:, : self.plan.in_features].T
+            return self._solution(points)
+        x, _ = self._decode(rows[row : row + 1])
+        return self.network.outputs(self.theta, x)[0]
+
+    def _solution(self, points: np.ndarray) -> np.ndarray:
+        """u at points [inputs, n]."""
+        inputs = points * np.float32(self.plan.input_scale) + np.float32(self.plan.input_offset)
+        return pde.solution(self.plan, self.network.outputs(self.theta, np.ascontiguousarray(inputs.T))[:, 0], points)
+
+    def solution_error(self, region: int, first: int, count: int) -> tuple[float, float]:
+        """Sums of (u - exact)^2 and exact^2 over seeded validation points (collocation), or rows with the host's u."""
+        if self.plan.pde is None or (region == Region.collocation and self.plan.pde.exact is None):
+            raise DeviceError("bad_request", first)
+        if region == Region.collocation:
+            points = pde.validation_points(self.plan, first, count)
+            exact = pde.exact(self.plan, points)
+        else:
+            rows = self._committed(region)
+            if first + count > len(rows):
+                raise DeviceError("out_of_range", first)
+            numbers = rows[first : first + count].view("<f4")
+            points, exact = numbers[:, : self.plan.in_features].T, numbers[:, -1]
+        with np.errstate(all="ignore"):
+            difference = self._solution(points) - exact
+            sums = [sum_in_order(values * values) for values in (difference, exact)]
+        self._poll(count, count)
+        if not np.isfinite(sums).all():
+            raise DeviceError("non_finite", self.state.step)
+        return float(sums[0]), float(sums[1])

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""Cells of the tables on MNIST: networks and methods by name, the paper's schedule (section 5.1): mini-batch 64, the
+rate times 0.9 every 10 epochs, 100 epochs. Networks of the studies, `digits-r3` or `mnist-r6` by their data and rank,
+are trained for fewer epochs, those on scikit-learn's digits at `DIGITS_RATE` times the rate."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ttzo.exporter.readers.nn import seeded, torch
+from ttzo.exporter.zoo import digits as zoo_digits
+from ttzo.exporter.zoo import mnist as zoo_mnist
+from ttzo.host_tools.data import data_set, mnist
+from ttzo.host_tools.research import rivals
+from ttzo.host_tools.research.reproduce.cell import CPU, Cell
+from ttzo.host_tools.research.reproduce.tables import RANKS
+from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
+from ttzo.host_tools.research.rivals.network import Network
+from ttzo.host_tools.research.rivals.objective import Batch, Cost, cross_entropy
+from ttzo.host_tools.research.rivals.pruning import grasp
+
+BATCH = 64
+EPOCHS = {"quick": 3, "full": 100}
+STUDY_EPOCHS = {"digits": {"quick": 30, "full": 100}, "mnist": {"quick": 1, "full": 10}}
+DIGITS_RATE = 3.0  # an epoch has 22 steps
+DECAY_EVERY, DECAY = 10, 0.9
+HYBRID_COARSE = {"quick": 2, "full": 10}  # epochs after which the hybrid changes over at the latest
+GRASP_ROWS = 512
+TEST_ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """x float32 (n, 784) in 0..1, y int64 (n,)."""
+
+    x_train: torch.Tensor
+    y_train: torch.Tensor
+    x_test: torch.Tensor
+    y_test: torch.Tensor
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return len(self.x_train) // BATCH
+
+    def to(self, device: torch.device) -> "Rows":
+        return Rows(*(getattr(self, each.name).to(device) for each in dataclasses.fields(self)))
+
+
+@cache
+def load(source: str | None) -> Rows:
+    """MNIST from a folder of its IDX files, or downloaded. Raises `DataError`."""
+    folder = Path(source) if source else mnist.download()
+    x_train, y_train, x_test, y_test = mnist.read_folder(folder)
+
+    def inputs(x: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(x.astype(np.float32) / np.float32(255))
+
+    def classes(y: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(y.astype(np.int64))
+
+    return Rows(inputs(x_train), classes(y_train), inputs(x_test), classes(y_test))
+
+
+@cache
+def load_digits() -> Rows:
+    """scikit-learn's digits, 1437 rows to train on and 360 to test. Raises `DataError` without it."""
+    x_train, y_train, x_test, y_test = data_set.digits()
+
+    def inputs(x: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(x.astype(np.float32) / np.float32(16))
+
+    return Rows(
+        inputs(x_train),
+        torch.from_numpy(y_train.astype(np.int64)),
+        inputs(x_test),
+        torch.from_numpy(y_test.astype(np.int64)),
+    )
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+
+def _dense(widths: tuple[int, ...], activation: type[torch.nn.Module], rows: Rows, seed: int) -> Network:
+    with seeded(seed):
+        parts = []
+        for n_in, n_out in zip(widths, widths[1:], strict=False):
+            parts += [torch.nn.Linear(n_in, n_out), activation()]
+    return Network.of(torch.nn.Sequential(*parts[:-1]))
+
+
+def _zero(widths: tuple[int, ...], rows: Rows, seed: int) -> Network:
+    """A tanh network with zeros for all its parameters, the start of direct feedback alignment's source."""
+    made = _dense(widths, torch.nn.Tanh, rows, seed)
+    return Network(made.layers, torch.zeros_like(made.start))
+
+
+def _train(rank: int, in_modes: tuple[int, ...], rows: Rows, seed: int) -> Network:
+    return Network.of(zoo_mnist.build(ranks=rank, seed=seed, in_modes=in_modes))
+
+
+def _pruned(n_kept: int, rows: Rows, seed: int) -> Network:
+    """The dense network, pruned by GraSP with the first rows of the training set."""
+    whole = _dense((784, 1024, 10), torch.nn.ReLU, rows, seed)
+    return grasp(Batch(whole, rows.x_train[:GRASP_ROWS], rows.y_train[:GRASP_ROWS]), n_kept)
+
+
+def _local(width: int, groups: int, rows: Rows, seed: int) -> LocalNetwork:
+    return LocalNetwork(784, width, groups, seed=seed)
+
+
+def _digits(rank: int, rows: Rows, seed: int) -> Network:
+    return Network.of(zoo_digits.build(ranks=rank, seed=seed))
+
+
+_RELU, _TANH = torch.nn.ReLU, torch.nn.Tanh
+NETWORKS: dict[str, Callable[[Rows, int], Network | LocalNetwork]] = {
+    "mlp-1024": partial(_dense, (784, 1024, 10), _RELU),
+    "mlp-10": partial(_dense, (784, 10, 10), _RELU),
+    "mlp-1000": partial(_dense, (784, 1000, 10), _TANH),
+    "mlp-800-800": partial(_zero, (784, 800, 800, 10)),
+    "tt-8314": partial(_train, 10, (7, 4, 4, 7)),
+    "tt-3962": partial(_train, 6, (7, 4, 4, 7)),
+    "tt-2698": partial(_train, 4, (4, 7, 7, 4)),
+    "sp-4089": partial(_pruned, 4089),
+    "local-272k": partial(_local, 256, 1),
+    "local-429k": partial(_local, 512, 16),
+    **{f"digits-r{rank}": partial(_digits, rank) for rank in RANKS},
+    **{f"mnist-r{rank}": partial(_train, rank, (7, 4, 4, 7)) for rank in RANKS},
+}
+METHODS = {"first_order": "momentum"}  # the tables' names of rivals, where they differ
+
+
+# ---- work ------------------------------------------------------------------------------------------------------------
+
+
+class MnistWork:
+    """One network under one rival on one device. Epoch e sees the rows in an order drawn from (seed, e), the same on
+    every device."""
+
+    def __init__(
+        self,
+        network: Network | LocalNetwork,
+        rival: rivals.trainer.Rival,
+        rows: Rows,
+        seed: int,
+        device: torch.device = CPU,
+    ):
+        self.network, self.rows, self.seed = network.to(device), rows.to(device), seed
+        self.trainer = rivals.Trainer(rival, self.network.start, seed)
+        self.cost, self._order, self._epoch = Cost(), None, -1
+
+    @property
+    def number(self) -> int:
+        return self.trainer.number
+
+    def step(self) -> float:
+        epoch, slot = divmod(self.number, self.rows.steps_an_epoch)
+        if epoch != self._epoch:
+            rng = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
+            order = torch.randperm(len(self.rows.x_train), generator=rng)
+            self._order, self._epoch = order.to(self.rows.x_train.device), epoch
+        which = self._order[slot * BATCH : (slot + 1) * BATCH]
+        x, y = self.rows.x_train[which], self.rows.y_train[which]
+        batch = Batch(self.network, x, y, self.cost, self.trainer.rival.loss)
+        return self.trainer.step(batch, DECAY ** (epoch // DECAY_EVERY))
+
+    def measure(self) -> float:
+        """Accuracy on the test rows, %."""
+        with torch.no_grad():
+            parts = [self.network.forward(self.trainer.theta, x) for x in self.rows.x_test.split(TEST_ROWS_AT_ONCE)]
+        return 100 * float((torch.cat(parts).argmax(1) == self.rows.y_test).double().mean())
+
+    def spent(self) -> tuple[int, int]:
+        return self.cost.evaluations, self.cost.macs
+
+    def state(self) -> dict[str, Any]:
+        return {"trainer": self.trainer.state(), "cost": self.spent()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.trainer.load(state["trainer"])
+        self.cost.evaluations, self.cost.macs = state["cost"]
+
+
+def identity(network: str, column: str, extent: str, seed: int) -> tuple[str, dict[str, Any]]:
+    """Key and settings of the cell of that network and column; `extent` is "quick" or "full"."""
+    rival, latest = _rival(network, column)
+    settings = {
+        "network": network,
+        "method": rival.name,
+        "rates": [phase.rate for phase in rival.phases],
+        "batch": BATCH,
+        "epochs": _epochs(network, extent),
+        "decay": [DECAY_EVERY, DECAY],
+        "seed": seed,
+    }
+    if rival.loss is not cross_entropy:
+        settings["loss"] = rival.loss.__name__
+    if rival.revision > 1:
+        settings["revision"] = rival.revision
+    name = f"{rival.name}@{latest}" if latest else rival.name
+    return f"{network}.{name}.{extent}.seed{seed}", settings
+
+
+def cell(network: str, column: str, extent: str, seed: int, source: str | None, device: torch.device = CPU) -> Cell:
+    """The cell of that network and column. `hybrid@3` changes over after 3 epochs at the latest."""
+    rows = load_digits() if _study(network) == "digits" else load(source)
+    rival, latest = _rival(network, column)
+    if len(rival.phases) > 1:
+        steps = (int(latest) if latest else HYBRID_COARSE[extent]) * rows.steps_an_epoch
+        window = rows.steps_an_epoch if _study(network) == "digits" else rival.plateau.window
+        rival = dataclasses.replace(rival, plateau=dataclasses.replace(rival.plateau, latest=steps, window=window))
+    key, settings = identity(network, column, extent, seed)
+    return Cell(
+        key,
+        settings,
+        settings["epochs"] * rows.steps_an_epoch,
+        rows.steps_an_epoch,
+        lambda: MnistWork(NETWORKS[network](rows, seed), rival, rows, seed, device),
+        device,
+    )
+
+
+def _study(network: str) -> str:
+    """ "digits" or "mnist" of a study's network; empty for the tables'."""
+    data, _, rank = network.partition("-r")
+    return data if rank else ""
+
+
+def _epochs(network: str, extent: str) -> int:
+    return (STUDY_EPOCHS[_study(network)] if _study(network) else EPOCHS)[extent]
+
+
+def _rival(network: str, column: str) -> tuple[rivals.trainer.Rival, str]:
+    """The rival of a column with its rates for that network, and the epochs behind its `@`."""
+    method, _, latest = column.partition("@")
+    rival = rivals.get(METHODS.get(method, method))
+    if _study(network) != "digits":
+        return rival, latest
+    phases = tuple(dataclasses.replace(phase, rate=DIGITS_RATE * phase.rate) for phase in rival.phases)
+    return dataclasses.replace(rival, phases=phases), latest

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Cells of the tables on the 20-dimensional HJB equation: networks, derivatives and methods by name (section 5.2)."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ttzo.exporter.readers.nn import Sine, seeded, torch
+from ttzo.exporter.zoo import hjb20
+from ttzo.host_tools.research import rivals
+from ttzo.host_tools.research.reproduce.cell import CPU, Cell
+from ttzo.host_tools.research.rivals import trainer
+from ttzo.host_tools.research.rivals.first_order import back_propagation
+from ttzo.host_tools.research.rivals.network import Network
+from ttzo.host_tools.research.rivals.objective import Cost
+from ttzo.host_tools.research.rivals.pruning import grasp
+from ttzo.host_tools.research.rivals.residual import INPUTS, Residual, collocation, solution_error
+from ttzo.host_tools.research.rivals.trainer import Phase, Rival
+from ttzo.host_tools.research.rivals.zeroth_order import rge
+
+N_STEPS = {"quick": 1200, "full": 20_000}
+N_POINTS = {"quick": 10, "full": 100}  # fresh in each step
+N_VALIDATION = {"quick": 1000, "full": 10_000}
+CHECKS = 40  # measurements in a run
+GRASP_POINTS = 20
+
+FIRST_ORDER = Rival("first_order", "back-propagation, Adam", (Phase(back_propagation, trainer.adam, 1e-3),))
+# one direction a step reached 3.5e-4 in 4,000 evaluations of the jet loss, ten 1.4e-2 (at this rate)
+ZEROTH_ORDER = Rival(
+    "zeroth_order",
+    "arXiv 2308.09858, ZO-signRGE",
+    (Phase(partial(rge, n_queries=1, radius=1e-2), trainer.sign, 1e-3),),
+)
+METHODS = {"first_order": FIRST_ORDER, "zeroth_order": ZEROTH_ORDER}
+
+
+def _dense(widths: tuple[int, ...], seed: int) -> Network:
+    with seeded(seed):
+        parts = []
+        for n_in, n_out in zip(widths, widths[1:], strict=False):
+            parts += [torch.nn.Linear(n_in, n_out), Sine()]
+    return Network.of(torch.nn.Sequential(*parts[:-1]))
+
+
+def _train(rank: int, seed: int) -> Network:
+    return Network.of(hjb20.build(seed=seed, rank=rank))
+
+
+def _pruned(n_kept: int, seed: int) -> Network:
+    """The dense network, pruned by GraSP on the loss that is trained, derivatives by differentiation."""
+    rng = torch.Generator().manual_seed(seed)
+    whole = _dense((INPUTS, 768, 768, 1), seed)
+    return grasp(Residual(whole, collocation(GRASP_POINTS, rng), "jet", rng), n_kept)
+
+
+NETWORKS: dict[str, Callable[[int], Network]] = {
+    "hjb-mlp": partial(_dense, (INPUTS, 768, 768, 1)),
+    "hjb-tt-7745": partial(_train, 10),
+    "hjb-tt-3209": partial(_train, 4),
+    "hjb-fc3-78": partial(_dense, (INPUTS, 78, 78, 1)),
+    "hjb-fc2-320": partial(_dense, (INPUTS, 320, 1)),
+    "hjb-sp-7603": partial(_pruned, 7603),
+}
+
+
+class PinnWork:
+    """One network under one method with one way to its derivatives. Points and nodes of a step are drawn from
+    (seed, step), the same on every device. Differences of step 0.01 are taken in double precision, as float32 would drown
+    them."""
+
+    def __init__(
+        self, network: Network, method: Rival, derivative: str, extent: str, seed: int, device: torch.device = CPU
+    ):
+        kind = torch.float64 if derivative == "fd" else torch.float32
+        self.network = network.to(device, kind)
+        self.derivative, self.n_points, self.seed = derivative, N_POINTS[extent], seed
+        self.trainer = rivals.Trainer(method, self.network.start, seed)
+        self.cost = Cost()
+        rng = torch.Generator().manual_seed(97_001 + seed)
+        self._validation = collocation(N_VALIDATION[extent], rng, kind).to(device)
+
+    @property
+    def number(self) -> int:
+        return self.trainer.number
+
+    def step(self) -> float:
+        rng = torch.Generator().manual_seed(1_000_003 * self.seed + self.number)
+        start = self.network.start
+        points = collocation(self.n_points, rng, start.dtype).to(start.device)
+        return self.trainer.step(Residual(self.network, points, self.derivative, rng, self.cost))
+
+    def measure(self) -> float:
+        """Mean squared error of the solution."""
+        return solution_error(self.network, self.trainer.theta, self._validation)
+
+    def spent(self) -> tuple[int, int]:
+        return self.cost.evaluations, self.cost.macs
+
+    def state(self) -> dict[str, Any]:
+        return {"trainer": self.trainer.state(), "cost": self.spent()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.trainer.load(state["trainer"])
+        self.cost.evaluations, self.cost.macs = state["cost"]
+
+
+def identity(network: str, method: str, derivative: str, extent: str, seed: int) -> tuple[str, dict[str, Any]]:
+    """Key and settings of the cell of that network, method (`first_order`, `zeroth_order`) and derivative; `extent`:
+    "quick" or "full"."""
+    settings = {
+        "network": network,
+        "method": method,
+        "derivative": derivative,
+        "rates": [METHODS[method].phases[0].rate],
+        "points": N_POINTS[extent],
+        "steps": N_STEPS[extent],
+        "seed": seed,
+    }
+    return f"{network}.{method}.{derivative}.{extent}.seed{seed}", settings
+
+
+def cell(network: str, method: str, derivative: str, extent: str, seed: int, device: torch.device = CPU) -> Cell:
+    """The cell of that network, method and derivative."""
+    key, settings = identity(network, method, derivative, extent, seed)
+    return Cell(
+        key,
+        settings,
+        N_STEPS[extent],
+        N_STEPS[extent] // CHECKS,
+        lambda: PinnWork(NETWORKS[network](seed), METHODS[method], derivative, extent, seed, device),
+        device,
+    )

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""Pictures of a run: its curves from the metrics file, and of a PDE the solution beside the exact one. The one module
+that imports matplotlib."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ttzo.device_runtime.contract import TtzoError
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.data import solution_points
+from ttzo.host_tools.device.device import bundle_path, read_bundle
+from ttzo.host_tools.training import checkpoint, metrics
+
+INK, LOSS, SMOOTH, TEST = "#333333", "#b8c4d6", "#2b5c9e", "#c8551b"
+SMOOTHING = 20  # steps of the running mean, at most a tenth of the run
+DOTS_PER_INCH = 120
+
+
+class ReportError(TtzoError):
+    """Curves that cannot be drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What is drawn of a PDE's run. `baselines`: relative L2 errors of the best constant and the best affine function;
+    `at_points`: (exact, network) at the validation points; `field` where the domain has one or two dimensions."""
+
+    baselines: dict[str, float]
+    at_points: tuple[np.ndarray, np.ndarray] | None
+    field: solution_points.Field | None
+
+
+def draw(run: Path, out: Path | None = None, title: str = "", bundle: Path | None = None) -> Path:
+    """Draws the run in folder `run` over its loss evaluations: loss and accuracy, or the error of a PDE's solution with
+    the solution itself. The picture is `run/curves.png`. The model lies in `bundle`, by default two folders above.
+
+    Raises `MetricsError` for a folder without metrics, `ReportError` without matplotlib or before the first step, and
+    `CheckpointError` where the solution's parameters are damaged or another model's.
+    """
+    rows = metrics.read(run / "metrics.csv")
+    if not rows:
+        raise ReportError(f"the run in {run} has no step yet", "train first: `ttzo train DIR --device URL`")
+    plan = _plan(run, bundle)
+    title = title or (plan.metadata.get("title") if plan and plan.pde else "") or run.name
+    if plan is None or plan.pde is None:
+        figure = _figure(8, 4.2)
+        _plot_learning(figure.add_subplot(), rows, title)
+    else:
+        figure = _solution_figure(rows, _solution(plan, run), title)
+    path = out or run / "curves.png"
+    try:
+        figure.savefig(path, dpi=DOTS_PER_INCH)
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{path} cannot be written ({error})", "name another file: -o curves.png") from error
+    return path
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ReportError(
+            "curves are drawn with matplotlib, which is not installed", "pip install 'ttzo[plot]'"
+        ) from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+# ---- what is drawn ---------------------------------------------------------------------------------------------------
+
+
+def _plan(run: Path, bundle: Path | None) -> Plan | None:
+    """The model of the run; None where nobody says and none lies above the run's folder."""
+    if bundle is None and not bundle_path(run.resolve().parent.parent).is_file():
+        return None
+    return read_bundle(bundle or run.resolve().parent.parent)
+
+
+def _solution(plan: Plan, run: Path) -> Solution:
+    theta = checkpoint.load(run / "checkpoint.npz", plan).parameters
+    at, exact = solution_points.validation(plan)
+    known = len(at) > 0
+    size = math.sqrt(float((exact.astype(float) ** 2).mean())) if known else 0.0
+    found = solution_points.baselines(plan, at, exact) if known else {}
+    return Solution(
+        baselines={name: math.sqrt(mse) / size for name, mse in found.items()},
+        at_points=(exact[:, 0], solution_points.solution_at(plan, theta, at)) if known else None,
+        field=solution_points.field(plan, theta) if plan.in_features <= 2 else None,
+    )
+
+
+def _running_mean(values: list[float], width: int) -> list[float]:
+    """Mean of the last `width` values at each place; of fewer at the beginning."""
+    return [sum(values[max(0, i + 1 - width) : i + 1]) / min(i + 1, width) for i in range(len(values))]
+
+
+def _smoothed(losses: list[float]) -> list[float]:
+    return _running_mean(losses, max(1, min(SMOOTHING, len(losses) // 10)))
+
+
+def _smoothed_log(losses: list[float]) -> list[float]:
+    """The same of the logarithms, so that a steep fall is not smeared out."""
+    return [math.exp(value) for value in _smoothed([math.log(max(loss, 1e-30)) for loss in losses])]
+
+
+# ---- learning on rows ------------------------------------------------------------------------------------------------
+
+
+def _tidy(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=INK, alpha=0.1)
+
+
+def _plot_learning(axes: Any, rows: list[dict], title: str) -> None:
+    spent, losses = [row["evaluations"] for row in rows], [row["loss"] for row in rows]
+    axes.plot(spent, losses, color=LOSS, linewidth=0.8, label="batch loss")
+    axes.plot(spent, _smoothed(losses), color=SMOOTH, linewidth=1.8, label="batch loss, running mean")
+    axes.set(xlabel="loss evaluations spent", ylabel="loss", title=title)
+    axes.set_ylim(bottom=0)
+    measured = [(row["evaluations"], 100 * row["accuracy"]) for row in rows if row["accuracy"] is not None]
+    lines = axes.get_lines()
+    if measured:
+        right = axes.twinx()
+        lines = [
+            *lines,
+            *right.plot(*zip(*measured, strict=True), "o-", color=TEST, markersize=4, label="accuracy on test rows"),
+        ]
+        right.set(ylabel="accuracy, %", ylim=(0, 100))
+        right.spines[["top", "left"]].set_visible(False)
+        _name_last(right, measured, f"{measured[-1][1]:.1f} %", xytext=(-4, -14), ha="right")
+    _tidy(axes)
+    axes.legend(lines, [line.get_label() for line in lines], loc="center right", frameon=False)
+
+
+def _name_last(axes: Any, measured: list[tuple[float, float]], text: str, **place: Any) -> None:
+    axes.annotate(text, measured[-1], textcoords="offset points", color=TEST, weight="bold", **place)
+
+
+# ---- the solution of a PDE -------------------------------------------------------------------------------------------
+
+
+def _solution_figure(rows: list[dict], solution: Solution, title: str) -> Any:
+    field, scatter = solution.field, solution.at_points
+    below = field is not None or scatter is not None
+    figure = _figure(11, 6.7 if below else 3.6)
+    figure.suptitle(title, color=INK, fontsize=13)
+    top, *rest = figure.subfigures(2, 1, height_ratios=(1, 1.05)) if below else (figure,)
+    _plot_error(top.add_subplot(), rows, solution.baselines)
+    if field is not None and len(field.axes) == 2:
+        _plot_field(rest[0], field)
+    elif field is not None:
+        _plot_line(rest[0], field)
+    elif scatter is not None:
+        _plot_scatter(rest[0], *scatter)
+    return figure
+
+
+def _plot_error(axes: Any, rows: list[dict], baselines: dict[str, float]) -> None:
+    """Batch loss and relative error, both logarithmic."""
+    spent, losses = [row["evaluations"] for row in rows], [row["loss"] for row in rows]
+    axes.semilogy(spent, losses, color=LOSS, linewidth=0.8, label="batch loss")
+    axes.semilogy(spent, _smoothed_log(losses), color=SMOOTH, linewidth=1.8, label="batch loss, running mean")
+    axes.set(xlabel="loss evaluations spent", ylabel="loss: mean squared residual", xlim=(0, 1.08 * spent[-1]))
+    lines = axes.get_lines()
+    measured = [(row["evaluations"], 100 * row["relative_l2"]) for row in rows if row["relative_l2"]]
+    if measured:
+        right = axes.twinx()
+        label = "relative L2 error of the solution"
+        lines = [*lines, *right.semilogy(*zip(*measured, strict=True), "o-", color=TEST, markersize=4, label=label)]
+        for (name, value), style in zip(baselines.items(), ("--", ":"), strict=False):
+            if 100 * value > measured[-1][1]:
+                label = f"best {name} function instead"
+                lines.append(right.axhline(100 * value, color=TEST, linestyle=style, linewidth=1, label=label))
+        right.set(ylabel="relative error, %")
+        right.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        right.spines[["top", "left"]].set_visible(False)
+        _name_last(right, measured, f"{measured[-1][1]:.2g} %", xytext=(7, 0), va="center")
+    _tidy(axes)
+    legend = (right if measured else axes).legend(
+        lines, [line.get_label() for line in lines], loc="upper right", bbox_to_anchor=(1, 0.9), ncols=2, fontsize=9
+    )
+    legend.get_frame().set(edgecolor="none", alpha=0.85)
+
+
+def _plot_field(figure: Any, field: solution_points.Field) -> None:
+    """Network, exact solution and their difference over a domain of two dimensions; time runs to the right."""
+    timed = field.names[1] == "t"
+    right, up = (1, 0) if timed else (0, 1)
+    whole = [field.u] if field.exact is None else [field.u, field.exact]
+    low, high = min(part.min() for part in whole), max(part.max() for part in whole)
+    looks = {"cmap": "viridis", "vmin": low, "vmax": high}
+    if low < 0 < high and min(-low, high) > 0.2 * max(-low, high):
+        looks = {"cmap": "RdBu_r", "vmin": -max(-low, high), "vmax": max(-low, high)}
+    panels = [("network", field.u, looks)]
+    if field.exact is not None:
+        off = field.u - field.exact
+        most = float(np.abs(off).max()) or 1.0
+        panels += [("exact", field.exact, looks)]
+        panels += [("network - exact", off, {"cmap": "PuOr_r", "vmin": -most, "vmax": most})]
+    for axes, (name, values, look) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+        shown = axes.pcolormesh(
+            field.axes[right],
+            field.axes[up],
+            values if timed else values.T,
+            shading="gouraud",
+            rasterized=True,
+            **look,
+        )
+        axes.set(title=name, xlabel=field.names[right], ylabel=field.names[up])
+        bar = figure.colorbar(shown, ax=axes, shrink=0.95, pad=0.02)
+        bar.outline.set_visible(False)
+        axes.spines[:].set_visible(False)
+
+
+def _plot_line(figure: Any, field: solution_points.Field) -> None:
+    """u over the only coordinate, and the difference."""
+    left, right = figure.subplots(1, 2)
+    if field.exact is not None:
+        left.plot(field.axes[0], field.exact, color=LOSS, linewidth=5, label="exact")
+        right.plot(field.axes[0], field.u - field.exact, color=TEST)
+    left.plot(field.axes[0], field.u, color=SMOOTH, linewidth=1.8, label="network")
+    left.set(title="solution", xlabel=field.names[0], ylabel="u")
+    right.set(title="network - exact", xlabel=field.names[0])
+    left.legend(frameon=False)
+    for axes in (left, right):
+        _tidy(axes)
+
+
+def _plot_scatter(figure: Any, exact: np.ndarray, network: np.ndarray) -> None:
+    """Many dimensions: the network's value and its difference against the exact value at the validation points."""
+    left, right = figure.subplots(1, 2)
+    ends = [float(exact.min()), float(exact.max())]
+    left.plot(ends, ends, color=INK, linewidth=0.8)
+    left.scatter(exact, network, s=8, color=SMOOTH, alpha=0.5, linewidths=0)
+    left.set(title="solution at the validation points", xlabel="exact u", ylabel="network")
+    right.axhline(0.0, color=INK, linewidth=0.8)
+    right.scatter(exact, network - exact, s=8, color=TEST, alpha=0.5, linewidths=0)
+    right.set(title="network - exact", xlabel="exact u")
+    for axes in (left, right):
+        _tidy(axes)

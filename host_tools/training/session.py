@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: MIT
+"""Training on a device: the host sends rows and counts steps, the device does everything else.
+
+Data stay on the device where they fit and pay; otherwise each step is sent exactly the rows that the sample order
+picks. Both give the same bits, and so does a run that was interrupted and gone on with: `checkpoint.npz` in the run's
+folder holds all that a step depends on, `metrics.csv` beside it has a line for every step.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ttzo.device_runtime.contract import DeviceError, Loss, Region, TtzoError
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.training import Training
+from ttzo.exporter.writers.to_bundle import model_hash
+from ttzo.host_tools.data.data_set import DataSet
+from ttzo.host_tools.device.device import Device, Evaluation, run_folder
+from ttzo.host_tools.device.link import LinkError
+from ttzo.host_tools.reference.number.random import sample_rows
+from ttzo.host_tools.training import checkpoint as checkpoints
+from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError
+from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
+
+CHECKPOINT_S = 5.0  # at the soonest, and
+CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
+MEASUREMENTS = 10  # of the test rows during a run
+SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
+QUICK = ("native:", "numpy:", "onnx:")
+QUICK_ROWS = 1000
+SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
+FEWEST_ROWS = 100
+
+
+class Interrupted(TtzoError):
+    """The person stopped the work; what was done is kept."""
+
+    exit_code = 130
+
+
+class SessionError(TtzoError):
+    """A run that cannot go on."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a step. `test` is the last measurement on test rows, `rate` in steps a second."""
+
+    step: int
+    steps: int
+    loss: float
+    evaluations: int
+    rate: float
+    test: Evaluation | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a call of `train` came to. `loss` is the last step's; `evaluations`, `seconds`, and of its steps `macs` and
+    `instructions` are those of the whole run, as far as the device counts them."""
+
+    folder: Path
+    step: int
+    steps: int
+    resumed_from: int
+    loss: float | None
+    evaluations: int
+    macs: int
+    instructions: int | None
+    seconds: float
+    resident: bool
+    test: Evaluation
+
+
+# ---- settings --------------------------------------------------------------------------------------------------------
+
+
+def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
+    """The schedule with `changes` (names: `train_defaults.RUN_SETTINGS`; None: not given; several values: one for each phase).
+
+    Raises `SessionError` for a setting that is fixed at export, `PlanError` for a value out of range.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    fixed = [name for name in given if name not in train_defaults.RUN_SETTINGS]
+    if any(phase.is_gauss_newton for phase in exported.phases) and "n_queries" in given:
+        fixed.append("n_queries")  # the memory of its columns is
+    if fixed:
+        raise SessionError(
+            f"{fixed[0]} is fixed at export", f"export again with it; free are {', '.join(train_defaults.RUN_SETTINGS)}"
+        )
+    return train_defaults.overridden(exported, given)
+
+
+# ---- interruption ----------------------------------------------------------------------------------------------------
+
+
+class Stop:
+    """Whether the person has asked to stop (Ctrl-C, or a polite kill). A second Ctrl-C does not wait."""
+
+    requested = False
+
+    def _heed(self, *_: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def check(self, *_: object) -> None:
+        """Ends what is under way; fit for `on_progress`."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def listening(self) -> Iterator["Stop"]:
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._heed) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+# ---- the run's folder ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training in the folder meanwhile; the system forgets it when this process is killed.
+    Does nothing where folders cannot be locked (Windows, some network drives).
+
+    Raises `SessionError` when another process trains there.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(fcntl, descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(fcntl: ModuleType, descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise SessionError(
+            f"another process is training in {folder}", "wait for its end, or name another folder with --run"
+        ) from error
+    except OSError:
+        return  # a drive that knows no locks, or none of folders
+
+
+# ---- test rows -------------------------------------------------------------------------------------------------------
+
+
+def default_test_rows(device: Device, data: DataSet) -> int:
+    """How many test rows a measurement takes when nobody says: serial lines are slow."""
+    most = QUICK_ROWS if device.url in QUICK else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
+    return min(most, len(data.x_test))
+
+
+def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
+    """The first `n_rows` of the test rows in the sample order of seed 0, packed: the same ones every time."""
+    n = len(data.x_test)
+    return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
+
+
+def batch_rows(seed: int, step: int, batch: int, n: int) -> np.ndarray:
+    """Row numbers of the batch that the step after `step` steps takes from `n` rows."""
+    return sample_rows(seed, step * batch + np.arange(batch), n)
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+def train(
+    device: Device,
+    data: DataSet,
+    folder: Path | None = None,
+    *,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    start: Checkpoint | None = None,
+    restart: bool = False,
+    checkpoint_steps: int | None = None,
+    test_rows: int | None = None,
+    report: Callable[[Progress], object] = lambda progress: None,
+    on_upload: Callable[[int, int], object] = lambda done, total: None,
+) -> Run:
+    """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
+
+    Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `changes` on top (see
+    `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint, or as they were
+    exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
+
+    Raises:
+        CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
+        SessionError: the run was trained on other data, or another process trains in the folder.
+        Interrupted: Ctrl-C; the checkpoint is written.
+        LinkError, DeviceError, MetricsError: line, device or disk failed; the hint tells how to go on.
+    """
+    folder = folder or run_folder(device.folder, device.url)
+    with ExitStack() as held:
+        session = _Session(device, data, folder, changes, restart, held)
+        session.start, session.checkpoint_steps = start, checkpoint_steps
+        session.report, session.on_upload = report, on_upload
+        session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
+        held.enter_context(session.stop.listening())
+        try:
+            return session.run()
+        except KeyboardInterrupt:
+            raise session.interrupted() from None
+
+
+class _Session:
+    """One call of `train`. What it opens, `held` closes."""
+
+    def __init__(
+        self, device: Device, data: DataSet, folder: Path, changes: Mapping[str, Any], restart: bool, held: ExitStack
+    ):
+        self.device, self.data, self.folder, self.held = device, data, folder, held
+        self.path = folder / "checkpoint.npz"
+        self.again = "the same command without --restart" if restart else "the same command"
+        self.stop = Stop()
+        self.is_alone = folder.is_dir()
+        if self.is_alone:
+            held.enter_context(alone_in(folder))
+        found = None if restart or not self.path.exists() else checkpoints.load(self.path, device.plan)
+        if found and found.data_checksum != data.checksum:
+            raise SessionError(
+                f"the run in {folder} was trained on other data", "name the same data, or begin anew with --restart"
+            )
+        self.found = found
+        self.settings = run_settings(found.settings if found else device.plan.training, changes)
+        self.resumed_from = self.saved_step = found.state.step if found else 0
+        self.evaluations = found.state.evaluations if found else 0
+        self.macs, self.instructions = 0, None
+        self.metrics: MetricsFile | None = None
+        self.loss: float | None = None
+        self.test: Evaluation | None = None
+        self.saved_at, self.save_cost = time.monotonic(), 0.0
+
+    # ---- beginning
+
+    def _begin(self) -> None:
+        """Brings the device to where the run stands. The folder changes only after the device has agreed."""
+        self.device.reset()
+        self.device.configure(self.settings)
+        if self.found:
+            self.device.load(self.found.parameters, self.found.moments, self.found.state)
+        elif self.start:
+            self.device.load(self.start.parameters, np.zeros_like(self.start.moments), self.device.state())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.is_alone:
+                self.held.enter_context(alone_in(self.folder))
+            self._save()
+            origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
+            self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from)
+            self.held.callback(self.metrics.close)
+        except OSError as error:
+            raise SessionError(
+                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run"
+            ) from error
+        self.macs = self.metrics.macs
+        if self.device.instructions is not None:
+            self.instructions = self.metrics.instructions
+        self.started_at = time.monotonic()
+
+    def _upload(self) -> Region:
+        """Puts the data set onto the device when it fits and is not more than the steps will use; the region that the
+        steps take their rows from."""
+        device, n = self.device, len(self.data.x_train)
+        if device.plan.pde is not None:
+            return Region.collocation
+        if (self.settings.steps - device.step_count) * device.plan.batch < n:
+            return Region.batch
+
+        def tell(done: int, total: int) -> None:
+            self.on_upload(done, total)
+            self.stop.check()
+
+        if n <= device.info.dataset_capacity:
+            device.write_dataset(self.data.train_rows, tell)
+            return Region.dataset
+        if device.info.sparse_capacity and len(self.data.sparse_rows) <= device.info.sparse_capacity:
+            device.write_sparse(self.data.sparse_rows, tell)
+            return Region.sparse
+        return Region.batch
+
+    # ---- steps
+
+    def run(self) -> Run:
+        try:
+            self._begin()
+            region = self._upload()
+            self.started_at = time.monotonic()
+            times = MEASUREMENTS if self.device.plan.pde is None else SOLUTION_MEASUREMENTS
+            every = max(1, self.settings.steps // times)
+            while self.device.step_count < self.settings.steps:
+                self.stop.check()
+                self._step(region, every)
+            self._save()
+            test = self.test or self._measure()
+        except (LinkError, DeviceError, MetricsError, CheckpointError) as error:
+            raise self._explained(error) from error
+        return Run(
+            folder=self.folder,
+            step=self.device.step_count,
+            steps=self.settings.steps,
+            resumed_from=self.resumed_from,
+            loss=self.loss,
+            evaluations=self.evaluations,
+            macs=self.macs,
+            instructions=self.instructions,
+            seconds=self._seconds(),
+            resident=region in (Region.dataset, Region.sparse),
+            test=test,
+        )
+
+    def _step(self, region: Region, every: int) -> None:
+        if region == Region.batch:
+            self.device.write_batch(self._batch(self.device.step_count))
+        before = self.device.instructions
+        result = self.device.step(region, self.stop.check)
+        if before is not None:
+            self.instructions += self.device.instructions - before
+        self.macs += result.macs
+        self.loss = result.loss
+        self.evaluations += result.evaluations
+        measured = None
+        if result.step % every == 0 or result.step == self.settings.steps:
+            measured = self.test = self._measure()
+        classes = self.device.plan.loss == Loss.cross_entropy
+        self.metrics.write(
+            step=result.step,
+            phase=result.phase,
+            loss=result.loss,
+            gradient_norm=result.gradient_norm,
+            evaluations=self.evaluations,
+            seconds=self._seconds(),
+            accuracy=measured.accuracy if measured and classes else None,
+            test_loss=measured.loss if measured else None,
+            relative_l2=measured.relative if measured else None,
+            macs=self.macs or None,
+            instructions=self.instructions,
+        )
+        if self._due(result.step):
+            self._save()
+        self._tell(result.step)
+
+    def _batch(self, step: int) -> np.ndarray:
+        return self.data.train_rows[
+            batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
+        ]
+
+    def _measure(self) -> Evaluation:
+        return self.device.evaluate(self.test_rows, self.stop.check)
+
+    def _seconds(self) -> float:
+        return self.metrics.seconds + time.monotonic() - self.started_at
+
+    def _tell(self, step: int) -> None:
+        rate = (step - self.resumed_from) / max(1e-9, time.monotonic() - self.started_at)
+        self.report(Progress(step, self.settings.steps, self.loss, self.evaluations, rate, self.test))
+
+    # ---- checkpoints
+
+    def _due(self, step: int) -> bool:
+        if self.checkpoint_steps:
+            return step % self.checkpoint_steps == 0
+        return time.monotonic() - self.saved_at > max(CHECKPOINT_S, CHECKPOINT_SHARE * self.save_cost)
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        device = self.device
+        saved = Checkpoint(
+            parameters=device.parameters(),
+            moments=device.moments(),
+            state=device.state(),
+            settings=self.settings,
+            model_hash=model_hash(device.plan),
+            data_checksum=self.data.checksum,
+        )
+        try:
+            checkpoints.save(self.path, saved)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path} cannot be written ({error.strerror})", "make room on the disk"
+            ) from error
+        self.saved_step, self.saved_at = saved.state.step, time.monotonic()
+        self.save_cost = self.saved_at - began
+
+    # ---- endings
+
+    def interrupted(self) -> Interrupted:
+        """Saves what the device has done, and says so. Before the first step there is nothing to save."""
+        if self.metrics:
+            with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
+                self._save()
+        if not self.path.exists():
+            return Interrupted("stopped before the first step; nothing has changed", "the same command begins again")
+        held = f"the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}"
+        return Interrupted(f"stopped; {held}", f"{self.again} goes on from there")
+
+    def _explained(self, error: TtzoError) -> TtzoError:
+        """The same error, its hint ending with how to go on."""
+        if isinstance(error, DeviceError) and error.name == "cancelled":
+            raise KeyboardInterrupt
+        if not self.metrics:
+            return error
+        if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
+            error = LinkError(
+                f"{self.device.board} has started anew in mid-training (its steps: {self.device.state().step})",
+                "see to its power supply",
+            )
+        error.hint += f"; the checkpoint in {self.folder} holds step {self.saved_step}: {self.again} goes on from there"
+        return error

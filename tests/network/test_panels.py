@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Matrix products: every tile gives the bits of the plain loops, in both arithmetics."""
+
+import ctypes
+
+import numpy as np
+import pytest
+from c_library import FUSED
+from runtime import aligned
+
+SHAPES = """
+#include "network/panels.h"
+void product(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
+             uint32_t columns, float *panels);
+void product(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
+             uint32_t columns, float *panels)
+{
+    float *right_panels = panels + ttzo_panel_numbers(rows, inner);
+    ttzo_pack_panels(panels, (struct ttzo_operand){ left, inner, 1 }, rows, inner);
+    ttzo_pack_panels(right_panels, (struct ttzo_operand){ right, 1, columns }, columns, inner);
+    for (uint32_t j = 0; j < columns; j += 4)
+        ttzo_multiply_panels(out + j, columns, start ? start + j : 0, panels, right_panels + j * inner, rows, inner,
+                             columns - j < 4 ? columns - j : 4);
+}
+void strided(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
+             uint32_t columns);
+void strided(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
+             uint32_t columns)
+{
+    ttzo_product(out, start, (struct ttzo_operand){ left, inner, 1 }, (struct ttzo_operand){ right, 1, columns }, rows,
+                 inner, columns, TTZO_DATA_NONE);
+}
+"""
+
+
+def address(array: np.ndarray | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if array is None else array.ctypes.data)
+
+
+def numbers(rng: np.random.Generator, n: int) -> np.ndarray:
+    made = aligned(4 * n).view(np.float32)
+    made[:] = rng.normal(size=n) * 2.0 ** rng.integers(-8, 9, n)
+    return made
+
+
+@pytest.mark.parametrize("arithmetic", [(), FUSED], ids=["separate", "fused"])
+def test_every_tile_gives_the_bits_of_the_plain_loops(c_library, arithmetic):
+    plain, portable, best = (
+        c_library("network/product.c", "network/panels.c", extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic))
+        for tile in (0, 1, 2)
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        rows, inner, columns = (int(n) for n in rng.integers(1, 14, 3))
+        left, right = numbers(rng, rows * inner), numbers(rng, inner * columns)
+        start = numbers(rng, rows * columns) if rng.integers(2) else None
+        panels = aligned(4 * (rows + columns + 6) * inner)
+        wanted = np.empty(rows * columns, np.float32)
+        arguments = (address(start), address(left), address(right), rows, inner, columns)
+        plain.strided(address(wanted), *arguments)
+        for library in (plain, portable, best):
+            out = np.full(rows * columns, np.nan, np.float32)
+            library.product(address(out), *arguments, address(panels))
+            assert out.tobytes() == wanted.tobytes()
+            library.strided(address(out), *arguments)
+            assert out.tobytes() == wanted.tobytes()
+
+
+def test_plain_loops_sum_in_ascending_order(c_library):
+    """In float32, 1e8 + 1 - 1e8 is 0 in this order and 1 in the other."""
+    library = c_library("network/product.c", "network/panels.c", extra=SHAPES, flags=("-DTTZO_TILE=0",))
+    left, right = np.ones(3, np.float32), np.array([1e8, 1, -1e8], np.float32)
+    out = np.empty(1, np.float32)
+    library.strided(address(out), address(None), address(left), address(right), 1, 3, 1)
+    assert out[0] == 0
+    library.strided(address(out), address(None), address(left), address(right[::-1].copy()), 1, 3, 1)
+    assert out[0] == 0
+    library.strided(address(out), address(None), address(left), address(right[[0, 2, 1]].copy()), 1, 3, 1)
+    assert out[0] == 1

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Writes `zoo_bits.json`: CRC-32 of what training leaves, for every zoo model, estimator, cache mode and arithmetic.
+
+    python tests/vectors/zoo_bits.py        writes the file anew: only when bits may change, with the reason in the commit
+
+Each case trains `STEPS` steps on `native:` on rows drawn from a seed (an equation draws its own points). Recorded are the
+parameters, the moments, the loss of the last step and the answer to one row (of data) at the end. A case that the exporter
+refuses is recorded with the error's class. The first file was written on commit f720d3b, before the rooms were moved.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Cache, Derivative, DeviceError, Loss, Number, Region
+from ttzo.exporter import zoo
+from ttzo.exporter.export import plan_of
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.data.data_set import pack_rows
+from ttzo.host_tools.device.device import open_device
+
+PATH = Path(__file__).with_suffix(".json")
+STEPS, BATCH = 2, 3
+MOST_PARAMETERS = 1300  # of a case that asks every coordinate by a whole loss evaluation
+MOST_OF_SHARING = 20_000  # of one that is not a plain random direction: the dense HJB net has 608,257
+DIRECTIONS = ("rge", "sign_rge")
+SHARING = ("cge", "node_cge", "block_rge", "cocd", "hybrid")
+GAUSS_NEWTON = ("subspace_gn", "last_layer_gn")
+
+
+def cases() -> Iterator[dict[str, str]]:
+    """Arguments of `plan_of` for each case, in a fixed order."""
+    for model in zoo.names():
+        is_equation = zoo.get(model).problem is not None
+        for estimator in train_defaults.ESTIMATORS:
+            if (estimator in GAUSS_NEWTON) != is_equation and estimator not in (*DIRECTIONS, "cge_plain"):
+                continue
+            yield {"model": model, "estimator": estimator}
+            if estimator in SHARING:
+                yield from ({"model": model, "estimator": estimator, "cache": c.name} for c in list(Cache)[1:])
+        for estimator in ("rge", "subspace_gn") if is_equation else ("rge", "cge", "node_cge"):
+            yield {"model": model, "estimator": estimator, "arithmetic": "fused"}
+        for update in ("adam", "ema_momentum", "sgd"):
+            yield {"model": model, "estimator": "rge", "update": update}
+        if is_equation:
+            yield from ({"model": model, "estimator": "rge", "derivative": d.name} for d in Derivative)
+            yield {"model": model, "estimator": "rge", "derivative": "compensated_jet", "arithmetic": "fused"}
+
+
+def rows_of(plan: Plan) -> np.ndarray:
+    """Packed rows of one batch, from a seed."""
+    rng = np.random.default_rng(20)
+    shape = (plan.batch, plan.in_features)
+    if plan.n_tokens:
+        x = rng.integers(0, plan.n_tokens, shape)
+    elif plan.input_number == Number.uint8:
+        x = rng.integers(0, round(1 / plan.input_scale) + 1, shape)
+    else:
+        x = rng.standard_normal(shape)
+    x = x.astype({Number.uint8: np.uint8, Number.int16: np.int16, Number.float32: np.float32}[plan.input_number])
+    if plan.loss == Loss.cross_entropy:
+        return pack_rows(x, rng.integers(0, plan.out_features, plan.batch))
+    return pack_rows(x, rng.standard_normal((plan.batch, plan.out_features)).astype(np.float32))
+
+
+def record(case: dict[str, str]) -> dict[str, object]:
+    """What the case leaves on `native:`; {"refused": class of the error} where it cannot be exported."""
+    n = {"n_queries": 4} if case["estimator"] in (*DIRECTIONS, "block_rge") else {}
+    try:
+        plan = plan_of(case["model"], batch=BATCH, **n, **{k: v for k, v in case.items() if k != "model"})
+    except PlanError as error:
+        return {"refused": type(error).__name__}
+    most = MOST_PARAMETERS if case["estimator"] == "cge_plain" else MOST_OF_SHARING
+    if plan.n_parameters > most and (
+        case["estimator"] not in DIRECTIONS or "arithmetic" in case or "derivative" in case
+    ):
+        return {"refused": "TooSlow"}
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / "model.ttzo"
+        bundle.write_bytes(to_bundle.write(plan))
+        with open_device("native:", bundle) as device:
+            region, loss = Region.collocation, 0.0
+            if plan.pde is None:
+                region = Region.batch
+                device.write_batch(rows_of(plan))
+            error = ""
+            try:
+                for _ in range(STEPS):
+                    loss = device.step(region).loss
+            except DeviceError as refused:
+                error = refused.name
+            made = {
+                "parameters": _crc(device.parameters()),
+                "moments": _crc(device.moments()),
+                "loss": np.float32(loss).tobytes().hex(),
+                "work_bytes": device.info.work_bytes,
+                "macs": device.info.macs_per_sample,
+            } | ({"error": error} if error else {})
+            if plan.pde is None:
+                made["evaluated"] = np.float32(device.evaluate(rows_of(plan)[:1]).loss).tobytes().hex()
+    return made
+
+
+def _crc(numbers: np.ndarray) -> str:
+    return f"{zlib.crc32(numbers.astype('<f4').tobytes()):08x}"
+
+
+def main() -> None:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    found = []
+    for case in cases():
+        found.append({"case": case, "left": record(case)})
+        print(case, found[-1]["left"], file=sys.stderr, flush=True)
+    lines = ",\n".join(json.dumps(each) for each in found)
+    PATH.write_text(f'{{"commit": "{commit}", "steps": {STEPS}, "batch": {BATCH}, "cases": [\n{lines}\n]}}\n')
+
+
+if __name__ == "__main__":
+    main()
