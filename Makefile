@@ -25,8 +25,8 @@ lint: setup
 
 setup: tools $(VENV)/.installed
 
-# Installed once for each state of pyproject.toml. An environment whose making was cut short is made again.
-$(VENV)/.installed: pyproject.toml
+# Installed once for each state of these two files. An environment whose making was cut short is made again.
+$(VENV)/.installed: pyproject.toml hatch_build.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ttzo needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "next: install Python's venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[torch,digits,plot,test]'
