@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Written by contract.py from contract.toml; change that page, not this file.
+// Written by write_c.py from contract.toml; change that page, not this file.
 #ifndef TTZO_CONTRACT_H
 #define TTZO_CONTRACT_H
 #include <stdint.h>

@@ -13,16 +13,16 @@ from ttzo.device_runtime.contract import (
     PhaseRecord,
     TrainingRecord,
     TtzoError,
-    c_header,
-    header_path,
 )
+from ttzo.device_runtime.contract.generated import written_files
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.train import settings
 
 
-def test_the_committed_header_is_the_page():
-    assert header_path().read_text() == c_header(), "run `python -m ttzo.device_runtime.contract`"
+def test_what_is_generated_is_committed():
+    for path, text in written_files().items():
+        assert path.read_text() == text, f"{path.name}: run `python -m ttzo.device_runtime.contract`"
 
 
 def test_every_record_comes_back_from_its_bytes():
