@@ -8,8 +8,9 @@ from bytes. Static tools read the same names in `__init__.pyi`, C reads them in 
 """
 
 from ttzo.device_runtime.contract.errors import DeviceError, TtzoError, error_page, setting_name  # noqa: F401
-from ttzo.device_runtime.contract.hashes import HASH  # noqa: F401
+from ttzo.device_runtime.contract.hashes import HASH, MESSAGE_HASH  # noqa: F401
 from ttzo.device_runtime.contract.page import PAGE, enum_class
+from ttzo.device_runtime.contract.ranges import RANGE, Range, first_outside  # noqa: F401
 from ttzo.device_runtime.contract.records import RECORD, REPLY, REQUEST, Record, make_enum  # noqa: F401
 
 LIMIT = {name: number for name, (number, _) in PAGE["limit"].items()}

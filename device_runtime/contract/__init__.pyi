@@ -8,6 +8,10 @@ from ttzo.device_runtime.contract.errors import TtzoError as TtzoError
 from ttzo.device_runtime.contract.errors import error_page as error_page
 from ttzo.device_runtime.contract.errors import setting_name as setting_name
 from ttzo.device_runtime.contract.hashes import HASH as HASH
+from ttzo.device_runtime.contract.hashes import MESSAGE_HASH as MESSAGE_HASH
+from ttzo.device_runtime.contract.ranges import RANGE as RANGE
+from ttzo.device_runtime.contract.ranges import Range as Range
+from ttzo.device_runtime.contract.ranges import first_outside as first_outside
 from ttzo.device_runtime.contract.records import RECORD as RECORD
 from ttzo.device_runtime.contract.records import REPLY as REPLY
 from ttzo.device_runtime.contract.records import REQUEST as REQUEST
@@ -92,7 +96,7 @@ class Estimator(IntEnum):
     block_rge = 4
     """rge for one core, weight or bias at a time, by reuse: n_queries directions for each"""
     cocd = 5
-    """cge of the next n_queries coordinates in turn; the others' estimates decay by beta2 (arXiv 2605.14373)"""
+    """cge of the next n_coordinates coordinates in turn; the others' estimates decay by stale_decay (arXiv 2605.14373)"""
     subspace_gn = 6
     """Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps"""
     last_layer_gn = 7
@@ -279,7 +283,7 @@ class BundleHeader(Record):
     metadata_bytes: int
     """UTF-8 JSON behind the parameters, for people and host tools; the device skips it"""
     hash: bytes
-    """first bytes of SHA-256 over model_info, training, layers and parameters as they stand in the file"""
+    """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters"""
 
 @dataclass(frozen=True)
 class ModelInfo(Record):
@@ -427,19 +431,27 @@ class PhaseRecord(Record):
     update: int
     """enum update"""
     n_queries: int
-    """N: directions a step (rge, and Gauss-Newton: there fixed at export) or a block (block_rge), coordinates a step (cocd)"""
+    """N: random directions of one estimate: of all parameters (rge, and Gauss-Newton: there fixed at export), or of a block of them (block_rge)"""
+    n_coordinates: int
+    """cocd: coordinates a step"""
     perturb_radius: float
     """mu"""
     learning_rate: float
     """lr"""
     beta1: float
-    """momentum, or Adam's first decay"""
+    """decay of the mean gradient: of momentum, ema_momentum and Adam"""
     beta2: float
-    """Adam's second decay; decay of cocd's buffer"""
+    """Adam: decay of the mean squared gradient"""
     epsilon: float
-    """Adam's; Gauss-Newton's ridge at the start, relative to the mean squared column"""
+    """Adam: what is added to the root of that mean"""
     clip_norm: float
-    """largest gradient norm; Gauss-Newton: trust radius of the directions' coefficients; 0 means none"""
+    """largest gradient norm; 0 means none"""
+    stale_decay: float
+    """cocd: factor a step of the estimates that are not made anew"""
+    ridge: float
+    """Gauss-Newton: ridge at the start, relative to the mean squared column"""
+    trust_radius: float
+    """Gauss-Newton: largest norm of the directions' coefficients; 0 means none"""
 
 @dataclass(frozen=True)
 class TrainingRecord(Record):
@@ -486,12 +498,20 @@ class StateRecord(Record):
 @dataclass(frozen=True)
 class HelloRequest(Record):
     contract_hash: int
-    """the host's"""
+    """the host's; a device of another contract refuses all requests except HELLO and LEAVE"""
+    hello_hash: int
+    """of this message in the host's contract; the field after it counts only when the device has the same"""
+    leave_hash: int
+    """of LEAVE in the host's contract; a device that has the same answers it whatever the contract"""
 
 @dataclass(frozen=True)
 class HelloReply(Record):
     contract_hash: int
-    """the device's; the fields behind it count only when both are equal"""
+    """the device's"""
+    hello_hash: int
+    """of this message in the device's contract; the fields after it count only when the host has the same"""
+    leave_hash: int
+    """of LEAVE in the device's contract"""
     model_hash: bytes
     """of the loaded model"""
     board: bytes
@@ -580,7 +600,7 @@ class StepRequest(Record):
     step: int
     """steps done before this one"""
     region: int
-    """batch, or dataset"""
+    """where the rows come from: batch, dataset or sparse; collocation for an equation"""
 
 @dataclass(frozen=True)
 class StepReply(Record):
@@ -600,7 +620,7 @@ class StepReply(Record):
 @dataclass(frozen=True)
 class EvaluateRequest(Record):
     region: int
-    """batch, or dataset"""
+    """batch or dataset"""
     first_row: int
     n_rows: int
 
@@ -633,7 +653,7 @@ class CancelReply(Record): ...
 @dataclass(frozen=True)
 class SolutionErrorRequest(Record):
     region: int
-    """collocation: seeded validation points; batch or dataset: points with the host's values"""
+    """collocation: validation points that the device draws from validation_seed; batch or dataset: points with the host's values"""
     first_row: int
     n_rows: int
 

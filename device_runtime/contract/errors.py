@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from typing import Self
 
-from ttzo.device_runtime.contract.page import PAGE
+from ttzo.device_runtime.contract.page import PAGE, WORDS
 
 
 class TtzoError(Exception):
@@ -23,26 +23,26 @@ class DeviceError(TtzoError):
     exit_code = 4
 
     def __init__(self, name: str, detail: int = 0):
-        _, text, hint = PAGE["error"][name]
+        text, hint = WORDS["error"][name]
         super().__init__(text.format(detail=_DETAIL_WORDS.get(name, str)(detail)), hint)
         self.name, self.detail = name, detail
 
     @classmethod
     def from_code(cls, code: int, detail: int = 0) -> Self:
         """The error of that code; a code that this contract does not know counts as `bad_contract`."""
-        names = {entry[0]: name for name, entry in PAGE["error"].items()}
+        names = {known: name for name, known in PAGE["error"].items()}
         return cls(names.get(code, "bad_contract"), detail)
 
     @property
     def code(self) -> int:
         """The number by which the link names the error."""
-        code: int = PAGE["error"][self.name][0]
+        code: int = PAGE["error"][self.name]
         return code
 
 
 def error_page() -> dict[int, str]:
     """What each error says, by its code; {detail} stands for its number."""
-    return {code: text for code, text, _ in PAGE["error"].values()}
+    return {code: WORDS["error"][name][0] for name, code in PAGE["error"].items()}
 
 
 # ---- details of errors in words -------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`contract.toml` as it stands, and what its words for types mean."""
+"""`contract.toml` and `words.toml` as they stand, and what the page's words for types mean."""
 
 import tomllib
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent
 PAGE: dict[str, Any] = tomllib.loads((FOLDER / "contract.toml").read_text(encoding="utf-8"))
+WORDS: dict[str, Any] = tomllib.loads((FOLDER / "words.toml").read_text(encoding="utf-8"))
 
 
 class NumberType(NamedTuple):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Writes `ttzo_contract.h`: the page for C."""
 
-import json
 from typing import Any
 
-from ttzo.device_runtime.contract.hashes import HASH
+from ttzo.device_runtime.contract.hashes import HASH, MESSAGE_HASH
 from ttzo.device_runtime.contract.page import FOLDER, NUMBER_TYPES, PAGE, split_type
+from ttzo.device_runtime.contract.ranges import RANGE, c_bounds
 from ttzo.device_runtime.contract.records import RECORD, REPLY, REQUEST, type_bytes
 
 PATH = FOLDER / "ttzo_contract.h"
@@ -51,7 +51,7 @@ def _c_body(record: Any, verb: str) -> list[str]:
 
 
 def _c_error_name() -> list[str]:
-    cases = [f'    case {code}: return "{name}";' for name, (code, _, _) in PAGE["error"].items()]
+    cases = [f'    case {code}: return "{name}";' for name, code in PAGE["error"].items()]
     head = [
         "// An error's name as this page has it.",
         "static inline const char *ttzo_error_name(enum ttzo_error error)",
@@ -60,14 +60,17 @@ def _c_error_name() -> list[str]:
     return [*head, "    switch ((unsigned)error) {", *cases, '    default: return "unknown";', "    }", "}"]
 
 
-def _c_error_text() -> list[str]:
-    cases = [f"    case {code}: return {json.dumps(text)};" for code, text, _ in PAGE["error"].values()]
-    head = [
-        "// What an error says to a person; {detail} stands for its number.",
-        "static inline const char *ttzo_error_text(enum ttzo_error error)",
+def _c_range_check(record: str) -> list[str]:
+    lines = [
+        f"// Number of the first field of a {record} that is out of range; -1 when all are in range.",
+        f"static inline int ttzo_{record}_field_out_of_range(const struct ttzo_{record} *in)",
         "{",
     ]
-    return [*head, "    switch ((unsigned)error) {", *cases, '    default: return "unknown error";', "    }", "}"]
+    for number, field in enumerate(RANGE[record]):
+        if bounds := c_bounds(record, field):
+            in_range = " && ".join(f"in->{field} {sign} {bound}" for sign, bound in bounds)
+            lines += [f"    if (!({in_range}))", f"        return {number};"]
+    return [*lines, "    return -1;", "}", ""]
 
 
 _C_ACCESS = """\
@@ -104,6 +107,7 @@ def header_text() -> str:
         "#include <stdint.h>",
         "",
         f"#define TTZO_CONTRACT_HASH 0x{HASH:08X}u",
+        *(f"#define TTZO_MESSAGE_HASH_{name.upper()} 0x{number:08X}u" for name, number in MESSAGE_HASH.items()),
         "",
         "// ---- limits",
     ]
@@ -116,7 +120,7 @@ def header_text() -> str:
         ]
         lines += ["};"]
     lines += ["enum ttzo_error {"]
-    lines += [f"    TTZO_ERROR_{name.upper()} = {code}, // {text}" for name, (code, text, _) in PAGE["error"].items()]
+    lines += [f"    TTZO_ERROR_{name.upper()} = {code}," for name, code in PAGE["error"].items()]
     lines += ["};", "enum ttzo_message {"]
     lines += [
         f"    TTZO_MESSAGE_{name.upper()} = {entry['code']}, // {entry['text']}"
@@ -125,7 +129,6 @@ def header_text() -> str:
     lines += [
         "};",
         *_c_error_name(),
-        *_c_error_text(),
         "",
         "// ---- numbers as they stand in bundles and frames: little-endian, unaligned",
         _C_ACCESS,
@@ -133,6 +136,9 @@ def header_text() -> str:
     ]
     for name, entry in PAGE["struct"].items():
         lines += _c_struct(name, RECORD[name], [text for _, _, text in entry["fields"]])
+    lines += ["// ---- ranges"]
+    for name in RANGE:
+        lines += _c_range_check(name)
     lines += ["// ---- messages"]
     for name, entry in PAGE["message"].items():
         for side, records in (("request", REQUEST), ("reply", REPLY)):

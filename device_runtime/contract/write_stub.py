@@ -24,6 +24,10 @@ from ttzo.device_runtime.contract.errors import TtzoError as TtzoError
 from ttzo.device_runtime.contract.errors import error_page as error_page
 from ttzo.device_runtime.contract.errors import setting_name as setting_name
 from ttzo.device_runtime.contract.hashes import HASH as HASH
+from ttzo.device_runtime.contract.hashes import MESSAGE_HASH as MESSAGE_HASH
+from ttzo.device_runtime.contract.ranges import RANGE as RANGE
+from ttzo.device_runtime.contract.ranges import Range as Range
+from ttzo.device_runtime.contract.ranges import first_outside as first_outside
 from ttzo.device_runtime.contract.records import RECORD as RECORD
 from ttzo.device_runtime.contract.records import REPLY as REPLY
 from ttzo.device_runtime.contract.records import REQUEST as REQUEST
