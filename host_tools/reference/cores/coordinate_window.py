@@ -4,9 +4,9 @@
 import numpy as np
 
 
-def refreshed(n_parameters: int, n_queries: int, age: int) -> np.ndarray:
+def refreshed(n_parameters: int, n_coordinates: int, age: int) -> np.ndarray:
     """cocd: which coordinates are made afresh `age` steps into the phase, bool [n_parameters]."""
-    length = min(n_queries, n_parameters)
+    length = min(n_coordinates, n_parameters)
     wanted = np.zeros(n_parameters, bool)
     wanted[(age * length + np.arange(length)) % n_parameters] = True
     return wanted

@@ -51,8 +51,8 @@ class Estimate:
             return np.concatenate([self.random_directions(block, k)[block] for k, block in enumerate(self.blocks)])
         if self.phase.estimator != Estimator.cocd:
             return self.coordinates(np.ones(len(self.theta), bool))
-        wanted = refreshed(len(self.theta), self.phase.n_queries, self.age)
-        return np.where(wanted, self.coordinates(wanted), np.float32(self.phase.beta2) * self.buffer)
+        wanted = refreshed(len(self.theta), self.phase.n_coordinates, self.age)
+        return np.where(wanted, self.coordinates(wanted), np.float32(self.phase.stale_decay) * self.buffer)
 
     def random_directions(self, block: slice, number: int = 0) -> np.ndarray:
         mu, n = np.float32(self.phase.perturb_radius), self.phase.n_queries
