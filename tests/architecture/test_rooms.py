@@ -2,6 +2,7 @@
 """The house keeps the order that docs/architecture.md states: no circles, and rooms use only rooms below them."""
 
 import os
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -48,6 +49,11 @@ def test_python_rooms_use_only_rooms_below_them(in_python):
 def test_no_room_of_the_document_is_empty(heading, graph, request):
     listed, files = rooms(DOCUMENT, heading), request.getfixturevalue(graph)
     assert {room_of(path, listed) for path in files} - {None} == set(listed)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:\w+/)+(?:\w+\.\w+)?)`", DOCUMENT))))
+def test_every_file_that_the_document_names_is_there(name):
+    assert (ROOT / name).exists()
 
 
 def test_no_file_is_longer_than_a_reader_holds():
