@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/coordinate_window.h"
 
-#include "train/estimator.h"
+#include "model/phase.h"
 
 struct ttzo_window ttzo_window_of(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
 {
@@ -21,7 +21,7 @@ void ttzo_window_finish(const struct ttzo_window *window, struct ttzo_trainer *t
     float sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2.0f : 1.0f;
     float mean = 1.0f / (float)trainer->model->info.batch;
     float scale = 1.0f / (sides * (float)repeats * phase->perturb_radius);
-    const float *buffer = ttzo_gradient_buffer(trainer, phase);
+    const float *buffer = ttzo_last_estimate(trainer, phase);
     for (uint32_t i = 0; i < window->n; i++)
         trainer->gradient[i] =
             ttzo_in_window(window, i) ? trainer->gradient[i] * mean * scale : phase->beta2 * buffer[i];

@@ -2,7 +2,7 @@
 // The coordinates that a step asks: all of them, or cocd's, cyclically so many a step (arXiv 2605.14373).
 #ifndef TTZO_WINDOW_H
 #define TTZO_WINDOW_H
-#include "ttzo.h"
+#include "model/trainer.h"
 
 struct ttzo_window {
     uint32_t first, length, n; // of n coordinates

@@ -2,7 +2,7 @@
 // Estimators that look at one core at a time and share its environments: cge, node_cge, block_rge, cocd.
 #ifndef TTZO_COORDINATES_H
 #define TTZO_COORDINATES_H
-#include "ttzo.h"
+#include "model/trainer.h"
 
 // As ttzo_estimate, for an estimator that reuses (reuse.h). Samples go through one after the other, so that memory does
 // not grow with the batch; trainer->poll counts them.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/core_products.h"
 
+#include "model/carve.h"
 #include "network/panels.h"
 #include "network/product.h"
 #include "number/real.h"

@@ -109,12 +109,6 @@ uint32_t ttzo_cut_of(const struct ttzo_layer *layer);
 // A product of one core is the core itself and is not stored; a product of none is 1.
 enum ttzo_side { TTZO_BEFORE, TTZO_BEHIND, TTZO_MIDDLE, TTZO_SIDES };
 
-// Pieces of a cache are padded to an even count, so that a kernel may load pairs.
-static inline uint64_t ttzo_even(uint64_t numbers)
-{
-    return (numbers + 1u) & ~(uint64_t)1u;
-}
-
 // Numbers in a room's `products`; `with_matrix`: those that make the matrix count too.
 uint64_t ttzo_products_numbers(const struct ttzo_layer *layer, bool with_matrix);
 

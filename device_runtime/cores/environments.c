@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/environments.h"
 
-#include <stddef.h>
-
+#include "model/carve.h"
 #include "network/network.h"
 #include "network/panels.h"
 

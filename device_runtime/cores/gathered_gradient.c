@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/gathered_gradient.h"
 
+#include "model/carve.h"
 #include "network/gathered_layer.h"
 #include "network/loss.h"
 #include "network/network.h"
@@ -56,21 +57,13 @@ static uint32_t to_fours(uint32_t n)
     return (n + 3u) & ~3u;
 }
 
-bool ttzo_model_gathers(const struct ttzo_model *model)
-{
-    for (uint32_t l = 0; l < model->info.n_layers; l++)
-        if (model->layers[l].gather)
-            return true;
-    return false;
-}
-
 // A train behind another layer is multiplied out once a step.
 static bool has_matrix(const struct ttzo_layer *layer, uint32_t l)
 {
     return l > 0 && ttzo_layer_length(layer) > 1;
 }
 
-bool ttzo_applied_is_sound(const struct ttzo_model *model, enum ttzo_estimator estimator)
+bool ttzo_applied_is_sound(const struct ttzo_model *model, uint8_t estimator)
 {
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         if (has_matrix(&model->layers[l], l) &&
@@ -119,13 +112,6 @@ static uint64_t moves_before(const struct ttzo_layer *layer, uint32_t end)
 
 // ---- memory, in the order of exporter/costs/gathered_memory.py --------------------------------------------------------------------
 
-static float *piece(float **area, uint64_t *numbers, uint64_t n)
-{
-    float *piece = *area ? *area + *numbers : NULL;
-    *numbers += ttzo_even(n);
-    return piece;
-}
-
 static uint64_t largest_of(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -139,20 +125,20 @@ static uint64_t picked_numbers(const struct ttzo_layer *one)
     return numbers;
 }
 
-static void carve_stage(struct estimate *e, uint32_t l, float **area, uint64_t *numbers)
+static void carve_stage(struct estimate *e, uint32_t l, struct ttzo_carve *carve)
 {
     const struct ttzo_layer *layer = &e->model->layers[l], one = ttzo_applied_layer(layer);
     uint64_t outputs = ttzo_layer_outputs(layer), matrix = (uint64_t)layer->in_features * layer->out_features;
     struct stage *stage = &e->stages[l];
-    stage->z = piece(area, numbers, outputs);
-    stage->output = piece(area, numbers, outputs);
-    stage->products = piece(area, numbers, ttzo_products_numbers(&one, has_matrix(layer, l)));
-    stage->matrix = piece(area, numbers, has_matrix(layer, l) ? matrix : 0);
-    stage->weights = piece(
-        area, numbers, has_patches(layer) && l > 0 ? (uint64_t)to_fours(layer->out_features) * layer->in_features : 0);
+    stage->z = ttzo_take_even(carve, outputs);
+    stage->output = ttzo_take_even(carve, outputs);
+    stage->products = ttzo_take_even(carve, ttzo_products_numbers(&one, has_matrix(layer, l)));
+    stage->matrix = ttzo_take_even(carve, has_matrix(layer, l) ? matrix : 0);
+    stage->weights = ttzo_take_even(
+        carve, has_patches(layer) && l > 0 ? (uint64_t)to_fours(layer->out_features) * layer->in_features : 0);
 }
 
-static void carve_scratch(struct estimate *e, float **area, uint64_t *numbers)
+static void carve_scratch(struct estimate *e, struct ttzo_carve *carve)
 {
     uint64_t patch = 0, features = 0, picked = 0, states = 0, panels = 0, slice = 0, moves = 0, outputs = 0;
     uint64_t image = 0, window = 0, forward = 0;
@@ -175,39 +161,39 @@ static void carve_scratch(struct estimate *e, float **area, uint64_t *numbers)
         if (!has_patches(layer) && l > 0)
             window = largest_of(window, layer->in_features);
     }
-    e->slopes = piece(area, numbers, e->model->info.out_features);
-    e->patch = piece(area, numbers, patch);
-    e->one_z = piece(area, numbers, features);
-    e->picked = piece(area, numbers, picked);
-    e->states = piece(area, numbers, states);
-    e->panels = piece(area, numbers, panels);
-    e->four = piece(area, numbers, Q * slice);
-    e->moves = piece(area, numbers, moves);
-    e->changes = piece(area, numbers, Q * outputs);
-    e->arrivals = piece(area, numbers, Q * ((outputs + 3) & ~(uint64_t)3));
-    e->image = piece(area, numbers, Q * image);
-    e->window = piece(area, numbers, Q * window);
-    e->forward = piece(area, numbers, forward);
-    e->places = (uint16_t *)piece(area, numbers, (outputs + 1) / 2);
+    e->slopes = ttzo_take_even(carve, e->model->info.out_features);
+    e->patch = ttzo_take_even(carve, patch);
+    e->one_z = ttzo_take_even(carve, features);
+    e->picked = ttzo_take_even(carve, picked);
+    e->states = ttzo_take_even(carve, states);
+    e->panels = ttzo_take_even(carve, panels);
+    e->four = ttzo_take_even(carve, Q * slice);
+    e->moves = ttzo_take_even(carve, moves);
+    e->changes = ttzo_take_even(carve, Q * outputs);
+    e->arrivals = ttzo_take_even(carve, Q * ((outputs + 3) & ~(uint64_t)3));
+    e->image = ttzo_take_even(carve, Q * image);
+    e->window = ttzo_take_even(carve, Q * window);
+    e->forward = ttzo_take_even(carve, forward);
+    e->places = (uint16_t *)ttzo_take_even(carve, (outputs + 1) / 2);
 }
 
-static uint64_t carve(struct estimate *e, float *area)
+static void carve_all(struct estimate *e, struct ttzo_carve *carve)
 {
-    uint64_t numbers = 0;
-    const float *input = e->inputs = piece(&area, &numbers, e->model->info.in_features);
+    const float *input = e->inputs = ttzo_take_even(carve, e->model->info.in_features);
     for (uint32_t l = 0; l < e->model->info.n_layers; l++) {
         e->stages[l].input = input;
-        carve_stage(e, l, &area, &numbers);
+        carve_stage(e, l, carve);
         input = e->stages[l].output;
     }
-    carve_scratch(e, &area, &numbers);
-    return numbers;
+    carve_scratch(e, carve);
 }
 
 uint64_t ttzo_applied_numbers(const struct ttzo_model *model)
 {
     struct estimate counting = { .model = model };
-    return carve(&counting, NULL);
+    struct ttzo_carve carve = { NULL, 0 };
+    carve_all(&counting, &carve);
+    return carve.numbers;
 }
 
 // ---- one application of a layer -------------------------------------------------------------------------------------
@@ -257,7 +243,8 @@ static struct ttzo_operand matrix_of(const struct estimate *e, uint32_t l)
 // Once a step.
 static void begin(struct estimate *e)
 {
-    carve(e, e->trainer->reuse_area);
+    struct ttzo_carve area = { e->trainer->reuse_area, 0 };
+    carve_all(e, &area);
     for (uint32_t l = 0; l < e->model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &e->model->layers[l];
         if (layer->gather == TTZO_GATHER_TOKENS)

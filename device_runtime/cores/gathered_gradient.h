@@ -4,13 +4,10 @@
 // touch: a convolution behind them looks at the moved channels alone.
 #ifndef TTZO_APPLIED_H
 #define TTZO_APPLIED_H
-#include "ttzo.h"
-
-// Whether a layer of the model is applied several times to a sample.
-bool ttzo_model_gathers(const struct ttzo_model *model);
+#include "model/trainer.h"
 
 // Whether the estimator can be had for such a model: what it is, and its layers behind the first.
-bool ttzo_applied_is_sound(const struct ttzo_model *model, enum ttzo_estimator estimator);
+bool ttzo_applied_is_sound(const struct ttzo_model *model, uint8_t estimator);
 
 // Numbers in the work area; 64 bits, because the model may not be checked yet.
 uint64_t ttzo_applied_numbers(const struct ttzo_model *model);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/unit_gradient.h"
 
-#include <stddef.h>
-
+#include "model/carve.h"
 #include "network/panels.h"
 #include "number/real.h"
 
@@ -78,29 +77,29 @@ struct sums {
     float *matrix;  // by matrix: [out_features][in_features]
 };
 
-// Carves the room's sums, or with `area` NULL only counts.
-static uint64_t carve(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by, float *area)
+static void carve_sums(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by,
+                       struct ttzo_carve *carve)
 {
     if (by == TTZO_BY_SLICES || ttzo_layer_length(layer) == 1)
-        return 0;
+        return;
     struct ttzo_halves h = shape_of(layer);
-    bool halves = by == TTZO_BY_HALVES;
-    const uint64_t sizes[] = { product_of(h.ml, h.nl, h.rank), halves ? product_of(h.mr, h.nr, h.rank) : 0,
-                               halves ? product_of(h.ml, h.nr, h.rank) : 0, halves ? product_of(h.ml, h.nr, 1) : 0,
-                               halves ? 2 : 0, halves ? 0 : product_of(layer->in_features, layer->out_features, 1) };
-    float **arrays[] = { &sums->left, &sums->right, &sums->middle, &sums->behind, &sums->range, &sums->matrix };
-    uint64_t numbers = 0;
-    for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        *arrays[i] = area ? area + numbers : NULL;
-        numbers += ttzo_even(sizes[i]);
+    sums->left = ttzo_take_even(carve, product_of(h.ml, h.nl, h.rank));
+    if (by == TTZO_BY_MATRIX) {
+        sums->matrix = ttzo_take_even(carve, product_of(layer->in_features, layer->out_features, 1));
+        return;
     }
-    return numbers;
+    sums->right = ttzo_take_even(carve, product_of(h.mr, h.nr, h.rank));
+    sums->middle = ttzo_take_even(carve, product_of(h.ml, h.nr, h.rank));
+    sums->behind = ttzo_take_even(carve, product_of(h.ml, h.nr, 1));
+    sums->range = ttzo_take_even(carve, 2);
 }
 
 uint64_t ttzo_sums_numbers(const struct ttzo_layer *layer, enum ttzo_assembled by)
 {
     struct sums sums;
-    return carve(&sums, layer, by, NULL);
+    struct ttzo_carve carve = { NULL, 0 };
+    carve_sums(&sums, layer, by, &carve);
+    return carve.numbers;
 }
 
 uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by)
@@ -129,7 +128,8 @@ uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by
 static struct sums sums_of(const struct ttzo_room *room)
 {
     struct sums sums = { 0 };
-    carve(&sums, room->layer, (enum ttzo_assembled)room->assembled, room->states.numbers);
+    struct ttzo_carve carve = { room->states.numbers, 0 };
+    carve_sums(&sums, room->layer, (enum ttzo_assembled)room->assembled, &carve);
     return sums;
 }
 

@@ -5,6 +5,7 @@
 #include "equations/compensated.h"
 #include "equations/compensated_columns.h"
 #include "network/layers.h"
+#include "network/merged_layer.h"
 #include "number/real.h"
 
 static const float LEAST_SQUARE = 1e-30f; // of a length; below, its reciprocal loses its digits

@@ -4,6 +4,7 @@
 #include "equations/columns.h"
 #include "equations/compensated.h"
 #include "network/layers.h"
+#include "network/merged_layer.h"
 
 #define WIDTH TTZO_COMPENSATED_FLOATS
 #define BLOCK 64u // summed indices whose weights are split at once

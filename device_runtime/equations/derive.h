@@ -2,7 +2,7 @@
 // A network's derivatives at a point from forward passes alone: jets, differences, or the Stein estimator.
 #ifndef TTZO_DERIVE_H
 #define TTZO_DERIVE_H
-#include "ttzo.h"
+#include "model/trainer.h"
 
 // Forward passes of one point, about.
 uint32_t ttzo_derive_passes(const struct ttzo_model *model);

@@ -2,7 +2,7 @@
 // Gauss-Newton on the residuals of a PDE in a random subspace, from forward passes only.
 #ifndef TTZO_GAUSS_NEWTON_H
 #define TTZO_GAUSS_NEWTON_H
-#include "ttzo.h"
+#include "model/trainer.h"
 
 // Numbers of work memory and of moments that a phase needs; 0 for another estimator. The moments are the last two
 // steps taken and the ridge.

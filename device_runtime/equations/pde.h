@@ -2,22 +2,11 @@
 // A PDE's rows: where their points lie, and the residual there.
 #ifndef TTZO_PDE_H
 #define TTZO_PDE_H
-#include "ttzo.h"
+#include "model/carve.h"
+#include "model/trainer.h"
 
-// ---- reading
-
-// Reads and checks the section of a bundle at `bytes` (4-byte aligned, at most `size` bytes) for a network of
-// `n_inputs` inputs; false when anything is out of place. Programs, bounds and grid stay in the bundle.
-bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, struct ttzo_pde *pde);
-
-// Whether a PDE's numbers are sound, for a network of `n_inputs` inputs and a batch of `batch` rows.
-bool ttzo_pde_is_sound(const struct ttzo_pde *pde, uint32_t n_inputs, uint32_t batch);
-
-// ---- rows
-
-// Numbers of work memory that the rows need, and its carving in the order of exporter/costs/memory.py.
-uint64_t ttzo_pde_work_count(const struct ttzo_model *model);
-void ttzo_pde_carve(struct ttzo_trainer *trainer, float *at);
+// Lays the work memory of the rows out.
+void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve);
 
 // The residual of training row `row` of the step under way, times the root of its weight: its square is the row's loss.
 float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t row);

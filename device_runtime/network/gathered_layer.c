@@ -43,6 +43,14 @@ uint64_t ttzo_layer_outputs(const struct ttzo_layer *layer)
     return combined ? layer->out_features : layer->out_features * ttzo_layer_positions(layer);
 }
 
+bool ttzo_model_gathers(const struct ttzo_model *model)
+{
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        if (model->layers[l].gather)
+            return true;
+    return false;
+}
+
 static bool patches_are_sound(const struct ttzo_layer *layer)
 {
     return layer->kernel_height && layer->kernel_width && layer->stride_height && layer->stride_width &&

@@ -11,6 +11,9 @@ uint64_t ttzo_layer_inputs(const struct ttzo_layer *layer);
 uint64_t ttzo_layer_outputs(const struct ttzo_layer *layer);
 uint64_t ttzo_layer_positions(const struct ttzo_layer *layer);
 
+// Whether a layer of the model is applied several times to a sample.
+bool ttzo_model_gathers(const struct ttzo_model *model);
+
 // Whether what the record says of patches or tokens can be run; the rest of the layer is sound.
 bool ttzo_gather_is_sound(const struct ttzo_layer *layer);
 

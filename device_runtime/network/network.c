@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "network/network.h"
 
-#include "equations/columns.h"
+#include "network/merged_layer.h"
 #include "network/split_layer.h"
 #include "network/gathered_layer.h"
 #include "network/layers.h"

@@ -2,7 +2,7 @@
 // Training rows without their zeros, as they stand in the region sparse (struct sparse_rows of the contract).
 #ifndef TTZO_SPARSE_ROWS_H
 #define TTZO_SPARSE_ROWS_H
-#include "ttzo.h"
+#include "model/model.h"
 
 // Checks `count` bytes and counts their rows; TTZO_ERROR_BAD_SPARSE_ROWS or TTZO_ERROR_BAD_LABEL with the row in
 // `detail`. ttzo_sparse_row then runs blind.

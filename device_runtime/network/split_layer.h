@@ -3,7 +3,7 @@
 // every row then takes two matrix products instead of one for each core; cut behind the last core, one.
 #ifndef TTZO_CUT_H
 #define TTZO_CUT_H
-#include "ttzo.h"
+#include "model/model.h"
 
 // Numbers that `ttzo_cut_prepare` writes, and of the scratch that it and `ttzo_cut_forward` want; 64 bits, because the
 // model may not be checked yet.

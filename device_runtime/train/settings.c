@@ -1,19 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "train/settings.h"
 
-#include "train/estimator.h"
-#include "network/loss.h"
-
-bool ttzo_estimator_reuses(enum ttzo_estimator estimator)
-{
-    return estimator == TTZO_ESTIMATOR_CGE || estimator == TTZO_ESTIMATOR_NODE_CGE ||
-           estimator == TTZO_ESTIMATOR_BLOCK_RGE || estimator == TTZO_ESTIMATOR_COCD;
-}
-
-bool ttzo_is_gauss_newton(uint8_t estimator)
-{
-    return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN;
-}
+#include "model/phase.h"
+#include "number/real.h"
 
 static bool at_least(float x, float least)
 {
