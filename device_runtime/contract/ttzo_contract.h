@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xA3BBDBA0u
+#define TTZO_CONTRACT_HASH 0x7209D6AAu
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -86,16 +86,17 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
 };
 #define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps
-#define TTZO_PART_ENVIRONMENTS 2u // estimators that reuse a core's environments
-#define TTZO_PART_CUT 4u // layers whose contraction is cut in two halves
-#define TTZO_PART_GATHERS 8u // convolutions and embeddings
+#define TTZO_PART_CORES 2u // estimators that reuse a core's environments
+#define TTZO_PART_SPLIT 4u // layers whose contraction is split into two halves
+#define TTZO_PART_GATHERED 8u // convolutions and embeddings
 #define TTZO_PART_EVALUATIONS 16u // estimators that ask whole loss evaluations: rge and cge_plain
 #define TTZO_PART_BLOCKS 32u // node_cge and block_rge
 #define TTZO_PART_NARROW 64u // caches of 16 bits
 #define TTZO_PART_TENSORS 128u // environments of 2L-way tensor trains
 #define TTZO_PART_COMPENSATED 256u // an equation's derivatives by compensated jets
 #define TTZO_PART_LINK 512u // the link by which a host trains and reads the device
-#define TTZO_ALL_PARTS 1023u
+#define TTZO_PART_SPARSE 1024u // training rows without their zeros
+#define TTZO_ALL_PARTS 2047u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step

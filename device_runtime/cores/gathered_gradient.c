@@ -10,6 +10,8 @@
 #include "cores/slices.h"
 #include "cores/coordinate_window.h"
 
+#if TTZO_HAS(GATHERED)
+
 #define Q TTZO_QUERIES_AT_ONCE
 
 // What is kept of one layer.
@@ -609,3 +611,5 @@ enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct
     *evaluations = 1 + (e.antithetic ? 2 : 1) * e.asked.length;
     return ttzo_is_finite(*loss) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;
 }
+
+#endif

@@ -6,6 +6,8 @@
 #define TTZO_APPLIED_H
 #include "model/trainer.h"
 
+#if TTZO_HAS(CORES) && TTZO_HAS(GATHERED)
+
 // Whether the estimator can be had for such a model: what it is, and its layers behind the first.
 bool ttzo_applied_is_sound(const struct ttzo_model *model, uint8_t estimator);
 
@@ -16,4 +18,26 @@ uint64_t ttzo_applied_numbers(const struct ttzo_model *model);
 enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
                                       const struct ttzo_phase *phase, float *loss, uint32_t *evaluations);
 
+#else
+
+static inline bool ttzo_applied_is_sound(const struct ttzo_model *model, uint8_t estimator)
+{
+    (void)model, (void)estimator;
+    return false;
+}
+
+static inline uint64_t ttzo_applied_numbers(const struct ttzo_model *model)
+{
+    (void)model;
+    return 0;
+}
+
+static inline enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
+                                                    const struct ttzo_phase *phase, float *loss, uint32_t *evaluations)
+{
+    (void)trainer, (void)rows, (void)phase, (void)loss, (void)evaluations;
+    return TTZO_ERROR_NOT_BUILT_IN;
+}
+
+#endif
 #endif

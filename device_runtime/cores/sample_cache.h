@@ -51,10 +51,6 @@ struct ttzo_reuse {
     uint64_t macs;         // multiply-adds done
 };
 
-// Numbers in the work area; 0 when no phase of the model reuses. 64 bits, because the model may not be checked yet; no
-// more than TTZO_MAX_WIDTH are taken.
-uint64_t ttzo_reuse_numbers(const struct ttzo_model *model);
-
 // Where the slices of core `k` of layer `l` are made, and how many fours of them go together.
 struct ttzo_slices_room {
     float *at; // NULL where queries read the state's numbers themselves
@@ -73,4 +69,19 @@ float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row);
 // Before the environment of core `k` of layer `l` is opened: its inputs may have been overwritten.
 void ttzo_reuse_restore_inputs(struct ttzo_reuse *reuse, uint32_t l, uint32_t k);
 
+#if TTZO_HAS(CORES)
+
+// Numbers in the work area; 0 when no phase of the model reuses. 64 bits, because the model may not be checked yet; no
+// more than TTZO_MAX_WIDTH are taken.
+uint64_t ttzo_reuse_numbers(const struct ttzo_model *model);
+
+#else
+
+static inline uint64_t ttzo_reuse_numbers(const struct ttzo_model *model)
+{
+    (void)model;
+    return 0;
+}
+
+#endif
 #endif

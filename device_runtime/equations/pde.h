@@ -5,6 +5,8 @@
 #include "model/carve.h"
 #include "model/trainer.h"
 
+#if TTZO_HAS(EQUATIONS)
+
 // Lays the work memory of the rows out.
 void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve);
 
@@ -22,4 +24,30 @@ void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, flo
 // u at the point that stands in `row` as it travels.
 float ttzo_pde_solution(struct ttzo_trainer *trainer, const uint8_t *row);
 
+#else
+
+static inline void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
+{
+    (void)trainer, (void)carve;
+}
+
+static inline float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t row)
+{
+    (void)trainer, (void)theta, (void)row;
+    return 0.0f;
+}
+
+static inline void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact)
+{
+    (void)trainer, (void)row;
+    *u = *exact = 0.0f;
+}
+
+static inline float ttzo_pde_solution(struct ttzo_trainer *trainer, const uint8_t *row)
+{
+    (void)trainer, (void)row;
+    return 0.0f;
+}
+
+#endif
 #endif

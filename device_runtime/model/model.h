@@ -66,12 +66,12 @@ static inline bool ttzo_has_equation(const struct ttzo_model *model)
 
 static inline bool ttzo_is_cut(const struct ttzo_layer *layer)
 {
-    return TTZO_HAS(CUT) && layer->contraction != 0;
+    return TTZO_HAS(SPLIT) && layer->contraction != 0;
 }
 
 static inline bool ttzo_gathers(const struct ttzo_layer *layer)
 {
-    return TTZO_HAS(GATHERS) && layer->gather != 0;
+    return TTZO_HAS(GATHERED) && layer->gather != 0;
 }
 
 #endif

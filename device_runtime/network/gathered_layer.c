@@ -3,6 +3,8 @@
 
 #include "network/product.h"
 
+#if TTZO_HAS(GATHERED)
+
 #define SIDE_BY_SIDE TTZO_POSITIONS_AT_ONCE
 
 // ---- geometry -------------------------------------------------------------------------------------------------------
@@ -254,3 +256,5 @@ void ttzo_gather_forward(const struct ttzo_layer *layer, const float *theta, con
     else
         forward_patches(layer, parameters, in, out, scratch);
 }
+
+#endif

@@ -5,6 +5,8 @@
 #define TTZO_GATHER_H
 #include "network/layers.h"
 
+#if TTZO_HAS(GATHERED)
+
 // Numbers of the arrays before and behind a layer, and how often it is applied; of a layer that is `whole` its features
 // and 1. 64 bits, because the layer may not be checked yet.
 uint64_t ttzo_layer_inputs(const struct ttzo_layer *layer);
@@ -35,4 +37,46 @@ void ttzo_pick_slices(const struct ttzo_layer *layer, const float *parameters, u
 void ttzo_gather_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
                          float *scratch);
 
+#else
+
+static inline uint64_t ttzo_layer_inputs(const struct ttzo_layer *layer)
+{
+    return layer->in_features;
+}
+
+static inline uint64_t ttzo_layer_outputs(const struct ttzo_layer *layer)
+{
+    return layer->out_features;
+}
+
+static inline bool ttzo_model_gathers(const struct ttzo_model *model)
+{
+    (void)model;
+    return false;
+}
+
+static inline bool ttzo_gather_is_sound(const struct ttzo_layer *layer)
+{
+    return !layer->gather;
+}
+
+static inline uint64_t ttzo_gather_scratch(const struct ttzo_layer *layer)
+{
+    (void)layer;
+    return 0;
+}
+
+static inline uint64_t ttzo_gather_macs(const struct ttzo_layer *layer)
+{
+    (void)layer;
+    return 0;
+}
+
+static inline void ttzo_gather_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
+                                       float *scratch)
+{
+    (void)layer, (void)theta, (void)in, (void)out, (void)scratch;
+}
+
+#endif
 #endif

@@ -10,6 +10,8 @@
 #include "network/panels.h"
 #include "number/real.h"
 
+#if TTZO_HAS(SPLIT)
+
 // ---- geometry -------------------------------------------------------------------------------------------------------
 
 // Cores [first, end) of a layer.
@@ -329,3 +331,5 @@ void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const 
         ttzo_multiply_panels(out + j, right.m, bias ? bias + j : NULL, left_panels, middle, left.m, left.n * rank, modes);
     }
 }
+
+#endif

@@ -5,6 +5,8 @@
 #define TTZO_CUT_H
 #include "model/model.h"
 
+#if TTZO_HAS(SPLIT)
+
 // Numbers that `ttzo_cut_prepare` writes, and of the scratch that it and `ttzo_cut_forward` want; 64 bits, because the
 // model may not be checked yet.
 uint64_t ttzo_cut_prepared(const struct ttzo_layer *layer);
@@ -21,4 +23,37 @@ uint64_t ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, fl
 void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const float *prepared, const float *in,
                       float *out, float *scratch);
 
+#else
+
+static inline uint64_t ttzo_cut_prepared(const struct ttzo_layer *layer)
+{
+    (void)layer;
+    return 0;
+}
+
+static inline uint64_t ttzo_cut_scratch(const struct ttzo_layer *layer)
+{
+    (void)layer;
+    return 0;
+}
+
+static inline uint64_t ttzo_cut_macs(const struct ttzo_layer *layer)
+{
+    (void)layer;
+    return 0;
+}
+
+static inline uint64_t ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch)
+{
+    (void)layer, (void)theta, (void)prepared, (void)scratch;
+    return 0;
+}
+
+static inline void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const float *prepared, const float *in,
+                                    float *out, float *scratch)
+{
+    (void)layer, (void)theta, (void)prepared, (void)in, (void)out, (void)scratch;
+}
+
+#endif
 #endif

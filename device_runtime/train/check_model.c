@@ -130,7 +130,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
 {
     const struct ttzo_model_info *info = &model->info;
     // derivatives walk the layers core by core
-    const uint32_t walked_otherwise = TTZO_PART_ENVIRONMENTS | TTZO_PART_CUT | TTZO_PART_GATHERS;
+    const uint32_t walked_otherwise = TTZO_PART_CORES | TTZO_PART_SPLIT | TTZO_PART_GATHERED;
     *detail = info->n_layers;
     if (info->n_layers < 1 || info->n_layers > TTZO_MAX_LAYERS || info->n_parameters > TTZO_MAX_PARAMETERS ||
         info->batch < 1 || info->batch > TTZO_MAX_BATCH || info->input_number > TTZO_NUMBER_FLOAT32 ||

@@ -147,7 +147,7 @@ enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_ro
     if (ttzo_estimator_reuses(phase->estimator))
         return ttzo_estimate_by_cores(trainer, rows, phase, loss, evaluations);
     if (!TTZO_HAS(EVALUATIONS)) // ttzo_read_bundle has refused the model
-        return TTZO_ERROR_BAD_MODEL;
+        return TTZO_ERROR_NOT_BUILT_IN;
     bool coordinates = phase->estimator == TTZO_ESTIMATOR_CGE_PLAIN;
     uint32_t queries = coordinates ? trainer->model->info.n_parameters : phase->n_queries;
     uint32_t sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2 : 1;
