@@ -3,10 +3,10 @@
 
 #include "model/phase.h"
 
-struct ttzo_window ttzo_window_of(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
+struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
 {
     uint32_t n = trainer->model->info.n_parameters;
-    struct ttzo_window window = { 0, n, n };
+    struct ttzo_coordinate_window window = { 0, n, n };
     if (phase->estimator == TTZO_ESTIMATOR_COCD) {
         uint64_t steps = trainer->state.step - trainer->state.phase_start;
         window.length = phase->n_queries < n ? phase->n_queries : n;
@@ -15,7 +15,7 @@ struct ttzo_window ttzo_window_of(const struct ttzo_trainer *trainer, const stru
     return window;
 }
 
-void ttzo_window_finish(const struct ttzo_window *window, struct ttzo_trainer *trainer, const struct ttzo_phase *phase,
+void ttzo_coordinate_window_finish(const struct ttzo_coordinate_window *window, struct ttzo_trainer *trainer, const struct ttzo_phase *phase,
                         uint32_t repeats)
 {
     float sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2.0f : 1.0f;
@@ -24,5 +24,5 @@ void ttzo_window_finish(const struct ttzo_window *window, struct ttzo_trainer *t
     const float *buffer = ttzo_last_estimate(trainer, phase);
     for (uint32_t i = 0; i < window->n; i++)
         trainer->gradient[i] =
-            ttzo_in_window(window, i) ? trainer->gradient[i] * mean * scale : phase->beta2 * buffer[i];
+            ttzo_is_asked(window, i) ? trainer->gradient[i] * mean * scale : phase->beta2 * buffer[i];
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Estimators that look at one core at a time and share its environments: cge, node_cge, block_rge, cocd.
-#ifndef TTZO_COORDINATES_H
-#define TTZO_COORDINATES_H
+#ifndef TTZO_CORE_GRADIENT_H
+#define TTZO_CORE_GRADIENT_H
 #include "model/trainer.h"
 
 #if TTZO_HAS(CORES)

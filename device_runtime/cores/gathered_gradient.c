@@ -29,7 +29,7 @@ struct estimate {
     struct stage stages[TTZO_MAX_LAYERS];
     uint32_t l;               // layer under way
     struct ttzo_layer one;    // one application of it
-    struct ttzo_room room;    // and its caches
+    struct ttzo_layer_cache room;    // and its caches
     struct ttzo_environment environment;
     float *inputs, *slopes;
     float *patch;             // [in_features] of one application
@@ -46,7 +46,7 @@ struct estimate {
     uint16_t *places;         // outputs that change, ascending
     const uint8_t *target;
     bool antithetic;
-    struct ttzo_window asked;
+    struct ttzo_coordinate_window asked;
     uint32_t done;                        // samples
     uint64_t macs;
 };
@@ -54,7 +54,7 @@ struct estimate {
 // ---- geometry -------------------------------------------------------------------------------------------------------
 
 
-static uint32_t to_fours(uint32_t n)
+static uint32_t to_multiple_of_4(uint32_t n)
 {
     return (n + 3u) & ~3u;
 }
@@ -65,7 +65,7 @@ static bool has_matrix(const struct ttzo_layer *layer, uint32_t l)
     return l > 0 && ttzo_layer_length(layer) > 1;
 }
 
-bool ttzo_applied_is_sound(const struct ttzo_model *model, uint8_t estimator)
+bool ttzo_gathered_gradient_is_sound(const struct ttzo_model *model, uint8_t estimator)
 {
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         if (has_matrix(&model->layers[l], l) &&
@@ -129,7 +129,7 @@ static uint64_t picked_numbers(const struct ttzo_layer *one)
 
 static void carve_stage(struct estimate *e, uint32_t l, struct ttzo_carve *carve)
 {
-    const struct ttzo_layer *layer = &e->model->layers[l], one = ttzo_applied_layer(layer);
+    const struct ttzo_layer *layer = &e->model->layers[l], one = ttzo_gathered_application(layer);
     uint64_t outputs = ttzo_layer_outputs(layer), matrix = (uint64_t)layer->in_features * layer->out_features;
     struct stage *stage = &e->stages[l];
     stage->z = ttzo_take_even(carve, outputs);
@@ -137,7 +137,7 @@ static void carve_stage(struct estimate *e, uint32_t l, struct ttzo_carve *carve
     stage->products = ttzo_take_even(carve, ttzo_products_numbers(&one, has_matrix(layer, l)));
     stage->matrix = ttzo_take_even(carve, has_matrix(layer, l) ? matrix : 0);
     stage->weights = ttzo_take_even(
-        carve, has_patches(layer) && l > 0 ? (uint64_t)to_fours(layer->out_features) * layer->in_features : 0);
+        carve, has_patches(layer) && l > 0 ? (uint64_t)to_multiple_of_4(layer->out_features) * layer->in_features : 0);
 }
 
 static void carve_scratch(struct estimate *e, struct ttzo_carve *carve)
@@ -145,7 +145,7 @@ static void carve_scratch(struct estimate *e, struct ttzo_carve *carve)
     uint64_t patch = 0, features = 0, picked = 0, states = 0, panels = 0, slice = 0, moves = 0, outputs = 0;
     uint64_t image = 0, window = 0, forward = 0;
     for (uint32_t l = 0; l < e->model->info.n_layers; l++) {
-        const struct ttzo_layer *layer = &e->model->layers[l], one = ttzo_applied_layer(layer);
+        const struct ttzo_layer *layer = &e->model->layers[l], one = ttzo_gathered_application(layer);
         patch = largest_of(patch, one.in_features);
         features = largest_of(features, one.out_features);
         states = largest_of(states, ttzo_states_numbers(&one));
@@ -153,7 +153,7 @@ static void carve_scratch(struct estimate *e, struct ttzo_carve *carve)
         slice = largest_of(slice, ttzo_slice_widest(&one));
         moves = largest_of(moves, moves_before(layer, ttzo_layer_length(layer)));
         outputs = largest_of(outputs, ttzo_layer_outputs(layer));
-        forward = largest_of(forward, layer->gather ? ttzo_gather_scratch(layer) : 0);
+        forward = largest_of(forward, layer->gather ? ttzo_gathered_scratch(layer) : 0);
         if (layer->gather == TTZO_GATHER_TOKENS)
             picked = picked_numbers(&one);
         if (has_patches(layer) && l > 0) {
@@ -190,7 +190,7 @@ static void carve_all(struct estimate *e, struct ttzo_carve *carve)
     carve_scratch(e, carve);
 }
 
-uint64_t ttzo_applied_numbers(const struct ttzo_model *model)
+uint64_t ttzo_gathered_gradient_numbers(const struct ttzo_model *model)
 {
     struct estimate counting = { .model = model };
     struct ttzo_carve carve = { NULL, 0 };
@@ -206,8 +206,8 @@ static void use_layer(struct estimate *e, uint32_t l)
     const struct ttzo_layer *layer = &e->model->layers[l];
     const struct stage *stage = &e->stages[l];
     e->l = l;
-    e->one = ttzo_applied_layer(layer);
-    e->room = (struct ttzo_room){ .layer = &e->one, .parameters = e->trainer->theta + layer->parameter_offset,
+    e->one = ttzo_gathered_application(layer);
+    e->room = (struct ttzo_layer_cache){ .layer = &e->one, .parameters = e->trainer->theta + layer->parameter_offset,
                                   .input = ttzo_array_of(stage->input), .z = e->one_z,
                                   .states = { .numbers = e->states }, .panels = e->panels, .products = stage->products,
                                   .matrix = stage->matrix, .has_matrix = has_matrix(layer, l),
@@ -220,17 +220,17 @@ static void use_position(struct estimate *e, uint32_t position)
     const struct ttzo_layer *layer = &e->model->layers[e->l];
     const float *input = e->stages[e->l].input;
     if (has_patches(layer)) {
-        ttzo_gather_patch(layer, input, position, e->patch);
+        ttzo_gathered_patch(layer, input, position, e->patch);
         e->room.input = ttzo_array_of(e->patch);
     } else if (layer->gather == TTZO_GATHER_TOKENS) {
-        ttzo_pick_slices(layer, e->trainer->theta + layer->parameter_offset, (uint32_t)input[position], e->picked);
+        ttzo_gathered_token(layer, e->trainer->theta + layer->parameter_offset, (uint32_t)input[position], e->picked);
         e->patch[0] = 1.0f;
         e->room.input = ttzo_array_of(e->patch);
         e->room.parameters = e->picked;
         e->macs += ttzo_core_products_make(&e->room);
     }
     if (ttzo_layer_length(&e->one) > 1)
-        e->macs += ttzo_room_forward(&e->room);
+        e->macs += ttzo_environments_forward(&e->room);
 }
 
 // The matrix of layer `l`: element (input, output) of one application.
@@ -245,7 +245,7 @@ static struct ttzo_operand matrix_of(const struct estimate *e, uint32_t l)
 // Once a step.
 static void begin(struct estimate *e)
 {
-    struct ttzo_carve area = { e->trainer->reuse_area, 0 };
+    struct ttzo_carve area = { e->trainer->cache_area, 0 };
     carve_all(e, &area);
     for (uint32_t l = 0; l < e->model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &e->model->layers[l];
@@ -275,10 +275,10 @@ static float forward(struct estimate *e, const uint8_t *row)
         use_layer(e, l);
         e->room.z = stage->z;
         if (layer->gather) {
-            ttzo_gather_forward(layer, e->trainer->theta, stage->input, stage->z, e->forward);
-            e->macs += ttzo_gather_macs(layer);
+            ttzo_gathered_forward(layer, e->trainer->theta, stage->input, stage->z, e->forward);
+            e->macs += ttzo_gathered_macs(layer);
         } else
-            e->macs += ttzo_room_forward(&e->room);
+            e->macs += ttzo_environments_forward(&e->room);
         uint32_t n = (uint32_t)ttzo_layer_outputs(layer);
         for (uint32_t i = 0; i < n; i++)
             stage->output[i] = stage->z[i];
@@ -303,7 +303,7 @@ static uint32_t digit(const struct ttzo_layer *layer, uint32_t k, uint32_t token
 }
 
 // Brings slice `lane` of `four` to its place among the moves of core k; sums of tokens are added up.
-static void keep_slice(struct estimate *e, uint32_t k, const struct ttzo_four *four, uint32_t lane, uint32_t position)
+static void keep_slice(struct estimate *e, uint32_t k, const struct ttzo_slice_quad *four, uint32_t lane, uint32_t position)
 {
     const struct ttzo_layer *layer = &e->model->layers[e->l];
     struct ttzo_core core = ttzo_layer_core(layer, k);
@@ -322,7 +322,7 @@ static void keep_slice(struct estimate *e, uint32_t k, const struct ttzo_four *f
 static void add_position(struct estimate *e, uint32_t position)
 {
     struct ttzo_slices slices;
-    struct ttzo_four four;
+    struct ttzo_slice_quad four;
     use_position(e, position);
     e->environment = (struct ttzo_environment){ 0 };
     for (uint32_t k = 0; k < ttzo_layer_length(&e->one); k++) {
@@ -460,7 +460,7 @@ static void arrive_at_whole(struct estimate *e, uint32_t l, uint32_t n, uint32_t
             const float *at = weights + e->places[i] * matrix.outer;
             out[0] = at[0], out[1] = at[second], out[2] = at[third], out[3] = at[fourth];
         }
-        ttzo_multiply_panels(e->arrivals + j, to_fours(outputs), NULL, e->changes, e->window, Q, n, columns);
+        ttzo_multiply_panels(e->arrivals + j, to_multiple_of_4(outputs), NULL, e->changes, e->window, Q, n, columns);
     }
     e->macs += n * outputs * n_queries;
 }
@@ -475,7 +475,7 @@ static uint32_t arrive(struct estimate *e, uint32_t l, uint32_t n, uint32_t n_qu
         return list_changes(e, l, 0, 0, outputs, e->arrivals, Q, 1, 1.0f);
     }
     arrive_at_whole(e, l, n, n_queries);
-    return list_changes(e, l, 0, 0, outputs, e->arrivals, 1, to_fours(outputs), 1.0f);
+    return list_changes(e, l, 0, 0, outputs, e->arrivals, 1, to_multiple_of_4(outputs), 1.0f);
 }
 
 // Loss differences of queries whose n changes of layer `l` are listed.
@@ -524,7 +524,7 @@ static void query_entries(struct estimate *e, uint32_t l, uint32_t k, uint32_t s
     for (uint32_t q = 0; q < count; q++) {
         uint32_t a = (slice + q) / each, rest = (slice + q) % each;
         at[q] = layer->parameter_offset + core.offset + (a * core.m + m) * each + rest;
-        wanted += ttzo_in_window(&e->asked, at[q]);
+        wanted += ttzo_is_asked(&e->asked, at[q]);
     }
     if (!wanted)
         return;
@@ -532,7 +532,7 @@ static void query_entries(struct estimate *e, uint32_t l, uint32_t k, uint32_t s
     if (e->antithetic)
         travel(e, l, list_moved(e, l, k, m, moves, -1.0f), count, below);
     for (uint32_t q = 0; q < count; q++)
-        if (ttzo_in_window(&e->asked, at[q]))
+        if (ttzo_is_asked(&e->asked, at[q]))
             gradient[at[q]] = gradient[at[q]] + (differences[q] - below[q]);
 }
 
@@ -543,7 +543,7 @@ static void query_bias(struct estimate *e, uint32_t l, uint32_t feature)
     uint32_t at = layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features + feature;
     float *gradient = e->trainer->gradient, differences[2][Q] = { { 0.0f }, { 0.0f } };
     const float moves[Q] = { e->phase->perturb_radius };
-    if (!ttzo_in_window(&e->asked, at))
+    if (!ttzo_is_asked(&e->asked, at))
         return;
     for (uint32_t side = 0; side < (e->antithetic ? 2u : 1u); side++) {
         uint32_t run = run_of(layer), first = feature * run;
@@ -586,7 +586,7 @@ enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    struct estimate e = { .trainer = trainer, .model = model, .phase = phase, .asked = ttzo_window_of(trainer, phase),
+    struct estimate e = { .trainer = trainer, .model = model, .phase = phase, .asked = ttzo_coordinate_window_of(trainer, phase),
                           .antithetic = phase->difference == TTZO_DIFFERENCE_ANTITHETIC };
     float sum = 0.0f;
     begin(&e);
@@ -606,7 +606,7 @@ enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct
         if (error)
             return error;
     }
-    ttzo_window_finish(&e.asked, trainer, phase, 1);
+    ttzo_coordinate_window_finish(&e.asked, trainer, phase, 1);
     *loss = sum * (1.0f / (float)batch);
     *evaluations = 1 + (e.antithetic ? 2 : 1) * e.asked.length;
     return ttzo_is_finite(*loss) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;

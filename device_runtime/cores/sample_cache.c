@@ -37,7 +37,7 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-static uint32_t to_fours(uint32_t n)
+static uint32_t to_multiple_of_4(uint32_t n)
 {
     return (n + 3u) & ~3u;
 }
@@ -115,7 +115,7 @@ static bool wants_slices(const struct ttzo_model *model, uint32_t l)
 }
 
 // With narrow caches hidden units are narrow too, and what a layer that sweeps reads of them is not kept.
-static void carve_room(struct ttzo_room *room, const struct ttzo_model *model, uint32_t l, struct ttzo_carve *carve)
+static void carve_room(struct ttzo_layer_cache *room, const struct ttzo_model *model, uint32_t l, struct ttzo_carve *carve)
 {
     const struct ttzo_layer *layer = room->layer;
     bool narrow = is_narrow(model), last = l + 1u == model->info.n_layers;
@@ -157,7 +157,7 @@ static uint64_t widest_unit_panels(const struct ttzo_layer *layer)
     uint64_t widest = 0;
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_extents e = ttzo_extents_around(layer, k);
-        uint64_t numbers = (uint64_t)e.ml * e.mr * to_fours(ttzo_layer_core(layer, k).m);
+        uint64_t numbers = (uint64_t)e.ml * e.mr * to_multiple_of_4(ttzo_layer_core(layer, k).m);
         widest = numbers > widest ? numbers : widest;
     }
     return widest;
@@ -185,11 +185,11 @@ static uint32_t slice_size(const struct ttzo_layer *layer, uint32_t k)
 // Whether the slices of core k are numbers of a state: no factor stands on its other side.
 static bool are_numbers(const struct ttzo_layer *layer, uint32_t k)
 {
-    return !ttzo_is_tensor(layer) && (k < ttzo_cut_of(layer) ? k == 0 : k + 1 == ttzo_layer_length(layer));
+    return !ttzo_is_tensor(layer) && (k < ttzo_middle_core(layer) ? k == 0 : k + 1 == ttzo_layer_length(layer));
 }
 
 // Fours of slices of core k that its layer's states of 16 bits make room for.
-static uint64_t spare_fours(const struct ttzo_layer *layer, uint32_t k)
+static uint64_t spare_quads(const struct ttzo_layer *layer, uint32_t k)
 {
     struct ttzo_span spare = ttzo_environment_spare(layer, k);
     uint64_t first = (spare.first + 3) / 4;
@@ -203,8 +203,8 @@ static uint64_t slices_numbers(const struct ttzo_model *model, bool one_four)
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         for (uint32_t k = 0; k < ttzo_layer_length(layer) && wants_slices(model, l); k++) {
-            uint64_t fours = is_narrow(model) ? TTZO_FOURS_IF_NARROW : TTZO_FOURS_AT_ONCE;
-            if (is_narrow(model) && (are_numbers(layer, k) || spare_fours(layer, k) >= fours))
+            uint64_t fours = is_narrow(model) ? TTZO_QUADS_IF_NARROW : TTZO_QUADS_AT_ONCE;
+            if (is_narrow(model) && (are_numbers(layer, k) || spare_quads(layer, k) >= fours))
                 fours = one_four ? 1 : 0;
             uint64_t size = fours * Q * slice_size(layer, k);
             most = size > most ? size : most;
@@ -213,15 +213,15 @@ static uint64_t slices_numbers(const struct ttzo_model *model, bool one_four)
     return most;
 }
 
-struct ttzo_slices_room ttzo_reuse_slices_room(const struct ttzo_reuse *reuse, uint32_t l, uint32_t k)
+struct ttzo_slices_place ttzo_slices_place_of(const struct ttzo_reuse *reuse, uint32_t l, uint32_t k)
 {
     const struct ttzo_layer *layer = reuse->rooms[l].layer;
-    struct ttzo_slices_room room = { reuse->slices, reuse->fours_at_once };
+    struct ttzo_slices_place room = { reuse->slices, reuse->quads_at_once };
     if (!is_narrow(reuse->model))
         return room;
     if (are_numbers(layer, k))
-        return (struct ttzo_slices_room){ NULL, reuse->fours_at_once };
-    uint64_t own = reuse->slices_size / (Q * slice_size(layer, k)), spare = spare_fours(layer, k);
+        return (struct ttzo_slices_place){ NULL, reuse->quads_at_once };
+    uint64_t own = reuse->slices_size / (Q * slice_size(layer, k)), spare = spare_quads(layer, k);
     if (spare > own)
         room.at = (float *)reuse->rooms[l].states.numbers + (ttzo_environment_spare(layer, k).first + 3) / 4 * 2;
     own = spare > own ? spare : own;
@@ -234,13 +234,13 @@ struct ttzo_slices_room ttzo_reuse_slices_room(const struct ttzo_reuse *reuse, u
 static void carve_queries(struct ttzo_reuse *reuse, uint64_t panels, uint64_t weights, uint64_t changes, struct ttzo_carve *carve)
 {
     uint64_t queries = ttzo_even(weights) + ttzo_even(changes);
-    uint64_t fours = asks_entries(reuse->model) ? TTZO_FOURS_AT_ONCE : 1;
+    uint64_t fours = asks_entries(reuse->model) ? TTZO_QUADS_AT_ONCE : 1;
     if (is_narrow(reuse->model)) {
-        uint64_t least = queries + TTZO_FOURS_IF_NARROW * reuse->arrivals_size;
+        uint64_t least = queries + TTZO_QUADS_IF_NARROW * reuse->arrivals_size;
         panels = panels > least ? panels : least;
         fours = (panels - queries) / reuse->arrivals_size;
     }
-    reuse->fours_at_once = fours < TTZO_FOURS_AT_ONCE ? (uint32_t)fours : TTZO_FOURS_AT_ONCE;
+    reuse->quads_at_once = fours < TTZO_QUADS_AT_ONCE ? (uint32_t)fours : TTZO_QUADS_AT_ONCE;
     struct ttzo_carve shared = *carve;
     reuse->panels = ttzo_take_even(carve, panels);
     if (!is_narrow(reuse->model)) {
@@ -269,7 +269,7 @@ static void carve_scratch(struct ttzo_reuse *reuse, struct ttzo_carve *carve)
         if (aims)
             reuse->units_at_once = larger(reuse->units_at_once, units_at_once(model, l, blocks));
         if (aims && goes_by_matrix(model, l + 1)) {
-            uint64_t needs = (uint64_t)units_at_once(model, l, blocks) * to_fours(layer[1].out_features);
+            uint64_t needs = (uint64_t)units_at_once(model, l, blocks) * to_multiple_of_4(layer[1].out_features);
             weights = needs > weights ? needs : weights;
         }
         panels = layer_panels > panels ? layer_panels : panels;
@@ -279,7 +279,7 @@ static void carve_scratch(struct ttzo_reuse *reuse, struct ttzo_carve *carve)
     }
     uint32_t aimed = reuse->units_at_once, contracted = contracted_widest(model);
     reuse->slopes = ttzo_take_even(carve, model->info.out_features);
-    reuse->arrivals_size = Q * to_fours(behind);
+    reuse->arrivals_size = Q * to_multiple_of_4(behind);
     carve_queries(reuse, panels, weights, Q * larger(aimed, larger(behind, Q)), carve);
     reuse->slices_size = slices_numbers(model, blocks || nodes);
     reuse->slices = ttzo_take_even(carve, reuse->slices_size);
@@ -305,15 +305,15 @@ static void carve_all(struct ttzo_reuse *reuse, const float *theta, struct ttzo_
     struct ttzo_array input = ttzo_array_of(reuse->inputs);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        struct ttzo_room *room = &reuse->rooms[l];
-        *room = (struct ttzo_room){ .layer = layer,
+        struct ttzo_layer_cache *room = &reuse->rooms[l];
+        *room = (struct ttzo_layer_cache){ .layer = layer,
                                     .parameters = theta ? theta + layer->parameter_offset : NULL,
                                     .input = input,
                                     .has_matrix = has_matrix(model, l) };
         carve_room(room, model, l, carve);
         input = ttzo_array_of(room->output);
         if (!room->output) {
-            input = ttzo_room_z(room);
+            input = ttzo_layer_cache_z(room);
             input.activation = layer->activation;
         }
     }
@@ -326,21 +326,21 @@ static void carve_all(struct ttzo_reuse *reuse, const float *theta, struct ttzo_
         reuse->rooms[l].panels = reuse->panels;
 }
 
-uint64_t ttzo_reuse_numbers(const struct ttzo_model *model)
+uint64_t ttzo_sample_cache_numbers(const struct ttzo_model *model)
 {
     struct ttzo_reuse counting = { .model = model };
     struct ttzo_carve carve = { NULL, 0 };
     if (!asks_entries(model) && !asks_nodes(model))
         return 0;
-    if (ttzo_model_gathers(model))
-        return ttzo_applied_numbers(model);
+    if (ttzo_has_gathered_layer(model))
+        return ttzo_gathered_gradient_numbers(model);
     carve_all(&counting, NULL, &carve);
     return carve.numbers;
 }
 
 // ---- a step, a sample -----------------------------------------------------------------------------------------------
 
-void ttzo_reuse_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area,
+void ttzo_sample_cache_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area,
                       bool assembles)
 {
     *reuse = (struct ttzo_reuse){ .model = model, .assembles = assembles };
@@ -356,16 +356,16 @@ static void copy(float *out, const float *in, uint32_t n)
         out[i] = in[i];
 }
 
-float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row)
+float ttzo_sample_cache_forward(struct ttzo_reuse *reuse, const uint8_t *row)
 {
     const struct ttzo_model *model = reuse->model;
     const float *outputs = reuse->rooms[model->info.n_layers - 1].output;
     reuse->sample = row;
     ttzo_read_inputs(model, row, reuse->inputs);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
-        const struct ttzo_room *room = &reuse->rooms[l];
+        const struct ttzo_layer_cache *room = &reuse->rooms[l];
         bool sums = TTZO_HAS(BLOCKS) && reuse->assembles && room->assembled != TTZO_BY_SLICES;
-        reuse->macs += sums ? ttzo_sums_forward(room) : ttzo_room_forward(room);
+        reuse->macs += sums ? ttzo_sums_forward(room) : ttzo_environments_forward(room);
         for (uint32_t i = 0; room->output && i < room->layer->out_features; i++)
             room->output[i] = ttzo_load(room->z, i, room->has_narrow_z);
         if (room->output)
@@ -377,7 +377,7 @@ float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row)
     return ttzo_row_loss(model, reuse->arrivals, reuse->target);
 }
 
-void ttzo_reuse_restore_inputs(struct ttzo_reuse *reuse, uint32_t l, uint32_t k)
+void ttzo_sample_cache_restore_inputs(struct ttzo_reuse *reuse, uint32_t l, uint32_t k)
 {
     if (l == 0 && reuse->inputs_share && ttzo_environment_sweep_begins(&reuse->model->layers[0], k))
         ttzo_read_inputs(reuse->model, reuse->sample, reuse->inputs);

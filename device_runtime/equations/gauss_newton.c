@@ -187,7 +187,7 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     enum ttzo_error error = TTZO_ERROR_OK;
     for (uint32_t i = 0; i < count && !error; i++) {
         float *row = gn->block + i * width;
-        row[gn->n] = gn->n_free ? ttzo_pde_residual_and_columns(trainer, trainer->theta, first + i, mu, row)
+        row[gn->n] = gn->n_free ? ttzo_pde_residual_and_gradient(trainer, trainer->theta, first + i, mu, row)
                                 : ttzo_pde_residual(trainer, trainer->theta, first + i);
         trainer->base_losses[first + i] = row[gn->n] * row[gn->n];
         error = count_row(gn);

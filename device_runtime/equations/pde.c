@@ -176,7 +176,7 @@ static float run_beside(struct ttzo_trainer *trainer, const struct ttzo_program 
     return run_with(trainer, program, to.value, to.first, to.laplacian, to.diagonal);
 }
 
-float ttzo_pde_residual_and_columns(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
+float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
                                     float *columns)
 {
     const struct ttzo_model *model = trainer->model;

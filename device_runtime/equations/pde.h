@@ -15,7 +15,7 @@ float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32
 
 // The same residual, put together from the last layer's inputs, and its derivatives by that layer's weights and bias (by
 // differences of mu in each) into `columns`. Costs one derivation and a run of the program for each.
-float ttzo_pde_residual_and_columns(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
+float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
                                     float *columns);
 
 // u and the exact solution at validation point number `row`.

@@ -64,12 +64,12 @@ static inline bool ttzo_has_equation(const struct ttzo_model *model)
     return TTZO_HAS(EQUATIONS) && model->info.loss == TTZO_LOSS_RESIDUAL;
 }
 
-static inline bool ttzo_is_cut(const struct ttzo_layer *layer)
+static inline bool ttzo_is_split(const struct ttzo_layer *layer)
 {
     return TTZO_HAS(SPLIT) && layer->contraction != 0;
 }
 
-static inline bool ttzo_gathers(const struct ttzo_layer *layer)
+static inline bool ttzo_is_gathered(const struct ttzo_layer *layer)
 {
     return TTZO_HAS(GATHERED) && layer->gather != 0;
 }

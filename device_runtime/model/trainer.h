@@ -50,7 +50,7 @@ struct ttzo_trainer {
     float *theta;            // [P] the parameters
     float *gradient;         // [P] the estimate; between steps, with what lies behind it, the stage of a region's write
     float *perturbed;        // [P] where queries are evaluated; in the place of `gradient` where one of both is enough
-    float *reuse_area;       // what reusing estimators keep, in the place of a forward pass
+    float *cache_area;       // what reusing estimators keep, in the place of a forward pass
     float *moments;          // [n_moments] the update rule's memory
     uint32_t n_moments;
     float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v

@@ -53,13 +53,13 @@ static bool width_is_sound(const struct ttzo_layer *layer)
             (uint64_t)step.rows * step.inner > TTZO_MAX_WIDTH || (uint64_t)step.inner * step.columns > TTZO_MAX_WIDTH)
             return false;
     }
-    return !ttzo_is_cut(layer) ||
-           (ttzo_cut_prepared(layer) <= TTZO_MAX_WIDTH && ttzo_cut_scratch(layer) <= TTZO_MAX_WIDTH);
+    return !ttzo_is_split(layer) ||
+           (ttzo_split_prepared(layer) <= TTZO_MAX_WIDTH && ttzo_split_scratch(layer) <= TTZO_MAX_WIDTH);
 }
 
 static bool contraction_is_sound(const struct ttzo_layer *layer)
 {
-    return !ttzo_is_cut(layer) ||
+    return !ttzo_is_split(layer) ||
            (layer->kind == TTZO_LAYER_KIND_TT_MATRIX && layer->contraction <= layer->n_in_modes);
 }
 
@@ -67,7 +67,7 @@ static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features,
 {
     return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
            layer->has_bias <= 1 && layer->in_features > 0 && layer->out_features > 0 &&
-           layer->parameter_offset == parameter_offset && train_is_sound(layer) && ttzo_gather_is_sound(layer) &&
+           layer->parameter_offset == parameter_offset && train_is_sound(layer) && ttzo_gathered_is_sound(layer) &&
            ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) && width_is_sound(layer);
 }
 
@@ -110,17 +110,17 @@ static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
         const struct ttzo_layer *layer = &model->layers[l];
         uint32_t known = info->input_number == TTZO_NUMBER_UINT8 ? 256 : 32768;
         *detail = l;
-        if (ttzo_gathers(layer) && info->cache != TTZO_CACHE_FLOAT32) // nothing of such a model is kept in 16 bits
+        if (ttzo_is_gathered(layer) && info->cache != TTZO_CACHE_FLOAT32) // nothing of such a model is kept in 16 bits
             return false;
-        if (ttzo_gathers(layer) && layer->gather == TTZO_GATHER_TOKENS &&
+        if (ttzo_is_gathered(layer) && layer->gather == TTZO_GATHER_TOKENS &&
             (l > 0 || info->input_number == TTZO_NUMBER_FLOAT32 || info->input_scale != 1.0f ||
              info->input_offset != 0.0f || layer->in_features > known))
             return false;
     }
     *detail = info->n_layers;
-    for (uint32_t p = 0; ttzo_model_gathers(model) && p < ttzo_phase_count(model); p++) {
+    for (uint32_t p = 0; ttzo_has_gathered_layer(model) && p < ttzo_phase_count(model); p++) {
         uint8_t estimator = model->phases[p].estimator;
-        if (ttzo_estimator_reuses(estimator) && !ttzo_applied_is_sound(model, estimator))
+        if (ttzo_estimator_reuses(estimator) && !ttzo_gathered_gradient_is_sound(model, estimator))
             return false;
     }
     return true;
@@ -154,7 +154,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     if (info->arithmetic != (TTZO_FUSED ? TTZO_ARITHMETIC_FUSED : TTZO_ARITHMETIC_SEPARATE))
         return TTZO_ERROR_WRONG_ARITHMETIC;
     *detail = info->n_layers;
-    if (info->cache > TTZO_CACHE_INT16_LEAST || ttzo_reuse_numbers(model) > TTZO_MAX_WIDTH ||
+    if (info->cache > TTZO_CACHE_INT16_LEAST || ttzo_sample_cache_numbers(model) > TTZO_MAX_WIDTH ||
         info->work_bytes != ttzo_work_bytes(model))
         return TTZO_ERROR_BAD_MODEL;
     return ttzo_check_settings(&model->training, model->phases, detail);

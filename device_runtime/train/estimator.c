@@ -142,7 +142,7 @@ static enum ttzo_error coordinate_gradient(struct estimate *e)
 enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
                               float *loss, uint32_t *evaluations)
 {
-    if (ttzo_estimator_reuses(phase->estimator) && ttzo_model_gathers(trainer->model))
+    if (ttzo_estimator_reuses(phase->estimator) && ttzo_has_gathered_layer(trainer->model))
         return ttzo_estimate_applied(trainer, rows, phase, loss, evaluations);
     if (ttzo_estimator_reuses(phase->estimator))
         return ttzo_estimate_by_cores(trainer, rows, phase, loss, evaluations);

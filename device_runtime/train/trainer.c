@@ -135,7 +135,7 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
 static bool knows_tokens(const struct ttzo_model *model, const uint8_t *row)
 {
     const struct ttzo_layer *first = &model->layers[0];
-    if (!ttzo_gathers(first) || first->gather != TTZO_GATHER_TOKENS)
+    if (!ttzo_is_gathered(first) || first->gather != TTZO_GATHER_TOKENS)
         return true;
     for (uint32_t t = 0; t < first->width; t++) {
         int32_t token = model->info.input_number == TTZO_NUMBER_UINT8 ? row[t] : ttzo_get_i16(row + 2 * t);
@@ -174,7 +174,7 @@ static enum ttzo_error take_sparse(struct ttzo_trainer *trainer, uint32_t count,
     enum ttzo_error error = ttzo_sparse_check(trainer->model, sparse->bytes, count, &n_rows, detail);
     if (error)
         return error;
-    if (ttzo_gathers(&trainer->model->layers[0]) && trainer->model->layers[0].gather == TTZO_GATHER_TOKENS)
+    if (ttzo_is_gathered(&trainer->model->layers[0]) && trainer->model->layers[0].gather == TTZO_GATHER_TOKENS)
         for (trainer->batch.count = *detail = 0; *detail < n_rows; ++*detail) {
             ttzo_sparse_row(trainer->model, sparse->bytes, *detail, trainer->batch.bytes);
             if (!knows_tokens(trainer->model, trainer->batch.bytes))

@@ -98,8 +98,8 @@ static uint64_t carve_all(struct ttzo_trainer *trainer, struct ttzo_carve *carve
     struct ttzo_carve forward = *carve;
     carve_forward(trainer, &forward);
     uint64_t moments_end = state + ttzo_even(ttzo_moments_count(model));
-    uint64_t end = larger(forward.numbers, larger(carve->numbers + ttzo_even(ttzo_reuse_numbers(model)), moments_end));
-    trainer->reuse_area = ttzo_take(carve, end - carve->numbers);
+    uint64_t end = larger(forward.numbers, larger(carve->numbers + ttzo_even(ttzo_sample_cache_numbers(model)), moments_end));
+    trainer->cache_area = ttzo_take(carve, end - carve->numbers);
     trainer->batch = (struct ttzo_rows){ NULL, rows, 0 };
     trainer->batch.bytes = (uint8_t *)ttzo_take_even(carve, ((uint64_t)rows * ttzo_row_bytes(model) + 3) / 4);
     return state;

@@ -56,7 +56,7 @@ int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_pa
     static struct ttzo_layer unpacked[TTZO_MAX_LAYERS];
     uint32_t numbers[64] = { 0 }, evaluations;
     struct ttzo_model model = { .layers = unpacked };
-    struct ttzo_trainer trainer = { .model = &model, .theta = theta, .gradient = gradient, .reuse_area = area,
+    struct ttzo_trainer trainer = { .model = &model, .theta = theta, .gradient = gradient, .cache_area = area,
                                     .batch_rows = numbers, .row_bytes = row_bytes };
     const struct ttzo_phase phase = { .estimator = TTZO_ESTIMATOR_CGE, .difference = (uint8_t)difference,
                                       .perturb_radius = mu };
