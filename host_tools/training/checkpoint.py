@@ -17,8 +17,9 @@ from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash, training_from_records, training_records
 from ttzo.host_tools.data import npz
 
-FORMAT = 1
+FORMAT = 3
 SETTINGS = (TrainingRecord, PhaseRecord, PhaseRecord)
+EXPORT_AGAIN = "export the model again with this version, then train anew with --restart"
 ANEW = "put a good copy in its place; or train anew with --restart, evaluate with --exported"
 
 
@@ -111,7 +112,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if checksum != _checksum(arrays):
         raise CheckpointError(f"{path} is damaged (its checksum is wrong)", ANEW)
     if struct.unpack("<I", arrays["origin"].tobytes()[-4:])[0] != FORMAT:
-        raise CheckpointError(f"{path} was written by another version of ttzo", ANEW)
+        raise CheckpointError(f"{path} was written by another version of ttzo", EXPORT_AGAIN)
     return arrays
 
 
