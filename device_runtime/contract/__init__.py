@@ -189,7 +189,7 @@ StateRecord = RECORD["state"]
 
 def setting_name(number: int) -> str:
     """The setting that `bad_setting` and `fixed_at_export` mean by a number (numbered in settings.h)."""
-    group, field = divmod(number, 16)
+    group, field = divmod(number, LIMIT["setting_numbers"])
     record = PhaseRecord if group else TrainingRecord
     if field >= len(record.FIELDS):
         return str(number)

@@ -56,11 +56,11 @@ def _phase_checks(p: PhaseRecord) -> list[bool]:
 
 
 def check_settings(training: TrainingRecord, phases: tuple[PhaseRecord, ...]) -> None:
-    """Raises `DeviceError("bad_setting", number)`: fields of training from 0, those of phase p from 16 (p + 1)."""
+    """Raises `DeviceError("bad_setting", number)`: fields of training from 0, those of phase p from setting_numbers (p + 1)."""
     groups = [_training_checks(training), *map(_phase_checks, phases[: training.n_phases])]
     for group, checks in enumerate(groups):
         if not all(checks):
-            raise DeviceError("bad_setting", 16 * group + checks.index(False))
+            raise DeviceError("bad_setting", LIMIT["setting_numbers"] * group + checks.index(False))
 
 
 def check_fixed(training: TrainingRecord, phases: tuple[PhaseRecord, ...], exported: Plan) -> None:
@@ -70,8 +70,8 @@ def check_fixed(training: TrainingRecord, phases: tuple[PhaseRecord, ...], expor
     for number, (wanted, given) in enumerate(zip(phases, exported.training.phases, strict=False)):
         for field, name in enumerate(FIXED):
             if getattr(wanted, name) != getattr(given, name):
-                raise DeviceError("fixed_at_export", 16 * (number + 1) + field)
+                raise DeviceError("fixed_at_export", LIMIT["setting_numbers"] * (number + 1) + field)
         if given.estimator == Estimator.rge and wanted.n_queries > difference_capacity(exported):
-            raise DeviceError("fixed_at_export", 16 * (number + 1) + 4)
+            raise DeviceError("fixed_at_export", LIMIT["setting_numbers"] * (number + 1) + 4)
         if given.is_gauss_newton and wanted.n_queries != given.n_queries:
-            raise DeviceError("fixed_at_export", 16 * (number + 1) + 4)
+            raise DeviceError("fixed_at_export", LIMIT["setting_numbers"] * (number + 1) + 4)
