@@ -215,8 +215,11 @@ def test_a_network_that_no_device_could_hold_is_trained_here():
     assert mnist_cells.NETWORKS["mlp-800-800"](None, 0).n == 784 * 800 + 800 * 800 + 800 * 10 + 1610
 
 
-def test_a_pruned_network_has_the_parameters_it_is_called_by():
-    assert mnist_cells.NETWORKS["sp-4089"](rows(64), 0).n == 4089
+def test_pruned_networks_have_the_parameters_they_are_called_by_and_differ_in_those_that_are_fixed():
+    masked, zero = (mnist_cells.NETWORKS[name](rows(64), 0) for name in ("sp-4089", "sp-4089-zero"))
+    assert masked.n == zero.n == 4089 and torch.equal(masked.kept, zero.kept)
+    assert torch.equal(masked.full(masked.start), mnist_cells.NETWORKS["mlp-1024"](rows(64), 0).start)
+    assert zero.full(zero.start).count_nonzero() <= 4089
 
 
 # ---- work ------------------------------------------------------------------------------------------------------------

@@ -121,6 +121,24 @@ def test_a_pruned_network_multiplies_what_is_left_and_answers_as_the_whole():
     torch.testing.assert_close(Batch(pruned, b.x, b.y).loss_and_gradient(theta)[1], whole[pruned.kept])
 
 
+def test_weights_pruned_at_their_start_answer_as_the_whole_network_and_count_in_full():
+    b = batch()
+    kept = torch.tensor([1, 9, 30, 31, 48, 50, 60, 75, 82])
+    masked = b.network.pruned(kept, at_start=True)
+    assert torch.equal(masked.full(masked.start), b.network.start)
+    moved = b.network.start.clone()
+    moved[kept] *= 1.5
+    thetas = torch.stack([masked.start, masked.start * 1.5])
+    with torch.no_grad():
+        expected = b.network.outputs(torch.stack([b.network.start, moved]), b.x)
+        torch.testing.assert_close(masked.outputs(thetas, b.x), expected)
+    theta = thetas[1].requires_grad_()
+    torch.testing.assert_close(masked.forward(theta, b.x), expected[1])
+    whole = Batch(b.network, b.x, b.y).loss_and_gradient(moved)[1]
+    torch.testing.assert_close(Batch(masked, b.x, b.y).loss_and_gradient(theta)[1], whole[kept])
+    assert masked.macs == b.network.macs == 8 * 6 + 3 * 8
+
+
 # ---- differences of losses -------------------------------------------------------------------------------------------
 
 
@@ -166,10 +184,11 @@ def test_cge_is_the_gradient(kind):
     torch.testing.assert_close(found.gradient, b.loss_and_gradient(b.network.start)[1], rtol=0, atol=1e-5)
 
 
-def test_pruned_networks_are_asked_for_their_own_coordinates_only():
+@pytest.mark.parametrize("at_start", [False, True])
+def test_pruned_networks_are_asked_for_their_own_coordinates_only(at_start):
     b = batch()
     kept = torch.tensor([1, 9, 30, 48, 50, 60, 81])
-    pruned = Batch(b.network.pruned(kept), b.x, b.y)
+    pruned = Batch(b.network.pruned(kept, at_start), b.x, b.y)
     found = zo.cge(pruned, pruned.network.start, step(), radius=1e-6)
     torch.testing.assert_close(found.gradient, pruned.loss_and_gradient(pruned.network.start)[1], rtol=0, atol=1e-5)
     assert pruned.cost.evaluations == 1 + len(kept) + 1  # all coordinates, theta, and the gradient's own loss
@@ -320,10 +339,11 @@ def test_grasp_scores_are_minus_theta_times_the_hessians_product_with_the_gradie
     torch.testing.assert_close(pruning.grasp_scores(b, theta), -theta * (hessian @ gradient))
 
 
-def test_grasp_keeps_the_smallest_scores_and_all_biases():
+@pytest.mark.parametrize("at_start", [False, True])
+def test_grasp_keeps_the_smallest_scores_and_all_biases(at_start):
     b = batch()
-    network = pruning.grasp(b, 30)
-    assert network.n == 30
+    network = pruning.grasp(b, 30, at_start)
+    assert network.n == 30 and (network.fixed is not None) == at_start
     scores = pruning.grasp_scores(b, b.network.start)
     biases = torch.cat(
         [torch.arange(t.offset, t.offset + t.size) for t in (b.network.layers[k].tensors[-1] for k in (0, 1))]

@@ -37,7 +37,7 @@ def network(name, kind):
     else:
         first, second = torch.nn.Linear(12, 8), torch.nn.Linear(8, 3)
     made = Network.of(torch.nn.Sequential(first, torch.nn.Tanh(), second))
-    return made.pruned(torch.arange(0, made.n, 2)) if kind == "pruned" else made
+    return made.pruned(torch.arange(0, made.n, 2), kind == "masked") if kind in ("pruned", "masked") else made
 
 
 def work(name, kind, device):
@@ -47,7 +47,7 @@ def work(name, kind, device):
 @pytest.mark.parametrize(("name", "kind"), [
     (name, kind)
     for name in rivals.names()
-    for kind in ("dense", "train", "pruned")
+    for kind in ("dense", "train", "pruned", "masked")
     if kind == "dense" or name not in (*LOCAL, "deepzero") or (name, kind) == ("deepzero", "train")
 ])  # fmt: skip
 def test_a_rival_steps_on_another_device_as_on_the_cpu(name, kind):

@@ -103,10 +103,10 @@ def _train(rank: int, in_modes: tuple[int, ...], rows: Rows, seed: int) -> Netwo
     return Network.of(zoo_mnist.build(ranks=rank, seed=seed, in_modes=in_modes))
 
 
-def _pruned(n_kept: int, rows: Rows, seed: int) -> Network:
+def _pruned(n_kept: int, at_start: bool, rows: Rows, seed: int) -> Network:
     """The dense network, pruned by GraSP with the first rows of the training set."""
     whole = _dense((784, 1024, 10), torch.nn.ReLU, rows, seed)
-    return grasp(Batch(whole, rows.x_train[:GRASP_ROWS], rows.y_train[:GRASP_ROWS]), n_kept)
+    return grasp(Batch(whole, rows.x_train[:GRASP_ROWS], rows.y_train[:GRASP_ROWS]), n_kept, at_start)
 
 
 def _local(width: int, groups: int, rows: Rows, seed: int) -> LocalNetwork:
@@ -126,7 +126,8 @@ NETWORKS: dict[str, Callable[[Rows, int], Network | LocalNetwork]] = {
     "tt-8314": partial(_train, 10, (7, 4, 4, 7)),
     "tt-3962": partial(_train, 6, (7, 4, 4, 7)),
     "tt-2698": partial(_train, 4, (4, 7, 7, 4)),
-    "sp-4089": partial(_pruned, 4089),
+    "sp-4089": partial(_pruned, 4089, True),
+    "sp-4089-zero": partial(_pruned, 4089, False),
     "local-272k": partial(_local, 256, 1),
     "local-429k": partial(_local, 512, 16),
     **{f"digits-r{rank}": partial(_digits, rank) for rank in RANKS},

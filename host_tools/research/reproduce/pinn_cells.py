@@ -46,11 +46,11 @@ def _train(rank: int, seed: int) -> Network:
     return Network.of(hjb20.build(seed=seed, rank=rank))
 
 
-def _pruned(n_kept: int, seed: int) -> Network:
+def _pruned(n_kept: int, at_start: bool, seed: int) -> Network:
     """The dense network, pruned by GraSP on the loss that is trained, derivatives by differentiation."""
     rng = torch.Generator().manual_seed(seed)
     whole = _dense((INPUTS, 768, 768, 1), seed)
-    return grasp(Residual(whole, collocation(GRASP_POINTS, rng), "jet", rng), n_kept)
+    return grasp(Residual(whole, collocation(GRASP_POINTS, rng), "jet", rng), n_kept, at_start)
 
 
 NETWORKS: dict[str, Callable[[int], Network]] = {
@@ -59,7 +59,8 @@ NETWORKS: dict[str, Callable[[int], Network]] = {
     "hjb-tt-3209": partial(_train, 4),
     "hjb-fc3-78": partial(_dense, (INPUTS, 78, 78, 1)),
     "hjb-fc2-320": partial(_dense, (INPUTS, 320, 1)),
-    "hjb-sp-7603": partial(_pruned, 7603),
+    "hjb-sp-7603": partial(_pruned, 7603, True),
+    "hjb-sp-7603-zero": partial(_pruned, 7603, False),
 }
 
 
