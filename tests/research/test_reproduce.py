@@ -102,7 +102,7 @@ def test_a_loss_that_is_no_number_ends_the_cell_as_diverged(store):
     assert result.finished and result.diverged and result.value == math.inf
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"key": "walk"}', b'{"history": [{}]}', b"[]"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"key": "walk"}', b'{"history": [{}]}', b'{"history": {}}', b"[]"])
 def test_a_damaged_result_is_named(store, content):
     (store.folder / "walk.json").write_bytes(content)
     with pytest.raises(ReproduceError, match=r"walk\.json is damaged"):
@@ -148,6 +148,27 @@ def test_a_result_written_before_devices_were_told_is_read(store):
     del found["device"]
     path.write_text(json.dumps(found), encoding="utf-8")
     assert store.result(walk()).finished and store.result(walk()).device == ""
+
+
+def test_processor_time_adds_up_over_calls_and_measures_are_kept_to_six_digits(store, monkeypatch):
+    ticks = iter(range(1000))
+    monkeypatch.setattr(cells.time, "process_time", lambda: 3.0 * next(ticks))
+    with pytest.raises(KeyboardInterrupt):
+        cells.run(walk(stop_at=7), store, math.inf)
+    first = store.result(walk()).processor_s
+    result = cells.run(walk(), store, math.inf)
+    assert first == 3.0 and result.processor_s == 6.0  # one tick from begin to end of each call
+    exact = Walk()
+    last = [exact.step() for _ in range(20)][-1]
+    assert result.history[-1].value == pytest.approx(last, rel=1e-5) and len(repr(result.history[-1].value)) <= 9
+
+
+def test_a_result_is_read_as_it_was_written_and_keeps_a_column_of_its_history_on_a_line(store):
+    result = cells.run(walk(), store, math.inf)
+    text = (store.folder / "walk.json").read_text(encoding="utf-8")
+    assert json.loads(text)["history"]["steps"] == [0, 5, 10, 15, 20] and len(text.splitlines()) < 25
+    result.history[0] = again = store.result(walk()).history[0]  # its loss is no number: unequal to itself
+    assert store.result(walk()).history[1:] == result.history[1:] and math.isnan(again.loss)
 
 
 def test_another_setting_is_refused(store):
@@ -287,7 +308,7 @@ def test_a_rank_of_the_study_is_that_of_all_bonds():
 
 def test_what_an_accuracy_cost_is_told_where_it_was_reached():
     measures = [Measurement(n, 1000 * n, 10**6 * n, 0.0, value, 0.1) for n, value in ((0, 10.0), (5, 84.9), (10, 88.0))]
-    made = Outcome(Entry("digits-r3", "cge", None), (Result("k", {}, 10, "abc", 2.0, True, False, measures),))
+    made = Outcome(Entry("digits-r3", "cge", None), (Result("k", {}, 10, "abc", 2.0, finished=True, history=measures),))
     assert render.first_at(made, 85) == (10_000, 10**7) and render.first_at(made, 80) == (5000, 5 * 10**6)
     assert render.first_at(made, 90) is None
     text = render.to_markdown(tables.table("hybrid"), [made], "quick")
@@ -314,7 +335,7 @@ def test_the_study_of_ranks_is_drawn_over_the_rank():
 
 def outcome(value, paper, unit_steps=10, done=10, diverged=False):
     history = [Measurement(0, 0, 0, 0.0, 1.0, math.nan), Measurement(done, 1234, 5_000_000, 2.0, value, 0.5)]
-    result = Result("k", {}, unit_steps, "abc", 2.0, done == unit_steps, diverged, history)
+    result = Result("k", {}, unit_steps, "abc", 2.0, finished=done == unit_steps, diverged=diverged, history=history)
     return Outcome(Entry("tt-3962", "sign_rge", paper), (result,))
 
 
@@ -343,7 +364,7 @@ def test_seeds_are_averaged_and_their_spread_told():
     both = Outcome(one.entry, one.results + two.results)
     assert (both.value, both.spread, both.share) == (89.0, 1.0, 1.0)
     three = [Measurement(n, n, n, 0.0, value, 0.1) for n, value in ((0, 10.0), (5, 93.0), (10, 91.0))]
-    rising = Result("k", {}, 10, "abc", 2.0, True, False, three)
+    rising = Result("k", {}, 10, "abc", 2.0, finished=True, history=three)
     assert Outcome(one.entry, (rising, *one.results)).best == (93.0 + 88.0) / 2
     assert Outcome(one.entry, (rising,), "MSE").best == 10.0
     assert Outcome(one.entry, outcome(1.0, 1.0, diverged=True).results).value == math.inf

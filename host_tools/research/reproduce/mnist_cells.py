@@ -133,6 +133,7 @@ NETWORKS: dict[str, Callable[[Rows, int], Network | LocalNetwork]] = {
     **{f"digits-r{rank}": partial(_digits, rank) for rank in RANKS},
     **{f"mnist-r{rank}": partial(_train, rank, (7, 4, 4, 7)) for rank in RANKS},
 }
+PRUNED = {"sp-4089": "start", "sp-4089-zero": "zero"}  # what the pruned weights are
 METHODS = {"first_order": "momentum"}  # the tables' names of rivals, where they differ
 
 
@@ -201,6 +202,8 @@ def identity(network: str, column: str, extent: str, seed: int) -> tuple[str, di
     }
     if rival.loss is not cross_entropy:
         settings["loss"] = rival.loss.__name__
+    if network in PRUNED:
+        settings["pruned"] = PRUNED[network]
     if rival.revision > 1:
         settings["revision"] = rival.revision
     name = f"{rival.name}@{latest}" if latest else rival.name

@@ -62,6 +62,7 @@ NETWORKS: dict[str, Callable[[int], Network]] = {
     "hjb-sp-7603": partial(_pruned, 7603, True),
     "hjb-sp-7603-zero": partial(_pruned, 7603, False),
 }
+PRUNED = {"hjb-sp-7603": "start", "hjb-sp-7603-zero": "zero"}  # what the pruned weights are
 
 
 class PinnWork:
@@ -117,6 +118,8 @@ def identity(network: str, method: str, derivative: str, extent: str, seed: int)
         "steps": N_STEPS[extent],
         "seed": seed,
     }
+    if network in PRUNED:
+        settings["pruned"] = PRUNED[network]
     return f"{network}.{method}.{derivative}.{extent}.seed{seed}", settings
 
 

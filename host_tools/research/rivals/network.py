@@ -209,9 +209,7 @@ def affine(layer: Layer, theta: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
     return through(factors(layer, theta), h)
 
 
-def run(
-    ready: list[tuple[Layer, Factors]], h: torch.Tensor, fixed_part: torch.Tensor | None = None
-) -> torch.Tensor:
+def run(ready: list[tuple[Layer, Factors]], h: torch.Tensor, fixed_part: torch.Tensor | None = None) -> torch.Tensor:
     """Inputs (Q, B, in) through all layers; `fixed_part` as `through` takes it, of the first layer."""
     for number, (layer, made) in enumerate(ready):
         h = through(made, h, None if number else fixed_part)
