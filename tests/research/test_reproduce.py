@@ -2,10 +2,12 @@
 """The paper's tables: cells that can be cut anywhere, its numbers beside ours, and the command around them."""
 
 import csv
+import dataclasses
 import json
 import math
 import signal
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +19,13 @@ from ttzo.host_tools.cli import reproduce as reproduce_command
 from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.research.reproduce import cell as cells
 from ttzo.host_tools.research.reproduce import (
+    gpu,
     mnist_cells,
+    native_cells,
     pinn_cells,
     render,
+    speed,
+    stored,
     tables,
 )
 from ttzo.host_tools.research.reproduce.cell import Cell, Measurement, ReproduceError, Result, Store
@@ -229,7 +235,7 @@ def test_networks_have_the_parameters_they_are_called_by(name):
 
 @pytest.mark.parametrize("name", ["hjb-tt-7745", "hjb-tt-3209", "hjb-sp-7603"])
 def test_networks_for_the_equation_have_the_parameters_they_are_called_by(name):
-    assert pinn_cells.NETWORKS[name](0).n == int(name[7:])
+    assert pinn_cells.network(name, 0).n == int(name[7:])
 
 
 def test_a_network_that_no_device_could_hold_is_trained_here():
@@ -285,6 +291,57 @@ def test_a_cell_of_the_equation_goes_on_in_the_same_bits(method, derivative):
     again.load(work.state())
     assert again.step() == work.step() and all(math.isfinite(loss) for loss in losses)
     assert again.measure() == work.measure() and work.spent()[0] == 4 * (2 if method == "zeroth_order" else 1)
+
+
+def test_a_cell_of_the_product_goes_on_in_the_same_bits_and_counts_the_time_of_its_process(store):
+    made = dataclasses.replace(
+        pinn_cells.cell("hjb-fc3-78", "zeroth_order", "jet", "quick", 1), n_steps=40, check_every=20
+    )
+    work = made.make()
+    for _ in range(3):
+        work.step()
+    again = made.make()
+    again.load(work.state())
+    assert again.step() == work.step() and again.measure() == work.measure()
+    assert again.spent() == work.spent() and work.spent()[0] == 4 * 2
+    work.close(), again.close()
+    result = cells.run(made, store, math.inf)
+    assert result.device == "native:" and result.finished and result.processor_s > 0
+    assert result.history[0].value == pytest.approx(  # the start is torch's: points differ, by a few of 1,000
+        pinn_cells.torch_cell("hjb-fc3-78", "zeroth_order", "jet", "quick", 1).make().measure(), rel=0.1
+    )
+
+
+def test_the_products_zeroth_order_step_is_that_of_torch_where_points_and_directions_agree():
+    made = pinn_cells.MODULES["hjb-fc3-78"](2)
+    plan = native_cells.sign_rge_plan(made, "jet", 10, 40, 2)
+    (phase,) = plan.training.phases
+    ours = pinn_cells.ZEROTH_ORDER.phases[0]
+    assert (phase.n_queries, phase.perturb_radius, phase.learning_rate) == (1, 1e-2, ours.rate)
+    assert plan.batch == 10 and plan.pde.radius == pytest.approx(0.1)
+
+
+def test_a_start_without_the_outputs_bias_is_the_same_but_for_it():
+    whole, without = (pinn_cells.network(name, 3) for name in ("hjb-tt-3209", "hjb-tt-3208"))
+    assert torch.equal(whole.start[:-1], without.start) and without.n == 3208
+    for name, bare in pinn_cells.WITHOUT_BIAS.items():
+        assert pinn_cells.network(bare, 0).n == pinn_cells.network(name, 0).n - 1 == int(bare.rsplit("-")[-1])
+
+
+def test_what_this_version_has_not_is_said():
+    assert tables.missing(Entry("hjb-mlp", "subspace_gn", None)) == ""
+    there = {e.column for e in tables.table("table5").entries}
+    assert "coordinate_gn" in there and tables.missing(Entry("hjb-mlp", "gn_of_tomorrow", None)) == ""
+
+
+def test_of_two_ways_the_one_that_came_further_is_told(store):
+    entry = Entry("hjb-tt-3209", "sg", 1.44e-5)
+    ways = pinn_cells.native_identity, pinn_cells.identity
+    for way, steps in zip(ways, (5000, 20_000), strict=True):
+        key, settings = way("hjb-tt-3209", "zeroth_order", "sg", "full", 0)
+        history = [Measurement(steps, 2 * steps, 1, 1.0, steps * 1e-8, 0.1)]
+        store.save(Result(key, settings, 20_000, "abc", history=history), None)
+    assert tables.known("table5", entry, "full", store)[0].share == 1
 
 
 # ---- studies ---------------------------------------------------------------------------------------------------------
@@ -367,6 +424,8 @@ def test_seeds_are_averaged_and_their_spread_told():
     rising = Result("k", {}, 10, "abc", 2.0, finished=True, history=three)
     assert Outcome(one.entry, (rising, *one.results)).best == (93.0 + 88.0) / 2
     assert Outcome(one.entry, (rising,), "MSE").best == 10.0
+    errors = [outcome(value, None).results[0] for value in (1e-5, 1e-2, 3e-5)]
+    assert Outcome(one.entry, tuple(errors), "MSE").value == 3e-5
     assert Outcome(one.entry, outcome(1.0, 1.0, diverged=True).results).value == math.inf
 
 
@@ -512,3 +571,70 @@ def test_a_budget_of_nothing_tells_what_is_there(mnist_folder, tmp_path):
 def test_a_missing_folder_of_mnist_is_named(tmp_path):
     answer = reproduce("table2", "--data", tmp_path / "none", "--out", tmp_path / "out", code=3)
     assert "train-images" in answer["error"] and answer["next"]
+
+
+# ---- what is stored, and where cells may run -------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_all_tables_are_told_from_stored_cells_with_those_that_are_shorter(tmp_path):
+    store = Store(tmp_path / "cells")
+    key, settings = mnist_cells.identity("mlp-10", "first_order", "full", 0)
+    half = [Measurement(46_850, 46_850, 10**9, 5.0, 93.0, 0.2)]
+    lost = Result(key, settings, 93_700, "abc", 0.0, 7500.0, history=half, taken_from="a page", best=93.5)
+    store.save(lost, None)
+    answer = reproduce("all", "--full", "--cells", tmp_path / "cells", "--out", tmp_path / "out")
+    assert "table1: mlp-10, first_order: 50 % of its steps" in answer["shorter"]
+    assert "table5: hjb-tt-3209, sg: not run" in answer["shorter"]
+    lines = (tmp_path / "out" / "paper.md").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if line.startswith("| mlp-10 | first_order")]
+    assert "| 93.69 | 93.00 | -0.69 | 93.50 | 0 | 50 % | 46.9 K |" in line
+    assert "| 2.1 h |" in line and "abc, figure copied" in line
+    assert (tmp_path / "out" / "figure1.png").is_file()
+
+
+def test_a_folder_without_stored_cells_is_named(tmp_path):
+    assert "has no cells of --full" in reproduce("all", "--full", "--cells", tmp_path, code=3)["error"]
+    assert "--full" in reproduce("all", code=3)["next"]  # the repository keeps no short ones
+
+
+def test_the_page_of_results_is_what_the_stored_cells_say():
+    found = stored.collect(Store(stored.CELLS), "full")
+    written = (ROOT / "docs" / "results" / "paper.md").read_text(encoding="utf-8"), stored.to_markdown(found)
+    # an estimator that has come since the page was written is said to be not run, and that is no other figure
+    page, now = (text.replace("no estimator coordinate_gn yet", "not run") for text in written)
+    assert page == now, "run `ttzo reproduce all --full -o docs/results`"
+
+
+def test_every_stored_cell_belongs_to_a_table_with_its_settings():
+    found = stored.collect(Store(stored.CELLS), "full")
+    told = {result.key for _, outcomes in found for o in outcomes for result in o.results}
+    assert {path.stem for path in stored.CELLS.glob("*.json")} == told
+    assert all(path.stat().st_size < 20_000 for path in stored.CELLS.glob("*.json"))
+
+
+def test_what_a_gpus_cell_leaves_goes_to_those_behind_it(monkeypatch):
+    now = iter((0.0, 0.0, 10.0, *[400.0] * 9))
+    monkeypatch.setattr(gpu.time, "monotonic", lambda: next(now))
+    given = [(entry.column, seconds) for _, entry, seconds in gpu.turns(600.0)]
+    assert given[:3] == [("sg", 90.0), ("sg", pytest.approx(0.15 * 590)), ("sg", pytest.approx(40.0))]
+    assert given[-1] == ("hybrid", 200.0)
+
+
+def test_the_cells_for_a_gpu_run_where_they_are_asked_to(mnist_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "PLAN", (gpu.Turn("table1", "mlp-10", "first_order", 1.0),))
+    words = "gpu", "--data", mnist_folder, "--out", tmp_path / "out", "--budget", 0.2
+    answer = reproduce(*words, "--no-gpu")
+    assert answer["device"] == "cpu" and (tmp_path / "out" / "cells" / "mlp-10.momentum.full.seed0.json").is_file()
+    if not torch.cuda.is_available():
+        assert "no GPU" in reproduce(*words, code=3)["error"]
+
+
+def test_speed_is_processor_time_by_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "NETWORKS", ("hjb-fc3-78",))
+    monkeypatch.setattr(speed, "DERIVATIVES", ("jet",))
+    monkeypatch.setattr(speed, "SECONDS", {"quick": 0.3})
+    (pace,) = reproduce("speed", "--out", tmp_path)["paces"]
+    assert pace["torch_ms"] > 0 and pace["native_ms"] > 0
+    assert "| hjb-fc3-78 | jet |" in (tmp_path / "speed.md").read_text(encoding="utf-8")

@@ -8,12 +8,13 @@ import dataclasses
 import io
 import json
 import math
+import os
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +31,8 @@ class ReproduceError(TtzoError):
 
 
 class Work(Protocol):
-    """A cell at work: `step` number after number, `measure` (accuracy in % or mean squared error), its costs so far."""
+    """A cell at work: `step` number after number, `measure` (accuracy in % or mean squared error), its costs so far.
+    One that holds a process or a line has a `close` too."""
 
     number: int
 
@@ -48,14 +50,15 @@ class Work(Protocol):
 @dataclass(frozen=True)
 class Cell:
     """key: what names its files; a cell of the same key is the same run. settings: what it says of itself.
-    n_steps in all, a measurement each `check_every`. make() gives the `Work` at its start, on `device`."""
+    n_steps in all, a measurement each `check_every`. make() gives the `Work` at its start, on `device`: torch's, or the
+    URL of one of ours."""
 
     key: str
     settings: dict[str, Any]
     n_steps: int
     check_every: int
     make: Callable[[], Work]
-    device: torch.device = CPU
+    device: torch.device | str = CPU
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ class Measurement:
 
 @dataclass
 class Result:
-    """What is known of a cell. `seconds` by the clock, `processor_s` of this process on all its threads. `finished`: all
-    its steps are done, or it diverged. `commit`: of the sources that ran it, "first..last" where it went on under another;
+    """What is known of a cell. `seconds` by the clock, `processor_s` of this process and those it ended. `finished`: all its
+    steps are done, or it diverged. `commit`: of the sources that ran it, "first..last" where it went on under another;
     `device`: what it ran on, several joined by " + ".
 
     `taken_from`: the page that a figure was copied from when the run's own record is lost; its history is then the last
@@ -211,8 +214,10 @@ def choose_device(gpu: bool | None) -> torch.device:
     return torch.device("cuda") if there and gpu is not False else CPU
 
 
-def name_of(device: torch.device) -> str:
-    """ "cpu", or what the GPU calls itself."""
+def name_of(device: torch.device | str) -> str:
+    """ "cpu", what the GPU calls itself, or a URL as it is."""
+    if isinstance(device, str):
+        return device
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
@@ -237,7 +242,14 @@ def run(cell: Cell, store: Store, budget_s: float, show: Progress = lambda *_: N
     result = store.result(cell)
     if result.finished or budget_s <= 0:
         return result
+    with ExitStack() as owned:
+        return _run(cell, store, budget_s, show, result, owned)
+
+
+def _run(cell: Cell, store: Store, budget_s: float, show: Progress, result: Result, owned: ExitStack) -> Result:
     work, losses = cell.make(), []
+    if hasattr(work, "close"):
+        owned.callback(work.close)
     state = store.state(cell)
     if state is not None:
         work.load(state["work"])
@@ -252,8 +264,10 @@ def run(cell: Cell, store: Store, budget_s: float, show: Progress = lambda *_: N
     clock = _Clock(budget_s, result.seconds, result.processor_s)
     with _interrupts_between_steps() as asked:
         _go_on(cell, work, result, losses, clock, store, show, asked)
+        left = None if result.finished else {"work": work.state(), "losses": losses}
+        owned.close()  # a process that ends here has its time counted
         clock.record(result)
-        store.save(result, None if result.finished else {"work": work.state(), "losses": losses})
+        store.save(result, left)
     return result
 
 
@@ -273,10 +287,16 @@ def _interrupts_between_steps() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
 
+def processor_s() -> float:
+    """Of this process, and of those that it started and that have ended."""
+    spent = os.times()
+    return time.process_time() + spent.children_user + spent.children_system
+
+
 class _Clock:
     def __init__(self, budget_s: float, before_s: float, processor_before_s: float):
         self.start, self.budget_s, self.before_s = time.monotonic(), budget_s, before_s
-        self.processor_before_s = processor_before_s - time.process_time()
+        self.processor_before_s = processor_before_s - processor_s()
         self.saved = self.start
 
     def total(self) -> float:
@@ -284,7 +304,7 @@ class _Clock:
 
     def record(self, result: Result) -> None:
         result.seconds = self.total()
-        result.processor_s = round(self.processor_before_s + time.process_time(), 2)
+        result.processor_s = round(self.processor_before_s + processor_s(), 2)
 
     def is_over(self) -> bool:
         return time.monotonic() - self.start >= self.budget_s
