@@ -285,7 +285,7 @@ def test_the_rate_falls_by_a_tenth_every_ten_epochs(monkeypatch):
 @pytest.mark.parametrize("method", ["first_order", "zeroth_order"])
 @pytest.mark.parametrize("derivative", ["fd", "jet"])
 def test_a_cell_of_the_equation_goes_on_in_the_same_bits(method, derivative):
-    made = pinn_cells.cell("hjb-fc3-78", method, derivative, "quick", 1)
+    made = pinn_cells.torch_cell("hjb-fc3-78", method, derivative, "quick", 1)
     work, again = made.make(), made.make()
     losses = [work.step() for _ in range(3)]
     again.load(work.state())

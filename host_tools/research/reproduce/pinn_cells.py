@@ -160,17 +160,18 @@ def native_identity(network: str, method: str, derivative: str, extent: str, see
     return key.replace(f".{extent}.", f".native.{extent}."), settings
 
 
-def is_native(network: str, method: str, device: torch.device) -> bool:
+def is_native(network: str, method: str, derivative: str, device: torch.device) -> bool:
     """Whether `cell` gives that cell to the product itself: what it trains without derivatives, where no GPU is asked
     for. The widest network stays with torch, whose products of large dense matrices are faster."""
     if method in native_cells.OWN:
         return True
-    return method == "zeroth_order" and device.type == "cpu" and network in MODULES and network != "hjb-mlp"
+    there = method == "zeroth_order" and derivative in native_cells.DERIVATIVES and network in MODULES
+    return there and device.type == "cpu" and network != "hjb-mlp"
 
 
 def cell(network_name: str, method: str, derivative: str, extent: str, seed: int, device: torch.device = CPU) -> Cell:
     """The cell of that network, method and derivative."""
-    if is_native(network_name, method, device):
+    if is_native(network_name, method, derivative, device):
         return native_cell(network_name, method, derivative, extent, seed)
     return torch_cell(network_name, method, derivative, extent, seed, device)
 

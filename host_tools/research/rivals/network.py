@@ -31,6 +31,12 @@ ACTIVATIONS_IN_PLACE = {
 }
 
 
+def at_once(sizes: dict[str, int], device: torch.device) -> int:
+    """How much to work on at a time: `sizes` by kind of device, the CPU's for kinds without one. On a CPU the portion
+    stays in the caches; on a GPU it has to outweigh the start of a kernel."""
+    return sizes.get(device.type, sizes["cpu"])
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A chain of layers. `start`: theta at the beginning, (n,). With `kept` (indices into the layers' parameters,
