@@ -8,7 +8,6 @@ torch = pytest.importorskip("torch")
 
 from other_device import DEVICE, Away, OtherDevice
 
-from ttzo.exporter.readers.nn import TTLinear
 from ttzo.host_tools.research import rivals
 from ttzo.host_tools.research.reproduce import cell as cells
 from ttzo.host_tools.research.reproduce import (
@@ -19,6 +18,7 @@ from ttzo.host_tools.research.rivals import coordinates, residual
 from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
 from ttzo.host_tools.research.rivals.network import Network, at_once
 from ttzo.host_tools.research.rivals.objective import Batch
+from ttzo.nn import TTLinear
 
 CPU = torch.device("cpu")
 LOCAL = ("lg_fg_a", "fg_w")
