@@ -227,7 +227,7 @@ def _first_and_last(before: str, now: str) -> str:
 
 
 def _joined(before: str, now: str) -> str:
-    return before if now in before.split(" + ") else " + ".join(filter(None, (before, now)))
+    return " + ".join(dict.fromkeys(filter(None, (*before.split(" + "), *now.split(" + ")))))
 
 
 Progress = Callable[[int, int, str], None]

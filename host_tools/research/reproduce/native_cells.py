@@ -2,6 +2,7 @@
 """Cells of the tables on the equation that the product runs itself: a bundle trained on `native:`, as `ttzo train` does."""
 
 import dataclasses
+import math
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +30,8 @@ from ttzo.exporter.readers.from_torch import plan_from_module
 from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.zoo import hjb20
-from ttzo.host_tools.device.device import BUNDLE, open_device
+from ttzo.host_tools.device.device import BUNDLE, Device, open_device
+from ttzo.host_tools.research.rivals.objective import Cost
 
 URL = "native:"
 RADIUS = 0.1  # of Stein's estimators the paper's sigma; of differences the step that float32 stands (0.01 drowns in it)
@@ -76,11 +78,24 @@ def _plan(module: torch.nn.Module, derivative: Derivative, n_points: int, traini
     )
 
 
+def stepped(device: Device, region: Region, cost: Cost) -> float:
+    """One step, its costs added: the loss before it, NaN where a loss was not finite."""
+    try:
+        done = device.step(region)
+    except DeviceError as error:
+        if error.name != "non_finite":
+            raise
+        return math.nan
+    cost.evaluations += done.evaluations
+    cost.macs += done.macs
+    return done.loss
+
+
 class NativeWork:
     """A plan trained on `native:`. Points are the device's own, drawn from (seed, step)."""
 
     def __init__(self, plan: Plan, n_validation: int):
-        self.plan, self.evaluations = plan, 0
+        self.cost = Cost()
         self._validation = np.zeros((n_validation, plan.row_bytes), np.uint8)  # it draws them itself: a number of rows
         self._owned = ExitStack()
         folder = Path(self._owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-cell-")))
@@ -92,34 +107,25 @@ class NativeWork:
         return self.device.step_count
 
     def step(self) -> float:
-        """The loss before the step; NaN where a loss was not finite."""
-        try:
-            done = self.device.step(Region.collocation)
-        except DeviceError as error:
-            if error.name != "non_finite":
-                raise
-            return float("nan")
-        self.evaluations += done.evaluations
-        return done.loss
+        return stepped(self.device, Region.collocation, self.cost)
 
     def measure(self) -> float:
         """Mean squared error of the solution."""
         return self.device.evaluate(self._validation).loss
 
     def spent(self) -> tuple[int, int]:
-        plan = self.plan
-        return self.evaluations, self.evaluations * plan.forward_macs(plan.batch * plan.passes)
+        return self.cost.evaluations, self.cost.macs
 
     def state(self) -> dict[str, Any]:
         device = self.device
         arrays = device.parameters(), device.moments(), np.frombuffer(device.state().pack(), np.uint8).copy()
         parameters, moments, state = map(torch.from_numpy, arrays)
-        return {"parameters": parameters, "moments": moments, "state": state, "evaluations": self.evaluations}
+        return {"parameters": parameters, "moments": moments, "state": state, "cost": self.spent()}
 
     def load(self, state: dict[str, Any]) -> None:
         record = StateRecord.unpack(state["state"].numpy().tobytes())
         self.device.load(state["parameters"].numpy(), state["moments"].numpy(), record)
-        self.evaluations = state["evaluations"]
+        self.cost = Cost(*state["cost"])
 
     def close(self) -> None:
         """Ends the device, so that its processor time is known."""

@@ -137,7 +137,10 @@ def _identities(name: str, entry: Entry, extent: str) -> list[Callable[[int], tu
     if name in MNIST:
         from ttzo.host_tools.research.reproduce import mnist_cells
 
-        return [partial(mnist_cells.identity, entry.row, entry.column, extent)]
+        ways = [mnist_cells.identity]
+        if mnist_cells.is_native(entry.row, entry.column, CPU):
+            ways.insert(0, mnist_cells.native_identity)
+        return [partial(way, entry.row, entry.column, extent) for way in ways]
     from ttzo.host_tools.research.reproduce import pinn_cells
 
     method, derivative = _of_the_equation(name, entry.column)
