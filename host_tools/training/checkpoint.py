@@ -17,8 +17,9 @@ from ttzo.exporter.writers.to_bundle import model_hash, training_from_records, t
 from ttzo.host_tools.data import npz
 from ttzo.host_tools.data.whole_file import write_atomically
 
-FORMAT = 1
+FORMAT = 3
 SETTINGS = (TrainingRecord, PhaseRecord, PhaseRecord)
+EXPORT_AGAIN = "export the model again with this version, then train anew with --restart"
 ANEW = "put a good copy in its place; or train anew with --restart, evaluate with --exported"
 
 
@@ -98,7 +99,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if checksum != _checksum(arrays):
         raise CheckpointError(f"{path} is damaged (its checksum is wrong)", ANEW)
     if struct.unpack("<I", arrays["origin"].tobytes()[-4:])[0] != FORMAT:
-        raise CheckpointError(f"{path} was written by another version of ttzo", ANEW)
+        raise CheckpointError(f"{path} was written by another version of ttzo", EXPORT_AGAIN)
     return arrays
 
 
