@@ -2,7 +2,6 @@
 """A training run at rest: `checkpoint.npz` appears whole or not at all, and is believed only when its checksum is right."""
 
 import io
-import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash, training_from_records, training_records
 from ttzo.host_tools.data import npz
+from ttzo.host_tools.data.whole_file import write_atomically
 
 FORMAT = 3
 SETTINGS = (TrainingRecord, PhaseRecord, PhaseRecord)
@@ -56,19 +56,6 @@ def _checksum(arrays: dict[str, np.ndarray]) -> int:
     for name, array in arrays.items():
         crc = zlib.crc32(array.tobytes(), zlib.crc32(f"{name}:{array.dtype.str}{array.shape}".encode(), crc))
     return crc
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Puts `content` at `path` in one move: whoever reads it, or pulls the plug, finds the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
