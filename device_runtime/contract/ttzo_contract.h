@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x890584A8u
+#define TTZO_CONTRACT_HASH 0x98BF1CB4u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -216,6 +216,7 @@ enum ttzo_error {
     TTZO_ERROR_BAD_TOKEN = 19, // row {detail} has a token the model does not know
     TTZO_ERROR_BAD_SPARSE_ROWS = 20, // sparse row {detail} is inconsistent
     TTZO_ERROR_NOT_BUILT_IN = 21, // the device was built without what the model needs (part {detail})
+    TTZO_ERROR_WRONG_WORK_SIZE = 22, // the device wants a work buffer of {detail} bytes for this model, the bundle states another size
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh
@@ -261,6 +262,7 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 19: return "bad_token";
     case 20: return "bad_sparse_rows";
     case 21: return "not_built_in";
+    case 22: return "wrong_work_size";
     default: return "unknown";
     }
 }
@@ -290,6 +292,7 @@ static inline const char *ttzo_error_text(enum ttzo_error error)
     case 19: return "row {detail} has a token the model does not know";
     case 20: return "sparse row {detail} is inconsistent";
     case 21: return "the device was built without what the model needs (part {detail})";
+    case 22: return "the device wants a work buffer of {detail} bytes for this model, the bundle states another size";
     default: return "unknown error";
     }
 }

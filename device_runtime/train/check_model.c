@@ -154,8 +154,10 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     if (info->arithmetic != (TTZO_FUSED ? TTZO_ARITHMETIC_FUSED : TTZO_ARITHMETIC_SEPARATE))
         return TTZO_ERROR_WRONG_ARITHMETIC;
     *detail = info->n_layers;
-    if (info->cache > TTZO_CACHE_INT16_LEAST || ttzo_row_estimate_numbers(model) > TTZO_MAX_WIDTH ||
-        info->work_bytes != ttzo_work_bytes(model))
+    if (info->cache > TTZO_CACHE_INT16_LEAST || ttzo_row_estimate_numbers(model) > TTZO_MAX_WIDTH)
         return TTZO_ERROR_BAD_MODEL;
+    *detail = ttzo_work_bytes(model);
+    if (info->work_bytes != *detail)
+        return TTZO_ERROR_WRONG_WORK_SIZE;
     return ttzo_check_settings(&model->training, model->phases, detail);
 }
