@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "network/tile.h"
 #include "number/real.h"
 
 // ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------

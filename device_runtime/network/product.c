@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "network/lanes.h"
+#include "network/tile.h"
 #include "number/real.h"
 
 // Summed indices are looked at in blocks of so many; the chains go on from block to block through `out`.
