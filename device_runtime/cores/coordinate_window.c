@@ -9,7 +9,7 @@ struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_traine
     struct ttzo_coordinate_window window = { 0, n, n };
     if (phase->estimator == TTZO_ESTIMATOR_COCD) {
         uint64_t steps = trainer->state.step - trainer->state.phase_start;
-        window.length = phase->n_queries < n ? phase->n_queries : n;
+        window.length = phase->n_coordinates < n ? phase->n_coordinates : n;
         window.first = (uint32_t)(steps * window.length % n);
     }
     return window;
@@ -24,5 +24,5 @@ void ttzo_coordinate_window_finish(const struct ttzo_coordinate_window *window, 
     const float *buffer = ttzo_last_estimate(trainer, phase);
     for (uint32_t i = 0; i < window->n; i++)
         trainer->gradient[i] =
-            ttzo_is_asked(window, i) ? trainer->gradient[i] * mean * scale : phase->beta2 * buffer[i];
+            ttzo_is_asked(window, i) ? trainer->gradient[i] * mean * scale : phase->stale_decay * buffer[i];
 }

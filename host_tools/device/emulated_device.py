@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
@@ -26,7 +26,7 @@ Say = Callable[[str], object]
 class EmulatorError(TtzoError):
     """An emulated device that does not start."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 def is_emulated(url: str) -> bool:
@@ -110,7 +110,7 @@ def _start_python(name: str, network: Callable[[Plan], object]):
 
 def _onnx_network(plan: Plan):
     try:
-        from ttzo.host_tools.reference.network.onnx_network import OnnxNetwork
+        from ttzo.host_tools.reference.train.onnx_network import OnnxNetwork
     except ImportError as error:
         raise EmulatorError(f"onnx: needs onnxruntime ({error})", "pip install onnxruntime") from error
     return OnnxNetwork(plan)

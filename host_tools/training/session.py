@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, Loss, Region, TtzoError
+from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, TtzoError
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, Evaluation, run_folder
 from ttzo.host_tools.device.link import LinkError
-from ttzo.host_tools.reference.number.random import sample_rows
+from ttzo.host_tools.reference.number.random import batch_rows, sample_rows
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
@@ -44,7 +44,7 @@ FEWEST_ROWS = 100
 class Interrupted(TtzoError):
     """The person stopped the work; what was done is kept."""
 
-    exit_code = 130
+    exit_code = ExitCode.interrupted
 
 
 class SessionError(TtzoError):
@@ -180,11 +180,6 @@ def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
     return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
 
 
-def batch_rows(seed: int, step: int, batch: int, n: int) -> np.ndarray:
-    """Row numbers of the batch that the step after `step` steps takes from `n` rows."""
-    return sample_rows(seed, step * batch + np.arange(batch), n)
-
-
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +269,7 @@ class _Session:
             self.held.callback(self.metrics.close)
         except OSError as error:
             raise SessionError(
-                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run"
+                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run", ExitCode.disk
             ) from error
         self.macs = self.metrics.macs
         if self.device.instructions is not None:
@@ -400,7 +395,7 @@ class _Session:
             checkpoints.save(self.path, saved)
         except OSError as error:
             raise CheckpointError(
-                f"{self.path} cannot be written ({error.strerror})", "make room on the disk"
+                f"{self.path} cannot be written ({error.strerror})", "make room on the disk", ExitCode.disk
             ) from error
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began

@@ -1,18 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""The link: whatever the line does, nothing is carried out twice, nothing damaged is carried out at all, and both
-device sides, C and Python, answer alike."""
+"""The link: requests and refusals. Both device sides, C and Python, answer alike; a repeated request is answered from
+store, and a refused one changes nothing."""
 
-import itertools
+import dataclasses
 import random
 import socket
 import threading
-import time
 import zlib
+from contextlib import contextmanager
 
 import devices
 import numpy as np
 import pytest
-from devices import HELLO, LONG_STEP, SMALL, WORK_BYTES, Line, connect, error, fill, read_parameters, request, rows
+from devices import (
+    CODE,
+    HELLO,
+    SMALL,
+    STEP,
+    WORK_BYTES,
+    Line,
+    connect,
+    error,
+    fill,
+    read_parameters,
+    request,
+    rows,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,54 +33,22 @@ from ttzo.device_runtime.contract import (
     HASH,
     LIMIT,
     MESSAGE,
+    MESSAGE_HASH,
     REPLY,
     REQUEST,
     DeviceError,
-    Estimator,
     PhaseRecord,
     Region,
     StateRecord,
     TrainingRecord,
 )
 from ttzo.exporter.costs import memory
-from ttzo.exporter.plan.training import Phase
 from ttzo.exporter.writers.to_bundle import model_hash, training_records
-from ttzo.host_tools.device import link as link_module
-from ttzo.host_tools.device.link import BAD_FRAME, Frame, Link, LinkError, decode, encode, open_stream
+from ttzo.host_tools.device.link import BAD_FRAME, Frame, decode, encode
+from ttzo.host_tools.reference.network import sparse_rows
 
+pytestmark = pytest.mark.usefixtures("quick")
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Silence is short."""
-    monkeypatch.setattr(link_module, "FIRST_SILENCE_S", 0.3)
-
-
-@pytest.fixture(params=["native", "numpy"])
-def start(request, tmp_path):
-    """`start(plan)`: a device of either kind as a context manager that gives its URL."""
-    if request.param == "numpy":
-        return lambda plan=SMALL, work_bytes=WORK_BYTES: devices.numpy(plan, work_bytes)
-    executable = request.getfixturevalue("native_executable")
-    return lambda plan=SMALL, work_bytes=WORK_BYTES: devices.native(
-        executable, plan, tmp_path, "--work-bytes", str(work_bytes)
-    )
-
-
-@pytest.fixture
-def url(start):
-    """A device with a batch in it, ready to step."""
-    with start() as url:
-        with connect(url) as link:
-            link.hello()
-            fill(link, Region.batch, rows(SMALL, SMALL.batch))
-        yield url
-
-
-STEP = request(9, "step", step=0, region=Region.batch)
-CODE = {
-    name: DeviceError(name).code
-    for name in ("unknown_message", "bad_request", "bad_contract", "out_of_range", "wrong_step", "cancelled")
-}
 
 # ---- frames
 
@@ -112,18 +93,44 @@ def test_hello_tells_model_and_memory(url):
     assert (reply.work_bytes, reply.work_capacity) == (memory.work_bytes(SMALL), WORK_BYTES)
 
 
-def test_a_host_of_another_contract_is_refused_until_the_right_one_says_hello(url):
+SAME = (MESSAGE_HASH["hello"], MESSAGE_HASH["leave"])
+
+
+@pytest.mark.parametrize(
+    ("messages", "leaves"),
+    [
+        (SAME, True),
+        ((SAME[0] ^ 1, SAME[1]), False),  # whose HELLO is another one, so that nobody knows what follows
+        ((SAME[0], SAME[1] ^ 1), False),
+        ((), False),  # contract 1 and 2: the contract's hash alone
+    ],
+)
+@pytest.mark.parametrize("more", [b"", b"more than we know of"])
+def test_a_host_of_another_contract_says_only_hello_and_leave(url, messages, leaves, more):
+    hello = b"".join(number.to_bytes(4, "little") for number in (HASH ^ 1, *messages)) + (more if messages else b"")
     with Line(url) as line:
-        other = line.ask(Frame(1, MESSAGE["hello"], (HASH ^ 1).to_bytes(4, "little") + b"more than we know of"))
-        assert other.payload[:4] == HASH.to_bytes(4, "little")
+        other = line.ask(Frame(1, MESSAGE["hello"], hello))
+        assert other.payload[:12] == b"".join(number.to_bytes(4, "little") for number in (HASH, *SAME))
         assert error(line.ask(request(2, "status")))[0] == CODE["bad_contract"]
         assert error(line.ask(STEP))[0] == CODE["bad_contract"]
+        left = line.ask(request(4, "leave"))
+        assert left == request(4, "leave") if leaves else error(left)[0] == CODE["bad_contract"]
         line.ask(HELLO)
+        assert line.ask(request(5, "leave")) == request(5, "leave")
         assert line.step_count() == 0
 
 
-@pytest.mark.parametrize("reply", [b"\1\2\3\4", b"", b"\1\2\3\4" * 50])
-def test_a_device_of_another_contract_is_told_apart_by_its_first_field(reply):
+def test_a_device_of_another_contract_is_named_where_it_has_the_same_hello():
+    told = REPLY["hello"].unpack(bytes(REPLY["hello"].SIZE))
+    told = dataclasses.replace(told, contract_hash=HASH ^ 1, hello_hash=SAME[0], board=b"a board")
+    with pytest.raises(DeviceError) as caught, answering(told.pack()) as url, connect(url) as link:
+        link.hello()
+    assert caught.value.name == "bad_contract" and "a board" in caught.value.hint
+
+
+@contextmanager
+def answering(reply: bytes):
+    """A device that gives that payload to the first request; its URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer():
@@ -135,9 +142,16 @@ def test_a_device_of_another_contract_is_told_apart_by_its_first_field(reply):
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with connect(f"socket://127.0.0.1:{server.getsockname()[1]}") as link, pytest.raises(DeviceError) as caught:
-            link.hello()
-        thread.join()
+        try:
+            yield f"socket://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            thread.join()
+
+
+@pytest.mark.parametrize("reply", [b"\1\2\3\4", b"", b"\1\2\3\4" * 50])
+def test_a_device_of_another_contract_is_told_apart_by_its_first_field(reply):
+    with pytest.raises(DeviceError) as caught, answering(reply) as url, connect(url) as link:
+        link.hello()
     assert caught.value.name == "bad_contract"
     assert "ttzo build" in caught.value.hint
 
@@ -188,64 +202,112 @@ def test_a_step_is_refused_unless_it_is_the_next(url):
             assert (caught.value.name, caught.value.detail) == ("wrong_step", 1)
 
 
-def test_both_devices_answer_the_same_bytes(native_executable, tmp_path):
-    """Differential fuzz: well-framed requests with fields at and beyond every limit, in one long session."""
-    rng = random.Random(5)
-    n, batch = 4 * SMALL.n_parameters, rows(SMALL, SMALL.batch)
-    sizes = [0, 1, 4, n - 4, n, n + 1, len(batch), 1024, 1025, 2**31, 2**32 - 1]
-    training = training_records(SMALL.training)
-    settings = b"".join(record.pack() for record in training)
-    many_queries = range(TrainingRecord.SIZE + 5, TrainingRecord.SIZE + 8)  # upper bytes of n_queries: hours of work
+SPARSE = sparse_rows.pack(np.frombuffer(rows(SMALL, 9), np.uint8).reshape(9, -1), SMALL.in_features, 1)
 
-    def nonsense(sequence):
-        name = rng.choice(
-            [
-                "status",
-                "read",
-                "write",
-                "commit",
-                "step",
-                "step",
-                "evaluate",
-                "predict",
-                "cancel",
-                "configure",
-                "set_state",
-            ]
-        )
-        region, size = rng.choice([0, 1, 2, 2, 3, 4, 255]), REQUEST[name].SIZE
-        u32 = [rng.choice(sizes).to_bytes(4, "little") for _ in range(3)]
-        payload = {
-            "read": bytes([region]) + u32[0] + u32[1],
-            "write": bytes([region]) + u32[0] + rng.randbytes(rng.choice([0, 1, 20, 1000])),
-            "commit": bytes([region]) + u32[0] + u32[1],
-            "step": rng.randrange(4).to_bytes(4, "little") + bytes([region]),
-            "evaluate": bytes([region]) + bytes([rng.randrange(5), 0, 0, 0]) + bytes([rng.randrange(5), 0, 0, 0]),
-            "predict": bytes([rng.randrange(6), 0, 0, 0]),
-            "configure": bytes(b ^ (rng.random() < 0.01 and i not in many_queries) for i, b in enumerate(settings)),
-            "set_state": bytes([rng.randrange(3), 0, 0, 0, rng.choice([0, 0, 1])]).ljust(36, b"\0"),
-        }.get(name, b"")
+
+class Nonsense:
+    """Well-framed requests with fields at and beyond every limit. Messages, fields and regions are the contract's."""
+
+    SMALL_NUMBERS = {"step": 4, "row": 6, "first_row": 5, "n_rows": 5}
+    HASHES = {"contract_hash": HASH, "hello_hash": SAME[0], "leave_hash": SAME[1]}
+
+    def __init__(self, seed: int):
+        self.rng = random.Random(seed)
+        n, batch = 4 * SMALL.n_parameters, SMALL.batch * SMALL.row_bytes
+        self.sizes = [0, 1, 4, n - 4, n, n + 1, batch, len(SPARSE), 1024, 1025, 2**31, 2**32 - 1]
+        self.regions = [*Region, Region.batch, Region.batch, max(Region) + 1, 255]
+        self.names = [name for name in REQUEST if name not in ("progress", "error")]
+        self.settings = b"".join(record.pack() for record in training_records(SMALL.training))
+        # upper bytes of n_queries: hours of work
+        self.kept = range(TrainingRecord.SIZE + 5, TrainingRecord.SIZE + 8)
+
+    def field(self, kind: str, name: str) -> bytes:
+        rng = self.rng
+        if name == "region":
+            return bytes([rng.choice(self.regions)])
+        if name in self.HASHES:
+            return (self.HASHES[name] ^ (rng.random() < 0.2)).to_bytes(4, "little")
+        if kind == "u32":
+            most = self.SMALL_NUMBERS.get(name)
+            return (rng.randrange(most) if most else rng.choice(self.sizes)).to_bytes(4, "little")
+        assert kind == "state", f"{name}: say what this test sends as {kind}"
+        return bytes([rng.randrange(3), 0, 0, 0, rng.choice([0, 0, 1])]).ljust(StateRecord.SIZE, b"\0")
+
+    def request(self, sequence: int) -> Frame:
+        rng, name = self.rng, self.rng.choice([*self.names, "step", "step"])
+        if name == "configure":
+            parts = [b ^ (rng.random() < 0.01 and i not in self.kept) for i, b in enumerate(self.settings)]
+            payload = bytes(parts)
+        else:
+            payload = b"".join(self.field(*field) for field in REQUEST[name].FIELDS)
+        if name == "write":
+            payload += rng.randbytes(rng.choice([0, 1, 4, 20, 1000]))
         if rng.random() < 0.05:
-            payload = rng.randbytes(rng.randrange(size + 3))
-        return Frame(sequence, MESSAGE[name] if rng.random() < 0.97 else rng.randrange(13, 256), payload)
+            payload = rng.randbytes(rng.randrange(REQUEST[name].SIZE + 3))
+        return Frame(sequence, MESSAGE[name] if rng.random() < 0.97 else rng.randrange(max(MESSAGE.values())), payload)
 
+
+def nameless(frame: Frame) -> Frame:
+    """A HELLO's answer without the board's name, in which devices differ."""
+    if frame.code != MESSAGE["hello"]:
+        return frame
+    return frame._replace(payload=dataclasses.replace(REPLY["hello"].unpack(frame.payload), board=b"").pack())
+
+
+@pytest.mark.parametrize("sparse_bytes", [0, len(SPARSE) + 8])
+def test_both_devices_answer_the_same_bytes(native_executable, tmp_path, sparse_bytes):
+    """Differential fuzz, in one long session."""
+    made, batch = Nonsense(5 + sparse_bytes), rows(SMALL, SMALL.batch)
     fresh = [
-        request(1, "write", tail=batch, region=2, offset=0),
-        request(2, "commit", region=2, count=len(batch), crc=zlib.crc32(batch)),
+        HELLO,
+        request(1, "write", tail=batch, region=Region.batch, offset=0),
+        request(2, "commit", region=Region.batch, count=len(batch), crc=zlib.crc32(batch)),
+        request(3, "write", tail=SPARSE, region=Region.sparse, offset=0),
+        request(4, "commit", region=Region.sparse, count=len(SPARSE), crc=zlib.crc32(SPARSE)),
     ]
-    script = [frame for i in range(1200) for frame in (*(fresh if i % 12 == 0 else ()), nonsense(3 + i % 250))]
+    script = [frame for i in range(1200) for frame in (*(fresh if i % 12 == 0 else ()), made.request(5 + i % 250))]
     answers = []
+    sizes = ("--work-bytes", str(WORK_BYTES), "--sparse-bytes", str(sparse_bytes))
     with (
-        devices.native(native_executable, SMALL, tmp_path, "--work-bytes", str(WORK_BYTES)) as native,
-        devices.numpy(SMALL, WORK_BYTES) as numpy,
+        devices.native(native_executable, SMALL, tmp_path, *sizes) as native,
+        devices.numpy(SMALL, WORK_BYTES, sparse_bytes) as numpy,
     ):
         for url in (native, numpy):
             with Line(url) as line:
-                answers.append([line.ask(frame) for frame in script])
+                answers.append([nameless(line.ask(frame)) for frame in script])
     for asked, of_c, of_python in zip(script, *answers, strict=True):
         assert of_c == of_python, asked
-    steps = sum(answer.code == MESSAGE["step"] for answer in answers[0])
-    assert steps >= 10, "the session should hold real steps too"
+    regions = [
+        asked.payload[4]
+        for asked, answer in zip(script, answers[0], strict=True)
+        if asked.code == answer.code == MESSAGE["step"]
+    ]
+    assert len(regions) >= 10, "the session should hold real steps too"
+    assert (Region.sparse in regions) == bool(sparse_bytes)
+
+
+@pytest.mark.parametrize("damage", range(40))
+def test_both_devices_say_the_same_of_damaged_sparse_rows(native_executable, tmp_path, damage):
+    rng = random.Random(damage)
+    content = bytearray(SPARSE[: rng.choice([len(SPARSE), len(SPARSE), rng.randrange(len(SPARSE))])])
+    for _ in range(rng.randrange(3)):
+        if content:
+            content[rng.randrange(len(content))] = rng.choice([0, 1, 255, rng.randrange(256)])
+    content = bytes(content)
+    asked = [
+        request(1, "write", tail=content, region=Region.sparse, offset=0),
+        request(2, "commit", region=Region.sparse, count=len(content), crc=zlib.crc32(content)),
+        request(3, "step", step=0, region=Region.sparse),
+    ]
+    answers = []
+    with (
+        devices.native(native_executable, SMALL, tmp_path, "--sparse-bytes", str(len(SPARSE))) as native,
+        devices.numpy(SMALL, sparse_bytes=len(SPARSE)) as numpy,
+    ):
+        for url in (native, numpy):
+            with Line(url) as line:
+                answers.append([line.ask(frame) for frame in asked])
+    assert answers[0] == answers[1]
 
 
 # ---- refusals change nothing
@@ -264,11 +326,10 @@ def test_a_request_of_the_wrong_length_is_refused(url):
         for name, record in REQUEST.items():
             if name in ("progress", "error"):
                 continue
-            lengths = [
-                n for n in (0, record.SIZE - 1, record.SIZE + 1, LIMIT["max_payload"]) if n >= 0 and n != record.SIZE
-            ]
+            size = 4 if name == "hello" else record.SIZE  # of another contract, whose HELLO begins with its hash
+            lengths = [n for n in (0, size - 1, size + 1, LIMIT["max_payload"]) if n >= 0 and n != size]
             for length in lengths:
-                if length > record.SIZE and name in ("write", "hello"):
+                if length > size and name in ("write", "hello"):
                     continue
                 assert error(line.ask(Frame(4, MESSAGE[name], bytes(length)))) == (CODE["bad_request"], length), name
         assert line.step_count() == 0
@@ -354,356 +415,3 @@ def test_hello_ends_the_time_of_a_stored_answer(url):
         line.ask(STEP)
         assert [line.ask(HELLO), line.ask(HELLO)] == [line.ask(HELLO)] * 2
         assert error(line.ask(STEP)) == (CODE["wrong_step"], 1), "carried out afresh, so refused"
-
-
-# ---- damage
-
-
-def damaged(line: bytes):
-    """Every way to lose, insert or change one byte of it."""
-    for at in range(len(line)):
-        yield line[:at] + line[at + 1 :]
-        for byte in {0, 3, 255, line[at] ^ 16} - {line[at]}:
-            yield line[:at] + bytes([byte]) + line[at + 1 :]
-        for byte in (1, 3, 77):
-            yield line[:at] + bytes([byte]) + line[at:]
-
-
-def test_a_damaged_frame_never_trains(url):
-    with Line(url) as line:
-        ways = list(damaged(encode(STEP)))
-        line.send(b"".join(b"\0" + way + b"\0" for way in ways if decode(way.rstrip(b"\0")) is None))
-        got = line.settle()
-        assert got and set(got) == {BAD_FRAME}
-        assert line.step_count() == 0
-        assert line.ask(STEP).code == MESSAGE["step"]
-
-
-def test_two_delimiters_in_a_row_are_no_frame(url):
-    with Line(url) as line:
-        line.send(bytes(5000))
-        assert line.settle() == []
-
-
-def test_a_frame_that_is_too_long_is_one_damaged_frame(url):
-    with Line(url) as line:
-        for length in (1036, 1037, 5000, 70000):
-            line.send(b"\x01" * length + b"\0")
-            assert line.frame() == BAD_FRAME
-        line.send(encode(Frame(8, MESSAGE["write"], bytes(1025))))  # fits the line, as zeros cost COBS nothing
-        assert line.frame() == BAD_FRAME
-        assert line.settle() == []
-
-
-def test_the_largest_frame_passes_both_ways(url):
-    payload = bytes(range(1, 255)) * 4 + b"\0" * 3
-    with connect(url) as link:
-        with pytest.raises(DeviceError, match="outside"):
-            link.request("write", tail=payload, region=Region.batch, offset=0)
-        assert len(payload) + REQUEST["write"].SIZE == LIMIT["max_payload"]
-        assert len(link.request("read", region=1, offset=0, count=4 * SMALL.n_moments)[1]) == 4 * SMALL.n_moments
-
-
-def test_byte_3_is_harmless(url):
-    with connect(url) as link:
-        threes = np.frombuffer(b"\3" * (4 * SMALL.n_parameters), "<f4")
-        fill(link, Region.parameters, threes.tobytes())
-        assert read_parameters(link, SMALL) == threes.tobytes()
-    with Line(url) as line:
-        line.send(b"\3" * 3000)
-        assert line.settle() == [BAD_FRAME]
-
-
-def test_garbage_changes_nothing(url):
-    rng = random.Random(11)
-    frames = [
-        encode(request(5, "reset")),
-        encode(STEP),
-        encode(request(6, "write", tail=rng.randbytes(600), region=0, offset=0)),
-    ]
-    with connect(url) as link:
-        link.request("step", step=0, region=Region.batch)
-        before = link.request("status"), read_parameters(link, SMALL)
-    with Line(url) as line:
-        for _ in range(40):
-            whole = bytearray(b"".join(rng.choices(frames, k=8)) + rng.randbytes(2000))
-            for _ in range(len(whole) // 15):  # no frame of 14 bytes or more stays as it was
-                whole[rng.randrange(len(whole))] = rng.randrange(256)
-            pieces = [piece for piece in bytes(whole).split(b"\0") if decode(piece) is None]
-            line.send(b"\0".join(pieces))
-            assert set(line.settle()) <= {BAD_FRAME}
-    with connect(url) as link:
-        assert (link.request("status"), read_parameters(link, SMALL)) == before
-
-
-class Mangled:
-    """A pyserial stream whose n-th write, or n-th read with bytes in it, goes through `change`; n = 0: each of them."""
-
-    def __init__(self, stream, verb, n, change):
-        self._stream, self._verb, self._n, self._change, self._count = stream, verb, n, change, 0
-        self.port, self.timeout = "a bad line", None
-        self.close = stream.close
-
-    def _pass(self, verb, data):
-        if verb != self._verb or not data:
-            return data
-        self._count += 1
-        return self._change(data) if self._n in (0, self._count) else data
-
-    @property
-    def in_waiting(self):
-        return self._stream.in_waiting
-
-    def write(self, data):
-        self._stream.write(self._pass("write", data))
-
-    def read(self, size):
-        self._stream.timeout = 0.02
-        return self._pass("read", self._stream.read(2000))
-
-
-@pytest.mark.parametrize("verb", ["write", "read"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda data: b"",
-        lambda data: data[1:],
-        lambda data: data[:-1],
-        lambda data: data[:4] + data[5:],
-        lambda data: data[:4] + b"\0" + data[4:],
-        lambda data: data[:4] + b"\3" + data[4:],
-        lambda data: data[:4] + bytes([data[4] ^ 32]) + data[5:],
-        lambda data: data + data,
-        lambda data: b"boot: hello\r\n" + data,
-    ],
-    ids=[
-        "all lost",
-        "head lost",
-        "delimiter lost",
-        "byte lost",
-        "zero inserted",
-        "3 inserted",
-        "bit flipped",
-        "twice",
-        "text before",
-    ],
-)
-def test_the_host_gets_through_a_bad_line_and_trains_once(url, verb, change):
-    with Link(Mangled(open_stream(url), verb, 2, change)) as link:
-        link.hello()
-        for step in range(3):
-            reply, _ = link.request("step", step=step, region=Region.batch)
-            assert reply.step == step + 1
-        assert link.request("status")[0].state.step == 3
-
-
-def test_a_run_over_a_noisy_line_ends_in_the_same_bits(start):
-    rng = random.Random(4)
-
-    def noise(data):
-        data = bytearray(data)
-        for _ in range(rng.choice([0, 0, 0, 1, 2])):
-            at, way = rng.randrange(len(data) or 1), rng.randrange(3)
-            data[at : at + (way != 0)] = b"" if way == 1 else bytes([rng.randrange(256)])
-        return bytes(data)
-
-    ends = []
-    for noisy in (False, True):
-        with start() as url:
-            stream = open_stream(url)
-            if noisy:
-                stream = Mangled(Mangled(stream, "read", 0, noise), "write", 0, noise)
-            with Link(stream) as link:
-                for step in range(5):
-                    fill(link, Region.batch, rows(SMALL, SMALL.batch, seed=step))
-                    link.request("step", step=step, region=Region.batch)
-                ends.append((link.request("status"), read_parameters(link, SMALL)))
-                assert not noisy or link.repeats > 5
-    assert ends[0] == ends[1]
-
-
-# ---- long work
-
-
-@pytest.fixture
-def busy(start):
-    """A device with a step of LONG_STEP before it."""
-    with start(LONG_STEP, memory.work_bytes(LONG_STEP)) as url:
-        with connect(url) as link:
-            fill(link, Region.batch, rows(LONG_STEP, LONG_STEP.batch))
-        yield url
-
-
-def until(line: Line, wanted) -> list[Frame]:
-    """Frames up to the first that is `wanted`."""
-    got = [line.frame()]
-    while not wanted(got[-1]):
-        got.append(line.frame())
-    return got
-
-
-def test_long_work_tells_its_progress(busy):
-    with Line(busy) as line:
-        line.send(encode(STEP))
-        frames = [line.frame() for _ in range(3)]
-        done = [REPLY["progress"].unpack(frame.payload) for frame in frames]
-        assert {frame[:2] for frame in frames} == {(STEP.sequence, MESSAGE["progress"])}
-        queries = -(-LIMIT["progress_macs"] // (LONG_STEP.batch * LONG_STEP.macs))
-        assert [d.done for d in done] == [queries, 2 * queries, 3 * queries]
-        assert {d.total for d in done} == {1_000_001}
-        line.send(encode(request(10, "cancel")))
-        until(line, lambda frame: frame.code == MESSAGE["error"])
-
-
-def test_a_coordinate_wise_step_tells_its_progress_by_what_it_computes(native_executable, tmp_path):
-    plan = devices.dense_plan(64, 256, 10, batch=256, phases=(Phase(Estimator.cge),))
-    with devices.native(native_executable, plan, tmp_path, "--work-bytes", str(memory.work_bytes(plan))) as url:
-        with connect(url) as link:
-            fill(link, Region.batch, rows(plan, plan.batch))
-        with Line(url) as line:
-            line.send(encode(STEP))
-            *told, answer = until(line, lambda frame: frame.code == MESSAGE["step"])
-    macs, told = REPLY["step"].unpack(answer.payload).macs, [REPLY["progress"].unpack(f.payload) for f in told]
-    # a frame goes out where 20 million more are reached, at most a sample's work later
-    each = LIMIT["progress_macs"]
-    assert macs // (each + macs // plan.batch) <= len(told) <= macs // each
-    assert len(told) > 1 and told == sorted(told, key=lambda t: t.done) and {t.total for t in told} == {plan.batch}
-
-
-def test_what_arrives_during_work_is_answered_with_progress_and_not_carried_out(busy):
-    with Line(busy) as line:
-        line.send(encode(STEP))
-        line.send(encode(STEP) + b"rubbish\0" + encode(request(77, "reset")) + encode(HELLO))
-        until(line, lambda frame: frame == BAD_FRAME)
-        assert until(line, lambda frame: frame.sequence == 77)[-1].code == MESSAGE["progress"]
-        assert until(line, lambda frame: frame.sequence == 0)[-1].code == MESSAGE["progress"]
-        line.send(encode(request(78, "cancel")))
-        assert error(until(line, lambda frame: frame.code == MESSAGE["error"])[-1])[0] == CODE["cancelled"]
-        assert error(line.ask(STEP))[0] == CODE["cancelled"], (
-            "from store: a repeated frame does not begin the work again"
-        )
-
-
-def test_cancel_leaves_everything_as_it_was(busy):
-    with connect(busy) as link:
-        before = link.request("status"), read_parameters(link, LONG_STEP)
-    with Line(busy) as line:
-        line.send(encode(STEP))
-        line.frame()
-        line.send(encode(request(10, "cancel")))
-        until(line, lambda frame: frame.code == MESSAGE["error"])
-        assert line.ask(request(11, "cancel")) == Frame(11, MESSAGE["cancel"], b""), (
-            "idle, it is a request like any other"
-        )
-    with connect(busy) as link:
-        assert (link.request("status"), read_parameters(link, LONG_STEP)) == before
-
-
-def test_control_c_cancels_the_step_and_goes_on(busy, monkeypatch):
-    monkeypatch.setattr(link_module, "CANCEL_S", 60.0)  # more than a busy machine takes to let go
-
-    def interrupt(done, total):
-        raise KeyboardInterrupt
-
-    with connect(busy) as link:
-        started = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            link.request("step", step=0, region=Region.batch, on_progress=interrupt)
-        assert link.request("status")[0].state.step == 0
-        assert time.monotonic() - started < link_module.CANCEL_S, "let go at once, not by running out of patience"
-
-
-def test_who_comes_in_the_middle_of_a_step_is_answered_and_may_stop_it(busy):
-    """As on a board: the host that asked for the step has died, the next one is neither kept waiting nor deaf."""
-    with Line(busy) as line:
-        line.send(encode(STEP))
-        assert line.frame().code == MESSAGE["progress"]
-    with Line(busy) as line:
-        line.send(encode(HELLO))
-        assert until(line, lambda frame: frame.sequence == HELLO.sequence)[-1].code == MESSAGE["progress"]
-        line.send(encode(request(10, "cancel")))
-        refusal = until(line, lambda frame: frame.code == MESSAGE["error"])[-1]
-        assert (refusal.sequence, error(refusal)[0]) == (STEP.sequence, CODE["cancelled"])
-        assert line.step_count() == 0
-
-
-def test_progress_keeps_a_patient_host_waiting(busy):
-    """The step lasts longer than the host would bear silence."""
-    training, phase_0, phase_1 = training_records(LONG_STEP.training)
-    with connect(busy) as link:
-        calls = itertools.count()
-        link.request(
-            "configure", training=training, phase_0=PhaseRecord(**vars(phase_0) | {"n_queries": 2000}), phase_1=phase_1
-        )
-        reply, _ = link.request("step", step=0, region=Region.batch, timeout=5, on_progress=lambda *_: next(calls))
-        assert reply.evaluations == 2001
-        due = 2001 // -(-LIMIT["progress_macs"] // (LONG_STEP.batch * LONG_STEP.macs))
-        assert due <= next(calls) <= due + link.repeats  # a repetition is answered by one more, on a busy machine
-
-
-# ---- the host's errors
-
-
-def silent_server(answer=None):
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def run():
-        client, _ = server.accept()
-        with client:
-            while client.recv(4096):
-                if answer is not None:
-                    client.sendall(answer)
-
-    threading.Thread(target=run, daemon=True).start()
-    return server, f"socket://127.0.0.1:{server.getsockname()[1]}"
-
-
-@pytest.mark.parametrize(("babble", "says"), [(None, "has not answered"), (b"ready\0", "damaged frames")])
-def test_a_line_without_a_device_is_given_up_with_a_next_step(babble, says):
-    server, url = silent_server(babble)
-    with server, connect(url) as link, pytest.raises(LinkError, match=says) as caught:
-        link.hello(timeout=2)
-    assert caught.value.exit_code == 4 and caught.value.hint
-    assert link.repeats >= 1
-
-
-def test_a_connection_that_breaks_off_is_said_so(start):
-    with start() as url:
-        link = connect(url)
-        link.hello()
-    with pytest.raises(LinkError, match="broke off"):
-        link.request("status", timeout=2)
-        link.request("status", timeout=2)
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("/dev/ttyNothing", "there is no port"),
-        ("socket://127.0.0.1:1", "nobody listens"),
-        ("socket://127.0.0.1", "names no port"),
-        ("sokket://127.0.0.1:1", "names no port"),
-        ("/dev/null", "cannot be opened"),
-    ],
-)
-def test_a_port_that_cannot_be_opened_is_one_clear_sentence(url, says):
-    with pytest.raises(LinkError, match=says) as caught:
-        open_stream(url)
-    assert caught.value.hint
-
-
-def test_a_busy_port_is_told_from_a_missing_one():
-    import os
-
-    master, slave = os.openpty()
-    try:
-        with open_stream(os.ttyname(slave)), pytest.raises(LinkError, match="in use"):
-            open_stream(os.ttyname(slave))
-    finally:
-        os.close(master)
-        os.close(slave)
-
-
-def test_too_long_a_request_is_the_callers_mistake(url):
-    with connect(url) as link, pytest.raises(ValueError, match="at most 1024"):
-        link.request("write", tail=bytes(1020), region=0, offset=0)

@@ -41,8 +41,8 @@ from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device import qemu
 from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.measure import precision
-from ttzo.host_tools.reference.network.loss import NumpyNetwork
 from ttzo.host_tools.reference.network.network import forward
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 nn = torch.nn
@@ -276,7 +276,7 @@ def put(trainer, rows):
 
 @pytest.mark.parametrize("estimator", [Estimator.cge, Estimator.cocd])
 def test_shared_queries_of_a_network_train_to_the_same_bits_in_c_and_numpy(core, network, estimator):
-    phase = Phase(estimator, update=Update.adam, learning_rate=0.05, n_queries=31)
+    phase = Phase(estimator, update=Update.adam, learning_rate=0.05, n_coordinates=31)
     plan = network[1].with_training(Training((phase,)))
     device, reference = Runtime(core, plan), Trainer(plan)
     for trainer in (device, reference):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from bundles import STEPS, small_plan, write_bundle
 
-from ttzo.device_runtime.contract import DeviceError
+from ttzo.device_runtime.contract import DeviceError, ExitCode
 from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.train_defaults import default_phases
 from ttzo.exporter.plan.training import Training
@@ -143,14 +143,6 @@ def test_what_is_fixed_at_export_cannot_be_changed_by_a_run():
         run_settings(newton, {"n_queries": (8,)})
 
 
-def test_the_python_side_is_three_functions(bundle, whole):
-    from ttzo.host_tools import load_data, open_device, train
-
-    with open_device("numpy:", bundle) as device:
-        run = train(device, load_data(bundle / "rows.npz", device.plan))
-        assert run.folder == bundle / "runs" / "numpy" and np.array_equal(device.parameters(), whole)
-
-
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
 
 
@@ -186,6 +178,15 @@ def test_a_checkpoint_of_another_model_or_of_other_data_is_refused(bundle, rows,
     changed = data_set.DataSet("changed", x, rows.y_train, rows.x_test, rows.y_test)
     with pytest.raises(SessionError, match="other data"):
         trained(bundle, changed, tmp_path / "whole")
+
+
+def test_a_run_of_an_older_version_is_a_sentence(bundle, rows, tmp_path, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr(checkpoint, "FORMAT", 1)
+        trained(bundle, rows, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="another version of ttzo") as caught:
+        trained(bundle, rows, tmp_path / "run")
+    assert "export the model again" in caught.value.hint
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tmp_path, whole, monkeypatch):
@@ -289,7 +290,7 @@ def test_a_board_that_starts_anew_in_mid_training_is_noticed(bundle, rows, tmp_p
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_next_step(bundle, rows, tmp_path):
     with pytest.raises(DeviceError, match="not finite") as caught:
         trained(bundle, rows, tmp_path / "run", changes={"lr": 1e38})
-    assert "learning rate" in caught.value.hint and caught.value.exit_code == 4
+    assert "learning rate" in caught.value.hint and caught.value.exit_code == ExitCode.diverged
     # the checkpoint is still that of finite losses, so that a smaller rate goes on from there
     run, _ = trained(bundle, rows, tmp_path / "run", changes={"lr": 0.05})
     assert (run.resumed_from, run.step) == (0, STEPS)

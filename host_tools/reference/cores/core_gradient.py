@@ -12,12 +12,13 @@ from ttzo.exporter.plan.gathering import Patches
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.cores import unit_gradient
+from ttzo.host_tools.reference.cores.coordinate_window import refreshed
 from ttzo.host_tools.reference.cores.environments import ZERO, order_of_slices, slices
 from ttzo.host_tools.reference.cores.sample_cache import Reuse
 from ttzo.host_tools.reference.network.gathered_layer import gathered, tokens_that_count
+from ttzo.host_tools.reference.network.loss import mean
 from ttzo.host_tools.reference.network.product import multiply
 from ttzo.host_tools.reference.number.random import direction
-from ttzo.host_tools.reference.train.estimator import mean, refreshed
 
 
 def sum_of_samples(differences: np.ndarray) -> np.ndarray:
@@ -38,7 +39,7 @@ class CoreEstimate:
         self.mu = self.real(np.float32(phase.perturb_radius))
         self.buffer, self.wanted = buffer, np.ones(plan.n_parameters, bool)
         if phase.estimator == Estimator.cocd:
-            self.wanted = refreshed(plan.n_parameters, phase.n_queries, age)
+            self.wanted = refreshed(plan.n_parameters, phase.n_coordinates, age)
         with np.errstate(all="ignore"):
             self.reuse = Reuse(plan, theta, x, targets, phase.estimator == Estimator.node_cge)
             self.loss = mean(self.reuse.losses)
@@ -57,7 +58,7 @@ class CoreEstimate:
             mean, sides = self.real(1) / self.real(len(self.reuse.losses)), self.real(1 + self.antithetic)
             gradient = gradient * mean * (self.real(1) / (sides * self.real(repeats) * self.mu))
             if self.buffer is not None:
-                gradient = np.where(self.wanted, gradient, np.float32(self.phase.beta2) * self.buffer)
+                gradient = np.where(self.wanted, gradient, np.float32(self.phase.stale_decay) * self.buffer)
         return gradient
 
     # ---- cge, cocd, node_cge
