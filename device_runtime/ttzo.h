@@ -28,7 +28,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
 // Bytes of work buffer a checked model needs, without a resident dataset.
 uint32_t ttzo_work_bytes(const struct ttzo_model *model);
 
-// Bytes at its beginning that hold what lasts from step to step. ttzo_open and ttzo_reset write nothing behind them.
+// Bytes at its beginning that hold what lasts from step to step. ttzo_open and ttzo_reset write nothing after these bytes.
 uint32_t ttzo_state_bytes(const struct ttzo_model *model);
 
 // ---- a training run

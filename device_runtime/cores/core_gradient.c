@@ -63,7 +63,7 @@ static uint32_t number_of_blocks(const struct ttzo_model *model)
     return blocks;
 }
 
-// Queries of the estimate: loss evaluations but for the one at theta and for their second sides.
+// Queries of the estimate: loss evaluations, without the one at theta and without their second sides.
 static uint32_t number_of_queries(const struct ttzo_core_estimate *e)
 {
     const struct ttzo_model *model = e->base.trainer->model;

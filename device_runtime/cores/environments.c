@@ -376,10 +376,10 @@ uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struc
     struct ttzo_environment made = { .cache = cache, .core = ttzo_layer_core(layer, k), .ml = e.ml, .mr = e.mr,
                                      .nl = e.nl, .nr = e.nr, .state = environment->state };
     made.way = k >= middle ? TTZO_FROM_LEFT : tensor ? TTZO_FROM_INPUT : TTZO_FROM_RIGHT;
-    made.factor = ttzo_core_product(cache, k >= middle ? TTZO_BEHIND : tensor ? TTZO_MIDDLE : TTZO_BEFORE, k);
+    made.factor = ttzo_core_product(cache, k >= middle ? TTZO_AFTER : tensor ? TTZO_MIDDLE : TTZO_BEFORE, k);
     if (tensor && k < middle) {
         made.rank = layer->ranks[middle];
-        made.outputs = ttzo_core_product(cache, TTZO_BEHIND, middle - 1);
+        made.outputs = ttzo_core_product(cache, TTZO_AFTER, middle - 1);
     }
     if (tensor || k < middle)
         made.state = first ? cache->input : slot(cache, slot_of_state(layer, k));

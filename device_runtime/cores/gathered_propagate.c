@@ -90,7 +90,7 @@ static void open_patch(struct ttzo_gathered_queries *queries, const struct ttzo_
         }
 }
 
-// One channel of the changed image arrives at layer `l`, behind those that did (`goes_on`).
+// One channel of the changed image arrives at layer `l`, after those that did (`goes_on`).
 static void arrive_from_channel(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t channel, bool goes_on)
 {
     const struct ttzo_layer *layer = &queries->cache.model->layers[l];
@@ -126,7 +126,7 @@ static void arrive_at_patches(struct ttzo_gathered_queries *queries, uint32_t l,
         queries->scratch.image[Q * queries->scratch.places[i / Q] + i % Q] = 0.0f;
 }
 
-// The n changes arrive at layer `l`, which is whole: four outputs at a time, their weights behind these places as a panel.
+// The n changes arrive at layer `l`, which is whole: four outputs at a time, their weights after these places as a panel.
 static void arrive_at_whole(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries)
 {
     uint32_t outputs = queries->cache.model->layers[l].out_features;

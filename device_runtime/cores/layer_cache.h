@@ -4,7 +4,7 @@
 #define TTZO_LAYER_CACHE_H
 #include "model/model.h"
 
-// Numbers of a cache: float, or in 16 bits with 11 of them behind the point.
+// Numbers of a cache: float, or in 16 bits with 11 of them after the point.
 struct ttzo_array {
     void *numbers;
     bool narrow;
@@ -65,7 +65,7 @@ struct ttzo_layer_cache {
     const float *parameters; // the layer's
     struct ttzo_array input; // [in_features] of the sample
     void *z;                 // [out_features] before the activation
-    float *output;           // [out_features] behind it; NULL where the next layer reads z through the activation
+    float *output;           // [out_features] after it; NULL where the next layer reads z through the activation
     struct ttzo_array states; // slots of arrays that the forward pass and the sweep go through; or node_cge's sums
     float *panels;           // scratch of all layers: operands of the product under way
     float *products;         // of cores

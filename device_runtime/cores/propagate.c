@@ -49,7 +49,7 @@ static bool goes_by_matrix(const struct ttzo_layer_cache *cache)
 }
 
 // Row `place` of the matrix of layer `l`, [out_features]: where it is kept, or in queries->scratch.row.
-static const float *weights_behind(struct ttzo_queries *queries, uint32_t l, uint32_t place)
+static const float *weights_after(struct ttzo_queries *queries, uint32_t l, uint32_t place)
 {
     const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
     uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
@@ -84,7 +84,7 @@ static void collect_narrow(struct ttzo_queries *queries, const struct ttzo_layer
     }
 }
 
-// Rows `places` of the matrix behind as panels [output / 4][place][4], any numbers behind the last output.
+// Rows `places` of the matrix after as panels [output / 4][place][4], any numbers after the last output.
 static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n)
 {
     struct ttzo_quad *quads = (struct ttzo_quad *)queries->aim.weights;
@@ -94,7 +94,7 @@ static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const float *row = weights_behind(queries, l, queries->aim.places[i]);
+        const float *row = weights_after(queries, l, queries->aim.places[i]);
         struct ttzo_quad *out = quads + i;
         for (const float *end = row + whole; row != end; row += 4, out += n)
             *out = *(const struct ttzo_quad *)row;
@@ -213,7 +213,7 @@ static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *pla
         queries->scratch.arrivals[i] = 0.0f;
     const float *change = queries->scratch.changes;
     for (uint32_t i = 0; i < n; i++, change += Q) {
-        const float *row = weights_behind(queries, l, places[i]);
+        const float *row = weights_after(queries, l, places[i]);
         for (uint32_t q = 0; q < n_queries; q++)
             for (uint32_t j = 0; j < outputs; j++)
                 queries->scratch.arrivals[q * stride + j] = TTZO_MULADD(row[j], change[q], queries->scratch.arrivals[q * stride + j]);
@@ -379,7 +379,7 @@ void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const ui
     } else {
         float *row = queries->scratch.arrivals;
         for (uint32_t q = 0; q < n_queries; q++, row += stride) {
-            const float *weights = weights_behind(queries, l, units[q]), *end = weights + outputs;
+            const float *weights = weights_after(queries, l, units[q]), *end = weights + outputs;
             for (float change = changes[q], *out = row; weights != end;)
                 *out++ = *weights++ * change;
         }

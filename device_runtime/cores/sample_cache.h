@@ -14,7 +14,7 @@ struct ttzo_sample_cache {
     bool inputs_share;     // `inputs` lie among the first layer's states, and are read again when they are wanted
     float *inputs;         // [in_features] of the network
     float *slopes;         // see ttzo_loss_slopes
-    const uint8_t *sample; // the row as it travels
+    const uint8_t *sample; // the row as it is sent
     const uint8_t *target; // its target
 };
 

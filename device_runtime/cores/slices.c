@@ -140,7 +140,7 @@ static inline void pack_lines_of(struct ttzo_slices *slices, const struct walk *
     slices->largest = largest.number;
 }
 
-// The four lines from `line` on, times `scale`, as panels [kept][summed][4]; zeros behind the last line.
+// The four lines from `line` on, times `scale`, as panels [kept][summed][4]; zeros after the last line.
 static void pack_lines(struct ttzo_slices *slices, const struct walk *walk, uint32_t line, float *panels)
 {
     if (ttzo_is_narrow(slices->environment->state))

@@ -89,7 +89,7 @@ static void leave_layer(struct walk *w)
 
 // ---- jets: the value, directional derivatives, and the running second-order sum (forward Laplacian) ------------------
 
-// What travels at once: the value, the directions [first, first + n_first), and behind them the second derivative along
+// What goes through the layers at once: the value, the directions [first, first + n_first), and after them the second derivative along
 // each of them, or the sum along all.
 struct jet {
     bool has_value, has_own, has_sum;
@@ -471,7 +471,7 @@ uint32_t ttzo_derive_passes(const struct ttzo_model *model)
     case TTZO_DERIVATIVE_JET: return 2 + n;
     case TTZO_DERIVATIVE_COMPENSATED_JET: return ttzo_compensated_passes(model);
     case TTZO_DERIVATIVE_FINITE_DIFFERENCE: return 1 + 2 * n;
-    case TTZO_DERIVATIVE_SPARSE_GRID: return 1 + 2 * n * n; // exact at level 3 but for 2 n
+    case TTZO_DERIVATIVE_SPARSE_GRID: return 1 + 2 * n * n; // exact at level 3 up to 2 n
     case TTZO_DERIVATIVE_MONTE_CARLO: return 1 + 2 * model->pde.info.n_pairs;
     }
     return 1;

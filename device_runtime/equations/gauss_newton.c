@@ -29,7 +29,7 @@ static uint32_t remembered_count(const struct ttzo_phase *phase)
     return phase->estimator == TTZO_ESTIMATOR_SUBSPACE_GN ? 2 : 0;
 }
 
-static uint32_t column_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
+static uint32_t unknown_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
     return free_count(model, phase) + phase->n_queries + remembered_count(phase);
 }
@@ -38,7 +38,7 @@ uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct tt
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return 0;
-    uint64_t n = column_count(model, phase);
+    uint64_t n = unknown_count(model, phase);
     return n * (n + 3) + TTZO_GN_BLOCK_ROWS * (n + 1) + n; // two triangles, a block of rows, the coefficients
 }
 
@@ -57,7 +57,7 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
         (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE ||
          last_layer(model)->activation != TTZO_ACTIVATION_IDENTITY))
         return false;
-    return column_count(model, phase) <= TTZO_MAX_COLUMNS;
+    return unknown_count(model, phase) <= TTZO_MAX_COLUMNS;
 }
 
 // ---- a step under way -----------------------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ static float mean(const float *losses, uint32_t n)
 static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
 {
     const struct ttzo_model *model = trainer->model;
-    uint32_t n = column_count(model, phase);
+    uint32_t n = unknown_count(model, phase);
     float *at = trainer->gauss_newton;
     return (struct gauss_newton){
         .trainer = trainer,

@@ -121,9 +121,9 @@ void ttzo_activate_pairs(enum ttzo_activation activation, float *columns, const 
                 relu_pair(columns + k, columns + PAIRS + k, at[j]);
 }
 
-// ---- behind the first layer -----------------------------------------------------------------------------------------
+// ---- after the first layer -----------------------------------------------------------------------------------------
 
-// The last unit first: its parts lie behind all that is still to be read.
+// The last unit first: its parts lie after all that is still to be read.
 static void first_sine_pairs(float *columns, const float *at, const float *slope, uint32_t n)
 {
     for (uint32_t j = n; j-- > 0;) {

@@ -118,7 +118,7 @@ float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32
     return pde->groups[g].root_weight * run_at_point(trainer, &pde->conditions[g]);
 }
 
-// ---- the last layer's columns ---------------------------------------------------------------------------------------
+// ---- the last layer's gradient --------------------------------------------------------------------------------------
 
 // One output of the last layer (n weights from `w`) applied to every kind of derivative of its inputs.
 static float combine(const float *w, const float *features, uint32_t n, float start)
@@ -128,7 +128,7 @@ static float combine(const float *w, const float *features, uint32_t n, float st
     return start;
 }
 
-// The parts of the first set in work->combined; the second lies behind it.
+// The parts of the first set in work->combined; the second lies after it.
 struct parts {
     float *value, *first, *laplacian, *diagonal;
 };
@@ -177,7 +177,7 @@ static float run_beside(struct ttzo_trainer *trainer, const struct ttzo_program 
 }
 
 float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
-                                    float *columns)
+                                    float *gradient)
 {
     const struct ttzo_model *model = trainer->model;
     const struct ttzo_layer *last = &model->layers[model->info.n_layers - 1];
@@ -190,10 +190,10 @@ float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *
     struct parts at = parts_of(trainer);
     float residual = root_weight * run_with(trainer, program, at.value, at.first, at.laplacian, at.diagonal);
     for (uint32_t j = 0; j < m; j++)
-        columns[j] = (root_weight * run_beside(trainer, program, needs, j, mu) - residual) * per_mu;
+        gradient[j] = (root_weight * run_beside(trainer, program, needs, j, mu) - residual) * per_mu;
     if (last->has_bias) {
         float moved = *at.value + mu;
-        columns[m] =
+        gradient[m] =
             (root_weight * run_with(trainer, program, &moved, at.first, at.laplacian, at.diagonal) - residual) * per_mu;
     }
     return residual;

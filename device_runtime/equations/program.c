@@ -90,7 +90,7 @@ struct operand {
 struct places {
     const float *const *inputs;
     const float *constants, *registers;
-    uint32_t first, n_space; // number of the first register behind inputs and constants
+    uint32_t first, n_space; // number of the first register after inputs and constants
     struct shapes shapes;
 };
 

@@ -100,7 +100,7 @@ static enum arrival receive(struct ttzo_link *link, struct frame *frame)
                 link->rx[link->rx_count] = byte;
             if (link->rx_count <= TTZO_LINE_BYTES)
                 link->rx_count++;
-        } else if (link->rx_count) { // a delimiter behind a delimiter is no frame
+        } else if (link->rx_count) { // a delimiter after a delimiter is no frame
             uint32_t count = link->rx_count;
             link->rx_count = 0;
             return open_frame(link->rx, count, frame) ? FRAME : DAMAGED;

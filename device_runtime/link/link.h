@@ -35,7 +35,7 @@ struct ttzo_link {
     bool answered;               // tx holds the answer to the request (sequence, crc)
     uint8_t sequence;
     uint32_t crc;
-    uint8_t tx[TTZO_LINE_BYTES + 1]; // built behind TTZO_COBS_BYTES of room, encoded in place
+    uint8_t tx[TTZO_LINE_BYTES + 1]; // built after TTZO_COBS_BYTES of room, encoded in place
     uint32_t tx_count;
 
     uint64_t macs_per_unit;      // long work: multiply-accumulates of a unit; 0 where the trainer counts them

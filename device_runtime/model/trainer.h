@@ -9,7 +9,7 @@
 // May be NULL.
 typedef bool (*ttzo_poll)(void *context, uint32_t done, uint32_t total);
 
-// Rows as they travel: raw inputs, then the target. The first `count` of `capacity` rows are complete.
+// Rows as they are sent: raw inputs, then the target. The first `count` of `capacity` rows are complete.
 struct ttzo_rows {
     uint8_t *bytes;
     uint32_t capacity;
@@ -48,7 +48,7 @@ struct ttzo_trainer {
     struct ttzo_state state;
 
     float *theta;            // [P] the parameters
-    float *gradient;         // [P] the estimate; between steps, with what lies behind it, the stage of a region's write
+    float *gradient;         // [P] the estimate; between steps, with what lies after it, the stage of a region's write
     float *perturbed;        // [P] where queries are evaluated; in the place of `gradient` where one of both is enough
     float *cache_area;       // what reusing estimators keep, in the place of a forward pass
     float *moments;          // [n_moments] the update rule's memory

@@ -163,7 +163,7 @@ uint64_t ttzo_gathered_macs(const struct ttzo_layer *layer)
 
 // ---- patches --------------------------------------------------------------------------------------------------------
 
-// The contraction of n patches at once, their numbers neighbours: [n] is one more index behind all others.
+// The contraction of n patches at once, their numbers neighbours: [n] is one more index after all others.
 static struct ttzo_contraction side_by_side(struct ttzo_contraction step, uint32_t n)
 {
     if (!step.core_left) // [rows][inner] times a core at the right: row by row, the core's columns are the rows

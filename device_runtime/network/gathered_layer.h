@@ -7,7 +7,7 @@
 
 #if TTZO_HAS(GATHERED)
 
-// Numbers of the arrays before and behind a layer, and how often it is applied; of a layer that is `whole` its features
+// Numbers of the arrays before and after a layer, and how often it is applied; of a layer that is `whole` its features
 // and 1. 64 bits, because the layer may not be checked yet.
 uint64_t ttzo_layer_inputs(const struct ttzo_layer *layer);
 uint64_t ttzo_layer_outputs(const struct ttzo_layer *layer);

@@ -24,7 +24,7 @@ struct ttzo_core {
 
 struct ttzo_core ttzo_layer_core(const struct ttzo_layer *layer, uint32_t k);
 
-// The same but for the offset, which takes longer to find.
+// The same without the offset, which takes longer to find.
 struct ttzo_core ttzo_layer_core_shape(const struct ttzo_layer *layer, uint32_t k);
 
 // How many contractions the layer has: 1 for dense, one for each core otherwise.

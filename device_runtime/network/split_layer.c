@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// With the modes on the left of the cut taken together, and those on the right, and `b` over the rank between them,
+// With the modes on the left of the split taken together, and those on the right, and `b` over the rank between them,
 //     W[(m_left m_right), (n_left n_right)] = sum over b of L[m_left, n_left, b] R[b, m_right, n_right].
 // A half is kept as panels of four lines: four output modes m for each left rank, [m / 4][left rank][n, right rank][4];
-// behind them the last m % 4 modes, whose lines (m, left rank) fill panels one after the other. Cut behind its last core
+// after them the last m % 4 modes, whose lines (m, left rank) fill panels one after the other. Split after its last core
 // a layer has no right half: the left one is W.
 #include "network/split_layer.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A TT-matrix layer cut in two: the cores on each side of the cut are multiplied out once for a parameter vector, and
-// every row then takes two matrix products instead of one for each core; cut behind the last core, one.
+// A TT-matrix layer split in two: the cores on each side of the split are multiplied out once for a parameter vector, and
+// every row then takes two matrix products instead of one for each core; split after the last core, one.
 #ifndef TTZO_SPLIT_LAYER_H
 #define TTZO_SPLIT_LAYER_H
 #include "model/model.h"

@@ -25,7 +25,7 @@ static bool modes_multiply_to(const uint16_t *modes, uint32_t n, uint32_t featur
     return product == features;
 }
 
-static bool train_is_sound(const struct ttzo_layer *layer)
+static bool tensor_train_is_sound(const struct ttzo_layer *layer)
 {
     uint32_t n_in = layer->n_in_modes, n_out = layer->n_out_modes;
     if (layer->kind == TTZO_LAYER_KIND_DENSE)
@@ -67,12 +67,12 @@ static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features,
 {
     return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
            layer->has_bias <= 1 && layer->in_features > 0 && layer->out_features > 0 &&
-           layer->parameter_offset == parameter_offset && train_is_sound(layer) && ttzo_gathered_is_sound(layer) &&
+           layer->parameter_offset == parameter_offset && tensor_train_is_sound(layer) && ttzo_gathered_is_sound(layer) &&
            ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) && width_is_sound(layer);
 }
 
 // Whether the layers with their cores merged stay within the limits too.
-static bool columns_are_sound(const struct ttzo_model *model)
+static bool merged_layers_are_sound(const struct ttzo_model *model)
 {
     uint64_t numbers = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
@@ -140,7 +140,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (ttzo_has_equation(model) &&
-        (info->out_features != 1 || (ttzo_needed_parts(model) & walked_otherwise) || !columns_are_sound(model) ||
+        (info->out_features != 1 || (ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
          info->input_number != TTZO_NUMBER_FLOAT32 ||
          !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;

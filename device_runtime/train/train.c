@@ -171,7 +171,7 @@ static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_regio
 }
 
 // Estimate and update; after an error theta and moments are as before.
-static enum ttzo_error move(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
+static enum ttzo_error estimate_and_update(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
                             struct ttzo_step_result *result)
 {
     float rate = phase->learning_rate * ttzo_rate_factor(&trainer->training, trainer->state.step);
@@ -203,7 +203,7 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
     *detail = state->step;
     enum ttzo_error error = choose_rows(trainer, region, rows);
     if (!error)
-        error = move(trainer, rows, phase, result);
+        error = estimate_and_update(trainer, rows, phase, result);
     if (error)
         return error;
     result->phase = state->phase;
