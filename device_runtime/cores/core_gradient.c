@@ -6,7 +6,7 @@
 #include "cores/unit_queries.h"
 #include "network/layers.h"
 
-// ---- a row -----------------------------------------------------------------------------------------------------------
+// ---- a row ----------------------------------------------------------------------------------------------------------
 
 static enum ttzo_error gradient_of_layer(struct ttzo_core_estimate *e, uint32_t l)
 {
@@ -15,7 +15,8 @@ static enum ttzo_error gradient_of_layer(struct ttzo_core_estimate *e, uint32_t 
     enum ttzo_error error = TTZO_ERROR_OK;
     ttzo_unit_queries_ask(e, l);
     if (ttzo_is_node_cge(e) && cache->assembled != TTZO_BY_SLICES) {
-        e->queries.scratch.macs += ttzo_sums_add(cache, e->queries.scratch.unit_changes, e->base.trainer->gradient + cache->layer->parameter_offset);
+        e->queries.scratch.macs += ttzo_sums_add(cache, e->queries.scratch.unit_changes,
+                                                 e->base.trainer->gradient + cache->layer->parameter_offset);
         return ttzo_rows_still_wanted(&e->base, &e->queries.scratch.macs);
     }
     for (uint32_t k = 0; k < ttzo_layer_length(cache->layer) && !error; k++) {
@@ -72,7 +73,7 @@ static uint32_t number_of_queries(const struct ttzo_core_estimate *e)
         units += model->layers[l].out_features;
     return ttzo_is_node_cge(e)    ? units
            : ttzo_is_block_rge(e) ? number_of_blocks(model) * e->base.phase->n_queries
-                                    : e->base.asked.length;
+                                  : e->base.asked.length;
 }
 
 uint32_t ttzo_core_gradient_end(struct ttzo_core_estimate *e, uint32_t *repeats)
@@ -80,8 +81,8 @@ uint32_t ttzo_core_gradient_end(struct ttzo_core_estimate *e, uint32_t *repeats)
     struct ttzo_trainer *trainer = e->base.trainer;
     const struct ttzo_model *model = trainer->model;
     for (uint32_t l = 0; l < model->info.n_layers && ttzo_is_node_cge(e); l++)
-        trainer->macs += ttzo_sums_finish(&e->queries.cache.layers[l],
-                                          trainer->gradient + model->layers[l].parameter_offset);
+        trainer->macs +=
+            ttzo_sums_finish(&e->queries.cache.layers[l], trainer->gradient + model->layers[l].parameter_offset);
     *repeats = ttzo_is_block_rge(e) ? e->base.phase->n_queries : 1;
     return number_of_queries(e);
 }

@@ -6,7 +6,8 @@
 
 #define Q TTZO_QUERIES_AT_ONCE
 
-static bool wants_any(const struct ttzo_core_estimate *e, const struct ttzo_slice_quad *quad, uint32_t offset, uint32_t modes)
+static bool wants_any(const struct ttzo_core_estimate *e, const struct ttzo_slice_quad *quad, uint32_t offset,
+                      uint32_t modes)
 {
     for (uint32_t q = 0; q < quad->count; q++)
         for (uint32_t m = 0; m < modes; m++)
@@ -23,9 +24,13 @@ static void query_quads(struct ttzo_core_estimate *e, uint32_t l, const struct t
     uint32_t modes = environment->core.m, mr = environment->mr;
     uint32_t offset = environment->cache->layer->parameter_offset;
     float *gradient = e->base.trainer->gradient, differences[TTZO_QUADS_AT_ONCE][Q];
-    struct ttzo_query_group group = { .units = { l, 0, environment->ml, mr, modes * mr }, .moves = moves,
-                           .size = Q * environment->ml * mr, .n = n, .slices = slices, .quads = quads,
-                           .differences = differences };
+    struct ttzo_query_group group = { .units = { l, 0, environment->ml, mr, modes * mr },
+                                      .moves = moves,
+                                      .size = Q * environment->ml * mr,
+                                      .n = n,
+                                      .slices = slices,
+                                      .quads = quads,
+                                      .differences = differences };
     for (uint32_t i = 0; i < n; i++)
         group.bound = quads[i].largest > group.bound ? quads[i].largest : group.bound;
     for (uint32_t m = 0; m < modes; m++, group.units.first += mr) {
@@ -51,7 +56,8 @@ enum ttzo_error ttzo_core_queries_ask(struct ttzo_core_estimate *e, uint32_t l, 
     for (bool more = true; more;) {
         more = ttzo_slices_next(&slices, &quads[n]);
         if (more && wants_any(e, &quads[n], offset, environment->core.m) &&
-            ttzo_slices_make(&slices, &quads[n], place.at ? place.at + n * slice_size : e->queries.scratch.panels, &e->queries.scratch.macs))
+            ttzo_slices_make(&slices, &quads[n], place.at ? place.at + n * slice_size : e->queries.scratch.panels,
+                             &e->queries.scratch.macs))
             n++;
         if (n == place.quads || (!more && n > 0)) {
             query_quads(e, l, &slices, place.at, quads, n);

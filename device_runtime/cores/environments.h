@@ -12,8 +12,8 @@
 // Numbers in a cache's `states`.
 uint64_t ttzo_states_numbers(const struct ttzo_layer *layer);
 
-// Whether some of the layer's slices come from a sweep from the left: then all come from arrays in `states`, none from the
-// layer's input itself, which is only wanted on the way forward and when the sweep begins.
+// Whether some of the layer's slices come from a sweep from the left: then all come from arrays in `states`, none from
+// the layer's input itself, which is only wanted on the way forward and when the sweep begins.
 bool ttzo_environment_sweeps(const struct ttzo_layer *layer);
 
 // Of a layer that sweeps: the number of `states` from which on nothing is needed while its input is.
@@ -48,8 +48,8 @@ struct ttzo_environment {
     uint32_t rank;        // from the input: the middle rank r
 };
 
-// Turns to core `k` of a cache that has gone forward. Cores must be visited in ascending order: from the middle core on, the sweep
-// takes the place of the states before it.
+// Turns to core `k` of a cache that has gone forward. Cores must be visited in ascending order: from the middle core
+// on, the sweep takes the place of the states before it.
 uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_layer_cache *cache, uint32_t k);
 
 #endif

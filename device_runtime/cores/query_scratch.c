@@ -139,8 +139,8 @@ struct ttzo_slices_place ttzo_slices_place_of(const struct ttzo_query_scratch *s
     return place;
 }
 
-// Weights, changes and arrivals. With narrow caches they lie where the panels are: queries are asked when all their slices
-// are made.
+// Weights, changes and arrivals. With narrow caches they lie where the panels are: queries are asked when all their
+// slices are made.
 static void carve_queries(struct ttzo_query_scratch *scratch, struct ttzo_aim *aim, const struct ttzo_model *model,
                           uint64_t panels, uint64_t weights, uint64_t changes, struct ttzo_carve *carve)
 {
@@ -167,7 +167,8 @@ void ttzo_query_scratch_carve(struct ttzo_query_scratch *scratch, struct ttzo_ai
                               const struct ttzo_sample_cache *cache, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = cache->model;
-    bool blocks = TTZO_HAS(BLOCKS) && ttzo_has_estimator(model, TTZO_ESTIMATOR_BLOCK_RGE), nodes = ttzo_asks_units(model);
+    bool blocks = TTZO_HAS(BLOCKS) && ttzo_has_estimator(model, TTZO_ESTIMATOR_BLOCK_RGE),
+         nodes = ttzo_asks_units(model);
     uint32_t after = model->info.out_features, widest = 1, block = 1;
     uint64_t panels = 0, unit_panels = 0, weights = 0;
     bool aims = ttzo_asks_entries(model);
@@ -206,4 +207,3 @@ void ttzo_query_scratch_carve(struct ttzo_query_scratch *scratch, struct ttzo_ai
     aim->bends = (uint16_t *)ttzo_take_even(carve, (aimed + 1) / 2);
     scratch->listed = (uint16_t *)ttzo_take_even(carve, (after + 1) / 2);
 }
-

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Slices of a core's environment (environments.h), four side by side, so that every product they enter is one of panels.
+// Slices of a core's environment (environments.h), four side by side, so that every product they enter is one of
+// panels.
 #ifndef TTZO_SLICES_H
 #define TTZO_SLICES_H
 #include "cores/environments.h"
@@ -45,8 +46,8 @@ void ttzo_slices_begin(struct ttzo_slices *slices, const struct ttzo_environment
 // The coordinates of the next quad; false after the last.
 bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_slice_quad *quad);
 
-// Makes the slices of the quad that ttzo_slices_next gave, out[ml, mr][4], with zeros after the last; false (and nothing made) when
-// all are zero. Adds the multiply-adds done to `macs`.
+// Makes the slices of the quad that ttzo_slices_next gave, out[ml, mr][4], with zeros after the last; false (and
+// nothing made) when all are zero. Adds the multiply-adds done to `macs`.
 bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs);
 
 // The lines of such a quad: after the last line, the first again.

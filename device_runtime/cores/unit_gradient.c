@@ -69,12 +69,12 @@ static struct factors factors_of_matrix(const struct ttzo_halves *h)
 
 // What adds up over the samples, and what is kept of one.
 struct sums {
-    float *left;    // [r][ml][nl]; by matrix only scratch
-    float *right;   // by halves: [r][mr][nr]
-    float *middle;  // by halves: L . x of the sample [r][ml][nr]
+    float *left;   // [r][ml][nl]; by matrix only scratch
+    float *right;  // by halves: [r][mr][nr]
+    float *middle; // by halves: L . x of the sample [r][ml][nr]
     float *after;  // by halves: [ml][nr] of the running r
-    float *range;   // by halves: first and end of the sample's columns that are not zero throughout
-    float *matrix;  // by matrix: [out_features][in_features]
+    float *range;  // by halves: first and end of the sample's columns that are not zero throughout
+    float *matrix; // by matrix: [out_features][in_features]
 };
 
 static void carve_sums(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by,
@@ -155,8 +155,8 @@ static struct range live_range(const float *panel, uint32_t inner)
     return live;
 }
 
-// out[rows, columns] = start + left . right, rows `stride` apart; what is zero in four lines of `right` at the ends of the
-// summed index is left out. `start` may be out; NULL means zeros.
+// out[rows, columns] = start + left . right, rows `stride` apart; what is zero in four lines of `right` at the ends of
+// the summed index is left out. `start` may be out; NULL means zeros.
 static uint32_t multiply(float *out, uint32_t stride, const float *start, struct ttzo_operand left, uint32_t rows,
                          struct ttzo_operand right, uint32_t columns, uint32_t inner, float *panels)
 {
@@ -358,7 +358,8 @@ static uint32_t derive_left(const struct ttzo_layer_cache *cache, uint32_t split
         struct factors f = factors_before(cache->layer, k);
         uint32_t offset = ttzo_layer_core(cache->layer, k - 1).offset;
         const float *product = ttzo_stored_product(cache, TTZO_BEFORE, k);
-        done += second_factor(f, product, ttzo_core_product(cache, TTZO_BEFORE, k - 1), gradient + offset, cache->panels);
+        done +=
+            second_factor(f, product, ttzo_core_product(cache, TTZO_BEFORE, k - 1), gradient + offset, cache->panels);
         done += first_factor(f, product, cache->parameters + offset, place_of(cache, TTZO_BEFORE, k - 1, gradient),
                              cache->panels);
     }
@@ -380,7 +381,8 @@ static uint32_t derive_right(const struct ttzo_layer_cache *cache, uint32_t spli
 }
 
 // to[i][r] = from[r * from_stride + i * from_step], i < n, r < rank
-static void copy_ranks(float *to, const float *from, uint32_t n, uint32_t rank, uint32_t from_step, uint32_t from_stride)
+static void copy_ranks(float *to, const float *from, uint32_t n, uint32_t rank, uint32_t from_step,
+                       uint32_t from_stride)
 {
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t r = 0; r < rank; r++)
@@ -395,7 +397,8 @@ uint32_t ttzo_sums_finish(const struct ttzo_layer_cache *cache, float *gradient)
     const struct ttzo_halves h = ttzo_matrix_halves(cache);
     const struct sums sums = sums_of(cache);
     uint32_t split = ttzo_matrix_split(cache->layer), done = 0, n = h.ml * h.nl;
-    float *left = place_of(cache, TTZO_BEFORE, split, gradient), *right = place_of(cache, TTZO_AFTER, split - 1, gradient);
+    float *left = place_of(cache, TTZO_BEFORE, split, gradient),
+          *right = place_of(cache, TTZO_AFTER, split - 1, gradient);
     if (by == TTZO_BY_MATRIX) {
         struct factors f = factors_of_matrix(&h);
         done += first_factor(f, sums.matrix, h.right, sums.left, cache->panels);

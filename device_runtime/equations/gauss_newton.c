@@ -51,7 +51,8 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return true;
-    if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS || phase->update != TTZO_UPDATE_SGD)
+    if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS ||
+        phase->update != TTZO_UPDATE_SGD)
         return false;
     if (phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN &&
         (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE ||
@@ -226,8 +227,8 @@ static enum ttzo_error build(struct gauss_newton *gn)
 // Relative to the mean squared column: less would fit the batch's own errors.
 static const float least_ridge = 1e-5f, largest_ridge = 1e12f;
 
-// The last layer's unknowns, linear where the equation is, get a share of the directions' ridge, so that after a step that
-// failed they move less too, and at least what float32 asks for.
+// The last layer's unknowns, linear where the equation is, get a share of the directions' ridge, so that after a step
+// that failed they move less too, and at least what float32 asks for.
 static const float free_share = 0.01f, least_free_ridge = 1e-6f;
 
 static float ridge_of(const struct gauss_newton *gn, uint32_t first, uint32_t end, float relative)

@@ -10,9 +10,11 @@
 void ttzo_sine_and_versine(const float x[TTZO_PAIRS_AT_ONCE], float sine[TTZO_PAIRS_AT_ONCE],
                            float versine[TTZO_PAIRS_AT_ONCE]);
 
-// n units. The inputs of unit j at pair k are z + even +- odd, its outputs phi(z) + even +- odd: columns [n][2][4], even
-// parts first, are turned from the one into the other. `at` [n] is phi(z), z where phi is relu; `slope` [n] phi'(z).
-void ttzo_activate_pairs(enum ttzo_activation activation, float *columns, const float *at, const float *slope, uint32_t n);
+// n units. The inputs of unit j at pair k are z + even +- odd, its outputs phi(z) + even +- odd: columns [n][2][4],
+// even parts first, are turned from the one into the other. `at` [n] is phi(z), z where phi is relu; `slope` [n]
+// phi'(z).
+void ttzo_activate_pairs(enum ttzo_activation activation, float *columns, const float *at, const float *slope,
+                         uint32_t n);
 
 // The same after the first layer, whose even parts are zero and not there: columns [n][4] in, [n][2][4] out.
 void ttzo_activate_first_pairs(enum ttzo_activation activation, float *columns, const float *at, const float *slope,

@@ -145,7 +145,8 @@ static void combine_all(struct ttzo_trainer *trainer, const float *w, float bias
 {
     const struct ttzo_pde_work *work = &trainer->pde;
     struct parts to = parts_of(trainer);
-    uint32_t n = trainer->model->info.in_features, m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
+    uint32_t n = trainer->model->info.in_features,
+             m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
     *to.value = combine(w, work->value, m, bias);
     if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
         *to.laplacian = combine(w, work->laplacian, m, 0.0f);
@@ -162,7 +163,8 @@ static float run_beside(struct ttzo_trainer *trainer, const struct ttzo_program 
 {
     const struct ttzo_pde_work *work = &trainer->pde;
     struct parts from = parts_of(trainer);
-    uint32_t n = trainer->model->info.in_features, m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
+    uint32_t n = trainer->model->info.in_features,
+             m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
     float *at = work->combined + 2 + 2 * n;
     struct parts to = { at, at + 2, at + 1, at + 2 + n };
     *to.value = TTZO_MULADD(mu, work->value[j], *from.value);
@@ -177,7 +179,7 @@ static float run_beside(struct ttzo_trainer *trainer, const struct ttzo_program 
 }
 
 float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
-                                    float *gradient)
+                                     float *gradient)
 {
     const struct ttzo_model *model = trainer->model;
     const struct ttzo_layer *last = &model->layers[model->info.n_layers - 1];
@@ -302,7 +304,7 @@ static uint64_t merged_count(const struct ttzo_model *model)
     uint64_t numbers = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         numbers += ttzo_is_compensated(model) ? ttzo_compensated_merged(&model->layers[l])
-                                         : ttzo_merged_numbers(&model->layers[l]);
+                                              : ttzo_merged_numbers(&model->layers[l]);
     return numbers;
 }
 

@@ -35,7 +35,7 @@ void ttzo_gathered_token(const struct ttzo_layer *layer, const float *parameters
 // One sample: `in` [inputs] to `out` [outputs], before the activation. Every output of an application is one chain of
 // multiply-adds, as in ttzo_layer_forward; sums of tokens are added in their order.
 void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
-                         float *scratch);
+                           float *scratch);
 
 #else
 
@@ -72,8 +72,8 @@ static inline uint64_t ttzo_gathered_macs(const struct ttzo_layer *layer)
     return 0;
 }
 
-static inline void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
-                                       float *scratch)
+static inline void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in,
+                                         float *out, float *scratch)
 {
     (void)layer, (void)theta, (void)in, (void)out, (void)scratch;
 }

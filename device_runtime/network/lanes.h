@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Numbers side by side: four where a vector register takes them, else one. Each lane computes what a float would, bit for
-// bit.
+// Numbers side by side: four where a vector register takes them, else one. Each lane computes what a float would, bit
+// for bit.
 #ifndef TTZO_LANES_H
 #define TTZO_LANES_H
 #include <stdint.h>

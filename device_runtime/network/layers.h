@@ -46,10 +46,9 @@ uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, c
 // Parameters of the layer, bias included. The layer's modes and ranks must have been checked.
 uint32_t ttzo_layer_parameters(const struct ttzo_layer *layer);
 
-// One sample through the layer, contraction by contraction: `buffers[*current]` holds the inputs before and the outputs after, the other buffer
-// is overwritten. Each output is one chain of multiply-adds over the ascending summed index; in the last contraction it
-// starts at the bias.
-void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2],
-                        uint32_t *current);
+// One sample through the layer, contraction by contraction: `buffers[*current]` holds the inputs before and the outputs
+// after, the other buffer is overwritten. Each output is one chain of multiply-adds over the ascending summed index; in
+// the last contraction it starts at the bias.
+void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2], uint32_t *current);
 
 #endif

@@ -122,8 +122,8 @@ static void add_run(float *out, struct ttzo_operand left, struct ttzo_operand ri
             sixteen_chains(out + j, columns, left, b, n);
         for (uint32_t j = fours; j < columns; j++, b.at++)
             for (uint32_t i = 0; i < 4; i++)
-                out[i * columns + j] = one_chain(out[i * columns + j],
-                                                 (struct ttzo_operand){ left.at + i * left.outer, 0, left.inner }, b, n);
+                out[i * columns + j] = one_chain(
+                    out[i * columns + j], (struct ttzo_operand){ left.at + i * left.outer, 0, left.inner }, b, n);
     }
     for (uint32_t i = 0; i < rows; i++, left.at += left.outer) {
         struct ttzo_operand b = right;
@@ -143,8 +143,8 @@ static struct ttzo_operand from(struct ttzo_operand operand, uint32_t k)
 }
 
 // The same over the listed indices alone: run by run of neighbours.
-static void add_listed(float *out, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows,
-                       uint32_t columns, const uint16_t *live, uint32_t n)
+static void add_listed(float *out, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows, uint32_t columns,
+                       const uint16_t *live, uint32_t n)
 {
     for (uint32_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && live[end] == live[end - 1] + 1; end++)

@@ -67,8 +67,9 @@ static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features,
 {
     return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
            layer->has_bias <= 1 && layer->in_features > 0 && layer->out_features > 0 &&
-           layer->parameter_offset == parameter_offset && tensor_train_is_sound(layer) && ttzo_gathered_is_sound(layer) &&
-           ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) && width_is_sound(layer);
+           layer->parameter_offset == parameter_offset && tensor_train_is_sound(layer) &&
+           ttzo_gathered_is_sound(layer) && ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) &&
+           width_is_sound(layer);
 }
 
 // Whether the layers with their cores merged stay within the limits too.
@@ -141,8 +142,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     *detail = info->n_layers;
     if (ttzo_has_equation(model) &&
         (info->out_features != 1 || (ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
-         info->input_number != TTZO_NUMBER_FLOAT32 ||
-         !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
+         info->input_number != TTZO_NUMBER_FLOAT32 || !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
         if (!ttzo_gauss_newton_is_sound(model, &model->phases[p]))
