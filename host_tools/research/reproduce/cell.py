@@ -34,7 +34,8 @@ class Work(Protocol):
     """A cell at work: `step` number after number, `measure` (accuracy in % or mean squared error), its costs so far.
     One that holds a process or a line has a `close` too."""
 
-    number: int
+    @property
+    def number(self) -> int: ...
 
     def step(self) -> float: ...
 
