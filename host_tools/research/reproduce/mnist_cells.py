@@ -20,7 +20,6 @@ from ttzo.host_tools.research.reproduce import native_cells, native_hybrid
 from ttzo.host_tools.research.reproduce.cell import CPU, Cell, name_of
 from ttzo.host_tools.research.reproduce.mnist_work import BATCH, DECAY, DECAY_EVERY, MnistWork, Rows
 from ttzo.host_tools.research.reproduce.native_hybrid import NativeHybrid
-from ttzo.host_tools.research.reproduce.tables import RANKS
 from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
 from ttzo.host_tools.research.rivals.network import Network
 from ttzo.host_tools.research.rivals.objective import Batch, cross_entropy
@@ -29,6 +28,7 @@ from ttzo.host_tools.research.rivals.pruning import grasp
 EPOCHS = {"quick": 3, "full": 100}
 STUDY_EPOCHS = {"digits": {"quick": 30, "full": 100}, "mnist": {"quick": 1, "full": 10}}
 DIGITS_RATE = 3.0  # an epoch has 22 steps
+RANKS = (1, 2, 3, 4, 6, 10)  # of the study's networks
 HYBRID_COARSE = {"quick": 2, "full": 10}  # epochs after which the hybrid changes over at the latest
 GRASP_ROWS = 512
 
