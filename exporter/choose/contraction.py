@@ -67,8 +67,8 @@ def given(plan: Plan, text: str) -> Plan:
     words *= len(plan.layers) if len(words) == 1 else 1
     if len(words) != len(plan.layers) or not all(word.isdigit() for word in words):
         raise PlanError(
-            f"contractions {text!r} are not one number, or one for each of {len(plan.layers)} layers",
-            "write 0 for core by core, or before which core to cut (behind the last: multiplied out): 2, or 0:2",
+            f"contractions {text!r} are neither one number nor one for each of {len(plan.layers)} layers",
+            "write 0 for core by core, or the core before which to split (the number of cores: multiplied out whole): 2, or 0:2",
         )
     return _with(plan, [int(word) for word in words])
 

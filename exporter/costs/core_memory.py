@@ -425,7 +425,7 @@ def reuse_numbers(plan: Plan) -> int:
     total += _scratch_numbers(plan)
     if total > LIMIT["max_width"]:
         raise PlanError(
-            f"what this estimator keeps of one sample would be {total:,} numbers",
+            f"this estimator would keep {total:,} numbers of one sample, which is too many",
             "export with smaller --ranks or a more even fold, or an estimator that keeps nothing (--estimator rge)",
         )
     return total

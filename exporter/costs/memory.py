@@ -263,4 +263,4 @@ def _hint(largest: str, plan: Plan) -> str:
         return f"export with {caches}smaller --ranks, or an estimator that keeps no environments (--estimator rge)"
     if "moments" in largest:
         return "export with smaller --ranks, or an update rule without memory (--update sgd or sign)"
-    return "export with smaller --ranks, or take a larger board"
+    return "export with smaller --ranks, or choose a larger board"

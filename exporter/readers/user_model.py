@@ -51,7 +51,7 @@ def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Mod
 def _source(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"ttzo_model_{path.stem}", path)
     if spec is None or spec.loader is None:  # its name ends in .py, so that there is a loader
-        raise ModelError(f"{path} is no Python file", "name a .py file")
+        raise ModelError(f"{path} is not a Python file", "name a .py file")
     source = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(source)
     return source
@@ -97,5 +97,5 @@ def _accepted(make: Callable, given: dict[str, Any], name: str) -> dict[str, Any
     known = {parameter.name for parameter in parameters}
     lost = [option for option in given if option not in known and option != "seed" and not takes_all]
     if lost:
-        raise ModelError(f"{name} cannot be given {lost[0]}", f"give the function a parameter `{lost[0]}`")
+        raise ModelError(f"{name} does not accept {lost[0]}", f"give the function a parameter `{lost[0]}`")
     return {option: value for option, value in given.items() if takes_all or option in known}

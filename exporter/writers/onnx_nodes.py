@@ -74,7 +74,7 @@ def layer_of(function: str, name: str, parameter_offset: int) -> Layer:
     called, in_modes, out_modes, *rest = function.split("_")
     kinds = {name: kind for kind, name in FUNCTIONS.items()}
     if called not in kinds:
-        raise ValueError(f"{called} is no kind of layer")
+        raise ValueError(f"{called} is not a kind of layer")
     sizes = [tuple(map(int, modes.split("x"))) for modes in (in_modes, out_modes)]
     ranks = tuple(map(int, rest[0].removeprefix("r").split("x"))) if rest and rest[0] != "bias" else ()
     return Layer(

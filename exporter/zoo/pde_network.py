@@ -26,7 +26,7 @@ def dense(
     tensor-train format are asked for.
     """
     if ranks is not None or format is not None:
-        raise PlanError("this network is dense: it has neither ranks nor a format", "leave --ranks and --format out")
+        raise PlanError("this network is dense: it has neither ranks nor a format", "leave out --ranks and --format")
     from ttzo.exporter.readers.nn import Sine, seeded, torch
 
     between = torch.nn.Tanh if activation == "tanh" else Sine

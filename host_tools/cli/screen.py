@@ -25,10 +25,10 @@ Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
 _ELSEWHERE = "give yourself the right to write there, or take a folder in which you may"
 _OS_HINTS = {
-    errno.ENOSPC: "make room on the disk, then run the same command again",
+    errno.ENOSPC: "free some space on the disk, then run the same command again",
     errno.EROFS: _ELSEWHERE,
     errno.EACCES: _ELSEWHERE,
-    errno.EDQUOT: "make room on the disk, then run the same command again",
+    errno.EDQUOT: "free some space on the disk, then run the same command again",
 }  # what a disk refuses
 
 
@@ -175,7 +175,7 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
             screen.fail(what, _OS_HINTS.get(error.errno or 0, ""), code)
         except Exception as error:
             traceback.print_exc()
-            screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", ExitCode.bug)
+            screen.fail(f"this is a bug in ttzo: {error!r}", "report it with the lines above", ExitCode.bug)
         sys.exit(screen.exit_code)
 
     return run

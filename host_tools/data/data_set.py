@@ -69,7 +69,7 @@ def load(source: str | Path | None, plan: Plan) -> DataSet:
         return _points(source, plan)
     source = str(source or plan.metadata.get("data") or "")
     if not source:
-        raise DataError("the bundle names no data set", SOURCES)
+        raise DataError("the bundle does not name a data set", SOURCES)
     arrays = _read(source, plan)
     for name, array in zip(ARRAYS, arrays, strict=False):
         if not len(array):
@@ -171,13 +171,13 @@ def _csv(path: Path, plan: Plan) -> tuple[np.ndarray, ...]:
         reason = str(error).split(";")[0]
         raise DataError(
             f"{path} is not a table of numbers: {reason}",
-            "every line wants the same number of columns, the target last",
+            "every line needs the same number of columns, with the target last",
         ) from error
     n_targets = 1 if plan.loss == Loss.cross_entropy else plan.out_features
     if table.shape[1] <= n_targets and len(table):
         raise DataError(
             f"{path} has {table.shape[1]} columns",
-            f"{plan.in_features} inputs and {n_targets} target column(s) are wanted",
+            f"{plan.in_features} inputs and {n_targets} target column(s) are needed",
         )
     return table[:, :-n_targets], table[:, -n_targets:]
 
@@ -213,7 +213,7 @@ def _inputs(what: str, values: np.ndarray, plan: Plan) -> np.ndarray:
     values = _numbers(what, values).reshape(len(values), -1)
     if values.shape[1] != plan.in_features:
         raise DataError(
-            f"{what} has {values.shape[1]} numbers a row, the model takes {plan.in_features}",
+            f"{what} has {values.shape[1]} numbers a row, the model needs {plan.in_features}",
             "choose other data or export a model of that size",
         )
     if plan.input_number == Number.float32:
@@ -224,7 +224,7 @@ def _inputs(what: str, values: np.ndarray, plan: Plan) -> np.ndarray:
         found = f"{values.min():.6g} to {values.max():.6g}"
         hint = f"scale them to whole numbers {kind.min} to {kind.max}, or export with --input float32"
         raise DataError(
-            f"{what} is not all whole numbers {kind.min} to {kind.max} (it holds {found}), as the model's {plan.input_number.name} inputs want",
+            f"{what} is not all whole numbers {kind.min} to {kind.max} (it holds {found}), as the model's {plan.input_number.name} inputs require",
             hint,
         )
     return _known(what, values.astype(DTYPES[plan.input_number]), plan)
@@ -249,7 +249,7 @@ def _targets(what: str, values: np.ndarray, n_rows: int, plan: Plan) -> np.ndarr
     n_wanted = 1 if plan.loss == Loss.cross_entropy else plan.out_features
     if values.shape[1] != n_wanted:
         raise DataError(
-            f"{what} has {values.shape[1]} numbers a row, the model wants {n_wanted}", "check the shape of the targets"
+            f"{what} has {values.shape[1]} numbers a row, the model needs {n_wanted}", "check the shape of the targets"
         )
     if plan.loss == Loss.mse:
         with np.errstate(over="ignore"):

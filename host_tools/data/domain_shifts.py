@@ -18,7 +18,7 @@ def _square(x: np.ndarray) -> np.ndarray:
     side = round(x.shape[1] ** 0.5)
     if side * side != x.shape[1] or x.dtype != np.uint8:
         raise DataError(
-            f"rows of {x.shape[1]} {x.dtype} numbers are no square grey images", "give images such as MNIST's"
+            f"rows of {x.shape[1]} {x.dtype} numbers are not square grey images", "give images such as MNIST's"
         )
     return x.reshape(-1, side, side)
 

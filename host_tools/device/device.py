@@ -161,7 +161,9 @@ class Device:
             return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
         except DeviceError as error:
             if error.name == "wrong_work_size":
-                raise WrongModel(*emulated_device.other_work_size(f"{self.board} at {self.url}", self.plan, error.detail)) from error
+                raise WrongModel(
+                    *emulated_device.other_work_size(f"{self.board} at {self.url}", self.plan, error.detail)
+                ) from error
             raise
 
     @property
@@ -316,7 +318,7 @@ def _leave(link: Link) -> None:
 
 def _counter_file(url: str, owned: ExitStack) -> Path:
     if not url.startswith("qemu:"):
-        raise LinkError(f"nobody counts the instructions of {url}", "they are counted on emulated boards: qemu:BOARD")
+        raise LinkError(f"instructions of {url} cannot be counted", "count them on an emulated board: qemu:BOARD")
     folder = owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-count-"))
     return Path(folder) / "instructions"
 

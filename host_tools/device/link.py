@@ -115,12 +115,14 @@ def open_stream(url: str, baud: int = 115200) -> serial.Serial:
             stream.exclusive = True
         stream.open()
     except (ValueError, TypeError) as error:
-        raise LinkError(f"{url} names no port: {error}", "say /dev/ttyACM0, COM3 or socket://HOST:PORT") from error
+        raise LinkError(
+            f"{url} is not a valid port: {error}", "use /dev/ttyACM0, COM3 or socket://HOST:PORT"
+        ) from error
     except OSError as error:
         if is_socket:
-            raise LinkError(f"nobody listens at {url}", "start the device first: `ttzo emulate`") from error
+            raise LinkError(f"nothing listens at {url}", "start the device first: `ttzo emulate`") from error
         what, hint = _OPEN_ERRORS.get(
-            error.errno or 0, ("port {url} cannot be opened: {error}", "is it a serial port?")
+            error.errno or 0, ("port {url} cannot be opened: {error}", "check that it is a serial port")
         )
         raise LinkError(what.format(url=url, error=error), hint) from error
     return stream
@@ -268,7 +270,9 @@ class Link:
         try:
             self._stream.write(b"\0" + encode(frame))
         except serial.SerialTimeoutException as error:
-            raise LinkError(f"{self._name} takes no bytes", "reset the board and try again") from error
+            raise LinkError(
+                f"{self._name} does not accept data (write timed out)", "reset the board and try again"
+            ) from error
         except OSError as error:
             raise self._cut(error) from error
 

@@ -191,7 +191,7 @@ class MicroPythonBoard:
                 return
         raise MicroPythonError(
             f"{self.port} shows no MicroPython prompt",
-            "is this the board's port, and does MicroPython run on it? Then reset the board and try again",
+            "check that this is the board's port and that MicroPython runs on it; then reset the board and try again",
         )
 
     def _try_to_enter(self) -> bool:
@@ -229,7 +229,7 @@ class MicroPythonBoard:
             printed, complaint = self._transport.exec_raw(code, timeout=timeout)
         except (TransportError, OSError) as error:
             raise MicroPythonError(
-                f"{self.port} has stopped answering ({error})", "connect the board again, and repeat"
+                f"{self.port} has stopped answering ({error})", "connect the board again, and repeat the command"
             ) from error
         if complaint:
             lines = complaint.decode(errors="replace").strip().splitlines()
@@ -306,7 +306,7 @@ print(crc({path!r}))"""
 def _hint(lines: list[str]) -> str:
     text = "".join(lines)
     if "without the link" in text:
-        return "train at the prompt; where the heap has room for it, `ttzo module` builds one with the link"
+        return "train at the prompt; if the heap is large enough, build a module with the link: `ttzo module`"
     if "no module named" in text.lower() or "ImportError" in text:
         return "put the module onto the board: `ttzo deploy DIR --device PORT`"
     if "no bundle file" in text:

@@ -175,7 +175,7 @@ def _pushed(name: str, operation: str, operands: str) -> int:
     if stem in ("sub", "subw", "subs") and operands.startswith("sp"):
         if moved := _MOVE_DOWN.match(operands):
             return int(moved[1])
-        raise ImageError(f"{name} takes stack by an amount that is not constant", "use arrays of fixed length")
+        raise ImageError(f"{name} allocates stack by an amount that is not constant", "use arrays of fixed length")
     if (stem in ("mov", "movs", "bic", "ldr") and operands.startswith("sp,")) or (
         stem == "msr" and "SP" in operands.upper()
     ):

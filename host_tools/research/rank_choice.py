@@ -76,7 +76,7 @@ def count(module: torch.nn.Module) -> int:
 def rebuilt(module: torch.nn.Module, make: Callable[[TTLinear], torch.nn.Module]) -> torch.nn.Module:
     """A copy of an nn.Sequential with make(layer) in the place of each TTLinear. Raises `TtzoError` without any."""
     if not isinstance(module, torch.nn.Sequential) or not any(isinstance(part, TTLinear) for part in module):
-        raise TtzoError("the model is no nn.Sequential with TTLinear layers", "choose another model")
+        raise TtzoError("the model is not an nn.Sequential with TTLinear layers", "choose another model")
     return torch.nn.Sequential(*(make(p) if isinstance(p, TTLinear) else copy.deepcopy(p) for p in module))
 
 

@@ -124,7 +124,7 @@ class MetricsFile:
             self._file.flush()
         except OSError as error:
             raise MetricsError(
-                f"{self._file.name} cannot be written ({error.strerror})", "make room on the disk", ExitCode.disk
+                f"{self._file.name} cannot be written ({error.strerror})", "free some space on the disk", ExitCode.disk
             ) from error
 
     def close(self) -> None:

@@ -87,7 +87,7 @@ def test_without_scikit_learn_digits_name_the_package_to_install(monkeypatch):
 def test_the_plan_names_its_own_data_set():
     pytest.importorskip("sklearn")
     assert data_set.load(None, make_plan(64, 10, data="digits")).name == "digits"
-    with pytest.raises(DataError, match="names no data set"):
+    with pytest.raises(DataError, match="does not name a data set"):
         data_set.load(None, make_plan())
 
 
@@ -247,7 +247,7 @@ X, Y = np.ones((6, 4)), np.arange(6) % 3
 @pytest.mark.parametrize(
     ("x", "y", "sentence"),
     [
-        (np.ones((6, 5)), Y, "has 5 numbers a row, the model takes 4"),
+        (np.ones((6, 5)), Y, "has 5 numbers a row, the model needs 4"),
         (np.where(np.eye(6, 4) > 0, np.nan, 1), Y, "NaN or infinity"),
         (np.full((6, 4), np.inf), Y, "NaN or infinity"),
         (X * 256, Y, "not all whole numbers 0 to 255"),
@@ -262,7 +262,7 @@ X, Y = np.ones((6, 4)), np.arange(6) % 3
         (X, Y * np.nan, "NaN or infinity"),
         (X, Y[:5], "y_train has 5 rows, its inputs have 6"),
         (np.vstack([X[:3], np.full((1, 4), np.nan), X[4:]]), Y, "first in row 3"),
-        (X, np.eye(6, 3), "3 numbers a row, the model wants 1"),
+        (X, np.eye(6, 3), "3 numbers a row, the model needs 1"),
         (np.float64(1), Y, "single number"),
     ],
 )
@@ -281,7 +281,7 @@ def test_mse_targets_keep_their_values_and_must_have_the_outputs_shape(npz):
     plan = make_plan(loss=Loss.mse)
     y = np.linspace(-1, 1, 18).reshape(6, 3)
     assert np.array_equal(data_set.load(npz(x_train=X, y_train=y), plan).y_train, y.astype(np.float32)[[1, 2, 3, 4]])
-    with pytest.raises(DataError, match="1 numbers a row, the model wants 3"):
+    with pytest.raises(DataError, match="1 numbers a row, the model needs 3"):
         data_set.load(npz(x_train=X, y_train=Y), plan)
 
 

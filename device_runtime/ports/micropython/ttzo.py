@@ -151,7 +151,7 @@ class Model:
         """Rows in `x`, which is of the right kind and length."""
         kind, size = _ttzo.kind(x), _ttzo.size(x)
         if kind not in _RAW and chr(kind).lower() != self._kind:
-            raise TypeError("x wants numbers of kind '%s' or raw bytes, not '%c'" % (self._kind, kind))
+            raise TypeError("x needs numbers of kind '%s' or raw bytes, not '%c'" % (self._kind, kind))
         if not size or size % self._input_bytes:
             raise ValueError("x has %d bytes, a row of inputs has %d" % (size, self._input_bytes))
         return size // self._input_bytes
@@ -162,11 +162,11 @@ class Model:
         kinds = (ord("H"), ord("h")) if self._has_classes else (ord("f"),)
         if kind not in _RAW and kind not in kinds:
             raise TypeError(
-                "y wants %s, not '%c'"
+                "y needs %s, not '%c'"
                 % ("classes of kind 'B' or 'H'" if self._has_classes else "float32 outputs of kind 'f'", kind)
             )
         if size not in wanted:
-            raise ValueError("y has %d bytes, %d rows want %s" % (size, n, " or ".join(map(str, wanted))))
+            raise ValueError("y has %d bytes, %d rows need %s" % (size, n, " or ".join(map(str, wanted))))
 
     def _source(self, x, y):
         """`(fill, n)`: fill(first, count) puts rows into the batch, those of the next step for `_NEXT`."""
@@ -182,7 +182,7 @@ class Model:
         else:
             layout, y, size = _ROWS, b"", _ttzo.size(x)
             if _ttzo.kind(x) not in _RAW:
-                raise TypeError("without y, x wants whole rows as raw bytes")
+                raise TypeError("without y, x needs whole rows as raw bytes")
             if not size or size % self._row_bytes:
                 raise ValueError("x has %d bytes, a row of inputs and target has %d" % (size, self._row_bytes))
             n = size // self._row_bytes

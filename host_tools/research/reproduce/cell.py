@@ -211,7 +211,7 @@ def choose_device(gpu: bool | None) -> torch.device:
     GPU that is not there."""
     there = torch.cuda.is_available()
     if gpu and not there:
-        raise ReproduceError("torch sees no GPU here", "leave --gpu out, or install a torch that is built for your GPU")
+        raise ReproduceError("torch sees no GPU here", "leave out --gpu, or install a torch that is built for your GPU")
     return torch.device("cuda") if there and gpu is not False else CPU
 
 

@@ -72,5 +72,5 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Rival:
     """The rival of that name. Raises `TtzoError` for another."""
     if name not in RIVALS:
-        raise TtzoError(f"there is no rival {name!r}", f"take one of {', '.join(RIVALS)}")
+        raise TtzoError(f"there is no rival {name!r}", f"choose one of {', '.join(RIVALS)}")
     return RIVALS[name]
