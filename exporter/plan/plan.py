@@ -93,9 +93,9 @@ class Plan:
             known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
             if layer.in_features > known:
                 return f"layer {layer.name} has {layer.in_features} tokens, but {self.input_number.name} inputs can name only {known}"
-        return self._applied_inconsistency()
+        return self._gathered_inconsistency()
 
-    def _applied_inconsistency(self) -> str:
+    def _gathered_inconsistency(self) -> str:
         reusing = {phase.estimator for phase in self.training.phases} & REUSING
         if not self.gathers or not reusing:
             return ""

@@ -54,10 +54,10 @@ def options_in_file(path: Path) -> dict[str, Any]:
     program wrote, none. That a network solved an equation is no option: the equation is not in the file. Raises
     `OnnxError`."""
     model = _read(path)
-    told = {each.key: each.value for each in model.metadata_props} if model.producer_name == PRODUCER else {}
+    properties = {each.key: each.value for each in model.metadata_props} if model.producer_name == PRODUCER else {}
     with _sound(path):
-        numbers = {name: float(told[name]) for name in ("input_scale", "input_offset") if name in told}
-    names = {name: told[name] for name in ("input_number", "loss") if name in told}
+        numbers = {name: float(properties[name]) for name in ("input_scale", "input_offset") if name in properties}
+    names = {name: properties[name] for name in ("input_number", "loss") if name in properties}
     return {name: value for name, value in names.items() if value != Loss.residual.name} | numbers
 
 
@@ -141,16 +141,16 @@ class _Chain:
         self.value = node.output[0]
 
     def _affine(self, node: "onnx.NodeProto") -> None:
-        told = _attributes(node)
+        attributes = _attributes(node)
         weight = self.constants.get(node.input[1])
         if (
             weight is None
             or weight.ndim != 2
-            or told.get("transA")
-            or (told.get("alpha", 1), told.get("beta", 1)) != (1, 1)
+            or attributes.get("transA")
+            or (attributes.get("alpha", 1), attributes.get("beta", 1)) != (1, 1)
         ):
             raise self._refusal(node, "is not a plain product of rows and a constant matrix")
-        out_in = weight if told.get("transB") else weight.T
+        out_in = weight if attributes.get("transB") else weight.T
         name = self._name(node.input[1], ".weight")
         self.layers.append(Layer(name, LayerKind.dense, out_in.shape[1], out_in.shape[0], self._offset, has_bias=False))
         self.arrays.append(self._float32(node, out_in))

@@ -42,9 +42,9 @@ def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Mod
     module, options = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
     if not isinstance(module, torch.nn.Module) or not isinstance(options, dict):
         pair = module is not made
-        told = f"({type(module).__name__}, {type(options).__name__})" if pair else type(made).__name__
+        returned = f"({type(module).__name__}, {type(options).__name__})" if pair else type(made).__name__
         hint = "return an nn.Module, or an nn.Module and a dictionary of options"
-        raise ModelError(f"{path}:{function} returned {told}", hint)
+        raise ModelError(f"{path}:{function} returned {returned}", hint)
     return module, options
 
 

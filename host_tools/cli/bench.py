@@ -89,7 +89,7 @@ def _derivative_errors(screen: Screen, folder: str) -> dict[str, list[dict]]:
     if plan.pde is None:
         raise PlanError(f"{folder} has no equation", "give bundles of PDEs, such as an exported black-scholes")
     run = checkpoint.load(trained, plan) if trained.is_file() else None
-    state, told = f"step {run.state.step} of its run on native:" if run else "as exported", {}
+    state, errors = f"step {run.state.step} of its run on native:" if run else "as exported", {}
     for derivative in dict.fromkeys([plan.pde.derivative, Derivative.compensated_jet]):
         other = dataclasses.replace(plan, pde=dataclasses.replace(plan.pde, derivative=derivative))
         found = derivative_errors(other, run.parameters if run else plan.parameters)
@@ -98,8 +98,8 @@ def _derivative_errors(screen: Screen, folder: str) -> dict[str, list[dict]]:
             [(each.quantity, f"{each.error:.2e}", f"{each.size:.3g}", f"{each.relative:.2e}") for each in found],
             ("", "error", "size", "relative"),
         )
-        told[derivative.name] = [dataclasses.asdict(each) | {"relative": each.relative} for each in found]
-    return told
+        errors[derivative.name] = [dataclasses.asdict(each) | {"relative": each.relative} for each in found]
+    return errors
 
 
 # ---- models and rows -------------------------------------------------------------------------------------------------

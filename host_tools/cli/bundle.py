@@ -283,12 +283,12 @@ def _noise(plan: Plan, source: str | None) -> tuple[precision.Noise | None, str]
         if source is None and plan.metadata.get("data") == "mnist":
             raise data_set.DataError("a forecast does not download data")
         rows = data_set.load(source, plan)
-        x, y, told = rows.x_train[: plan.batch], rows.y_train[: plan.batch], f"{plan.batch} rows of {rows.name}"
+        x, y, origin = rows.x_train[: plan.batch], rows.y_train[: plan.batch], f"{plan.batch} rows of {rows.name}"
     except data_set.DataError:
         if source is not None:
             raise
-        (x, y), told = _random_rows(plan), f"{plan.batch} random rows"
-    return precision.difference_noise(plan, read_inputs(plan, x), y), told
+        (x, y), origin = _random_rows(plan), f"{plan.batch} random rows"
+    return precision.difference_noise(plan, read_inputs(plan, x), y), origin
 
 
 def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:

@@ -288,6 +288,6 @@ def _as_json(outcome) -> dict:
         "evaluations": outcome.mean_of("evaluations"),
         "macs": outcome.mean_of("macs"),
         "seconds": outcome.mean_of("seconds"),
-        "commit": render.told(outcome, "commit"),
-        "device": render.told(outcome, "device"),
+        "commit": render.field_of(outcome, "commit"),
+        "device": render.field_of(outcome, "device"),
     }

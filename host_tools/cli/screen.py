@@ -125,13 +125,13 @@ class Screen:
             yield make(text, unit)
 
     def _lines(self, text: str, unit: str = "") -> Show:
-        told = -1
+        shown = -1
 
         def show(done: int, total: int, note: str = "") -> None:
-            nonlocal told
+            nonlocal shown
             tenth = 10 * done // max(1, total)
-            if tenth != told:
-                told = tenth
+            if tenth != shown:
+                shown = tenth
                 self.say(f"{text} {note or _count(done, total, unit)}")
 
         return show

@@ -134,8 +134,8 @@ class Facts:
     @property
     def architecture(self) -> str:
         """That of the native modules which the board loads."""
-        told = ARCHITECTURES.get(self.mpy >> 10 & 15, "none")
-        return LOADS.get(told, told)
+        family = ARCHITECTURES.get(self.mpy >> 10 & 15, "none")
+        return LOADS.get(family, family)
 
     @property
     def mpy_version(self) -> tuple[int, int]:

@@ -90,7 +90,7 @@ def test_a_program_that_nests_too_deeply_is_refused():
             value = pde.sin(value)
         return value
 
-    with pytest.raises(pde.PdeError, match="nests"):
+    with pytest.raises(pde.PdeError, match="nested"):
         pde.trace(problem(bottomless))
 
 

@@ -419,7 +419,7 @@ def test_tokens_travel_as_whole_numbers_that_the_model_knows(core):
         plan_from_module(module, input_scale=0.5)
     with pytest.raises(PlanError, match="uint8 or int16"):
         plan_from_module(module, input_number=Number.float32)
-    with pytest.raises(PlanError, match="knows 300 tokens, uint8 holds 256"):
+    with pytest.raises(PlanError, match="has 300 tokens, but uint8 inputs can name only 256"):
         plan_from_module(nn.Sequential(TokenRow(2), nn.EmbeddingBag(300, 2)))
     plan = plan_of(module)
     rows = random_rows(np.random.default_rng(0), plan, plan.batch)

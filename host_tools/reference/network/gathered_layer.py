@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of gather.c: what the applications of a layer read, and what becomes of their outputs. Arrays of a batch have it
+"""Twin of gathered_layer.c: what the applications of a layer read, and what becomes of their outputs. Arrays of a batch have it
 as their last axis; applications stand before it, side by side: [features, positions * n]."""
 
 import numpy as np
@@ -30,12 +30,12 @@ def combined(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     n, made = x.shape[1], z.reshape(layer.out_features, layer.positions, -1)
     if isinstance(layer.gather, Patches):
         return made.reshape(-1, n)
-    if layer.gather.combine == Combine.each:
+    if layer.gathered_layer.combine == Combine.each:
         return np.ascontiguousarray(made.swapaxes(0, 1)).reshape(-1, n)
     total = np.zeros((layer.out_features, n), z.dtype)
     for t in range(layer.positions):
         total = total + made[:, t]
-    if layer.gather.combine == Combine.sum:
+    if layer.gathered_layer.combine == Combine.sum:
         return total
     return total / tokens_that_count(layer, x)
 

@@ -31,7 +31,7 @@ def layer_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def narrowed(numbers: np.ndarray) -> np.ndarray:
-    """What 16 bits with 11 behind the point keep of numbers: the nearest, ties to even, saturated."""
+    """What 16 bits with 11 after the binary point keep of numbers: the nearest, ties to even, saturated."""
     unit = numbers.dtype.type(2.0**-11)
     return np.rint(np.clip(numbers / unit, -32768, 32767)) * unit
 
@@ -77,7 +77,7 @@ def cut_half(layer: Layer, theta: np.ndarray, first: int, end: int) -> np.ndarra
 
 
 def cut_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Twin of cut.c: the right half's product, then the left half's, summed over (left inputs, rank between)."""
+    """Twin of split_layer.c: the right half's product, then the left half's, summed over (left inputs, rank between)."""
     bias = (
         theta[layer.tensors[-1].offset :][: layer.out_features]
         if layer.has_bias
