@@ -229,7 +229,13 @@ def _reader(source: "torch.nn.Module | Path") -> Callable[..., Plan]:
 
 def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str, Any]:
     given = {name: _plain(value) for name, value in overrides.items() if value is not None}
-    metadata = {"name": recipe.name, "title": recipe.title, "source": model, "overrides": given, "ttzo": version("ttzo")}
+    metadata = {
+        "name": recipe.name,
+        "title": recipe.title,
+        "source": model,
+        "overrides": given,
+        "ttzo": version("ttzo"),
+    }
     return metadata | ({"data": str(recipe.data)} if recipe.data else {})
 
 

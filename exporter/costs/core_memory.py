@@ -58,7 +58,7 @@ def matrix_split(layer: Layer) -> int:
 
 
 def has_matrix(layer: Layer, number: int) -> bool:
-    """Whether the layer is made a matrix once a step; a layer of one core is one already."""
+    """Whether the cores are multiplied out to a matrix once a step; a layer of one core is a matrix already."""
     small = layer.in_features * layer.out_features <= LIMIT["max_matrix"]
     return number > 0 and len(core_shapes(layer)) > 1 and small
 
@@ -162,7 +162,7 @@ def _contraction_widest(layer: Layer) -> int:
 
 
 def _contracted_widest(plan: Plan) -> int:
-    """Largest array of a change on its way through layers that are contracted core by core."""
+    """Largest array while a change is propagated through layers that are contracted core by core."""
     later = [(number, layer) for number, layer in enumerate(plan.layers) if number > 0]
     wanted = [y for number, y in later if len(core_shapes(y)) > 1 and not has_matrix(y, number)]
     return max(map(_contraction_widest, wanted), default=0)
@@ -178,12 +178,12 @@ def whole_panels(n: int) -> int:
 
 
 def _tile(rows: int, inner: int) -> int:
-    """Panels of `rows` lines, of four lines that meet them, and a strip of four columns."""
+    """Panels of `rows` lines and of four lines that are multiplied with them, and a strip of four columns."""
     return whole_panels(rows) * (inner + 4) + 4 * inner
 
 
 def matrix_panels(layer: Layer) -> int:
-    """What making a small layer's matrix needs."""
+    """Numbers of the operands that multiplying out a small layer's matrix needs."""
     if len(core_shapes(layer)) == 1 or layer.in_features * layer.out_features > LIMIT["max_matrix"]:
         return 0
     _, _, mr, nr, rank = halves(layer)
@@ -238,7 +238,7 @@ def _goes_by_matrix(plan: Plan, number: int) -> bool:
 
 
 def _units_at_once(plan: Plan, number: int, blocks: bool) -> int:
-    """Units of a layer that are aimed at together."""
+    """Units of a layer that queries move together."""
     layer = plan.layers[number]
     units = layer.out_features if blocks else slice_widest(layer)
     in_parts = is_narrow(plan) and _goes_by_matrix(plan, number + 1)
@@ -283,7 +283,7 @@ class Factors:
 
 
 def splits(layer: Layer) -> list[Factors]:
-    """The products that the derivatives of a layer's halves are taken apart by, to those of its cores."""
+    """The products that turn the derivatives of a layer's halves into those of its cores."""
     shapes, split = core_shapes(layer), matrix_split(layer)
     before = [(extents(layer, k - 1), shapes[k - 1]) for k in range(2, split + 1)]
     after = [(extents(layer, k + 1), shapes[k + 1]) for k in range(split - 1, len(shapes) - 2)]
@@ -376,18 +376,18 @@ def _cache_sizes(plan: Plan, number: int) -> tuple[int, ...]:
 
 
 def _halved(numbers: int, narrow: bool) -> int:
-    """Numbers of float32 in whose place so many of 16 bits lie."""
+    """Numbers of float32 that take as many bytes as `numbers` do, which have 16 bits where `narrow`."""
     return (numbers + 1) // 2 if narrow else numbers
 
 
 def _are_numbers(layer: Layer, k: int) -> bool:
-    """Whether the slices of core k are numbers of a state: no factor stands on its other side."""
+    """Whether the slices of core k are numbers of a state, because there is no core on its other side."""
     first_or_last = k == 0 if k < middle_core(layer) else k + 1 == len(core_shapes(layer))
     return layer.kind != LayerKind.tt_tensor and first_or_last
 
 
 def _spare(layer: Layer, k: int) -> tuple[int, int]:
-    """First and end of the states' numbers that hold nothing while the slices of core k are asked about."""
+    """First and end of the states' numbers that are free while the slices of core k are queried."""
     if layer.kind == LayerKind.tt_tensor:
         return 0, 0
     if k < middle_core(layer):
@@ -452,7 +452,7 @@ def _scratch_numbers(plan: Plan) -> int:
 
 
 def _aimed(plan: Plan, blocks: bool) -> int:
-    """Units that queries of entries aim at together."""
+    """Units that queries of entries move together."""
     return max(_units_at_once(plan, n, blocks) for n in range(len(plan.layers))) if asks_entries(plan) else 0
 
 

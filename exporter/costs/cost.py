@@ -59,7 +59,7 @@ def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
     if phase.estimator not in REUSING:
         return evaluations_a_step(plan, phase) * plan.forward_macs(plan.batch)
     if plan.gathers:
-        share = n_queries(plan, phase) / plan.n_parameters  # cocd asks for a part
+        share = n_queries(plan, phase) / plan.n_parameters  # cocd queries a part of them
         return round(plan.batch * (plan.macs + share * (gathered_gradient_macs(plan, phase) - plan.macs)))
     assembled = phase.estimator == Estimator.node_cge
     a_step = sum(_prepare(plan, n) + (_finish(plan, n) if assembled else 0) for n in range(len(plan.layers)))
@@ -75,7 +75,7 @@ def _finish(plan: Plan, number: int) -> int:
 
 
 def _assembled(plan: Plan, number: int) -> int | None:
-    """node_cge, of a sample: forward and what its units' differences make; None by slices."""
+    """node_cge, for one sample: forward pass and sums of its units' differences; None where it goes by slices."""
     layer, by = plan.layers[number], assembled_by(plan, number)
     if by == Assembled.slices:
         return None
@@ -95,7 +95,7 @@ def _prepare(plan: Plan, number: int) -> int:
 
 
 def _row_macs(layer: Layer) -> int:
-    """Of a row of the layer's matrix."""
+    """Multiply-accumulates of one row of the layer's matrix."""
     return layer.out_features * core_shapes(layer)[matrix_split(layer)][0]
 
 
@@ -184,7 +184,7 @@ def _slice(layer: Layer, k: int) -> int:
 
 
 def _propagation_macs(plan: Plan, number: int) -> tuple[int, int]:
-    """Of a query in layer `number`: multiply-accumulates for each unit that changes there, and for all of the rest."""
+    """Multiply-accumulates of a query in layer `number`: for each unit that changes there, and for later layers."""
     if number + 1 == len(plan.layers):
         return 0, 0
     later = [

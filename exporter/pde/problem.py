@@ -95,7 +95,7 @@ class Problem:
     exact(x, t): the exact solution, where there is one in elementary functions. Vectors have their coordinates on the
     first axis. The network's inputs are the coordinates in space, then time.
     points(x, t): where training points go that are drawn uniform in the box, (x, t) or, without time, x alone; a vector
-    may be a list of its coordinates. So they lie the denser, the slower the function: lambda x, t: (x**3, t) puts more
+    may be a list of its coordinates. They are denser where the function changes slowly: lambda x, t: (x**3, t) puts more
     of them near 0. Validation points stay uniform.
     """
 
@@ -196,7 +196,7 @@ def _points(problem: Problem) -> tuple[Program, ...]:
 
 
 def _pair(value: Any, timed: bool) -> tuple[Any, Any]:
-    """What `points` gave as place in space and time."""
+    """What `points` returned: the place in space and the time."""
     if not timed:
         return value, 0.0
     if not isinstance(value, tuple) or len(value) != 2:
@@ -205,7 +205,7 @@ def _pair(value: Any, timed: bool) -> tuple[Any, Any]:
 
 
 def _require_inside(problem: Problem, points: Callable[..., Any]) -> None:
-    """Some thousand uniform points go to places inside the box. Raises `PdeError`."""
+    """Checks with some thousand uniform points that `points` stays inside the box. Raises `PdeError`."""
     size, timed = len(problem.space), problem.time is not None
     low, high = np.array([*problem.space, *([problem.time] if timed else [])], float).T
     uniform = np.random.default_rng(0).uniform(low, high, (PROBES, len(low))).T

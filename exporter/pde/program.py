@@ -153,7 +153,7 @@ class Pde:
 
     @property
     def needs(self) -> int:
-        """What all groups together read."""
+        """Sum of the contract's enum need over all groups."""
         result = 0
         for group in self.groups:
             result |= group.condition.needs
@@ -161,7 +161,7 @@ class Pde:
 
     @property
     def passes(self) -> int:
-        """Forward passes of one point, about."""
+        """About how many forward passes one point takes."""
         n = self.n_inputs
         made = {
             Derivative.jet: 2 + n,
@@ -189,7 +189,7 @@ class Pde:
         return self.stein_grid if self.derivative == Derivative.sparse_grid else None
 
     def inconsistency(self) -> str:
-        """What no device could run, in words; empty when there is nothing."""
+        """What is inconsistent and could not run on any device, in words; empty when there is nothing."""
         if self.n_space < 1 or not len(self.low) == len(self.high) == self.n_inputs:
             return f"{len(self.low)} and {len(self.high)} bounds for {self.n_inputs} inputs"
         if not all(math.isfinite(a) and math.isfinite(b) and a < b for a, b in zip(self.low, self.high, strict=True)):

@@ -3,7 +3,7 @@
 
 A convolution is a linear layer applied to every patch of an image; an embedding is one applied to the unit vectors of
 tokens. `Layer.in_features` and `out_features` stay those of one application, `n_inputs` and `n_outputs` count the arrays
-before and behind the layer.
+before and after the layer.
 """
 
 from dataclasses import dataclass

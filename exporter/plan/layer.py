@@ -30,7 +30,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Layer:
-    """An affine map, dense or in tensor-train form, and the activation behind it.
+    """An affine map, dense or in tensor-train form, and the activation after it.
 
     `ranks` has one more entry than there are cores: `len(in_modes)` cores for `tt_matrix` (core k of shape
     `(r_k, m_k, n_k, r_k+1)`), `len(in_modes) + len(out_modes)` for `tt_tensor` (`(r, n, r')`, then `(r, m, r')`).
@@ -120,7 +120,7 @@ class Layer:
 
     @property
     def n_outputs(self) -> int:
-        """Numbers of the array behind it."""
+        """Numbers of the array after it."""
         return self.gather.n_outputs(self.out_features) if self.gather else self.out_features
 
     @property

@@ -158,7 +158,7 @@ class Plan:
 
     @property
     def n_tokens(self) -> int:
-        """How many tokens the inputs can tell apart; 0 where they are plain numbers."""
+        """How many tokens there are; 0 where inputs are plain numbers."""
         first = self.layers[0]
         return first.in_features if isinstance(first.gather, Tokens) else 0
 

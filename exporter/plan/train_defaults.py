@@ -10,7 +10,7 @@
 | `node_cge` | one difference for each unit, parameters' derivatives assembled from them     |
 | `block_rge`| random directions of one core, weight or bias at a time                       |
 | `cocd`     | the next coordinates in turn, the others' estimates decay (arXiv 2605.14373)  |
-| `hybrid`   | `sign_rge` until the loss stands still, then `cge` with the paper's momentum  |
+| `hybrid`   | `sign_rge` until the loss stops falling, then `cge` with the paper's momentum |
 | `subspace_gn`   | Gauss-Newton on a PDE's residuals in random directions                   |
 | `last_layer_gn` | the same, with all of the last layer solved for                          |
 
@@ -91,7 +91,7 @@ PHASE_SETTINGS = {
     "stale_decay": "stale_decay",
     "ridge": "ridge",
     "trust_radius": "trust_radius",
-}  # what people say -> field of Phase
+}  # name of the option -> field of Phase
 TRAINING_SETTINGS = tuple(field.name for field in dataclasses.fields(Training) if field.name != "phases")
 SETTINGS = ("estimator", "update", *PHASE_SETTINGS, *TRAINING_SETTINGS)  # every name that `overridden` knows
 # what a run may change after the export too

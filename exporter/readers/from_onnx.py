@@ -50,7 +50,7 @@ def plan_from_file(path: Path, **settings: Any) -> Plan:
 
 
 def options_in_file(path: Path) -> dict[str, Any]:
-    """What to_onnx tells in a file's properties about inputs and loss, as options of an export; of a file that another
+    """What to_onnx wrote into a file's properties about inputs and loss, as options of an export; of a file that another
     program wrote, none. That a network solved an equation is no option: the equation is not in the file. Raises
     `OnnxError`."""
     model = _read(path)
@@ -158,7 +158,7 @@ class _Chain:
             self._bias(node, self.constants[node.input[2]])
 
     def _train(self, node: "onnx.NodeProto") -> None:
-        """A call of a function that to_onnx wrote: the name tells the geometry, the inputs are the cores and the bias."""
+        """A call of a function that to_onnx wrote: the name gives the geometry, the inputs are the cores and the bias."""
         names = node.input[1:]
         tensors = [self.constants[name] for name in names if name in self.constants]
         try:

@@ -22,8 +22,8 @@ LINEAR = (torch.nn.Linear, TTLinear)
 CONVOLUTIONS = (torch.nn.Conv2d, TTConv2d)
 EMBEDDINGS = (torch.nn.Embedding, torch.nn.EmbeddingBag, TTEmbedding)
 SUPPORTED = (
-    "use Linear, TTLinear, ReLU, Tanh, Sine and Flatten in (nested) nn.Sequential; Conv2d and TTConv2d behind "
-    "nn.Unflatten(1, (channels, rows, columns)); Embedding, EmbeddingBag and TTEmbedding behind Tokens(count)"
+    "use Linear, TTLinear, ReLU, Tanh, Sine and Flatten in (nested) nn.Sequential; Conv2d and TTConv2d after "
+    "nn.Unflatten(1, (channels, rows, columns)); Embedding, EmbeddingBag and TTEmbedding after Tokens(count)"
 )
 
 
@@ -179,7 +179,7 @@ class _Row:
         return True
 
     def through(self, place: str, part: torch.nn.Module) -> Gathering | None:
-        """The row behind a layer; returns where the layer gathers its inputs."""
+        """Notes the row after a layer; returns where the layer gathers its inputs."""
         gathering: Gathering | None = None
         if self.tokens is not None and not self.before and not isinstance(part, EMBEDDINGS):
             raise _refusal(place, part, "gets token numbers", "put an Embedding, EmbeddingBag or TTEmbedding before it")

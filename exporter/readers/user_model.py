@@ -18,7 +18,7 @@ MOVED = {"ttzo.exporter.nn": "ttzo.nn"}  # what a person's file may still name: 
 
 
 class ModelError(TtzoError):
-    """The model that was asked for could not be had."""
+    """The model that was asked for could not be loaded."""
 
 
 def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Module, dict[str, Any]]:
@@ -91,7 +91,7 @@ def _functions_of(source: ModuleType) -> str:
 
 
 def _accepted(make: Callable, given: dict[str, Any], name: str) -> dict[str, Any]:
-    """What the function has parameters for. A seed reaches torch anyway; the others must not be lost unsaid."""
+    """What the function has parameters for. A seed reaches torch anyway; other options must not be ignored silently."""
     parameters = inspect.signature(make).parameters.values()
     takes_all = any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in parameters)
     known = {parameter.name for parameter in parameters}

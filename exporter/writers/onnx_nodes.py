@@ -3,7 +3,7 @@
 tensor-train layer as a local function of the domain `ttzo`.
 
 There is one function for each geometry, in plain Reshape, Transpose and MatMul. It multiplies in the plan's order
-(`Layer.contractions`). A file tells `input_scale` and `input_offset` in its metadata properties.
+(`Layer.contractions`). A file's metadata properties hold `input_scale` and `input_offset`.
 """
 
 import math
@@ -60,7 +60,7 @@ def model_around(plan: Plan, graph: onnx.GraphProto, more_layers: dict[str, Laye
 
 
 def function_name(layer: Layer) -> str:
-    """Tells the geometry, so that equal layers share one function: TTMatrix_7x4x4x7_8x4x4x8_r6x6x6_bias."""
+    """Gives the geometry, so that equal layers share one function: TTMatrix_7x4x4x7_8x4x4x8_r6x6x6_bias."""
     parts = [FUNCTIONS[layer.kind]]
     ranks = layer.ranks[1:-1]
     parts += ["x".join(map(str, sizes)) for sizes in (layer.in_modes, layer.out_modes)]

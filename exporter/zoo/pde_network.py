@@ -21,7 +21,7 @@ def dense(
 ) -> "torch.nn.Module":
     """Linear layers of those widths with `activation` ("tanh" or "sine") between them.
 
-    The first layer's weights are `gain` times torch's usual start, so that its units bend inside the domain; its bias
+    The first layer's weights are `gain` times torch's usual start, so that its units are not linear inside the domain; its bias
     is such that a unit's middle lies around the point (centre, .., centre). Raises `PlanError` when ranks or a
     tensor-train format are asked for.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a model of the zoo tells the exporter. Needs no torch: modules are built when they are wanted."""
+"""What the exporter knows of a model of the zoo. Needs no torch: modules are built when they are needed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

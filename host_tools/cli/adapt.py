@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`ttzo adapt`: a trained model meets images from other domains, and learns them on the device."""
+"""`ttzo adapt`: trains a trained model further on images from other domains, on the device."""
 
 from functools import partial
 from pathlib import Path

@@ -185,9 +185,9 @@ def gather_text(layer) -> str:
     if isinstance(gather, Tokens):
         return f"{gather.count} tokens, {gather.combine.name}"
     image = f"{gather.channels}x{gather.height}x{gather.width}"
-    behind = f"{layer.out_features}x{'x'.join(map(str, gather.out_image))}"
+    after = f"{layer.out_features}x{'x'.join(map(str, gather.out_image))}"
     kernel, stride = ("x".join(map(str, sizes)) for sizes in (gather.kernel, gather.stride))
-    return f"{image} -> {behind}, patches of {kernel}, stride {stride}"
+    return f"{image} -> {after}, patches of {kernel}, stride {stride}"
 
 
 def phase_text(plan: Plan, number: int) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`ttzo demo`: the whole journey, from a torch module to a classifier that an emulated board has trained."""
+"""`ttzo demo`: exports a torch module, trains it on an emulated board, and compares the result."""
 
 import shutil
 import time
@@ -33,7 +33,7 @@ ONNX_STEPS = 200
 
 @dataclass
 class Story:
-    """What the demo has come to so far."""
+    """The results of the demo so far."""
 
     plan: Plan
     rows: DataSet
@@ -47,7 +47,7 @@ class Story:
 
 @dataclass
 class Trained:
-    """What training on the board came to: measured before it, the run, float32 parameters after it."""
+    """The result of training on the board: accuracy before it, the run, float32 parameters after it."""
 
     before: Evaluation
     run: Run
@@ -89,7 +89,7 @@ def demo_command(screen: Screen, out: Path, steps: int | None) -> dict:
 
 
 def _left_out() -> list[str]:
-    """What keeps the emulated board from being built and run here."""
+    """What is missing to build and run the emulated board here."""
     board = boards.load(BOARD)
     needs = {f"{board.toolchain}-gcc": f"gcc-{board.toolchain} libnewlib-{board.toolchain}", qemu.QEMU: qemu.QEMU}
     missing = [

@@ -126,7 +126,7 @@ def _wanted(table, only: tuple[str, ...]) -> list:
 
 
 def _runnable(screen: Screen, wanted: list) -> list:
-    """The entries that this version can run; why it cannot run the others is said."""
+    """The entries that this version can run; prints why it cannot run the others."""
     from ttzo.host_tools.research.reproduce import tables
 
     for entry in wanted:
@@ -136,7 +136,7 @@ def _runnable(screen: Screen, wanted: list) -> list:
 
 
 class _TimeLeft:
-    """How long the rest will take, by what the cells before took."""
+    """How long the rest will take, estimated from the cells before."""
 
     def __init__(self, total: int):
         self.total, self.done, self.began = total, 0, time.monotonic()
@@ -200,7 +200,7 @@ def _ways_to_derivatives(screen: Screen, name: str, quick: bool, out: Path) -> d
     from ttzo.host_tools.research.reproduce import derivatives, render_derivatives
 
     out.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=out).close()  # what cannot be written is said before the work, not after it
+    tempfile.TemporaryFile(dir=out).close()  # a folder that cannot be written is reported before the work, not after it
     n_points = N_POINTS["quick" if quick else "full"]
     measure = derivatives.by_settings if name == "derivatives" else derivatives.by_dimensions
     with screen.bars() as bars:

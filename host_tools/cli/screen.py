@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How a command speaks: results to a person on stdout, or as one JSON object there; progress and errors on stderr."""
+"""The output of a command: results to a person on stdout, or as one JSON object there; progress and errors on stderr."""
 
 import dataclasses
 import enum
@@ -74,7 +74,7 @@ class Screen:
         self.results.print(text, markup=False, soft_wrap=True)
 
     def table(self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None) -> None:
-        """Rows of one result; the first column names what the others tell."""
+        """Rows of one result; the first column names what the others hold."""
         if title:
             self.results.print(title, style="bold", markup=False, soft_wrap=True)
         made = Table(show_header=heading is not None, box=None, pad_edge=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Training data as a plan wants them: raw rows, checked once at the door, packed as they travel.
+"""Training data as a plan needs them: raw rows, checked once when they are read, packed as they are sent.
 
 A row on the line is the raw inputs (uint8, int16 or float32, little-endian), then the target: a u16 class for
 cross-entropy, `out_features` float32 for mse. Scale and offset are applied on the device.
@@ -37,7 +37,7 @@ class DataSet:
 
     @cached_property
     def train_rows(self) -> np.ndarray:
-        """uint8 (n, Plan.row_bytes): the training rows as they travel."""
+        """uint8 (n, Plan.row_bytes): the training rows as they are sent."""
         return pack_rows(self.x_train, self.y_train)
 
     @cached_property
@@ -92,7 +92,7 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
 
 
 def _checked(source: str, names: tuple[str, ...], pair: tuple[np.ndarray, ...], plan: Plan) -> tuple[np.ndarray, ...]:
-    """Inputs and targets as the plan wants them."""
+    """Inputs and targets as the plan needs them."""
     (x_name, y_name), (x, y) = names, pair
     return _inputs(f"{source}: {x_name}", x, plan), _targets(f"{source}: {y_name}", y, len(x), plan)
 
@@ -193,7 +193,7 @@ def _is_heading(lines: list[str]) -> bool:
     return bool(lines)
 
 
-# ---- checks at the door ----------------------------------------------------------------------------------------------
+# ---- checks of what was read ------------------------------------------------------------------------------------------
 
 
 def _numbers(what: str, values: np.ndarray) -> np.ndarray:

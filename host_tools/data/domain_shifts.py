@@ -43,7 +43,7 @@ def rotated(x: np.ndarray) -> np.ndarray:
 
 
 def moved(x: np.ndarray) -> np.ndarray:
-    """3 pixels down and 3 to the right, zeros behind."""
+    """3 pixels down and 3 to the right; zeros take the free place."""
     images = _square(x)
     result = np.zeros_like(images)
     down, right = MOVE

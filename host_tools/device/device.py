@@ -122,7 +122,7 @@ class Device:
     """One device that holds the bundle's model, ready for requests. A refusal is a `DeviceError`, a silent or broken
     line a `LinkError`; both leave the device as it was before the request.
 
-    `url` is what the person said, `line` the port behind it, `folder` the bundle's.
+    `url` is what the person gave, `line` the port that it stands for, `folder` the bundle's.
     """
 
     def __init__(self, link: Link, plan: Plan, url: str, line: str, folder: Path):
@@ -143,7 +143,7 @@ class Device:
             )
 
     def close(self) -> None:
-        """Ends the connection, and the emulator behind it."""
+        """Ends the connection, and the emulator if there is one."""
         self._owned.close()
 
     def __enter__(self) -> "Device":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Starts what stands behind `native:`, `numpy:`, `onnx:` and `qemu:BOARD`; each is served on a loopback socket."""
+"""Starts the devices of `native:`, `numpy:`, `onnx:` and `qemu:BOARD`; each is served on a loopback socket."""
 
 import re
 import select

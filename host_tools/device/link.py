@@ -44,7 +44,7 @@ LINE_BYTES = FRAME_BYTES + FRAME_BYTES // 254 + 1
 READ_S = 0.05  # how long one look at the line waits for its first byte
 FIRST_SILENCE_S = 1.0  # until a request is repeated; doubled each time
 LONGEST_SILENCE_S = 8.0
-DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may be behind it
+DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may follow
 WRITE_S = 10.0
 CANCEL_S = 3.0  # how long Ctrl-C waits for the device to let go
 CANCEL_SILENCE_S = 0.5
@@ -129,7 +129,7 @@ def open_stream(url: str, baud: int = 115200) -> serial.Serial:
 
 
 def list_ports() -> list[tuple[str, str]]:
-    """Serial ports of this machine that a board may be behind, each with what the system says of it."""
+    """Serial ports of this machine that may lead to a board, each with what the system says of it."""
     from serial.tools.list_ports import comports
 
     return sorted((port.device, port.description) for port in comports() if port.description != "n/a")
@@ -188,7 +188,7 @@ class Link:
 
         `timeout` is the longest silence in seconds before giving up; PROGRESS frames break it and call
         `on_progress(done, total)`. Raises `DeviceError` when the device refuses, `LinkError` when the line is silent or
-        cut. On Ctrl-C the device is told to stop, then `KeyboardInterrupt` goes on; the request may have been carried
+        cut. On Ctrl-C the device gets the message to stop, then `KeyboardInterrupt` goes on; the request may have been carried
         out by then, STATUS knows.
         """
         payload = REQUEST[message](**fields).pack() + tail

@@ -45,7 +45,7 @@ SETTLE_S = 0.05  # until a board has said what it was about to say
 PIECE_BYTES = 512  # of a file, at once
 OnProgress = Callable[[int, int], object]
 
-# What the board tells of itself; _ttzo may be there without a file of ours: built into the firmware, or through ffi; and
+# What the board reports of itself; _ttzo may be there without a file of ours: built into the firmware, or through ffi; and
 # so may ttzo, frozen into it.
 FACTS = """
 import sys, os, gc
@@ -118,7 +118,7 @@ class MicroPythonError(TtzoError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a board says of itself. `free_bytes` of its file system, None where it does not tell; `library` is the
+    """What a board says of itself. `free_bytes` of its file system, None where it does not say; `library` is the
     folder for modules, "" where there is only one."""
 
     mpy: int

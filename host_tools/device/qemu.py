@@ -73,7 +73,7 @@ class Emulation:
         process.wait()
 
     def _greet(self) -> None:
-        """Waits until the machine is made and the firmware loaded: QEMU's monitor speaks first then."""
+        """Waits until the machine is made and the firmware loaded: QEMU's monitor sends its greeting then."""
         if not select.select([self._pipes.stdout], [], [], START_S)[0]:
             raise QemuError(f"QEMU was silent for {START_S:.0f} s after its start", "try again on a less busy machine")
         if not self._pipes.stdout.readline():
@@ -131,7 +131,7 @@ def emulated(
     far stand in the file `counter`, a u64 (see qemu_plugin.c).
 
     Raises:
-        QemuError: the board has no QEMU machine, QEMU is missing or died at once, the firmware or the port cannot be had.
+        QemuError: the board has no QEMU machine, QEMU is missing or died at once, the firmware or the port is not available.
     """
     if not board.qemu_machine:
         raise QemuError(

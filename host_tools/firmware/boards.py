@@ -38,7 +38,7 @@ class Board(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    name: _Name  # what the device tells in HELLO
+    name: _Name  # what the device reports in HELLO
     title: _Text  # for people: board, chip, core, clock
     ran_on: _Text  # what was seen running where, and what was not
 

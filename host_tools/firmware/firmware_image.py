@@ -2,7 +2,7 @@
 """What a linked firmware image holds: its size, its symbols, and how deep its stack can get.
 
 Everything is read from the ELF file with the toolchain's own programs, so that library code counts like ours. The
-image must be linked with `--emit-relocs`, which tells whose address is taken.
+image must be linked with `--emit-relocs`, which shows whose address is taken.
 """
 
 import bisect
@@ -65,7 +65,7 @@ class Image:
 
     @property
     def static_bytes(self) -> int:
-        """RAM of variables; stack and work buffer stand apart."""
+        """RAM of variables, without stack and work buffer."""
         return self.section_bytes.get(".data", 0) + self.section_bytes.get(".bss", 0)
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Puts module and bundle onto a MicroPython board, whole or not at all, and has the board prove that it trains.
+"""Puts module and bundle onto a MicroPython board, completely or not at all, and tests that the board trains.
 
 Every file is written beside its place, checked by its CRC-32, and renamed only when all are whole. The self-test is one
 training step, on seeded rows or an equation's own points: the board must end in the bits of the reference.
@@ -237,7 +237,7 @@ def _install(board: MicroPythonBoard, facts: Facts, files: dict[str, bytes], on_
                 )
             done += len(content)
     except (TtzoError, KeyboardInterrupt):
-        with suppress(TtzoError):  # where the board is gone: the next deploy writes over what is left
+        with suppress(TtzoError):  # if the board is gone, the next deploy overwrites what is left
             board.run(f"import os\nfor n in {[place + FRESH for place in files]!r}:\n {_REMOVE}")
         raise
     for place in files:
@@ -269,7 +269,7 @@ def _step(url: str, bundle: str | Path, plan: Plan, region: Region, baud: int | 
 
 
 def _step_at_prompt(board: MicroPythonBoard, plan: Plan, name: str) -> np.ndarray:
-    """The same where there is no link, with the rows in a file, of which a step draws as from the region dataset."""
+    """The same without a link: the rows are in a file, from which a step draws as from the region dataset."""
     rows = b"" if plan.pde else seeded_rows(plan).tobytes()
     board.write_file(TEST_ROWS, rows)
     board.reset()  # memory in one piece

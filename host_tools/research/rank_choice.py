@@ -157,8 +157,8 @@ def _with_ranks(part: TTLinear, kept: list[torch.Tensor]) -> TTLinear:
         layer.in_features, layer.out_features, layer.in_modes, layer.out_modes, made_ranks, format, layer.has_bias
     )
     whole = torch.ones(1, dtype=torch.bool)
-    for core, old, before, behind in zip(made.cores, part.cores, [whole, *kept], [*kept, whole], strict=True):
-        core.copy_(old[before][..., behind])
+    for core, old, before, after in zip(made.cores, part.cores, [whole, *kept], [*kept, whole], strict=True):
+        core.copy_(old[before][..., after])
     if made.bias is not None and part.bias is not None:
         made.bias.copy_(part.bias)
     return made

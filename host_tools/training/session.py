@@ -213,7 +213,7 @@ def train(
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
         SessionError: the run was trained on other data, or another process trains in the folder.
         Interrupted: Ctrl-C; the checkpoint is written.
-        LinkError, DeviceError, MetricsError: line, device or disk failed; the hint tells how to go on.
+        LinkError, DeviceError, MetricsError: line, device or disk failed; the hint says how to go on.
     """
     folder = folder or run_folder(device.folder, device.url)
     with ExitStack() as held:

@@ -6,10 +6,10 @@
     m.train(x, y, steps=100)   # a model of an equation: m.train(steps=100)
     m.predict(x)
 
-Rows are inputs and targets: `x` holds n rows of inputs one behind the other in the model's number (uint8, int16 or
+Rows are inputs and targets: `x` holds n rows of inputs one after the other in the model's number (uint8, int16 or
 float32), `y` n classes of one or two bytes, or n rows of float32 outputs. Both are anything with the buffer protocol:
 array, bytearray, bytes, memoryview, ulab's ndarray. Without `y`, `x` holds whole rows, inputs then target, in a buffer
-or in a file opened with "rb". A model that trains on a differential equation takes no rows.
+or in a file opened with "rb". A model that trains on a differential equation needs no rows.
 """
 
 import gc
@@ -136,7 +136,7 @@ class Model:
         return to
 
     def _lend(self, place):
-        """The bundle, read into that place and lent to the runtime, which checks that it is the model's."""
+        """The bundle, read into that place and given to the runtime, which checks that it is the model's."""
         _check(self._memory, _ttzo.lend(self._memory, self._read_bundle(place)))
         return place
 

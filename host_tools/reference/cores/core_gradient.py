@@ -155,7 +155,7 @@ class CoreEstimate:
         return direction(size, Direction(self.phase.direction), self.seed, self.step, number).astype(self.real)
 
     def _moves(self, layer: Layer, k: int, made: list[np.ndarray], v: np.ndarray) -> np.ndarray:
-        """What the layer's pre-activations move by along v, or of the bias: [out_features, batch]."""
+        """By how much the layer's pre-activations move along v, or of the bias: [out_features, batch]."""
         batch = self.cache.z[0].shape[1]
         if k == len(made):
             return np.broadcast_to(self.mu * v[:, None], (layer.out_features, batch))

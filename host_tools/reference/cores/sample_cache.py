@@ -65,7 +65,7 @@ def _small_log1p(s: np.ndarray) -> np.ndarray:
 
 
 class SampleCache:
-    """The forward pass of a batch at theta, and loss differences of changes in it; `assembles`: as node_cge goes. Arrays
+    """The forward pass of a batch at theta, and loss differences of changes in it; `assembles`: in the order of node_cge. Arrays
     are of theta's dtype."""
 
     def __init__(self, plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray, assembles: bool = False):

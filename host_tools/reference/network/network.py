@@ -19,7 +19,7 @@ NUMBER_DTYPE: dict[int, np.dtype] = {
 
 
 def read_inputs(plan: Plan, raw: np.ndarray) -> np.ndarray:
-    """Raw inputs [n, in_features] as they travel -> network inputs float32 [n, in_features]."""
+    """Raw inputs [n, in_features] as they are sent -> network inputs float32 [n, in_features]."""
     return raw.astype(np.float32) * np.float32(plan.input_scale) + np.float32(plan.input_offset)
 
 

@@ -197,7 +197,7 @@ class Trainer:
         return source.tobytes()[offset : offset + count]
 
     def _decode(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as they travel, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
+        """Rows as they are sent, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
         kind = NUMBER_DTYPE[self.plan.input_number]
         input_bytes = kind.itemsize * self.plan.in_features
         raw = np.ascontiguousarray(rows[:, :input_bytes]).view(kind)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The rivals by name, with their sources and rates. Rates are the best of two to five on held-out training rows of MNIST,
-in runs of seconds (docs/findings.md); those of the paper's own methods are its."""
+in runs of seconds (docs/journal/findings.md); those of the paper's own methods are its."""
 
 import dataclasses
 from functools import partial
