@@ -26,7 +26,7 @@ from ttzo.exporter.plan.training import Phase
 def gather_scratch(layer: Layer) -> int:
     """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
     in gathered_layer.c."""
-    one = layer.applied
+    one = layer.application
     widest = _contraction_widest(one)
     if isinstance(layer.gather, Patches):
         return 2 * LIMIT["positions_at_once"] * widest
@@ -70,7 +70,9 @@ def gathered_gradient_numbers(plan: Plan) -> int:
         matrix = layer.in_features * layer.out_features if _has_matrix(layer, number) else 0
         is_later = number > 0 and isinstance(layer.gather, Patches)
         weights = whole_panels(layer.out_features) * layer.in_features if is_later else 0
-        total += even(layer.n_outputs, layer.n_outputs, product_numbers(layer.applied, bool(matrix)), matrix, weights)
+        total += even(
+            layer.n_outputs, layer.n_outputs, product_numbers(layer.application, bool(matrix)), matrix, weights
+        )
     total += _scratch_numbers(plan)
     if total > LIMIT["max_width"]:
         raise PlanError(
@@ -81,7 +83,7 @@ def gathered_gradient_numbers(plan: Plan) -> int:
 
 
 def _scratch_numbers(plan: Plan) -> int:
-    ones, queries = [layer.applied for layer in plan.layers], QUERIES_AT_ONCE
+    ones, queries = [layer.application for layer in plan.layers], QUERIES_AT_ONCE
     later = [layer for layer in plan.layers[1:] if isinstance(layer.gather, Patches)]
     windows = [math.prod(layer.patches.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
     outputs = max(layer.n_outputs for layer in plan.layers)

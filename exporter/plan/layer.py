@@ -129,7 +129,7 @@ class Layer:
         return self.gather.positions if self.gather else 1
 
     @property
-    def applied(self) -> "Layer":
+    def application(self) -> "Layer":
         """One application as a layer of its own: of a token, with the slices of the cores that it picks."""
         if isinstance(self.gather, Tokens):
             picked = tuple(1 for _ in self.in_modes)
@@ -193,7 +193,7 @@ class Layer:
     def macs(self) -> int:
         """Multiply-accumulates of one sample, by the layer's contraction."""
         if not self.contraction:
-            return self.positions * self.applied.macs_core_by_core
+            return self.positions * self.application.macs_core_by_core
         c = self.contraction
         if c == len(self.in_modes):
             return self.in_features * self.out_features

@@ -166,7 +166,7 @@ def _show(screen: Screen, cost) -> None:
     if hasattr(cost, "residual"):
         _show_residual(screen, cost)
         return
-    order = ", ".join("core by core" if c == 0 else f"cut before core {c}" for c in cost.contractions)
+    order = ", ".join("core by core" if c == 0 else f"split before core {c}" for c in cost.contractions)
     title = f"{cost.model} on {cost.board}, {cost.arithmetic}, {cost.cache} caches: {cost.n_parameters:,} parameters, batch {cost.batch}; {order}"
     parts = {
         "forward pass": cost.forward,

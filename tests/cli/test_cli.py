@@ -332,7 +332,7 @@ def test_an_emulated_device_stays_open_for_other_programs(bundle, train, pty):
     try:
         text = ""
         while not text.rstrip().endswith("}"):
-            assert (line := process.stdout.readline()), "it ended before it told its URL"
+            assert (line := process.stdout.readline()), "it ended before it printed its URL"
             text += line
         url = json.loads(text)["url"]
         assert url.startswith("/dev/" if pty else "socket://")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A budget chooses fold and ranks: what comes out keeps within it and wastes little; what cannot be had is refused."""
+"""A budget chooses fold and ranks: what comes out keeps within it and wastes little; what is impossible is refused."""
 
 import pytest
 

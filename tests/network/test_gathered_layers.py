@@ -107,7 +107,7 @@ def test_tt_embedding_is_the_lookup_in_its_rebuilt_table(format, padding):
 def test_a_tt_embedding_starts_like_torchs_own():
     torch.manual_seed(0)
     table = TTEmbedding(4096, 64, ranks=8, gain=0.5).table()
-    assert abs(table.std().item() - 0.5) < 0.01  # the drawn train is scaled to it, but for its mean
+    assert abs(table.std().item() - 0.5) < 0.01  # the drawn train is scaled to it, except for its mean
 
 
 # ---- one network, everywhere ----------------------------------------------------------------------------------------

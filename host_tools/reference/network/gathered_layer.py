@@ -30,12 +30,12 @@ def combined(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     n, made = x.shape[1], z.reshape(layer.out_features, layer.positions, -1)
     if isinstance(layer.gather, Patches):
         return made.reshape(-1, n)
-    if layer.gathered_layer.combine == Combine.each:
+    if layer.gather.combine == Combine.each:
         return np.ascontiguousarray(made.swapaxes(0, 1)).reshape(-1, n)
     total = np.zeros((layer.out_features, n), z.dtype)
     for t in range(layer.positions):
         total = total + made[:, t]
-    if layer.gathered_layer.combine == Combine.sum:
+    if layer.gather.combine == Combine.sum:
         return total
     return total / tokens_that_count(layer, x)
 
