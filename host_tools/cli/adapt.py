@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from ttzo.host_tools.cli.bundle import BUNDLE, with_options
-from ttzo.host_tools.cli.device import BAUD, DATA, DEVICE, OVERRIDES, ROWS
+from ttzo.host_tools.cli.data import DATA
+from ttzo.host_tools.cli.device import BAUD, DEVICE, OVERRIDES, ROWS
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.domain_shifts import SHIFTS

@@ -64,8 +64,12 @@ class DataOptions:
 
     def over(self, base: "DataOptions") -> "DataOptions":
         """These options; where one is not given, that of `base`."""
-        given = {name: value for name, value in self.as_json().items()}
-        return dataclasses.replace(base, **given)
+        return dataclasses.replace(base, **self.as_json())
+
+    def without_files(self) -> "DataOptions":
+        """These options for another source: files of parts belonged to the first one."""
+        given = self.as_json()
+        return DataOptions(**{name: value for name, value in given.items() if value != self.file(name)})
 
     def as_json(self) -> dict[str, Any]:
         """Those that are given."""
@@ -86,5 +90,6 @@ class DataOptions:
         return value if isinstance(value, float) else None
 
     def file(self, part: str) -> str | None:
-        value = getattr(self, part)
+        """The file of `part` (validation, test); None where there is none."""
+        value = getattr(self, part) if part in ("validation", "test") else None
         return value if isinstance(value, str) else None

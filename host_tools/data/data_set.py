@@ -119,7 +119,8 @@ def load(
     if source in KNOWN or Path(source).is_dir() and source:
         return _known(source, plan, options)
     known = known or preparation_of(plan)
-    options = options.over(known.options) if known else options
+    if known:
+        options = options.over(known.options if source == known.source else known.options.without_files())
     return _own(source, plan, options, known, only_test)
 
 
@@ -137,7 +138,7 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
     options = DataOptions(validation=0.0, test=0.0, normalise="none")
     pieces = read_rows.read(_file(str(source)), options, Wanted(plan.out_features, has_classes=False))
     pieces = {"train": pieces.get("test", pieces["train"])}
-    samples, _, _ = prepare(pieces, options, _goal(plan, options, None), None)
+    samples, _, _ = prepare(str(source), pieces, options, _goal(plan, options, None), None)
     return DataSet(str(source), *none, *_pair(str(source), samples["train"], plan, []))
 
 
@@ -227,7 +228,7 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
     pieces |= {part: read_rows.read(_file(name), options, wanted)["train"] for part, name in files.items()}
     for rows in pieces.values():
         _require_tokens(rows, plan)
-    samples, preparation, notes = prepare(pieces, options, _goal(plan, options, known), known)
+    samples, preparation, notes = prepare(source, pieces, options, _goal(plan, options, known), known)
     _require_both(source, samples, only_test)
     pairs = {part: _pair(source, each, plan, notes) for part, each in samples.items()}
     none = np.empty((0, plan.in_features), DTYPES[plan.input_number]), _no_targets(plan)

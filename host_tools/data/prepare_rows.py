@@ -24,11 +24,12 @@ SEGMENT_WINDOWS = 10  # a stretch of one class that is so many windows long is d
 class Preparation:
     """How rows of a data set become samples.
 
-    labels: the classes' names by number; None where the data hold the numbers themselves. inputs: names of the input
+    source: the file that it was fitted on. labels: the classes' names by number; None where the data hold the numbers themselves. inputs: names of the input
     columns. fill: what takes the place of missing numbers, one for each column. normalisation: of the columns (of a
     window: the channels); target_normalisation: of the targets of `mse`.
     """
 
+    source: str = ""
     options: DataOptions = DataOptions()
     labels: tuple[str, ...] | None = None
     inputs: tuple[str, ...] = ()
@@ -37,7 +38,7 @@ class Preparation:
     target_normalisation: Normalisation | None = None
 
     def as_json(self) -> dict[str, Any]:
-        page: dict[str, Any] = {"options": self.options.as_json()}
+        page: dict[str, Any] = {"source": self.source, "options": self.options.as_json()}
         if self.labels is not None:
             page["labels"] = list(self.labels)
         if any(self.inputs):
@@ -60,6 +61,7 @@ class Preparation:
             if name in page
         }
         return cls(
+            source=str(page.get("source", "")),
             options=DataOptions.from_json(page["options"]),
             labels=tuple(map(str, page["labels"])) if "labels" in page else None,
             inputs=tuple(map(str, page.get("inputs", ()))),
@@ -90,7 +92,7 @@ class Samples:
 
 
 def prepare(
-    pieces: dict[str, Rows], options: DataOptions, goal: Goal, known: Preparation | None
+    source: str, pieces: dict[str, Rows], options: DataOptions, goal: Goal, known: Preparation | None
 ) -> tuple[dict[str, Samples], Preparation, list[str]]:
     """Samples by part, the preparation in force (`known`, or fitted here), and what is to be said. `pieces` are rows by
     part; what is missing of validation and test comes out of `train`. Raises `DataError`."""
@@ -102,7 +104,7 @@ def prepare(
     labels = known.labels if known else _labels(pieces, goal)
     targets = {part: _targets(rows, labels, goal) for part, rows in pieces.items()}
     divided = _divide(pieces, targets, options, goal, notes)
-    made = known or _fit(divided, options, goal, labels, pieces)
+    made = known or _fit(source, divided, options, goal, labels, pieces)
     return {part: _samples(*divided[part], made, options, goal) for part in divided}, made, notes
 
 
@@ -270,7 +272,12 @@ def _boundaries(rows: Rows) -> list[np.ndarray]:
 
 
 def _fit(
-    divided: Divided, options: DataOptions, goal: Goal, labels: tuple[str, ...] | None, pieces: dict[str, Rows]
+    source: str,
+    divided: Divided,
+    options: DataOptions,
+    goal: Goal,
+    labels: tuple[str, ...] | None,
+    pieces: dict[str, Rows],
 ) -> Preparation:
     """What is fitted on the training rows."""
     rows, y = divided["train"]
@@ -285,7 +292,7 @@ def _fit(
     if goal.normalise:
         found = normalise.fit(_filled(rows.x, fill), goal.normalise)
         of_targets = None if goal.has_classes else normalise.fit(y, goal.normalise)
-    return Preparation(options, labels, pieces["train"].inputs, fill, found, of_targets)
+    return Preparation(source, options, labels, pieces["train"].inputs, fill, found, of_targets)
 
 
 def _filled(x: np.ndarray, fill: np.ndarray | None) -> np.ndarray:
