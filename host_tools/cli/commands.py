@@ -3,7 +3,7 @@
 
 import click
 
-from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, reproduce
+from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, record, reproduce
 from ttzo.host_tools.cli.screen import Screen
 
 HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
@@ -51,6 +51,7 @@ for made in (
     bundle.plan_command,
     bundle.build_command,
     bundle.flash_command,
+    record.record_command,
     device.train_command,
     device.eval_command,
     adapt.adapt_command,

@@ -10,6 +10,7 @@ from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen
 from ttzo.host_tools.data import data_set, run_data
+from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import HEADING, MISSING, NORMALISE, WINDOW_LABELS, DataOptions
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Evaluation
@@ -23,6 +24,7 @@ DATA = click.option(
 )
 WIDEST_CONFUSION = 12  # classes; of more, the worst ones are listed
 WORST = 6
+STEP_OF_NORMALISED = 2.0**-12  # of int16: eight deviations to both sides
 
 
 class ShareOrFile(click.ParamType):
@@ -75,6 +77,22 @@ def load_rows(
     for note in rows.notes:
         screen.say(note)
     return rows
+
+
+def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]:
+    """Metadata of a plan whose data set is a file that is there: classes' names, normalisation, and the options given."""
+    source = plan.metadata.get("data", "")
+    if plan.pde is not None or source in data_set.KNOWN or not Path(source).is_file():
+        if options != DataOptions():
+            raise DataError(
+                f"options for a table are given, but {f'there is no file {source}' if source else 'no data set is named'}",
+                "name the table with --data FILE, or give these options to `ttzo train`",
+            )
+        return {}
+    rows = data_set.load(source, plan, options)
+    for note in rows.notes:
+        screen.say(note)
+    return {"preparation": rows.preparation.as_json()} if rows.preparation else {}
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------------

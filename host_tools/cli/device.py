@@ -131,7 +131,11 @@ def train_command(
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
         told = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
-    words = _run_rows(run, told) + answers_rows(plan, run.answers) + baseline_rows(device, rows)
+    words = (
+        _run_rows(run, told, plan.loss == Loss.cross_entropy)
+        + answers_rows(plan, run.answers)
+        + baseline_rows(device, rows)
+    )
     screen.table(f"{device.board} at {url}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.steps:
@@ -196,7 +200,7 @@ def run_json(device: Device, run: Run) -> dict:
     }
 
 
-def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
+def _run_rows(run: Run, told: str, classes: bool) -> list[tuple[str, str]]:
     steps = f"{run.step:,} of {run.steps:,}" + (
         f", {run.resumed_from:,} of them from the checkpoint" if run.resumed_from else ""
     )
@@ -204,6 +208,10 @@ def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
     rows += [("multiply-accumulates", f"{run.macs:,}")] if run.macs else []
     rows += [("instructions", f"{run.instructions:,}")] if run.instructions else []
     rows += [("batch loss", f"{run.loss:.4g}")] if run.loss is not None else []
+    if run.validation is not None:
+        n, found = run.validation.n_rows, run.validation
+        told_of = f"{100 * found.accuracy:.2f} %" if classes else f"mean loss {found.loss:.6g}"
+        rows.append(("validation", f"{told_of} of {n} rows" if classes else f"{told_of} on {n} rows"))
     return [*rows, ("on the device", told), ("run", str(run.folder))]
 
 

@@ -239,7 +239,7 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
         *pairs.get("validation", (None, None)),
         preparation,
     )
-    return replace(made, notes=(*notes, *remarks.of(made, plan)))
+    return replace(made, notes=(*notes, *remarks.of(made, plan, known is None)))
 
 
 def _require_both(source: str, samples: dict[str, Samples], only_test: bool) -> None:

@@ -16,9 +16,12 @@ HEAVY = 0.9  # share of the largest class from which its share is worth a word
 FEW_TEST_ROWS = 20
 
 
-def of(data: "DataSet", plan: Plan) -> tuple[str, ...]:
-    """Sentences about the rows of a person's own data set."""
-    made = [_parts(data), *_normalised(data)]
+def of(data: "DataSet", plan: Plan, is_new: bool) -> tuple[str, ...]:
+    """Sentences about the rows of a person's own data set. `is_new`: its preparation was fitted just now."""
+    made = [_parts(data)]
+    if is_new:
+        made += _normalised(data)
+        made += [f"the classes {names_text(data.labels)} are numbered from 0 in this order"] if data.labels else []
     n = len(data.x_train)
     if 0 < n < plan.batch:
         made.append(
@@ -56,8 +59,6 @@ def _classes(data: "DataSet", plan: Plan) -> list[str]:
             f"all rows have the class {name(classes[0])}: there is nothing to tell apart; is the target right (--target)?"
         ]
     made = []
-    if data.labels:
-        made.append(f"the classes {names_text(data.labels)} are numbered from 0 in this order")
     for side, present in found.items():
         lacking = np.setdiff1d(classes, present)
         if len(lacking):
