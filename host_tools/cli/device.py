@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from ttzo.device_runtime.contract import Loss
-from ttzo.host_tools.cli.bundle import BUNDLE, Numbers, with_options
+from ttzo.device_runtime.contract import ExitCode, Loss
+from ttzo.host_tools.cli.bundle import BUNDLE, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
@@ -38,9 +38,10 @@ OVERRIDES = (
     click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1)),
     click.option("--lr", type=Numbers(float), help="Learning rate."),
     click.option("--mu", type=Numbers(float), help="Perturbation radius."),
-    click.option("--n-queries", type=Numbers(int), help="Directions a step."),
+    click.option("--n-queries", type=Numbers(int), help="Random directions of an estimate."),
+    *METHOD_OPTIONS,
 )
-CHANGES = ("steps", "seed", "lr", "mu", "n_queries")  # what these are called
+CHANGES = ("steps", "seed", "lr", "mu", "n_queries", *METHOD_SETTINGS)  # what these are called
 
 
 class RowCount(click.ParamType):
@@ -323,7 +324,7 @@ def compare_command(
         a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))
         found = compare_with_bar(screen, a, b, rows, steps, every=every, settings=settings)
     screen.table(f"{found.a} and {found.b}", comparison_rows(found))
-    screen.exit_code = 0 if found.agree else 5
+    screen.exit_code = ExitCode.well if found.agree else ExitCode.parted
     return {"agree": found.agree, "comparison": found}
 
 

