@@ -17,11 +17,12 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Loss, Number
 from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.data import mnist, read_rows, remarks, solution_points, sparse_rows, split_rows, unicode_names
+from ttzo.host_tools.data import mnist, read_rows, remarks, solution_points, split_rows, unicode_names
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.data.prepare_rows import Goal, Preparation, Samples, prepare
 from ttzo.host_tools.data.read_rows import Rows, Wanted
+from ttzo.host_tools.reference.network import sparse_rows
 
 DTYPES = {Number.uint8: "<u1", Number.int16: "<i2", Number.float32: "<f4"}
 HOLD_OUT = 5  # of a known data set without test rows, every fifth row is kept for the test

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.prepare_rows import Preparation
-from ttzo.host_tools.training.checkpoint import write_atomically
+from ttzo.host_tools.data.whole_file import write_atomically
 
 NAME = "data.json"
 

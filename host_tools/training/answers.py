@@ -12,7 +12,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data.data_set import DataSet
-from ttzo.host_tools.training.checkpoint import write_atomically
+from ttzo.host_tools.data.whole_file import write_atomically
 
 NAME = "answers.json"
 

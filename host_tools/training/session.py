@@ -27,7 +27,7 @@ from ttzo.host_tools.data import run_data
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, Evaluation, OnProgress, run_folder
 from ttzo.host_tools.device.link import LinkError
-from ttzo.host_tools.reference.number.random import sample_rows
+from ttzo.host_tools.reference.number.random import batch_rows, sample_rows
 from ttzo.host_tools.training import answers
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.answers import Answers
@@ -203,11 +203,6 @@ def measure_answers(
     if test.outputs is None:
         return test, None
     return test, answers.judge(device.plan, data, test.outputs, data.y_test[chosen])
-
-
-def batch_rows(seed: int, step: int, batch: int, n: int) -> np.ndarray:
-    """Row numbers of the batch that the step after `step` steps takes from `n` rows."""
-    return sample_rows(seed, step * batch + np.arange(batch), n)
 
 
 # ---- training --------------------------------------------------------------------------------------------------------

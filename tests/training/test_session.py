@@ -11,7 +11,7 @@ from ttzo.device_runtime.contract import DeviceError, ExitCode
 from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.train_defaults import default_phases
 from ttzo.exporter.plan.training import Training
-from ttzo.host_tools.data import data_set
+from ttzo.host_tools.data import data_set, whole_file
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.device.link import LinkError
@@ -180,6 +180,15 @@ def test_a_checkpoint_of_another_model_or_of_other_data_is_refused(bundle, rows,
         trained(bundle, changed, tmp_path / "whole")
 
 
+def test_a_run_of_an_older_version_is_a_sentence(bundle, rows, tmp_path, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr(checkpoint, "FORMAT", 1)
+        trained(bundle, rows, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="another version of ttzo") as caught:
+        trained(bundle, rows, tmp_path / "run")
+    assert "export the model again" in caught.value.hint
+
+
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tmp_path, whole, monkeypatch):
     path = tmp_path / "whole" / "checkpoint.npz"
     before = path.read_bytes()
@@ -187,7 +196,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tm
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(whole_file.os, "fsync", full)
     with pytest.raises(CheckpointError, match="No space left"):
         trained(bundle, rows, tmp_path / "whole", changes={"steps": STEPS + 5})
     assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == [
