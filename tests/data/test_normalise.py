@@ -221,3 +221,14 @@ def test_a_window_of_another_size_than_the_model_is_told(tmp_path):
     path = write(tmp_path / "w.csv", np.column_stack([RNG.normal(0, 1, (50, 2)), np.zeros(50)]))
     with pytest.raises(DataError, match="2 columns in windows of 5 rows are 10 numbers, the model takes 12"):
         data_set.load(path, plan_for(12), DataOptions(window=5))
+
+
+def test_raw_and_standardised_columns_become_the_same_rows(tmp_path):
+    """Columns as wine's: 0.1 to 1,700. Whoever standardises by hand, over all rows, changes nothing."""
+    x = RNG.normal([13, 2.3, 750, 0.36], [0.8, 1.1, 315, 0.12], (178, 4))
+    kind = np.arange(178) % 2
+    raw = data_set.load(write(tmp_path / "raw.csv", np.column_stack([x, kind])), plan_for(4))
+    by_hand = (x - x.mean(0)) / x.std(0)
+    same = data_set.load(write(tmp_path / "z.csv", np.column_stack([by_hand, kind])), plan_for(4))
+    np.testing.assert_allclose(raw.x_train, same.x_train, atol=1e-6)  # float32, numbers below 5
+    np.testing.assert_allclose(raw.x_test, same.x_test, atol=1e-6)
