@@ -21,7 +21,7 @@ from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.pty_bridge import PtyBridge
-from ttzo.host_tools.training import checkpoint, compare, report, session
+from ttzo.host_tools.training import checkpoint, compare, measurement, report, session
 from ttzo.host_tools.training.session import Progress, Run
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
@@ -248,9 +248,9 @@ def eval_command(
     dataset = load_rows(screen, plan, source, taken(options), folder or run_folder(bundle, url), only_test=True)
     with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
         origin = choose_parameters(device, folder or run_folder(bundle, url), exported, must_exist=folder is not None)
-        n_rows = rows or session.default_test_rows(device, dataset)
+        n_rows = rows or measurement.default_test_rows(device, dataset)
         with screen.bar("measuring", "rows") as bar:
-            test, answers = session.measure_answers(device, dataset, n_rows, bar)
+            test, answers = measurement.measure_answers(device, dataset, n_rows, bar)
         told, step = measured(device, test, len(dataset.x_test)), device.step_count
     words = [("parameters", origin), ("on the device", told), *answers_rows(plan, answers)]
     screen.table(f"{device.board} at {url}, {dataset.name}", words + baseline_rows(device, dataset))

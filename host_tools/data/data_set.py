@@ -147,10 +147,10 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
 
 
 def _known(source: str, plan: Plan, options: DataOptions) -> DataSet:
-    parts = _read_known(source)
+    x_train, y_train, x_test, y_test = _read_known(source)
     pairs = [
-        _pair(source, _whole(f"{source}: {name}", x, y, plan), plan, [])
-        for name, x, y in (("training rows", *parts[:2]), ("test rows", *parts[2:]))
+        _pair(source, _whole(f"{source}: training rows", x_train, y_train, plan), plan, []),
+        _pair(source, _whole(f"{source}: test rows", x_test, y_test, plan), plan, []),
     ]
     made = DataSet(source, *pairs[0], *pairs[1])
     share = options.share("validation") or 0.0
@@ -233,12 +233,14 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
     _require_both(source, samples, only_test)
     pairs = {part: _pair(source, each, plan, notes) for part, each in samples.items()}
     none = np.empty((0, plan.in_features), DTYPES[plan.input_number]), _no_targets(plan)
+    x_validation, y_validation = pairs.get("validation", (None, None))
     made = DataSet(
         source or files["test"],
         *pairs.get("train", none),
         *pairs.get("test", none),
-        *pairs.get("validation", (None, None)),
-        preparation,
+        x_validation=x_validation,
+        y_validation=y_validation,
+        preparation=preparation,
     )
     return replace(made, notes=(*notes, *remarks.of(made, plan, known is None)))
 

@@ -78,7 +78,8 @@ def record(
     Raises `DataError` when the table is there and has other columns, or when nothing came that holds numbers.
     """
     end = None if seconds is None else time.monotonic() + seconds
-    written, left_out, columns, number = 0, 0, (), 1
+    written, left_out, number = 0, 0, 1
+    columns: tuple[str, ...] = ()
 
     def is_over() -> bool:
         return is_stopped() or written == n_rows or end is not None and time.monotonic() > end

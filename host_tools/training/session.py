@@ -6,6 +6,7 @@ picks. Both give the same bits, and so does a run that was interrupted and gone 
 folder holds all that a step depends on, `metrics.csv` beside it has a line for every step.
 """
 
+import math
 import os
 import signal
 import threading
@@ -25,23 +26,20 @@ from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data import run_data
 from ttzo.host_tools.data.data_set import DataSet
-from ttzo.host_tools.device.device import Device, Evaluation, OnProgress, run_folder
+from ttzo.host_tools.device.device import Device, Evaluation, run_folder
 from ttzo.host_tools.device.link import LinkError
-from ttzo.host_tools.reference.number.random import batch_rows, sample_rows
+from ttzo.host_tools.reference.number.random import batch_rows
 from ttzo.host_tools.training import answers
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError
+from ttzo.host_tools.training.measurement import default_test_rows, measure_answers, most_rows, subset, test_subset
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
 
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
 MEASUREMENTS = 10  # of the test rows during a run
 SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
-QUICK = ("native:", "numpy:", "onnx:")
-QUICK_ROWS = 1000
-SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
-FEWEST_ROWS = 100
 
 
 class Interrupted(TtzoError):
@@ -86,6 +84,11 @@ class Run:
     test: Evaluation
     validation: Evaluation | None = None
     answers: Answers | None = None
+
+    @property
+    def last_loss(self) -> float:
+        """`loss`; NaN where this call took no step."""
+        return math.nan if self.loss is None else self.loss
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------
@@ -172,39 +175,6 @@ def _lock(fcntl: ModuleType, descriptor: int, folder: Path) -> None:
         return  # a drive that knows no locks, or none of folders
 
 
-# ---- test rows -------------------------------------------------------------------------------------------------------
-
-
-def default_test_rows(device: Device, data: DataSet) -> int:
-    """How many test rows a measurement takes when nobody says: serial lines are slow."""
-    return min(_most_rows(device), len(data.x_test))
-
-
-def _most_rows(device: Device) -> int:
-    return QUICK_ROWS if device.url in QUICK else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
-
-
-def subset(n: int, n_rows: int) -> np.ndarray:
-    """Numbers of the first `n_rows` of n rows in the sample order of seed 0, ascending: the same ones every time."""
-    return np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))
-
-
-def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
-    """So many of the test rows, packed."""
-    return data.test_rows[subset(len(data.x_test), n_rows)]
-
-
-def measure_answers(
-    device: Device, data: DataSet, n_rows: int, on_progress: OnProgress | None = None
-) -> tuple[Evaluation, Answers | None]:
-    """So many of the test rows, measured on the device, and what its answers are worth."""
-    chosen = subset(len(data.x_test), n_rows)
-    test = device.evaluate(data.test_rows[chosen], on_progress, with_outputs=device.plan.pde is None)
-    if test.outputs is None:
-        return test, None
-    return test, answers.judge(device.plan, data, test.outputs, data.y_test[chosen])
-
-
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
@@ -247,7 +217,15 @@ def train(
 
 
 class _Session:
-    """One call of `train`. What it opens, `held` closes."""
+    """One call of `train`, which sets the attributes without a value here. What it opens, `held` closes."""
+
+    start: Checkpoint | None
+    checkpoint_steps: int | None
+    report: Callable[[Progress], object]
+    on_upload: Callable[[int, int], object]
+    n_test_rows: int
+    metrics: MetricsFile  # from _begin on
+    begun = False
 
     def __init__(
         self, device: Device, data: DataSet, folder: Path, changes: Mapping[str, Any], restart: bool, held: ExitStack
@@ -268,14 +246,14 @@ class _Session:
         self.settings = run_settings(found.settings if found else device.plan.training, changes)
         self.resumed_from = self.saved_step = found.state.step if found else 0
         self.evaluations = found.state.evaluations if found else 0
-        self.macs, self.instructions = 0, None
-        self.metrics: MetricsFile | None = None
+        self.macs = 0
+        self.instructions: int | None = None
         self.loss: float | None = None
         self.test: Evaluation | None = None
         self.answers: Answers | None = None
         self.validation: Evaluation | None = None
         self.validation_rows = (
-            data.validation_rows[subset(data.n_validation, _most_rows(device))] if data.n_validation else None
+            data.validation_rows[subset(data.n_validation, most_rows(device))] if data.n_validation else None
         )
         self.saved_at, self.save_cost = time.monotonic(), 0.0
 
@@ -299,6 +277,7 @@ class _Session:
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
             self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from)
             self.held.callback(self.metrics.close)
+            self.begun = True
         except OSError as error:
             raise SessionError(
                 f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run", ExitCode.disk
@@ -342,8 +321,7 @@ class _Session:
                 self.stop.check()
                 self._step(region, every)
             self._save()
-            if self.test is None:
-                self._measure(is_last=True)
+            test = self.test or self._measure_last()
             self._keep_answers()
         except (LinkError, DeviceError, MetricsError, CheckpointError) as error:
             raise self._explained(error) from error
@@ -358,7 +336,7 @@ class _Session:
             instructions=self.instructions,
             seconds=self._seconds(),
             resident=region in (Region.dataset, Region.sparse),
-            test=self.test,
+            test=test,
             validation=self.validation,
             answers=self.answers,
         )
@@ -368,8 +346,9 @@ class _Session:
             self.device.write_batch(self._batch(self.device.step_count))
         before = self.device.instructions
         result = self.device.step(region, self.stop.check)
-        if before is not None:
-            self.instructions += self.device.instructions - before
+        after = self.device.instructions
+        if before is not None and after is not None:
+            self.instructions = (self.instructions or 0) + after - before
         self.macs += result.macs
         self.loss = result.loss
         self.evaluations += result.evaluations
@@ -394,7 +373,7 @@ class _Session:
         )
         if self._due(result.step):
             self._save()
-        self._tell(result.step)
+        self._tell(result.step, result.loss)
 
     def _batch(self, step: int) -> np.ndarray:
         return self.data.train_rows[
@@ -408,18 +387,23 @@ class _Session:
         if self.validation_rows is not None:
             validation = self.validation = self.device.evaluate(self.validation_rows, self.stop.check)
         if is_last:
-            test, self.answers = measure_answers(self.device, self.data, self.n_test_rows, self.stop.check)
+            test = self._measure_last()
         elif validation is None:
             test = self.device.evaluate(test_subset(self.data, self.n_test_rows), self.stop.check)
         self.test = test or self.test
         return test, validation
 
+    def _measure_last(self) -> Evaluation:
+        """The test rows at the end of the run, and what the answers to them are worth."""
+        self.test, self.answers = measure_answers(self.device, self.data, self.n_test_rows, self.stop.check)
+        return self.test
+
     def _seconds(self) -> float:
         return self.metrics.seconds + time.monotonic() - self.started_at
 
-    def _tell(self, step: int) -> None:
+    def _tell(self, step: int, loss: float) -> None:
         rate = (step - self.resumed_from) / max(1e-9, time.monotonic() - self.started_at)
-        self.report(Progress(step, self.settings.steps, self.loss, self.evaluations, rate, self.test, self.validation))
+        self.report(Progress(step, self.settings.steps, loss, self.evaluations, rate, self.test, self.validation))
 
     # ---- checkpoints
 
@@ -462,7 +446,7 @@ class _Session:
 
     def interrupted(self) -> Interrupted:
         """Saves what the device has done, and says so. Before the first step there is nothing to save."""
-        if self.metrics:
+        if self.begun:
             with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
                 self._save()
         if not self.path.exists():
@@ -474,7 +458,7 @@ class _Session:
         """The same error, its hint ending with how to go on."""
         if isinstance(error, DeviceError) and error.name == "cancelled":
             raise KeyboardInterrupt
-        if not self.metrics:
+        if not self.begun:
             return error
         if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
             error = LinkError(
