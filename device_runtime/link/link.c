@@ -188,10 +188,12 @@ static void answer_status(const struct ttzo_trainer *trainer, uint8_t *out)
 
 static enum ttzo_error configure(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t *detail)
 {
-    struct ttzo_configure_request request;
-    ttzo_unpack_configure_request(payload, &request);
-    struct ttzo_phase phases[TTZO_MAX_PHASES] = { request.phase_0, request.phase_1 };
-    return ttzo_configure(trainer, &request.training, phases, detail);
+    struct ttzo_training training; // configure_request, its two phases as an array: no second copy on the stack
+    struct ttzo_phase phases[TTZO_MAX_PHASES];
+    ttzo_unpack_training(payload, &training);
+    for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++)
+        ttzo_unpack_phase(payload + TTZO_TRAINING_BYTES + p * TTZO_PHASE_BYTES, &phases[p]);
+    return ttzo_configure(trainer, &training, phases, detail);
 }
 
 static enum ttzo_error set_state(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t *detail)
