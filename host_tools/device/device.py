@@ -157,7 +157,12 @@ class Device:
     ) -> tuple[Any, bytes]:
         """One request. A device is deaf while it computes `n_samples` forward passes; that long it may be silent."""
         silence = SILENCE_S + n_samples * self.info.macs_per_sample / SLOWEST_MACS_PER_S
-        return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
+        try:
+            return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
+        except DeviceError as error:
+            if error.name == "wrong_work_size":
+                raise WrongModel(*emulated_device.other_work_size(f"{self.board} at {self.url}", self.plan, error.detail)) from error
+            raise
 
     @property
     def instructions(self) -> int | None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Starts what stands behind `native:`, `numpy:`, `onnx:` and `qemu:BOARD`; each is served on a loopback socket."""
 
+import re
 import select
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device import python_device, qemu
 from ttzo.host_tools.device.pipes import Pipes, pipes_of
@@ -58,6 +60,16 @@ def start(
     return STARTERS[scheme](argument, bundle, plan, owned, say, port)
 
 
+def other_work_size(device: str, plan: Plan, wanted: int) -> tuple[str, str]:
+    """What is said, and the hint, when a device computes another work buffer for the model, `wanted` bytes, than the bundle
+    states."""
+    stated = to_bundle.model_info(plan).work_bytes
+    return (
+        f"{device} wants a work buffer of {wanted:,} bytes for this model, the bundle states {stated:,}",
+        "export the model again, then build and flash, all with the same version of ttzo",
+    )
+
+
 def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
     say("compiling the C runtime for this machine")
     program = build.build_native(plan.arithmetic)
@@ -73,6 +85,8 @@ def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, 
     if not line.startswith("listening "):
         process.kill()
         reason = pipes.stderr.read().decode(errors="replace").strip()
+        if wanted := re.search(r"wrong_work_size \(detail (\d+)\)", reason):
+            raise EmulatorError(*other_work_size("native:", plan, int(wanted[1])))
         raise EmulatorError(f"native: did not start: {reason or 'it said nothing'}", "export the model again")
     return f"socket://{line.split()[1]}"
 
