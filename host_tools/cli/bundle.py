@@ -30,6 +30,7 @@ from ttzo.exporter.plan.gathering import Tokens
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import Explained
+from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
@@ -129,7 +130,7 @@ _EXPORT_OPTIONS = (
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
     click.option("--n-pairs", type=int, help="Antithetic pairs of monte_carlo."),
-    click.option("--data", help="Data set the model is for: digits, mnist, or a file."),
+    click.option("--data", help="Data set the model is for: digits, names, mnist, or a file."),
     click.option("--input", "input_number", **choice(Number), help="Number type of inputs, on the line and in memory."),
     click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),
     click.option("--offset", "input_offset", type=float, help="See --scale."),
@@ -152,6 +153,7 @@ def with_options(options):
 )
 @click.option("--board", help="The board that the model must fit.")
 @with_options(_EXPORT_OPTIONS)
+@with_options(TABLE_OPTIONS)
 @command
 def export_command(screen: Screen, model: str, out: Path, board: str | None, **options) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
@@ -159,6 +161,9 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     MODEL is one of three things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
     returns a torch module; or an .onnx file with a plain chain of dense layers, or of tensor-train layers as export
     writes them. An option that is not given keeps the model's own value.
+
+    If --data names an existing file, the bundle keeps the names of its classes and how its columns are normalised.
+    Otherwise the first run keeps them in its folder.
     """
     from ttzo.exporter.export import export
 
@@ -166,7 +171,14 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
         if options[name] and len(options[name]) == 1:
             options[name] = options[name][0]
     room = boards.load(board).room if board else None
-    plan = export(model, out, room=room, **options)
+    table = taken(options)
+    if (
+        options["input_number"] == Number.int16.name
+        and options["input_scale"] is None
+        and table.normalise not in (None, "none")
+    ):
+        options["input_scale"] = STEP_OF_NORMALISED
+    plan = export(model, out, room=room, describe=lambda plan: prepared(screen, plan, table), **options)
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
     return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
