@@ -105,8 +105,8 @@ def record(
             file.close()
     if not written:
         raise DataError(
-            f"no line with numbers came ({left_out} other lines did)" if left_out else "nothing came over the line",
-            "let the device print one line of numbers for each row; check --baud",
+            f"no line with numbers arrived, only {left_out} other lines" if left_out else "nothing arrived",
+            "the device should print one line of numbers for each row; check --baud",
         )
     return Recording(written, left_out, number, columns)
 
@@ -121,8 +121,8 @@ def _opened(path: Path, heading: tuple[str, ...]) -> tuple[int, io.TextIOWrapper
         rows = list(csv.reader(there))
     if tuple(rows[0]) != heading:
         raise DataError(
-            f"{path} has the columns {', '.join(rows[0])}, the rows that come have {', '.join(heading)}",
-            "name another file with -o, or say the same --label and --column as before",
+            f"{path} has the columns {', '.join(rows[0])}, but the arriving rows have {', '.join(heading)}",
+            "choose another file with -o, or give the same --label and --column as before",
         )
     at = heading.index(RECORDING)
     known = [int(row[at]) for row in rows[1:] if len(row) == len(heading) and row[at].isdigit()]
