@@ -99,15 +99,15 @@ enum ttzo_arithmetic {
 };
 enum ttzo_cache {
     TTZO_CACHE_FLOAT32 = 0, // reusing estimators keep a sample's arrays as they are
-    TTZO_CACHE_INT16 = 1, // they keep them in 16 bits with 11 behind the point, saturated beyond 16, hidden units and the matrices of layers behind too
-    TTZO_CACHE_INT16_LEAST = 2, // the same without those matrices, whose rows are made whenever they are wanted
+    TTZO_CACHE_INT16 = 1, // they keep them in 16 bits with 11 after the binary point, saturated beyond 16; hidden units and later layers' matrices too
+    TTZO_CACHE_INT16_LEAST = 2, // the same without those matrices, whose rows are made when they are needed
 };
 enum ttzo_estimator {
     TTZO_ESTIMATOR_RGE = 0, // random directions: the mean over n_queries of the directional difference times the direction (eq. 2)
     TTZO_ESTIMATOR_CGE_PLAIN = 1, // coordinate by coordinate: one whole loss evaluation for each parameter
     TTZO_ESTIMATOR_CGE = 2, // the same differences from environments that a core's entries share: a few forward passes in all
-    TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, by reuse; each parameter's derivative is assembled from its units'
-    TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, by reuse: n_queries directions for each
+    TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, from shared environments; a parameter's derivative is made of its units'
+    TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, from shared environments: n_queries directions for each
     TTZO_ESTIMATOR_COCD = 5, // cge of the next n_coordinates coordinates in turn; the others' estimates decay by stale_decay (arXiv 2605.14373)
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
@@ -311,7 +311,7 @@ struct ttzo_bundle_header {
     uint32_t magic;                         // bundle_magic
     uint32_t format;                        // bundle_format
     uint32_t total_bytes;                   // the whole file, the CRC-32 at its end included
-    uint32_t metadata_bytes;                // UTF-8 JSON behind the parameters, for people and host tools; the device skips it
+    uint32_t metadata_bytes;                // UTF-8 JSON after the parameters, for people and host tools; the device skips it
     uint8_t hash[16];                       // first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters
 };
 static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_bundle_header *out)
@@ -339,7 +339,7 @@ struct ttzo_model_info {
     uint16_t n_layers;                      // layer records that follow
     uint16_t in_features;                   // numbers of one input row
     uint16_t out_features;                  // numbers of one output row
-    uint8_t input_number;                   // how inputs travel and are kept: enum number
+    uint8_t input_number;                   // number type of inputs, on the line and in memory: enum number
     uint8_t loss;                           // enum loss
     uint8_t arithmetic;                     // enum arithmetic
     uint8_t cache;                          // enum cache
@@ -469,11 +469,11 @@ struct ttzo_pde_info {
     uint8_t has_time;                       // 1 when time is the network's last input
     uint8_t derivative;                     // enum derivative
     uint8_t n_groups;                       // row groups that follow the bounds
-    uint8_t has_exact;                      // 1 when the exact solution is a program behind u's
+    uint8_t has_exact;                      // 1 when the exact solution is a program after u's
     uint8_t n_classes;                      // classes of the sparse grid; 0 without one
     uint8_t n_values;                       // its distinct non-zero |coordinates|
     uint8_t level;                          // of the sparse grid
-    uint8_t has_points;                     // 1 when the last programs tell where a uniform training point goes, in space and then, with has_time, in time
+    uint8_t has_points;                     // 1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time
     uint8_t reserved[2];                    // 0
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points

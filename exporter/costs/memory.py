@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a plan costs in memory: the work buffer, carved in the order of trainer.c.
+"""What a plan costs in memory: the work buffer, carved in the order of work_memory.c.
 
 `work_items` names every consumer, so that a refusal can name the largest; the device computes the same total and
 refuses a bundle whose figure differs.
@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Activation, Cache, Derivative, Estimator, LayerRecord, Need
-from ttzo.exporter.costs.core_memory import reuse_numbers
-from ttzo.exporter.costs.gathered_memory import applied_numbers, gather_scratch
+from ttzo.exporter.costs.core_memory import core_gradient_numbers
+from ttzo.exporter.costs.gathered_memory import gather_scratch, gathered_gradient_numbers
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
@@ -67,7 +67,7 @@ def _whole_panels(numbers: int) -> int:
 
 
 def prepared(layer: Layer) -> int:
-    """Floats of both halves of a layer that is cut, as panels."""
+    """Floats of both halves of a split layer, as panels."""
     total = 0
     for first, end in _halves(layer):
         m, n = math.prod(layer.out_modes[first:end]), math.prod(layer.in_modes[first:end])
@@ -122,8 +122,8 @@ def work_items(plan: Plan) -> dict[str, int]:
     n, batch = plan.n_parameters, plan.batch
     copies = 2 if _keeps_both(plan) else 1  # the gradient, and the parameters of a query
     forward = sum(_padded(4 * size) for size in _forward_numbers(plan))
-    moments, reuse = _padded(4 * plan.n_moments), _padded(4 * _kept(plan))
-    shared = max(forward, reuse, moments - copies * _padded(4 * n))
+    moments, caches = _padded(4 * plan.n_moments), _padded(4 * _kept(plan))
+    shared = max(forward, caches, moments - copies * _padded(4 * n))
     sizes = {
         "parameters": 4 * n,
         "moments of the update rule": 4 * plan.n_moments,
@@ -134,7 +134,7 @@ def work_items(plan: Plan) -> dict[str, int]:
         "least squares of Gauss-Newton": 4 * max(_gauss_newton_numbers(plan, phase) for phase in plan.training.phases),
         "gradient estimate": 4 * n,
         "perturbed parameters": 4 * n * (copies - 1),
-        "environments" if shared == reuse else "forward pass": shared,
+        "environments" if shared == caches else "forward pass": shared,
         "rows of the batch": batch_capacity(plan) * plan.row_bytes,
     }
     return {name: _padded(size) for name, size in sizes.items()}
@@ -146,8 +146,8 @@ def _forward_numbers(plan: Plan) -> tuple[int, ...]:
 
 
 def _kept(plan: Plan) -> int:
-    """Numbers that reusing estimators keep."""
-    return (applied_numbers if plan.gathers else reuse_numbers)(plan)
+    """Numbers that estimators keep that share environments."""
+    return (gathered_gradient_numbers if plan.gathers else core_gradient_numbers)(plan)
 
 
 def _keeps_both(plan: Plan) -> bool:
@@ -263,4 +263,4 @@ def _hint(largest: str, plan: Plan) -> str:
         return f"export with {caches}smaller --ranks, or an estimator that keeps no environments (--estimator rge)"
     if "moments" in largest:
         return "export with smaller --ranks, or an update rule without memory (--update sgd or sign)"
-    return "export with smaller --ranks, or take a larger board"
+    return "export with smaller --ranks, or choose a larger board"

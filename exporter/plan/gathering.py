@@ -3,7 +3,7 @@
 
 A convolution is a linear layer applied to every patch of an image; an embedding is one applied to the unit vectors of
 tokens. `Layer.in_features` and `out_features` stay those of one application, `n_inputs` and `n_outputs` count the arrays
-before and behind the layer.
+before and after the layer.
 """
 
 from dataclasses import dataclass
@@ -58,9 +58,9 @@ class Patches:
         if min(self.channels, self.height, self.width) < 1 or max(self.height, self.width, self.channels) > 65535:
             return f"an image of {self.channels} x {self.height} x {self.width} numbers"
         if min(*self.kernel, *self.stride) < 1 or max(*self.kernel, *self.stride, *self.padding) > 255:
-            return f"kernel {self.kernel} and stride {self.stride}; 1 to 255 can be had"
+            return f"kernel {self.kernel} and stride {self.stride}; 1 to 255 are supported"
         if min(self.padding) < 0 or any(p >= k for p, k in zip(self.padding, self.kernel, strict=True)):
-            return f"padding {self.padding}; less than the kernel {self.kernel} can be had"
+            return f"padding {self.padding} is not less than the kernel {self.kernel}"
         if min(self.out_image) < 1:
             return f"a kernel {self.kernel} that is larger than the padded image"
         return ""
@@ -104,7 +104,7 @@ class Tokens:
     @property
     def inconsistency(self) -> str:
         if not 1 <= self.count <= LIMIT["max_features"]:
-            return f"{self.count} tokens a row; 1 to {LIMIT['max_features']} can be had"
+            return f"{self.count} tokens a row; 1 to {LIMIT['max_features']} are supported"
         return ""
 
 

@@ -178,7 +178,7 @@ def _body(plan: Plan) -> bytes:
 
 
 def model_hash(plan: Plan) -> bytes:
-    """What HELLO tells and `train` compares: 16 bytes that change with any number the device reads."""
+    """What HELLO reports and `train` compares: 16 bytes that change with any number the device reads."""
     return hashlib.sha256(_body(plan)).digest()[: LIMIT["hash_bytes"]]
 
 

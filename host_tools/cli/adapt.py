@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`ttzo adapt`: a trained model meets images from other domains, and learns them on the device."""
+"""`ttzo adapt`: trains a trained model further on images from other domains, on the device."""
 
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,17 @@ from ttzo.host_tools.training.session import Interrupted, Progress
 @DEVICE
 @DATA
 @click.option("--from", "origin", metavar="RUN", type=click.Path(path_type=Path),
-              help="The run whose parameters meet the other domains (default: DIR/runs/DEVICE).")  # fmt: skip
-@click.option("--shift", "shifts", multiple=True, type=click.Choice(list(SHIFTS)), help="All when none is named.")
-@click.option("--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Labelled rows.")
+              help="The run whose parameters to adapt (default: DIR/runs/DEVICE).")  # fmt: skip
+@click.option(
+    "--shift",
+    "shifts",
+    multiple=True,
+    type=click.Choice(list(SHIFTS)),
+    help="A shift of the images; all when none is given. May be repeated.",
+)
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Labelled rows to train on."
+)
 @with_options(OVERRIDES)
 @ROWS
 @BAUD
@@ -42,10 +50,10 @@ def adapt_command(
     baud: int | None,
     **changes,
 ) -> dict:
-    """Turn, move, invert or disturb a trained model's images, and train on a few of them.
+    """Rotate, move, invert or add noise to a trained model's images, and train on a few of them.
 
-    For each shift: what the model gets right before and after training on so many labelled rows, by the bundle's own
-    method, in DIR/runs/DEVICE-SHIFT. Steps, unless given, are those of 20 passes over the rows.
+    For each shift it measures the accuracy before and after training on --samples labelled rows by the bundle's own
+    method. The run is kept in DIR/runs/DEVICE-SHIFT. Without --steps it makes 20 passes over the rows.
     """
     plan = read_bundle(bundle)
     start = checkpoint.load((origin or run_folder(bundle, url)) / "checkpoint.npz", plan)
@@ -64,7 +72,7 @@ def adapt_command(
                 )  # fmt: skip
     except Interrupted as error:
         raise Interrupted(
-            "the adaptation was stopped", "`ttzo adapt` begins anew; --shift takes one at a time"
+            "the adaptation was stopped", "`ttzo adapt` starts again from the beginning; --shift runs a single shift"
         ) from error
     heading = ("shift", "right before", "after", "of test rows", "steps", "multiply-accumulates")
     screen.table(f"{url}, {samples} labelled rows", [_row(each) for each in found], heading)

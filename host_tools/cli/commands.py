@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The `ttzo` command: words for a person around the functions of the other modules."""
+"""The `ttzo` command: all commands, and the help that is common to them."""
 
 import click
 
@@ -23,7 +23,7 @@ Exit codes: {_EXIT_CODES}.
 
 
 class Commands(click.Group):
-    """The commands; wrong usage, too, is an object on stdout where --json asks for one."""
+    """The commands. With --json, wrong usage too is reported as one object on stdout."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = Screen("--json" in args)

@@ -34,11 +34,13 @@ RUN = click.option(
     help="Folder of the run (default: DIR/runs/DEVICE, with --from DIR/runs/DEVICE-adapted).",
 )
 OVERRIDES = (
-    click.option("--steps", type=click.IntRange(min=1), help="Length of the schedule."),
-    click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1)),
+    click.option("--steps", type=click.IntRange(min=1), help="Steps of the whole training; schedules end there."),
+    click.option(
+        "--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed of all noise and of the sample order."
+    ),
     click.option("--lr", type=Numbers(float), help="Learning rate."),
-    click.option("--mu", type=Numbers(float), help="Perturbation radius."),
-    click.option("--n-queries", type=Numbers(int), help="Random directions of an estimate."),
+    click.option("--mu", type=Numbers(float), help="Perturbation radius: how far a query moves the parameters."),
+    click.option("--n-queries", type=Numbers(int), help="Random directions of one estimate."),
     *METHOD_OPTIONS,
 )
 CHANGES = ("steps", "seed", "lr", "mu", "n_queries", *METHOD_SETTINGS)  # what these are called
@@ -57,7 +59,11 @@ class RowCount(click.ParamType):
         return int(value)
 
 
-ROWS = click.option("--rows", type=RowCount(), help="Test rows to measure on; few by default where the line is slow.")
+ROWS = click.option(
+    "--rows",
+    type=RowCount(),
+    help="Number of test rows to measure on, or `all`. Default: all, or fewer where the line is slow.",
+)
 
 
 def measured(device: Device, test: Evaluation, of: int) -> str:
@@ -73,7 +79,7 @@ def measured(device: Device, test: Evaluation, of: int) -> str:
 def solution_text(test: Evaluation) -> str:
     """The error of a PDE's solution in words."""
     if test.relative is None:
-        return "the exact solution is not known: give points with values, --data FILE.npz"
+        return "the exact solution is not known: give points with values by --data FILE.npz"
     return f"solution error {100 * test.relative:.3f} % (relative L2), MSE {test.loss:.3g} at {test.n_rows} points"
 
 
@@ -101,13 +107,17 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
     "origin",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Begin with the parameters of another run of this model: to adapt to new data.",
+    help="Start from the parameters of another run of this model, to adapt to new data.",
 )
-@click.option("--restart", is_flag=True, help="Begin anew instead of going on from the checkpoint.")
+@click.option("--restart", is_flag=True, help="Start again instead of going on from the checkpoint.")
 @click.option(
-    "--checkpoint-every", "checkpoint_steps", metavar="STEPS", type=click.IntRange(min=1), help="Default: by time."
+    "--checkpoint-every",
+    "checkpoint_steps",
+    metavar="STEPS",
+    type=click.IntRange(min=1),
+    help="Steps from one checkpoint to the next (default: by time).",
 )
-@click.option("--count", is_flag=True, help="Count the instructions of the steps: qemu:BOARD only.")
+@click.option("--count", is_flag=True, help="Count the instructions of the steps (only with qemu:BOARD).")
 @BAUD
 @command
 def train_command(
@@ -121,7 +131,7 @@ def train_command(
     baud: int | None,
     **options,
 ) -> dict:
-    """Train on a device; goes on from the run's checkpoint. Ctrl-C writes one."""
+    """Train on a device, from the run's checkpoint if there is one. Ctrl-C writes a checkpoint."""
     plan = read_bundle(bundle)
     folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
     options["start"] = checkpoint.load(origin / "checkpoint.npz", plan) if origin else None
@@ -140,7 +150,7 @@ def train_command(
     screen.table(f"{device.board} at {url}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.steps:
-        screen.say("nothing was left to do: give more --steps, or begin anew with --restart")
+        screen.say("no step was left to do: give more --steps, or start again with --restart")
     return result
 
 
@@ -290,13 +300,13 @@ def choose_parameters(device: Device, folder: Path, exported: bool, must_exist: 
 @DATA
 @with_options(TABLE_OPTIONS)
 @with_options(OVERRIDES[1:])
-@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Steps to compare.")
 @click.option(
     "--every",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Compare parameters after every so many steps.",
+    help="Steps from one comparison of the parameters to the next.",
 )
 @BAUD
 @command
@@ -311,11 +321,12 @@ def compare_command(
     baud: int | None,
     **options,
 ) -> dict:
-    """Do the same steps on two devices and tell where they part (exit code 5).
+    """Do the same steps on two devices and report the first difference (exit code 5).
 
-    Both start from the exported parameters. Parameters must be the same bit for bit; against onnx:, each compared step
-    starts from the other device's parameters, and the losses must agree within the float32 rounding bound of the
-    network; a PDE's residuals within a tolerance, which is a rule of thumb. How far onnx: gets from the other when left alone is told, not judged.
+    Both devices start from the exported parameters, which must then stay the same bit for bit. A comparison with
+    onnx: is different: each compared step starts from the other device's parameters, and the losses must agree within
+    the network's float32 rounding bound (for a PDE, within a tolerance that is a rule of thumb). How far onnx: gets
+    from the other device on its own is reported, but does not fail the comparison.
     """
     plan = read_bundle(bundle)
     rows = load_rows(screen, plan, source, taken(options))
@@ -362,7 +373,10 @@ def comparison_rows(found: compare.Comparison) -> list[tuple[str, str]]:
         rows.append(("largest difference", f"{found.difference:.3g}, {found.judged_by} {found.bound:.3g} ({how})"))
     if found.drift is not None:
         rows.append(
-            ("left alone", f"parameters up to {found.drift:.3g} apart after {found.steps:,} steps (told, not judged)")
+            (
+                "on its own",
+                f"parameters differ by up to {found.drift:.3g} after {found.steps:,} steps (for information only)",
+            )
         )
     return rows
 
@@ -374,15 +388,18 @@ def comparison_rows(found: compare.Comparison) -> list[tuple[str, str]]:
 @BUNDLE
 @DEVICE
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="TCP port on the loopback interface (default: any)."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="TCP port on the loopback interface (default: any free one).",
 )
-@click.option("--pty", is_flag=True, help="On a pseudo-terminal instead, for programs that want a tty.")
+@click.option("--pty", is_flag=True, help="Open a pseudo-terminal instead of a socket, for programs that need a tty.")
 @command
 def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool) -> dict:
     """Keep an emulated device open on a socket until Ctrl-C (or on a pseudo-terminal)."""
     plan = read_bundle(bundle)
     if not emulated_device.is_emulated(url):
-        raise DataError(f"{url} is no emulated device", "say native:, numpy:, onnx: or qemu:BOARD")
+        raise DataError(f"{url} is not an emulated device", "use native:, numpy:, onnx: or qemu:BOARD")
     ended = threading.Event()
     with ExitStack() as owned:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -403,11 +420,11 @@ def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool
 
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The picture (default: RUN/curves.png).")
-@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model (default: two above the run's).")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="File of the picture (default: RUN/curves.png).")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the bundle (default: two levels above RUN).")
 @command
 def report_command(screen: Screen, run: Path, out: Path | None, bundle: Path | None) -> dict:
-    """Draw a run's curves; of a PDE its solution, the exact one and their difference too.
+    """Draw a run's curves; for a PDE also its solution, the exact one and their difference.
 
     RUN is a run's folder, such as DIR/runs/native.
     """

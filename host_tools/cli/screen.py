@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How a command speaks: results to a person on stdout, or as one JSON object there; progress and errors on stderr."""
+"""The output of a command: results to a person on stdout, or as one JSON object there; progress and errors on stderr."""
 
 import dataclasses
 import enum
@@ -25,10 +25,10 @@ Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
 _ELSEWHERE = "give yourself the right to write there, or take a folder in which you may"
 _OS_HINTS = {
-    errno.ENOSPC: "make room on the disk, then run the same command again",
+    errno.ENOSPC: "free some space on the disk, then run the same command again",
     errno.EROFS: _ELSEWHERE,
     errno.EACCES: _ELSEWHERE,
-    errno.EDQUOT: "make room on the disk, then run the same command again",
+    errno.EDQUOT: "free some space on the disk, then run the same command again",
 }  # what a disk refuses
 
 
@@ -74,7 +74,7 @@ class Screen:
         self.results.print(text, markup=False, soft_wrap=True)
 
     def table(self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None) -> None:
-        """Rows of one result; the first column names what the others tell."""
+        """Rows of one result; the first column names what the others hold."""
         if title:
             self.results.print(title, style="bold", markup=False, soft_wrap=True)
         made = Table(show_header=heading is not None, box=None, pad_edge=False)
@@ -125,13 +125,13 @@ class Screen:
             yield make(text, unit)
 
     def _lines(self, text: str, unit: str = "") -> Show:
-        told = -1
+        shown = -1
 
         def show(done: int, total: int, note: str = "") -> None:
-            nonlocal told
+            nonlocal shown
             tenth = 10 * done // max(1, total)
-            if tenth != told:
-                told = tenth
+            if tenth != shown:
+                shown = tenth
                 self.say(f"{text} {note or _count(done, total, unit)}")
 
         return show
@@ -175,7 +175,7 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
             screen.fail(what, _OS_HINTS.get(error.errno or 0, ""), code)
         except Exception as error:
             traceback.print_exc()
-            screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", ExitCode.bug)
+            screen.fail(f"this is a bug in ttzo: {error!r}", "report it with the lines above", ExitCode.bug)
         sys.exit(screen.exit_code)
 
     return run

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Training data as a plan wants them: raw rows, checked once at the door, packed as they travel.
+"""Training data as a plan needs them: raw rows, checked once when they are read, packed as they are sent.
 
 A row on the line is the raw inputs (uint8, int16 or float32, little-endian), then the target: a u16 class for
 cross-entropy, `out_features` float32 for mse. Scale and offset are applied on the device.
@@ -61,7 +61,7 @@ class DataSet:
 
     @cached_property
     def train_rows(self) -> np.ndarray:
-        """uint8 (n, Plan.row_bytes): the training rows as they travel."""
+        """uint8 (n, Plan.row_bytes): the training rows as they are sent."""
         return pack_rows(self.x_train, self.y_train)
 
     @cached_property

@@ -124,7 +124,7 @@ class Device:
     """One device that holds the bundle's model, ready for requests. A refusal is a `DeviceError`, a silent or broken
     line a `LinkError`; both leave the device as it was before the request.
 
-    `url` is what the person said, `line` the port behind it, `folder` the bundle's.
+    `url` is what the person gave, `line` the port that it stands for, `folder` the bundle's.
     """
 
     def __init__(self, link: Link, plan: Plan, url: str, line: str, folder: Path):
@@ -145,7 +145,7 @@ class Device:
             )
 
     def close(self) -> None:
-        """Ends the connection, and the emulator behind it."""
+        """Ends the connection, and the emulator if there is one."""
         self._owned.close()
 
     def __enter__(self) -> "Device":
@@ -330,7 +330,7 @@ def _leave(link: Link) -> None:
 
 def _counter_file(url: str, owned: ExitStack) -> Path:
     if not url.startswith("qemu:"):
-        raise LinkError(f"nobody counts the instructions of {url}", "they are counted on emulated boards: qemu:BOARD")
+        raise LinkError(f"instructions of {url} cannot be counted", "count them on an emulated board: qemu:BOARD")
     folder = owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-count-"))
     return Path(folder) / "instructions"
 

@@ -44,7 +44,7 @@ LINE_BYTES = FRAME_BYTES + FRAME_BYTES // 254 + 1
 READ_S = 0.05  # how long one look at the line waits for its first byte
 FIRST_SILENCE_S = 1.0  # until a request is repeated; doubled each time
 LONGEST_SILENCE_S = 8.0
-DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may be behind it
+DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may follow
 WRITE_S = 10.0
 CANCEL_S = 3.0  # how long Ctrl-C waits for the device to let go
 CANCEL_SILENCE_S = 0.5
@@ -115,19 +115,21 @@ def open_stream(url: str, baud: int = 115200) -> serial.Serial:
             stream.exclusive = True
         stream.open()
     except (ValueError, TypeError) as error:
-        raise LinkError(f"{url} names no port: {error}", "say /dev/ttyACM0, COM3 or socket://HOST:PORT") from error
+        raise LinkError(
+            f"{url} is not a valid port: {error}", "use /dev/ttyACM0, COM3 or socket://HOST:PORT"
+        ) from error
     except OSError as error:
         if is_socket:
-            raise LinkError(f"nobody listens at {url}", "start the device first: `ttzo emulate`") from error
+            raise LinkError(f"nothing listens at {url}", "start the device first: `ttzo emulate`") from error
         what, hint = _OPEN_ERRORS.get(
-            error.errno or 0, ("port {url} cannot be opened: {error}", "is it a serial port?")
+            error.errno or 0, ("port {url} cannot be opened: {error}", "check that it is a serial port")
         )
         raise LinkError(what.format(url=url, error=error), hint) from error
     return stream
 
 
 def list_ports() -> list[tuple[str, str]]:
-    """Serial ports of this machine that a board may be behind, each with what the system says of it."""
+    """Serial ports of this machine that may lead to a board, each with what the system says of it."""
     from serial.tools.list_ports import comports
 
     return sorted((port.device, port.description) for port in comports() if port.description != "n/a")
@@ -186,7 +188,7 @@ class Link:
 
         `timeout` is the longest silence in seconds before giving up; PROGRESS frames break it and call
         `on_progress(done, total)`. Raises `DeviceError` when the device refuses, `LinkError` when the line is silent or
-        cut. On Ctrl-C the device is told to stop, then `KeyboardInterrupt` goes on; the request may have been carried
+        cut. On Ctrl-C the device gets the message to stop, then `KeyboardInterrupt` goes on; the request may have been carried
         out by then, STATUS knows.
         """
         payload = REQUEST[message](**fields).pack() + tail
@@ -268,7 +270,9 @@ class Link:
         try:
             self._stream.write(b"\0" + encode(frame))
         except serial.SerialTimeoutException as error:
-            raise LinkError(f"{self._name} takes no bytes", "reset the board and try again") from error
+            raise LinkError(
+                f"{self._name} does not accept data (write timed out)", "reset the board and try again"
+            ) from error
         except OSError as error:
             raise self._cut(error) from error
 

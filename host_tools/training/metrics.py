@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""`metrics.csv`: one line a step, behind `#` lines that tell model, device and settings.
+"""`metrics.csv`: one line a step, after `#` lines that name model, device and settings.
 
-A line is written whole and flushed; a run that goes on from a checkpoint first drops the lines behind it, for those
+A line is written whole and flushed; a run that goes on from a checkpoint first drops the lines after it, for those
 steps are done again, to the same numbers.
 """
 
@@ -92,7 +92,7 @@ class MetricsFile:
     """The metrics of a run, open for appending."""
 
     def __init__(self, path: Path, origin: str, settings: Training, step: int):
-        """Goes on behind `step` in the file at `path`, or begins it when `step` is 0. `origin` names model and device."""
+        """Goes on after `step` in the file at `path`, or begins it when `step` is 0. `origin` names model and device."""
         kept = self._kept(path, step)
         done = [row for line in kept if (row := _step(line))]
         last = done[-1] if done else dict.fromkeys(COLUMNS, 0.0)
@@ -126,7 +126,7 @@ class MetricsFile:
             self._file.flush()
         except OSError as error:
             raise MetricsError(
-                f"{self._file.name} cannot be written ({error.strerror})", "make room on the disk", ExitCode.disk
+                f"{self._file.name} cannot be written ({error.strerror})", "free some space on the disk", ExitCode.disk
             ) from error
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ def draw(run: Path, out: Path | None = None, title: str = "", bundle: Path | Non
     """
     rows = metrics.read(run / "metrics.csv")
     if not rows:
-        raise ReportError(f"the run in {run} has no step yet", "train first: `ttzo train DIR --device URL`")
+        raise ReportError(f"the run in {run} has no steps yet", "train first: `ttzo train DIR --device URL`")
     plan = _plan(run, bundle)
     title = title or (plan.metadata.get("title") if plan and plan.pde else "") or run.name
     if plan is None or plan.pde is None:

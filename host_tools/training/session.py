@@ -105,7 +105,8 @@ def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
         fixed.append("n_queries")  # the memory of its columns is
     if fixed:
         raise SessionError(
-            f"{fixed[0]} is fixed at export", f"export again with it; free are {', '.join(train_defaults.RUN_SETTINGS)}"
+            f"{fixed[0]} is fixed at export",
+            f"export again with it; a run can change {', '.join(train_defaults.RUN_SETTINGS)}",
         )
     return train_defaults.overridden(exported, given)
 
@@ -169,7 +170,7 @@ def _lock(fcntl: ModuleType, descriptor: int, folder: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise SessionError(
-            f"another process is training in {folder}", "wait for its end, or name another folder with --run"
+            f"another process is training in {folder}", "wait until it ends, or choose another folder with --run"
         ) from error
     except OSError:
         return  # a drive that knows no locks, or none of folders
@@ -201,7 +202,7 @@ def train(
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
         SessionError: the run was trained on other data, or another process trains in the folder.
         Interrupted: Ctrl-C; the checkpoint is written.
-        LinkError, DeviceError, MetricsError: line, device or disk failed; the hint tells how to go on.
+        LinkError, DeviceError, MetricsError: line, device or disk failed; the hint says how to go on.
     """
     folder = folder or run_folder(device.folder, device.url)
     with ExitStack() as held:
@@ -240,7 +241,7 @@ class _Session:
         found = None if restart or not self.path.exists() else checkpoints.load(self.path, device.plan)
         if found and found.data_checksum != data.checksum:
             raise SessionError(
-                f"the run in {folder} was trained on other data", "name the same data, or begin anew with --restart"
+                f"the run in {folder} was trained on other data", "give the same data, or start again with --restart"
             )
         self.found = found
         self.settings = run_settings(found.settings if found else device.plan.training, changes)
@@ -280,7 +281,7 @@ class _Session:
             self.begun = True
         except OSError as error:
             raise SessionError(
-                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run", ExitCode.disk
+                f"{self.folder} cannot be written ({error.strerror})", "choose another folder with --run", ExitCode.disk
             ) from error
         self.macs = self.metrics.macs
         if self.device.instructions is not None:
@@ -427,7 +428,7 @@ class _Session:
             checkpoints.save(self.path, saved)
         except OSError as error:
             raise CheckpointError(
-                f"{self.path} cannot be written ({error.strerror})", "make room on the disk", ExitCode.disk
+                f"{self.path} cannot be written ({error.strerror})", "free some space on the disk", ExitCode.disk
             ) from error
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began
@@ -450,7 +451,7 @@ class _Session:
             with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
                 self._save()
         if not self.path.exists():
-            return Interrupted("stopped before the first step; nothing has changed", "the same command begins again")
+            return Interrupted("stopped before the first step; nothing has changed", "the same command starts again")
         held = f"the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}"
         return Interrupted(f"stopped; {held}", f"{self.again} goes on from there")
 
@@ -462,8 +463,8 @@ class _Session:
             return error
         if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
             error = LinkError(
-                f"{self.device.board} has started anew in mid-training (its steps: {self.device.state().step})",
-                "see to its power supply",
+                f"{self.device.board} was restarted during training (its steps: {self.device.state().step})",
+                "check its power supply",
             )
         error.hint += f"; the checkpoint in {self.folder} holds step {self.saved_step}: {self.again} goes on from there"
         return error

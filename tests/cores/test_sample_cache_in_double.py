@@ -15,7 +15,7 @@ from test_sample_cache import plain_cge
 
 from ttzo.device_runtime import FOLDER, core_sources
 from ttzo.device_runtime.contract import Difference, Estimator, Loss, Number
-from ttzo.exporter.costs.core_memory import reuse_numbers
+from ttzo.exporter.costs.core_memory import core_gradient_numbers
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers.to_bundle import layer_record
@@ -78,7 +78,7 @@ int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_pa
 
 def gradient(library: ctypes.CDLL, plan: Plan, phase: Phase, rows: np.ndarray) -> np.ndarray:
     """The library's estimate in double precision."""
-    theta, area = plan.parameters.astype(np.float64), np.zeros(reuse_numbers(plan))
+    theta, area = plan.parameters.astype(np.float64), np.zeros(core_gradient_numbers(plan))
     made = np.zeros_like(theta)
     info = bytes([plan.batch, len(plan.layers), plan.in_features, plan.out_features])
     layers = b"".join(layer_record(layer).pack() for layer in plan.layers)

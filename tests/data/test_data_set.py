@@ -90,7 +90,7 @@ def test_without_scikit_learn_digits_name_the_package_to_install(monkeypatch):
 def test_the_plan_names_its_own_data_set():
     pytest.importorskip("sklearn")
     assert data_set.load(None, make_plan(64, 10, data="digits")).name == "digits"
-    with pytest.raises(DataError, match="names no data set"):
+    with pytest.raises(DataError, match="does not name a data set"):
         data_set.load(None, make_plan())
 
 

@@ -76,7 +76,7 @@ def test_rows_of_another_loss_are_refused(wave):
 
 @pytest.mark.parametrize("name", [name for name in zoo.names() if zoo.get(name).problem is not None])
 def test_the_zoo_s_references_solve_their_equations_better_than_simple_functions(name):
-    """Every PDE of the zoo knows its solution, and neither a constant nor an affine function is it (but for hjb20, whose
+    """Every PDE of the zoo knows its solution, and neither a constant nor an affine function is it (except hjb20, whose
     network is the constant 1 in the exact solution)."""
     if name == "hjb20-mlp":
         pytest.skip("the same equation as hjb20, on a dense network of 608,257 parameters")

@@ -162,7 +162,9 @@ def test_heap_stdio_and_libm_are_refused_with_their_caller(monkeypatch, tmp_path
         }}
         """,
     )
-    with pytest.raises(build.BuildError, match=rf"firmware holds .*\b{name}, called by main.*: no heap, stdio or libm"):
+    with pytest.raises(
+        build.BuildError, match=rf"firmware contains .*\b{name}, called by main.*: no heap, stdio or libm"
+    ):
         build.build(bundle, BOARD)
 
 
@@ -202,7 +204,7 @@ def test_limits_hold_even_where_a_board_file_forecasts_too_little(bundle, built)
 
 @needs_compiler
 def test_a_stack_that_may_overflow_is_refused_with_the_calls_that_need_it(bundle):
-    with pytest.raises(build.BuildError, match=r"stack may take .*Reset_Handler > main > .*512"):
+    with pytest.raises(build.BuildError, match=r"stack may need .*Reset_Handler > main > .*512"):
         build.build(bundle, BOARD.model_copy(update={"stack_bytes": 512}))
 
 

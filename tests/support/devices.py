@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Devices for the tests of the link: the C runtime as a process, the NumPy reference behind Python's side of the link,
+"""Devices for the tests of the link: the C runtime as a process, the NumPy reference on Python's side of the link,
 and a bare line to either that can say anything."""
 
 import socket

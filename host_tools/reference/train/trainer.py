@@ -126,7 +126,7 @@ class Trainer:
     # ---- regions
 
     def _memory(self, region: int) -> np.ndarray:
-        """The bytes behind a region as it is written: the stage for parameters and moments, else the rows."""
+        """The bytes of a region that is being written: the stage for parameters and moments, else the rows."""
         if region == Region.parameters:
             return self._stage[: 4 * self.plan.n_parameters]
         if region == Region.moments:
@@ -197,7 +197,7 @@ class Trainer:
         return source.tobytes()[offset : offset + count]
 
     def _decode(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as they travel, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
+        """Rows as they are sent, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
         kind = NUMBER_DTYPE[self.plan.input_number]
         input_bytes = kind.itemsize * self.plan.in_features
         raw = np.ascontiguousarray(rows[:, :input_bytes]).view(kind)
@@ -252,7 +252,7 @@ class Trainer:
         return evaluations * (plan.batch * self.macs_per_row if plan.pde else plan.forward_macs(plan.batch))
 
     def _counted(self, work: Callable[[np.ndarray], np.ndarray], total: int) -> Callable[[np.ndarray], np.ndarray]:
-        """`work(parameters)`, one loss evaluation of `total`, with the poll behind it."""
+        """`work(parameters)`, one loss evaluation of `total`, with the poll after it."""
         done = 0
 
         def counted(parameters: np.ndarray) -> np.ndarray:
@@ -282,7 +282,7 @@ class Trainer:
         return estimate.loss, norm, estimate.evaluations
 
     def _buffer(self, phase: PhaseRecord) -> np.ndarray | None:
-        """cocd's memory, behind the moments of the phase's update rule."""
+        """cocd's memory, after the moments of the phase's update rule."""
         if phase.estimator != Estimator.cocd:
             return None
         n = self.plan.n_parameters
