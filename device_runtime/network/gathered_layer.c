@@ -22,7 +22,7 @@ uint64_t ttzo_layer_positions(const struct ttzo_layer *layer)
     switch ((enum ttzo_gather)layer->gather) {
     case TTZO_GATHER_PATCHES: return (uint64_t)out_height(layer) * out_width(layer);
     case TTZO_GATHER_TOKENS: return layer->width;
-    case TTZO_GATHER_WHOLE: break;
+    default: break;
     }
     return 1;
 }
@@ -32,7 +32,7 @@ uint64_t ttzo_layer_inputs(const struct ttzo_layer *layer)
     switch ((enum ttzo_gather)layer->gather) {
     case TTZO_GATHER_PATCHES: return (uint64_t)layer->channels * layer->height * layer->width;
     case TTZO_GATHER_TOKENS: return layer->width;
-    case TTZO_GATHER_WHOLE: break;
+    default: break;
     }
     return layer->in_features;
 }

@@ -116,7 +116,7 @@ void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
         for (uint32_t i = 0; i < n; i++)
             z[i] = ttzo_sin(z[i]);
         break;
-    case TTZO_ACTIVATION_IDENTITY: break;
+    default: break; // identity; the others are nodes of graphs alone
     }
 }
 
@@ -141,7 +141,7 @@ float ttzo_activation_change(enum ttzo_activation activation, float z, float h, 
         float half = 0.5f * move;
         return 2.0f * (ttzo_cos(z + half) * ttzo_sin(half));
     }
-    case TTZO_ACTIVATION_IDENTITY: break;
+    default: break; // identity; the others are nodes of graphs alone
     }
     return move;
 }

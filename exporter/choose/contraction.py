@@ -75,7 +75,7 @@ def given(plan: Plan, text: str) -> Plan:
 
 def _with(plan: Plan, contractions: list[int]) -> Plan:
     layers = zip(plan.layers, contractions, strict=True)
-    return dataclasses.replace(plan, layers=tuple(dataclasses.replace(layer, contraction=c) for layer, c in layers))
+    return plan.with_layers([dataclasses.replace(layer, contraction=c) for layer, c in layers])
 
 
 def _choices(layer: Layer) -> list[Layer]:

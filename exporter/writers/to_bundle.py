@@ -38,7 +38,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.pde import section
-from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Tokens
+from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Places, Tokens
 from ttzo.exporter.plan.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
@@ -99,6 +99,7 @@ def layer_record(layer: Layer) -> LayerRecord:
         in_modes=layer.in_modes,
         out_modes=layer.out_modes,
         ranks=layer.ranks,
+        reserved=b"",
         parameter_offset=layer.parameter_offset,
     )
 
@@ -116,6 +117,11 @@ GATHER_FIELDS = (
     "height",
     "width",
     "padding_token",
+    "padding_bottom",
+    "padding_right",
+    "dilation_height",
+    "dilation_width",
+    "groups",
 )
 
 
@@ -124,9 +130,12 @@ def _gather_fields(gather: Gathering | None) -> dict[str, int]:
     if isinstance(gather, Patches):
         values = [Gather.patches, Combine.each, *gather.kernel, *gather.stride, *gather.padding]
         values += [gather.channels, gather.height, gather.width, 0]
+        values += [*gather.padding_end, *gather.dilation, gather.groups]
     elif isinstance(gather, Tokens):
         padding = NO_TOKEN if gather.padding is None else gather.padding
-        values = [Gather.tokens, gather.combine, *[0] * 8, gather.count, padding]
+        values = [Gather.tokens, gather.combine, *[0] * 8, gather.count, padding, *[0] * 5]
+    elif isinstance(gather, Places):
+        values = [Gather.places, Combine.each, *[0] * 8, gather.count, *[0] * 6]
     return dict(zip(GATHER_FIELDS, values, strict=True))
 
 
@@ -141,11 +150,14 @@ def _gather(record: LayerRecord) -> Gathering | None:
             (record.kernel_height, record.kernel_width),
             (record.stride_height, record.stride_width),
             (record.padding_height, record.padding_width),
+            (record.padding_bottom, record.padding_right),
+            (record.dilation_height, record.dilation_width),
+            record.groups,
         )
     if kind == Gather.tokens:
         padding = None if record.padding_token == NO_TOKEN else record.padding_token
         return Tokens(record.width, Combine(record.combine), padding)
-    return None
+    return Places(record.width, record.in_features) if kind == Gather.places else None
 
 
 def _layer(record: LayerRecord, name: str) -> Layer:
@@ -240,9 +252,9 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
     at += 4 * info.n_parameters
     metadata = json.loads(data[at : at + header.metadata_bytes])
     names = metadata.pop("layers")
-    return Plan(
-        layers=tuple(_layer(record, name) for record, name in zip(layers, names, strict=True)),
-        parameters=parameters,
+    return Plan.of_layers(
+        [_layer(record, name) for record, name in zip(layers, names, strict=True)],
+        parameters,
         loss=Loss(info.loss),
         training=training,
         batch=info.batch,

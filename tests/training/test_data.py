@@ -22,7 +22,9 @@ from ttzo.host_tools.training import checkpoint
 
 def make_plan(n_in=4, n_out=3, loss=Loss.cross_entropy, number=Number.uint8, **metadata) -> Plan:
     layer = Layer("fc", LayerKind.dense, n_in, n_out, 0)
-    return Plan((layer,), np.zeros(layer.n_parameters, np.float32), loss, input_number=number, metadata=metadata)
+    return Plan.of_layers(
+        (layer,), np.zeros(layer.n_parameters, np.float32), loss, input_number=number, metadata=metadata
+    )
 
 
 def idx(array: np.ndarray) -> bytes:
