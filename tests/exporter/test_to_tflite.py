@@ -150,7 +150,7 @@ def check(interpret, plan, rng):
 # ---- what is computed -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("activation", Activation, ids=lambda activation: activation.name)
+@pytest.mark.parametrize("activation", LAYER_ACTIVATIONS, ids=lambda activation: activation.name)
 @pytest.mark.parametrize("kind", LayerKind, ids=lambda kind: kind.name)
 def test_every_kind_of_layer_with_every_activation_computes_the_dense_layer(interpret, kind, activation):
     rng = np.random.default_rng([kind, activation])
