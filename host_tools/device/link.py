@@ -24,7 +24,19 @@ from urllib.parse import urlsplit
 import serial
 from cobs import cobs
 
-from ttzo.device_runtime.contract import HASH, LIMIT, MESSAGE, REPLY, REQUEST, DeviceError, Record, TtzoError
+from ttzo.device_runtime.contract import (
+    HASH,
+    LIMIT,
+    MESSAGE,
+    MESSAGE_HASH,
+    REPLY,
+    REQUEST,
+    DeviceError,
+    HelloReply,
+    HelloRequest,
+    Record,
+    TtzoError,
+)
 
 FRAME_BYTES = 2 + LIMIT["max_payload"] + 4
 LINE_BYTES = FRAME_BYTES + FRAME_BYTES // 254 + 1
@@ -77,6 +89,8 @@ def split(buffer: bytes) -> tuple[list[bytes], bytes]:
     return [line for line in whole if line], rest[: LINE_BYTES + 1]
 
 
+# How a host begins. The device answers it whatever its contract, and LEAVE too if it has the same two messages.
+HELLO = HelloRequest(HASH, MESSAGE_HASH["hello"], MESSAGE_HASH["leave"]).pack()
 BAD_FRAME = Frame(0, MESSAGE["error"], REPLY["error"](DeviceError("bad_frame").code, 0).pack())
 
 
@@ -145,13 +159,15 @@ class Link:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def hello(self, timeout: float = 10.0) -> Record:
+    def hello(self, timeout: float = 10.0) -> HelloReply:
         """Who is there and what is loaded. Raises `DeviceError`: `bad_contract` when the device was built from another
         contract, the device's own reason when it has no model."""
-        payload = self._ask("hello", REQUEST["hello"](HASH).pack(), timeout, None)
-        if int.from_bytes(payload[:4], "little") != HASH:
+        payload = self._ask("hello", HELLO, timeout, None)
+        reply = HelloReply.unpack(payload.ljust(HelloReply.SIZE, b"\0"))
+        if reply.contract_hash != HASH:
+            raise _other_contract(reply)
+        if len(payload) < HelloReply.SIZE:
             raise DeviceError("bad_contract")
-        reply, _ = _open("hello", payload)
         if reply.n_parameters == 0:
             self.request("status")
         return reply
@@ -280,6 +296,15 @@ class Link:
             f"the connection to {self._name} broke off: {error}",
             "connect the device again; training goes on from its checkpoint",
         )
+
+
+def _other_contract(reply: HelloReply) -> DeviceError:
+    """Says which board it is where the device has the same HELLO."""
+    error = DeviceError("bad_contract")
+    if reply.hello_hash == MESSAGE_HASH["hello"]:
+        board = reply.board.rstrip(b"\0").decode(errors="replace")
+        error.hint = f"the device is {board}: {error.hint}"
+    return error
 
 
 def _open(message: str, payload: bytes) -> tuple[Record, bytes]:
