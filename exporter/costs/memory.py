@@ -26,7 +26,10 @@ PDE_BATCH_ROWS = 16  # a PDE's region batch only serves the host's questions
 
 
 def widest(plan: Plan) -> int:
-    """Floats of the largest array of one sample: between two layers, or within a layer that is contracted core by core."""
+    """Floats of the largest array of one sample: between two layers, or within a layer that is contracted core by core. Of
+    a graph, those of all its arrays."""
+    if plan.chain is None:
+        return plan.graph.arena
     sizes = [plan.in_features]
     for layer in plan.layers:
         if layer.contraction or layer.gather:
@@ -39,6 +42,8 @@ def widest(plan: Plan) -> int:
 def exchange_buffers(plan: Plan) -> tuple[int, int]:
     """Floats of the two buffers between which the arrays of a forward pass, or the columns of a PDE's derivatives, go
     back and forth."""
+    if plan.chain is None:
+        return plan.graph.arena, 0
     if plan.pde is None:
         return (widest(plan),) * 2
     sizes, current = [plan.in_features, 0], 0
@@ -145,11 +150,15 @@ def work_items(plan: Plan) -> dict[str, int]:
 
 def _forward_numbers(plan: Plan) -> tuple[int, ...]:
     """Numbers of two exchange buffers, the cores multiplied out, and a layer's scratch."""
+    if plan.chain is None:
+        return *exchange_buffers(plan), 0, plan.graph.scratch
     return *exchange_buffers(plan), sum(map(prepared, plan.layers)), max(map(scratch, plan.layers))
 
 
 def _kept(plan: Plan) -> int:
     """Numbers that reusing estimators keep."""
+    if plan.chain is None:
+        return 0
     return (applied_numbers if plan.gathers else reuse_numbers)(plan)
 
 
@@ -235,6 +244,11 @@ class Room:
 
 def flash_items(plan: Plan) -> dict[str, int]:
     """Bytes of flash that the model's data take in the firmware."""
+    if plan.chain is None:
+        from ttzo.exporter.writers import graph_section  # it builds on this module
+
+        nodes = len(graph_section.write(plan)) - len(plan.constants)
+        return {"parameters": 4 * plan.n_parameters, "nodes": nodes, "frozen parameters": len(plan.constants)}
     sizes = {"parameters": 4 * plan.n_parameters, "layer records": LayerRecord.SIZE * len(plan.layers)}
     return sizes | ({"equation": len(section.write(plan.pde))} if plan.pde else {})
 

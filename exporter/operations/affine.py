@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A layer as a node: dense or a tensor train, applied to the whole array, to patches, tokens or places."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LayerKind, NodeOperation
@@ -37,11 +38,20 @@ class Affine(Operation):
         """The arrays between the cores of a tensor train, or those of the applications side by side."""
         from ttzo.exporter.costs.gathered_memory import gather_scratch  # it builds on the plan
 
-        if self.layer.gather is not None:
-            return gather_scratch(self.layer)
+        if isinstance(self.layer.gather, Patches | Tokens):
+            return gather_scratch(self.group)
         if self.layer.kind == LayerKind.dense:
             return 0
         return 2 * max(repeats * rows * columns for repeats, rows, _, columns in self.layer.contractions)
+
+    @property
+    def group(self) -> Layer:
+        """The layer, or with groups the first group as a layer of its own."""
+        gather = self.layer.gather
+        if not isinstance(gather, Patches) or gather.groups == 1:
+            return self.layer
+        own = dataclasses.replace(gather, channels=gather.channels // gather.groups, groups=1)
+        return dataclasses.replace(self.layer, out_features=self.layer.out_features // gather.groups, gather=own)
 
     @property
     def can_stand_in_chain(self) -> bool:

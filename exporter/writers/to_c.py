@@ -29,7 +29,8 @@ from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.plan.layer import Layer, Tensor
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import pde_to_c
-from ttzo.exporter.writers.to_bundle import layer_record, model_hash, model_info, training_records
+from ttzo.exporter.writers.layer_records import layer_record
+from ttzo.exporter.writers.to_bundle import model_hash, model_info, training_records
 
 ENUMS = {
     "activation": Activation,

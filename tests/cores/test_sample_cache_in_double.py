@@ -17,7 +17,7 @@ from ttzo.device_runtime.contract import Difference, Estimator, Loss, Number
 from ttzo.exporter.costs.core_memory import reuse_numbers
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
-from ttzo.exporter.writers.to_bundle import layer_record
+from ttzo.exporter.writers.layer_records import layer_record
 from ttzo.host_tools.reference.network.network import read_inputs
 
 SOURCES = (

@@ -106,6 +106,10 @@ def forward(plan: Plan, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Network inputs float32 [n, in_features] -> outputs float32 [n, out_features] at the parameters `theta`."""
     with np.errstate(all="ignore"):  # a broken forward pass shows as a loss that is not finite
         state = np.ascontiguousarray(x.T)
+        if plan.chain is None:
+            from ttzo.host_tools.reference.network.graph import graph_forward  # it builds on this module
+
+            return np.ascontiguousarray(graph_forward(plan, theta, state).T)
         if plan.pde and plan.pde.derivative == Derivative.compensated_jet:
             return np.ascontiguousarray(compensated_jet.value(plan, theta, state).T)
         for layer in plan.layers:
