@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss, TtzoError
+from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_bundle import model_hash
@@ -42,6 +43,7 @@ def forward_graph(plan: Plan) -> onnx.ModelProto:
         )
         for tensor in plan.tensors
     ]
+    initialisers += _frozen_tensors(plan)
     graph = helper.make_graph(nodes, "forward", [_rows("x", plan.in_features)], [_outputs(plan)], initialisers)
     return model_around(plan, graph)
 
@@ -66,7 +68,11 @@ def loss_graph(plan: Plan) -> onnx.ModelProto:
         _outputs(plan),
     ]
     graph = helper.make_graph(
-        [*_network(plan), *nodes, mean], "loss", [*parameters, _rows("x", plan.in_features), target], told
+        [*_network(plan), *nodes, mean],
+        "loss",
+        [*parameters, _rows("x", plan.in_features), target],
+        told,
+        _frozen_tensors(plan),
     )
     return model_around(plan, graph)
 
@@ -76,7 +82,8 @@ def loss_graph(plan: Plan) -> onnx.ModelProto:
 
 def model_around(plan: Plan, graph: onnx.GraphProto, more_layers: dict[str, Layer] | None = None) -> onnx.ModelProto:
     """The graph as a model, with a function for each geometry of the plan's tensor-train layers and of `more_layers`."""
-    layers = {function_name(layer): layer for layer in plan.layers if layer.kind != LayerKind.dense}
+    affine = [node.operation.layer for node in plan.graph.nodes if isinstance(node.operation, Affine)]
+    layers = {function_name(layer): layer for layer in affine if layer.kind != LayerKind.dense}
     functions = {name: _function(layer) for name, layer in (layers | (more_layers or {})).items()}
     imports = [helper.make_opsetid("", OPSET)] + ([helper.make_opsetid(DOMAIN, 1)] if functions else [])
     model = helper.make_model(
@@ -113,6 +120,10 @@ def _outputs(plan: Plan) -> onnx.ValueInfoProto:
 
 def _network(plan: Plan) -> list[NodeProto]:
     """The nodes from `x` to `outputs`."""
+    if plan.chain is None:
+        from ttzo.exporter.writers.onnx.graph import network  # it builds on this module
+
+        return network(plan)
     nodes, value = [], "x"
     for layer in plan.layers:
         last = layer is plan.layers[-1]
@@ -123,6 +134,14 @@ def _network(plan: Plan) -> list[NodeProto]:
             nodes.append(helper.make_node(OPERATORS[layer.activation], [affine], [end], f"{layer.name}.activation"))
         value = end
     return nodes
+
+
+def _frozen_tensors(plan: Plan) -> list[TensorProto]:
+    if plan.chain is not None:
+        return []
+    from ttzo.exporter.writers.onnx.graph import frozen_tensors  # it builds on this module
+
+    return frozen_tensors(plan)
 
 
 def _nodes(layer: Layer, value: str, out: str) -> list[NodeProto]:

@@ -102,7 +102,10 @@ class RandomGraph:
         channels, height, width = x.shape
         groups = int(self.rng.choice([g for g in (1, 1, 2, channels) if channels % g == 0]))
         kernel = (min(self.whole(1, 3), height), min(self.whole(1, 3), width))
-        dilation = tuple(2 if k > 1 and 2 * (k - 1) < size and self.maybe(0.3) else 1 for k, size in zip(kernel, x.shape[1:], strict=True))
+        dilation = tuple(
+            2 if k > 1 and 2 * (k - 1) < size and self.maybe(0.3) else 1
+            for k, size in zip(kernel, x.shape[1:], strict=True)
+        )
         padding = tuple(self.whole(0, k - 1) for k in (*kernel, *kernel))
         stride = (self.whole(1, 2), self.whole(1, 2))
         n_out = groups * self.whole(1, 3)
