@@ -19,9 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 
-BUG, INTERRUPTED = 1, 130
 Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
 _ELSEWHERE = "give yourself the right to write there, or take a folder in which you may"
@@ -29,7 +28,8 @@ _OS_HINTS = {
     errno.ENOSPC: "make room on the disk, then run the same command again",
     errno.EROFS: _ELSEWHERE,
     errno.EACCES: _ELSEWHERE,
-}
+    errno.EDQUOT: "make room on the disk, then run the same command again",
+}  # what a disk refuses
 
 
 def plain(value: Any) -> Any:
@@ -62,7 +62,7 @@ class Screen:
     """One command's voice. `exit_code` is what the command ends with when nothing is raised."""
 
     def __init__(self, as_json: bool):
-        self.as_json, self.exit_code = as_json, 0
+        self.as_json, self.exit_code = as_json, ExitCode.well
         self.results, self.notes = _console(as_json), _console(True)
 
     def say(self, text: str) -> None:
@@ -91,16 +91,16 @@ class Screen:
         if self.as_json:
             click.echo(json.dumps(plain(result), indent=1))
 
-    def fail(self, what: str, hint: str, exit_code: int) -> None:
+    def fail(self, what: str, hint: str, exit_code: ExitCode) -> None:
         self.notes.print(f"[bold red]error:[/] {_escaped(what)}", soft_wrap=True)
         if hint:
             self.notes.print(f"[bold]next:[/] {_escaped(hint)}", soft_wrap=True)
         self.refuse(what, hint, exit_code)
 
-    def refuse(self, what: str, hint: str, exit_code: int) -> None:
+    def refuse(self, what: str, hint: str, exit_code: ExitCode) -> None:
         """The one object of --json of a command that failed; also ends it with `exit_code`."""
         self.exit_code = exit_code
-        self.emit({"ok": False, "error": what, "next": hint, "exit_code": exit_code})
+        self.emit({"ok": False, "error": what, "next": hint, "exit_code": int(exit_code)})
 
     @contextmanager
     def bars(self) -> Iterator[Callable[..., Show]]:
@@ -168,13 +168,14 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
         except TtzoError as error:
             screen.fail(str(error), error.hint, error.exit_code)
         except KeyboardInterrupt:
-            screen.fail("interrupted", "", INTERRUPTED)
+            screen.fail("interrupted", "", ExitCode.interrupted)
         except OSError as error:
             what = f"{error.strerror or error}: {error.filename or 'the operating system refused'}"
-            screen.fail(what, _OS_HINTS.get(error.errno, ""), TtzoError.exit_code)
+            code = ExitCode.disk if error.errno in _OS_HINTS else ExitCode.input
+            screen.fail(what, _OS_HINTS.get(error.errno, ""), code)
         except Exception as error:
             traceback.print_exc()
-            screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", BUG)
+            screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", ExitCode.bug)
         sys.exit(screen.exit_code)
 
     return run

@@ -26,7 +26,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import LIMIT, REQUEST, DeviceError, Loss, Record, Region, StateRecord, TtzoError
+from ttzo.device_runtime.contract import (
+    LIMIT,
+    REQUEST,
+    DeviceError,
+    ExitCode,
+    Loss,
+    Record,
+    Region,
+    StateRecord,
+    TtzoError,
+)
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
@@ -52,7 +62,7 @@ class BundleError(TtzoError):
 class WrongModel(TtzoError):
     """The device is well, but holds another model."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ def read_bundle(bundle: str | Path) -> Plan:
     try:
         return to_bundle.read(content)
     except DeviceError as error:
-        error.exit_code = TtzoError.exit_code
+        error.exit_code = ExitCode.input
         raise
 
 

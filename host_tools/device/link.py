@@ -32,6 +32,7 @@ from ttzo.device_runtime.contract import (
     REPLY,
     REQUEST,
     DeviceError,
+    ExitCode,
     HelloReply,
     HelloRequest,
     Record,
@@ -53,7 +54,7 @@ CANCEL_SILENCE_S = 0.5
 class LinkError(TtzoError):
     """The line to the device is missing, busy, silent or cut."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 # ---- frames ---------------------------------------------------------------------------------------------------------

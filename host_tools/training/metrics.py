@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.training.checkpoint import write_atomically
 
@@ -123,7 +123,7 @@ class MetricsFile:
             self._file.flush()
         except OSError as error:
             raise MetricsError(
-                f"{self._file.name} cannot be written ({error.strerror})", "make room on the disk"
+                f"{self._file.name} cannot be written ({error.strerror})", "make room on the disk", ExitCode.disk
             ) from error
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, Loss, Region, TtzoError
+from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, TtzoError
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
@@ -44,7 +44,7 @@ FEWEST_ROWS = 100
 class Interrupted(TtzoError):
     """The person stopped the work; what was done is kept."""
 
-    exit_code = 130
+    exit_code = ExitCode.interrupted
 
 
 class SessionError(TtzoError):
@@ -274,7 +274,7 @@ class _Session:
             self.held.callback(self.metrics.close)
         except OSError as error:
             raise SessionError(
-                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run"
+                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run", ExitCode.disk
             ) from error
         self.macs = self.metrics.macs
         if self.device.instructions is not None:
@@ -400,7 +400,7 @@ class _Session:
             checkpoints.save(self.path, saved)
         except OSError as error:
             raise CheckpointError(
-                f"{self.path} cannot be written ({error.strerror})", "make room on the disk"
+                f"{self.path} cannot be written ({error.strerror})", "make room on the disk", ExitCode.disk
             ) from error
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began

@@ -66,6 +66,10 @@ phases = st.builds(
     beta2=positive,
     epsilon=positive,
     clip_norm=positive,
+    n_coordinates=st.integers(1, 10**6),
+    stale_decay=positive,
+    ridge=positive,
+    trust_radius=positive,
 )
 trainings = st.builds(
     Training,
