@@ -17,7 +17,7 @@ struct estimate {
     struct ttzo_reuse reuse;
     const struct ttzo_phase *phase;
     bool antithetic;
-    struct ttzo_window asked;
+    struct ttzo_coordinate_window asked;
     uint32_t block;                       // block_rge: number of the running block
     uint32_t done;                        // samples
 };
@@ -50,7 +50,7 @@ struct block {
     const float *moves;
     uint32_t size, n;
     const struct ttzo_slices *slices;
-    const struct ttzo_four *fours;
+    const struct ttzo_slice_quad *fours;
     float (*differences)[Q]; // what comes of them
 };
 
@@ -61,7 +61,7 @@ static void move(struct estimate *e, const struct block *block, float sign, uint
         moves.quads = (const struct ttzo_quad *)(block->moves + i * block->size);
     else
         moves.lines = ttzo_slices_lines(block->slices, &block->fours[i]);
-    ttzo_travel_move(&e->reuse, &moves, sign, i, block->fours[i].count, first);
+    ttzo_propagate_move(&e->reuse, &moves, sign, i, block->fours[i].count, first);
 }
 
 // All units sleep.
@@ -78,7 +78,7 @@ static void ask_side(struct estimate *e, struct block *block, float sign)
     uint32_t at = 0, end = block->units.rows * block->units.columns;
     do {
         bool first = at == 0;
-        at = ttzo_travel_aim(&e->reuse, &block->units, at, block->bound);
+        at = ttzo_propagate_aim(&e->reuse, &block->units, at, block->bound);
         if (first && at == end && e->reuse.n_awake == 0) {
             nothing_moves(block, sign);
             return;
@@ -88,7 +88,7 @@ static void ask_side(struct estimate *e, struct block *block, float sign)
     } while (at < end);
     for (uint32_t i = 0; i < block->n; i++) {
         float found[Q], *differences = block->differences[i];
-        ttzo_travel_ask(&e->reuse, i, block->fours[i].count, found);
+        ttzo_propagate_ask(&e->reuse, i, block->fours[i].count, found);
         for (uint32_t q = 0; q < block->fours[i].count; q++)
             differences[q] = sign < 0.0f ? differences[q] - found[q] : found[q];
     }
@@ -104,23 +104,23 @@ static void ask(struct estimate *e, struct block *block)
 
 // ---- cge: a query for each entry ------------------------------------------------------------------------------------
 
-static bool wants_any(const struct estimate *e, const struct ttzo_four *four, uint32_t offset, uint32_t modes)
+static bool wants_any(const struct estimate *e, const struct ttzo_slice_quad *four, uint32_t offset, uint32_t modes)
 {
     for (uint32_t q = 0; q < four->count; q++)
         for (uint32_t m = 0; m < modes; m++)
-            if (ttzo_in_window(&e->asked, offset + four->at[q] + m * four->m_stride))
+            if (ttzo_is_asked(&e->asked, offset + four->at[q] + m * four->m_stride))
                 return true;
     return false;
 }
 
 // Every entry of a block of slices: mode by mode, because those of one mode move the same units.
 static void query_block(struct estimate *e, uint32_t l, const struct ttzo_slices *slices, const float *moves,
-                        const struct ttzo_four *fours, uint32_t n)
+                        const struct ttzo_slice_quad *fours, uint32_t n)
 {
     const struct ttzo_environment *environment = slices->environment;
     uint32_t modes = environment->core.m, mr = environment->mr;
     uint32_t offset = environment->room->layer->parameter_offset;
-    float *gradient = e->trainer->gradient, differences[TTZO_FOURS_AT_ONCE][Q];
+    float *gradient = e->trainer->gradient, differences[TTZO_QUADS_AT_ONCE][Q];
     struct block block = { .units = { l, 0, environment->ml, mr, modes * mr }, .moves = moves,
                            .size = Q * environment->ml * mr, .n = n, .slices = slices, .fours = fours,
                            .differences = differences };
@@ -131,7 +131,7 @@ static void query_block(struct estimate *e, uint32_t l, const struct ttzo_slices
         for (uint32_t i = 0; i < n; i++)
             for (uint32_t q = 0; q < fours[i].count; q++) {
                 uint32_t at = offset + fours[i].at[q] + m * fours[i].m_stride;
-                if (ttzo_in_window(&e->asked, at))
+                if (ttzo_is_asked(&e->asked, at))
                     gradient[at] = gradient[at] + differences[i][q];
             }
     }
@@ -139,10 +139,10 @@ static void query_block(struct estimate *e, uint32_t l, const struct ttzo_slices
 
 static enum ttzo_error query_core(struct estimate *e, uint32_t l, uint32_t k, const struct ttzo_environment *environment)
 {
-    struct ttzo_slices_room room = ttzo_reuse_slices_room(&e->reuse, l, k);
+    struct ttzo_slices_place room = ttzo_slices_place_of(&e->reuse, l, k);
     uint32_t slice_size = Q * environment->ml * environment->mr, n = 0;
     uint32_t offset = environment->room->layer->parameter_offset;
-    struct ttzo_four fours[TTZO_FOURS_AT_ONCE];
+    struct ttzo_slice_quad fours[TTZO_QUADS_AT_ONCE];
     struct ttzo_slices slices;
     ttzo_slices_begin(&slices, environment, e->phase->perturb_radius);
     for (bool more = true; more;) {
@@ -179,15 +179,15 @@ static void ask_units(struct estimate *e, struct unit_queries *queries)
     bool has_bias = e->reuse.rooms[queries->l].layer->has_bias;
     if (queries->n == 0)
         return;
-    ttzo_travel_ask_units(&e->reuse, queries->l, queries->units, queries->above, queries->n, above);
+    ttzo_propagate_ask_units(&e->reuse, queries->l, queries->units, queries->above, queries->n, above);
     if (e->antithetic)
-        ttzo_travel_ask_units(&e->reuse, queries->l, queries->units, queries->below, queries->n, below);
+        ttzo_propagate_ask_units(&e->reuse, queries->l, queries->units, queries->below, queries->n, below);
     for (uint32_t q = 0; q < queries->n; q++) {
         uint32_t bias = queries->bias + queries->units[q];
         float difference = above[q] - below[q];
         if (is_node_cge(e->phase))
             e->reuse.unit_changes[queries->units[q]] = difference;
-        if (has_bias && ttzo_in_window(&e->asked, bias))
+        if (has_bias && ttzo_is_asked(&e->asked, bias))
             e->trainer->gradient[bias] = e->trainer->gradient[bias] + difference;
     }
     queries->n = 0;
@@ -195,7 +195,7 @@ static void ask_units(struct estimate *e, struct unit_queries *queries)
 
 static void query_units(struct estimate *e, uint32_t l)
 {
-    const struct ttzo_room *room = &e->reuse.rooms[l];
+    const struct ttzo_layer_cache *room = &e->reuse.rooms[l];
     const struct ttzo_layer *layer = room->layer;
     enum ttzo_activation activation = (enum ttzo_activation)layer->activation;
     bool keeps = is_node_cge(e->phase);
@@ -205,11 +205,11 @@ static void query_units(struct estimate *e, uint32_t l)
     for (uint32_t unit = 0; unit < layer->out_features; unit++) {
         if (keeps)
             e->reuse.unit_changes[unit] = 0.0f;
-        if (ttzo_travel_sleeps(activation, ttzo_load(room->z, unit, room->has_narrow_z), mu) ||
-            (!keeps && !(layer->has_bias && ttzo_in_window(&e->asked, queries.bias + unit))))
+        if (ttzo_propagate_sleeps(activation, ttzo_load(room->z, unit, room->has_narrow_z), mu) ||
+            (!keeps && !(layer->has_bias && ttzo_is_asked(&e->asked, queries.bias + unit))))
             continue;
-        float above = ttzo_travel_change(&e->reuse, l, unit, mu);
-        float below = e->antithetic ? ttzo_travel_change(&e->reuse, l, unit, -mu) : 0.0f;
+        float above = ttzo_propagate_change(&e->reuse, l, unit, mu);
+        float below = e->antithetic ? ttzo_propagate_change(&e->reuse, l, unit, -mu) : 0.0f;
         if (above == 0.0f && below == 0.0f)
             continue;
         queries.units[queries.n] = (uint16_t)unit;
@@ -243,7 +243,7 @@ static enum ttzo_error assemble_core(struct estimate *e, const struct ttzo_envir
     uint32_t modes = environment->core.m, size = environment->ml * environment->mr;
     float *gradient = e->trainer->gradient + environment->room->layer->parameter_offset, sums[Q * Q];
     struct ttzo_slices slices;
-    struct ttzo_four four;
+    struct ttzo_slice_quad four;
     pack_units(e, environment);
     ttzo_slices_begin(&slices, environment, 1.0f);
     while (ttzo_slices_next(&slices, &four)) {
@@ -264,7 +264,7 @@ static enum ttzo_error assemble_core(struct estimate *e, const struct ttzo_envir
 
 static enum ttzo_error gradient_of_layer(struct estimate *e, uint32_t l)
 {
-    const struct ttzo_room *room = &e->reuse.rooms[l];
+    const struct ttzo_layer_cache *room = &e->reuse.rooms[l];
     struct ttzo_environment environment = { 0 };
     enum ttzo_error error = TTZO_ERROR_OK;
     query_units(e, l);
@@ -273,7 +273,7 @@ static enum ttzo_error gradient_of_layer(struct estimate *e, uint32_t l)
         return still_wanted(e);
     }
     for (uint32_t k = 0; k < ttzo_layer_length(room->layer) && !error; k++) {
-        ttzo_reuse_restore_inputs(&e->reuse, l, k);
+        ttzo_sample_cache_restore_inputs(&e->reuse, l, k);
         e->reuse.macs += ttzo_environment_open(&environment, room, k);
         error = is_node_cge(e->phase) ? assemble_core(e, &environment) : query_core(e, l, k, &environment);
     }
@@ -298,7 +298,7 @@ static void add_slice(float *moves, const float *slice, const float *entries, ui
 static void add_moves(struct estimate *e, const struct ttzo_environment *environment, uint32_t block_size, uint32_t n)
 {
     struct ttzo_slices slices;
-    struct ttzo_four four;
+    struct ttzo_slice_quad four;
     ttzo_slices_begin(&slices, environment, e->phase->perturb_radius);
     while (ttzo_slices_next(&slices, &four)) {
         if (!ttzo_slices_make(&slices, &four, e->reuse.slices, &e->reuse.macs))
@@ -346,7 +346,7 @@ static enum ttzo_error gradient_of_block(struct estimate *e, uint32_t l, const s
             ttzo_direction_add(e->reuse.directions + q * size, e->reuse.directions + q * size, 1.0f, size, kind,
                                trainer->training.seed, trainer->state.step, number + q);
         float bound = set_moves(e, l, environment, size, n);
-        struct ttzo_four four = { .count = n };
+        struct ttzo_slice_quad four = { .count = n };
         float differences[1][Q];
         struct block block = { .units = { l, 0, 1, e->reuse.rooms[l].layer->out_features, 0 }, .bound = bound,
                                .moves = e->reuse.moves, .n = 1, .fours = &four, .differences = differences };
@@ -364,12 +364,12 @@ static enum ttzo_error gradient_of_block(struct estimate *e, uint32_t l, const s
 
 static enum ttzo_error gradient_of_blocks(struct estimate *e, uint32_t l)
 {
-    const struct ttzo_room *room = &e->reuse.rooms[l];
+    const struct ttzo_layer_cache *room = &e->reuse.rooms[l];
     const struct ttzo_layer *layer = room->layer;
     struct ttzo_environment environment = { 0 };
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_core core = ttzo_layer_core(layer, k);
-        ttzo_reuse_restore_inputs(&e->reuse, l, k);
+        ttzo_sample_cache_restore_inputs(&e->reuse, l, k);
         e->reuse.macs += ttzo_environment_open(&environment, room, k);
         enum ttzo_error error = gradient_of_block(e, l, &environment, layer->parameter_offset + core.offset,
                                                   core.left * core.m * core.n * core.right);
@@ -419,16 +419,16 @@ enum ttzo_error ttzo_estimate_by_cores(struct ttzo_trainer *trainer, const struc
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    struct estimate e = { .trainer = trainer, .phase = phase, .asked = ttzo_window_of(trainer, phase),
+    struct estimate e = { .trainer = trainer, .phase = phase, .asked = ttzo_coordinate_window_of(trainer, phase),
                           .antithetic = phase->difference == TTZO_DIFFERENCE_ANTITHETIC };
-    ttzo_reuse_begin(&e.reuse, model, trainer->theta, trainer->reuse_area, is_node_cge(phase));
+    ttzo_sample_cache_begin(&e.reuse, model, trainer->theta, trainer->cache_area, is_node_cge(phase));
     for (uint32_t i = 0; i < n; i++)
         trainer->gradient[i] = 0.0f;
     for (uint32_t l = 0; l < model->info.n_layers && is_node_cge(phase); l++)
         ttzo_sums_begin(&e.reuse.rooms[l]);
     float sum = 0.0f;
     for (uint32_t j = 0; j < batch; j++) {
-        float row_loss = ttzo_reuse_forward(&e.reuse, rows->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes);
+        float row_loss = ttzo_sample_cache_forward(&e.reuse, rows->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes);
         sum = sum + row_loss;
         if (!ttzo_is_finite(row_loss))
             return TTZO_ERROR_NON_FINITE;
@@ -438,7 +438,7 @@ enum ttzo_error ttzo_estimate_by_cores(struct ttzo_trainer *trainer, const struc
     }
     for (uint32_t l = 0; l < model->info.n_layers && is_node_cge(phase); l++)
         trainer->macs += ttzo_sums_finish(&e.reuse.rooms[l], trainer->gradient + model->layers[l].parameter_offset);
-    ttzo_window_finish(&e.asked, trainer, phase, is_block_rge(phase) ? phase->n_queries : 1);
+    ttzo_coordinate_window_finish(&e.asked, trainer, phase, is_block_rge(phase) ? phase->n_queries : 1);
     *loss = sum * (1.0f / (float)batch);
     *evaluations = 1 + (e.antithetic ? 2 : 1) * number_of_queries(&e);
     return ttzo_is_finite(*loss) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;

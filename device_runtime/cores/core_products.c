@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/core_products.h"
 
+#include "model/carve.h"
 #include "network/panels.h"
 #include "network/product.h"
 #include "number/real.h"
@@ -31,7 +32,7 @@ bool ttzo_is_tensor(const struct ttzo_layer *layer)
     return TTZO_HAS(TENSORS) && layer->kind == TTZO_LAYER_KIND_TT_TENSOR;
 }
 
-uint32_t ttzo_cut_of(const struct ttzo_layer *layer)
+uint32_t ttzo_middle_core(const struct ttzo_layer *layer)
 {
     uint32_t length = ttzo_layer_length(layer), cut = 0;
     if (ttzo_is_tensor(layer))
@@ -44,9 +45,9 @@ uint32_t ttzo_cut_of(const struct ttzo_layer *layer)
     return cut;
 }
 
-uint32_t ttzo_matrix_cut(const struct ttzo_layer *layer)
+uint32_t ttzo_matrix_split(const struct ttzo_layer *layer)
 {
-    uint32_t cut = ttzo_cut_of(layer), last = ttzo_layer_length(layer) - 1;
+    uint32_t cut = ttzo_middle_core(layer), last = ttzo_layer_length(layer) - 1;
     return cut < last ? cut : last;
 }
 
@@ -55,16 +56,16 @@ uint32_t ttzo_matrix_cut(const struct ttzo_layer *layer)
 static uint32_t first_stored(const struct ttzo_layer *layer, enum ttzo_side side, bool with_matrix)
 {
     if (side == TTZO_BEHIND)
-        return ttzo_is_tensor(layer) ? layer->n_in_modes - 1u : with_matrix ? ttzo_matrix_cut(layer) - 1 : ttzo_cut_of(layer);
+        return ttzo_is_tensor(layer) ? layer->n_in_modes - 1u : with_matrix ? ttzo_matrix_split(layer) - 1 : ttzo_middle_core(layer);
     return side == TTZO_BEFORE ? 2 : 0;
 }
 
 static uint32_t end_stored(const struct ttzo_layer *layer, enum ttzo_side side, bool with_matrix)
 {
     uint32_t length = ttzo_layer_length(layer);
-    uint32_t left = ttzo_is_tensor(layer) ? 0 : ttzo_cut_of(layer);
+    uint32_t left = ttzo_is_tensor(layer) ? 0 : ttzo_middle_core(layer);
     if (side == TTZO_BEFORE)
-        return with_matrix && ttzo_matrix_cut(layer) >= left ? ttzo_matrix_cut(layer) + 1 : left;
+        return with_matrix && ttzo_matrix_split(layer) >= left ? ttzo_matrix_split(layer) + 1 : left;
     if (side == TTZO_BEHIND)
         return length < 2 ? 0 : length - 2;
     return ttzo_is_tensor(layer) && layer->n_in_modes > 2 ? layer->n_in_modes - 2u : 0;
@@ -102,12 +103,12 @@ uint64_t ttzo_matrix_scratch(const struct ttzo_layer *layer)
     return ttzo_products_numbers(layer, true) + layer->out_features;
 }
 
-float *ttzo_stored_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k)
+float *ttzo_stored_product(const struct ttzo_layer_cache *room, enum ttzo_side side, uint32_t k)
 {
     return room->products + numbers_before(room->layer, room->keeps_halves, side, k);
 }
 
-const float *ttzo_core_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k)
+const float *ttzo_core_product(const struct ttzo_layer_cache *room, enum ttzo_side side, uint32_t k)
 {
     uint32_t end = side == TTZO_MIDDLE ? room->layer->n_in_modes : ttzo_layer_length(room->layer);
     if (side == TTZO_BEFORE ? k == 0 : k + 1 == end)
@@ -120,7 +121,7 @@ const float *ttzo_core_product(const struct ttzo_room *room, enum ttzo_side side
 }
 
 // TTZO_BEFORE k from TTZO_BEFORE k-1 [ml][nl][a] and core k-1 (a, m, n, b): [ml][m][nl][n][b].
-static uint32_t extend_left(const struct ttzo_room *room, uint32_t k)
+static uint32_t extend_left(const struct ttzo_layer_cache *room, uint32_t k)
 {
     struct ttzo_extents e = ttzo_extents_around(room->layer, k - 1);
     struct ttzo_core core = ttzo_layer_core(room->layer, k - 1);
@@ -136,7 +137,7 @@ static uint32_t extend_left(const struct ttzo_room *room, uint32_t k)
 }
 
 // TTZO_BEHIND k from core k+1 (a, m, n, b) and TTZO_BEHIND k+1 [b][mr][nr]: [a][m][mr][n][nr].
-static uint32_t extend_right(const struct ttzo_room *room, uint32_t k)
+static uint32_t extend_right(const struct ttzo_layer_cache *room, uint32_t k)
 {
     struct ttzo_extents e = ttzo_extents_around(room->layer, k + 1);
     struct ttzo_core core = ttzo_layer_core(room->layer, k + 1);
@@ -153,7 +154,7 @@ static uint32_t extend_right(const struct ttzo_room *room, uint32_t k)
 }
 
 // TTZO_MIDDLE k from core k+1 (a, n, b) and TTZO_MIDDLE k+1 [b][nr][r]: [a][n][nr][r].
-static uint32_t extend_middle(const struct ttzo_room *room, uint32_t k)
+static uint32_t extend_middle(const struct ttzo_layer_cache *room, uint32_t k)
 {
     struct ttzo_core core = ttzo_layer_core(room->layer, k + 1);
     uint32_t columns = ttzo_extents_around(room->layer, k + 1).nr * room->layer->ranks[room->layer->n_in_modes];
@@ -163,9 +164,9 @@ static uint32_t extend_middle(const struct ttzo_room *room, uint32_t k)
                         core.right, columns, TTZO_DATA_NONE);
 }
 
-struct ttzo_halves ttzo_matrix_halves(const struct ttzo_room *room)
+struct ttzo_halves ttzo_matrix_halves(const struct ttzo_layer_cache *room)
 {
-    uint32_t cut = ttzo_matrix_cut(room->layer);
+    uint32_t cut = ttzo_matrix_split(room->layer);
     struct ttzo_extents before = ttzo_extents_around(room->layer, cut), behind = ttzo_extents_around(room->layer, cut - 1);
     return (struct ttzo_halves){ ttzo_core_product(room, TTZO_BEFORE, cut), ttzo_core_product(room, TTZO_BEHIND, cut - 1),
                                  before.ml, before.nl, behind.mr, behind.nr, room->layer->ranks[cut] };
@@ -173,7 +174,7 @@ struct ttzo_halves ttzo_matrix_halves(const struct ttzo_room *room)
 
 uint64_t ttzo_matrix_panels(const struct ttzo_layer *layer)
 {
-    uint32_t cut = ttzo_matrix_cut(layer);
+    uint32_t cut = ttzo_matrix_split(layer);
     if (ttzo_layer_length(layer) == 1 || (uint32_t)layer->in_features * layer->out_features > TTZO_MAX_MATRIX)
         return 0;
     struct ttzo_extents behind = ttzo_extents_around(layer, cut - 1);
@@ -181,7 +182,7 @@ uint64_t ttzo_matrix_panels(const struct ttzo_layer *layer)
 }
 
 // matrix [nl][nr][ml][mr]: tiles of four neighbouring lines (ml, nl) of the left half and lines nr of the right one.
-static uint32_t make_matrix(const struct ttzo_room *room)
+static uint32_t make_matrix(const struct ttzo_layer_cache *room)
 {
     const struct ttzo_halves h = ttzo_matrix_halves(room);
     uint32_t panels = ttzo_panel_numbers(h.nr, h.rank), step = h.ml * h.mr, lines = h.ml * h.nl;
@@ -236,7 +237,7 @@ uint32_t ttzo_matrix_row(const struct ttzo_halves *halves, uint32_t input, float
 }
 
 // The same in 16 bits; the halves and a row are in `panels`.
-static uint32_t make_narrow_matrix(const struct ttzo_room *room)
+static uint32_t make_narrow_matrix(const struct ttzo_layer_cache *room)
 {
     const struct ttzo_halves h = ttzo_matrix_halves(room);
     float *row = room->panels + ttzo_products_numbers(room->layer, true);
@@ -250,7 +251,7 @@ static uint32_t make_narrow_matrix(const struct ttzo_room *room)
     return done;
 }
 
-static uint32_t make_products(const struct ttzo_room *room)
+static uint32_t make_products(const struct ttzo_layer_cache *room)
 {
     const struct ttzo_layer *layer = room->layer;
     uint32_t done = 0, first;
@@ -264,14 +265,14 @@ static uint32_t make_products(const struct ttzo_room *room)
     return done;
 }
 
-uint32_t ttzo_core_products_make(const struct ttzo_room *room)
+uint32_t ttzo_core_products_make(const struct ttzo_layer_cache *room)
 {
     uint32_t done = make_products(room);
     if (!room->has_matrix || !room->matrix)
         return done;
     if (!ttzo_has_narrow_matrix(room))
         return done + make_matrix(room);
-    struct ttzo_room making = *room;
+    struct ttzo_layer_cache making = *room;
     making.keeps_halves = true;
     making.products = room->panels;
     done += make_products(&making);

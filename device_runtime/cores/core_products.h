@@ -60,7 +60,7 @@ static inline int16_t ttzo_narrowed(float number)
 }
 
 // One layer's share of the caches.
-struct ttzo_room {
+struct ttzo_layer_cache {
     const struct ttzo_layer *layer;
     const float *parameters; // the layer's
     struct ttzo_array input; // [in_features] of the sample
@@ -76,12 +76,12 @@ struct ttzo_room {
     uint8_t assembled;       // node_cge: enum ttzo_assembled
 };
 
-static inline struct ttzo_array ttzo_room_z(const struct ttzo_room *room)
+static inline struct ttzo_array ttzo_layer_cache_z(const struct ttzo_layer_cache *room)
 {
     return (struct ttzo_array){ room->z, room->has_narrow_z, TTZO_ACTIVATION_IDENTITY };
 }
 
-static inline bool ttzo_has_narrow_matrix(const struct ttzo_room *room)
+static inline bool ttzo_has_narrow_matrix(const struct ttzo_layer_cache *room)
 {
     return room->matrix && ttzo_is_narrow(room->states);
 }
@@ -101,19 +101,13 @@ bool ttzo_is_tensor(const struct ttzo_layer *layer);
 //     TT-matrix, from the cut on    x contracted with the cores before k, times the product of those behind
 //     2L-way TT                     the same; the product behind an input core goes through the middle rank
 // The cut of a 2L-way TT is its first output core.
-uint32_t ttzo_cut_of(const struct ttzo_layer *layer);
+uint32_t ttzo_middle_core(const struct ttzo_layer *layer);
 
 // BEFORE k: [ml][nl][left_k]      product of the cores before k
 // BEHIND k: [right_k][mr][nr]     product of the cores behind k
 // MIDDLE k: [right_k][nr][r]      2L-way TT: product of the input cores behind k; r is the middle rank
 // A product of one core is the core itself and is not stored; a product of none is 1.
 enum ttzo_side { TTZO_BEFORE, TTZO_BEHIND, TTZO_MIDDLE, TTZO_SIDES };
-
-// Pieces of a cache are padded to an even count, so that a kernel may load pairs.
-static inline uint64_t ttzo_even(uint64_t numbers)
-{
-    return (numbers + 1u) & ~(uint64_t)1u;
-}
 
 // Numbers in a room's `products`; `with_matrix`: those that make the matrix count too.
 uint64_t ttzo_products_numbers(const struct ttzo_layer *layer, bool with_matrix);
@@ -125,10 +119,10 @@ uint64_t ttzo_matrix_panels(const struct ttzo_layer *layer);
 uint64_t ttzo_matrix_scratch(const struct ttzo_layer *layer);
 
 // Once a step: makes `products`, and `matrix` if there is one. Returns the multiply-adds done.
-uint32_t ttzo_core_products_make(const struct ttzo_room *room);
+uint32_t ttzo_core_products_make(const struct ttzo_layer_cache *room);
 
 // Where the layer is cut in these two products: a core stands on either side.
-uint32_t ttzo_matrix_cut(const struct ttzo_layer *layer);
+uint32_t ttzo_matrix_split(const struct ttzo_layer *layer);
 
 // The two products that a layer's matrix is made of, and how rows are: [ml][nl][rank] and [rank][mr][nr].
 struct ttzo_halves {
@@ -136,15 +130,15 @@ struct ttzo_halves {
     uint32_t ml, nl, mr, nr, rank;
 };
 
-struct ttzo_halves ttzo_matrix_halves(const struct ttzo_room *room);
+struct ttzo_halves ttzo_matrix_halves(const struct ttzo_layer_cache *room);
 
 // Row `input` [ml * mr] of the matrix: the numbers that stand in `matrix` where that is kept.
 uint32_t ttzo_matrix_row(const struct ttzo_halves *halves, uint32_t input, float *row);
 
 // Where a product of two or more cores is kept.
-float *ttzo_stored_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k);
+float *ttzo_stored_product(const struct ttzo_layer_cache *room, enum ttzo_side side, uint32_t k);
 
 // Product `k` of a side; NULL for the product of no core.
-const float *ttzo_core_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k);
+const float *ttzo_core_product(const struct ttzo_layer_cache *room, enum ttzo_side side, uint32_t k);
 
 #endif

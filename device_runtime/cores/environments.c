@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/environments.h"
 
-#include <stddef.h>
-
+#include "model/carve.h"
 #include "network/network.h"
 #include "network/panels.h"
 
@@ -22,7 +21,7 @@ static uint64_t state_size(const struct ttzo_layer *layer, uint32_t k, bool from
 
 static uint32_t slot_of_state(const struct ttzo_layer *layer, uint32_t k)
 {
-    uint32_t cut = ttzo_cut_of(layer);
+    uint32_t cut = ttzo_middle_core(layer);
     if (ttzo_is_tensor(layer))
         return k - 1;
     return k < cut ? k : cut == 1 ? (k - cut + 1) % 2 : (k - cut) % 2; // never that of the state before
@@ -41,7 +40,7 @@ static uint64_t slot_size(const struct ttzo_layer *layer, uint32_t slot)
     for (uint32_t k = tensor ? 1 : 0; k + (tensor ? 0 : 1) < length; k++)
         if (slot_of_state(layer, k) == slot && (size = state_size(layer, k, tensor)) > largest)
             largest = size;
-    for (uint32_t k = 1; !tensor && ttzo_cut_of(layer) < length && k < length; k++)
+    for (uint32_t k = 1; !tensor && ttzo_middle_core(layer) < length && k < length; k++)
         if (slot_of_sweep(k) == slot && (size = state_size(layer, k, true)) > largest)
             largest = size;
     return largest;
@@ -60,19 +59,19 @@ uint64_t ttzo_states_numbers(const struct ttzo_layer *layer)
     return numbers_before(layer, ttzo_layer_length(layer));
 }
 
-static struct ttzo_array slot(const struct ttzo_room *room, uint32_t number)
+static struct ttzo_array slot(const struct ttzo_layer_cache *room, uint32_t number)
 {
     return ttzo_array_from(room->states, (uint32_t)numbers_before(room->layer, number));
 }
 
 bool ttzo_environment_sweeps(const struct ttzo_layer *layer)
 {
-    return !ttzo_is_tensor(layer) && ttzo_cut_of(layer) < ttzo_layer_length(layer);
+    return !ttzo_is_tensor(layer) && ttzo_middle_core(layer) < ttzo_layer_length(layer);
 }
 
 bool ttzo_environment_sweep_begins(const struct ttzo_layer *layer, uint32_t k)
 {
-    return ttzo_environment_sweeps(layer) && k == ttzo_cut_of(layer);
+    return ttzo_environment_sweeps(layer) && k == ttzo_middle_core(layer);
 }
 
 // Behind what the first step forward writes; the sweep's first array is in slot 0, and no state is wanted any more.
@@ -86,7 +85,7 @@ struct ttzo_span ttzo_environment_spare(const struct ttzo_layer *layer, uint32_t
 {
     if (ttzo_is_tensor(layer))
         return (struct ttzo_span){ 0, 0 };
-    if (k < ttzo_cut_of(layer))
+    if (k < ttzo_middle_core(layer))
         return (struct ttzo_span){ 0, numbers_before(layer, k) };
     if (slot_of_sweep(k) == 1)
         return (struct ttzo_span){ 0, numbers_before(layer, 1) };
@@ -274,7 +273,7 @@ static uint32_t multiply_rows(const struct ttzo_contraction *step, const float *
     return done;
 }
 
-static uint32_t contract(const struct ttzo_room *room, const struct ttzo_contraction *step, struct ttzo_array in,
+static uint32_t contract(const struct ttzo_layer_cache *room, const struct ttzo_contraction *step, struct ttzo_array in,
                          const float *bias, struct ttzo_array out)
 {
     const float *entries = room->parameters + step->core_offset;
@@ -315,7 +314,7 @@ uint64_t ttzo_environment_panels(const struct ttzo_layer *layer)
 
 // ---- a sample: forward, keeping states ------------------------------------------------------------------------------
 
-uint32_t ttzo_room_forward(const struct ttzo_room *room)
+uint32_t ttzo_environments_forward(const struct ttzo_layer_cache *room)
 {
     const struct ttzo_layer *layer = room->layer;
     uint32_t length = ttzo_layer_length(layer), done = 0;
@@ -326,7 +325,7 @@ uint32_t ttzo_room_forward(const struct ttzo_room *room)
         uint32_t next = ttzo_is_tensor(layer) ? index + 1 : length - 2u - index;
         const float *bias =
             last && layer->has_bias ? room->parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
-        struct ttzo_array out = last ? ttzo_room_z(room) : slot(room, slot_of_state(layer, next));
+        struct ttzo_array out = last ? ttzo_layer_cache_z(room) : slot(room, slot_of_state(layer, next));
         done += contract(room, &step, in, bias, out);
         in = out;
     }
@@ -353,7 +352,7 @@ static void pack_core(float *panels, const float *entries, const struct ttzo_cor
 }
 
 // Array k+1 of the sweep, [ml][left_k+1][n][nr], from array k: [ml][m][b] . [n][nr], summed over (a, n) in that order.
-static uint32_t sweep_core(const struct ttzo_room *room, uint32_t k, struct ttzo_array in, struct ttzo_array out)
+static uint32_t sweep_core(const struct ttzo_layer_cache *room, uint32_t k, struct ttzo_array in, struct ttzo_array out)
 {
     struct ttzo_extents e = ttzo_extents_around(room->layer, k);
     struct ttzo_core core = ttzo_layer_core(room->layer, k);
@@ -368,11 +367,11 @@ static uint32_t sweep_core(const struct ttzo_room *room, uint32_t k, struct ttzo
 
 // ---- turning to a core ----------------------------------------------------------------------------------------------
 
-uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_room *room, uint32_t k)
+uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_layer_cache *room, uint32_t k)
 {
     const struct ttzo_layer *layer = room->layer;
     struct ttzo_extents e = ttzo_extents_around(layer, k);
-    uint32_t cut = ttzo_cut_of(layer), done = 0;
+    uint32_t cut = ttzo_middle_core(layer), done = 0;
     bool tensor = ttzo_is_tensor(layer), first = tensor ? k == 0 : k + 1 == ttzo_layer_length(layer);
     struct ttzo_environment made = { .room = room, .core = ttzo_layer_core(layer, k), .ml = e.ml, .mr = e.mr,
                                      .nl = e.nl, .nr = e.nr, .state = environment->state };

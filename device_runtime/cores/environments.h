@@ -34,11 +34,11 @@ uint64_t ttzo_environment_panels(const struct ttzo_layer *layer);
 
 // Once a sample: `z` from `input`, keeping `states`. The values of ttzo_layer_forward, where states are float. Like the
 // functions below, returns the multiply-adds done.
-uint32_t ttzo_room_forward(const struct ttzo_room *room);
+uint32_t ttzo_environments_forward(const struct ttzo_layer_cache *room);
 
 // What the slices of one core are made of, for one sample.
 struct ttzo_environment {
-    const struct ttzo_room *room;
+    const struct ttzo_layer_cache *room;
     struct ttzo_core core;
     uint32_t ml, mr, nl, nr; // extents of the cores before and behind it
     enum { TTZO_FROM_RIGHT, TTZO_FROM_LEFT, TTZO_FROM_INPUT } way;
@@ -50,6 +50,6 @@ struct ttzo_environment {
 
 // Turns to core `k` of a room that has gone forward. Cores must be visited in ascending order: from the cut on, the sweep
 // takes the place of the states before it.
-uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_room *room, uint32_t k);
+uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_layer_cache *room, uint32_t k);
 
 #endif

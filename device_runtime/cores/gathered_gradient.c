@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/gathered_gradient.h"
 
+#include "model/carve.h"
 #include "network/gathered_layer.h"
 #include "network/loss.h"
 #include "network/network.h"
@@ -8,6 +9,8 @@
 #include "number/real.h"
 #include "cores/slices.h"
 #include "cores/coordinate_window.h"
+
+#if TTZO_HAS(GATHERED)
 
 #define Q TTZO_QUERIES_AT_ONCE
 
@@ -26,7 +29,7 @@ struct estimate {
     struct stage stages[TTZO_MAX_LAYERS];
     uint32_t l;               // layer under way
     struct ttzo_layer one;    // one application of it
-    struct ttzo_room room;    // and its caches
+    struct ttzo_layer_cache room;    // and its caches
     struct ttzo_environment environment;
     float *inputs, *slopes;
     float *patch;             // [in_features] of one application
@@ -43,7 +46,7 @@ struct estimate {
     uint16_t *places;         // outputs that change, ascending
     const uint8_t *target;
     bool antithetic;
-    struct ttzo_window asked;
+    struct ttzo_coordinate_window asked;
     uint32_t done;                        // samples
     uint64_t macs;
 };
@@ -51,17 +54,9 @@ struct estimate {
 // ---- geometry -------------------------------------------------------------------------------------------------------
 
 
-static uint32_t to_fours(uint32_t n)
+static uint32_t to_multiple_of_4(uint32_t n)
 {
     return (n + 3u) & ~3u;
-}
-
-bool ttzo_model_gathers(const struct ttzo_model *model)
-{
-    for (uint32_t l = 0; l < model->info.n_layers; l++)
-        if (model->layers[l].gather)
-            return true;
-    return false;
 }
 
 // A train behind another layer is multiplied out once a step.
@@ -70,7 +65,7 @@ static bool has_matrix(const struct ttzo_layer *layer, uint32_t l)
     return l > 0 && ttzo_layer_length(layer) > 1;
 }
 
-bool ttzo_applied_is_sound(const struct ttzo_model *model, enum ttzo_estimator estimator)
+bool ttzo_gathered_gradient_is_sound(const struct ttzo_model *model, uint8_t estimator)
 {
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         if (has_matrix(&model->layers[l], l) &&
@@ -119,13 +114,6 @@ static uint64_t moves_before(const struct ttzo_layer *layer, uint32_t end)
 
 // ---- memory, in the order of exporter/costs/gathered_memory.py --------------------------------------------------------------------
 
-static float *piece(float **area, uint64_t *numbers, uint64_t n)
-{
-    float *piece = *area ? *area + *numbers : NULL;
-    *numbers += ttzo_even(n);
-    return piece;
-}
-
 static uint64_t largest_of(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -139,25 +127,25 @@ static uint64_t picked_numbers(const struct ttzo_layer *one)
     return numbers;
 }
 
-static void carve_stage(struct estimate *e, uint32_t l, float **area, uint64_t *numbers)
+static void carve_stage(struct estimate *e, uint32_t l, struct ttzo_carve *carve)
 {
-    const struct ttzo_layer *layer = &e->model->layers[l], one = ttzo_applied_layer(layer);
+    const struct ttzo_layer *layer = &e->model->layers[l], one = ttzo_gathered_application(layer);
     uint64_t outputs = ttzo_layer_outputs(layer), matrix = (uint64_t)layer->in_features * layer->out_features;
     struct stage *stage = &e->stages[l];
-    stage->z = piece(area, numbers, outputs);
-    stage->output = piece(area, numbers, outputs);
-    stage->products = piece(area, numbers, ttzo_products_numbers(&one, has_matrix(layer, l)));
-    stage->matrix = piece(area, numbers, has_matrix(layer, l) ? matrix : 0);
-    stage->weights = piece(
-        area, numbers, has_patches(layer) && l > 0 ? (uint64_t)to_fours(layer->out_features) * layer->in_features : 0);
+    stage->z = ttzo_take_even(carve, outputs);
+    stage->output = ttzo_take_even(carve, outputs);
+    stage->products = ttzo_take_even(carve, ttzo_products_numbers(&one, has_matrix(layer, l)));
+    stage->matrix = ttzo_take_even(carve, has_matrix(layer, l) ? matrix : 0);
+    stage->weights = ttzo_take_even(
+        carve, has_patches(layer) && l > 0 ? (uint64_t)to_multiple_of_4(layer->out_features) * layer->in_features : 0);
 }
 
-static void carve_scratch(struct estimate *e, float **area, uint64_t *numbers)
+static void carve_scratch(struct estimate *e, struct ttzo_carve *carve)
 {
     uint64_t patch = 0, features = 0, picked = 0, states = 0, panels = 0, slice = 0, moves = 0, outputs = 0;
     uint64_t image = 0, window = 0, forward = 0;
     for (uint32_t l = 0; l < e->model->info.n_layers; l++) {
-        const struct ttzo_layer *layer = &e->model->layers[l], one = ttzo_applied_layer(layer);
+        const struct ttzo_layer *layer = &e->model->layers[l], one = ttzo_gathered_application(layer);
         patch = largest_of(patch, one.in_features);
         features = largest_of(features, one.out_features);
         states = largest_of(states, ttzo_states_numbers(&one));
@@ -165,7 +153,7 @@ static void carve_scratch(struct estimate *e, float **area, uint64_t *numbers)
         slice = largest_of(slice, ttzo_slice_widest(&one));
         moves = largest_of(moves, moves_before(layer, ttzo_layer_length(layer)));
         outputs = largest_of(outputs, ttzo_layer_outputs(layer));
-        forward = largest_of(forward, layer->gather ? ttzo_gather_scratch(layer) : 0);
+        forward = largest_of(forward, layer->gather ? ttzo_gathered_scratch(layer) : 0);
         if (layer->gather == TTZO_GATHER_TOKENS)
             picked = picked_numbers(&one);
         if (has_patches(layer) && l > 0) {
@@ -175,39 +163,39 @@ static void carve_scratch(struct estimate *e, float **area, uint64_t *numbers)
         if (!has_patches(layer) && l > 0)
             window = largest_of(window, layer->in_features);
     }
-    e->slopes = piece(area, numbers, e->model->info.out_features);
-    e->patch = piece(area, numbers, patch);
-    e->one_z = piece(area, numbers, features);
-    e->picked = piece(area, numbers, picked);
-    e->states = piece(area, numbers, states);
-    e->panels = piece(area, numbers, panels);
-    e->four = piece(area, numbers, Q * slice);
-    e->moves = piece(area, numbers, moves);
-    e->changes = piece(area, numbers, Q * outputs);
-    e->arrivals = piece(area, numbers, Q * ((outputs + 3) & ~(uint64_t)3));
-    e->image = piece(area, numbers, Q * image);
-    e->window = piece(area, numbers, Q * window);
-    e->forward = piece(area, numbers, forward);
-    e->places = (uint16_t *)piece(area, numbers, (outputs + 1) / 2);
+    e->slopes = ttzo_take_even(carve, e->model->info.out_features);
+    e->patch = ttzo_take_even(carve, patch);
+    e->one_z = ttzo_take_even(carve, features);
+    e->picked = ttzo_take_even(carve, picked);
+    e->states = ttzo_take_even(carve, states);
+    e->panels = ttzo_take_even(carve, panels);
+    e->four = ttzo_take_even(carve, Q * slice);
+    e->moves = ttzo_take_even(carve, moves);
+    e->changes = ttzo_take_even(carve, Q * outputs);
+    e->arrivals = ttzo_take_even(carve, Q * ((outputs + 3) & ~(uint64_t)3));
+    e->image = ttzo_take_even(carve, Q * image);
+    e->window = ttzo_take_even(carve, Q * window);
+    e->forward = ttzo_take_even(carve, forward);
+    e->places = (uint16_t *)ttzo_take_even(carve, (outputs + 1) / 2);
 }
 
-static uint64_t carve(struct estimate *e, float *area)
+static void carve_all(struct estimate *e, struct ttzo_carve *carve)
 {
-    uint64_t numbers = 0;
-    const float *input = e->inputs = piece(&area, &numbers, e->model->info.in_features);
+    const float *input = e->inputs = ttzo_take_even(carve, e->model->info.in_features);
     for (uint32_t l = 0; l < e->model->info.n_layers; l++) {
         e->stages[l].input = input;
-        carve_stage(e, l, &area, &numbers);
+        carve_stage(e, l, carve);
         input = e->stages[l].output;
     }
-    carve_scratch(e, &area, &numbers);
-    return numbers;
+    carve_scratch(e, carve);
 }
 
-uint64_t ttzo_applied_numbers(const struct ttzo_model *model)
+uint64_t ttzo_gathered_gradient_numbers(const struct ttzo_model *model)
 {
     struct estimate counting = { .model = model };
-    return carve(&counting, NULL);
+    struct ttzo_carve carve = { NULL, 0 };
+    carve_all(&counting, &carve);
+    return carve.numbers;
 }
 
 // ---- one application of a layer -------------------------------------------------------------------------------------
@@ -218,8 +206,8 @@ static void use_layer(struct estimate *e, uint32_t l)
     const struct ttzo_layer *layer = &e->model->layers[l];
     const struct stage *stage = &e->stages[l];
     e->l = l;
-    e->one = ttzo_applied_layer(layer);
-    e->room = (struct ttzo_room){ .layer = &e->one, .parameters = e->trainer->theta + layer->parameter_offset,
+    e->one = ttzo_gathered_application(layer);
+    e->room = (struct ttzo_layer_cache){ .layer = &e->one, .parameters = e->trainer->theta + layer->parameter_offset,
                                   .input = ttzo_array_of(stage->input), .z = e->one_z,
                                   .states = { .numbers = e->states }, .panels = e->panels, .products = stage->products,
                                   .matrix = stage->matrix, .has_matrix = has_matrix(layer, l),
@@ -232,17 +220,17 @@ static void use_position(struct estimate *e, uint32_t position)
     const struct ttzo_layer *layer = &e->model->layers[e->l];
     const float *input = e->stages[e->l].input;
     if (has_patches(layer)) {
-        ttzo_gather_patch(layer, input, position, e->patch);
+        ttzo_gathered_patch(layer, input, position, e->patch);
         e->room.input = ttzo_array_of(e->patch);
     } else if (layer->gather == TTZO_GATHER_TOKENS) {
-        ttzo_pick_slices(layer, e->trainer->theta + layer->parameter_offset, (uint32_t)input[position], e->picked);
+        ttzo_gathered_token(layer, e->trainer->theta + layer->parameter_offset, (uint32_t)input[position], e->picked);
         e->patch[0] = 1.0f;
         e->room.input = ttzo_array_of(e->patch);
         e->room.parameters = e->picked;
         e->macs += ttzo_core_products_make(&e->room);
     }
     if (ttzo_layer_length(&e->one) > 1)
-        e->macs += ttzo_room_forward(&e->room);
+        e->macs += ttzo_environments_forward(&e->room);
 }
 
 // The matrix of layer `l`: element (input, output) of one application.
@@ -257,7 +245,8 @@ static struct ttzo_operand matrix_of(const struct estimate *e, uint32_t l)
 // Once a step.
 static void begin(struct estimate *e)
 {
-    carve(e, e->trainer->reuse_area);
+    struct ttzo_carve area = { e->trainer->cache_area, 0 };
+    carve_all(e, &area);
     for (uint32_t l = 0; l < e->model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &e->model->layers[l];
         if (layer->gather == TTZO_GATHER_TOKENS)
@@ -286,10 +275,10 @@ static float forward(struct estimate *e, const uint8_t *row)
         use_layer(e, l);
         e->room.z = stage->z;
         if (layer->gather) {
-            ttzo_gather_forward(layer, e->trainer->theta, stage->input, stage->z, e->forward);
-            e->macs += ttzo_gather_macs(layer);
+            ttzo_gathered_forward(layer, e->trainer->theta, stage->input, stage->z, e->forward);
+            e->macs += ttzo_gathered_macs(layer);
         } else
-            e->macs += ttzo_room_forward(&e->room);
+            e->macs += ttzo_environments_forward(&e->room);
         uint32_t n = (uint32_t)ttzo_layer_outputs(layer);
         for (uint32_t i = 0; i < n; i++)
             stage->output[i] = stage->z[i];
@@ -314,7 +303,7 @@ static uint32_t digit(const struct ttzo_layer *layer, uint32_t k, uint32_t token
 }
 
 // Brings slice `lane` of `four` to its place among the moves of core k; sums of tokens are added up.
-static void keep_slice(struct estimate *e, uint32_t k, const struct ttzo_four *four, uint32_t lane, uint32_t position)
+static void keep_slice(struct estimate *e, uint32_t k, const struct ttzo_slice_quad *four, uint32_t lane, uint32_t position)
 {
     const struct ttzo_layer *layer = &e->model->layers[e->l];
     struct ttzo_core core = ttzo_layer_core(layer, k);
@@ -333,7 +322,7 @@ static void keep_slice(struct estimate *e, uint32_t k, const struct ttzo_four *f
 static void add_position(struct estimate *e, uint32_t position)
 {
     struct ttzo_slices slices;
-    struct ttzo_four four;
+    struct ttzo_slice_quad four;
     use_position(e, position);
     e->environment = (struct ttzo_environment){ 0 };
     for (uint32_t k = 0; k < ttzo_layer_length(&e->one); k++) {
@@ -471,7 +460,7 @@ static void arrive_at_whole(struct estimate *e, uint32_t l, uint32_t n, uint32_t
             const float *at = weights + e->places[i] * matrix.outer;
             out[0] = at[0], out[1] = at[second], out[2] = at[third], out[3] = at[fourth];
         }
-        ttzo_multiply_panels(e->arrivals + j, to_fours(outputs), NULL, e->changes, e->window, Q, n, columns);
+        ttzo_multiply_panels(e->arrivals + j, to_multiple_of_4(outputs), NULL, e->changes, e->window, Q, n, columns);
     }
     e->macs += n * outputs * n_queries;
 }
@@ -486,7 +475,7 @@ static uint32_t arrive(struct estimate *e, uint32_t l, uint32_t n, uint32_t n_qu
         return list_changes(e, l, 0, 0, outputs, e->arrivals, Q, 1, 1.0f);
     }
     arrive_at_whole(e, l, n, n_queries);
-    return list_changes(e, l, 0, 0, outputs, e->arrivals, 1, to_fours(outputs), 1.0f);
+    return list_changes(e, l, 0, 0, outputs, e->arrivals, 1, to_multiple_of_4(outputs), 1.0f);
 }
 
 // Loss differences of queries whose n changes of layer `l` are listed.
@@ -535,7 +524,7 @@ static void query_entries(struct estimate *e, uint32_t l, uint32_t k, uint32_t s
     for (uint32_t q = 0; q < count; q++) {
         uint32_t a = (slice + q) / each, rest = (slice + q) % each;
         at[q] = layer->parameter_offset + core.offset + (a * core.m + m) * each + rest;
-        wanted += ttzo_in_window(&e->asked, at[q]);
+        wanted += ttzo_is_asked(&e->asked, at[q]);
     }
     if (!wanted)
         return;
@@ -543,7 +532,7 @@ static void query_entries(struct estimate *e, uint32_t l, uint32_t k, uint32_t s
     if (e->antithetic)
         travel(e, l, list_moved(e, l, k, m, moves, -1.0f), count, below);
     for (uint32_t q = 0; q < count; q++)
-        if (ttzo_in_window(&e->asked, at[q]))
+        if (ttzo_is_asked(&e->asked, at[q]))
             gradient[at[q]] = gradient[at[q]] + (differences[q] - below[q]);
 }
 
@@ -554,7 +543,7 @@ static void query_bias(struct estimate *e, uint32_t l, uint32_t feature)
     uint32_t at = layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features + feature;
     float *gradient = e->trainer->gradient, differences[2][Q] = { { 0.0f }, { 0.0f } };
     const float moves[Q] = { e->phase->perturb_radius };
-    if (!ttzo_in_window(&e->asked, at))
+    if (!ttzo_is_asked(&e->asked, at))
         return;
     for (uint32_t side = 0; side < (e->antithetic ? 2u : 1u); side++) {
         uint32_t run = run_of(layer), first = feature * run;
@@ -597,7 +586,7 @@ enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    struct estimate e = { .trainer = trainer, .model = model, .phase = phase, .asked = ttzo_window_of(trainer, phase),
+    struct estimate e = { .trainer = trainer, .model = model, .phase = phase, .asked = ttzo_coordinate_window_of(trainer, phase),
                           .antithetic = phase->difference == TTZO_DIFFERENCE_ANTITHETIC };
     float sum = 0.0f;
     begin(&e);
@@ -617,8 +606,10 @@ enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct
         if (error)
             return error;
     }
-    ttzo_window_finish(&e.asked, trainer, phase, 1);
+    ttzo_coordinate_window_finish(&e.asked, trainer, phase, 1);
     *loss = sum * (1.0f / (float)batch);
     *evaluations = 1 + (e.antithetic ? 2 : 1) * e.asked.length;
     return ttzo_is_finite(*loss) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;
 }
+
+#endif

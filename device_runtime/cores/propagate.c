@@ -16,7 +16,7 @@ static uint32_t arrival_stride(const struct ttzo_reuse *reuse, uint32_t l)
     return (reuse->rooms[l].layer->out_features + 3u) & ~3u;
 }
 
-static bool goes_by_matrix(const struct ttzo_room *room)
+static bool goes_by_matrix(const struct ttzo_layer_cache *room)
 {
     return room->has_matrix || ttzo_layer_length(room->layer) == 1;
 }
@@ -24,7 +24,7 @@ static bool goes_by_matrix(const struct ttzo_room *room)
 // Row `place` of the matrix of layer `l`, [out_features]: where it is kept, or in reuse->row.
 static const float *weights_behind(struct ttzo_reuse *reuse, uint32_t l, uint32_t place)
 {
-    const struct ttzo_room *room = &reuse->rooms[l];
+    const struct ttzo_layer_cache *room = &reuse->rooms[l];
     uint32_t inputs = room->layer->in_features, outputs = room->layer->out_features;
     if (room->matrix && !ttzo_has_narrow_matrix(room))
         return (const float *)room->matrix + place * outputs;
@@ -43,7 +43,7 @@ static const float *weights_behind(struct ttzo_reuse *reuse, uint32_t l, uint32_
 }
 
 // The same where the matrix has numbers of 16 bits.
-static void collect_narrow(struct ttzo_reuse *reuse, const struct ttzo_room *room, uint32_t n)
+static void collect_narrow(struct ttzo_reuse *reuse, const struct ttzo_layer_cache *room, uint32_t n)
 {
     uint32_t outputs = room->layer->out_features;
     for (uint32_t i = 0; i < n; i++) {
@@ -108,7 +108,7 @@ static void take_narrow_relu(struct ttzo_reuse *reuse, const int16_t *z, struct 
             take(reuse, &run, z[run.unit] <= below);
 }
 
-static void take_run(struct ttzo_reuse *reuse, const struct ttzo_room *room, struct run run, float bound)
+static void take_run(struct ttzo_reuse *reuse, const struct ttzo_layer_cache *room, struct run run, float bound)
 {
     bool bends = room->layer->activation != TTZO_ACTIVATION_IDENTITY;
     if (room->layer->activation != TTZO_ACTIVATION_RELU)
@@ -120,9 +120,9 @@ static void take_run(struct ttzo_reuse *reuse, const struct ttzo_room *room, str
         take_relu(reuse, room->z, run, bound);
 }
 
-uint32_t ttzo_travel_aim(struct ttzo_reuse *reuse, const struct ttzo_units *units, uint32_t from, float bound)
+uint32_t ttzo_propagate_aim(struct ttzo_reuse *reuse, const struct ttzo_units *units, uint32_t from, float bound)
 {
-    const struct ttzo_room *room = &reuse->rooms[units->layer];
+    const struct ttzo_layer_cache *room = &reuse->rooms[units->layer];
     uint32_t number = from, end = units->rows * units->columns;
     reuse->layer = units->layer;
     reuse->n_awake = reuse->n_bends = 0;
@@ -155,7 +155,7 @@ static void copy(float *out, const float *in, uint32_t n)
 static void contract_changes(struct ttzo_reuse *reuse, uint32_t l, const uint16_t *places, uint32_t n,
                              uint32_t n_queries)
 {
-    const struct ttzo_room *room = &reuse->rooms[l];
+    const struct ttzo_layer_cache *room = &reuse->rooms[l];
     const struct ttzo_layer *layer = room->layer;
     uint32_t length = ttzo_layer_length(layer);
     for (uint32_t q = 0; q < n_queries; q++) {
@@ -216,7 +216,7 @@ static uint32_t list_changes(struct ttzo_reuse *reuse, uint32_t l, uint32_t n_qu
         float *change = reuse->changes + n * Q;
         bool live = false;
         for (uint32_t q = 0; q < Q; q++) {
-            change[q] = q < n_queries ? ttzo_travel_change(reuse, l, unit, reuse->arrivals[q * stride + unit]) : 0.0f;
+            change[q] = q < n_queries ? ttzo_propagate_change(reuse, l, unit, reuse->arrivals[q * stride + unit]) : 0.0f;
             live |= change[q] != 0.0f;
         }
         if (live)
@@ -276,7 +276,7 @@ static void change_activations(struct ttzo_reuse *reuse, const struct ttzo_moves
     for (uint32_t i = 0; i < reuse->n_bends; i++) {
         float *change = reuse->changes + Q * reuse->bends[i];
         for (uint32_t q = 0; q < Q; q++)
-            change[q] = ttzo_travel_change(reuse, reuse->layer, reuse->places[reuse->bends[i]], change[q]);
+            change[q] = ttzo_propagate_change(reuse, reuse->layer, reuse->places[reuse->bends[i]], change[q]);
     }
 }
 
@@ -285,7 +285,7 @@ static void turn_to(struct ttzo_reuse *reuse, uint32_t four)
     reuse->arrivals = reuse->all_arrivals + four * reuse->arrivals_size;
 }
 
-void ttzo_travel_move(struct ttzo_reuse *reuse, const struct ttzo_moves *moves, float sign, uint32_t four,
+void ttzo_propagate_move(struct ttzo_reuse *reuse, const struct ttzo_moves *moves, float sign, uint32_t four,
                       uint32_t n_queries, bool first)
 {
     turn_to(reuse, four);
@@ -301,7 +301,7 @@ void ttzo_travel_move(struct ttzo_reuse *reuse, const struct ttzo_moves *moves, 
         arrive_aimed(reuse, n_queries, first);
 }
 
-void ttzo_travel_ask(struct ttzo_reuse *reuse, uint32_t four, uint32_t n_queries,
+void ttzo_propagate_ask(struct ttzo_reuse *reuse, uint32_t four, uint32_t n_queries,
                      float differences[TTZO_QUERIES_AT_ONCE])
 {
     turn_to(reuse, four);
@@ -311,9 +311,9 @@ void ttzo_travel_ask(struct ttzo_reuse *reuse, uint32_t four, uint32_t n_queries
         go_on(reuse, reuse->layer + 1, n_queries, differences);
 }
 
-float ttzo_travel_change(const struct ttzo_reuse *reuse, uint32_t l, uint32_t unit, float move)
+float ttzo_propagate_change(const struct ttzo_reuse *reuse, uint32_t l, uint32_t unit, float move)
 {
-    const struct ttzo_room *room = &reuse->rooms[l];
+    const struct ttzo_layer_cache *room = &reuse->rooms[l];
     enum ttzo_activation activation = (enum ttzo_activation)room->layer->activation;
     float z = ttzo_load(room->z, unit, room->has_narrow_z), output = z;
     if (move == 0.0f)
@@ -333,7 +333,7 @@ static void change_units(struct ttzo_reuse *reuse, const float *changes, uint32_
             reuse->changes[i * Q + q] = i == q ? changes[q] : 0.0f;
 }
 
-void ttzo_travel_ask_units(struct ttzo_reuse *reuse, uint32_t l, const uint16_t *units, const float *changes,
+void ttzo_propagate_ask_units(struct ttzo_reuse *reuse, uint32_t l, const uint16_t *units, const float *changes,
                            uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE])
 {
     turn_to(reuse, 0);
@@ -343,7 +343,7 @@ void ttzo_travel_ask_units(struct ttzo_reuse *reuse, uint32_t l, const uint16_t 
         measure(reuse, n_queries, differences);
         return;
     }
-    const struct ttzo_room *room = &reuse->rooms[++l];
+    const struct ttzo_layer_cache *room = &reuse->rooms[++l];
     uint32_t outputs = room->layer->out_features, stride = arrival_stride(reuse, l);
     if (!goes_by_matrix(room)) {
         change_units(reuse, changes, n_queries);

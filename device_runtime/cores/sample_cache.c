@@ -2,32 +2,26 @@
 #include "cores/sample_cache.h"
 
 #include "cores/gathered_gradient.h"
+#include "model/carve.h"
+#include "network/gathered_layer.h"
 #include "network/loss.h"
 #include "network/network.h"
-#include "train/settings.h"
+#include "model/phase.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
 // ---- what is kept ---------------------------------------------------------------------------------------------------
 
-static bool has_phase(const struct ttzo_model *model, enum ttzo_estimator estimator)
-{
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-        if (model->phases[p].estimator == estimator)
-            return true;
-    return false;
-}
-
 // Whether a phase asks about entries, or directions of them; node_cge only does so about units.
 static bool asks_entries(const struct ttzo_model *model)
 {
-    return has_phase(model, TTZO_ESTIMATOR_CGE) || has_phase(model, TTZO_ESTIMATOR_COCD) ||
-           has_phase(model, TTZO_ESTIMATOR_BLOCK_RGE);
+    return ttzo_has_estimator(model, TTZO_ESTIMATOR_CGE) || ttzo_has_estimator(model, TTZO_ESTIMATOR_COCD) ||
+           ttzo_has_estimator(model, TTZO_ESTIMATOR_BLOCK_RGE);
 }
 
 static bool asks_nodes(const struct ttzo_model *model)
 {
-    return TTZO_HAS(BLOCKS) && has_phase(model, TTZO_ESTIMATOR_NODE_CGE);
+    return TTZO_HAS(BLOCKS) && ttzo_has_estimator(model, TTZO_ESTIMATOR_NODE_CGE);
 }
 
 // A layer behind another is made a matrix once a step when that is small; a dense one is a matrix already.
@@ -43,7 +37,7 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-static uint32_t to_fours(uint32_t n)
+static uint32_t to_multiple_of_4(uint32_t n)
 {
     return (n + 3u) & ~3u;
 }
@@ -79,23 +73,15 @@ static uint32_t largest_block(const struct ttzo_layer *layer)
     return largest;
 }
 
-// Takes the next piece of the area, padded to an even count; with an area of NULL it only counts.
-static float *piece(float **area, uint64_t *numbers, uint64_t n)
-{
-    float *piece = *area ? *area + *numbers : NULL;
-    *numbers += ttzo_even(n);
-    return piece;
-}
-
 static bool is_narrow(const struct ttzo_model *model)
 {
     return TTZO_HAS(NARROW) && model->info.cache != TTZO_CACHE_FLOAT32;
 }
 
 // An array of n numbers.
-static void *array_piece(float **area, uint64_t *numbers, uint64_t n, bool narrow)
+static void *take_array(struct ttzo_carve *carve, uint64_t n, bool narrow)
 {
-    return piece(area, numbers, narrow ? (n + 1) / 2 : n);
+    return ttzo_take_even(carve, narrow ? (n + 1) / 2 : n);
 }
 
 // Whether the network's inputs lie among the first layer's states, and are read again when they are wanted.
@@ -129,26 +115,25 @@ static bool wants_slices(const struct ttzo_model *model, uint32_t l)
 }
 
 // With narrow caches hidden units are narrow too, and what a layer that sweeps reads of them is not kept.
-static void carve_room(struct ttzo_room *room, const struct ttzo_model *model, uint32_t l, float **area,
-                       uint64_t *numbers)
+static void carve_room(struct ttzo_layer_cache *room, const struct ttzo_model *model, uint32_t l, struct ttzo_carve *carve)
 {
     const struct ttzo_layer *layer = room->layer;
     bool narrow = is_narrow(model), last = l + 1u == model->info.n_layers;
     bool keeps_matrix = room->has_matrix && model->info.cache != TTZO_CACHE_INT16_LEAST;
     room->has_narrow_z = narrow && !last && ttzo_layer_length(layer) > 1;
-    room->z = array_piece(area, numbers, layer->out_features, room->has_narrow_z);
+    room->z = take_array(carve, layer->out_features, room->has_narrow_z);
     if (last || !narrow || !ttzo_environment_sweeps(layer + 1))
-        room->output = piece(area, numbers, layer->out_features);
+        room->output = ttzo_take_even(carve, layer->out_features);
     room->assembled = (uint8_t)assembled_by(model, l);
     uint64_t states = wants_slices(model, l) ? states_numbers(model, l) : 0;
     uint64_t sums = asks_nodes(model) ? ttzo_sums_numbers(layer, assembled_by(model, l)) : 0;
     room->states.narrow = narrow;
-    room->states.numbers = array_piece(area, numbers, states > sums ? states : sums, narrow);
+    room->states.numbers = take_array(carve, states > sums ? states : sums, narrow);
     room->keeps_halves = (room->has_matrix && !(narrow && keeps_matrix)) ||
                          (asks_nodes(model) && room->assembled == TTZO_BY_HALVES);
-    room->products = piece(area, numbers, ttzo_products_numbers(layer, room->keeps_halves));
+    room->products = ttzo_take_even(carve, ttzo_products_numbers(layer, room->keeps_halves));
     if (keeps_matrix)
-        room->matrix = array_piece(area, numbers, (uint64_t)layer->in_features * layer->out_features, narrow);
+        room->matrix = take_array(carve, (uint64_t)layer->in_features * layer->out_features, narrow);
 }
 
 static bool goes_by_matrix(const struct ttzo_model *model, uint32_t l)
@@ -172,7 +157,7 @@ static uint64_t widest_unit_panels(const struct ttzo_layer *layer)
     uint64_t widest = 0;
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_extents e = ttzo_extents_around(layer, k);
-        uint64_t numbers = (uint64_t)e.ml * e.mr * to_fours(ttzo_layer_core(layer, k).m);
+        uint64_t numbers = (uint64_t)e.ml * e.mr * to_multiple_of_4(ttzo_layer_core(layer, k).m);
         widest = numbers > widest ? numbers : widest;
     }
     return widest;
@@ -200,11 +185,11 @@ static uint32_t slice_size(const struct ttzo_layer *layer, uint32_t k)
 // Whether the slices of core k are numbers of a state: no factor stands on its other side.
 static bool are_numbers(const struct ttzo_layer *layer, uint32_t k)
 {
-    return !ttzo_is_tensor(layer) && (k < ttzo_cut_of(layer) ? k == 0 : k + 1 == ttzo_layer_length(layer));
+    return !ttzo_is_tensor(layer) && (k < ttzo_middle_core(layer) ? k == 0 : k + 1 == ttzo_layer_length(layer));
 }
 
 // Fours of slices of core k that its layer's states of 16 bits make room for.
-static uint64_t spare_fours(const struct ttzo_layer *layer, uint32_t k)
+static uint64_t spare_quads(const struct ttzo_layer *layer, uint32_t k)
 {
     struct ttzo_span spare = ttzo_environment_spare(layer, k);
     uint64_t first = (spare.first + 3) / 4;
@@ -218,8 +203,8 @@ static uint64_t slices_numbers(const struct ttzo_model *model, bool one_four)
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         for (uint32_t k = 0; k < ttzo_layer_length(layer) && wants_slices(model, l); k++) {
-            uint64_t fours = is_narrow(model) ? TTZO_FOURS_IF_NARROW : TTZO_FOURS_AT_ONCE;
-            if (is_narrow(model) && (are_numbers(layer, k) || spare_fours(layer, k) >= fours))
+            uint64_t fours = is_narrow(model) ? TTZO_QUADS_IF_NARROW : TTZO_QUADS_AT_ONCE;
+            if (is_narrow(model) && (are_numbers(layer, k) || spare_quads(layer, k) >= fours))
                 fours = one_four ? 1 : 0;
             uint64_t size = fours * Q * slice_size(layer, k);
             most = size > most ? size : most;
@@ -228,15 +213,15 @@ static uint64_t slices_numbers(const struct ttzo_model *model, bool one_four)
     return most;
 }
 
-struct ttzo_slices_room ttzo_reuse_slices_room(const struct ttzo_reuse *reuse, uint32_t l, uint32_t k)
+struct ttzo_slices_place ttzo_slices_place_of(const struct ttzo_reuse *reuse, uint32_t l, uint32_t k)
 {
     const struct ttzo_layer *layer = reuse->rooms[l].layer;
-    struct ttzo_slices_room room = { reuse->slices, reuse->fours_at_once };
+    struct ttzo_slices_place room = { reuse->slices, reuse->quads_at_once };
     if (!is_narrow(reuse->model))
         return room;
     if (are_numbers(layer, k))
-        return (struct ttzo_slices_room){ NULL, reuse->fours_at_once };
-    uint64_t own = reuse->slices_size / (Q * slice_size(layer, k)), spare = spare_fours(layer, k);
+        return (struct ttzo_slices_place){ NULL, reuse->quads_at_once };
+    uint64_t own = reuse->slices_size / (Q * slice_size(layer, k)), spare = spare_quads(layer, k);
     if (spare > own)
         room.at = (float *)reuse->rooms[l].states.numbers + (ttzo_environment_spare(layer, k).first + 3) / 4 * 2;
     own = spare > own ? spare : own;
@@ -246,29 +231,31 @@ struct ttzo_slices_room ttzo_reuse_slices_room(const struct ttzo_reuse *reuse, u
 
 // Weights, changes and arrivals. With narrow caches they lie where the panels are: queries are asked when all their slices
 // are made.
-static void carve_queries(struct ttzo_reuse *reuse, uint64_t panels, uint64_t weights, uint64_t changes, float **area,
-                          uint64_t *numbers)
+static void carve_queries(struct ttzo_reuse *reuse, uint64_t panels, uint64_t weights, uint64_t changes, struct ttzo_carve *carve)
 {
-    uint64_t queries = ttzo_even(weights) + ttzo_even(changes), at = 0;
-    uint64_t fours = asks_entries(reuse->model) ? TTZO_FOURS_AT_ONCE : 1;
+    uint64_t queries = ttzo_even(weights) + ttzo_even(changes);
+    uint64_t fours = asks_entries(reuse->model) ? TTZO_QUADS_AT_ONCE : 1;
     if (is_narrow(reuse->model)) {
-        uint64_t least = queries + TTZO_FOURS_IF_NARROW * reuse->arrivals_size;
+        uint64_t least = queries + TTZO_QUADS_IF_NARROW * reuse->arrivals_size;
         panels = panels > least ? panels : least;
         fours = (panels - queries) / reuse->arrivals_size;
     }
-    reuse->fours_at_once = fours < TTZO_FOURS_AT_ONCE ? (uint32_t)fours : TTZO_FOURS_AT_ONCE;
-    float *shared = reuse->panels = piece(area, numbers, panels);
-    if (!is_narrow(reuse->model))
-        shared = piece(area, numbers, queries + fours * reuse->arrivals_size);
-    reuse->weights = piece(&shared, &at, weights);
-    reuse->changes = piece(&shared, &at, changes);
-    reuse->all_arrivals = reuse->arrivals = shared ? shared + at : NULL;
+    reuse->quads_at_once = fours < TTZO_QUADS_AT_ONCE ? (uint32_t)fours : TTZO_QUADS_AT_ONCE;
+    struct ttzo_carve shared = *carve;
+    reuse->panels = ttzo_take_even(carve, panels);
+    if (!is_narrow(reuse->model)) {
+        shared = *carve;
+        ttzo_take_even(carve, queries + fours * reuse->arrivals_size);
+    }
+    reuse->weights = ttzo_take_even(&shared, weights);
+    reuse->changes = ttzo_take_even(&shared, changes);
+    reuse->all_arrivals = reuse->arrivals = ttzo_take(&shared, fours * reuse->arrivals_size);
 }
 
-static void carve_scratch(struct ttzo_reuse *reuse, float **area, uint64_t *numbers)
+static void carve_scratch(struct ttzo_reuse *reuse, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = reuse->model;
-    bool blocks = TTZO_HAS(BLOCKS) && has_phase(model, TTZO_ESTIMATOR_BLOCK_RGE), nodes = asks_nodes(model);
+    bool blocks = TTZO_HAS(BLOCKS) && ttzo_has_estimator(model, TTZO_ESTIMATOR_BLOCK_RGE), nodes = asks_nodes(model);
     uint32_t behind = model->info.out_features, widest = 1, block = 1;
     uint64_t panels = 0, unit_panels = 0, weights = 0;
     bool aims = asks_entries(model);
@@ -282,7 +269,7 @@ static void carve_scratch(struct ttzo_reuse *reuse, float **area, uint64_t *numb
         if (aims)
             reuse->units_at_once = larger(reuse->units_at_once, units_at_once(model, l, blocks));
         if (aims && goes_by_matrix(model, l + 1)) {
-            uint64_t needs = (uint64_t)units_at_once(model, l, blocks) * to_fours(layer[1].out_features);
+            uint64_t needs = (uint64_t)units_at_once(model, l, blocks) * to_multiple_of_4(layer[1].out_features);
             weights = needs > weights ? needs : weights;
         }
         panels = layer_panels > panels ? layer_panels : panels;
@@ -291,72 +278,74 @@ static void carve_scratch(struct ttzo_reuse *reuse, float **area, uint64_t *numb
         unit_panels = layer_units > unit_panels ? layer_units : unit_panels;
     }
     uint32_t aimed = reuse->units_at_once, contracted = contracted_widest(model);
-    reuse->slopes = piece(area, numbers, model->info.out_features);
-    reuse->arrivals_size = Q * to_fours(behind);
-    carve_queries(reuse, panels, weights, Q * larger(aimed, larger(behind, Q)), area, numbers);
+    reuse->slopes = ttzo_take_even(carve, model->info.out_features);
+    reuse->arrivals_size = Q * to_multiple_of_4(behind);
+    carve_queries(reuse, panels, weights, Q * larger(aimed, larger(behind, Q)), carve);
     reuse->slices_size = slices_numbers(model, blocks || nodes);
-    reuse->slices = piece(area, numbers, reuse->slices_size);
-    reuse->unit_changes = piece(area, numbers, nodes ? widest : 0);
-    reuse->unit_panels = piece(area, numbers, nodes ? unit_panels : 0);
-    reuse->directions = piece(area, numbers, blocks ? Q * block : 0);
-    reuse->moves = piece(area, numbers, blocks ? Q * widest : 0);
-    reuse->row = piece(area, numbers, behind);
-    reuse->vectors[0] = piece(area, numbers, contracted);
-    reuse->vectors[1] = piece(area, numbers, contracted);
-    reuse->numbers = (uint16_t *)piece(area, numbers, (aimed + 1) / 2);
-    reuse->places = (uint16_t *)piece(area, numbers, (aimed + 1) / 2);
-    reuse->bends = (uint16_t *)piece(area, numbers, (aimed + 1) / 2);
-    reuse->listed = (uint16_t *)piece(area, numbers, (behind + 1) / 2);
+    reuse->slices = ttzo_take_even(carve, reuse->slices_size);
+    reuse->unit_changes = ttzo_take_even(carve, nodes ? widest : 0);
+    reuse->unit_panels = ttzo_take_even(carve, nodes ? unit_panels : 0);
+    reuse->directions = ttzo_take_even(carve, blocks ? Q * block : 0);
+    reuse->moves = ttzo_take_even(carve, blocks ? Q * widest : 0);
+    reuse->row = ttzo_take_even(carve, behind);
+    reuse->vectors[0] = ttzo_take_even(carve, contracted);
+    reuse->vectors[1] = ttzo_take_even(carve, contracted);
+    reuse->numbers = (uint16_t *)ttzo_take_even(carve, (aimed + 1) / 2);
+    reuse->places = (uint16_t *)ttzo_take_even(carve, (aimed + 1) / 2);
+    reuse->bends = (uint16_t *)ttzo_take_even(carve, (aimed + 1) / 2);
+    reuse->listed = (uint16_t *)ttzo_take_even(carve, (behind + 1) / 2);
 }
 
-// Carves all but what `reuse` is told apart; returns the numbers taken. In the order of exporter/costs/core_memory.py.
-static uint64_t carve_area(struct ttzo_reuse *reuse, const float *theta, float *area)
+static void carve_all(struct ttzo_reuse *reuse, const float *theta, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = reuse->model;
-    uint64_t numbers = 0;
     reuse->narrow = is_narrow(model);
     reuse->inputs_share = inputs_share(model);
-    reuse->inputs = piece(&area, &numbers, reuse->inputs_share ? 0 : model->info.in_features);
+    reuse->inputs = ttzo_take_even(carve, reuse->inputs_share ? 0 : model->info.in_features);
     struct ttzo_array input = ttzo_array_of(reuse->inputs);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        struct ttzo_room *room = &reuse->rooms[l];
-        *room = (struct ttzo_room){ .layer = layer,
+        struct ttzo_layer_cache *room = &reuse->rooms[l];
+        *room = (struct ttzo_layer_cache){ .layer = layer,
                                     .parameters = theta ? theta + layer->parameter_offset : NULL,
                                     .input = input,
                                     .has_matrix = has_matrix(model, l) };
-        carve_room(room, model, l, &area, &numbers);
+        carve_room(room, model, l, carve);
         input = ttzo_array_of(room->output);
         if (!room->output) {
-            input = ttzo_room_z(room);
+            input = ttzo_layer_cache_z(room);
             input.activation = layer->activation;
         }
     }
-    if (reuse->inputs_share && area) {
+    if (reuse->inputs_share && carve->area) {
         reuse->inputs = (float *)reuse->rooms[0].states.numbers + ttzo_environment_input_place(&model->layers[0]) / 2;
         reuse->rooms[0].input = ttzo_array_of(reuse->inputs);
     }
-    carve_scratch(reuse, &area, &numbers);
+    carve_scratch(reuse, carve);
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         reuse->rooms[l].panels = reuse->panels;
-    return numbers;
 }
 
-uint64_t ttzo_reuse_numbers(const struct ttzo_model *model)
+uint64_t ttzo_sample_cache_numbers(const struct ttzo_model *model)
 {
     struct ttzo_reuse counting = { .model = model };
+    struct ttzo_carve carve = { NULL, 0 };
     if (!asks_entries(model) && !asks_nodes(model))
         return 0;
-    return ttzo_model_gathers(model) ? ttzo_applied_numbers(model) : carve_area(&counting, NULL, NULL);
+    if (ttzo_has_gathered_layer(model))
+        return ttzo_gathered_gradient_numbers(model);
+    carve_all(&counting, NULL, &carve);
+    return carve.numbers;
 }
 
 // ---- a step, a sample -----------------------------------------------------------------------------------------------
 
-void ttzo_reuse_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area,
+void ttzo_sample_cache_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area,
                       bool assembles)
 {
     *reuse = (struct ttzo_reuse){ .model = model, .assembles = assembles };
-    carve_area(reuse, theta, area);
+    struct ttzo_carve carve = { area, 0 };
+    carve_all(reuse, theta, &carve);
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         reuse->macs += ttzo_core_products_make(&reuse->rooms[l]);
 }
@@ -367,16 +356,16 @@ static void copy(float *out, const float *in, uint32_t n)
         out[i] = in[i];
 }
 
-float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row)
+float ttzo_sample_cache_forward(struct ttzo_reuse *reuse, const uint8_t *row)
 {
     const struct ttzo_model *model = reuse->model;
     const float *outputs = reuse->rooms[model->info.n_layers - 1].output;
     reuse->sample = row;
     ttzo_read_inputs(model, row, reuse->inputs);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
-        const struct ttzo_room *room = &reuse->rooms[l];
+        const struct ttzo_layer_cache *room = &reuse->rooms[l];
         bool sums = TTZO_HAS(BLOCKS) && reuse->assembles && room->assembled != TTZO_BY_SLICES;
-        reuse->macs += sums ? ttzo_sums_forward(room) : ttzo_room_forward(room);
+        reuse->macs += sums ? ttzo_sums_forward(room) : ttzo_environments_forward(room);
         for (uint32_t i = 0; room->output && i < room->layer->out_features; i++)
             room->output[i] = ttzo_load(room->z, i, room->has_narrow_z);
         if (room->output)
@@ -388,7 +377,7 @@ float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row)
     return ttzo_row_loss(model, reuse->arrivals, reuse->target);
 }
 
-void ttzo_reuse_restore_inputs(struct ttzo_reuse *reuse, uint32_t l, uint32_t k)
+void ttzo_sample_cache_restore_inputs(struct ttzo_reuse *reuse, uint32_t l, uint32_t k)
 {
     if (l == 0 && reuse->inputs_share && ttzo_environment_sweep_begins(&reuse->model->layers[0], k))
         ttzo_read_inputs(reuse->model, reuse->sample, reuse->inputs);

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 // What estimators that share environments keep of one sample: its forward pass and what its queries need.
-#ifndef TTZO_REUSE_H
-#define TTZO_REUSE_H
+#ifndef TTZO_SAMPLE_CACHE_H
+#define TTZO_SAMPLE_CACHE_H
 #include "cores/unit_gradient.h"
 #include "cores/slices.h"
 
 // Slices are made and asked about in blocks of up to so many fours. With caches of 16 bits there is room for the second
 // number, and for more where other arrays are not needed meanwhile.
-#define TTZO_FOURS_AT_ONCE 12u
-#define TTZO_FOURS_IF_NARROW 2u
+#define TTZO_QUADS_AT_ONCE 12u
+#define TTZO_QUADS_IF_NARROW 2u
 
 // With caches of 16 bits, so many units that queries move are looked at together.
 #define TTZO_UNITS_IF_NARROW 24u
 
-// Caches of one sample and scratch, carved from the work area by ttzo_reuse_begin.
+// Caches of one sample and scratch, carved from the work area by ttzo_sample_cache_begin.
 struct ttzo_reuse {
     const struct ttzo_model *model;
-    struct ttzo_room rooms[TTZO_MAX_LAYERS];
+    struct ttzo_layer_cache rooms[TTZO_MAX_LAYERS];
     bool narrow;           // caches of 16 bits
     bool assembles;        // the running estimator is node_cge
     float *inputs;         // [in_features] of the network; with narrow caches among the first layer's states, where that can be
@@ -44,33 +44,44 @@ struct ttzo_reuse {
     uint32_t halves_of;     // layer whose halves are in `halves`; 0 for none
     struct ttzo_halves halves;
     uint32_t units_at_once; // that have room in what follows
-    uint32_t fours_at_once; // of arrivals
+    uint32_t quads_at_once; // of arrivals
     uint32_t arrivals_size;
     uint32_t n_awake, n_bends;
     const uint8_t *target; // of the sample
     uint64_t macs;         // multiply-adds done
 };
 
-// Numbers in the work area; 0 when no phase of the model reuses. 64 bits, because the model may not be checked yet; no
-// more than TTZO_MAX_WIDTH are taken.
-uint64_t ttzo_reuse_numbers(const struct ttzo_model *model);
-
 // Where the slices of core `k` of layer `l` are made, and how many fours of them go together.
-struct ttzo_slices_room {
+struct ttzo_slices_place {
     float *at; // NULL where queries read the state's numbers themselves
     uint32_t fours;
 };
 
-struct ttzo_slices_room ttzo_reuse_slices_room(const struct ttzo_reuse *reuse, uint32_t l, uint32_t k);
+struct ttzo_slices_place ttzo_slices_place_of(const struct ttzo_reuse *reuse, uint32_t l, uint32_t k);
 
 // Once a step: carves `area` and makes what all samples share at the parameters `theta`; `assembles`: for node_cge.
-void ttzo_reuse_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area,
+void ttzo_sample_cache_begin(struct ttzo_reuse *reuse, const struct ttzo_model *model, const float *theta, float *area,
                       bool assembles);
 
 // Once a sample: forward at theta, keeping states. Returns the row's loss.
-float ttzo_reuse_forward(struct ttzo_reuse *reuse, const uint8_t *row);
+float ttzo_sample_cache_forward(struct ttzo_reuse *reuse, const uint8_t *row);
 
 // Before the environment of core `k` of layer `l` is opened: its inputs may have been overwritten.
-void ttzo_reuse_restore_inputs(struct ttzo_reuse *reuse, uint32_t l, uint32_t k);
+void ttzo_sample_cache_restore_inputs(struct ttzo_reuse *reuse, uint32_t l, uint32_t k);
 
+#if TTZO_HAS(CORES)
+
+// Numbers in the work area; 0 when no phase of the model reuses. 64 bits, because the model may not be checked yet; no
+// more than TTZO_MAX_WIDTH are taken.
+uint64_t ttzo_sample_cache_numbers(const struct ttzo_model *model);
+
+#else
+
+static inline uint64_t ttzo_sample_cache_numbers(const struct ttzo_model *model)
+{
+    (void)model;
+    return 0;
+}
+
+#endif
 #endif

@@ -26,7 +26,7 @@ uint32_t ttzo_slice_widest(const struct ttzo_layer *layer)
 // The panels of four lines, and of what they are multiplied by.
 uint64_t ttzo_slices_panels(const struct ttzo_layer *layer)
 {
-    uint64_t most = 0, cut = ttzo_cut_of(layer);
+    uint64_t most = 0, cut = ttzo_middle_core(layer);
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_extents e = ttzo_extents_around(layer, k);
         uint64_t size = k >= cut ? Q * (uint64_t)e.ml * e.nr + ttzo_panel_numbers(e.mr, e.nr)
@@ -196,7 +196,7 @@ static uint32_t coordinate(const struct ttzo_slices *slices, uint32_t line)
     return core->offset + a * core->m * core->n * core->right + rest;
 }
 
-bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_four *four)
+bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_slice_quad *four)
 {
     const struct ttzo_core *core = &slices->environment->core;
     if (slices->begun && ++slices->other == slices->others) {
@@ -207,7 +207,7 @@ bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_four *four)
     slices->begun = true;
     if (slices->line >= slices->lines)
         return false;
-    *four = (struct ttzo_four){ .m_stride = core->n * core->right, .line = slices->line };
+    *four = (struct ttzo_slice_quad){ .m_stride = core->n * core->right, .line = slices->line };
     for (uint32_t line = slices->line; line < slices->lines && four->count < Q; line++)
         four->at[four->count++] = coordinate(slices, line);
     return true;
@@ -215,7 +215,7 @@ bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_four *four)
 
 // To the middle rank, c[r] = sum over nr of state[a, n, nr] TTZO_MIDDLE[b, nr, r], and out: sum over r of c[r]
 // outputs[r, mr].
-static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs)
+static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_slice_quad *four, float *out, uint64_t *macs)
 {
     const struct ttzo_environment *e = slices->environment;
     uint32_t rank = e->rank, line = slices->line;
@@ -241,7 +241,7 @@ static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_four *
 }
 
 // From a state's four lines, and the factor of the other index.
-static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs)
+static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_slice_quad *four, float *out, uint64_t *macs)
 {
     const struct ttzo_environment *e = slices->environment;
     const struct walk walk = walk_of(e);
@@ -265,13 +265,13 @@ static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_four *four, 
     return true;
 }
 
-bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs)
+bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_slice_quad *four, float *out, uint64_t *macs)
 {
     return is_from_input(slices->environment) ? make_from_input(slices, four, out, macs)
                                               : make_from_lines(slices, four, out, macs);
 }
 
-struct ttzo_lines ttzo_slices_lines(const struct ttzo_slices *slices, const struct ttzo_four *four)
+struct ttzo_lines ttzo_slices_lines(const struct ttzo_slices *slices, const struct ttzo_slice_quad *four)
 {
     const struct ttzo_environment *e = slices->environment;
     struct ttzo_lines lines = { .state = e->state, .scale = slices->scale, .step = walk_of(e).kept_stride };

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/unit_gradient.h"
 
-#include <stddef.h>
-
+#include "model/carve.h"
 #include "network/panels.h"
 #include "number/real.h"
 
@@ -11,7 +10,7 @@
 // Extents of the two halves.
 static struct ttzo_halves shape_of(const struct ttzo_layer *layer)
 {
-    uint32_t cut = ttzo_matrix_cut(layer);
+    uint32_t cut = ttzo_matrix_split(layer);
     struct ttzo_extents before = ttzo_extents_around(layer, cut), behind = ttzo_extents_around(layer, cut - 1);
     return (struct ttzo_halves){ NULL, NULL, before.ml, before.nl, behind.mr, behind.nr, layer->ranks[cut] };
 }
@@ -78,29 +77,29 @@ struct sums {
     float *matrix;  // by matrix: [out_features][in_features]
 };
 
-// Carves the room's sums, or with `area` NULL only counts.
-static uint64_t carve(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by, float *area)
+static void carve_sums(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by,
+                       struct ttzo_carve *carve)
 {
     if (by == TTZO_BY_SLICES || ttzo_layer_length(layer) == 1)
-        return 0;
+        return;
     struct ttzo_halves h = shape_of(layer);
-    bool halves = by == TTZO_BY_HALVES;
-    const uint64_t sizes[] = { product_of(h.ml, h.nl, h.rank), halves ? product_of(h.mr, h.nr, h.rank) : 0,
-                               halves ? product_of(h.ml, h.nr, h.rank) : 0, halves ? product_of(h.ml, h.nr, 1) : 0,
-                               halves ? 2 : 0, halves ? 0 : product_of(layer->in_features, layer->out_features, 1) };
-    float **arrays[] = { &sums->left, &sums->right, &sums->middle, &sums->behind, &sums->range, &sums->matrix };
-    uint64_t numbers = 0;
-    for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        *arrays[i] = area ? area + numbers : NULL;
-        numbers += ttzo_even(sizes[i]);
+    sums->left = ttzo_take_even(carve, product_of(h.ml, h.nl, h.rank));
+    if (by == TTZO_BY_MATRIX) {
+        sums->matrix = ttzo_take_even(carve, product_of(layer->in_features, layer->out_features, 1));
+        return;
     }
-    return numbers;
+    sums->right = ttzo_take_even(carve, product_of(h.mr, h.nr, h.rank));
+    sums->middle = ttzo_take_even(carve, product_of(h.ml, h.nr, h.rank));
+    sums->behind = ttzo_take_even(carve, product_of(h.ml, h.nr, 1));
+    sums->range = ttzo_take_even(carve, 2);
 }
 
 uint64_t ttzo_sums_numbers(const struct ttzo_layer *layer, enum ttzo_assembled by)
 {
     struct sums sums;
-    return carve(&sums, layer, by, NULL);
+    struct ttzo_carve carve = { NULL, 0 };
+    carve_sums(&sums, layer, by, &carve);
+    return carve.numbers;
 }
 
 uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by)
@@ -110,7 +109,7 @@ uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by
     if (by == TTZO_BY_SLICES || length == 1)
         return most;
     struct ttzo_halves h = shape_of(layer);
-    uint32_t cut = ttzo_matrix_cut(layer);
+    uint32_t cut = ttzo_matrix_split(layer);
     if (by == TTZO_BY_MATRIX)
         need_split(&most, factors_of_matrix(&h));
     else {
@@ -126,10 +125,11 @@ uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by
     return most;
 }
 
-static struct sums sums_of(const struct ttzo_room *room)
+static struct sums sums_of(const struct ttzo_layer_cache *room)
 {
     struct sums sums = { 0 };
-    carve(&sums, room->layer, (enum ttzo_assembled)room->assembled, room->states.numbers);
+    struct ttzo_carve carve = { room->states.numbers, 0 };
+    carve_sums(&sums, room->layer, (enum ttzo_assembled)room->assembled, &carve);
     return sums;
 }
 
@@ -204,7 +204,7 @@ static uint32_t second_factor(struct factors f, const float *product, const floa
 
 // ---- a sample -------------------------------------------------------------------------------------------------------
 
-void ttzo_sums_begin(const struct ttzo_room *room)
+void ttzo_sums_begin(const struct ttzo_layer_cache *room)
 {
     uint64_t numbers = ttzo_sums_numbers(room->layer, (enum ttzo_assembled)room->assembled);
     float *sums = room->states.numbers;
@@ -212,12 +212,12 @@ void ttzo_sums_begin(const struct ttzo_room *room)
         sums[i] = 0.0f;
 }
 
-static const float *inputs_of(const struct ttzo_room *room)
+static const float *inputs_of(const struct ttzo_layer_cache *room)
 {
     return room->input.numbers;
 }
 
-static const float *bias_of(const struct ttzo_room *room)
+static const float *bias_of(const struct ttzo_layer_cache *room)
 {
     const struct ttzo_layer *layer = room->layer;
     return layer->has_bias ? room->parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
@@ -238,7 +238,7 @@ static struct range live_columns(const float *input, uint32_t rows, uint32_t col
     return live.first < live.end ? live : (struct range){ 0, 0 };
 }
 
-static uint32_t forward_by_halves(const struct ttzo_room *room)
+static uint32_t forward_by_halves(const struct ttzo_layer_cache *room)
 {
     const struct ttzo_halves h = ttzo_matrix_halves(room);
     const float *bias = bias_of(room), *right = h.right;
@@ -269,7 +269,7 @@ static void add_times(float *out, uint32_t out_step, const float *in, uint32_t i
         *out = TTZO_MULADD(*in, number, *out);
 }
 
-static uint32_t forward_by_matrix(const struct ttzo_room *room)
+static uint32_t forward_by_matrix(const struct ttzo_layer_cache *room)
 {
     const struct ttzo_layer *layer = room->layer;
     const float *bias = bias_of(room), *input = inputs_of(room), *matrix = room->matrix;
@@ -290,12 +290,12 @@ static uint32_t forward_by_matrix(const struct ttzo_room *room)
     return done;
 }
 
-uint32_t ttzo_sums_forward(const struct ttzo_room *room)
+uint32_t ttzo_sums_forward(const struct ttzo_layer_cache *room)
 {
     return room->assembled == TTZO_BY_HALVES ? forward_by_halves(room) : forward_by_matrix(room);
 }
 
-static uint32_t add_to_halves(const struct ttzo_room *room, const float *differences)
+static uint32_t add_to_halves(const struct ttzo_layer_cache *room, const float *differences)
 {
     const struct ttzo_halves h = ttzo_matrix_halves(room);
     const struct sums sums = sums_of(room);
@@ -329,7 +329,7 @@ static uint32_t add_to_matrix(const struct ttzo_layer *layer, const float *input
     return done;
 }
 
-uint32_t ttzo_sums_add(const struct ttzo_room *room, const float *differences, float *gradient)
+uint32_t ttzo_sums_add(const struct ttzo_layer_cache *room, const float *differences, float *gradient)
 {
     if (room->assembled == TTZO_BY_HALVES)
         return add_to_halves(room, differences);
@@ -340,7 +340,7 @@ uint32_t ttzo_sums_add(const struct ttzo_room *room, const float *differences, f
 // ---- from halves to cores -------------------------------------------------------------------------------------------
 
 // Where the derivative of a product goes: into the gradient where it is one core's, else in the product's own place.
-static float *place_of(const struct ttzo_room *room, enum ttzo_side side, uint32_t k, float *gradient)
+static float *place_of(const struct ttzo_layer_cache *room, enum ttzo_side side, uint32_t k, float *gradient)
 {
     if (side == TTZO_BEFORE && k == 1)
         return gradient;
@@ -351,7 +351,7 @@ static float *place_of(const struct ttzo_room *room, enum ttzo_side side, uint32
 
 // A product's derivative is where the product was; of its two factors, one is a core, and the other is no longer wanted
 // when its own derivative takes its place.
-static uint32_t split_left(const struct ttzo_room *room, uint32_t cut, float *gradient)
+static uint32_t split_left(const struct ttzo_layer_cache *room, uint32_t cut, float *gradient)
 {
     uint32_t done = 0;
     for (uint32_t k = cut; k >= 2; k--) {
@@ -365,7 +365,7 @@ static uint32_t split_left(const struct ttzo_room *room, uint32_t cut, float *gr
     return done;
 }
 
-static uint32_t split_right(const struct ttzo_room *room, uint32_t cut, float *gradient)
+static uint32_t split_right(const struct ttzo_layer_cache *room, uint32_t cut, float *gradient)
 {
     uint32_t done = 0;
     for (uint32_t k = cut - 1; k + 2 < ttzo_layer_length(room->layer); k++) {
@@ -387,14 +387,14 @@ static void copy_ranks(float *to, const float *from, uint32_t n, uint32_t rank, 
             *to++ = from[r * from_stride + i * from_step];
 }
 
-uint32_t ttzo_sums_finish(const struct ttzo_room *room, float *gradient)
+uint32_t ttzo_sums_finish(const struct ttzo_layer_cache *room, float *gradient)
 {
     enum ttzo_assembled by = (enum ttzo_assembled)room->assembled;
     if (by == TTZO_BY_SLICES || ttzo_layer_length(room->layer) == 1)
         return 0;
     const struct ttzo_halves h = ttzo_matrix_halves(room);
     const struct sums sums = sums_of(room);
-    uint32_t cut = ttzo_matrix_cut(room->layer), done = 0, n = h.ml * h.nl;
+    uint32_t cut = ttzo_matrix_split(room->layer), done = 0, n = h.ml * h.nl;
     float *left = place_of(room, TTZO_BEFORE, cut, gradient), *right = place_of(room, TTZO_BEHIND, cut - 1, gradient);
     if (by == TTZO_BY_MATRIX) {
         struct factors f = factors_of_matrix(&h);

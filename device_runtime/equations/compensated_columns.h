@@ -3,7 +3,7 @@
 // two heads and the two tails. A 2L-way train's neighbouring cores are multiplied out as in columns.h.
 #ifndef TTZO_COMPENSATED_COLUMNS_H
 #define TTZO_COMPENSATED_COLUMNS_H
-#include "ttzo.h"
+#include "model/model.h"
 
 #define TTZO_COMPENSATED_FLOATS 4u // of a feature
 

@@ -5,6 +5,8 @@
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
 #include "equations/pairs.h"
+#include "equations/sparse_grid.h"
+#include "network/merged_layer.h"
 #include "number/random.h"
 #include "number/real.h"
 

@@ -4,7 +4,7 @@
 // derivative).
 #ifndef TTZO_PAIRS_H
 #define TTZO_PAIRS_H
-#include "ttzo.h"
+#include "contract/ttzo_contract.h"
 
 #define TTZO_PAIRS_AT_ONCE 4u
 

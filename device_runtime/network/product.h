@@ -5,12 +5,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Which loops compute products: 0 plain ones, 1 tiles in portable C, 2 in assembly or vectors where there are some. All
-// give the same bits.
-#ifndef TTZO_TILE
-#define TTZO_TILE 2
-#endif
-
 // A matrix operand: `outer` steps along the index that survives, `inner` along the summed one.
 struct ttzo_operand {
     const float *at;

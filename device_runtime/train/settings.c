@@ -1,18 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "train/settings.h"
 
-#include "train/estimator.h"
-
-bool ttzo_estimator_reuses(enum ttzo_estimator estimator)
-{
-    return estimator == TTZO_ESTIMATOR_CGE || estimator == TTZO_ESTIMATOR_NODE_CGE ||
-           estimator == TTZO_ESTIMATOR_BLOCK_RGE || estimator == TTZO_ESTIMATOR_COCD;
-}
-
-bool ttzo_is_gauss_newton(uint8_t estimator)
-{
-    return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN;
-}
+#include "model/phase.h"
+#include "number/real.h"
 
 enum ttzo_error ttzo_check_settings(const struct ttzo_training *training, const struct ttzo_phase *phases,
                                     uint32_t *detail)

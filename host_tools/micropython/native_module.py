@@ -74,7 +74,7 @@ COMPILERS = {
 }
 PIP = "pip install 'ttzo[micropython]'"
 Parts = frozenset[Part]
-ALL_PARTS: Parts = frozenset(Part)
+ALL_PARTS: Parts = frozenset(Part) - {Part.sparse}  # an interpreter has no memory for the region sparse
 
 
 class ModuleError(TtzoError):
@@ -93,9 +93,9 @@ def parts_of(plan: Plan) -> Parts:
     estimators = {phase.estimator for phase in plan.training.phases}
     needs = {
         Part.equations: plan.loss == Loss.residual,
-        Part.environments: reuses(plan),
-        Part.cut: any(layer.contraction for layer in plan.layers),
-        Part.gathers: any(layer.gather for layer in plan.layers),
+        Part.cores: reuses(plan),
+        Part.split: any(layer.contraction for layer in plan.layers),
+        Part.gathered: any(layer.gather for layer in plan.layers),
         Part.evaluations: bool(estimators & {Estimator.rge, Estimator.cge_plain}),
         Part.blocks: bool(estimators & {Estimator.node_cge, Estimator.block_rge}),
         Part.narrow: reuses(plan) and plan.cache != Cache.float32,
@@ -246,7 +246,7 @@ def build_library(arithmetic: Arithmetic = Arithmetic.separate) -> Path:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if not shutil.which(compiler[0]):
         raise ModuleError(f"there is no C compiler {compiler[0]}", "on Debian or Ubuntu: apt-get install gcc libc6-dev")
-    sources = [*core_sources(), *(PORT / "ttzo" / name for name in ("run.c", "run_link.c", "polled.c"))]
+    sources = [*core_sources(), *(p for p in sorted((PORT / "ttzo").glob("*.c")) if p.name != "modttzo.c")]
     headers = [*core_headers(), PORT / "ttzo" / "run.h"]
     flags = [
         *FLAGS,
