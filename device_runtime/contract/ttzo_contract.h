@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xED4BB0F7u
+#define TTZO_CONTRACT_HASH 0x1AAF763Au
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -52,6 +52,17 @@
 #define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
 #define TTZO_BUNDLE_MAGIC 1331319892u // the bundle's first four bytes: TTZO
 #define TTZO_BUNDLE_FORMAT 3u // layout of the bundle file
+#define TTZO_QUERIES_AT_ONCE 4u // queries that reusing estimators evaluate side by side: a quad
+#define TTZO_QUADS_AT_ONCE 12u // quads of slices that they make and ask together
+#define TTZO_QUADS_IF_NARROW 2u // the same with caches of 16 bits, at least
+#define TTZO_UNITS_IF_NARROW 24u // with caches of 16 bits, units that queries move together
+#define TTZO_ROWS_AT_ONCE 16u // rows that a product of states and cores packs together
+#define TTZO_MERGED_MODES 64u // most modes of two neighbouring cores that an equation's derivatives multiply out
+#define TTZO_PAIRS_AT_ONCE 4u // pairs of mirrored nodes that go through the layers side by side
+#define TTZO_FEW_COLUMNS 4u // columns of a jet that go through the layers at once, where all of them are more than two for each of pairs_at_once
+#define TTZO_COMPENSATED_FLOATS 4u // floats of two columns of compensated numbers
+#define TTZO_QUESTION_ROWS 16u // most rows of the region batch of a PDE, which only serves the host's questions
+#define TTZO_SETTING_NUMBERS 16u // numbers kept for the settings of one record: those of phase p begin at this times (p + 1)
 
 // ---- enumerations
 enum ttzo_layer_kind {

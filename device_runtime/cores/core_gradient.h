@@ -2,23 +2,18 @@
 // Estimators that look at one core at a time and share its environments: cge, node_cge, block_rge, cocd.
 #ifndef TTZO_CORE_GRADIENT_H
 #define TTZO_CORE_GRADIENT_H
-#include "model/trainer.h"
+#include "cores/core_estimate.h"
 
-#if TTZO_HAS(CORES)
+// Once a step; the base is set.
+void ttzo_core_gradient_begin(struct ttzo_core_estimate *e);
 
-// As ttzo_estimate, for an estimator that reuses (reuse.h). Samples go through one after the other, so that memory does
-// not grow with the batch; trainer->poll counts them.
-enum ttzo_error ttzo_estimate_by_cores(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
-                                       const struct ttzo_phase *phase, float *loss, uint32_t *evaluations);
+// A row's forward pass; returns its loss.
+float ttzo_core_gradient_forward(struct ttzo_core_estimate *e, const uint8_t *row);
 
-#else
+// The row's loss differences into the gradient. Fails with `cancelled`.
+enum ttzo_error ttzo_core_gradient_of_row(struct ttzo_core_estimate *e);
 
-static inline enum ttzo_error ttzo_estimate_by_cores(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
-                                                     const struct ttzo_phase *phase, float *loss, uint32_t *evaluations)
-{
-    (void)trainer, (void)rows, (void)phase, (void)loss, (void)evaluations;
-    return TTZO_ERROR_NOT_BUILT_IN;
-}
+// After the last row: returns the number of queries. `repeats`: of each coordinate.
+uint32_t ttzo_core_gradient_end(struct ttzo_core_estimate *e, uint32_t *repeats);
 
-#endif
 #endif

@@ -5,8 +5,6 @@
 #define TTZO_COMPENSATED_COLUMNS_H
 #include "model/model.h"
 
-#define TTZO_COMPENSATED_FLOATS 4u // of a feature
-
 // Floats that a layer's merged cores take. 64 bits, because it may not be checked yet.
 uint64_t ttzo_compensated_merged(const struct ttzo_layer *layer);
 

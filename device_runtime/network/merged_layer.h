@@ -5,8 +5,6 @@
 #define TTZO_MERGED_LAYER_H
 #include "model/model.h"
 
-#define TTZO_MERGED_MODES 64u // at most, of two cores taken together
-
 #if TTZO_HAS(EQUATIONS)
 
 // How many cores are taken together from core `k` on, one or two: input cores two by two from the first, output cores up

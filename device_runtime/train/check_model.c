@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every number of a model is checked here once, when it is loaded; later code relies on it.
 #include "cores/gathered_gradient.h"
-#include "cores/sample_cache.h"
+#include "cores/row_estimate.h"
 #include "equations/gauss_newton.h"
 #include "equations/pde_bundle.h"
 #include "model/needed_parts.h"
@@ -154,7 +154,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     if (info->arithmetic != (TTZO_FUSED ? TTZO_ARITHMETIC_FUSED : TTZO_ARITHMETIC_SEPARATE))
         return TTZO_ERROR_WRONG_ARITHMETIC;
     *detail = info->n_layers;
-    if (info->cache > TTZO_CACHE_INT16_LEAST || ttzo_sample_cache_numbers(model) > TTZO_MAX_WIDTH ||
+    if (info->cache > TTZO_CACHE_INT16_LEAST || ttzo_row_estimate_numbers(model) > TTZO_MAX_WIDTH ||
         info->work_bytes != ttzo_work_bytes(model))
         return TTZO_ERROR_BAD_MODEL;
     return ttzo_check_settings(&model->training, model->phases, detail);

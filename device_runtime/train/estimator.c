@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/estimator.h"
 
-#include "cores/gathered_gradient.h"
-#include "cores/core_gradient.h"
-#include "network/gathered_layer.h"
+#include "cores/row_estimate.h"
 #include "network/loss.h"
 #include "network/network.h"
 #include "equations/pde.h"
@@ -142,10 +140,8 @@ static enum ttzo_error coordinate_gradient(struct estimate *e)
 enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
                               float *loss, uint32_t *evaluations)
 {
-    if (ttzo_estimator_reuses(phase->estimator) && ttzo_has_gathered_layer(trainer->model))
-        return ttzo_estimate_applied(trainer, rows, phase, loss, evaluations);
     if (ttzo_estimator_reuses(phase->estimator))
-        return ttzo_estimate_by_cores(trainer, rows, phase, loss, evaluations);
+        return ttzo_estimate_by_rows(trainer, rows, phase, loss, evaluations);
     if (!TTZO_HAS(EVALUATIONS)) // ttzo_read_bundle has refused the model
         return TTZO_ERROR_NOT_BUILT_IN;
     bool coordinates = phase->estimator == TTZO_ESTIMATOR_CGE_PLAIN;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/work_memory.h"
 
-#include "cores/sample_cache.h"
+#include "cores/row_estimate.h"
 #include "equations/columns.h"
 #include "equations/derive.h"
 #include "equations/gauss_newton.h"
@@ -50,8 +50,8 @@ static uint64_t gauss_newton_count(const struct ttzo_model *model)
 // Rows of the region batch. A PDE trains on points of its own: the region only serves the host's questions.
 static uint32_t batch_capacity(const struct ttzo_model *model)
 {
-    const uint32_t enough = 16;
-    return ttzo_has_equation(model) && model->info.batch > enough ? enough : model->info.batch;
+    bool fewer = ttzo_has_equation(model) && model->info.batch > TTZO_QUESTION_ROWS;
+    return fewer ? TTZO_QUESTION_ROWS : model->info.batch;
 }
 
 // ---- places ---------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ static uint64_t carve_all(struct ttzo_trainer *trainer, struct ttzo_carve *carve
     struct ttzo_carve forward = *carve;
     carve_forward(trainer, &forward);
     uint64_t moments_end = state + ttzo_even(ttzo_moments_count(model));
-    uint64_t end = larger(forward.numbers, larger(carve->numbers + ttzo_even(ttzo_sample_cache_numbers(model)), moments_end));
+    uint64_t end = larger(forward.numbers, larger(carve->numbers + ttzo_even(ttzo_row_estimate_numbers(model)), moments_end));
     trainer->cache_area = ttzo_take(carve, end - carve->numbers);
     trainer->batch = (struct ttzo_rows){ NULL, rows, 0 };
     trainer->batch.bytes = (uint8_t *)ttzo_take_even(carve, ((uint64_t)rows * ttzo_row_bytes(model) + 3) / 4);

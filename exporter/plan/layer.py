@@ -9,7 +9,7 @@ from ttzo.device_runtime.contract import LIMIT, Activation, LayerKind, TtzoError
 from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Places, Tokens
 
 LAYER_ACTIVATIONS = (Activation.identity, Activation.relu, Activation.tanh, Activation.sine)
-MERGED_MODES = 64  # TTZO_MERGED_MODES in device_runtime/equations/columns.h
+MERGED_MODES = LIMIT["merged_modes"]
 
 
 class PlanError(TtzoError):

@@ -2,7 +2,6 @@
 """A training run at rest: `checkpoint.npz` appears whole or not at all, and is believed only when its checksum is right."""
 
 import io
-import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash, training_from_records, training_records
 from ttzo.host_tools.data import npz
+from ttzo.host_tools.data.whole_file import write_atomically
 
-FORMAT = 1
+FORMAT = 3
 SETTINGS = (TrainingRecord, PhaseRecord, PhaseRecord)
+EXPORT_AGAIN = "export the model again with this version, then train anew with --restart"
 ANEW = "put a good copy in its place; or train anew with --restart, evaluate with --exported"
 
 
@@ -55,19 +56,6 @@ def _checksum(arrays: dict[str, np.ndarray]) -> int:
     for name, array in arrays.items():
         crc = zlib.crc32(array.tobytes(), zlib.crc32(f"{name}:{array.dtype.str}{array.shape}".encode(), crc))
     return crc
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Puts `content` at `path` in one move: whoever reads it, or pulls the plug, finds the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -111,7 +99,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if checksum != _checksum(arrays):
         raise CheckpointError(f"{path} is damaged (its checksum is wrong)", ANEW)
     if struct.unpack("<I", arrays["origin"].tobytes()[-4:])[0] != FORMAT:
-        raise CheckpointError(f"{path} was written by another version of ttzo", ANEW)
+        raise CheckpointError(f"{path} was written by another version of ttzo", EXPORT_AGAIN)
     return arrays
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.plan.training import Training
-from ttzo.host_tools.training.checkpoint import write_atomically
+from ttzo.host_tools.data.whole_file import write_atomically
 
 COLUMNS = (
     "step",

@@ -26,7 +26,7 @@ from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, Evaluation, run_folder
 from ttzo.host_tools.device.link import LinkError
-from ttzo.host_tools.reference.number.random import sample_rows
+from ttzo.host_tools.reference.number.random import batch_rows, sample_rows
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
@@ -178,11 +178,6 @@ def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
     """The first `n_rows` of the test rows in the sample order of seed 0, packed: the same ones every time."""
     n = len(data.x_test)
     return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
-
-
-def batch_rows(seed: int, step: int, batch: int, n: int) -> np.ndarray:
-    """Row numbers of the batch that the step after `step` steps takes from `n` rows."""
-    return sample_rows(seed, step * batch + np.arange(batch), n)
 
 
 # ---- training --------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ IN_DOUBLE = (
     "-DTTZO_SMALL_SQUARES=0.0",
 )
 HARNESS = """
-#include "cores/core_gradient.h"
+#include "cores/row_estimate.h"
 #include "number/real.h"
 double exp(double), expm1(double), log(double), log1p(double), tanh(double), sqrt(double), sin(double), cos(double);
 float ttzo_exp(float x) { return exp(x); }
@@ -71,7 +71,7 @@ int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_pa
         ttzo_unpack_layer(layers + l * TTZO_LAYER_BYTES, &unpacked[l]);
     for (uint32_t j = 0; j < model.info.batch; j++)
         numbers[j] = j;
-    return (int)ttzo_estimate_by_cores(&trainer, &all, &phase, &loss, &evaluations);
+    return (int)ttzo_estimate_by_rows(&trainer, &all, &phase, &loss, &evaluations);
 }
 """
 

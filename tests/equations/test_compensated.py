@@ -20,7 +20,7 @@ from ttzo.host_tools.firmware.boards import load
 from ttzo.host_tools.measure.derivative_error import derivative_errors
 from ttzo.host_tools.reference.equations import compensated
 from ttzo.host_tools.reference.equations.compensated_jet import _basis, _bent, _multiply
-from ttzo.host_tools.reference.network.loss import NumpyNetwork
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 WRAPPERS = """

@@ -13,10 +13,9 @@ from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.writers.to_onnx import forward_graph
-from ttzo.host_tools.reference.network.graph import graph_bounded, tensors_of
-from ttzo.host_tools.reference.network.network import forward
-from ttzo.host_tools.reference.network.onnx_network import OnnxNetwork
+from ttzo.host_tools.reference.operations.graph import graph_bounded, model_forward, tensors_of
 from ttzo.host_tools.reference.operations.registry import TWINS
+from ttzo.host_tools.reference.train.onnx_network import OnnxNetwork
 
 nn = torch.nn
 F = nn.functional
@@ -206,7 +205,7 @@ def test_an_operation_computes_what_torch_does(name):
     exact = expected(torch.tensor(x, dtype=torch.float64)).reshape(3, -1).numpy().T
     assert value.numbers == exact.shape[0]
     np.testing.assert_allclose(found.exact, exact, rtol=1e-12, atol=1e-12)
-    made = forward(plan, plan.parameters, x.reshape(3, -1)).T
+    made = model_forward(plan, plan.parameters, x.reshape(3, -1)).T
     assert np.all(np.abs(made - exact) <= found.error + 1e-12)
 
 
@@ -223,7 +222,7 @@ def test_a_random_graph_stays_within_its_rounding_bound_here_and_in_onnxruntime(
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     answers = {
-        "the twin": forward(plan, plan.parameters, x),
+        "the twin": model_forward(plan, plan.parameters, x),
         "onnxruntime": session.run(None, {"x": x})[0],
         "onnxruntime, parameters fed": OnnxNetwork(plan).outputs(plan.parameters, x),
     }
@@ -250,7 +249,7 @@ def test_a_forward_pass_in_the_planned_memory_gives_the_same(seed):
         inputs = [arena[parts[array]][:, None] for array in node.inputs]
         tensors = tensors_of(plan, node, plan.parameters)
         arena[parts[node.output]] = TWINS[node.operation.CODE].forward(node.operation, tensors, inputs)[:, 0]
-    assert arena[parts[-1]].tobytes() == forward(plan, plan.parameters, x)[0].tobytes()
+    assert arena[parts[-1]].tobytes() == model_forward(plan, plan.parameters, x)[0].tobytes()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -289,7 +288,9 @@ def test_shared_parameters_stand_in_theta_once():
     assert plan.n_parameters == 25
     x = numbers(2, 4, 5)
     expected = np.tanh(x.astype(float) @ weight.T) @ weight.T
-    np.testing.assert_allclose(forward(plan, plan.parameters, x.reshape(2, -1)).reshape(x.shape), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        model_forward(plan, plan.parameters, x.reshape(2, -1)).reshape(x.shape), expected, atol=1e-5
+    )
 
 
 def test_a_chain_of_layers_is_recognised_and_held_as_layers():

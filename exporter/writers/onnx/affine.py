@@ -9,7 +9,7 @@ from ttzo.exporter.plan.gathering import Patches, Places
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.writers.gathered_to_onnx import gathered_affine
 from ttzo.exporter.writers.onnx.nodes import Nodes
-from ttzo.exporter.writers.to_onnx import DOMAIN, OPERATORS, NodeProto, function_name, helper
+from ttzo.exporter.writers.onnx_nodes import DOMAIN, OPERATORS, NodeProto, function_name, helper
 
 
 def write(nodes: Nodes, operation: Affine, tensors: list[str], inputs: list[str]) -> str:

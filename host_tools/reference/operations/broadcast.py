@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Twin of broadcast.c: sums, differences and products."""
 
+from typing import Any
+
 import numpy as np
 
 from ttzo.device_runtime.contract import NodeOperation
@@ -15,20 +17,17 @@ def _shaped(operation: Broadcast, a: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     )
 
 
-def forward(operation: Broadcast, tensors: list[np.ndarray], x: list[np.ndarray]) -> np.ndarray:
-    a, b = _shaped(operation, *x)
+def _joined(operation: Broadcast, a: Any, b: Any) -> Any:
     if NodeOperation.multiply == operation.CODE:
-        y = a * b
-    else:
-        y = a - b if operation.minus else a + b
-    return y.reshape(operation.n_outputs, -1)
+        return a * b
+    return a - b if operation.minus else a + b
+
+
+def forward(operation: Broadcast, tensors: list[np.ndarray], x: list[np.ndarray]) -> np.ndarray:
+    return _joined(operation, *_shaped(operation, *x)).reshape(operation.n_outputs, -1)
 
 
 def bounded(operation: Broadcast, tensors: list[np.ndarray], x: list[Bounded]) -> Bounded:
-    (a, b), (error_a, error_b) = _shaped(operation, x[0].exact, x[1].exact), _shaped(operation, x[0].error, x[1].error)
-    left, right = Bounded(a, error_a), Bounded(b, error_b)
-    if NodeOperation.multiply == operation.CODE:
-        y = left * right
-    else:
-        y = left - right if operation.minus else left + right
-    return y.moved(lambda part: part.reshape(operation.n_outputs, -1))
+    exact, error = _shaped(operation, x[0].exact, x[1].exact), _shaped(operation, x[0].error, x[1].error)
+    made = _joined(operation, Bounded(exact[0], error[0]), Bounded(exact[1], error[1]))
+    return made.moved(lambda part: part.reshape(operation.n_outputs, -1))

@@ -18,7 +18,6 @@ from ttzo.exporter.zoo import mnist as zoo_mnist
 from ttzo.host_tools.data import data_set, mnist
 from ttzo.host_tools.research import rivals
 from ttzo.host_tools.research.reproduce.cell import CPU, Cell
-from ttzo.host_tools.research.reproduce.tables import RANKS
 from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
 from ttzo.host_tools.research.rivals.network import Network
 from ttzo.host_tools.research.rivals.objective import Batch, Cost, cross_entropy
@@ -28,6 +27,7 @@ BATCH = 64
 EPOCHS = {"quick": 3, "full": 100}
 STUDY_EPOCHS = {"digits": {"quick": 30, "full": 100}, "mnist": {"quick": 1, "full": 10}}
 DIGITS_RATE = 3.0  # an epoch has 22 steps
+RANKS = (1, 2, 3, 4, 6, 10)  # of the study's networks
 DECAY_EVERY, DECAY = 10, 0.9
 HYBRID_COARSE = {"quick": 2, "full": 10}  # epochs after which the hybrid changes over at the latest
 GRASP_ROWS = 512

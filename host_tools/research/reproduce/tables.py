@@ -11,9 +11,9 @@ from importlib.resources import files
 
 from ttzo.exporter.readers.nn import torch
 from ttzo.host_tools.research.reproduce.cell import CPU, Cell, ReproduceError, Result, Store
+from ttzo.host_tools.research.reproduce.mnist_cells import RANKS
 
 MNIST = ("table1", "table2", "table3", "figure1", "ranks", "hybrid")
-RANKS = (1, 2, 3, 4, 6, 10)
 STUDIES = {  # title, columns of each row
     "ranks": (
         "Test accuracy over the rank of both layers",

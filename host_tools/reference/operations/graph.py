@@ -6,6 +6,7 @@ import numpy as np
 from ttzo.exporter.plan import constants
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.reference.network.network import forward
 from ttzo.host_tools.reference.operations.bounded import Bounded
 from ttzo.host_tools.reference.operations.registry import TWINS
 
@@ -23,6 +24,14 @@ def graph_forward(plan: Plan, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
         inputs = [arrays[array] for array in node.inputs]
         arrays[node.output] = TWINS[node.operation.CODE].forward(node.operation, tensors_of(plan, node, theta), inputs)
     return np.broadcast_to(arrays[plan.graph.nodes[-1].output], (plan.out_features, x.shape[1]))
+
+
+def model_forward(plan: Plan, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Network inputs float32 [n, in_features] -> outputs float32 [n, out_features], of a chain or any other graph."""
+    if plan.chain is not None:
+        return forward(plan, theta, x)
+    with np.errstate(all="ignore"):  # a broken forward pass shows as a loss that is not finite
+        return np.ascontiguousarray(graph_forward(plan, theta, np.ascontiguousarray(x.T)).T)
 
 
 def graph_bounded(plan: Plan, theta: np.ndarray, x: np.ndarray) -> Bounded:
