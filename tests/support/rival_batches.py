@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Small networks, batches and a quadratic on which rivals keep their promises."""
+"""Small networks and batches for the rivals, in double precision."""
 
-import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from ttzo.host_tools.research.rivals import zeroth_order as zo
-from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
 from ttzo.host_tools.research.rivals.network import Network
 from ttzo.host_tools.research.rivals.objective import Batch
 from ttzo.nn import TTLinear
@@ -36,24 +33,3 @@ def batch(kind="dense", activation=torch.nn.Tanh):
 
 def step(seed=0, rate=1e-3, number=0):
     return zo.Step(rate, number, torch.Generator().manual_seed(seed))
-
-
-class Quadratic:
-    """L = g.theta + theta' A theta / 2 with a known gradient; stands in for a batch."""
-
-    network = LocalNetwork(1, 1, 1)  # of no layers that coordinates could share
-
-    def __init__(self, n=8):
-        torch.manual_seed(1)
-        half = torch.randn(n, n, dtype=torch.float64)
-        self.a, self.g, self.theta = half @ half.T / n, torch.randn(n, dtype=torch.float64), torch.zeros(n).double()
-
-    @property
-    def gradient(self):
-        return self.g + self.a @ self.theta
-
-    def losses(self, thetas):
-        return thetas @ self.g + 0.5 * ((thetas @ self.a) * thetas).sum(1)
-
-    def slope(self, theta, direction):
-        return self.losses(theta[None])[0], (self.g + self.a @ theta) @ direction
