@@ -194,6 +194,14 @@ class Part(IntEnum):
     """the link by which a host trains and reads the device"""
     sparse = 1024
     """training rows without their zeros"""
+    operations = 2048
+    """models that are no chain of layers: graphs of nodes"""
+    pooling = 4096
+    """their nodes that take maxima and means"""
+    attention = 8192
+    """their nodes soft_max, layer_norm, rms_norm and matrix_product"""
+    recurrent = 16384
+    """their recurrent nodes"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -365,7 +373,7 @@ class ModelInfo(Record):
     work_bytes: int
     """work buffer the model needs, without a resident dataset"""
     n_layers: int
-    """layer records that follow"""
+    """layer records that follow; 0 of a graph that is no chain of layers"""
     in_features: int
     """numbers of one input row"""
     out_features: int

@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x1AAF763Au
+#define TTZO_CONTRACT_HASH 0xE6374077u
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -38,8 +38,9 @@
 #define TTZO_POSITIONS_AT_ONCE 4u // patches that a layer of patches contracts side by side
 #define TTZO_NO_TOKEN 65535u // padding_token of a layer without one
 #define TTZO_NO_ARRAY 65535u // input of a node that has fewer
-#define TTZO_MAX_NODES 255u // nodes of one graph
-#define TTZO_MAX_CONSTANTS_BYTES 16777216u // bytes of the parameters of frozen nodes
+#define TTZO_MAX_NODES 250u // nodes of one graph
+#define TTZO_MAX_CONSTANT_BYTES 16777216u // bytes of the parameters of frozen nodes
+#define TTZO_INT8_ROWS 8u // rows of int8 weights that a layer turns into float32 at once
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_ROW_GROUPS 4u // kinds of collocation rows of one PDE
@@ -163,7 +164,11 @@ enum ttzo_estimator {
 #define TTZO_PART_COMPENSATED 256u // an equation's derivatives by compensated jets
 #define TTZO_PART_LINK 512u // the link by which a host trains and reads the device
 #define TTZO_PART_SPARSE 1024u // training rows without their zeros
-#define TTZO_ALL_PARTS 2047u
+#define TTZO_PART_OPERATIONS 2048u // models that are no chain of layers: graphs of nodes
+#define TTZO_PART_POOLING 4096u // their nodes that take maxima and means
+#define TTZO_PART_ATTENTION 8192u // their nodes soft_max, layer_norm, rms_norm and matrix_product
+#define TTZO_PART_RECURRENT 16384u // their recurrent nodes
+#define TTZO_ALL_PARTS 32767u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -374,7 +379,7 @@ struct ttzo_model_info {
     uint32_t n_parameters;                  // length of theta
     uint32_t batch;                         // rows of one training batch
     uint32_t work_bytes;                    // work buffer the model needs, without a resident dataset
-    uint16_t n_layers;                      // layer records that follow
+    uint16_t n_layers;                      // layer records that follow; 0 of a graph that is no chain of layers
     uint16_t in_features;                   // numbers of one input row
     uint16_t out_features;                  // numbers of one output row
     uint8_t input_number;                   // how inputs travel and are kept: enum number
@@ -1132,6 +1137,57 @@ static inline void ttzo_pack_state(const struct ttzo_state *in, uint8_t *bytes)
     ttzo_put_f32(bytes + 20, in->best_window);
     ttzo_put_u32(bytes + 24, in->windows_without_progress);
     ttzo_put_u64(bytes + 28, in->evaluations);
+}
+
+// ---- nodes
+static inline uint32_t ttzo_node_part(uint8_t operation)
+{
+    switch (operation) {
+    case TTZO_NODE_OPERATION_AFFINE: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_ACTIVATION: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_SCALE: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_LEARNT_ARRAY: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_ADD: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_MULTIPLY: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_CONCAT: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_SLICE: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_TRANSPOSE: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_MAX_POOL: return TTZO_PART_POOLING;
+    case TTZO_NODE_OPERATION_AVERAGE_POOL: return TTZO_PART_POOLING;
+    case TTZO_NODE_OPERATION_GLOBAL_MEAN: return TTZO_PART_POOLING;
+    case TTZO_NODE_OPERATION_GLOBAL_MAX: return TTZO_PART_POOLING;
+    case TTZO_NODE_OPERATION_SOFT_MAX: return TTZO_PART_ATTENTION;
+    case TTZO_NODE_OPERATION_LAYER_NORM: return TTZO_PART_ATTENTION;
+    case TTZO_NODE_OPERATION_RMS_NORM: return TTZO_PART_ATTENTION;
+    case TTZO_NODE_OPERATION_MATRIX_PRODUCT: return TTZO_PART_ATTENTION;
+    case TTZO_NODE_OPERATION_RECURRENT: return TTZO_PART_RECURRENT;
+    default: return 0;
+    }
+}
+
+static inline uint32_t ttzo_node_attribute_bytes(uint8_t operation)
+{
+    switch (operation) {
+    case TTZO_NODE_OPERATION_AFFINE: return 104u;
+    case TTZO_NODE_OPERATION_ACTIVATION: return 8u;
+    case TTZO_NODE_OPERATION_SCALE: return 16u;
+    case TTZO_NODE_OPERATION_LEARNT_ARRAY: return 0u;
+    case TTZO_NODE_OPERATION_ADD: return 16u;
+    case TTZO_NODE_OPERATION_MULTIPLY: return 16u;
+    case TTZO_NODE_OPERATION_CONCAT: return 16u;
+    case TTZO_NODE_OPERATION_SLICE: return 24u;
+    case TTZO_NODE_OPERATION_TRANSPOSE: return 20u;
+    case TTZO_NODE_OPERATION_MAX_POOL: return 16u;
+    case TTZO_NODE_OPERATION_AVERAGE_POOL: return 16u;
+    case TTZO_NODE_OPERATION_GLOBAL_MEAN: return 12u;
+    case TTZO_NODE_OPERATION_GLOBAL_MAX: return 12u;
+    case TTZO_NODE_OPERATION_SOFT_MAX: return 16u;
+    case TTZO_NODE_OPERATION_LAYER_NORM: return 16u;
+    case TTZO_NODE_OPERATION_RMS_NORM: return 16u;
+    case TTZO_NODE_OPERATION_MATRIX_PRODUCT: return 20u;
+    case TTZO_NODE_OPERATION_RECURRENT: return 12u;
+    default: return 0;
+    }
 }
 
 // ---- ranges

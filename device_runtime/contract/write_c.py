@@ -73,6 +73,18 @@ def _c_range_check(record: str) -> list[str]:
     return [*lines, "    return -1;", "}", ""]
 
 
+def _c_node_facts() -> list[str]:
+    """What a node needs by its operation: part of the runtime, bytes of attributes."""
+    lines = []
+    for what, entry in (("part", 0), ("attribute_bytes", 1)):
+        lines += [f"static inline uint32_t ttzo_node_{what}(uint8_t operation)", "{", "    switch (operation) {"]
+        for name, facts in PAGE["node_part"].items():
+            value = f"TTZO_PART_{facts[0].upper()}" if what == "part" else f"{RECORD[facts[1]].SIZE if facts[1] else 0}u"
+            lines.append(f"    case TTZO_NODE_OPERATION_{name.upper()}: return {value};")
+        lines += ["    default: return 0;", "    }", "}", ""]
+    return lines
+
+
 _C_ACCESS = """\
 static inline uint8_t ttzo_get_u8(const uint8_t *p) { return p[0]; }
 static inline uint16_t ttzo_get_u16(const uint8_t *p) { return (uint16_t)(p[0] | (unsigned)p[1] << 8); }
@@ -140,6 +152,7 @@ def header_text() -> str:
     ]
     for name, entry in PAGE["struct"].items():
         lines += _c_struct(name, RECORD[name], [text for _, _, text in entry["fields"]])
+    lines += ["// ---- nodes", *_c_node_facts()]
     lines += ["// ---- ranges"]
     for name in RANGE:
         lines += _c_range_check(name)

@@ -55,7 +55,7 @@ uint64_t ttzo_network_scratch(const struct ttzo_model *model)
     return most;
 }
 
-static uint64_t layer_macs(const struct ttzo_layer *layer)
+uint64_t ttzo_layer_macs(const struct ttzo_layer *layer)
 {
     uint64_t macs = 0;
     if (ttzo_is_split(layer))
@@ -74,7 +74,7 @@ uint32_t ttzo_network_macs(const struct ttzo_model *model)
     uint64_t macs = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         struct ttzo_layer merged = ttzo_merged_layer(&model->layers[l]);
-        macs += layer_macs(ttzo_has_equation(model) ? &merged : &model->layers[l]);
+        macs += ttzo_layer_macs(ttzo_has_equation(model) ? &merged : &model->layers[l]);
     }
     return macs < UINT32_MAX ? (uint32_t)macs : UINT32_MAX;
 }

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from ttzo.device_runtime.contract import LIMIT, NodeFlag, NodeOperation
+from ttzo.device_runtime.contract import LIMIT, LayerKind, NodeFlag, NodeOperation
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.operation import Operation
 from ttzo.exporter.plan.gathering import Tokens
@@ -59,6 +59,17 @@ class Node:
             made.append(Tensor(f"{self.name}.{name}", shape, at))
             at += math.prod(shape)
         return tuple(made)
+
+    @property
+    def scratch(self) -> int:
+        """Floats that its forward pass needs besides its arrays, int8 parameters as float32 among them: of a layer some
+        rows, of others, and of embeddings, all."""
+        if not self.int8:
+            return self.operation.scratch
+        layer = self.operation.layer if isinstance(self.operation, Affine) else None
+        if layer and layer.kind == LayerKind.dense and not isinstance(layer.gather, Tokens):
+            return self.operation.scratch + LIMIT["int8_rows"] * (layer.in_features + 1)
+        return self.operation.scratch + self.operation.n_parameters
 
     @property
     def constant_bytes(self) -> int:
@@ -148,7 +159,7 @@ class Graph:
     @property
     def scratch(self) -> int:
         """Floats that the hungriest node needs besides the arrays."""
-        return max(node.operation.scratch for node in self.nodes)
+        return max(node.scratch for node in self.nodes)
 
     @property
     def n_tokens(self) -> int:

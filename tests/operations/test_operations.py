@@ -5,7 +5,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from graphs import random_graph, random_graph_inputs
+from graphs import random_graph
+from plans import random_inputs
 
 from ttzo.device_runtime.contract import Activation, Cell, Loss, NodeOperation
 from ttzo.exporter.plan.builder import Builder
@@ -216,7 +217,7 @@ def test_an_operation_computes_what_torch_does(name):
 def test_a_random_graph_stays_within_its_rounding_bound_here_and_in_onnxruntime(seed):
     rng = np.random.default_rng(seed)
     plan = random_graph(rng, int8=bool(seed % 2))
-    x = random_graph_inputs(rng, plan, 4)
+    x = random_inputs(rng, plan, 4)
     bound = graph_bounded(plan, plan.parameters, x.T.astype(np.float64))
     model = forward_graph(plan)
     onnx.checker.check_model(model, full_check=True)
@@ -241,7 +242,7 @@ def test_random_graphs_have_every_operation():
 def test_a_forward_pass_in_the_planned_memory_gives_the_same(seed):
     rng = np.random.default_rng(seed)
     plan = random_graph(rng, nodes=12)
-    x = random_graph_inputs(rng, plan, 1)
+    x = random_inputs(rng, plan, 1)
     graph, arena = plan.graph, np.full(plan.graph.arena, np.nan, np.float32)
     parts = [slice(p, p + a.numbers) for p, a in zip(graph.places, graph.arrays, strict=True)]
     arena[parts[0]] = x[0]

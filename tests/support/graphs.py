@@ -222,10 +222,3 @@ def random_graph(
         input_scale=1.0 if reads_tokens else float(np.float32(scale)),
         input_offset=0.0 if reads_tokens else float(rng.choice([0.0, -0.5])),
     )
-
-
-def random_graph_inputs(rng: np.random.Generator, plan: Plan, n: int) -> np.ndarray:
-    """Network inputs float32 [n, in_features]: normal numbers, or tokens."""
-    if plan.n_tokens:
-        return rng.integers(0, plan.n_tokens, (n, plan.in_features)).astype(np.float32)
-    return rng.normal(0, 1, (n, plan.in_features)).astype(np.float32)

@@ -113,9 +113,9 @@ def random_plan(
 
 def random_rows(rng: np.random.Generator, plan: Plan, n: int) -> np.ndarray:
     """Rows as they travel, uint8 [n, row_bytes]."""
-    kind, first = NUMBER_DTYPE[plan.input_number], plan.layers[0]
-    if isinstance(first.gather, Tokens):
-        raw = rng.integers(0, first.in_features, (n, plan.in_features)).astype(kind)
+    kind = NUMBER_DTYPE[plan.input_number]
+    if plan.n_tokens:
+        raw = rng.integers(0, plan.n_tokens, (n, plan.in_features)).astype(kind)
     elif plan.input_number == Number.float32:
         raw = rng.normal(0, 1, (n, plan.in_features)).astype(kind)
     else:
@@ -129,8 +129,8 @@ def random_rows(rng: np.random.Generator, plan: Plan, n: int) -> np.ndarray:
 
 def random_inputs(rng: np.random.Generator, plan: Plan, n: int) -> np.ndarray:
     """Network inputs float32 [n, in_features]: normal numbers, or tokens."""
-    if isinstance(plan.layers[0].gather, Tokens):
-        return rng.integers(0, plan.layers[0].in_features, (n, plan.in_features)).astype(np.float32)
+    if plan.n_tokens:
+        return rng.integers(0, plan.n_tokens, (n, plan.in_features)).astype(np.float32)
     return rng.normal(0, 1, (n, plan.in_features)).astype(np.float32)
 
 
