@@ -76,7 +76,7 @@ def _c_range_check(record: str) -> list[str]:
 def _c_node_facts() -> list[str]:
     """What a node needs by its operation: part of the runtime, bytes of attributes."""
     lines = []
-    for what, entry in (("part", 0), ("attribute_bytes", 1)):
+    for what in ("part", "attribute_bytes"):
         lines += [f"static inline uint32_t ttzo_node_{what}(uint8_t operation)", "{", "    switch (operation) {"]
         for name, facts in PAGE["node_part"].items():
             value = f"TTZO_PART_{facts[0].upper()}" if what == "part" else f"{RECORD[facts[1]].SIZE if facts[1] else 0}u"

@@ -16,7 +16,7 @@ static bool modes_multiply_to(const uint16_t *modes, uint32_t n, uint32_t featur
     return product == features;
 }
 
-static bool train_is_sound(const struct ttzo_layer *layer)
+static bool tensor_train_is_sound(const struct ttzo_layer *layer)
 {
     uint32_t n_in = layer->n_in_modes, n_out = layer->n_out_modes;
     if (layer->kind == TTZO_LAYER_KIND_DENSE)
@@ -57,6 +57,6 @@ static bool contraction_is_sound(const struct ttzo_layer *layer)
 bool ttzo_layer_is_sound(const struct ttzo_layer *layer)
 {
     return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
-           layer->has_bias <= 1 && layer->in_features > 0 && layer->out_features > 0 && train_is_sound(layer) &&
+           layer->has_bias <= 1 && layer->in_features > 0 && layer->out_features > 0 && tensor_train_is_sound(layer) &&
            ttzo_gathered_is_sound(layer) && contraction_is_sound(layer) && ttzo_layer_width_is_sound(layer);
 }

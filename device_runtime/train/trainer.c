@@ -41,7 +41,10 @@ void ttzo_lend_sparse(struct ttzo_trainer *trainer, void *memory, uint32_t bytes
 void ttzo_reset(struct ttzo_trainer *trainer)
 {
     const struct ttzo_model *model = trainer->model;
-    union { uint32_t bits; float value; } infinity = { 0x7F800000u };
+    union {
+        uint32_t bits;
+        float value;
+    } infinity = { 0x7F800000u };
     trainer->training = model->training;
     for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++)
         trainer->phases[p] = model->phases[p];
@@ -80,17 +83,17 @@ enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_s
 
 // ---- regions --------------------------------------------------------------------------------------------------------
 
-// The memory behind a region as it is written: the stage for parameters and moments, else the rows themselves.
+// The memory of a region as it is written: the stage for parameters and moments, else the rows themselves.
 struct region {
     uint8_t *bytes;
     uint32_t size;
-    struct ttzo_rows *rows; // NULL but for batch and dataset
-    float *target;          // NULL but for parameters and moments
+    struct ttzo_rows *rows; // NULL except for batch and dataset
+    float *target;          // NULL except for parameters and moments
 };
 
 static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, struct region *found)
 {
-    // Between steps, `gradient` and what lies behind it hold nothing that is needed: the stage.
+    // Between steps, `gradient` and what lies after it hold nothing that is needed: the stage.
     uint8_t *stage = (uint8_t *)trainer->gradient;
     switch (name) {
     case TTZO_REGION_PARAMETERS:

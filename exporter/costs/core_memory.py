@@ -24,7 +24,7 @@ def core_shapes(layer: Layer) -> list[tuple[int, int, int, int]]:
     if layer.kind == LayerKind.dense:
         return [(1, layer.out_features, layer.in_features, 1)]
     if layer.kind == LayerKind.tt_matrix:
-        return list(layer.core_shapes)
+        return [(a, m, n, b) for a, m, n, b in layer.core_shapes]
     n_in = len(layer.in_modes)
     return [(a, 1, k, b) if i < n_in else (a, k, 1, b) for i, (a, k, b) in enumerate(layer.core_shapes)]
 

@@ -4,7 +4,7 @@ part is."""
 
 import math
 
-from ttzo.device_runtime.contract import LIMIT, Difference, LayerKind
+from ttzo.device_runtime.contract import LIMIT, Difference, LayerKind, PhaseRecord
 from ttzo.exporter.costs.core_memory import (
     QUERIES_AT_ONCE,
     core_shapes,
@@ -86,7 +86,7 @@ def applied_numbers(plan: Plan) -> int:
 def _scratch_numbers(plan: Plan) -> int:
     ones, queries = [layer.applied for layer in plan.layers], QUERIES_AT_ONCE
     behind = [layer for layer in plan.layers[1:] if isinstance(layer.gather, Patches)]
-    windows = [math.prod(layer.gather.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
+    windows = [math.prod(layer.patches.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
     outputs = max(layer.n_outputs for layer in plan.layers)
     return even(
         plan.out_features,
@@ -106,7 +106,7 @@ def _scratch_numbers(plan: Plan) -> int:
     )
 
 
-def applied_macs(plan: Plan, phase: Phase) -> int:
+def applied_macs(plan: Plan, phase: Phase | PhaseRecord) -> int:
     """Multiply-accumulates of one sample's estimate where nothing is zero, but for making the slices of trains."""
     sides = 2 if phase.difference == Difference.antithetic else 1
     total = plan.macs

@@ -56,7 +56,8 @@ class Patches:
     def out_image(self) -> tuple[int, int]:
         """Rows and columns of the image of outputs."""
         sizes = zip((self.height, self.width), self.extent, self.stride, self.padding, self.padding_end, strict=True)
-        return tuple((size + before + after - extent) // stride + 1 for size, extent, stride, before, after in sizes)
+        rows, columns = ((n + before + after - extent) // stride + 1 for n, extent, stride, before, after in sizes)
+        return rows, columns
 
     @property
     def positions(self) -> int:

@@ -172,7 +172,7 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
         except OSError as error:
             what = f"{error.strerror or error}: {error.filename or 'the operating system refused'}"
             code = ExitCode.disk if error.errno in _OS_HINTS else ExitCode.input
-            screen.fail(what, _OS_HINTS.get(error.errno, ""), code)
+            screen.fail(what, _OS_HINTS.get(error.errno or 0, ""), code)
         except Exception as error:
             traceback.print_exc()
             screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", ExitCode.bug)

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,11 +31,14 @@ from ttzo.device_runtime.contract import (
     LIMIT,
     REQUEST,
     DeviceError,
+    EvaluateReply,
     ExitCode,
     Loss,
-    Record,
     Region,
+    SolutionErrorReply,
     StateRecord,
+    StatusReply,
+    StepReply,
     TtzoError,
 )
 from ttzo.exporter.costs.memory import batch_capacity
@@ -149,11 +153,16 @@ class Device:
         self.close()
 
     def _ask(
-        self, message: str, tail: bytes = b"", on_progress: OnProgress | None = None, n_samples: int = 0, **fields
-    ) -> tuple[Record, bytes]:
+        self, message: str, tail: bytes = b"", on_progress: OnProgress | None = None, n_samples: int = 0, **fields: Any
+    ) -> tuple[Any, bytes]:
         """One request. A device is deaf while it computes `n_samples` forward passes; that long it may be silent."""
         silence = SILENCE_S + n_samples * self.info.macs_per_sample / SLOWEST_MACS_PER_S
-        return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
+        try:
+            return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
+        except DeviceError as error:
+            if error.name == "wrong_work_size":
+                raise WrongModel(*emulated_device.other_work_size(f"{self.board} at {self.url}", self.plan, error.detail)) from error
+            raise
 
     @property
     def instructions(self) -> int | None:
@@ -172,8 +181,9 @@ class Device:
         status = self._status()
         return to_bundle.training_from_records(status.training, status.phase_0, status.phase_1)
 
-    def _status(self) -> Record:
-        return self._ask("status")[0]
+    def _status(self) -> StatusReply:
+        status: StatusReply = self._ask("status")[0]
+        return status
 
     def configure(self, settings: Training) -> None:
         training, phase_0, phase_1 = to_bundle.training_records(settings)
@@ -242,11 +252,11 @@ class Device:
 
     # ---- work
 
-    def step(self, region: Region, on_progress: OnProgress | None = None) -> Record:
+    def step(self, region: Region, on_progress: OnProgress | None = None) -> StepReply:
         """One training step: `step` done, `phase`, `loss` before the update, `gradient_norm`, `evaluations` spent."""
         # it looks at the line after each loss evaluation
         passes = self.plan.batch * self.plan.passes
-        result = self._ask("step", b"", on_progress, passes, step=self.step_count, region=region)[0]
+        result: StepReply = self._ask("step", b"", on_progress, passes, step=self.step_count, region=region)[0]
         self.step_count = result.step
         return result
 
@@ -254,29 +264,28 @@ class Device:
         """Mean loss and hits over packed rows (n, row_bytes), a batch at a time; overwrites the region batch. With a PDE,
         the solution's error: at the device's own validation points where it knows the solution, else at the rows."""
         if self.plan.pde is not None:
-            return self._solution_error(rows, on_progress)
+            return self._solution_error(self.plan.pde.exact is not None, rows, on_progress)
         loss_sum, n_correct = 0.0, 0
         for at in range(0, len(rows), self.plan.batch):
             part = rows[at : at + self.plan.batch]
             self.write_batch(part)
-            result = self._ask("evaluate", n_samples=1, region=Region.batch, first_row=0, n_rows=len(part))[0]
+            result: EvaluateReply
+            result, _ = self._ask("evaluate", n_samples=1, region=Region.batch, first_row=0, n_rows=len(part))
             loss_sum += result.loss_sum
             n_correct += result.n_correct
             if on_progress:
                 on_progress(at + len(part), len(rows))
         return Evaluation(loss_sum / len(rows), n_correct, len(rows))
 
-    def _solution_error(self, rows: np.ndarray, on_progress: OnProgress | None) -> Evaluation:
-        known = self.plan.pde.exact is not None
+    def _solution_error(self, known: bool, rows: np.ndarray, on_progress: OnProgress | None) -> Evaluation:
         error, exact, most = 0.0, 0.0, POINTS_AT_ONCE if known else batch_capacity(self.plan)
         for at in range(0, len(rows), most):
             part = rows[at : at + most]
             if not known:
                 self.write_batch(part)
-            place = (
-                {"region": Region.collocation, "first_row": at} if known else {"region": Region.batch, "first_row": 0}
-            )
-            sums = self._ask("solution_error", n_samples=1, n_rows=len(part), **place)[0]
+            region, first_row = (Region.collocation, at) if known else (Region.batch, 0)
+            sums: SolutionErrorReply
+            sums, _ = self._ask("solution_error", n_samples=1, region=region, first_row=first_row, n_rows=len(part))
             error, exact = error + sums.squared_error, exact + sums.squared_exact
             if on_progress:
                 on_progress(at + len(part), len(rows))

@@ -35,7 +35,6 @@ from ttzo.device_runtime.contract import (
     ExitCode,
     HelloReply,
     HelloRequest,
-    Record,
     TtzoError,
 )
 
@@ -105,7 +104,7 @@ _OPEN_ERRORS = {
 }  # fmt: skip
 
 
-def open_stream(url: str, baud: int = 115200) -> serial.SerialBase:
+def open_stream(url: str, baud: int = 115200) -> serial.Serial:
     """Opens a serial port or `socket://HOST:PORT`. Raises `LinkError` when it is missing, busy or not one."""
     is_socket = url.startswith("socket://")
     try:
@@ -120,7 +119,9 @@ def open_stream(url: str, baud: int = 115200) -> serial.SerialBase:
     except OSError as error:
         if is_socket:
             raise LinkError(f"nobody listens at {url}", "start the device first: `ttzo emulate`") from error
-        what, hint = _OPEN_ERRORS.get(error.errno, ("port {url} cannot be opened: {error}", "is it a serial port?"))
+        what, hint = _OPEN_ERRORS.get(
+            error.errno or 0, ("port {url} cannot be opened: {error}", "is it a serial port?")
+        )
         raise LinkError(what.format(url=url, error=error), hint) from error
     return stream
 
@@ -141,7 +142,7 @@ class Link:
     `repeats` counts the frames that had to be sent again.
     """
 
-    def __init__(self, stream: serial.SerialBase):
+    def __init__(self, stream: serial.Serial):
         self._stream = stream
         self._name = stream.port or "the line"
         self._is_socket = str(stream.port).startswith("socket://")
@@ -180,8 +181,8 @@ class Link:
         timeout: float = 10.0,
         on_progress: Callable[[int, int], Any] | None = None,
         **fields: Any,
-    ) -> tuple[Record, bytes]:
-        """Asks and waits: the reply's record, and the bytes behind it.
+    ) -> tuple[Any, bytes]:
+        """Asks and waits: the reply's record, whose class `message` names (a caller annotates it), and the bytes after it.
 
         `timeout` is the longest silence in seconds before giving up; PROGRESS frames break it and call
         `on_progress(done, total)`. Raises `DeviceError` when the device refuses, `LinkError` when the line is silent or
@@ -308,7 +309,7 @@ def _other_contract(reply: HelloReply) -> DeviceError:
     return error
 
 
-def _open(message: str, payload: bytes) -> tuple[Record, bytes]:
+def _open(message: str, payload: bytes) -> tuple[Any, bytes]:
     record = REPLY[message]
     if len(payload) < record.SIZE:
         raise DeviceError("bad_contract")

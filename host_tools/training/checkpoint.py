@@ -61,7 +61,7 @@ def _checksum(arrays: dict[str, np.ndarray]) -> int:
 def save(path: Path, checkpoint: Checkpoint) -> None:
     arrays = _arrays(checkpoint)
     content = io.BytesIO()
-    np.savez(content, **arrays, checksum=np.uint32(_checksum(arrays)))
+    np.savez(content, allow_pickle=False, **arrays, checksum=np.uint32(_checksum(arrays)))
     write_atomically(path, content.getvalue())
 
 
@@ -104,12 +104,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _settings(path: Path, data: bytes) -> Training:
-    records, at = [], 0
-    for record in SETTINGS:
-        records.append(record.unpack(data[at:]))
-        at += record.SIZE
+    phases = data[TrainingRecord.SIZE :]
     try:
-        return training_from_records(*records)
+        return training_from_records(
+            TrainingRecord.unpack(data), PhaseRecord.unpack(phases), PhaseRecord.unpack(phases[PhaseRecord.SIZE :])
+        )
     except (ValueError, PlanError) as error:
         raise CheckpointError(
             f"{path} holds settings that this version of ttzo does not know ({error})", ANEW

@@ -72,10 +72,11 @@ def read(path: Path) -> list[dict[str, float | None]]:
     rows = [line for line in lines if not line.startswith("#")]
     if not rows or rows[0] != HEADING:
         raise MetricsError(f"{path} is not a metrics file of ttzo", "name the folder of a run")
-    made = [_step(row) for row in rows[1:]]
-    if None in made:
-        number = made.index(None) + 1
-        raise MetricsError(f"{path} is damaged at step line {number}", "train again with --restart")
+    made = []
+    for number, row in enumerate(rows[1:], 1):
+        if (step := _step(row)) is None:
+            raise MetricsError(f"{path} is damaged at step line {number}", "train again with --restart")
+        made.append(step)
     return made
 
 
@@ -110,7 +111,7 @@ class MetricsFile:
         for line in _whole_lines(path):
             if not line.startswith("#") and line != HEADING:
                 row = _step(line)
-                if row is None or row["step"] > step:
+                if row is None or (row["step"] or 0) > step:
                     break
             kept.append(line)
         return kept if HEADING in kept else []

@@ -6,6 +6,7 @@ picks. Both give the same bits, and so does a run that was interrupted and gone 
 folder holds all that a step depends on, `metrics.csv` beside it has a line for every step.
 """
 
+import math
 import os
 import signal
 import threading
@@ -79,6 +80,11 @@ class Run:
     seconds: float
     resident: bool
     test: Evaluation
+
+    @property
+    def last_loss(self) -> float:
+        """`loss`; NaN where this call took no step."""
+        return math.nan if self.loss is None else self.loss
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------
@@ -222,7 +228,15 @@ def train(
 
 
 class _Session:
-    """One call of `train`. What it opens, `held` closes."""
+    """One call of `train`, which sets the attributes without a value here. What it opens, `held` closes."""
+
+    start: Checkpoint | None
+    checkpoint_steps: int | None
+    report: Callable[[Progress], object]
+    on_upload: Callable[[int, int], object]
+    test_rows: np.ndarray
+    metrics: MetricsFile  # from _begin on
+    begun = False
 
     def __init__(
         self, device: Device, data: DataSet, folder: Path, changes: Mapping[str, Any], restart: bool, held: ExitStack
@@ -243,8 +257,8 @@ class _Session:
         self.settings = run_settings(found.settings if found else device.plan.training, changes)
         self.resumed_from = self.saved_step = found.state.step if found else 0
         self.evaluations = found.state.evaluations if found else 0
-        self.macs, self.instructions = 0, None
-        self.metrics: MetricsFile | None = None
+        self.macs = 0
+        self.instructions: int | None = None
         self.loss: float | None = None
         self.test: Evaluation | None = None
         self.saved_at, self.save_cost = time.monotonic(), 0.0
@@ -267,6 +281,7 @@ class _Session:
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
             self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from)
             self.held.callback(self.metrics.close)
+            self.begun = True
         except OSError as error:
             raise SessionError(
                 f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run", ExitCode.disk
@@ -332,8 +347,9 @@ class _Session:
             self.device.write_batch(self._batch(self.device.step_count))
         before = self.device.instructions
         result = self.device.step(region, self.stop.check)
-        if before is not None:
-            self.instructions += self.device.instructions - before
+        after = self.device.instructions
+        if before is not None and after is not None:
+            self.instructions = (self.instructions or 0) + after - before
         self.macs += result.macs
         self.loss = result.loss
         self.evaluations += result.evaluations
@@ -356,7 +372,7 @@ class _Session:
         )
         if self._due(result.step):
             self._save()
-        self._tell(result.step)
+        self._tell(result.step, result.loss)
 
     def _batch(self, step: int) -> np.ndarray:
         return self.data.train_rows[
@@ -369,9 +385,9 @@ class _Session:
     def _seconds(self) -> float:
         return self.metrics.seconds + time.monotonic() - self.started_at
 
-    def _tell(self, step: int) -> None:
+    def _tell(self, step: int, loss: float) -> None:
         rate = (step - self.resumed_from) / max(1e-9, time.monotonic() - self.started_at)
-        self.report(Progress(step, self.settings.steps, self.loss, self.evaluations, rate, self.test))
+        self.report(Progress(step, self.settings.steps, loss, self.evaluations, rate, self.test))
 
     # ---- checkpoints
 
@@ -404,7 +420,7 @@ class _Session:
 
     def interrupted(self) -> Interrupted:
         """Saves what the device has done, and says so. Before the first step there is nothing to save."""
-        if self.metrics:
+        if self.begun:
             with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
                 self._save()
         if not self.path.exists():
@@ -416,7 +432,7 @@ class _Session:
         """The same error, its hint ending with how to go on."""
         if isinstance(error, DeviceError) and error.name == "cancelled":
             raise KeyboardInterrupt
-        if not self.metrics:
+        if not self.begun:
             return error
         if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
             error = LinkError(

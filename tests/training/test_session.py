@@ -11,7 +11,7 @@ from ttzo.device_runtime.contract import DeviceError, ExitCode
 from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.train_defaults import default_phases
 from ttzo.exporter.plan.training import Training
-from ttzo.host_tools.data import data_set
+from ttzo.host_tools.data import data_set, whole_file
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.device.link import LinkError
@@ -196,7 +196,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tm
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(whole_file.os, "fsync", full)
     with pytest.raises(CheckpointError, match="No space left"):
         trained(bundle, rows, tmp_path / "whole", changes={"steps": STEPS + 5})
     assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == [

@@ -23,4 +23,5 @@ TEXTS = {
     19: "row {detail} has a token the model does not know",
     20: "sparse row {detail} is inconsistent",
     21: "the device was built without what the model needs (part {detail})",
+    22: "the device wants a work buffer of {detail} bytes for this model, the bundle states another size",
 }

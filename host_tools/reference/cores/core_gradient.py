@@ -76,8 +76,8 @@ class CoreEstimate:
                 gradient[bias : bias + layer.out_features] = sum_of_samples(units)
             by = assembled_by(self.plan, number)
             if self.phase.estimator == Estimator.node_cge and by != Assembled.slices:
-                made = unit_gradient.assemble(layer, by, self.theta, self.reuse.inputs[number], units)
-                for tensor, core in zip(layer.tensors, made, strict=False):
+                cores = unit_gradient.assemble(layer, by, self.theta, self.reuse.inputs[number], units)
+                for tensor, core in zip(layer.tensors, cores, strict=False):
                     gradient[tensor.offset : tensor.offset + tensor.size] = core.reshape(-1)
                 continue
             for k, (made, tensor) in enumerate(

@@ -71,7 +71,7 @@ def rate_factor(training: TrainingRecord, step: int) -> np.float32:
     if training.schedule == Schedule.linear:
         return factor * (ONE - done)
     if training.schedule == Schedule.cosine:
-        return factor * (HALF * (ONE + real.cos(np.float32([np.pi]) * done)[0]))
+        return factor * (HALF * (ONE + real.cos(np.array([np.pi], np.float32) * done)[0]))
     return factor
 
 
@@ -190,7 +190,8 @@ class Trainer:
         return np.flatnonzero(((inputs < 0) | (inputs >= n_tokens)).any(axis=1)) if n_tokens else np.zeros(0, int)
 
     def read(self, region: int, offset: int, count: int) -> bytes:
-        source = {Region.parameters: self.theta, Region.moments: self.moments}.get(region)
+        sources: dict[int, np.ndarray] = {Region.parameters: self.theta, Region.moments: self.moments}
+        source = sources.get(region)
         if source is None or offset + count > source.nbytes:
             raise DeviceError("out_of_range", offset)
         return source.tobytes()[offset : offset + count]
@@ -270,13 +271,13 @@ class Trainer:
         estimate = self._estimate(phase, region)
         gradient = estimated = estimate.gradient()
         with np.errstate(all="ignore"):
-            norm = real.sqrt(sum_in_order(gradient * gradient)[None])[0]
+            norm = real.sqrt(np.array([sum_in_order(gradient * gradient)]))[0]
             if not np.isfinite(norm):
                 raise DeviceError("non_finite", self.state.step)
             if phase.clip_norm > 0 and norm > np.float32(phase.clip_norm):
                 gradient = gradient * (np.float32(phase.clip_norm) / norm)
-            if phase.estimator == Estimator.cocd:
-                self._buffer(phase)[:] = estimated
+            if (buffer := self._buffer(phase)) is not None:
+                buffer[:] = estimated
             self._update(phase, gradient, rate)
         return estimate.loss, norm, estimate.evaluations
 
