@@ -79,7 +79,9 @@ def _c_node_facts() -> list[str]:
     for what in ("part", "attribute_bytes"):
         lines += [f"static inline uint32_t ttzo_node_{what}(uint8_t operation)", "{", "    switch (operation) {"]
         for name, facts in PAGE["node_part"].items():
-            value = f"TTZO_PART_{facts[0].upper()}" if what == "part" else f"{RECORD[facts[1]].SIZE if facts[1] else 0}u"
+            value = (
+                f"TTZO_PART_{facts[0].upper()}" if what == "part" else f"{RECORD[facts[1]].SIZE if facts[1] else 0}u"
+            )
             lines.append(f"    case TTZO_NODE_OPERATION_{name.upper()}: return {value};")
         lines += ["    default: return 0;", "    }", "}", ""]
     return lines

@@ -52,6 +52,8 @@ def chosen(plan: Plan, room: Room | None = None) -> Plan:
     themselves. For those that share environments a contraction is changed where it saves memory: what they keep may be
     smaller than a forward pass core by core.
     """
+    if plan.chain is None:  # its layers are contracted core by core
+        return plan
     plan = _with(plan, [0] * len(plan.layers))
     if plan.pde is not None:
         return plan

@@ -161,7 +161,9 @@ class Device:
             return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
         except DeviceError as error:
             if error.name == "wrong_work_size":
-                raise WrongModel(*emulated_device.other_work_size(f"{self.board} at {self.url}", self.plan, error.detail)) from error
+                raise WrongModel(
+                    *emulated_device.other_work_size(f"{self.board} at {self.url}", self.plan, error.detail)
+                ) from error
             raise
 
     @property

@@ -26,8 +26,9 @@ import platformdirs
 
 from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import PORTS, core_headers, core_sources
-from ttzo.device_runtime.contract import LIMIT, Arithmetic, TtzoError
+from ttzo.device_runtime.contract import LIMIT, Arithmetic, Part, TtzoError
 from ttzo.exporter.costs.memory import Room, flash_items, require_room
+from ttzo.exporter.plan.parts import GRAPH_PARTS, parts_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
@@ -157,8 +158,14 @@ def _macros(plan: Plan, board: Board) -> list[str]:
         "UART_IRQ": f"{board.uart_irq}u",
         "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
         "ROWS_BYTES": f"{board.rows_bytes:#x}u",
+        "PARTS": f"{_linked_parts(plan):#x}u",
     }
     return [f"-DTTZO_{name}={value}" for name, value in values.items()] + _arithmetic_flags(plan.arithmetic)
+
+
+def _linked_parts(plan: Plan) -> int:
+    """All parts but those of graphs that the model does not need: what a chain's firmware was, it stays."""
+    return sum(set(Part) - GRAPH_PARTS | parts_of(plan))
 
 
 def _arithmetic_flags(arithmetic: Arithmetic) -> list[str]:
