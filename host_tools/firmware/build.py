@@ -111,7 +111,7 @@ def build(bundle_dir: str | Path, board: Board, extra_flags: Sequence[str] = ())
         )
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
-    sources = _firmware_sources(board) + [bundle_dir / "model.c"]
+    sources = _firmware_sources(plan, board) + [bundle_dir / "model.c"]
     flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, board), *extra_flags]
     port = PORTS / board.port
     read = [
@@ -141,12 +141,14 @@ def _read_plan(bundle_dir: Path) -> Plan:
     return to_bundle.read((bundle_dir / "model.ttzo").read_bytes())
 
 
-def _firmware_sources(board: Board) -> list[Path]:
-    """The core, and of the port what the board names; uart_*.c and clock_*.c are choices."""
+def _firmware_sources(plan: Plan, board: Board) -> list[Path]:
+    """The core without the folder of graphs where the model is a chain, and of the port what the board names; uart_*.c and
+    clock_*.c are choices."""
     port = PORTS / board.port
     chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
     ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(("uart_", "clock_"))]
-    return core_sources() + ours
+    left_out = "operations" if plan.chain else ""
+    return [source for source in core_sources() if source.parent.name != left_out] + ours
 
 
 def _macros(plan: Plan, board: Board) -> list[str]:
