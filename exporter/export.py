@@ -4,7 +4,7 @@
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,10 +249,11 @@ def export(
     room: Room | None = None,
     ranks: Ranks = None,
     format: str | None = None,
+    describe: Callable[[Plan], Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> Plan:
     """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan. The estimator's caches are the widest
-    that fit `room`, unless `cache` says which.
+    that fit `room`, unless `cache` says which. What `describe` makes of the plan joins its metadata.
 
     All files are made before the first is put in its place, each by one rename and the bundle last, so that an export
     that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
@@ -261,6 +262,8 @@ def export(
     plan = plan_of(model, ranks=ranks, format=format, room=room, **options)
     if room is not None:
         require_room(plan, room)
+    if describe is not None:
+        plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
     _replace_files(Path(out_dir), render(plan))
     return plan
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "equations/pde.h"
 
-#include "equations/columns.h"
 #include "equations/compensated_basis.h"
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"

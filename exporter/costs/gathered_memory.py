@@ -28,7 +28,7 @@ def _fours(n: int) -> int:
 
 def gather_scratch(layer: Layer) -> int:
     """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
-    in gather.c."""
+    in gathered_layer.c."""
     one = layer.applied
     widest = _contraction_widest(one)
     if isinstance(layer.gather, Patches):
@@ -64,7 +64,7 @@ def _moves(layer: Layer) -> int:
 
 
 def applied_numbers(plan: Plan) -> int:
-    """Numbers of everything that is kept within a step, in the order of applied.c; 0 when no phase reuses. Raises
+    """Numbers of everything that is kept within a step, as gathered_cache.c and gathered_gradient.c lay it out; 0 when no phase reuses. Raises
     `PlanError` when no device takes so many."""
     if not reuses(plan):
         return 0

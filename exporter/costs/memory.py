@@ -64,7 +64,7 @@ def columns_at_once(plan: Plan) -> int:
     return whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
 
 
-# ---- layers that are cut: the sizes of cut.c ------------------------------------------------------------------------
+# ---- split layers: the sizes of split_layer.c -----------------------------------------------------------------------
 
 
 def _whole_panels(numbers: int) -> int:

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from ttzo.host_tools.cli.bundle import BUNDLE, with_options
-from ttzo.host_tools.cli.device import BAUD, DATA, DEVICE, OVERRIDES, ROWS
+from ttzo.host_tools.cli.data import DATA
+from ttzo.host_tools.cli.device import BAUD, DEVICE, OVERRIDES, ROWS
 from ttzo.host_tools.cli.screen import Screen, Show, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
-from ttzo.host_tools.training import checkpoint, session
+from ttzo.host_tools.training import checkpoint, measurement
 from ttzo.host_tools.training.adapt import Adaptation, adapt
 from ttzo.host_tools.training.session import Interrupted, Progress
 
@@ -57,7 +58,7 @@ def adapt_command(
                 found.append(
                     adapt(
                         device, known, shift, start, run_folder(bundle, url, f"-{shift}"), n_samples=samples,
-                        changes=changes, test_rows=rows or session.default_test_rows(device, known),
+                        changes=changes, test_rows=rows or measurement.default_test_rows(device, known),
                         report=partial(_move_bar, bar),
                     )
                 )  # fmt: skip

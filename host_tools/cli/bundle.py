@@ -31,6 +31,7 @@ from ttzo.exporter.plan.gathering import Places, Tokens
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
@@ -116,7 +117,7 @@ _EXPORT_OPTIONS = (
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
     click.option("--n-pairs", type=int, help="Antithetic pairs of monte_carlo."),
-    click.option("--data", help="Data set the model is for: digits, mnist, or a file."),
+    click.option("--data", help="Data set the model is for: digits, names, mnist, or a file."),
     click.option("--input", "input_number", type=choice(Number), help="How inputs travel and are kept."),
     click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),
     click.option("--offset", "input_offset", type=float),
@@ -139,6 +140,7 @@ def with_options(options):
 )
 @click.option("--board", help="Refuse what does not fit this board.")
 @with_options(_EXPORT_OPTIONS)
+@with_options(TABLE_OPTIONS)
 @command
 def export_command(screen: Screen, model: str, out: Path, board: str | None, **options) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
@@ -146,6 +148,9 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     MODEL is a name of the zoo (digits, mnist-mlp); file.py:function, a function that returns a torch module; or an
     .onnx file that holds a plain chain of dense layers, or of tensor-train layers
     as export writes them.
+
+    Where --data names a file that is there, the bundle keeps the names of its classes and how its columns are
+    normalised; otherwise the first run does, in its folder.
     """
     from ttzo.exporter.export import export
 
@@ -153,7 +158,14 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
         if options[name] and len(options[name]) == 1:
             options[name] = options[name][0]
     room = boards.load(board).room if board else None
-    plan = export(model, out, room=room, **options)
+    table = taken(options)
+    if (
+        options["input_number"] == Number.int16.name
+        and options["input_scale"] is None
+        and table.normalise not in (None, "none")
+    ):
+        options["input_scale"] = STEP_OF_NORMALISED
+    plan = export(model, out, room=room, describe=lambda plan: prepared(screen, plan, table), **options)
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
     return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}

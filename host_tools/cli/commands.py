@@ -4,7 +4,7 @@
 import click
 
 from ttzo.device_runtime.contract import ExitCode
-from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, reproduce
+from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, record, reproduce
 from ttzo.host_tools.cli.screen import Screen
 
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
@@ -51,6 +51,7 @@ for made in (
     bundle.plan_command,
     bundle.build_command,
     bundle.flash_command,
+    record.record_command,
     device.train_command,
     device.eval_command,
     adapt.adapt_command,

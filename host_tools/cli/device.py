@@ -13,6 +13,7 @@ import click
 
 from ttzo.device_runtime.contract import ExitCode, Loss
 from ttzo.host_tools.cli.bundle import BUNDLE, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
+from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.data_error import DataError
@@ -20,13 +21,10 @@ from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.pty_bridge import PtyBridge
-from ttzo.host_tools.training import checkpoint, compare, report, session
+from ttzo.host_tools.training import checkpoint, compare, measurement, report, session
 from ttzo.host_tools.training.session import Progress, Run
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
-DATA = click.option(
-    "--data", "source", metavar="SOURCE", help="digits, mnist, a folder with IDX files, a .npz or a .csv file."
-)
 BAUD = click.option("--baud", type=click.IntRange(min=1), help="Baud rate of a serial port (default 115200).")
 RUN = click.option(
     "--run",
@@ -87,18 +85,6 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
     return [(f"best {name} function instead", f"MSE {value:.3g}") for name, value in found.items()]
 
 
-def test_json(device: Device, test: Evaluation) -> dict:
-    classes = device.plan.loss == Loss.cross_entropy
-    accuracy = test.accuracy if classes else None
-    return {
-        "loss": test.loss,
-        "accuracy": accuracy,
-        "correct": test.n_correct if classes else None,
-        "rows": test.n_rows,
-        "relative_l2": test.relative,
-    }
-
-
 # ---- train -----------------------------------------------------------------------------------------------------------
 
 
@@ -106,6 +92,7 @@ def test_json(device: Device, test: Evaluation) -> dict:
 @BUNDLE
 @DEVICE
 @DATA
+@with_options(TABLE_OPTIONS)
 @RUN
 @with_options(OVERRIDES)
 @ROWS
@@ -139,12 +126,19 @@ def train_command(
     folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
     options["start"] = checkpoint.load(origin / "checkpoint.npz", plan) if origin else None
     changes = {name: options.pop(name) for name in CHANGES}
-    rows = data_set.load(source, plan)
+    begins = options["restart"] or not (folder / "checkpoint.npz").exists()
+    rows = load_rows(screen, plan, source, taken(options), origin if begins else folder)
     with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
         told = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
-    screen.table(f"{device.board} at {url}, {rows.name}", _run_rows(run, told) + baseline_rows(device, rows))
+    words = (
+        _run_rows(run, told, plan.loss == Loss.cross_entropy)
+        + answers_rows(plan, run.answers)
+        + baseline_rows(device, rows)
+    )
+    screen.table(f"{device.board} at {url}, {rows.name}", words)
+    show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.steps:
         screen.say("nothing was left to do: give more --steps, or begin anew with --restart")
     return result
@@ -170,6 +164,12 @@ def train_with_bar(
                 test = f"  test {100 * now.test.accuracy:.1f} %"
             elif now.test and now.test.relative is not None:
                 test = f"  solution error {100 * now.test.relative:.2f} %"
+            if now.validation:
+                test = (
+                    f"  validation {100 * now.validation.accuracy:.1f} %"
+                    if classes
+                    else f"  validation {now.validation.loss:.3g}"
+                )
             bar(
                 now.step,
                 now.steps,
@@ -195,12 +195,13 @@ def run_json(device: Device, run: Run) -> dict:
         "board": device.board,
         "run": run.folder,
         "checkpoint": run.folder / "checkpoint.npz",
-        "test": test_json(device, run.test),
+        "test": test_json(device.plan, run.test, run.answers),
+        "validation": test_json(device.plan, run.validation) if run.validation else None,
         **{name: getattr(run, name) for name in named},
     }
 
 
-def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
+def _run_rows(run: Run, told: str, classes: bool) -> list[tuple[str, str]]:
     steps = f"{run.step:,} of {run.steps:,}" + (
         f", {run.resumed_from:,} of them from the checkpoint" if run.resumed_from else ""
     )
@@ -208,6 +209,10 @@ def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
     rows += [("multiply-accumulates", f"{run.macs:,}")] if run.macs else []
     rows += [("instructions", f"{run.instructions:,}")] if run.instructions else []
     rows += [("batch loss", f"{run.loss:.4g}")] if run.loss is not None else []
+    if run.validation is not None:
+        n, found = run.validation.n_rows, run.validation
+        told_of = f"{100 * found.accuracy:.2f} %" if classes else f"mean loss {found.loss:.6g}"
+        rows.append(("validation", f"{told_of} of {n} rows" if classes else f"{told_of} on {n} rows"))
     return [*rows, ("on the device", told), ("run", str(run.folder))]
 
 
@@ -218,6 +223,7 @@ def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
 @BUNDLE
 @DEVICE
 @DATA
+@with_options(TABLE_OPTIONS)
 @RUN
 @ROWS
 @click.option("--exported", is_flag=True, help="Measure the exported parameters instead of the trained ones.")
@@ -232,28 +238,30 @@ def eval_command(
     rows: int | None,
     exported: bool,
     baud: int | None,
+    **options,
 ) -> dict:
-    """Measure accuracy (or loss) on test rows, on the device.
+    """Measure accuracy (or loss) on test rows, on the device; `--test FILE` measures all rows of a file.
 
     A device that has trained is measured as it is; one that has not gets the run's checkpoint first, if there is one.
     """
     plan = read_bundle(bundle)
-    dataset = data_set.load(source, plan)
+    dataset = load_rows(screen, plan, source, taken(options), folder or run_folder(bundle, url), only_test=True)
     with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
         origin = choose_parameters(device, folder or run_folder(bundle, url), exported, must_exist=folder is not None)
-        subset = session.test_subset(dataset, rows or session.default_test_rows(device, dataset))
+        n_rows = rows or measurement.default_test_rows(device, dataset)
         with screen.bar("measuring", "rows") as bar:
-            test = device.evaluate(subset, bar)
+            test, answers = measurement.measure_answers(device, dataset, n_rows, bar)
         told, step = measured(device, test, len(dataset.x_test)), device.step_count
-    words = [("parameters", origin), ("on the device", told), *baseline_rows(device, dataset)]
-    screen.table(f"{device.board} at {url}, {dataset.name}", words)
+    words = [("parameters", origin), ("on the device", told), *answers_rows(plan, answers)]
+    screen.table(f"{device.board} at {url}, {dataset.name}", words + baseline_rows(device, dataset))
+    show_answers(screen, plan, answers)
     return {
         "device": url,
         "board": device.board,
         "parameters": origin,
         "step": step,
         "test_rows": len(dataset.x_test),
-        "test": test_json(device, test),
+        "test": test_json(plan, test, answers),
     }
 
 
@@ -280,6 +288,7 @@ def choose_parameters(device: Device, folder: Path, exported: bool, must_exist: 
 @DEVICE
 @click.option("--against", metavar="URL", required=True, help="The other device.")
 @DATA
+@with_options(TABLE_OPTIONS)
 @with_options(OVERRIDES[1:])
 @click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option(
@@ -309,7 +318,7 @@ def compare_command(
     network; a PDE's residuals within a tolerance, which is a rule of thumb. How far onnx: gets from the other when left alone is told, not judged.
     """
     plan = read_bundle(bundle)
-    rows = data_set.load(source, plan)
+    rows = load_rows(screen, plan, source, taken(options))
     settings = session.run_settings(plan.training, options)
     with ExitStack() as both:
         a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))

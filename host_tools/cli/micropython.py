@@ -7,7 +7,8 @@ import click
 
 from ttzo.device_runtime.contract import Arithmetic, Part
 from ttzo.host_tools.cli.bundle import BUNDLE, choice
-from ttzo.host_tools.cli.device import BAUD, DATA
+from ttzo.host_tools.cli.data import DATA
+from ttzo.host_tools.cli.device import BAUD
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle

@@ -21,7 +21,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,14 @@ class WrongModel(TtzoError):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss and hits over `n_rows` rows, measured on the device."""
+    """Mean loss and hits over `n_rows` rows, measured on the device. `outputs`: float32 (n_rows, out_features), where
+    somebody asked for them."""
 
     loss: float
     n_correct: int
     n_rows: int
     relative: float | None = None  # of a PDE's solution: sqrt(sum (u - exact)^2 / sum exact^2); `loss` is the MSE
+    outputs: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -262,12 +264,15 @@ class Device:
         self.step_count = result.step
         return result
 
-    def evaluate(self, rows: np.ndarray, on_progress: OnProgress | None = None) -> Evaluation:
+    def evaluate(
+        self, rows: np.ndarray, on_progress: OnProgress | None = None, with_outputs: bool = False
+    ) -> Evaluation:
         """Mean loss and hits over packed rows (n, row_bytes), a batch at a time; overwrites the region batch. With a PDE,
         the solution's error: at the device's own validation points where it knows the solution, else at the rows."""
         if self.plan.pde is not None:
             return self._solution_error(self.plan.pde.exact is not None, rows, on_progress)
         loss_sum, n_correct = 0.0, 0
+        outputs: list[np.ndarray] = []
         for at in range(0, len(rows), self.plan.batch):
             part = rows[at : at + self.plan.batch]
             self.write_batch(part)
@@ -275,9 +280,12 @@ class Device:
             result, _ = self._ask("evaluate", n_samples=1, region=Region.batch, first_row=0, n_rows=len(part))
             loss_sum += result.loss_sum
             n_correct += result.n_correct
+            if with_outputs:
+                outputs += self._outputs(len(part))
             if on_progress:
                 on_progress(at + len(part), len(rows))
-        return Evaluation(loss_sum / len(rows), n_correct, len(rows))
+        found = np.array(outputs, np.float32).reshape(len(rows), self.plan.out_features) if with_outputs else None
+        return Evaluation(loss_sum / len(rows), n_correct, len(rows), outputs=found)
 
     def _solution_error(self, known: bool, rows: np.ndarray, on_progress: OnProgress | None) -> Evaluation:
         error, exact, most = 0.0, 0.0, POINTS_AT_ONCE if known else batch_capacity(self.plan)
@@ -306,8 +314,12 @@ class Device:
                 else np.zeros((len(part), plan.out_features))
             )
             self.write_batch(pack_rows(part, unused))
-            outputs += [np.frombuffer(self._ask("predict", n_samples=1, row=row)[1], "<f4") for row in range(len(part))]
+            outputs += self._outputs(len(part))
         return np.array(outputs, np.float32).reshape(len(x), plan.out_features)
+
+    def _outputs(self, n: int) -> list[np.ndarray]:
+        """Outputs float32 (out_features,) of the first n rows of the region batch."""
+        return [np.frombuffer(self._ask("predict", n_samples=1, row=row)[1], "<f4") for row in range(n)]
 
 
 def _leave(link: Link) -> None:

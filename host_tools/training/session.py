@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -24,22 +24,22 @@ from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, Tt
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
+from ttzo.host_tools.data import run_data
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, Evaluation, run_folder
 from ttzo.host_tools.device.link import LinkError
-from ttzo.host_tools.reference.number.random import batch_rows, sample_rows
+from ttzo.host_tools.reference.number.random import batch_rows
+from ttzo.host_tools.training import answers
 from ttzo.host_tools.training import checkpoint as checkpoints
+from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError
+from ttzo.host_tools.training.measurement import default_test_rows, measure_answers, most_rows, subset, test_subset
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
 
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
 MEASUREMENTS = 10  # of the test rows during a run
 SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
-QUICK = ("native:", "numpy:", "onnx:")
-QUICK_ROWS = 1000
-SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
-FEWEST_ROWS = 100
 
 
 class Interrupted(TtzoError):
@@ -54,7 +54,8 @@ class SessionError(TtzoError):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands after a step. `test` is the last measurement on test rows, `rate` in steps a second."""
+    """Where a run stands after a step. `test` and `validation` are the last measurements on such rows (while validation
+    rows are there, test rows are measured at the end alone), `rate` in steps a second."""
 
     step: int
     steps: int
@@ -62,6 +63,7 @@ class Progress:
     evaluations: int
     rate: float
     test: Evaluation | None
+    validation: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class Run:
     seconds: float
     resident: bool
     test: Evaluation
+    validation: Evaluation | None = None
+    answers: Answers | None = None
 
     @property
     def last_loss(self) -> float:
@@ -171,21 +175,6 @@ def _lock(fcntl: ModuleType, descriptor: int, folder: Path) -> None:
         return  # a drive that knows no locks, or none of folders
 
 
-# ---- test rows -------------------------------------------------------------------------------------------------------
-
-
-def default_test_rows(device: Device, data: DataSet) -> int:
-    """How many test rows a measurement takes when nobody says: serial lines are slow."""
-    most = QUICK_ROWS if device.url in QUICK else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
-    return min(most, len(data.x_test))
-
-
-def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
-    """The first `n_rows` of the test rows in the sample order of seed 0, packed: the same ones every time."""
-    n = len(data.x_test)
-    return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
-
-
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
@@ -219,7 +208,7 @@ def train(
         session = _Session(device, data, folder, changes, restart, held)
         session.start, session.checkpoint_steps = start, checkpoint_steps
         session.report, session.on_upload = report, on_upload
-        session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
+        session.n_test_rows = test_rows or default_test_rows(device, data)
         held.enter_context(session.stop.listening())
         try:
             return session.run()
@@ -234,7 +223,7 @@ class _Session:
     checkpoint_steps: int | None
     report: Callable[[Progress], object]
     on_upload: Callable[[int, int], object]
-    test_rows: np.ndarray
+    n_test_rows: int
     metrics: MetricsFile  # from _begin on
     begun = False
 
@@ -261,6 +250,11 @@ class _Session:
         self.instructions: int | None = None
         self.loss: float | None = None
         self.test: Evaluation | None = None
+        self.answers: Answers | None = None
+        self.validation: Evaluation | None = None
+        self.validation_rows = (
+            data.validation_rows[subset(data.n_validation, most_rows(device))] if data.n_validation else None
+        )
         self.saved_at, self.save_cost = time.monotonic(), 0.0
 
     # ---- beginning
@@ -278,6 +272,8 @@ class _Session:
             if not self.is_alone:
                 self.held.enter_context(alone_in(self.folder))
             self._save()
+            run_data.save(self.folder, self.data.preparation)
+            (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
             self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from)
             self.held.callback(self.metrics.close)
@@ -325,7 +321,8 @@ class _Session:
                 self.stop.check()
                 self._step(region, every)
             self._save()
-            test = self.test or self._measure()
+            test = self.test or self._measure_last()
+            self._keep_answers()
         except (LinkError, DeviceError, MetricsError, CheckpointError) as error:
             raise self._explained(error) from error
         return Run(
@@ -340,6 +337,8 @@ class _Session:
             seconds=self._seconds(),
             resident=region in (Region.dataset, Region.sparse),
             test=test,
+            validation=self.validation,
+            answers=self.answers,
         )
 
     def _step(self, region: Region, every: int) -> None:
@@ -353,9 +352,9 @@ class _Session:
         self.macs += result.macs
         self.loss = result.loss
         self.evaluations += result.evaluations
-        measured = None
+        test, validation = None, None
         if result.step % every == 0 or result.step == self.settings.steps:
-            measured = self.test = self._measure()
+            test, validation = self._measure(is_last=result.step == self.settings.steps)
         classes = self.device.plan.loss == Loss.cross_entropy
         self.metrics.write(
             step=result.step,
@@ -364,9 +363,11 @@ class _Session:
             gradient_norm=result.gradient_norm,
             evaluations=self.evaluations,
             seconds=self._seconds(),
-            accuracy=measured.accuracy if measured and classes else None,
-            test_loss=measured.loss if measured else None,
-            relative_l2=measured.relative if measured else None,
+            accuracy=test.accuracy if test and classes else None,
+            test_loss=test.loss if test else None,
+            validation_accuracy=validation.accuracy if validation and classes else None,
+            validation_loss=validation.loss if validation else None,
+            relative_l2=test.relative if test else None,
             macs=self.macs or None,
             instructions=self.instructions,
         )
@@ -379,15 +380,30 @@ class _Session:
             batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
         ]
 
-    def _measure(self) -> Evaluation:
-        return self.device.evaluate(self.test_rows, self.stop.check)
+    def _measure(self, is_last: bool) -> tuple[Evaluation | None, Evaluation | None]:
+        """What is measured now, on test rows and on validation rows: on the latter where there are any, then on test rows
+        at the end alone."""
+        test, validation = None, None
+        if self.validation_rows is not None:
+            validation = self.validation = self.device.evaluate(self.validation_rows, self.stop.check)
+        if is_last:
+            test = self._measure_last()
+        elif validation is None:
+            test = self.device.evaluate(test_subset(self.data, self.n_test_rows), self.stop.check)
+        self.test = test or self.test
+        return test, validation
+
+    def _measure_last(self) -> Evaluation:
+        """The test rows at the end of the run, and what the answers to them are worth."""
+        self.test, self.answers = measure_answers(self.device, self.data, self.n_test_rows, self.stop.check)
+        return self.test
 
     def _seconds(self) -> float:
         return self.metrics.seconds + time.monotonic() - self.started_at
 
     def _tell(self, step: int, loss: float) -> None:
         rate = (step - self.resumed_from) / max(1e-9, time.monotonic() - self.started_at)
-        self.report(Progress(step, self.settings.steps, loss, self.evaluations, rate, self.test))
+        self.report(Progress(step, self.settings.steps, loss, self.evaluations, rate, self.test, self.validation))
 
     # ---- checkpoints
 
@@ -415,6 +431,16 @@ class _Session:
             ) from error
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began
+
+    def _keep_answers(self) -> None:
+        if self.answers is None:
+            return
+        try:
+            answers.save(self.folder, asdict(self.answers))
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder / answers.NAME} cannot be written ({error.strerror})", "make room on the disk"
+            ) from error
 
     # ---- endings
 

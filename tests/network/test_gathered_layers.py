@@ -436,7 +436,7 @@ def test_unknown_tokens_of_a_data_set_are_named(tmp_path):
     x = np.zeros((4, 6), int)
     x[3, 1] = 24
     np.savez(tmp_path / "rows.npz", x_train=x, y_train=np.zeros(4, int))
-    with pytest.raises(data_set.DataError, match="row 3 has the token 24, the model knows 0 to 23"):
+    with pytest.raises(data_set.DataError, match=r"x_train\[3\] has the token 24, the model knows 0 to 23"):
         data_set.load(tmp_path / "rows.npz", plan)
 
 

@@ -200,7 +200,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tm
     with pytest.raises(CheckpointError, match="No space left"):
         trained(bundle, rows, tmp_path / "whole", changes={"steps": STEPS + 5})
     assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == [
+        "answers.json",
         "checkpoint.npz",
+        "data.json",
         "metrics.csv",
     ]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of coordinates.c: estimators that look at one core at a time and share its environments."""
+"""Twin of core_gradient.c: estimators that look at one core at a time and share its environments."""
 
 from collections.abc import Iterator
 
@@ -111,7 +111,7 @@ class CoreEstimate:
             differences[mode] = sum_of_samples(each)
         return differences.reshape(m, a, n, b).transpose(1, 0, 2, 3)
 
-    # ---- cge, cocd through layers that are applied several times: twin of applied.c
+    # ---- cge, cocd through layers that are applied several times: twin of gathered_gradient.c
 
     def _applied(self, gradient: np.ndarray, number: int, layer: Layer) -> None:
         """The differences of one layer's coordinates, summed over the samples, into `gradient`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of reuse.c: how a change of one layer's pre-activations travels through the rest of the network to the loss."""
+"""Twin of sample_cache.c and propagate.c: how a change of one layer's pre-activations travels through the rest of the network to the loss."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of gather.c: what the applications of a layer read, and what becomes of their outputs. Arrays of a batch have it
+"""Twin of gathered_layer.c: what the applications of a layer read, and what becomes of their outputs. Arrays of a batch have it
 as their last axis; applications stand before it, side by side: [features, positions * n]."""
 
 import numpy as np

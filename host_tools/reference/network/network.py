@@ -77,7 +77,7 @@ def cut_half(layer: Layer, theta: np.ndarray, first: int, end: int) -> np.ndarra
 
 
 def cut_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Twin of cut.c: the right half's product, then the left half's, summed over (left inputs, rank between)."""
+    """Twin of split_layer.c: the right half's product, then the left half's, summed over (left inputs, rank between)."""
     bias = (
         theta[layer.tensors[-1].offset :][: layer.out_features]
         if layer.has_bias
