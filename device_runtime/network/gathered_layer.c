@@ -86,7 +86,8 @@ static bool patches_are_sound(const struct ttzo_layer *layer)
            layer->padding_right < wide && padded_height(layer) >= high && padded_width(layer) >= wide &&
            layer->padding_token == 0 && layer->combine == TTZO_COMBINE_EACH && layer->channels % layer->groups == 0 &&
            layer->out_features % layer->groups == 0 && (layer->groups == 1 || layer->kind == TTZO_LAYER_KIND_DENSE) &&
-           (uint64_t)(layer->channels / layer->groups) * layer->kernel_height * layer->kernel_width == layer->in_features;
+           (uint64_t)(layer->channels / layer->groups) * layer->kernel_height * layer->kernel_width ==
+               layer->in_features;
 }
 
 static bool has_kernel(const struct ttzo_layer *layer)
@@ -221,8 +222,7 @@ static struct ttzo_contraction side_by_side(struct ttzo_contraction step, uint32
 
 // Patches [in_features][n] in `buffers[0]` through the layer; returns the buffer with [out_features][n].
 static const float *contract_patches(const struct ttzo_layer *layer, const float *parameters, const float *bias,
-                                     float *const buffers[2],
-                                     uint32_t n)
+                                     float *const buffers[2], uint32_t n)
 {
     uint32_t length = ttzo_layer_length(layer), current = 0;
     for (uint32_t index = 0; index < length; index++, current = 1 - current) {
@@ -302,8 +302,8 @@ void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, c
         forward_tokens(layer, parameters, in, out, scratch);
     else
         ttzo_gathered_patches(layer, parameters,
-                              layer->has_bias ? parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL, in,
-                              out, scratch);
+                              layer->has_bias ? parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL,
+                              in, out, scratch);
 }
 
 #endif

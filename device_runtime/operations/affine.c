@@ -50,7 +50,8 @@ bool ttzo_affine_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_
 }
 
 // A layer that is applied to the whole array; a tensor train by turns between two buffers.
-static void forward_whole(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out, float *scratch)
+static void forward_whole(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
+                          float *scratch)
 {
     uint32_t length = ttzo_layer_length(layer), widest = (uint32_t)ttzo_layer_widest(layer);
     const float *bias = layer->has_bias ? parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;

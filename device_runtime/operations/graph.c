@@ -11,7 +11,8 @@ size_t ttzo_read_graph(const uint8_t *bytes, size_t size, struct ttzo_graph *gra
         return 0;
     ttzo_unpack_graph_info(bytes, &graph->info);
     const struct ttzo_graph_info *info = &graph->info;
-    uint64_t nodes = (uint64_t)info->n_nodes * TTZO_NODE_BYTES, arrays = (uint64_t)info->n_arrays * TTZO_NODE_ARRAY_BYTES;
+    uint64_t nodes = (uint64_t)info->n_nodes * TTZO_NODE_BYTES,
+             arrays = (uint64_t)info->n_arrays * TTZO_NODE_ARRAY_BYTES;
     uint64_t all = TTZO_GRAPH_INFO_BYTES + nodes + arrays + info->attribute_bytes + info->constant_bytes;
     if (all > size || info->n_nodes == 0 || info->attribute_bytes % 4)
         return 0;
@@ -98,8 +99,13 @@ static void forward_node(const struct ttzo_graph *graph, const struct ttzo_node 
 {
     const uint8_t *constants = graph->constants + 4 * (size_t)node->parameters;
     struct ttzo_node_array output = ttzo_node_array_at(graph, node->output);
-    struct ttzo_node_call call = { graph->attributes + 4u * node->attributes, output.numbers, theta + node->parameters, NULL,
-                                   { NULL, NULL, NULL }, arena + output.place, scratch };
+    struct ttzo_node_call call = { graph->attributes + 4u * node->attributes,
+                                   output.numbers,
+                                   theta + node->parameters,
+                                   NULL,
+                                   { NULL, NULL, NULL },
+                                   arena + output.place,
+                                   scratch };
     for (uint32_t k = 0; k < 3; k++)
         if (node->inputs[k] != TTZO_NO_ARRAY)
             call.inputs[k] = arena + ttzo_node_array_at(graph, node->inputs[k]).place;

@@ -97,9 +97,10 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     // derivatives walk the layers core by core
     const uint32_t walked_otherwise = TTZO_PART_CORES | TTZO_PART_SPLIT | TTZO_PART_GATHERED;
     *detail = info->n_layers;
-    if ((info->n_layers < 1) != ttzo_is_graph(model) || info->n_layers > TTZO_MAX_LAYERS || info->n_parameters > TTZO_MAX_PARAMETERS ||
-        info->batch < 1 || info->batch > TTZO_MAX_BATCH || info->input_number > TTZO_NUMBER_FLOAT32 ||
-        info->loss > TTZO_LOSS_RESIDUAL || !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
+    if ((info->n_layers < 1) != ttzo_is_graph(model) || info->n_layers > TTZO_MAX_LAYERS ||
+        info->n_parameters > TTZO_MAX_PARAMETERS || info->batch < 1 || info->batch > TTZO_MAX_BATCH ||
+        info->input_number > TTZO_NUMBER_FLOAT32 || info->loss > TTZO_LOSS_RESIDUAL ||
+        !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
         return TTZO_ERROR_BAD_MODEL;
     if (ttzo_is_graph(model) ? !graph_is_sound(model, detail)
                              : !layers_are_sound(model, detail) || !gathers_are_sound(model, detail))

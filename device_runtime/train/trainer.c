@@ -24,7 +24,8 @@ enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model 
         .n_moments = ttzo_moments_count(model),
         .row_bytes = ttzo_row_bytes(model),
         .macs_per_sample = ttzo_forward_macs(model),
-        .macs_per_row = (uint64_t)ttzo_forward_macs(model) * (ttzo_has_equation(model) ? ttzo_derive_passes(model) : 1u),
+        .macs_per_row =
+            (uint64_t)ttzo_forward_macs(model) * (ttzo_has_equation(model) ? ttzo_derive_passes(model) : 1u),
         .work_bytes = *detail,
         .work_capacity = work_bytes < UINT32_MAX ? (uint32_t)work_bytes : UINT32_MAX,
     };
