@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from ttzo.device_runtime.contract import LIMIT, Activation, Cache, Derivative, Estimator, LayerRecord, Need
 from ttzo.exporter.costs.core_memory import reuse_numbers
 from ttzo.exporter.costs.gathered_memory import applied_numbers, gather_scratch
+from ttzo.exporter.costs.graph_memory import graph_numbers
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import Phase
+from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, Phase
 
 ALIGNMENT = 8
 PAIRS = LIMIT["pairs_at_once"]
@@ -155,13 +156,15 @@ def _forward_numbers(plan: Plan) -> tuple[int, ...]:
 def _kept(plan: Plan) -> int:
     """Numbers that reusing estimators keep."""
     if plan.chain is None:
-        return 0
+        return graph_numbers(plan)
     return (applied_numbers if plan.gathers else reuse_numbers)(plan)
 
 
 def _keeps_both(plan: Plan) -> bool:
     """Whether a phase needs a query's parameters and the gradient at the same time."""
-    return any(phase.estimator == Estimator.cge_plain or phase.is_gauss_newton for phase in plan.training.phases)
+    estimators = {phase.estimator for phase in plan.training.phases}
+    by_coordinates = {Estimator.cge_plain} | (REUSING if plan.chain is None else set())
+    return bool(estimators & (by_coordinates | GAUSS_NEWTON))
 
 
 def difference_capacity(plan: Plan) -> int:
