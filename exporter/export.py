@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model.ttzo")
+OF_CHAINS = ("model.tflite",)  # not written for other graphs
 PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
 MODEL_OPTIONS = (
     "title",
@@ -288,7 +289,7 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
 
 
 def render(plan: Plan) -> dict[str, bytes]:
-    """The bytes of every file of a bundle folder, in the order of `FILES`."""
+    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_CHAINS` for chains of layers alone."""
     from ttzo.exporter.writers.to_c import c_files
     from ttzo.exporter.writers.to_onnx import forward_graph, loss_graph
     from ttzo.exporter.writers.to_tflite import tflite_bytes
@@ -296,9 +297,10 @@ def render(plan: Plan) -> dict[str, bytes]:
     made = {name: text.encode() for name, text in c_files(plan).items()}
     made["model.onnx"] = forward_graph(plan).SerializeToString()
     made["loss.onnx"] = loss_graph(plan).SerializeToString()
-    made["model.tflite"] = tflite_bytes(plan)
+    if plan.chain is not None:
+        made["model.tflite"] = tflite_bytes(plan)
     made["model.ttzo"] = to_bundle.write(plan)
-    return {name: made[name] for name in FILES}
+    return {name: made[name] for name in FILES if name in made}
 
 
 def _replace_files(folder: Path, files: dict[str, bytes]) -> None:
@@ -313,6 +315,8 @@ def _replace_files(folder: Path, files: dict[str, bytes]) -> None:
             (staging / name).write_bytes(data)
         for name in files:
             (staging / name).replace(folder / name)
+        for name in set(OF_CHAINS) - set(files):  # of an earlier export: it would be another model's
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise TtzoError(
             f"{folder} could not be written: {error.strerror}", "choose another folder with -o", ExitCode.disk

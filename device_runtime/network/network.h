@@ -14,6 +14,9 @@ uint64_t ttzo_network_buffer(const struct ttzo_model *model);
 uint64_t ttzo_network_prepared(const struct ttzo_model *model);
 uint64_t ttzo_network_scratch(const struct ttzo_model *model);
 
+// Multiply-accumulates of one sample in one layer.
+uint64_t ttzo_layer_macs(const struct ttzo_layer *layer);
+
 // Multiply-accumulates of one forward pass; what prepares for it is not counted.
 uint32_t ttzo_network_macs(const struct ttzo_model *model);
 

@@ -85,7 +85,7 @@ def _with(plan: Plan, layers: tuple[Layer, ...]) -> Plan:
     for layer in layers:
         placed.append(dataclasses.replace(layer, parameter_offset=at, contraction=0))
         at += layer.n_parameters
-    return dataclasses.replace(plan, layers=tuple(placed), parameters=np.zeros(at, np.float32))
+    return plan.with_layers(placed, parameters=np.zeros(at, np.float32))
 
 
 def _keeps(plan: Plan, budget: Mapping[str, int]) -> bool:

@@ -52,6 +52,8 @@ def chosen(plan: Plan, room: Room | None = None) -> Plan:
     themselves. For those that share environments a contraction is changed where it saves memory: what they keep may be
     smaller than a forward pass core by core.
     """
+    if plan.chain is None:  # its layers are contracted core by core
+        return plan
     plan = _with(plan, [0] * len(plan.layers))
     if plan.pde is not None:
         return plan
@@ -75,7 +77,7 @@ def given(plan: Plan, text: str) -> Plan:
 
 def _with(plan: Plan, contractions: list[int]) -> Plan:
     layers = zip(plan.layers, contractions, strict=True)
-    return dataclasses.replace(plan, layers=tuple(dataclasses.replace(layer, contraction=c) for layer, c in layers))
+    return plan.with_layers([dataclasses.replace(layer, contraction=c) for layer, c in layers])
 
 
 def _choices(layer: Layer) -> list[Layer]:

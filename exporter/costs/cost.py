@@ -26,6 +26,7 @@ from ttzo.exporter.costs.core_memory import (
     stored_products,
 )
 from ttzo.exporter.costs.gathered_memory import gathered_gradient_macs
+from ttzo.exporter.costs.graph_memory import coordinate_macs
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
@@ -58,6 +59,9 @@ def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
         return evaluations_a_step(plan, phase) * plan.batch * plan.macs * plan.passes
     if phase.estimator not in REUSING:
         return evaluations_a_step(plan, phase) * plan.forward_macs(plan.batch)
+    if plan.chain is None:
+        share = n_queries(plan, phase) / plan.n_parameters
+        return round(plan.batch * (plan.macs + (1 + phase.difference) * share * coordinate_macs(plan)))
     if plan.gathers:
         share = n_queries(plan, phase) / plan.n_parameters  # cocd queries a part of them
         return round(plan.batch * (plan.macs + share * (gathered_gradient_macs(plan, phase) - plan.macs)))

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Activation, LayerKind, TtzoError
-from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Tokens
+from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Places, Tokens
 
+LAYER_ACTIVATIONS = (Activation.identity, Activation.relu, Activation.tanh, Activation.sine)
 MERGED_MODES = LIMIT["merged_modes"]
 
 
@@ -67,9 +68,8 @@ class Layer:
             return f"{self.n_inputs} -> {self.n_outputs} numbers in all; 1 to {LIMIT['max_features']} are supported"
         if self.contraction:
             return "a layer that is applied several times is contracted core by core: its contraction must be 0"
-        if isinstance(self.gather, Patches):
-            found = self.gather.in_features
-            return "" if found == self.in_features else f"patches of {found} numbers for {self.in_features} inputs"
+        if isinstance(self.gather, Patches | Places):
+            return self._application_inconsistency()
         if self.has_bias:
             return "an embedding has no bias"
         padding = self.gather.padding
@@ -77,7 +77,18 @@ class Layer:
             return f"padding token {padding} of {self.in_features} tokens: at most {NO_TOKEN} tokens, the padding token among them"
         return ""
 
+    def _application_inconsistency(self) -> str:
+        found = self.gather.in_features
+        if found != self.in_features:
+            return f"patches of {found} numbers for {self.in_features} inputs"
+        groups = self.gather.groups if isinstance(self.gather, Patches) else 1
+        if self.kind != LayerKind.dense and groups > 1:
+            return "a tensor train has no groups"
+        return f"{groups} groups of {self.out_features} outputs" if self.out_features % groups else ""
+
     def _inconsistency(self) -> str:
+        if self.activation not in LAYER_ACTIVATIONS:
+            return f"{self.activation.name} is a node of its own"
         modes = {
             LayerKind.dense: 0,
             LayerKind.tt_matrix: len(self.in_modes),

@@ -2,11 +2,12 @@
 """The plan: a model (layer.py), its loss and its training schedule (training.py) as data.
 
 Everything else reads it: the writers render it as ONNX, flat C arrays, a bundle and TFLite; the C runtime, the
-onnxruntime emulator and the NumPy reference execute it. All parameters form one float32 vector theta; each layer owns
-a slice of it, cores in order (or the dense W), then the bias, in C order.
+onnxruntime emulator and the NumPy reference execute it. All trained parameters form one float32 vector theta; each node
+owns a slice of it, in the order of the nodes; of a layer, cores in order (or the dense W), then the bias, in C order.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,21 +25,27 @@ from ttzo.device_runtime.contract import (
     Number,
     Update,
 )
+from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.pde.program import Pde
 from ttzo.exporter.plan.gathering import Tokens
+from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.layer import Layer, PlanError, Tensor
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A deployment. `parameters` is theta at the start of training, float32, shape (n_parameters,).
+    """A deployment. `parameters` is theta at the start of training, float32, shape (n_parameters,); `constants` are the
+    parameters of frozen nodes (constants.py).
+
+    The model is a graph. Where it is a chain of layers, `chain` is their tuple; what works on chains alone asks for
+    `layers`, which refuses every other graph by name.
 
     `metadata` is for people and host tools (name, data set, where the model came from); it is no part of the model's
     hash, and no device reads it.
     """
 
-    layers: tuple[Layer, ...]
+    graph: Graph
     parameters: np.ndarray
     loss: Loss
     training: Training = Training()
@@ -50,6 +57,16 @@ class Plan:
     input_offset: float = 0.0
     metadata: dict[str, Any] = field(default_factory=dict)
     pde: Pde | None = None  # with loss `residual`
+    constants: bytes = b""
+
+    @classmethod
+    def of_layers(cls, layers: Iterable[Layer], parameters: np.ndarray, *fields: Any, **settings: Any) -> "Plan":
+        """The plan of a chain of layers."""
+        return cls(Graph.of_layers(layers), parameters, *fields, **settings)
+
+    def with_layers(self, layers: Iterable[Layer], **changes: Any) -> "Plan":
+        """The same plan of another chain of layers."""
+        return dataclasses.replace(self, graph=Graph.of_layers(layers), **changes)
 
     def __post_init__(self):
         wrong = self._inconsistency()
@@ -57,26 +74,53 @@ class Plan:
             raise PlanError(wrong, "see `ttzo export --help`")
 
     def _inconsistency(self) -> str:
-        if not 1 <= len(self.layers) <= LIMIT["max_layers"]:
-            return f"{len(self.layers)} layers; 1 to {LIMIT['max_layers']} are supported"
-        at = 0
-        for before, layer in zip((None, *self.layers), self.layers, strict=False):
-            if before and before.n_outputs != layer.n_inputs:
-                return f"layer {layer.name} needs {layer.n_inputs} inputs, layer {before.name} has {before.n_outputs} outputs"
-            if layer.parameter_offset != at:
-                return f"layer {layer.name} begins at parameter {layer.parameter_offset} instead of {at}"
-            at += layer.n_parameters
-        if self.parameters.shape != (at,) or self.parameters.dtype != np.float32:
-            return f"parameters are {self.parameters.dtype}{list(self.parameters.shape)}, the layers hold float32[{at}]"
-        if at > LIMIT["max_parameters"]:
-            return f"{at} parameters; at most {LIMIT['max_parameters']} are supported"
+        if self.chain and len(self.chain) > LIMIT["max_layers"]:
+            return f"{len(self.chain)} layers; 1 to {LIMIT['max_layers']} are supported"
+        n = self.graph.n_parameters
+        if self.parameters.shape != (n,) or self.parameters.dtype != np.float32:
+            return f"parameters are {self.parameters.dtype}{list(self.parameters.shape)}, the layers hold float32[{n}]"
+        if len(self.constants) != self.graph.constant_bytes:
+            return f"{len(self.constants)} bytes of constants, the frozen nodes hold {self.graph.constant_bytes}"
+        if n > LIMIT["max_parameters"]:
+            return f"{n} parameters; at most {LIMIT['max_parameters']} are supported"
+        if not n:
+            return "nothing is trained"
         if not np.isfinite(self.parameters).all():
             return "a parameter is not finite"
         if not 1 <= self.batch <= LIMIT["max_batch"]:
             return f"batch {self.batch}; 1 to {LIMIT['max_batch']} are supported"
         if not 1 <= len(self.training.phases) <= LIMIT["max_phases"]:
             return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} are supported"
+        if self.chain is None:
+            return self._graph_inconsistency() or self._token_inconsistency()
         return self._pde_inconsistency() or self._gauss_newton_inconsistency() or self._gather_inconsistency()
+
+    def _graph_inconsistency(self) -> str:
+        """What is not built for a graph that is no chain."""
+        why = self.graph.why_no_chain
+        if self.pde or self.loss == Loss.residual:
+            return f"an equation's derivatives are computed for chains of layers only: {why}"
+        if self.cache != Cache.float32:
+            return f"nothing of a graph is kept in 16 bits, cache float32: {why}"
+        for node in self.graph.nodes:
+            if isinstance(node.operation, Affine) and node.operation.layer.contraction:
+                return f"layer {node.name} of a graph is contracted core by core: contraction 0"
+        for phase in self.training.phases:
+            if phase.is_gauss_newton or phase.estimator in (Estimator.node_cge, Estimator.block_rge):
+                return f"{phase.estimator.name} works on chains of layers only, choose cge, cocd or rge: {why}"
+        return ""
+
+    def _token_inconsistency(self) -> str:
+        if not self.n_tokens:
+            return ""
+        if self.input_number == Number.float32 or (self.input_scale, self.input_offset) != (1.0, 0.0):
+            return "the model takes numbers of tokens: uint8 or int16 inputs of scale 1 and offset 0"
+        known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
+        return (
+            f"the model knows {self.n_tokens} tokens, {self.input_number.name} holds {known}"
+            if self.n_tokens > known
+            else ""
+        )
 
     def _gather_inconsistency(self) -> str:
         for number, layer in enumerate(self.layers):
@@ -144,23 +188,34 @@ class Plan:
         return self.pde.inconsistency()
 
     @property
+    def chain(self) -> tuple[Layer, ...] | None:
+        """The layers where the model is a chain of them, else None."""
+        return self.graph.layers
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of a chain. Raises `PlanError` for every other graph."""
+        if self.chain is None:
+            raise PlanError(f"this works on chains of layers only: {self.graph.why_no_chain}", "")
+        return self.chain
+
+    @property
     def in_features(self) -> int:
-        return self.layers[0].n_inputs
+        return self.graph.arrays[0].numbers
 
     @property
     def out_features(self) -> int:
-        return self.layers[-1].n_outputs
+        return self.graph.arrays[-1].numbers
 
     @property
     def gathers(self) -> bool:
-        """Whether a layer is applied several times to a sample."""
-        return any(layer.gather for layer in self.layers)
+        """Whether the model is a chain with a layer that is applied several times to a sample."""
+        return any(layer.gather for layer in self.chain or ())
 
     @property
     def n_tokens(self) -> int:
         """How many tokens there are; 0 where inputs are plain numbers."""
-        first = self.layers[0]
-        return first.in_features if isinstance(first.gather, Tokens) else 0
+        return self.graph.n_tokens
 
     @property
     def n_parameters(self) -> int:
@@ -190,16 +245,16 @@ class Plan:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        return tuple(tensor for layer in self.layers for tensor in layer.tensors)
+        return self.graph.tensors
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one sample's forward pass."""
-        return sum(layer.merged.macs if self.pde else layer.macs for layer in self.layers)
+        return sum(layer.merged.macs for layer in self.layers) if self.pde else self.graph.macs
 
     def forward_macs(self, n_rows: int) -> int:
         """Multiply-accumulates of `n_rows` rows sent through the network at one parameter vector."""
-        return n_rows * self.macs + sum(layer.prepare_macs for layer in self.layers)
+        return n_rows * self.macs + sum(layer.prepare_macs for layer in self.chain or ())
 
     @property
     def basis_size(self) -> int:
@@ -228,7 +283,9 @@ class Plan:
     @property
     def dense_parameters(self) -> int:
         """Parameters of the same network without tensor trains."""
-        return sum(layer.out_features * (layer.in_features + layer.has_bias) for layer in self.layers)
+        layers = [node.operation.layer for node in self.graph.nodes if isinstance(node.operation, Affine)]
+        dense = sum(layer.out_features * (layer.in_features + layer.has_bias) for layer in layers)
+        return dense + sum(n.operation.n_parameters for n in self.graph.nodes if not isinstance(n.operation, Affine))
 
     @property
     def row_bytes(self) -> int:

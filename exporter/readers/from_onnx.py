@@ -46,7 +46,7 @@ def plan_from_file(path: Path, **settings: Any) -> Plan:
     if chain.value != graph.output[0].name or not chain.layers:
         raise OnnxError(f"{path}: no layer leads from {inputs[0].name} to {graph.output[0].name}", SUPPORTED)
     _require_rows(path, inputs[0], chain.layers[0])
-    return Plan(layers=tuple(chain.layers), parameters=np.concatenate(chain.arrays, axis=None), **settings)
+    return Plan.of_layers(chain.layers, np.concatenate(chain.arrays, axis=None), **settings)
 
 
 def options_in_file(path: Path) -> dict[str, Any]:

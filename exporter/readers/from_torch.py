@@ -56,8 +56,8 @@ def plan_from_module(
     cannot be exported, `PlanError` for a plan that no device could run.
     """
     layers, parameters = layers_from_module(module)
-    return Plan(
-        layers=layers,
+    return Plan.of_layers(
+        layers,
         parameters=parameters,
         loss=loss,
         training=training or Training(),

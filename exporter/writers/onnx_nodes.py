@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, LayerKind, TtzoError
+from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_bundle import model_hash
@@ -32,7 +33,8 @@ OPERATORS = {Activation.relu: "Relu", Activation.tanh: "Tanh", Activation.sine: 
 
 def model_around(plan: Plan, graph: onnx.GraphProto, more_layers: dict[str, Layer] | None = None) -> onnx.ModelProto:
     """The graph as a model, with a function for each geometry of the plan's tensor-train layers and of `more_layers`."""
-    layers = {function_name(layer): layer for layer in plan.layers if layer.kind != LayerKind.dense}
+    affine = [node.operation.layer for node in plan.graph.nodes if isinstance(node.operation, Affine)]
+    layers = {function_name(layer): layer for layer in affine if layer.kind != LayerKind.dense}
     functions = {name: _function(layer) for name, layer in (layers | (more_layers or {})).items()}
     imports = [helper.make_opsetid("", OPSET)] + ([helper.make_opsetid(DOMAIN, 1)] if functions else [])
     model = helper.make_model(

@@ -25,8 +25,10 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
+from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.plan import train_defaults
-from ttzo.exporter.plan.gathering import Tokens
+from ttzo.exporter.plan.gathering import Places, Tokens
+from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import Explained
@@ -191,11 +193,23 @@ def layer_text(layer) -> str:
     return f"{gather_text(layer)}, each {applied}" if layer.gather else applied
 
 
+def node_row(node: Node) -> tuple[str, str]:
+    """A layer or another node, and what it is."""
+    count, frozen = node.operation.n_parameters, ", frozen" * node.frozen + " as int8" * node.int8
+    shared = " of an earlier node" * node.shared
+    if isinstance(node.operation, Affine):
+        return f"layer {node.name}", f"{layer_text(node.operation.layer)}: {count:,} parameters{shared}{frozen}"
+    made = f"{node.operation.CODE.name.replace('_', ' ')} -> {node.operation.n_outputs:,} numbers"
+    return node.name, made + (f": {count:,} parameters{shared}{frozen}" if count else "")
+
+
 def gather_text(layer) -> str:
     """What the layer is applied to."""
     gather = layer.gather
     if isinstance(gather, Tokens):
         return f"{gather.count} tokens, {gather.combine.name}"
+    if isinstance(gather, Places):
+        return f"{gather.count} places"
     image = f"{gather.channels}x{gather.height}x{gather.width}"
     after = f"{layer.out_features}x{'x'.join(map(str, gather.out_image))}"
     kernel, stride = ("x".join(map(str, sizes)) for sizes in (gather.kernel, gather.stride))
@@ -210,7 +224,7 @@ def phase_text(plan: Plan, number: int) -> str:
 
 
 def describe(plan: Plan) -> list[tuple[str, str]]:
-    rows = [(f"layer {layer.name}", f"{layer_text(layer)}: {layer.n_parameters:,} parameters") for layer in plan.layers]
+    rows = [node_row(node) for node in plan.graph.nodes]
     rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
     rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]
     rows += [

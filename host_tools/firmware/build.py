@@ -26,8 +26,9 @@ import platformdirs
 
 from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import PORTS, core_headers, core_sources
-from ttzo.device_runtime.contract import LIMIT, Arithmetic, TtzoError
+from ttzo.device_runtime.contract import LIMIT, Arithmetic, Part, TtzoError
 from ttzo.exporter.costs.memory import Room, flash_items, require_room
+from ttzo.exporter.plan.parts import GRAPH_PARTS, parts_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
@@ -110,7 +111,7 @@ def build(bundle_dir: str | Path, board: Board, extra_flags: Sequence[str] = ())
         )
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
-    sources = _firmware_sources(board) + [bundle_dir / "model.c"]
+    sources = _firmware_sources(plan, board) + [bundle_dir / "model.c"]
     flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, board), *extra_flags]
     port = PORTS / board.port
     read = [
@@ -140,12 +141,14 @@ def _read_plan(bundle_dir: Path) -> Plan:
     return to_bundle.read((bundle_dir / "model.ttzo").read_bytes())
 
 
-def _firmware_sources(board: Board) -> list[Path]:
-    """The core, and of the port what the board names; uart_*.c and clock_*.c are choices."""
+def _firmware_sources(plan: Plan, board: Board) -> list[Path]:
+    """The core without the folder of graphs where the model is a chain, and of the port what the board names; uart_*.c and
+    clock_*.c are choices."""
     port = PORTS / board.port
     chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
     ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(("uart_", "clock_"))]
-    return core_sources() + ours
+    left_out = "operations" if plan.chain else ""
+    return [source for source in core_sources() if source.parent.name != left_out] + ours
 
 
 def _macros(plan: Plan, board: Board) -> list[str]:
@@ -157,8 +160,14 @@ def _macros(plan: Plan, board: Board) -> list[str]:
         "UART_IRQ": f"{board.uart_irq}u",
         "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
         "ROWS_BYTES": f"{board.rows_bytes:#x}u",
+        "PARTS": f"{_linked_parts(plan):#x}u",
     }
     return [f"-DTTZO_{name}={value}" for name, value in values.items()] + _arithmetic_flags(plan.arithmetic)
+
+
+def _linked_parts(plan: Plan) -> int:
+    """All parts but those of graphs that the model does not need: what a chain's firmware was, it stays."""
+    return sum(set(Part) - GRAPH_PARTS | parts_of(plan))
 
 
 def _arithmetic_flags(arithmetic: Arithmetic) -> list[str]:

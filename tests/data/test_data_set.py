@@ -23,7 +23,7 @@ from ttzo.host_tools.data.data_options import DataOptions
 def make_plan(n_in=4, n_out=3, loss=Loss.cross_entropy, number=Number.uint8, scale=1.0, **metadata) -> Plan:
     layer = Layer("fc", LayerKind.dense, n_in, n_out, 0)
     theta = np.zeros(layer.n_parameters, np.float32)
-    return Plan((layer,), theta, loss, input_number=number, input_scale=scale, metadata=metadata)
+    return Plan.of_layers((layer,), theta, loss, input_number=number, input_scale=scale, metadata=metadata)
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 def plan_for(n_in, n_out=2, loss=Loss.cross_entropy, number=Number.float32, scale=1.0, **metadata) -> Plan:
     layer = Layer("fc", LayerKind.dense, n_in, n_out, 0)
     theta = np.zeros(layer.n_parameters, np.float32)
-    return Plan((layer,), theta, loss, input_number=number, input_scale=scale, metadata=metadata)
+    return Plan.of_layers((layer,), theta, loss, input_number=number, input_scale=scale, metadata=metadata)
 
 
 def write(path, array, heading=""):

@@ -24,7 +24,7 @@ def plan_for(n_in=4, n_out=3, loss=Loss.cross_entropy, number=Number.float32, sc
     """Scale 2: numbers of its own, so that nothing is normalised and rows keep their values."""
     layer = Layer("fc", LayerKind.dense, n_in, n_out, 0)
     theta = np.zeros(layer.n_parameters, np.float32)
-    return Plan((layer,), theta, loss, input_number=number, input_scale=scale)
+    return Plan.of_layers((layer,), theta, loss, input_number=number, input_scale=scale)
 
 
 @pytest.fixture

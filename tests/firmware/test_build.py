@@ -35,7 +35,7 @@ def with_main(monkeypatch, path, text):
     """Builds take this main instead of the port's."""
     path.write_text(text, encoding="utf-8")
     usual = build._firmware_sources
-    monkeypatch.setattr(build, "_firmware_sources", lambda b: [path if p.name == "main.c" else p for p in usual(b)])
+    monkeypatch.setattr(build, "_firmware_sources", lambda *a: [path if p.name == "main.c" else p for p in usual(*a)])
 
 
 # ---- what is built --------------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def gcc_stack_usage(folder):
 
 @needs_compiler
 def test_frames_agree_with_what_gcc_says(tmp_path, built):
-    sources = [source.resolve() for source in build._firmware_sources(BOARD)]
+    sources = [source.resolve() for source in build._firmware_sources(plan_for_firmware(), BOARD)]
     flags = [*BOARD.cpu_flags, *build.FLAGS, *build.FIRMWARE_FLAGS, *build._macros(PLAN, BOARD), "-fstack-usage"]
     build._compile_all(tmp_path, f"{BOARD.toolchain}-gcc", sources, [*flags, f"-I{build.RUNTIME}"])
     usage = gcc_stack_usage(tmp_path)

@@ -402,7 +402,7 @@ def test_a_loss_that_is_no_number_is_an_error_and_the_step_is_not_taken(board):
     layers = tuple(dataclasses.replace(layer, activation=Activation.identity) for layer in plan.layers)
     phase = dataclasses.replace(plan.training.phases[0], learning_rate=1e38)
     training = dataclasses.replace(plan.training, phases=(phase,))
-    plan = dataclasses.replace(plan, layers=layers).with_training(training)
+    plan = plan.with_layers(layers).with_training(training)
     (board.folder / "wild.ttzo").write_bytes(to_bundle.write(plan))
     code = LOAD.replace("model.ttzo", "wild.ttzo") + "m.train(x, y, steps=5)"
     assert board.error(code).startswith("ArithmeticError: a loss or gradient was not finite at step ")

@@ -25,6 +25,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
+from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
 from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.network import sparse_rows
@@ -289,14 +290,18 @@ class Trainer:
         at = n * moments_of_update(Update(phase.update))
         return self.moments[at : at + n]
 
-    def _estimate(self, phase: PhaseRecord, region: int) -> Estimate | CoreEstimate:
+    def _estimate(self, phase: PhaseRecord, region: int) -> Estimate | CoreEstimate | GraphEstimate:
         """With environments shared where the network is the reference's, by whole loss evaluations elsewhere."""
         state, seed = self.state, self.training.seed
         age, buffer = state.step - state.phase_start, self._buffer(phase)
         if phase.estimator in REUSING and isinstance(self.network, NumpyNetwork):
             x, targets = self._decode(self._batch(region))
             self._poll(0, self.plan.batch)
-            estimate = CoreEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
+            estimate = (
+                CoreEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
+                if self.plan.chain is not None
+                else GraphEstimate(self.plan, phase, self.theta, x, targets, age, buffer)
+            )
             if not np.isfinite(estimate.loss):
                 raise DeviceError("non_finite", state.step)
             return estimate
