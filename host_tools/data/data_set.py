@@ -304,7 +304,7 @@ def _require_tokens(rows: Rows, plan: Plan) -> None:
 
 
 def _pair(source: str, samples: Samples, plan: Plan, notes: list[str]) -> Pair:
-    """Inputs in the plan's input number, targets as the plan wants them."""
+    """Inputs in the plan's input number, targets as the plan needs them."""
     y = samples.y if samples.y.ndim == 1 else _float32(source, samples.y)
     return _numbers(source, samples, plan, notes), y
 

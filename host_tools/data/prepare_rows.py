@@ -163,10 +163,10 @@ def _check_width(rows: Rows, goal: Goal, window: int) -> None:
         what = f"{rows.source} has {found} numbers a row"
     names = ", ".join(name for name in rows.inputs if name)
     hint = "leave columns out with --ignore COLUMN, or name the target with --target COLUMN" if names else ""
-    told = f"its inputs are {names}; " if names and len(names) < 200 else ""
+    inputs = f"its inputs are {names}; " if names and len(names) < 200 else ""
     raise DataError(
         f"{what}, the model takes {goal.in_features}",
-        f"{told}{hint or 'choose other data'}; or export a model of that size",
+        f"{inputs}{hint or 'choose other data'}; or export a model of that size",
     )
 
 

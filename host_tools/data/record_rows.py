@@ -112,7 +112,7 @@ def record(
 
 
 def _opened(path: Path, heading: tuple[str, ...]) -> tuple[int, io.TextIOWrapper]:
-    """The number of the next recording and the table, open behind its last row; begun where it is not there."""
+    """The number of the next recording and the table, open after its last row; begun if there is none."""
     if not path.exists() or not path.stat().st_size:
         file = path.open("w", encoding="utf-8", newline="")
         csv.writer(file, lineterminator="\n").writerow(heading)
