@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xA3BBDBA0u
+#define TTZO_CONTRACT_HASH 0x5DFD41BBu
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -28,6 +28,7 @@
 #define TTZO_MAX_CONSTANTS 48u // constants of one residual program
 #define TTZO_PROGRAM_INPUTS 8u // registers that are filled before a residual program runs: enum program_input
 #define TTZO_MAX_PAYLOAD 1024u // bytes between a frame's header and its checksum
+#define TTZO_MAX_ROWS_ASKED 4096u // rows of one EVALUATE or SOLUTION_ERROR, so that its work has an end
 #define TTZO_BOARD_NAME_BYTES 24u // board name in HELLO, zero-padded
 #define TTZO_HASH_BYTES 16u // leading bytes of the model's SHA-256
 #define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
@@ -793,7 +794,7 @@ static inline void ttzo_pack_configure_request(const struct ttzo_configure_reque
 struct ttzo_read_request {
     uint8_t region;                         // enum region
     uint32_t offset;                        // bytes
-    uint32_t count;                         // bytes, at most max_payload
+    uint32_t count;                         // bytes, at most max_payload less the reply's crc
 };
 static inline void ttzo_unpack_read_request(const uint8_t *bytes, struct ttzo_read_request *out)
 {
@@ -806,6 +807,19 @@ static inline void ttzo_pack_read_request(const struct ttzo_read_request *in, ui
     ttzo_put_u8(bytes + 0, in->region);
     ttzo_put_u32(bytes + 1, in->offset);
     ttzo_put_u32(bytes + 5, in->count);
+}
+
+#define TTZO_READ_REPLY_BYTES 4u
+struct ttzo_read_reply {
+    uint32_t crc;                           // with the region's last byte: CRC-32 of the whole region as it stands now; before that 0
+};
+static inline void ttzo_unpack_read_reply(const uint8_t *bytes, struct ttzo_read_reply *out)
+{
+    out->crc = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_read_reply(const struct ttzo_read_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->crc);
 }
 
 #define TTZO_WRITE_REQUEST_BYTES 5u
@@ -904,7 +918,7 @@ static inline void ttzo_pack_step_reply(const struct ttzo_step_reply *in, uint8_
 struct ttzo_evaluate_request {
     uint8_t region;                         // batch, or dataset
     uint32_t first_row;
-    uint32_t n_rows;
+    uint32_t n_rows;                        // at most max_rows_asked
 };
 static inline void ttzo_unpack_evaluate_request(const uint8_t *bytes, struct ttzo_evaluate_request *out)
 {
@@ -952,7 +966,7 @@ static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *
 struct ttzo_solution_error_request {
     uint8_t region;                         // collocation: seeded validation points; batch or dataset: points with the host's values
     uint32_t first_row;
-    uint32_t n_rows;
+    uint32_t n_rows;                        // at most max_rows_asked
 };
 static inline void ttzo_unpack_solution_error_request(const uint8_t *bytes, struct ttzo_solution_error_request *out)
 {

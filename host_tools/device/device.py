@@ -26,20 +26,35 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import LIMIT, REQUEST, DeviceError, Loss, Record, Region, StateRecord, TtzoError
+from ttzo.device_runtime.contract import (
+    LIMIT,
+    REPLY,
+    REQUEST,
+    DeviceError,
+    Loss,
+    Record,
+    Region,
+    StateRecord,
+    TtzoError,
+)
+from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.printable import printable_name
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet, pack_rows
-from ttzo.host_tools.device import emulated_device, micropython_board
+from ttzo.host_tools.device import emulated_device, micropython_board, replies
 from ttzo.host_tools.device.link import Link, LinkError, open_stream
 
 BUNDLE = "model.ttzo"
 DEFAULT_BAUD = 115200
 SILENCE_S = 10.0  # longest silence of a device that is not computing
 SLOWEST_MACS_PER_S = 100_000  # of a slow core: some 16 MHz without floating-point unit
+LIMIT_S = 60.0  # longest wait for an answer that takes no forward passes, whatever comes
+WORK_MARGIN = 4  # how many times the work that the host counts a device may take, at the slowest
 WRITE_BYTES = LIMIT["max_payload"] - REQUEST["write"].SIZE
+READ_BYTES = (LIMIT["max_payload"] - REPLY["read"].SIZE) // 4 * 4
 POINTS_AT_ONCE = 200  # validation points of one request
 LEAVE_S = 3.0
 OnProgress = Callable[[int, int], object]
@@ -53,6 +68,10 @@ class WrongModel(TtzoError):
     """The device is well, but holds another model."""
 
     exit_code = 4
+
+
+class StartedAnew(LinkError):
+    """The device was reset in mid-training: what it holds is not what it was given."""
 
 
 @dataclass(frozen=True)
@@ -106,17 +125,23 @@ def run_folder(bundle: str | Path, url: str, kind: str = "") -> Path:
 
 class Device:
     """One device that holds the bundle's model, ready for requests. A refusal is a `DeviceError`, a silent or broken
-    line a `LinkError`; both leave the device as it was before the request.
+    line a `LinkError`; both leave the device as it was before the request. An answer that cannot be is a `ReplyError`.
 
-    `url` is what the person said, `line` the port behind it, `folder` the bundle's.
+    `url` is what the person said, `line` the port behind it, `folder` the bundle's. How long an answer may take is
+    counted from the bundle, never from what the device says.
     """
 
     def __init__(self, link: Link, plan: Plan, url: str, line: str, folder: Path):
         self.plan, self.url, self.line, self.folder = plan, url, line, folder
         self._link, self._owned = link, ExitStack()
-        self.info = link.hello()
-        self.board = self.info.board.rstrip(b"\0").decode(errors="replace")
+        self._settings = plan.training  # in force, as far as is known
+        self.info = link.hello(limit=self._limit(self._step_macs()))
+        self.board = printable_name(self.info.board.rstrip(b"\0").decode(errors="replace"))
         self._require_model()
+        replies.check_hello(self.info, plan)
+        self._expected: tuple[int, int] | None = (
+            None  # step and evaluations of the device's state, where they are known
+        )
         self.step_count = self.state().step
         self.counter: Path | None = None
 
@@ -139,11 +164,28 @@ class Device:
         self.close()
 
     def _ask(
-        self, message: str, tail: bytes = b"", on_progress: OnProgress | None = None, n_samples: int = 0, **fields
+        self,
+        message: str,
+        tail: bytes = b"",
+        on_progress: OnProgress | None = None,
+        n_samples: int = 0,
+        macs: int = 0,
+        **fields,
     ) -> tuple[Record, bytes]:
-        """One request. A device is deaf while it computes `n_samples` forward passes; that long it may be silent."""
-        silence = SILENCE_S + n_samples * self.info.macs_per_sample / SLOWEST_MACS_PER_S
-        return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
+        """One request. A device is deaf while it computes `n_samples` forward passes; that long it may be silent. All
+        that it computes for the answer takes `macs` multiply-accumulates."""
+        silence = SILENCE_S + n_samples * self.plan.macs / SLOWEST_MACS_PER_S
+        return self._link.request(
+            message, tail, timeout=silence, limit=self._limit(macs), on_progress=on_progress, **fields
+        )
+
+    def _limit(self, macs: int) -> float:
+        """Seconds that an answer may take in all when it takes that many multiply-accumulates."""
+        return LIMIT_S + WORK_MARGIN * macs / SLOWEST_MACS_PER_S
+
+    def _step_macs(self) -> int:
+        """The most that a step may take under the settings in force."""
+        return max(macs_a_step(self.plan, phase) for phase in self._settings.phases)
 
     @property
     def instructions(self) -> int | None:
@@ -153,46 +195,57 @@ class Device:
     # ---- state and settings
 
     def state(self) -> StateRecord:
+        """The training state. Raises `StartedAnew` when it is not the one that the device was left in."""
         state = self._status().state
-        self.step_count = state.step
+        told = state.step, state.evaluations
+        if self._expected not in (None, told):
+            raise StartedAnew(
+                f"{self.board} has started anew in mid-training (its steps: {state.step}, expected: {self._expected[0]})",
+                "see to its power supply, and that nobody else uses it",
+            )
+        self._expected, self.step_count = told, state.step
         return state
 
     def settings(self) -> Training:
         """The settings in force."""
-        status = self._status()
-        return to_bundle.training_from_records(status.training, status.phase_0, status.phase_1)
+        self._status()
+        return self._settings
 
     def _status(self) -> Record:
-        return self._ask("status")[0]
+        status = self._ask("status")[0]
+        self._settings = replies.check_settings_told(status, self.plan)
+        replies.check_state("status", status.state, self._settings)
+        return status
 
     def configure(self, settings: Training) -> None:
         training, phase_0, phase_1 = to_bundle.training_records(settings)
         self._ask("configure", training=training, phase_0=phase_0, phase_1=phase_1)
+        self._settings = settings
 
     def reset(self) -> None:
         """Back to the exported parameters and settings, step 0."""
         self._ask("reset")
-        self.step_count = 0
+        self.step_count, self._expected, self._settings = 0, (0, 0), self.plan.training
 
     # ---- regions
 
     def parameters(self) -> np.ndarray:
         """theta, float32 (n_parameters,)."""
-        return self._read(Region.parameters, self.plan.n_parameters)
+        return self._read(Region.parameters, "parameter", self.plan.n_parameters)
 
     def moments(self) -> np.ndarray:
         """The update rule's memory, float32 (n_moments,)."""
-        return self._read(Region.moments, self.plan.n_moments)
+        return self._read(Region.moments, "moment", self.plan.n_moments)
 
-    def _read(self, region: Region, n_numbers: int) -> np.ndarray:
-        content = b""
+    def _read(self, region: Region, what: str, n_numbers: int) -> np.ndarray:
+        """A region, once the checksum that comes with its last piece is right and all its numbers are finite."""
+        content, crc = b"", 0
         while len(content) < 4 * n_numbers:
-            count = min(LIMIT["max_payload"], 4 * n_numbers - len(content))
-            part = self._ask("read", region=region, offset=len(content), count=count)[1]
-            if len(part) != count:
-                raise DeviceError("bad_contract")
-            content += part
-        return np.frombuffer(content, "<f4").astype(np.float32)
+            count = min(READ_BYTES, 4 * n_numbers - len(content))
+            reply, part = self._ask("read", region=region, offset=len(content), count=count)
+            replies.require_length("read", len(part), count)
+            content, crc = content + part, reply.crc
+        return replies.region_told(what, content, crc, n_numbers)
 
     def _write(self, region: Region, content: bytes, on_progress: OnProgress | None = None) -> None:
         """Writes the region in pieces, then has the device take it over as a whole."""
@@ -211,7 +264,7 @@ class Device:
         if self.plan.n_moments:
             self._write(Region.moments, moments.astype("<f4").tobytes())
         self._ask("set_state", state=state)
-        self.step_count = state.step
+        self.step_count, self._expected = state.step, (state.step, state.evaluations)
 
     def write_batch(self, rows: np.ndarray) -> None:
         """Packed rows (n, row_bytes) uint8, n up to the plan's batch, for the next step or evaluation."""
@@ -236,7 +289,17 @@ class Device:
         """One training step: `step` done, `phase`, `loss` before the update, `gradient_norm`, `evaluations` spent."""
         # it looks at the line after each loss evaluation
         passes = self.plan.batch * self.plan.passes
-        result = self._ask("step", b"", on_progress, passes, step=self.step_count, region=region)[0]
+        before, self._expected = self._expected, None  # of a step whose answer does not come, nobody knows
+        try:
+            result = self._ask(
+                "step", b"", on_progress, passes, self._step_macs(), step=self.step_count, region=region
+            )[0]
+        except DeviceError:
+            self._expected = before
+            raise
+        replies.check_step(result, self.step_count, self.plan, self._settings)
+        if before:
+            self._expected = result.step, before[1] + result.evaluations
         self.step_count = result.step
         return result
 
@@ -249,7 +312,9 @@ class Device:
         for at in range(0, len(rows), self.plan.batch):
             part = rows[at : at + self.plan.batch]
             self.write_batch(part)
-            result = self._ask("evaluate", n_samples=1, region=Region.batch, first_row=0, n_rows=len(part))[0]
+            macs = self.plan.forward_macs(len(part))
+            result = self._ask("evaluate", b"", None, 1, macs, region=Region.batch, first_row=0, n_rows=len(part))[0]
+            replies.check_evaluation(result, len(part), self.plan)
             loss_sum += result.loss_sum
             n_correct += result.n_correct
             if on_progress:
@@ -266,7 +331,9 @@ class Device:
             place = (
                 {"region": Region.collocation, "first_row": at} if known else {"region": Region.batch, "first_row": 0}
             )
-            sums = self._ask("solution_error", n_samples=1, n_rows=len(part), **place)[0]
+            macs = self.plan.forward_macs(len(part))
+            sums = self._ask("solution_error", b"", None, 1, macs, n_rows=len(part), **place)[0]
+            replies.check_solution_error(sums)
             error, exact = error + sums.squared_error, exact + sums.squared_exact
             if on_progress:
                 on_progress(at + len(part), len(rows))
@@ -285,8 +352,13 @@ class Device:
                 else np.zeros((len(part), plan.out_features))
             )
             self.write_batch(pack_rows(part, unused))
-            outputs += [np.frombuffer(self._ask("predict", n_samples=1, row=row)[1], "<f4") for row in range(len(part))]
+            outputs += [self._outputs(row) for row in range(len(part))]
         return np.array(outputs, np.float32).reshape(len(x), plan.out_features)
+
+    def _outputs(self, row: int) -> np.ndarray:
+        """Of one row of the region batch, float32 (out_features,)."""
+        content = self._ask("predict", n_samples=1, macs=self.plan.forward_macs(1), row=row)[1]
+        return replies.numbers_told("predict", "output", content, self.plan.out_features)
 
 
 def _leave(link: Link) -> None:
@@ -313,7 +385,7 @@ def open_device(
 ) -> Device:
     """The device at `url`, holding the model of `bundle` (a folder or file); emulated ones are started for it.
 
-    `on_line(text)` hears what takes time: compiling, starting. An emulated board finds the training rows of `rows` in
+    `on_line(text)` hears what takes time: compiling, starting, a device that has not answered yet. An emulated board finds the training rows of `rows` in
     its memory for them, where it has one that they need; its instructions can be counted. Raises `LinkError` when nobody answers, `WrongModel`
     when the device holds another model, and the reason of an emulator that does not start.
     """
@@ -331,6 +403,7 @@ def open_device(
             line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows=rows, counter=counter)
             link = Link(open_stream(line, baud or DEFAULT_BAUD))
             owned.callback(link.close)
+        link.on_wait = on_line or link.on_wait
         device = Device(link, plan, url, line, bundle_path(bundle).parent)
         device.counter = counter
         device._owned = owned.pop_all()  # only now: a device that is refused is closed here, with all that was started
