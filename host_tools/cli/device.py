@@ -21,9 +21,15 @@ from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.pty_bridge import PtyBridge
 from ttzo.host_tools.training import checkpoint, compare, report, session
+from ttzo.host_tools.training.checkpoint import Generation
 from ttzo.host_tools.training.session import Progress, Run
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
+GENERATION = click.option(
+    "--generation",
+    type=click.Choice([each.name for each in Generation]),
+    help="The run's checkpoint to take: last, good (loss near the best) or best (lowest loss). Default: last.",
+)
 DATA = click.option(
     "--data", "source", metavar="SOURCE", help="digits, mnist, a folder with IDX files, a .npz or a .csv file."
 )
@@ -116,6 +122,7 @@ def test_json(device: Device, test: Evaluation) -> dict:
     help="Begin with the parameters of another run of this model: to adapt to new data.",
 )
 @click.option("--restart", is_flag=True, help="Begin anew instead of going on from the checkpoint.")
+@GENERATION
 @click.option(
     "--checkpoint-every", "checkpoint_steps", metavar="STEPS", type=click.IntRange(min=1), help="Default: by time."
 )
@@ -138,6 +145,7 @@ def train_command(
     folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
     options["start"] = checkpoint.load(origin / "checkpoint.npz", plan) if origin else None
     changes = {name: options.pop(name) for name in CHANGES}
+    options["generation"] = Generation[options["generation"] or "last"]
     rows = data_set.load(source, plan)
     with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
@@ -183,6 +191,7 @@ def train_with_bar(
             test_rows=test_rows,
             report=show,
             on_upload=sending,
+            say=screen.say,
             **options,
         )
 
@@ -220,6 +229,7 @@ def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
 @RUN
 @ROWS
 @click.option("--exported", is_flag=True, help="Measure the exported parameters instead of the trained ones.")
+@GENERATION
 @BAUD
 @command
 def eval_command(
@@ -230,6 +240,7 @@ def eval_command(
     folder: Path | None,
     rows: int | None,
     exported: bool,
+    generation: str | None,
     baud: int | None,
 ) -> dict:
     """Measure accuracy (or loss) on test rows, on the device.
@@ -239,7 +250,8 @@ def eval_command(
     plan = read_bundle(bundle)
     dataset = data_set.load(source, plan)
     with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
-        origin = choose_parameters(device, folder or run_folder(bundle, url), exported, must_exist=folder is not None)
+        chosen = Generation[generation] if generation else None
+        origin = choose_parameters(device, folder or run_folder(bundle, url), exported, folder is not None, chosen)
         subset = session.test_subset(dataset, rows or session.default_test_rows(device, dataset))
         with screen.bar("measuring", "rows") as bar:
             test = device.evaluate(subset, bar)
@@ -256,14 +268,16 @@ def eval_command(
     }
 
 
-def choose_parameters(device: Device, folder: Path, exported: bool, must_exist: bool = False) -> str:
+def choose_parameters(
+    device: Device, folder: Path, exported: bool, must_exist: bool = False, generation: Generation | None = None
+) -> str:
     """Puts the parameters to measure onto the device, and names them. A run without a checkpoint is as exported, unless
-    it `must_exist`."""
+    it `must_exist`. A `generation` that is asked for by name replaces what the device has trained."""
     if exported:
         device.reset()
         return "as exported"
-    path = folder / "checkpoint.npz"
-    if device.step_count == 0 and (must_exist or path.exists()):
+    path = folder / (generation or Generation.last).value
+    if generation or (device.step_count == 0 and (must_exist or path.exists())):
         found = checkpoint.load(path, device.plan)
         device.configure(found.settings)
         device.load(found.parameters, found.moments, found.state)
@@ -375,7 +389,7 @@ def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool
         raise DataError(f"{url} is no emulated device", "say native:, numpy:, onnx: or qemu:BOARD")
     ended = threading.Event()
     with ExitStack() as owned:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in session.stop_signals():
             owned.callback(signal.signal, number, signal.signal(number, lambda *_: ended.set()))
         line = emulated_device.start(url, bundle_path(bundle), plan, owned, screen.say, port)
         terminal = owned.enter_context(PtyBridge(line)).path if pty else None

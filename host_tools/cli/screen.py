@@ -6,12 +6,13 @@ import enum
 import errno
 import functools
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 import numpy as np
@@ -20,16 +21,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ttzo.device_runtime.contract import TtzoError
+from ttzo.exporter.plan.printable import printable
+from ttzo.host_tools.data.whole_file import HINTS, OF_THE_DISK, DiskError
 
 BUG, INTERRUPTED = 1, 130
 Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
-_ELSEWHERE = "give yourself the right to write there, or take a folder in which you may"
-_OS_HINTS = {
-    errno.ENOSPC: "make room on the disk, then run the same command again",
-    errno.EROFS: _ELSEWHERE,
-    errno.EACCES: _ELSEWHERE,
-}
+_GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)  # what a pipe without a reader says, and a terminal that was closed
 
 
 def plain(value: Any) -> Any:
@@ -51,8 +49,38 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
+class _Voice:
+    """A stream whose reader may go away (`ttzo boards | head -1`, a closed terminal): what is said then goes nowhere, and
+    the work goes on."""
+
+    def __init__(self, stream: IO[str]):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._lose(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        if error.errno not in _GONE:
+            raise error
+        with suppress(OSError):  # Python flushes the stream once more at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _console(voice: _Voice) -> Console:
+    console = Console(file=voice, highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
@@ -63,33 +91,34 @@ class Screen:
 
     def __init__(self, as_json: bool):
         self.as_json, self.exit_code = as_json, 0
-        self.results, self.notes = _console(as_json), _console(True)
+        self._out, self._err = _Voice(sys.stdout), _Voice(sys.stderr)
+        self.results, self.notes = _console(self._err if as_json else self._out), _console(self._err)
 
     def say(self, text: str) -> None:
         """What is going on."""
-        self.notes.print(text, style="dim", markup=False, soft_wrap=True)
+        self.notes.print(_shown(text), style="dim", markup=False, soft_wrap=True)
 
     def tell(self, text: str) -> None:
         """A result."""
-        self.results.print(text, markup=False, soft_wrap=True)
+        self.results.print(_shown(text), markup=False, soft_wrap=True)
 
     def table(self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None) -> None:
         """Rows of one result; the first column names what the others tell."""
         if title:
-            self.results.print(title, style="bold", markup=False, soft_wrap=True)
+            self.results.print(_shown(title), style="bold", markup=False, soft_wrap=True)
         made = Table(show_header=heading is not None, box=None, pad_edge=False)
         for number in range(len(rows[0]) if rows else 0):
             made.add_column(
                 heading[number] if heading else "", style="" if number else "cyan", overflow="fold", justify="left"
             )
         for row in rows:
-            made.add_row(*(str(cell).replace("[", r"\[") for cell in row))
+            made.add_row(*(_escaped(str(cell)) for cell in row))
         self.results.print(made)
 
     def emit(self, result: dict) -> None:
         """The one object of --json."""
         if self.as_json:
-            click.echo(json.dumps(plain(result), indent=1))
+            click.echo(json.dumps(plain(result), indent=1), file=self._out)
 
     def fail(self, what: str, hint: str, exit_code: int) -> None:
         self.notes.print(f"[bold red]error:[/] {_escaped(what)}", soft_wrap=True)
@@ -147,8 +176,14 @@ def _bar(progress: Progress, text: str, unit: str) -> Show:
     return show
 
 
+def _shown(text: str) -> str:
+    """The text without anything that a terminal obeys, but for the ends of lines: parts of it came from files and
+    devices."""
+    return printable(text, keep="\n\t")
+
+
 def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+    return _shown(text).replace("[", r"\[")
 
 
 def _count(done: int, total: int, unit: str) -> str:
@@ -171,7 +206,10 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
             screen.fail("interrupted", "", INTERRUPTED)
         except OSError as error:
             what = f"{error.strerror or error}: {error.filename or 'the operating system refused'}"
-            screen.fail(what, _OS_HINTS.get(error.errno, ""), TtzoError.exit_code)
+            exit_code = DiskError.exit_code if error.errno in OF_THE_DISK else TtzoError.exit_code
+            screen.fail(what, HINTS.get(error.errno or 0, ""), exit_code)
+        except MemoryError as error:
+            screen.fail(f"this machine has too little memory ({error})", "take smaller sizes", TtzoError.exit_code)
         except Exception as error:
             traceback.print_exc()
             screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", BUG)

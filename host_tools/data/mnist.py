@@ -17,7 +17,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from ttzo.device_runtime.contract import TtzoError
-from ttzo.host_tools.training.checkpoint import write_atomically
+from ttzo.host_tools.data.whole_file import write_atomically
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist",

@@ -3,16 +3,21 @@
 
 Data stay on the device where they fit and pay; otherwise each step is sent exactly the rows that the sample order
 picks. Both give the same bits, and so does a run that was interrupted and gone on with: `checkpoint.npz` in the run's
-folder holds all that a step depends on, `metrics.csv` beside it has a line for every step.
+folder holds all that a step depends on, `metrics.csv` beside it has a line for every step. `good.npz` and `best.npz` are
+earlier generations of it, written where the loss was measured; nothing that the device only claims gets into them: what
+it says that it holds is measured again by the NumPy twin.
 """
 
+import math
 import os
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -24,11 +29,14 @@ from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data.data_set import DataSet
-from ttzo.host_tools.device.device import Device, Evaluation, run_folder
+from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError, remove_leftovers
+from ttzo.host_tools.device.device import Device, Evaluation, StartedAnew, run_folder
 from ttzo.host_tools.device.link import LinkError
+from ttzo.host_tools.device.replies import ReplyError
 from ttzo.host_tools.reference.number.random import sample_rows
+from ttzo.host_tools.training import audit
 from ttzo.host_tools.training import checkpoint as checkpoints
-from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError
+from ttzo.host_tools.training.checkpoint import NEAR, Checkpoint, CheckpointError, Generation
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
 
 CHECKPOINT_S = 5.0  # at the soonest, and
@@ -39,6 +47,7 @@ QUICK = ("native:", "numpy:", "onnx:")
 QUICK_ROWS = 1000
 SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
 FEWEST_ROWS = 100
+DIVERGED = 10.0  # a run whose last loss is so many times its best one, and larger than its first, has diverged
 
 
 class Interrupted(TtzoError):
@@ -49,6 +58,12 @@ class Interrupted(TtzoError):
 
 class SessionError(TtzoError):
     """A run that cannot go on."""
+
+
+class Diverged(TtzoError):
+    """A run whose loss has grown instead of falling."""
+
+    exit_code = 6
 
 
 @dataclass(frozen=True)
@@ -104,7 +119,8 @@ def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
 
 
 class Stop:
-    """Whether the person has asked to stop (Ctrl-C, or a polite kill). A second Ctrl-C does not wait."""
+    """Whether the person has asked to stop (Ctrl-C, a polite kill, a terminal that was closed). A second time does not
+    wait."""
 
     requested = False
 
@@ -123,12 +139,21 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.signal(number, self._heed) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._heed) for number in stop_signals()}
         try:
             yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def stop_signals() -> list[int]:
+    """The signals that ask a command to end. A closed terminal's is left alone where the caller ignores it (nohup)."""
+    asked = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        asked.append(hangup)
+    return asked
 
 
 # ---- the run's folder ------------------------------------------------------------------------------------------------
@@ -196,26 +221,30 @@ def train(
     changes: Mapping[str, Any] = MappingProxyType({}),
     start: Checkpoint | None = None,
     restart: bool = False,
+    generation: Generation = Generation.last,
     checkpoint_steps: int | None = None,
     test_rows: int | None = None,
     report: Callable[[Progress], object] = lambda progress: None,
     on_upload: Callable[[int, int], object] = lambda done, total: None,
+    say: Callable[[str], object] = lambda text: None,
 ) -> Run:
     """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
-    Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `changes` on top (see
-    `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint, or as they were
-    exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
+    Goes on from the folder's checkpoint (that of `generation`) unless `restart`, under the checkpoint's settings with
+    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint, or as they were
+    exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
+    the generations good and best where the loss is measured. `say(text)` hears what the person should know.
 
     Raises:
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
         SessionError: the run was trained on other data, or another process trains in the folder.
         Interrupted: Ctrl-C; the checkpoint is written.
-        LinkError, DeviceError, MetricsError: line, device or disk failed; the hint tells how to go on.
+        LinkError, DeviceError, ReplyError, DiskError: line, device or disk failed; the hint tells how to go on.
+        Diverged: the last loss is far above the best one; the checkpoints are written.
     """
     folder = folder or run_folder(device.folder, device.url)
     with ExitStack() as held:
-        session = _Session(device, data, folder, changes, restart, held)
+        session = _Session(device, data, folder, changes, restart, generation, held, say)
         session.start, session.checkpoint_steps = start, checkpoint_steps
         session.report, session.on_upload = report, on_upload
         session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
@@ -230,21 +259,32 @@ class _Session:
     """One call of `train`. What it opens, `held` closes."""
 
     def __init__(
-        self, device: Device, data: DataSet, folder: Path, changes: Mapping[str, Any], restart: bool, held: ExitStack
+        self,
+        device: Device,
+        data: DataSet,
+        folder: Path,
+        changes: Mapping[str, Any],
+        restart: bool,
+        generation: Generation,
+        held: ExitStack,
+        say: Callable[[str], object],
     ):
-        self.device, self.data, self.folder, self.held = device, data, folder, held
-        self.path = folder / "checkpoint.npz"
+        self.device, self.data, self.folder, self.held, self.say = device, data, folder, held, say
+        self.path = folder / Generation.last.value
         self.again = "the same command without --restart" if restart else "the same command"
         self.stop = Stop()
         self.is_alone = folder.is_dir()
         if self.is_alone:
             held.enter_context(alone_in(folder))
-        found = None if restart or not self.path.exists() else checkpoints.load(self.path, device.plan)
+        origin = folder / generation.value
+        wanted = not restart and (origin.exists() or generation != Generation.last)
+        found = checkpoints.load(origin, device.plan) if wanted else None
         if found and found.data_checksum != data.checksum:
             raise SessionError(
                 f"the run in {folder} was trained on other data", "name the same data, or begin anew with --restart"
             )
-        self.found = found
+        self.found, self.restart = found, restart
+        self.best: float | None = None  # the lowest measured loss
         self.settings = run_settings(found.settings if found else device.plan.training, changes)
         self.resumed_from = self.saved_step = found.state.step if found else 0
         self.evaluations = found.state.evaluations if found else 0
@@ -268,11 +308,14 @@ class _Session:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_alone:
                 self.held.enter_context(alone_in(self.folder))
+            self._tidy()
             self._save()
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
-            self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from)
+            self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from, self.say)
             self.held.callback(self.metrics.close)
         except OSError as error:
+            if error.errno in OF_THE_DISK:
+                raise DiskError(self.folder, error) from error
             raise SessionError(
                 f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run"
             ) from error
@@ -280,6 +323,24 @@ class _Session:
         if self.device.instructions is not None:
             self.instructions = self.metrics.instructions
         self.started_at = time.monotonic()
+
+    def _tidy(self) -> None:
+        """Removes what dead processes have left in the folder, and the generations of a run that begins anew; of one
+        that goes on, finds the best loss."""
+        for name in (*(each.value for each in Generation), "metrics.csv"):
+            remove_leftovers(self.folder / name)
+        if not self.found:
+            for generation in (Generation.good, Generation.best):
+                (self.folder / generation.value).unlink(missing_ok=True)
+            return
+        with suppress(CheckpointError):  # none, or one that the next best takes the place of
+            best = checkpoints.load(self.folder / Generation.best.value, self.device.plan)
+            if best.measured_rows == self._measured_rows and not math.isnan(best.measured):
+                self.best = best.measured
+
+    @cached_property
+    def _measured_rows(self) -> int:
+        return zlib.crc32(self.test_rows.tobytes())
 
     def _upload(self) -> Region:
         """Puts the data set onto the device when it fits and is not more than the steps will use; the region that the
@@ -316,8 +377,9 @@ class _Session:
                 self._step(region, every)
             self._save()
             test = self.test or self._measure()
-        except (LinkError, DeviceError, MetricsError, CheckpointError) as error:
+        except (LinkError, DeviceError, ReplyError, MetricsError, CheckpointError, DiskError) as error:
             raise self._explained(error) from error
+        self._require_convergence()
         return Run(
             folder=self.folder,
             step=self.device.step_count,
@@ -359,6 +421,8 @@ class _Session:
             macs=self.macs or None,
             instructions=self.instructions,
         )
+        if measured:
+            self._keep_generations(self._loss_of(measured))
         if self._due(result.step):
             self._save()
         self._tell(result.step)
@@ -385,48 +449,76 @@ class _Session:
             return step % self.checkpoint_steps == 0
         return time.monotonic() - self.saved_at > max(CHECKPOINT_S, CHECKPOINT_SHARE * self.save_cost)
 
-    def _save(self) -> None:
-        began = time.monotonic()
+    def _read(self, measured: float = math.nan) -> Checkpoint:
         device = self.device
-        saved = Checkpoint(
+        return Checkpoint(
             parameters=device.parameters(),
             moments=device.moments(),
             state=device.state(),
             settings=self.settings,
             model_hash=model_hash(device.plan),
             data_checksum=self.data.checksum,
+            measured=measured,
+            measured_rows=0 if math.isnan(measured) else self._measured_rows,
         )
-        try:
-            checkpoints.save(self.path, saved)
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.path} cannot be written ({error.strerror})", "make room on the disk"
-            ) from error
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        saved = self._read()
+        checkpoints.save(self.path, saved)
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began
+
+    def _loss_of(self, measured: Evaluation) -> float:
+        """The number by which generations are judged: the measured loss; of an equation without a known solution, and of
+        no rows, the step's own."""
+        return self.loss if math.isnan(measured.loss) else measured.loss
+
+    def _keep_generations(self, loss: float) -> None:
+        """Keeps the present state as the last good one and as the best one, where it is. What the device says that it
+        holds is believed once the twin measures the same with it."""
+        is_best = self.best is None or loss < self.best
+        if not is_best and loss > NEAR * self.best:
+            return
+        saved = self._read(loss)
+        audit.require_same_loss(self.device, saved.parameters, self.test_rows)
+        for generation in (Generation.good, *((Generation.best,) if is_best else ())):
+            checkpoints.save(self.folder / generation.value, saved)
+        self.best = loss if is_best else self.best
 
     # ---- endings
 
     def interrupted(self) -> Interrupted:
         """Saves what the device has done, and says so. Before the first step there is nothing to save."""
         if self.metrics:
-            with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
+            with suppress(LinkError, DeviceError, ReplyError, DiskError, KeyboardInterrupt):
                 self._save()
         if not self.path.exists():
             return Interrupted("stopped before the first step; nothing has changed", "the same command begins again")
         held = f"the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}"
         return Interrupted(f"stopped; {held}", f"{self.again} goes on from there")
 
+    def _require_convergence(self) -> None:
+        """Raises `Diverged` when the loss of the last measurement shows it."""
+        if self.test is None or self.best is None:
+            return
+        loss, first = self._loss_of(self.test), self.metrics.first_loss
+        if loss > DIVERGED * self.best and (first is None or loss > first):
+            raise Diverged(
+                f"the run has diverged: its loss is {loss:.4g} at step {self.device.step_count}, {self.best:.4g} at its best",
+                f"{self.folder / Generation.best.value} holds the best parameters: --generation best goes on from there or"
+                " measures them, best with a smaller --lr",
+            )
+
     def _explained(self, error: TtzoError) -> TtzoError:
         """The same error, its hint ending with how to go on."""
         if isinstance(error, DeviceError) and error.name == "cancelled":
             raise KeyboardInterrupt
+        if isinstance(error, DeviceError) and error.name == "non_finite":
+            error.exit_code = Diverged.exit_code
         if not self.metrics:
             return error
         if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
-            error = LinkError(
-                f"{self.device.board} has started anew in mid-training (its steps: {self.device.state().step})",
-                "see to its power supply",
-            )
+            error = StartedAnew(f"{self.device.board} has started anew in mid-training", "see to its power supply")
         error.hint += f"; the checkpoint in {self.folder} holds step {self.saved_step}: {self.again} goes on from there"
         return error

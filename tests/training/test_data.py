@@ -15,9 +15,9 @@ import pytest
 from ttzo.device_runtime.contract import LayerKind, Loss, Number
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.data import data_set, mnist
+from ttzo.host_tools.data import data_set, mnist, whole_file
 from ttzo.host_tools.data.data_set import DataError
-from ttzo.host_tools.training import checkpoint
+from ttzo.host_tools.data.whole_file import DiskError
 
 
 def make_plan(n_in=4, n_out=3, loss=Loss.cross_entropy, number=Number.uint8, **metadata) -> Plan:
@@ -210,8 +210,8 @@ def test_a_full_disk_is_told_and_half_a_download_does_not_stay(published, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     folder, sums, cache = published
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
-    with pytest.raises(DataError, match="No space left"):
+    monkeypatch.setattr(whole_file.os, "fsync", full)
+    with pytest.raises(DiskError, match="No space left"):
         mnist.download(cache, (folder.as_uri(),), sums)
     assert not list(cache.iterdir())
 

@@ -11,7 +11,8 @@ from ttzo.device_runtime.contract import DeviceError
 from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.train_defaults import default_phases
 from ttzo.exporter.plan.training import Training
-from ttzo.host_tools.data import data_set
+from ttzo.host_tools.data import data_set, whole_file
+from ttzo.host_tools.data.whole_file import DiskError
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.device.link import LinkError
@@ -195,11 +196,14 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tm
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
-    with pytest.raises(CheckpointError, match="No space left"):
+    monkeypatch.setattr(whole_file.os, "fsync", full)
+    with pytest.raises(DiskError, match="No space left") as caught:
         trained(bundle, rows, tmp_path / "whole", changes={"steps": STEPS + 5})
+    assert caught.value.exit_code == 7
     assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == [
+        "best.npz",
         "checkpoint.npz",
+        "good.npz",
         "metrics.csv",
     ]
 
@@ -239,7 +243,7 @@ def test_a_disk_that_fills_up_in_mid_training_tells_how_to_go_on(bundle, rows, t
             resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, before[1]))
 
     try:
-        with pytest.raises(metrics.MetricsError, match="metrics.csv cannot be written") as caught:
+        with pytest.raises(DiskError, match="metrics.csv cannot be written") as caught:
             trained(bundle, rows, folder, report=fill, checkpoint_steps=5)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -289,7 +293,7 @@ def test_a_board_that_starts_anew_in_mid_training_is_noticed(bundle, rows, tmp_p
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_next_step(bundle, rows, tmp_path):
     with pytest.raises(DeviceError, match="not finite") as caught:
         trained(bundle, rows, tmp_path / "run", changes={"lr": 1e38})
-    assert "learning rate" in caught.value.hint and caught.value.exit_code == 4
+    assert "learning rate" in caught.value.hint and caught.value.exit_code == 6
     # the checkpoint is still that of finite losses, so that a smaller rate goes on from there
     run, _ = trained(bundle, rows, tmp_path / "run", changes={"lr": 0.05})
     assert (run.resumed_from, run.step) == (0, STEPS)
