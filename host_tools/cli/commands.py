@@ -18,8 +18,8 @@ A device is a URL:
 
 \b
 Exit codes: 0 all is well, 1 a bug in ttzo, 2 wrong usage, 3 bad input (file, data, model,
-board), 4 device or line, 5 a comparison parted, 6 a run diverged, 7 a disk refused, 130
-interrupted.
+board), 4 device or line, 5 a comparison parted, 6 a run diverged, 7 a disk refused,
+130 interrupted.
 """
 
 

@@ -46,6 +46,7 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet, pack_rows
 from ttzo.host_tools.device import emulated_device, micropython_board, replies
 from ttzo.host_tools.device.link import Link, LinkError, open_stream
+from ttzo.host_tools.reference.train.trainer import START, state_after_step
 
 BUNDLE = "model.ttzo"
 DEFAULT_BAUD = 115200
@@ -58,6 +59,7 @@ READ_BYTES = (LIMIT["max_payload"] - REPLY["read"].SIZE) // 4 * 4
 POINTS_AT_ONCE = 200  # validation points of one request
 LEAVE_S = 3.0
 OnProgress = Callable[[int, int], object]
+Records = tuple[Record, Record, Record]  # training, phase_0, phase_1
 
 
 class BundleError(TtzoError):
@@ -139,9 +141,8 @@ class Device:
         self.board = printable_name(self.info.board.rstrip(b"\0").decode(errors="replace"))
         self._require_model()
         replies.check_hello(self.info, plan)
-        self._expected: tuple[int, int] | None = (
-            None  # step and evaluations of the device's state, where they are known
-        )
+        self._expected: StateRecord | None = None  # the device's state, where it is known
+        self._records: Records | None = None  # its settings, where they are known
         self.step_count = self.state().step
         self.counter: Path | None = None
 
@@ -195,15 +196,17 @@ class Device:
     # ---- state and settings
 
     def state(self) -> StateRecord:
-        """The training state. Raises `StartedAnew` when it is not the one that the device was left in."""
-        state = self._status().state
-        told = state.step, state.evaluations
-        if self._expected not in (None, told):
+        """The training state. Raises `StartedAnew` when the device has done other steps than it was asked for,
+        `ReplyError` when its state is otherwise not the one that they lead to."""
+        state, expected = self._status().state, self._expected
+        if expected and state.step != expected.step:
             raise StartedAnew(
-                f"{self.board} has started anew in mid-training (its steps: {state.step}, expected: {self._expected[0]})",
+                f"{self.board} has started anew in mid-training (its steps: {state.step}, expected: {expected.step})",
                 "see to its power supply, and that nobody else uses it",
             )
-        self._expected, self.step_count = told, state.step
+        if expected:
+            replies.require_record("status", state, expected)
+        self._expected, self.step_count = state, state.step
         return state
 
     def settings(self) -> Training:
@@ -214,18 +217,26 @@ class Device:
     def _status(self) -> Record:
         status = self._ask("status")[0]
         self._settings = replies.check_settings_told(status, self.plan)
+        told = status.training, status.phase_0, status.phase_1
+        for record, known in zip(told, self._records or told, strict=True):
+            replies.require_record("status", record, known)
         replies.check_state("status", status.state, self._settings)
+        self._records = told
         return status
 
     def configure(self, settings: Training) -> None:
         training, phase_0, phase_1 = to_bundle.training_records(settings)
         self._ask("configure", training=training, phase_0=phase_0, phase_1=phase_1)
-        self._settings = settings
+        self._take_settings(settings)
+
+    def _take_settings(self, settings: Training) -> None:
+        self._settings, self._records = settings, to_bundle.training_records(settings)
 
     def reset(self) -> None:
         """Back to the exported parameters and settings, step 0."""
         self._ask("reset")
-        self.step_count, self._expected, self._settings = 0, (0, 0), self.plan.training
+        self.step_count, self._expected = 0, START
+        self._take_settings(self.plan.training)
 
     # ---- regions
 
@@ -264,7 +275,7 @@ class Device:
         if self.plan.n_moments:
             self._write(Region.moments, moments.astype("<f4").tobytes())
         self._ask("set_state", state=state)
-        self.step_count, self._expected = state.step, (state.step, state.evaluations)
+        self.step_count, self._expected = state.step, state
 
     def write_batch(self, rows: np.ndarray) -> None:
         """Packed rows (n, row_bytes) uint8, n up to the plan's batch, for the next step or evaluation."""
@@ -298,8 +309,8 @@ class Device:
             self._expected = before
             raise
         replies.check_step(result, self.step_count, self.plan, self._settings)
-        if before:
-            self._expected = result.step, before[1] + result.evaluations
+        if before and self._records:
+            self._expected = state_after_step(before, self._records[0], result.loss, result.evaluations)
         self.step_count = result.step
         return result
 

@@ -53,6 +53,15 @@ def require_length(message: str, count: int, wanted: int) -> None:
         raise ReplyError(message, "its length", f"{count} bytes", f"not {wanted}")
 
 
+def require_record(message: str, told: Record, known: Record) -> None:
+    """A record that the host knows already must be told bit for bit."""
+    known = type(known).unpack(known.pack())  # its numbers as the line carries them
+    for _, field in known.FIELDS:
+        value, wanted = getattr(told, field), getattr(known, field)
+        if value != wanted:
+            raise ReplyError(message, field, value, f"not {wanted}")
+
+
 # ---- replies ---------------------------------------------------------------------------------------------------------
 
 
@@ -89,11 +98,12 @@ def check_state(message: str, state: StateRecord, settings: Training) -> None:
     require_range(message, "step", state.step, 0, LAST_STEP - 1)
     require_range(message, "phase", state.phase, 0, len(settings.phases) - 1)
     require_range(message, "phase_start", state.phase_start, 0, state.step)
-    require_range(message, "window_count", state.window_count, 0, min(state.step, settings.plateau_window))
+    watched = len(settings.phases) > 1  # the plateau, for the next phase
+    require_range(message, "window_count", state.window_count, 0, watched * min(state.step, settings.plateau_window))
     require_finite(message, "window_sum", state.window_sum)
     if math.isnan(state.best_window):
         raise ReplyError(message, "best_window", state.best_window, "a number is possible")
-    patience = min(state.step, settings.plateau_patience)
+    patience = watched * min(state.step, settings.plateau_patience)
     require_range(message, "windows_without_progress", state.windows_without_progress, 0, patience)
     require_range(message, "evaluations", state.evaluations, 0, 2**63)
 
@@ -134,5 +144,5 @@ def numbers_told(message: str, what: str, content: bytes, n_numbers: int) -> np.
 def region_told(what: str, content: bytes, crc: int, n_numbers: int) -> np.ndarray:
     """float32 (n_numbers,) of a region that was read piece by piece, once its checksum is right and all are finite."""
     if zlib.crc32(content) != crc:
-        raise ReplyError("read", "the checksum of the region", f"0x{crc:08x}", f"not that of its {what}s")
+        raise ReplyError("read", "crc", f"0x{crc:08x}", f"not the checksum of its {what}s")
     return numbers_told("read", what, content, n_numbers)

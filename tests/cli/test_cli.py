@@ -142,6 +142,8 @@ def test_help_tells_devices_and_exit_codes():
         "3 bad input",
         "4 device",
         "5 a comparison parted",
+        "6 a run diverged",
+        "7 a disk refused",
         "130 interrupted",
     ):
         assert words in text

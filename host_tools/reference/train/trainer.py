@@ -74,6 +74,25 @@ def rate_factor(training: TrainingRecord, step: int) -> np.float32:
     return factor
 
 
+def state_after_step(state: StateRecord, training: TrainingRecord, loss: float, evaluations: int) -> StateRecord:
+    """The state after a step of that loss. Hybrid training: the next phase begins when the mean loss of
+    `plateau_patience` windows in a row did not fall."""
+    state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + evaluations)
+    if state.phase + 1 >= training.n_phases:
+        return state
+    total, count = np.float32(state.window_sum) + np.float32(loss), state.window_count + 1
+    if count < training.plateau_window:
+        return dataclasses.replace(state, window_sum=float(total), window_count=count)
+    mean = total / np.float32(count)
+    state = dataclasses.replace(state, window_sum=0.0, window_count=0)
+    if mean < np.float32(state.best_window) * (ONE - np.float32(training.plateau_tolerance)):
+        return dataclasses.replace(state, best_window=float(mean), windows_without_progress=0)
+    state = dataclasses.replace(state, windows_without_progress=state.windows_without_progress + 1)
+    if state.windows_without_progress >= training.plateau_patience:
+        return dataclasses.replace(state, phase=state.phase + 1, phase_start=state.step)
+    return state
+
+
 class Trainer:
     """A training run as the device holds it; `poll(done, total)` is called after each loss evaluation of a step or
     each row of an evaluation and cancels by returning False. Refusals are `DeviceError`s and change nothing."""
@@ -205,8 +224,9 @@ class Trainer:
         rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
         move = self._move_by_residuals if phase.estimator in GAUSS_NEWTON else self._move_by_gradient
         loss, norm, evaluations = move(phase, region, rate)
-        self.state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + evaluations)
-        self._watch_plateau(loss)
+        self.state = state_after_step(state, self.training, loss, evaluations)
+        if self.state.phase != state.phase:
+            self.moments[:] = 0
         return StepResult(state.phase, float(loss), float(norm), evaluations, self._macs(phase, evaluations))
 
     def _macs(self, phase: PhaseRecord, evaluations: int) -> int:
@@ -322,27 +342,6 @@ class Trainer:
             squares[:] = beta2 * squares + (ONE - beta2) * (g * g)
             step = (v * unbias1) / (real.sqrt(squares * unbias2) + np.float32(phase.epsilon))
         self.theta = -rate * step + self.theta
-
-    def _watch_plateau(self, loss: np.float32) -> None:
-        """Hybrid training: the next phase begins when `plateau_patience` windows in a row did not fall."""
-        state, settings = self.state, self.training
-        if state.phase + 1 >= settings.n_phases:
-            return
-        total, count = np.float32(state.window_sum) + loss, state.window_count + 1
-        if count < settings.plateau_window:
-            self.state = dataclasses.replace(state, window_sum=float(total), window_count=count)
-            return
-        mean = total / np.float32(count)
-        state = dataclasses.replace(state, window_sum=0.0, window_count=0)
-        limit = np.float32(state.best_window) * (ONE - np.float32(settings.plateau_tolerance))
-        if mean < limit:
-            state = dataclasses.replace(state, best_window=float(mean), windows_without_progress=0)
-        else:
-            state = dataclasses.replace(state, windows_without_progress=state.windows_without_progress + 1)
-            if state.windows_without_progress >= settings.plateau_patience:
-                state = dataclasses.replace(state, phase=state.phase + 1, phase_start=state.step)
-                self.moments[:] = 0
-        self.state = state
 
     # ---- evaluation
 
