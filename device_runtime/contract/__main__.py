@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: MIT
-from ttzo.device_runtime.contract import c_header, header_path
+"""Writes what is generated from the contract: `python -m ttzo.device_runtime.contract`."""
 
-header_path().write_text(c_header(), encoding="utf-8")
+from ttzo.device_runtime.contract.generated import written_files
+
+for path, text in written_files().items():
+    path.write_text(text, encoding="utf-8")

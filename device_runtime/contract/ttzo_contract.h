@@ -1,10 +1,26 @@
 // SPDX-License-Identifier: MIT
-// Written by contract.py from contract.toml; change that page, not this file.
+// Written by write_c.py from contract.toml; change that page, not this file.
 #ifndef TTZO_CONTRACT_H
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x5DFD41BBu
+#define TTZO_CONTRACT_HASH 0x59ED16C3u
+#define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
+#define TTZO_MESSAGE_HASH_STATUS 0x83045E17u
+#define TTZO_MESSAGE_HASH_CONFIGURE 0x1A831CAAu
+#define TTZO_MESSAGE_HASH_READ 0xC1F23428u
+#define TTZO_MESSAGE_HASH_WRITE 0x30501143u
+#define TTZO_MESSAGE_HASH_COMMIT 0x1B4D016Bu
+#define TTZO_MESSAGE_HASH_SET_STATE 0xCB56BB31u
+#define TTZO_MESSAGE_HASH_STEP 0x1686212Au
+#define TTZO_MESSAGE_HASH_EVALUATE 0x358A1E25u
+#define TTZO_MESSAGE_HASH_PREDICT 0x025F9896u
+#define TTZO_MESSAGE_HASH_RESET 0xF62EC850u
+#define TTZO_MESSAGE_HASH_CANCEL 0x1EDF8ADFu
+#define TTZO_MESSAGE_HASH_SOLUTION_ERROR 0xC0036BAFu
+#define TTZO_MESSAGE_HASH_LEAVE 0x98084E1Cu
+#define TTZO_MESSAGE_HASH_PROGRESS 0xC6CF9107u
+#define TTZO_MESSAGE_HASH_ERROR 0xE0F1A5E1u
 
 // ---- limits
 #define TTZO_MAX_LAYERS 16u // layers of one model
@@ -33,7 +49,7 @@
 #define TTZO_HASH_BYTES 16u // leading bytes of the model's SHA-256
 #define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
 #define TTZO_BUNDLE_MAGIC 1331319892u // the bundle's first four bytes: TTZO
-#define TTZO_BUNDLE_FORMAT 2u // layout of the bundle file
+#define TTZO_BUNDLE_FORMAT 3u // layout of the bundle file
 
 // ---- enumerations
 enum ttzo_layer_kind {
@@ -82,7 +98,7 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_CGE = 2, // the same differences from environments that a core's entries share: a few forward passes in all
     TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, by reuse; each parameter's derivative is assembled from its units'
     TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, by reuse: n_queries directions for each
-    TTZO_ESTIMATOR_COCD = 5, // cge of the next n_queries coordinates in turn; the others' estimates decay by beta2 (arXiv 2605.14373)
+    TTZO_ESTIMATOR_COCD = 5, // cge of the next n_coordinates coordinates in turn; the others' estimates decay by stale_decay (arXiv 2605.14373)
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
 };
@@ -184,35 +200,35 @@ enum ttzo_stream {
     TTZO_STREAM_FACE = 4, // the face of a boundary row: counter (0, row, step)
 };
 enum ttzo_error {
-    TTZO_ERROR_OK = 0, // no error
-    TTZO_ERROR_BAD_FRAME = 1, // a frame arrived damaged
-    TTZO_ERROR_UNKNOWN_MESSAGE = 2, // the device does not know message {detail}
-    TTZO_ERROR_BAD_REQUEST = 3, // a request has the wrong length or a field out of range (byte {detail})
-    TTZO_ERROR_BAD_CONTRACT = 4, // host and device were built from different contracts
-    TTZO_ERROR_BAD_BUNDLE = 5, // the bundle is damaged or not a ttzo bundle (check {detail})
-    TTZO_ERROR_BAD_BUNDLE_FORMAT = 6, // the bundle has format {detail}, which this version does not read
-    TTZO_ERROR_BAD_MODEL = 7, // layer {detail} of the model is inconsistent
-    TTZO_ERROR_WRONG_ARITHMETIC = 8, // the model wants arithmetic {detail}, the device was built for the other one
-    TTZO_ERROR_OUT_OF_MEMORY = 9, // the work buffer is too small: {detail} bytes are needed
-    TTZO_ERROR_OUT_OF_RANGE = 10, // offset, count or row {detail} lies outside the region
-    TTZO_ERROR_BAD_CHECKSUM = 11, // the written data do not have the stated checksum
-    TTZO_ERROR_NOT_COMMITTED = 12, // the region holds no complete data
-    TTZO_ERROR_WRONG_STEP = 13, // the device has done {detail} steps, the request is for another
-    TTZO_ERROR_NON_FINITE = 14, // a loss or gradient was not finite at step {detail}; the step was not taken
-    TTZO_ERROR_FIXED_AT_EXPORT = 15, // setting {detail} is fixed at export
-    TTZO_ERROR_BAD_SETTING = 16, // setting {detail} is out of range
-    TTZO_ERROR_BAD_LABEL = 17, // row {detail} has a class the model does not know
-    TTZO_ERROR_CANCELLED = 18, // the work was cancelled
-    TTZO_ERROR_BAD_TOKEN = 19, // row {detail} has a token the model does not know
-    TTZO_ERROR_BAD_SPARSE_ROWS = 20, // sparse row {detail} is inconsistent
-    TTZO_ERROR_NOT_BUILT_IN = 21, // the device was built without what the model needs (part {detail})
+    TTZO_ERROR_OK = 0,
+    TTZO_ERROR_BAD_FRAME = 1,
+    TTZO_ERROR_UNKNOWN_MESSAGE = 2,
+    TTZO_ERROR_BAD_REQUEST = 3,
+    TTZO_ERROR_BAD_CONTRACT = 4,
+    TTZO_ERROR_BAD_BUNDLE = 5,
+    TTZO_ERROR_BAD_BUNDLE_FORMAT = 6,
+    TTZO_ERROR_BAD_MODEL = 7,
+    TTZO_ERROR_WRONG_ARITHMETIC = 8,
+    TTZO_ERROR_OUT_OF_MEMORY = 9,
+    TTZO_ERROR_OUT_OF_RANGE = 10,
+    TTZO_ERROR_BAD_CHECKSUM = 11,
+    TTZO_ERROR_NOT_COMMITTED = 12,
+    TTZO_ERROR_WRONG_STEP = 13,
+    TTZO_ERROR_NON_FINITE = 14,
+    TTZO_ERROR_FIXED_AT_EXPORT = 15,
+    TTZO_ERROR_BAD_SETTING = 16,
+    TTZO_ERROR_BAD_LABEL = 17,
+    TTZO_ERROR_CANCELLED = 18,
+    TTZO_ERROR_BAD_TOKEN = 19,
+    TTZO_ERROR_BAD_SPARSE_ROWS = 20,
+    TTZO_ERROR_NOT_BUILT_IN = 21,
 };
 enum ttzo_message {
-    TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh
+    TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
     TTZO_MESSAGE_STATUS = 2, // training state and the settings in force
     TTZO_MESSAGE_CONFIGURE = 3, // override learning rate, mu, N, seed, steps and what else costs neither memory nor order; the rest must equal the export
     TTZO_MESSAGE_READ = 4, // bytes of a region (parameters or moments)
-    TTZO_MESSAGE_WRITE = 5, // bytes into a region; parameters and moments change only with COMMIT
+    TTZO_MESSAGE_WRITE = 5, // bytes into a region (all except collocation); parameters and moments change only with COMMIT
     TTZO_MESSAGE_COMMIT = 6, // the region is whole: take it over if its checksum is right
     TTZO_MESSAGE_SET_STATE = 7, // training state of a checkpoint
     TTZO_MESSAGE_STEP = 8, // one training step; refused unless `step` is the next one, so that a lost reply never trains twice
@@ -254,35 +270,6 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     default: return "unknown";
     }
 }
-// What an error says to a person; {detail} stands for its number.
-static inline const char *ttzo_error_text(enum ttzo_error error)
-{
-    switch ((unsigned)error) {
-    case 0: return "no error";
-    case 1: return "a frame arrived damaged";
-    case 2: return "the device does not know message {detail}";
-    case 3: return "a request has the wrong length or a field out of range (byte {detail})";
-    case 4: return "host and device were built from different contracts";
-    case 5: return "the bundle is damaged or not a ttzo bundle (check {detail})";
-    case 6: return "the bundle has format {detail}, which this version does not read";
-    case 7: return "layer {detail} of the model is inconsistent";
-    case 8: return "the model wants arithmetic {detail}, the device was built for the other one";
-    case 9: return "the work buffer is too small: {detail} bytes are needed";
-    case 10: return "offset, count or row {detail} lies outside the region";
-    case 11: return "the written data do not have the stated checksum";
-    case 12: return "the region holds no complete data";
-    case 13: return "the device has done {detail} steps, the request is for another";
-    case 14: return "a loss or gradient was not finite at step {detail}; the step was not taken";
-    case 15: return "setting {detail} is fixed at export";
-    case 16: return "setting {detail} is out of range";
-    case 17: return "row {detail} has a class the model does not know";
-    case 18: return "the work was cancelled";
-    case 19: return "row {detail} has a token the model does not know";
-    case 20: return "sparse row {detail} is inconsistent";
-    case 21: return "the device was built without what the model needs (part {detail})";
-    default: return "unknown error";
-    }
-}
 
 // ---- numbers as they stand in bundles and frames: little-endian, unaligned
 static inline uint8_t ttzo_get_u8(const uint8_t *p) { return p[0]; }
@@ -313,7 +300,7 @@ struct ttzo_bundle_header {
     uint32_t format;                        // bundle_format
     uint32_t total_bytes;                   // the whole file, the CRC-32 at its end included
     uint32_t metadata_bytes;                // UTF-8 JSON behind the parameters, for people and host tools; the device skips it
-    uint8_t hash[16];                       // first bytes of SHA-256 over model_info, training, layers and parameters as they stand in the file
+    uint8_t hash[16];                       // first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters
 };
 static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_bundle_header *out)
 {
@@ -572,19 +559,23 @@ static inline void ttzo_pack_sparse_rows(const struct ttzo_sparse_rows *in, uint
     ttzo_put_u32(bytes + 0, in->n_rows);
 }
 
-#define TTZO_PHASE_BYTES 32u
+#define TTZO_PHASE_BYTES 48u
 struct ttzo_phase {
     uint8_t estimator;                      // enum estimator
     uint8_t direction;                      // enum direction (rge, block_rge)
     uint8_t difference;                     // enum difference
     uint8_t update;                         // enum update
-    uint32_t n_queries;                     // N: directions a step (rge, and Gauss-Newton: there fixed at export) or a block (block_rge), coordinates a step (cocd)
+    uint32_t n_queries;                     // N: random directions of one estimate: of all parameters (rge, and Gauss-Newton: there fixed at export), or of a block of them (block_rge)
+    uint32_t n_coordinates;                 // cocd: coordinates a step
     float perturb_radius;                   // mu
     float learning_rate;                    // lr
-    float beta1;                            // momentum, or Adam's first decay
-    float beta2;                            // Adam's second decay; decay of cocd's buffer
-    float epsilon;                          // Adam's; Gauss-Newton's ridge at the start, relative to the mean squared column
-    float clip_norm;                        // largest gradient norm; Gauss-Newton: trust radius of the directions' coefficients; 0 means none
+    float beta1;                            // decay of the mean gradient: of momentum, ema_momentum and Adam
+    float beta2;                            // Adam: decay of the mean squared gradient
+    float epsilon;                          // Adam: what is added to the root of that mean
+    float clip_norm;                        // largest gradient norm; 0 means none
+    float stale_decay;                      // cocd: factor a step of the estimates that are not made anew
+    float ridge;                            // Gauss-Newton: ridge at the start, relative to the mean squared column
+    float trust_radius;                     // Gauss-Newton: largest norm of the directions' coefficients; 0 means none
 };
 static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *out)
 {
@@ -593,12 +584,16 @@ static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *ou
     out->difference = ttzo_get_u8(bytes + 2);
     out->update = ttzo_get_u8(bytes + 3);
     out->n_queries = ttzo_get_u32(bytes + 4);
-    out->perturb_radius = ttzo_get_f32(bytes + 8);
-    out->learning_rate = ttzo_get_f32(bytes + 12);
-    out->beta1 = ttzo_get_f32(bytes + 16);
-    out->beta2 = ttzo_get_f32(bytes + 20);
-    out->epsilon = ttzo_get_f32(bytes + 24);
-    out->clip_norm = ttzo_get_f32(bytes + 28);
+    out->n_coordinates = ttzo_get_u32(bytes + 8);
+    out->perturb_radius = ttzo_get_f32(bytes + 12);
+    out->learning_rate = ttzo_get_f32(bytes + 16);
+    out->beta1 = ttzo_get_f32(bytes + 20);
+    out->beta2 = ttzo_get_f32(bytes + 24);
+    out->epsilon = ttzo_get_f32(bytes + 28);
+    out->clip_norm = ttzo_get_f32(bytes + 32);
+    out->stale_decay = ttzo_get_f32(bytes + 36);
+    out->ridge = ttzo_get_f32(bytes + 40);
+    out->trust_radius = ttzo_get_f32(bytes + 44);
 }
 static inline void ttzo_pack_phase(const struct ttzo_phase *in, uint8_t *bytes)
 {
@@ -607,12 +602,16 @@ static inline void ttzo_pack_phase(const struct ttzo_phase *in, uint8_t *bytes)
     ttzo_put_u8(bytes + 2, in->difference);
     ttzo_put_u8(bytes + 3, in->update);
     ttzo_put_u32(bytes + 4, in->n_queries);
-    ttzo_put_f32(bytes + 8, in->perturb_radius);
-    ttzo_put_f32(bytes + 12, in->learning_rate);
-    ttzo_put_f32(bytes + 16, in->beta1);
-    ttzo_put_f32(bytes + 20, in->beta2);
-    ttzo_put_f32(bytes + 24, in->epsilon);
-    ttzo_put_f32(bytes + 28, in->clip_norm);
+    ttzo_put_u32(bytes + 8, in->n_coordinates);
+    ttzo_put_f32(bytes + 12, in->perturb_radius);
+    ttzo_put_f32(bytes + 16, in->learning_rate);
+    ttzo_put_f32(bytes + 20, in->beta1);
+    ttzo_put_f32(bytes + 24, in->beta2);
+    ttzo_put_f32(bytes + 28, in->epsilon);
+    ttzo_put_f32(bytes + 32, in->clip_norm);
+    ttzo_put_f32(bytes + 36, in->stale_decay);
+    ttzo_put_f32(bytes + 40, in->ridge);
+    ttzo_put_f32(bytes + 44, in->trust_radius);
 }
 
 #define TTZO_TRAINING_BYTES 36u
@@ -689,23 +688,90 @@ static inline void ttzo_pack_state(const struct ttzo_state *in, uint8_t *bytes)
     ttzo_put_u64(bytes + 28, in->evaluations);
 }
 
+// ---- ranges
+// Number of the first field of a training that is out of range; -1 when all are in range.
+static inline int ttzo_training_field_out_of_range(const struct ttzo_training *in)
+{
+    if (!(in->steps >= 1u))
+        return 1;
+    if (!(in->n_phases >= 1u && in->n_phases <= 2u))
+        return 2;
+    if (!(in->schedule <= 3u))
+        return 3;
+    if (!(in->plateau_patience >= 1u))
+        return 4;
+    if (!(in->decay_every >= 1u))
+        return 6;
+    if (!(in->decay_factor >= 0.0f && in->decay_factor <= 3.40282347e+38f))
+        return 7;
+    if (!(in->plateau_window >= 1u))
+        return 8;
+    if (!(in->plateau_tolerance >= 0.0f && in->plateau_tolerance <= 3.40282347e+38f))
+        return 9;
+    return -1;
+}
+
+// Number of the first field of a phase that is out of range; -1 when all are in range.
+static inline int ttzo_phase_field_out_of_range(const struct ttzo_phase *in)
+{
+    if (!(in->estimator <= 7u))
+        return 0;
+    if (!(in->direction <= 1u))
+        return 1;
+    if (!(in->difference <= 1u))
+        return 2;
+    if (!(in->update <= 4u))
+        return 3;
+    if (!(in->n_queries >= 1u && in->n_queries <= 1000000u))
+        return 4;
+    if (!(in->n_coordinates >= 1u && in->n_coordinates <= 1000000u))
+        return 5;
+    if (!(in->perturb_radius >= 1e-30f && in->perturb_radius <= 3.40282347e+38f))
+        return 6;
+    if (!(in->learning_rate >= 0.0f && in->learning_rate <= 3.40282347e+38f))
+        return 7;
+    if (!(in->beta1 >= 0.0f && in->beta1 <= 0.99999994f))
+        return 8;
+    if (!(in->beta2 >= 0.0f && in->beta2 <= 0.99999994f))
+        return 9;
+    if (!(in->epsilon >= 0.0f && in->epsilon <= 3.40282347e+38f))
+        return 10;
+    if (!(in->clip_norm >= 0.0f && in->clip_norm <= 3.40282347e+38f))
+        return 11;
+    if (!(in->stale_decay >= 0.0f && in->stale_decay <= 0.99999994f))
+        return 12;
+    if (!(in->ridge >= 0.0f && in->ridge <= 3.40282347e+38f))
+        return 13;
+    if (!(in->trust_radius >= 0.0f && in->trust_radius <= 3.40282347e+38f))
+        return 14;
+    return -1;
+}
+
 // ---- messages
-#define TTZO_HELLO_REQUEST_BYTES 4u
+#define TTZO_HELLO_REQUEST_BYTES 12u
 struct ttzo_hello_request {
-    uint32_t contract_hash;                 // the host's
+    uint32_t contract_hash;                 // the host's; a device of another contract refuses all requests except HELLO and LEAVE
+    uint32_t hello_hash;                    // of this message in the host's contract; the field after it counts only when the device has the same
+    uint32_t leave_hash;                    // of LEAVE in the host's contract; a device that has the same answers it whatever the contract
 };
 static inline void ttzo_unpack_hello_request(const uint8_t *bytes, struct ttzo_hello_request *out)
 {
     out->contract_hash = ttzo_get_u32(bytes + 0);
+    out->hello_hash = ttzo_get_u32(bytes + 4);
+    out->leave_hash = ttzo_get_u32(bytes + 8);
 }
 static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, uint8_t *bytes)
 {
     ttzo_put_u32(bytes + 0, in->contract_hash);
+    ttzo_put_u32(bytes + 4, in->hello_hash);
+    ttzo_put_u32(bytes + 8, in->leave_hash);
 }
 
-#define TTZO_HELLO_REPLY_BYTES 80u
+#define TTZO_HELLO_REPLY_BYTES 88u
 struct ttzo_hello_reply {
-    uint32_t contract_hash;                 // the device's; the fields behind it count only when both are equal
+    uint32_t contract_hash;                 // the device's
+    uint32_t hello_hash;                    // of this message in the device's contract; the fields after it count only when the host has the same
+    uint32_t leave_hash;                    // of LEAVE in the device's contract
     uint8_t model_hash[16];                 // of the loaded model
     uint8_t board[24];                      // name, zero-padded
     uint32_t n_parameters;
@@ -721,35 +787,39 @@ struct ttzo_hello_reply {
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
 {
     out->contract_hash = ttzo_get_u32(bytes + 0);
-    for (unsigned i = 0; i < 16; i++) out->model_hash[i] = ttzo_get_u8(bytes + 4 + 1 * i);
-    for (unsigned i = 0; i < 24; i++) out->board[i] = ttzo_get_u8(bytes + 20 + 1 * i);
-    out->n_parameters = ttzo_get_u32(bytes + 44);
-    out->n_moments = ttzo_get_u32(bytes + 48);
-    out->row_bytes = ttzo_get_u32(bytes + 52);
-    out->batch = ttzo_get_u32(bytes + 56);
-    out->dataset_capacity = ttzo_get_u32(bytes + 60);
-    out->macs_per_sample = ttzo_get_u32(bytes + 64);
-    out->work_bytes = ttzo_get_u32(bytes + 68);
-    out->work_capacity = ttzo_get_u32(bytes + 72);
-    out->sparse_capacity = ttzo_get_u32(bytes + 76);
+    out->hello_hash = ttzo_get_u32(bytes + 4);
+    out->leave_hash = ttzo_get_u32(bytes + 8);
+    for (unsigned i = 0; i < 16; i++) out->model_hash[i] = ttzo_get_u8(bytes + 12 + 1 * i);
+    for (unsigned i = 0; i < 24; i++) out->board[i] = ttzo_get_u8(bytes + 28 + 1 * i);
+    out->n_parameters = ttzo_get_u32(bytes + 52);
+    out->n_moments = ttzo_get_u32(bytes + 56);
+    out->row_bytes = ttzo_get_u32(bytes + 60);
+    out->batch = ttzo_get_u32(bytes + 64);
+    out->dataset_capacity = ttzo_get_u32(bytes + 68);
+    out->macs_per_sample = ttzo_get_u32(bytes + 72);
+    out->work_bytes = ttzo_get_u32(bytes + 76);
+    out->work_capacity = ttzo_get_u32(bytes + 80);
+    out->sparse_capacity = ttzo_get_u32(bytes + 84);
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
     ttzo_put_u32(bytes + 0, in->contract_hash);
-    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 4 + 1 * i, in->model_hash[i]);
-    for (unsigned i = 0; i < 24; i++) ttzo_put_u8(bytes + 20 + 1 * i, in->board[i]);
-    ttzo_put_u32(bytes + 44, in->n_parameters);
-    ttzo_put_u32(bytes + 48, in->n_moments);
-    ttzo_put_u32(bytes + 52, in->row_bytes);
-    ttzo_put_u32(bytes + 56, in->batch);
-    ttzo_put_u32(bytes + 60, in->dataset_capacity);
-    ttzo_put_u32(bytes + 64, in->macs_per_sample);
-    ttzo_put_u32(bytes + 68, in->work_bytes);
-    ttzo_put_u32(bytes + 72, in->work_capacity);
-    ttzo_put_u32(bytes + 76, in->sparse_capacity);
+    ttzo_put_u32(bytes + 4, in->hello_hash);
+    ttzo_put_u32(bytes + 8, in->leave_hash);
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 12 + 1 * i, in->model_hash[i]);
+    for (unsigned i = 0; i < 24; i++) ttzo_put_u8(bytes + 28 + 1 * i, in->board[i]);
+    ttzo_put_u32(bytes + 52, in->n_parameters);
+    ttzo_put_u32(bytes + 56, in->n_moments);
+    ttzo_put_u32(bytes + 60, in->row_bytes);
+    ttzo_put_u32(bytes + 64, in->batch);
+    ttzo_put_u32(bytes + 68, in->dataset_capacity);
+    ttzo_put_u32(bytes + 72, in->macs_per_sample);
+    ttzo_put_u32(bytes + 76, in->work_bytes);
+    ttzo_put_u32(bytes + 80, in->work_capacity);
+    ttzo_put_u32(bytes + 84, in->sparse_capacity);
 }
 
-#define TTZO_STATUS_REPLY_BYTES 136u
+#define TTZO_STATUS_REPLY_BYTES 168u
 struct ttzo_status_reply {
     struct ttzo_state state;
     struct ttzo_training training;
@@ -761,17 +831,17 @@ static inline void ttzo_unpack_status_reply(const uint8_t *bytes, struct ttzo_st
     ttzo_unpack_state(bytes + 0, &out->state);
     ttzo_unpack_training(bytes + 36, &out->training);
     ttzo_unpack_phase(bytes + 72, &out->phase_0);
-    ttzo_unpack_phase(bytes + 104, &out->phase_1);
+    ttzo_unpack_phase(bytes + 120, &out->phase_1);
 }
 static inline void ttzo_pack_status_reply(const struct ttzo_status_reply *in, uint8_t *bytes)
 {
     ttzo_pack_state(&in->state, bytes + 0);
     ttzo_pack_training(&in->training, bytes + 36);
     ttzo_pack_phase(&in->phase_0, bytes + 72);
-    ttzo_pack_phase(&in->phase_1, bytes + 104);
+    ttzo_pack_phase(&in->phase_1, bytes + 120);
 }
 
-#define TTZO_CONFIGURE_REQUEST_BYTES 100u
+#define TTZO_CONFIGURE_REQUEST_BYTES 132u
 struct ttzo_configure_request {
     struct ttzo_training training;
     struct ttzo_phase phase_0;
@@ -781,13 +851,13 @@ static inline void ttzo_unpack_configure_request(const uint8_t *bytes, struct tt
 {
     ttzo_unpack_training(bytes + 0, &out->training);
     ttzo_unpack_phase(bytes + 36, &out->phase_0);
-    ttzo_unpack_phase(bytes + 68, &out->phase_1);
+    ttzo_unpack_phase(bytes + 84, &out->phase_1);
 }
 static inline void ttzo_pack_configure_request(const struct ttzo_configure_request *in, uint8_t *bytes)
 {
     ttzo_pack_training(&in->training, bytes + 0);
     ttzo_pack_phase(&in->phase_0, bytes + 36);
-    ttzo_pack_phase(&in->phase_1, bytes + 68);
+    ttzo_pack_phase(&in->phase_1, bytes + 84);
 }
 
 #define TTZO_READ_REQUEST_BYTES 9u
@@ -873,7 +943,7 @@ static inline void ttzo_pack_set_state_request(const struct ttzo_set_state_reque
 #define TTZO_STEP_REQUEST_BYTES 5u
 struct ttzo_step_request {
     uint32_t step;                          // steps done before this one
-    uint8_t region;                         // batch, or dataset
+    uint8_t region;                         // where the rows come from: batch, dataset or sparse; collocation for an equation
 };
 static inline void ttzo_unpack_step_request(const uint8_t *bytes, struct ttzo_step_request *out)
 {
@@ -916,7 +986,7 @@ static inline void ttzo_pack_step_reply(const struct ttzo_step_reply *in, uint8_
 
 #define TTZO_EVALUATE_REQUEST_BYTES 9u
 struct ttzo_evaluate_request {
-    uint8_t region;                         // batch, or dataset
+    uint8_t region;                         // batch or dataset
     uint32_t first_row;
     uint32_t n_rows;                        // at most max_rows_asked
 };
@@ -964,7 +1034,7 @@ static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *
 
 #define TTZO_SOLUTION_ERROR_REQUEST_BYTES 9u
 struct ttzo_solution_error_request {
-    uint8_t region;                         // collocation: seeded validation points; batch or dataset: points with the host's values
+    uint8_t region;                         // collocation: validation points that the device draws from validation_seed; batch or dataset: points with the host's values
     uint32_t first_row;
     uint32_t n_rows;                        // at most max_rows_asked
 };

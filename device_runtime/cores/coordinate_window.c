@@ -9,7 +9,7 @@ struct ttzo_window ttzo_window_of(const struct ttzo_trainer *trainer, const stru
     struct ttzo_window window = { 0, n, n };
     if (phase->estimator == TTZO_ESTIMATOR_COCD) {
         uint64_t steps = trainer->state.step - trainer->state.phase_start;
-        window.length = phase->n_queries < n ? phase->n_queries : n;
+        window.length = phase->n_coordinates < n ? phase->n_coordinates : n;
         window.first = (uint32_t)(steps * window.length % n);
     }
     return window;
@@ -24,5 +24,5 @@ void ttzo_window_finish(const struct ttzo_window *window, struct ttzo_trainer *t
     const float *buffer = ttzo_gradient_buffer(trainer, phase);
     for (uint32_t i = 0; i < window->n; i++)
         trainer->gradient[i] =
-            ttzo_in_window(window, i) ? trainer->gradient[i] * mean * scale : phase->beta2 * buffer[i];
+            ttzo_in_window(window, i) ? trainer->gradient[i] * mean * scale : phase->stale_decay * buffer[i];
 }

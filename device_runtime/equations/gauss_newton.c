@@ -258,7 +258,7 @@ static void solve(struct gauss_newton *gn, float ridge)
             gn->block[i * width + first + i] = first + i < gn->n_free ? of_free : of_others;
         ttzo_triangle_fold(gn->solved, n, gn->block, count);
     }
-    ttzo_triangle_solve(gn->solved, n, gn->n_free, gn->phase->clip_norm, gn->a);
+    ttzo_triangle_solve(gn->solved, n, gn->n_free, gn->phase->trust_radius, gn->a);
 }
 
 // trainer->gradient = sum_k a_k v_k; trainer->perturbed is overwritten.
@@ -349,7 +349,7 @@ enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttz
 {
     struct gauss_newton gn = begin(trainer, phase);
     uint32_t n = trainer->model->info.n_parameters, batch = trainer->model->info.batch;
-    float ridge = *gn.ridge > 0.0f ? *gn.ridge : phase->epsilon;
+    float ridge = *gn.ridge > 0.0f ? *gn.ridge : phase->ridge;
     bool falls = false;
     enum ttzo_error error = build(&gn);
     if (error)

@@ -148,7 +148,9 @@ static bool while_working(void *context, uint32_t done, uint32_t total)
 static void answer_hello(const struct ttzo_link *link, uint8_t *out)
 {
     const struct ttzo_trainer *trainer = link->trainer;
-    struct ttzo_hello_reply reply = { .contract_hash = TTZO_CONTRACT_HASH };
+    struct ttzo_hello_reply reply = { .contract_hash = TTZO_CONTRACT_HASH,
+                                      .hello_hash = TTZO_MESSAGE_HASH_HELLO,
+                                      .leave_hash = TTZO_MESSAGE_HASH_LEAVE };
     for (uint32_t i = 0; i < TTZO_BOARD_NAME_BYTES && link->board_name[i]; i++)
         reply.board[i] = (uint8_t)link->board_name[i];
     if (!link->model_error) {
@@ -165,6 +167,17 @@ static void answer_hello(const struct ttzo_link *link, uint8_t *out)
         reply.sparse_capacity = trainer->sparse.capacity;
     }
     ttzo_pack_hello_reply(&reply, out);
+}
+
+// Whose host it is. One of another contract is answered LEAVE too, if its HELLO says that both messages are ours.
+static void hear_hello(struct ttzo_link *link, const uint8_t *payload, uint32_t payload_bytes)
+{
+    struct ttzo_hello_request request = { 0 };
+    link->foreign = ttzo_get_u32(payload) != TTZO_CONTRACT_HASH;
+    if (payload_bytes >= TTZO_HELLO_REQUEST_BYTES)
+        ttzo_unpack_hello_request(payload, &request);
+    link->foreign_leave = link->foreign && (request.hello_hash != TTZO_MESSAGE_HASH_HELLO ||
+                                            request.leave_hash != TTZO_MESSAGE_HASH_LEAVE);
 }
 
 static void answer_status(const struct ttzo_trainer *trainer, uint8_t *out)
@@ -308,7 +321,8 @@ static enum ttzo_error solution_error(struct ttzo_link *link, const uint8_t *pay
     struct ttzo_solution_error_request request;
     struct ttzo_solution_error_reply reply;
     ttzo_unpack_solution_error_request(payload, &request);
-    if (!holds_rows(request.region) && !trains_on(link->trainer, request.region))
+    bool draws_points = request.region == TTZO_REGION_COLLOCATION && trains_on(link->trainer, request.region);
+    if (!holds_rows(request.region) && !draws_points)
         return bad_field(0, detail);
     if (request.n_rows > TTZO_MAX_ROWS_ASKED)
         return bad_field(5, detail);
@@ -350,7 +364,7 @@ static enum ttzo_error predict(struct ttzo_trainer *trainer, const uint8_t *payl
 static uint32_t fixed_bytes(uint8_t code)
 {
     switch (code) {
-    case TTZO_MESSAGE_HELLO: return TTZO_HELLO_REQUEST_BYTES;
+    case TTZO_MESSAGE_HELLO: return 4; // of any contract, whose hash comes first
     case TTZO_MESSAGE_CONFIGURE: return TTZO_CONFIGURE_REQUEST_BYTES;
     case TTZO_MESSAGE_READ: return TTZO_READ_REQUEST_BYTES;
     case TTZO_MESSAGE_WRITE: return TTZO_WRITE_REQUEST_BYTES;
@@ -372,7 +386,6 @@ static uint32_t fixed_bytes(uint8_t code)
 static enum ttzo_error refusal(const struct ttzo_link *link, const struct frame *frame, uint32_t *detail)
 {
     uint32_t fixed = fixed_bytes(frame->code);
-    // A HELLO may be longer: that of another contract still begins with its hash.
     bool has_tail = frame->code == TTZO_MESSAGE_WRITE || frame->code == TTZO_MESSAGE_HELLO;
     *detail = frame->code;
     if (fixed == NO_REQUEST)
@@ -383,7 +396,7 @@ static enum ttzo_error refusal(const struct ttzo_link *link, const struct frame 
     *detail = 0;
     if (frame->code == TTZO_MESSAGE_HELLO)
         return TTZO_ERROR_OK;
-    if (frame->code == TTZO_MESSAGE_LEAVE)
+    if (frame->code == TTZO_MESSAGE_LEAVE && !link->foreign_leave)
         return TTZO_ERROR_OK;
     if (link->foreign)
         return TTZO_ERROR_BAD_CONTRACT;
@@ -402,7 +415,7 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct frame *fra
         return error;
     switch ((enum ttzo_message)frame->code) {
     case TTZO_MESSAGE_HELLO:
-        link->foreign = ttzo_get_u32(payload) != TTZO_CONTRACT_HASH;
+        hear_hello(link, payload, frame->payload_bytes);
         *out_bytes = TTZO_HELLO_REPLY_BYTES;
         answer_hello(link, out);
         break;

@@ -23,7 +23,8 @@ struct ttzo_link {
     enum ttzo_error model_error; // why there is nothing to train; the answer to all requests but HELLO and LEAVE
     uint32_t model_detail;
     bool left;                   // LEAVE has come: a port with something else to do stops polling
-    bool foreign;                // the last HELLO came from another contract: all other requests are refused
+    bool foreign;                // the last HELLO came from another contract: all other requests but LEAVE are refused
+    bool foreign_leave;          // and its LEAVE is not ours either
 
     uint8_t arrived[64];         // bytes from the port, not looked at yet: [arrived_at, arrived_count)
     uint32_t arrived_at;

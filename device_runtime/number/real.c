@@ -187,31 +187,24 @@ float ttzo_log1p(float x)
 
 // ---- square root ----------------------------------------------------------------------------------------------------
 
-#if defined(__ARM_FP) && (__ARM_FP & 4)
-float ttzo_sqrt(float x)
-{
-    if ((to_bits(x) & ~SIGN) > INFINITE || x < 0.0f)
-        return not_a_number();
-    float y;
-    __asm__("vsqrt.f32 %0, %1" : "=t"(y) : "t"(x));
-    return y;
-}
+// The processor's own instruction, which rounds correctly; sqrtf could become a call of libm.
+#if defined(__aarch64__)
+#define SQUARE_ROOT(y, x) __asm__("fsqrt %s0, %s1" : "=w"(y) : "w"(x))
+#elif defined(__ARM_FP) && (__ARM_FP & 4)
+#define SQUARE_ROOT(y, x) __asm__("vsqrt.f32 %0, %1" : "=t"(y) : "t"(x))
 #elif defined(__SSE2__)
-float ttzo_sqrt(float x)
-{
-    if ((to_bits(x) & ~SIGN) > INFINITE || x < 0.0f)
-        return not_a_number();
-    float y;
-    __asm__("sqrtss %1, %0" : "=x"(y) : "x"(x));
-    return y;
-}
+#define SQUARE_ROOT(y, x) __asm__("sqrtss %1, %0" : "=x"(y) : "x"(x))
 #elif defined(__riscv_flen)
+#define SQUARE_ROOT(y, x) __asm__("fsqrt.s %0, %1" : "=f"(y) : "f"(x))
+#endif
+
+#ifdef SQUARE_ROOT
 float ttzo_sqrt(float x)
 {
     if ((to_bits(x) & ~SIGN) > INFINITE || x < 0.0f)
         return not_a_number();
     float y;
-    __asm__("fsqrt.s %0, %1" : "=f"(y) : "f"(x));
+    SQUARE_ROOT(y, x);
     return y;
 }
 #else

@@ -2,7 +2,6 @@
 #include "train/settings.h"
 
 #include "train/estimator.h"
-#include "network/loss.h"
 
 bool ttzo_estimator_reuses(enum ttzo_estimator estimator)
 {
@@ -15,64 +14,12 @@ bool ttzo_is_gauss_newton(uint8_t estimator)
     return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN;
 }
 
-static bool at_least(float x, float least)
-{
-    return ttzo_is_finite(x) && x >= least;
-}
-
-static bool decay_is_sound(float beta)
-{
-    return beta >= 0.0f && beta < 1.0f;
-}
-
-// Numbered as in the header; -1 when all are in range.
-static int bad_in_training(const struct ttzo_training *t)
-{
-    const bool sound[] = {
-        true, // seed
-        t->steps >= 1,
-        t->n_phases >= 1 && t->n_phases <= TTZO_MAX_PHASES,
-        t->schedule <= TTZO_SCHEDULE_COSINE,
-        t->plateau_patience >= 1,
-        true, // warmup_steps
-        t->decay_every >= 1,
-        at_least(t->decay_factor, 0.0f),
-        t->plateau_window >= 1,
-        at_least(t->plateau_tolerance, 0.0f),
-    };
-    for (unsigned i = 0; i < sizeof sound / sizeof sound[0]; i++)
-        if (!sound[i])
-            return (int)i;
-    return -1;
-}
-
-static int bad_in_phase(const struct ttzo_phase *p)
-{
-    const bool sound[] = {
-        p->estimator <= TTZO_ESTIMATOR_LAST_LAYER_GN,
-        p->direction <= TTZO_DIRECTION_GAUSSIAN,
-        p->difference <= TTZO_DIFFERENCE_ANTITHETIC,
-        p->update <= TTZO_UPDATE_SIGN,
-        p->n_queries >= 1 && p->n_queries <= TTZO_MAX_QUERIES,
-        at_least(p->perturb_radius, 1e-30f),
-        at_least(p->learning_rate, 0.0f),
-        decay_is_sound(p->beta1),
-        decay_is_sound(p->beta2),
-        at_least(p->epsilon, 0.0f),
-        at_least(p->clip_norm, 0.0f),
-    };
-    for (unsigned i = 0; i < sizeof sound / sizeof sound[0]; i++)
-        if (!sound[i])
-            return (int)i;
-    return -1;
-}
-
 enum ttzo_error ttzo_check_settings(const struct ttzo_training *training, const struct ttzo_phase *phases,
                                     uint32_t *detail)
 {
-    int bad = bad_in_training(training);
+    int bad = ttzo_training_field_out_of_range(training);
     for (uint32_t p = 0; bad < 0 && p < training->n_phases; p++) {
-        bad = bad_in_phase(&phases[p]);
+        bad = ttzo_phase_field_out_of_range(&phases[p]);
         if (bad >= 0)
             bad += 16 * (int)(p + 1);
     }

@@ -30,7 +30,7 @@ from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
 
-TAKE_QUERIES = frozenset({Estimator.rge, Estimator.block_rge, Estimator.cocd})  # whose N can be chosen
+TAKE_QUERIES = frozenset({Estimator.rge, Estimator.block_rge})  # whose N can be chosen
 
 
 def n_queries(plan: Plan, phase: Phase) -> int:
@@ -43,7 +43,7 @@ def n_queries(plan: Plan, phase: Phase) -> int:
         return sum(layer.out_features for layer in plan.layers)
     if phase.estimator == Estimator.block_rge:
         return phase.n_queries * len(plan.tensors)
-    return min(phase.n_queries, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
+    return min(phase.n_coordinates, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
 
 
 def evaluations_a_step(plan: Plan, phase: Phase) -> int:

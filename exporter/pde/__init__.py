@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`ttzo.pde`: what a PDE is written with. One namespace for tracing, NumPy and torch."""
+"""What an equation is written with, for the front door `ttzo.pde`."""
 
 from ttzo.exporter.pde.expression import (
     PdeError,

@@ -19,11 +19,11 @@ A setting of a phase may be one value for all phases or one for each, as in `lr=
 
 import dataclasses
 import enum
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from ttzo.device_runtime.contract import LIMIT, Difference, Direction, Estimator, Schedule, Update
+from ttzo.device_runtime.contract import RANGE, Difference, Direction, Estimator, Range, Schedule, Update
+from ttzo.device_runtime.contract.ranges import LARGEST_FLOAT32
 from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase, Training
 
@@ -74,7 +74,6 @@ LEARNING_RATES = {
     for estimator in estimators
     for update, rate in rates.items()
 } | {(estimator, Update.sgd): 1.0 for estimator in GAUSS_NEWTON}
-COCD_QUERIES = 256  # coordinates a step
 
 PHASE_SETTINGS = {
     "direction": "direction",
@@ -86,28 +85,47 @@ PHASE_SETTINGS = {
     "beta2": "beta2",
     "epsilon": "epsilon",
     "clip": "clip_norm",
+    "n_coordinates": "n_coordinates",
+    "stale_decay": "stale_decay",
+    "ridge": "ridge",
+    "trust_radius": "trust_radius",
 }  # what people say -> field of Phase
 TRAINING_SETTINGS = tuple(field.name for field in dataclasses.fields(Training) if field.name != "phases")
 SETTINGS = ("estimator", "update", *PHASE_SETTINGS, *TRAINING_SETTINGS)  # every name that `overridden` knows
 # what a run may change after the export too
-RUN_SETTINGS = ("steps", "seed", "n_queries", "mu", "lr", "beta1", "beta2", "epsilon", "clip")
+RUN_SETTINGS = (
+    "steps",
+    "seed",
+    "n_queries",
+    "mu",
+    "lr",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "clip",
+    "n_coordinates",
+    "stale_decay",
+    "ridge",
+    "trust_radius",
+)
+# Settings that only these estimators have, and the one that a person may have meant by another's name.
+_ONLY_OF = {
+    "n_coordinates": frozenset({Estimator.cocd}),
+    "stale_decay": frozenset({Estimator.cocd}),
+    "ridge": GAUSS_NEWTON,
+    "trust_radius": GAUSS_NEWTON,
+}
+_MEANT = {
+    ("n_queries", Estimator.cocd): "n_coordinates",
+    ("beta2", Estimator.cocd): "stale_decay",
+    **{("epsilon", estimator): "ridge" for estimator in GAUSS_NEWTON},
+    **{("clip", estimator): "trust_radius" for estimator in GAUSS_NEWTON},
+}
 
 _ENUMS = {"direction": Direction, "difference": Difference, "schedule": Schedule, "update": Update}
-_WORD = 2**32 - 1
-_LARGEST = 3.4e38  # float32's end
-_RANGES = {
-    "n_queries": (1, LIMIT["max_queries"]),
-    "mu": (1e-30, _LARGEST),
-    "beta1": (0, math.nextafter(1, 0)),
-    "beta2": (0, math.nextafter(1, 0)),
-    "seed": (0, 2**64 - 1),
-    "steps": (1, _WORD),
-    "warmup_steps": (0, _WORD),
-    "decay_every": (1, _WORD),
-    "plateau_window": (1, _WORD),
-    "plateau_patience": (1, 2**16 - 1),
+_RANGES = {name: RANGE["phase"][field] for name, field in PHASE_SETTINGS.items() if field in RANGE["phase"]} | {
+    name: RANGE["training"][name] for name in TRAINING_SETTINGS
 }
-_WHOLE = {"n_queries", "seed", "steps", "warmup_steps", "decay_every", "plateau_window", "plateau_patience"}
 
 
 def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase, ...]:
@@ -128,8 +146,7 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
     if estimator in ("cge", "cge_plain", "node_cge", "block_rge"):
         return (_phase(Estimator[estimator], Update.momentum if update is None else update),)
     if estimator == "cocd":
-        phase = _phase(Estimator.cocd, Update.sgd if update is None else update)
-        return (dataclasses.replace(phase, n_queries=COCD_QUERIES),)
+        return (_phase(Estimator.cocd, Update.sgd if update is None else update),)
     if estimator == "hybrid":
         second = _phase(Estimator.cge, Update.ema_momentum if update is None else update)
         return (*default_phases("sign_rge"), second)
@@ -137,15 +154,12 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
 
 
 def _gauss_newton(estimator: Estimator) -> Phase:
-    """16 directions at a starting ridge of 1e-2, their coefficients no longer than 0.3."""
     return Phase(
         estimator=estimator,
         update=Update.sgd,
         n_queries=16,
         perturb_radius=1e-3 if estimator == Estimator.subspace_gn else 1e-2,
         learning_rate=LEARNING_RATES[estimator, Update.sgd],
-        epsilon=1e-2,
-        clip_norm=0.3,
     )
 
 
@@ -181,6 +195,8 @@ def overridden(base: Training, settings: Mapping[str, Any]) -> Training:
         if name not in SETTINGS:
             raise PlanError(f"there is no training setting {name!r}", f"the settings are {', '.join(SETTINGS)}")
     phases = _base_phases(base, given)
+    for name in given:
+        _require_use(name, phases)
     for name, field in PHASE_SETTINGS.items():
         if name in given:
             values = _one_each(name, given[name], len(phases))
@@ -190,6 +206,17 @@ def overridden(base: Training, settings: Mapping[str, Any]) -> Training:
             ]
     changes = {name: _checked(name, given[name]) for name in TRAINING_SETTINGS if name in given}
     return dataclasses.replace(base, phases=tuple(phases), **changes)
+
+
+def _require_use(name: str, phases: list[Phase]) -> None:
+    """Raises `PlanError` for a setting that no phase reads."""
+    used = ", ".join(phase.estimator.name for phase in phases)
+    if all(phase.estimator not in _ONLY_OF.get(name, Estimator) for phase in phases):
+        owners = " and ".join(sorted(estimator.name for estimator in _ONLY_OF[name]))
+        raise PlanError(f"{used} has no setting {name}", f"leave it out; it is a setting of {owners}")
+    meant = [_MEANT.get((name, phase.estimator)) for phase in phases]
+    if all(meant) and not (name == "beta2" and phases[-1].update == Update.adam):
+        raise PlanError(f"{used} has no setting {name}", f"say {meant[0]}: that is what {used} calls it")
 
 
 def _base_phases(base: Training, given: Mapping[str, Any]) -> list[Phase]:
@@ -219,13 +246,20 @@ def _checked(name: str, value: Any) -> Any:
     """The value in its type, if in range."""
     if name in _ENUMS:
         return member(name, value, _ENUMS[name])
-    low, high = _RANGES.get(name, (0, _LARGEST))
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high or name in _WHOLE and value != int(value):
-        kind = "whole number" if name in _WHOLE else "number"
-        wanted = f"a {kind} from {low} on" if high == _LARGEST else f"a {kind} from {low} to {high}"
-        raise PlanError(f"setting {name} is {value!r}", f"give {wanted}")
-    return int(value) if name in _WHOLE else float(value)
+    allowed = _RANGES[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not allowed.holds(value) or allowed.is_whole and value != int(value):
+        raise PlanError(f"setting {name} is {value!r}", f"give {_wanted(allowed)}")
+    return int(value) if allowed.is_whole else float(value)
+
+
+def _wanted(allowed: Range) -> str:
+    kind = "whole number" if allowed.is_whole else "number"
+    if allowed.most == LARGEST_FLOAT32:
+        return f"a {kind} from {allowed.least:.9g} on"
+    if allowed.is_whole:
+        return f"a {kind} from {allowed.least} to {allowed.most}"
+    return f"a {kind} from {allowed.least:.9g} to {allowed.most:.9g}"
 
 
 def member(name: str, value: Any, kind: type[enum.IntEnum]) -> enum.IntEnum:

@@ -16,20 +16,24 @@ def moments_of_update(update: Update) -> int:
 
 @dataclass(frozen=True)
 class Phase:
-    """One estimator with one update rule. What `ttzo train` may change: `n_queries`, `perturb_radius`, `learning_rate`,
-    the decays and the clipping; the rest costs memory or order and is fixed at export."""
+    """One estimator with one update rule. What `ttzo train` may change: numbers other than Gauss-Newton's
+    `n_queries`; the rest costs memory or order and is fixed at export."""
 
     estimator: Estimator = Estimator.rge
     direction: Direction = Direction.rademacher
     difference: Difference = Difference.one_sided
     update: Update = Update.momentum
     n_queries: int = 16
+    n_coordinates: int = 256
     perturb_radius: float = 1e-3
     learning_rate: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     clip_norm: float = 0.0
+    stale_decay: float = 0.999
+    ridge: float = 1e-2
+    trust_radius: float = 0.3
 
     @property
     def is_gauss_newton(self) -> bool:

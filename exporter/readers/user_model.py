@@ -14,6 +14,8 @@ from typing import Any
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.readers.nn import seeded, torch
 
+MOVED = {"ttzo.exporter.nn": "ttzo.nn"}  # what a person's file may still name: where it is now
+
 
 class ModelError(TtzoError):
     """The model that was asked for could not be had."""
@@ -74,7 +76,9 @@ def _named_line(path: Path, what: str) -> Iterator[None]:
         own = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
         line = own[-1] if own else getattr(error, "lineno", None)
         place = f"{path}, line {line}" if line else str(path)
-        hint = getattr(error, "hint", "") or "mend that line and export again"
+        moved = MOVED.get(error.name) if isinstance(error, ModuleNotFoundError) else None
+        hint = f"write `from {moved} import ...` in that line" if moved else "mend that line and export again"
+        hint = getattr(error, "hint", "") or hint
         raise ModelError(f"{place}: {what}: {type(error).__name__}: {error}", hint) from error
 
 

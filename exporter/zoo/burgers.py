@@ -68,7 +68,7 @@ def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "tor
 
 
 PHASE = dataclasses.replace(
-    train_defaults.default_phases("last_layer_gn")[0], n_queries=64, perturb_radius=1e-3, clip_norm=1.0
+    train_defaults.default_phases("last_layer_gn")[0], n_queries=64, perturb_radius=1e-3, trust_radius=1.0
 )
 RECIPE = Recipe(
     name="burgers",

@@ -38,7 +38,7 @@ def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "tor
     return dense((11, 64, 1), "sine", gain=3.0, seed=seed, ranks=ranks, format=format, centre=0.5)
 
 
-PHASE = dataclasses.replace(train_defaults.default_phases("last_layer_gn")[0], n_queries=48, clip_norm=1.0)
+PHASE = dataclasses.replace(train_defaults.default_phases("last_layer_gn")[0], n_queries=48, trust_radius=1.0)
 RECIPE = Recipe(
     name="heat10",
     title="heat equation in 10 dimensions, 11-64-1",

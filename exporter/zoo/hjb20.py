@@ -108,7 +108,7 @@ def build_lq(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "
 
 
 # a falling rate averages the fits of many batches
-LQ_PHASE = dataclasses.replace(train_defaults.default_phases("last_layer_gn")[0], n_queries=64, clip_norm=1.0)
+LQ_PHASE = dataclasses.replace(train_defaults.default_phases("last_layer_gn")[0], n_queries=64, trust_radius=1.0)
 LQ = Recipe(
     name="hjb20-lq",
     title="HJB equation in 20 dimensions with a quadratic terminal value, 21-64-1",

@@ -15,6 +15,7 @@ from ttzo.device_runtime.contract import (
     Derivative,
     Difference,
     Direction,
+    Estimator,
     Loss,
     Number,
     Schedule,
@@ -64,6 +65,15 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a number, nor numbers with commas between", param, ctx)
 
 
+# Settings that one kind of estimator has; a command that trains takes them too.
+METHOD_OPTIONS = (
+    click.option("--n-coordinates", type=Numbers(int), help="cocd: coordinates a step."),
+    click.option("--stale-decay", type=Numbers(float), help="cocd: factor a step of estimates not made anew."),
+    click.option("--ridge", type=Numbers(float), help="Gauss-Newton: ridge at the start, of the mean squared column."),
+    click.option("--trust-radius", type=Numbers(float), help="Gauss-Newton: longest step in its directions; 0: any."),
+)
+METHOD_SETTINGS = ("n_coordinates", "stale_decay", "ridge", "trust_radius")
+
 # ---- export ----------------------------------------------------------------------------------------------------------
 
 _EXPORT_OPTIONS = (
@@ -82,10 +92,11 @@ _EXPORT_OPTIONS = (
     click.option("--update", type=choice(Update), help="Update rule."),
     click.option("--direction", type=choice(Direction), help="Random directions of rge."),
     click.option("--difference", type=choice(Difference)),
-    click.option("--n-queries", type=Numbers(int), help="Directions a step."),
+    click.option("--n-queries", type=Numbers(int), help="Random directions of an estimate."),
     click.option("--lr", type=Numbers(float), help="Learning rate."),
     click.option("--mu", type=Numbers(float), help="Perturbation radius."),
     click.option("--clip", type=Numbers(float), help="Largest gradient norm; 0 does not clip."),
+    *METHOD_OPTIONS,
     click.option("--schedule", type=choice(Schedule)),
     click.option("--warmup-steps", type=int),
     click.option("--steps", type=int, help="Length of the schedule."),
@@ -135,7 +146,7 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     """
     from ttzo.exporter.export import export
 
-    for name in ("n_queries", "lr", "mu", "clip"):
+    for name in ("n_queries", "lr", "mu", "clip", *METHOD_SETTINGS):
         if options[name] and len(options[name]) == 1:
             options[name] = options[name][0]
     room = boards.load(board).room if board else None
@@ -166,6 +177,7 @@ def gather_text(layer) -> str:
 def phase_text(plan: Plan, number: int) -> str:
     phase = plan.training.phases[number]
     queries = f", N {phase.n_queries}" if phase.estimator in TAKE_QUERIES else ""
+    queries += f", {phase.n_coordinates} coordinates" if phase.estimator == Estimator.cocd else ""
     return f"{phase.estimator.name}{queries}, {phase.difference.name}, mu {phase.perturb_radius:g}; {phase.update.name}, lr {phase.learning_rate:g}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ttzo.device_runtime.contract import Loss
-from ttzo.host_tools.cli.bundle import BUNDLE, Numbers, with_options
+from ttzo.host_tools.cli.bundle import BUNDLE, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.data_set import DataError
@@ -46,9 +46,10 @@ OVERRIDES = (
     click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1)),
     click.option("--lr", type=Numbers(float), help="Learning rate."),
     click.option("--mu", type=Numbers(float), help="Perturbation radius."),
-    click.option("--n-queries", type=Numbers(int), help="Directions a step."),
+    click.option("--n-queries", type=Numbers(int), help="Random directions of an estimate."),
+    *METHOD_OPTIONS,
 )
-CHANGES = ("steps", "seed", "lr", "mu", "n_queries")  # what these are called
+CHANGES = ("steps", "seed", "lr", "mu", "n_queries", *METHOD_SETTINGS)  # what these are called
 
 
 class RowCount(click.ParamType):

@@ -6,7 +6,7 @@ MNIST's 60,000 rows take 15 MB instead of 47. The layout stands in contract.toml
 
 import numpy as np
 
-from ttzo.device_runtime.contract import RECORD
+from ttzo.device_runtime.contract import DeviceError, SparseRows
 
 
 def pack(rows: np.ndarray, in_features: int, number_bytes: int) -> bytes:
@@ -20,19 +20,17 @@ def pack(rows: np.ndarray, in_features: int, number_bytes: int) -> bytes:
     last = np.cumsum(there.sum(axis=1))
     first = last - there.sum(axis=1)
     parts = [masks[i].tobytes() + kept[first[i] : last[i]].tobytes() + targets[i].tobytes() for i in range(n)]
-    record = RECORD["sparse_rows"]
-    ends = record.SIZE + 4 * n + np.cumsum([len(part) for part in parts], dtype=np.int64)
+    ends = SparseRows.SIZE + 4 * n + np.cumsum([len(part) for part in parts], dtype=np.int64)
     if n and ends[-1] >= 1 << 32:
         raise ValueError(f"{n} rows take {ends[-1]:,} bytes, more than a region can hold")
-    return b"".join([record(n).pack(), ends.astype("<u4").tobytes(), *parts])
+    return b"".join([SparseRows(n).pack(), ends.astype("<u4").tobytes(), *parts])
 
 
 def unpack(content: bytes, in_features: int, number_bytes: int, row_bytes: int) -> np.ndarray:
     """The rows as they travel, uint8 [n, row_bytes], from what `pack` made."""
-    record = RECORD["sparse_rows"]
-    n = record.unpack(content[: record.SIZE]).n_rows
-    ends = np.frombuffer(content, "<u4", n, record.SIZE)
-    rows, begin, mask_bytes = np.zeros((n, row_bytes), np.uint8), record.SIZE + 4 * n, -(-in_features // 8)
+    n = SparseRows.unpack(content).n_rows
+    ends = np.frombuffer(content, "<u4", n, SparseRows.SIZE)
+    rows, begin, mask_bytes = np.zeros((n, row_bytes), np.uint8), SparseRows.SIZE + 4 * n, -(-in_features // 8)
     for row, end in zip(rows, ends, strict=True):
         part = np.frombuffer(content, np.uint8, end - begin, begin)
         there = np.unpackbits(part[:mask_bytes], bitorder="little")[:in_features].astype(bool)
@@ -41,3 +39,32 @@ def unpack(content: bytes, in_features: int, number_bytes: int, row_bytes: int) 
         row[inputs:] = part[-target:]
         begin = end
     return rows
+
+
+def check(content: bytes, in_features: int, number_bytes: int, row_bytes: int, n_classes: int = 0) -> int:
+    """How many rows `content` holds; `n_classes` is 0 where targets are no classes.
+
+    Raises `DeviceError` with the row's number: `bad_sparse_rows` for one that is not what `pack` makes, `bad_label`.
+    """
+    size = SparseRows.SIZE
+    if len(content) < size or (n := SparseRows.unpack(content).n_rows) > (len(content) - size) // 4:
+        raise DeviceError("bad_sparse_rows", 0)
+    target, begin = row_bytes - in_features * number_bytes, size + 4 * n
+    for row, end in enumerate(np.frombuffer(content, "<u4", n, size).tolist()):
+        part = content[begin:end]
+        if not begin <= end <= len(content) or not _is_sound(part, in_features, number_bytes, target):
+            raise DeviceError("bad_sparse_rows", row)
+        if n_classes and int.from_bytes(part[-target:][:2], "little") >= n_classes:
+            raise DeviceError("bad_label", row)
+        begin = end
+    if begin != len(content):
+        raise DeviceError("bad_sparse_rows", n)
+    return n
+
+
+def _is_sound(part: bytes, in_features: int, number_bytes: int, target: int) -> bool:
+    """Whether one row is as long as its mask says, with no bit after the last input's."""
+    mask_bytes = -(-in_features // 8)
+    mask = int.from_bytes(part[:mask_bytes], "little")
+    long_enough = len(part) >= mask_bytes + target and mask < 1 << in_features
+    return long_enough and len(part) == mask_bytes + mask.bit_count() * number_bytes + target

@@ -40,12 +40,11 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.printable import printable_name
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet, pack_rows
 from ttzo.host_tools.device import emulated_device, micropython_board, replies
-from ttzo.host_tools.device.link import Link, LinkError, open_stream
+from ttzo.host_tools.device.link import Link, LinkError, board_name, open_stream
 from ttzo.host_tools.reference.train.trainer import START, state_after_step
 
 BUNDLE = "model.ttzo"
@@ -138,7 +137,7 @@ class Device:
         self._link, self._owned = link, ExitStack()
         self._settings = plan.training  # in force, as far as is known
         self.info = link.hello(limit=self._limit(self._step_macs()))
-        self.board = printable_name(self.info.board.rstrip(b"\0").decode(errors="replace"))
+        self.board = board_name(self.info)
         self._require_model()
         replies.check_hello(self.info, plan)
         self._expected: StateRecord | None = None  # the device's state, where it is known

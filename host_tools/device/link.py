@@ -28,13 +28,17 @@ from ttzo.device_runtime.contract import (
     HASH,
     LIMIT,
     MESSAGE,
+    MESSAGE_HASH,
     REPLY,
     REQUEST,
     DeviceError,
+    HelloReply,
+    HelloRequest,
     Record,
     TtzoError,
     error_page,
 )
+from ttzo.exporter.plan.printable import printable_name
 from ttzo.host_tools.device.replies import ReplyError, require_length, require_range
 
 FRAME_BYTES = 2 + LIMIT["max_payload"] + 4
@@ -91,6 +95,8 @@ def split(buffer: bytes) -> tuple[list[bytes], bytes]:
     return [line for line in whole if line], rest[: LINE_BYTES + 1]
 
 
+# How a host begins. The device answers it whatever its contract, and LEAVE too if it has the same two messages.
+HELLO = HelloRequest(HASH, MESSAGE_HASH["hello"], MESSAGE_HASH["leave"]).pack()
 BAD_FRAME = Frame(0, MESSAGE["error"], REPLY["error"](DeviceError("bad_frame").code, 0).pack())
 
 
@@ -160,13 +166,14 @@ class Link:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def hello(self, timeout: float = 10.0, limit: float = LONGEST_S) -> Record:
+    def hello(self, timeout: float = 10.0, limit: float = LONGEST_S) -> HelloReply:
         """Who is there and what is loaded. Raises `DeviceError`: `bad_contract` when the device was built from another
         contract, the device's own reason when it has no model."""
-        payload = self._ask("hello", REQUEST["hello"](HASH).pack(), timeout, limit, None)
-        if int.from_bytes(payload[:4], "little") != HASH or len(payload) < 4:
-            raise DeviceError("bad_contract")
-        reply, _ = _open("hello", payload)
+        payload = self._ask("hello", HELLO, timeout, limit, None)
+        reply = HelloReply.unpack(payload.ljust(HelloReply.SIZE, b"\0"))
+        if reply.contract_hash != HASH:
+            raise _other_contract(reply)
+        require_length("hello", len(payload), HelloReply.SIZE)
         if reply.n_parameters == 0:
             self.request("status")
         return reply
@@ -338,6 +345,19 @@ class _Wait:
             most = self.until - self._began
             self._tell(f"waiting for {self._what}: {self.spent:.0f} s by now, {most:.0f} s at most without news")
         return time.monotonic() < self.until
+
+
+def board_name(reply: HelloReply) -> str:
+    """The name that a device gives itself, made fit for terminals and files."""
+    return printable_name(reply.board.rstrip(b"\0").decode(errors="replace"))
+
+
+def _other_contract(reply: HelloReply) -> DeviceError:
+    """Says which board it is where the device has the same HELLO."""
+    error = DeviceError("bad_contract")
+    if reply.hello_hash == MESSAGE_HASH["hello"]:
+        error.hint = f"the device is {board_name(reply)}: {error.hint}"
+    return error
 
 
 def _open(message: str, payload: bytes) -> tuple[Record, bytes]:

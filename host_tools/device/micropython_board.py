@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import serial
 
 from ttzo.device_runtime.contract import MESSAGE, TtzoError
-from ttzo.host_tools.device.link import Frame, LinkError, encode, open_stream
+from ttzo.host_tools.device.link import HELLO, Frame, LinkError, encode, open_stream
 from ttzo.host_tools.micropython.native_module import ARCHITECTURES, LOADS, PIP
 
 SCHEME = "mpy:"
@@ -201,8 +201,8 @@ class MicroPythonBoard:
         return self._transport.exec_raw(f"print('{word}')", timeout=ENTER_S)[0].strip() == word.encode()
 
     def _ask_to_leave(self) -> None:
-        for name in ("cancel", "leave"):
-            self._stream.write(b"\0" + encode(Frame(1, MESSAGE[name], b"")))
+        for sequence, (name, payload) in enumerate((("cancel", b""), ("hello", HELLO), ("leave", b"")), 1):
+            self._stream.write(b"\0" + encode(Frame(sequence, MESSAGE[name], payload)))
             time.sleep(LEAVE_S / 4)
 
     def run(self, code: str, timeout: float = 60.0) -> str:

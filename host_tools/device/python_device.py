@@ -17,15 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import HASH, LIMIT, MESSAGE, REPLY, REQUEST, DeviceError, Record, Region
+from ttzo.device_runtime.contract import HASH, LIMIT, MESSAGE, MESSAGE_HASH, REPLY, REQUEST, DeviceError, Record, Region
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.device.link import BAD_FRAME, Frame, decode, encode, split
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 _REQUEST_NAMES = {code: name for name, code in MESSAGE.items() if name not in ("progress", "error")}
-_WITH_TAIL = ("write", "hello")  # a HELLO of another contract may be longer, and still begins with its hash
+_WITH_TAIL = ("write", "hello")
+_HASH_BYTES = 4  # all that the HELLO of any contract has: the contract's hash
 _ROWS = (Region.batch, Region.dataset)
-_WRITABLE = (Region.parameters, Region.moments, *_ROWS)
+_WRITABLE = (Region.parameters, Region.moments, *_ROWS, Region.sparse)
 _NUMBERS = (Region.parameters, Region.moments)
 SEND_S = 10.0
 
@@ -43,6 +44,7 @@ class DeviceSide:
         self._rest = b""
         self._lines: deque[bytes] = deque()
         self._foreign = False  # the last HELLO came from another contract
+        self._foreign_leave = False  # whose LEAVE is not ours either
         self._last: Frame | None = None  # the request that `_answer` belongs to
         self._answer = b""
         self._running = 0
@@ -104,19 +106,24 @@ class DeviceSide:
         if name is None:
             raise DeviceError("unknown_message", code)
         record = REQUEST[name]
-        if len(payload) < record.SIZE or (len(payload) > record.SIZE and name not in _WITH_TAIL):
+        least = _HASH_BYTES if name == "hello" else record.SIZE
+        if len(payload) < least or (len(payload) > least and name not in _WITH_TAIL):
             raise DeviceError("bad_request", len(payload))
-        if self._foreign and name not in ("hello", "leave"):
+        if self._foreign_leave if name == "leave" else self._foreign and name != "hello":
             raise DeviceError("bad_contract")
-        return getattr(self, f"_{name}")(record.unpack(payload), payload[record.SIZE :])
+        return getattr(self, f"_{name}")(record.unpack(payload.ljust(record.SIZE, b"\0")), payload[record.SIZE :])
 
     # ---- requests: each checks its fields, calls the trainer and gives the reply's payload
 
     def _hello(self, request: Record, _: bytes) -> bytes:
         trainer, plan = self._trainer, self._trainer.plan
+        ours = (MESSAGE_HASH["hello"], MESSAGE_HASH["leave"])
         self._foreign = request.contract_hash != HASH
+        self._foreign_leave = self._foreign and (request.hello_hash, request.leave_hash) != ours
         return REPLY["hello"](
             contract_hash=HASH,
+            hello_hash=MESSAGE_HASH["hello"],
+            leave_hash=MESSAGE_HASH["leave"],
             model_hash=model_hash(plan),
             board=self._board,
             n_parameters=plan.n_parameters,
@@ -127,7 +134,7 @@ class DeviceSide:
             macs_per_sample=trainer.macs_per_sample,
             work_bytes=trainer.work_bytes,
             work_capacity=trainer.work_capacity,
-            sparse_capacity=0,
+            sparse_capacity=trainer.sparse_capacity,
         ).pack()
 
     def _status(self, *_: Any) -> bytes:
@@ -162,7 +169,7 @@ class DeviceSide:
 
     def _step(self, request: Record, _: bytes) -> bytes:
         trainer = self._trainer
-        _check(request.region in ((Region.collocation,) if trainer.plan.pde else _ROWS), 4)
+        _check(request.region in ((Region.collocation,) if trainer.plan.pde else (*_ROWS, Region.sparse)), 4)
         if request.step != trainer.state.step:
             raise DeviceError("wrong_step", trainer.state.step)
         self._begin_work(trainer.plan.batch * trainer.macs_per_row)

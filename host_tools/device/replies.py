@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, Loss, Record, StateRecord, TtzoError
+from ttzo.device_runtime.contract import MESSAGE_HASH, DeviceError, Loss, Record, StateRecord, TtzoError
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
 from ttzo.exporter.plan.plan import Plan
@@ -68,6 +68,8 @@ def require_record(message: str, told: Record, known: Record) -> None:
 def check_hello(reply: Record, plan: Plan) -> None:
     """A device that holds the model has these sizes; its capacities follow from its work buffer."""
     wanted = {
+        "hello_hash": MESSAGE_HASH["hello"],
+        "leave_hash": MESSAGE_HASH["leave"],
         "n_parameters": plan.n_parameters,
         "n_moments": plan.n_moments,
         "row_bytes": plan.row_bytes,

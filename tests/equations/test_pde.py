@@ -138,7 +138,7 @@ def test_c_and_numpy_train_a_pde_to_the_same_bits(core, seed, derivative):
 def test_c_and_numpy_take_the_same_gauss_newton_steps(core, seed, estimator):
     rng = np.random.default_rng(seed)
     phase = Phase(estimator, update=Update.sgd, n_queries=int(rng.integers(1, 20)), perturb_radius=1e-3,
-                  learning_rate=1.0, epsilon=1e-3, clip_norm=float(rng.choice([0.0, 0.3])))  # fmt: skip
+                  learning_rate=1.0, ridge=1e-3, trust_radius=float(rng.choice([0.0, 0.3])))  # fmt: skip
     made = random_pde(rng, derivative=Derivative(seed % 3), radius=0.1, level=2)
     plan = random_plan(rng, made, phase)
     device, reference = Runtime(core, plan), Trainer(plan)
@@ -312,7 +312,7 @@ def test_a_linear_problem_is_solved_by_the_last_layer_in_a_few_steps(core):
     )
     theta = np.concatenate([rng.normal(0, 3, 16), rng.normal(0, 1, 16), rng.normal(0, 0.1, 17)]).astype(np.float32)
     phase = Phase(Estimator.last_layer_gn, update=Update.sgd, n_queries=1, perturb_radius=1e-2, learning_rate=1.0,
-                  epsilon=1e-2, clip_norm=0.1)  # fmt: skip
+                  ridge=1e-2, trust_radius=0.1)  # fmt: skip
     plan = Plan(layers, theta, Loss.residual, Training((phase,)), made.batch, input_number=Number.float32, pde=made)
     device = Runtime(core, plan)
     for _ in range(5):

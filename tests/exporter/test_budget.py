@@ -44,7 +44,7 @@ def test_the_chosen_network_is_drawn_from_the_seed():
 
 def test_a_users_model_keeps_its_other_layers(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "import torch\nfrom ttzo.exporter.readers.nn import TTLinear\n"
+        "import torch\nfrom ttzo.nn import TTLinear\n"
         "def make(): return torch.nn.Sequential(TTLinear(64, 48, ranks=1, bias=False), torch.nn.Tanh(), torch.nn.Linear(48, 3))\n"
     )
     plan = plan_of(f"{tmp_path / 'mine.py'}:make", budget="parameters=1000")

@@ -14,6 +14,7 @@ from ttzo.exporter.costs.memory import Room, flash_items, require_room, work_byt
 from ttzo.exporter.export import FILES, export, plan_of
 from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.readers.from_torch import ExportError
+from ttzo.exporter.readers.user_model import ModelError
 from ttzo.exporter.writers import to_bundle
 
 GOOD = """\
@@ -26,7 +27,7 @@ def make_model():
 
 
 def with_options(ranks=2):
-    from ttzo.exporter.readers.nn import TTLinear
+    from ttzo.nn import TTLinear
 
     return torch.nn.Sequential(TTLinear(64, 10, ranks=ranks)), {"data": "digits", "batch": 7, "estimator": "cge", "lr": 0.25}
 
@@ -41,7 +42,7 @@ def fails():
 
 
 def refused():
-    from ttzo.exporter.readers.nn import TTLinear
+    from ttzo.nn import TTLinear
 
     return TTLinear(64, 10, (8, 8), (3, 3), 2)
 
@@ -252,6 +253,13 @@ def test_a_file_that_cannot_be_read_names_its_line(tmp_path, text, words):
     (tmp_path / "net.py").write_text(text)
     with pytest.raises(TtzoError, match=words):
         plan_of(f"{tmp_path}/net.py:make_model")
+
+
+def test_a_file_that_names_the_modules_former_place_gets_the_new_line(tmp_path):
+    (tmp_path / "net.py").write_text("import torch\nfrom ttzo.exporter.nn import TTLinear\n")
+    with pytest.raises(ModelError, match="net.py, line 2") as caught:
+        plan_of(f"{tmp_path / 'net.py'}:make")
+    assert "from ttzo.nn import" in caught.value.hint
 
 
 @pytest.mark.parametrize("model", ["nothing", "nothing.py", "no/such/file.py:make", "", "digits:build"])

@@ -2,12 +2,14 @@
 """The link: whatever the line does, nothing is carried out twice, nothing damaged is carried out at all, and both
 device sides, C and Python, answer alike."""
 
+import dataclasses
 import itertools
 import random
 import socket
 import threading
 import time
 import zlib
+from contextlib import contextmanager
 
 import devices
 import numpy as np
@@ -20,6 +22,7 @@ from ttzo.device_runtime.contract import (
     HASH,
     LIMIT,
     MESSAGE,
+    MESSAGE_HASH,
     REPLY,
     REQUEST,
     DeviceError,
@@ -32,6 +35,7 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.training import Phase
 from ttzo.exporter.writers.to_bundle import model_hash, training_records
+from ttzo.host_tools.data import sparse_rows
 from ttzo.host_tools.device import link as link_module
 from ttzo.host_tools.device.link import BAD_FRAME, Frame, Link, LinkError, decode, encode, open_stream
 
@@ -112,18 +116,44 @@ def test_hello_tells_model_and_memory(url):
     assert (reply.work_bytes, reply.work_capacity) == (memory.work_bytes(SMALL), WORK_BYTES)
 
 
-def test_a_host_of_another_contract_is_refused_until_the_right_one_says_hello(url):
+SAME = (MESSAGE_HASH["hello"], MESSAGE_HASH["leave"])
+
+
+@pytest.mark.parametrize(
+    ("messages", "leaves"),
+    [
+        (SAME, True),
+        ((SAME[0] ^ 1, SAME[1]), False),  # whose HELLO is another one, so that nobody knows what follows
+        ((SAME[0], SAME[1] ^ 1), False),
+        ((), False),  # contract 1 and 2: the contract's hash alone
+    ],
+)
+@pytest.mark.parametrize("more", [b"", b"more than we know of"])
+def test_a_host_of_another_contract_says_only_hello_and_leave(url, messages, leaves, more):
+    hello = b"".join(number.to_bytes(4, "little") for number in (HASH ^ 1, *messages)) + (more if messages else b"")
     with Line(url) as line:
-        other = line.ask(Frame(1, MESSAGE["hello"], (HASH ^ 1).to_bytes(4, "little") + b"more than we know of"))
-        assert other.payload[:4] == HASH.to_bytes(4, "little")
+        other = line.ask(Frame(1, MESSAGE["hello"], hello))
+        assert other.payload[:12] == b"".join(number.to_bytes(4, "little") for number in (HASH, *SAME))
         assert error(line.ask(request(2, "status")))[0] == CODE["bad_contract"]
         assert error(line.ask(STEP))[0] == CODE["bad_contract"]
+        left = line.ask(request(4, "leave"))
+        assert left == request(4, "leave") if leaves else error(left)[0] == CODE["bad_contract"]
         line.ask(HELLO)
+        assert line.ask(request(5, "leave")) == request(5, "leave")
         assert line.step_count() == 0
 
 
-@pytest.mark.parametrize("reply", [b"\1\2\3\4", b"", b"\1\2\3\4" * 50])
-def test_a_device_of_another_contract_is_told_apart_by_its_first_field(reply):
+def test_a_device_of_another_contract_is_named_where_it_has_the_same_hello():
+    told = REPLY["hello"].unpack(bytes(REPLY["hello"].SIZE))
+    told = dataclasses.replace(told, contract_hash=HASH ^ 1, hello_hash=SAME[0], board=b"a board")
+    with pytest.raises(DeviceError) as caught, answering(told.pack()) as url, connect(url) as link:
+        link.hello()
+    assert caught.value.name == "bad_contract" and "a board" in caught.value.hint
+
+
+@contextmanager
+def answering(reply: bytes):
+    """A device that gives that payload to the first request; its URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer():
@@ -135,9 +165,16 @@ def test_a_device_of_another_contract_is_told_apart_by_its_first_field(reply):
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with connect(f"socket://127.0.0.1:{server.getsockname()[1]}") as link, pytest.raises(DeviceError) as caught:
-            link.hello()
-        thread.join()
+        try:
+            yield f"socket://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            thread.join()
+
+
+@pytest.mark.parametrize("reply", [b"\1\2\3\4", b"", b"\1\2\3\4" * 50])
+def test_a_device_of_another_contract_is_told_apart_by_its_first_field(reply):
+    with pytest.raises(DeviceError) as caught, answering(reply) as url, connect(url) as link:
+        link.hello()
     assert caught.value.name == "bad_contract"
     assert "ttzo build" in caught.value.hint
 
@@ -188,64 +225,112 @@ def test_a_step_is_refused_unless_it_is_the_next(url):
             assert (caught.value.name, caught.value.detail) == ("wrong_step", 1)
 
 
-def test_both_devices_answer_the_same_bytes(native_executable, tmp_path):
-    """Differential fuzz: well-framed requests with fields at and beyond every limit, in one long session."""
-    rng = random.Random(5)
-    n, batch = 4 * SMALL.n_parameters, rows(SMALL, SMALL.batch)
-    sizes = [0, 1, 4, n - 4, n, n + 1, len(batch), 1024, 1025, 2**31, 2**32 - 1]
-    training = training_records(SMALL.training)
-    settings = b"".join(record.pack() for record in training)
-    many_queries = range(TrainingRecord.SIZE + 5, TrainingRecord.SIZE + 8)  # upper bytes of n_queries: hours of work
+SPARSE = sparse_rows.pack(np.frombuffer(rows(SMALL, 9), np.uint8).reshape(9, -1), SMALL.in_features, 1)
 
-    def nonsense(sequence):
-        name = rng.choice(
-            [
-                "status",
-                "read",
-                "write",
-                "commit",
-                "step",
-                "step",
-                "evaluate",
-                "predict",
-                "cancel",
-                "configure",
-                "set_state",
-            ]
-        )
-        region, size = rng.choice([0, 1, 2, 2, 3, 4, 255]), REQUEST[name].SIZE
-        u32 = [rng.choice(sizes).to_bytes(4, "little") for _ in range(3)]
-        payload = {
-            "read": bytes([region]) + u32[0] + u32[1],
-            "write": bytes([region]) + u32[0] + rng.randbytes(rng.choice([0, 1, 20, 1000])),
-            "commit": bytes([region]) + u32[0] + u32[1],
-            "step": rng.randrange(4).to_bytes(4, "little") + bytes([region]),
-            "evaluate": bytes([region]) + bytes([rng.randrange(5), 0, 0, 0]) + bytes([rng.randrange(5), 0, 0, 0]),
-            "predict": bytes([rng.randrange(6), 0, 0, 0]),
-            "configure": bytes(b ^ (rng.random() < 0.01 and i not in many_queries) for i, b in enumerate(settings)),
-            "set_state": bytes([rng.randrange(3), 0, 0, 0, rng.choice([0, 0, 1])]).ljust(36, b"\0"),
-        }.get(name, b"")
+
+class Nonsense:
+    """Well-framed requests with fields at and beyond every limit. Messages, fields and regions are the contract's."""
+
+    SMALL_NUMBERS = {"step": 4, "row": 6, "first_row": 5, "n_rows": 5}
+    HASHES = {"contract_hash": HASH, "hello_hash": SAME[0], "leave_hash": SAME[1]}
+
+    def __init__(self, seed: int):
+        self.rng = random.Random(seed)
+        n, batch = 4 * SMALL.n_parameters, SMALL.batch * SMALL.row_bytes
+        self.sizes = [0, 1, 4, n - 4, n, n + 1, batch, len(SPARSE), 1024, 1025, 2**31, 2**32 - 1]
+        self.regions = [*Region, Region.batch, Region.batch, max(Region) + 1, 255]
+        self.names = [name for name in REQUEST if name not in ("progress", "error")]
+        self.settings = b"".join(record.pack() for record in training_records(SMALL.training))
+        # upper bytes of n_queries: hours of work
+        self.kept = range(TrainingRecord.SIZE + 5, TrainingRecord.SIZE + 8)
+
+    def field(self, kind: str, name: str) -> bytes:
+        rng = self.rng
+        if name == "region":
+            return bytes([rng.choice(self.regions)])
+        if name in self.HASHES:
+            return (self.HASHES[name] ^ (rng.random() < 0.2)).to_bytes(4, "little")
+        if kind == "u32":
+            most = self.SMALL_NUMBERS.get(name)
+            return (rng.randrange(most) if most else rng.choice(self.sizes)).to_bytes(4, "little")
+        assert kind == "state", f"{name}: say what this test sends as {kind}"
+        return bytes([rng.randrange(3), 0, 0, 0, rng.choice([0, 0, 1])]).ljust(StateRecord.SIZE, b"\0")
+
+    def request(self, sequence: int) -> Frame:
+        rng, name = self.rng, self.rng.choice([*self.names, "step", "step"])
+        if name == "configure":
+            parts = [b ^ (rng.random() < 0.01 and i not in self.kept) for i, b in enumerate(self.settings)]
+            payload = bytes(parts)
+        else:
+            payload = b"".join(self.field(*field) for field in REQUEST[name].FIELDS)
+        if name == "write":
+            payload += rng.randbytes(rng.choice([0, 1, 4, 20, 1000]))
         if rng.random() < 0.05:
-            payload = rng.randbytes(rng.randrange(size + 3))
-        return Frame(sequence, MESSAGE[name] if rng.random() < 0.97 else rng.randrange(13, 256), payload)
+            payload = rng.randbytes(rng.randrange(REQUEST[name].SIZE + 3))
+        return Frame(sequence, MESSAGE[name] if rng.random() < 0.97 else rng.randrange(max(MESSAGE.values())), payload)
 
+
+def nameless(frame: Frame) -> Frame:
+    """A HELLO's answer without the board's name, in which devices differ."""
+    if frame.code != MESSAGE["hello"]:
+        return frame
+    return frame._replace(payload=dataclasses.replace(REPLY["hello"].unpack(frame.payload), board=b"").pack())
+
+
+@pytest.mark.parametrize("sparse_bytes", [0, len(SPARSE) + 8])
+def test_both_devices_answer_the_same_bytes(native_executable, tmp_path, sparse_bytes):
+    """Differential fuzz, in one long session."""
+    made, batch = Nonsense(5 + sparse_bytes), rows(SMALL, SMALL.batch)
     fresh = [
-        request(1, "write", tail=batch, region=2, offset=0),
-        request(2, "commit", region=2, count=len(batch), crc=zlib.crc32(batch)),
+        HELLO,
+        request(1, "write", tail=batch, region=Region.batch, offset=0),
+        request(2, "commit", region=Region.batch, count=len(batch), crc=zlib.crc32(batch)),
+        request(3, "write", tail=SPARSE, region=Region.sparse, offset=0),
+        request(4, "commit", region=Region.sparse, count=len(SPARSE), crc=zlib.crc32(SPARSE)),
     ]
-    script = [frame for i in range(1200) for frame in (*(fresh if i % 12 == 0 else ()), nonsense(3 + i % 250))]
+    script = [frame for i in range(1200) for frame in (*(fresh if i % 12 == 0 else ()), made.request(5 + i % 250))]
     answers = []
+    sizes = ("--work-bytes", str(WORK_BYTES), "--sparse-bytes", str(sparse_bytes))
     with (
-        devices.native(native_executable, SMALL, tmp_path, "--work-bytes", str(WORK_BYTES)) as native,
-        devices.numpy(SMALL, WORK_BYTES) as numpy,
+        devices.native(native_executable, SMALL, tmp_path, *sizes) as native,
+        devices.numpy(SMALL, WORK_BYTES, sparse_bytes) as numpy,
     ):
         for url in (native, numpy):
             with Line(url) as line:
-                answers.append([line.ask(frame) for frame in script])
+                answers.append([nameless(line.ask(frame)) for frame in script])
     for asked, of_c, of_python in zip(script, *answers, strict=True):
         assert of_c == of_python, asked
-    steps = sum(answer.code == MESSAGE["step"] for answer in answers[0])
-    assert steps >= 10, "the session should hold real steps too"
+    regions = [
+        asked.payload[4]
+        for asked, answer in zip(script, answers[0], strict=True)
+        if asked.code == answer.code == MESSAGE["step"]
+    ]
+    assert len(regions) >= 10, "the session should hold real steps too"
+    assert (Region.sparse in regions) == bool(sparse_bytes)
+
+
+@pytest.mark.parametrize("damage", range(40))
+def test_both_devices_say_the_same_of_damaged_sparse_rows(native_executable, tmp_path, damage):
+    rng = random.Random(damage)
+    content = bytearray(SPARSE[: rng.choice([len(SPARSE), len(SPARSE), rng.randrange(len(SPARSE))])])
+    for _ in range(rng.randrange(3)):
+        if content:
+            content[rng.randrange(len(content))] = rng.choice([0, 1, 255, rng.randrange(256)])
+    content = bytes(content)
+    asked = [
+        request(1, "write", tail=content, region=Region.sparse, offset=0),
+        request(2, "commit", region=Region.sparse, count=len(content), crc=zlib.crc32(content)),
+        request(3, "step", step=0, region=Region.sparse),
+    ]
+    answers = []
+    with (
+        devices.native(native_executable, SMALL, tmp_path, "--sparse-bytes", str(len(SPARSE))) as native,
+        devices.numpy(SMALL, sparse_bytes=len(SPARSE)) as numpy,
+    ):
+        for url in (native, numpy):
+            with Line(url) as line:
+                answers.append([line.ask(frame) for frame in asked])
+    assert answers[0] == answers[1]
 
 
 # ---- refusals change nothing
@@ -264,11 +349,10 @@ def test_a_request_of_the_wrong_length_is_refused(url):
         for name, record in REQUEST.items():
             if name in ("progress", "error"):
                 continue
-            lengths = [
-                n for n in (0, record.SIZE - 1, record.SIZE + 1, LIMIT["max_payload"]) if n >= 0 and n != record.SIZE
-            ]
+            size = 4 if name == "hello" else record.SIZE  # of another contract, whose HELLO begins with its hash
+            lengths = [n for n in (0, size - 1, size + 1, LIMIT["max_payload"]) if n >= 0 and n != size]
             for length in lengths:
-                if length > record.SIZE and name in ("write", "hello"):
+                if length > size and name in ("write", "hello"):
                     continue
                 assert error(line.ask(Frame(4, MESSAGE[name], bytes(length)))) == (CODE["bad_request"], length), name
         assert line.step_count() == 0

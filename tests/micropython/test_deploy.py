@@ -26,7 +26,7 @@ from ttzo.host_tools.micropython.native_module import ModuleError, write_package
 
 PLAN = small_plan()
 DIR = "small.ttzo"
-PYTHON = tuple(f"{name}.mpy" for name in (*native_module.PYTHON, native_module.TEXTS))
+PYTHON = tuple(f"{name}.mpy" for name in native_module.PYTHON)
 
 
 @pytest.fixture

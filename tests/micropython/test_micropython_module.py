@@ -27,13 +27,11 @@ from ttzo.host_tools.micropython.native_module import (
     BUILT,
     PORT,
     PYTHON,
-    TEXTS,
     ModuleError,
     architecture_of,
     build_library,
     build_native,
     compile_python,
-    error_texts,
     parts_of,
     parts_of_package,
     write_package,
@@ -143,7 +141,6 @@ def complaint(folder, code: str, parts) -> str:
     for name in PYTHON:
         shutil.copy(PORT / f"{name}.py", folder)
     (folder / "_ttzo.mpy").write_bytes(built_module("x64", parts))
-    (folder / f"{TEXTS}.py").write_text(error_texts())
     done = subprocess.run([*interpreter("native"), "-c", code], cwd=folder, capture_output=True, text=True)
     return (done.stdout + done.stderr).strip()
 
@@ -234,4 +231,4 @@ def test_the_package_file_lists_what_is_beside_it(tmp_path):
         pytest.skip("MPY_DIR names no MicroPython source tree")
     write_package("x64", tmp_path, os.environ["MPY_DIR"])
     package = json.loads((tmp_path / "package.json").read_text())
-    assert {source for _, source in package["urls"]} == {"_ttzo.mpy", *(f"{name}.mpy" for name in (*PYTHON, TEXTS))}
+    assert {source for _, source in package["urls"]} == {"_ttzo.mpy", *(f"{name}.mpy" for name in PYTHON)}

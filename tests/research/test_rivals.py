@@ -9,7 +9,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ttzo.device_runtime.contract import TtzoError
-from ttzo.exporter.readers.nn import TTLinear
 from ttzo.host_tools.research import rivals
 from ttzo.host_tools.research.rivals import (
     coordinates,
@@ -24,6 +23,7 @@ from ttzo.host_tools.research.rivals import zeroth_order as zo
 from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
 from ttzo.host_tools.research.rivals.network import Network
 from ttzo.host_tools.research.rivals.objective import Batch, logistic
+from ttzo.nn import TTLinear
 
 ROWS, INPUTS, CLASSES = 12, 6, 3
 

@@ -8,7 +8,6 @@ torch = pytest.importorskip("torch")
 
 from other_device import DEVICE, Away, OtherDevice
 
-from ttzo.exporter.readers.nn import TTLinear
 from ttzo.host_tools.research import rivals
 from ttzo.host_tools.research.reproduce import cell as cells
 from ttzo.host_tools.research.reproduce import (
@@ -18,6 +17,7 @@ from ttzo.host_tools.research.reproduce import (
 from ttzo.host_tools.research.rivals import residual
 from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
 from ttzo.host_tools.research.rivals.network import Network
+from ttzo.nn import TTLinear
 
 CPU = torch.device("cpu")
 LOCAL = ("lg_fg_a", "fg_w")

@@ -5,9 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ttzo.exporter.readers.nn import Sine, TTLinear
 from ttzo.host_tools.research.rivals import residual
 from ttzo.host_tools.research.rivals.network import Network
+from ttzo.nn import Sine, TTLinear
 
 INPUTS = residual.INPUTS
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import core_sources
-from ttzo.device_runtime.contract import HASH, MESSAGE, REPLY, REQUEST, Activation, LayerKind, Loss, Region
+from ttzo.device_runtime.contract import MESSAGE, REPLY, REQUEST, Activation, LayerKind, Loss, Region
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.device.link import HELLO as GREETING
 from ttzo.host_tools.device.link import Frame, Link, decode, encode, open_stream
 from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.reference.train.trainer import Trainer
@@ -71,9 +72,9 @@ def native(executable: Path, plan: Plan, folder: Path, *arguments: str) -> Itera
 
 
 @contextmanager
-def numpy(plan: Plan, work_bytes: int = 1 << 24) -> Iterator[str]:
+def numpy(plan: Plan, work_bytes: int = 1 << 24, sparse_bytes: int = 0) -> Iterator[str]:
     """The NumPy reference on that plan, at the URL it gives."""
-    with serve(Trainer(plan, work_capacity=work_bytes), "numpy") as emulator:
+    with serve(Trainer(plan, work_capacity=work_bytes, sparse_capacity=sparse_bytes), "numpy") as emulator:
         yield emulator.url
 
 
@@ -129,7 +130,7 @@ def request(sequence: int, message: str, tail: bytes = b"", **fields) -> Frame:
     return Frame(sequence, MESSAGE[message], REQUEST[message](**fields).pack() + tail)
 
 
-HELLO = request(0, "hello", contract_hash=HASH)
+HELLO = Frame(0, MESSAGE["hello"], GREETING)
 
 
 def error(frame: Frame) -> tuple[int, int]:

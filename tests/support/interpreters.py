@@ -67,7 +67,6 @@ def install(folder: Path, form: str = "ffi") -> Path:
         shutil.copy(native_module.build_library(), folder)
     if form == "native":
         (folder / "_ttzo.mpy").write_bytes(built_module("x64"))
-        (folder / f"{native_module.TEXTS}.py").write_text(native_module.error_texts())
     return folder
 
 

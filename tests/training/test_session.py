@@ -144,14 +144,6 @@ def test_what_is_fixed_at_export_cannot_be_changed_by_a_run():
         run_settings(newton, {"n_queries": (8,)})
 
 
-def test_the_python_side_is_three_functions(bundle, whole):
-    from ttzo.host_tools import load_data, open_device, train
-
-    with open_device("numpy:", bundle) as device:
-        run = train(device, load_data(bundle / "rows.npz", device.plan))
-        assert run.folder == bundle / "runs" / "numpy" and np.array_equal(device.parameters(), whole)
-
-
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
 
 

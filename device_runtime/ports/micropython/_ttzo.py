@@ -64,7 +64,6 @@ solution_error = _function("solution_error", "PIII")
 line_bytes = _function("line_bytes", "")
 commit = _whole(_function("commit", "PIII"))
 hang_up = _function("hang_up", "P")
-text = _function("text", "I", "s")
 
 
 def _item_bytes(data):

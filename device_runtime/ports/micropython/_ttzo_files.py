@@ -8,15 +8,16 @@ from micropython import const
 
 from ttzo import _check, _refuse
 
-_PARAMETERS = const(0)
-_MOMENTS = const(1)
-_BATCH = const(2)
-_COLLOCATION = const(4)
+_PARAMETERS = const(0)  # contract: enum.region.parameters
+_MOMENTS = const(1)  # contract: enum.region.moments
+_BATCH = const(2)  # contract: enum.region.batch
+_COLLOCATION = const(4)  # contract: enum.region.collocation
 _POINTS_AT_ONCE = const(64)
 
-_BAD_BUNDLE = const(5)
-_STATUS_BYTES = const(144)
-_HEAD_BYTES = const(160)  # what follows the bundle in a saved file: TTZS, status, three checksums; parameters, moments
+_BAD_BUNDLE = const(5)  # contract: error.bad_bundle
+_STATUS_BYTES = const(168)  # contract: bytes.status_reply
+# What follows the bundle in a saved file: TTZS, status, three checksums (the head); parameters, moments.
+_HEAD_BYTES = const(_STATUS_BYTES + 16)
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------

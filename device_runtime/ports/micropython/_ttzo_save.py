@@ -8,8 +8,8 @@ from micropython import const
 
 from ttzo import _check
 
-_STATUS_BYTES = const(144)
-_HEAD_BYTES = const(160)  # see _ttzo_files
+_STATUS_BYTES = const(168)  # contract: bytes.status_reply
+_HEAD_BYTES = const(_STATUS_BYTES + 16)  # see _ttzo_files
 
 
 def save(model, path):

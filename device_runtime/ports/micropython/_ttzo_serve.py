@@ -11,6 +11,7 @@ from micropython import const
 _INBOX_BYTES = const(64)  # the link's memory begins with its boxes
 _OUTBOX_BYTES = const(256)
 _LEFT_AT = const(32)
+_NAME_BYTES = const(24)  # contract: limit.board_name_bytes
 
 
 class _Port:
@@ -55,7 +56,7 @@ class _Port:
 
 def _board_name():
     machine = getattr(sys.implementation, "_machine", sys.platform)
-    return ("mpy " + machine)[:24].encode()
+    return ("mpy " + machine)[:_NAME_BYTES].encode()
 
 
 def serve(model, stream, check):

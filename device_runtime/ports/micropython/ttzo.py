@@ -25,18 +25,20 @@ from micropython import const
 
 gc.collect()  # and reading _ttzo
 
-_BATCH = const(2)
-_COLLOCATION = const(4)
+_BATCH = const(2)  # contract: enum.region.batch
+_COLLOCATION = const(4)  # contract: enum.region.collocation
 
 _ROWS = const(0)
 _PAIRS = const(1)
 _INPUTS = const(2)
 _NEXT = const(-1)
 
-_BAD_BUNDLE = const(5)
-_OUT_OF_MEMORY = const(9)
-_NON_FINITE = const(14)
+_BAD_BUNDLE = const(5)  # contract: error.bad_bundle
+_OUT_OF_MEMORY = const(9)  # contract: error.out_of_memory
+_NON_FINITE = const(14)  # contract: error.non_finite
 
+_HASH_AT = const(16)  # contract: offset.bundle_header.hash
+_HASH_BYTES = const(16)  # contract: limit.hash_bytes
 
 _RAW = (1, 66)  # kinds of bytes: where there is none, "B"
 
@@ -57,9 +59,10 @@ def _check(memory, error):
     if not error:
         return
     detail = struct.unpack_from("<I", memory, 0)[0]
-    text = (_ttzo.text(error) if hasattr(_ttzo, "text") else _once("_ttzo_texts").TEXTS[error]).replace(
-        "{detail}", str(detail)
-    )
+    try:
+        text = _once("_ttzo_texts").TEXTS[error].replace("{detail}", str(detail))
+    except ImportError:
+        text = "error %d (detail %d); put _ttzo_texts.py onto the board to read it in words" % (error, detail)
     if error == _OUT_OF_MEMORY:
         raise MemoryError(text)
     if error == _NON_FINITE:
@@ -95,7 +98,7 @@ class Model:
                 _seldom("_ttzo_files", "check_bundle", path, total)
             raise
         _check(memory, error)
-        self.hash = bytes(memoryview(head)[16:32])  # what the host knows the model by
+        self.hash = bytes(memoryview(head)[_HASH_AT : _HASH_AT + _HASH_BYTES])  # what the host knows the model by
         facts = struct.unpack_from("<14I", memory, 36)
         self.n_parameters, self._n_moments, self.batch, self.n_inputs, self.n_outputs, number = facts[:6]
         self._input_bytes, self._row_bytes, self._has_classes = facts[6:9]

@@ -38,7 +38,7 @@ class CoreEstimate:
         self.mu = self.real(np.float32(phase.perturb_radius))
         self.buffer, self.wanted = buffer, np.ones(plan.n_parameters, bool)
         if phase.estimator == Estimator.cocd:
-            self.wanted = refreshed(plan.n_parameters, phase.n_queries, age)
+            self.wanted = refreshed(plan.n_parameters, phase.n_coordinates, age)
         with np.errstate(all="ignore"):
             self.reuse = Reuse(plan, theta, x, targets, phase.estimator == Estimator.node_cge)
             self.loss = mean(self.reuse.losses)
@@ -57,7 +57,7 @@ class CoreEstimate:
             mean, sides = self.real(1) / self.real(len(self.reuse.losses)), self.real(1 + self.antithetic)
             gradient = gradient * mean * (self.real(1) / (sides * self.real(repeats) * self.mu))
             if self.buffer is not None:
-                gradient = np.where(self.wanted, gradient, np.float32(self.phase.beta2) * self.buffer)
+                gradient = np.where(self.wanted, gradient, np.float32(self.phase.stale_decay) * self.buffer)
         return gradient
 
     # ---- cge, cocd, node_cge

@@ -127,7 +127,7 @@ class GaussNewton:
         rows[range(self.n), range(self.n)] = np.where(np.arange(self.n) < self.n_free, of_free, of_others)
         for first in range(0, self.n, LIMIT["gn_block_rows"]):
             triangle.fold(solved, rows[first : first + LIMIT["gn_block_rows"]].copy())
-        return triangle.solve(solved, self.n_free, np.float32(self.phase.clip_norm))
+        return triangle.solve(solved, self.n_free, np.float32(self.phase.trust_radius))
 
     def compose(self, a: np.ndarray) -> np.ndarray:
         """The step sum_k a_k v_k."""
@@ -150,7 +150,7 @@ class GaussNewton:
 
     def _run(self, rate: np.float32) -> tuple[np.ndarray, np.ndarray, np.float32, np.float32]:
         kept = self.moments[self.ridge_at]
-        ridge = kept if kept > 0 else np.float32(self.phase.epsilon)
+        ridge = kept if kept > 0 else np.float32(self.phase.ridge)
         self.build()
         loss = sum_in_order(self.base_losses) * (ONE / np.float32(self.plan.batch))
         if not np.isfinite(loss):

@@ -16,9 +16,9 @@ def mean(losses: np.ndarray) -> np.float32:
     return sum_in_order(losses) * (np.float32(1) / np.float32(len(losses)))
 
 
-def refreshed(n_parameters: int, n_queries: int, age: int) -> np.ndarray:
+def refreshed(n_parameters: int, n_coordinates: int, age: int) -> np.ndarray:
     """cocd: which coordinates are made afresh `age` steps into the phase, bool [n_parameters]."""
-    length = min(n_queries, n_parameters)
+    length = min(n_coordinates, n_parameters)
     wanted = np.zeros(n_parameters, bool)
     wanted[(age * length + np.arange(length)) % n_parameters] = True
     return wanted
@@ -62,8 +62,8 @@ class Estimate:
             return np.concatenate([self.random_directions(block, k)[block] for k, block in enumerate(self.blocks)])
         if self.phase.estimator != Estimator.cocd:
             return self.coordinates(np.ones(len(self.theta), bool))
-        wanted = refreshed(len(self.theta), self.phase.n_queries, self.age)
-        return np.where(wanted, self.coordinates(wanted), np.float32(self.phase.beta2) * self.buffer)
+        wanted = refreshed(len(self.theta), self.phase.n_coordinates, self.age)
+        return np.where(wanted, self.coordinates(wanted), np.float32(self.phase.stale_decay) * self.buffer)
 
     def random_directions(self, block: slice, number: int = 0) -> np.ndarray:
         mu, n = np.float32(self.phase.perturb_radius), self.phase.n_queries

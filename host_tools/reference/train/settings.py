@@ -1,66 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Twin of settings.c: which settings are in range, and which are fixed at export."""
 
-import math
-
-from ttzo.device_runtime.contract import (
-    LIMIT,
-    DeviceError,
-    Difference,
-    Direction,
-    Estimator,
-    PhaseRecord,
-    Schedule,
-    TrainingRecord,
-    Update,
-)
+from ttzo.device_runtime.contract import DeviceError, Estimator, PhaseRecord, TrainingRecord, first_outside
 from ttzo.exporter.costs.memory import difference_capacity
 from ttzo.exporter.plan.plan import Plan
 
 FIXED = ("estimator", "direction", "difference", "update")
 
 
-def _at_least(value: float, least: float) -> bool:
-    return math.isfinite(value) and value >= least
-
-
-def _training_checks(t: TrainingRecord) -> list[bool]:
-    return [
-        True,  # seed
-        t.steps >= 1,
-        1 <= t.n_phases <= LIMIT["max_phases"],
-        t.schedule <= max(Schedule),
-        t.plateau_patience >= 1,
-        True,  # warmup_steps
-        t.decay_every >= 1,
-        _at_least(t.decay_factor, 0),
-        t.plateau_window >= 1,
-        _at_least(t.plateau_tolerance, 0),
-    ]
-
-
-def _phase_checks(p: PhaseRecord) -> list[bool]:
-    return [
-        p.estimator <= max(Estimator),
-        p.direction <= max(Direction),
-        p.difference <= max(Difference),
-        p.update <= max(Update),
-        1 <= p.n_queries <= LIMIT["max_queries"],
-        _at_least(p.perturb_radius, 1e-30),
-        _at_least(p.learning_rate, 0),
-        0 <= p.beta1 < 1,
-        0 <= p.beta2 < 1,
-        _at_least(p.epsilon, 0),
-        _at_least(p.clip_norm, 0),
-    ]
-
-
 def check_settings(training: TrainingRecord, phases: tuple[PhaseRecord, ...]) -> None:
     """Raises `DeviceError("bad_setting", number)`: fields of training from 0, those of phase p from 16 (p + 1)."""
-    groups = [_training_checks(training), *map(_phase_checks, phases[: training.n_phases])]
-    for group, checks in enumerate(groups):
-        if not all(checks):
-            raise DeviceError("bad_setting", 16 * group + checks.index(False))
+    groups = [first_outside("training", training)]
+    groups += [first_outside("phase", phase) for phase in phases[: training.n_phases]]
+    for group, field in enumerate(groups):
+        if field is not None:
+            raise DeviceError("bad_setting", 16 * group + field)
 
 
 def check_fixed(training: TrainingRecord, phases: tuple[PhaseRecord, ...], exported: Plan) -> None:

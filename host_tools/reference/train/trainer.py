@@ -25,6 +25,7 @@ from ttzo.exporter.costs.cost import evaluations_a_step
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
+from ttzo.host_tools.data import sparse_rows
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
@@ -97,7 +98,8 @@ class Trainer:
     """A training run as the device holds it; `poll(done, total)` is called after each loss evaluation of a step or
     each row of an evaluation and cancels by returning False. Refusals are `DeviceError`s and change nothing."""
 
-    def __init__(self, plan: Plan, network: Network | None = None, work_capacity: int = 1 << 24):
+    def __init__(self, plan: Plan, network: Network | None = None, work_capacity: int = 1 << 24,
+                 sparse_capacity: int = 0):  # fmt: skip
         self.plan = plan
         self.network = network or NumpyNetwork(plan)
         self.poll: Callable[[int, int], bool] | None = None
@@ -111,7 +113,10 @@ class Trainer:
             Region.batch: np.zeros((memory.batch_capacity(plan), self.row_bytes), np.uint8),
             Region.dataset: np.zeros((self.dataset_capacity, self.row_bytes), np.uint8),
         }
-        self._count = {Region.batch: 0, Region.dataset: 0}
+        self.sparse_capacity = sparse_capacity  # bytes of the region sparse
+        self._sparse = np.zeros(sparse_capacity, np.uint8)
+        self._sparse_rows = np.zeros((0, self.row_bytes), np.uint8)  # what a commit found there
+        self._count = {Region.batch: 0, Region.dataset: 0, Region.sparse: 0}  # rows that are committed
         self._stage = np.zeros(4 * max(plan.n_parameters, plan.n_moments), np.uint8)
         self.reset()
 
@@ -145,6 +150,8 @@ class Trainer:
             return self._stage[: 4 * self.plan.n_parameters]
         if region == Region.moments:
             return self._stage[: 4 * self.n_moments]
+        if region == Region.sparse:
+            return self._sparse
         if region not in self._rows:
             raise DeviceError("out_of_range", 0)
         return self._rows[Region(region)].reshape(-1)
@@ -168,8 +175,23 @@ class Trainer:
             self.theta = np.frombuffer(data, "<f4").copy()
         elif region == Region.moments:
             self.moments = np.frombuffer(data, "<f4").copy()
+        elif region == Region.sparse:
+            self._commit_sparse(data)
         else:
             self._commit_rows(Region(region), count)
+
+    def _commit_sparse(self, data: bytes) -> None:
+        self._count[Region.sparse] = 0
+        plan, width = self.plan, NUMBER_DTYPE[self.plan.input_number].itemsize
+        n_classes = plan.out_features if plan.loss == Loss.cross_entropy else 0
+        n = sparse_rows.check(data, plan.in_features, width, self.row_bytes, n_classes)
+        self._sparse_rows = sparse_rows.unpack(data, plan.in_features, width, self.row_bytes)
+        if plan.n_tokens:
+            self._count[Region.batch] = 0  # whose memory a device unpacks them into
+            inputs, _ = self._decode(self._sparse_rows)
+            if (bad := self._rows_of_unknown_tokens(inputs)).size:
+                raise DeviceError("bad_token", int(bad[0]))
+        self._count[Region.sparse] = n
 
     def _commit_rows(self, region: Region, count: int) -> None:
         if count % self.row_bytes:
@@ -210,13 +232,26 @@ class Trainer:
     # ---- a step
 
     def _batch(self, region: int) -> np.ndarray:
-        rows, batch = self._committed(region), self.plan.batch
+        batch = self.plan.batch
+        if region == Region.sparse:
+            self._unpack_batch()
+            region = Region.batch
+        rows = self._committed(region)
         if len(rows) < (batch if region == Region.batch else 1):
             raise DeviceError("not_committed", self.state.step)
         if region == Region.batch:
             return rows
         positions = self.state.step * batch + np.arange(batch)
         return rows[sample_rows(self.training.seed, positions, len(rows))]
+
+    def _unpack_batch(self) -> None:
+        """The batch as the sample order picks it from the region sparse, into the region batch."""
+        n, batch = self._count[Region.sparse], self.plan.batch
+        if n == 0:
+            raise DeviceError("not_committed", self.state.step)
+        positions = self.state.step * batch + np.arange(batch)
+        self._rows[Region.batch][:batch] = self._sparse_rows[sample_rows(self.training.seed, positions, n)]
+        self._count[Region.batch] = batch
 
     def step(self, region: int) -> StepResult:
         """One training step on the rows of `region`. Raises `DeviceError` and leaves everything as it was."""

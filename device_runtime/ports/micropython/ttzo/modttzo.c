@@ -116,18 +116,6 @@ static mp_obj_t number(uint32_t value)
 
 // ---- functions, in the order of run.h -------------------------------------------------------------------------------
 
-#if !IS_NATIVE_MODULE // whose texts are a file: its code lies in the heap
-static mp_obj_t run_text(mp_obj_t error)
-{
-    const char *says = ttzo_run_text(number_of(error));
-    size_t length = 0;
-    while (says[length])
-        length++;
-    return mp_obj_new_str(says, length);
-}
-static MP_DEFINE_CONST_FUN_OBJ_1(run_text_obj, run_text);
-#endif
-
 static mp_obj_t run_size(mp_obj_t data)
 {
     return number(readable(data).count);
@@ -372,7 +360,6 @@ CALLED_FROM_OUTSIDE mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size
 #else
 static const mp_rom_map_elem_t ttzo_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__ttzo) },
-    { MP_ROM_QSTR(MP_QSTR_text), MP_ROM_PTR(&run_text_obj) },
 #define ENTRY(name, function) { MP_ROM_QSTR(name), MP_ROM_PTR(&function) },
     FUNCTIONS(ENTRY)
 };

@@ -33,11 +33,6 @@ static uint32_t offset_in(const struct ttzo_run *run, const void *place)
     return (uint32_t)((const uint8_t *)place - (const uint8_t *)run);
 }
 
-const char *ttzo_run_text(uint32_t error)
-{
-    return ttzo_error_text((enum ttzo_error)error);
-}
-
 uint32_t ttzo_run_parts(void)
 {
     return TTZO_PARTS;

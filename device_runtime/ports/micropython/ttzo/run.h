@@ -79,9 +79,6 @@ enum ttzo_layout {
     TTZO_LAYOUT_INPUTS = 2, // inputs in x, no targets
 };
 
-// What an error says; {detail} stands for facts.detail.
-const char *ttzo_run_text(uint32_t error);
-
 // ---- loading
 
 // Parts of the runtime that are there: a sum of enum ttzo_part.

@@ -1,0 +1,695 @@
+# SPDX-License-Identifier: MIT
+# Written by write_stub.py from contract.toml; change that page, not this file.
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ttzo.device_runtime.contract.errors import DeviceError as DeviceError
+from ttzo.device_runtime.contract.errors import TtzoError as TtzoError
+from ttzo.device_runtime.contract.errors import error_page as error_page
+from ttzo.device_runtime.contract.errors import setting_name as setting_name
+from ttzo.device_runtime.contract.hashes import HASH as HASH
+from ttzo.device_runtime.contract.hashes import MESSAGE_HASH as MESSAGE_HASH
+from ttzo.device_runtime.contract.ranges import RANGE as RANGE
+from ttzo.device_runtime.contract.ranges import Range as Range
+from ttzo.device_runtime.contract.ranges import first_outside as first_outside
+from ttzo.device_runtime.contract.records import RECORD as RECORD
+from ttzo.device_runtime.contract.records import REPLY as REPLY
+from ttzo.device_runtime.contract.records import REQUEST as REQUEST
+from ttzo.device_runtime.contract.records import Record as Record
+
+LIMIT: dict[str, int]  # by its name in the page
+MESSAGE: dict[str, int]  # code of a message
+
+class LayerKind(IntEnum):
+    dense = 0
+    """W[out, in]"""
+    tt_matrix = 1
+    """TT-matrix: core k is (r_k, m_k, n_k, r_k+1), an output and an input mode in each core (paper eq. 7)"""
+    tt_tensor = 2
+    """2L-way TT: cores (r, n, r') of the input modes, then (r, m, r') of the output modes"""
+
+class Gather(IntEnum):
+    whole = 0
+    """the layer reads its input array once, as it is"""
+    patches = 1
+    """it is applied to every patch of an image (convolution): inputs [channel][row][column], outputs [feature][row][column]"""
+    tokens = 2
+    """its input array holds numbers of tokens, each a unit vector (embedding): a token picks one input of the matrix"""
+
+class Combine(IntEnum):
+    each = 0
+    """outputs of all applications stay: of patches as gather says, of tokens [token][feature]"""
+    sum = 1
+    """tokens: their sum"""
+    mean = 2
+    """tokens: their mean; padding tokens do not count, and of none it is 0"""
+
+class Activation(IntEnum):
+    identity = 0
+    """z"""
+    relu = 1
+    """max(z, 0)"""
+    tanh = 2
+    """tanh(z)"""
+    sine = 3
+    """sin(z)"""
+
+class Loss(IntEnum):
+    cross_entropy = 0
+    """softmax cross-entropy of the row's class"""
+    mse = 1
+    """squared error, mean over the row's outputs"""
+    residual = 2
+    """squared residual of a PDE, or of its boundary and terminal conditions, at collocation points"""
+
+class Number(IntEnum):
+    uint8 = 0
+    """one byte"""
+    int16 = 1
+    """two bytes, signed"""
+    float32 = 2
+    """four bytes, IEEE 754"""
+
+class Arithmetic(IntEnum):
+    separate = 0
+    """multiply-add rounds the product, then the sum"""
+    fused = 1
+    """multiply-add rounds once (fmaf)"""
+
+class Cache(IntEnum):
+    float32 = 0
+    """reusing estimators keep a sample's arrays as they are"""
+    int16 = 1
+    """they keep them in 16 bits with 11 behind the point, saturated beyond 16, hidden units and the matrices of layers behind too"""
+    int16_least = 2
+    """the same without those matrices, whose rows are made whenever they are wanted"""
+
+class Estimator(IntEnum):
+    rge = 0
+    """random directions: the mean over n_queries of the directional difference times the direction (eq. 2)"""
+    cge_plain = 1
+    """coordinate by coordinate: one whole loss evaluation for each parameter"""
+    cge = 2
+    """the same differences from environments that a core's entries share: a few forward passes in all"""
+    node_cge = 3
+    """one difference for each unit, by reuse; each parameter's derivative is assembled from its units'"""
+    block_rge = 4
+    """rge for one core, weight or bias at a time, by reuse: n_queries directions for each"""
+    cocd = 5
+    """cge of the next n_coordinates coordinates in turn; the others' estimates decay by stale_decay (arXiv 2605.14373)"""
+    subspace_gn = 6
+    """Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps"""
+    last_layer_gn = 7
+    """the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free"""
+
+class Part(IntEnum):
+    equations = 1
+    """PDE residuals, their derivatives and programs, Gauss-Newton steps"""
+    environments = 2
+    """estimators that reuse a core's environments"""
+    cut = 4
+    """layers whose contraction is cut in two halves"""
+    gathers = 8
+    """convolutions and embeddings"""
+    evaluations = 16
+    """estimators that ask whole loss evaluations: rge and cge_plain"""
+    blocks = 32
+    """node_cge and block_rge"""
+    narrow = 64
+    """caches of 16 bits"""
+    tensors = 128
+    """environments of 2L-way tensor trains"""
+    compensated = 256
+    """an equation's derivatives by compensated jets"""
+    link = 512
+    """the link by which a host trains and reads the device"""
+
+class Derivative(IntEnum):
+    jet = 0
+    """forward Laplacian: first derivatives and a second-order sum carried through the layers, exact"""
+    finite_difference = 1
+    """central differences; the radius is their step"""
+    sparse_grid = 2
+    """Stein estimator on a sparse grid (paper eqs. 8-13); the radius is sigma"""
+    monte_carlo = 3
+    """Stein estimator over random antithetic pairs; the radius is sigma"""
+    compensated_jet = 4
+    """jet, each of its numbers the sum of two floats: for derivatives that nearly vanish"""
+
+class Need(IntEnum):
+    first = 1
+    """first derivatives in all coordinates"""
+    laplacian = 2
+    """sum of the second derivatives in space"""
+    diagonal = 4
+    """each second derivative, time included"""
+
+class Sampler(IntEnum):
+    interior = 0
+    """uniform in the box of space and time"""
+    faces = 1
+    """uniform on the faces of the box of space, each as likely as the other"""
+    start = 2
+    """uniform in space, at the earliest time"""
+    end = 3
+    """uniform in space, at the latest time"""
+
+class ProgramInput(IntEnum):
+    x = 0
+    """the point in space, a vector"""
+    t = 1
+    """its time; 0 where the problem has none"""
+    n = 2
+    """the network's output"""
+    n_x = 3
+    """its first derivatives in space, a vector"""
+    n_t = 4
+    """in time"""
+    lap = 5
+    """its Laplacian in space"""
+    n_xx = 6
+    """its second derivatives in space, coordinate by coordinate, a vector"""
+    n_tt = 7
+    """its second derivative in time"""
+
+class Operation(IntEnum):
+    add = 0
+    """a + b"""
+    subtract = 1
+    """a - b"""
+    multiply = 2
+    """a b"""
+    divide = 3
+    """a / b"""
+    negate = 4
+    """-a"""
+    less = 5
+    """1 where a < b, else 0"""
+    select = 6
+    """b where a is not 0, else c"""
+    sqrt = 7
+    """square root of a"""
+    exp = 8
+    """e to the power a"""
+    expm1 = 9
+    """e to the power a, minus 1"""
+    log = 10
+    """natural logarithm of a"""
+    log1p = 11
+    """natural logarithm of 1 + a"""
+    sin = 12
+    """sine of a"""
+    cos = 13
+    """cosine of a"""
+    tanh = 14
+    """hyperbolic tangent of a"""
+    sum = 15
+    """sum of the coordinates of the vector a, in ascending order"""
+    component = 16
+    """coordinate number b (a plain number) of the vector a"""
+    place = 17
+    """the vector that is the scalar a at coordinate number b and 0 elsewhere"""
+    spread = 18
+    """the vector whose coordinates all are the scalar a"""
+
+class Direction(IntEnum):
+    rademacher = 0
+    """each coordinate +1 or -1"""
+    gaussian = 1
+    """each coordinate N(0, 1)"""
+
+class Difference(IntEnum):
+    one_sided = 0
+    """L(theta + mu v) - L(theta), over mu"""
+    antithetic = 1
+    """L(theta + mu v) - L(theta - mu v), over 2 mu"""
+
+class Update(IntEnum):
+    sgd = 0
+    """theta - lr g"""
+    momentum = 1
+    """v = beta v + g; theta - lr v"""
+    ema_momentum = 2
+    """v = beta v + (1 - beta) g; theta - lr v (the paper's)"""
+    adam = 3
+    """Adam with bias correction"""
+    sign = 4
+    """theta - lr sign(g) (the paper's signRGE)"""
+
+class Schedule(IntEnum):
+    constant = 0
+    """lr"""
+    step = 1
+    """lr times decay_factor to the power step div decay_every"""
+    linear = 2
+    """lr falls linearly to 0 at the last step"""
+    cosine = 3
+    """lr falls along half a cosine to 0 at the last step"""
+
+class Region(IntEnum):
+    parameters = 0
+    """theta, float32; written to a stage, taken over by COMMIT"""
+    moments = 1
+    """the update rule's memory, float32; written to a stage, taken over by COMMIT"""
+    batch = 2
+    """rows of the next STEP or EVALUATE"""
+    dataset = 3
+    """rows that stay on the device; STEP picks its batch from them by the sample order"""
+    collocation = 4
+    """points that the device draws itself: the only rows that train a PDE; nothing is written"""
+    sparse = 5
+    """rows without their zeros (struct sparse_rows), in a memory of their own; STEP unpacks the ones that the sample order picks into batch"""
+
+class Stream(IntEnum):
+    direction = 0
+    """noise of the estimator's directions: counter (block, query, step)"""
+    sample_order = 1
+    """rounds of the sample permutation: counter (half, round, epoch)"""
+    collocation = 2
+    """training points: counter (block, row, step); coordinate i takes word i % 4 of block i / 4"""
+    validation = 3
+    """validation points, likewise: counter (block, row, 0), key validation_seed"""
+    face = 4
+    """the face of a boundary row: counter (0, row, step)"""
+
+@dataclass(frozen=True)
+class BundleHeader(Record):
+    magic: int
+    """bundle_magic"""
+    format: int
+    """bundle_format"""
+    total_bytes: int
+    """the whole file, the CRC-32 at its end included"""
+    metadata_bytes: int
+    """UTF-8 JSON behind the parameters, for people and host tools; the device skips it"""
+    hash: bytes
+    """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters"""
+
+@dataclass(frozen=True)
+class ModelInfo(Record):
+    n_parameters: int
+    """length of theta"""
+    batch: int
+    """rows of one training batch"""
+    work_bytes: int
+    """work buffer the model needs, without a resident dataset"""
+    n_layers: int
+    """layer records that follow"""
+    in_features: int
+    """numbers of one input row"""
+    out_features: int
+    """numbers of one output row"""
+    input_number: int
+    """how inputs travel and are kept: enum number"""
+    loss: int
+    """enum loss"""
+    arithmetic: int
+    """enum arithmetic"""
+    cache: int
+    """enum cache"""
+    reserved: bytes
+    """0"""
+    input_scale: float
+    """network input = number * scale + offset, one multiply-add"""
+    input_offset: float
+    """see input_scale"""
+
+@dataclass(frozen=True)
+class LayerRecord(Record):
+    kind: int
+    """enum layer_kind"""
+    activation: int
+    """enum activation, applied to the layer's output"""
+    has_bias: int
+    """1 when a bias of out_features follows the cores"""
+    n_in_modes: int
+    """TT: input modes; dense: 0"""
+    n_out_modes: int
+    """TT: output modes; dense: 0"""
+    contraction: int
+    """TT-matrix: 0 right to left; c multiplies out the cores before and from core c once for a parameter vector, all of them together where there are c"""
+    gather: int
+    """enum gather: where one application of the layer finds its in_features inputs"""
+    combine: int
+    """enum combine"""
+    kernel_height: int
+    """patches: rows of a patch; 0 for others, like all below"""
+    kernel_width: int
+    stride_height: int
+    """rows from a patch to the next"""
+    stride_width: int
+    padding_height: int
+    """rows of zeros on each side of the image"""
+    padding_width: int
+    channels: int
+    """patches: of the image; in_features = channels * kernel_height * kernel_width"""
+    height: int
+    """patches: rows of the image"""
+    width: int
+    """patches: columns of the image; tokens: tokens of a row"""
+    padding_token: int
+    """tokens: the one that is the zero vector, or no_token"""
+    in_features: int
+    """product of in_modes"""
+    out_features: int
+    """product of out_modes"""
+    in_modes: tuple[int, ...]
+    """n_1 ..., first mode slowest (C order)"""
+    out_modes: tuple[int, ...]
+    """m_1 ..., first mode slowest"""
+    ranks: tuple[int, ...]
+    """r_0 = 1, ..., the last 1"""
+    parameter_offset: int
+    """index of the layer's first number in theta: cores in order (or W), then bias, all C order"""
+
+@dataclass(frozen=True)
+class PdeInfo(Record):
+    section_bytes: int
+    """this record and all that belongs to it: bounds, row groups, programs, sparse grid"""
+    n_space: int
+    """coordinates in space: the network's first inputs"""
+    has_time: int
+    """1 when time is the network's last input"""
+    derivative: int
+    """enum derivative"""
+    n_groups: int
+    """row groups that follow the bounds"""
+    has_exact: int
+    """1 when the exact solution is a program behind u's"""
+    n_classes: int
+    """classes of the sparse grid; 0 without one"""
+    n_values: int
+    """its distinct non-zero |coordinates|"""
+    level: int
+    """of the sparse grid"""
+    has_points: int
+    """1 when the last programs tell where a uniform training point goes, in space and then, with has_time, in time"""
+    reserved: bytes
+    """0"""
+    n_pairs: int
+    """monte_carlo: antithetic pairs a point"""
+    validation_seed: int
+    """key of the validation points"""
+    radius: float
+    """stein_radius (sigma), or the step of finite differences"""
+
+@dataclass(frozen=True)
+class RowGroupRecord(Record):
+    sampler: int
+    """enum sampler"""
+    needs: int
+    """sum of enum need: what the group's program reads"""
+    count: int
+    """rows of a batch"""
+    root_weight: float
+    """square root of the rows' weight in the loss"""
+
+@dataclass(frozen=True)
+class ProgramRecord(Record):
+    n_constants: int
+    """constants (float32) that follow; their registers come after the inputs"""
+    n_instructions: int
+    """instructions that follow them, four bytes each: enum operation, registers a, b, c. Each fills the next register"""
+    output: int
+    """register of the result: a scalar, but a vector of the program that places points in space"""
+    reserved: int
+    """0"""
+
+@dataclass(frozen=True)
+class SparseRows(Record):
+    n_rows: int
+    """rows; behind it stands for each, as a u32, where it ends, counted from the region's first byte"""
+
+@dataclass(frozen=True)
+class PhaseRecord(Record):
+    estimator: int
+    """enum estimator"""
+    direction: int
+    """enum direction (rge, block_rge)"""
+    difference: int
+    """enum difference"""
+    update: int
+    """enum update"""
+    n_queries: int
+    """N: random directions of one estimate: of all parameters (rge, and Gauss-Newton: there fixed at export), or of a block of them (block_rge)"""
+    n_coordinates: int
+    """cocd: coordinates a step"""
+    perturb_radius: float
+    """mu"""
+    learning_rate: float
+    """lr"""
+    beta1: float
+    """decay of the mean gradient: of momentum, ema_momentum and Adam"""
+    beta2: float
+    """Adam: decay of the mean squared gradient"""
+    epsilon: float
+    """Adam: what is added to the root of that mean"""
+    clip_norm: float
+    """largest gradient norm; 0 means none"""
+    stale_decay: float
+    """cocd: factor a step of the estimates that are not made anew"""
+    ridge: float
+    """Gauss-Newton: ridge at the start, relative to the mean squared column"""
+    trust_radius: float
+    """Gauss-Newton: largest norm of the directions' coefficients; 0 means none"""
+
+@dataclass(frozen=True)
+class TrainingRecord(Record):
+    seed: int
+    """key of all noise"""
+    steps: int
+    """length of the schedule"""
+    n_phases: int
+    """1, or 2 for hybrid: the second phase begins when the loss stands still"""
+    schedule: int
+    """enum schedule, over the steps of the whole run"""
+    plateau_patience: int
+    """windows without progress before the next phase"""
+    warmup_steps: int
+    """lr rises linearly over the first steps; 0 means none"""
+    decay_every: int
+    """steps (schedule step)"""
+    decay_factor: float
+    """see schedule step"""
+    plateau_window: int
+    """steps whose mean loss is compared"""
+    plateau_tolerance: float
+    """relative fall of that mean that counts as progress"""
+
+@dataclass(frozen=True)
+class StateRecord(Record):
+    step: int
+    """steps done"""
+    phase: int
+    """index of the running phase"""
+    phase_start: int
+    """step at which it began"""
+    window_count: int
+    """losses in window_sum"""
+    window_sum: float
+    """sum of the losses of the running plateau window"""
+    best_window: float
+    """lowest window mean so far; 0 windows seen: +inf"""
+    windows_without_progress: int
+    """compared with plateau_patience"""
+    evaluations: int
+    """loss evaluations spent: full batches at one parameter vector"""
+
+@dataclass(frozen=True)
+class HelloRequest(Record):
+    contract_hash: int
+    """the host's; a device of another contract refuses all requests except HELLO and LEAVE"""
+    hello_hash: int
+    """of this message in the host's contract; the field after it counts only when the device has the same"""
+    leave_hash: int
+    """of LEAVE in the host's contract; a device that has the same answers it whatever the contract"""
+
+@dataclass(frozen=True)
+class HelloReply(Record):
+    contract_hash: int
+    """the device's"""
+    hello_hash: int
+    """of this message in the device's contract; the fields after it count only when the host has the same"""
+    leave_hash: int
+    """of LEAVE in the device's contract"""
+    model_hash: bytes
+    """of the loaded model"""
+    board: bytes
+    """name, zero-padded"""
+    n_parameters: int
+    n_moments: int
+    """numbers of the region moments"""
+    row_bytes: int
+    """one row: the raw inputs, then the target (u16 class, or float32 outputs)"""
+    batch: int
+    """rows of a training batch"""
+    dataset_capacity: int
+    """rows that can stay on the device"""
+    macs_per_sample: int
+    """multiply-accumulates of one forward pass"""
+    work_bytes: int
+    """work buffer the model uses"""
+    work_capacity: int
+    """work buffer the device has"""
+    sparse_capacity: int
+    """bytes of the region sparse"""
+
+@dataclass(frozen=True)
+class StatusRequest(Record): ...
+
+@dataclass(frozen=True)
+class StatusReply(Record):
+    state: StateRecord
+    training: TrainingRecord
+    phase_0: PhaseRecord
+    phase_1: PhaseRecord
+
+@dataclass(frozen=True)
+class ConfigureRequest(Record):
+    training: TrainingRecord
+    phase_0: PhaseRecord
+    phase_1: PhaseRecord
+    """zeros when n_phases is 1"""
+
+@dataclass(frozen=True)
+class ConfigureReply(Record): ...
+
+@dataclass(frozen=True)
+class ReadRequest(Record):
+    region: int
+    """enum region"""
+    offset: int
+    """bytes"""
+    count: int
+    """bytes, at most max_payload less the reply's crc"""
+
+@dataclass(frozen=True)
+class ReadReply(Record):
+    crc: int
+    """with the region's last byte: CRC-32 of the whole region as it stands now; before that 0"""
+
+@dataclass(frozen=True)
+class WriteRequest(Record):
+    region: int
+    """enum region"""
+    offset: int
+    """bytes"""
+
+@dataclass(frozen=True)
+class WriteReply(Record): ...
+
+@dataclass(frozen=True)
+class CommitRequest(Record):
+    region: int
+    """enum region"""
+    count: int
+    """bytes of the region that count"""
+    crc: int
+    """CRC-32 of those bytes"""
+
+@dataclass(frozen=True)
+class CommitReply(Record): ...
+
+@dataclass(frozen=True)
+class SetStateRequest(Record):
+    state: StateRecord
+
+@dataclass(frozen=True)
+class SetStateReply(Record): ...
+
+@dataclass(frozen=True)
+class StepRequest(Record):
+    step: int
+    """steps done before this one"""
+    region: int
+    """where the rows come from: batch, dataset or sparse; collocation for an equation"""
+
+@dataclass(frozen=True)
+class StepReply(Record):
+    step: int
+    """steps done now"""
+    phase: int
+    """phase the step belonged to"""
+    loss: float
+    """mean batch loss before the update"""
+    gradient_norm: float
+    """of the estimate, before clipping"""
+    evaluations: int
+    """loss evaluations of this step"""
+    macs: int
+    """multiply-accumulates of this step, counted one by one where zeros are skipped; 0 from a device that does not count"""
+
+@dataclass(frozen=True)
+class EvaluateRequest(Record):
+    region: int
+    """batch or dataset"""
+    first_row: int
+    n_rows: int
+    """at most max_rows_asked"""
+
+@dataclass(frozen=True)
+class EvaluateReply(Record):
+    loss_sum: float
+    """sum of the rows' losses, in row order"""
+    n_correct: int
+    """rows whose largest output is their class"""
+
+@dataclass(frozen=True)
+class PredictRequest(Record):
+    row: int
+
+@dataclass(frozen=True)
+class PredictReply(Record): ...
+
+@dataclass(frozen=True)
+class ResetRequest(Record): ...
+
+@dataclass(frozen=True)
+class ResetReply(Record): ...
+
+@dataclass(frozen=True)
+class CancelRequest(Record): ...
+
+@dataclass(frozen=True)
+class CancelReply(Record): ...
+
+@dataclass(frozen=True)
+class SolutionErrorRequest(Record):
+    region: int
+    """collocation: validation points that the device draws from validation_seed; batch or dataset: points with the host's values"""
+    first_row: int
+    n_rows: int
+    """at most max_rows_asked"""
+
+@dataclass(frozen=True)
+class SolutionErrorReply(Record):
+    squared_error: float
+    """sum over the rows of (u - exact)^2"""
+    squared_exact: float
+    """sum of exact^2"""
+
+@dataclass(frozen=True)
+class LeaveRequest(Record): ...
+
+@dataclass(frozen=True)
+class LeaveReply(Record): ...
+
+@dataclass(frozen=True)
+class ProgressRequest(Record): ...
+
+@dataclass(frozen=True)
+class ProgressReply(Record):
+    done: int
+    """loss evaluations of a step (samples, when the estimator reuses), or rows of an evaluation"""
+    total: int
+    """of so many"""
+
+@dataclass(frozen=True)
+class ErrorRequest(Record): ...
+
+@dataclass(frozen=True)
+class ErrorReply(Record):
+    error: int
+    """code of the error"""
+    detail: int
+    """a number that the error's text names"""

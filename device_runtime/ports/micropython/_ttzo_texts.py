@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# Written by write_micropython.py from words.toml; change that page, not this file.
+TEXTS = {
+    0: "no error",
+    1: "a frame arrived damaged",
+    2: "the device does not know message {detail}",
+    3: "a request has the wrong length or a field out of range (byte {detail})",
+    4: "host and device were built from different contracts",
+    5: "the bundle is damaged or not a ttzo bundle (check {detail})",
+    6: "the bundle has format {detail}, which this version does not read",
+    7: "layer {detail} of the model is inconsistent",
+    8: "the model wants arithmetic {detail}, the device was built for the other one",
+    9: "the work buffer is too small: {detail} bytes are needed",
+    10: "offset, count or row {detail} lies outside the region",
+    11: "the written data do not have the stated checksum",
+    12: "the region holds no complete data",
+    13: "the device has done {detail} steps, the request is for another",
+    14: "a loss or gradient was not finite at step {detail}; the step was not taken",
+    15: "setting {detail} is fixed at export",
+    16: "setting {detail} is out of range",
+    17: "row {detail} has a class the model does not know",
+    18: "the work was cancelled",
+    19: "row {detail} has a token the model does not know",
+    20: "sparse row {detail} is inconsistent",
+    21: "the device was built without what the model needs (part {detail})",
+}
