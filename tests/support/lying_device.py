@@ -256,10 +256,12 @@ class Liar:
                     self._steps += 1
 
     def _is_told_wrong(self, frame: Frame) -> bool:
-        if self._lie is None or (self._steps < HONEST_STEPS and self._lie.message != "hello"):
+        if self._lie is None:
             return False
-        about = self._lie.way.rpartition(" for ")[2].lower() if self._lie.message in ("error", "progress") else ""
-        return NAMES.get(frame.code) in (self._lie.message, about)
+        in_place_of = self._lie.message
+        if in_place_of in ("error", "progress"):
+            in_place_of = self._lie.way.rpartition(" for ")[2].lower()
+        return NAMES.get(frame.code) == in_place_of and (self._steps >= HONEST_STEPS or in_place_of == "hello")
 
     def _lie_about(self, frame: Frame, host: socket.socket) -> None:
         for answer in self._lie.tell(frame):
@@ -352,7 +354,7 @@ def _faults(lie: Lie, sentence: str, seconds: float, trainer: Remembering, run: 
     for generation in Generation:
         path = run / generation.value
         if not path.exists():
-            if lie.message != "hello":
+            if "hello" not in str(lie).lower():
                 yield f"{generation.value} is gone"
             continue
         found = checkpoint.load(path, plan)
