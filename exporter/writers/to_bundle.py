@@ -11,6 +11,7 @@ import hashlib
 import json
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +42,12 @@ from ttzo.exporter.pde import section
 from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Tokens
 from ttzo.exporter.plan.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.printable import printable, printable_name
 from ttzo.exporter.plan.training import Phase, Training
+from ttzo.exporter.readers.untrusted_file import json_page
 
+MOST_BYTES = 64 << 20  # of a bundle: 2^20 parameters take 4 MiB, and the largest sparse grid less than the rest
+MOST_METADATA_BYTES = 1 << 20
 NO_PHASE = PhaseRecord.unpack(bytes(PhaseRecord.SIZE))
 
 
@@ -213,7 +218,7 @@ def read(data: bytes) -> Plan:
         raise DeviceError("bad_bundle", 4)
     try:
         plan = _plan(header, data)
-    except (ValueError, KeyError, IndexError, PlanError, DeviceError) as error:
+    except (ValueError, KeyError, IndexError, struct.error, PlanError, DeviceError) as error:
         raise DeviceError("bad_bundle", 5) from error
     body = data[BundleHeader.SIZE : len(data) - 4 - header.metadata_bytes]
     if body != _body(plan) or model_hash(plan) != header.hash:
@@ -238,8 +243,7 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         at += section_bytes
     parameters = np.frombuffer(data, "<f4", info.n_parameters, at).astype(np.float32)
     at += 4 * info.n_parameters
-    metadata = json.loads(data[at : at + header.metadata_bytes])
-    names = metadata.pop("layers")
+    metadata, names = _names(data[at : at + header.metadata_bytes])
     return Plan(
         layers=tuple(_layer(record, name) for record, name in zip(layers, names, strict=True)),
         parameters=parameters,
@@ -254,3 +258,27 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         metadata=metadata,
         pde=pde,
     )
+
+
+def _names(data: bytes) -> tuple[dict[str, Any], list[str]]:
+    """A bundle's metadata, and the layers' names in it; all texts fit for terminals and files. Raises `ValueError`."""
+    if len(data) > MOST_METADATA_BYTES:
+        raise ValueError(f"{len(data):,} bytes of metadata")
+    metadata = json_page(data)
+    if not isinstance(metadata, dict):
+        raise ValueError("the metadata is no table")
+    names = metadata.pop("layers", None)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("the metadata names no layers")
+    return {str(key): _cleaned(value) for key, value in metadata.items()}, [printable_name(name) for name in names]
+
+
+def _cleaned(value: Any) -> Any:
+    """The value with its texts made printable."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    if isinstance(value, dict):
+        return {printable(key): _cleaned(each) for key, each in value.items()}
+    return value

@@ -41,6 +41,7 @@ from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
+from ttzo.exporter.readers.untrusted_file import read_bytes
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet, pack_rows
 from ttzo.host_tools.device import emulated_device, micropython_board, replies
@@ -99,11 +100,13 @@ def read_bundle(bundle: str | Path) -> Plan:
     """The plan in a bundle folder or file. Raises `BundleError` when there is none, `DeviceError` when it is damaged."""
     path = bundle_path(bundle)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, to_bundle.MOST_BYTES)
     except OSError as error:
         raise BundleError(
             f"there is no bundle {path} ({error.strerror})", "write one with `ttzo export MODEL -o DIR`"
         ) from error
+    except ValueError as error:
+        raise BundleError(f"{path} is no bundle ({error})", "write one with `ttzo export MODEL -o DIR`") from error
     try:
         return to_bundle.read(content)
     except DeviceError as error:
