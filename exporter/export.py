@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Number, TtzoError
+from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, ExitCode, Loss, Number, TtzoError
 from ttzo.exporter import zoo
 from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs import memory
@@ -300,7 +300,9 @@ def _replace_files(folder: Path, files: dict[str, bytes]) -> None:
         for name in files:
             (staging / name).replace(folder / name)
     except OSError as error:
-        raise TtzoError(f"{folder} could not be written: {error.strerror}", "choose another folder with -o") from error
+        raise TtzoError(
+            f"{folder} could not be written: {error.strerror}", "choose another folder with -o", ExitCode.disk
+        ) from error
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)

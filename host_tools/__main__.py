@@ -4,18 +4,18 @@
 import json
 import sys
 
-INTERRUPTED = 130  # as screen.py has it, which is not imported yet
-
 
 def main() -> None:
     """Ctrl-C ends the command with a sentence also while its modules are being imported, which takes a second."""
     try:
         from ttzo.host_tools.cli.commands import main as ttzo
     except KeyboardInterrupt:
+        from ttzo.device_runtime.contract import ExitCode
+
         print("error: interrupted", file=sys.stderr)
         if "--json" in sys.argv:
-            print(json.dumps({"ok": False, "error": "interrupted", "next": "", "exit_code": INTERRUPTED}))
-        sys.exit(INTERRUPTED)
+            print(json.dumps({"ok": False, "error": "interrupted", "next": "", "exit_code": int(ExitCode.interrupted)}))
+        sys.exit(ExitCode.interrupted)
     ttzo(prog_name="ttzo")
 
 

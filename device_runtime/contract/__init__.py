@@ -7,7 +7,7 @@ from bytes. Static tools read the same names in `__init__.pyi`, C reads them in 
     python -m ttzo.device_runtime.contract        writes all that is generated from the page
 """
 
-from ttzo.device_runtime.contract.errors import DeviceError, TtzoError, error_page, setting_name  # noqa: F401
+from ttzo.device_runtime.contract.errors import DeviceError, ExitCode, TtzoError, error_page, setting_name  # noqa: F401
 from ttzo.device_runtime.contract.hashes import HASH, MESSAGE_HASH  # noqa: F401
 from ttzo.device_runtime.contract.page import PAGE, enum_class
 from ttzo.device_runtime.contract.ranges import RANGE, Range, first_outside  # noqa: F401

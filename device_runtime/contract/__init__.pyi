@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from ttzo.device_runtime.contract.errors import DeviceError as DeviceError
+from ttzo.device_runtime.contract.errors import ExitCode as ExitCode
 from ttzo.device_runtime.contract.errors import TtzoError as TtzoError
 from ttzo.device_runtime.contract.errors import error_page as error_page
 from ttzo.device_runtime.contract.errors import setting_name as setting_name
@@ -418,7 +419,7 @@ class ProgramRecord(Record):
 @dataclass(frozen=True)
 class SparseRows(Record):
     n_rows: int
-    """rows; behind it stands for each, as a u32, where it ends, counted from the region's first byte"""
+    """rows that follow: layout sparse_region"""
 
 @dataclass(frozen=True)
 class PhaseRecord(Record):
@@ -432,8 +433,6 @@ class PhaseRecord(Record):
     """enum update"""
     n_queries: int
     """N: random directions of one estimate: of all parameters (rge, and Gauss-Newton: there fixed at export), or of a block of them (block_rge)"""
-    n_coordinates: int
-    """cocd: coordinates a step"""
     perturb_radius: float
     """mu"""
     learning_rate: float
@@ -446,6 +445,8 @@ class PhaseRecord(Record):
     """Adam: what is added to the root of that mean"""
     clip_norm: float
     """largest gradient norm; 0 means none"""
+    n_coordinates: int
+    """cocd: coordinates a step"""
     stale_decay: float
     """cocd: factor a step of the estimates that are not made anew"""
     ridge: float

@@ -1,31 +1,61 @@
 # SPDX-License-Identifier: MIT
 """Errors that a person reads: each is a sentence and says what to do next."""
 
+import enum
 from collections.abc import Callable
 from typing import Self
 
 from ttzo.device_runtime.contract.page import PAGE, WORDS
 
 
+class ExitCode(enum.IntEnum):
+    """What a command ends with; `text` is what `ttzo --help` says of it."""
+
+    text: str
+
+    def __new__(cls, code: int, text: str) -> Self:
+        made = int.__new__(cls, code)
+        made._value_, made.text = code, text
+        return made
+
+    well = 0, "all is well"
+    bug = 1, "a bug in ttzo"
+    usage = 2, "wrong usage"
+    input = 3, "bad input (file, data, model, board)"
+    device = 4, "device or line"
+    parted = 5, "a comparison parted"
+    diverged = 6, "training diverged"
+    disk = 7, "the disk is full or cannot be written"
+    key = 8, "refused by key"
+    interrupted = 130, "interrupted"
+
+
 class TtzoError(Exception):
-    """What went wrong, in a sentence, and what to do next. Every error that ttzo raises for a person is one of these."""
+    """What went wrong, in a sentence, and what to do next. Every error that ttzo raises for a person is one of these.
 
-    exit_code = 3
+    `exit_code` is what a command ends with; without one, that of the class.
+    """
 
-    def __init__(self, what: str, hint: str = ""):
+    exit_code = ExitCode.input
+
+    def __init__(self, what: str, hint: str = "", exit_code: ExitCode | None = None):
         super().__init__(what)
         self.hint = hint
+        if exit_code is not None:
+            self.exit_code = exit_code
 
 
 class DeviceError(TtzoError):
     """A request that the device refused; nothing on the device has changed. `name` is the contract's."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
     def __init__(self, name: str, detail: int = 0):
         text, hint = WORDS["error"][name]
         super().__init__(text.format(detail=_DETAIL_WORDS.get(name, str)(detail)), hint)
         self.name, self.detail = name, detail
+        if name == "non_finite":
+            self.exit_code = ExitCode.diverged
 
     @classmethod
     def from_code(cls, code: int, detail: int = 0) -> Self:

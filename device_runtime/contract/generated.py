@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from ttzo.device_runtime.contract import write_c, write_micropython, write_stub
+from ttzo.device_runtime.contract import write_c, write_micropython, write_protocol, write_stub
 
 
 def written_files() -> dict[Path, str]:
@@ -11,5 +11,6 @@ def written_files() -> dict[Path, str]:
     return {
         write_c.PATH: write_c.header_text(),
         write_stub.PATH: write_stub.stub_text(),
+        write_protocol.PATH: write_protocol.page_text(),
         **write_micropython.files(),
     }

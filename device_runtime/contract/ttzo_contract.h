@@ -4,10 +4,10 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x59ED16C3u
+#define TTZO_CONTRACT_HASH 0x2275EAB0u
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
-#define TTZO_MESSAGE_HASH_STATUS 0x83045E17u
-#define TTZO_MESSAGE_HASH_CONFIGURE 0x1A831CAAu
+#define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
+#define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
 #define TTZO_MESSAGE_HASH_READ 0xC1F23428u
 #define TTZO_MESSAGE_HASH_WRITE 0x30501143u
 #define TTZO_MESSAGE_HASH_COMMIT 0x1B4D016Bu
@@ -548,7 +548,7 @@ static inline void ttzo_pack_program_record(const struct ttzo_program_record *in
 
 #define TTZO_SPARSE_ROWS_BYTES 4u
 struct ttzo_sparse_rows {
-    uint32_t n_rows;                        // rows; behind it stands for each, as a u32, where it ends, counted from the region's first byte
+    uint32_t n_rows;                        // rows that follow: layout sparse_region
 };
 static inline void ttzo_unpack_sparse_rows(const uint8_t *bytes, struct ttzo_sparse_rows *out)
 {
@@ -566,13 +566,13 @@ struct ttzo_phase {
     uint8_t difference;                     // enum difference
     uint8_t update;                         // enum update
     uint32_t n_queries;                     // N: random directions of one estimate: of all parameters (rge, and Gauss-Newton: there fixed at export), or of a block of them (block_rge)
-    uint32_t n_coordinates;                 // cocd: coordinates a step
     float perturb_radius;                   // mu
     float learning_rate;                    // lr
     float beta1;                            // decay of the mean gradient: of momentum, ema_momentum and Adam
     float beta2;                            // Adam: decay of the mean squared gradient
     float epsilon;                          // Adam: what is added to the root of that mean
     float clip_norm;                        // largest gradient norm; 0 means none
+    uint32_t n_coordinates;                 // cocd: coordinates a step
     float stale_decay;                      // cocd: factor a step of the estimates that are not made anew
     float ridge;                            // Gauss-Newton: ridge at the start, relative to the mean squared column
     float trust_radius;                     // Gauss-Newton: largest norm of the directions' coefficients; 0 means none
@@ -584,13 +584,13 @@ static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *ou
     out->difference = ttzo_get_u8(bytes + 2);
     out->update = ttzo_get_u8(bytes + 3);
     out->n_queries = ttzo_get_u32(bytes + 4);
-    out->n_coordinates = ttzo_get_u32(bytes + 8);
-    out->perturb_radius = ttzo_get_f32(bytes + 12);
-    out->learning_rate = ttzo_get_f32(bytes + 16);
-    out->beta1 = ttzo_get_f32(bytes + 20);
-    out->beta2 = ttzo_get_f32(bytes + 24);
-    out->epsilon = ttzo_get_f32(bytes + 28);
-    out->clip_norm = ttzo_get_f32(bytes + 32);
+    out->perturb_radius = ttzo_get_f32(bytes + 8);
+    out->learning_rate = ttzo_get_f32(bytes + 12);
+    out->beta1 = ttzo_get_f32(bytes + 16);
+    out->beta2 = ttzo_get_f32(bytes + 20);
+    out->epsilon = ttzo_get_f32(bytes + 24);
+    out->clip_norm = ttzo_get_f32(bytes + 28);
+    out->n_coordinates = ttzo_get_u32(bytes + 32);
     out->stale_decay = ttzo_get_f32(bytes + 36);
     out->ridge = ttzo_get_f32(bytes + 40);
     out->trust_radius = ttzo_get_f32(bytes + 44);
@@ -602,13 +602,13 @@ static inline void ttzo_pack_phase(const struct ttzo_phase *in, uint8_t *bytes)
     ttzo_put_u8(bytes + 2, in->difference);
     ttzo_put_u8(bytes + 3, in->update);
     ttzo_put_u32(bytes + 4, in->n_queries);
-    ttzo_put_u32(bytes + 8, in->n_coordinates);
-    ttzo_put_f32(bytes + 12, in->perturb_radius);
-    ttzo_put_f32(bytes + 16, in->learning_rate);
-    ttzo_put_f32(bytes + 20, in->beta1);
-    ttzo_put_f32(bytes + 24, in->beta2);
-    ttzo_put_f32(bytes + 28, in->epsilon);
-    ttzo_put_f32(bytes + 32, in->clip_norm);
+    ttzo_put_f32(bytes + 8, in->perturb_radius);
+    ttzo_put_f32(bytes + 12, in->learning_rate);
+    ttzo_put_f32(bytes + 16, in->beta1);
+    ttzo_put_f32(bytes + 20, in->beta2);
+    ttzo_put_f32(bytes + 24, in->epsilon);
+    ttzo_put_f32(bytes + 28, in->clip_norm);
+    ttzo_put_u32(bytes + 32, in->n_coordinates);
     ttzo_put_f32(bytes + 36, in->stale_decay);
     ttzo_put_f32(bytes + 40, in->ridge);
     ttzo_put_f32(bytes + 44, in->trust_radius);
@@ -724,19 +724,19 @@ static inline int ttzo_phase_field_out_of_range(const struct ttzo_phase *in)
         return 3;
     if (!(in->n_queries >= 1u && in->n_queries <= 1000000u))
         return 4;
-    if (!(in->n_coordinates >= 1u && in->n_coordinates <= 1000000u))
-        return 5;
     if (!(in->perturb_radius >= 1e-30f && in->perturb_radius <= 3.40282347e+38f))
-        return 6;
+        return 5;
     if (!(in->learning_rate >= 0.0f && in->learning_rate <= 3.40282347e+38f))
-        return 7;
+        return 6;
     if (!(in->beta1 >= 0.0f && in->beta1 <= 0.99999994f))
-        return 8;
+        return 7;
     if (!(in->beta2 >= 0.0f && in->beta2 <= 0.99999994f))
-        return 9;
+        return 8;
     if (!(in->epsilon >= 0.0f && in->epsilon <= 3.40282347e+38f))
-        return 10;
+        return 9;
     if (!(in->clip_norm >= 0.0f && in->clip_norm <= 3.40282347e+38f))
+        return 10;
+    if (!(in->n_coordinates >= 1u && in->n_coordinates <= 1000000u))
         return 11;
     if (!(in->stale_decay >= 0.0f && in->stale_decay <= 0.99999994f))
         return 12;

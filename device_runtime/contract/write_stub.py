@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from ttzo.device_runtime.contract.errors import DeviceError as DeviceError
+from ttzo.device_runtime.contract.errors import ExitCode as ExitCode
 from ttzo.device_runtime.contract.errors import TtzoError as TtzoError
 from ttzo.device_runtime.contract.errors import error_page as error_page
 from ttzo.device_runtime.contract.errors import setting_name as setting_name

@@ -24,13 +24,13 @@ class Phase:
     difference: Difference = Difference.one_sided
     update: Update = Update.momentum
     n_queries: int = 16
-    n_coordinates: int = 256
     perturb_radius: float = 1e-3
     learning_rate: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     clip_norm: float = 0.0
+    n_coordinates: int = 256
     stale_decay: float = 0.999
     ridge: float = 1e-2
     trust_radius: float = 0.3

@@ -16,6 +16,7 @@ from ttzo.device_runtime.contract import (
     Difference,
     Direction,
     Estimator,
+    ExitCode,
     Loss,
     Number,
     Schedule,
@@ -43,7 +44,7 @@ BUNDLE = click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path)
 class FlashError(TtzoError):
     """A board that could not be flashed from here."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 def choice(kind) -> click.Choice:

@@ -3,10 +3,12 @@
 
 import click
 
+from ttzo.device_runtime.contract import ExitCode
 from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, reproduce
 from ttzo.host_tools.cli.screen import Screen
 
-HELP = """Train tensor-train networks on a microcontroller, with forward passes only.
+_EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
+HELP = f"""Train tensor-train networks on a microcontroller, with forward passes only.
 
 \b
 A device is a URL:
@@ -16,10 +18,7 @@ A device is a URL:
   qemu:netduinoplus2                       the real firmware in an emulated board
   numpy:, onnx:                            the Python training loop
 
-\b
-Exit codes: 0 all is well, 1 a bug in ttzo, 2 wrong usage, 3 bad input (file, data, model,
-board), 4 device or line, 5 a comparison parted, 6 a run diverged, 7 a disk refused,
-130 interrupted.
+Exit codes: {_EXIT_CODES}.
 """
 
 
@@ -35,7 +34,7 @@ class Commands(click.Group):
             super().invoke(ctx)
         except click.UsageError as error:
             asked = error.ctx or ctx
-            ctx.obj.refuse(error.format_message(), f"see `{asked.command_path} --help`", error.exit_code)
+            ctx.obj.refuse(error.format_message(), f"see `{asked.command_path} --help`", ExitCode.usage)
             raise
 
 

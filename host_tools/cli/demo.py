@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from ttzo.device_runtime.contract import ExitCode
 from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.bundle import describe, summary
@@ -69,7 +70,7 @@ def demo_command(screen: Screen, out: Path, steps: int | None) -> dict:
     _draw(story)
     seconds = time.monotonic() - began
     screen.table(f"\nA classifier of handwritten digits, trained on {story.url}", _summary(story, seconds))
-    screen.exit_code = 0 if all(found.agree for found in story.comparisons) else 5
+    screen.exit_code = ExitCode.well if all(found.agree for found in story.comparisons) else ExitCode.parted
     return _json(story, seconds)
 
 

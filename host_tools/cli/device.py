@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ttzo.device_runtime.contract import Loss
+from ttzo.device_runtime.contract import ExitCode, Loss
 from ttzo.host_tools.cli.bundle import BUNDLE, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
@@ -329,7 +329,7 @@ def compare_command(
         a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))
         found = compare_with_bar(screen, a, b, rows, steps, every=every, settings=settings)
     screen.table(f"{found.a} and {found.b}", comparison_rows(found))
-    screen.exit_code = 0 if found.agree else 5
+    screen.exit_code = ExitCode.well if found.agree else ExitCode.parted
     return {"agree": found.agree, "comparison": found}
 
 

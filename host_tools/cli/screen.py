@@ -20,11 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.plan.printable import printable
-from ttzo.host_tools.data.whole_file import HINTS, OF_THE_DISK, DiskError
+from ttzo.host_tools.data.whole_file import HINTS, OF_THE_DISK
 
-BUG, INTERRUPTED = 1, 130
 Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
 _GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)  # what a pipe without a reader says, and a terminal that was closed
@@ -90,7 +89,7 @@ class Screen:
     """One command's voice. `exit_code` is what the command ends with when nothing is raised."""
 
     def __init__(self, as_json: bool):
-        self.as_json, self.exit_code = as_json, 0
+        self.as_json, self.exit_code = as_json, ExitCode.well
         self._out, self._err = _Voice(sys.stdout), _Voice(sys.stderr)
         self.results, self.notes = _console(self._err if as_json else self._out), _console(self._err)
 
@@ -120,16 +119,16 @@ class Screen:
         if self.as_json:
             click.echo(json.dumps(plain(result), indent=1), file=self._out)
 
-    def fail(self, what: str, hint: str, exit_code: int) -> None:
+    def fail(self, what: str, hint: str, exit_code: ExitCode) -> None:
         self.notes.print(f"[bold red]error:[/] {_escaped(what)}", soft_wrap=True)
         if hint:
             self.notes.print(f"[bold]next:[/] {_escaped(hint)}", soft_wrap=True)
         self.refuse(what, hint, exit_code)
 
-    def refuse(self, what: str, hint: str, exit_code: int) -> None:
+    def refuse(self, what: str, hint: str, exit_code: ExitCode) -> None:
         """The one object of --json of a command that failed; also ends it with `exit_code`."""
         self.exit_code = exit_code
-        self.emit({"ok": False, "error": what, "next": hint, "exit_code": exit_code})
+        self.emit({"ok": False, "error": what, "next": hint, "exit_code": int(exit_code)})
 
     @contextmanager
     def bars(self) -> Iterator[Callable[..., Show]]:
@@ -203,16 +202,16 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
         except TtzoError as error:
             screen.fail(str(error), error.hint, error.exit_code)
         except KeyboardInterrupt:
-            screen.fail("interrupted", "", INTERRUPTED)
+            screen.fail("interrupted", "", ExitCode.interrupted)
         except OSError as error:
             what = f"{error.strerror or error}: {error.filename or 'the operating system refused'}"
-            exit_code = DiskError.exit_code if error.errno in OF_THE_DISK else TtzoError.exit_code
+            exit_code = ExitCode.disk if error.errno in OF_THE_DISK else ExitCode.input
             screen.fail(what, HINTS.get(error.errno or 0, ""), exit_code)
         except MemoryError as error:
-            screen.fail(f"this machine has too little memory ({error})", "take smaller sizes", TtzoError.exit_code)
+            screen.fail(f"this machine has too little memory ({error})", "take smaller sizes", ExitCode.input)
         except Exception as error:
             traceback.print_exc()
-            screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", BUG)
+            screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", ExitCode.bug)
         sys.exit(screen.exit_code)
 
     return run

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 
 DEAD_AFTER_S = 3600.0  # no write takes that long: whoever left such a file was killed
 
@@ -28,7 +28,7 @@ OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 class DiskError(TtzoError):
     """A file that the disk does not take."""
 
-    exit_code = 7
+    exit_code = ExitCode.disk
 
     def __init__(self, path: Path, error: OSError):
         reason = error.strerror or str(error)

@@ -31,6 +31,7 @@ from ttzo.device_runtime.contract import (
     REPLY,
     REQUEST,
     DeviceError,
+    ExitCode,
     Loss,
     Record,
     Region,
@@ -69,7 +70,7 @@ class BundleError(TtzoError):
 class WrongModel(TtzoError):
     """The device is well, but holds another model."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 class StartedAnew(LinkError):
@@ -110,7 +111,7 @@ def read_bundle(bundle: str | Path) -> Plan:
     try:
         return to_bundle.read(content)
     except DeviceError as error:
-        error.exit_code = TtzoError.exit_code
+        error.exit_code = ExitCode.input
         raise
 
 

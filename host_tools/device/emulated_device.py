@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data.data_set import DataSet
@@ -24,7 +24,7 @@ Say = Callable[[str], object]
 class EmulatorError(TtzoError):
     """An emulated device that does not start."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 def is_emulated(url: str) -> bool:

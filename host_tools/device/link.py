@@ -32,6 +32,7 @@ from ttzo.device_runtime.contract import (
     REPLY,
     REQUEST,
     DeviceError,
+    ExitCode,
     HelloReply,
     HelloRequest,
     Record,
@@ -59,7 +60,7 @@ WITH_TAIL = ("read", "predict")  # whose replies go on behind their record
 class LinkError(TtzoError):
     """The line to the device is missing, busy, silent or cut."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 # ---- frames ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import serial
 
-from ttzo.device_runtime.contract import MESSAGE, TtzoError
+from ttzo.device_runtime.contract import MESSAGE, ExitCode, TtzoError
 from ttzo.host_tools.device.link import HELLO, Frame, LinkError, encode, open_stream
 from ttzo.host_tools.micropython.native_module import ARCHITECTURES, LOADS, PIP
 
@@ -97,7 +97,7 @@ if not held:
 class MicroPythonError(TtzoError):
     """A MicroPython board that refuses, or has no prompt."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 @dataclass(frozen=True)

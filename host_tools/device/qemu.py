@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.build import build_plugin
 
@@ -30,7 +30,7 @@ START_S = 30.0
 class QemuError(TtzoError):
     """QEMU is missing, does not know the machine, or died."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
 
 class Emulation:

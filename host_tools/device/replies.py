@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import MESSAGE_HASH, DeviceError, Loss, Record, StateRecord, TtzoError
+from ttzo.device_runtime.contract import MESSAGE_HASH, DeviceError, ExitCode, Loss, Record, StateRecord, TtzoError
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
 from ttzo.exporter.plan.plan import Plan
@@ -26,7 +26,7 @@ LAST_STEP = 2**32 - 1  # a step counter that stands here does not count on
 class ReplyError(TtzoError):
     """An answer that no device with this model and these settings can give. Nothing of it has been kept."""
 
-    exit_code = 4
+    exit_code = ExitCode.device
 
     def __init__(self, message: str, field: str, value: Any, possible: str):
         super().__init__(

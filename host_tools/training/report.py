@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import solution_points
 from ttzo.host_tools.device.device import bundle_path, read_bundle
@@ -55,7 +55,9 @@ def draw(run: Path, out: Path | None = None, title: str = "", bundle: Path | Non
     try:
         figure.savefig(path, dpi=DOTS_PER_INCH)
     except (OSError, ValueError) as error:
-        raise ReportError(f"{path} cannot be written ({error})", "name another file: -o curves.png") from error
+        raise ReportError(
+            f"{path} cannot be written ({error})", "name another file: -o curves.png", ExitCode.disk
+        ) from error
     return path
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, Loss, Region, TtzoError
+from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, TtzoError
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
@@ -53,7 +53,7 @@ DIVERGED = 10.0  # a run whose last loss is so many times its best one, and larg
 class Interrupted(TtzoError):
     """The person stopped the work; what was done is kept."""
 
-    exit_code = 130
+    exit_code = ExitCode.interrupted
 
 
 class SessionError(TtzoError):
@@ -63,7 +63,7 @@ class SessionError(TtzoError):
 class Diverged(TtzoError):
     """A run whose loss has grown instead of falling."""
 
-    exit_code = 6
+    exit_code = ExitCode.diverged
 
 
 @dataclass(frozen=True)
@@ -317,7 +317,7 @@ class _Session:
             if error.errno in OF_THE_DISK:
                 raise DiskError(self.folder, error) from error
             raise SessionError(
-                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run"
+                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run", ExitCode.disk
             ) from error
         self.macs = self.metrics.macs
         if self.device.instructions is not None:
@@ -514,8 +514,6 @@ class _Session:
         """The same error, its hint ending with how to go on."""
         if isinstance(error, DeviceError) and error.name == "cancelled":
             raise KeyboardInterrupt
-        if isinstance(error, DeviceError) and error.name == "non_finite":
-            error.exit_code = Diverged.exit_code
         if not self.metrics:
             return error
         if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):

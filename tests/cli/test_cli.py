@@ -135,15 +135,18 @@ def test_the_demo_without_cross_compiler_trains_on_native_and_says_so(tmp_path, 
 
 def test_help_tells_devices_and_exit_codes():
     text = CliRunner().invoke(main, ["--help"]).stdout
+    text = " ".join(text.split())
     for words in (
         "qemu:netduinoplus2",
+        "0 all is well",
         "1 a bug",
         "2 wrong usage",
         "3 bad input",
         "4 device",
         "5 a comparison parted",
-        "6 a run diverged",
-        "7 a disk refused",
+        "6 training diverged",
+        "7 the disk",
+        "8 refused by key",
         "130 interrupted",
     ):
         assert words in text
@@ -184,6 +187,15 @@ def test_trouble_with_the_device_is_exit_code_4(bundle, train):
     assert "no emulated device" in refused("emulate", bundle, "--device", "COM3", code=3)
 
 
+def test_training_that_diverges_is_exit_code_6(bundle, train):
+    assert "not finite" in refused(*train, "numpy:", "--lr", "1e38", code=6)
+
+
+def test_a_folder_that_cannot_be_written_is_exit_code_7(bundle, train, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refused(*train, "numpy:", "--run", tmp_path / "file" / "run", code=7)
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -204,13 +216,13 @@ def test_wrong_usage_is_exit_code_2(words):
 
 
 @pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, "make room"), (errno.EROFS, "in which you may")])
-def test_what_the_system_refuses_has_a_next_step(bundle, monkeypatch, number, advice):
+def test_what_the_disk_refuses_is_exit_code_7_and_has_a_next_step(bundle, monkeypatch, number, advice):
     def refuse(*_):
         raise OSError(number, os.strerror(number), "firmware")
 
     monkeypatch.setattr(boards, "load", refuse)
-    assert f"{os.strerror(number)}: firmware" in refused("build", bundle, "--board", "any", code=3)
-    assert advice in ttzo("build", bundle, "--board", "any", code=3)["next"]
+    assert f"{os.strerror(number)}: firmware" in refused("build", bundle, "--board", "any", code=7)
+    assert advice in ttzo("build", bundle, "--board", "any", code=7)["next"]
 
 
 def test_a_bug_is_an_object_with_exit_code_1_and_its_traceback(bundle, monkeypatch):

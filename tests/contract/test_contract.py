@@ -15,15 +15,20 @@ from ttzo.device_runtime.contract import (
     RECORD,
     Arithmetic,
     DeviceError,
+    Loss,
     PhaseRecord,
     TrainingRecord,
     TtzoError,
     write_micropython,
+    write_protocol,
 )
 from ttzo.device_runtime.contract.generated import written_files
 from ttzo.device_runtime.contract.hashes import contract_hash, message_hash
 from ttzo.device_runtime.contract.page import PAGE, WORDS
+from ttzo.device_runtime.contract.records import type_bytes
+from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.training import Phase, Training
+from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.train import settings
 
@@ -51,7 +56,7 @@ def reworded(page):
         entry["text"] = "other words"
         for tail in {"request_tail", "reply_tail"} & set(entry):
             entry[tail] = "other words"
-    lists = [entry["fields"] for entry in page["struct"].values()]
+    lists = [*page["layout"].values(), *(entry["fields"] for entry in page["struct"].values())]
     lists += [entry[side] for entry in page["message"].values() for side in ("request", "reply")]
     for fields in lists:
         for field in fields:
@@ -88,6 +93,7 @@ AGREED = {
     "members in another order": lambda page: swapped(page["enum"]["part"], "equations", "link"),
     "a message's code": lambda page: page["message"]["predict"].update(code=44),
     "a message's field": lambda page: page["message"]["predict"]["request"].append(["u8", "region", ""]),
+    "a layout": lambda page: page["layout"]["bundle"].insert(3, page["layout"]["bundle"].pop(4)),
     "a message's tail": lambda page: page["message"]["predict"].pop("reply_tail"),
 }
 
@@ -132,6 +138,38 @@ def test_ranges_are_those_of_the_field_and_of_the_page():
     assert phase["perturb_radius"].least == struct.unpack("<f", struct.pack("<f", 1e-30))[0]
     for value in (float("nan"), float("inf"), -float("inf"), -1e-45):
         assert not phase["learning_rate"].holds(value)
+
+
+# ---- layouts ---------------------------------------------------------------------------------------------------------
+
+
+def end_of(layout, data, at, known):
+    """Walks a layout through `data` from byte `at`: where it ends. `known` holds the fields met so far, by name."""
+    for kind, count, _ in PAGE["layout"][layout]:
+        for _ in range(int(eval(count, {}, known))):
+            if kind in PAGE["layout"]:
+                at = end_of(kind, data, at, known)
+                continue
+            if kind in RECORD:
+                known |= vars(RECORD[kind].unpack(data[at:]))
+            at += type_bytes(kind)
+    return at
+
+
+@pytest.mark.parametrize("model", ["digits", "names", "burgers", "hjb20", "black-scholes", "darcy"])
+def test_the_layouts_lead_through_a_bundle_to_its_last_byte(model):
+    data = to_bundle.write(plan_of(model))
+    known = {name: number for name, (number, _) in PAGE["limit"].items()} | {"residual": Loss.residual}
+    assert end_of("bundle", data, 0, known) == len(data) == known["total_bytes"]
+
+
+def test_a_page_for_people_has_every_name():
+    text = write_protocol.page_text()
+    names = [field for entry in PAGE["struct"].values() for _, field, _ in entry["fields"]]
+    names += [name for members in PAGE["enum"].values() for name in members]
+    names += [*PAGE["error"], *PAGE["limit"]]
+    assert not [name for name in names if f"`{name}`" not in text]
+    assert not [name for name in PAGE["message"] if f"### {name.upper()} (" not in text]
 
 
 # ---- MicroPython -----------------------------------------------------------------------------------------------------

@@ -100,7 +100,13 @@ def plain_cge(plan: Plan, phase: Phase, theta: np.ndarray, x: np.ndarray, y: np.
 def random_case(seed: int, gathers: bool = True, **phase) -> tuple[Plan, Phase, np.ndarray, np.ndarray, np.ndarray]:
     """A random network of one to four layers, and a batch; theta in double precision."""
     rng = np.random.default_rng(seed)
-    settings = Phase(difference=Difference(rng.choice(list(Difference))), perturb_radius=2.0**-10, n_queries=6, **phase)
+    settings = Phase(
+        difference=Difference(rng.choice(list(Difference))),
+        perturb_radius=2.0**-10,
+        n_queries=6,
+        n_coordinates=6,
+        **phase,
+    )
     plan = random_plan(rng, Training((settings,)), BATCH, gathers=gathers)
     return plan, settings, plan.parameters.astype(np.float64), *data(rng, plan)
 
@@ -168,14 +174,14 @@ def test_node_cge_is_the_gradient_but_for_the_radius(in_double, seed):
 
 
 def test_cocd_refreshes_its_window_and_decays_the_rest(in_double):
-    plan, phase, theta, x, y = random_case(3, estimator=Estimator.cocd, beta2=0.75)
+    plan, phase, theta, x, y = random_case(3, estimator=Estimator.cocd, stale_decay=0.75)
     buffer = np.random.default_rng(0).normal(size=theta.size)
-    age = theta.size // phase.n_queries  # a window that goes round the end
+    age = theta.size // phase.n_coordinates  # a window that goes round the end
     estimate = CoreEstimate(plan, phase, 0, 0, theta, x, y, age, buffer).gradient()
-    window = (age * phase.n_queries + np.arange(phase.n_queries)) % theta.size
+    window = (age * phase.n_coordinates + np.arange(phase.n_coordinates)) % theta.size
     expected = 0.75 * buffer
     expected[window] = plain_cge(plan, phase, theta, x, y)[window]
-    assert refreshed(theta.size, phase.n_queries, age).sum() == phase.n_queries
+    assert refreshed(theta.size, phase.n_coordinates, age).sum() == phase.n_coordinates
     np.testing.assert_allclose(estimate, expected, rtol=0, atol=1e-10 * max(1, np.abs(expected).max()))
 
 
@@ -192,7 +198,15 @@ def put(trainer, rows: np.ndarray) -> None:
 @pytest.mark.parametrize("seed", range(100, 110))
 def test_c_and_numpy_estimate_the_same_bits(core, estimator, seed, cache):
     rng = np.random.default_rng(seed)
-    phase = Phase(estimator, n_queries=5, update=Update.adam, learning_rate=0.05, perturb_radius=0.01)
+    phase = Phase(
+        estimator,
+        n_queries=5,
+        n_coordinates=5,
+        stale_decay=0.75,
+        update=Update.adam,
+        learning_rate=0.05,
+        perturb_radius=0.01,
+    )
     plan = random_plan(rng, Training((phase,)), BATCH, gathers=cache == Cache.float32)
     plan = dataclasses.replace(plan, cache=cache)
     rows = random_rows(rng, plan, BATCH)
@@ -258,7 +272,15 @@ RATE = 2.0**-6  # so small that the second step takes differences where the firs
 @pytest.mark.parametrize("seed", range(300, 306))
 def test_where_only_losses_can_be_had_the_same_differences_are_taken_whole(estimator, seed):
     rng = np.random.default_rng(seed)
-    phase = Phase(estimator, n_queries=4, update=Update.sgd, learning_rate=RATE, perturb_radius=2.0**-6, beta2=0.5)
+    phase = Phase(
+        estimator,
+        n_queries=4,
+        n_coordinates=4,
+        update=Update.sgd,
+        learning_rate=RATE,
+        perturb_radius=2.0**-6,
+        stale_decay=0.5,
+    )
     plan = random_plan(rng, Training((phase,)), BATCH)
     rows = random_rows(rng, plan, BATCH)
     trainers = Trainer(plan), Trainer(plan, network=OnlyLosses(plan))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Friendly names of training methods, and overrides that keep or replace what stood before."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -113,3 +114,38 @@ def test_a_wrong_setting_is_named_with_what_can_be_given(settings):
     with pytest.raises(PlanError) as caught:
         overridden(Training(default_phases("rge")), settings)
     assert caught.value.hint and any(str(word) in str(caught.value) for word in (*settings, *settings.values()))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "old", "new", "field", "value"),
+    [
+        ("cocd", "n_queries", "n_coordinates", "n_coordinates", 32),
+        ("cocd", "beta2", "stale_decay", "stale_decay", 0.5),
+        ("subspace_gn", "epsilon", "ridge", "ridge", 0.125),
+        ("last_layer_gn", "epsilon", "ridge", "ridge", 0.125),
+        ("subspace_gn", "clip", "trust_radius", "trust_radius", 0.5),
+        ("last_layer_gn", "clip", "trust_radius", "trust_radius", 0.5),
+    ],
+)
+def test_a_setting_that_has_a_name_of_its_own_is_refused_under_the_old_one(estimator, old, new, field, value):
+    base = Training(default_phases(estimator))
+    with pytest.raises(PlanError, match=f"{estimator} has no setting {old}") as caught:
+        overridden(base, {old: value})
+    assert f"say {new}" in caught.value.hint
+    made = overridden(base, {new: value}).phases[0]
+    assert (
+        getattr(made, field) == value
+        and dataclasses.replace(made, **{field: getattr(base.phases[0], field)}) == (base.phases[0])
+    )
+
+
+@pytest.mark.parametrize("name", ["n_coordinates", "stale_decay", "ridge", "trust_radius"])
+def test_a_setting_of_another_estimator_is_refused(name):
+    with pytest.raises(PlanError, match=f"rge has no setting {name}") as caught:
+        overridden(Training(default_phases("rge")), {name: 1})
+    assert "leave it out" in caught.value.hint
+
+
+def test_adams_decay_stays_adams_with_cocd():
+    made = overridden(Training(default_phases("cocd", Update.adam)), {"beta2": 0.5, "stale_decay": 0.25})
+    assert (made.phases[0].beta2, made.phases[0].stale_decay) == (0.5, 0.25)

@@ -276,7 +276,7 @@ def put(trainer, rows):
 
 @pytest.mark.parametrize("estimator", [Estimator.cge, Estimator.cocd])
 def test_shared_queries_of_a_network_train_to_the_same_bits_in_c_and_numpy(core, network, estimator):
-    phase = Phase(estimator, update=Update.adam, learning_rate=0.05, n_queries=31)
+    phase = Phase(estimator, update=Update.adam, learning_rate=0.05, n_coordinates=31)
     plan = network[1].with_training(Training((phase,)))
     device, reference = Runtime(core, plan), Trainer(plan)
     for trainer in (device, reference):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from bundles import STEPS, small_plan, write_bundle
 
-from ttzo.device_runtime.contract import DeviceError
+from ttzo.device_runtime.contract import DeviceError, ExitCode
 from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.train_defaults import default_phases
 from ttzo.exporter.plan.training import Training
@@ -285,7 +285,7 @@ def test_a_board_that_starts_anew_in_mid_training_is_noticed(bundle, rows, tmp_p
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_next_step(bundle, rows, tmp_path):
     with pytest.raises(DeviceError, match="not finite") as caught:
         trained(bundle, rows, tmp_path / "run", changes={"lr": 1e38})
-    assert "learning rate" in caught.value.hint and caught.value.exit_code == 6
+    assert "learning rate" in caught.value.hint and caught.value.exit_code == ExitCode.diverged
     # the checkpoint is still that of finite losses, so that a smaller rate goes on from there
     run, _ = trained(bundle, rows, tmp_path / "run", changes={"lr": 0.05})
     assert (run.resumed_from, run.step) == (0, STEPS)
