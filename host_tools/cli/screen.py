@@ -3,16 +3,14 @@
 
 import dataclasses
 import enum
-import errno
 import functools
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -26,7 +24,6 @@ from ttzo.host_tools.data.whole_file import HINTS, OF_THE_DISK
 
 Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
-_GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)  # what a pipe without a reader says, and a terminal that was closed
 
 
 def plain(value: Any) -> Any:
@@ -48,38 +45,8 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-class _Voice:
-    """A stream whose reader may go away (`ttzo boards | head -1`, a closed terminal): what is said then goes nowhere, and
-    the work goes on."""
-
-    def __init__(self, stream: IO[str]):
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError as error:
-            self._lose(error)
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError as error:
-            self._lose(error)
-
-    def _lose(self, error: OSError) -> None:
-        if error.errno not in _GONE:
-            raise error
-        with suppress(OSError):  # Python flushes the stream once more at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def _console(voice: _Voice) -> Console:
-    console = Console(file=voice, highlight=False)
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
@@ -90,8 +57,7 @@ class Screen:
 
     def __init__(self, as_json: bool):
         self.as_json, self.exit_code = as_json, ExitCode.well
-        self._out, self._err = _Voice(sys.stdout), _Voice(sys.stderr)
-        self.results, self.notes = _console(self._err if as_json else self._out), _console(self._err)
+        self.results, self.notes = _console(as_json), _console(True)
 
     def say(self, text: str) -> None:
         """What is going on."""
@@ -117,7 +83,7 @@ class Screen:
     def emit(self, result: dict) -> None:
         """The one object of --json."""
         if self.as_json:
-            click.echo(json.dumps(plain(result), indent=1), file=self._out)
+            print(json.dumps(plain(result), indent=1), flush=True)
 
     def fail(self, what: str, hint: str, exit_code: ExitCode) -> None:
         self.notes.print(f"[bold red]error:[/] {_escaped(what)}", soft_wrap=True)
