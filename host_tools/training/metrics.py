@@ -132,23 +132,23 @@ class MetricsFile:
         if not step or not path.exists():
             return []
         kept: list[str] = []
-        lines = _whole_lines(path)
+        lines, damage = _whole_lines(path), ""
         for number, line in enumerate(lines):
             if line and not line.startswith("#") and line != HEADING:
                 row = _step(line)
                 if row is None:
-                    cls._put_aside(path, say, f"its line {number + 1} is damaged")
+                    damage = f"its line {number + 1} is damaged"
                     break
                 if row["step"] > step:
                     dropped = sum(not later.startswith("#") for later in lines[number:])
                     say(f"{path.name}: {dropped} steps after step {step} are dropped; they are done again")
                     break
             kept.append(line)
-        if HEADING in kept:
-            return kept
-        if lines:
-            cls._put_aside(path, say, "it is not a metrics file of this version of ttzo")
-        return []
+        if lines and HEADING not in kept:
+            kept, damage = [], "it is not a metrics file of this version of ttzo"
+        if damage:
+            cls._put_aside(path, say, damage)
+        return kept
 
     @staticmethod
     def _put_aside(path: Path, say: Callable[[str], object], why: str) -> None:
