@@ -9,150 +9,10 @@
 // Every function that can fail returns an enum ttzo_error, 0 when all is well; after an error the trainer is as before.
 #ifndef TTZO_H
 #define TTZO_H
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#include "equations/sparse_grid.h"
-#include "contract/ttzo_contract.h"
-
-// The parts of the runtime that are there, a sum of enum ttzo_part. All of them, but where a port leaves sources out; then
-// a bundle that needs one is refused with `not_built_in`.
-#ifndef TTZO_PARTS
-#define TTZO_PARTS                                                                                                     \
-    (TTZO_PART_EQUATIONS | TTZO_PART_ENVIRONMENTS | TTZO_PART_CUT | TTZO_PART_GATHERS | TTZO_PART_EVALUATIONS |        \
-     TTZO_PART_BLOCKS | TTZO_PART_NARROW | TTZO_PART_TENSORS | TTZO_PART_COMPENSATED | TTZO_PART_LINK)
-#endif
-
-// Whether a part is there: a constant, so that a compiler leaves out what only that part needs.
-#define TTZO_HAS(part) ((TTZO_PARTS & TTZO_PART_##part) != 0)
-
-// A residual program; the numbers stay where they are.
-struct ttzo_program {
-    const float *constants;      // [n_constants]
-    const uint8_t *instructions; // [n_instructions][4]: enum ttzo_operation, registers a, b, c
-    uint8_t n_constants;
-    uint8_t n_instructions;
-    uint8_t output;
-};
-
-// A PDE: where its rows lie and what should be zero there. All zeros for models with another loss.
-struct ttzo_pde {
-    struct ttzo_pde_info info;
-    const float *low, *high; // [in_features] bounds of the network's inputs
-    struct ttzo_row_group groups[TTZO_MAX_ROW_GROUPS];
-    struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
-    struct ttzo_program solution;                        // u from the network's output
-    struct ttzo_program exact;                           // with has_exact
-    struct ttzo_program points[2];                       // with has_points: a uniform training point's place in space, its time
-    struct ttzo_sparse_grid grid;                        // with derivative sparse_grid
-};
-
-// A model: data only, from model.c in flash or from a bundle. Layers and parameters stay where they are.
-struct ttzo_model {
-    uint8_t hash[TTZO_HASH_BYTES];
-    struct ttzo_model_info info;
-    struct ttzo_training training;
-    struct ttzo_phase phases[TTZO_MAX_PHASES];
-    const struct ttzo_layer *layers; // [info.n_layers]
-    const float *parameters;         // [info.n_parameters], theta at the start of training
-    struct ttzo_pde pde;             // with info.loss residual
-};
-
-// What wants a part of the runtime; never where that is left out, because ttzo_read_bundle has refused the model.
-static inline bool ttzo_has_equation(const struct ttzo_model *model)
-{
-    return TTZO_HAS(EQUATIONS) && model->info.loss == TTZO_LOSS_RESIDUAL;
-}
-
-static inline bool ttzo_is_cut(const struct ttzo_layer *layer)
-{
-    return TTZO_HAS(CUT) && layer->contraction != 0;
-}
-
-static inline bool ttzo_gathers(const struct ttzo_layer *layer)
-{
-    return TTZO_HAS(GATHERS) && layer->gather != 0;
-}
-
-// Called after each loss evaluation of a step (done of total), several times for each sample when the estimator reuses
-// environments, or after each row of an evaluation; return false to cancel.
-// May be NULL.
-typedef bool (*ttzo_poll)(void *context, uint32_t done, uint32_t total);
-
-// Rows as they travel: raw inputs, then the target. The first `count` of `capacity` rows are complete.
-struct ttzo_rows {
-    uint8_t *bytes;
-    uint32_t capacity;
-    uint32_t count;
-};
-
-// Sparse rows (see the contract): of `capacity` bytes, `count` rows are complete.
-struct ttzo_sparse {
-    uint8_t *bytes;
-    uint32_t capacity;
-    uint32_t count;
-};
-
-// Work memory of a PDE's rows; m outputs are derived at once (1, or the features of the last layer).
-struct ttzo_pde_work {
-    float *point;     // [in_features]
-    float *value;     // [m]
-    float *first;     // [in_features][m]
-    float *laplacian; // [m]
-    float *diagonal;  // [in_features][m], where it is needed
-    float *at, *slope; // [units] phi(z), of relu z, and phi'(z); of compensated jets the latter alone, [units][2]
-    float *squares;   // [units] of jets with a Laplacian: the sum of squared directional derivatives; of compensated ones
-                      // [units][2] that, or phi''(z)
-    float *normals;   // [4][in_features] of monte_carlo: Gaussian directions
-    float *merged;    // parameters of the layers whose cores are merged; of compensated jets those cores alone
-    float *basis;     // of compensated jets, where the first layer reads few combinations of its inputs
-    float *combined;  // [2][2 + 2 in_features] the network's value and derivatives, put together from its features
-    float *registers; // of the longest program
-};
-
-// All of a training run but the model. Fields are for reading; the functions below change them.
-struct ttzo_trainer {
-    const struct ttzo_model *model;
-    struct ttzo_training training; // settings in force
-    struct ttzo_phase phases[TTZO_MAX_PHASES];
-    struct ttzo_state state;
-
-    float *theta;            // [P] the parameters
-    float *gradient;         // [P] the estimate; between steps, with what lies behind it, the stage of a region's write
-    float *perturbed;        // [P] where queries are evaluated; in the place of `gradient` where one of both is enough
-    float *reuse_area;       // what reusing estimators keep, in the place of a forward pass
-    float *moments;          // [n_moments] the update rule's memory
-    uint32_t n_moments;
-    float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v
-    float *differences;      // of random directions, until the gradient is made of them
-    uint32_t *batch_rows;    // [batch] row numbers of the running step
-    float *activations[2];   // ping and pong of one sample's forward pass and sweeps, or of a PDE's columns
-    float *prepared;         // cores multiplied out at the parameters of the running loss evaluation
-    float *scratch;          // of one layer
-    struct ttzo_pde_work pde; // with a PDE
-    float *gauss_newton;     // triangles and block of rows of subspace_gn and last_layer_gn
-    struct ttzo_rows batch;  // region batch
-    struct ttzo_rows dataset; // region dataset: what the work buffer has left
-    struct ttzo_sparse sparse; // region sparse: what ttzo_lend_sparse was given
-    uint32_t row_bytes;
-    uint32_t macs_per_sample; // one forward pass
-    uint64_t macs_per_row;    // a training row: with a PDE, all passes that its derivatives take
-    uint64_t macs;           // multiply-adds of training steps since ttzo_open, counted one by one where zeros are skipped
-    uint32_t work_bytes;     // needed
-    uint32_t work_capacity;  // given
-
-    ttzo_poll poll;
-    void *poll_context;
-};
-
-struct ttzo_step_result {
-    uint32_t phase;
-    float loss;          // mean batch loss before the update
-    float gradient_norm; // of the estimate, before clipping
-    uint32_t evaluations;
-    uint64_t macs;
-};
+#include "model/trainer.h"
+#include "number/crc32.h"
 
 // ---- a model
 
@@ -224,8 +84,5 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region re
 // Points at `count` bytes of a region (parameters or moments).
 enum ttzo_error ttzo_read(const struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t offset, uint32_t count,
                           const uint8_t **bytes, uint32_t *detail);
-
-// CRC-32 (IEEE 802.3, as zlib's crc32) of `count` bytes, going on from `crc` (0 at the start).
-uint32_t ttzo_crc32(uint32_t crc, const uint8_t *bytes, size_t count);
 
 #endif

@@ -106,11 +106,11 @@ class Estimator(IntEnum):
 class Part(IntEnum):
     equations = 1
     """PDE residuals, their derivatives and programs, Gauss-Newton steps"""
-    environments = 2
+    cores = 2
     """estimators that reuse a core's environments"""
-    cut = 4
-    """layers whose contraction is cut in two halves"""
-    gathers = 8
+    split = 4
+    """layers whose contraction is split into two halves"""
+    gathered = 8
     """convolutions and embeddings"""
     evaluations = 16
     """estimators that ask whole loss evaluations: rge and cge_plain"""
@@ -124,6 +124,8 @@ class Part(IntEnum):
     """an equation's derivatives by compensated jets"""
     link = 512
     """the link by which a host trains and reads the device"""
+    sparse = 1024
+    """training rows without their zeros"""
 
 class Derivative(IntEnum):
     jet = 0

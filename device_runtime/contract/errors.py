@@ -80,7 +80,7 @@ def error_page() -> dict[int, str]:
 
 def setting_name(number: int) -> str:
     """The setting that `bad_setting` and `fixed_at_export` mean by a number (numbered in settings.h)."""
-    group, field = divmod(number, 16)
+    group, field = divmod(number, PAGE["limit"]["setting_numbers"][0])
     fields = PAGE["struct"]["phase" if group else "training"]["fields"]
     if field >= len(fields):
         return str(number)

@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x2275EAB0u
+#define TTZO_CONTRACT_HASH 0x6D0DBBCBu
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -50,6 +50,17 @@
 #define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
 #define TTZO_BUNDLE_MAGIC 1331319892u // the bundle's first four bytes: TTZO
 #define TTZO_BUNDLE_FORMAT 3u // layout of the bundle file
+#define TTZO_QUERIES_AT_ONCE 4u // queries that reusing estimators evaluate side by side: a quad
+#define TTZO_QUADS_AT_ONCE 12u // quads of slices that they make and ask together
+#define TTZO_QUADS_IF_NARROW 2u // the same with caches of 16 bits, at least
+#define TTZO_UNITS_IF_NARROW 24u // with caches of 16 bits, units that queries move together
+#define TTZO_ROWS_AT_ONCE 16u // rows that a product of states and cores packs together
+#define TTZO_MERGED_MODES 64u // most modes of two neighbouring cores that an equation's derivatives multiply out
+#define TTZO_PAIRS_AT_ONCE 4u // pairs of mirrored nodes that go through the layers side by side
+#define TTZO_FEW_COLUMNS 4u // columns of a jet that go through the layers at once, where all of them are more than two for each of pairs_at_once
+#define TTZO_COMPENSATED_FLOATS 4u // floats of two columns of compensated numbers
+#define TTZO_QUESTION_ROWS 16u // most rows of the region batch of a PDE, which only serves the host's questions
+#define TTZO_SETTING_NUMBERS 16u // numbers kept for the settings of one record: those of phase p begin at this times (p + 1)
 
 // ---- enumerations
 enum ttzo_layer_kind {
@@ -102,18 +113,18 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
 };
-enum ttzo_part {
-    TTZO_PART_EQUATIONS = 1, // PDE residuals, their derivatives and programs, Gauss-Newton steps
-    TTZO_PART_ENVIRONMENTS = 2, // estimators that reuse a core's environments
-    TTZO_PART_CUT = 4, // layers whose contraction is cut in two halves
-    TTZO_PART_GATHERS = 8, // convolutions and embeddings
-    TTZO_PART_EVALUATIONS = 16, // estimators that ask whole loss evaluations: rge and cge_plain
-    TTZO_PART_BLOCKS = 32, // node_cge and block_rge
-    TTZO_PART_NARROW = 64, // caches of 16 bits
-    TTZO_PART_TENSORS = 128, // environments of 2L-way tensor trains
-    TTZO_PART_COMPENSATED = 256, // an equation's derivatives by compensated jets
-    TTZO_PART_LINK = 512, // the link by which a host trains and reads the device
-};
+#define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps
+#define TTZO_PART_CORES 2u // estimators that reuse a core's environments
+#define TTZO_PART_SPLIT 4u // layers whose contraction is split into two halves
+#define TTZO_PART_GATHERED 8u // convolutions and embeddings
+#define TTZO_PART_EVALUATIONS 16u // estimators that ask whole loss evaluations: rge and cge_plain
+#define TTZO_PART_BLOCKS 32u // node_cge and block_rge
+#define TTZO_PART_NARROW 64u // caches of 16 bits
+#define TTZO_PART_TENSORS 128u // environments of 2L-way tensor trains
+#define TTZO_PART_COMPENSATED 256u // an equation's derivatives by compensated jets
+#define TTZO_PART_LINK 512u // the link by which a host trains and reads the device
+#define TTZO_PART_SPARSE 1024u // training rows without their zeros
+#define TTZO_ALL_PARTS 2047u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step

@@ -114,6 +114,10 @@ def header_text() -> str:
     lines += [f"#define TTZO_{name.upper()} {value[0]}u // {value[1]}" for name, value in PAGE["limit"].items()]
     lines += ["", "// ---- enumerations"]
     for name, members in PAGE["enum"].items():
+        if name == "part":  # macros: the preprocessor compares them
+            lines += [f"#define TTZO_PART_{part.upper()} {code}u // {text}" for part, (code, text) in members.items()]
+            lines += [f"#define TTZO_ALL_PARTS {sum(code for code, _ in members.values())}u"]
+            continue
         lines.append(f"enum ttzo_{name} {{")
         lines += [
             f"    TTZO_{name.upper()}_{member.upper()} = {code}, // {text}" for member, (code, text) in members.items()

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cores/coordinate_window.h"
 
-#include "train/estimator.h"
+#include "model/phase.h"
 
-struct ttzo_window ttzo_window_of(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
+struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
 {
     uint32_t n = trainer->model->info.n_parameters;
-    struct ttzo_window window = { 0, n, n };
+    struct ttzo_coordinate_window window = { 0, n, n };
     if (phase->estimator == TTZO_ESTIMATOR_COCD) {
         uint64_t steps = trainer->state.step - trainer->state.phase_start;
         window.length = phase->n_coordinates < n ? phase->n_coordinates : n;
@@ -15,14 +15,14 @@ struct ttzo_window ttzo_window_of(const struct ttzo_trainer *trainer, const stru
     return window;
 }
 
-void ttzo_window_finish(const struct ttzo_window *window, struct ttzo_trainer *trainer, const struct ttzo_phase *phase,
+void ttzo_coordinate_window_finish(const struct ttzo_coordinate_window *window, struct ttzo_trainer *trainer, const struct ttzo_phase *phase,
                         uint32_t repeats)
 {
     float sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2.0f : 1.0f;
     float mean = 1.0f / (float)trainer->model->info.batch;
     float scale = 1.0f / (sides * (float)repeats * phase->perturb_radius);
-    const float *buffer = ttzo_gradient_buffer(trainer, phase);
+    const float *buffer = ttzo_last_estimate(trainer, phase);
     for (uint32_t i = 0; i < window->n; i++)
         trainer->gradient[i] =
-            ttzo_in_window(window, i) ? trainer->gradient[i] * mean * scale : phase->stale_decay * buffer[i];
+            ttzo_is_asked(window, i) ? trainer->gradient[i] * mean * scale : phase->stale_decay * buffer[i];
 }

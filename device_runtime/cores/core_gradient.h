@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: MIT
 // Estimators that look at one core at a time and share its environments: cge, node_cge, block_rge, cocd.
-#ifndef TTZO_COORDINATES_H
-#define TTZO_COORDINATES_H
-#include "ttzo.h"
+#ifndef TTZO_CORE_GRADIENT_H
+#define TTZO_CORE_GRADIENT_H
+#include "cores/core_estimate.h"
 
-// As ttzo_estimate, for an estimator that reuses (reuse.h). Samples go through one after the other, so that memory does
-// not grow with the batch; trainer->poll counts them.
-enum ttzo_error ttzo_estimate_by_cores(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
-                                       const struct ttzo_phase *phase, float *loss, uint32_t *evaluations);
+// Once a step; the base is set.
+void ttzo_core_gradient_begin(struct ttzo_core_estimate *e);
+
+// A row's forward pass; returns its loss.
+float ttzo_core_gradient_forward(struct ttzo_core_estimate *e, const uint8_t *row);
+
+// The row's loss differences into the gradient. Fails with `cancelled`.
+enum ttzo_error ttzo_core_gradient_of_row(struct ttzo_core_estimate *e);
+
+// After the last row: returns the number of queries. `repeats`: of each coordinate.
+uint32_t ttzo_core_gradient_end(struct ttzo_core_estimate *e, uint32_t *repeats);
 
 #endif

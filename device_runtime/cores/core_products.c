@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/core_products.h"
 
+#include "model/carve.h"
 #include "network/panels.h"
 #include "network/product.h"
 #include "number/real.h"
@@ -31,23 +32,23 @@ bool ttzo_is_tensor(const struct ttzo_layer *layer)
     return TTZO_HAS(TENSORS) && layer->kind == TTZO_LAYER_KIND_TT_TENSOR;
 }
 
-uint32_t ttzo_cut_of(const struct ttzo_layer *layer)
+uint32_t ttzo_middle_core(const struct ttzo_layer *layer)
 {
-    uint32_t length = ttzo_layer_length(layer), cut = 0;
+    uint32_t length = ttzo_layer_length(layer), middle = 0;
     if (ttzo_is_tensor(layer))
         return layer->n_in_modes;
-    for (; cut < length; cut++) {
-        struct ttzo_extents e = ttzo_extents_around(layer, cut);
+    for (; middle < length; middle++) {
+        struct ttzo_extents e = ttzo_extents_around(layer, middle);
         if (e.nl > e.nr)
             break;
     }
-    return cut;
+    return middle;
 }
 
-uint32_t ttzo_matrix_cut(const struct ttzo_layer *layer)
+uint32_t ttzo_matrix_split(const struct ttzo_layer *layer)
 {
-    uint32_t cut = ttzo_cut_of(layer), last = ttzo_layer_length(layer) - 1;
-    return cut < last ? cut : last;
+    uint32_t middle = ttzo_middle_core(layer), last = ttzo_layer_length(layer) - 1;
+    return middle < last ? middle : last;
 }
 
 // ---- products of cores ----------------------------------------------------------------------------------------------
@@ -55,16 +56,16 @@ uint32_t ttzo_matrix_cut(const struct ttzo_layer *layer)
 static uint32_t first_stored(const struct ttzo_layer *layer, enum ttzo_side side, bool with_matrix)
 {
     if (side == TTZO_BEHIND)
-        return ttzo_is_tensor(layer) ? layer->n_in_modes - 1u : with_matrix ? ttzo_matrix_cut(layer) - 1 : ttzo_cut_of(layer);
+        return ttzo_is_tensor(layer) ? layer->n_in_modes - 1u : with_matrix ? ttzo_matrix_split(layer) - 1 : ttzo_middle_core(layer);
     return side == TTZO_BEFORE ? 2 : 0;
 }
 
 static uint32_t end_stored(const struct ttzo_layer *layer, enum ttzo_side side, bool with_matrix)
 {
     uint32_t length = ttzo_layer_length(layer);
-    uint32_t left = ttzo_is_tensor(layer) ? 0 : ttzo_cut_of(layer);
+    uint32_t left = ttzo_is_tensor(layer) ? 0 : ttzo_middle_core(layer);
     if (side == TTZO_BEFORE)
-        return with_matrix && ttzo_matrix_cut(layer) >= left ? ttzo_matrix_cut(layer) + 1 : left;
+        return with_matrix && ttzo_matrix_split(layer) >= left ? ttzo_matrix_split(layer) + 1 : left;
     if (side == TTZO_BEHIND)
         return length < 2 ? 0 : length - 2;
     return ttzo_is_tensor(layer) && layer->n_in_modes > 2 ? layer->n_in_modes - 2u : 0;
@@ -102,30 +103,30 @@ uint64_t ttzo_matrix_scratch(const struct ttzo_layer *layer)
     return ttzo_products_numbers(layer, true) + layer->out_features;
 }
 
-float *ttzo_stored_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k)
+float *ttzo_stored_product(const struct ttzo_layer_cache *cache, enum ttzo_side side, uint32_t k)
 {
-    return room->products + numbers_before(room->layer, room->keeps_halves, side, k);
+    return cache->products + numbers_before(cache->layer, cache->keeps_halves, side, k);
 }
 
-const float *ttzo_core_product(const struct ttzo_room *room, enum ttzo_side side, uint32_t k)
+const float *ttzo_core_product(const struct ttzo_layer_cache *cache, enum ttzo_side side, uint32_t k)
 {
-    uint32_t end = side == TTZO_MIDDLE ? room->layer->n_in_modes : ttzo_layer_length(room->layer);
+    uint32_t end = side == TTZO_MIDDLE ? cache->layer->n_in_modes : ttzo_layer_length(cache->layer);
     if (side == TTZO_BEFORE ? k == 0 : k + 1 == end)
         return NULL;
     if (side == TTZO_BEFORE && k == 1)
-        return room->parameters;
+        return cache->parameters;
     if (side != TTZO_BEFORE && k + 2 == end)
-        return room->parameters + ttzo_layer_core(room->layer, k + 1).offset;
-    return ttzo_stored_product(room, side, k);
+        return cache->parameters + ttzo_layer_core(cache->layer, k + 1).offset;
+    return ttzo_stored_product(cache, side, k);
 }
 
 // TTZO_BEFORE k from TTZO_BEFORE k-1 [ml][nl][a] and core k-1 (a, m, n, b): [ml][m][nl][n][b].
-static uint32_t extend_left(const struct ttzo_room *room, uint32_t k)
+static uint32_t extend_left(const struct ttzo_layer_cache *cache, uint32_t k)
 {
-    struct ttzo_extents e = ttzo_extents_around(room->layer, k - 1);
-    struct ttzo_core core = ttzo_layer_core(room->layer, k - 1);
-    const float *before = ttzo_core_product(room, TTZO_BEFORE, k - 1), *entries = room->parameters + core.offset;
-    float *out = ttzo_stored_product(room, TTZO_BEFORE, k);
+    struct ttzo_extents e = ttzo_extents_around(cache->layer, k - 1);
+    struct ttzo_core core = ttzo_layer_core(cache->layer, k - 1);
+    const float *before = ttzo_core_product(cache, TTZO_BEFORE, k - 1), *entries = cache->parameters + core.offset;
+    float *out = ttzo_stored_product(cache, TTZO_BEFORE, k);
     uint32_t done = 0, columns = core.n * core.right;
     for (uint32_t i = 0; i < e.ml * core.m; i++, out += e.nl * columns)
         done += ttzo_product(
@@ -136,12 +137,12 @@ static uint32_t extend_left(const struct ttzo_room *room, uint32_t k)
 }
 
 // TTZO_BEHIND k from core k+1 (a, m, n, b) and TTZO_BEHIND k+1 [b][mr][nr]: [a][m][mr][n][nr].
-static uint32_t extend_right(const struct ttzo_room *room, uint32_t k)
+static uint32_t extend_right(const struct ttzo_layer_cache *cache, uint32_t k)
 {
-    struct ttzo_extents e = ttzo_extents_around(room->layer, k + 1);
-    struct ttzo_core core = ttzo_layer_core(room->layer, k + 1);
-    const float *behind = ttzo_core_product(room, TTZO_BEHIND, k + 1), *entries = room->parameters + core.offset;
-    float *out = ttzo_stored_product(room, TTZO_BEHIND, k);
+    struct ttzo_extents e = ttzo_extents_around(cache->layer, k + 1);
+    struct ttzo_core core = ttzo_layer_core(cache->layer, k + 1);
+    const float *behind = ttzo_core_product(cache, TTZO_BEHIND, k + 1), *entries = cache->parameters + core.offset;
+    float *out = ttzo_stored_product(cache, TTZO_BEHIND, k);
     uint32_t done = 0;
     for (uint32_t i = 0; i < core.left * core.m; i++)
         for (uint32_t j = 0; j < e.mr; j++, out += core.n * e.nr)
@@ -153,39 +154,39 @@ static uint32_t extend_right(const struct ttzo_room *room, uint32_t k)
 }
 
 // TTZO_MIDDLE k from core k+1 (a, n, b) and TTZO_MIDDLE k+1 [b][nr][r]: [a][n][nr][r].
-static uint32_t extend_middle(const struct ttzo_room *room, uint32_t k)
+static uint32_t extend_middle(const struct ttzo_layer_cache *cache, uint32_t k)
 {
-    struct ttzo_core core = ttzo_layer_core(room->layer, k + 1);
-    uint32_t columns = ttzo_extents_around(room->layer, k + 1).nr * room->layer->ranks[room->layer->n_in_modes];
-    return ttzo_product(ttzo_stored_product(room, TTZO_MIDDLE, k), NULL,
-                        (struct ttzo_operand){ room->parameters + core.offset, core.right, 1 },
-                        (struct ttzo_operand){ ttzo_core_product(room, TTZO_MIDDLE, k + 1), 1, columns }, core.left * core.n,
+    struct ttzo_core core = ttzo_layer_core(cache->layer, k + 1);
+    uint32_t columns = ttzo_extents_around(cache->layer, k + 1).nr * cache->layer->ranks[cache->layer->n_in_modes];
+    return ttzo_product(ttzo_stored_product(cache, TTZO_MIDDLE, k), NULL,
+                        (struct ttzo_operand){ cache->parameters + core.offset, core.right, 1 },
+                        (struct ttzo_operand){ ttzo_core_product(cache, TTZO_MIDDLE, k + 1), 1, columns }, core.left * core.n,
                         core.right, columns, TTZO_DATA_NONE);
 }
 
-struct ttzo_halves ttzo_matrix_halves(const struct ttzo_room *room)
+struct ttzo_halves ttzo_matrix_halves(const struct ttzo_layer_cache *cache)
 {
-    uint32_t cut = ttzo_matrix_cut(room->layer);
-    struct ttzo_extents before = ttzo_extents_around(room->layer, cut), behind = ttzo_extents_around(room->layer, cut - 1);
-    return (struct ttzo_halves){ ttzo_core_product(room, TTZO_BEFORE, cut), ttzo_core_product(room, TTZO_BEHIND, cut - 1),
-                                 before.ml, before.nl, behind.mr, behind.nr, room->layer->ranks[cut] };
+    uint32_t split = ttzo_matrix_split(cache->layer);
+    struct ttzo_extents before = ttzo_extents_around(cache->layer, split), behind = ttzo_extents_around(cache->layer, split - 1);
+    return (struct ttzo_halves){ ttzo_core_product(cache, TTZO_BEFORE, split), ttzo_core_product(cache, TTZO_BEHIND, split - 1),
+                                 before.ml, before.nl, behind.mr, behind.nr, cache->layer->ranks[split] };
 }
 
 uint64_t ttzo_matrix_panels(const struct ttzo_layer *layer)
 {
-    uint32_t cut = ttzo_matrix_cut(layer);
+    uint32_t split = ttzo_matrix_split(layer);
     if (ttzo_layer_length(layer) == 1 || (uint32_t)layer->in_features * layer->out_features > TTZO_MAX_MATRIX)
         return 0;
-    struct ttzo_extents behind = ttzo_extents_around(layer, cut - 1);
-    return (uint64_t)behind.mr * ttzo_panel_numbers(behind.nr, layer->ranks[cut]) + 4u * (layer->ranks[cut] + behind.nr);
+    struct ttzo_extents behind = ttzo_extents_around(layer, split - 1);
+    return (uint64_t)behind.mr * ttzo_panel_numbers(behind.nr, layer->ranks[split]) + 4u * (layer->ranks[split] + behind.nr);
 }
 
 // matrix [nl][nr][ml][mr]: tiles of four neighbouring lines (ml, nl) of the left half and lines nr of the right one.
-static uint32_t make_matrix(const struct ttzo_room *room)
+static uint32_t make_matrix(const struct ttzo_layer_cache *cache)
 {
-    const struct ttzo_halves h = ttzo_matrix_halves(room);
+    const struct ttzo_halves h = ttzo_matrix_halves(cache);
     uint32_t panels = ttzo_panel_numbers(h.nr, h.rank), step = h.ml * h.mr, lines = h.ml * h.nl;
-    float *right = room->panels, *four = right + h.mr * panels, *strip = four + 4 * h.rank;
+    float *right = cache->panels, *four = right + h.mr * panels, *strip = four + 4 * h.rank;
     for (uint32_t m = 0; m < h.mr; m++)
         ttzo_pack_panels(right + m * panels, (struct ttzo_operand){ h.right + m * h.nr, 1, h.mr * h.nr }, h.nr, h.rank);
     for (uint32_t line = 0; line < lines; line += 4) {
@@ -194,7 +195,7 @@ static uint32_t make_matrix(const struct ttzo_room *room)
         for (uint32_t m = 0; m < h.mr; m++) {
             ttzo_multiply_panels(strip, 4, NULL, right + m * panels, four, h.nr, h.rank, 4);
             for (uint32_t i = 0; i < n; i++) {
-                float *out = (float *)room->matrix + ((line + i) % h.nl * h.nr * h.ml + (line + i) / h.nl) * h.mr + m;
+                float *out = (float *)cache->matrix + ((line + i) % h.nl * h.nr * h.ml + (line + i) / h.nl) * h.mr + m;
                 const float *end = strip + 4 * h.nr;
                 for (const float *from = strip + i; from < end; from += 4, out += step)
                     *out = *from;
@@ -236,11 +237,11 @@ uint32_t ttzo_matrix_row(const struct ttzo_halves *halves, uint32_t input, float
 }
 
 // The same in 16 bits; the halves and a row are in `panels`.
-static uint32_t make_narrow_matrix(const struct ttzo_room *room)
+static uint32_t make_narrow_matrix(const struct ttzo_layer_cache *cache)
 {
-    const struct ttzo_halves h = ttzo_matrix_halves(room);
-    float *row = room->panels + ttzo_products_numbers(room->layer, true);
-    int16_t *out = room->matrix;
+    const struct ttzo_halves h = ttzo_matrix_halves(cache);
+    float *row = cache->panels + ttzo_products_numbers(cache->layer, true);
+    int16_t *out = cache->matrix;
     uint32_t done = 0, outputs = h.ml * h.mr;
     for (uint32_t input = 0; input < h.nl * h.nr; input++, out += outputs) {
         done += ttzo_matrix_row(&h, input, row);
@@ -250,30 +251,30 @@ static uint32_t make_narrow_matrix(const struct ttzo_room *room)
     return done;
 }
 
-static uint32_t make_products(const struct ttzo_room *room)
+static uint32_t make_products(const struct ttzo_layer_cache *cache)
 {
-    const struct ttzo_layer *layer = room->layer;
+    const struct ttzo_layer *layer = cache->layer;
     uint32_t done = 0, first;
-    for (uint32_t k = 2; k < end_stored(layer, TTZO_BEFORE, room->keeps_halves); k++)
-        done += extend_left(room, k);
-    first = first_stored(layer, TTZO_BEHIND, room->keeps_halves);
-    for (uint32_t k = end_stored(layer, TTZO_BEHIND, room->keeps_halves); k > first; k--)
-        done += extend_right(room, k - 1);
-    for (uint32_t k = end_stored(layer, TTZO_MIDDLE, room->keeps_halves); k > 0; k--)
-        done += extend_middle(room, k - 1);
+    for (uint32_t k = 2; k < end_stored(layer, TTZO_BEFORE, cache->keeps_halves); k++)
+        done += extend_left(cache, k);
+    first = first_stored(layer, TTZO_BEHIND, cache->keeps_halves);
+    for (uint32_t k = end_stored(layer, TTZO_BEHIND, cache->keeps_halves); k > first; k--)
+        done += extend_right(cache, k - 1);
+    for (uint32_t k = end_stored(layer, TTZO_MIDDLE, cache->keeps_halves); k > 0; k--)
+        done += extend_middle(cache, k - 1);
     return done;
 }
 
-uint32_t ttzo_core_products_make(const struct ttzo_room *room)
+uint32_t ttzo_core_products_make(const struct ttzo_layer_cache *cache)
 {
-    uint32_t done = make_products(room);
-    if (!room->has_matrix || !room->matrix)
+    uint32_t done = make_products(cache);
+    if (!cache->has_matrix || !cache->matrix)
         return done;
-    if (!ttzo_has_narrow_matrix(room))
-        return done + make_matrix(room);
-    struct ttzo_room making = *room;
+    if (!ttzo_has_narrow_matrix(cache))
+        return done + make_matrix(cache);
+    struct ttzo_layer_cache making = *cache;
     making.keeps_halves = true;
-    making.products = room->panels;
+    making.products = cache->panels;
     done += make_products(&making);
     return done + make_narrow_matrix(&making);
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/environments.h"
 
-#include <stddef.h>
-
+#include "model/carve.h"
 #include "network/network.h"
 #include "network/panels.h"
 
@@ -11,7 +10,7 @@
 // State k is the array that meets core k on the way forward: TT-matrix [nl][n][right_k][mr], 2L-way TT
 // [ml][left_k][n][nr]. The first one on the way is the layer's input; all others are in slots.
 //     2L-way TT   each in its own: slices of all cores ask for them
-//     TT-matrix   those below the cut each in its own. Those from the cut on are only on the way: they take turns in the
+//     TT-matrix   those below the middle core each in its own. Those from the middle core on are only on the way: they take turns in the
 //                 first two slots. So do the arrays of the sweep from the left, when the states have been asked for.
 static uint64_t state_size(const struct ttzo_layer *layer, uint32_t k, bool from_left)
 {
@@ -22,10 +21,10 @@ static uint64_t state_size(const struct ttzo_layer *layer, uint32_t k, bool from
 
 static uint32_t slot_of_state(const struct ttzo_layer *layer, uint32_t k)
 {
-    uint32_t cut = ttzo_cut_of(layer);
+    uint32_t middle = ttzo_middle_core(layer);
     if (ttzo_is_tensor(layer))
         return k - 1;
-    return k < cut ? k : cut == 1 ? (k - cut + 1) % 2 : (k - cut) % 2; // never that of the state before
+    return k < middle ? k : middle == 1 ? (k - middle + 1) % 2 : (k - middle) % 2; // never that of the state before
 }
 
 static uint32_t slot_of_sweep(uint32_t k)
@@ -41,7 +40,7 @@ static uint64_t slot_size(const struct ttzo_layer *layer, uint32_t slot)
     for (uint32_t k = tensor ? 1 : 0; k + (tensor ? 0 : 1) < length; k++)
         if (slot_of_state(layer, k) == slot && (size = state_size(layer, k, tensor)) > largest)
             largest = size;
-    for (uint32_t k = 1; !tensor && ttzo_cut_of(layer) < length && k < length; k++)
+    for (uint32_t k = 1; !tensor && ttzo_middle_core(layer) < length && k < length; k++)
         if (slot_of_sweep(k) == slot && (size = state_size(layer, k, true)) > largest)
             largest = size;
     return largest;
@@ -60,19 +59,19 @@ uint64_t ttzo_states_numbers(const struct ttzo_layer *layer)
     return numbers_before(layer, ttzo_layer_length(layer));
 }
 
-static struct ttzo_array slot(const struct ttzo_room *room, uint32_t number)
+static struct ttzo_array slot(const struct ttzo_layer_cache *cache, uint32_t number)
 {
-    return ttzo_array_from(room->states, (uint32_t)numbers_before(room->layer, number));
+    return ttzo_array_from(cache->states, (uint32_t)numbers_before(cache->layer, number));
 }
 
 bool ttzo_environment_sweeps(const struct ttzo_layer *layer)
 {
-    return !ttzo_is_tensor(layer) && ttzo_cut_of(layer) < ttzo_layer_length(layer);
+    return !ttzo_is_tensor(layer) && ttzo_middle_core(layer) < ttzo_layer_length(layer);
 }
 
 bool ttzo_environment_sweep_begins(const struct ttzo_layer *layer, uint32_t k)
 {
-    return ttzo_environment_sweeps(layer) && k == ttzo_cut_of(layer);
+    return ttzo_environment_sweeps(layer) && k == ttzo_middle_core(layer);
 }
 
 // Behind what the first step forward writes; the sweep's first array is in slot 0, and no state is wanted any more.
@@ -81,12 +80,12 @@ uint64_t ttzo_environment_input_place(const struct ttzo_layer *layer)
     return numbers_before(layer, slot_of_state(layer, ttzo_layer_length(layer) - 2u) + 1);
 }
 
-// Below the cut the states of the cores before it have been asked for; from the cut on only one array counts.
+// Below the middle core the states of the cores before it have been asked for; from the middle core on only one array counts.
 struct ttzo_span ttzo_environment_spare(const struct ttzo_layer *layer, uint32_t k)
 {
     if (ttzo_is_tensor(layer))
         return (struct ttzo_span){ 0, 0 };
-    if (k < ttzo_cut_of(layer))
+    if (k < ttzo_middle_core(layer))
         return (struct ttzo_span){ 0, numbers_before(layer, k) };
     if (slot_of_sweep(k) == 1)
         return (struct ttzo_span){ 0, numbers_before(layer, 1) };
@@ -232,7 +231,7 @@ static bool pack_rows(float *panel, struct ttzo_array in, uint32_t at, uint32_t 
 }
 
 // Rows of `in` that are multiplied at once where a contraction has one column, or its core stands on the right.
-#define ROWS_AT_ONCE 16u
+#define ROWS_AT_ONCE TTZO_ROWS_AT_ONCE
 
 // The shape of such a product: out[rows, outputs] = in[rows, inner] . core.
 struct by_rows {
@@ -274,21 +273,21 @@ static uint32_t multiply_rows(const struct ttzo_contraction *step, const float *
     return done;
 }
 
-static uint32_t contract(const struct ttzo_room *room, const struct ttzo_contraction *step, struct ttzo_array in,
+static uint32_t contract(const struct ttzo_layer_cache *cache, const struct ttzo_contraction *step, struct ttzo_array in,
                          const float *bias, struct ttzo_array out)
 {
-    const float *entries = room->parameters + step->core_offset;
-    if (ttzo_layer_length(room->layer) == 1)
+    const float *entries = cache->parameters + step->core_offset;
+    if (ttzo_layer_length(cache->layer) == 1)
         return ttzo_contract(step, entries, in.numbers, bias, out.numbers, true);
     uint32_t lines = step->core_left ? step->rows : step->columns, done = 0;
-    float *operand = room->panels + ttzo_panel_numbers(lines, step->inner);
-    ttzo_pack_panels(room->panels,
+    float *operand = cache->panels + ttzo_panel_numbers(lines, step->inner);
+    ttzo_pack_panels(cache->panels,
                      (struct ttzo_operand){ entries, step->core_outer_stride, step->core_inner_stride }, lines,
                      step->inner);
     if (!is_by_columns(step))
-        return multiply_rows(step, room->panels, in, bias, operand, out);
+        return multiply_rows(step, cache->panels, in, bias, operand, out);
     for (uint32_t i = 0; i < step->repeats; i++)
-        done += multiply_core(ttzo_array_from(out, i * step->rows * step->columns), bias, room->panels,
+        done += multiply_core(ttzo_array_from(out, i * step->rows * step->columns), bias, cache->panels,
                               ttzo_array_from(in, i * step->inner * step->columns), step->rows, step->inner,
                               step->columns, operand);
     return done;
@@ -315,19 +314,19 @@ uint64_t ttzo_environment_panels(const struct ttzo_layer *layer)
 
 // ---- a sample: forward, keeping states ------------------------------------------------------------------------------
 
-uint32_t ttzo_room_forward(const struct ttzo_room *room)
+uint32_t ttzo_environments_forward(const struct ttzo_layer_cache *cache)
 {
-    const struct ttzo_layer *layer = room->layer;
+    const struct ttzo_layer *layer = cache->layer;
     uint32_t length = ttzo_layer_length(layer), done = 0;
-    struct ttzo_array in = room->input;
+    struct ttzo_array in = cache->input;
     for (uint32_t index = 0; index < length; index++) {
         struct ttzo_contraction step = ttzo_layer_contraction(layer, index);
         bool last = index + 1 == length;
         uint32_t next = ttzo_is_tensor(layer) ? index + 1 : length - 2u - index;
         const float *bias =
-            last && layer->has_bias ? room->parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
-        struct ttzo_array out = last ? ttzo_room_z(room) : slot(room, slot_of_state(layer, next));
-        done += contract(room, &step, in, bias, out);
+            last && layer->has_bias ? cache->parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
+        struct ttzo_array out = last ? ttzo_layer_cache_z(cache) : slot(cache, slot_of_state(layer, next));
+        done += contract(cache, &step, in, bias, out);
         in = out;
     }
     return done;
@@ -353,41 +352,41 @@ static void pack_core(float *panels, const float *entries, const struct ttzo_cor
 }
 
 // Array k+1 of the sweep, [ml][left_k+1][n][nr], from array k: [ml][m][b] . [n][nr], summed over (a, n) in that order.
-static uint32_t sweep_core(const struct ttzo_room *room, uint32_t k, struct ttzo_array in, struct ttzo_array out)
+static uint32_t sweep_core(const struct ttzo_layer_cache *cache, uint32_t k, struct ttzo_array in, struct ttzo_array out)
 {
-    struct ttzo_extents e = ttzo_extents_around(room->layer, k);
-    struct ttzo_core core = ttzo_layer_core(room->layer, k);
+    struct ttzo_extents e = ttzo_extents_around(cache->layer, k);
+    struct ttzo_core core = ttzo_layer_core(cache->layer, k);
     uint32_t rows = core.m * core.right, inner = core.left * core.n, done = 0;
-    float *panel = room->panels + ttzo_panel_numbers(rows, inner);
-    pack_core(room->panels, room->parameters + core.offset, &core);
+    float *panel = cache->panels + ttzo_panel_numbers(rows, inner);
+    pack_core(cache->panels, cache->parameters + core.offset, &core);
     for (uint32_t i = 0; i < e.ml; i++)
-        done += multiply_core(ttzo_array_from(out, i * rows * e.nr), NULL, room->panels,
+        done += multiply_core(ttzo_array_from(out, i * rows * e.nr), NULL, cache->panels,
                               ttzo_array_from(in, i * inner * e.nr), rows, inner, e.nr, panel);
     return done;
 }
 
 // ---- turning to a core ----------------------------------------------------------------------------------------------
 
-uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_room *room, uint32_t k)
+uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_layer_cache *cache, uint32_t k)
 {
-    const struct ttzo_layer *layer = room->layer;
+    const struct ttzo_layer *layer = cache->layer;
     struct ttzo_extents e = ttzo_extents_around(layer, k);
-    uint32_t cut = ttzo_cut_of(layer), done = 0;
+    uint32_t middle = ttzo_middle_core(layer), done = 0;
     bool tensor = ttzo_is_tensor(layer), first = tensor ? k == 0 : k + 1 == ttzo_layer_length(layer);
-    struct ttzo_environment made = { .room = room, .core = ttzo_layer_core(layer, k), .ml = e.ml, .mr = e.mr,
+    struct ttzo_environment made = { .cache = cache, .core = ttzo_layer_core(layer, k), .ml = e.ml, .mr = e.mr,
                                      .nl = e.nl, .nr = e.nr, .state = environment->state };
-    made.way = k >= cut ? TTZO_FROM_LEFT : tensor ? TTZO_FROM_INPUT : TTZO_FROM_RIGHT;
-    made.factor = ttzo_core_product(room, k >= cut ? TTZO_BEHIND : tensor ? TTZO_MIDDLE : TTZO_BEFORE, k);
-    if (tensor && k < cut) {
-        made.rank = layer->ranks[cut];
-        made.outputs = ttzo_core_product(room, TTZO_BEHIND, cut - 1);
+    made.way = k >= middle ? TTZO_FROM_LEFT : tensor ? TTZO_FROM_INPUT : TTZO_FROM_RIGHT;
+    made.factor = ttzo_core_product(cache, k >= middle ? TTZO_BEHIND : tensor ? TTZO_MIDDLE : TTZO_BEFORE, k);
+    if (tensor && k < middle) {
+        made.rank = layer->ranks[middle];
+        made.outputs = ttzo_core_product(cache, TTZO_BEHIND, middle - 1);
     }
-    if (tensor || k < cut)
-        made.state = first ? room->input : slot(room, slot_of_state(layer, k));
+    if (tensor || k < middle)
+        made.state = first ? cache->input : slot(cache, slot_of_state(layer, k));
     else
-        for (uint32_t i = k == cut ? 0 : k - 1; i < k; i++) {
-            struct ttzo_array out = slot(room, slot_of_sweep(i + 1));
-            done += sweep_core(room, i, i ? made.state : room->input, out);
+        for (uint32_t i = k == middle ? 0 : k - 1; i < k; i++) {
+            struct ttzo_array out = slot(cache, slot_of_sweep(i + 1));
+            done += sweep_core(cache, i, i ? made.state : cache->input, out);
             made.state = out;
         }
     *environment = made;

@@ -9,7 +9,7 @@
 #define TTZO_ENVIRONMENTS_H
 #include "cores/core_products.h"
 
-// Numbers in a room's `states`.
+// Numbers in a cache's `states`.
 uint64_t ttzo_states_numbers(const struct ttzo_layer *layer);
 
 // Whether some of the layer's slices come from a sweep from the left: then all come from arrays in `states`, none from the
@@ -29,16 +29,16 @@ struct ttzo_span {
 
 struct ttzo_span ttzo_environment_spare(const struct ttzo_layer *layer, uint32_t k);
 
-// Numbers of a room's `panels` that the functions below use.
+// Numbers of a cache's `panels` that the functions below use.
 uint64_t ttzo_environment_panels(const struct ttzo_layer *layer);
 
 // Once a sample: `z` from `input`, keeping `states`. The values of ttzo_layer_forward, where states are float. Like the
 // functions below, returns the multiply-adds done.
-uint32_t ttzo_room_forward(const struct ttzo_room *room);
+uint32_t ttzo_environments_forward(const struct ttzo_layer_cache *cache);
 
 // What the slices of one core are made of, for one sample.
 struct ttzo_environment {
-    const struct ttzo_room *room;
+    const struct ttzo_layer_cache *cache;
     struct ttzo_core core;
     uint32_t ml, mr, nl, nr; // extents of the cores before and behind it
     enum { TTZO_FROM_RIGHT, TTZO_FROM_LEFT, TTZO_FROM_INPUT } way;
@@ -48,8 +48,8 @@ struct ttzo_environment {
     uint32_t rank;        // from the input: the middle rank r
 };
 
-// Turns to core `k` of a room that has gone forward. Cores must be visited in ascending order: from the cut on, the sweep
+// Turns to core `k` of a cache that has gone forward. Cores must be visited in ascending order: from the middle core on, the sweep
 // takes the place of the states before it.
-uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_room *room, uint32_t k);
+uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struct ttzo_layer_cache *cache, uint32_t k);
 
 #endif

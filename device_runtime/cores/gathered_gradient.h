@@ -1,22 +1,67 @@
 // SPDX-License-Identifier: MIT
 // cge and cocd for networks with convolutions or embeddings. A weight moves the outputs of its application at every
-// position: one channel of an image. Four weights that move the same outputs go on side by side, only through what they
-// touch: a convolution behind them looks at the moved channels alone.
-#ifndef TTZO_APPLIED_H
-#define TTZO_APPLIED_H
-#include "ttzo.h"
+// position: one channel of an image. Four weights that move the same outputs are asked side by side.
+#ifndef TTZO_GATHERED_GRADIENT_H
+#define TTZO_GATHERED_GRADIENT_H
+#include "cores/estimate_base.h"
+#include "cores/gathered_propagate.h"
 
-// Whether a layer of the model is applied several times to a sample.
-bool ttzo_model_gathers(const struct ttzo_model *model);
+// An estimate under way.
+struct ttzo_gathered_estimate {
+    struct ttzo_estimate_base base;
+    struct ttzo_gathered_queries queries;
+    struct ttzo_environment environment; // of the application
+    float *slices; // [slice][4]
+    float *moves;  // of each core [slices / 4][moved outputs][4]: what mu times each entry moves
+};
 
-// Whether the estimator can be had for such a model: what it is, and its layers behind the first.
-bool ttzo_applied_is_sound(const struct ttzo_model *model, enum ttzo_estimator estimator);
+#if TTZO_HAS(CORES) && TTZO_HAS(GATHERED)
+
+// Whether the estimator is supported for such a model: which one it is, and the size of the layers after the first.
+bool ttzo_gathered_gradient_is_sound(const struct ttzo_model *model, uint8_t estimator);
 
 // Numbers in the work area; 64 bits, because the model may not be checked yet.
-uint64_t ttzo_applied_numbers(const struct ttzo_model *model);
+uint64_t ttzo_gathered_gradient_numbers(const struct ttzo_model *model);
 
-// As ttzo_estimate, sample by sample; trainer->poll counts them.
-enum ttzo_error ttzo_estimate_applied(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
-                                      const struct ttzo_phase *phase, float *loss, uint32_t *evaluations);
+// Once a step; the base is set.
+void ttzo_gathered_gradient_begin(struct ttzo_gathered_estimate *e);
 
+// A row's forward pass; returns its loss.
+float ttzo_gathered_gradient_forward(struct ttzo_gathered_estimate *e, const uint8_t *row);
+
+// The row's loss differences into the gradient. Fails with `cancelled`.
+enum ttzo_error ttzo_gathered_gradient_of_row(struct ttzo_gathered_estimate *e);
+
+#else
+
+static inline bool ttzo_gathered_gradient_is_sound(const struct ttzo_model *model, uint8_t estimator)
+{
+    (void)model, (void)estimator;
+    return false;
+}
+
+static inline uint64_t ttzo_gathered_gradient_numbers(const struct ttzo_model *model)
+{
+    (void)model;
+    return 0;
+}
+
+static inline void ttzo_gathered_gradient_begin(struct ttzo_gathered_estimate *e)
+{
+    (void)e;
+}
+
+static inline float ttzo_gathered_gradient_forward(struct ttzo_gathered_estimate *e, const uint8_t *row)
+{
+    (void)e, (void)row;
+    return 0.0f;
+}
+
+static inline enum ttzo_error ttzo_gathered_gradient_of_row(struct ttzo_gathered_estimate *e)
+{
+    (void)e;
+    return TTZO_ERROR_NOT_BUILT_IN;
+}
+
+#endif
 #endif

@@ -1,9 +1,24 @@
 // SPDX-License-Identifier: MIT
 // Loss differences of many small changes of one sample's forward pass, for less than a forward pass each: a change of
 // some pre-activations travels through the rest of the network as a change, and only where it goes.
-#ifndef TTZO_TRAVEL_H
-#define TTZO_TRAVEL_H
-#include "cores/sample_cache.h"
+#ifndef TTZO_PROPAGATE_H
+#define TTZO_PROPAGATE_H
+#include "cores/query_scratch.h"
+
+// Queries of one sample: its caches, their scratch, and the units that they move.
+struct ttzo_queries {
+    struct ttzo_sample_cache cache;
+    struct ttzo_query_scratch scratch;
+    struct ttzo_aim aim;
+};
+
+// Numbers in the work area.
+uint64_t ttzo_propagate_numbers(const struct ttzo_model *model);
+
+// Once a step: lays everything out in `area` and makes what all samples share at the parameters `theta`; `assembles`: for
+// node_cge.
+void ttzo_propagate_begin(struct ttzo_queries *queries, const struct ttzo_model *model, const float *theta, float *area,
+                          bool assembles);
 
 // Units of a layer that queries move: number i * columns + j of a move is unit first + i * jump + j.
 struct ttzo_units {
@@ -14,7 +29,7 @@ struct ttzo_units {
 // Makes ready for queries that move these units from number `from` on, none by more than `bound`: leaves out the units
 // that such a move cannot wake, and collects the weights behind the others, as many as there is room for. Returns the
 // first number that is not aimed at.
-uint32_t ttzo_travel_aim(struct ttzo_reuse *reuse, const struct ttzo_units *units, uint32_t from, float bound);
+uint32_t ttzo_propagate_aim(struct ttzo_queries *queries, const struct ttzo_units *units, uint32_t from, float bound);
 
 // What four queries move: unit number i by quads[i], or by the lines' numbers i where there are no quads.
 struct ttzo_moves {
@@ -23,25 +38,25 @@ struct ttzo_moves {
 };
 
 // Four queries move the units aimed at by sign (1 or -1) times `moves`. What they make of the next layer stays with the
-// `four` of that number, of those asked about together, and adds up unless it is the `first`.
-void ttzo_travel_move(struct ttzo_reuse *reuse, const struct ttzo_moves *moves, float sign, uint32_t four,
+// `quad` of that number, of those asked about together, and adds up unless it is the `first`.
+void ttzo_propagate_move(struct ttzo_queries *queries, const struct ttzo_moves *moves, float sign, uint32_t quad,
                       uint32_t n_queries, bool first);
 
-// Loss differences of the queries of such a four.
-void ttzo_travel_ask(struct ttzo_reuse *reuse, uint32_t four, uint32_t n_queries,
+// Loss differences of the queries of such a quad.
+void ttzo_propagate_ask(struct ttzo_queries *queries, uint32_t quad, uint32_t n_queries,
                      float differences[TTZO_QUERIES_AT_ONCE]);
 
 // Whether no move of at most `bound` changes a unit's activation.
-static inline bool ttzo_travel_sleeps(enum ttzo_activation activation, float z, float bound)
+static inline bool ttzo_propagate_sleeps(enum ttzo_activation activation, float z, float bound)
 {
     return activation == TTZO_ACTIVATION_RELU && z <= -bound;
 }
 
 // What the activation of a unit of layer `l` changes by when its pre-activation moves.
-float ttzo_travel_change(const struct ttzo_reuse *reuse, uint32_t l, uint32_t unit, float move);
+float ttzo_propagate_change(const struct ttzo_queries *queries, uint32_t l, uint32_t unit, float move);
 
 // Loss differences of up to TTZO_QUERIES_AT_ONCE queries, each of which changes one unit's activation: units ascending.
-void ttzo_travel_ask_units(struct ttzo_reuse *reuse, uint32_t l, const uint16_t *units, const float *changes,
+void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes,
                            uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE]);
 
 #endif

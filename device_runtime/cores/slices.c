@@ -26,13 +26,13 @@ uint32_t ttzo_slice_widest(const struct ttzo_layer *layer)
 // The panels of four lines, and of what they are multiplied by.
 uint64_t ttzo_slices_panels(const struct ttzo_layer *layer)
 {
-    uint64_t most = 0, cut = ttzo_cut_of(layer);
+    uint64_t most = 0, middle = ttzo_middle_core(layer);
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_extents e = ttzo_extents_around(layer, k);
-        uint64_t size = k >= cut ? Q * (uint64_t)e.ml * e.nr + ttzo_panel_numbers(e.mr, e.nr)
+        uint64_t size = k >= middle ? Q * (uint64_t)e.ml * e.nr + ttzo_panel_numbers(e.mr, e.nr)
                                  : Q * (uint64_t)e.mr * e.nl + ttzo_panel_numbers(e.ml, e.nl);
-        if (ttzo_is_tensor(layer) && k < cut)
-            size = Q * (uint64_t)layer->ranks[cut] + ttzo_panel_numbers(e.mr, layer->ranks[cut]);
+        if (ttzo_is_tensor(layer) && k < middle)
+            size = Q * (uint64_t)layer->ranks[middle] + ttzo_panel_numbers(e.mr, layer->ranks[middle]);
         if (size > most)
             most = size;
     }
@@ -196,7 +196,7 @@ static uint32_t coordinate(const struct ttzo_slices *slices, uint32_t line)
     return core->offset + a * core->m * core->n * core->right + rest;
 }
 
-bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_four *four)
+bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_slice_quad *quad)
 {
     const struct ttzo_core *core = &slices->environment->core;
     if (slices->begun && ++slices->other == slices->others) {
@@ -207,22 +207,22 @@ bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_four *four)
     slices->begun = true;
     if (slices->line >= slices->lines)
         return false;
-    *four = (struct ttzo_four){ .m_stride = core->n * core->right, .line = slices->line };
-    for (uint32_t line = slices->line; line < slices->lines && four->count < Q; line++)
-        four->at[four->count++] = coordinate(slices, line);
+    *quad = (struct ttzo_slice_quad){ .m_stride = core->n * core->right, .line = slices->line };
+    for (uint32_t line = slices->line; line < slices->lines && quad->count < Q; line++)
+        quad->at[quad->count++] = coordinate(slices, line);
     return true;
 }
 
 // To the middle rank, c[r] = sum over nr of state[a, n, nr] TTZO_MIDDLE[b, nr, r], and out: sum over r of c[r]
 // outputs[r, mr].
-static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs)
+static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
 {
     const struct ttzo_environment *e = slices->environment;
     uint32_t rank = e->rank, line = slices->line;
-    float *to_rank = e->room->panels, *outputs = to_rank + Q * rank;
+    float *to_rank = e->cache->panels, *outputs = to_rank + Q * rank;
     for (uint32_t i = 0; i < Q * rank; i++)
         to_rank[i] = 0.0f;
-    for (uint32_t q = 0; q < four->count; q++, line++) {
+    for (uint32_t q = 0; q < quad->count; q++, line++) {
         uint32_t b = line % e->core.right;
         struct ttzo_array state = ttzo_array_from(e->state, line / e->core.right * e->nr);
         if (!e->factor) // the last input core: its right rank is the middle one
@@ -236,20 +236,20 @@ static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_four *
     ttzo_pack_panels(outputs, (struct ttzo_operand){ e->outputs, 1, e->mr }, e->mr, rank);
     ttzo_multiply_panels(out, Q, NULL, outputs, to_rank, e->mr, rank, Q);
     for (uint32_t i = 0; i < Q * e->mr; i++)
-        four->largest = size_of(out[i]) > four->largest ? size_of(out[i]) : four->largest;
-    return four->largest > 0.0f;
+        quad->largest = size_of(out[i]) > quad->largest ? size_of(out[i]) : quad->largest;
+    return quad->largest > 0.0f;
 }
 
 // From a state's four lines, and the factor of the other index.
-static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs)
+static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
 {
     const struct ttzo_environment *e = slices->environment;
     const struct walk walk = walk_of(e);
-    float *lines = e->factor ? e->room->panels : out, *rows = lines + Q * walk.kept * walk.summed;
+    float *lines = e->factor ? e->cache->panels : out, *rows = lines + Q * walk.kept * walk.summed;
     if (!slices->packed)
         pack_lines(slices, &walk, slices->line, lines);
     slices->packed = true;
-    four->largest = slices->gain * slices->largest;
+    quad->largest = slices->gain * slices->largest;
     if (slices->end == 0)
         return false;
     if (!e->factor)
@@ -261,21 +261,21 @@ static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_four *four, 
     for (uint32_t i = 0; i < walk.kept; i++)
         ttzo_multiply_panels(out + i * Q * walk.kept_step, Q * walk.row_step, NULL, rows,
                              lines + Q * (i * walk.summed + slices->first), walk.rows, inner, Q);
-    *macs += (uint64_t)walk.rows * walk.kept * inner * four->count;
+    *macs += (uint64_t)walk.rows * walk.kept * inner * quad->count;
     return true;
 }
 
-bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs)
+bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
 {
-    return is_from_input(slices->environment) ? make_from_input(slices, four, out, macs)
-                                              : make_from_lines(slices, four, out, macs);
+    return is_from_input(slices->environment) ? make_from_input(slices, quad, out, macs)
+                                              : make_from_lines(slices, quad, out, macs);
 }
 
-struct ttzo_lines ttzo_slices_lines(const struct ttzo_slices *slices, const struct ttzo_four *four)
+struct ttzo_lines ttzo_slices_lines(const struct ttzo_slices *slices, const struct ttzo_slice_quad *quad)
 {
     const struct ttzo_environment *e = slices->environment;
     struct ttzo_lines lines = { .state = e->state, .scale = slices->scale, .step = walk_of(e).kept_stride };
     for (uint32_t q = 0; q < Q; q++)
-        lines.at[q] = line_at(e, q < four->count ? four->line + q : four->line);
+        lines.at[q] = line_at(e, q < quad->count ? quad->line + q : quad->line);
     return lines;
 }

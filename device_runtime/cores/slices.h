@@ -5,7 +5,7 @@
 #include "cores/environments.h"
 #include "network/product.h"
 
-// Numbers of a room's `panels` that slices of the layer need.
+// Numbers of a cache's `panels` that slices of the layer need.
 uint64_t ttzo_slices_panels(const struct ttzo_layer *layer);
 
 // Largest slice of the layer.
@@ -27,7 +27,7 @@ struct ttzo_slices {
 };
 
 // Four slices, or the last ones, of which entry m is coordinate at[i] + m * m_stride of the layer.
-struct ttzo_four {
+struct ttzo_slice_quad {
     uint32_t count, m_stride, line; // the first one's line
     uint32_t at[TTZO_QUERIES_AT_ONCE];
     float largest; // no number of the slices is larger
@@ -43,13 +43,13 @@ struct ttzo_lines {
 void ttzo_slices_begin(struct ttzo_slices *slices, const struct ttzo_environment *environment, float scale);
 
 // The coordinates of the next four; false behind the last.
-bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_four *four);
+bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_slice_quad *quad);
 
 // Makes the slices that ttzo_slices_next told, out[ml, mr][4], with zeros behind the last; false (and nothing made) when
 // all are zero. Adds the multiply-adds done to `macs`.
-bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_four *four, float *out, uint64_t *macs);
+bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs);
 
 // The lines of such a four: behind the last line, the first again.
-struct ttzo_lines ttzo_slices_lines(const struct ttzo_slices *slices, const struct ttzo_four *four);
+struct ttzo_lines ttzo_slices_lines(const struct ttzo_slices *slices, const struct ttzo_slice_quad *quad);
 
 #endif

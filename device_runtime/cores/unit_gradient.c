@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/unit_gradient.h"
 
-#include <stddef.h>
-
+#include "model/carve.h"
 #include "network/panels.h"
 #include "number/real.h"
 
@@ -11,9 +10,9 @@
 // Extents of the two halves.
 static struct ttzo_halves shape_of(const struct ttzo_layer *layer)
 {
-    uint32_t cut = ttzo_matrix_cut(layer);
-    struct ttzo_extents before = ttzo_extents_around(layer, cut), behind = ttzo_extents_around(layer, cut - 1);
-    return (struct ttzo_halves){ NULL, NULL, before.ml, before.nl, behind.mr, behind.nr, layer->ranks[cut] };
+    uint32_t split = ttzo_matrix_split(layer);
+    struct ttzo_extents before = ttzo_extents_around(layer, split), behind = ttzo_extents_around(layer, split - 1);
+    return (struct ttzo_halves){ NULL, NULL, before.ml, before.nl, behind.mr, behind.nr, layer->ranks[split] };
 }
 
 static uint64_t product_of(uint32_t a, uint32_t b, uint32_t c)
@@ -41,7 +40,7 @@ struct factors {
     uint32_t q, m, n, t, r;
 };
 
-static void need_split(uint64_t *most, struct factors f)
+static void need_factors(uint64_t *most, struct factors f)
 {
     need_panels(most, f.r, f.n);
     need_panels(most, f.n, f.t);
@@ -78,29 +77,29 @@ struct sums {
     float *matrix;  // by matrix: [out_features][in_features]
 };
 
-// Carves the room's sums, or with `area` NULL only counts.
-static uint64_t carve(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by, float *area)
+static void carve_sums(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by,
+                       struct ttzo_carve *carve)
 {
     if (by == TTZO_BY_SLICES || ttzo_layer_length(layer) == 1)
-        return 0;
+        return;
     struct ttzo_halves h = shape_of(layer);
-    bool halves = by == TTZO_BY_HALVES;
-    const uint64_t sizes[] = { product_of(h.ml, h.nl, h.rank), halves ? product_of(h.mr, h.nr, h.rank) : 0,
-                               halves ? product_of(h.ml, h.nr, h.rank) : 0, halves ? product_of(h.ml, h.nr, 1) : 0,
-                               halves ? 2 : 0, halves ? 0 : product_of(layer->in_features, layer->out_features, 1) };
-    float **arrays[] = { &sums->left, &sums->right, &sums->middle, &sums->behind, &sums->range, &sums->matrix };
-    uint64_t numbers = 0;
-    for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        *arrays[i] = area ? area + numbers : NULL;
-        numbers += ttzo_even(sizes[i]);
+    sums->left = ttzo_take_even(carve, product_of(h.ml, h.nl, h.rank));
+    if (by == TTZO_BY_MATRIX) {
+        sums->matrix = ttzo_take_even(carve, product_of(layer->in_features, layer->out_features, 1));
+        return;
     }
-    return numbers;
+    sums->right = ttzo_take_even(carve, product_of(h.mr, h.nr, h.rank));
+    sums->middle = ttzo_take_even(carve, product_of(h.ml, h.nr, h.rank));
+    sums->behind = ttzo_take_even(carve, product_of(h.ml, h.nr, 1));
+    sums->range = ttzo_take_even(carve, 2);
 }
 
 uint64_t ttzo_sums_numbers(const struct ttzo_layer *layer, enum ttzo_assembled by)
 {
     struct sums sums;
-    return carve(&sums, layer, by, NULL);
+    struct ttzo_carve carve = { NULL, 0 };
+    carve_sums(&sums, layer, by, &carve);
+    return carve.numbers;
 }
 
 uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by)
@@ -110,26 +109,27 @@ uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by
     if (by == TTZO_BY_SLICES || length == 1)
         return most;
     struct ttzo_halves h = shape_of(layer);
-    uint32_t cut = ttzo_matrix_cut(layer);
+    uint32_t split = ttzo_matrix_split(layer);
     if (by == TTZO_BY_MATRIX)
-        need_split(&most, factors_of_matrix(&h));
+        need_factors(&most, factors_of_matrix(&h));
     else {
         need_panels(&most, h.ml, h.nl);
         need_panels(&most, h.ml, h.nr);
         need_panels(&most, h.ml, h.mr);
         need_panels(&most, h.mr, h.ml);
     }
-    for (uint32_t k = cut; k >= 2; k--)
-        need_split(&most, factors_before(layer, k));
-    for (uint32_t k = cut - 1; k + 2 < length; k++)
-        need_split(&most, factors_behind(layer, k));
+    for (uint32_t k = split; k >= 2; k--)
+        need_factors(&most, factors_before(layer, k));
+    for (uint32_t k = split - 1; k + 2 < length; k++)
+        need_factors(&most, factors_behind(layer, k));
     return most;
 }
 
-static struct sums sums_of(const struct ttzo_room *room)
+static struct sums sums_of(const struct ttzo_layer_cache *cache)
 {
     struct sums sums = { 0 };
-    carve(&sums, room->layer, (enum ttzo_assembled)room->assembled, room->states.numbers);
+    struct ttzo_carve carve = { cache->states.numbers, 0 };
+    carve_sums(&sums, cache->layer, (enum ttzo_assembled)cache->assembled, &carve);
     return sums;
 }
 
@@ -204,23 +204,23 @@ static uint32_t second_factor(struct factors f, const float *product, const floa
 
 // ---- a sample -------------------------------------------------------------------------------------------------------
 
-void ttzo_sums_begin(const struct ttzo_room *room)
+void ttzo_sums_begin(const struct ttzo_layer_cache *cache)
 {
-    uint64_t numbers = ttzo_sums_numbers(room->layer, (enum ttzo_assembled)room->assembled);
-    float *sums = room->states.numbers;
+    uint64_t numbers = ttzo_sums_numbers(cache->layer, (enum ttzo_assembled)cache->assembled);
+    float *sums = cache->states.numbers;
     for (uint64_t i = 0; i < numbers; i++)
         sums[i] = 0.0f;
 }
 
-static const float *inputs_of(const struct ttzo_room *room)
+static const float *inputs_of(const struct ttzo_layer_cache *cache)
 {
-    return room->input.numbers;
+    return cache->input.numbers;
 }
 
-static const float *bias_of(const struct ttzo_room *room)
+static const float *bias_of(const struct ttzo_layer_cache *cache)
 {
-    const struct ttzo_layer *layer = room->layer;
-    return layer->has_bias ? room->parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
+    const struct ttzo_layer *layer = cache->layer;
+    return layer->has_bias ? cache->parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
 }
 
 // The range of nr in which input[nl][nr] is not zero for all nl.
@@ -238,22 +238,22 @@ static struct range live_columns(const float *input, uint32_t rows, uint32_t col
     return live.first < live.end ? live : (struct range){ 0, 0 };
 }
 
-static uint32_t forward_by_halves(const struct ttzo_room *room)
+static uint32_t forward_by_halves(const struct ttzo_layer_cache *cache)
 {
-    const struct ttzo_halves h = ttzo_matrix_halves(room);
-    const float *bias = bias_of(room), *right = h.right;
-    const struct sums sums = sums_of(room);
-    const struct range live = live_columns(inputs_of(room), h.nl, h.nr);
+    const struct ttzo_halves h = ttzo_matrix_halves(cache);
+    const float *bias = bias_of(cache), *right = h.right;
+    const struct sums sums = sums_of(cache);
+    const struct range live = live_columns(inputs_of(cache), h.nl, h.nr);
     uint32_t done = 0, n = live.end - live.first;
-    const float *input = inputs_of(room) + live.first;
-    float *middle = sums.middle + live.first, *z = room->z;
+    const float *input = inputs_of(cache) + live.first;
+    float *middle = sums.middle + live.first, *z = cache->z;
     right += live.first;
     sums.range[0] = (float)live.first, sums.range[1] = (float)live.end;
     for (uint32_t r = 0; r < h.rank; r++, middle += h.ml * h.nr, right += h.mr * h.nr) {
         done += multiply(middle, h.nr, NULL, (struct ttzo_operand){ h.left + r, h.nl * h.rank, h.rank }, h.ml,
-                         (struct ttzo_operand){ input, 1, h.nr }, n, h.nl, room->panels);
+                         (struct ttzo_operand){ input, 1, h.nr }, n, h.nl, cache->panels);
         done += multiply(z, h.mr, r ? z : bias, (struct ttzo_operand){ middle, h.nr, 1 }, h.ml,
-                         (struct ttzo_operand){ right, h.nr, 1 }, h.mr, n, room->panels);
+                         (struct ttzo_operand){ right, h.nr, 1 }, h.mr, n, cache->panels);
     }
     return done;
 }
@@ -269,20 +269,20 @@ static void add_times(float *out, uint32_t out_step, const float *in, uint32_t i
         *out = TTZO_MULADD(*in, number, *out);
 }
 
-static uint32_t forward_by_matrix(const struct ttzo_room *room)
+static uint32_t forward_by_matrix(const struct ttzo_layer_cache *cache)
 {
-    const struct ttzo_layer *layer = room->layer;
-    const float *bias = bias_of(room), *input = inputs_of(room), *matrix = room->matrix;
+    const struct ttzo_layer *layer = cache->layer;
+    const float *bias = bias_of(cache), *input = inputs_of(cache), *matrix = cache->matrix;
     uint32_t inputs = layer->in_features, outputs = layer->out_features, done = 0;
     bool is_dense = ttzo_layer_length(layer) == 1;
-    float *z = room->z;
+    float *z = cache->z;
     for (uint32_t o = 0; o < outputs; o++)
         z[o] = bias ? bias[o] : 0.0f;
     for (uint32_t i = 0; i < inputs; i++) {
         if (input[i] == 0.0f)
             continue;
         if (is_dense)
-            add_times(z, 1, room->parameters + i, inputs, input[i], outputs);
+            add_times(z, 1, cache->parameters + i, inputs, input[i], outputs);
         else
             add_times(z, 1, matrix + i * outputs, 1, input[i], outputs);
         done += outputs;
@@ -290,25 +290,25 @@ static uint32_t forward_by_matrix(const struct ttzo_room *room)
     return done;
 }
 
-uint32_t ttzo_sums_forward(const struct ttzo_room *room)
+uint32_t ttzo_sums_forward(const struct ttzo_layer_cache *cache)
 {
-    return room->assembled == TTZO_BY_HALVES ? forward_by_halves(room) : forward_by_matrix(room);
+    return cache->assembled == TTZO_BY_HALVES ? forward_by_halves(cache) : forward_by_matrix(cache);
 }
 
-static uint32_t add_to_halves(const struct ttzo_room *room, const float *differences)
+static uint32_t add_to_halves(const struct ttzo_layer_cache *cache, const float *differences)
 {
-    const struct ttzo_halves h = ttzo_matrix_halves(room);
-    const struct sums sums = sums_of(room);
+    const struct ttzo_halves h = ttzo_matrix_halves(cache);
+    const struct sums sums = sums_of(cache);
     uint32_t done = 0, first = (uint32_t)sums.range[0], n = (uint32_t)sums.range[1] - first;
-    const float *input = inputs_of(room) + first, *right = h.right + first, *middle = sums.middle + first;
+    const float *input = inputs_of(cache) + first, *right = h.right + first, *middle = sums.middle + first;
     float *behind = sums.behind, *to_left = sums.left, *to_right = sums.right + first;
     for (uint32_t r = 0; r < h.rank && n; r++) {
         done += multiply(behind, h.nr, NULL, (struct ttzo_operand){ differences, h.mr, 1 }, h.ml,
-                         (struct ttzo_operand){ right, 1, h.nr }, n, h.mr, room->panels);
+                         (struct ttzo_operand){ right, 1, h.nr }, n, h.mr, cache->panels);
         done += multiply(to_left, h.nl, to_left, (struct ttzo_operand){ behind, h.nr, 1 }, h.ml,
-                         (struct ttzo_operand){ input, h.nr, 1 }, h.nl, n, room->panels);
+                         (struct ttzo_operand){ input, h.nr, 1 }, h.nl, n, cache->panels);
         done += multiply(to_right, h.nr, to_right, (struct ttzo_operand){ differences, 1, h.mr }, h.mr,
-                         (struct ttzo_operand){ middle, 1, h.nr }, n, h.ml, room->panels);
+                         (struct ttzo_operand){ middle, 1, h.nr }, n, h.ml, cache->panels);
         right += h.mr * h.nr, middle += h.ml * h.nr;
         to_left += h.ml * h.nl, to_right += h.mr * h.nr;
     }
@@ -329,52 +329,52 @@ static uint32_t add_to_matrix(const struct ttzo_layer *layer, const float *input
     return done;
 }
 
-uint32_t ttzo_sums_add(const struct ttzo_room *room, const float *differences, float *gradient)
+uint32_t ttzo_sums_add(const struct ttzo_layer_cache *cache, const float *differences, float *gradient)
 {
-    if (room->assembled == TTZO_BY_HALVES)
-        return add_to_halves(room, differences);
-    float *matrix = ttzo_layer_length(room->layer) == 1 ? gradient : sums_of(room).matrix;
-    return add_to_matrix(room->layer, inputs_of(room), differences, matrix);
+    if (cache->assembled == TTZO_BY_HALVES)
+        return add_to_halves(cache, differences);
+    float *matrix = ttzo_layer_length(cache->layer) == 1 ? gradient : sums_of(cache).matrix;
+    return add_to_matrix(cache->layer, inputs_of(cache), differences, matrix);
 }
 
 // ---- from halves to cores -------------------------------------------------------------------------------------------
 
 // Where the derivative of a product goes: into the gradient where it is one core's, else in the product's own place.
-static float *place_of(const struct ttzo_room *room, enum ttzo_side side, uint32_t k, float *gradient)
+static float *place_of(const struct ttzo_layer_cache *cache, enum ttzo_side side, uint32_t k, float *gradient)
 {
     if (side == TTZO_BEFORE && k == 1)
         return gradient;
-    if (side == TTZO_BEHIND && k + 2 == ttzo_layer_length(room->layer))
-        return gradient + ttzo_layer_core(room->layer, k + 1).offset;
-    return ttzo_stored_product(room, side, k);
+    if (side == TTZO_BEHIND && k + 2 == ttzo_layer_length(cache->layer))
+        return gradient + ttzo_layer_core(cache->layer, k + 1).offset;
+    return ttzo_stored_product(cache, side, k);
 }
 
 // A product's derivative is where the product was; of its two factors, one is a core, and the other is no longer wanted
 // when its own derivative takes its place.
-static uint32_t split_left(const struct ttzo_room *room, uint32_t cut, float *gradient)
+static uint32_t derive_left(const struct ttzo_layer_cache *cache, uint32_t split, float *gradient)
 {
     uint32_t done = 0;
-    for (uint32_t k = cut; k >= 2; k--) {
-        struct factors f = factors_before(room->layer, k);
-        uint32_t offset = ttzo_layer_core(room->layer, k - 1).offset;
-        const float *product = ttzo_stored_product(room, TTZO_BEFORE, k);
-        done += second_factor(f, product, ttzo_core_product(room, TTZO_BEFORE, k - 1), gradient + offset, room->panels);
-        done += first_factor(f, product, room->parameters + offset, place_of(room, TTZO_BEFORE, k - 1, gradient),
-                             room->panels);
+    for (uint32_t k = split; k >= 2; k--) {
+        struct factors f = factors_before(cache->layer, k);
+        uint32_t offset = ttzo_layer_core(cache->layer, k - 1).offset;
+        const float *product = ttzo_stored_product(cache, TTZO_BEFORE, k);
+        done += second_factor(f, product, ttzo_core_product(cache, TTZO_BEFORE, k - 1), gradient + offset, cache->panels);
+        done += first_factor(f, product, cache->parameters + offset, place_of(cache, TTZO_BEFORE, k - 1, gradient),
+                             cache->panels);
     }
     return done;
 }
 
-static uint32_t split_right(const struct ttzo_room *room, uint32_t cut, float *gradient)
+static uint32_t derive_right(const struct ttzo_layer_cache *cache, uint32_t split, float *gradient)
 {
     uint32_t done = 0;
-    for (uint32_t k = cut - 1; k + 2 < ttzo_layer_length(room->layer); k++) {
-        struct factors f = factors_behind(room->layer, k);
-        uint32_t offset = ttzo_layer_core(room->layer, k + 1).offset;
-        const float *product = ttzo_stored_product(room, TTZO_BEHIND, k);
-        done += first_factor(f, product, ttzo_core_product(room, TTZO_BEHIND, k + 1), gradient + offset, room->panels);
-        done += second_factor(f, product, room->parameters + offset, place_of(room, TTZO_BEHIND, k + 1, gradient),
-                              room->panels);
+    for (uint32_t k = split - 1; k + 2 < ttzo_layer_length(cache->layer); k++) {
+        struct factors f = factors_behind(cache->layer, k);
+        uint32_t offset = ttzo_layer_core(cache->layer, k + 1).offset;
+        const float *product = ttzo_stored_product(cache, TTZO_BEHIND, k);
+        done += first_factor(f, product, ttzo_core_product(cache, TTZO_BEHIND, k + 1), gradient + offset, cache->panels);
+        done += second_factor(f, product, cache->parameters + offset, place_of(cache, TTZO_BEHIND, k + 1, gradient),
+                              cache->panels);
     }
     return done;
 }
@@ -387,23 +387,23 @@ static void copy_ranks(float *to, const float *from, uint32_t n, uint32_t rank, 
             *to++ = from[r * from_stride + i * from_step];
 }
 
-uint32_t ttzo_sums_finish(const struct ttzo_room *room, float *gradient)
+uint32_t ttzo_sums_finish(const struct ttzo_layer_cache *cache, float *gradient)
 {
-    enum ttzo_assembled by = (enum ttzo_assembled)room->assembled;
-    if (by == TTZO_BY_SLICES || ttzo_layer_length(room->layer) == 1)
+    enum ttzo_assembled by = (enum ttzo_assembled)cache->assembled;
+    if (by == TTZO_BY_SLICES || ttzo_layer_length(cache->layer) == 1)
         return 0;
-    const struct ttzo_halves h = ttzo_matrix_halves(room);
-    const struct sums sums = sums_of(room);
-    uint32_t cut = ttzo_matrix_cut(room->layer), done = 0, n = h.ml * h.nl;
-    float *left = place_of(room, TTZO_BEFORE, cut, gradient), *right = place_of(room, TTZO_BEHIND, cut - 1, gradient);
+    const struct ttzo_halves h = ttzo_matrix_halves(cache);
+    const struct sums sums = sums_of(cache);
+    uint32_t split = ttzo_matrix_split(cache->layer), done = 0, n = h.ml * h.nl;
+    float *left = place_of(cache, TTZO_BEFORE, split, gradient), *right = place_of(cache, TTZO_BEHIND, split - 1, gradient);
     if (by == TTZO_BY_MATRIX) {
         struct factors f = factors_of_matrix(&h);
-        done += first_factor(f, sums.matrix, h.right, sums.left, room->panels);
-        done += second_factor(f, sums.matrix, h.left, right, room->panels);
+        done += first_factor(f, sums.matrix, h.right, sums.left, cache->panels);
+        done += second_factor(f, sums.matrix, h.left, right, cache->panels);
         copy_ranks(left, sums.left, n, h.rank, h.rank, 1);
     } else {
         copy_ranks(left, sums.left, n, h.rank, 1, n);
         copy_ranks(right, sums.right, h.rank * h.mr * h.nr, 1, 1, 0);
     }
-    return done + split_left(room, cut, gradient) + split_right(room, cut, gradient);
+    return done + derive_left(cache, split, gradient) + derive_right(cache, split, gradient);
 }

@@ -5,32 +5,32 @@
 static const float ROUND = 12582912.0f;
 static const uint32_t ROUND_BITS = 0x4B400000u;
 
-static struct ttzo_split constant(float number, float rest)
+static struct ttzo_two_floats constant(float number, float rest)
 {
-    return ttzo_split_of(ttzo_lanes_of(number), ttzo_lanes_of(rest));
+    return ttzo_two_floats_of(ttzo_lanes_of(number), ttzo_lanes_of(rest));
 }
 
-static struct ttzo_split a_sixth(void) { return constant(0.166666672f, -4.96705366e-09f); }
-static struct ttzo_split a_twenty_fourth(void) { return constant(0.0416666679f, -1.24176342e-09f); }
+static struct ttzo_two_floats a_sixth(void) { return constant(0.166666672f, -4.96705366e-09f); }
+static struct ttzo_two_floats a_twenty_fourth(void) { return constant(0.0416666679f, -1.24176342e-09f); }
 
 // constant + small, |small| < |constant|
-static struct ttzo_split beside(struct ttzo_split x, ttzo_lanes small)
+static struct ttzo_two_floats beside(struct ttzo_two_floats x, ttzo_lanes small)
 {
     ttzo_lanes made = x.head + small;
-    return ttzo_split_of(made, ((x.head - made) + small) + x.tail);
+    return ttzo_two_floats_of(made, ((x.head - made) + small) + x.tail);
 }
 
 // scale x + total, the scale a power of two
-static struct ttzo_sum added(struct ttzo_split x, float scale, struct ttzo_sum total)
+static struct ttzo_sum added(struct ttzo_two_floats x, float scale, struct ttzo_sum total)
 {
     total = ttzo_plus(total, scale * x.head);
     total.rest = TTZO_MULADD(ttzo_lanes_of(scale), x.tail, total.rest);
     return total;
 }
 
-static struct ttzo_split choose(ttzo_lane_bits mask, struct ttzo_split yes, struct ttzo_split no)
+static struct ttzo_two_floats choose(ttzo_lane_bits mask, struct ttzo_two_floats yes, struct ttzo_two_floats no)
 {
-    return (struct ttzo_split){ ttzo_lanes_choose(mask, yes.head, no.head), ttzo_lanes_choose(mask, yes.tail, no.tail) };
+    return (struct ttzo_two_floats){ ttzo_lanes_choose(mask, yes.head, no.head), ttzo_lanes_choose(mask, yes.tail, no.tail) };
 }
 
 // p s + c
@@ -42,9 +42,9 @@ static ttzo_lanes on(ttzo_lanes p, ttzo_lanes s, float c)
 // ---- circular functions ---------------------------------------------------------------------------------------------
 
 // z minus the nearest multiple of pi/2; the multiple's low bits into `quarters`.
-static struct ttzo_split reduced(struct ttzo_split z, ttzo_lane_bits *quarters)
+static struct ttzo_two_floats reduced(struct ttzo_two_floats z, ttzo_lane_bits *quarters)
 {
-    ttzo_lanes x = ttzo_whole(z), lost = (z.head - x) + z.tail;
+    ttzo_lanes x = ttzo_two_floats_whole(z), lost = (z.head - x) + z.tail;
     ttzo_lanes shifted = on(x, ttzo_lanes_of(0.636619747f), ROUND), multiple = shifted - ROUND;
     ttzo_lanes near = TTZO_MULADD(multiple, ttzo_lanes_of(-1.5703125f), x);
     ttzo_lanes rest = TTZO_MULADD(multiple, ttzo_lanes_of(-7.54953362e-08f), lost);
@@ -54,69 +54,69 @@ static struct ttzo_split reduced(struct ttzo_split z, ttzo_lane_bits *quarters)
 }
 
 // r - r^3 / 6 + ..
-static struct ttzo_split sine_of_reduced(struct ttzo_split r, struct ttzo_split square)
+static struct ttzo_two_floats sine_of_reduced(struct ttzo_two_floats r, struct ttzo_two_floats square)
 {
-    ttzo_lanes s = ttzo_whole(square);
+    ttzo_lanes s = ttzo_two_floats_whole(square);
     ttzo_lanes p = on(on(ttzo_lanes_of(-2.50521084e-08f), s, 2.75573192e-06f), s, -0.000198412698f);
     p = on(p, s, 0.00833333333f) * s;
     struct ttzo_sum total = { r.head, r.tail };
-    return ttzo_rounded(ttzo_split_muladd(ttzo_split_times(r, square), beside(ttzo_minus(a_sixth()), p), total));
+    return ttzo_rounded(ttzo_two_floats_muladd(ttzo_two_floats_times(r, square), beside(ttzo_two_floats_minus(a_sixth()), p), total));
 }
 
 // 1 - r^2 / 2 + r^4 / 24 - ..
-static struct ttzo_split cosine_of_reduced(struct ttzo_split square)
+static struct ttzo_two_floats cosine_of_reduced(struct ttzo_two_floats square)
 {
-    ttzo_lanes s = ttzo_whole(square);
+    ttzo_lanes s = ttzo_two_floats_whole(square);
     ttzo_lanes q = on(on(ttzo_lanes_of(2.08767570e-09f), s, -2.75573192e-07f), s, 2.48015873e-05f);
     q = on(q, s, -0.00138888889f) * s;
     struct ttzo_sum total = { ttzo_lanes_of(1.0f), ttzo_lanes_of(0.0f) };
-    total = ttzo_split_muladd(ttzo_split_times(square, square), beside(a_twenty_fourth(), q), total);
+    total = ttzo_two_floats_muladd(ttzo_two_floats_times(square, square), beside(a_twenty_fourth(), q), total);
     return ttzo_rounded(added(square, -0.5f, total));
 }
 
-void ttzo_split_sine(struct ttzo_split z, struct ttzo_split *sine, struct ttzo_split *cosine)
+void ttzo_two_floats_sine(struct ttzo_two_floats z, struct ttzo_two_floats *sine, struct ttzo_two_floats *cosine)
 {
     ttzo_lane_bits quarters;
-    struct ttzo_split r = reduced(z, &quarters), square = ttzo_split_times(r, r);
-    struct ttzo_split s = sine_of_reduced(r, square), c = cosine_of_reduced(square);
+    struct ttzo_two_floats r = reduced(z, &quarters), square = ttzo_two_floats_times(r, r);
+    struct ttzo_two_floats s = sine_of_reduced(r, square), c = cosine_of_reduced(square);
     ttzo_lane_bits odd = 0u - (quarters & 1u), turned = 0u - (quarters >> 1 & 1u);
-    ttzo_lanes size = ttzo_lanes_from_bits(ttzo_lanes_to_bits(ttzo_whole(z)) & 0x7FFFFFFFu);
+    ttzo_lanes size = ttzo_lanes_from_bits(ttzo_lanes_to_bits(ttzo_two_floats_whole(z)) & 0x7FFFFFFFu);
     ttzo_lane_bits known = ttzo_lanes_above(ttzo_lanes_of(100000.0f), size);
     ttzo_lanes unknown = ttzo_lanes_from_bits(ttzo_lanes_to_bits(ttzo_lanes_of(0.0f)) | 0x7FC00000u);
-    struct ttzo_split nan = { unknown, unknown };
-    struct ttzo_split along = choose(odd, c, s), across = choose(odd, ttzo_minus(s), c);
-    *sine = choose(known, choose(turned, ttzo_minus(along), along), nan);
-    *cosine = choose(known, choose(turned, ttzo_minus(across), across), nan);
+    struct ttzo_two_floats nan = { unknown, unknown };
+    struct ttzo_two_floats along = choose(odd, c, s), across = choose(odd, ttzo_two_floats_minus(s), c);
+    *sine = choose(known, choose(turned, ttzo_two_floats_minus(along), along), nan);
+    *cosine = choose(known, choose(turned, ttzo_two_floats_minus(across), across), nan);
 }
 
 // ---- the hyperbolic tangent -----------------------------------------------------------------------------------------
 
-static struct ttzo_split quotient(struct ttzo_split x, struct ttzo_split y)
+static struct ttzo_two_floats quotient(struct ttzo_two_floats x, struct ttzo_two_floats y)
 {
-    ttzo_lanes by = ttzo_whole(y), first = ttzo_whole(x) / by;
-    struct ttzo_split taken = ttzo_split_of(-first, ttzo_lanes_of(0.0f));
-    struct ttzo_sum left = ttzo_split_muladd(taken, y, (struct ttzo_sum){ x.head, x.tail });
+    ttzo_lanes by = ttzo_two_floats_whole(y), first = ttzo_two_floats_whole(x) / by;
+    struct ttzo_two_floats taken = ttzo_two_floats_of(-first, ttzo_lanes_of(0.0f));
+    struct ttzo_sum left = ttzo_two_floats_muladd(taken, y, (struct ttzo_sum){ x.head, x.tail });
     return ttzo_rounded((struct ttzo_sum){ first, (left.sum + left.rest) / by });
 }
 
 // exp(r) - 1, |r| <= ln 2 / 2
-static struct ttzo_sum expm1_of_reduced(struct ttzo_split r)
+static struct ttzo_sum expm1_of_reduced(struct ttzo_two_floats r)
 {
-    ttzo_lanes s = ttzo_whole(r);
+    ttzo_lanes s = ttzo_two_floats_whole(r);
     ttzo_lanes p = on(on(ttzo_lanes_of(2.75573192e-06f), s, 2.48015873e-05f), s, 0.000198412698f);
     p = on(on(p, s, 0.00138888889f), s, 0.00833333333f) * s;
-    struct ttzo_split square = ttzo_split_times(r, r);
+    struct ttzo_two_floats square = ttzo_two_floats_times(r, r);
     struct ttzo_sum total = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) };
-    total = ttzo_split_muladd(ttzo_split_times(square, square), beside(a_twenty_fourth(), p), total);
-    total = ttzo_split_muladd(ttzo_split_times(r, square), a_sixth(), total);
+    total = ttzo_two_floats_muladd(ttzo_two_floats_times(square, square), beside(a_twenty_fourth(), p), total);
+    total = ttzo_two_floats_muladd(ttzo_two_floats_times(r, square), a_sixth(), total);
     return added(r, 1.0f, added(square, 0.5f, total));
 }
 
 // With e = exp(2 |z|) = 2^k (1 + m): tanh |z| = (m + 1 - 2^-k) / (m + 1 + 2^-k).
-struct ttzo_split ttzo_split_tanh(struct ttzo_split z)
+struct ttzo_two_floats ttzo_two_floats_tanh(struct ttzo_two_floats z)
 {
     const ttzo_lanes one = ttzo_lanes_of(1.0f), most_size = ttzo_lanes_of(14.0f); // from where tanh is 1
-    ttzo_lanes x = ttzo_whole(z), lost = (z.head - x) + z.tail;
+    ttzo_lanes x = ttzo_two_floats_whole(z), lost = (z.head - x) + z.tail;
     ttzo_lane_bits below = ttzo_lanes_above(ttzo_lanes_of(0.0f), x);
     ttzo_lanes size = ttzo_lanes_from_bits(ttzo_lanes_to_bits(x) & 0x7FFFFFFFu);
     ttzo_lane_bits far = ttzo_lanes_above(size, most_size);
@@ -130,6 +130,6 @@ struct ttzo_split ttzo_split_tanh(struct ttzo_split z)
     ttzo_lanes most = one - shrunk;
     m.rest = ((one - most) - shrunk) + m.rest;
     struct ttzo_sum above = ttzo_plus(m, most);
-    struct ttzo_split made = quotient(ttzo_rounded(above), ttzo_rounded(ttzo_plus(above, 2.0f * shrunk)));
-    return choose(below, ttzo_minus(made), made);
+    struct ttzo_two_floats made = quotient(ttzo_rounded(above), ttzo_rounded(ttzo_plus(above, 2.0f * shrunk)));
+    return choose(below, ttzo_two_floats_minus(made), made);
 }

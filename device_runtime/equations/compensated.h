@@ -5,7 +5,7 @@
 #define TTZO_COMPENSATED_H
 #include "network/lanes.h"
 
-struct ttzo_split {
+struct ttzo_two_floats {
     ttzo_lanes head, tail;
 };
 
@@ -15,20 +15,20 @@ struct ttzo_sum {
 };
 
 // number + rest, the rest below the number's last bits.
-static inline struct ttzo_split ttzo_split_of(ttzo_lanes number, ttzo_lanes rest)
+static inline struct ttzo_two_floats ttzo_two_floats_of(ttzo_lanes number, ttzo_lanes rest)
 {
     ttzo_lanes head = ttzo_lanes_from_bits(ttzo_lanes_to_bits(number) & 0xFFFFF000u);
-    return (struct ttzo_split){ head, (number - head) + rest };
+    return (struct ttzo_two_floats){ head, (number - head) + rest };
 }
 
-static inline ttzo_lanes ttzo_whole(struct ttzo_split x)
+static inline ttzo_lanes ttzo_two_floats_whole(struct ttzo_two_floats x)
 {
     return x.head + x.tail;
 }
 
-static inline struct ttzo_split ttzo_minus(struct ttzo_split x)
+static inline struct ttzo_two_floats ttzo_two_floats_minus(struct ttzo_two_floats x)
 {
-    return (struct ttzo_split){ -x.head, -x.tail };
+    return (struct ttzo_two_floats){ -x.head, -x.tail };
 }
 
 // total + number: nothing is lost, whichever is larger.
@@ -38,35 +38,35 @@ static inline struct ttzo_sum ttzo_plus(struct ttzo_sum total, ttzo_lanes number
     return (struct ttzo_sum){ made, total.rest + ((total.sum - (made - moved)) + (number - moved)) };
 }
 
-static inline struct ttzo_sum ttzo_split_product(struct ttzo_split x, struct ttzo_split y)
+static inline struct ttzo_sum ttzo_two_floats_product(struct ttzo_two_floats x, struct ttzo_two_floats y)
 {
-    return (struct ttzo_sum){ x.head * y.head, TTZO_MULADD(ttzo_whole(x), y.tail, x.tail * y.head) };
+    return (struct ttzo_sum){ x.head * y.head, TTZO_MULADD(ttzo_two_floats_whole(x), y.tail, x.tail * y.head) };
 }
 
 // x y + total
-static inline struct ttzo_sum ttzo_split_muladd(struct ttzo_split x, struct ttzo_split y, struct ttzo_sum total)
+static inline struct ttzo_sum ttzo_two_floats_muladd(struct ttzo_two_floats x, struct ttzo_two_floats y, struct ttzo_sum total)
 {
     ttzo_lanes rest = TTZO_MULADD(x.tail, y.head, total.rest);
-    total.rest = TTZO_MULADD(ttzo_whole(x), y.tail, rest);
+    total.rest = TTZO_MULADD(ttzo_two_floats_whole(x), y.tail, rest);
     return ttzo_plus(total, x.head * y.head);
 }
 
 // A rest that is the larger one, where terms cancelled, is no less exact for it.
-static inline struct ttzo_split ttzo_rounded(struct ttzo_sum total)
+static inline struct ttzo_two_floats ttzo_rounded(struct ttzo_sum total)
 {
     ttzo_lanes made = total.sum + total.rest;
-    return ttzo_split_of(made, (total.sum - made) + total.rest);
+    return ttzo_two_floats_of(made, (total.sum - made) + total.rest);
 }
 
-static inline struct ttzo_split ttzo_split_times(struct ttzo_split x, struct ttzo_split y)
+static inline struct ttzo_two_floats ttzo_two_floats_times(struct ttzo_two_floats x, struct ttzo_two_floats y)
 {
-    return ttzo_rounded(ttzo_split_product(x, y));
+    return ttzo_rounded(ttzo_two_floats_product(x, y));
 }
 
 // sin z and cos z within 2^-31 as far as |z| = 10^4; NaN from 10^5 on.
-void ttzo_split_sine(struct ttzo_split z, struct ttzo_split *sine, struct ttzo_split *cosine);
+void ttzo_two_floats_sine(struct ttzo_two_floats z, struct ttzo_two_floats *sine, struct ttzo_two_floats *cosine);
 
 // tanh z within 2^-33.
-struct ttzo_split ttzo_split_tanh(struct ttzo_split z);
+struct ttzo_two_floats ttzo_two_floats_tanh(struct ttzo_two_floats z);
 
 #endif

@@ -4,7 +4,7 @@
 // add up to the Laplacian.
 #ifndef TTZO_COMPENSATED_BASIS_H
 #define TTZO_COMPENSATED_BASIS_H
-#include "ttzo.h"
+#include "model/model.h"
 
 // Directions of the basis; 0 where that saves nothing. The model may not be checked yet.
 uint32_t ttzo_basis_size(const struct ttzo_model *model);

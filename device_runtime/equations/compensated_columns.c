@@ -4,6 +4,7 @@
 #include "equations/columns.h"
 #include "equations/compensated.h"
 #include "network/layers.h"
+#include "network/merged_layer.h"
 
 #define WIDTH TTZO_COMPENSATED_FLOATS
 #define BLOCK 64u // summed indices whose weights are split at once
@@ -40,12 +41,12 @@ uint64_t ttzo_compensated_merged(const struct ttzo_layer *layer)
     return numbers;
 }
 
-static struct ttzo_split parameter(const float *at)
+static struct ttzo_two_floats parameter(const float *at)
 {
-    return ttzo_split_of(ttzo_lanes_of(*at), ttzo_lanes_of(0.0f));
+    return ttzo_two_floats_of(ttzo_lanes_of(*at), ttzo_lanes_of(0.0f));
 }
 
-static void put(float at[2], struct ttzo_split x)
+static void put(float at[2], struct ttzo_two_floats x)
 {
     at[0] = ttzo_lanes_first(x.head);
     at[1] = ttzo_lanes_first(x.tail);
@@ -61,8 +62,8 @@ static void multiply_out(const struct core_pair *pair, const float *parameters, 
             const float *right = parameters + pair->right_offset + j;
             struct ttzo_sum total = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) };
             for (uint32_t k = 0; k < pair->inner; k++)
-                total = ttzo_split_muladd(parameter(left + k), parameter(right + k * pair->columns), total);
-            struct ttzo_split made = ttzo_rounded(total);
+                total = ttzo_two_floats_muladd(parameter(left + k), parameter(right + k * pair->columns), total);
+            struct ttzo_two_floats made = ttzo_rounded(total);
             merged[0] = ttzo_lanes_first(made.head);
             merged[size] = ttzo_lanes_first(made.tail);
         }
@@ -127,15 +128,15 @@ static inline void put_chains(float *a, float *b, struct chains s)
 
 static inline struct chains rounded(struct chains s)
 {
-    struct ttzo_split all = ttzo_rounded(s.all);
+    struct ttzo_two_floats all = ttzo_rounded(s.all);
     return (struct chains){ { all.head, all.tail } };
 }
 
 static inline struct chains go_on(struct chains s, const float *w, const float *x)
 {
-    struct ttzo_split weight = { { w[0], w[0], w[2], w[2] }, { w[1], w[1], w[3], w[3] } };
-    struct ttzo_split data = { { x[0], x[1], x[0], x[1] }, { x[2], x[3], x[2], x[3] } };
-    return (struct chains){ ttzo_split_muladd(weight, data, s.all) };
+    struct ttzo_two_floats weight = { { w[0], w[0], w[2], w[2] }, { w[1], w[1], w[3], w[3] } };
+    struct ttzo_two_floats data = { { x[0], x[1], x[0], x[1] }, { x[2], x[3], x[2], x[3] } };
+    return (struct chains){ ttzo_two_floats_muladd(weight, data, s.all) };
 }
 
 #else
@@ -157,15 +158,15 @@ static inline void put_chains(float *a, float *b, struct chains s)
 
 static inline struct chains rounded(struct chains s)
 {
-    struct ttzo_split a0 = ttzo_rounded(s.a0), a1 = ttzo_rounded(s.a1), b0 = ttzo_rounded(s.b0), b1 = ttzo_rounded(s.b1);
+    struct ttzo_two_floats a0 = ttzo_rounded(s.a0), a1 = ttzo_rounded(s.a1), b0 = ttzo_rounded(s.b0), b1 = ttzo_rounded(s.b1);
     return (struct chains){ { a0.head, a0.tail }, { a1.head, a1.tail }, { b0.head, b0.tail }, { b1.head, b1.tail } };
 }
 
 static inline struct chains go_on(struct chains s, const float *w, const float *x)
 {
-    struct ttzo_split a = { w[0], w[1] }, b = { w[2], w[3] }, x0 = { x[0], x[2] }, x1 = { x[1], x[3] };
-    return (struct chains){ ttzo_split_muladd(a, x0, s.a0), ttzo_split_muladd(a, x1, s.a1),
-                            ttzo_split_muladd(b, x0, s.b0), ttzo_split_muladd(b, x1, s.b1) };
+    struct ttzo_two_floats a = { w[0], w[1] }, b = { w[2], w[3] }, x0 = { x[0], x[2] }, x1 = { x[1], x[3] };
+    return (struct chains){ ttzo_two_floats_muladd(a, x0, s.a0), ttzo_two_floats_muladd(a, x1, s.a1),
+                            ttzo_two_floats_muladd(b, x0, s.b0), ttzo_two_floats_muladd(b, x1, s.b1) };
 }
 
 #endif
@@ -220,7 +221,7 @@ static void add_bias(const float *bias, float *columns, uint32_t n)
 {
     for (uint32_t o = 0; o < n; o++, columns += WIDTH) {
         struct ttzo_sum value = { ttzo_lanes_of(columns[0]), ttzo_lanes_of(columns[2]) };
-        struct ttzo_split made = ttzo_rounded(ttzo_plus(value, ttzo_lanes_of(bias[o])));
+        struct ttzo_two_floats made = ttzo_rounded(ttzo_plus(value, ttzo_lanes_of(bias[o])));
         columns[0] = ttzo_lanes_first(made.head);
         columns[2] = ttzo_lanes_first(made.tail);
     }

@@ -3,9 +3,7 @@
 // two heads and the two tails. A 2L-way train's neighbouring cores are multiplied out as in columns.h.
 #ifndef TTZO_COMPENSATED_COLUMNS_H
 #define TTZO_COMPENSATED_COLUMNS_H
-#include "ttzo.h"
-
-#define TTZO_COMPENSATED_FLOATS 4u // of a feature
+#include "model/model.h"
 
 // Floats that a layer's merged cores take. 64 bits, because it may not be checked yet.
 uint64_t ttzo_compensated_merged(const struct ttzo_layer *layer);

@@ -30,20 +30,20 @@ struct derivation {
 // ---- numbers in memory ----------------------------------------------------------------------------------------------
 
 // The two floats of one column of a feature.
-static struct ttzo_split get_column(const float *feature, uint32_t c)
+static struct ttzo_two_floats get_column(const float *feature, uint32_t c)
 {
-    return (struct ttzo_split){ ttzo_lanes_of(feature[c]), ttzo_lanes_of(feature[2 + c]) };
+    return (struct ttzo_two_floats){ ttzo_lanes_of(feature[c]), ttzo_lanes_of(feature[2 + c]) };
 }
 
-static void put_column(float *feature, uint32_t c, struct ttzo_split x)
+static void put_column(float *feature, uint32_t c, struct ttzo_two_floats x)
 {
     feature[c] = ttzo_lanes_first(x.head);
     feature[2 + c] = ttzo_lanes_first(x.tail);
 }
 
-static struct ttzo_split get(const float at[2])
+static struct ttzo_two_floats get(const float at[2])
 {
-    return (struct ttzo_split){ ttzo_lanes_of(at[0]), ttzo_lanes_of(at[1]) };
+    return (struct ttzo_two_floats){ ttzo_lanes_of(at[0]), ttzo_lanes_of(at[1]) };
 }
 
 static void put(float at[2], ttzo_lanes first, ttzo_lanes second)
@@ -56,39 +56,39 @@ static void put(float at[2], ttzo_lanes first, ttzo_lanes second)
 
 // phi(z) and its two derivatives.
 struct bent {
-    struct ttzo_split value, slope, curvature;
+    struct ttzo_two_floats value, slope, curvature;
 };
 
-static struct bent bend_relu(struct ttzo_split z)
+static struct bent bend_relu(struct ttzo_two_floats z)
 {
-    const struct ttzo_split zero = get((const float[2]){ 0.0f, 0.0f });
-    bool below = ttzo_lanes_first(ttzo_whole(z)) < 0.0f; // NaN stays NaN
+    const struct ttzo_two_floats zero = get((const float[2]){ 0.0f, 0.0f });
+    bool below = ttzo_lanes_first(ttzo_two_floats_whole(z)) < 0.0f; // NaN stays NaN
     return (struct bent){ below ? zero : z, get((const float[2]){ below ? 0.0f : 1.0f, 0.0f }), zero };
 }
 
-static struct bent bend(enum ttzo_activation activation, struct ttzo_split z)
+static struct bent bend(enum ttzo_activation activation, struct ttzo_two_floats z)
 {
     struct bent of;
     if (activation == TTZO_ACTIVATION_SINE) {
-        ttzo_split_sine(z, &of.value, &of.slope);
-        of.curvature = ttzo_minus(of.value);
+        ttzo_two_floats_sine(z, &of.value, &of.slope);
+        of.curvature = ttzo_two_floats_minus(of.value);
         return of;
     }
     if (activation != TTZO_ACTIVATION_TANH)
         return bend_relu(z);
     struct ttzo_sum one = { ttzo_lanes_of(1.0f), ttzo_lanes_of(0.0f) };
-    of.value = ttzo_split_tanh(z);
-    of.slope = ttzo_rounded(ttzo_split_muladd(ttzo_minus(of.value), of.value, one));
-    struct ttzo_split half = ttzo_split_times(of.value, of.slope);
-    of.curvature = (struct ttzo_split){ -2.0f * half.head, -2.0f * half.tail };
+    of.value = ttzo_two_floats_tanh(z);
+    of.slope = ttzo_rounded(ttzo_two_floats_muladd(ttzo_two_floats_minus(of.value), of.value, one));
+    struct ttzo_two_floats half = ttzo_two_floats_times(of.value, of.slope);
+    of.curvature = (struct ttzo_two_floats){ -2.0f * half.head, -2.0f * half.tail };
     return of;
 }
 
 // slope second + curvature squares
-static struct ttzo_split bend_second(struct ttzo_split slope, struct ttzo_split second, struct ttzo_split curvature,
-                                     struct ttzo_split squares)
+static struct ttzo_two_floats bend_second(struct ttzo_two_floats slope, struct ttzo_two_floats second, struct ttzo_two_floats curvature,
+                                     struct ttzo_two_floats squares)
 {
-    return ttzo_rounded(ttzo_split_muladd(curvature, squares, ttzo_split_product(slope, second)));
+    return ttzo_rounded(ttzo_two_floats_muladd(curvature, squares, ttzo_two_floats_product(slope, second)));
 }
 
 // One layer's units on their way through: kept of each are the slope, and the curvature or the sum of squares.
@@ -126,7 +126,7 @@ static void bend_own_second(const struct units *u)
     const struct ttzo_sum zero = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) };
     for (uint32_t j = 0; j < u->n; j++) {
         float *feature = u->columns + WIDTH * j;
-        struct ttzo_split along = get_column(feature, 0), square = ttzo_rounded(ttzo_split_muladd(along, along, zero));
+        struct ttzo_two_floats along = get_column(feature, 0), square = ttzo_rounded(ttzo_two_floats_muladd(along, along, zero));
         put_column(feature, 1, bend_second(get(u->slope + 2 * j), get_column(feature, 1), get(u->kept + 2 * j), square));
     }
 }
@@ -135,9 +135,9 @@ static void add_squares(const struct units *u, uint32_t c, bool first)
 {
     for (uint32_t j = 0; j < u->n; j++) {
         float *kept = u->kept + 2 * j;
-        struct ttzo_split along = get_column(u->columns + WIDTH * j, c);
+        struct ttzo_two_floats along = get_column(u->columns + WIDTH * j, c);
         struct ttzo_sum total = { ttzo_lanes_of(first ? 0.0f : kept[0]), ttzo_lanes_of(first ? 0.0f : kept[1]) };
-        total = ttzo_split_muladd(along, along, total);
+        total = ttzo_two_floats_muladd(along, along, total);
         put(kept, total.sum, total.rest);
     }
 }
@@ -146,7 +146,7 @@ static void bend_direction(const struct units *u, uint32_t c)
 {
     for (uint32_t j = 0; j < u->n; j++) {
         float *feature = u->columns + WIDTH * j;
-        put_column(feature, c, ttzo_split_times(get(u->slope + 2 * j), get_column(feature, c)));
+        put_column(feature, c, ttzo_two_floats_times(get(u->slope + 2 * j), get_column(feature, c)));
     }
 }
 
@@ -172,11 +172,11 @@ static void bend_columns(const struct derivation *d, const struct pass *pass, co
 // ---- passes ---------------------------------------------------------------------------------------------------------
 
 // What input i moves by along a direction.
-static struct ttzo_split step_along(const struct derivation *d, uint32_t direction, uint32_t i)
+static struct ttzo_two_floats step_along(const struct derivation *d, uint32_t direction, uint32_t i)
 {
-    struct ttzo_split scale = ttzo_split_of(ttzo_lanes_of(d->trainer->model->info.input_scale), ttzo_lanes_of(0.0f));
+    struct ttzo_two_floats scale = ttzo_two_floats_of(ttzo_lanes_of(d->trainer->model->info.input_scale), ttzo_lanes_of(0.0f));
     if (d->basis && direction < d->basis && i < d->n_space)
-        return ttzo_split_times(scale, get(d->work->basis + 2 * (direction * d->n_space + i)));
+        return ttzo_two_floats_times(scale, get(d->work->basis + 2 * (direction * d->n_space + i)));
     bool own = i == (d->basis ? direction - d->basis + d->n_space : direction);
     return own ? scale : get((const float[2]){ 0.0f, 0.0f });
 }
@@ -187,10 +187,10 @@ static void begin_columns(const struct derivation *d, const struct pass *pass)
     float *feature = d->trainer->activations[0];
     for (uint32_t i = 0; i < d->n_inputs; i++, feature += WIDTH)
         for (uint32_t c = 0; c < 2; c++) {
-            struct ttzo_split number = get((const float[2]){ 0.0f, 0.0f });
+            struct ttzo_two_floats number = get((const float[2]){ 0.0f, 0.0f });
             if (pass->kind[c] == VALUE) {
                 float input = TTZO_MULADD(d->work->point[i], info->input_scale, info->input_offset);
-                number = ttzo_split_of(ttzo_lanes_of(input), ttzo_lanes_of(0.0f));
+                number = ttzo_two_floats_of(ttzo_lanes_of(input), ttzo_lanes_of(0.0f));
             } else if (pass->kind[c] == DIRECTION) {
                 number = step_along(d, pass->direction[c], i);
             }
@@ -205,7 +205,7 @@ static void share_out(const struct derivation *d, uint32_t direction, const floa
     for (uint32_t i = 0; i < d->n_space; i++)
         for (uint32_t o = 0; o < d->m; o++) {
             float *first = d->work->first + i * d->m + o;
-            float along = ttzo_lanes_first(ttzo_whole(get_column(columns + WIDTH * o, c)));
+            float along = ttzo_lanes_first(ttzo_two_floats_whole(get_column(columns + WIDTH * o, c)));
             *first = TTZO_MULADD(basis[2 * i] + basis[2 * i + 1], along, direction ? *first : 0.0f);
         }
 }
@@ -248,7 +248,7 @@ static void carry(const struct derivation *d, const struct pass *pass)
         }
         float *to = place_of(d, pass, c);
         for (uint32_t o = 0; to && o < d->m; o++)
-            to[o] = ttzo_lanes_first(ttzo_whole(get_column(buffers[buffer] + WIDTH * o, c)));
+            to[o] = ttzo_lanes_first(ttzo_two_floats_whole(get_column(buffers[buffer] + WIDTH * o, c)));
     }
 }
 

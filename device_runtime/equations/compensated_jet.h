@@ -3,7 +3,7 @@
 // that is constant, they keep what single floats lose.
 #ifndef TTZO_COMPENSATED_JET_H
 #define TTZO_COMPENSATED_JET_H
-#include "ttzo.h"
+#include "model/trainer.h"
 
 static inline bool ttzo_is_compensated(const struct ttzo_model *model)
 {

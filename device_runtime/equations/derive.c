@@ -5,6 +5,8 @@
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
 #include "equations/pairs.h"
+#include "equations/sparse_grid.h"
+#include "network/merged_layer.h"
 #include "number/random.h"
 #include "number/real.h"
 
@@ -477,7 +479,7 @@ uint32_t ttzo_derive_passes(const struct ttzo_model *model)
 
 uint32_t ttzo_derive_columns(const struct ttzo_model *model)
 {
-    const uint32_t few = 4, many = 2 * PAIRS;
+    const uint32_t few = TTZO_FEW_COLUMNS, many = 2 * PAIRS;
     uint32_t needs = 0;
     if (ttzo_is_compensated(model))
         return TTZO_COMPENSATED_FLOATS;

@@ -2,7 +2,9 @@
 // A network's derivatives at a point from forward passes alone: jets, differences, or the Stein estimator.
 #ifndef TTZO_DERIVE_H
 #define TTZO_DERIVE_H
-#include "ttzo.h"
+#include "model/trainer.h"
+
+#if TTZO_HAS(EQUATIONS)
 
 // Forward passes of one point, about.
 uint32_t ttzo_derive_passes(const struct ttzo_model *model);
@@ -16,4 +18,19 @@ uint32_t ttzo_derive_columns(const struct ttzo_model *model);
 // Cost in forward passes: jet 1 + inputs + 1, finite_difference 1 + 2 inputs, sparse_grid one a node.
 void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs, uint32_t row);
 
+#else
+
+static inline uint32_t ttzo_derive_passes(const struct ttzo_model *model)
+{
+    (void)model;
+    return 0;
+}
+
+static inline uint32_t ttzo_derive_columns(const struct ttzo_model *model)
+{
+    (void)model;
+    return 0;
+}
+
+#endif
 #endif

@@ -4,13 +4,12 @@
 // two steps (subspace_gn).
 #include "equations/gauss_newton.h"
 
-#include "network/layers.h"
-#include "network/loss.h"
 #include "equations/pde.h"
+#include "equations/triangle.h"
+#include "model/phase.h"
+#include "network/layers.h"
 #include "number/random.h"
 #include "number/real.h"
-#include "train/settings.h"
-#include "equations/triangle.h"
 
 // ---- sizes ----------------------------------------------------------------------------------------------------------
 
@@ -82,10 +81,7 @@ static enum ttzo_error count_row(struct gauss_newton *gn)
     uint32_t batch = trainer->model->info.batch;
     gn->rows_done++;
     trainer->macs += trainer->macs_per_row;
-    if (gn->rows_done % batch == 0 && trainer->poll &&
-        !trainer->poll(trainer->poll_context, gn->rows_done / batch, gn->total))
-        return TTZO_ERROR_CANCELLED;
-    return TTZO_ERROR_OK;
+    return gn->rows_done % batch ? TTZO_ERROR_OK : ttzo_still_wanted(trainer, gn->rows_done / batch, gn->total);
 }
 
 // ---- directions: Gaussian, each number at its tensor's scale, or at a share of its own size where that is more ------
@@ -191,7 +187,7 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     enum ttzo_error error = TTZO_ERROR_OK;
     for (uint32_t i = 0; i < count && !error; i++) {
         float *row = gn->block + i * width;
-        row[gn->n] = gn->n_free ? ttzo_pde_residual_and_columns(trainer, trainer->theta, first + i, mu, row)
+        row[gn->n] = gn->n_free ? ttzo_pde_residual_and_gradient(trainer, trainer->theta, first + i, mu, row)
                                 : ttzo_pde_residual(trainer, trainer->theta, first + i);
         trainer->base_losses[first + i] = row[gn->n] * row[gn->n];
         error = count_row(gn);

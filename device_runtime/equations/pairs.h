@@ -4,9 +4,7 @@
 // derivative).
 #ifndef TTZO_PAIRS_H
 #define TTZO_PAIRS_H
-#include "ttzo.h"
-
-#define TTZO_PAIRS_AT_ONCE 4u
+#include "contract/ttzo_contract.h"
 
 // sin(x[k]) and 1 - cos(x[k]), k < 4, the latter to full relative accuracy near 0; NaN beyond |x| = 10^5.
 void ttzo_sine_and_versine(const float x[TTZO_PAIRS_AT_ONCE], float sine[TTZO_PAIRS_AT_ONCE],

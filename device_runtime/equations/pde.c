@@ -7,6 +7,8 @@
 #include "equations/compensated_jet.h"
 #include "equations/derive.h"
 #include "equations/program.h"
+#include "model/phase.h"
+#include "network/merged_layer.h"
 #include "number/random.h"
 #include "number/real.h"
 
@@ -174,7 +176,7 @@ static float run_beside(struct ttzo_trainer *trainer, const struct ttzo_program 
     return run_with(trainer, program, to.value, to.first, to.laplacian, to.diagonal);
 }
 
-float ttzo_pde_residual_and_columns(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
+float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
                                     float *columns)
 {
     const struct ttzo_model *model = trainer->model;
@@ -243,10 +245,7 @@ static uint32_t longest_program(const struct ttzo_pde *pde)
 
 static bool uses_last_layer(const struct ttzo_model *model)
 {
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-        if (model->phases[p].estimator == TTZO_ESTIMATOR_LAST_LAYER_GN)
-            return true;
-    return false;
+    return ttzo_has_estimator(model, TTZO_ESTIMATOR_LAST_LAYER_GN);
 }
 
 // Outputs that are derived at once.
@@ -307,31 +306,23 @@ static uint64_t merged_count(const struct ttzo_model *model)
     return numbers;
 }
 
-uint64_t ttzo_pde_work_count(const struct ttzo_model *model)
-{
-    uint64_t n = model->info.in_features, m = derived_count(model);
-    uint64_t derivatives = needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? 2 : 1;
-    return n + 2 * m + derivatives * n * m + values_count(model) + slopes_count(model) + squares_count(model) +
-           normals_count(model) + merged_count(model) + basis_count(model) + combined_count(model) +
-           (uint64_t)longest_program(&model->pde) * model->pde.info.n_space;
-}
-
-void ttzo_pde_carve(struct ttzo_trainer *trainer, float *at)
+void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = trainer->model;
     struct ttzo_pde_work *work = &trainer->pde;
-    uint32_t n = model->info.in_features, m = derived_count(model);
-    work->point = at;
-    work->value = work->point + n;
-    work->laplacian = work->value + m;
-    work->first = work->laplacian + m;
-    work->diagonal = work->first + n * m;
-    work->at = work->diagonal + (needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
-    work->slope = work->at + values_count(model);
-    work->squares = work->slope + slopes_count(model);
-    work->normals = work->squares + squares_count(model);
-    work->merged = work->normals + normals_count(model);
-    work->basis = work->merged + merged_count(model);
-    work->combined = work->basis + basis_count(model);
-    work->registers = work->combined + combined_count(model);
+    uint64_t n = model->info.in_features, m = derived_count(model);
+    work->point = ttzo_take(carve, n);
+    work->value = ttzo_take(carve, m);
+    work->laplacian = ttzo_take(carve, m);
+    work->first = ttzo_take(carve, n * m);
+    work->diagonal = ttzo_take(carve, needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
+    work->at = ttzo_take(carve, values_count(model));
+    work->slope = ttzo_take(carve, slopes_count(model));
+    work->squares = ttzo_take(carve, squares_count(model));
+    work->normals = ttzo_take(carve, normals_count(model));
+    work->merged = ttzo_take(carve, merged_count(model));
+    work->basis = ttzo_take(carve, basis_count(model));
+    work->combined = ttzo_take(carve, combined_count(model));
+    work->registers = ttzo_take(carve, (uint64_t)longest_program(&model->pde) * model->pde.info.n_space);
+    carve->numbers = ttzo_even(carve->numbers);
 }

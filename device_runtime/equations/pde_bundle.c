@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A PDE's way in: the bundle's section is read and every number checked once; later code runs blind.
-#include "network/loss.h"
-#include "equations/pde.h"
+#include "equations/pde_bundle.h"
+
 #include "equations/program.h"
+#include "equations/sparse_grid.h"
+#include "number/real.h"
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 

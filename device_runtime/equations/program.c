@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "equations/program.h"
 
-#include "network/loss.h"
 #include "number/real.h"
 
 // ---- shapes ---------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 // Residual programs: a PDE's residual, conditions and solution as operations on registers.
 #ifndef TTZO_PROGRAM_H
 #define TTZO_PROGRAM_H
-#include "ttzo.h"
+#include "model/model.h"
 
 // The result of a program of `n_space` coordinates, a number or so many; it stays until inputs or registers change.
 // `inputs` as in enum ttzo_program_input, `registers` room for n_instructions vectors.

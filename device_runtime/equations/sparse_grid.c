@@ -2,6 +2,8 @@
 // The enumeration of a sparse grid: four nested counters (class, places, order of values, signs), the last fastest.
 #include "equations/sparse_grid.h"
 
+#include "number/real.h"
+
 // ---- one counter each: to the next state, or false at the last
 
 // The choices of n of `dimension` places, ascending, in lexicographic order.
@@ -112,11 +114,6 @@ bool ttzo_sparse_grid_next(const struct ttzo_sparse_grid *grid, struct ttzo_spar
 
 // ---- the check at the door
 
-static bool is_finite(float x)
-{
-    return x - x == 0.0f;
-}
-
 static bool class_is_valid(const struct ttzo_sparse_grid *grid, const struct ttzo_sparse_class *checked)
 {
     if (checked->n_nonzero > TTZO_SPARSE_MAX_NONZERO || checked->n_nonzero > grid->dimension) {
@@ -127,7 +124,7 @@ static bool class_is_valid(const struct ttzo_sparse_grid *grid, const struct ttz
             return false;
         }
     }
-    return is_finite(checked->weight);
+    return ttzo_is_finite(checked->weight);
 }
 
 bool ttzo_sparse_grid_is_valid(const struct ttzo_sparse_grid *grid)
@@ -135,7 +132,7 @@ bool ttzo_sparse_grid_is_valid(const struct ttzo_sparse_grid *grid)
     bool valid = grid->dimension > 0 && grid->n_classes > 0;
     for (unsigned k = 0; k < grid->n_values; k++) {
         float below = k > 0 ? grid->values[k - 1] : 0.0f;
-        valid = valid && is_finite(grid->values[k]) && grid->values[k] > below;
+        valid = valid && ttzo_is_finite(grid->values[k]) && grid->values[k] > below;
     }
     for (unsigned k = 0; k < grid->n_classes; k++) {
         valid = valid && class_is_valid(grid, &grid->classes[k]);

@@ -9,26 +9,7 @@
 // The origin, where it is a node, comes first.
 #ifndef TTZO_SPARSE_GRID_H
 #define TTZO_SPARSE_GRID_H
-#include <stdbool.h>
-#include <stdint.h>
-
-#define TTZO_SPARSE_MAX_NONZERO 7u // non-zero coordinates of one node: the level of the grid minus 1, at most
-
-// All nodes with these non-zero |coordinates|, at any places and with any signs.
-struct ttzo_sparse_class {
-    float weight;                           // of each node
-    uint8_t n_nonzero;                      // entries of `value` that count
-    uint8_t value[TTZO_SPARSE_MAX_NONZERO]; // numbers in the grid's `values`, ascending, repeats allowed
-};
-
-// A grid: data only, written by exporter/pde/sparse_grid.py (`to_c`).
-struct ttzo_sparse_grid {
-    uint16_t dimension;
-    uint8_t n_classes;
-    uint8_t n_values;
-    const float *values;                     // [n_values] distinct non-zero |coordinates|, ascending
-    const struct ttzo_sparse_class *classes; // [n_classes]
-};
+#include "model/model.h"
 
 // One node: `dimension` coordinates of which n_nonzero differ from 0.
 struct ttzo_sparse_node {

@@ -3,6 +3,8 @@
 
 #include "network/product.h"
 
+#if TTZO_HAS(GATHERED)
+
 #define SIDE_BY_SIDE TTZO_POSITIONS_AT_ONCE
 
 // ---- geometry -------------------------------------------------------------------------------------------------------
@@ -43,6 +45,14 @@ uint64_t ttzo_layer_outputs(const struct ttzo_layer *layer)
     return combined ? layer->out_features : layer->out_features * ttzo_layer_positions(layer);
 }
 
+bool ttzo_has_gathered_layer(const struct ttzo_model *model)
+{
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        if (model->layers[l].gather)
+            return true;
+    return false;
+}
+
 static bool patches_are_sound(const struct ttzo_layer *layer)
 {
     return layer->kernel_height && layer->kernel_width && layer->stride_height && layer->stride_width &&
@@ -59,7 +69,7 @@ static bool has_kernel(const struct ttzo_layer *layer)
            layer->padding_height || layer->padding_width || layer->channels || layer->height;
 }
 
-bool ttzo_gather_is_sound(const struct ttzo_layer *layer)
+bool ttzo_gathered_is_sound(const struct ttzo_layer *layer)
 {
     if (layer->gather == TTZO_GATHER_WHOLE)
         return !has_kernel(layer) && layer->combine == 0 && layer->width == 0 && layer->padding_token == 0;
@@ -76,7 +86,7 @@ bool ttzo_gather_is_sound(const struct ttzo_layer *layer)
 
 // ---- one application ------------------------------------------------------------------------------------------------
 
-struct ttzo_layer ttzo_applied_layer(const struct ttzo_layer *layer)
+struct ttzo_layer ttzo_gathered_application(const struct ttzo_layer *layer)
 {
     struct ttzo_layer applied = *layer;
     if (layer->gather == TTZO_GATHER_TOKENS) {
@@ -88,7 +98,7 @@ struct ttzo_layer ttzo_applied_layer(const struct ttzo_layer *layer)
     return applied;
 }
 
-void ttzo_gather_patch(const struct ttzo_layer *layer, const float *image, uint32_t position, float *patch)
+void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uint32_t position, float *patch)
 {
     uint32_t top = position / out_width(layer) * layer->stride_height;
     uint32_t left = position % out_width(layer) * layer->stride_width;
@@ -102,7 +112,7 @@ void ttzo_gather_patch(const struct ttzo_layer *layer, const float *image, uint3
         }
 }
 
-void ttzo_pick_slices(const struct ttzo_layer *layer, const float *parameters, uint32_t token, float *picked)
+void ttzo_gathered_token(const struct ttzo_layer *layer, const float *parameters, uint32_t token, float *picked)
 {
     uint32_t rest = layer->in_features;
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
@@ -132,17 +142,17 @@ static uint64_t widest_array(const struct ttzo_layer *applied)
     return widest > applied->in_features ? widest : applied->in_features;
 }
 
-uint64_t ttzo_gather_scratch(const struct ttzo_layer *layer)
+uint64_t ttzo_gathered_scratch(const struct ttzo_layer *layer)
 {
-    struct ttzo_layer applied = ttzo_applied_layer(layer);
+    struct ttzo_layer applied = ttzo_gathered_application(layer);
     if (layer->gather == TTZO_GATHER_TOKENS)
         return picked_numbers(&applied) + 2 * widest_array(&applied);
     return 2 * SIDE_BY_SIDE * widest_array(&applied);
 }
 
-uint64_t ttzo_gather_macs(const struct ttzo_layer *layer)
+uint64_t ttzo_gathered_macs(const struct ttzo_layer *layer)
 {
-    struct ttzo_layer applied = ttzo_applied_layer(layer);
+    struct ttzo_layer applied = ttzo_gathered_application(layer);
     uint64_t macs = 0;
     for (uint32_t k = 0; k < ttzo_layer_length(&applied); k++) {
         struct ttzo_contraction step = ttzo_layer_contraction(&applied, k);
@@ -190,13 +200,13 @@ static const float *contract_patches(const struct ttzo_layer *layer, const float
 static void forward_patches(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
                             float *scratch)
 {
-    struct ttzo_layer applied = ttzo_applied_layer(layer);
+    struct ttzo_layer applied = ttzo_gathered_application(layer);
     uint32_t positions = (uint32_t)ttzo_layer_positions(layer), widest = (uint32_t)widest_array(&applied);
     float *const buffers[2] = { scratch, scratch + SIDE_BY_SIDE * widest };
     for (uint32_t first = 0, n; first < positions; first += n) {
         n = positions - first < SIDE_BY_SIDE ? positions - first : SIDE_BY_SIDE;
         for (uint32_t j = 0; j < n; j++) {
-            ttzo_gather_patch(layer, in, first + j, buffers[1]);
+            ttzo_gathered_patch(layer, in, first + j, buffers[1]);
             for (uint32_t i = 0; i < layer->in_features; i++)
                 buffers[0][i * n + j] = buffers[1][i];
         }
@@ -212,7 +222,7 @@ static void forward_patches(const struct ttzo_layer *layer, const float *paramet
 static void forward_tokens(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
                            float *scratch)
 {
-    struct ttzo_layer applied = ttzo_applied_layer(layer);
+    struct ttzo_layer applied = ttzo_gathered_application(layer);
     uint32_t outputs = (uint32_t)ttzo_layer_outputs(layer), widest = (uint32_t)widest_array(&applied), count = 0;
     float *const buffers[2] = { scratch, scratch + widest };
     float *picked = scratch + 2 * widest;
@@ -226,7 +236,7 @@ static void forward_tokens(const struct ttzo_layer *layer, const float *paramete
             continue;
         float *sum = each ? out + t * layer->out_features : out;
         count++;
-        ttzo_pick_slices(layer, parameters, token, picked);
+        ttzo_gathered_token(layer, parameters, token, picked);
         buffers[0][0] = 1.0f;
         ttzo_layer_forward(&applied, picked, buffers, &current);
         for (uint32_t i = 0; i < layer->out_features; i++)
@@ -237,7 +247,7 @@ static void forward_tokens(const struct ttzo_layer *layer, const float *paramete
             out[i] = out[i] / (float)count;
 }
 
-void ttzo_gather_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
+void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
                          float *scratch)
 {
     const float *parameters = theta + layer->parameter_offset;
@@ -246,3 +256,5 @@ void ttzo_gather_forward(const struct ttzo_layer *layer, const float *theta, con
     else
         forward_patches(layer, parameters, in, out, scratch);
 }
+
+#endif

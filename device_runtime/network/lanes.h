@@ -5,8 +5,13 @@
 #define TTZO_LANES_H
 #include <stdint.h>
 
-#include "network/product.h"
 #include "number/real.h"
+
+// Which loops compute products: 0 plain ones, 1 tiles in portable C, 2 in assembly or vectors where there are some. All
+// give the same bits.
+#ifndef TTZO_TILE
+#define TTZO_TILE 2
+#endif
 
 #if TTZO_TILE == 2 && !TTZO_FUSED && (defined(__SSE2__) || defined(__ARM_NEON))
 

@@ -2,7 +2,7 @@
 // Layers as short lists of matrix products: dense and tensor-train layers run the same loop.
 #ifndef TTZO_LAYERS_H
 #define TTZO_LAYERS_H
-#include "ttzo.h"
+#include "model/model.h"
 
 // One matrix product of a layer, for one sample: `repeats` times
 //     out[rows, columns] = core . in  (core_left)   or   in . core  (otherwise), summed over `inner`.

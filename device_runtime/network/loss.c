@@ -3,11 +3,6 @@
 
 #include "number/real.h"
 
-bool ttzo_is_finite(float x)
-{
-    return x - x == 0.0f;
-}
-
 // log(sum_j exp(z_j - max)) - (z_class - max)
 static float cross_entropy(float *z, uint32_t n, uint32_t row_class)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "network/network.h"
 
-#include "equations/columns.h"
+#include "network/merged_layer.h"
 #include "network/split_layer.h"
 #include "network/gathered_layer.h"
 #include "network/layers.h"
@@ -26,7 +26,7 @@ uint64_t ttzo_network_buffer(const struct ttzo_model *model)
     uint64_t widest = model->info.in_features;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        uint64_t size = ttzo_is_cut(layer) || ttzo_gathers(layer) ? ttzo_layer_outputs(layer) : ttzo_layer_widest(layer);
+        uint64_t size = ttzo_is_split(layer) || ttzo_is_gathered(layer) ? ttzo_layer_outputs(layer) : ttzo_layer_widest(layer);
         if (size > widest)
             widest = size;
     }
@@ -37,7 +37,7 @@ uint64_t ttzo_network_prepared(const struct ttzo_model *model)
 {
     uint64_t numbers = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
-        numbers += ttzo_is_cut(&model->layers[l]) ? ttzo_cut_prepared(&model->layers[l]) : 0;
+        numbers += ttzo_is_split(&model->layers[l]) ? ttzo_split_prepared(&model->layers[l]) : 0;
     return numbers;
 }
 
@@ -46,8 +46,8 @@ uint64_t ttzo_network_scratch(const struct ttzo_model *model)
     uint64_t most = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        uint64_t numbers = ttzo_gathers(layer)  ? ttzo_gather_scratch(layer)
-                           : ttzo_is_cut(layer) ? ttzo_cut_scratch(layer)
+        uint64_t numbers = ttzo_is_gathered(layer)  ? ttzo_gathered_scratch(layer)
+                           : ttzo_is_split(layer) ? ttzo_split_scratch(layer)
                                                 : 0;
         if (numbers > most)
             most = numbers;
@@ -58,10 +58,10 @@ uint64_t ttzo_network_scratch(const struct ttzo_model *model)
 static uint64_t layer_macs(const struct ttzo_layer *layer)
 {
     uint64_t macs = 0;
-    if (ttzo_is_cut(layer))
-        return ttzo_cut_macs(layer);
-    if (ttzo_gathers(layer))
-        return ttzo_gather_macs(layer);
+    if (ttzo_is_split(layer))
+        return ttzo_split_macs(layer);
+    if (ttzo_is_gathered(layer))
+        return ttzo_gathered_macs(layer);
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
         macs += (uint64_t)step.repeats * step.rows * step.inner * step.columns;
@@ -153,10 +153,10 @@ uint64_t ttzo_network_prepare(struct ttzo_trainer *trainer, const float *theta)
     uint64_t macs = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        if (!ttzo_is_cut(layer))
+        if (!ttzo_is_split(layer))
             continue;
-        macs += ttzo_cut_prepare(layer, theta, prepared, trainer->scratch);
-        prepared += ttzo_cut_prepared(layer);
+        macs += ttzo_split_prepare(layer, theta, prepared, trainer->scratch);
+        prepared += ttzo_split_prepared(layer);
     }
     return macs;
 }
@@ -170,12 +170,12 @@ float *ttzo_network_forward(const struct ttzo_trainer *trainer, const float *the
     ttzo_read_inputs(model, row, buffers[0]);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        if (ttzo_is_cut(layer)) {
-            ttzo_cut_forward(layer, theta, prepared, buffers[current], buffers[1 - current], trainer->scratch);
-            prepared += ttzo_cut_prepared(layer);
+        if (ttzo_is_split(layer)) {
+            ttzo_split_forward(layer, theta, prepared, buffers[current], buffers[1 - current], trainer->scratch);
+            prepared += ttzo_split_prepared(layer);
             current = 1 - current;
-        } else if (ttzo_gathers(layer)) {
-            ttzo_gather_forward(layer, theta, buffers[current], buffers[1 - current], trainer->scratch);
+        } else if (ttzo_is_gathered(layer)) {
+            ttzo_gathered_forward(layer, theta, buffers[current], buffers[1 - current], trainer->scratch);
             current = 1 - current;
         } else
             ttzo_layer_forward(layer, theta, buffers, &current);

@@ -2,7 +2,7 @@
 // A network: one row of raw inputs through all layers.
 #ifndef TTZO_NETWORK_H
 #define TTZO_NETWORK_H
-#include "ttzo.h"
+#include "model/trainer.h"
 
 // Bytes of one row: the raw inputs, and the target behind them.
 uint32_t ttzo_input_bytes(const struct ttzo_model *model);

@@ -5,11 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Which loops compute products: 0 plain ones, 1 tiles in portable C, 2 in assembly or vectors where there are some. All
-// give the same bits.
-#ifndef TTZO_TILE
-#define TTZO_TILE 2
-#endif
+#include "contract/ttzo_contract.h"
 
 // A matrix operand: `outer` steps along the index that survives, `inner` along the summed one.
 struct ttzo_operand {
@@ -26,8 +22,7 @@ enum ttzo_data { TTZO_DATA_NONE, TTZO_DATA_LEFT, TTZO_DATA_RIGHT };
 uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right,
                       uint32_t rows, uint32_t inner, uint32_t columns, enum ttzo_data data);
 
-// Queries that are evaluated side by side, and a number of each.
-#define TTZO_QUERIES_AT_ONCE 4u
+// A number of each of the queries that are evaluated side by side.
 struct ttzo_quad {
     float of[TTZO_QUERIES_AT_ONCE];
 };

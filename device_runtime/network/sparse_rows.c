@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "network/sparse_rows.h"
 
-#include "network/loss.h"
 #include "network/network.h"
+
+#if TTZO_HAS(SPARSE)
 
 // Bytes of a row's parts.
 struct parts {
@@ -80,3 +81,5 @@ void ttzo_sparse_row(const struct ttzo_model *model, const uint8_t *bytes, uint3
     for (uint32_t b = 0; b < parts.target; b++)
         *out++ = *from++;
 }
+
+#endif

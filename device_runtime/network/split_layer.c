@@ -10,6 +10,8 @@
 #include "network/panels.h"
 #include "number/real.h"
 
+#if TTZO_HAS(SPLIT)
+
 // ---- geometry -------------------------------------------------------------------------------------------------------
 
 // Cores [first, end) of a layer.
@@ -88,13 +90,13 @@ static uint64_t half_scratch(const struct half *half)
     return 2 * widest_product(half) + (columns + lines) * layer->ranks[last] + 4 * columns;
 }
 
-uint64_t ttzo_cut_prepared(const struct ttzo_layer *layer)
+uint64_t ttzo_split_prepared(const struct ttzo_layer *layer)
 {
     struct half left = left_half(layer), right = right_half(layer);
     return half_numbers(&left) + half_numbers(&right);
 }
 
-uint64_t ttzo_cut_scratch(const struct ttzo_layer *layer)
+uint64_t ttzo_split_scratch(const struct ttzo_layer *layer)
 {
     struct half left = left_half(layer), right = right_half(layer);
     uint64_t middle = 4 * (uint64_t)left.n * layer->ranks[left.end];
@@ -104,7 +106,7 @@ uint64_t ttzo_cut_scratch(const struct ttzo_layer *layer)
     return for_right > most ? for_right : most;
 }
 
-uint64_t ttzo_cut_macs(const struct ttzo_layer *layer)
+uint64_t ttzo_split_macs(const struct ttzo_layer *layer)
 {
     struct half left = left_half(layer), right = right_half(layer);
     if (is_whole(layer))
@@ -262,7 +264,7 @@ static uint64_t half_prepare(const struct half *half, const float *theta, float 
     return macs + rows * layer->ranks[last] * columns_of(layer, last);
 }
 
-uint64_t ttzo_cut_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch)
+uint64_t ttzo_split_prepare(const struct ttzo_layer *layer, const float *theta, float *prepared, float *scratch)
 {
     struct half left = left_half(layer), right = right_half(layer);
     uint64_t macs = half_prepare(&right, theta, prepared, scratch);
@@ -303,7 +305,7 @@ static void multiply_whole(const struct half *whole, const float *panels, const 
     }
 }
 
-void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const float *prepared, const float *in,
+void ttzo_split_forward(const struct ttzo_layer *layer, const float *theta, const float *prepared, const float *in,
                       float *out, float *scratch)
 {
     struct half left = left_half(layer), right = right_half(layer);
@@ -329,3 +331,5 @@ void ttzo_cut_forward(const struct ttzo_layer *layer, const float *theta, const 
         ttzo_multiply_panels(out + j, right.m, bias ? bias + j : NULL, left_panels, middle, left.m, left.n * rank, modes);
     }
 }
+
+#endif

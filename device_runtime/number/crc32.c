@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // CRC-32 (IEEE 802.3, reflected, as zlib's crc32), four bits at a time: 64 bytes of table instead of 1024.
-#include "ttzo.h"
+#include "number/crc32.h"
 
 uint32_t ttzo_crc32(uint32_t crc, const uint8_t *bytes, size_t count)
 {

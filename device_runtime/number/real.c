@@ -35,6 +35,11 @@ static inline float from_bits(uint32_t bits)
 
 static inline float not_a_number(void) { return from_bits(0x7FC00000u); }
 
+bool ttzo_is_finite(float x)
+{
+    return x - x == 0.0f;
+}
+
 // ---- exponentials ---------------------------------------------------------------------------------------------------
 
 // x = k ln 2 + r + low, |r| <= ln 2 / 2, for |x| < 128; `low` is what rounding took from r.

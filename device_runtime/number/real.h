@@ -6,6 +6,7 @@
 // over every 61st float32 in either arithmetic; tests/number/test_real.py holds the functions to them.
 #ifndef TTZO_REAL_H
 #define TTZO_REAL_H
+#include <stdbool.h>
 
 // Arithmetic of the build: a * b + c with the product rounded first (0), or rounded once (1).
 #ifndef TTZO_FUSED
@@ -16,6 +17,9 @@
 #else
 #define TTZO_MULADD(a, b, c) ((a) * (b) + (c))
 #endif
+
+// False for NaN and infinities.
+bool ttzo_is_finite(float x);
 
 float ttzo_exp(float x);   // 1.02 ulp
 float ttzo_expm1(float x); // 1.19 ulp

@@ -1,44 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A model's way in: a bundle is read and every number of a model is checked once, here; later code runs blind.
-#include "cores/gathered_gradient.h"
-#include "equations/columns.h"
-#include "network/split_layer.h"
-#include "network/gathered_layer.h"
-#include "equations/gauss_newton.h"
-#include "network/layers.h"
-#include "network/loss.h"
-#include "network/network.h"
-#include "equations/pde.h"
-#include "number/real.h"
-#include "cores/sample_cache.h"
-#include "train/settings.h"
-
-// ---- reading --------------------------------------------------------------------------------------------------------
-
-static uint32_t parts_of_estimator(enum ttzo_estimator estimator)
-{
-    bool blocks = estimator == TTZO_ESTIMATOR_NODE_CGE || estimator == TTZO_ESTIMATOR_BLOCK_RGE;
-    if (ttzo_estimator_reuses(estimator))
-        return TTZO_PART_ENVIRONMENTS | (blocks ? TTZO_PART_BLOCKS : 0u);
-    return ttzo_is_gauss_newton((uint8_t)estimator) ? 0u : TTZO_PART_EVALUATIONS;
-}
-
-// Parts of the runtime that a model needs: a sum of enum ttzo_part.
-static uint32_t parts_of(const struct ttzo_model *model)
-{
-    uint32_t parts = model->info.loss == TTZO_LOSS_RESIDUAL ? TTZO_PART_EQUATIONS : 0u;
-    for (uint32_t l = 0; l < model->info.n_layers; l++)
-        parts |= (model->layers[l].contraction ? TTZO_PART_CUT : 0u) | (model->layers[l].gather ? TTZO_PART_GATHERS : 0u);
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-        parts |= parts_of_estimator((enum ttzo_estimator)model->phases[p].estimator);
-    if (parts & TTZO_PART_ENVIRONMENTS) {
-        parts |= model->info.cache != TTZO_CACHE_FLOAT32 ? TTZO_PART_NARROW : 0u;
-        for (uint32_t l = 0; l < model->info.n_layers; l++)
-            parts |= model->layers[l].kind == TTZO_LAYER_KIND_TT_TENSOR ? TTZO_PART_TENSORS : 0u;
-    }
-    bool compensated = model->pde.info.derivative == TTZO_DERIVATIVE_COMPENSATED_JET; // once the equation is read
-    return parts | (compensated ? TTZO_PART_COMPENSATED : 0u);
-}
+#include "equations/pde_bundle.h"
+#include "model/needed_parts.h"
+#include "number/crc32.h"
+#include "ttzo.h"
 
 enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
                                  uint32_t *detail)
@@ -85,7 +49,7 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         ttzo_unpack_phase(at, &model->phases[p]);
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);
-    *detail = parts_of(model) & ~(uint32_t)TTZO_PARTS;
+    *detail = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;
     if (*detail)
         return TTZO_ERROR_NOT_BUILT_IN;
     if (ttzo_has_equation(model)) { // its section fills what is left between layers and parameters
@@ -94,158 +58,10 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
             model->pde.info.section_bytes != size - without_pde)
             return TTZO_ERROR_BAD_BUNDLE;
         at += model->pde.info.section_bytes;
-        *detail = parts_of(model) & ~(uint32_t)TTZO_PARTS;
+        *detail = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;
         if (*detail)
             return TTZO_ERROR_NOT_BUILT_IN;
     }
     model->parameters = (const float *)(const void *)at;
     return ttzo_check_model(model, detail);
-}
-
-// ---- checking -------------------------------------------------------------------------------------------------------
-
-static bool modes_multiply_to(const uint16_t *modes, uint32_t n, uint32_t features)
-{
-    uint64_t product = 1;
-    for (uint32_t k = 0; k < n; k++) {
-        product *= modes[k];
-        if (product == 0 || product > features)
-            return false;
-    }
-    return product == features;
-}
-
-static bool train_is_sound(const struct ttzo_layer *layer)
-{
-    uint32_t n_in = layer->n_in_modes, n_out = layer->n_out_modes;
-    if (layer->kind == TTZO_LAYER_KIND_DENSE)
-        return n_in == 0 && n_out == 0;
-    if (n_in < 1 || n_out < 1 || n_in > TTZO_MAX_MODES || n_out > TTZO_MAX_MODES)
-        return false;
-    if (layer->kind == TTZO_LAYER_KIND_TT_MATRIX && n_in != n_out)
-        return false;
-    uint32_t length = ttzo_layer_length(layer);
-    if (layer->ranks[0] != 1 || layer->ranks[length] != 1)
-        return false;
-    for (uint32_t k = 0; k < length; k++)
-        if (layer->ranks[k] < 1 || layer->ranks[k] > TTZO_MAX_RANK)
-            return false;
-    return modes_multiply_to(layer->in_modes, n_in, layer->in_features) &&
-           modes_multiply_to(layer->out_modes, n_out, layer->out_features);
-}
-
-// Numbers of the layer's widest array, in 64 bits: ranks and modes are sound, their products may still be too large.
-static bool width_is_sound(const struct ttzo_layer *layer)
-{
-    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
-        struct ttzo_contraction step = ttzo_layer_contraction(layer, k);
-        if ((uint64_t)step.repeats * step.rows * step.columns > TTZO_MAX_WIDTH ||
-            (uint64_t)step.rows * step.inner > TTZO_MAX_WIDTH || (uint64_t)step.inner * step.columns > TTZO_MAX_WIDTH)
-            return false;
-    }
-    return !ttzo_is_cut(layer) ||
-           (ttzo_cut_prepared(layer) <= TTZO_MAX_WIDTH && ttzo_cut_scratch(layer) <= TTZO_MAX_WIDTH);
-}
-
-static bool contraction_is_sound(const struct ttzo_layer *layer)
-{
-    return !ttzo_is_cut(layer) ||
-           (layer->kind == TTZO_LAYER_KIND_TT_MATRIX && layer->contraction <= layer->n_in_modes);
-}
-
-static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features, uint32_t parameter_offset)
-{
-    return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
-           layer->has_bias <= 1 && layer->in_features > 0 && layer->out_features > 0 &&
-           layer->parameter_offset == parameter_offset && train_is_sound(layer) && ttzo_gather_is_sound(layer) &&
-           ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) && width_is_sound(layer);
-}
-
-// Whether the layers with their cores merged stay within the limits too.
-static bool columns_are_sound(const struct ttzo_model *model)
-{
-    uint64_t numbers = 0;
-    for (uint32_t l = 0; l < model->info.n_layers; l++) {
-        const struct ttzo_layer *layer = &model->layers[l];
-        struct ttzo_layer merged = ttzo_merged_layer(layer);
-        if (!width_is_sound(&merged))
-            return false;
-        numbers += ttzo_merged_numbers(layer);
-    }
-    return numbers <= TTZO_MAX_WIDTH;
-}
-
-static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
-{
-    const struct ttzo_model_info *info = &model->info;
-    uint32_t features = info->in_features, parameters = 0;
-    for (uint32_t l = 0; l < info->n_layers; l++) {
-        const struct ttzo_layer *layer = &model->layers[l];
-        *detail = l;
-        if (!layer_is_sound(layer, features, parameters))
-            return false;
-        parameters += ttzo_layer_parameters(layer);
-        features = (uint32_t)ttzo_layer_outputs(layer);
-        if (parameters > info->n_parameters)
-            return false;
-    }
-    return parameters == info->n_parameters && features == info->out_features;
-}
-
-// Tokens are the network's inputs as they are; queries of coordinates go through small layers alone.
-static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
-{
-    const struct ttzo_model_info *info = &model->info;
-    for (uint32_t l = 0; l < info->n_layers; l++) {
-        const struct ttzo_layer *layer = &model->layers[l];
-        uint32_t known = info->input_number == TTZO_NUMBER_UINT8 ? 256 : 32768;
-        *detail = l;
-        if (ttzo_gathers(layer) && info->cache != TTZO_CACHE_FLOAT32) // nothing of such a model is kept in 16 bits
-            return false;
-        if (ttzo_gathers(layer) && layer->gather == TTZO_GATHER_TOKENS &&
-            (l > 0 || info->input_number == TTZO_NUMBER_FLOAT32 || info->input_scale != 1.0f ||
-             info->input_offset != 0.0f || layer->in_features > known))
-            return false;
-    }
-    *detail = info->n_layers;
-    for (uint32_t p = 0; ttzo_model_gathers(model) && p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
-        enum ttzo_estimator estimator = (enum ttzo_estimator)model->phases[p].estimator;
-        if (ttzo_estimator_reuses(estimator) && !ttzo_applied_is_sound(model, estimator))
-            return false;
-    }
-    return true;
-}
-
-enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detail)
-{
-    const struct ttzo_model_info *info = &model->info;
-    // derivatives walk the layers core by core
-    const uint32_t walked_otherwise = TTZO_PART_ENVIRONMENTS | TTZO_PART_CUT | TTZO_PART_GATHERS;
-    *detail = info->n_layers;
-    if (info->n_layers < 1 || info->n_layers > TTZO_MAX_LAYERS || info->n_parameters > TTZO_MAX_PARAMETERS ||
-        info->batch < 1 || info->batch > TTZO_MAX_BATCH || info->input_number > TTZO_NUMBER_FLOAT32 ||
-        info->loss > TTZO_LOSS_RESIDUAL || !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
-        return TTZO_ERROR_BAD_MODEL;
-    if (!layers_are_sound(model, detail) || !gathers_are_sound(model, detail))
-        return TTZO_ERROR_BAD_MODEL;
-    *detail = info->n_layers;
-    if (ttzo_has_equation(model) &&
-        (info->out_features != 1 || (parts_of(model) & walked_otherwise) || !columns_are_sound(model) ||
-         info->input_number != TTZO_NUMBER_FLOAT32 ||
-         !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
-        return TTZO_ERROR_BAD_MODEL;
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-        if (!ttzo_gauss_newton_is_sound(model, &model->phases[p]))
-            return TTZO_ERROR_BAD_MODEL;
-    for (uint32_t i = 0; i < info->n_parameters; i++)
-        if (!ttzo_is_finite(model->parameters[i]))
-            return TTZO_ERROR_BAD_MODEL;
-    *detail = info->arithmetic;
-    if (info->arithmetic != (TTZO_FUSED ? TTZO_ARITHMETIC_FUSED : TTZO_ARITHMETIC_SEPARATE))
-        return TTZO_ERROR_WRONG_ARITHMETIC;
-    *detail = info->n_layers;
-    if (info->cache > TTZO_CACHE_INT16_LEAST || ttzo_reuse_numbers(model) > TTZO_MAX_WIDTH ||
-        info->work_bytes != ttzo_work_bytes(model))
-        return TTZO_ERROR_BAD_MODEL;
-    return ttzo_check_settings(&model->training, model->phases, detail);
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "train/estimator.h"
 
-#include "cores/gathered_gradient.h"
-#include "cores/core_gradient.h"
+#include "cores/row_estimate.h"
 #include "network/loss.h"
 #include "network/network.h"
 #include "equations/pde.h"
 #include "number/random.h"
 #include "number/real.h"
-#include "train/settings.h"
+#include "model/phase.h"
 
 // ---- loss evaluations -----------------------------------------------------------------------------------------------
 
@@ -42,20 +41,13 @@ static void begin_evaluation(struct estimate *e, const float *theta)
     e->done++;
 }
 
-static enum ttzo_error still_wanted(const struct estimate *e)
-{
-    const struct ttzo_trainer *trainer = e->trainer;
-    bool cancelled = trainer->poll && !trainer->poll(trainer->poll_context, e->done, e->total);
-    return cancelled ? TTZO_ERROR_CANCELLED : TTZO_ERROR_OK;
-}
-
 // The rows' losses at `theta` into base_losses.
 static enum ttzo_error evaluate(struct estimate *e, const float *theta)
 {
     begin_evaluation(e, theta);
     for (uint32_t j = 0; j < e->trainer->model->info.batch; j++)
         e->trainer->base_losses[j] = row_loss(e, theta, j);
-    return still_wanted(e);
+    return ttzo_still_wanted(e->trainer, e->done, e->total);
 }
 
 static float mean(const float *losses, uint32_t n)
@@ -76,7 +68,7 @@ static enum ttzo_error query(struct estimate *e, float *difference)
     for (uint32_t j = 0; j < batch; j++)
         sum = sum + (row_loss(e, trainer->perturbed, j) - trainer->base_losses[j]);
     *difference = sum * (1.0f / (float)batch);
-    enum ttzo_error error = still_wanted(e);
+    enum ttzo_error error = ttzo_still_wanted(e->trainer, e->done, e->total);
     if (error)
         return error;
     return ttzo_is_finite(*difference) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;
@@ -143,52 +135,15 @@ static enum ttzo_error coordinate_gradient(struct estimate *e)
     return TTZO_ERROR_OK;
 }
 
-// ---- memory ---------------------------------------------------------------------------------------------------------
-
-static uint32_t arrays_of_update(const struct ttzo_phase *phase)
-{
-    switch ((enum ttzo_update)phase->update) {
-    case TTZO_UPDATE_ADAM: return 2;
-    case TTZO_UPDATE_MOMENTUM:
-    case TTZO_UPDATE_EMA_MOMENTUM: return 1;
-    default: return 0;
-    }
-}
-
-uint32_t ttzo_difference_capacity(const struct ttzo_model *model)
-{
-    uint32_t most = 0;
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
-        uint32_t wanted = model->phases[p].n_queries, least = TTZO_MIN_QUERY_ROOM;
-        if (model->phases[p].estimator != TTZO_ESTIMATOR_RGE)
-            continue;
-        wanted = wanted < least ? least : wanted < TTZO_MAX_QUERIES ? wanted : TTZO_MAX_QUERIES;
-        most = wanted > most ? wanted : most;
-    }
-    return most;
-}
-
-uint32_t ttzo_moments_per_parameter(const struct ttzo_phase *phase)
-{
-    return arrays_of_update(phase) + (phase->estimator == TTZO_ESTIMATOR_COCD ? 1u : 0u);
-}
-
-float *ttzo_gradient_buffer(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
-{
-    return trainer->moments + arrays_of_update(phase) * trainer->model->info.n_parameters;
-}
-
 // ---- the estimate ---------------------------------------------------------------------------------------------------
 
 enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
                               float *loss, uint32_t *evaluations)
 {
-    if (ttzo_estimator_reuses((enum ttzo_estimator)phase->estimator) && ttzo_model_gathers(trainer->model))
-        return ttzo_estimate_applied(trainer, rows, phase, loss, evaluations);
-    if (ttzo_estimator_reuses((enum ttzo_estimator)phase->estimator))
-        return ttzo_estimate_by_cores(trainer, rows, phase, loss, evaluations);
+    if (ttzo_estimator_reuses(phase->estimator))
+        return ttzo_estimate_by_rows(trainer, rows, phase, loss, evaluations);
     if (!TTZO_HAS(EVALUATIONS)) // ttzo_read_bundle has refused the model
-        return TTZO_ERROR_BAD_MODEL;
+        return TTZO_ERROR_NOT_BUILT_IN;
     bool coordinates = phase->estimator == TTZO_ESTIMATOR_CGE_PLAIN;
     uint32_t queries = coordinates ? trainer->model->info.n_parameters : phase->n_queries;
     uint32_t sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2 : 1;

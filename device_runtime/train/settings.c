@@ -1,18 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/settings.h"
 
-#include "train/estimator.h"
-
-bool ttzo_estimator_reuses(enum ttzo_estimator estimator)
-{
-    return estimator == TTZO_ESTIMATOR_CGE || estimator == TTZO_ESTIMATOR_NODE_CGE ||
-           estimator == TTZO_ESTIMATOR_BLOCK_RGE || estimator == TTZO_ESTIMATOR_COCD;
-}
-
-bool ttzo_is_gauss_newton(uint8_t estimator)
-{
-    return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN;
-}
+#include "model/phase.h"
 
 enum ttzo_error ttzo_check_settings(const struct ttzo_training *training, const struct ttzo_phase *phases,
                                     uint32_t *detail)
@@ -21,7 +10,7 @@ enum ttzo_error ttzo_check_settings(const struct ttzo_training *training, const 
     for (uint32_t p = 0; bad < 0 && p < training->n_phases; p++) {
         bad = ttzo_phase_field_out_of_range(&phases[p]);
         if (bad >= 0)
-            bad += 16 * (int)(p + 1);
+            bad += (int)(TTZO_SETTING_NUMBERS * (p + 1));
     }
     if (bad < 0)
         return TTZO_ERROR_OK;
@@ -41,12 +30,12 @@ enum ttzo_error ttzo_check_fixed(const struct ttzo_training *training, const str
                               wanted->difference == given->difference, wanted->update == given->update };
         for (uint32_t i = 0; i < 4; i++)
             if (!same[i]) {
-                *detail = 16 * (p + 1) + i;
+                *detail = TTZO_SETTING_NUMBERS * (p + 1) + i;
                 return TTZO_ERROR_FIXED_AT_EXPORT;
             }
         bool too_many = given->estimator == TTZO_ESTIMATOR_RGE && wanted->n_queries > ttzo_difference_capacity(exported);
         if (too_many || (ttzo_is_gauss_newton(given->estimator) && wanted->n_queries != given->n_queries)) {
-            *detail = 16 * (p + 1) + 4;
+            *detail = TTZO_SETTING_NUMBERS * (p + 1) + 4;
             return TTZO_ERROR_FIXED_AT_EXPORT;
         }
     }

@@ -2,12 +2,7 @@
 // Settings of a training run: which values are in range.
 #ifndef TTZO_SETTINGS_H
 #define TTZO_SETTINGS_H
-#include "ttzo.h"
-
-// Whether an estimator keeps the caches of reuse.h.
-bool ttzo_estimator_reuses(enum ttzo_estimator estimator);
-
-bool ttzo_is_gauss_newton(uint8_t estimator);
+#include "model/model.h"
 
 // `bad_setting` with the number of the first setting out of range: fields of the record training count from 0, those
 // of phase p from 16 (p + 1), in the contract's order.

@@ -9,8 +9,9 @@
 #include "equations/pde.h"
 #include "number/random.h"
 #include "number/real.h"
-#include "train/settings.h"
+#include "model/phase.h"
 #include "network/sparse_rows.h"
+#include "ttzo.h"
 
 // ---- learning rate --------------------------------------------------------------------------------------------------
 
@@ -183,7 +184,7 @@ static enum ttzo_error move(struct ttzo_trainer *trainer, const struct ttzo_rows
     if (!ttzo_is_finite(result->gradient_norm))
         return TTZO_ERROR_NON_FINITE;
     if (phase->estimator == TTZO_ESTIMATOR_COCD) {
-        float *buffer = ttzo_gradient_buffer(trainer, phase);
+        float *buffer = ttzo_last_estimate(trainer, phase);
         for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
             buffer[i] = trainer->gradient[i];
     }
@@ -233,8 +234,9 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
         float *outputs = ttzo_network_forward(trainer, trainer->theta, row);
         hits += ttzo_row_correct(trainer->model, outputs, row + input_bytes);
         sum = sum + ttzo_row_loss(trainer->model, outputs, row + input_bytes);
-        if (trainer->poll && !trainer->poll(trainer->poll_context, j + 1, count))
-            return TTZO_ERROR_CANCELLED;
+        enum ttzo_error error = ttzo_still_wanted(trainer, j + 1, count);
+        if (error)
+            return error;
     }
     *detail = trainer->state.step;
     if (!ttzo_is_finite(sum))
@@ -281,8 +283,9 @@ enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_regi
         float difference = u - exact;
         error_sum = TTZO_MULADD(difference, difference, error_sum);
         exact_sum = TTZO_MULADD(exact, exact, exact_sum);
-        if (trainer->poll && !trainer->poll(trainer->poll_context, j + 1, count))
-            return TTZO_ERROR_CANCELLED;
+        enum ttzo_error error = ttzo_still_wanted(trainer, j + 1, count);
+        if (error)
+            return error;
     }
     *detail = trainer->state.step;
     if (!ttzo_is_finite(error_sum) || !ttzo_is_finite(exact_sum))

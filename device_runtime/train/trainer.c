@@ -1,132 +1,12 @@
 // SPDX-License-Identifier: MIT
 // A training run's lifetime: its memory, its settings, and how data get in and out. What a step does is in train.c.
-#include "equations/columns.h"
 #include "equations/derive.h"
-#include "train/estimator.h"
-#include "equations/gauss_newton.h"
-#include "network/loss.h"
 #include "network/network.h"
-#include "equations/pde.h"
-#include "cores/sample_cache.h"
-#include "train/settings.h"
 #include "network/sparse_rows.h"
-
-// ---- the work buffer, carved in the order of exporter/costs/memory.py -----------------------------------------------------
-
-static uint32_t padded(uint32_t bytes)
-{
-    return (bytes + 7u) & ~7u;
-}
-
-static uint32_t moments_count(const struct ttzo_model *model)
-{
-    uint32_t most = 0, n = model->info.n_parameters;
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
-        const struct ttzo_phase *phase = &model->phases[p];
-        uint32_t needs = n * ttzo_moments_per_parameter(phase) + ttzo_gauss_newton_moments(model, phase);
-        if (needs > most)
-            most = needs;
-    }
-    return most;
-}
-
-// Whether some phase needs the parameters of a query and the gradient at the same time.
-static bool keeps_both(const struct ttzo_model *model)
-{
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++)
-        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE_PLAIN ||
-            ttzo_is_gauss_newton(model->phases[p].estimator))
-            return true;
-    return false;
-}
-
-static uint32_t gauss_newton_count(const struct ttzo_model *model)
-{
-    uint64_t most = 0;
-    for (uint32_t p = 0; p < model->training.n_phases && p < TTZO_MAX_PHASES; p++) {
-        uint64_t needs = ttzo_gauss_newton_count(model, &model->phases[p]);
-        if (needs > most)
-            most = needs;
-    }
-    return (uint32_t)most;
-}
-
-static void *take(uint8_t **at, uint32_t bytes)
-{
-    void *piece = *at;
-    *at += padded(bytes);
-    return piece;
-}
-
-// Rows of the region batch. A PDE trains on points of its own: the region only serves the host's questions.
-static uint32_t batch_capacity(const struct ttzo_model *model)
-{
-    const uint32_t enough = 16;
-    return ttzo_has_equation(model) && model->info.batch > enough ? enough : model->info.batch;
-}
-
-// Numbers of exchange buffer 0 or 1.
-static uint32_t buffer_numbers(const struct ttzo_model *model, uint32_t buffer)
-{
-    uint64_t of_column[2];
-    if (!ttzo_has_equation(model))
-        return (uint32_t)ttzo_network_buffer(model);
-    ttzo_columns_buffers(model, of_column);
-    return (uint32_t)of_column[buffer] * ttzo_derive_columns(model);
-}
-
-// A forward pass and what reusing estimators keep are never needed at once; with the gradient before it the memory is
-// also the stage of the moments.
-static uint32_t shared_bytes(const struct ttzo_model *model)
-{
-    uint32_t forward = padded(4 * buffer_numbers(model, 0)) + padded(4 * buffer_numbers(model, 1)) +
-                       padded(4 * (uint32_t)ttzo_network_prepared(model)) +
-                       padded(4 * (uint32_t)ttzo_network_scratch(model));
-    uint32_t reuse = padded(4 * (uint32_t)ttzo_reuse_numbers(model)), n = padded(4 * model->info.n_parameters);
-    uint32_t moments = padded(4 * moments_count(model)), before = keeps_both(model) ? 2 * n : n;
-    uint32_t stage = moments > before ? moments - before : 0, most = forward > reuse ? forward : reuse;
-    return most > stage ? most : stage;
-}
-
-uint32_t ttzo_state_bytes(const struct ttzo_model *model)
-{
-    uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    uint32_t pde = ttzo_has_equation(model) ? padded(4 * (uint32_t)ttzo_pde_work_count(model)) : 0;
-    return padded(4 * n) + padded(4 * moments_count(model)) + 2 * padded(4 * batch) +
-           padded(4 * ttzo_difference_capacity(model)) + pde + padded(4 * gauss_newton_count(model));
-}
-
-uint32_t ttzo_work_bytes(const struct ttzo_model *model)
-{
-    return ttzo_state_bytes(model) + (keeps_both(model) ? 2 : 1) * padded(4 * model->info.n_parameters) +
-           shared_bytes(model) + padded(batch_capacity(model) * ttzo_row_bytes(model));
-}
-
-static void carve(struct ttzo_trainer *trainer, uint8_t *at)
-{
-    const struct ttzo_model *model = trainer->model;
-    uint32_t n = model->info.n_parameters, batch = model->info.batch;
-    trainer->theta = take(&at, 4 * n);
-    trainer->moments = take(&at, 4 * trainer->n_moments);
-    trainer->base_losses = take(&at, 4 * batch);
-    trainer->batch_rows = take(&at, 4 * batch);
-    trainer->differences = take(&at, 4 * ttzo_difference_capacity(model));
-    if (ttzo_has_equation(model))
-        ttzo_pde_carve(trainer, take(&at, 4 * (uint32_t)ttzo_pde_work_count(model)));
-    trainer->gauss_newton = take(&at, 4 * gauss_newton_count(model));
-    trainer->gradient = take(&at, 4 * n);
-    trainer->perturbed = keeps_both(model) ? take(&at, 4 * n) : trainer->gradient;
-    uint8_t *shared = take(&at, shared_bytes(model));
-    trainer->reuse_area = (float *)(void *)shared;
-    trainer->activations[0] = take(&shared, 4 * buffer_numbers(model, 0));
-    trainer->activations[1] = take(&shared, 4 * buffer_numbers(model, 1));
-    trainer->prepared = take(&shared, 4 * (uint32_t)ttzo_network_prepared(model));
-    trainer->scratch = take(&shared, 4 * (uint32_t)ttzo_network_scratch(model));
-    batch = batch_capacity(model);
-    trainer->batch = (struct ttzo_rows){ take(&at, batch * trainer->row_bytes), batch, 0 };
-    uint32_t left = trainer->work_capacity - trainer->work_bytes;
-    trainer->dataset = (struct ttzo_rows){ at, left / trainer->row_bytes, 0 };
-}
+#include "number/crc32.h"
+#include "train/settings.h"
+#include "train/work_memory.h"
+#include "ttzo.h"
 
 // ---- lifetime -------------------------------------------------------------------------------------------------------
 
@@ -141,14 +21,14 @@ enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model 
         return TTZO_ERROR_OUT_OF_MEMORY;
     *trainer = (struct ttzo_trainer){
         .model = model,
-        .n_moments = moments_count(model),
+        .n_moments = ttzo_moments_count(model),
         .row_bytes = ttzo_row_bytes(model),
         .macs_per_sample = ttzo_network_macs(model),
         .macs_per_row = (uint64_t)ttzo_network_macs(model) * (ttzo_has_equation(model) ? ttzo_derive_passes(model) : 1u),
         .work_bytes = *detail,
         .work_capacity = work_bytes < UINT32_MAX ? (uint32_t)work_bytes : UINT32_MAX,
     };
-    carve(trainer, work);
+    ttzo_carve_work(trainer, work);
     ttzo_reset(trainer);
     return TTZO_ERROR_OK;
 }
@@ -255,7 +135,7 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
 static bool knows_tokens(const struct ttzo_model *model, const uint8_t *row)
 {
     const struct ttzo_layer *first = &model->layers[0];
-    if (!ttzo_gathers(first) || first->gather != TTZO_GATHER_TOKENS)
+    if (!ttzo_is_gathered(first) || first->gather != TTZO_GATHER_TOKENS)
         return true;
     for (uint32_t t = 0; t < first->width; t++) {
         int32_t token = model->info.input_number == TTZO_NUMBER_UINT8 ? row[t] : ttzo_get_i16(row + 2 * t);
@@ -294,7 +174,7 @@ static enum ttzo_error take_sparse(struct ttzo_trainer *trainer, uint32_t count,
     enum ttzo_error error = ttzo_sparse_check(trainer->model, sparse->bytes, count, &n_rows, detail);
     if (error)
         return error;
-    if (ttzo_gathers(&trainer->model->layers[0]) && trainer->model->layers[0].gather == TTZO_GATHER_TOKENS)
+    if (ttzo_is_gathered(&trainer->model->layers[0]) && trainer->model->layers[0].gather == TTZO_GATHER_TOKENS)
         for (trainer->batch.count = *detail = 0; *detail < n_rows; ++*detail) {
             ttzo_sparse_row(trainer->model, sparse->bytes, *detail, trainer->batch.bytes);
             if (!knows_tokens(trainer->model, trainer->batch.bytes))

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 from ttzo.device_runtime.contract import LayerKind
 from ttzo.exporter.costs import memory
-from ttzo.exporter.costs.core_memory import REUSING
 from ttzo.exporter.costs.memory import Room
 from ttzo.exporter.plan.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import REUSING
 
 # Instructions for a multiply-accumulate on Cortex-M4F, separate arithmetic, as `ttzo bench` counts them: core by core,
 # in tiles, in the small products that make the halves, and in a layer multiplied out. Only their proportions matter.

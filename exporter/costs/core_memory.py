@@ -12,8 +12,10 @@ from ttzo.exporter.plan.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 
-QUERIES_AT_ONCE, ROWS_AT_ONCE = 4, 16  # of product.h and environments.c
-FOURS_AT_ONCE, FOURS_IF_NARROW, UNITS_IF_NARROW = 12, 2, 24  # of reuse.h
+QUERIES_AT_ONCE, ROWS_AT_ONCE = LIMIT["queries_at_once"], LIMIT["rows_at_once"]
+QUADS_AT_ONCE, QUADS_IF_NARROW, UNITS_IF_NARROW = (
+    LIMIT[name] for name in ("quads_at_once", "quads_if_narrow", "units_if_narrow")
+)
 
 
 def core_shapes(layer: Layer) -> list[tuple[int, int, int, int]]:
@@ -406,7 +408,7 @@ def _slice_numbers(plan: Plan, one_four: bool) -> int:
     most, narrow = 0, is_narrow(plan)
     for layer in [plan.layers[number] for number in range(len(plan.layers)) if _wants_slices(plan, number)]:
         for k in range(len(core_shapes(layer))):
-            fours = FOURS_IF_NARROW if narrow else FOURS_AT_ONCE
+            fours = QUADS_IF_NARROW if narrow else QUADS_AT_ONCE
             if narrow and (_are_numbers(layer, k) or _spare_fours(layer, k) >= fours):
                 fours = int(one_four)
             most = max(most, fours * QUERIES_AT_ONCE * _slice_size(layer, k))
@@ -467,8 +469,8 @@ def _query_pieces(plan: Plan) -> tuple[int, int]:
     """Numbers of the panels, and of what queries want besides; with narrow caches both lie in one place."""
     panels, queries, arrivals = _query_sizes(plan)
     if is_narrow(plan):
-        return max(panels, queries + FOURS_IF_NARROW * arrivals), 0
-    return panels, queries + (FOURS_AT_ONCE if asks_entries(plan) else 1) * arrivals
+        return max(panels, queries + QUADS_IF_NARROW * arrivals), 0
+    return panels, queries + (QUADS_AT_ONCE if asks_entries(plan) else 1) * arrivals
 
 
 def fours_of_slices(layer: Layer, k: int) -> int:
@@ -484,9 +486,9 @@ def fours_of_slices(layer: Layer, k: int) -> int:
 def fours_at_once(plan: Plan, number: int, k: int) -> int:
     """Fours of slices of core k of a layer that are made and asked about together."""
     if not is_narrow(plan):
-        return FOURS_AT_ONCE
+        return QUADS_AT_ONCE
     layer, (_, queries, arrivals) = plan.layers[number], _query_sizes(plan)
-    arrive = min(FOURS_AT_ONCE, (_query_pieces(plan)[0] - queries) // arrivals)
+    arrive = min(QUADS_AT_ONCE, (_query_pieces(plan)[0] - queries) // arrivals)
     if _are_numbers(layer, k):
         return arrive
     blocks = any(phase.estimator in (Estimator.block_rge, Estimator.node_cge) for phase in plan.training.phases)

@@ -18,11 +18,8 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase
 
 ALIGNMENT = 8
-PAIRS = 4  # nodes whose mirror images and themselves go through the layers at once: device_runtime/equations/pairs.h
-FEW_COLUMNS = 4  # of a jet that is longer than MANY_COLUMNS
+PAIRS = LIMIT["pairs_at_once"]
 MANY_COLUMNS = 2 * PAIRS
-COMPENSATED_COLUMNS = 4  # two columns of compensated numbers
-PDE_BATCH_ROWS = 16  # a PDE's region batch only serves the host's questions
 
 
 def widest(plan: Plan) -> int:
@@ -54,12 +51,12 @@ def columns_at_once(plan: Plan) -> int:
     """How many floats of a feature go through the layers at once: a whole jet where it is short."""
     pde = plan.pde
     if pde.derivative == Derivative.compensated_jet:
-        return COMPENSATED_COLUMNS
+        return LIMIT["compensated_floats"]
     if pde.derivative != Derivative.jet:
         return MANY_COLUMNS
     second = pde.n_inputs if pde.needs & Need.diagonal else bool(pde.needs & Need.laplacian)
     whole = 1 + pde.n_inputs + second
-    return whole if whole <= MANY_COLUMNS else FEW_COLUMNS
+    return whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
 
 
 # ---- layers that are cut: the sizes of cut.c ------------------------------------------------------------------------
@@ -166,7 +163,7 @@ def difference_capacity(plan: Plan) -> int:
 
 def batch_capacity(plan: Plan) -> int:
     """Rows of the region batch."""
-    return min(plan.batch, PDE_BATCH_ROWS) if plan.pde else plan.batch
+    return min(plan.batch, LIMIT["question_rows"]) if plan.pde else plan.batch
 
 
 def _pde_numbers(plan: Plan) -> int:

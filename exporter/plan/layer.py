@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ttzo.device_runtime.contract import LIMIT, Activation, LayerKind, TtzoError
 from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Tokens
 
-MERGED_MODES = 64  # TTZO_MERGED_MODES in device_runtime/equations/columns.h
+MERGED_MODES = LIMIT["merged_modes"]
 
 
 class PlanError(TtzoError):

@@ -14,7 +14,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss, TtzoError
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.writers.to_onnx import DOMAIN, OPERATORS, PRODUCER, layer_of, onnx
+from ttzo.exporter.writers.onnx_nodes import DOMAIN, OPERATORS, PRODUCER, layer_of, onnx
 
 SUPPORTED = (
     "a chain of Gemm (or MatMul and Add), Relu, Tanh, Sin, Flatten, Reshape and Identity in float32 can be exported"

@@ -13,7 +13,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Combine, LayerKind
 from ttzo.exporter.plan.gathering import Patches
 from ttzo.exporter.plan.layer import Layer
-from ttzo.exporter.writers.to_onnx import NodeProto, helper, numpy_helper
+from ttzo.exporter.writers.onnx_nodes import NodeProto, helper, numpy_helper
 
 
 def gathered_affine(

@@ -16,7 +16,7 @@ from ttzo.device_runtime.contract import Activation, Derivative, LayerKind, Need
 from ttzo.exporter.pde.program import Pde, Program, operand_count
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.writers.to_onnx import (
+from ttzo.exporter.writers.onnx_nodes import (
     DOMAIN,
     OPERATORS,
     TensorProto,

@@ -15,7 +15,7 @@ from ttzo.device_runtime.contract import ExitCode, Loss
 from ttzo.host_tools.cli.bundle import BUNDLE, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
-from ttzo.host_tools.data.data_set import DataError
+from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder

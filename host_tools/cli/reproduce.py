@@ -14,7 +14,7 @@ from ttzo.host_tools.cli.screen import Screen, command
 
 PAPERS = ("table1", "table2", "table3", "table4", "table5", "table6", "figure1")
 WAYS = ("derivatives", "dimensions")
-NAMES = (*PAPERS, "ranks", "hybrid", *WAYS)
+NAMES = (*PAPERS, "all", "gpu", "ranks", "hybrid", *WAYS, "speed")
 N_POINTS = {"quick": 20, "full": 200}  # where derivatives are compared
 BUDGET_S = {"quick": 45.0, "full": math.inf}
 
@@ -27,8 +27,11 @@ BUDGET_S = {"quick": 45.0, "full": math.inf}
 @click.option("--data", help="MNIST: a folder with its four IDX files; downloaded when not given.")
 @click.option("-o", "--out", metavar="DIR", type=click.Path(path_type=Path), default=Path("ttzo-reproduce"),
               show_default=True)  # fmt: skip
+@click.option("--cells", metavar="DIR", type=click.Path(path_type=Path),
+              help="Where cells are kept; DIR/cells of --out. `all` reads those of the repository when not given.")  # fmt: skip
 @click.option("--budget", metavar="SECONDS", type=click.FloatRange(0),
-              help="Most seconds for one cell of one seed in this call; 45 with --quick, none with --full.")  # fmt: skip
+              help="Most seconds for one cell of one seed in this call; 45 with --quick, none with --full. "
+                   "Of `gpu`: for all its cells together; 600 when not given.")  # fmt: skip
 @click.option("--only", metavar="TEXT", multiple=True,
               help="Run only the cells of this network or column, or whose `network, column` contains this text; "
                    "the others are told as they are.")  # fmt: skip
@@ -42,6 +45,7 @@ def reproduce_command(
     seeds: int,
     data: str | None,
     out: Path,
+    cells: Path | None,
     budget: float | None,
     only: tuple[str, ...],
     gpu: bool | None,
@@ -49,9 +53,11 @@ def reproduce_command(
 ) -> dict:
     """Run a table or the figure of arXiv 2308.09858 again and write NAME.csv, NAME.md and NAME.png.
 
-    TABLE: table1 to table6, or figure1. What the paper leaves open: ranks (accuracy over rank), hybrid (when it pays),
-    derivatives (differences, sparse grids, samples and jets at their settings) and dimensions (their cost and error
-    from 2 to 100 dimensions). Each cell is saved as it goes: after Ctrl-C, or with a new budget, the same
+    TABLE: table1 to table6, or figure1. all: these seven as they are stored, without running a cell, and which of their
+    cells are shorter than the paper's. gpu: the cells that gain most on a GPU, at the paper's steps, within minutes. What
+    the paper leaves open: ranks (accuracy over rank), hybrid (when it pays), derivatives (differences, sparse grids,
+    samples and jets at their settings) and dimensions (their cost and error from 2 to 100 dimensions). speed: processor
+    time of a step on the equation, torch against native:. Each cell is saved as it goes: after Ctrl-C, or with a new budget, the same
     command goes on where it was. Cells that several tables share are run once. --quick says little about accuracy:
     three of the paper's hundred epochs, or 10 points instead of 100.
     """
@@ -62,10 +68,18 @@ def reproduce_command(
     torch.set_num_threads(threads)
     if name in WAYS:
         return _ways_to_derivatives(screen, name, quick, out)
-    extent, device = "quick" if quick else "full", cell.choose_device(gpu)
+    extent = "quick" if quick else "full"
+    if name == "speed":
+        return _speed(screen, extent, out)
+    if name == "all":
+        return _stored(screen, extent, cells, out)
+    store = cell.Store(cells or out / "cells")
+    if name == "gpu":
+        return _on_gpu(screen, store, cell.choose_device(gpu is not False), budget, data)
+    device = cell.choose_device(gpu)
     limit = BUDGET_S[extent] if budget is None else budget
-    table, store = tables.table(name), cell.Store(out / "cells")
-    wanted = _wanted(table, only)
+    table = tables.table(name)
+    wanted = _runnable(screen, _wanted(table, only))
     runs = [(entry, seed) for entry in wanted for seed in range(seeds)]
     results = {entry: tables.known(name, entry, extent, store) for entry in table.entries}
     clock, stopped = _TimeLeft(len(runs)), False
@@ -101,6 +115,16 @@ def _wanted(table, only: tuple[str, ...]) -> list:
             raise ReproduceError(f"{table.name} has no cell {text!r}", f"its networks and columns: {there}")
         found |= named
     return [entry for entry in table.entries if entry in found]
+
+
+def _runnable(screen: Screen, wanted: list) -> list:
+    """The entries that this version can run; why it cannot run the others is said."""
+    from ttzo.host_tools.research.reproduce import tables
+
+    for entry in wanted:
+        if tables.missing(entry):
+            screen.say(f"left out: {entry.row}, {entry.column}: {tables.missing(entry)}")
+    return [entry for entry in wanted if not tables.missing(entry)]
 
 
 class _TimeLeft:
@@ -144,12 +168,15 @@ def _write(screen: Screen, table, outcomes: list, extent: str, out: Path) -> lis
     return _written(screen, out / f"{table.name}.{extent}", texts, lambda path: render.draw(table, outcomes, path))
 
 
-def _written(screen: Screen, stem: Path, texts: dict[str, str], draw: Callable[[Path], object]) -> list[Path]:
-    """The texts by their suffixes, and the picture where matplotlib is installed."""
+def _written(
+    screen: Screen, stem: Path, texts: dict[str, str], draw: Callable[[Path], object], picture: str = ""
+) -> list[Path]:
+    """The texts by their suffixes, and the picture, of a name of its own or of theirs, where matplotlib is installed."""
     from ttzo.host_tools.training.report import ReportError
 
     stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in (*texts, "png")]
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in texts]
+    paths.append(stem.with_name(picture or f"{stem.name}.png"))
     for path, text in zip(paths, texts.values(), strict=False):
         path.write_text(text, encoding="utf-8")
     try:
@@ -181,6 +208,62 @@ def _ways_to_derivatives(screen: Screen, name: str, quick: bool, out: Path) -> d
     }
     paths = _written(screen, out / name, texts, lambda path: render_derivatives.draw(name, found, path))
     return {"study": name, "points": n_points, "files": paths, "findings": [dataclasses.asdict(f) for f in found]}
+
+
+def _stored(screen: Screen, extent: str, cells: Path | None, out: Path) -> dict:
+    """The six tables and the figure from the cells of a folder. Raises `ReproduceError` where it has none."""
+    from ttzo.host_tools.research.reproduce import render, stored
+    from ttzo.host_tools.research.reproduce.cell import ReproduceError, Store
+
+    folder = cells or stored.CELLS
+    found = stored.collect(Store(folder), extent) if folder.is_dir() else []
+    if not any(o.results for _, outcomes in found for o in outcomes):
+        raise ReproduceError(f"{folder} has no cells of --{extent}", "add --full, or name a folder of cells: --cells")
+    for table, outcomes in found:
+        rows = [(f"{row[0]}, {row[1]}", *row[2:8], row[10]) for row in stored.rows(table, outcomes)]
+        screen.table(f"{table.name}: {table.title}, {table.unit}", rows, ("cell", *stored.HEADING[2:8], "processor"))
+        screen.tell("")
+    short = stored.shorter(found)
+    screen.tell(f"Shorter than the paper's, {len(short)} cells:")
+    for each in short:
+        screen.tell(f"  {each}")
+    figure, curves = found[-1]
+    texts = {"md": stored.to_markdown(found)}
+    paths = _written(screen, out / "paper", texts, lambda path: render.draw(figure, curves, path), "figure1.png")
+    cells_of = {table.name: [_as_json(o) for o in outcomes if o.results] for table, outcomes in found}
+    return {"tables": cells_of, "shorter": short, "files": paths}
+
+
+def _on_gpu(screen: Screen, store, device, budget: float | None, data: str | None) -> dict:
+    """The cells of `gpu.PLAN`, each for its share of the seconds."""
+    from ttzo.host_tools.research.reproduce import cell, gpu, render, tables
+
+    told = []
+    with screen.bars() as bars:
+        for table, entry, seconds in gpu.turns(gpu.BUDGET_S if budget is None else budget):
+            made = tables.cell(table.name, entry, "full", 0, data, device)
+            found = cell.run(made, store, seconds, bars(f"{table.name}: {entry.row}, {entry.column}", "steps"))
+            told.append((f"{entry.row}, {entry.column}", render.number(found.value, table.unit),
+                         render.number(entry.paper, table.unit), f"{100 * found.share:.3g} %",
+                         f"{found.seconds:.0f} s", found.device))  # fmt: skip
+    screen.table("Cells on a GPU", told, ("cell", "ours", "paper", "steps", "seconds", "run on"))
+    return {"device": cell.name_of(device), "cells": [list(row) for row in told]}
+
+
+def _speed(screen: Screen, extent: str, out: Path) -> dict:
+    from ttzo.host_tools.research.reproduce import speed
+
+    with screen.bars() as bars:
+        bar, found, total = bars("speed", "cells"), [], len(speed.NETWORKS) * len(speed.DERIVATIVES)
+        for each in speed.paces(extent):
+            found.append(each)
+            bar(len(found), total, f"{each.network}, {each.derivative}: {each.ratio:.2f}")
+    screen.table("Processor time of a step", speed.rows(found), speed.HEADING)
+    path = out / "speed.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(speed.to_markdown(found), encoding="utf-8")
+    screen.say(f"written: {path}")
+    return {"paces": [dataclasses.asdict(each) for each in found], "files": [path]}
 
 
 def _as_json(outcome) -> dict:

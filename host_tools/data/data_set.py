@@ -14,8 +14,9 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Loss, Number
 from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.data import mnist, npz, solution_points, sparse_rows, unicode_names
-from ttzo.host_tools.data.mnist import DataError
+from ttzo.host_tools.data import mnist, npz, solution_points, unicode_names
+from ttzo.host_tools.data.data_error import DataError
+from ttzo.host_tools.reference.network import sparse_rows
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DTYPES = {Number.uint8: "<u1", Number.int16: "<i2", Number.float32: "<f4"}

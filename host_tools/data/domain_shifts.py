@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ttzo.host_tools.data.mnist import DataError
+from ttzo.host_tools.data.data_error import DataError
 
 ANGLE = np.deg2rad(30)
 MOVE = (3, 3)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from platformdirs import user_cache_path
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.whole_file import write_atomically
 
 MIRRORS = (
@@ -32,10 +32,6 @@ SHA256 = {
 DOWNLOAD_LIMIT_BYTES = 64 << 20
 TIMEOUT_S = 30
 AGAIN = "fetch the file again, or take it out of the folder"
-
-
-class DataError(TtzoError):
-    """Training data that cannot be used as they are."""
 
 
 # ---- IDX files -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 from ttzo.exporter import zoo
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import pde
-from ttzo.host_tools.reference.network.loss import NumpyNetwork
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 
 N_POINTS = 1000
 GRID = 161  # points along each axis of a field

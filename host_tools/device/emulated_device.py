@@ -96,7 +96,7 @@ def _start_python(name: str, network: Callable[[Plan], object]):
 
 def _onnx_network(plan: Plan):
     try:
-        from ttzo.host_tools.reference.network.onnx_network import OnnxNetwork
+        from ttzo.host_tools.reference.train.onnx_network import OnnxNetwork
     except ImportError as error:
         raise EmulatorError(f"onnx: needs onnxruntime ({error})", "pip install onnxruntime") from error
     return OnnxNetwork(plan)

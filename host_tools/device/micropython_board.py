@@ -20,8 +20,24 @@ import serial
 
 from ttzo.device_runtime.contract import MESSAGE, ExitCode, TtzoError
 from ttzo.host_tools.device.link import HELLO, Frame, LinkError, encode, open_stream
-from ttzo.host_tools.micropython.native_module import ARCHITECTURES, LOADS, PIP
 
+PIP = "pip install 'ttzo[micropython]'"
+# bits 10 to 13 of sys.implementation._mpy, and of a .mpy file's third byte 2 to 5
+ARCHITECTURES = {
+    1: "x86",
+    2: "x64",
+    3: "armv6",
+    4: "armv6m",
+    5: "armv7m",
+    6: "armv7em",
+    7: "armv7emsp",
+    8: "armv7emdp",
+    9: "xtensa",
+    10: "xtensawin",
+    11: "rv32imc",
+    12: "rv64imc",
+}
+LOADS = {"armv7em": "armv7m"}  # boards without a module of their own: Cortex-M3, Cortex-M4 without FPU
 SCHEME = "mpy:"
 ENTER_S = 2.0  # for a prompt that is there
 LEAVE_S = 1.0

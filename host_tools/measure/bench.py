@@ -23,7 +23,7 @@ from ttzo.host_tools.device.device import BUNDLE, open_device
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.build import BuildReport, build
 from ttzo.host_tools.measure.instruction_count import BudgetSpent, Machine, Tally
-from ttzo.host_tools.training.session import batch_rows
+from ttzo.host_tools.reference.number.random import batch_rows
 
 STEP_BUDGET = 3_000_000_000  # instructions; a step that takes more is not run to its end
 PLAIN, PORTABLE = ("-DTTZO_TILE=0",), ("-DTTZO_TILE=1",)

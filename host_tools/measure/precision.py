@@ -23,8 +23,8 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers.tensor_train import dense_weight
 from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.network.gathered_layer import combined, gathered
-from ttzo.host_tools.reference.network.loss import NumpyNetwork
 from ttzo.host_tools.reference.number.random import direction
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 
 UNIT_ROUNDOFF = 2.0**-24
 ELEMENTARY_ULPS = 16  # what any sensible float32 exp, log, tanh or sin keeps, in units of 2^-24

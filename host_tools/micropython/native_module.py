@@ -36,6 +36,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.device.micropython_board import ARCHITECTURES, PIP
 from ttzo.host_tools.firmware.build import FLAGS
 
 PORT = PORTS / "micropython"
@@ -47,22 +48,6 @@ PYTHON = (
     "_ttzo_texts",
 )  # what is written in Python; _ttzo is the native part
 MPY_VERSION = (6, 3)  # of native modules; MicroPython 1.23 and newer
-# bits 10 to 13 of sys.implementation._mpy, and of a .mpy file's third byte 2 to 5
-ARCHITECTURES = {
-    1: "x86",
-    2: "x64",
-    3: "armv6",
-    4: "armv6m",
-    5: "armv7m",
-    6: "armv7em",
-    7: "armv7emsp",
-    8: "armv7emdp",
-    9: "xtensa",
-    10: "xtensawin",
-    11: "rv32imc",
-    12: "rv64imc",
-}
-LOADS = {"armv7em": "armv7m"}  # boards without a module of their own: Cortex-M3, Cortex-M4 without FPU
 BUILT = ("x64", "armv6m", "armv7m", "armv7emsp", "armv7emdp", "xtensawin", "rv32imc")
 COMPILERS = {
     "x64": "gcc",
@@ -72,9 +57,8 @@ COMPILERS = {
     "armv7emdp": "gcc-arm-none-eabi",
     "rv32imc": "gcc-riscv64-unknown-elf",
 }
-PIP = "pip install 'ttzo[micropython]'"
 Parts = frozenset[Part]
-ALL_PARTS: Parts = frozenset(Part)
+ALL_PARTS: Parts = frozenset(Part) - {Part.sparse}  # an interpreter has no memory for the region sparse
 
 
 class ModuleError(TtzoError):
@@ -93,9 +77,9 @@ def parts_of(plan: Plan) -> Parts:
     estimators = {phase.estimator for phase in plan.training.phases}
     needs = {
         Part.equations: plan.loss == Loss.residual,
-        Part.environments: reuses(plan),
-        Part.cut: any(layer.contraction for layer in plan.layers),
-        Part.gathers: any(layer.gather for layer in plan.layers),
+        Part.cores: reuses(plan),
+        Part.split: any(layer.contraction for layer in plan.layers),
+        Part.gathered: any(layer.gather for layer in plan.layers),
         Part.evaluations: bool(estimators & {Estimator.rge, Estimator.cge_plain}),
         Part.blocks: bool(estimators & {Estimator.node_cge, Estimator.block_rge}),
         Part.narrow: reuses(plan) and plan.cache != Cache.float32,
@@ -246,7 +230,7 @@ def build_library(arithmetic: Arithmetic = Arithmetic.separate) -> Path:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if not shutil.which(compiler[0]):
         raise ModuleError(f"there is no C compiler {compiler[0]}", "on Debian or Ubuntu: apt-get install gcc libc6-dev")
-    sources = [*core_sources(), *(PORT / "ttzo" / name for name in ("run.c", "run_link.c", "polled.c"))]
+    sources = [*core_sources(), *(p for p in sorted((PORT / "ttzo").glob("*.c")) if p.name != "modttzo.c")]
     headers = [*core_headers(), PORT / "ttzo" / "run.h"]
     flags = [
         *FLAGS,

@@ -29,6 +29,7 @@ from ttzo.host_tools.reference.train.settings import check_fixed, check_settings
 FORMAT = 3
 SETTINGS = (TrainingRecord, PhaseRecord, PhaseRecord)
 ROOM_BYTES = 64 << 10  # of a checkpoint's file besides parameters and moments
+EXPORT_AGAIN = "export the model again with this version, then train anew with --restart"
 NEAR = 2.0  # a loss of at most that many times the best one is good
 
 
@@ -109,7 +110,7 @@ def load(path: Path, plan: Plan) -> Checkpoint:
     origin = arrays["origin"].tobytes()
     n = LIMIT["hash_bytes"]
     if struct.unpack_from("<I", origin, len(origin) - 4)[0] != FORMAT:
-        raise CheckpointError(f"{path} was written by another version of ttzo", _instead(path))
+        raise CheckpointError(f"{path} was written by another version of ttzo", EXPORT_AGAIN)
     if origin[:n] != model_hash(plan):
         raise CheckpointError(
             f"{path} belongs to another model than the bundle (it was exported again?)", _instead(path)
@@ -155,7 +156,7 @@ def _read(path: Path, plan: Plan) -> dict[str, np.ndarray]:
     if checksum.shape != () or checksum.dtype != np.uint32 or checksum != _checksum(arrays):
         raise CheckpointError(f"{path} is damaged (its checksum is wrong)", _instead(path))
     if "origin" not in arrays or arrays["origin"].nbytes < 4 or set(arrays) != set(_shapes(plan)):
-        raise CheckpointError(f"{path} was written by another version of ttzo", _instead(path))
+        raise CheckpointError(f"{path} was written by another version of ttzo", EXPORT_AGAIN)
     return arrays
 
 

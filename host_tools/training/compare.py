@@ -21,7 +21,8 @@ from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device
 from ttzo.host_tools.measure.precision import loss_bound, residual_tolerance
 from ttzo.host_tools.reference.network.network import read_inputs
-from ttzo.host_tools.training.session import Stop, batch_rows
+from ttzo.host_tools.reference.number.random import batch_rows
+from ttzo.host_tools.training.session import Stop
 
 Report = Callable[[int, int], object]
 

@@ -33,7 +33,7 @@ from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError, remove_lefto
 from ttzo.host_tools.device.device import Device, Evaluation, StartedAnew, run_folder
 from ttzo.host_tools.device.link import LinkError
 from ttzo.host_tools.device.replies import ReplyError
-from ttzo.host_tools.reference.number.random import sample_rows
+from ttzo.host_tools.reference.number.random import batch_rows, sample_rows
 from ttzo.host_tools.training import audit
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.checkpoint import NEAR, Checkpoint, CheckpointError, Generation
@@ -203,11 +203,6 @@ def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
     """The first `n_rows` of the test rows in the sample order of seed 0, packed: the same ones every time."""
     n = len(data.x_test)
     return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
-
-
-def batch_rows(seed: int, step: int, batch: int, n: int) -> np.ndarray:
-    """Row numbers of the batch that the step after `step` steps takes from `n` rows."""
-    return sample_rows(seed, step * batch + np.arange(batch), n)
 
 
 # ---- training --------------------------------------------------------------------------------------------------------

@@ -34,10 +34,11 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.reference.cores import sample_cache
+from ttzo.host_tools.reference.cores.coordinate_window import refreshed
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.network import loss, network
 from ttzo.host_tools.reference.number.random import direction
-from ttzo.host_tools.reference.train.estimator import refreshed
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 DOUBLE = SimpleNamespace(
@@ -262,7 +263,7 @@ class OnlyLosses:
     """A network that gives losses and nothing else, as onnxruntime does."""
 
     def __init__(self, plan: Plan):
-        self.losses = loss.NumpyNetwork(plan).losses
+        self.losses = NumpyNetwork(plan).losses
 
 
 RATE = 2.0**-6  # so small that the second step takes differences where the first did, nearly

@@ -13,6 +13,7 @@ import pytest
 from plans import random_plan, random_rows
 from test_sample_cache import plain_cge
 
+from ttzo.device_runtime import FOLDER, core_sources
 from ttzo.device_runtime.contract import Difference, Estimator, Loss, Number
 from ttzo.exporter.costs.core_memory import reuse_numbers
 from ttzo.exporter.plan.plan import Plan
@@ -21,25 +22,8 @@ from ttzo.exporter.writers.to_bundle import layer_record
 from ttzo.host_tools.reference.network.network import read_inputs
 
 SOURCES = (
-    "network/product.c",
-    "network/panels.c",
-    "network/layers.c",
-    "network/gathered_layer.c",
-    "network/split_layer.c",
-    "network/network.c",
-    "network/loss.c",
+    *(str(path.relative_to(FOLDER)) for path in core_sources() if path.parent.name in ("model", "network", "cores")),
     "number/random.c",
-    "cores/core_products.c",
-    "cores/environments.c",
-    "cores/unit_gradient.c",
-    "cores/slices.c",
-    "cores/sample_cache.c",
-    "cores/propagate.c",
-    "cores/coordinate_window.c",
-    "cores/core_gradient.c",
-    "equations/columns.c",
-    "cores/gathered_gradient.c",
-    "train/settings.c",
 )
 IN_DOUBLE = (
     "-Wno-double-promotion",
@@ -49,8 +33,7 @@ IN_DOUBLE = (
     "-DTTZO_SMALL_SQUARES=0.0",
 )
 HARNESS = """
-#include "cores/core_gradient.h"
-#include "train/estimator.h"
+#include "cores/row_estimate.h"
 #include "number/real.h"
 double exp(double), expm1(double), log(double), log1p(double), tanh(double), sqrt(double), sin(double), cos(double);
 float ttzo_exp(float x) { return exp(x); }
@@ -62,16 +45,7 @@ float ttzo_sqrt(float x) { return sqrt(x); }
 float ttzo_sin(float x) { return sin(x); }
 float ttzo_cos(float x) { return cos(x); }
 void ttzo_sin_cos_turns(float turns, float *sine, float *cosine) { *sine = sin(turns), *cosine = cos(turns); }
-float *ttzo_gradient_buffer(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
-{
-    (void)phase;
-    return trainer->moments;
-}
-uint32_t ttzo_difference_capacity(const struct ttzo_model *model)
-{
-    (void)model;
-    return 0;
-}
+bool ttzo_is_finite(float x) { return x - x == 0.0; }
 int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_parameters, uint32_t difference, float mu,
                        float scale, float offset, float *theta, float *area, uint8_t *rows, uint32_t row_bytes,
                        float *gradient);
@@ -82,7 +56,7 @@ int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_pa
     static struct ttzo_layer unpacked[TTZO_MAX_LAYERS];
     uint32_t numbers[64] = { 0 }, evaluations;
     struct ttzo_model model = { .layers = unpacked };
-    struct ttzo_trainer trainer = { .model = &model, .theta = theta, .gradient = gradient, .reuse_area = area,
+    struct ttzo_trainer trainer = { .model = &model, .theta = theta, .gradient = gradient, .cache_area = area,
                                     .batch_rows = numbers, .row_bytes = row_bytes };
     const struct ttzo_phase phase = { .estimator = TTZO_ESTIMATOR_CGE, .difference = (uint8_t)difference,
                                       .perturb_radius = mu };
@@ -97,7 +71,7 @@ int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_pa
         ttzo_unpack_layer(layers + l * TTZO_LAYER_BYTES, &unpacked[l]);
     for (uint32_t j = 0; j < model.info.batch; j++)
         numbers[j] = j;
-    return (int)ttzo_estimate_by_cores(&trainer, &all, &phase, &loss, &evaluations);
+    return (int)ttzo_estimate_by_rows(&trainer, &all, &phase, &loss, &evaluations);
 }
 """
 

@@ -20,7 +20,7 @@ from ttzo.host_tools.firmware.boards import load
 from ttzo.host_tools.measure.derivative_error import derivative_errors
 from ttzo.host_tools.reference.equations import compensated
 from ttzo.host_tools.reference.equations.compensated_jet import _basis, _bent, _multiply
-from ttzo.host_tools.reference.network.loss import NumpyNetwork
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 WRAPPERS = """
@@ -30,9 +30,9 @@ void map(enum function f, const float *head, const float *tail, float *out_head,
 void map(enum function f, const float *head, const float *tail, float *out_head, float *out_tail, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        struct ttzo_split z = { ttzo_lanes_of(head[i]), ttzo_lanes_of(tail[i]) }, sine, cosine, made;
-        ttzo_split_sine(z, &sine, &cosine);
-        made = f == SINE ? sine : f == COSINE ? cosine : ttzo_split_tanh(z);
+        struct ttzo_two_floats z = { ttzo_lanes_of(head[i]), ttzo_lanes_of(tail[i]) }, sine, cosine, made;
+        ttzo_two_floats_sine(z, &sine, &cosine);
+        made = f == SINE ? sine : f == COSINE ? cosine : ttzo_two_floats_tanh(z);
         out_head[i] = ttzo_lanes_first(made.head);
         out_tail[i] = ttzo_lanes_first(made.tail);
     }
@@ -42,9 +42,9 @@ void dot(const float *left, const float *right, float *out, uint32_t n)
 {
     struct ttzo_sum total = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) };
     for (uint32_t i = 0; i < n; i++)
-        total = ttzo_split_muladd(ttzo_split_of(ttzo_lanes_of(left[i]), ttzo_lanes_of(0.0f)),
-                                  ttzo_split_of(ttzo_lanes_of(right[i]), ttzo_lanes_of(0.0f)), total);
-    struct ttzo_split made = ttzo_rounded(total);
+        total = ttzo_two_floats_muladd(ttzo_two_floats_of(ttzo_lanes_of(left[i]), ttzo_lanes_of(0.0f)),
+                                  ttzo_two_floats_of(ttzo_lanes_of(right[i]), ttzo_lanes_of(0.0f)), total);
+    struct ttzo_two_floats made = ttzo_rounded(total);
     out[0] = ttzo_lanes_first(made.head);
     out[1] = ttzo_lanes_first(made.tail);
 }

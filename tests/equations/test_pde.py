@@ -165,7 +165,7 @@ def test_a_bundle_gives_the_pde_back(core):
 @pytest.mark.parametrize("seed", range(3))
 def test_onnxruntime_computes_the_same_residuals(seed, derivative):
     pytest.importorskip("onnxruntime")
-    from ttzo.host_tools.reference.network.onnx_network import OnnxNetwork
+    from ttzo.host_tools.reference.train.onnx_network import OnnxNetwork
 
     rng = np.random.default_rng(seed)
     plan = random_plan(rng, random_pde(rng, derivative=derivative, radius=0.3, n_pairs=3, level=3))

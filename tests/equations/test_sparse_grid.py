@@ -245,7 +245,7 @@ bool is_valid(uint16_t dimension, uint8_t n_values, const float *values, uint8_t
 @pytest.fixture(scope="module")
 def compiled(c_library):
     """`compiled(grid)`: the written table, the device's enumerator and the shim as an open library."""
-    return lambda grid: c_library("equations/sparse_grid.c", extra=to_c(grid, "grid") + SHIM)
+    return lambda grid: c_library("equations/sparse_grid.c", "number/real.c", extra=to_c(grid, "grid") + SHIM)
 
 
 @pytest.mark.parametrize(("dimension", "level"), GRIDS)

@@ -1,20 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""The link: whatever the line does, nothing is carried out twice, nothing damaged is carried out at all, and both
-device sides, C and Python, answer alike."""
+"""The link: requests and refusals. Both device sides, C and Python, answer alike; a repeated request is answered from
+store, and a refused one changes nothing."""
 
 import dataclasses
-import itertools
 import random
 import socket
 import threading
-import time
 import zlib
 from contextlib import contextmanager
 
 import devices
 import numpy as np
 import pytest
-from devices import HELLO, LONG_STEP, SMALL, WORK_BYTES, Line, connect, error, fill, read_parameters, request, rows
+from devices import (
+    CODE,
+    HELLO,
+    SMALL,
+    STEP,
+    WORK_BYTES,
+    Line,
+    connect,
+    error,
+    fill,
+    read_parameters,
+    request,
+    rows,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,52 +37,18 @@ from ttzo.device_runtime.contract import (
     REPLY,
     REQUEST,
     DeviceError,
-    Estimator,
     PhaseRecord,
     Region,
     StateRecord,
     TrainingRecord,
 )
 from ttzo.exporter.costs import memory
-from ttzo.exporter.plan.training import Phase
 from ttzo.exporter.writers.to_bundle import model_hash, training_records
-from ttzo.host_tools.data import sparse_rows
-from ttzo.host_tools.device import link as link_module
-from ttzo.host_tools.device.link import BAD_FRAME, Frame, Link, LinkError, decode, encode, open_stream
+from ttzo.host_tools.device.link import BAD_FRAME, Frame, decode, encode
+from ttzo.host_tools.reference.network import sparse_rows
 
+pytestmark = pytest.mark.usefixtures("quick")
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Silence is short."""
-    monkeypatch.setattr(link_module, "FIRST_SILENCE_S", 0.3)
-
-
-@pytest.fixture(params=["native", "numpy"])
-def start(request, tmp_path):
-    """`start(plan)`: a device of either kind as a context manager that gives its URL."""
-    if request.param == "numpy":
-        return lambda plan=SMALL, work_bytes=WORK_BYTES: devices.numpy(plan, work_bytes)
-    executable = request.getfixturevalue("native_executable")
-    return lambda plan=SMALL, work_bytes=WORK_BYTES: devices.native(
-        executable, plan, tmp_path, "--work-bytes", str(work_bytes)
-    )
-
-
-@pytest.fixture
-def url(start):
-    """A device with a batch in it, ready to step."""
-    with start() as url:
-        with connect(url) as link:
-            link.hello()
-            fill(link, Region.batch, rows(SMALL, SMALL.batch))
-        yield url
-
-
-STEP = request(9, "step", step=0, region=Region.batch)
-CODE = {
-    name: DeviceError(name).code
-    for name in ("unknown_message", "bad_request", "bad_contract", "out_of_range", "wrong_step", "cancelled")
-}
 
 # ---- frames
 
@@ -438,356 +415,3 @@ def test_hello_ends_the_time_of_a_stored_answer(url):
         line.ask(STEP)
         assert [line.ask(HELLO), line.ask(HELLO)] == [line.ask(HELLO)] * 2
         assert error(line.ask(STEP)) == (CODE["wrong_step"], 1), "carried out afresh, so refused"
-
-
-# ---- damage
-
-
-def damaged(line: bytes):
-    """Every way to lose, insert or change one byte of it."""
-    for at in range(len(line)):
-        yield line[:at] + line[at + 1 :]
-        for byte in {0, 3, 255, line[at] ^ 16} - {line[at]}:
-            yield line[:at] + bytes([byte]) + line[at + 1 :]
-        for byte in (1, 3, 77):
-            yield line[:at] + bytes([byte]) + line[at:]
-
-
-def test_a_damaged_frame_never_trains(url):
-    with Line(url) as line:
-        ways = list(damaged(encode(STEP)))
-        line.send(b"".join(b"\0" + way + b"\0" for way in ways if decode(way.rstrip(b"\0")) is None))
-        got = line.settle()
-        assert got and set(got) == {BAD_FRAME}
-        assert line.step_count() == 0
-        assert line.ask(STEP).code == MESSAGE["step"]
-
-
-def test_two_delimiters_in_a_row_are_no_frame(url):
-    with Line(url) as line:
-        line.send(bytes(5000))
-        assert line.settle() == []
-
-
-def test_a_frame_that_is_too_long_is_one_damaged_frame(url):
-    with Line(url) as line:
-        for length in (1036, 1037, 5000, 70000):
-            line.send(b"\x01" * length + b"\0")
-            assert line.frame() == BAD_FRAME
-        line.send(encode(Frame(8, MESSAGE["write"], bytes(1025))))  # fits the line, as zeros cost COBS nothing
-        assert line.frame() == BAD_FRAME
-        assert line.settle() == []
-
-
-def test_the_largest_frame_passes_both_ways(url):
-    payload = bytes(range(1, 255)) * 4 + b"\0" * 3
-    with connect(url) as link:
-        with pytest.raises(DeviceError, match="outside"):
-            link.request("write", tail=payload, region=Region.batch, offset=0)
-        assert len(payload) + REQUEST["write"].SIZE == LIMIT["max_payload"]
-        assert len(link.request("read", region=1, offset=0, count=4 * SMALL.n_moments)[1]) == 4 * SMALL.n_moments
-
-
-def test_byte_3_is_harmless(url):
-    with connect(url) as link:
-        threes = np.frombuffer(b"\3" * (4 * SMALL.n_parameters), "<f4")
-        fill(link, Region.parameters, threes.tobytes())
-        assert read_parameters(link, SMALL) == threes.tobytes()
-    with Line(url) as line:
-        line.send(b"\3" * 3000)
-        assert line.settle() == [BAD_FRAME]
-
-
-def test_garbage_changes_nothing(url):
-    rng = random.Random(11)
-    frames = [
-        encode(request(5, "reset")),
-        encode(STEP),
-        encode(request(6, "write", tail=rng.randbytes(600), region=0, offset=0)),
-    ]
-    with connect(url) as link:
-        link.request("step", step=0, region=Region.batch)
-        before = link.request("status"), read_parameters(link, SMALL)
-    with Line(url) as line:
-        for _ in range(40):
-            whole = bytearray(b"".join(rng.choices(frames, k=8)) + rng.randbytes(2000))
-            for _ in range(len(whole) // 15):  # no frame of 14 bytes or more stays as it was
-                whole[rng.randrange(len(whole))] = rng.randrange(256)
-            pieces = [piece for piece in bytes(whole).split(b"\0") if decode(piece) is None]
-            line.send(b"\0".join(pieces))
-            assert set(line.settle()) <= {BAD_FRAME}
-    with connect(url) as link:
-        assert (link.request("status"), read_parameters(link, SMALL)) == before
-
-
-class Mangled:
-    """A pyserial stream whose n-th write, or n-th read with bytes in it, goes through `change`; n = 0: each of them."""
-
-    def __init__(self, stream, verb, n, change):
-        self._stream, self._verb, self._n, self._change, self._count = stream, verb, n, change, 0
-        self.port, self.timeout = "a bad line", None
-        self.close = stream.close
-
-    def _pass(self, verb, data):
-        if verb != self._verb or not data:
-            return data
-        self._count += 1
-        return self._change(data) if self._n in (0, self._count) else data
-
-    @property
-    def in_waiting(self):
-        return self._stream.in_waiting
-
-    def write(self, data):
-        self._stream.write(self._pass("write", data))
-
-    def read(self, size):
-        self._stream.timeout = 0.02
-        return self._pass("read", self._stream.read(2000))
-
-
-@pytest.mark.parametrize("verb", ["write", "read"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda data: b"",
-        lambda data: data[1:],
-        lambda data: data[:-1],
-        lambda data: data[:4] + data[5:],
-        lambda data: data[:4] + b"\0" + data[4:],
-        lambda data: data[:4] + b"\3" + data[4:],
-        lambda data: data[:4] + bytes([data[4] ^ 32]) + data[5:],
-        lambda data: data + data,
-        lambda data: b"boot: hello\r\n" + data,
-    ],
-    ids=[
-        "all lost",
-        "head lost",
-        "delimiter lost",
-        "byte lost",
-        "zero inserted",
-        "3 inserted",
-        "bit flipped",
-        "twice",
-        "text before",
-    ],
-)
-def test_the_host_gets_through_a_bad_line_and_trains_once(url, verb, change):
-    with Link(Mangled(open_stream(url), verb, 2, change)) as link:
-        link.hello()
-        for step in range(3):
-            reply, _ = link.request("step", step=step, region=Region.batch)
-            assert reply.step == step + 1
-        assert link.request("status")[0].state.step == 3
-
-
-def test_a_run_over_a_noisy_line_ends_in_the_same_bits(start):
-    rng = random.Random(4)
-
-    def noise(data):
-        data = bytearray(data)
-        for _ in range(rng.choice([0, 0, 0, 1, 2])):
-            at, way = rng.randrange(len(data) or 1), rng.randrange(3)
-            data[at : at + (way != 0)] = b"" if way == 1 else bytes([rng.randrange(256)])
-        return bytes(data)
-
-    ends = []
-    for noisy in (False, True):
-        with start() as url:
-            stream = open_stream(url)
-            if noisy:
-                stream = Mangled(Mangled(stream, "read", 0, noise), "write", 0, noise)
-            with Link(stream) as link:
-                for step in range(5):
-                    fill(link, Region.batch, rows(SMALL, SMALL.batch, seed=step))
-                    link.request("step", step=step, region=Region.batch)
-                ends.append((link.request("status"), read_parameters(link, SMALL)))
-                assert not noisy or link.repeats > 5
-    assert ends[0] == ends[1]
-
-
-# ---- long work
-
-
-@pytest.fixture
-def busy(start):
-    """A device with a step of LONG_STEP before it."""
-    with start(LONG_STEP, memory.work_bytes(LONG_STEP)) as url:
-        with connect(url) as link:
-            fill(link, Region.batch, rows(LONG_STEP, LONG_STEP.batch))
-        yield url
-
-
-def until(line: Line, wanted) -> list[Frame]:
-    """Frames up to the first that is `wanted`."""
-    got = [line.frame()]
-    while not wanted(got[-1]):
-        got.append(line.frame())
-    return got
-
-
-def test_long_work_tells_its_progress(busy):
-    with Line(busy) as line:
-        line.send(encode(STEP))
-        frames = [line.frame() for _ in range(3)]
-        done = [REPLY["progress"].unpack(frame.payload) for frame in frames]
-        assert {frame[:2] for frame in frames} == {(STEP.sequence, MESSAGE["progress"])}
-        queries = -(-LIMIT["progress_macs"] // (LONG_STEP.batch * LONG_STEP.macs))
-        assert [d.done for d in done] == [queries, 2 * queries, 3 * queries]
-        assert {d.total for d in done} == {1_000_001}
-        line.send(encode(request(10, "cancel")))
-        until(line, lambda frame: frame.code == MESSAGE["error"])
-
-
-def test_a_coordinate_wise_step_tells_its_progress_by_what_it_computes(native_executable, tmp_path):
-    plan = devices.dense_plan(64, 256, 10, batch=256, phases=(Phase(Estimator.cge),))
-    with devices.native(native_executable, plan, tmp_path, "--work-bytes", str(memory.work_bytes(plan))) as url:
-        with connect(url) as link:
-            fill(link, Region.batch, rows(plan, plan.batch))
-        with Line(url) as line:
-            line.send(encode(STEP))
-            *told, answer = until(line, lambda frame: frame.code == MESSAGE["step"])
-    macs, told = REPLY["step"].unpack(answer.payload).macs, [REPLY["progress"].unpack(f.payload) for f in told]
-    # a frame goes out where 20 million more are reached, at most a sample's work later
-    each = LIMIT["progress_macs"]
-    assert macs // (each + macs // plan.batch) <= len(told) <= macs // each
-    assert len(told) > 1 and told == sorted(told, key=lambda t: t.done) and {t.total for t in told} == {plan.batch}
-
-
-def test_what_arrives_during_work_is_answered_with_progress_and_not_carried_out(busy):
-    with Line(busy) as line:
-        line.send(encode(STEP))
-        line.send(encode(STEP) + b"rubbish\0" + encode(request(77, "reset")) + encode(HELLO))
-        until(line, lambda frame: frame == BAD_FRAME)
-        assert until(line, lambda frame: frame.sequence == 77)[-1].code == MESSAGE["progress"]
-        assert until(line, lambda frame: frame.sequence == 0)[-1].code == MESSAGE["progress"]
-        line.send(encode(request(78, "cancel")))
-        assert error(until(line, lambda frame: frame.code == MESSAGE["error"])[-1])[0] == CODE["cancelled"]
-        assert error(line.ask(STEP))[0] == CODE["cancelled"], (
-            "from store: a repeated frame does not begin the work again"
-        )
-
-
-def test_cancel_leaves_everything_as_it_was(busy):
-    with connect(busy) as link:
-        before = link.request("status"), read_parameters(link, LONG_STEP)
-    with Line(busy) as line:
-        line.send(encode(STEP))
-        line.frame()
-        line.send(encode(request(10, "cancel")))
-        until(line, lambda frame: frame.code == MESSAGE["error"])
-        assert line.ask(request(11, "cancel")) == Frame(11, MESSAGE["cancel"], b""), (
-            "idle, it is a request like any other"
-        )
-    with connect(busy) as link:
-        assert (link.request("status"), read_parameters(link, LONG_STEP)) == before
-
-
-def test_control_c_cancels_the_step_and_goes_on(busy, monkeypatch):
-    monkeypatch.setattr(link_module, "CANCEL_S", 60.0)  # more than a busy machine takes to let go
-
-    def interrupt(done, total):
-        raise KeyboardInterrupt
-
-    with connect(busy) as link:
-        started = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            link.request("step", step=0, region=Region.batch, on_progress=interrupt)
-        assert link.request("status")[0].state.step == 0
-        assert time.monotonic() - started < link_module.CANCEL_S, "let go at once, not by running out of patience"
-
-
-def test_who_comes_in_the_middle_of_a_step_is_answered_and_may_stop_it(busy):
-    """As on a board: the host that asked for the step has died, the next one is neither kept waiting nor deaf."""
-    with Line(busy) as line:
-        line.send(encode(STEP))
-        assert line.frame().code == MESSAGE["progress"]
-    with Line(busy) as line:
-        line.send(encode(HELLO))
-        assert until(line, lambda frame: frame.sequence == HELLO.sequence)[-1].code == MESSAGE["progress"]
-        line.send(encode(request(10, "cancel")))
-        refusal = until(line, lambda frame: frame.code == MESSAGE["error"])[-1]
-        assert (refusal.sequence, error(refusal)[0]) == (STEP.sequence, CODE["cancelled"])
-        assert line.step_count() == 0
-
-
-def test_progress_keeps_a_patient_host_waiting(busy):
-    """The step lasts longer than the host would bear silence."""
-    training, phase_0, phase_1 = training_records(LONG_STEP.training)
-    with connect(busy) as link:
-        calls = itertools.count()
-        link.request(
-            "configure", training=training, phase_0=PhaseRecord(**vars(phase_0) | {"n_queries": 2000}), phase_1=phase_1
-        )
-        reply, _ = link.request("step", step=0, region=Region.batch, timeout=5, on_progress=lambda *_: next(calls))
-        assert reply.evaluations == 2001
-        due = 2001 // -(-LIMIT["progress_macs"] // (LONG_STEP.batch * LONG_STEP.macs))
-        assert due <= next(calls) <= due + link.repeats  # a repetition is answered by one more, on a busy machine
-
-
-# ---- the host's errors
-
-
-def silent_server(answer=None):
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def run():
-        client, _ = server.accept()
-        with client:
-            while client.recv(4096):
-                if answer is not None:
-                    client.sendall(answer)
-
-    threading.Thread(target=run, daemon=True).start()
-    return server, f"socket://127.0.0.1:{server.getsockname()[1]}"
-
-
-@pytest.mark.parametrize(("babble", "says"), [(None, "has not answered"), (b"ready\0", "damaged frames")])
-def test_a_line_without_a_device_is_given_up_with_a_next_step(babble, says):
-    server, url = silent_server(babble)
-    with server, connect(url) as link, pytest.raises(LinkError, match=says) as caught:
-        link.hello(timeout=2)
-    assert caught.value.exit_code == 4 and caught.value.hint
-    assert link.repeats >= 1
-
-
-def test_a_connection_that_breaks_off_is_said_so(start):
-    with start() as url:
-        link = connect(url)
-        link.hello()
-    with pytest.raises(LinkError, match="broke off"):
-        link.request("status", timeout=2)
-        link.request("status", timeout=2)
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("/dev/ttyNothing", "there is no port"),
-        ("socket://127.0.0.1:1", "nobody listens"),
-        ("socket://127.0.0.1", "names no port"),
-        ("sokket://127.0.0.1:1", "names no port"),
-        ("/dev/null", "cannot be opened"),
-    ],
-)
-def test_a_port_that_cannot_be_opened_is_one_clear_sentence(url, says):
-    with pytest.raises(LinkError, match=says) as caught:
-        open_stream(url)
-    assert caught.value.hint
-
-
-def test_a_busy_port_is_told_from_a_missing_one():
-    import os
-
-    master, slave = os.openpty()
-    try:
-        with open_stream(os.ttyname(slave)), pytest.raises(LinkError, match="in use"):
-            open_stream(os.ttyname(slave))
-    finally:
-        os.close(master)
-        os.close(slave)
-
-
-def test_too_long_a_request_is_the_callers_mistake(url):
-    with connect(url) as link, pytest.raises(ValueError, match="at most 1024"):
-        link.request("write", tail=bytes(1020), region=0, offset=0)

@@ -123,7 +123,7 @@ def test_a_board_that_computes_otherwise_at_its_prompt_is_told(bare, bundle, mon
 def test_a_module_without_a_part_that_the_model_needs_is_refused(bare, tmp_path):
     built_module("x64")  # skipped without a source tree
     (tmp_path / "wave.ttzo").write_bytes(to_bundle.write(wave_plan()))
-    write_package("x64", tmp_path / "module", os.environ["MPY_DIR"], parts=frozenset({Part.cut}))
+    write_package("x64", tmp_path / "module", os.environ["MPY_DIR"], parts=frozenset({Part.split}))
     with (
         bare.prompt() as url,
         pytest.raises(ModuleError, match="without what the model needs .part equations, evaluations."),

@@ -3,13 +3,16 @@
 
 import dataclasses
 import functools
+import hashlib
 import http.server
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from bundles import small_plan, wave_plan
@@ -55,7 +58,7 @@ def test_the_module_builds_for(architecture):
 @needs_tree
 @pytest.mark.parametrize(
     "parts",
-    [{Part.environments}, {Part.environments, Part.cut}, {Part.equations}, {Part.equations, Part.evaluations}],
+    [{Part.cores}, {Part.cores, Part.split}, {Part.equations}, {Part.equations, Part.evaluations}],
     ids=["digits", "mnist", "least squares", "equations"],
 )
 def test_the_module_that_a_model_needs_is_small_for_armv7emsp(parts):
@@ -65,34 +68,62 @@ def test_the_module_that_a_model_needs_is_small_for_armv7emsp(parts):
     assert len(built_module("armv7emsp", frozenset(parts | {Part.link}))) <= LARGEST
 
 
-@pytest.mark.parametrize("left_out", [None, *Part])
-def test_a_module_without_a_part_has_all_that_the_rest_asks_for(tmp_path, left_out):
+def sources_of(parts) -> list[Path]:
+    """The sources that parts.mk chooses for a module with those parts."""
+    words = ["make", "-s", "-f", str(PORT / "parts.mk"), f"HERE={PORT}/", "--eval=told: ; @echo $(SRC)", "told"]
+    names = " ".join(part.name for part in parts)
+    told = subprocess.run([*words, f"PARTS={names}"], capture_output=True, text=True, check=True).stdout.split()
+    folders = (PORT / "ttzo", *sorted(RUNTIME.iterdir()))
+    return [next(folder / name for folder in folders if (folder / name).exists()) for name in told]
+
+
+def test_a_part_with_a_folder_is_left_out_with_it():
+    folders = {Part.equations, Part.cores, Part.link}
+    assert {path.parent.name for path in sources_of(Part)} >= {part.name for part in folders}
+    for part in Part:
+        kept = {path.parent.name for path in sources_of(set(Part) - {part})}
+        assert (part.name not in kept) == (part in folders or not (RUNTIME / part.name).is_dir())
+        assert {"model", "number", "network", "train", "ttzo"} <= kept
+
+
+# Parts that decide which functions there are; the others only choose between branches inside functions.
+CHOSEN = (Part.equations, Part.cores, Part.split, Part.gathered, Part.link, Part.sparse)
+OTHERS = tuple(part for part in Part if part not in CHOSEN)
+SUBSETS = [
+    *(frozenset(s) | frozenset(OTHERS) for n in range(len(CHOSEN) + 1) for s in itertools.combinations(CHOSEN, n)),
+    *(frozenset(Part) - {part} for part in OTHERS),
+    frozenset(),
+]
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory):
+    """The object file of a source with some parts, compiled once for each text that the preprocessor makes of it."""
+    folder, made = tmp_path_factory.mktemp("objects"), {}
+    flags = ["-std=c99", "-fPIC", f"-I{RUNTIME}", "-Wall", "-Wextra", "-Werror"]
+
+    def compiled(source: Path, parts) -> Path:
+        words = ["cc", *flags, f"-DTTZO_PARTS={sum(parts)}u"]
+        text = subprocess.run([*words, "-E", "-P", str(source)], capture_output=True, check=True).stdout
+        path = folder / f"{hashlib.sha256(text).hexdigest()}.o"
+        if path not in made:
+            made[path] = subprocess.run([*words, "-c", str(source), "-o", str(path)], check=True)
+        return path
+
+    return compiled
+
+
+@pytest.mark.parametrize("parts", SUBSETS, ids=lambda parts: "+".join(part.name for part in sorted(parts)) or "none")
+def test_a_module_with_some_parts_has_all_that_they_ask_for(tmp_path, objects, parts):
     """Every function of the sources that parts.mk chooses is defined: what a native module's linker will look for."""
-    parts = " ".join(part.name for part in Part if part != left_out)
-    words = [
-        "make",
-        "-s",
-        "-f",
-        str(PORT / "parts.mk"),
-        f"HERE={PORT}/",
-        f"PARTS={parts}",
-        "--eval=told: ; @echo $(SRC)",
-    ]
-    told = subprocess.run([*words, "told"], capture_output=True, text=True, check=True).stdout.split()
-    in_its_own_files = left_out in (Part.equations, Part.environments, Part.cut, Part.gathers, Part.link)
-    assert in_its_own_files == (f"without_{left_out and left_out.name}.c" in told)
-    sources = [
-        next(p / name for p in (PORT / "ttzo", *sorted(RUNTIME.iterdir())) if (p / name).exists()) for name in told
-    ]
-    sources = [path for path in sources if path.name != "modttzo.c"]
-    flags = ["-std=c99", "-shared", "-fPIC", "-Wl,--no-undefined", "-Wextra", "-Werror"]
-    flags += [f"-I{RUNTIME}", f"-DTTZO_PARTS={sum(part for part in Part if part != left_out)}"]
-    subprocess.run(["cc", *flags, *map(str, sources), "-lm", "-o", str(tmp_path / "made.so")], check=True)
+    sources = [path for path in sources_of(parts) if path.name != "modttzo.c"]
+    files = [str(objects(path, parts)) for path in sources]
+    subprocess.run(["cc", "-shared", "-Wl,--no-undefined", *files, "-lm", "-o", str(tmp_path / "made.so")], check=True)
 
 
 def test_a_model_names_the_parts_that_it_needs(tmp_path):
     assert parts_of(small_plan()) == {Part.evaluations}
-    assert parts_of(export("digits", tmp_path)) == {Part.environments}
+    assert parts_of(export("digits", tmp_path)) == {Part.cores}
     assert parts_of(wave_plan()) == {Part.equations, Part.evaluations}
     wave = wave_plan()
     precise = dataclasses.replace(wave, pde=dataclasses.replace(wave.pde, derivative=Derivative.compensated_jet))
@@ -103,12 +134,12 @@ def test_a_model_names_the_parts_that_it_needs(tmp_path):
 
 # Ways to export digits, and the parts that each needs.
 KINDS = {
-    "cge": ({}, {Part.environments}),
-    "node_cge": ({"estimator": "node_cge"}, {Part.environments, Part.blocks}),
-    "block_rge": ({"estimator": "block_rge"}, {Part.environments, Part.blocks}),
-    "int16": ({"cache": "int16"}, {Part.environments, Part.narrow}),
-    "tensor": ({"format": "tensor"}, {Part.environments, Part.tensors}),
-    "rge": ({"estimator": "rge"}, {Part.evaluations, Part.cut}),
+    "cge": ({}, {Part.cores}),
+    "node_cge": ({"estimator": "node_cge"}, {Part.cores, Part.blocks}),
+    "block_rge": ({"estimator": "block_rge"}, {Part.cores, Part.blocks}),
+    "int16": ({"cache": "int16"}, {Part.cores, Part.narrow}),
+    "tensor": ({"format": "tensor"}, {Part.cores, Part.tensors}),
+    "rge": ({"estimator": "rge"}, {Part.evaluations, Part.split}),
 }
 
 

@@ -41,8 +41,8 @@ from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device import qemu
 from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.measure import precision
-from ttzo.host_tools.reference.network.loss import NumpyNetwork
 from ttzo.host_tools.reference.network.network import forward
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 nn = torch.nn

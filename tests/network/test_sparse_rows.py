@@ -18,10 +18,11 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.readers.from_torch import plan_from_module
 from ttzo.exporter.readers.nn import Tokens, torch
-from ttzo.host_tools.data import data_set, sparse_rows
+from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import Device, open_device
 from ttzo.host_tools.device.link import Link, LinkError, open_stream
 from ttzo.host_tools.firmware import boards
+from ttzo.host_tools.reference.network import sparse_rows
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE
 from ttzo.host_tools.reference.number.random import sample_rows
 from ttzo.host_tools.training.session import train

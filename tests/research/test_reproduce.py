@@ -1,161 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""The paper's tables: cells that can be cut anywhere, its numbers beside ours, and the command around them."""
+"""The paper's tables: its numbers beside ours, networks and work by name, and what is written."""
 
-import csv
-import json
 import math
-import signal
-import struct
 
-import numpy as np
 import pytest
-from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
-from ttzo.host_tools.cli import reproduce as reproduce_command
-from ttzo.host_tools.cli.commands import main
-from ttzo.host_tools.research.reproduce import cell as cells
-from ttzo.host_tools.research.reproduce import (
-    mnist_cells,
-    pinn_cells,
-    render,
-    tables,
-)
-from ttzo.host_tools.research.reproduce.cell import Cell, Measurement, ReproduceError, Result, Store
+from mnist_rows import rows
+
+from ttzo.host_tools.research.reproduce import mnist_cells, pinn_cells, render, tables
+from ttzo.host_tools.research.reproduce.cell import Measurement, ReproduceError, Result
 from ttzo.host_tools.research.reproduce.tables import Entry, Outcome
-
-
-class Walk:
-    """A random walk: work whose state is a position and a generator."""
-
-    def __init__(self, stop_at=None, bad_at=None):
-        self.number, self.at, self.rng = 0, 0.0, torch.Generator().manual_seed(4)
-        self.stop_at, self.bad_at = stop_at, bad_at
-
-    def step(self):
-        if self.number == self.stop_at:
-            signal.raise_signal(signal.SIGINT)  # in the middle of a step
-        self.number += 1
-        self.at += float(torch.randn((), generator=self.rng))
-        return math.nan if self.number == self.bad_at else self.at
-
-    def measure(self):
-        return self.at
-
-    def spent(self):
-        return 2 * self.number, 100 * self.number
-
-    def state(self):
-        return {"number": self.number, "at": self.at, "rng": self.rng.get_state()}
-
-    def load(self, state):
-        self.number, self.at = state["number"], state["at"]
-        self.rng.set_state(state["rng"])
-
-
-def walk(**options):
-    return Cell("walk", {"kind": "walk"}, 20, 5, lambda: Walk(**options))
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "cells")
-
-
-# ---- cells -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_cell_is_measured_at_its_start_and_regularly(store):
-    result = cells.run(walk(), store, math.inf)
-    assert result.finished and [each.steps for each in result.history] == [0, 5, 10, 15, 20]
-    assert result.history[-1].evaluations == 40 and result.share == 1.0
-
-
-def test_an_interrupted_cell_goes_on_to_the_same_result(store, tmp_path):
-    whole = cells.run(walk(), Store(tmp_path / "other"), math.inf)
-    with pytest.raises(KeyboardInterrupt):
-        cells.run(walk(stop_at=7), store, math.inf)
-    kept = store.result(walk())
-    assert not kept.finished and kept.history[-1].steps == 8  # the step that was going on is whole
-    again = cells.run(walk(), store, math.inf)
-    regular = [(m.steps, m.value) for m in again.history if m.steps % 5 == 0]
-    assert regular == [(m.steps, m.value) for m in whole.history]
-
-
-def test_a_finished_cell_is_not_run_again_and_drops_its_state(store):
-    cells.run(walk(), store, math.inf)
-    assert not (store.folder / "walk.pt").exists()
-    assert cells.run(walk(stop_at=0), store, math.inf).finished
-
-
-def test_a_spent_budget_leaves_an_unfinished_cell(store, monkeypatch):
-    ticks = iter(range(10_000))
-    monkeypatch.setattr(cells.time, "monotonic", lambda: next(ticks))
-    result = cells.run(walk(), store, 12)
-    assert not result.finished and 0 < result.share < 1
-    assert result.history[-1].steps == Store(store.folder).result(walk()).history[-1].steps
-
-
-def test_a_loss_that_is_no_number_ends_the_cell_as_diverged(store):
-    result = cells.run(walk(bad_at=8), store, math.inf)
-    assert result.finished and result.diverged and result.value == math.inf
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b'{"key": "walk"}', b'{"history": [{}]}', b"[]"])
-def test_a_damaged_result_is_named(store, content):
-    (store.folder / "walk.json").write_bytes(content)
-    with pytest.raises(ReproduceError, match=r"walk\.json is damaged"):
-        cells.run(walk(), store, math.inf)
-
-
-def test_a_damaged_state_is_named_and_nothing_changes(store):
-    with pytest.raises(KeyboardInterrupt):
-        cells.run(walk(stop_at=7), store, math.inf)
-    (store.folder / "walk.pt").write_bytes(b"not a state")
-    before = (store.folder / "walk.json").read_bytes()
-    with pytest.raises(ReproduceError, match=r"walk\.pt is damaged"):
-        cells.run(walk(), store, math.inf)
-    assert (store.folder / "walk.json").read_bytes() == before
-
-
-def test_a_cell_tells_the_commits_and_devices_it_began_and_ended_under(store, monkeypatch):
-    for commit, device, stop_at in (("abc", "cpu", 7), ("abc", "cpu", 9), ("bcd", "H200", 11), ("def", "cpu", None)):
-        monkeypatch.setattr(cells, "commit", lambda commit=commit: commit)
-        monkeypatch.setattr(cells, "name_of", lambda _, device=device: device)
-        if stop_at:
-            with pytest.raises(KeyboardInterrupt):
-                cells.run(walk(stop_at=stop_at), store, math.inf)
-        else:
-            cells.run(walk(), store, math.inf)
-    found = store.result(walk())
-    assert (found.finished, found.commit, found.device) == (True, "abc..def", "cpu + H200")
-
-
-def test_a_cell_whose_state_is_lost_begins_under_the_present_commit(store, monkeypatch):
-    monkeypatch.setattr(cells, "commit", lambda: "abc")
-    with pytest.raises(KeyboardInterrupt):
-        cells.run(walk(stop_at=7), store, math.inf)
-    (store.folder / "walk.pt").unlink()
-    monkeypatch.setattr(cells, "commit", lambda: "def")
-    assert cells.run(walk(), store, math.inf).commit == "def"
-
-
-def test_a_result_written_before_devices_were_told_is_read(store):
-    cells.run(walk(), store, math.inf)
-    path = store.folder / "walk.json"
-    found = json.loads(path.read_text(encoding="utf-8"))
-    del found["device"]
-    path.write_text(json.dumps(found), encoding="utf-8")
-    assert store.result(walk()).finished and store.result(walk()).device == ""
-
-
-def test_another_setting_is_refused(store):
-    cells.run(walk(), store, math.inf)
-    other = Cell("walk", {"kind": "run"}, 20, 5, Walk)
-    with pytest.raises(ReproduceError, match="other settings"):
-        cells.run(other, store, math.inf)
-
 
 # ---- the paper's numbers ---------------------------------------------------------------------------------------------
 
@@ -208,26 +64,21 @@ def test_networks_have_the_parameters_they_are_called_by(name):
 
 @pytest.mark.parametrize("name", ["hjb-tt-7745", "hjb-tt-3209", "hjb-sp-7603"])
 def test_networks_for_the_equation_have_the_parameters_they_are_called_by(name):
-    assert pinn_cells.NETWORKS[name](0).n == int(name[7:])
+    assert pinn_cells.network(name, 0).n == int(name[7:])
 
 
 def test_a_network_that_no_device_could_hold_is_trained_here():
     assert mnist_cells.NETWORKS["mlp-800-800"](None, 0).n == 784 * 800 + 800 * 800 + 800 * 10 + 1610
 
 
-def test_a_pruned_network_has_the_parameters_it_is_called_by():
-    assert mnist_cells.NETWORKS["sp-4089"](rows(64), 0).n == 4089
+def test_pruned_networks_have_the_parameters_they_are_called_by_and_differ_in_those_that_are_fixed():
+    masked, zero = (mnist_cells.NETWORKS[name](rows(64), 0) for name in ("sp-4089", "sp-4089-zero"))
+    assert masked.n == zero.n == 4089 and torch.equal(masked.kept, zero.kept)
+    assert torch.equal(masked.full(masked.start), mnist_cells.NETWORKS["mlp-1024"](rows(64), 0).start)
+    assert zero.full(zero.start).count_nonzero() <= 4089
 
 
 # ---- work ------------------------------------------------------------------------------------------------------------
-
-
-def rows(n):
-    rng = np.random.default_rng(2)
-    y = torch.from_numpy(np.arange(n) % 10)
-    x = torch.from_numpy(rng.random((n, 784), np.float32)) * 0.1
-    x[torch.arange(n), 70 * y + 5] = 1.0  # what tells the class
-    return mnist_cells.Rows(x, y, x, y)
 
 
 def test_a_step_of_mnist_sees_each_row_once_an_epoch(monkeypatch):
@@ -255,7 +106,7 @@ def test_the_rate_falls_by_a_tenth_every_ten_epochs(monkeypatch):
 @pytest.mark.parametrize("method", ["first_order", "zeroth_order"])
 @pytest.mark.parametrize("derivative", ["fd", "jet"])
 def test_a_cell_of_the_equation_goes_on_in_the_same_bits(method, derivative):
-    made = pinn_cells.cell("hjb-fc3-78", method, derivative, "quick", 1)
+    made = pinn_cells.torch_cell("hjb-fc3-78", method, derivative, "quick", 1)
     work, again = made.make(), made.make()
     losses = [work.step() for _ in range(3)]
     again.load(work.state())
@@ -284,7 +135,7 @@ def test_a_rank_of_the_study_is_that_of_all_bonds():
 
 def test_what_an_accuracy_cost_is_told_where_it_was_reached():
     measures = [Measurement(n, 1000 * n, 10**6 * n, 0.0, value, 0.1) for n, value in ((0, 10.0), (5, 84.9), (10, 88.0))]
-    made = Outcome(Entry("digits-r3", "cge", None), (Result("k", {}, 10, "abc", 2.0, True, False, measures),))
+    made = Outcome(Entry("digits-r3", "cge", None), (Result("k", {}, 10, "abc", 2.0, finished=True, history=measures),))
     assert render.first_at(made, 85) == (10_000, 10**7) and render.first_at(made, 80) == (5000, 5 * 10**6)
     assert render.first_at(made, 90) is None
     text = render.to_markdown(tables.table("hybrid"), [made], "quick")
@@ -311,7 +162,7 @@ def test_the_study_of_ranks_is_drawn_over_the_rank():
 
 def outcome(value, paper, unit_steps=10, done=10, diverged=False):
     history = [Measurement(0, 0, 0, 0.0, 1.0, math.nan), Measurement(done, 1234, 5_000_000, 2.0, value, 0.5)]
-    result = Result("k", {}, unit_steps, "abc", 2.0, done == unit_steps, diverged, history)
+    result = Result("k", {}, unit_steps, "abc", 2.0, finished=done == unit_steps, diverged=diverged, history=history)
     return Outcome(Entry("tt-3962", "sign_rge", paper), (result,))
 
 
@@ -340,9 +191,11 @@ def test_seeds_are_averaged_and_their_spread_told():
     both = Outcome(one.entry, one.results + two.results)
     assert (both.value, both.spread, both.share) == (89.0, 1.0, 1.0)
     three = [Measurement(n, n, n, 0.0, value, 0.1) for n, value in ((0, 10.0), (5, 93.0), (10, 91.0))]
-    rising = Result("k", {}, 10, "abc", 2.0, True, False, three)
+    rising = Result("k", {}, 10, "abc", 2.0, finished=True, history=three)
     assert Outcome(one.entry, (rising, *one.results)).best == (93.0 + 88.0) / 2
     assert Outcome(one.entry, (rising,), "MSE").best == 10.0
+    errors = [outcome(value, None).results[0] for value in (1e-5, 1e-2, 3e-5)]
+    assert Outcome(one.entry, tuple(errors), "MSE").value == 3e-5
     assert Outcome(one.entry, outcome(1.0, 1.0, diverged=True).results).value == math.inf
 
 
@@ -362,129 +215,3 @@ def test_a_picture_has_panels_of_what_was_measured(tmp_path, monkeypatch):
     assert [[axes.get_title() for axes in figure.axes] for figure in drawn] == [["tt-3962"], [table.rows[0]]]
     curve, paper = drawn[0].axes[0].get_lines()
     assert curve.get_marker() == "o" and list(paper.get_ydata()) == [88.48, 88.48]  # one point is seen
-
-
-# ---- the command -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def mnist_folder(tmp_path):
-    """Four IDX files of 640 and 64 rows."""
-    folder = tmp_path / "mnist"
-    folder.mkdir()
-    for part, n in (("train", 640), ("t10k", 64)):
-        made = rows(n)
-        images = (made.x_train * 255).round().byte().numpy().tobytes()
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, n, 28, 28) + images)
-        labels = made.y_train.byte().numpy().tobytes()
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, n) + labels)
-    return folder
-
-
-def reproduce(*words, code=0):
-    threads = torch.get_num_threads()
-    done = CliRunner().invoke(main, ["reproduce", *map(str, words), "--json"])
-    torch.set_num_threads(threads)
-    assert done.exit_code == code, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_the_command_writes_a_table_and_does_not_run_it_twice(mnist_folder, tmp_path):
-    words = (
-        "table1",
-        "--data",
-        mnist_folder,
-        "--out",
-        tmp_path / "out",
-        "--only",
-        "mlp-10, first",
-        "--seeds",
-        2,
-        "--no-gpu",
-    )
-    answer = reproduce(*words)
-    assert [each["share_done"] for each in answer["cells"]] == [1.0]
-    assert answer["cells"][0]["evaluations"] == 3 * 10 and answer["cells"][0]["device"] == "cpu"
-    lines = list(csv.DictReader((tmp_path / "out" / "table1.quick.csv").open(encoding="utf-8")))
-    assert lines[0]["network"] == "mlp-10" and float(lines[0]["paper"]) == 93.69 and lines[0]["seeds"] == "2"
-    assert "(93.69)" in (tmp_path / "out" / "table1.quick.md").read_text(encoding="utf-8")
-    again = reproduce(*words)
-    assert again["cells"] == answer["cells"]
-
-
-def test_a_table_tells_all_that_its_folder_has(mnist_folder, tmp_path):
-    words = "table1", "--data", mnist_folder, "--out", tmp_path / "out"
-    reproduce(*words, "--only", "mlp-10, first", "--seeds", 2)
-    answer = reproduce(*words, "--only", "mlp-10, sign")
-    assert [each["column"] for each in answer["cells"]] == ["first_order", "sign_rge"]
-    lines = list(csv.DictReader((tmp_path / "out" / "table1.quick.csv").open(encoding="utf-8")))
-    assert [line["seeds"] for line in lines] == ["2", "1"]
-    for path in (tmp_path / "out" / "cells").glob("mlp-10.momentum.*.json"):
-        path.write_text(path.read_text(encoding="utf-8").replace('"batch": 64', '"batch": 32'), encoding="utf-8")
-    answer = reproduce(*words, "--only", "mlp-10, sign")  # what was run with other settings is not this table's
-    assert [each["column"] for each in answer["cells"]] == ["sign_rge"]
-
-
-def test_a_name_is_taken_before_a_part_of_one():
-    table = tables.table("table3")
-    named = [
-        [entry.column for entry in reproduce_command._wanted(table, texts)] for texts in (("fa",), ("800, d",), ())
-    ]
-    assert named[0] == ["fa"] and named[1] == ["dfa"] and len(named[2]) == len(table.entries)
-
-
-def test_a_cell_that_is_not_there_is_named_with_those_that_are(mnist_folder, tmp_path):
-    words = "table3", "--data", mnist_folder, "--out", tmp_path / "out", "--only", "adma"
-    answer = reproduce(*words, code=3)
-    assert "no cell 'adma'" in answer["error"] and "lg_fg_a" in answer["next"]
-
-
-def test_what_is_not_run_asks_for_no_data(tmp_path):
-    words = (
-        "ranks",
-        "--data",
-        tmp_path / "none",
-        "--out",
-        tmp_path / "out",
-        "--only",
-        "digits-r1, adam",
-        "--budget",
-        0.1,
-    )
-    assert [each["network"] for each in reproduce(*words)["cells"]] == ["digits-r1"]
-
-
-def test_a_damaged_result_of_another_cell_is_named_before_anything_runs(mnist_folder, tmp_path):
-    folder = tmp_path / "out" / "cells"
-    folder.mkdir(parents=True)
-    (folder / "mlp-10.momentum.quick.seed3.json").write_text("{", encoding="utf-8")
-    words = "table1", "--data", mnist_folder, "--out", tmp_path / "out", "--only", "mlp-10, sign"
-    assert "seed3.json is damaged" in reproduce(*words, code=3)["error"]
-    assert len(list(folder.iterdir())) == 1
-
-
-def test_an_interrupted_table_is_written_as_far_as_it_is(mnist_folder, tmp_path, monkeypatch):
-    run, runs = cells.run, []
-
-    def interrupted(made, store, budget, show):
-        runs.append((made.key, budget))
-        if len(runs) == 2:
-            raise KeyboardInterrupt
-        return run(made, store, budget, show)
-
-    monkeypatch.setattr(cells, "run", interrupted)
-    words = "table1", "--data", mnist_folder, "--out", tmp_path / "out", "--only", "mlp-10,"
-    assert reproduce(*words, code=130)["error"] == "interrupted"
-    assert [budget > 0 for _, budget in runs] == [True, True, False]  # nothing is begun after Ctrl-C
-    lines = list(csv.DictReader((tmp_path / "out" / "table1.quick.csv").open(encoding="utf-8")))
-    assert [line["done"] for line in lines] == ["1.0", "0.0", "0.0"]
-
-
-def test_a_budget_of_nothing_tells_what_is_there(mnist_folder, tmp_path):
-    answer = reproduce("figure1", "--data", mnist_folder, "--out", tmp_path / "out", "--budget", 0)
-    assert {each["share_done"] for each in answer["cells"]} == {0.0}
-
-
-def test_a_missing_folder_of_mnist_is_named(tmp_path):
-    answer = reproduce("table2", "--data", tmp_path / "none", "--out", tmp_path / "out", code=3)
-    assert "train-images" in answer["error"] and answer["next"]

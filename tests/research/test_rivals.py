@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from rival_batches import CLASSES, INPUTS, ROWS, batch, module, step
+
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.host_tools.research import rivals
 from ttzo.host_tools.research.rivals import (
@@ -23,33 +25,6 @@ from ttzo.host_tools.research.rivals import zeroth_order as zo
 from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
 from ttzo.host_tools.research.rivals.network import Network
 from ttzo.host_tools.research.rivals.objective import Batch, logistic
-from ttzo.nn import TTLinear
-
-ROWS, INPUTS, CLASSES = 12, 6, 3
-
-
-def module(kind="dense", activation=torch.nn.Tanh):
-    torch.manual_seed(5)
-    if kind == "dense":
-        return torch.nn.Sequential(torch.nn.Linear(INPUTS, 8), activation(), torch.nn.Linear(8, CLASSES))
-    fold = {"matrix": ((2, 3), (4, 2), (3,)), "tensor": ((2, 3), (4, 2), (2, 3, 2))}[kind]
-    out = {"matrix": ((4, 2), (3, 1), (2,)), "tensor": ((4, 2), (3,), (2, 2))}[kind]
-    return torch.nn.Sequential(TTLinear(INPUTS, 8, *fold, kind), activation(), TTLinear(8, CLASSES, *out, kind))
-
-
-def in_double(network):
-    return Network(network.layers, network.start.double(), network.kept)
-
-
-def batch(kind="dense", activation=torch.nn.Tanh):
-    """A batch in double precision, so that small differences are exact enough to judge."""
-    made = module(kind, activation)
-    x = torch.randn(ROWS, INPUTS, dtype=torch.float64)
-    return Batch(in_double(Network.of(made)), x, torch.randint(0, CLASSES, (ROWS,)))
-
-
-def step(seed=0, rate=1e-3, number=0):
-    return zo.Step(rate, number, torch.Generator().manual_seed(seed))
 
 
 class Quadratic:
@@ -71,54 +46,6 @@ class Quadratic:
 
     def slope(self, theta, direction):
         return self.losses(theta[None])[0], (self.g + self.a @ theta) @ direction
-
-
-# ---- networks --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["dense", "matrix", "tensor"])
-def test_outputs_at_many_vectors_are_the_modules_own(kind):
-    made = module(kind)
-    network, x = Network.of(made), torch.randn(5, INPUTS)
-    thetas = torch.stack([network.start, network.start * 1.5])
-    outputs = network.outputs(thetas, x).detach()
-    torch.testing.assert_close(outputs[0], made(x).detach())
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter *= 1.5
-    torch.testing.assert_close(outputs[1], made(x).detach())
-
-
-def test_a_convolution_is_refused():
-    with pytest.raises(TtzoError, match="no convolutions"):
-        Network.of(torch.nn.Sequential(torch.nn.Unflatten(1, (1, 4, 4)), torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()))
-
-
-def test_a_large_train_goes_through_its_halves_to_the_same_outputs(monkeypatch):
-    network, x = Network.of(module("matrix")), torch.randn(5, INPUTS)
-    whole = network.forward(network.start, x)
-    monkeypatch.setattr("ttzo.host_tools.research.rivals.network.SMALL_WEIGHT", 0)
-    torch.testing.assert_close(network.forward(network.start, x), whole)
-
-
-def test_the_papers_network_costs_what_its_middle_rank_says():
-    from ttzo.exporter.zoo import mnist
-
-    network = Network.of(mnist.build())
-    # two products through the middle: 53,760 a unit of rank, and the second layer multiplied out
-    assert network.macs == 53_760 * 6 + 1024 * 10
-    assert network.n == 3962
-
-
-def test_a_pruned_network_multiplies_what_is_left_and_answers_as_the_whole():
-    b = batch()
-    pruned = b.network.pruned(torch.tensor([1, 9, 30, 31, 48, 50, 60, 75, 82]))
-    stored = pruned.full(pruned.start)
-    theta = pruned.start.requires_grad_()
-    torch.testing.assert_close(pruned.forward(theta, b.x), b.network.forward(stored, b.x))
-    assert pruned.macs == 3 * 3 + 2 * 2  # weights (0, 1), (1, 3), (5, 0), (5, 1) of 8 x 6; (0, 4), (2, 3) of 3 x 8
-    whole = Batch(b.network, b.x, b.y).loss_and_gradient(stored)[1]
-    torch.testing.assert_close(Batch(pruned, b.x, b.y).loss_and_gradient(theta)[1], whole[pruned.kept])
 
 
 # ---- differences of losses -------------------------------------------------------------------------------------------
@@ -166,10 +93,11 @@ def test_cge_is_the_gradient(kind):
     torch.testing.assert_close(found.gradient, b.loss_and_gradient(b.network.start)[1], rtol=0, atol=1e-5)
 
 
-def test_pruned_networks_are_asked_for_their_own_coordinates_only():
+@pytest.mark.parametrize("at_start", [False, True])
+def test_pruned_networks_are_asked_for_their_own_coordinates_only(at_start):
     b = batch()
     kept = torch.tensor([1, 9, 30, 48, 50, 60, 81])
-    pruned = Batch(b.network.pruned(kept), b.x, b.y)
+    pruned = Batch(b.network.pruned(kept, at_start), b.x, b.y)
     found = zo.cge(pruned, pruned.network.start, step(), radius=1e-6)
     torch.testing.assert_close(found.gradient, pruned.loss_and_gradient(pruned.network.start)[1], rtol=0, atol=1e-5)
     assert pruned.cost.evaluations == 1 + len(kept) + 1  # all coordinates, theta, and the gradient's own loss
@@ -306,34 +234,6 @@ def test_zo_grasp_keeps_the_weights_of_the_largest_scores():
     exact = torch.stack([(scores[places] >= least).double().mean() for places in weights])
     # 20,000 directions leave a few of the 72 scores on the other side of the line
     assert (shares - exact).abs().max() < 0.1
-
-
-# ---- pruning ---------------------------------------------------------------------------------------------------------
-
-
-def test_grasp_scores_are_minus_theta_times_the_hessians_product_with_the_gradient():
-    b = batch()
-    theta = b.network.start
-    loss = lambda t: b.loss(b.network.outputs(t[None], b.x) / 200.0, b.y)[0]  # noqa: E731
-    gradient = torch.func.grad(loss)(theta)
-    hessian = torch.func.hessian(loss)(theta)
-    torch.testing.assert_close(pruning.grasp_scores(b, theta), -theta * (hessian @ gradient))
-
-
-def test_grasp_keeps_the_smallest_scores_and_all_biases():
-    b = batch()
-    network = pruning.grasp(b, 30)
-    assert network.n == 30
-    scores = pruning.grasp_scores(b, b.network.start)
-    biases = torch.cat(
-        [torch.arange(t.offset, t.offset + t.size) for t in (b.network.layers[k].tensors[-1] for k in (0, 1))]
-    )
-    assert torch.isin(biases, network.kept).all()
-    weights = torch.ones(b.network.n, dtype=torch.bool)
-    weights[biases] = False
-    kept = torch.zeros_like(weights)
-    kept[network.kept] = True
-    assert scores[weights & kept].max() <= scores[weights & ~kept].min()
 
 
 # ---- differentiation and signals -------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from ttzo.host_tools.research.reproduce import (
     mnist_cells,
     pinn_cells,
 )
-from ttzo.host_tools.research.rivals import residual
+from ttzo.host_tools.research.rivals import coordinates, residual
 from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
-from ttzo.host_tools.research.rivals.network import Network
+from ttzo.host_tools.research.rivals.network import Network, at_once
+from ttzo.host_tools.research.rivals.objective import Batch
 from ttzo.nn import TTLinear
 
 CPU = torch.device("cpu")
@@ -37,7 +38,7 @@ def network(name, kind):
     else:
         first, second = torch.nn.Linear(12, 8), torch.nn.Linear(8, 3)
     made = Network.of(torch.nn.Sequential(first, torch.nn.Tanh(), second))
-    return made.pruned(torch.arange(0, made.n, 2)) if kind == "pruned" else made
+    return made.pruned(torch.arange(0, made.n, 2), kind == "masked") if kind in ("pruned", "masked") else made
 
 
 def work(name, kind, device):
@@ -47,7 +48,7 @@ def work(name, kind, device):
 @pytest.mark.parametrize(("name", "kind"), [
     (name, kind)
     for name in rivals.names()
-    for kind in ("dense", "train", "pruned")
+    for kind in ("dense", "train", "pruned", "masked")
     if kind == "dense" or name not in (*LOCAL, "deepzero") or (name, kind) == ("deepzero", "train")
 ])  # fmt: skip
 def test_a_rival_steps_on_another_device_as_on_the_cpu(name, kind):
@@ -90,7 +91,7 @@ def test_the_equation_is_stepped_on_another_device_as_on_the_cpu(derivative, met
     monkeypatch.setattr(residual, "PAIRS", 8)
     monkeypatch.setattr(residual, "LEVEL", 2)
     monkeypatch.setitem(pinn_cells.N_POINTS, "quick", 2)
-    made = [pinn_cells.cell("hjb-fc2-320", method, derivative, "quick", 1, device) for device in (CPU, DEVICE)]
+    made = [pinn_cells.torch_cell("hjb-fc2-320", method, derivative, "quick", 1, device) for device in (CPU, DEVICE)]
     here = made[0].make()
     losses = [here.step() for _ in range(2)]
     with OtherDevice():
@@ -134,3 +135,21 @@ def test_a_gpu_is_as_near_to_the_cpu_as_rounding(name):
     # differences of losses of 1e-3 in float32 leave about 1e-4 of a slope; two steps carry it on
     assert [there.step() for _ in range(2)] == pytest.approx([here.step() for _ in range(2)], rel=1e-3)
     assert there.trainer.theta.device.type == "cuda"
+
+
+def test_a_gpu_takes_larger_portions_and_an_unknown_device_those_of_the_cpu():
+    for sizes in (coordinates.NUMBERS_AT_ONCE, coordinates.ENTRIES_AT_ONCE, residual.POINTS_AT_ONCE):
+        found = [at_once(sizes, torch.device(kind)) for kind in ("cpu", "cuda", "meta")]
+        assert found[0] == found[2] < found[1]
+
+
+@pytest.mark.parametrize("kind", ["dense", "train", "masked"])
+def test_coordinates_in_large_portions_are_those_in_small_ones(kind, monkeypatch):
+    net = network("cge", kind).to(CPU, torch.float64)
+    batch = Batch(net, torch.rand(9, 12, dtype=torch.float64), torch.arange(9) % 3)
+    found = []
+    for numbers, entries in ((1 << 6, 5), (1 << 26, 1 << 16)):
+        monkeypatch.setitem(coordinates.NUMBERS_AT_ONCE, "cpu", numbers)
+        monkeypatch.setitem(coordinates.ENTRIES_AT_ONCE, "cpu", entries)
+        found.append(coordinates.differences(batch, net.start, 1e-3)[0])
+    torch.testing.assert_close(*found, rtol=0, atol=1e-15)  # sums in another order

@@ -13,7 +13,7 @@ import numpy as np
 
 from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import core_sources
-from ttzo.device_runtime.contract import MESSAGE, REPLY, REQUEST, Activation, LayerKind, Loss, Region
+from ttzo.device_runtime.contract import MESSAGE, REPLY, REQUEST, Activation, DeviceError, LayerKind, Loss, Region
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
@@ -156,3 +156,10 @@ def read_parameters(link: Link, plan: Plan) -> bytes:
 
 def connect(url: str) -> Link:
     return Link(open_stream(url))
+
+
+STEP = request(9, "step", step=0, region=Region.batch)
+CODE = {
+    name: DeviceError(name).code
+    for name in ("unknown_message", "bad_request", "bad_contract", "out_of_range", "wrong_step", "cancelled")
+}

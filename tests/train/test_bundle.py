@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttzo.device_runtime.contract import (
-    LIMIT,
     Activation,
     Arithmetic,
     BundleHeader,
@@ -195,9 +194,12 @@ def test_trailing_bytes_are_refused():
         to_bundle.read(to_bundle.write(plan()) + b"\0")
 
 
-def test_another_format_is_told_apart_from_damage():
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_another_format_is_told_apart_from_damage(number):
+    """Also an older one: it is exported again."""
     data = bytearray(to_bundle.write(plan()))
-    data[4] = LIMIT["bundle_format"] + 1
+    data[4] = number
     with pytest.raises(DeviceError) as caught:
         to_bundle.read(bytes(data))
-    assert caught.value.name == "bad_bundle_format"
+    assert (caught.value.name, caught.value.detail) == ("bad_bundle_format", number)
+    assert "export the model again" in caught.value.hint

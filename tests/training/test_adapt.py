@@ -12,7 +12,7 @@ from ttzo.device_runtime.contract import Region
 from ttzo.exporter.export import export
 from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.data import data_set, domain_shifts
-from ttzo.host_tools.data.data_set import DataError
+from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.training import checkpoint, session
 from ttzo.host_tools.training.checkpoint import CheckpointError

@@ -16,7 +16,7 @@ from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.equations import pde
-from ttzo.host_tools.reference.network.loss import NumpyNetwork
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 from ttzo.host_tools.reference.train.trainer import Trainer
 from ttzo.host_tools.training import compare
 

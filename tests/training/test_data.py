@@ -16,7 +16,7 @@ from ttzo.device_runtime.contract import LayerKind, Loss, Number
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import data_set, mnist, whole_file
-from ttzo.host_tools.data.data_set import DataError
+from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.whole_file import DiskError
 
 

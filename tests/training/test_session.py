@@ -259,6 +259,15 @@ def test_a_checkpoint_of_another_model_or_of_other_data_is_refused(bundle, rows,
         trained(bundle, changed, tmp_path / "whole")
 
 
+def test_a_run_of_an_older_version_is_a_sentence(bundle, rows, tmp_path, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr(checkpoint, "FORMAT", 1)
+        trained(bundle, rows, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="another version of ttzo") as caught:
+        trained(bundle, rows, tmp_path / "run")
+    assert "export the model again" in caught.value.hint
+
+
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tmp_path, whole, monkeypatch):
     path = tmp_path / "whole" / "checkpoint.npz"
     before = path.read_bytes()

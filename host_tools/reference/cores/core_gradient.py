@@ -12,12 +12,13 @@ from ttzo.exporter.plan.gathering import Patches
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.cores import unit_gradient
+from ttzo.host_tools.reference.cores.coordinate_window import refreshed
 from ttzo.host_tools.reference.cores.environments import ZERO, order_of_slices, slices
 from ttzo.host_tools.reference.cores.sample_cache import Reuse
 from ttzo.host_tools.reference.network.gathered_layer import gathered, tokens_that_count
+from ttzo.host_tools.reference.network.loss import mean
 from ttzo.host_tools.reference.network.product import multiply
 from ttzo.host_tools.reference.number.random import direction
-from ttzo.host_tools.reference.train.estimator import mean, refreshed
 
 
 def sum_of_samples(differences: np.ndarray) -> np.ndarray:

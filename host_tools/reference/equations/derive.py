@@ -10,7 +10,7 @@ from ttzo.device_runtime.contract import Activation, Derivative, Direction, Need
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import compensated_jet
-from ttzo.host_tools.reference.equations.columns import merge_cores
+from ttzo.host_tools.reference.network.merged_layer import merge_cores
 from ttzo.host_tools.reference.network.network import layer_forward
 from ttzo.host_tools.reference.number import real
 from ttzo.host_tools.reference.number.random import direction

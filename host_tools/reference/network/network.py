@@ -3,12 +3,11 @@
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, Cache, Derivative, LayerKind, Number
+from ttzo.device_runtime.contract import Activation, Cache, LayerKind, Number
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.reference.equations import compensated_jet
-from ttzo.host_tools.reference.equations.columns import merge_cores
 from ttzo.host_tools.reference.network.gathered_layer import combined, gathered
+from ttzo.host_tools.reference.network.merged_layer import merge_cores
 from ttzo.host_tools.reference.network.product import multiply
 from ttzo.host_tools.reference.number import real
 
@@ -106,8 +105,6 @@ def forward(plan: Plan, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Network inputs float32 [n, in_features] -> outputs float32 [n, out_features] at the parameters `theta`."""
     with np.errstate(all="ignore"):  # a broken forward pass shows as a loss that is not finite
         state = np.ascontiguousarray(x.T)
-        if plan.pde and plan.pde.derivative == Derivative.compensated_jet:
-            return np.ascontiguousarray(compensated_jet.value(plan, theta, state).T)
         for layer in plan.layers:
             layer, parameters = merge_cores(layer, theta) if plan.pde else (layer, theta)
             state = activate(layer.activation, layer_forward(layer, parameters, state))

@@ -84,6 +84,11 @@ def sample_rows(seed: int, positions: np.ndarray, n: int) -> np.ndarray:
     return rows.astype(np.int64)
 
 
+def batch_rows(seed: int, step: int, batch: int, n: int) -> np.ndarray:
+    """Row numbers of the batch that the step after `step` steps takes from `n` rows."""
+    return sample_rows(seed, step * batch + np.arange(batch), n)
+
+
 def _permute(numbers: np.ndarray, half: int, epochs: np.ndarray, seed: int) -> np.ndarray:
     """A permutation of the numbers below 2^(2 half), one for each epoch: four Feistel rounds."""
     mask = _U32((1 << half) - 1)

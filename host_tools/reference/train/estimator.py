@@ -6,22 +6,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ttzo.device_runtime.contract import DeviceError, Difference, Direction, Estimator, PhaseRecord
-from ttzo.host_tools.reference.network.loss import sum_in_order
+from ttzo.host_tools.reference.cores.coordinate_window import refreshed
+from ttzo.host_tools.reference.network.loss import mean
 from ttzo.host_tools.reference.number.random import direction
 
 Losses = Callable[[np.ndarray], np.ndarray]
-
-
-def mean(losses: np.ndarray) -> np.float32:
-    return sum_in_order(losses) * (np.float32(1) / np.float32(len(losses)))
-
-
-def refreshed(n_parameters: int, n_coordinates: int, age: int) -> np.ndarray:
-    """cocd: which coordinates are made afresh `age` steps into the phase, bool [n_parameters]."""
-    length = min(n_coordinates, n_parameters)
-    wanted = np.zeros(n_parameters, bool)
-    wanted[(age * length + np.arange(length)) % n_parameters] = True
-    return wanted
 
 
 class Estimate:

@@ -20,20 +20,20 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.costs import memory
-from ttzo.exporter.costs.core_memory import REUSING
 from ttzo.exporter.costs.cost import evaluations_a_step
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import GAUSS_NEWTON, moments_of_update
+from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
-from ttzo.host_tools.data import sparse_rows
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
-from ttzo.host_tools.reference.network.loss import Network, NumpyNetwork, sum_in_order
+from ttzo.host_tools.reference.network import sparse_rows
+from ttzo.host_tools.reference.network.loss import sum_in_order
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE, read_inputs
 from ttzo.host_tools.reference.number import real
 from ttzo.host_tools.reference.number.random import sample_rows
 from ttzo.host_tools.reference.train.estimator import Estimate
+from ttzo.host_tools.reference.train.numpy_network import Network, NumpyNetwork
 from ttzo.host_tools.reference.train.settings import check_fixed, check_settings
 
 ONE, HALF = np.float32(1), np.float32(0.5)

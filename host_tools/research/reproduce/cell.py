@@ -8,12 +8,13 @@ import dataclasses
 import io
 import json
 import math
+import os
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +31,8 @@ class ReproduceError(TtzoError):
 
 
 class Work(Protocol):
-    """A cell at work: `step` number after number, `measure` (accuracy in % or mean squared error), its costs so far."""
+    """A cell at work: `step` number after number, `measure` (accuracy in % or mean squared error), its costs so far.
+    One that holds a process or a line has a `close` too."""
 
     number: int
 
@@ -48,14 +50,15 @@ class Work(Protocol):
 @dataclass(frozen=True)
 class Cell:
     """key: what names its files; a cell of the same key is the same run. settings: what it says of itself.
-    n_steps in all, a measurement each `check_every`. make() gives the `Work` at its start, on `device`."""
+    n_steps in all, a measurement each `check_every`. make() gives the `Work` at its start, on `device`: torch's, or the
+    URL of one of ours."""
 
     key: str
     settings: dict[str, Any]
     n_steps: int
     check_every: int
     make: Callable[[], Work]
-    device: torch.device = CPU
+    device: torch.device | str = CPU
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,25 @@ class Measurement:
 
 @dataclass
 class Result:
-    """What is known of a cell. `finished`: all its steps are done, or it diverged. `commit`: of the sources that ran it,
-    "first..last" where it went on under another; `device`: what it ran on, several joined by " + "."""
+    """What is known of a cell. `seconds` by the clock, `processor_s` of this process and those it ended. `finished`: all its
+    steps are done, or it diverged. `commit`: of the sources that ran it, "first..last" where it went on under another;
+    `device`: what it ran on, several joined by " + ".
+
+    `taken_from`: the page that a figure was copied from when the run's own record is lost; its history is then the last
+    measurement alone, `best` the best on the way."""
 
     key: str
     settings: dict[str, Any]
     n_steps: int
     commit: str = ""
     seconds: float = 0.0
+    processor_s: float = 0.0
     finished: bool = False
     diverged: bool = False
     history: list[Measurement] = field(default_factory=list)
     device: str = ""
+    taken_from: str = ""
+    best: float | None = None
 
     @property
     def value(self) -> float:
@@ -119,9 +129,7 @@ class Store:
         """The result in the file of that key, whatever its settings. Raises `ReproduceError` for a damaged file."""
         path = self.folder / f"{key}.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            found["history"] = [Measurement(**each) for each in found["history"]]
-            return Result(**found)
+            return _from_json(path.read_text(encoding="utf-8"))
         except (ValueError, TypeError, KeyError) as error:
             raise ReproduceError(f"{path} is damaged ({error})", "delete it to run its cell again") from error
 
@@ -151,8 +159,25 @@ class Store:
             buffer = io.BytesIO()
             torch.save(state, buffer)
             _replace(state_path, buffer.getvalue())
-        text = json.dumps(dataclasses.asdict(result), indent=1)
-        _replace(self.folder / f"{result.key}.json", text.encode())
+        _replace(self.folder / f"{result.key}.json", _to_json(result).encode())
+
+
+def _to_json(result: Result) -> str:
+    """A field a line; the history by its columns, each on a line."""
+    found = dataclasses.asdict(result)
+    columns = {each.name: [getattr(m, each.name) for m in result.history] for each in dataclasses.fields(Measurement)}
+    lines = [f'  "{name}": {json.dumps(column)}' for name, column in columns.items()]
+    found["history"] = "HISTORY"
+    text = ",\n".join(f' "{name}": {json.dumps(value)}' for name, value in found.items())
+    return "{\n" + text.replace('"HISTORY"', "{\n" + ",\n".join(lines) + "\n }") + "\n}\n"
+
+
+def _from_json(text: str) -> Result:
+    found = json.loads(text)
+    history = found["history"]
+    rows = zip(*(history[each.name] for each in dataclasses.fields(Measurement)), strict=True)
+    found["history"] = [Measurement(*row) for row in rows]
+    return Result(**found)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -161,15 +186,23 @@ def _replace(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
+SOURCES = (":/*.py", ":/*.c", ":/*.h", ":/*.toml")  # a cell that is written beside them changes none of them
+
+
 def commit() -> str:
-    """The commit of the sources at work; empty where they are no git checkout."""
-    asked = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    """The commit of the sources at work, "-dirty" behind it where they were edited since; empty where they are no git
+    checkout."""
+    asked = (["describe", "--always", "--abbrev=10"], ["status", "--porcelain", "--untracked-files=no", "--", *SOURCES])
     try:
-        return subprocess.run(
-            asked, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
+        name, edited = (
+            subprocess.run(
+                ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+            for words in asked
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
+    return f"{name}-dirty" if edited else name
 
 
 def choose_device(gpu: bool | None) -> torch.device:
@@ -181,8 +214,10 @@ def choose_device(gpu: bool | None) -> torch.device:
     return torch.device("cuda") if there and gpu is not False else CPU
 
 
-def name_of(device: torch.device) -> str:
-    """ "cpu", or what the GPU calls itself."""
+def name_of(device: torch.device | str) -> str:
+    """ "cpu", what the GPU calls itself, or a URL as it is."""
+    if isinstance(device, str):
+        return device
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
@@ -192,7 +227,7 @@ def _first_and_last(before: str, now: str) -> str:
 
 
 def _joined(before: str, now: str) -> str:
-    return before if now in before.split(" + ") else " + ".join(filter(None, (before, now)))
+    return " + ".join(dict.fromkeys(filter(None, (*before.split(" + "), *now.split(" + ")))))
 
 
 Progress = Callable[[int, int, str], None]
@@ -207,23 +242,32 @@ def run(cell: Cell, store: Store, budget_s: float, show: Progress = lambda *_: N
     result = store.result(cell)
     if result.finished or budget_s <= 0:
         return result
+    with ExitStack() as owned:
+        return _run(cell, store, budget_s, show, result, owned)
+
+
+def _run(cell: Cell, store: Store, budget_s: float, show: Progress, result: Result, owned: ExitStack) -> Result:
     work, losses = cell.make(), []
+    if hasattr(work, "close"):
+        owned.callback(work.close)
     state = store.state(cell)
     if state is not None:
         work.load(state["work"])
         losses = state["losses"]
         result.history = [each for each in result.history if each.steps <= work.number]
     else:
-        result.history, result.seconds, result.commit, result.device = [], 0.0, "", ""
+        result = Result(cell.key, cell.settings, cell.n_steps)
     result.commit, result.device = (
         _first_and_last(result.commit, commit()),
         _joined(result.device, name_of(cell.device)),
     )
-    clock = _Clock(budget_s, result.seconds)
+    clock = _Clock(budget_s, result.seconds, result.processor_s)
     with _interrupts_between_steps() as asked:
         _go_on(cell, work, result, losses, clock, store, show, asked)
-        result.seconds = clock.total()
-        store.save(result, None if result.finished else {"work": work.state(), "losses": losses})
+        left = None if result.finished else {"work": work.state(), "losses": losses}
+        owned.close()  # a process that ends here has its time counted
+        clock.record(result)
+        store.save(result, left)
     return result
 
 
@@ -243,13 +287,24 @@ def _interrupts_between_steps() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
 
+def processor_s() -> float:
+    """Of this process, and of those that it started and that have ended."""
+    spent = os.times()
+    return time.process_time() + spent.children_user + spent.children_system
+
+
 class _Clock:
-    def __init__(self, budget_s: float, before_s: float):
+    def __init__(self, budget_s: float, before_s: float, processor_before_s: float):
         self.start, self.budget_s, self.before_s = time.monotonic(), budget_s, before_s
+        self.processor_before_s = processor_before_s - processor_s()
         self.saved = self.start
 
     def total(self) -> float:
-        return self.before_s + time.monotonic() - self.start
+        return round(self.before_s + time.monotonic() - self.start, 2)
+
+    def record(self, result: Result) -> None:
+        result.seconds = self.total()
+        result.processor_s = round(self.processor_before_s + processor_s(), 2)
 
     def is_over(self) -> bool:
         return time.monotonic() - self.start >= self.budget_s
@@ -272,7 +327,7 @@ def _go_on(
     asked: list[int],
 ) -> None:
     if not result.history:
-        result.history.append(Measurement(0, 0, 0, 0.0, work.measure(), math.nan))
+        result.history.append(_measured(work, 0.0, math.nan))
     while work.number < cell.n_steps and not clock.is_over() and not asked:
         loss = work.step()
         if not math.isfinite(loss):
@@ -282,7 +337,7 @@ def _go_on(
         if work.number % cell.check_every == 0 or work.number == cell.n_steps:
             _measure(work, result, losses, clock)
         if clock.should_save():
-            result.seconds = clock.total()
+            clock.record(result)
             store.save(result, {"work": work.state(), "losses": losses})
         show(work.number, cell.n_steps, f"step {work.number} of {cell.n_steps}, last measured {result.value:.4g}")
     if result.history[-1].steps < work.number:
@@ -293,4 +348,10 @@ def _go_on(
 def _measure(work: Work, result: Result, losses: list[float], clock: _Clock) -> None:
     mean = sum(losses) / len(losses)
     losses.clear()
-    result.history.append(Measurement(work.number, *work.spent(), clock.total(), work.measure(), mean))
+    result.history.append(_measured(work, clock.total(), mean))
+
+
+def _measured(work: Work, seconds: float, loss: float) -> Measurement:
+    """Six digits of measure and loss: more say nothing, and make the file large."""
+    value, loss = (float(f"{each:.6g}") for each in (work.measure(), loss))
+    return Measurement(work.number, *work.spent(), seconds, value, loss)

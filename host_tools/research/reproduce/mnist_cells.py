@@ -5,7 +5,6 @@ are trained for fewer epochs, those on scikit-learn's digits at `DIGITS_RATE` ti
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,38 +16,21 @@ from ttzo.exporter.zoo import digits as zoo_digits
 from ttzo.exporter.zoo import mnist as zoo_mnist
 from ttzo.host_tools.data import data_set, mnist
 from ttzo.host_tools.research import rivals
-from ttzo.host_tools.research.reproduce.cell import CPU, Cell
-from ttzo.host_tools.research.reproduce.tables import RANKS
+from ttzo.host_tools.research.reproduce import native_cells, native_hybrid
+from ttzo.host_tools.research.reproduce.cell import CPU, Cell, name_of
+from ttzo.host_tools.research.reproduce.mnist_work import BATCH, DECAY, DECAY_EVERY, MnistWork, Rows
+from ttzo.host_tools.research.reproduce.native_hybrid import NativeHybrid
 from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
 from ttzo.host_tools.research.rivals.network import Network
-from ttzo.host_tools.research.rivals.objective import Batch, Cost, cross_entropy
+from ttzo.host_tools.research.rivals.objective import Batch, cross_entropy
 from ttzo.host_tools.research.rivals.pruning import grasp
 
-BATCH = 64
 EPOCHS = {"quick": 3, "full": 100}
 STUDY_EPOCHS = {"digits": {"quick": 30, "full": 100}, "mnist": {"quick": 1, "full": 10}}
 DIGITS_RATE = 3.0  # an epoch has 22 steps
-DECAY_EVERY, DECAY = 10, 0.9
+RANKS = (1, 2, 3, 4, 6, 10)  # of the study's networks
 HYBRID_COARSE = {"quick": 2, "full": 10}  # epochs after which the hybrid changes over at the latest
 GRASP_ROWS = 512
-TEST_ROWS_AT_ONCE = 1000
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """x float32 (n, 784) in 0..1, y int64 (n,)."""
-
-    x_train: torch.Tensor
-    y_train: torch.Tensor
-    x_test: torch.Tensor
-    y_test: torch.Tensor
-
-    @property
-    def steps_an_epoch(self) -> int:
-        return len(self.x_train) // BATCH
-
-    def to(self, device: torch.device) -> "Rows":
-        return Rows(*(getattr(self, each.name).to(device) for each in dataclasses.fields(self)))
 
 
 @cache
@@ -103,10 +85,13 @@ def _train(rank: int, in_modes: tuple[int, ...], rows: Rows, seed: int) -> Netwo
     return Network.of(zoo_mnist.build(ranks=rank, seed=seed, in_modes=in_modes))
 
 
-def _pruned(n_kept: int, rows: Rows, seed: int) -> Network:
+TRAINS = {"tt-8314": (10, (7, 4, 4, 7)), "tt-3962": (6, (7, 4, 4, 7)), "tt-2698": (4, (4, 7, 7, 4))}
+
+
+def _pruned(n_kept: int, at_start: bool, rows: Rows, seed: int) -> Network:
     """The dense network, pruned by GraSP with the first rows of the training set."""
     whole = _dense((784, 1024, 10), torch.nn.ReLU, rows, seed)
-    return grasp(Batch(whole, rows.x_train[:GRASP_ROWS], rows.y_train[:GRASP_ROWS]), n_kept)
+    return grasp(Batch(whole, rows.x_train[:GRASP_ROWS], rows.y_train[:GRASP_ROWS]), n_kept, at_start)
 
 
 def _local(width: int, groups: int, rows: Rows, seed: int) -> LocalNetwork:
@@ -123,67 +108,19 @@ NETWORKS: dict[str, Callable[[Rows, int], Network | LocalNetwork]] = {
     "mlp-10": partial(_dense, (784, 10, 10), _RELU),
     "mlp-1000": partial(_dense, (784, 1000, 10), _TANH),
     "mlp-800-800": partial(_zero, (784, 800, 800, 10)),
-    "tt-8314": partial(_train, 10, (7, 4, 4, 7)),
-    "tt-3962": partial(_train, 6, (7, 4, 4, 7)),
-    "tt-2698": partial(_train, 4, (4, 7, 7, 4)),
-    "sp-4089": partial(_pruned, 4089),
+    **{name: partial(_train, *settings) for name, settings in TRAINS.items()},
+    "sp-4089": partial(_pruned, 4089, True),
+    "sp-4089-zero": partial(_pruned, 4089, False),
     "local-272k": partial(_local, 256, 1),
     "local-429k": partial(_local, 512, 16),
     **{f"digits-r{rank}": partial(_digits, rank) for rank in RANKS},
     **{f"mnist-r{rank}": partial(_train, rank, (7, 4, 4, 7)) for rank in RANKS},
 }
+PRUNED = {"sp-4089": "start", "sp-4089-zero": "zero"}  # what the pruned weights are
 METHODS = {"first_order": "momentum"}  # the tables' names of rivals, where they differ
 
 
-# ---- work ------------------------------------------------------------------------------------------------------------
-
-
-class MnistWork:
-    """One network under one rival on one device. Epoch e sees the rows in an order drawn from (seed, e), the same on
-    every device."""
-
-    def __init__(
-        self,
-        network: Network | LocalNetwork,
-        rival: rivals.trainer.Rival,
-        rows: Rows,
-        seed: int,
-        device: torch.device = CPU,
-    ):
-        self.network, self.rows, self.seed = network.to(device), rows.to(device), seed
-        self.trainer = rivals.Trainer(rival, self.network.start, seed)
-        self.cost, self._order, self._epoch = Cost(), None, -1
-
-    @property
-    def number(self) -> int:
-        return self.trainer.number
-
-    def step(self) -> float:
-        epoch, slot = divmod(self.number, self.rows.steps_an_epoch)
-        if epoch != self._epoch:
-            rng = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
-            order = torch.randperm(len(self.rows.x_train), generator=rng)
-            self._order, self._epoch = order.to(self.rows.x_train.device), epoch
-        which = self._order[slot * BATCH : (slot + 1) * BATCH]
-        x, y = self.rows.x_train[which], self.rows.y_train[which]
-        batch = Batch(self.network, x, y, self.cost, self.trainer.rival.loss)
-        return self.trainer.step(batch, DECAY ** (epoch // DECAY_EVERY))
-
-    def measure(self) -> float:
-        """Accuracy on the test rows, %."""
-        with torch.no_grad():
-            parts = [self.network.forward(self.trainer.theta, x) for x in self.rows.x_test.split(TEST_ROWS_AT_ONCE)]
-        return 100 * float((torch.cat(parts).argmax(1) == self.rows.y_test).double().mean())
-
-    def spent(self) -> tuple[int, int]:
-        return self.cost.evaluations, self.cost.macs
-
-    def state(self) -> dict[str, Any]:
-        return {"trainer": self.trainer.state(), "cost": self.spent()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.trainer.load(state["trainer"])
-        self.cost.evaluations, self.cost.macs = state["cost"]
+# ---- cells --------------------------------------------------------------------------------------------------------
 
 
 def identity(network: str, column: str, extent: str, seed: int) -> tuple[str, dict[str, Any]]:
@@ -200,10 +137,23 @@ def identity(network: str, column: str, extent: str, seed: int) -> tuple[str, di
     }
     if rival.loss is not cross_entropy:
         settings["loss"] = rival.loss.__name__
+    if network in PRUNED:
+        settings["pruned"] = PRUNED[network]
     if rival.revision > 1:
         settings["revision"] = rival.revision
     name = f"{rival.name}@{latest}" if latest else rival.name
     return f"{network}.{name}.{extent}.seed{seed}", settings
+
+
+def native_identity(network: str, column: str, extent: str, seed: int) -> tuple[str, dict[str, Any]]:
+    """The same of a hybrid whose second stage runs on `native:`."""
+    key, settings = identity(network, column, extent, seed)
+    return key.replace(f".{extent}.", f".native.{extent}."), settings | {"engine": native_cells.URL}
+
+
+def is_native(network: str, column: str, device: torch.device) -> bool:
+    """Whether `cell` gives the second stage to the product itself: on the tensor trains, where no GPU is asked for."""
+    return column == "hybrid" and network in TRAINS and device.type == "cpu"
 
 
 def cell(network: str, column: str, extent: str, seed: int, source: str | None, device: torch.device = CPU) -> Cell:
@@ -214,15 +164,21 @@ def cell(network: str, column: str, extent: str, seed: int, source: str | None, 
         steps = (int(latest) if latest else HYBRID_COARSE[extent]) * rows.steps_an_epoch
         window = rows.steps_an_epoch if _study(network) == "digits" else rival.plateau.window
         rival = dataclasses.replace(rival, plateau=dataclasses.replace(rival.plateau, latest=steps, window=window))
-    key, settings = identity(network, column, extent, seed)
-    return Cell(
-        key,
-        settings,
-        settings["epochs"] * rows.steps_an_epoch,
-        rows.steps_an_epoch,
-        lambda: MnistWork(NETWORKS[network](rows, seed), rival, rows, seed, device),
-        device,
-    )
+    native = is_native(network, column, device)
+    key, settings = (native_identity if native else identity)(network, column, extent, seed)
+    n_steps = settings["epochs"] * rows.steps_an_epoch
+
+    def make() -> MnistWork:
+        made = NETWORKS[network](rows, seed)
+        if not native:
+            return MnistWork(made, rival, rows, seed, device)
+        rank, in_modes = TRAINS[network]
+        module = zoo_mnist.build(ranks=rank, seed=seed, in_modes=in_modes)
+        plan = native_hybrid.plan_of(module, rival.phases[1].rate, n_steps, rows.steps_an_epoch, seed)
+        return NativeHybrid(plan, made, rival, rows, seed)
+
+    where = f"{name_of(device)} + {native_cells.URL}" if native else device
+    return Cell(key, settings, n_steps, rows.steps_an_epoch, make, where)
 
 
 def _study(network: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from ttzo.exporter.readers.nn import Sine, seeded, torch
 from ttzo.exporter.zoo import hjb20
 from ttzo.host_tools.research import rivals
+from ttzo.host_tools.research.reproduce import native_cells
 from ttzo.host_tools.research.reproduce.cell import CPU, Cell
 from ttzo.host_tools.research.rivals import trainer
 from ttzo.host_tools.research.rivals.first_order import back_propagation
@@ -34,33 +35,58 @@ ZEROTH_ORDER = Rival(
 METHODS = {"first_order": FIRST_ORDER, "zeroth_order": ZEROTH_ORDER}
 
 
-def _dense(widths: tuple[int, ...], seed: int) -> Network:
+def _dense(widths: tuple[int, ...], seed: int) -> torch.nn.Module:
     with seeded(seed):
         parts = []
         for n_in, n_out in zip(widths, widths[1:], strict=False):
             parts += [torch.nn.Linear(n_in, n_out), Sine()]
-    return Network.of(torch.nn.Sequential(*parts[:-1]))
+    return torch.nn.Sequential(*parts[:-1])
 
 
-def _train(rank: int, seed: int) -> Network:
-    return Network.of(hjb20.build(seed=seed, rank=rank))
+def _train(rank: int, seed: int) -> torch.nn.Module:
+    return hjb20.build(seed=seed, rank=rank)
 
 
-def _pruned(n_kept: int, seed: int) -> Network:
+def _without_bias(build: Callable[[int], torch.nn.Module], seed: int) -> torch.nn.Module:
+    """The same start without the output's bias: the solution N = 1 is then more than one number."""
+    made = build(seed)
+    made[-1].bias = None
+    return made
+
+
+def _pruned(n_kept: int, at_start: bool, seed: int) -> Network:
     """The dense network, pruned by GraSP on the loss that is trained, derivatives by differentiation."""
     rng = torch.Generator().manual_seed(seed)
-    whole = _dense((INPUTS, 768, 768, 1), seed)
-    return grasp(Residual(whole, collocation(GRASP_POINTS, rng), "jet", rng), n_kept)
+    whole = Network.of(_dense(MLP, seed))
+    return grasp(Residual(whole, collocation(GRASP_POINTS, rng), "jet", rng), n_kept, at_start)
 
 
-NETWORKS: dict[str, Callable[[int], Network]] = {
-    "hjb-mlp": partial(_dense, (INPUTS, 768, 768, 1)),
+MLP = INPUTS, 768, 768, 1
+_WITH_BIAS: dict[str, Callable[[int], torch.nn.Module]] = {
+    "hjb-mlp": partial(_dense, MLP),
     "hjb-tt-7745": partial(_train, 10),
     "hjb-tt-3209": partial(_train, 4),
     "hjb-fc3-78": partial(_dense, (INPUTS, 78, 78, 1)),
     "hjb-fc2-320": partial(_dense, (INPUTS, 320, 1)),
-    "hjb-sp-7603": partial(_pruned, 7603),
 }
+WITHOUT_BIAS = {  # of the output; with their numbers of parameters
+    "hjb-mlp": "hjb-mlp-608256",
+    "hjb-tt-7745": "hjb-tt-7744",
+    "hjb-tt-3209": "hjb-tt-3208",
+    "hjb-fc3-78": "hjb-fc3-7956",
+    "hjb-fc2-320": "hjb-fc2-7360",
+}
+MODULES = _WITH_BIAS | {WITHOUT_BIAS[name]: partial(_without_bias, build) for name, build in _WITH_BIAS.items()}
+PRUNED_NETWORKS: dict[str, Callable[[int], Network]] = {
+    "hjb-sp-7603": partial(_pruned, 7603, True),
+    "hjb-sp-7603-zero": partial(_pruned, 7603, False),
+}
+PRUNED = {"hjb-sp-7603": "start", "hjb-sp-7603-zero": "zero"}  # what the pruned weights are
+
+
+def network(name: str, seed: int) -> Network:
+    """The network of that name at its start."""
+    return PRUNED_NETWORKS[name](seed) if name in PRUNED_NETWORKS else Network.of(MODULES[name](seed))
 
 
 class PinnWork:
@@ -104,9 +130,12 @@ class PinnWork:
         self.cost.evaluations, self.cost.macs = state["cost"]
 
 
-def identity(network: str, method: str, derivative: str, extent: str, seed: int) -> tuple[str, dict[str, Any]]:
-    """Key and settings of the cell of that network, method (`first_order`, `zeroth_order`) and derivative; `extent`:
-    "quick" or "full"."""
+Identity = tuple[str, dict[str, Any]]
+
+
+def identity(network: str, method: str, derivative: str, extent: str, seed: int) -> Identity:
+    """Key and settings of the cell in torch of that network, method (`first_order`, `zeroth_order`) and derivative;
+    `extent`: "quick" or "full"."""
     settings = {
         "network": network,
         "method": method,
@@ -116,17 +145,59 @@ def identity(network: str, method: str, derivative: str, extent: str, seed: int)
         "steps": N_STEPS[extent],
         "seed": seed,
     }
+    if network in PRUNED:
+        settings["pruned"] = PRUNED[network]
     return f"{network}.{method}.{derivative}.{extent}.seed{seed}", settings
 
 
-def cell(network: str, method: str, derivative: str, extent: str, seed: int, device: torch.device = CPU) -> Cell:
-    """The cell of that network, method and derivative."""
+def native_identity(network: str, method: str, derivative: str, extent: str, seed: int) -> Identity:
+    """The same of a cell that runs on `native:`. An estimator of ours has its own steps and points at either extent."""
+    if method in native_cells.OWN:
+        settings = {"network": network, "method": method, "points": hjb20.ROWS, "steps": hjb20.STEPS, "seed": seed}
+        return f"{network}.{method}.native.{extent}.seed{seed}", settings
     key, settings = identity(network, method, derivative, extent, seed)
-    return Cell(
-        key,
-        settings,
-        N_STEPS[extent],
-        N_STEPS[extent] // CHECKS,
-        lambda: PinnWork(NETWORKS[network](seed), METHODS[method], derivative, extent, seed, device),
-        device,
-    )
+    settings |= {"engine": native_cells.URL, "radius": native_cells.RADIUS}
+    return key.replace(f".{extent}.", f".native.{extent}."), settings
+
+
+def is_native(network: str, method: str, derivative: str, device: torch.device) -> bool:
+    """Whether `cell` gives that cell to the product itself: what it trains without derivatives, where no GPU is asked
+    for. The widest network stays with torch, whose products of large dense matrices are faster."""
+    if method in native_cells.OWN:
+        return True
+    there = method == "zeroth_order" and derivative in native_cells.DERIVATIVES and network in MODULES
+    return there and device.type == "cpu" and network != "hjb-mlp"
+
+
+def cell(network_name: str, method: str, derivative: str, extent: str, seed: int, device: torch.device = CPU) -> Cell:
+    """The cell of that network, method and derivative."""
+    if is_native(network_name, method, derivative, device):
+        return native_cell(network_name, method, derivative, extent, seed)
+    return torch_cell(network_name, method, derivative, extent, seed, device)
+
+
+def torch_cell(
+    network_name: str, method: str, derivative: str, extent: str, seed: int, device: torch.device = CPU
+) -> Cell:
+    key, settings = identity(network_name, method, derivative, extent, seed)
+    n_steps = settings["steps"]
+
+    def make() -> PinnWork:
+        return PinnWork(network(network_name, seed), METHODS[method], derivative, extent, seed, device)
+
+    return Cell(key, settings, n_steps, n_steps // CHECKS, make, device)
+
+
+def native_cell(network_name: str, method: str, derivative: str, extent: str, seed: int) -> Cell:
+    key, settings = native_identity(network_name, method, derivative, extent, seed)
+    n_steps = settings["steps"]
+
+    def make() -> native_cells.NativeWork:
+        module = MODULES[network_name](seed)
+        if method in native_cells.OWN:
+            plan = native_cells.own_plan(module, method, seed)
+        else:
+            plan = native_cells.sign_rge_plan(module, derivative, N_POINTS[extent], n_steps, seed)
+        return native_cells.NativeWork(plan, N_VALIDATION[extent])
+
+    return Cell(key, settings, n_steps, max(1, n_steps // CHECKS), make, native_cells.URL)

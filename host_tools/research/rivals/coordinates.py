@@ -12,11 +12,11 @@ import math
 from ttzo.device_runtime.contract import Activation, LayerKind
 from ttzo.exporter.plan.layer import Layer, Tensor
 from ttzo.exporter.readers.nn import torch
-from ttzo.host_tools.research.rivals.network import ACTIVATIONS, affine, dense_weight, tensors
+from ttzo.host_tools.research.rivals.network import ACTIVATIONS, affine, at_once, dense_weight, tensors
 from ttzo.host_tools.research.rivals.objective import Batch, cross_entropy
 
-NUMBERS_AT_ONCE = 1 << 21  # of the largest array; more would leave the caches
-ENTRIES_AT_ONCE = 4096
+NUMBERS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}  # of the largest array
+ENTRIES_AT_ONCE = {"cpu": 1 << 12, "cuda": 1 << 16}
 
 
 def suits(batch: Batch) -> bool:
@@ -62,12 +62,14 @@ def differences(
 
 def _rows_at_once(batch: Batch, wanted: torch.Tensor | None) -> int:
     layers = batch.network.layers
-    entries = ENTRIES_AT_ONCE if wanted is None else min(ENTRIES_AT_ONCE, len(wanted))
+    device = batch.x.device
+    entries = at_once(ENTRIES_AT_ONCE, device)
+    entries = entries if wanted is None else min(entries, len(wanted))
     widest = entries * layers[1].out_features
     for layer in layers:
         for k, shape in enumerate(layer.core_shapes if layer.kind == LayerKind.tt_matrix else ()):
             widest = max(widest, math.prod(shape) // layer.out_modes[k] ** 2 * layer.out_features)
-    return max(1, NUMBERS_AT_ONCE // widest)
+    return max(1, at_once(NUMBERS_AT_ONCE, device) // widest)
 
 
 class Rows:
@@ -109,7 +111,7 @@ class Rows:
     # ---- dense weights, biases ---------------------------------------------------------------------------------------
 
     def _dense(self, tensor: Tensor, inputs: torch.Tensor, radius: float, far: bool, wanted: torch.Tensor | None):
-        for part in _entries(tensor, wanted, inputs.device).split(ENTRIES_AT_ONCE):
+        for part in _entries(tensor, wanted, inputs.device).split(at_once(ENTRIES_AT_ONCE, inputs.device)):
             unit, source = _unit_and_source(tensor, part)
             yield part, self._units_moved(unit, radius * inputs[:, source], far)
 

@@ -31,14 +31,22 @@ ACTIVATIONS_IN_PLACE = {
 }
 
 
+def at_once(sizes: dict[str, int], device: torch.device) -> int:
+    """How much to work on at a time: `sizes` by kind of device, the CPU's for kinds without one. On a CPU the portion
+    stays in the caches; on a GPU it has to outweigh the start of a kernel."""
+    return sizes.get(device.type, sizes["cpu"])
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A chain of layers. `start`: theta at the beginning, (n,). With `kept` (indices into the layers' parameters,
-    ascending) only those are trained and the others are zero: a network pruned at its start."""
+    ascending) only those are trained: a network pruned at its start. The others keep the values that `fixed`
+    (n_stored,) has at their places, or are zero without it."""
 
     layers: tuple[Layer, ...]
     start: torch.Tensor
     kept: torch.Tensor | None = None
+    fixed: torch.Tensor | None = None
 
     @classmethod
     def of(cls, module: torch.nn.Module) -> "Network":
@@ -59,28 +67,33 @@ class Network:
         """Parameters of the layers, the pruned ones too."""
         return sum(layer.n_parameters for layer in self.layers)
 
-    def pruned(self, kept: torch.Tensor) -> "Network":
-        """The same network with all parameters but `kept` fixed at zero."""
-        return Network(self.layers, self.start[kept].clone(), kept)
+    def pruned(self, kept: torch.Tensor, at_start: bool = False) -> "Network":
+        """The same network with all parameters except `kept` fixed: at their start, or at zero."""
+        return Network(self.layers, self.start[kept].clone(), kept, self.start.clone() if at_start else None)
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Network":
         """The same network with its numbers on that device, and of that precision."""
-        return Network(self.layers, self.start.to(device, dtype), None if self.kept is None else self.kept.to(device))
+        kept = None if self.kept is None else self.kept.to(device)
+        fixed = None if self.fixed is None else self.fixed.to(device, dtype)
+        return Network(self.layers, self.start.to(device, dtype), kept, fixed)
 
     def full(self, thetas: torch.Tensor) -> torch.Tensor:
-        """(.., n) -> (.., n_stored): pruned parameters put back as zeros."""
+        """(.., n) -> (.., n_stored): pruned parameters put back at their fixed values."""
         if self.kept is None:
             return thetas
-        zeros = thetas.new_zeros(*thetas.shape[:-1], self.n_stored)
-        return zeros.index_copy(-1, self.kept, thetas)
+        shape = *thetas.shape[:-1], self.n_stored
+        whole = thetas.new_zeros(shape) if self.fixed is None else self.fixed.to(thetas.dtype).expand(shape)
+        return whole.index_copy(-1, self.kept, thetas)
 
     def outputs(self, thetas: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Thetas (Q, n), rows x (B, inputs) -> outputs (Q, B, outputs). Differentiable in both."""
         if self.kept is None or torch.is_grad_enabled():
             return self._outputs(self.full(thetas), x)
         # a large vector of few parameters: only those are written anew for each theta
-        stored = self.full(thetas[:1])
-        return torch.cat([self._outputs(stored.index_copy_(1, self.kept, theta[None]), x) for theta in thetas])
+        stored, rows = self.full(thetas[:1]), x[None]
+        apart = self.reaches[0].fixed_part(rows) if self.reaches[0] else None
+        vectors = (stored.index_copy_(1, self.kept, theta[None]) for theta in thetas)
+        return torch.cat([run(self.ready(vector), rows, apart) for vector in vectors])
 
     def _outputs(self, stored: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return run(self.ready(stored), x.expand(len(stored), *x.shape))
@@ -94,7 +107,9 @@ class Network:
         """Of a pruned network's dense layers."""
         if self.kept is None:
             return (None,) * len(self.layers)
-        return tuple(Reach.of(layer, self.kept) if layer.kind == LayerKind.dense else None for layer in self.layers)
+        return tuple(
+            Reach.of(layer, self.kept, self.fixed) if layer.kind == LayerKind.dense else None for layer in self.layers
+        )
 
     def forward(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Theta (n,), rows (B, inputs) -> (B, outputs)."""
@@ -115,21 +130,33 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """What is left of a pruned dense layer: the outputs that still have a weight, and the inputs that do. The rest of
-    its matrix is zeros and is not multiplied by."""
+    """What is left of a pruned dense layer: the outputs that still have a trained weight, and the inputs that do. The
+    rest of its matrix is zeros and is not multiplied by, or has fixed values: `rest` (in, out), 0 where the two meet."""
 
     outputs: torch.Tensor
     inputs: torch.Tensor
+    rest: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, layer: Layer, kept: torch.Tensor) -> "Reach":
+    def of(cls, layer: Layer, kept: torch.Tensor, fixed: torch.Tensor | None = None) -> "Reach":
         weight = layer.tensors[0]
         here = kept[(kept >= weight.offset) & (kept < weight.offset + weight.size)] - weight.offset
-        return cls((here // layer.in_features).unique(), (here % layer.in_features).unique())
+        outputs, inputs = (here // layer.in_features).unique(), (here % layer.in_features).unique()
+        if fixed is None:
+            return cls(outputs, inputs)
+        rest = tensors(layer, fixed[None])[0][0].T.clone()
+        rest[inputs[:, None], outputs] = 0
+        return cls(outputs, inputs, rest)
+
+    def fixed_part(self, h: torch.Tensor) -> torch.Tensor | None:
+        """What the fixed weights add to the pre-activations of inputs (Q, B, in): (Q, B, out); None without any."""
+        return None if self.rest is None else h @ self.rest.to(h.dtype)
 
     @property
     def macs(self) -> int:
-        return len(self.outputs) * len(self.inputs)
+        """Multiply-accumulates of one row. Fixed weights count in full, though one product with them can serve many
+        parameter vectors."""
+        return len(self.outputs) * len(self.inputs) if self.rest is None else self.rest.numel()
 
 
 def tensors(layer: Layer, theta: torch.Tensor) -> list[torch.Tensor]:
@@ -166,11 +193,13 @@ def factors(layer: Layer, theta: torch.Tensor, reach: Reach | None = None) -> Fa
     return Factors((), halves(layer, parts), bias)
 
 
-def through(made: Factors, h: torch.Tensor) -> torch.Tensor:
-    """Inputs (Q, B, in) -> pre-activations (Q, B, out)."""
+def through(made: Factors, h: torch.Tensor, fixed_part: torch.Tensor | None = None) -> torch.Tensor:
+    """Inputs (Q, B, in) -> pre-activations (Q, B, out). `fixed_part`: `Reach.fixed_part` of h, where it is known."""
     if made.reach:
         left = torch.bmm(h.index_select(2, made.reach.inputs), made.matrices[0])
-        return made.bias.expand(-1, h.shape[1], -1).index_add(2, made.reach.outputs, left)
+        apart = made.reach.fixed_part(h) if fixed_part is None else fixed_part
+        rest = made.bias.expand(-1, h.shape[1], -1) if apart is None else made.bias + apart
+        return rest.index_add(2, made.reach.outputs, left)
     if made.halves:
         z = _through_halves(*made.halves, h)
         return z if made.bias is None else z + made.bias
@@ -186,10 +215,10 @@ def affine(layer: Layer, theta: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
     return through(factors(layer, theta), h)
 
 
-def run(ready: list[tuple[Layer, Factors]], h: torch.Tensor) -> torch.Tensor:
-    """Inputs (Q, B, in) through all layers."""
-    for layer, made in ready:
-        h = through(made, h)
+def run(ready: list[tuple[Layer, Factors]], h: torch.Tensor, fixed_part: torch.Tensor | None = None) -> torch.Tensor:
+    """Inputs (Q, B, in) through all layers; `fixed_part` as `through` takes it, of the first layer."""
+    for number, (layer, made) in enumerate(ready):
+        h = through(made, h, None if number else fixed_part)
         if torch.is_grad_enabled():
             h = ACTIVATIONS[layer.activation](h)
         elif layer.activation != Activation.identity:

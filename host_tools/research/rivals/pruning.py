@@ -28,15 +28,16 @@ def _loss(batch: Batch | Residual, theta: torch.Tensor, temperature: float) -> t
     return batch.loss(batch.network.outputs(theta[None], batch.x) / temperature, batch.y)[0]
 
 
-def grasp(batch: Batch | Residual, n_kept: int) -> Network:
-    """The batch's network with the `n_kept` parameters of smallest score; biases all stay, and count."""
+def grasp(batch: Batch | Residual, n_kept: int, at_start: bool = False) -> Network:
+    """The batch's network with the `n_kept` parameters of smallest score; biases all stay, and count. The pruned weights
+    are zero, as GraSP has it, or stay `at_start`: then only queries and updates are masked, as arXiv 2308.09858 has it."""
     network = batch.network
     weights = torch.cat([weights_of(layer) for layer in network.layers])
     is_bias = torch.ones(network.n, dtype=torch.bool)
     is_bias[weights] = False
     scores = grasp_scores(batch, network.start)[weights]
     chosen = weights[scores.topk(n_kept - int(is_bias.sum()), largest=False).indices]
-    return network.pruned(torch.cat([chosen, is_bias.nonzero()[:, 0]]).sort().values)
+    return network.pruned(torch.cat([chosen, is_bias.nonzero()[:, 0]]).sort().values, at_start)
 
 
 def weights_of(layer: Layer) -> torch.Tensor:

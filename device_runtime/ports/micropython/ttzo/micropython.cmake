@@ -6,10 +6,10 @@
 # -DTTZO_FUSED=1 for bundles exported in fused arithmetic. manifest.py freezes ttzo.py beside it.
 get_filename_component(TTZO_RUNTIME ${CMAKE_CURRENT_LIST_DIR}/../../.. ABSOLUTE)
 file(GLOB TTZO_CORE ${TTZO_RUNTIME}/*/*.c)
+file(GLOB TTZO_MODULE ${CMAKE_CURRENT_LIST_DIR}/*.c)
 
 add_library(usermod_ttzo INTERFACE)
-target_sources(usermod_ttzo INTERFACE ${CMAKE_CURRENT_LIST_DIR}/modttzo.c ${CMAKE_CURRENT_LIST_DIR}/run.c ${CMAKE_CURRENT_LIST_DIR}/run_link.c
-    ${CMAKE_CURRENT_LIST_DIR}/polled.c ${TTZO_CORE})
+target_sources(usermod_ttzo INTERFACE ${TTZO_MODULE} ${TTZO_CORE})
 target_include_directories(usermod_ttzo INTERFACE ${CMAKE_CURRENT_LIST_DIR} ${TTZO_RUNTIME})
 if(TTZO_FUSED)
     target_compile_definitions(usermod_ttzo INTERFACE TTZO_FUSED=1)

@@ -9,7 +9,7 @@ TTZO_RUNTIME := $(abspath $(USERMOD_DIR)/../../..)
 TTZO_CORE := $(patsubst $(TTZO_RUNTIME)/%,%,$(wildcard $(TTZO_RUNTIME)/*/*.c))
 
 SRC_USERMOD_C += $(TTZO_MODULE)/modttzo.c
-SRC_USERMOD_LIB_C += $(TTZO_MODULE)/run.c $(TTZO_MODULE)/run_link.c $(TTZO_MODULE)/polled.c $(TTZO_CORE:%=$(notdir $(TTZO_RUNTIME))/%)
+SRC_USERMOD_LIB_C += $(filter-out %/modttzo.c,$(wildcard $(TTZO_MODULE)/*.c)) $(TTZO_CORE:%=$(notdir $(TTZO_RUNTIME))/%)
 vpath $(notdir $(TTZO_RUNTIME))/%.c $(dir $(TTZO_RUNTIME))
 
 CFLAGS_USERMOD += -I$(TTZO_MODULE) -I$(TTZO_RUNTIME) $(if $(TTZO_FUSED),-DTTZO_FUSED=1)

@@ -139,7 +139,9 @@ uint32_t ttzo_run_commit(void *memory, uint32_t region, uint32_t count, uint32_t
 
 // ---- the link
 
-// Bytes of a link; 0 without the part `link`, when nothing below is called.
+#if TTZO_HAS(LINK)
+
+// Bytes of a link; 0 without the part `link`.
 uint32_t ttzo_run_line_bytes(void);
 
 // Begins a link under that board name in `line` (8-byte aligned), which stays in use until ttzo_run_hang_up.
@@ -151,4 +153,31 @@ uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send);
 // Ends the link: later work reports to nobody.
 uint32_t ttzo_run_hang_up(void *memory);
 
+#else
+
+static inline uint32_t ttzo_run_line_bytes(void)
+{
+    return 0;
+}
+
+static inline uint32_t ttzo_run_listen(void *memory, void *line, uint32_t line_bytes, const char *board_name,
+                                       uint32_t name_bytes)
+{
+    (void)memory, (void)line, (void)line_bytes, (void)board_name, (void)name_bytes;
+    return TTZO_ERROR_NOT_BUILT_IN;
+}
+
+static inline uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send)
+{
+    (void)memory, (void)receive, (void)send;
+    return TTZO_ERROR_NOT_BUILT_IN;
+}
+
+static inline uint32_t ttzo_run_hang_up(void *memory)
+{
+    (void)memory;
+    return TTZO_ERROR_NOT_BUILT_IN;
+}
+
+#endif
 #endif

@@ -2,6 +2,8 @@
 // The part `link` of run.h: the link on an interpreter's streams.
 #include "run.h"
 
+#if TTZO_HAS(LINK)
+
 static void copy(uint8_t *to, const uint8_t *from, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -74,3 +76,5 @@ uint32_t ttzo_run_hang_up(void *memory)
     run->line = NULL;
     return ttzo_run_told(run, TTZO_ERROR_OK);
 }
+
+#endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of columns.c: layers of a PDE's network with their cores merged."""
+"""Twin of merged_layer.c: layers of a PDE's network with their cores merged."""
 
 import numpy as np
 

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// A model as data: what a bundle or model.c says, and what every room below the API reads.
+#ifndef TTZO_MODEL_MODEL_H
+#define TTZO_MODEL_MODEL_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/parts.h"
+
+#define TTZO_SPARSE_MAX_NONZERO 7u // non-zero coordinates of one node of a sparse grid: its level minus 1, at most
+
+// All nodes of a sparse grid with these non-zero |coordinates|, at any places and with any signs.
+struct ttzo_sparse_class {
+    float weight;                           // of each node
+    uint8_t n_nonzero;                      // entries of `value` that count
+    uint8_t value[TTZO_SPARSE_MAX_NONZERO]; // numbers in the grid's `values`, ascending, repeats allowed
+};
+
+// A sparse grid as a table, written by exporter/pde/sparse_grid.py; equations/sparse_grid.h walks over its nodes.
+struct ttzo_sparse_grid {
+    uint16_t dimension;
+    uint8_t n_classes;
+    uint8_t n_values;
+    const float *values;                     // [n_values] distinct non-zero |coordinates|, ascending
+    const struct ttzo_sparse_class *classes; // [n_classes]
+};
+
+// A residual program; the numbers stay where they are.
+struct ttzo_program {
+    const float *constants;      // [n_constants]
+    const uint8_t *instructions; // [n_instructions][4]: enum ttzo_operation, registers a, b, c
+    uint8_t n_constants;
+    uint8_t n_instructions;
+    uint8_t output;
+};
+
+// A PDE: where its rows lie and what should be zero there. All zeros for models with another loss.
+struct ttzo_pde {
+    struct ttzo_pde_info info;
+    const float *low, *high; // [in_features] bounds of the network's inputs
+    struct ttzo_row_group groups[TTZO_MAX_ROW_GROUPS];
+    struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
+    struct ttzo_program solution;                        // u from the network's output
+    struct ttzo_program exact;                           // with has_exact
+    struct ttzo_program points[2];                       // with has_points: a uniform training point's place in space, its time
+    struct ttzo_sparse_grid grid;                        // with derivative sparse_grid
+};
+
+// A model: data only, from model.c in flash or from a bundle. Layers and parameters stay where they are.
+struct ttzo_model {
+    uint8_t hash[TTZO_HASH_BYTES];
+    struct ttzo_model_info info;
+    struct ttzo_training training;
+    struct ttzo_phase phases[TTZO_MAX_PHASES];
+    const struct ttzo_layer *layers; // [info.n_layers]
+    const float *parameters;         // [info.n_parameters], theta at the start of training
+    struct ttzo_pde pde;             // with info.loss residual
+};
+
+// What wants a part of the runtime; never where that is left out, because ttzo_read_bundle has refused the model.
+static inline bool ttzo_has_equation(const struct ttzo_model *model)
+{
+    return TTZO_HAS(EQUATIONS) && model->info.loss == TTZO_LOSS_RESIDUAL;
+}
+
+static inline bool ttzo_is_split(const struct ttzo_layer *layer)
+{
+    return TTZO_HAS(SPLIT) && layer->contraction != 0;
+}
+
+static inline bool ttzo_is_gathered(const struct ttzo_layer *layer)
+{
+    return TTZO_HAS(GATHERED) && layer->gather != 0;
+}
+
+#endif

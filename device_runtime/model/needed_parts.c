@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#include "model/needed_parts.h"
+
+#include "model/phase.h"
+
+static uint32_t parts_of_estimator(uint8_t estimator)
+{
+    bool blocks = estimator == TTZO_ESTIMATOR_NODE_CGE || estimator == TTZO_ESTIMATOR_BLOCK_RGE;
+    if (ttzo_estimator_reuses(estimator))
+        return TTZO_PART_CORES | (blocks ? TTZO_PART_BLOCKS : 0u);
+    return ttzo_is_gauss_newton(estimator) ? 0u : TTZO_PART_EVALUATIONS;
+}
+
+uint32_t ttzo_needed_parts(const struct ttzo_model *model)
+{
+    uint32_t parts = model->info.loss == TTZO_LOSS_RESIDUAL ? TTZO_PART_EQUATIONS : 0u;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        parts |= (model->layers[l].contraction ? TTZO_PART_SPLIT : 0u) | (model->layers[l].gather ? TTZO_PART_GATHERED : 0u);
+    for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
+        parts |= parts_of_estimator(model->phases[p].estimator);
+    if (parts & TTZO_PART_CORES) {
+        parts |= model->info.cache != TTZO_CACHE_FLOAT32 ? TTZO_PART_NARROW : 0u;
+        for (uint32_t l = 0; l < model->info.n_layers; l++)
+            parts |= model->layers[l].kind == TTZO_LAYER_KIND_TT_TENSOR ? TTZO_PART_TENSORS : 0u;
+    }
+    bool compensated = model->pde.info.derivative == TTZO_DERIVATIVE_COMPENSATED_JET; // once the equation is read
+    return parts | (compensated ? TTZO_PART_COMPENSATED : 0u);
+}
