@@ -44,7 +44,7 @@ from ttzo.exporter.plan.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.printable import printable, printable_name
 from ttzo.exporter.plan.training import Phase, Training
-from ttzo.exporter.readers.untrusted_file import json_page
+from ttzo.exporter.plan.untrusted_file import json_page
 
 MOST_BYTES = 64 << 20  # of a bundle: 2^20 parameters take 4 MiB, and the largest sparse grid less than the rest
 MOST_METADATA_BYTES = 1 << 20

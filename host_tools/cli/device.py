@@ -23,6 +23,7 @@ from ttzo.host_tools.device.pty_bridge import PtyBridge
 from ttzo.host_tools.training import checkpoint, compare, report, session
 from ttzo.host_tools.training.checkpoint import Generation
 from ttzo.host_tools.training.session import Progress, Run
+from ttzo.host_tools.training.stop import stop_signals
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
 GENERATION = click.option(
@@ -390,7 +391,7 @@ def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool
         raise DataError(f"{url} is no emulated device", "say native:, numpy:, onnx: or qemu:BOARD")
     ended = threading.Event()
     with ExitStack() as owned:
-        for number in session.stop_signals():
+        for number in stop_signals():
             owned.callback(signal.signal, number, signal.signal(number, lambda *_: ended.set()))
         line = emulated_device.start(url, bundle_path(bundle), plan, owned, screen.say, port)
         terminal = owned.enter_context(PtyBridge(line)).path if pty else None

@@ -42,7 +42,7 @@ from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
-from ttzo.exporter.readers.untrusted_file import read_bytes
+from ttzo.exporter.plan.untrusted_file import read_bytes
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet, pack_rows
 from ttzo.host_tools.device import emulated_device, micropython_board, replies

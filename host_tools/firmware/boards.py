@@ -16,7 +16,7 @@ from ttzo import boards as board_folder
 from ttzo.device_runtime import PORTS
 from ttzo.device_runtime.contract import LIMIT, Arithmetic, TtzoError
 from ttzo.exporter.costs.memory import Room
-from ttzo.exporter.readers.untrusted_file import read_bytes, toml_page
+from ttzo.exporter.plan.untrusted_file import read_bytes, toml_page
 
 FOLDER = Path(board_folder.__file__).parent
 MOST_BYTES = 64 << 10  # of a board's file

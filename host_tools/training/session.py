@@ -10,8 +10,6 @@ it says that it holds is measured again by the NumPy twin.
 
 import math
 import os
-import signal
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +36,7 @@ from ttzo.host_tools.training import audit
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.checkpoint import NEAR, Checkpoint, CheckpointError, Generation
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
+from ttzo.host_tools.training.stop import Stop
 
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
@@ -113,47 +112,6 @@ def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
             f"{fixed[0]} is fixed at export", f"export again with it; free are {', '.join(train_defaults.RUN_SETTINGS)}"
         )
     return train_defaults.overridden(exported, given)
-
-
-# ---- interruption ----------------------------------------------------------------------------------------------------
-
-
-class Stop:
-    """Whether the person has asked to stop (Ctrl-C, a polite kill, a terminal that was closed). A second time does not
-    wait."""
-
-    requested = False
-
-    def _heed(self, *_: object) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-
-    def check(self, *_: object) -> None:
-        """Ends what is under way; fit for `on_progress`."""
-        if self.requested:
-            raise KeyboardInterrupt
-
-    @contextmanager
-    def listening(self) -> Iterator["Stop"]:
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        before = {number: signal.signal(number, self._heed) for number in stop_signals()}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def stop_signals() -> list[int]:
-    """The signals that ask a command to end. A closed terminal's is left alone where the caller ignores it (nohup)."""
-    asked = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-        asked.append(hangup)
-    return asked
 
 
 # ---- the run's folder ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from bundles import small_plan
 
 from ttzo.device_runtime.contract import TtzoError
-from ttzo.exporter.readers import untrusted_file
+from ttzo.exporter.plan import untrusted_file
 from ttzo.host_tools.data import data_set, npz
 from ttzo.host_tools.device.device import BundleError, read_bundle
 from ttzo.host_tools.firmware import boards
