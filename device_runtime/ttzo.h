@@ -21,13 +21,15 @@
 enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
                                  uint32_t *detail);
 
-// Checks every number of a model; TTZO_ERROR_BAD_MODEL with the layer's index in `detail`.
+// Checks every number of a model; TTZO_ERROR_BAD_MODEL with the layer's index in `detail`, TTZO_ERROR_WRONG_WORK_SIZE
+// with the bytes of the work buffer that the device wants.
 enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detail);
 
 // Bytes of work buffer a checked model needs, without a resident dataset.
 uint32_t ttzo_work_bytes(const struct ttzo_model *model);
 
-// Bytes at its beginning that hold what lasts from step to step. ttzo_open and ttzo_reset write nothing behind them.
+// Bytes at its beginning that hold what lasts from step to step. ttzo_open and ttzo_reset write nothing after these
+// bytes.
 uint32_t ttzo_state_bytes(const struct ttzo_model *model);
 
 // ---- a training run

@@ -56,7 +56,8 @@ def resolve(
     given = {name: value for name, value in wanted.items() if value is not None}
     if model in zoo.names():
         recipe = zoo.get(model)
-        return recipe, recipe.build(**({"seed": recipe.training.seed} | given))
+        if recipe.build:
+            return recipe, recipe.build(**({"seed": recipe.training.seed} | given))
     if model.endswith(".onnx"):
         if ranks is not None or format is not None:
             raise TtzoError("the layers of an ONNX file stay as they are", "leave out --ranks and --format")
@@ -107,7 +108,9 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         radius=_number("radius", given.get("radius", recipe.radius)),
         level=_whole("level", given.get("level", recipe.level)),
         n_pairs=_whole("n_pairs", given.get("n_pairs", recipe.n_pairs)),
-        training=train_defaults.overridden(recipe.trainings.get(given.get("estimator"), recipe.training), training),
+        training=train_defaults.overridden(
+            recipe.trainings.get(str(given.get("estimator")), recipe.training), training
+        ),
     )
 
 

@@ -17,9 +17,9 @@ def sockets_close_at_once():
 
 
 @pytest.fixture(scope="session")
-def c_library(tmp_path_factory):
-    """`c_library("number/real.c", ..., extra=C_TEXT, flags=FUSED)`: those sources as an open ctypes library, compiled once."""
-    return library_opener(lambda: tmp_path_factory.mktemp("c_library"))
+def c_library():
+    """`c_library("number/real.c", ..., extra=C_TEXT, flags=FUSED)`: those sources as an open ctypes library."""
+    return library_opener()
 
 
 @pytest.fixture(scope="session")

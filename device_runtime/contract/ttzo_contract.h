@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xC6C9A93Bu
+#define TTZO_CONTRACT_HASH 0xF8838269u
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -233,8 +233,9 @@ enum ttzo_error {
     TTZO_ERROR_BAD_TOKEN = 19,
     TTZO_ERROR_BAD_SPARSE_ROWS = 20,
     TTZO_ERROR_NOT_BUILT_IN = 21,
-    TTZO_ERROR_BAD_NUMBER = 22,
-    TTZO_ERROR_LAST_STEP = 23,
+    TTZO_ERROR_WRONG_WORK_SIZE = 22,
+    TTZO_ERROR_BAD_NUMBER = 23,
+    TTZO_ERROR_LAST_STEP = 24,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -280,8 +281,9 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 19: return "bad_token";
     case 20: return "bad_sparse_rows";
     case 21: return "not_built_in";
-    case 22: return "bad_number";
-    case 23: return "last_step";
+    case 22: return "wrong_work_size";
+    case 23: return "bad_number";
+    case 24: return "last_step";
     default: return "unknown";
     }
 }

@@ -3,7 +3,6 @@
 
 #include "cores/query_group.h"
 #include "network/layers.h"
-#include "network/panels.h"
 #include "number/random.h"
 #include "number/real.h"
 
@@ -22,7 +21,8 @@ static void add_slice(float *moves, const float *slice, const float *entries, ui
 }
 
 // Moves of query q += direction[q] times mu times every slice of the core, in the order of ttzo_slices_next.
-static void add_moves(struct ttzo_core_estimate *e, const struct ttzo_environment *environment, uint32_t block_size, uint32_t n)
+static void add_moves(struct ttzo_core_estimate *e, const struct ttzo_environment *environment, uint32_t block_size,
+                      uint32_t n)
 {
     struct ttzo_slices slices;
     struct ttzo_slice_quad quad;
@@ -33,15 +33,15 @@ static void add_moves(struct ttzo_core_estimate *e, const struct ttzo_environmen
         for (uint32_t s = 0; s < quad.count; s++)
             for (uint32_t q = 0; q < n; q++)
                 add_slice(e->queries.scratch.moves + q, e->queries.scratch.slices + s,
-                          e->queries.scratch.directions + q * block_size + quad.at[s] - environment->core.offset, quad.m_stride,
-                          environment);
+                          e->queries.scratch.directions + q * block_size + quad.at[s] - environment->core.offset,
+                          quad.m_stride, environment);
         e->queries.scratch.macs += (uint64_t)quad.count * n * environment->cache->layer->out_features;
     }
 }
 
 // Returns the largest move.
-static float set_moves(struct ttzo_core_estimate *e, uint32_t l, const struct ttzo_environment *environment, uint32_t size,
-                       uint32_t n)
+static float set_moves(struct ttzo_core_estimate *e, uint32_t l, const struct ttzo_environment *environment,
+                       uint32_t size, uint32_t n)
 {
     uint32_t out_features = e->queries.cache.layers[l].layer->out_features;
     float *moves = e->queries.scratch.moves, mu = e->base.phase->perturb_radius, bound = 0.0f;
@@ -58,8 +58,8 @@ static float set_moves(struct ttzo_core_estimate *e, uint32_t l, const struct tt
 }
 
 // One block of layer l: a core (with its open environment), or the bias (without).
-static enum ttzo_error gradient_of_block(struct ttzo_core_estimate *e, uint32_t l, const struct ttzo_environment *environment,
-                                         uint32_t offset, uint32_t size)
+static enum ttzo_error gradient_of_block(struct ttzo_core_estimate *e, uint32_t l,
+                                         const struct ttzo_environment *environment, uint32_t offset, uint32_t size)
 {
     const struct ttzo_trainer *trainer = e->base.trainer;
     enum ttzo_direction kind = (enum ttzo_direction)e->base.phase->direction;
@@ -70,13 +70,17 @@ static enum ttzo_error gradient_of_block(struct ttzo_core_estimate *e, uint32_t 
         for (uint32_t i = 0; i < n * size; i++)
             e->queries.scratch.directions[i] = 0.0f;
         for (uint32_t q = 0; q < n; q++)
-            ttzo_direction_add(e->queries.scratch.directions + q * size, e->queries.scratch.directions + q * size, 1.0f, size, kind,
-                               trainer->training.seed, trainer->state.step, number + q);
+            ttzo_direction_add(e->queries.scratch.directions + q * size, e->queries.scratch.directions + q * size, 1.0f,
+                               size, kind, trainer->training.seed, trainer->state.step, number + q);
         float bound = set_moves(e, l, environment, size, n);
         struct ttzo_slice_quad quad = { .count = n };
         float differences[1][Q];
-        struct ttzo_query_group group = { .units = { l, 0, 1, e->queries.cache.layers[l].layer->out_features, 0 }, .bound = bound,
-                               .moves = e->queries.scratch.moves, .n = 1, .quads = &quad, .differences = differences };
+        struct ttzo_query_group group = { .units = { l, 0, 1, e->queries.cache.layers[l].layer->out_features, 0 },
+                                          .bound = bound,
+                                          .moves = e->queries.scratch.moves,
+                                          .n = 1,
+                                          .quads = &quad,
+                                          .differences = differences };
         ttzo_query_group_ask(&group, &e->queries, e->base.antithetic);
         for (uint32_t q = 0; q < n; q++)
             for (uint32_t i = 0; i < size; i++)

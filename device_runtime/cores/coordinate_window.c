@@ -3,7 +3,8 @@
 
 #include "model/phase.h"
 
-struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
+struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_trainer *trainer,
+                                                        const struct ttzo_phase *phase)
 {
     uint32_t n = trainer->model->info.n_parameters;
     struct ttzo_coordinate_window window = { 0, n, n };
@@ -15,8 +16,8 @@ struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_traine
     return window;
 }
 
-void ttzo_coordinate_window_finish(const struct ttzo_coordinate_window *window, struct ttzo_trainer *trainer, const struct ttzo_phase *phase,
-                        uint32_t repeats)
+void ttzo_coordinate_window_finish(const struct ttzo_coordinate_window *window, struct ttzo_trainer *trainer,
+                                   const struct ttzo_phase *phase, uint32_t repeats)
 {
     float sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2.0f : 1.0f;
     float mean = 1.0f / (float)trainer->model->info.batch;

@@ -8,7 +8,8 @@ struct ttzo_coordinate_window {
     uint32_t first, length, n; // of n coordinates
 };
 
-struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase);
+struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_trainer *trainer,
+                                                        const struct ttzo_phase *phase);
 
 static inline bool ttzo_is_asked(const struct ttzo_coordinate_window *window, uint32_t coordinate)
 {
@@ -16,9 +17,9 @@ static inline bool ttzo_is_asked(const struct ttzo_coordinate_window *window, ui
     return (coordinate >= first ? coordinate - first : coordinate + window->n - first) < window->length;
 }
 
-// From sums of loss differences over samples and `repeats` queries to the estimate; cocd: what lies outside the window is
-// the decayed buffer.
-void ttzo_coordinate_window_finish(const struct ttzo_coordinate_window *window, struct ttzo_trainer *trainer, const struct ttzo_phase *phase,
-                        uint32_t repeats);
+// From sums of loss differences over samples and `repeats` queries to the estimate; cocd: what lies outside the window
+// is the decayed buffer.
+void ttzo_coordinate_window_finish(const struct ttzo_coordinate_window *window, struct ttzo_trainer *trainer,
+                                   const struct ttzo_phase *phase, uint32_t repeats);
 
 #endif

@@ -55,8 +55,10 @@ uint32_t ttzo_matrix_split(const struct ttzo_layer *layer)
 
 static uint32_t first_stored(const struct ttzo_layer *layer, enum ttzo_side side, bool with_matrix)
 {
-    if (side == TTZO_BEHIND)
-        return ttzo_is_tensor(layer) ? layer->n_in_modes - 1u : with_matrix ? ttzo_matrix_split(layer) - 1 : ttzo_middle_core(layer);
+    if (side == TTZO_AFTER)
+        return ttzo_is_tensor(layer) ? layer->n_in_modes - 1u
+               : with_matrix         ? ttzo_matrix_split(layer) - 1
+                                     : ttzo_middle_core(layer);
     return side == TTZO_BEFORE ? 2 : 0;
 }
 
@@ -66,7 +68,7 @@ static uint32_t end_stored(const struct ttzo_layer *layer, enum ttzo_side side, 
     uint32_t left = ttzo_is_tensor(layer) ? 0 : ttzo_middle_core(layer);
     if (side == TTZO_BEFORE)
         return with_matrix && ttzo_matrix_split(layer) >= left ? ttzo_matrix_split(layer) + 1 : left;
-    if (side == TTZO_BEHIND)
+    if (side == TTZO_AFTER)
         return length < 2 ? 0 : length - 2;
     return ttzo_is_tensor(layer) && layer->n_in_modes > 2 ? layer->n_in_modes - 2u : 0;
 }
@@ -75,9 +77,9 @@ static uint64_t product_size(const struct ttzo_layer *layer, enum ttzo_side side
 {
     struct ttzo_extents e = ttzo_extents_around(layer, k);
     struct ttzo_core core = ttzo_layer_core(layer, k);
-    return side == TTZO_BEFORE ? (uint64_t)e.ml * e.nl * core.left
-           : side == TTZO_BEHIND ? (uint64_t)core.right * e.mr * e.nr
-                           : (uint64_t)core.right * e.nr * layer->ranks[layer->n_in_modes];
+    return side == TTZO_BEFORE  ? (uint64_t)e.ml * e.nl * core.left
+           : side == TTZO_AFTER ? (uint64_t)core.right * e.mr * e.nr
+                                : (uint64_t)core.right * e.nr * layer->ranks[layer->n_in_modes];
 }
 
 // Numbers stored before product `k` of `side`; the end of all when side is TTZO_SIDES.
@@ -129,26 +131,24 @@ static uint32_t extend_left(const struct ttzo_layer_cache *cache, uint32_t k)
     float *out = ttzo_stored_product(cache, TTZO_BEFORE, k);
     uint32_t done = 0, columns = core.n * core.right;
     for (uint32_t i = 0; i < e.ml * core.m; i++, out += e.nl * columns)
-        done += ttzo_product(
-            out, NULL, (struct ttzo_operand){ before + i / core.m * e.nl * core.left, core.left, 1 },
-            (struct ttzo_operand){ entries + i % core.m * columns, 1, core.m * columns }, e.nl, core.left, columns,
-            TTZO_DATA_NONE);
+        done += ttzo_product(out, NULL, (struct ttzo_operand){ before + i / core.m * e.nl * core.left, core.left, 1 },
+                             (struct ttzo_operand){ entries + i % core.m * columns, 1, core.m * columns }, e.nl,
+                             core.left, columns, TTZO_DATA_NONE);
     return done;
 }
 
-// TTZO_BEHIND k from core k+1 (a, m, n, b) and TTZO_BEHIND k+1 [b][mr][nr]: [a][m][mr][n][nr].
+// TTZO_AFTER k from core k+1 (a, m, n, b) and TTZO_AFTER k+1 [b][mr][nr]: [a][m][mr][n][nr].
 static uint32_t extend_right(const struct ttzo_layer_cache *cache, uint32_t k)
 {
     struct ttzo_extents e = ttzo_extents_around(cache->layer, k + 1);
     struct ttzo_core core = ttzo_layer_core(cache->layer, k + 1);
-    const float *behind = ttzo_core_product(cache, TTZO_BEHIND, k + 1), *entries = cache->parameters + core.offset;
-    float *out = ttzo_stored_product(cache, TTZO_BEHIND, k);
+    const float *after = ttzo_core_product(cache, TTZO_AFTER, k + 1), *entries = cache->parameters + core.offset;
+    float *out = ttzo_stored_product(cache, TTZO_AFTER, k);
     uint32_t done = 0;
     for (uint32_t i = 0; i < core.left * core.m; i++)
         for (uint32_t j = 0; j < e.mr; j++, out += core.n * e.nr)
-            done += ttzo_product(out, NULL,
-                                 (struct ttzo_operand){ entries + i * core.n * core.right, core.right, 1 },
-                                 (struct ttzo_operand){ behind + j * e.nr, 1, e.mr * e.nr }, core.n, core.right, e.nr,
+            done += ttzo_product(out, NULL, (struct ttzo_operand){ entries + i * core.n * core.right, core.right, 1 },
+                                 (struct ttzo_operand){ after + j * e.nr, 1, e.mr * e.nr }, core.n, core.right, e.nr,
                                  TTZO_DATA_NONE);
     return done;
 }
@@ -160,16 +160,22 @@ static uint32_t extend_middle(const struct ttzo_layer_cache *cache, uint32_t k)
     uint32_t columns = ttzo_extents_around(cache->layer, k + 1).nr * cache->layer->ranks[cache->layer->n_in_modes];
     return ttzo_product(ttzo_stored_product(cache, TTZO_MIDDLE, k), NULL,
                         (struct ttzo_operand){ cache->parameters + core.offset, core.right, 1 },
-                        (struct ttzo_operand){ ttzo_core_product(cache, TTZO_MIDDLE, k + 1), 1, columns }, core.left * core.n,
-                        core.right, columns, TTZO_DATA_NONE);
+                        (struct ttzo_operand){ ttzo_core_product(cache, TTZO_MIDDLE, k + 1), 1, columns },
+                        core.left * core.n, core.right, columns, TTZO_DATA_NONE);
 }
 
 struct ttzo_halves ttzo_matrix_halves(const struct ttzo_layer_cache *cache)
 {
     uint32_t split = ttzo_matrix_split(cache->layer);
-    struct ttzo_extents before = ttzo_extents_around(cache->layer, split), behind = ttzo_extents_around(cache->layer, split - 1);
-    return (struct ttzo_halves){ ttzo_core_product(cache, TTZO_BEFORE, split), ttzo_core_product(cache, TTZO_BEHIND, split - 1),
-                                 before.ml, before.nl, behind.mr, behind.nr, cache->layer->ranks[split] };
+    struct ttzo_extents before = ttzo_extents_around(cache->layer, split),
+                        after = ttzo_extents_around(cache->layer, split - 1);
+    return (struct ttzo_halves){ ttzo_core_product(cache, TTZO_BEFORE, split),
+                                 ttzo_core_product(cache, TTZO_AFTER, split - 1),
+                                 before.ml,
+                                 before.nl,
+                                 after.mr,
+                                 after.nr,
+                                 cache->layer->ranks[split] };
 }
 
 uint64_t ttzo_matrix_panels(const struct ttzo_layer *layer)
@@ -177,8 +183,9 @@ uint64_t ttzo_matrix_panels(const struct ttzo_layer *layer)
     uint32_t split = ttzo_matrix_split(layer);
     if (ttzo_layer_length(layer) == 1 || (uint32_t)layer->in_features * layer->out_features > TTZO_MAX_MATRIX)
         return 0;
-    struct ttzo_extents behind = ttzo_extents_around(layer, split - 1);
-    return (uint64_t)behind.mr * ttzo_panel_numbers(behind.nr, layer->ranks[split]) + 4u * (layer->ranks[split] + behind.nr);
+    struct ttzo_extents after = ttzo_extents_around(layer, split - 1);
+    return (uint64_t)after.mr * ttzo_panel_numbers(after.nr, layer->ranks[split]) +
+           4u * (layer->ranks[split] + after.nr);
 }
 
 // matrix [nl][nr][ml][mr]: tiles of four neighbouring lines (ml, nl) of the left half and lines nr of the right one.
@@ -257,8 +264,8 @@ static uint32_t make_products(const struct ttzo_layer_cache *cache)
     uint32_t done = 0, first;
     for (uint32_t k = 2; k < end_stored(layer, TTZO_BEFORE, cache->keeps_halves); k++)
         done += extend_left(cache, k);
-    first = first_stored(layer, TTZO_BEHIND, cache->keeps_halves);
-    for (uint32_t k = end_stored(layer, TTZO_BEHIND, cache->keeps_halves); k > first; k--)
+    first = first_stored(layer, TTZO_AFTER, cache->keeps_halves);
+    for (uint32_t k = end_stored(layer, TTZO_AFTER, cache->keeps_halves); k > first; k--)
         done += extend_right(cache, k - 1);
     for (uint32_t k = end_stored(layer, TTZO_MIDDLE, cache->keeps_halves); k > 0; k--)
         done += extend_middle(cache, k - 1);

@@ -5,7 +5,7 @@
 #include "cores/layer_cache.h"
 #include "network/layers.h"
 
-// Products of the output (m) and input (n) modes of the cores before (l) and behind (r) core k.
+// Products of the output (m) and input (n) modes of the cores before (l) and after (r) core k.
 struct ttzo_extents {
     uint32_t ml, mr, nl, nr;
 };
@@ -16,17 +16,17 @@ struct ttzo_extents ttzo_extents_around(const struct ttzo_layer *layer, uint32_t
 bool ttzo_is_tensor(const struct ttzo_layer *layer);
 
 // Core k's slices are made in one of three ways, each from the cheaper side:
-//     TT-matrix, k below the middle      x contracted with the cores behind k, times the product of those before
-//     TT-matrix, from the middle on    x contracted with the cores before k, times the product of those behind
-//     2L-way TT                        the same; the product behind an input core goes through the middle rank
+//     TT-matrix, k below the middle      x contracted with the cores after k, times the product of those before
+//     TT-matrix, from the middle on    x contracted with the cores before k, times the product of those after
+//     2L-way TT                        the same; the product after an input core goes through the middle rank
 // The middle core of a 2L-way TT is its first output core.
 uint32_t ttzo_middle_core(const struct ttzo_layer *layer);
 
 // BEFORE k: [ml][nl][left_k]      product of the cores before k
-// BEHIND k: [right_k][mr][nr]     product of the cores behind k
-// MIDDLE k: [right_k][nr][r]      2L-way TT: product of the input cores behind k; r is the middle rank
+// AFTER k:  [right_k][mr][nr]     product of the cores after k
+// MIDDLE k: [right_k][nr][r]      2L-way TT: product of the input cores after k; r is the middle rank
 // A product of one core is the core itself and is not stored; a product of none is 1.
-enum ttzo_side { TTZO_BEFORE, TTZO_BEHIND, TTZO_MIDDLE, TTZO_SIDES };
+enum ttzo_side { TTZO_BEFORE, TTZO_AFTER, TTZO_MIDDLE, TTZO_SIDES };
 
 // Numbers in a cache's `products`; `with_matrix`: those that make the matrix count too.
 uint64_t ttzo_products_numbers(const struct ttzo_layer *layer, bool with_matrix);

@@ -10,7 +10,8 @@
 // State k is the array that meets core k on the way forward: TT-matrix [nl][n][right_k][mr], 2L-way TT
 // [ml][left_k][n][nr]. The first one on the way is the layer's input; all others are in slots.
 //     2L-way TT   each in its own: slices of all cores ask for them
-//     TT-matrix   those below the middle core each in its own. Those from the middle core on are only on the way: they take turns in the
+//     TT-matrix   those below the middle core each in its own. Those from the middle core on are only on the way: they
+//     take turns in the
 //                 first two slots. So do the arrays of the sweep from the left, when the states have been asked for.
 static uint64_t state_size(const struct ttzo_layer *layer, uint32_t k, bool from_left)
 {
@@ -80,7 +81,8 @@ uint64_t ttzo_environment_input_place(const struct ttzo_layer *layer)
     return numbers_before(layer, slot_of_state(layer, ttzo_layer_length(layer) - 2u) + 1);
 }
 
-// Below the middle core the states of the cores before it have been asked for; from the middle core on only one array counts.
+// Below the middle core the states of the cores before it have been asked for; from the middle core on only one array
+// counts.
 struct ttzo_span ttzo_environment_spare(const struct ttzo_layer *layer, uint32_t k)
 {
     if (ttzo_is_tensor(layer))
@@ -192,7 +194,8 @@ static bool pack_columns(float *panel, struct ttzo_array in, uint32_t at, uint32
     return is_activated(in) ? activate(&in, panel, 4 * inner) : live;
 }
 
-// out[rows, columns] = start + core . in, for the core's panels; columns are left out four at a time where `in` is zero.
+// out[rows, columns] = start + core . in, for the core's panels; columns are left out four at a time where `in` is
+// zero.
 static uint32_t multiply_core(struct ttzo_array out, const float *start, const float *core, struct ttzo_array in,
                               uint32_t rows, uint32_t inner, uint32_t columns, float *panel)
 {
@@ -245,7 +248,8 @@ static bool is_by_columns(const struct ttzo_contraction *step)
 
 static struct by_rows by_rows_of(const struct ttzo_contraction *step)
 {
-    return step->core_left ? (struct by_rows){ step->repeats, step->rows } : (struct by_rows){ step->rows, step->columns };
+    return step->core_left ? (struct by_rows){ step->repeats, step->rows }
+                           : (struct by_rows){ step->rows, step->columns };
 }
 
 static uint32_t multiply_rows(const struct ttzo_contraction *step, const float *core, struct ttzo_array in,
@@ -273,17 +277,16 @@ static uint32_t multiply_rows(const struct ttzo_contraction *step, const float *
     return done;
 }
 
-static uint32_t contract(const struct ttzo_layer_cache *cache, const struct ttzo_contraction *step, struct ttzo_array in,
-                         const float *bias, struct ttzo_array out)
+static uint32_t contract(const struct ttzo_layer_cache *cache, const struct ttzo_contraction *step,
+                         struct ttzo_array in, const float *bias, struct ttzo_array out)
 {
     const float *entries = cache->parameters + step->core_offset;
     if (ttzo_layer_length(cache->layer) == 1)
         return ttzo_contract(step, entries, in.numbers, bias, out.numbers, true);
     uint32_t lines = step->core_left ? step->rows : step->columns, done = 0;
     float *operand = cache->panels + ttzo_panel_numbers(lines, step->inner);
-    ttzo_pack_panels(cache->panels,
-                     (struct ttzo_operand){ entries, step->core_outer_stride, step->core_inner_stride }, lines,
-                     step->inner);
+    ttzo_pack_panels(cache->panels, (struct ttzo_operand){ entries, step->core_outer_stride, step->core_inner_stride },
+                     lines, step->inner);
     if (!is_by_columns(step))
         return multiply_rows(step, cache->panels, in, bias, operand, out);
     for (uint32_t i = 0; i < step->repeats; i++)
@@ -302,7 +305,8 @@ uint64_t ttzo_environment_panels(const struct ttzo_layer *layer)
         struct ttzo_core core = ttzo_layer_core(layer, k);
         uint32_t rows = core.m * core.right, inner = core.left * core.n;
         uint32_t lines = step.core_left ? step.rows : step.columns;
-        uint64_t forward = ttzo_panel_numbers(lines, step.inner) + 4u * (uint64_t)step.inner + ttzo_panel_numbers(lines, 4);
+        uint64_t forward =
+            ttzo_panel_numbers(lines, step.inner) + 4u * (uint64_t)step.inner + ttzo_panel_numbers(lines, 4);
         if (!is_by_columns(&step))
             forward = ttzo_panel_numbers(lines, step.inner) + ROWS_AT_ONCE * ((uint64_t)step.inner + 4u);
         uint64_t sweep = ttzo_panel_numbers(rows, inner) + 4u * (uint64_t)inner + ttzo_panel_numbers(rows, 4);
@@ -352,7 +356,8 @@ static void pack_core(float *panels, const float *entries, const struct ttzo_cor
 }
 
 // Array k+1 of the sweep, [ml][left_k+1][n][nr], from array k: [ml][m][b] . [n][nr], summed over (a, n) in that order.
-static uint32_t sweep_core(const struct ttzo_layer_cache *cache, uint32_t k, struct ttzo_array in, struct ttzo_array out)
+static uint32_t sweep_core(const struct ttzo_layer_cache *cache, uint32_t k, struct ttzo_array in,
+                           struct ttzo_array out)
 {
     struct ttzo_extents e = ttzo_extents_around(cache->layer, k);
     struct ttzo_core core = ttzo_layer_core(cache->layer, k);
@@ -373,13 +378,18 @@ uint32_t ttzo_environment_open(struct ttzo_environment *environment, const struc
     struct ttzo_extents e = ttzo_extents_around(layer, k);
     uint32_t middle = ttzo_middle_core(layer), done = 0;
     bool tensor = ttzo_is_tensor(layer), first = tensor ? k == 0 : k + 1 == ttzo_layer_length(layer);
-    struct ttzo_environment made = { .cache = cache, .core = ttzo_layer_core(layer, k), .ml = e.ml, .mr = e.mr,
-                                     .nl = e.nl, .nr = e.nr, .state = environment->state };
+    struct ttzo_environment made = { .cache = cache,
+                                     .core = ttzo_layer_core(layer, k),
+                                     .ml = e.ml,
+                                     .mr = e.mr,
+                                     .nl = e.nl,
+                                     .nr = e.nr,
+                                     .state = environment->state };
     made.way = k >= middle ? TTZO_FROM_LEFT : tensor ? TTZO_FROM_INPUT : TTZO_FROM_RIGHT;
-    made.factor = ttzo_core_product(cache, k >= middle ? TTZO_BEHIND : tensor ? TTZO_MIDDLE : TTZO_BEFORE, k);
+    made.factor = ttzo_core_product(cache, k >= middle ? TTZO_AFTER : tensor ? TTZO_MIDDLE : TTZO_BEFORE, k);
     if (tensor && k < middle) {
         made.rank = layer->ranks[middle];
-        made.outputs = ttzo_core_product(cache, TTZO_BEHIND, middle - 1);
+        made.outputs = ttzo_core_product(cache, TTZO_AFTER, middle - 1);
     }
     if (tensor || k < middle)
         made.state = first ? cache->input : slot(cache, slot_of_state(layer, k));

@@ -5,7 +5,8 @@
 #include "cores/coordinate_window.h"
 
 struct ttzo_estimate_base {
-    struct ttzo_trainer *trainer; // its gradient sums the rows' loss differences, row after row, and is scaled at the end
+    struct ttzo_trainer
+        *trainer; // its gradient sums the rows' loss differences, row after row, and is scaled at the end
     const struct ttzo_rows *rows;
     const struct ttzo_phase *phase;
     struct ttzo_coordinate_window asked;

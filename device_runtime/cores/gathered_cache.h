@@ -19,17 +19,17 @@ struct ttzo_gathered_cache {
     struct ttzo_gathered_layer_cache layers[TTZO_MAX_LAYERS];
     float *inputs, *slopes;
     const uint8_t *target;
-    float *forward;                 // scratch of a forward pass
+    float *forward; // scratch of a forward pass
 
     // one application of a layer
-    uint32_t l;                     // the layer under way
-    struct ttzo_layer application;  // of it, as a layer of its own
-    struct ttzo_layer_cache one;    // its caches
-    float *patch;                   // [in_features]
-    float *z;                       // [out_features]
-    float *token_parameters;        // of a token's layer
+    uint32_t l;                    // the layer under way
+    struct ttzo_layer application; // of it, as a layer of its own
+    struct ttzo_layer_cache one;   // its caches
+    float *patch;                  // [in_features]
+    float *z;                      // [out_features]
+    float *token_parameters;       // of a token's layer
     float *states, *panels;
-    uint64_t macs;                  // multiply-adds done
+    uint64_t macs; // multiply-adds done
 };
 
 // Whether layer `l` is multiplied out to a matrix once a step: a train after another layer is.

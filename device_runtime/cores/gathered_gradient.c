@@ -3,7 +3,6 @@
 
 #include "cores/slices.h"
 #include "network/gathered_layer.h"
-#include "number/real.h"
 
 #if TTZO_HAS(GATHERED)
 
@@ -100,7 +99,8 @@ static uint32_t digit(const struct ttzo_layer *layer, uint32_t k, uint32_t token
 }
 
 // Brings slice `lane` of `quad` to its place among the moves of core k; sums of tokens are added up.
-static void keep_slice(struct ttzo_gathered_estimate *e, uint32_t k, const struct ttzo_slice_quad *quad, uint32_t lane, uint32_t position)
+static void keep_slice(struct ttzo_gathered_estimate *e, uint32_t k, const struct ttzo_slice_quad *quad, uint32_t lane,
+                       uint32_t position)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[e->queries.cache.l];
     struct ttzo_core core = ttzo_layer_core(layer, k);
@@ -153,7 +153,8 @@ static void make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
 // ---- queries --------------------------------------------------------------------------------------------------------
 
 // Outputs of layer `l` that mode m of core k moves; `moves` [moved outputs][4] times sign. Returns how many change.
-static uint32_t list_moved(struct ttzo_gathered_estimate *e, uint32_t l, uint32_t k, uint32_t m, const float *moves, float sign)
+static uint32_t list_moved(struct ttzo_gathered_estimate *e, uint32_t l, uint32_t k, uint32_t m, const float *moves,
+                           float sign)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
     struct ttzo_extents extents = ttzo_extents_around(layer, k);

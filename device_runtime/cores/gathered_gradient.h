@@ -11,8 +11,8 @@ struct ttzo_gathered_estimate {
     struct ttzo_estimate_base base;
     struct ttzo_gathered_queries queries;
     struct ttzo_environment environment; // of the application
-    float *slices; // [slice][4]
-    float *moves;  // of each core [slices / 4][moved outputs][4]: what mu times each entry moves
+    float *slices;                       // [slice][4]
+    float *moves;                        // of each core [slices / 4][moved outputs][4]: what mu times each entry moves
 };
 
 #if TTZO_HAS(CORES) && TTZO_HAS(GATHERED)

@@ -59,8 +59,8 @@ static bool change_activation(enum ttzo_activation activation, float z, float h,
     return live;
 }
 
-uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t first, uint32_t end, const float *moves,
-                             uint32_t step, uint32_t stride, float sign)
+uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t first,
+                               uint32_t end, const float *moves, uint32_t step, uint32_t stride, float sign)
 {
     enum ttzo_activation activation = (enum ttzo_activation)queries->cache.model->layers[l].activation;
     const float *z = queries->cache.layers[l].z, *h = queries->cache.layers[l].output;
@@ -74,8 +74,8 @@ uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l
 }
 
 // The panel [kernel][4] of channel `channel` of the changed image at a position.
-static void open_patch(struct ttzo_gathered_queries *queries, const struct ttzo_layer *layer, uint32_t channel, uint32_t top,
-                        uint32_t left)
+static void open_patch(struct ttzo_gathered_queries *queries, const struct ttzo_layer *layer, uint32_t channel,
+                       uint32_t top, uint32_t left)
 {
     const float *image = queries->scratch.image + Q * channel * layer->height * layer->width;
     float *out = queries->scratch.weights;
@@ -90,7 +90,7 @@ static void open_patch(struct ttzo_gathered_queries *queries, const struct ttzo_
         }
 }
 
-// One channel of the changed image arrives at layer `l`, behind those that did (`goes_on`).
+// One channel of the changed image arrives at layer `l`, after those that did (`goes_on`).
 static void arrive_from_channel(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t channel, bool goes_on)
 {
     const struct ttzo_layer *layer = &queries->cache.model->layers[l];
@@ -126,7 +126,8 @@ static void arrive_at_patches(struct ttzo_gathered_queries *queries, uint32_t l,
         queries->scratch.image[Q * queries->scratch.places[i / Q] + i % Q] = 0.0f;
 }
 
-// The n changes arrive at layer `l`, which is whole: four outputs at a time, their weights behind these places as a panel.
+// The n changes arrive at layer `l`, which is whole: four outputs at a time, their weights after these places as a
+// panel.
 static void arrive_at_whole(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries)
 {
     uint32_t outputs = queries->cache.model->layers[l].out_features;
@@ -141,7 +142,8 @@ static void arrive_at_whole(struct ttzo_gathered_queries *queries, uint32_t l, u
             const float *at = weights + queries->scratch.places[i] * matrix.outer;
             out[0] = at[0], out[1] = at[second], out[2] = at[third], out[3] = at[fourth];
         }
-        ttzo_multiply_panels(queries->scratch.arrivals + j, to_multiple_of_4(outputs), NULL, queries->scratch.changes, queries->scratch.weights, Q, n, columns);
+        ttzo_multiply_panels(queries->scratch.arrivals + j, to_multiple_of_4(outputs), NULL, queries->scratch.changes,
+                             queries->scratch.weights, Q, n, columns);
     }
     queries->cache.macs += n * outputs * n_queries;
 }
@@ -156,10 +158,12 @@ static uint32_t arrive(struct ttzo_gathered_queries *queries, uint32_t l, uint32
         return ttzo_gathered_changes(queries, l, 0, 0, outputs, queries->scratch.arrivals, Q, 1, 1.0f);
     }
     arrive_at_whole(queries, l, n, n_queries);
-    return ttzo_gathered_changes(queries, l, 0, 0, outputs, queries->scratch.arrivals, 1, to_multiple_of_4(outputs), 1.0f);
+    return ttzo_gathered_changes(queries, l, 0, 0, outputs, queries->scratch.arrivals, 1, to_multiple_of_4(outputs),
+                                 1.0f);
 }
 
-void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries, float differences[Q])
+void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries,
+                             float differences[Q])
 {
     uint32_t last = queries->cache.model->info.n_layers - 1u, outputs = queries->cache.model->info.out_features;
     for (uint32_t q = 0; q < Q; q++)
@@ -172,7 +176,8 @@ void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, 
         queries->scratch.arrivals[i] = 0.0f;
     for (uint32_t i = 0; i < n * Q; i++)
         queries->scratch.arrivals[i % Q * outputs + queries->scratch.places[i / Q]] = queries->scratch.changes[i];
-    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, outputs, n_queries, queries->cache.target, differences);
+    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, outputs, n_queries,
+                      queries->cache.target, differences);
 }
 
 #endif

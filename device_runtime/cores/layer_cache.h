@@ -4,7 +4,7 @@
 #define TTZO_LAYER_CACHE_H
 #include "model/model.h"
 
-// Numbers of a cache: float, or in 16 bits with 11 of them behind the point.
+// Numbers of a cache: float, or in 16 bits with 11 of them after the point.
 struct ttzo_array {
     void *numbers;
     bool narrow;
@@ -19,7 +19,10 @@ struct ttzo_array {
 // Bits that grow with a number's size; 0 for 0.
 static inline TTZO_SIZE_BITS ttzo_size_bits(float number)
 {
-    union { float number; TTZO_SIZE_BITS bits; } both = { number };
+    union {
+        float number;
+        TTZO_SIZE_BITS bits;
+    } both = { number };
     return both.bits << 1;
 }
 
@@ -45,14 +48,20 @@ static inline struct ttzo_array ttzo_array_from(struct ttzo_array array, uint32_
 // An array of floats that is only read.
 static inline struct ttzo_array ttzo_array_of(const float *numbers)
 {
-    union { const float *read; void *any; } both = { numbers };
+    union {
+        const float *read;
+        void *any;
+    } both = { numbers };
     return (struct ttzo_array){ both.any, false, TTZO_ACTIVATION_IDENTITY };
 }
 
 // To the nearest multiple of 2^-11, ties to even, saturated; 16 bits of it.
 static inline int16_t ttzo_narrowed(float number)
 {
-    union { float number; uint32_t bits; } both = { number * 2048.0f };
+    union {
+        float number;
+        uint32_t bits;
+    } both = { number * 2048.0f };
     both.number = both.number > 32767.0f ? 32767.0f : both.number < -32768.0f ? -32768.0f : both.number;
     both.number = both.number + 12582912.0f; // leaves the nearest integer in the low bits
     uint32_t low = both.bits & 0xFFFFu;
@@ -62,18 +71,18 @@ static inline int16_t ttzo_narrowed(float number)
 // One layer's share of the caches.
 struct ttzo_layer_cache {
     const struct ttzo_layer *layer;
-    const float *parameters; // the layer's
-    struct ttzo_array input; // [in_features] of the sample
-    void *z;                 // [out_features] before the activation
-    float *output;           // [out_features] behind it; NULL where the next layer reads z through the activation
+    const float *parameters;  // the layer's
+    struct ttzo_array input;  // [in_features] of the sample
+    void *z;                  // [out_features] before the activation
+    float *output;            // [out_features] after it; NULL where the next layer reads z through the activation
     struct ttzo_array states; // slots of arrays that the forward pass and the sweep go through; or node_cge's sums
-    float *panels;           // scratch of all layers: operands of the product under way
-    float *products;         // of cores
-    void *matrix;            // [in_features, out_features], made once a step; NULL where rows are made when asked for
-    bool has_matrix;         // whether the layer is taken as a matrix, made from products of cores
-    bool keeps_halves;       // whether the two products that make a matrix stay
-    bool has_narrow_z;       // `z` in 16 bits; a matrix is as `states` are
-    uint8_t assembled;       // node_cge: enum ttzo_assembled
+    float *panels;            // scratch of all layers: operands of the product under way
+    float *products;          // of cores
+    void *matrix;             // [in_features, out_features], made once a step; NULL where rows are made when asked for
+    bool has_matrix;          // whether the layer is taken as a matrix, made from products of cores
+    bool keeps_halves;        // whether the two products that make a matrix stay
+    bool has_narrow_z;        // `z` in 16 bits; a matrix is as `states` are
+    uint8_t assembled;        // node_cge: enum ttzo_assembled
 };
 
 static inline struct ttzo_array ttzo_layer_cache_z(const struct ttzo_layer_cache *cache)

@@ -49,7 +49,7 @@ static bool goes_by_matrix(const struct ttzo_layer_cache *cache)
 }
 
 // Row `place` of the matrix of layer `l`, [out_features]: where it is kept, or in queries->scratch.row.
-static const float *weights_behind(struct ttzo_queries *queries, uint32_t l, uint32_t place)
+static const float *weights_after(struct ttzo_queries *queries, uint32_t l, uint32_t place)
 {
     const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
     uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
@@ -84,7 +84,7 @@ static void collect_narrow(struct ttzo_queries *queries, const struct ttzo_layer
     }
 }
 
-// Rows `places` of the matrix behind as panels [output / 4][place][4], any numbers behind the last output.
+// Rows `places` of the matrix after as panels [output / 4][place][4], any numbers after the last output.
 static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n)
 {
     struct ttzo_quad *quads = (struct ttzo_quad *)queries->aim.weights;
@@ -94,7 +94,7 @@ static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const float *row = weights_behind(queries, l, queries->aim.places[i]);
+        const float *row = weights_after(queries, l, queries->aim.places[i]);
         struct ttzo_quad *out = quads + i;
         for (const float *end = row + whole; row != end; row += 4, out += n)
             *out = *(const struct ttzo_quad *)row;
@@ -108,8 +108,8 @@ struct run {
     uint32_t unit, step, number, count;
 };
 
-// Takes a unit whose output a move of up to the bound can change. `bends`: its activation is not linear over that range,
-// so that the change must be evaluated.
+// Takes a unit whose output a move of up to the bound can change. `bends`: its activation is not linear over that
+// range, so that the change must be evaluated.
 static inline void take(struct ttzo_aim *aim, const struct run *run, bool bends)
 {
     if (bends)
@@ -194,10 +194,12 @@ static void contract_changes(struct ttzo_queries *queries, uint32_t l, const uin
             queries->scratch.vectors[0][places[i]] = queries->scratch.changes[i * Q + q];
         for (uint32_t index = 0; index < length; index++, current = 1 - current) {
             struct ttzo_contraction step = ttzo_layer_contraction(layer, index);
-            queries->scratch.macs += ttzo_contract(&step, cache->parameters + step.core_offset, queries->scratch.vectors[current], NULL,
-                                         queries->scratch.vectors[1 - current], true);
+            queries->scratch.macs +=
+                ttzo_contract(&step, cache->parameters + step.core_offset, queries->scratch.vectors[current], NULL,
+                              queries->scratch.vectors[1 - current], true);
         }
-        copy(queries->scratch.arrivals + q * arrival_stride(queries, l), queries->scratch.vectors[current], layer->out_features);
+        copy(queries->scratch.arrivals + q * arrival_stride(queries, l), queries->scratch.vectors[current],
+             layer->out_features);
     }
 }
 
@@ -213,10 +215,11 @@ static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *pla
         queries->scratch.arrivals[i] = 0.0f;
     const float *change = queries->scratch.changes;
     for (uint32_t i = 0; i < n; i++, change += Q) {
-        const float *row = weights_behind(queries, l, places[i]);
+        const float *row = weights_after(queries, l, places[i]);
         for (uint32_t q = 0; q < n_queries; q++)
             for (uint32_t j = 0; j < outputs; j++)
-                queries->scratch.arrivals[q * stride + j] = TTZO_MULADD(row[j], change[q], queries->scratch.arrivals[q * stride + j]);
+                queries->scratch.arrivals[q * stride + j] =
+                    TTZO_MULADD(row[j], change[q], queries->scratch.arrivals[q * stride + j]);
     }
     queries->scratch.macs += n * outputs * n_queries;
 }
@@ -224,19 +227,21 @@ static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *pla
 // The same for the units that were aimed at, on top of what has arrived before.
 static void arrive_aimed(struct ttzo_queries *queries, uint32_t n_queries, bool first)
 {
-    uint32_t l = queries->aim.layer + 1, n = queries->aim.n_awake, outputs = queries->cache.layers[l].layer->out_features;
+    uint32_t l = queries->aim.layer + 1, n = queries->aim.n_awake,
+             outputs = queries->cache.layers[l].layer->out_features;
     if (!goes_by_matrix(&queries->cache.layers[l])) {
         contract_changes(queries, l, queries->aim.places, n, n_queries);
         return;
     }
     for (uint32_t j = 0; j < outputs; j += 4)
-        ttzo_multiply_panels(queries->scratch.arrivals + j, arrival_stride(queries, l), first ? NULL : queries->scratch.arrivals + j,
-                             queries->scratch.changes, queries->aim.weights + j * n, Q, n, Q);
+        ttzo_multiply_panels(queries->scratch.arrivals + j, arrival_stride(queries, l),
+                             first ? NULL : queries->scratch.arrivals + j, queries->scratch.changes,
+                             queries->aim.weights + j * n, Q, n, Q);
     queries->scratch.macs += n * outputs * n_queries;
 }
 
-// From arrivals at the pre-activations of layer `l` to changes of its activations, at the `listed` units where there are
-// any; returns how many.
+// From arrivals at the pre-activations of layer `l` to changes of its activations, at the `listed` units where there
+// are any; returns how many.
 static uint32_t list_changes(struct ttzo_queries *queries, uint32_t l, uint32_t n_queries)
 {
     uint32_t n = 0, stride = arrival_stride(queries, l);
@@ -244,7 +249,9 @@ static uint32_t list_changes(struct ttzo_queries *queries, uint32_t l, uint32_t 
         float *change = queries->scratch.changes + n * Q;
         bool live = false;
         for (uint32_t q = 0; q < Q; q++) {
-            change[q] = q < n_queries ? ttzo_propagate_change(queries, l, unit, queries->scratch.arrivals[q * stride + unit]) : 0.0f;
+            change[q] = q < n_queries
+                            ? ttzo_propagate_change(queries, l, unit, queries->scratch.arrivals[q * stride + unit])
+                            : 0.0f;
             live |= change[q] != 0.0f;
         }
         if (live)
@@ -267,7 +274,8 @@ static void spread(struct ttzo_queries *queries, const uint16_t *places, uint32_
 static void measure(struct ttzo_queries *queries, uint32_t n_queries, float differences[Q])
 {
     uint32_t stride = arrival_stride(queries, queries->cache.model->info.n_layers - 1u);
-    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, stride, n_queries, queries->cache.target, differences);
+    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, stride, n_queries,
+                      queries->cache.target, differences);
 }
 
 // Arrivals at layer `l` go on to the loss.
@@ -304,7 +312,8 @@ static void change_activations(struct ttzo_queries *queries, const struct ttzo_m
     for (uint32_t i = 0; i < queries->aim.n_bends; i++) {
         float *change = queries->scratch.changes + Q * queries->aim.bends[i];
         for (uint32_t q = 0; q < Q; q++)
-            change[q] = ttzo_propagate_change(queries, queries->aim.layer, queries->aim.places[queries->aim.bends[i]], change[q]);
+            change[q] = ttzo_propagate_change(queries, queries->aim.layer, queries->aim.places[queries->aim.bends[i]],
+                                              change[q]);
     }
 }
 
@@ -314,7 +323,7 @@ static void turn_to(struct ttzo_queries *queries, uint32_t quad)
 }
 
 void ttzo_propagate_move(struct ttzo_queries *queries, const struct ttzo_moves *moves, float sign, uint32_t quad,
-                      uint32_t n_queries, bool first)
+                         uint32_t n_queries, bool first)
 {
     turn_to(queries, quad);
     if (queries->aim.n_awake == 0) {
@@ -330,7 +339,7 @@ void ttzo_propagate_move(struct ttzo_queries *queries, const struct ttzo_moves *
 }
 
 void ttzo_propagate_ask(struct ttzo_queries *queries, uint32_t quad, uint32_t n_queries,
-                     float differences[TTZO_QUERIES_AT_ONCE])
+                        float differences[TTZO_QUERIES_AT_ONCE])
 {
     turn_to(queries, quad);
     if (queries->aim.layer + 1u == queries->cache.model->info.n_layers)
@@ -362,7 +371,7 @@ static void change_units(struct ttzo_queries *queries, const float *changes, uin
 }
 
 void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes,
-                           uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE])
+                              uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE])
 {
     turn_to(queries, 0);
     if (l + 1u == queries->cache.model->info.n_layers) {
@@ -379,7 +388,7 @@ void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const ui
     } else {
         float *row = queries->scratch.arrivals;
         for (uint32_t q = 0; q < n_queries; q++, row += stride) {
-            const float *weights = weights_behind(queries, l, units[q]), *end = weights + outputs;
+            const float *weights = weights_after(queries, l, units[q]), *end = weights + outputs;
             for (float change = changes[q], *out = row; weights != end;)
                 *out++ = *weights++ * change;
         }

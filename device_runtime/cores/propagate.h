@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Loss differences of many small changes of one sample's forward pass, for less than a forward pass each: a change of
-// some pre-activations travels through the rest of the network as a change, and only where it goes.
+// some pre-activations is propagated through the rest of the network as a change, and only where it goes.
 #ifndef TTZO_PROPAGATE_H
 #define TTZO_PROPAGATE_H
 #include "cores/query_scratch.h"
@@ -15,8 +15,8 @@ struct ttzo_queries {
 // Numbers in the work area.
 uint64_t ttzo_propagate_numbers(const struct ttzo_model *model);
 
-// Once a step: lays everything out in `area` and makes what all samples share at the parameters `theta`; `assembles`: for
-// node_cge.
+// Once a step: lays everything out in `area` and makes what all samples share at the parameters `theta`; `assembles`:
+// for node_cge.
 void ttzo_propagate_begin(struct ttzo_queries *queries, const struct ttzo_model *model, const float *theta, float *area,
                           bool assembles);
 
@@ -27,7 +27,7 @@ struct ttzo_units {
 };
 
 // Makes ready for queries that move these units from number `from` on, none by more than `bound`: leaves out the units
-// that such a move cannot wake, and collects the weights behind the others, as many as there is room for. Returns the
+// that such a move cannot wake, and collects the weights after the others, as many as there is room for. Returns the
 // first number that is not aimed at.
 uint32_t ttzo_propagate_aim(struct ttzo_queries *queries, const struct ttzo_units *units, uint32_t from, float bound);
 
@@ -40,11 +40,11 @@ struct ttzo_moves {
 // Four queries move the units aimed at by sign (1 or -1) times `moves`. What they make of the next layer stays with the
 // `quad` of that number, of those asked about together, and adds up unless it is the `first`.
 void ttzo_propagate_move(struct ttzo_queries *queries, const struct ttzo_moves *moves, float sign, uint32_t quad,
-                      uint32_t n_queries, bool first);
+                         uint32_t n_queries, bool first);
 
 // Loss differences of the queries of such a quad.
 void ttzo_propagate_ask(struct ttzo_queries *queries, uint32_t quad, uint32_t n_queries,
-                     float differences[TTZO_QUERIES_AT_ONCE]);
+                        float differences[TTZO_QUERIES_AT_ONCE]);
 
 // Whether no move of at most `bound` changes a unit's activation.
 static inline bool ttzo_propagate_sleeps(enum ttzo_activation activation, float z, float bound)
@@ -57,6 +57,6 @@ float ttzo_propagate_change(const struct ttzo_queries *queries, uint32_t l, uint
 
 // Loss differences of up to TTZO_QUERIES_AT_ONCE queries, each of which changes one unit's activation: units ascending.
 void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes,
-                           uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE]);
+                              uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE]);
 
 #endif

@@ -139,8 +139,8 @@ struct ttzo_slices_place ttzo_slices_place_of(const struct ttzo_query_scratch *s
     return place;
 }
 
-// Weights, changes and arrivals. With narrow caches they lie where the panels are: queries are asked when all their slices
-// are made.
+// Weights, changes and arrivals. With narrow caches they lie where the panels are: queries are asked when all their
+// slices are made.
 static void carve_queries(struct ttzo_query_scratch *scratch, struct ttzo_aim *aim, const struct ttzo_model *model,
                           uint64_t panels, uint64_t weights, uint64_t changes, struct ttzo_carve *carve)
 {
@@ -167,8 +167,9 @@ void ttzo_query_scratch_carve(struct ttzo_query_scratch *scratch, struct ttzo_ai
                               const struct ttzo_sample_cache *cache, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = cache->model;
-    bool blocks = TTZO_HAS(BLOCKS) && ttzo_has_estimator(model, TTZO_ESTIMATOR_BLOCK_RGE), nodes = ttzo_asks_units(model);
-    uint32_t behind = model->info.out_features, widest = 1, block = 1;
+    bool blocks = TTZO_HAS(BLOCKS) && ttzo_has_estimator(model, TTZO_ESTIMATOR_BLOCK_RGE),
+         nodes = ttzo_asks_units(model);
+    uint32_t after = model->info.out_features, widest = 1, block = 1;
     uint64_t panels = 0, unit_panels = 0, weights = 0;
     bool aims = ttzo_asks_entries(model);
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
@@ -177,7 +178,7 @@ void ttzo_query_scratch_carve(struct ttzo_query_scratch *scratch, struct ttzo_ai
         uint64_t layer_units = ttzo_wants_slices(model, l) ? widest_unit_panels(layer) : 0;
         widest = larger(widest, layer->out_features);
         block = larger(block, largest_block(layer));
-        behind = l > 0 ? larger(behind, layer->out_features) : behind;
+        after = l > 0 ? larger(after, layer->out_features) : after;
         if (aims)
             aim->units_at_once = larger(aim->units_at_once, units_at_once(model, l, blocks));
         if (aims && ttzo_goes_by_matrix(model, l + 1)) {
@@ -190,20 +191,19 @@ void ttzo_query_scratch_carve(struct ttzo_query_scratch *scratch, struct ttzo_ai
         unit_panels = layer_units > unit_panels ? layer_units : unit_panels;
     }
     uint32_t aimed = aim->units_at_once, contracted = contracted_widest(model);
-    scratch->arrivals_size = Q * to_multiple_of_4(behind);
-    carve_queries(scratch, aim, model, panels, weights, Q * larger(aimed, larger(behind, Q)), carve);
+    scratch->arrivals_size = Q * to_multiple_of_4(after);
+    carve_queries(scratch, aim, model, panels, weights, Q * larger(aimed, larger(after, Q)), carve);
     scratch->slices_size = slices_numbers(model, blocks || nodes);
     scratch->slices = ttzo_take_even(carve, scratch->slices_size);
     scratch->unit_changes = ttzo_take_even(carve, nodes ? widest : 0);
     scratch->unit_panels = ttzo_take_even(carve, nodes ? unit_panels : 0);
     scratch->directions = ttzo_take_even(carve, blocks ? Q * block : 0);
     scratch->moves = ttzo_take_even(carve, blocks ? Q * widest : 0);
-    scratch->row = ttzo_take_even(carve, behind);
+    scratch->row = ttzo_take_even(carve, after);
     scratch->vectors[0] = ttzo_take_even(carve, contracted);
     scratch->vectors[1] = ttzo_take_even(carve, contracted);
     aim->numbers = (uint16_t *)ttzo_take_even(carve, (aimed + 1) / 2);
     aim->places = (uint16_t *)ttzo_take_even(carve, (aimed + 1) / 2);
     aim->bends = (uint16_t *)ttzo_take_even(carve, (aimed + 1) / 2);
-    scratch->listed = (uint16_t *)ttzo_take_even(carve, (behind + 1) / 2);
+    scratch->listed = (uint16_t *)ttzo_take_even(carve, (after + 1) / 2);
 }
-

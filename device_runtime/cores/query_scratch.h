@@ -6,8 +6,8 @@
 #include "cores/slices.h"
 
 struct ttzo_query_scratch {
-    float *panels;       // operands of products under way; with narrow caches in one place with weights, changes, arrivals
-    float *slices;       // [quads at once][slice][4], where no states make room for them
+    float *panels; // operands of products under way; with narrow caches in one place with weights, changes, arrivals
+    float *slices; // [quads at once][slice][4], where no states make room for them
     uint64_t slices_size;
     float *unit_changes; // node_cge: [widest layer] loss differences of a layer's units
     float *unit_panels;  // node_cge: the same as panels of four output modes of a core
@@ -20,9 +20,9 @@ struct ttzo_query_scratch {
     float *vectors[2];   // [widest] of a change on its way through a layer without matrix
     uint16_t *listed;    // units whose activations change, farther on
     uint32_t quads_at_once, arrivals_size; // quads in all_arrivals; numbers of one
-    uint32_t halves_of;  // layer whose halves are in `halves`; 0 for none
+    uint32_t halves_of;                    // layer whose halves are in `halves`; 0 for none
     struct ttzo_halves halves;
-    uint64_t macs;       // multiply-adds done
+    uint64_t macs; // multiply-adds done
 };
 
 // The units that the queries under way move.

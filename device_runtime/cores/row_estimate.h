@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Estimates that reuse environments, row by row: begin, every row of the batch, end. Rows go one after the other, so that
-// memory does not grow with the batch; what is added to a coordinate is added in row order.
+// Estimates that reuse environments, row by row: begin, every row of the batch, end. Rows go one after the other, so
+// that memory does not grow with the batch; what is added to a coordinate is added in row order.
 #ifndef TTZO_ROW_ESTIMATE_H
 #define TTZO_ROW_ESTIMATE_H
 #include "cores/core_estimate.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Per-sample caches of cge, node_cge, block_rge and cocd: layer states from the forward pass at theta, and what the loss
-// differences of queries are taken against.
+// Per-sample caches of cge, node_cge, block_rge and cocd: layer states from the forward pass at theta, and what the
+// loss differences of queries are taken against.
 #ifndef TTZO_SAMPLE_CACHE_H
 #define TTZO_SAMPLE_CACHE_H
 #include "cores/unit_gradient.h"
@@ -14,7 +14,7 @@ struct ttzo_sample_cache {
     bool inputs_share;     // `inputs` lie among the first layer's states, and are read again when they are wanted
     float *inputs;         // [in_features] of the network
     float *slopes;         // see ttzo_loss_slopes
-    const uint8_t *sample; // the row as it travels
+    const uint8_t *sample; // the row as it is sent
     const uint8_t *target; // its target
 };
 
@@ -27,8 +27,8 @@ bool ttzo_asks_units(const struct ttzo_model *model);
 // Whether caches are kept in 16 bits.
 bool ttzo_keeps_narrow(const struct ttzo_model *model);
 
-// Whether layer `l` is multiplied out to a matrix once a step; and whether what reaches it goes through a matrix, made or
-// dense.
+// Whether layer `l` is multiplied out to a matrix once a step; and whether what reaches it goes through a matrix, made
+// or dense.
 bool ttzo_makes_matrix(const struct ttzo_model *model, uint32_t l);
 bool ttzo_goes_by_matrix(const struct ttzo_model *model, uint32_t l);
 

@@ -30,7 +30,7 @@ uint64_t ttzo_slices_panels(const struct ttzo_layer *layer)
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_extents e = ttzo_extents_around(layer, k);
         uint64_t size = k >= middle ? Q * (uint64_t)e.ml * e.nr + ttzo_panel_numbers(e.mr, e.nr)
-                                 : Q * (uint64_t)e.mr * e.nl + ttzo_panel_numbers(e.ml, e.nl);
+                                    : Q * (uint64_t)e.mr * e.nl + ttzo_panel_numbers(e.ml, e.nl);
         if (ttzo_is_tensor(layer) && k < middle)
             size = Q * (uint64_t)layer->ranks[middle] + ttzo_panel_numbers(e.mr, layer->ranks[middle]);
         if (size > most)
@@ -51,8 +51,8 @@ static bool is_from_input(const struct ttzo_environment *e)
 struct walk {
     uint32_t summed, kept, rows;
     uint32_t summed_stride, kept_stride;
-    struct ttzo_operand factor; // of other index 0
-    uint32_t other_stride;      // from one other index to the next
+    struct ttzo_operand factor;   // of other index 0
+    uint32_t other_stride;        // from one other index to the next
     uint32_t kept_step, row_step; // in a slice
 };
 
@@ -60,10 +60,12 @@ static struct walk walk_of(const struct ttzo_environment *e)
 {
     const struct ttzo_core *core = &e->core;
     if (e->way == TTZO_FROM_RIGHT)
-        return (struct walk){ e->nl, e->mr, e->ml, core->n * core->right * e->mr, 1,
-                              { e->factor, e->nl * core->left, core->left }, 1, 1, e->mr };
-    return (struct walk){ e->nr, e->ml, e->mr, 1, core->left * core->n * e->nr, { e->factor, e->nr, 1 }, e->mr * e->nr,
-                          e->mr, 1 };
+        return (struct walk){
+            e->nl, e->mr, e->ml, core->n * core->right * e->mr, 1, { e->factor, e->nl * core->left, core->left },
+            1,     1,     e->mr
+        };
+    return (struct walk){ e->nr,         e->ml, e->mr, 1, core->left * core->n * e->nr, { e->factor, e->nr, 1 },
+                          e->mr * e->nr, e->mr, 1 };
 }
 
 // Where a line of the state begins.
@@ -136,11 +138,14 @@ static inline void pack_lines_of(struct ttzo_slices *slices, const struct walk *
         }
         most = largest > most ? largest : most;
     }
-    union { TTZO_SIZE_BITS bits; float number; } largest = { most >> 1 };
+    union {
+        TTZO_SIZE_BITS bits;
+        float number;
+    } largest = { most >> 1 };
     slices->largest = largest.number;
 }
 
-// The four lines from `line` on, times `scale`, as panels [kept][summed][4]; zeros behind the last line.
+// The four lines from `line` on, times `scale`, as panels [kept][summed][4]; zeros after the last line.
 static void pack_lines(struct ttzo_slices *slices, const struct walk *walk, uint32_t line, float *panels)
 {
     if (ttzo_is_narrow(slices->environment->state))
@@ -178,7 +183,8 @@ void ttzo_slices_begin(struct ttzo_slices *slices, const struct ttzo_environment
         slices->lines = core->left * core->n * core->right;
         slices->others = 1;
     } else
-        slices->gain = environment->factor ? 1.001f * gain_of(environment) : 1.0f; // above what its sums were rounded to
+        slices->gain =
+            environment->factor ? 1.001f * gain_of(environment) : 1.0f; // above what its sums were rounded to
 }
 
 static uint32_t coordinate(const struct ttzo_slices *slices, uint32_t line)

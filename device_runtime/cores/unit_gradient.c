@@ -11,8 +11,8 @@
 static struct ttzo_halves shape_of(const struct ttzo_layer *layer)
 {
     uint32_t split = ttzo_matrix_split(layer);
-    struct ttzo_extents before = ttzo_extents_around(layer, split), behind = ttzo_extents_around(layer, split - 1);
-    return (struct ttzo_halves){ NULL, NULL, before.ml, before.nl, behind.mr, behind.nr, layer->ranks[split] };
+    struct ttzo_extents before = ttzo_extents_around(layer, split), after = ttzo_extents_around(layer, split - 1);
+    return (struct ttzo_halves){ NULL, NULL, before.ml, before.nl, after.mr, after.nr, layer->ranks[split] };
 }
 
 static uint64_t product_of(uint32_t a, uint32_t b, uint32_t c)
@@ -54,8 +54,8 @@ static struct factors factors_before(const struct ttzo_layer *layer, uint32_t k)
     return (struct factors){ e.ml, core.m, e.nl, core.n * core.right, core.left };
 }
 
-// The product behind core k, of core k + 1 and the one behind that.
-static struct factors factors_behind(const struct ttzo_layer *layer, uint32_t k)
+// The product after core k, of core k + 1 and the one after that.
+static struct factors factors_after(const struct ttzo_layer *layer, uint32_t k)
 {
     struct ttzo_extents e = ttzo_extents_around(layer, k + 1);
     struct ttzo_core core = ttzo_layer_core_shape(layer, k + 1);
@@ -69,12 +69,12 @@ static struct factors factors_of_matrix(const struct ttzo_halves *h)
 
 // What adds up over the samples, and what is kept of one.
 struct sums {
-    float *left;    // [r][ml][nl]; by matrix only scratch
-    float *right;   // by halves: [r][mr][nr]
-    float *middle;  // by halves: L . x of the sample [r][ml][nr]
-    float *behind;  // by halves: [ml][nr] of the running r
-    float *range;   // by halves: first and end of the sample's columns that are not zero throughout
-    float *matrix;  // by matrix: [out_features][in_features]
+    float *left;   // [r][ml][nl]; by matrix only scratch
+    float *right;  // by halves: [r][mr][nr]
+    float *middle; // by halves: L . x of the sample [r][ml][nr]
+    float *after;  // by halves: [ml][nr] of the running r
+    float *range;  // by halves: first and end of the sample's columns that are not zero throughout
+    float *matrix; // by matrix: [out_features][in_features]
 };
 
 static void carve_sums(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by,
@@ -90,7 +90,7 @@ static void carve_sums(struct sums *sums, const struct ttzo_layer *layer, enum t
     }
     sums->right = ttzo_take_even(carve, product_of(h.mr, h.nr, h.rank));
     sums->middle = ttzo_take_even(carve, product_of(h.ml, h.nr, h.rank));
-    sums->behind = ttzo_take_even(carve, product_of(h.ml, h.nr, 1));
+    sums->after = ttzo_take_even(carve, product_of(h.ml, h.nr, 1));
     sums->range = ttzo_take_even(carve, 2);
 }
 
@@ -121,7 +121,7 @@ uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by
     for (uint32_t k = split; k >= 2; k--)
         need_factors(&most, factors_before(layer, k));
     for (uint32_t k = split - 1; k + 2 < length; k++)
-        need_factors(&most, factors_behind(layer, k));
+        need_factors(&most, factors_after(layer, k));
     return most;
 }
 
@@ -155,8 +155,8 @@ static struct range live_range(const float *panel, uint32_t inner)
     return live;
 }
 
-// out[rows, columns] = start + left . right, rows `stride` apart; what is zero in four lines of `right` at the ends of the
-// summed index is left out. `start` may be out; NULL means zeros.
+// out[rows, columns] = start + left . right, rows `stride` apart; what is zero in four lines of `right` at the ends of
+// the summed index is left out. `start` may be out; NULL means zeros.
 static uint32_t multiply(float *out, uint32_t stride, const float *start, struct ttzo_operand left, uint32_t rows,
                          struct ttzo_operand right, uint32_t columns, uint32_t inner, float *panels)
 {
@@ -301,11 +301,11 @@ static uint32_t add_to_halves(const struct ttzo_layer_cache *cache, const float 
     const struct sums sums = sums_of(cache);
     uint32_t done = 0, first = (uint32_t)sums.range[0], n = (uint32_t)sums.range[1] - first;
     const float *input = inputs_of(cache) + first, *right = h.right + first, *middle = sums.middle + first;
-    float *behind = sums.behind, *to_left = sums.left, *to_right = sums.right + first;
+    float *after = sums.after, *to_left = sums.left, *to_right = sums.right + first;
     for (uint32_t r = 0; r < h.rank && n; r++) {
-        done += multiply(behind, h.nr, NULL, (struct ttzo_operand){ differences, h.mr, 1 }, h.ml,
+        done += multiply(after, h.nr, NULL, (struct ttzo_operand){ differences, h.mr, 1 }, h.ml,
                          (struct ttzo_operand){ right, 1, h.nr }, n, h.mr, cache->panels);
-        done += multiply(to_left, h.nl, to_left, (struct ttzo_operand){ behind, h.nr, 1 }, h.ml,
+        done += multiply(to_left, h.nl, to_left, (struct ttzo_operand){ after, h.nr, 1 }, h.ml,
                          (struct ttzo_operand){ input, h.nr, 1 }, h.nl, n, cache->panels);
         done += multiply(to_right, h.nr, to_right, (struct ttzo_operand){ differences, 1, h.mr }, h.mr,
                          (struct ttzo_operand){ middle, 1, h.nr }, n, h.ml, cache->panels);
@@ -344,7 +344,7 @@ static float *place_of(const struct ttzo_layer_cache *cache, enum ttzo_side side
 {
     if (side == TTZO_BEFORE && k == 1)
         return gradient;
-    if (side == TTZO_BEHIND && k + 2 == ttzo_layer_length(cache->layer))
+    if (side == TTZO_AFTER && k + 2 == ttzo_layer_length(cache->layer))
         return gradient + ttzo_layer_core(cache->layer, k + 1).offset;
     return ttzo_stored_product(cache, side, k);
 }
@@ -358,7 +358,8 @@ static uint32_t derive_left(const struct ttzo_layer_cache *cache, uint32_t split
         struct factors f = factors_before(cache->layer, k);
         uint32_t offset = ttzo_layer_core(cache->layer, k - 1).offset;
         const float *product = ttzo_stored_product(cache, TTZO_BEFORE, k);
-        done += second_factor(f, product, ttzo_core_product(cache, TTZO_BEFORE, k - 1), gradient + offset, cache->panels);
+        done +=
+            second_factor(f, product, ttzo_core_product(cache, TTZO_BEFORE, k - 1), gradient + offset, cache->panels);
         done += first_factor(f, product, cache->parameters + offset, place_of(cache, TTZO_BEFORE, k - 1, gradient),
                              cache->panels);
     }
@@ -369,18 +370,19 @@ static uint32_t derive_right(const struct ttzo_layer_cache *cache, uint32_t spli
 {
     uint32_t done = 0;
     for (uint32_t k = split - 1; k + 2 < ttzo_layer_length(cache->layer); k++) {
-        struct factors f = factors_behind(cache->layer, k);
+        struct factors f = factors_after(cache->layer, k);
         uint32_t offset = ttzo_layer_core(cache->layer, k + 1).offset;
-        const float *product = ttzo_stored_product(cache, TTZO_BEHIND, k);
-        done += first_factor(f, product, ttzo_core_product(cache, TTZO_BEHIND, k + 1), gradient + offset, cache->panels);
-        done += second_factor(f, product, cache->parameters + offset, place_of(cache, TTZO_BEHIND, k + 1, gradient),
+        const float *product = ttzo_stored_product(cache, TTZO_AFTER, k);
+        done += first_factor(f, product, ttzo_core_product(cache, TTZO_AFTER, k + 1), gradient + offset, cache->panels);
+        done += second_factor(f, product, cache->parameters + offset, place_of(cache, TTZO_AFTER, k + 1, gradient),
                               cache->panels);
     }
     return done;
 }
 
 // to[i][r] = from[r * from_stride + i * from_step], i < n, r < rank
-static void copy_ranks(float *to, const float *from, uint32_t n, uint32_t rank, uint32_t from_step, uint32_t from_stride)
+static void copy_ranks(float *to, const float *from, uint32_t n, uint32_t rank, uint32_t from_step,
+                       uint32_t from_stride)
 {
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t r = 0; r < rank; r++)
@@ -395,7 +397,8 @@ uint32_t ttzo_sums_finish(const struct ttzo_layer_cache *cache, float *gradient)
     const struct ttzo_halves h = ttzo_matrix_halves(cache);
     const struct sums sums = sums_of(cache);
     uint32_t split = ttzo_matrix_split(cache->layer), done = 0, n = h.ml * h.nl;
-    float *left = place_of(cache, TTZO_BEFORE, split, gradient), *right = place_of(cache, TTZO_BEHIND, split - 1, gradient);
+    float *left = place_of(cache, TTZO_BEFORE, split, gradient),
+          *right = place_of(cache, TTZO_AFTER, split - 1, gradient);
     if (by == TTZO_BY_MATRIX) {
         struct factors f = factors_of_matrix(&h);
         done += first_factor(f, sums.matrix, h.right, sums.left, cache->panels);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// node_cge: from what the loss changes by when a unit moves, D[unit], to the derivatives of all entries that move units,
-// as products of matrices. With a layer's cores taken together on either side of its split (core_products.h),
+// node_cge: from what the loss changes by when a unit moves, D[unit], to the derivatives of all entries that move
+// units, as products of matrices. With a layer's cores taken together on either side of its split (core_products.h),
 //     W[(ml mr), (nl nr)] = sum over r of L[ml, nl, r] R[r, mr, nr],       z = bias + W x,
-// the derivative of W is D[ml mr] x[nl nr], that of a half is this contracted with the other half, and that of a core comes
-// from its half's in the same way. Halves add up over the samples; from them to the cores it goes once a step.
+// the derivative of W is D[ml mr] x[nl nr], that of a half is this contracted with the other half, and that of a core
+// comes from its half's in the same way. Halves add up over the samples; from them to the cores it goes once a step.
 #ifndef TTZO_UNIT_GRADIENT_H
 #define TTZO_UNIT_GRADIENT_H
 #include "cores/core_products.h"
@@ -15,8 +15,8 @@ enum ttzo_assembled { TTZO_BY_MATRIX, TTZO_BY_HALVES, TTZO_BY_SLICES };
 // `keeps_matrix`: the layer is made a matrix, or is dense.
 enum ttzo_assembled ttzo_assembled_by(const struct ttzo_layer *layer, bool keeps_matrix);
 
-// Numbers of the sums, which lie in a cache's `states`, and of the `panels` that the functions below use. 64 bits, because the layer may not be
-// checked yet.
+// Numbers of the sums, which lie in a cache's `states`, and of the `panels` that the functions below use. 64 bits,
+// because the layer may not be checked yet.
 uint64_t ttzo_sums_numbers(const struct ttzo_layer *layer, enum ttzo_assembled by);
 uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by);
 

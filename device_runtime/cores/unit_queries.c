@@ -3,8 +3,6 @@
 
 #include "network/layers.h"
 #include "network/panels.h"
-#include "number/random.h"
-#include "number/real.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
@@ -44,8 +42,9 @@ void ttzo_unit_queries_ask(struct ttzo_core_estimate *e, uint32_t l)
     enum ttzo_activation activation = (enum ttzo_activation)layer->activation;
     bool keeps = ttzo_is_node_cge(e);
     float mu = e->base.phase->perturb_radius;
-    struct unit_queries queries = { .l = l, .bias = layer->parameter_offset + ttzo_layer_parameters(layer) -
-                                                    layer->out_features };
+    struct unit_queries queries = { .l = l,
+                                    .bias =
+                                        layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features };
     for (uint32_t unit = 0; unit < layer->out_features; unit++) {
         if (keeps)
             e->queries.scratch.unit_changes[unit] = 0.0f;
@@ -92,7 +91,8 @@ void ttzo_unit_queries_assemble(struct ttzo_core_estimate *e, const struct ttzo_
         if (!ttzo_slices_make(&slices, &quad, e->queries.scratch.slices, &e->queries.scratch.macs))
             continue;
         for (uint32_t m = 0; m < modes; m += 4) {
-            ttzo_multiply_panels(sums, Q, NULL, e->queries.scratch.slices, e->queries.scratch.unit_panels + m * size, Q, size, Q);
+            ttzo_multiply_panels(sums, Q, NULL, e->queries.scratch.slices, e->queries.scratch.unit_panels + m * size, Q,
+                                 size, Q);
             for (uint32_t q = 0; q < quad.count; q++)
                 for (uint32_t k = 0; k < 4 && m + k < modes; k++) {
                     float *at = gradient + quad.at[q] + (m + k) * quad.m_stride;

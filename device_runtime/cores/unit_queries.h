@@ -7,8 +7,8 @@
 // Asks the units of layer `l`. Biases go into the gradient; for node_cge every unit's difference stays in unit_changes.
 void ttzo_unit_queries_ask(struct ttzo_core_estimate *e, uint32_t l);
 
-// node_cge: every entry's derivative is the sum over the units it moves of slice times the unit's difference: assembled,
-// not queried. For the core of an open environment.
+// node_cge: every entry's derivative is the sum over the units it moves of slice times the unit's difference:
+// assembled, not queried. For the core of an open environment.
 void ttzo_unit_queries_assemble(struct ttzo_core_estimate *e, const struct ttzo_environment *environment);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Constants are the Taylor series', in two parts where one is not enough; the splits of pi/2 and ln 2 are those of real.c.
+// Constants are the Taylor series', in two parts where one is not enough; the splits of pi/2 and ln 2 are those of
+// real.c.
 #include "equations/compensated.h"
 
 static const float ROUND = 12582912.0f;
@@ -10,8 +11,14 @@ static struct ttzo_two_floats constant(float number, float rest)
     return ttzo_two_floats_of(ttzo_lanes_of(number), ttzo_lanes_of(rest));
 }
 
-static struct ttzo_two_floats a_sixth(void) { return constant(0.166666672f, -4.96705366e-09f); }
-static struct ttzo_two_floats a_twenty_fourth(void) { return constant(0.0416666679f, -1.24176342e-09f); }
+static struct ttzo_two_floats a_sixth(void)
+{
+    return constant(0.166666672f, -4.96705366e-09f);
+}
+static struct ttzo_two_floats a_twenty_fourth(void)
+{
+    return constant(0.0416666679f, -1.24176342e-09f);
+}
 
 // constant + small, |small| < |constant|
 static struct ttzo_two_floats beside(struct ttzo_two_floats x, ttzo_lanes small)
@@ -30,7 +37,8 @@ static struct ttzo_sum added(struct ttzo_two_floats x, float scale, struct ttzo_
 
 static struct ttzo_two_floats choose(ttzo_lane_bits mask, struct ttzo_two_floats yes, struct ttzo_two_floats no)
 {
-    return (struct ttzo_two_floats){ ttzo_lanes_choose(mask, yes.head, no.head), ttzo_lanes_choose(mask, yes.tail, no.tail) };
+    return (struct ttzo_two_floats){ ttzo_lanes_choose(mask, yes.head, no.head),
+                                     ttzo_lanes_choose(mask, yes.tail, no.tail) };
 }
 
 // p s + c
@@ -60,7 +68,8 @@ static struct ttzo_two_floats sine_of_reduced(struct ttzo_two_floats r, struct t
     ttzo_lanes p = on(on(ttzo_lanes_of(-2.50521084e-08f), s, 2.75573192e-06f), s, -0.000198412698f);
     p = on(p, s, 0.00833333333f) * s;
     struct ttzo_sum total = { r.head, r.tail };
-    return ttzo_rounded(ttzo_two_floats_muladd(ttzo_two_floats_times(r, square), beside(ttzo_two_floats_minus(a_sixth()), p), total));
+    return ttzo_rounded(
+        ttzo_two_floats_muladd(ttzo_two_floats_times(r, square), beside(ttzo_two_floats_minus(a_sixth()), p), total));
 }
 
 // 1 - r^2 / 2 + r^4 / 24 - ..

@@ -44,7 +44,8 @@ static inline struct ttzo_sum ttzo_two_floats_product(struct ttzo_two_floats x, 
 }
 
 // x y + total
-static inline struct ttzo_sum ttzo_two_floats_muladd(struct ttzo_two_floats x, struct ttzo_two_floats y, struct ttzo_sum total)
+static inline struct ttzo_sum ttzo_two_floats_muladd(struct ttzo_two_floats x, struct ttzo_two_floats y,
+                                                     struct ttzo_sum total)
 {
     ttzo_lanes rest = TTZO_MULADD(x.tail, y.head, total.rest);
     total.rest = TTZO_MULADD(ttzo_two_floats_whole(x), y.tail, rest);

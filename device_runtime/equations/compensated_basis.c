@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "equations/compensated_basis.h"
 
-#include "equations/columns.h"
 #include "equations/compensated.h"
-#include "equations/compensated_columns.h"
-#include "network/layers.h"
 #include "network/merged_layer.h"
 #include "number/real.h"
 
@@ -53,7 +50,8 @@ static struct ttzo_two_floats inverse_root(struct ttzo_two_floats square)
     float near = 1.0f / ttzo_sqrt(ttzo_lanes_first(ttzo_two_floats_whole(square)));
     struct ttzo_two_floats root = ttzo_two_floats_of(ttzo_lanes_of(near), ttzo_lanes_of(0.0f));
     struct ttzo_sum one = { ttzo_lanes_of(1.0f), ttzo_lanes_of(0.0f) };
-    struct ttzo_sum left = ttzo_two_floats_muladd(ttzo_two_floats_minus(square), ttzo_two_floats_times(root, root), one);
+    struct ttzo_sum left =
+        ttzo_two_floats_muladd(ttzo_two_floats_minus(square), ttzo_two_floats_times(root, root), one);
     return ttzo_rounded((struct ttzo_sum){ ttzo_lanes_of(near), 0.5f * near * (left.sum + left.rest) });
 }
 
@@ -67,7 +65,8 @@ static void normalise(float *v, uint32_t n)
 }
 
 // What the first core (1, inputs, rank) reads of an input.
-static struct ttzo_two_floats read_core(const struct ttzo_model *model, const float *theta, const float *merged, uint32_t at)
+static struct ttzo_two_floats read_core(const struct ttzo_model *model, const float *theta, const float *merged,
+                                        uint32_t at)
 {
     const struct ttzo_layer *first = &model->layers[0];
     if (ttzo_cores_together(first, 0) == 1)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "equations/compensated_columns.h"
 
-#include "equations/columns.h"
 #include "equations/compensated.h"
 #include "network/layers.h"
 #include "network/merged_layer.h"
@@ -83,15 +82,16 @@ void ttzo_compensated_merge(const struct ttzo_layer *layer, const float *theta, 
 
 // ---- products -------------------------------------------------------------------------------------------------------
 
-// A core: `outer` steps along the index that survives, `inner` along the summed one. Merged ones are heads and tails, others
-// plain parameters.
+// A core: `outer` steps along the index that survives, `inner` along the summed one. Merged ones are heads and tails,
+// others plain parameters.
 struct weights {
     const float *at, *tails; // or NULL
     uint32_t outer, inner;
 };
 
 // Of two outputs at summed indices [k, k + n): [n][4], each the first's head and tail, then the second's.
-static void split_weights(const struct weights *core, uint32_t first, uint32_t second, uint32_t k, uint32_t n, float *out)
+static void split_weights(const struct weights *core, uint32_t first, uint32_t second, uint32_t k, uint32_t n,
+                          float *out)
 {
     const uint32_t at[2] = { first * core->outer + k * core->inner, second * core->outer + k * core->inner };
     for (uint32_t i = 0; i < n * core->inner; i += core->inner)
@@ -158,7 +158,8 @@ static inline void put_chains(float *a, float *b, struct chains s)
 
 static inline struct chains rounded(struct chains s)
 {
-    struct ttzo_two_floats a0 = ttzo_rounded(s.a0), a1 = ttzo_rounded(s.a1), b0 = ttzo_rounded(s.b0), b1 = ttzo_rounded(s.b1);
+    struct ttzo_two_floats a0 = ttzo_rounded(s.a0), a1 = ttzo_rounded(s.a1), b0 = ttzo_rounded(s.b0),
+                           b1 = ttzo_rounded(s.b1);
     return (struct chains){ { a0.head, a0.tail }, { a1.head, a1.tail }, { b0.head, b0.tail }, { b1.head, b1.tail } };
 }
 
@@ -173,8 +174,8 @@ static inline struct chains go_on(struct chains s, const float *w, const float *
 
 // ---- layers ---------------------------------------------------------------------------------------------------------
 
-// Once: outputs [rows][columns] of a core on the left, [columns][rows] of one on the right, features of `in` likewise. A
-// last output without a neighbour is made twice.
+// Once: outputs [rows][columns] of a core on the left, [columns][rows] of one on the right, features of `in` likewise.
+// A last output without a neighbour is made twice.
 static void contract(const struct ttzo_contraction *step, const struct weights *core, const float *in, float *out)
 {
     static const float zeros[WIDTH];
@@ -245,5 +246,6 @@ void ttzo_compensated_forward(const struct ttzo_layer *layer, const float *theta
         }
     }
     if (has_value && layer->has_bias)
-        add_bias(parameters + ttzo_layer_parameters(layer) - layer->out_features, buffers[*current], layer->out_features);
+        add_bias(parameters + ttzo_layer_parameters(layer) - layer->out_features, buffers[*current],
+                 layer->out_features);
 }

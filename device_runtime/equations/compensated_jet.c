@@ -85,8 +85,8 @@ static struct bent bend(enum ttzo_activation activation, struct ttzo_two_floats 
 }
 
 // slope second + curvature squares
-static struct ttzo_two_floats bend_second(struct ttzo_two_floats slope, struct ttzo_two_floats second, struct ttzo_two_floats curvature,
-                                     struct ttzo_two_floats squares)
+static struct ttzo_two_floats bend_second(struct ttzo_two_floats slope, struct ttzo_two_floats second,
+                                          struct ttzo_two_floats curvature, struct ttzo_two_floats squares)
 {
     return ttzo_rounded(ttzo_two_floats_muladd(curvature, squares, ttzo_two_floats_product(slope, second)));
 }
@@ -126,8 +126,10 @@ static void bend_own_second(const struct units *u)
     const struct ttzo_sum zero = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) };
     for (uint32_t j = 0; j < u->n; j++) {
         float *feature = u->columns + WIDTH * j;
-        struct ttzo_two_floats along = get_column(feature, 0), square = ttzo_rounded(ttzo_two_floats_muladd(along, along, zero));
-        put_column(feature, 1, bend_second(get(u->slope + 2 * j), get_column(feature, 1), get(u->kept + 2 * j), square));
+        struct ttzo_two_floats along = get_column(feature, 0),
+                               square = ttzo_rounded(ttzo_two_floats_muladd(along, along, zero));
+        put_column(feature, 1,
+                   bend_second(get(u->slope + 2 * j), get_column(feature, 1), get(u->kept + 2 * j), square));
     }
 }
 
@@ -174,7 +176,8 @@ static void bend_columns(const struct derivation *d, const struct pass *pass, co
 // What input i moves by along a direction.
 static struct ttzo_two_floats step_along(const struct derivation *d, uint32_t direction, uint32_t i)
 {
-    struct ttzo_two_floats scale = ttzo_two_floats_of(ttzo_lanes_of(d->trainer->model->info.input_scale), ttzo_lanes_of(0.0f));
+    struct ttzo_two_floats scale =
+        ttzo_two_floats_of(ttzo_lanes_of(d->trainer->model->info.input_scale), ttzo_lanes_of(0.0f));
     if (d->basis && direction < d->basis && i < d->n_space)
         return ttzo_two_floats_times(scale, get(d->work->basis + 2 * (direction * d->n_space + i)));
     bool own = i == (d->basis ? direction - d->basis + d->n_space : direction);
@@ -273,9 +276,16 @@ void ttzo_compensated_jet(struct ttzo_trainer *trainer, const float *theta, uint
     const struct ttzo_model *model = trainer->model;
     uint32_t n_inputs = model->info.in_features, n_space = model->pde.info.n_space;
     uint32_t basis = needs & TTZO_NEED_DIAGONAL ? 0 : ttzo_basis_size(model);
-    struct derivation d = { trainer, &trainer->pde, theta, n_layers, n_inputs, n_space,
-                            model->layers[n_layers - 1].out_features, basis,
-                            basis ? basis + n_inputs - n_space : n_inputs, basis ? basis : n_space };
+    struct derivation d = { trainer,
+                            &trainer->pde,
+                            theta,
+                            n_layers,
+                            n_inputs,
+                            n_space,
+                            model->layers[n_layers - 1].out_features,
+                            basis,
+                            basis ? basis + n_inputs - n_space : n_inputs,
+                            basis ? basis : n_space };
     float *merged = trainer->pde.merged;
     for (uint32_t l = 0; l < n_layers; l++) {
         ttzo_compensated_merge(&model->layers[l], theta, merged);

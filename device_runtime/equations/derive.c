@@ -2,7 +2,6 @@
 #include "equations/derive.h"
 
 #include "equations/columns.h"
-#include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
 #include "equations/pairs.h"
 #include "equations/sparse_grid.h"
@@ -87,10 +86,10 @@ static void leave_layer(struct walk *w)
     w->squares += units;
 }
 
-// ---- jets: the value, directional derivatives, and the running second-order sum (forward Laplacian) ------------------
+// ---- jets: the value, directional derivatives, and the running second-order sum (forward Laplacian) -----------------
 
-// What travels at once: the value, the directions [first, first + n_first), and behind them the second derivative along
-// each of them, or the sum along all.
+// What goes through the layers at once: the value, the directions [first, first + n_first), and after them the second
+// derivative along each of them, or the sum along all.
 struct jet {
     bool has_value, has_own, has_sum;
     bool sums; // the directions' squares join those of the directions before
@@ -122,9 +121,7 @@ static float activate_and_keep(enum ttzo_activation activation, float z, float *
 // phi''(z); of relu 0 wherever it exists.
 static float curvature(enum ttzo_activation activation, float at, float slope)
 {
-    return activation == TTZO_ACTIVATION_SINE   ? -at
-           : activation == TTZO_ACTIVATION_TANH ? -2.0f * at * slope
-                                                : 0.0f;
+    return activation == TTZO_ACTIVATION_SINE ? -at : activation == TTZO_ACTIVATION_TANH ? -2.0f * at * slope : 0.0f;
 }
 
 static void keep_units(const struct walk *w, enum ttzo_activation activation, float *column)
@@ -438,8 +435,16 @@ static void sum_diagonal(const struct derivation *d)
 void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs, uint32_t row)
 {
     const struct ttzo_model *model = trainer->model;
-    struct derivation d = { trainer, model, &trainer->pde, theta, n_layers, needs, row, model->info.in_features,
-                            model->pde.info.n_space, model->layers[n_layers - 1].out_features };
+    struct derivation d = { trainer,
+                            model,
+                            &trainer->pde,
+                            theta,
+                            n_layers,
+                            needs,
+                            row,
+                            model->info.in_features,
+                            model->pde.info.n_space,
+                            model->layers[n_layers - 1].out_features };
     if (ttzo_is_compensated(model)) {
         ttzo_compensated_jet(trainer, theta, n_layers, needs);
         if (is_needed(&d, TTZO_NEED_DIAGONAL))
@@ -471,7 +476,7 @@ uint32_t ttzo_derive_passes(const struct ttzo_model *model)
     case TTZO_DERIVATIVE_JET: return 2 + n;
     case TTZO_DERIVATIVE_COMPENSATED_JET: return ttzo_compensated_passes(model);
     case TTZO_DERIVATIVE_FINITE_DIFFERENCE: return 1 + 2 * n;
-    case TTZO_DERIVATIVE_SPARSE_GRID: return 1 + 2 * n * n; // exact at level 3 but for 2 n
+    case TTZO_DERIVATIVE_SPARSE_GRID: return 1 + 2 * n * n; // exact at level 3 up to 2 n
     case TTZO_DERIVATIVE_MONTE_CARLO: return 1 + 2 * model->pde.info.n_pairs;
     }
     return 1;

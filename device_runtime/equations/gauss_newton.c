@@ -29,7 +29,7 @@ static uint32_t remembered_count(const struct ttzo_phase *phase)
     return phase->estimator == TTZO_ESTIMATOR_SUBSPACE_GN ? 2 : 0;
 }
 
-static uint32_t column_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
+static uint32_t unknown_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
     return free_count(model, phase) + phase->n_queries + remembered_count(phase);
 }
@@ -38,7 +38,7 @@ uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct tt
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return 0;
-    uint64_t n = column_count(model, phase);
+    uint64_t n = unknown_count(model, phase);
     return n * (n + 3) + TTZO_GN_BLOCK_ROWS * (n + 1) + n; // two triangles, a block of rows, the coefficients
 }
 
@@ -51,13 +51,14 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return true;
-    if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS || phase->update != TTZO_UPDATE_SGD)
+    if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS ||
+        phase->update != TTZO_UPDATE_SGD)
         return false;
     if (phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN &&
         (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE ||
          last_layer(model)->activation != TTZO_ACTIVATION_IDENTITY))
         return false;
-    return column_count(model, phase) <= TTZO_MAX_COLUMNS;
+    return unknown_count(model, phase) <= TTZO_MAX_COLUMNS;
 }
 
 // ---- a step under way -----------------------------------------------------------------------------------------------
@@ -226,8 +227,8 @@ static enum ttzo_error build(struct gauss_newton *gn)
 // Relative to the mean squared column: less would fit the batch's own errors.
 static const float least_ridge = 1e-5f, largest_ridge = 1e12f;
 
-// The last layer's unknowns, linear where the equation is, get a share of the directions' ridge, so that after a step that
-// failed they move less too, and at least what float32 asks for.
+// The last layer's unknowns, linear where the equation is, get a share of the directions' ridge, so that after a step
+// that failed they move less too, and at least what float32 asks for.
 static const float free_share = 0.01f, least_free_ridge = 1e-6f;
 
 static float ridge_of(const struct gauss_newton *gn, uint32_t first, uint32_t end, float relative)
@@ -334,7 +335,7 @@ static float mean(const float *losses, uint32_t n)
 static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo_phase *phase)
 {
     const struct ttzo_model *model = trainer->model;
-    uint32_t n = column_count(model, phase);
+    uint32_t n = unknown_count(model, phase);
     float *at = trainer->gauss_newton;
     return (struct gauss_newton){
         .trainer = trainer,

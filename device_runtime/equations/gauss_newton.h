@@ -39,8 +39,8 @@ static inline bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, co
     return !ttzo_is_gauss_newton(phase->estimator);
 }
 
-static inline enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate,
-                                                struct ttzo_step_result *result)
+static inline enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttzo_phase *phase,
+                                                float rate, struct ttzo_step_result *result)
 {
     (void)trainer, (void)phase, (void)rate, (void)result;
     return TTZO_ERROR_NOT_BUILT_IN;

@@ -50,8 +50,8 @@ static inline void sine_and_versine(ttzo_lanes x, ttzo_lanes *sine, ttzo_lanes *
     ttzo_lane_bits known = ttzo_lanes_above(ttzo_lanes_of(100000.0f), size);
     ttzo_lanes unknown = ttzo_lanes_from_bits(ttzo_lanes_to_bits(ttzo_lanes_of(0.0f)) | 0x7FC00000u);
     *sine = ttzo_lanes_choose(known, ttzo_lanes_choose(odd, cosine, signed_s), unknown);
-    *versine = ttzo_lanes_choose(
-        known, ttzo_lanes_choose(odd, one + signed_s, ttzo_lanes_choose(far, two - v, v)), unknown);
+    *versine =
+        ttzo_lanes_choose(known, ttzo_lanes_choose(odd, one + signed_s, ttzo_lanes_choose(far, two - v, v)), unknown);
 }
 
 void ttzo_sine_and_versine(const float x[PAIRS], float sine[PAIRS], float versine[PAIRS])
@@ -107,7 +107,8 @@ static void tanh_pair(float *even, float *odd, float t, float slope)
     *odd = s * share;
 }
 
-void ttzo_activate_pairs(enum ttzo_activation activation, float *columns, const float *at, const float *slope, uint32_t n)
+void ttzo_activate_pairs(enum ttzo_activation activation, float *columns, const float *at, const float *slope,
+                         uint32_t n)
 {
     if (activation == TTZO_ACTIVATION_SINE) {
         sine_pairs(columns, at, slope, n);
@@ -121,9 +122,9 @@ void ttzo_activate_pairs(enum ttzo_activation activation, float *columns, const 
                 relu_pair(columns + k, columns + PAIRS + k, at[j]);
 }
 
-// ---- behind the first layer -----------------------------------------------------------------------------------------
+// ---- after the first layer -----------------------------------------------------------------------------------------
 
-// The last unit first: its parts lie behind all that is still to be read.
+// The last unit first: its parts lie after all that is still to be read.
 static void first_sine_pairs(float *columns, const float *at, const float *slope, uint32_t n)
 {
     for (uint32_t j = n; j-- > 0;) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "equations/pde.h"
 
-#include "equations/columns.h"
 #include "equations/compensated_basis.h"
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
@@ -118,7 +117,7 @@ float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32
     return pde->groups[g].root_weight * run_at_point(trainer, &pde->conditions[g]);
 }
 
-// ---- the last layer's columns ---------------------------------------------------------------------------------------
+// ---- the last layer's gradient --------------------------------------------------------------------------------------
 
 // One output of the last layer (n weights from `w`) applied to every kind of derivative of its inputs.
 static float combine(const float *w, const float *features, uint32_t n, float start)
@@ -128,7 +127,7 @@ static float combine(const float *w, const float *features, uint32_t n, float st
     return start;
 }
 
-// The parts of the first set in work->combined; the second lies behind it.
+// The parts of the first set in work->combined; the second lies after it.
 struct parts {
     float *value, *first, *laplacian, *diagonal;
 };
@@ -145,7 +144,8 @@ static void combine_all(struct ttzo_trainer *trainer, const float *w, float bias
 {
     const struct ttzo_pde_work *work = &trainer->pde;
     struct parts to = parts_of(trainer);
-    uint32_t n = trainer->model->info.in_features, m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
+    uint32_t n = trainer->model->info.in_features,
+             m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
     *to.value = combine(w, work->value, m, bias);
     if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
         *to.laplacian = combine(w, work->laplacian, m, 0.0f);
@@ -162,7 +162,8 @@ static float run_beside(struct ttzo_trainer *trainer, const struct ttzo_program 
 {
     const struct ttzo_pde_work *work = &trainer->pde;
     struct parts from = parts_of(trainer);
-    uint32_t n = trainer->model->info.in_features, m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
+    uint32_t n = trainer->model->info.in_features,
+             m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
     float *at = work->combined + 2 + 2 * n;
     struct parts to = { at, at + 2, at + 1, at + 2 + n };
     *to.value = TTZO_MULADD(mu, work->value[j], *from.value);
@@ -177,7 +178,7 @@ static float run_beside(struct ttzo_trainer *trainer, const struct ttzo_program 
 }
 
 float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
-                                    float *columns)
+                                     float *gradient)
 {
     const struct ttzo_model *model = trainer->model;
     const struct ttzo_layer *last = &model->layers[model->info.n_layers - 1];
@@ -190,10 +191,10 @@ float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *
     struct parts at = parts_of(trainer);
     float residual = root_weight * run_with(trainer, program, at.value, at.first, at.laplacian, at.diagonal);
     for (uint32_t j = 0; j < m; j++)
-        columns[j] = (root_weight * run_beside(trainer, program, needs, j, mu) - residual) * per_mu;
+        gradient[j] = (root_weight * run_beside(trainer, program, needs, j, mu) - residual) * per_mu;
     if (last->has_bias) {
         float moved = *at.value + mu;
-        columns[m] =
+        gradient[m] =
             (root_weight * run_with(trainer, program, &moved, at.first, at.laplacian, at.diagonal) - residual) * per_mu;
     }
     return residual;
@@ -302,7 +303,7 @@ static uint64_t merged_count(const struct ttzo_model *model)
     uint64_t numbers = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         numbers += ttzo_is_compensated(model) ? ttzo_compensated_merged(&model->layers[l])
-                                         : ttzo_merged_numbers(&model->layers[l]);
+                                              : ttzo_merged_numbers(&model->layers[l]);
     return numbers;
 }
 

@@ -13,15 +13,15 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve);
 // The residual of training row `row` of the step under way, times the root of its weight: its square is the row's loss.
 float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t row);
 
-// The same residual, put together from the last layer's inputs, and its derivatives by that layer's weights and bias (by
-// differences of mu in each) into `columns`. Costs one derivation and a run of the program for each.
+// The same residual, put together from the last layer's inputs, and its derivatives by that layer's weights and bias
+// (by differences of mu in each) into `gradient`. Costs one derivation and a run of the program for each.
 float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
-                                    float *columns);
+                                     float *gradient);
 
 // u and the exact solution at validation point number `row`.
 void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact);
 
-// u at the point that stands in `row` as it travels.
+// u at the point that stands in `row` as it is sent.
 float ttzo_pde_solution(struct ttzo_trainer *trainer, const uint8_t *row);
 
 #else

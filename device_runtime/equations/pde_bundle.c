@@ -56,8 +56,8 @@ static void read_grid(struct section *section, uint32_t n_inputs, struct ttzo_pd
         .n_values = pde->info.n_values,
     };
     pde->grid.values = take_floats(section, pde->info.n_values);
-    pde->grid.classes = (const struct ttzo_sparse_class *)(const void *)take(
-        section, sizeof(struct ttzo_sparse_class) * pde->info.n_classes);
+    pde->grid.classes = (const struct ttzo_sparse_class *)(const void *)take(section, sizeof(struct ttzo_sparse_class) *
+                                                                                          pde->info.n_classes);
 }
 
 bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, struct ttzo_pde *pde)
@@ -124,10 +124,11 @@ bool ttzo_pde_is_sound(const struct ttzo_pde *pde, uint32_t n_inputs, uint32_t b
 {
     const struct ttzo_pde_info *info = &pde->info;
     return info->has_time <= 1 && info->has_exact <= 1 && info->has_points <= 1 && info->n_space >= 1 &&
-           (uint32_t)info->n_space + info->has_time == n_inputs && info->derivative <= TTZO_DERIVATIVE_COMPENSATED_JET &&
-           info->n_groups >= 1 && info->n_groups <= TTZO_MAX_ROW_GROUPS && info->n_pairs >= 1 &&
-           ttzo_is_finite(info->radius) && info->radius > 0.0f && bounds_are_sound(pde, n_inputs) &&
-           groups_are_sound(pde, batch) && ttzo_program_is_sound(&pde->solution, info->n_space, 0, false) &&
+           (uint32_t)info->n_space + info->has_time == n_inputs &&
+           info->derivative <= TTZO_DERIVATIVE_COMPENSATED_JET && info->n_groups >= 1 &&
+           info->n_groups <= TTZO_MAX_ROW_GROUPS && info->n_pairs >= 1 && ttzo_is_finite(info->radius) &&
+           info->radius > 0.0f && bounds_are_sound(pde, n_inputs) && groups_are_sound(pde, batch) &&
+           ttzo_program_is_sound(&pde->solution, info->n_space, 0, false) &&
            (!info->has_exact || ttzo_program_is_sound(&pde->exact, info->n_space, 0, false)) && points_are_sound(pde) &&
            (info->derivative != TTZO_DERIVATIVE_SPARSE_GRID || ttzo_sparse_grid_is_valid(&pde->grid));
 }

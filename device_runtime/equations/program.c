@@ -34,7 +34,9 @@ static struct shapes shapes_of_inputs(void)
 // How many of a, b, c are registers.
 static uint32_t operand_count(uint32_t operation)
 {
-    return operation == TTZO_OPERATION_SELECT ? 3 : operation <= TTZO_OPERATION_LESS && operation != TTZO_OPERATION_NEGATE ? 2 : 1;
+    return operation == TTZO_OPERATION_SELECT                                       ? 3
+           : operation <= TTZO_OPERATION_LESS && operation != TTZO_OPERATION_NEGATE ? 2
+                                                                                    : 1;
 }
 
 // Whether the result is a vector: sums and components never are, the others are as one of their operands is.
@@ -90,7 +92,7 @@ struct operand {
 struct places {
     const float *const *inputs;
     const float *constants, *registers;
-    uint32_t first, n_space; // number of the first register behind inputs and constants
+    uint32_t first, n_space; // number of the first register after inputs and constants
     struct shapes shapes;
 };
 
@@ -138,10 +140,10 @@ static void execute(const uint8_t *instruction, const struct operand operands[3]
 }
 
 const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_space,
-                       const float *const inputs[TTZO_PROGRAM_INPUTS], float *registers)
+                              const float *const inputs[TTZO_PROGRAM_INPUTS], float *registers)
 {
-    struct places where = { inputs, program->constants, registers, TTZO_PROGRAM_INPUTS + program->n_constants, n_space,
-                            shapes_of_inputs() };
+    struct places where = { inputs,  program->constants, registers, TTZO_PROGRAM_INPUTS + program->n_constants,
+                            n_space, shapes_of_inputs() };
     struct operand operands[3];
     const uint8_t *instruction = program->instructions;
     for (uint32_t k = 0; k < program->n_instructions; k++, instruction += 4) {

@@ -4,8 +4,8 @@
 //     struct ttzo_sparse_node node;
 //     for (ttzo_sparse_grid_begin(&grid, &node); ttzo_sparse_grid_next(&grid, &node);) ...
 //
-// The order is that of exporter/pde/sparse_grid.py: class by class; in a class choice of coordinates by choice, order of
-// values by order, and for each the patterns of signs, a node and its mirror image (all signs turned) side by side.
+// The order is that of exporter/pde/sparse_grid.py: class by class; in a class choice of coordinates by choice, order
+// of values by order, and for each the patterns of signs, a node and its mirror image (all signs turned) side by side.
 // The origin, where it is a node, comes first.
 #ifndef TTZO_SPARSE_GRID_H
 #define TTZO_SPARSE_GRID_H

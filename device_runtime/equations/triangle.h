@@ -4,7 +4,7 @@
 #define TTZO_TRIANGLE_H
 #include <stdint.h>
 
-// The upper triangle R of n unknowns with the right side Q'b as column n: row j holds columns j to n, one row behind
+// The upper triangle R of n unknowns with the right side Q'b as column n: row j holds columns j to n, one row after
 // the other. All zeros before the first fold.
 static inline uint32_t ttzo_triangle_count(uint32_t n)
 {

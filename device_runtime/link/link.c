@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Frames and dispatch. Nothing that arrives is trusted: a frame counts when COBS, length and CRC-32 are right, a request
-// when its length and fields are; anything else gets a named error and changes nothing.
+// Frames and dispatch. Nothing that arrives is trusted: a frame counts when COBS, length and CRC-32 are right, a
+// request when its length and fields are; anything else gets a named error and changes nothing.
 #include "link/link.h"
 
 // ---- frames ---------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ static enum arrival receive(struct ttzo_link *link, struct frame *frame)
                 link->rx[link->rx_count] = byte;
             if (link->rx_count <= TTZO_LINE_BYTES)
                 link->rx_count++;
-        } else if (link->rx_count) { // a delimiter behind a delimiter is no frame
+        } else if (link->rx_count) { // a delimiter after a delimiter is no frame
             uint32_t count = link->rx_count;
             link->rx_count = 0;
             return open_frame(link->rx, count, frame) ? FRAME : DAMAGED;
@@ -188,10 +188,12 @@ static void answer_status(const struct ttzo_trainer *trainer, uint8_t *out)
 
 static enum ttzo_error configure(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t *detail)
 {
-    struct ttzo_configure_request request;
-    ttzo_unpack_configure_request(payload, &request);
-    struct ttzo_phase phases[TTZO_MAX_PHASES] = { request.phase_0, request.phase_1 };
-    return ttzo_configure(trainer, &request.training, phases, detail);
+    struct ttzo_training training; // configure_request, its two phases as an array: no second copy on the stack
+    struct ttzo_phase phases[TTZO_MAX_PHASES];
+    ttzo_unpack_training(payload, &training);
+    for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++)
+        ttzo_unpack_phase(payload + TTZO_TRAINING_BYTES + p * TTZO_PHASE_BYTES, &phases[p]);
+    return ttzo_configure(trainer, &training, phases, detail);
 }
 
 static enum ttzo_error set_state(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t *detail)
@@ -217,8 +219,8 @@ static uint32_t checksum_at_the_end(const struct ttzo_trainer *trainer, const st
     return piece->offset + piece->count == size ? ttzo_crc32(0, bytes - piece->offset, size) : 0;
 }
 
-static enum ttzo_error read(const struct ttzo_trainer *trainer, const uint8_t *payload, uint8_t *out, uint32_t *out_bytes,
-                            uint32_t *detail)
+static enum ttzo_error read(const struct ttzo_trainer *trainer, const uint8_t *payload, uint8_t *out,
+                            uint32_t *out_bytes, uint32_t *detail)
 {
     struct ttzo_read_request request;
     const uint8_t *bytes;
@@ -273,7 +275,7 @@ static bool holds_rows(uint8_t region)
 static bool trains_on(const struct ttzo_trainer *trainer, uint8_t region)
 {
     return ttzo_has_equation(trainer->model) ? region == TTZO_REGION_COLLOCATION
-                                                           : holds_rows(region) || region == TTZO_REGION_SPARSE;
+                                             : holds_rows(region) || region == TTZO_REGION_SPARSE;
 }
 
 static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
@@ -292,8 +294,8 @@ static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint
     enum ttzo_error error = ttzo_step(trainer, (enum ttzo_region)request.region, &result, detail);
     if (error)
         return error;
-    struct ttzo_step_reply reply = { trainer->state.step, result.phase, result.loss, result.gradient_norm,
-                                     result.evaluations, result.macs };
+    struct ttzo_step_reply reply = { trainer->state.step,  result.phase,       result.loss,
+                                     result.gradient_norm, result.evaluations, result.macs };
     ttzo_pack_step_reply(&reply, out);
     return TTZO_ERROR_OK;
 }
@@ -327,9 +329,8 @@ static enum ttzo_error solution_error(struct ttzo_link *link, const uint8_t *pay
     if (request.n_rows > TTZO_MAX_ROWS_ASKED)
         return bad_field(5, detail);
     begin_work(link, link->trainer->macs_per_sample);
-    enum ttzo_error error =
-        ttzo_solution_error(link->trainer, (enum ttzo_region)request.region, request.first_row, request.n_rows,
-                            &reply.squared_error, &reply.squared_exact, detail);
+    enum ttzo_error error = ttzo_solution_error(link->trainer, (enum ttzo_region)request.region, request.first_row,
+                                                request.n_rows, &reply.squared_error, &reply.squared_exact, detail);
     if (error)
         return error;
     ttzo_pack_solution_error_reply(&reply, out);
@@ -423,12 +424,8 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct frame *fra
         *out_bytes = TTZO_STATUS_REPLY_BYTES;
         answer_status(trainer, out);
         break;
-    case TTZO_MESSAGE_STEP:
-        *out_bytes = TTZO_STEP_REPLY_BYTES;
-        return step(link, payload, out, detail);
-    case TTZO_MESSAGE_EVALUATE:
-        *out_bytes = TTZO_EVALUATE_REPLY_BYTES;
-        return evaluate(link, payload, out, detail);
+    case TTZO_MESSAGE_STEP: *out_bytes = TTZO_STEP_REPLY_BYTES; return step(link, payload, out, detail);
+    case TTZO_MESSAGE_EVALUATE: *out_bytes = TTZO_EVALUATE_REPLY_BYTES; return evaluate(link, payload, out, detail);
     case TTZO_MESSAGE_SOLUTION_ERROR:
         *out_bytes = TTZO_SOLUTION_ERROR_REPLY_BYTES;
         return solution_error(link, payload, out, detail);

@@ -43,8 +43,8 @@ struct ttzo_pde {
     struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
     struct ttzo_program solution;                        // u from the network's output
     struct ttzo_program exact;                           // with has_exact
-    struct ttzo_program points[2];                       // with has_points: a uniform training point's place in space, its time
-    struct ttzo_sparse_grid grid;                        // with derivative sparse_grid
+    struct ttzo_program points[2]; // with has_points: a uniform training point's place in space, its time
+    struct ttzo_sparse_grid grid;  // with derivative sparse_grid
 };
 
 // A model: data only, from model.c in flash or from a bundle. Layers and parameters stay where they are.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Which parts of the runtime a build holds. A part is left out with its folder (cores/, equations/, link/), or inside
 // the files that wrap their text in `#if TTZO_HAS(...)`; beside the prototypes of what is left out stand stubs that do
-// nothing. ttzo_read_bundle refuses a model that needs a missing part (`not_built_in`), so no stub is ever asked to work.
+// nothing. ttzo_read_bundle refuses a model that needs a missing part (`not_built_in`), so no stub is ever asked to
+// work.
 #ifndef TTZO_MODEL_PARTS_H
 #define TTZO_MODEL_PARTS_H
 #include "contract/ttzo_contract.h"

@@ -9,7 +9,7 @@
 // May be NULL.
 typedef bool (*ttzo_poll)(void *context, uint32_t done, uint32_t total);
 
-// Rows as they travel: raw inputs, then the target. The first `count` of `capacity` rows are complete.
+// Rows as they are sent: raw inputs, then the target. The first `count` of `capacity` rows are complete.
 struct ttzo_rows {
     uint8_t *bytes;
     uint32_t capacity;
@@ -25,17 +25,17 @@ struct ttzo_sparse {
 
 // Work memory of a PDE's rows; m outputs are derived at once (1, or the features of the last layer).
 struct ttzo_pde_work {
-    float *point;     // [in_features]
-    float *value;     // [m]
-    float *first;     // [in_features][m]
-    float *laplacian; // [m]
-    float *diagonal;  // [in_features][m], where it is needed
+    float *point;      // [in_features]
+    float *value;      // [m]
+    float *first;      // [in_features][m]
+    float *laplacian;  // [m]
+    float *diagonal;   // [in_features][m], where it is needed
     float *at, *slope; // [units] phi(z), of relu z, and phi'(z); of compensated jets the latter alone, [units][2]
-    float *squares;   // [units] of jets with a Laplacian: the sum of squared directional derivatives; of compensated ones
-                      // [units][2] that, or phi''(z)
-    float *normals;   // [4][in_features] of monte_carlo: Gaussian directions
-    float *merged;    // parameters of the layers whose cores are merged; of compensated jets those cores alone
-    float *basis;     // of compensated jets, where the first layer reads few combinations of its inputs
+    float *squares; // [units] of jets with a Laplacian: the sum of squared directional derivatives; of compensated ones
+                    // [units][2] that, or phi''(z)
+    float *normals; // [4][in_features] of monte_carlo: Gaussian directions
+    float *merged;  // parameters of the layers whose cores are merged; of compensated jets those cores alone
+    float *basis;   // of compensated jets, where the first layer reads few combinations of its inputs
     float *combined;  // [2][2 + 2 in_features] the network's value and derivatives, put together from its features
     float *registers; // of the longest program
 };
@@ -47,29 +47,29 @@ struct ttzo_trainer {
     struct ttzo_phase phases[TTZO_MAX_PHASES];
     struct ttzo_state state;
 
-    float *theta;            // [P] the parameters
-    float *gradient;         // [P] the estimate; between steps, with what lies behind it, the stage of a region's write
-    float *perturbed;        // [P] where queries are evaluated; in the place of `gradient` where one of both is enough
-    float *cache_area;       // what reusing estimators keep, in the place of a forward pass
-    float *moments;          // [n_moments] the update rule's memory
+    float *theta;      // [P] the parameters
+    float *gradient;   // [P] the estimate; between steps, with what lies after it, the stage of a region's write
+    float *perturbed;  // [P] where queries are evaluated; in the place of `gradient` where one of both is enough
+    float *cache_area; // what reusing estimators keep, in the place of a forward pass
+    float *moments;    // [n_moments] the update rule's memory
     uint32_t n_moments;
-    float *base_losses;      // [batch] each row's loss at theta, or at theta + mu v
-    float *differences;      // of random directions, until the gradient is made of them
-    uint32_t *batch_rows;    // [batch] row numbers of the running step
-    float *activations[2];   // ping and pong of one sample's forward pass and sweeps, or of a PDE's columns
-    float *prepared;         // cores multiplied out at the parameters of the running loss evaluation
-    float *scratch;          // of one layer
-    struct ttzo_pde_work pde; // with a PDE
-    float *gauss_newton;     // triangles and block of rows of subspace_gn and last_layer_gn
-    struct ttzo_rows batch;  // region batch
-    struct ttzo_rows dataset; // region dataset: what the work buffer has left
+    float *base_losses;        // [batch] each row's loss at theta, or at theta + mu v
+    float *differences;        // of random directions, until the gradient is made of them
+    uint32_t *batch_rows;      // [batch] row numbers of the running step
+    float *activations[2];     // ping and pong of one sample's forward pass and sweeps, or of a PDE's columns
+    float *prepared;           // cores multiplied out at the parameters of the running loss evaluation
+    float *scratch;            // of one layer
+    struct ttzo_pde_work pde;  // with a PDE
+    float *gauss_newton;       // triangles and block of rows of subspace_gn and last_layer_gn
+    struct ttzo_rows batch;    // region batch
+    struct ttzo_rows dataset;  // region dataset: what the work buffer has left
     struct ttzo_sparse sparse; // region sparse: what ttzo_lend_sparse was given
     uint32_t row_bytes;
     uint32_t macs_per_sample; // one forward pass
     uint64_t macs_per_row;    // a training row: with a PDE, all passes that its derivatives take
-    uint64_t macs;           // multiply-adds of training steps since ttzo_open, counted one by one where zeros are skipped
-    uint32_t work_bytes;     // needed
-    uint32_t work_capacity;  // given
+    uint64_t macs;       // multiply-adds of training steps since ttzo_open, counted one by one where zeros are skipped
+    uint32_t work_bytes; // needed
+    uint32_t work_capacity; // given
 
     ttzo_poll poll;
     void *poll_context;

@@ -73,12 +73,11 @@ bool ttzo_gathered_is_sound(const struct ttzo_layer *layer)
 {
     if (layer->gather == TTZO_GATHER_WHOLE)
         return !has_kernel(layer) && layer->combine == 0 && layer->width == 0 && layer->padding_token == 0;
-    if (layer->gather == TTZO_GATHER_PATCHES ? !patches_are_sound(layer)
-                                             : layer->gather != TTZO_GATHER_TOKENS || has_kernel(layer) ||
-                                                   layer->combine > TTZO_COMBINE_MEAN || layer->width == 0 ||
-                                                   layer->has_bias ||
-                                                   (layer->padding_token != TTZO_NO_TOKEN &&
-                                                    layer->padding_token >= layer->in_features))
+    if (layer->gather == TTZO_GATHER_PATCHES
+            ? !patches_are_sound(layer)
+            : layer->gather != TTZO_GATHER_TOKENS || has_kernel(layer) || layer->combine > TTZO_COMBINE_MEAN ||
+                  layer->width == 0 || layer->has_bias ||
+                  (layer->padding_token != TTZO_NO_TOKEN && layer->padding_token >= layer->in_features))
         return false;
     return layer->contraction == 0 && ttzo_layer_inputs(layer) <= TTZO_MAX_FEATURES &&
            ttzo_layer_outputs(layer) <= TTZO_MAX_FEATURES;
@@ -163,12 +162,18 @@ uint64_t ttzo_gathered_macs(const struct ttzo_layer *layer)
 
 // ---- patches --------------------------------------------------------------------------------------------------------
 
-// The contraction of n patches at once, their numbers neighbours: [n] is one more index behind all others.
+// The contraction of n patches at once, their numbers neighbours: [n] is one more index after all others.
 static struct ttzo_contraction side_by_side(struct ttzo_contraction step, uint32_t n)
 {
     if (!step.core_left) // [rows][inner] times a core at the right: row by row, the core's columns are the rows
-        return (struct ttzo_contraction){ step.rows, step.columns, step.inner, n, true, step.core_offset,
-                                          step.core_outer_stride, step.core_inner_stride };
+        return (struct ttzo_contraction){ step.rows,
+                                          step.columns,
+                                          step.inner,
+                                          n,
+                                          true,
+                                          step.core_offset,
+                                          step.core_outer_stride,
+                                          step.core_inner_stride };
     step.columns *= n;
     return step;
 }
@@ -187,7 +192,8 @@ static const float *contract_patches(const struct ttzo_layer *layer, const float
         for (uint32_t i = 0; from_bias && i < layer->out_features * n; i++)
             out[i] = bias[i / n];
         for (uint32_t repeat = 0; repeat < step.repeats; repeat++) {
-            struct ttzo_operand core = { parameters + step.core_offset, step.core_outer_stride, step.core_inner_stride };
+            struct ttzo_operand core = { parameters + step.core_offset, step.core_outer_stride,
+                                         step.core_inner_stride };
             ttzo_product(out, from_bias ? out : NULL, core, (struct ttzo_operand){ in, 1, step.columns }, step.rows,
                          step.inner, step.columns, TTZO_DATA_NONE);
             in += step.inner * step.columns;
@@ -248,7 +254,7 @@ static void forward_tokens(const struct ttzo_layer *layer, const float *paramete
 }
 
 void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
-                         float *scratch)
+                           float *scratch)
 {
     const float *parameters = theta + layer->parameter_offset;
     if (layer->gather == TTZO_GATHER_TOKENS)

@@ -7,7 +7,7 @@
 
 #if TTZO_HAS(GATHERED)
 
-// Numbers of the arrays before and behind a layer, and how often it is applied; of a layer that is `whole` its features
+// Numbers of the arrays before and after a layer, and how often it is applied; of a layer that is `whole` its features
 // and 1. 64 bits, because the layer may not be checked yet.
 uint64_t ttzo_layer_inputs(const struct ttzo_layer *layer);
 uint64_t ttzo_layer_outputs(const struct ttzo_layer *layer);
@@ -35,7 +35,7 @@ void ttzo_gathered_token(const struct ttzo_layer *layer, const float *parameters
 // One sample: `in` [inputs] to `out` [outputs], before the activation. Every output of an application is one chain of
 // multiply-adds, as in ttzo_layer_forward; sums of tokens are added in their order.
 void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
-                         float *scratch);
+                           float *scratch);
 
 #else
 
@@ -72,8 +72,8 @@ static inline uint64_t ttzo_gathered_macs(const struct ttzo_layer *layer)
     return 0;
 }
 
-static inline void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
-                                       float *scratch)
+static inline void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in,
+                                         float *out, float *scratch)
 {
     (void)layer, (void)theta, (void)in, (void)out, (void)scratch;
 }

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Numbers side by side: four where a vector register takes them, else one. Each lane computes what a float would, bit for
-// bit.
+// Numbers side by side: four where a vector register takes them, else one. Each lane computes what a float would, bit
+// for bit.
 #ifndef TTZO_LANES_H
 #define TTZO_LANES_H
 #include <stdint.h>
 
+#include "network/tile.h"
 #include "number/real.h"
-
-// Which loops compute products: 0 plain ones, 1 tiles in portable C, 2 in assembly or vectors where there are some. All
-// give the same bits.
-#ifndef TTZO_TILE
-#define TTZO_TILE 2
-#endif
 
 #if TTZO_TILE == 2 && !TTZO_FUSED && (defined(__SSE2__) || defined(__ARM_NEON))
 

@@ -152,8 +152,8 @@ uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, c
     for (uint32_t repeat = 0; repeat < step->repeats; repeat++) {
         if (step->core_left && step->columns == 1)
             // One column: as one row it fills the four chains. A product commutes, so the bits are the same.
-            done += ttzo_product(out, bias, (struct ttzo_operand){ in, 0, 1 }, weights, 1, step->inner, step->rows,
-                                 left);
+            done +=
+                ttzo_product(out, bias, (struct ttzo_operand){ in, 0, 1 }, weights, 1, step->inner, step->rows, left);
         else if (step->core_left)
             done += ttzo_product(out, bias, weights, (struct ttzo_operand){ in, 1, step->columns }, step->rows,
                                  step->inner, step->columns, right);
@@ -166,17 +166,15 @@ uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, c
     return done;
 }
 
-void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2],
-                        uint32_t *current)
+void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2], uint32_t *current)
 {
     const float *parameters = theta + layer->parameter_offset;
     uint32_t length = ttzo_layer_length(layer);
     for (uint32_t index = 0; index < length; index++) {
         struct ttzo_contraction step = ttzo_layer_contraction(layer, index);
         bool last = index + 1 == length;
-        const float *bias = last && layer->has_bias
-                                ? parameters + ttzo_layer_parameters(layer) - layer->out_features
-                                : NULL;
+        const float *bias =
+            last && layer->has_bias ? parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
         ttzo_contract(&step, parameters + step.core_offset, buffers[*current], bias, buffers[1 - *current], false);
         *current = 1 - *current;
     }

@@ -24,7 +24,7 @@ struct ttzo_core {
 
 struct ttzo_core ttzo_layer_core(const struct ttzo_layer *layer, uint32_t k);
 
-// The same but for the offset, which takes longer to find.
+// The same without the offset, which takes longer to find.
 struct ttzo_core ttzo_layer_core_shape(const struct ttzo_layer *layer, uint32_t k);
 
 // How many contractions the layer has: 1 for dense, one for each core otherwise.
@@ -46,10 +46,9 @@ uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, c
 // Parameters of the layer, bias included. The layer's modes and ranks must have been checked.
 uint32_t ttzo_layer_parameters(const struct ttzo_layer *layer);
 
-// One sample through the layer, contraction by contraction: `buffers[*current]` holds the inputs before and the outputs after, the other buffer
-// is overwritten. Each output is one chain of multiply-adds over the ascending summed index; in the last contraction it
-// starts at the bias.
-void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2],
-                        uint32_t *current);
+// One sample through the layer, contraction by contraction: `buffers[*current]` holds the inputs before and the outputs
+// after, the other buffer is overwritten. Each output is one chain of multiply-adds over the ascending summed index; in
+// the last contraction it starts at the bias.
+void ttzo_layer_forward(const struct ttzo_layer *layer, const float *theta, float *const buffers[2], uint32_t *current);
 
 #endif

@@ -19,7 +19,8 @@ uint32_t ttzo_cores_together(const struct ttzo_layer *layer, uint32_t k)
 
 static bool is_merged(const struct ttzo_layer *layer)
 {
-    for (uint32_t k = 0, together; layer->kind == TTZO_LAYER_KIND_TT_TENSOR && k < ttzo_layer_length(layer); k += together)
+    for (uint32_t k = 0, together; layer->kind == TTZO_LAYER_KIND_TT_TENSOR && k < ttzo_layer_length(layer);
+         k += together)
         if ((together = ttzo_cores_together(layer, k)) > 1)
             return true;
     return false;

@@ -26,7 +26,8 @@ uint64_t ttzo_network_buffer(const struct ttzo_model *model)
     uint64_t widest = model->info.in_features;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        uint64_t size = ttzo_is_split(layer) || ttzo_is_gathered(layer) ? ttzo_layer_outputs(layer) : ttzo_layer_widest(layer);
+        uint64_t size =
+            ttzo_is_split(layer) || ttzo_is_gathered(layer) ? ttzo_layer_outputs(layer) : ttzo_layer_widest(layer);
         if (size > widest)
             widest = size;
     }
@@ -46,9 +47,9 @@ uint64_t ttzo_network_scratch(const struct ttzo_model *model)
     uint64_t most = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        uint64_t numbers = ttzo_is_gathered(layer)  ? ttzo_gathered_scratch(layer)
-                           : ttzo_is_split(layer) ? ttzo_split_scratch(layer)
-                                                : 0;
+        uint64_t numbers = ttzo_is_gathered(layer) ? ttzo_gathered_scratch(layer)
+                           : ttzo_is_split(layer)  ? ttzo_split_scratch(layer)
+                                                   : 0;
         if (numbers > most)
             most = numbers;
     }
@@ -127,7 +128,6 @@ static float relu_change(float z, float move)
         return moved <= 0.0f ? -z : move;
     return moved <= 0.0f ? 0.0f : moved;
 }
-
 
 float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float move)
 {

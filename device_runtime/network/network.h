@@ -4,7 +4,7 @@
 #define TTZO_NETWORK_H
 #include "model/trainer.h"
 
-// Bytes of one row: the raw inputs, and the target behind them.
+// Bytes of one row: the raw inputs, and the target after them.
 uint32_t ttzo_input_bytes(const struct ttzo_model *model);
 uint32_t ttzo_row_bytes(const struct ttzo_model *model);
 

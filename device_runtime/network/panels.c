@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "network/tile.h"
 #include "number/real.h"
 
 // ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------
@@ -47,8 +48,8 @@ static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t 
 #define ONE_STEP "vldmia %[a]!, {s16-s19}\n vldmia %[b]!, {s20-s23}\n" STEP(16, 17, 18, 19, 20, 21, 22, 23)
 #if TTZO_FUSED
 #define TWO_STEPS                                                                                                      \
-    "vldmia %[a]!, {s16-s23}\n vldmia %[b]!, {s24-s31}\n"                                                              \
-    STEP(16, 17, 18, 19, 24, 25, 26, 27) STEP(20, 21, 22, 23, 28, 29, 30, 31)
+    "vldmia %[a]!, {s16-s23}\n vldmia %[b]!, {s24-s31}\n" STEP(16, 17, 18, 19, 24, 25, 26, 27)                         \
+        STEP(20, 21, 22, 23, 28, 29, 30, 31)
 #else
 #define TWO_STEPS ONE_STEP ONE_STEP
 #endif
@@ -58,28 +59,26 @@ static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t 
 {
     const float *b;
     uint32_t fours;
-    __asm volatile("0: mov %[b], %[right]\n"
-                   "cbnz %[start_step], 5f\n vldmia %[start], {s0-s15}\n b 6f\n" // zeros
-                   "5: vldmia %[start], {s0-s3}\n add %[start], %[start_step]\n"
-                   "vldmia %[start], {s4-s7}\n add %[start], %[start_step]\n"
-                   "vldmia %[start], {s8-s11}\n add %[start], %[start_step]\n"
-                   "vldmia %[start], {s12-s15}\n add %[start], %[start_step]\n"
-                   "6: lsrs %[fours], %[inner], #1\n bcc 1f\n" ONE_STEP // carry: the bit that went
-                   "1: lsrs %[fours], %[fours], #1\n bcc 2f\n" TWO_STEPS
-                   "2: beq 4f\n"
-                   "3: subs %[fours], #1\n" TWO_STEPS TWO_STEPS "bne 3b\n"
-                   "4: vstmia %[out], {s0-s3}\n add %[out], %[row_step]\n"
-                   "vstmia %[out], {s4-s7}\n add %[out], %[row_step]\n"
-                   "vstmia %[out], {s8-s11}\n add %[out], %[row_step]\n"
-                   "vstmia %[out], {s12-s15}\n add %[out], %[row_step]\n"
-                   "subs %[n], #1\n bne 0b\n"
-                   : [out] "+r"(out), [start] "+r"(start), [a] "+r"(left), [b] "=&r"(b), [fours] "=&r"(fours),
-                     [n] "+r"(n)
-                   : [right] "r"(right), [inner] "r"(inner), [row_step] "r"(4 * row_stride),
-                     [start_step] "l"(4 * start_stride)
-                   : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12",
-                     "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26",
-                     "s27", "s28", "s29", "s30", "s31");
+    __asm volatile(
+        "0: mov %[b], %[right]\n"
+        "cbnz %[start_step], 5f\n vldmia %[start], {s0-s15}\n b 6f\n" // zeros
+        "5: vldmia %[start], {s0-s3}\n add %[start], %[start_step]\n"
+        "vldmia %[start], {s4-s7}\n add %[start], %[start_step]\n"
+        "vldmia %[start], {s8-s11}\n add %[start], %[start_step]\n"
+        "vldmia %[start], {s12-s15}\n add %[start], %[start_step]\n"
+        "6: lsrs %[fours], %[inner], #1\n bcc 1f\n" ONE_STEP // carry: the bit that went
+        "1: lsrs %[fours], %[fours], #1\n bcc 2f\n" TWO_STEPS "2: beq 4f\n"
+        "3: subs %[fours], #1\n" TWO_STEPS TWO_STEPS "bne 3b\n"
+        "4: vstmia %[out], {s0-s3}\n add %[out], %[row_step]\n"
+        "vstmia %[out], {s4-s7}\n add %[out], %[row_step]\n"
+        "vstmia %[out], {s8-s11}\n add %[out], %[row_step]\n"
+        "vstmia %[out], {s12-s15}\n add %[out], %[row_step]\n"
+        "subs %[n], #1\n bne 0b\n"
+        : [out] "+r"(out), [start] "+r"(start), [a] "+r"(left), [b] "=&r"(b), [fours] "=&r"(fours), [n] "+r"(n)
+        : [right] "r"(right), [inner] "r"(inner), [row_step] "r"(4 * row_stride), [start_step] "l"(4 * start_stride)
+        : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13", "s14",
+          "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29",
+          "s30", "s31");
 }
 
 #elif TTZO_TILE == 2 && !TTZO_FUSED && (defined(__SSE2__) || defined(__ARM_NEON))

@@ -9,12 +9,12 @@
 // Numbers in the panels of `lines` lines.
 uint32_t ttzo_panel_numbers(uint32_t lines, uint32_t inner);
 
-// Packs a matrix of `lines` lines. Where they are no multiple of four, the last panel is filled up with any numbers, and
-// what comes of them is dropped.
+// Packs a matrix of `lines` lines. Where they are no multiple of four, the last panel is filled up with any numbers,
+// and what comes of them is dropped.
 void ttzo_pack_panels(float *panels, struct ttzo_operand matrix, uint32_t lines, uint32_t inner);
 
-// out[i * row_stride + j] = start + sum over k of left[i][k] right[j][k], i < rows, j < columns: `left` are the panels of
-// `rows` lines, `right` is one panel, of which `columns` <= 4 lines count. `start` lies like out, NULL means zeros.
+// out[i * row_stride + j] = start + sum over k of left[i][k] right[j][k], i < rows, j < columns: `left` are the panels
+// of `rows` lines, `right` is one panel, of which `columns` <= 4 lines count. `start` lies like out, NULL means zeros.
 // All panels are 8-byte aligned.
 void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
                           uint32_t rows, uint32_t inner, uint32_t columns);

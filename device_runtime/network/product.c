@@ -4,10 +4,11 @@
 #include <stddef.h>
 
 #include "network/lanes.h"
+#include "network/tile.h"
 #include "number/real.h"
 
-// Summed indices are looked at in blocks of so many; the chains go on from block to block through `out`.
-#define BLOCK 64u
+// Summed indices are looked at in chunks of so many; the chains go on from chunk to chunk through `out`.
+#define CHUNK 64u
 
 // ---- which summed indices count -------------------------------------------------------------------------------------
 
@@ -20,7 +21,7 @@ static bool all_zero(const float *at, uint32_t stride, uint32_t n)
 }
 
 // The indices below `n` at which the data operand is not zero throughout, in ascending order; returns how many.
-static uint32_t list_live(uint16_t live[BLOCK], struct ttzo_operand data, uint32_t outer, uint32_t n)
+static uint32_t list_live(uint16_t live[CHUNK], struct ttzo_operand data, uint32_t outer, uint32_t n)
 {
     uint32_t count = 0;
     for (uint32_t k = 0; k < n; k++, data.at += data.inner)
@@ -121,8 +122,8 @@ static void add_run(float *out, struct ttzo_operand left, struct ttzo_operand ri
             sixteen_chains(out + j, columns, left, b, n);
         for (uint32_t j = fours; j < columns; j++, b.at++)
             for (uint32_t i = 0; i < 4; i++)
-                out[i * columns + j] = one_chain(out[i * columns + j],
-                                                 (struct ttzo_operand){ left.at + i * left.outer, 0, left.inner }, b, n);
+                out[i * columns + j] = one_chain(
+                    out[i * columns + j], (struct ttzo_operand){ left.at + i * left.outer, 0, left.inner }, b, n);
     }
     for (uint32_t i = 0; i < rows; i++, left.at += left.outer) {
         struct ttzo_operand b = right;
@@ -142,8 +143,8 @@ static struct ttzo_operand from(struct ttzo_operand operand, uint32_t k)
 }
 
 // The same over the listed indices alone: run by run of neighbours.
-static void add_listed(float *out, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows,
-                       uint32_t columns, const uint16_t *live, uint32_t n)
+static void add_listed(float *out, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows, uint32_t columns,
+                       const uint16_t *live, uint32_t n)
 {
     for (uint32_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && live[end] == live[end - 1] + 1; end++)
@@ -155,7 +156,7 @@ static void add_listed(float *out, struct ttzo_operand left, struct ttzo_operand
 uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right,
                       uint32_t rows, uint32_t inner, uint32_t columns, enum ttzo_data data)
 {
-    uint16_t live[BLOCK];
+    uint16_t live[CHUNK];
     uint32_t done = 0;
     if (!start)
         for (uint32_t i = 0; i < rows * columns; i++)
@@ -167,10 +168,10 @@ uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, 
         add_run(out, left, right, rows, inner, columns);
         return rows * inner * columns;
     }
-    for (uint32_t k = 0; k < inner; k += BLOCK) {
+    for (uint32_t k = 0; k < inner; k += CHUNK) {
         bool on_left = data == TTZO_DATA_LEFT;
         uint32_t n = list_live(live, from(on_left ? left : right, k), on_left ? rows : columns,
-                               inner - k < BLOCK ? inner - k : BLOCK);
+                               inner - k < CHUNK ? inner - k : CHUNK);
         add_listed(out, from(left, k), from(right, k), rows, columns, live, n);
         done += n * rows * columns;
     }

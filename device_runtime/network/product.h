@@ -27,9 +27,9 @@ struct ttzo_quad {
     float of[TTZO_QUERIES_AT_ONCE];
 };
 
-// out[query * stride + column] = sum over i < n of changes[i][query] * matrix[places[i], column], for TTZO_QUERIES_AT_ONCE
-// queries; `matrix` steps `outer` along places, `inner` along columns. Chains over ascending i. Returns the multiply-adds
-// done for `n_queries` of them.
+// out[query * stride + column] = sum over i < n of changes[i][query] * matrix[places[i], column], for
+// TTZO_QUERIES_AT_ONCE queries; `matrix` steps `outer` along places, `inner` along columns. Chains over ascending i.
+// Returns the multiply-adds done for `n_queries` of them.
 uint32_t ttzo_product_at_places(float *out, uint32_t stride, const float *changes, const uint16_t *places, uint32_t n,
                                 struct ttzo_operand matrix, uint32_t columns, uint32_t n_queries);
 

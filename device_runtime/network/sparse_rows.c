@@ -46,8 +46,8 @@ static bool row_is_sound(const struct parts *parts, uint32_t n_inputs, const uin
            end - begin == parts->mask + numbers * parts->number + parts->target;
 }
 
-enum ttzo_error ttzo_sparse_check(const struct ttzo_model *model, const uint8_t *bytes, uint32_t count, uint32_t *n_rows,
-                                  uint32_t *detail)
+enum ttzo_error ttzo_sparse_check(const struct ttzo_model *model, const uint8_t *bytes, uint32_t count,
+                                  uint32_t *n_rows, uint32_t *detail)
 {
     struct parts parts = parts_of(model);
     *detail = 0;

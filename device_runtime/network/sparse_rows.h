@@ -8,10 +8,10 @@
 
 // Checks `count` bytes and counts their rows; TTZO_ERROR_BAD_SPARSE_ROWS or TTZO_ERROR_BAD_LABEL with the row in
 // `detail`. ttzo_sparse_row then runs blind.
-enum ttzo_error ttzo_sparse_check(const struct ttzo_model *model, const uint8_t *bytes, uint32_t count, uint32_t *n_rows,
-                                  uint32_t *detail);
+enum ttzo_error ttzo_sparse_check(const struct ttzo_model *model, const uint8_t *bytes, uint32_t count,
+                                  uint32_t *n_rows, uint32_t *detail);
 
-// Writes row `row` to `out` [row_bytes] as it travels.
+// Writes row `row` to `out` [row_bytes] as it is sent.
 void ttzo_sparse_row(const struct ttzo_model *model, const uint8_t *bytes, uint32_t row, uint8_t *out);
 
 #else

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// With the modes on the left of the cut taken together, and those on the right, and `b` over the rank between them,
+// With the modes on the left of the split taken together, and those on the right, and `b` over the rank between them,
 //     W[(m_left m_right), (n_left n_right)] = sum over b of L[m_left, n_left, b] R[b, m_right, n_right].
 // A half is kept as panels of four lines: four output modes m for each left rank, [m / 4][left rank][n, right rank][4];
-// behind them the last m % 4 modes, whose lines (m, left rank) fill panels one after the other. Cut behind its last core
-// a layer has no right half: the left one is W.
+// after them the last m % 4 modes, whose lines (m, left rank) fill panels one after the other. Split after its last
+// core a layer has no right half: the left one is W.
 #include "network/split_layer.h"
 
 #include "network/layers.h"
@@ -56,7 +56,8 @@ static uint64_t half_numbers(const struct half *half)
     const uint16_t *ranks = half->layer->ranks;
     if (half->first == half->end)
         return 0;
-    uint64_t lines = (uint64_t)(half->m & ~3u) * ranks[half->first] + to_whole_panel((half->m & 3u) * ranks[half->first]);
+    uint64_t lines =
+        (uint64_t)(half->m & ~3u) * ranks[half->first] + to_whole_panel((half->m & 3u) * ranks[half->first]);
     return lines * half->n * ranks[half->end];
 }
 
@@ -150,8 +151,8 @@ static void place_row(const struct half *half, uint32_t row, const float *from, 
     panels += 4 * place.n * run;
     if (m_last % 4 == 0)
         for (; m < end; m += 4, from += 4 * run)
-            ttzo_pack_panels(panels + (m / 4 * left_rank + place.rank) * panel,
-                             (struct ttzo_operand){ from, run, 1 }, 4, run);
+            ttzo_pack_panels(panels + (m / 4 * left_rank + place.rank) * panel, (struct ttzo_operand){ from, run, 1 },
+                             4, run);
     else
         for (; m < end; m++) {
             bool is_whole = m < (half->m & ~3u);
@@ -287,7 +288,8 @@ static void last_modes(float *middle, const float *inputs, const float *prepared
 }
 
 // W times the row: four outputs go through a panel of it side by side.
-static void multiply_whole(const struct half *whole, const float *panels, const float *in, const float *bias, float *out)
+static void multiply_whole(const struct half *whole, const float *panels, const float *in, const float *bias,
+                           float *out)
 {
     for (uint32_t m = 0; m < whole->m; m += 4) {
         uint32_t lines = whole->m - m < 4 ? whole->m - m : 4;
@@ -306,14 +308,13 @@ static void multiply_whole(const struct half *whole, const float *panels, const 
 }
 
 void ttzo_split_forward(const struct ttzo_layer *layer, const float *theta, const float *prepared, const float *in,
-                      float *out, float *scratch)
+                        float *out, float *scratch)
 {
     struct half left = left_half(layer), right = right_half(layer);
     uint32_t rank = layer->ranks[left.end];
     const float *left_panels = prepared + half_numbers(&right);
-    const float *bias = layer->has_bias ? theta + layer->parameter_offset + ttzo_layer_parameters(layer) -
-                                              layer->out_features
-                                        : NULL;
+    const float *bias =
+        layer->has_bias ? theta + layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features : NULL;
     if (is_whole(layer)) {
         multiply_whole(&left, left_panels, in, bias, out);
         return;
@@ -328,7 +329,8 @@ void ttzo_split_forward(const struct ttzo_layer *layer, const float *theta, cons
                 ttzo_multiply_panels(middle + 4 * b, 4 * rank, NULL, inputs, prepared, left.n, right.n, 4);
         else
             last_modes(middle, inputs, prepared, left.n, right.n, rank, modes);
-        ttzo_multiply_panels(out + j, right.m, bias ? bias + j : NULL, left_panels, middle, left.m, left.n * rank, modes);
+        ttzo_multiply_panels(out + j, right.m, bias ? bias + j : NULL, left_panels, middle, left.m, left.n * rank,
+                             modes);
     }
 }
 

@@ -33,7 +33,10 @@ static inline float from_bits(uint32_t bits)
     return both.value;
 }
 
-static inline float not_a_number(void) { return from_bits(0x7FC00000u); }
+static inline float not_a_number(void)
+{
+    return from_bits(0x7FC00000u);
+}
 
 bool ttzo_is_finite(float x)
 {

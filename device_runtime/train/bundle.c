@@ -7,8 +7,8 @@
 enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
                                  uint32_t *detail)
 {
-    const size_t fixed = TTZO_BUNDLE_HEADER_BYTES + TTZO_MODEL_INFO_BYTES + TTZO_TRAINING_BYTES +
-                         TTZO_MAX_PHASES * TTZO_PHASE_BYTES;
+    const size_t fixed =
+        TTZO_BUNDLE_HEADER_BYTES + TTZO_MODEL_INFO_BYTES + TTZO_TRAINING_BYTES + TTZO_MAX_PHASES * TTZO_PHASE_BYTES;
     struct ttzo_bundle_header header;
     struct ttzo_model_info info;
 

@@ -25,7 +25,7 @@ static bool modes_multiply_to(const uint16_t *modes, uint32_t n, uint32_t featur
     return product == features;
 }
 
-static bool train_is_sound(const struct ttzo_layer *layer)
+static bool tensor_train_is_sound(const struct ttzo_layer *layer)
 {
     uint32_t n_in = layer->n_in_modes, n_out = layer->n_out_modes;
     if (layer->kind == TTZO_LAYER_KIND_DENSE)
@@ -67,12 +67,13 @@ static bool layer_is_sound(const struct ttzo_layer *layer, uint32_t in_features,
 {
     return layer->kind <= TTZO_LAYER_KIND_TT_TENSOR && layer->activation <= TTZO_ACTIVATION_SINE &&
            layer->has_bias <= 1 && layer->in_features > 0 && layer->out_features > 0 &&
-           layer->parameter_offset == parameter_offset && train_is_sound(layer) && ttzo_gathered_is_sound(layer) &&
-           ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) && width_is_sound(layer);
+           layer->parameter_offset == parameter_offset && tensor_train_is_sound(layer) &&
+           ttzo_gathered_is_sound(layer) && ttzo_layer_inputs(layer) == in_features && contraction_is_sound(layer) &&
+           width_is_sound(layer);
 }
 
 // Whether the layers with their cores merged stay within the limits too.
-static bool columns_are_sound(const struct ttzo_model *model)
+static bool merged_layers_are_sound(const struct ttzo_model *model)
 {
     uint64_t numbers = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
@@ -140,9 +141,8 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (ttzo_has_equation(model) &&
-        (info->out_features != 1 || (ttzo_needed_parts(model) & walked_otherwise) || !columns_are_sound(model) ||
-         info->input_number != TTZO_NUMBER_FLOAT32 ||
-         !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
+        (info->out_features != 1 || (ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
+         info->input_number != TTZO_NUMBER_FLOAT32 || !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
         if (!ttzo_gauss_newton_is_sound(model, &model->phases[p]))
@@ -154,8 +154,10 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     if (info->arithmetic != (TTZO_FUSED ? TTZO_ARITHMETIC_FUSED : TTZO_ARITHMETIC_SEPARATE))
         return TTZO_ERROR_WRONG_ARITHMETIC;
     *detail = info->n_layers;
-    if (info->cache > TTZO_CACHE_INT16_LEAST || ttzo_row_estimate_numbers(model) > TTZO_MAX_WIDTH ||
-        info->work_bytes != ttzo_work_bytes(model))
+    if (info->cache > TTZO_CACHE_INT16_LEAST || ttzo_row_estimate_numbers(model) > TTZO_MAX_WIDTH)
         return TTZO_ERROR_BAD_MODEL;
+    *detail = ttzo_work_bytes(model);
+    if (info->work_bytes != *detail)
+        return TTZO_ERROR_WRONG_WORK_SIZE;
     return ttzo_check_settings(&model->training, model->phases, detail);
 }

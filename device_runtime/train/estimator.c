@@ -102,7 +102,8 @@ static enum ttzo_error random_gradient(struct estimate *e)
     for (uint32_t i = 0; i < n; i++)
         trainer->gradient[i] = 0.0f;
     for (uint32_t q = 0; q < phase->n_queries; q++)
-        ttzo_direction_add(trainer->gradient, trainer->gradient, trainer->differences[q] * scale, n, kind, seed, step, q);
+        ttzo_direction_add(trainer->gradient, trainer->gradient, trainer->differences[q] * scale, n, kind, seed, step,
+                           q);
     return TTZO_ERROR_OK;
 }
 
@@ -137,8 +138,8 @@ static enum ttzo_error coordinate_gradient(struct estimate *e)
 
 // ---- the estimate ---------------------------------------------------------------------------------------------------
 
-enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
-                              float *loss, uint32_t *evaluations)
+enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
+                              const struct ttzo_phase *phase, float *loss, uint32_t *evaluations)
 {
     if (ttzo_estimator_reuses(phase->estimator))
         return ttzo_estimate_by_rows(trainer, rows, phase, loss, evaluations);

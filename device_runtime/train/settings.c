@@ -33,7 +33,8 @@ enum ttzo_error ttzo_check_fixed(const struct ttzo_training *training, const str
                 *detail = TTZO_SETTING_NUMBERS * (p + 1) + i;
                 return TTZO_ERROR_FIXED_AT_EXPORT;
             }
-        bool too_many = given->estimator == TTZO_ESTIMATOR_RGE && wanted->n_queries > ttzo_difference_capacity(exported);
+        bool too_many =
+            given->estimator == TTZO_ESTIMATOR_RGE && wanted->n_queries > ttzo_difference_capacity(exported);
         if (too_many || (ttzo_is_gauss_newton(given->estimator) && wanted->n_queries != given->n_queries)) {
             *detail = TTZO_SETTING_NUMBERS * (p + 1) + 4;
             return TTZO_ERROR_FIXED_AT_EXPORT;

@@ -175,8 +175,7 @@ static enum ttzo_error unpack_batch(struct ttzo_trainer *trainer)
     if (n == 0)
         return TTZO_ERROR_NOT_COMMITTED;
     for (uint32_t j = 0; j < batch; j++)
-        ttzo_sparse_row(trainer->model, trainer->sparse.bytes,
-                        ttzo_sample_row(trainer->training.seed, position + j, n),
+        ttzo_sparse_row(trainer->model, trainer->sparse.bytes, ttzo_sample_row(trainer->training.seed, position + j, n),
                         trainer->batch.bytes + (size_t)j * trainer->row_bytes);
     trainer->batch.count = batch;
     return TTZO_ERROR_OK;
@@ -185,7 +184,8 @@ static enum ttzo_error unpack_batch(struct ttzo_trainer *trainer)
 static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_region region, const struct ttzo_rows *rows)
 {
     uint32_t batch = trainer->model->info.batch;
-    if (ttzo_has_equation(trainer->model) != (region == TTZO_REGION_COLLOCATION) || ttzo_has_equation(trainer->model) == (rows != NULL))
+    if (ttzo_has_equation(trainer->model) != (region == TTZO_REGION_COLLOCATION) ||
+        ttzo_has_equation(trainer->model) == (rows != NULL))
         return TTZO_ERROR_BAD_REQUEST;
     if (!rows)
         return TTZO_ERROR_OK;
@@ -202,8 +202,8 @@ static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_regio
 }
 
 // Estimate and update; after an error theta and moments are as before.
-static enum ttzo_error move(struct ttzo_trainer *trainer, const struct ttzo_rows *rows, const struct ttzo_phase *phase,
-                            struct ttzo_step_result *result)
+static enum ttzo_error estimate_and_update(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
+                                           const struct ttzo_phase *phase, struct ttzo_step_result *result)
 {
     float rate = phase->learning_rate * ttzo_rate_factor(&trainer->training, trainer->state.step);
     if (TTZO_HAS(EQUATIONS) && ttzo_is_gauss_newton(phase->estimator))
@@ -236,7 +236,7 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
         return TTZO_ERROR_LAST_STEP;
     enum ttzo_error error = choose_rows(trainer, region, rows);
     if (!error)
-        error = move(trainer, rows, phase, result);
+        error = estimate_and_update(trainer, rows, phase, result);
     if (error)
         return error;
     result->phase = state->phase;
@@ -301,7 +301,8 @@ enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_regi
     const struct ttzo_rows *rows = rows_of(trainer, region);
     float error_sum = 0.0f, exact_sum = 0.0f, u, exact;
     *detail = first;
-    if (!ttzo_has_equation(trainer->model) || (rows ? 0 : region != TTZO_REGION_COLLOCATION || !trainer->model->pde.info.has_exact))
+    if (!ttzo_has_equation(trainer->model) ||
+        (rows ? 0 : region != TTZO_REGION_COLLOCATION || !trainer->model->pde.info.has_exact))
         return TTZO_ERROR_BAD_REQUEST;
     if (rows ? first > rows->count || count > rows->count - first : count > UINT32_MAX - first)
         return TTZO_ERROR_OUT_OF_RANGE;

@@ -25,7 +25,8 @@ enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model 
         .n_moments = ttzo_moments_count(model),
         .row_bytes = ttzo_row_bytes(model),
         .macs_per_sample = ttzo_network_macs(model),
-        .macs_per_row = (uint64_t)ttzo_network_macs(model) * (ttzo_has_equation(model) ? ttzo_derive_passes(model) : 1u),
+        .macs_per_row =
+            (uint64_t)ttzo_network_macs(model) * (ttzo_has_equation(model) ? ttzo_derive_passes(model) : 1u),
         .work_bytes = *detail,
         .work_capacity = work_bytes < UINT32_MAX ? (uint32_t)work_bytes : UINT32_MAX,
     };
@@ -42,7 +43,10 @@ void ttzo_lend_sparse(struct ttzo_trainer *trainer, void *memory, uint32_t bytes
 void ttzo_reset(struct ttzo_trainer *trainer)
 {
     const struct ttzo_model *model = trainer->model;
-    union { uint32_t bits; float value; } infinity = { 0x7F800000u };
+    union {
+        uint32_t bits;
+        float value;
+    } infinity = { 0x7F800000u };
     trainer->training = model->training;
     for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++)
         trainer->phases[p] = model->phases[p];
@@ -89,17 +93,17 @@ enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_s
 
 // ---- regions --------------------------------------------------------------------------------------------------------
 
-// The memory behind a region as it is written: the stage for parameters and moments, else the rows themselves.
+// The memory of a region as it is written: the stage for parameters and moments, else the rows themselves.
 struct region {
     uint8_t *bytes;
     uint32_t size;
-    struct ttzo_rows *rows; // NULL but for batch and dataset
-    float *target;          // NULL but for parameters and moments
+    struct ttzo_rows *rows; // NULL except for batch and dataset
+    float *target;          // NULL except for parameters and moments
 };
 
 static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, struct region *found)
 {
-    // Between steps, `gradient` and what lies behind it hold nothing that is needed: the stage.
+    // Between steps, `gradient` and what lies after it hold nothing that is needed: the stage.
     uint8_t *stage = (uint8_t *)trainer->gradient;
     switch (name) {
     case TTZO_REGION_PARAMETERS:

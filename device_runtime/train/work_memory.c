@@ -33,8 +33,7 @@ uint32_t ttzo_moments_count(const struct ttzo_model *model)
 static bool keeps_both(const struct ttzo_model *model)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
-        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE_PLAIN ||
-            ttzo_is_gauss_newton(model->phases[p].estimator))
+        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE_PLAIN || ttzo_is_gauss_newton(model->phases[p].estimator))
             return true;
     return false;
 }
@@ -98,7 +97,8 @@ static uint64_t carve_all(struct ttzo_trainer *trainer, struct ttzo_carve *carve
     struct ttzo_carve forward = *carve;
     carve_forward(trainer, &forward);
     uint64_t moments_end = state + ttzo_even(ttzo_moments_count(model));
-    uint64_t end = larger(forward.numbers, larger(carve->numbers + ttzo_even(ttzo_row_estimate_numbers(model)), moments_end));
+    uint64_t end =
+        larger(forward.numbers, larger(carve->numbers + ttzo_even(ttzo_row_estimate_numbers(model)), moments_end));
     trainer->cache_area = ttzo_take(carve, end - carve->numbers);
     trainer->batch = (struct ttzo_rows){ NULL, rows, 0 };
     trainer->batch.bytes = (uint8_t *)ttzo_take_even(carve, ((uint64_t)rows * ttzo_row_bytes(model) + 3) / 4);

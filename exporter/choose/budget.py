@@ -37,7 +37,7 @@ def parse(text: str) -> dict[str, int]:
 def fitted(plan: Plan, places: set[str], budget: Mapping[str, int]) -> Plan:
     """`plan` with other folds and ranks in the layers called `places`, all parameters 0. Raises `PlanError` when not
     even rank 1 keeps within the budget."""
-    front = [((), 0, 0)]  # layers, parameters, operations
+    front: list[tuple[tuple[Layer, ...], int, int]] = [((), 0, 0)]  # layers, parameters, operations
     for layer in plan.layers:
         choices = _front((each,) for each in _choices(layer)) if layer.name in places else _front([(layer,)])
         front = _front(done + more for (done, *_), (more, *_) in itertools.product(front, choices))
@@ -56,8 +56,8 @@ def _choices(layer: Layer) -> Iterator[Layer]:
     """The layer in its own fold and in balanced ones, wide at the ends and as wide or narrower in the middle."""
     folds = {(layer.in_modes, layer.out_modes)}
     if layer.gather is None:
-        sides = (layer.in_features, layer.out_features)
-        folds |= {tuple(tensor_train.balanced_modes(side, n) for side in sides) for n in MODES}
+        modes = tensor_train.balanced_modes
+        folds |= {(modes(layer.in_features, n), modes(layer.out_features, n)) for n in MODES}
     for ins, outs in sorted(folds):
         limits = tensor_train.bond_limits(layer.kind, ins, outs)
         for outer in range(1, LARGEST_RANK + 1):

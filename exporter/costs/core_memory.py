@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Geometry of what the entries of a tensor-train core share, and the memory it takes: environments.c and reuse.c say
+"""Geometry of what the entries of a tensor-train core share, and the memory it takes: environments.c and sample_cache.c say
 what each part is. The estimators that reuse it are in `REUSING`.
 """
 
@@ -24,7 +24,7 @@ def core_shapes(layer: Layer) -> list[tuple[int, int, int, int]]:
     if layer.kind == LayerKind.dense:
         return [(1, layer.out_features, layer.in_features, 1)]
     if layer.kind == LayerKind.tt_matrix:
-        return list(layer.core_shapes)
+        return [(a, m, n, b) for a, m, n, b in layer.core_shapes]
     n_in = len(layer.in_modes)
     return [(a, 1, k, b) if i < n_in else (a, k, 1, b) for i, (a, k, b) in enumerate(layer.core_shapes)]
 
@@ -71,7 +71,7 @@ def halves(layer: Layer) -> tuple[int, int, int, int, int]:
 
 
 class Assembled(enum.Enum):
-    """What node_cge adds up over the samples: nodes.h."""
+    """What node_cge adds up over the samples: unit_gradient.h."""
 
     matrix, halves, slices = range(3)
 
@@ -295,7 +295,7 @@ def matrix_factors(layer: Layer) -> Factors:
 
 
 def _sums_numbers(plan: Plan, number: int) -> int:
-    """What node_cge adds up of a layer, in the order of nodes.c."""
+    """What node_cge adds up of a layer."""
     layer, by = plan.layers[number], assembled_by(plan, number)
     if by == Assembled.slices or len(core_shapes(layer)) == 1:
         return 0
@@ -358,7 +358,7 @@ def keeps_halves(plan: Plan, number: int) -> bool:
 
 
 def _room_sizes(plan: Plan, number: int) -> tuple[int, ...]:
-    """Numbers of a layer's pre-activations, outputs, states, products and matrix, as carve_room of reuse.c takes them."""
+    """Numbers of a layer's pre-activations, outputs, states, products and matrix, as carve_layer of sample_cache.c takes them."""
     layer, narrow = plan.layers[number], is_narrow(plan)
     read_through = narrow and number + 1 < len(plan.layers) and sweeps(plan.layers[number + 1])
     matrix = layer.in_features * layer.out_features if keeps_matrix(plan, number) else 0
@@ -416,7 +416,7 @@ def _slice_numbers(plan: Plan, one_four: bool) -> int:
 
 
 def reuse_numbers(plan: Plan) -> int:
-    """Numbers of everything that reusing estimators keep within a step, in the order of reuse.c; 0 when no phase reuses.
+    """Numbers of everything that reusing estimators keep within a step, as sample_cache.c and query_scratch.c lay it out; 0 when no phase reuses.
     Raises `PlanError` when no device takes so many."""
     if not reuses(plan):
         return 0

@@ -4,7 +4,7 @@ is zero; zeros and dead units, which the device leaves out, make it less."""
 
 import math
 
-from ttzo.device_runtime.contract import LIMIT, Difference, Estimator, LayerKind
+from ttzo.device_runtime.contract import LIMIT, Difference, Estimator, LayerKind, PhaseRecord
 from ttzo.exporter.costs.core_memory import (
     QUERIES_AT_ONCE,
     REUSING,
@@ -33,7 +33,7 @@ from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
 TAKE_QUERIES = frozenset({Estimator.rge, Estimator.block_rge})  # whose N can be chosen
 
 
-def n_queries(plan: Plan, phase: Phase) -> int:
+def n_queries(plan: Plan, phase: Phase | PhaseRecord) -> int:
     """Queries of one estimate: its loss evaluations but for the one at theta and for second sides."""
     if phase.estimator == Estimator.rge:
         return phase.n_queries
@@ -46,13 +46,13 @@ def n_queries(plan: Plan, phase: Phase) -> int:
     return min(phase.n_coordinates, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
 
 
-def evaluations_a_step(plan: Plan, phase: Phase) -> int:
+def evaluations_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
     """Loss evaluations of one step: one at theta, one for each query, two where it is antithetic."""
     sides = 1 if phase.estimator in GAUSS_NEWTON else 1 + phase.difference
     return 1 + sides * n_queries(plan, phase)
 
 
-def macs_a_step(plan: Plan, phase: Phase) -> int:
+def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
     """Multiply-accumulates of one step's estimate."""
     if plan.pde is not None:
         return evaluations_a_step(plan, phase) * plan.batch * plan.macs * plan.passes
@@ -111,7 +111,7 @@ def _products(layer: Layer, with_matrix: bool) -> int:
     return total + sum(math.prod(shapes[k + 1]) * extents(layer, k + 1).nr * shapes[cut_of(layer)][0] for k in middle)
 
 
-def _sample(plan: Plan, phase: Phase) -> int:
+def _sample(plan: Plan, phase: Phase | PhaseRecord) -> int:
     sides = 2 if phase.difference == Difference.antithetic else 1
     total = forward = 0
     for number, layer in enumerate(plan.layers):

@@ -4,7 +4,7 @@ part is."""
 
 import math
 
-from ttzo.device_runtime.contract import LIMIT, Difference, LayerKind
+from ttzo.device_runtime.contract import LIMIT, Difference, LayerKind, PhaseRecord
 from ttzo.exporter.costs.core_memory import (
     QUERIES_AT_ONCE,
     core_shapes,
@@ -28,7 +28,7 @@ def _fours(n: int) -> int:
 
 def gather_scratch(layer: Layer) -> int:
     """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
-    in gather.c."""
+    in gathered_layer.c."""
     one = layer.applied
     widest = _contraction_widest(one)
     if isinstance(layer.gather, Patches):
@@ -64,7 +64,7 @@ def _moves(layer: Layer) -> int:
 
 
 def applied_numbers(plan: Plan) -> int:
-    """Numbers of everything that is kept within a step, in the order of applied.c; 0 when no phase reuses. Raises
+    """Numbers of everything that is kept within a step, as gathered_cache.c and gathered_gradient.c lay it out; 0 when no phase reuses. Raises
     `PlanError` when no device takes so many."""
     if not reuses(plan):
         return 0
@@ -86,7 +86,7 @@ def applied_numbers(plan: Plan) -> int:
 def _scratch_numbers(plan: Plan) -> int:
     ones, queries = [layer.applied for layer in plan.layers], QUERIES_AT_ONCE
     behind = [layer for layer in plan.layers[1:] if isinstance(layer.gather, Patches)]
-    windows = [math.prod(layer.gather.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
+    windows = [math.prod(layer.patches.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
     outputs = max(layer.n_outputs for layer in plan.layers)
     return even(
         plan.out_features,
@@ -106,7 +106,7 @@ def _scratch_numbers(plan: Plan) -> int:
     )
 
 
-def applied_macs(plan: Plan, phase: Phase) -> int:
+def applied_macs(plan: Plan, phase: Phase | PhaseRecord) -> int:
     """Multiply-accumulates of one sample's estimate where nothing is zero, but for making the slices of trains."""
     sides = 2 if phase.difference == Difference.antithetic else 1
     total = plan.macs

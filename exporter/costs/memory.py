@@ -49,7 +49,7 @@ def exchange_buffers(plan: Plan) -> tuple[int, int]:
 
 def columns_at_once(plan: Plan) -> int:
     """How many floats of a feature go through the layers at once: a whole jet where it is short."""
-    pde = plan.pde
+    pde = plan.equation
     if pde.derivative == Derivative.compensated_jet:
         return LIMIT["compensated_floats"]
     if pde.derivative != Derivative.jet:
@@ -59,7 +59,7 @@ def columns_at_once(plan: Plan) -> int:
     return whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
 
 
-# ---- layers that are cut: the sizes of cut.c ------------------------------------------------------------------------
+# ---- split layers: the sizes of split_layer.c -----------------------------------------------------------------------
 
 
 def _whole_panels(numbers: int) -> int:
@@ -185,14 +185,14 @@ def _pde_numbers(plan: Plan) -> int:
 
 def _kept_of_a_unit(plan: Plan) -> int:
     """Floats: phi(z) and phi'(z), and a sum of squares; or two compensated numbers."""
-    if plan.pde.derivative == Derivative.compensated_jet:
+    if plan.equation.derivative == Derivative.compensated_jet:
         return 4
-    return 3 if plan.pde.derivative == Derivative.jet and plan.pde.needs & Need.laplacian else 2
+    return 3 if plan.equation.derivative == Derivative.jet and plan.equation.needs & Need.laplacian else 2
 
 
 def _merged_numbers(plan: Plan) -> Callable[[Layer], int]:
     """Of a layer's merged cores: with all parameters around them, or as compensated numbers."""
-    if plan.pde.derivative == Derivative.compensated_jet:
+    if plan.equation.derivative == Derivative.compensated_jet:
         return lambda layer: 2 * sum(math.prod(shape) for shape in layer.merged_core_shapes)
     return lambda layer: 0 if layer.merged is layer else layer.merged.n_parameters
 

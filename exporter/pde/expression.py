@@ -9,8 +9,10 @@ first axis, so that `x[0]`, `sum(x * x)` and scalar times vector mean the same i
 import linecache
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 
@@ -26,7 +28,7 @@ class PdeError(TtzoError):
 
 def refusal(what: str, hint: str) -> PdeError:
     """The error for the user's line that is being traced."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame and Path(frame.f_code.co_filename).parent == _HERE:
         frame = frame.f_back
     if frame is None:
@@ -161,7 +163,7 @@ def wrap(value) -> Expression:
     if isinstance(value, Expression):
         return value
     if isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value):
-        return constant(value)
+        return constant(float(value))
     raise refusal(f"{type(value).__name__} {value!r} cannot stand in a program", "use finite numbers and traced values")
 
 
@@ -276,7 +278,13 @@ def total(a: Expression, size: int) -> Expression:
     return Expression("sum", (a,))
 
 
-_BUILD = {"add": add, "subtract": subtract, "multiply": multiply, "divide": divide, "negate": negate}
+_BUILD: dict[str, Callable[..., Expression]] = {
+    "add": add,
+    "subtract": subtract,
+    "multiply": multiply,
+    "divide": divide,
+    "negate": negate,
+}
 
 
 def _power(base: Expression, exponent) -> Expression:

@@ -191,7 +191,7 @@ def _points(problem: Problem) -> tuple[Program, ...]:
         x = reduce(add, (place(_scalar("points", each), k, size) for k, each in enumerate(x)))
     space = compile_expression(spread(wrap(x), size))
     made = (space, _program("points", t)) if timed else (space,)
-    _require_inside(problem)
+    _require_inside(problem, problem.points)
     return made
 
 
@@ -204,12 +204,12 @@ def _pair(value: Any, timed: bool) -> tuple[Any, Any]:
     return value
 
 
-def _require_inside(problem: Problem) -> None:
+def _require_inside(problem: Problem, points: Callable[..., Any]) -> None:
     """Some thousand uniform points go to places inside the box. Raises `PdeError`."""
     size, timed = len(problem.space), problem.time is not None
     low, high = np.array([*problem.space, *([problem.time] if timed else [])], float).T
     uniform = np.random.default_rng(0).uniform(low, high, (PROBES, len(low))).T
-    x, t = _pair(problem.points(uniform[:size], uniform[size] if timed else 0.0), timed)
+    x, t = _pair(points(uniform[:size], uniform[size] if timed else 0.0), timed)
     placed = [np.broadcast_to(x, (size, PROBES)), *([np.broadcast_to(t, (1, PROBES))] if timed else [])]
     slack = 1e-6 * (high - low)[:, None]
     if not ((np.vstack(placed) >= low[:, None] - slack) & (np.vstack(placed) <= high[:, None] + slack)).all():

@@ -171,10 +171,22 @@ class Pde:
         }
         return made.get(self.derivative, 1 + 2 * self.n_pairs)
 
+    @property
+    def known_solution(self) -> Program:
+        """`exact` of an equation that must have it. Raises `PdeError` where it is not known."""
+        if self.exact is None:
+            raise PdeError("the exact solution of this equation is not known", "give `exact` in the problem")
+        return self.exact
+
     @cached_property
-    def grid(self) -> SparseGrid | None:
+    def stein_grid(self) -> SparseGrid:
         """The grid of `sparse_grid` over all inputs."""
-        return smolyak(self.n_inputs, self.level) if self.derivative == Derivative.sparse_grid else None
+        return smolyak(self.n_inputs, self.level)
+
+    @property
+    def grid(self) -> SparseGrid | None:
+        """`stein_grid` with the derivative `sparse_grid`, else None."""
+        return self.stein_grid if self.derivative == Derivative.sparse_grid else None
 
     def inconsistency(self) -> str:
         """What no device could run, in words; empty when there is nothing."""

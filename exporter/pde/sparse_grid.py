@@ -112,7 +112,7 @@ def _rule(n: int) -> tuple[tuple[Fraction, Fraction], ...]:
     Two Newton steps (He_n' = n He_{n-1}) take the double-precision roots to about 200 bits. The weight of node x is
     n! / (n He_{n-1}(x))^2.
     """
-    rule = []
+    rule: list[tuple[Fraction, Fraction]] = []
     for start in np.polynomial.hermite_e.hermegauss(n)[0][n // 2 :]:
         node = Fraction(0) if n % 2 and not rule else Fraction(float(start))
         for _ in range(2):

@@ -42,7 +42,8 @@ class Patches:
     def out_image(self) -> tuple[int, int]:
         """Rows and columns of the image of outputs."""
         sizes = zip((self.height, self.width), self.kernel, self.stride, self.padding, strict=True)
-        return tuple((size + 2 * pad - kernel) // stride + 1 for size, kernel, stride, pad in sizes)
+        rows, columns = ((size + 2 * pad - kernel) // stride + 1 for size, kernel, stride, pad in sizes)
+        return rows, columns
 
     @property
     def positions(self) -> int:

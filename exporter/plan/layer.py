@@ -105,6 +105,20 @@ class Layer:
         return self.gather.n_inputs if self.gather else self.in_features
 
     @property
+    def patches(self) -> Patches:
+        """`gather` of a convolution. Raises `PlanError` for another layer."""
+        if not isinstance(self.gather, Patches):
+            raise PlanError(f"{self.name} is no convolution", "ask for `gather`")
+        return self.gather
+
+    @property
+    def tokens(self) -> Tokens:
+        """`gather` of an embedding. Raises `PlanError` for another layer."""
+        if not isinstance(self.gather, Tokens):
+            raise PlanError(f"{self.name} is no embedding", "ask for `gather`")
+        return self.gather
+
+    @property
     def n_outputs(self) -> int:
         """Numbers of the array behind it."""
         return self.gather.n_outputs(self.out_features) if self.gather else self.out_features

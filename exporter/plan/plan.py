@@ -211,6 +211,13 @@ class Plan:
         return first.ranks[1] if first.ranks[1] < self.pde.n_space else 0
 
     @property
+    def equation(self) -> Pde:
+        """`pde` of a plan that must have one. Raises `PlanError` where there is none."""
+        if self.pde is None:
+            raise PlanError("the model has no equation", "name one of a PDE, such as black-scholes")
+        return self.pde
+
+    @property
     def passes(self) -> int:
         """Forward passes that a row takes: with an equation, about, those of its derivatives."""
         if self.pde is None:

@@ -20,12 +20,14 @@ A setting of a phase may be one value for all phases or one for each, as in `lr=
 import dataclasses
 import enum
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from ttzo.device_runtime.contract import RANGE, Difference, Direction, Estimator, Range, Schedule, Update
 from ttzo.device_runtime.contract.ranges import LARGEST_FLOAT32
 from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase, Training
+
+Member = TypeVar("Member", bound=enum.IntEnum)
 
 ESTIMATORS = (
     "rge",
@@ -262,7 +264,7 @@ def _wanted(allowed: Range) -> str:
     return f"a {kind} from {allowed.least:.9g} to {allowed.most:.9g}"
 
 
-def member(name: str, value: Any, kind: type[enum.IntEnum]) -> enum.IntEnum:
+def member(name: str, value: Any, kind: type[Member]) -> Member:
     """The member of that name, or the member itself. Raises `PlanError` naming the setting and what it can be."""
     if isinstance(value, kind):
         return value

@@ -160,14 +160,15 @@ class _Chain:
 
     def _train(self, node: "onnx.NodeProto") -> None:
         """A call of a function that to_onnx wrote: the name tells the geometry, the inputs are the cores and the bias."""
-        tensors = [self.constants.get(name) for name in node.input[1:]]
+        names = node.input[1:]
+        tensors = [self.constants[name] for name in names if name in self.constants]
         try:
             layer = layer_of(node.op_type, self._name(node.input[1], ".core0"), self._offset)
         except (ValueError, IndexError):
             layer = None
         if (
             layer is None
-            or any(tensor is None for tensor in tensors)
+            or len(tensors) < len(names)
             or [tensor.shape for tensor in tensors] != [tensor.shape for tensor in layer.tensors]
         ):
             raise self._refusal(node, "is no tensor-train layer as ttzo writes them")

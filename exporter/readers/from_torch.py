@@ -4,7 +4,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ttzo.exporter.plan.gathering import Gathering, Patches
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
-from ttzo.exporter.readers.nn import Sine, Tokens, TTConv2d, TTEmbedding, TTLinear, torch
+from ttzo.exporter.readers.nn import Sine, Tokens, TTConv2d, TTEmbedding, TTLinear, pair, torch
 
 ACTIVATIONS = {torch.nn.ReLU: Activation.relu, torch.nn.Tanh: Activation.tanh, Sine: Activation.sine}
 LINEAR = (torch.nn.Linear, TTLinear)
@@ -25,6 +25,11 @@ SUPPORTED = (
     "use Linear, TTLinear, ReLU, Tanh, Sine and Flatten in (nested) nn.Sequential; Conv2d and TTConv2d behind "
     "nn.Unflatten(1, (channels, rows, columns)); Embedding, EmbeddingBag and TTEmbedding behind Tokens(count)"
 )
+
+
+Kind = TypeVar("Kind", bound=torch.nn.Module)
+Convolution = torch.nn.Conv2d | TTConv2d
+Embedding = torch.nn.Embedding | torch.nn.EmbeddingBag | TTEmbedding
 
 
 class ExportError(TtzoError):
@@ -102,8 +107,8 @@ def load_into_module(module: torch.nn.Module, trained: Plan | np.ndarray) -> Non
     at = 0
     with torch.no_grad():
         for _, tensor in targets:
-            part = theta[at : at + tensor.numel()].reshape(tuple(tensor.shape))
-            tensor.copy_(torch.from_numpy(part.copy()))
+            values = theta[at : at + tensor.numel()].reshape(tuple(tensor.shape))
+            tensor.copy_(torch.from_numpy(values.copy()))
             at += tensor.numel()
 
 
@@ -177,21 +182,22 @@ class _Row:
 
     def through(self, place: str, part: torch.nn.Module) -> Gathering | None:
         """The row behind a layer; returns where the layer gathers its inputs."""
-        gathering = None
+        gathering: Gathering | None = None
         if self.tokens is not None and not self.behind and not isinstance(part, EMBEDDINGS):
             raise _refusal(
                 place, part, "takes numbers of tokens", "put an Embedding, EmbeddingBag or TTEmbedding before"
             )
         if isinstance(part, CONVOLUTIONS):
-            gathering = self._patches(place, part)
-            self.shape = (part.out_channels, *gathering.out_image)
+            gathering = patches = self._patches(place, part)
+            self.shape = (part.out_channels, *patches.out_image)
         elif isinstance(part, EMBEDDINGS):
             if self.tokens is None or self.behind:
                 raise _refusal(
                     place, part, "does not take numbers of tokens", "let the network begin with Tokens(count)"
                 )
-            gathering = gatherings.Tokens(self.tokens, _combine(place, part), _padding(place, part))
-            each = gathering.combine == Combine.each
+            combine = _combine(place, part)
+            gathering = gatherings.Tokens(self.tokens, combine, _padding(place, part))
+            each = combine == Combine.each
             self.shape = (self.tokens, part.embedding_dim) if each else (part.embedding_dim,)
         else:
             if self.shape and len(self.shape) > 1:
@@ -200,7 +206,7 @@ class _Row:
         self.behind = f"layer {place}"
         return gathering
 
-    def _patches(self, place: str, part: torch.nn.Module) -> Patches:
+    def _patches(self, place: str, part: Convolution) -> Patches:
         if not self.shape or len(self.shape) != 3:
             hint = "let the network begin with nn.Unflatten(1, (channels, rows, columns))"
             raise _refusal(place, part, "does not know the size of its images", hint)
@@ -212,25 +218,26 @@ class _Row:
             (1, 1),
         ):
             raise _refusal(place, part, "has groups, dilation or a padding other than zeros", "leave these out")
-        return Patches(*self.shape, part.kernel_size, part.stride, _border(place, part))
+        return Patches(*self.shape, pair(part.kernel_size), pair(part.stride), _border(place, part))
 
     def end(self) -> None:
         if self.shape and len(self.shape) > 1:
             raise ExportError(f"the model ends in an array {self.shape}", "put nn.Flatten() at its end")
 
 
-def _border(place: str, part: torch.nn.Module) -> tuple[int, int]:
+def _border(place: str, part: Convolution) -> tuple[int, int]:
     """Rows and columns of zeros on each side."""
     if part.padding == "valid":
         return 0, 0
-    if part.padding != "same":
-        return part.padding
+    if not isinstance(part.padding, str):
+        return pair(part.padding)
     if any(size % 2 == 0 for size in part.kernel_size):
         raise _refusal(place, part, "pads one side more than the other", "take a kernel of odd size")
-    return tuple(size // 2 for size in part.kernel_size)
+    rows, columns = part.kernel_size
+    return rows // 2, columns // 2
 
 
-def _combine(place: str, part: torch.nn.Module) -> Combine:
+def _combine(place: str, part: Embedding) -> Combine:
     if isinstance(part, torch.nn.Embedding):
         return Combine.each
     if part.mode not in Combine.__members__:
@@ -238,7 +245,7 @@ def _combine(place: str, part: torch.nn.Module) -> Combine:
     return Combine[part.mode]
 
 
-def _padding(place: str, part: torch.nn.Module) -> int | None:
+def _padding(place: str, part: Embedding) -> int | None:
     if isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) and part.max_norm is not None:
         raise _refusal(place, part, "changes its table on the way forward", "leave max_norm out")
     at = part.padding_idx
@@ -255,7 +262,7 @@ def _leaves(place: str, module: torch.nn.Module) -> Iterator[tuple[str, torch.nn
         yield place or "model", module
 
 
-def _is(module: torch.nn.Module, kind: type) -> bool:
+def _is(module: torch.nn.Module, kind: type[Kind]) -> TypeGuard[Kind]:
     """Whether the module computes what `kind` does: a subclass with its own forward does not."""
     return isinstance(module, kind) and type(module).forward is kind.forward
 
@@ -287,28 +294,35 @@ def _layer(place: str, part: torch.nn.Module, gathering: Gathering | None, offse
     if isinstance(part, TTLinear):
         return dataclasses.replace(part.layer, name=place, parameter_offset=offset, gather=gathering)
     if isinstance(part, torch.nn.Conv2d):
-        n_in, n_out, has_bias = gathering.in_features, part.out_channels, part.bias is not None
+        n_in, n_out, has_bias = part.weight[0].numel(), part.out_channels, part.bias is not None
     elif isinstance(part, EMBEDDINGS):
         n_in, n_out, has_bias = part.num_embeddings, part.embedding_dim, False
-    else:
+    elif isinstance(part, torch.nn.Linear):
         n_in, n_out, has_bias = part.in_features, part.out_features, part.bias is not None
+    else:
+        raise _refusal(place, part, "cannot be exported")
     return Layer(place, LayerKind.dense, n_in, n_out, offset, has_bias, gather=gathering)
 
 
 def _tensors(place: str, part: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
     """Names and tensors in the plan's order and shapes, as views: cores or weight, then bias."""
+    named: list[tuple[str, torch.Tensor]] = []
+    bias: torch.Tensor | None = None
     if isinstance(part, TTLinear):
-        named = [(f"core{k}", core) for k, core in enumerate(part.cores)]
-    elif isinstance(part, EMBEDDINGS):
-        named = [("weight", part.weight.T)]
-    else:
-        named = [("weight", part.weight)]
-        if isinstance(part, torch.nn.Conv2d):
-            if not part.weight.is_contiguous():
-                raise _refusal(place, part, "has a kernel in another memory format", "take torch.contiguous_format")
-            named = [("weight", part.weight.view(part.out_channels, -1))]
-    if getattr(part, "bias", None) is not None:
-        named.append(("bias", part.bias))
+        named += ((f"core{k}", core) for k, core in enumerate(part.cores))
+        bias = part.bias
+    elif isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag):
+        named.append(("weight", part.weight.T))
+    elif isinstance(part, torch.nn.Conv2d):
+        if not part.weight.is_contiguous():
+            raise _refusal(place, part, "has a kernel in another memory format", "take torch.contiguous_format")
+        named.append(("weight", part.weight.view(part.out_channels, -1)))
+        bias = part.bias
+    elif isinstance(part, torch.nn.Linear):
+        named.append(("weight", part.weight))
+        bias = part.bias
+    if bias is not None:
+        named.append(("bias", bias))
     return [(f"{place}.{name}", tensor) for name, tensor in named]
 
 

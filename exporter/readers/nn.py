@@ -3,7 +3,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -44,6 +44,8 @@ class TTLinear(torch.nn.Module):
     of the outputs). Cores are the parameters `core0`, `core1`, ..; they start at equal scale with Xavier's variance in
     `W` times gain**2, the bias at 0. Raises `PlanError` for a fold or ranks that do not fit.
     """
+
+    bias: torch.nn.Parameter | None
 
     def __init__(
         self,
@@ -90,7 +92,8 @@ class TTLinear(torch.nn.Module):
 
     def weight(self) -> torch.Tensor:
         """`W`, rebuilt: (out_features, in_features). Differentiable."""
-        unit_rows = torch.eye(self.layer.in_features, dtype=self.core0.dtype, device=self.core0.device)
+        like = self.cores[0]
+        unit_rows = torch.eye(self.layer.in_features, dtype=like.dtype, device=like.device)
         return self._product(unit_rows).T
 
     def extra_repr(self) -> str:
@@ -127,7 +130,7 @@ class TTLinear(torch.nn.Module):
         )
         for parameter, values in zip(made.cores, cores, strict=True):
             parameter.copy_(torch.from_numpy(values))
-        if has_bias:
+        if made.bias is not None:
             made.bias.copy_(linear.bias)
         lost = dense - tensor_train.dense_weight(made.layer, [core.astype(np.float64) for core in cores])
         made.relative_error = float(np.linalg.norm(lost) / (np.linalg.norm(dense) or 1.0))
@@ -177,19 +180,22 @@ class TTConv2d(TTLinear):
     @torch.no_grad()
     def from_conv2d(cls, conv: torch.nn.Conv2d, **train) -> "TTConv2d":
         """The kernel's closest train by TT-SVD, as `TTLinear.from_linear`; bias taken over."""
+        if isinstance(conv.padding, str):
+            raise TtzoError(f"the convolution's padding is {conv.padding!r}", "give it in numbers")
         linear = torch.nn.Linear(math.prod(conv.weight.shape[1:]), conv.out_channels, conv.bias is not None)
         linear.weight.copy_(conv.weight.flatten(1))
         if conv.bias is not None:
             linear.bias.copy_(conv.bias)
-        train = TTLinear.from_linear(linear, **train)
-        layer = train.layer
+        found = TTLinear.from_linear(linear, **train)
+        layer = found.layer
         made = cls(
-            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, in_modes=layer.in_modes,
+            conv.in_channels, conv.out_channels, pair(conv.kernel_size), pair(conv.stride), pair(conv.padding),
+            in_modes=layer.in_modes,
             out_modes=layer.out_modes, ranks=layer.ranks[1:-1], bias=layer.has_bias,
             format="matrix" if layer.kind == LayerKind.tt_matrix else "tensor",
         )  # fmt: skip
-        made.load_state_dict(train.state_dict())
-        made.relative_error = train.relative_error
+        made.load_state_dict(found.state_dict())
+        made.relative_error = found.relative_error
         return made
 
 
@@ -247,13 +253,13 @@ class TTEmbedding(TTLinear):
 
     def _vectors(self, tokens: torch.Tensor) -> torch.Tensor:
         """(n,) -> (n, embedding_dim)."""
-        digits = torch.unravel_index(tokens, self.layer.in_modes)
+        digits, like = torch.unravel_index(tokens, self.layer.in_modes), self.cores[0]
         if self.layer.kind == LayerKind.tt_matrix:  # right to left: state [n, r', m_k+1..]
-            state = torch.ones(len(tokens), 1, 1, dtype=self.core0.dtype, device=self.core0.device)
+            state = torch.ones(len(tokens), 1, 1, dtype=like.dtype, device=like.device)
             for core, digit in zip(reversed(self.cores), reversed(digits), strict=True):
                 state = torch.einsum("rmns,nsq->nrmq", core[:, :, digit], state).flatten(2)
             return state[:, 0]
-        state = torch.ones(len(tokens), 1, dtype=self.core0.dtype, device=self.core0.device)
+        state = torch.ones(len(tokens), 1, dtype=like.dtype, device=like.device)
         for core, digit in zip(self.cores, digits, strict=False):
             state = torch.einsum("nr,rns->ns", state, core[:, digit])
         state = state[:, None]
@@ -262,9 +268,10 @@ class TTEmbedding(TTLinear):
         return state[..., 0]
 
 
-def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+def pair(size: int | tuple[int, ...]) -> tuple[int, int]:
     """Rows and columns from one number for both, or one for each."""
-    return (size, size) if isinstance(size, int) else tuple(size)
+    rows, columns = (size, size) if isinstance(size, int) else size
+    return rows, columns
 
 
 def geometry(
@@ -284,9 +291,10 @@ def geometry(
         raise TtzoError("a tensor-train layer needs either ranks or a parameter budget", "give ranks=.. or budget=..")
     kind = FORMATS[format]
     automatic = tensor_train.automatic_fold(kind, in_features, out_features)
-    if kind == LayerKind.tt_matrix and (in_modes is None) != (out_modes is None):
-        count = len(in_modes or out_modes)
-        automatic = tuple(tensor_train.balanced_modes(features, count) for features in (in_features, out_features))
+    one = in_modes if out_modes is None else out_modes if in_modes is None else None
+    if kind == LayerKind.tt_matrix and one is not None:
+        modes = tensor_train.balanced_modes
+        automatic = modes(in_features, len(one)), modes(out_features, len(one))
     ins, outs = (tuple(given or chosen) for given, chosen in zip((in_modes, out_modes), automatic, strict=True))
     n_bonds = (len(ins) if kind == LayerKind.tt_matrix else len(ins) + len(outs)) - 1
     full = tensor_train.full_ranks(1 if ranks is None else ranks, n_bonds)
@@ -294,14 +302,14 @@ def geometry(
     return layer if budget is None else dataclasses.replace(layer, ranks=tensor_train.ranks_within(layer, budget))
 
 
-def _matrix_product(layer: Layer, cores: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+def _matrix_product(layer: Layer, cores: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     # Right to left; state [batch, n_1..n_k-1, (n_k, r_k+1), m_k+1..]. C order makes each regrouping a plain reshape.
     for core, (repeats, rows, inner, columns) in zip(reversed(cores), layer.contractions, strict=True):
         x = core.reshape(rows, inner) @ x.reshape(-1, repeats, inner, columns)
     return x.reshape(-1, layer.out_features)
 
 
-def _tensor_product(layer: Layer, cores: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+def _tensor_product(layer: Layer, cores: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     # Input modes: state [batch, (r, n_k), n_k+1..]. Output modes: state [batch, m_1..m_k-1, r].
     for k, (core, (_, rows, inner, columns)) in enumerate(zip(cores, layer.contractions, strict=True)):
         if k < len(layer.in_modes):

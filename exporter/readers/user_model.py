@@ -50,6 +50,8 @@ def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Mod
 
 def _source(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"ttzo_model_{path.stem}", path)
+    if spec is None or spec.loader is None:  # its name ends in .py, so that there is a loader
+        raise ModelError(f"{path} is no Python file", "name a .py file")
     source = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(source)
     return source
@@ -76,7 +78,7 @@ def _named_line(path: Path, what: str) -> Iterator[None]:
         own = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
         line = own[-1] if own else getattr(error, "lineno", None)
         place = f"{path}, line {line}" if line else str(path)
-        moved = MOVED.get(error.name) if isinstance(error, ModuleNotFoundError) else None
+        moved = MOVED.get(error.name or "") if isinstance(error, ModuleNotFoundError) else None
         hint = f"write `from {moved} import ...` in that line" if moved else "mend that line and export again"
         hint = getattr(error, "hint", "") or hint
         raise ModelError(f"{place}: {what}: {type(error).__name__}: {error}", hint) from error

@@ -52,7 +52,7 @@ class _Nodes:
 
 
 def _convolution(nodes: _Nodes, layer: Layer, value: str, out: str) -> None:
-    gather = layer.gather
+    gather = layer.patches
     image = nodes.reshape(value, (-1, gather.channels, gather.height, gather.width), "image")
     tensors = [tensor.name for tensor in layer.tensors]
     kernel = nodes.reshape(tensors[0], (layer.out_features, gather.channels, *gather.kernel), "kernel")
@@ -64,7 +64,7 @@ def _convolution(nodes: _Nodes, layer: Layer, value: str, out: str) -> None:
 
 def _patches(nodes: _Nodes, layer: Layer, value: str, out: str, product: Callable) -> None:
     beyond = nodes.add("Pad", [value, nodes.constant(np.array([0, 0, 0, 1]), "one_more")], "with_border")
-    patches = nodes.add("Gather", [beyond, nodes.constant(layer.gather.table, "table")], "patches", axis=1)
+    patches = nodes.add("Gather", [beyond, nodes.constant(layer.patches.table, "table")], "patches", axis=1)
     rows = nodes.reshape(patches, (-1, layer.in_features), "patch_rows")
     nodes.made.append(product(layer, rows, f"{nodes.prefix}.row_outputs"))
     made = nodes.reshape(
@@ -76,20 +76,20 @@ def _patches(nodes: _Nodes, layer: Layer, value: str, out: str, product: Callabl
 
 def _tokens(nodes: _Nodes, layer: Layer, value: str, out: str, product: Callable) -> None:
     known = np.arange(layer.in_features, dtype=np.float32)
-    if layer.gather.padding is not None:
-        known[layer.gather.padding] = -1  # no token's number
+    if layer.tokens.padding is not None:
+        known[layer.tokens.padding] = -1  # no token's number
     column = nodes.reshape(value, (-1, layer.positions, 1), "column")
     is_token = nodes.add("Equal", [column, nodes.constant(known, "known")], "is_token")
     units = nodes.add("Cast", [is_token], "units", to=1)
-    if layer.gather.combine == Combine.each:
+    if layer.tokens.combine == Combine.each:
         rows = nodes.reshape(units, (-1, layer.in_features), "unit_rows")
         nodes.made.append(product(layer, rows, f"{nodes.prefix}.row_outputs"))
         nodes.reshape(f"{nodes.prefix}.row_outputs", (-1, layer.n_outputs), "affine_row", out)
         return
     counts = nodes.add("ReduceSum", [units, nodes.constant(np.array([1]), "token_axis")], "counts", keepdims=0)
-    if layer.gather.combine == Combine.mean:
+    if layer.tokens.combine == Combine.mean:
         axis = nodes.constant(np.array([1]), "known_axis")
         total = nodes.add("ReduceSum", [counts, axis], "total", keepdims=1)
-        total = nodes.add("Max", [total, nodes.constant(np.float32([1]), "at_least_one")], "divisor")
+        total = nodes.add("Max", [total, nodes.constant(np.ones(1, np.float32), "at_least_one")], "divisor")
         counts = nodes.add("Div", [counts, total], "shares")
     nodes.made.append(product(layer, counts, out))

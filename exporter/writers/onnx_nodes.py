@@ -80,7 +80,8 @@ def layer_of(function: str, name: str, parameter_offset: int) -> Layer:
     return Layer(
         name,
         kinds[called],
-        *map(math.prod, sizes),
+        math.prod(sizes[0]),
+        math.prod(sizes[1]),
         parameter_offset,
         has_bias=rest[-1:] == ["bias"],
         in_modes=sizes[0],

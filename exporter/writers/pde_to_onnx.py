@@ -8,6 +8,7 @@ the network at all nodes and a matrix product with their weights; jets go throug
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ def residual_graph(plan: Plan) -> onnx.ModelProto:
     """The losses of a step's rows as a function of parameters and points."""
     build = _Builder(plan)
     parts, at = [], 0
-    for group in plan.pde.groups:
+    for group in plan.equation.groups:
         points = build.rows("x", at, at + group.count)
         found = build.derive(points, group.condition.needs, at, at + group.count)
         residual = build.run(group.condition, points, found)
@@ -59,9 +60,10 @@ def residual_graph(plan: Plan) -> onnx.ModelProto:
 
 
 def _inputs(plan: Plan) -> list[onnx.ValueInfoProto]:
-    shapes = [(tensor.name, tensor.shape) for tensor in plan.tensors] + [("x", ["batch", plan.in_features])]
-    if plan.pde.derivative == Derivative.monte_carlo:
-        shapes.append(("normals", [plan.pde.n_pairs, plan.in_features, "batch"]))
+    shapes: list[tuple[str, Sequence[int | str]]] = [(tensor.name, tensor.shape) for tensor in plan.tensors]
+    shapes.append(("x", ["batch", plan.in_features]))
+    if plan.equation.derivative == Derivative.monte_carlo:
+        shapes.append(("normals", [plan.equation.n_pairs, plan.in_features, "batch"]))
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes]
 
 
@@ -83,7 +85,7 @@ def stencil(pde: Pde) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         steps = np.concatenate([np.eye(n), -np.eye(n)])
         second = np.abs(steps) / radius**2
         return radius * steps, steps / (2 * radius), second[:, : pde.n_space].sum(1, keepdims=True), second
-    z, weights = pde.grid.nodes(), pde.grid.weights()[:, None]
+    z, weights = pde.stein_grid.nodes(), pde.stein_grid.weights()[:, None]
     in_space = (z[:, : pde.n_space] ** 2).sum(1, keepdims=True) - pde.n_space
     return radius * z, weights * z / radius, weights * in_space / radius**2, weights * (z * z - 1) / radius**2
 
@@ -92,7 +94,7 @@ class _Builder:
     """A graph while it is being written. Values are two-dimensional: points [n, inputs], scalars [n, 1]."""
 
     def __init__(self, plan: Plan):
-        self.plan, self.pde = plan, plan.pde
+        self.plan, self.pde = plan, plan.equation
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[bytes, onnx.TensorProto] = {}
         self.bare_layers: dict[str, Layer] = {}  # tensor-train layers without bias, for tangents
@@ -109,7 +111,7 @@ class _Builder:
         return self.constants[key].name
 
     def number(self, value: float) -> str:
-        return self.constant(np.float32(value).reshape(()))
+        return self.constant(np.array(value, np.float32))
 
     def floats(self, array: np.ndarray) -> str:
         return self.constant(np.ascontiguousarray(array, np.float32))

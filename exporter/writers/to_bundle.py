@@ -204,7 +204,7 @@ def write(plan: Plan) -> bytes:
 
 
 def read(data: bytes) -> Plan:
-    """The plan of a bundle. Raises `DeviceError` (`bad_bundle`, `bad_bundle_format`) or `PlanError` when it is damaged."""
+    """The plan of a bundle. Raises `DeviceError` (`bad_bundle`, `bad_bundle_format`, `wrong_work_size`) or `PlanError` when it is damaged."""
     if len(data) < BundleHeader.SIZE + ModelInfo.SIZE + 4:
         raise DeviceError("bad_bundle", 1)
     header = BundleHeader.unpack(data)
@@ -220,6 +220,8 @@ def read(data: bytes) -> Plan:
         plan = _plan(header, data)
     except (ValueError, KeyError, IndexError, struct.error, PlanError, DeviceError) as error:
         raise DeviceError("bad_bundle", 5) from error
+    if ModelInfo.unpack(data[BundleHeader.SIZE :]).work_bytes != work_bytes(plan):
+        raise DeviceError("wrong_work_size", work_bytes(plan))
     body = data[BundleHeader.SIZE : len(data) - 4 - header.metadata_bytes]
     if body != _body(plan) or model_hash(plan) != header.hash:
         raise DeviceError("bad_bundle", 6)

@@ -113,7 +113,7 @@ def _fields(record: Record, indent: int) -> list[str]:
 
 
 def _value(kind: str, name: str, value: int | float | tuple[int, ...]) -> str:
-    if name in ENUMS:
+    if name in ENUMS and isinstance(value, int):
         enumeration = ENUMS[name]
         words = "_".join(re.findall("[A-Z][a-z]*", enumeration.__name__))
         return f"TTZO_{words}_{enumeration(value).name}".upper()

@@ -159,18 +159,18 @@ def _gather(graph: _Graph, layer: Layer, x: int) -> int:
             tflite.BuiltinOperator.GATHER, [x, places], (1, table.size), f"{layer.name}.patches", axis=1
         )
     known = np.arange(layer.in_features, dtype=np.float32)
-    if layer.gather.padding is not None:
-        known[layer.gather.padding] = -1  # no token's number
-    shape, known = (layer.positions, layer.in_features), graph.constant(f"{layer.name}.known", known)
+    if layer.tokens.padding is not None:
+        known[layer.tokens.padding] = -1  # no token's number
+    shape, numbers = (layer.positions, layer.in_features), graph.constant(f"{layer.name}.known", known)
     x = graph.reshape(x, (1,), f"{layer.name}.column")
-    x = graph.compute(tflite.BuiltinOperator.EQUAL, [x, known], shape, f"{layer.name}.is_token")
+    x = graph.compute(tflite.BuiltinOperator.EQUAL, [x, numbers], shape, f"{layer.name}.is_token")
     graph.tensors[x].is_truth = True
     x = graph.compute(tflite.BuiltinOperator.CAST, [x], shape, f"{layer.name}.units")
-    if layer.gather.combine == Combine.each:
+    if layer.tokens.combine == Combine.each:
         return x
     x = graph.reshape(x, shape, f"{layer.name}.units_by_row")
     x = graph.total(x, (1, layer.in_features), f"{layer.name}.counts")
-    if layer.gather.combine == Combine.sum:
+    if layer.tokens.combine == Combine.sum:
         return x
     count = graph.total(x, (1, 1), f"{layer.name}.total", keeps_axes=True)
     one = graph.constant(f"{layer.name}.at_least_one", np.ones(1, np.float32))

@@ -55,7 +55,7 @@ def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "tor
     module = dense((2, 64, 1), seed=seed, ranks=ranks, format=format)
     from ttzo.exporter.readers.nn import seeded, torch
 
-    first, last = module[0], module[2]
+    first, last = (part for part in module.modules() if isinstance(part, torch.nn.Linear))
     with seeded(seed), torch.no_grad():
         places, times, slopes, signs = torch.rand(4, first.out_features)
         steepness = STEEPEST**slopes

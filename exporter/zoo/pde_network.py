@@ -31,11 +31,10 @@ def dense(
 
     between = torch.nn.Tanh if activation == "tanh" else Sine
     with seeded(seed):
-        parts = []
-        for k, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
-            parts += [torch.nn.Linear(n_in, n_out)] + ([between()] if k + 2 < len(widths) else [])
-        first = parts[0]
+        linears = [torch.nn.Linear(n_in, n_out) for n_in, n_out in zip(widths, widths[1:], strict=False)]
+        first = linears[0]
         with torch.no_grad():
             first.weight.mul_(gain)
             first.bias.mul_(gain).sub_(centre * first.weight.sum(1))
-    return torch.nn.Sequential(*parts)
+    parts = [part for linear in linears for part in (linear, between())]
+    return torch.nn.Sequential(*parts[:-1])

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
 """`ttzo adapt`: a trained model meets images from other domains, and learns them on the device."""
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from ttzo.host_tools.cli.bundle import BUNDLE, with_options
 from ttzo.host_tools.cli.device import BAUD, DATA, DEVICE, OVERRIDES, ROWS
-from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.screen import Screen, Show, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
 from ttzo.host_tools.training import checkpoint, session
 from ttzo.host_tools.training.adapt import Adaptation, adapt
-from ttzo.host_tools.training.session import Interrupted
+from ttzo.host_tools.training.session import Interrupted, Progress
 
 
 @click.command("adapt")
@@ -57,7 +58,7 @@ def adapt_command(
                     adapt(
                         device, known, shift, start, run_folder(bundle, url, f"-{shift}"), n_samples=samples,
                         changes=changes, test_rows=rows or session.default_test_rows(device, known),
-                        report=lambda now, bar=bar: bar(now.step, now.steps, f"loss {now.loss:.3f}"),
+                        report=partial(_move_bar, bar),
                     )
                 )  # fmt: skip
     except Interrupted as error:
@@ -67,6 +68,10 @@ def adapt_command(
     heading = ("shift", "right before", "after", "of test rows", "steps", "multiply-accumulates")
     screen.table(f"{url}, {samples} labelled rows", [_row(each) for each in found], heading)
     return {"device": url, "samples": samples, "shifts": [_json(each) for each in found]}
+
+
+def _move_bar(bar: Show, now: Progress) -> None:
+    bar(now.step, now.steps, f"loss {now.loss:.3f}")
 
 
 def _row(each: Adaptation) -> tuple:

@@ -41,11 +41,17 @@ class Story:
     url: str
     left_out: list[str]
     board: dict = field(default_factory=dict)
-    before: Evaluation | None = None
-    run: Run | None = None
-    parameters: np.ndarray | None = None
     comparisons: list[Comparison] = field(default_factory=list)
     curves: Path | None = None
+
+
+@dataclass
+class Trained:
+    """What training on the board came to: measured before it, the run, float32 parameters after it."""
+
+    before: Evaluation
+    run: Run
+    parameters: np.ndarray
 
 
 @click.command("demo")
@@ -62,16 +68,16 @@ def demo_command(screen: Screen, out: Path, steps: int | None) -> dict:
     began = time.monotonic()
     story = _export(screen, out, steps)
     try:
-        _train_on_board(screen, story)
-        _compare_bits(screen, story)
+        trained = _train_on_board(screen, story)
+        _compare_bits(screen, story, trained)
         _compare_onnx(screen, story)
     except Interrupted as error:
         raise Interrupted("the demo was stopped", "`ttzo demo` begins anew") from error
-    _draw(story)
+    _draw(story, trained.run)
     seconds = time.monotonic() - began
-    screen.table(f"\nA classifier of handwritten digits, trained on {story.url}", _summary(story, seconds))
+    screen.table(f"\nA classifier of handwritten digits, trained on {story.url}", _summary(story, trained, seconds))
     screen.exit_code = ExitCode.well if all(found.agree for found in story.comparisons) else ExitCode.parted
-    return _json(story, seconds)
+    return _json(story, trained, seconds)
 
 
 def _left_out() -> list[str]:
@@ -97,27 +103,27 @@ def _export(screen: Screen, out: Path, steps: int | None) -> Story:
     return Story(plan, data_set.load(None, plan), out, "native:" if left_out else f"qemu:{BOARD}", left_out)
 
 
-def _train_on_board(screen: Screen, story: Story) -> None:
+def _train_on_board(screen: Screen, story: Story) -> Trained:
     if not story.left_out:
         story.board = build.build(story.folder, boards.load(BOARD)).as_json()
     with open_device(story.url, story.folder) as device:
-        story.before = device.evaluate(story.rows.test_rows)
-        screen.tell(f"2  {device.board} before training: {_percent(story.before)} of {story.before.n_rows} test digits")
+        before = device.evaluate(story.rows.test_rows)
+        screen.tell(f"2  {device.board} before training: {_percent(before)} of {before.n_rows} test digits")
         folder = run_folder(story.folder, story.url)
-        story.run = train_with_bar(screen, device, story.rows, folder, {}, len(story.rows.x_test), restart=True)
-        story.parameters = device.parameters()
-    screen.tell(
-        f"3  {device.board} after {story.run.steps:,} steps: {_percent(story.run.test)}, in {story.run.seconds:.0f} s"
-    )
+        run = train_with_bar(screen, device, story.rows, folder, {}, len(story.rows.x_test), restart=True)
+        trained = Trained(before, run, device.parameters())
+    screen.tell(f"3  {device.board} after {run.steps:,} steps: {_percent(run.test)}, in {run.seconds:.0f} s")
+    return trained
 
 
-def _compare_bits(screen: Screen, story: Story) -> None:
+def _compare_bits(screen: Screen, story: Story, trained: Trained) -> None:
     """The same training elsewhere must end in the same parameters."""
     for number, url in enumerate(url for url in ("native:", "numpy:") if url != story.url):
         with open_device(url, story.folder) as device:
             run = train_with_bar(screen, device, story.rows, run_folder(story.folder, url), {}, restart=True)
-            parted = compare.parameter_parting(story.plan, story.parameters, device.parameters(), run.steps, 0)
-        found = Comparison(story.url, url, "bits", run.steps, run.steps, parted, (story.run.loss, run.loss))
+            parted = compare.parameter_parting(story.plan, trained.parameters, device.parameters(), run.steps, 0)
+        losses = trained.run.last_loss, run.last_loss
+        found = Comparison(story.url, url, "bits", run.steps, run.steps, parted, losses)
         story.comparisons.append(found)
         screen.tell(f"{4 + number}  {url} trained as many steps in {run.seconds:.0f} s: {verdict(found)}")
 
@@ -130,10 +136,10 @@ def _compare_onnx(screen: Screen, story: Story) -> None:
     screen.tell(f"{4 + len(story.comparisons) - 1}  onnx: beside native: in every step, {verdict(found)}")
 
 
-def _draw(story: Story) -> None:
+def _draw(story: Story, run: Run) -> None:
     try:
         story.curves = report.draw(
-            story.run.folder, title=f"digits on {story.url}: {story.plan.n_parameters} parameters, forward passes only"
+            run.folder, title=f"digits on {story.url}: {story.plan.n_parameters} parameters, forward passes only"
         )
     except ReportError as error:
         story.left_out.append(f"the curves: {error} ({error.hint})")
@@ -143,8 +149,8 @@ def _percent(test: Evaluation) -> str:
     return f"{100 * test.accuracy:.1f} %"
 
 
-def _summary(story: Story, seconds: float) -> list[tuple[str, str]]:
-    plan, run = story.plan, story.run
+def _summary(story: Story, trained: Trained, seconds: float) -> list[tuple[str, str]]:
+    plan, run = story.plan, trained.run
     rows = [
         (
             "parameters",
@@ -156,7 +162,7 @@ def _summary(story: Story, seconds: float) -> list[tuple[str, str]]:
     rows += [
         (
             "accuracy on the board",
-            f"{_percent(story.before)} before, {_percent(run.test)} after ({run.test.n_rows} test digits)",
+            f"{_percent(trained.before)} before, {_percent(run.test)} after ({run.test.n_rows} test digits)",
         ),
         (
             "loss evaluations spent",
@@ -188,14 +194,14 @@ def _board_rows(board: dict) -> list[tuple[str, str]]:
     return [("flash", flash), ("RAM", ram)]
 
 
-def _json(story: Story, seconds: float) -> dict:
-    run = story.run
+def _json(story: Story, trained: Trained, seconds: float) -> dict:
+    run = trained.run
     return {
         "bundle": story.folder,
         "device": story.url,
         **summary(story.plan),
         "firmware": story.board or None,
-        "accuracy_before": story.before.accuracy,
+        "accuracy_before": trained.before.accuracy,
         "accuracy_after": run.test.accuracy,
         "test_rows": run.test.n_rows,
         "steps": run.steps,

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """`ttzo ranks`: which ranks a model needs, and what each choice costs."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ttzo.exporter.plan.layer import PlanError
 from ttzo.host_tools.cli.screen import Screen, command
 
 ERRORS = (0.3, 0.5, 0.7)
@@ -61,7 +63,10 @@ def ranks_command(
             before = rank_choice.accuracy(cut, rows)
             fit(f"error {error:g}", cut)
             tell(f"error {error:g}", cut, before)
-        prior = rank_choice.RankPrior(resolve(model, ranks=start_rank)[1])
+        started = resolve(model, ranks=start_rank)[1]
+        if isinstance(started, Path):
+            raise PlanError("an ONNX file has no tensor trains to begin with", "name a zoo model or file.py:function")
+        prior = rank_choice.RankPrior(started)
         fit("prior", prior.module, prior.penalty, rank_choice.PRIOR_RATE)
         pruned = prior.pruned()
         before = rank_choice.accuracy(pruned, rows)

@@ -238,16 +238,16 @@ def _on_gpu(screen: Screen, store, device, budget: float | None, data: str | Non
     """The cells of `gpu.PLAN`, each for its share of the seconds."""
     from ttzo.host_tools.research.reproduce import cell, gpu, render, tables
 
-    told = []
+    lines = []
     with screen.bars() as bars:
         for table, entry, seconds in gpu.turns(gpu.BUDGET_S if budget is None else budget):
             made = tables.cell(table.name, entry, "full", 0, data, device)
             found = cell.run(made, store, seconds, bars(f"{table.name}: {entry.row}, {entry.column}", "steps"))
-            told.append((f"{entry.row}, {entry.column}", render.number(found.value, table.unit),
+            lines.append((f"{entry.row}, {entry.column}", render.number(found.value, table.unit),
                          render.number(entry.paper, table.unit), f"{100 * found.share:.3g} %",
                          f"{found.seconds:.0f} s", found.device))  # fmt: skip
-    screen.table("Cells on a GPU", told, ("cell", "ours", "paper", "steps", "seconds", "run on"))
-    return {"device": cell.name_of(device), "cells": [list(row) for row in told]}
+    screen.table("Cells on a GPU", lines, ("cell", "ours", "paper", "steps", "seconds", "run on"))
+    return {"device": cell.name_of(device), "cells": [list(row) for row in lines]}
 
 
 def _speed(screen: Screen, extent: str, out: Path) -> dict:

@@ -87,7 +87,8 @@ def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
                 f"{folder}: {len(images)} {part} images, but {len(labels)} labels", "the files belong to different sets"
             )
         parts += [images.reshape(len(images), -1), labels]
-    return tuple(parts)
+    x_train, y_train, x_test, y_test = parts
+    return x_train, y_train, x_test, y_test
 
 
 # ---- download --------------------------------------------------------------------------------------------------------

@@ -17,10 +17,10 @@ GRID = 161  # points along each axis of a field
 def validation(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Points float32 (n, inputs) and the exact u (n, 1): the plan's own validation points where it knows its solution,
     else the reference of the zoo; none where there is neither."""
-    if plan.pde.exact is not None:
+    if plan.equation.exact is not None:
         points = pde.validation_points(plan, 0, N_POINTS)
         return np.ascontiguousarray(points.T), pde.exact(plan, points)[:, None]
-    points = np.random.default_rng(0).uniform(plan.pde.low, plan.pde.high, (N_POINTS, plan.in_features))
+    points = np.random.default_rng(0).uniform(plan.equation.low, plan.equation.high, (N_POINTS, plan.in_features))
     exact = exact_at(plan, points)
     if exact is None:
         return np.zeros((0, plan.in_features), np.float32), np.zeros((0, 1), np.float32)
@@ -29,7 +29,7 @@ def validation(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 
 def exact_at(plan: Plan, points: np.ndarray) -> np.ndarray | None:
     """The exact u, float32 (n,), at points (n, inputs): by the plan, or by the reference of the zoo."""
-    if plan.pde.exact is not None:
+    if plan.equation.exact is not None:
         return pde.exact(plan, np.ascontiguousarray(points.T, np.float32))
     name = plan.metadata.get("source")
     reference = zoo.get(name).reference if name in zoo.names() else None
@@ -55,12 +55,12 @@ class Field:
 
 def field(plan: Plan, theta: np.ndarray) -> Field:
     """The solution at `theta` on a grid over the domain."""
-    bounds = zip(plan.pde.low, plan.pde.high, strict=True)
+    bounds = zip(plan.equation.low, plan.equation.high, strict=True)
     axes = tuple(np.linspace(low, high, GRID) for low, high in bounds)
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
     exact, shape = exact_at(plan, points), (GRID,) * len(axes)
-    space = ("x", "y") if plan.pde.n_space > 1 else ("x",)
-    names = (*space, "t") if plan.pde.has_time else space
+    space = ("x", "y") if plan.equation.n_space > 1 else ("x",)
+    names = (*space, "t") if plan.equation.has_time else space
     return Field(
         axes, names, solution_at(plan, theta, points).reshape(shape), None if exact is None else exact.reshape(shape)
     )

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,11 +32,16 @@ from ttzo.device_runtime.contract import (
     REPLY,
     REQUEST,
     DeviceError,
+    EvaluateReply,
     ExitCode,
     Loss,
-    Record,
+    PhaseRecord,
     Region,
+    SolutionErrorReply,
     StateRecord,
+    StatusReply,
+    StepReply,
+    TrainingRecord,
     TtzoError,
 )
 from ttzo.exporter.costs.cost import macs_a_step
@@ -60,7 +66,7 @@ READ_BYTES = (LIMIT["max_payload"] - REPLY["read"].SIZE) // 4 * 4
 POINTS_AT_ONCE = 200  # validation points of one request
 LEAVE_S = 3.0
 OnProgress = Callable[[int, int], object]
-Records = tuple[Record, Record, Record]  # training, phase_0, phase_1
+Records = tuple[TrainingRecord, PhaseRecord, PhaseRecord]  # training, phase_0, phase_1
 
 
 class BundleError(TtzoError):
@@ -174,14 +180,20 @@ class Device:
         on_progress: OnProgress | None = None,
         n_samples: int = 0,
         macs: int = 0,
-        **fields,
-    ) -> tuple[Record, bytes]:
+        **fields: Any,
+    ) -> tuple[Any, bytes]:
         """One request. A device is deaf while it computes `n_samples` forward passes; that long it may be silent. All
         that it computes for the answer takes `macs` multiply-accumulates."""
         silence = SILENCE_S + n_samples * self.plan.macs / SLOWEST_MACS_PER_S
-        return self._link.request(
-            message, tail, timeout=silence, limit=self._limit(macs), on_progress=on_progress, **fields
-        )
+        limit = self._limit(macs)
+        try:
+            return self._link.request(message, tail, timeout=silence, limit=limit, on_progress=on_progress, **fields)
+        except DeviceError as error:
+            if error.name == "wrong_work_size":
+                raise WrongModel(
+                    *emulated_device.other_work_size(f"{self.board} at {self.url}", self.plan, error.detail)
+                ) from error
+            raise
 
     def _limit(self, macs: int) -> float:
         """Seconds that an answer may take in all when it takes that many multiply-accumulates."""
@@ -217,8 +229,8 @@ class Device:
         self._status()
         return self._settings
 
-    def _status(self) -> Record:
-        status = self._ask("status")[0]
+    def _status(self) -> StatusReply:
+        status: StatusReply = self._ask("status")[0]
         self._settings = replies.check_settings_told(status, self.plan)
         told = status.training, status.phase_0, status.phase_1
         for record, known in zip(told, self._records or told, strict=True):
@@ -299,15 +311,16 @@ class Device:
 
     # ---- work
 
-    def step(self, region: Region, on_progress: OnProgress | None = None) -> Record:
+    def step(self, region: Region, on_progress: OnProgress | None = None) -> StepReply:
         """One training step: `step` done, `phase`, `loss` before the update, `gradient_norm`, `evaluations` spent."""
         # it looks at the line after each loss evaluation
         passes = self.plan.batch * self.plan.passes
         before, self._expected = self._expected, None  # of a step whose answer does not come, nobody knows
         try:
-            result = self._ask(
+            result: StepReply
+            result, _ = self._ask(
                 "step", b"", on_progress, passes, self._step_macs(), step=self.step_count, region=region
-            )[0]
+            )
         except DeviceError:
             self._expected = before
             raise
@@ -321,13 +334,14 @@ class Device:
         """Mean loss and hits over packed rows (n, row_bytes), a batch at a time; overwrites the region batch. With a PDE,
         the solution's error: at the device's own validation points where it knows the solution, else at the rows."""
         if self.plan.pde is not None:
-            return self._solution_error(rows, on_progress)
+            return self._solution_error(self.plan.pde.exact is not None, rows, on_progress)
         loss_sum, n_correct = 0.0, 0
         for at in range(0, len(rows), self.plan.batch):
             part = rows[at : at + self.plan.batch]
             self.write_batch(part)
             macs = self.plan.forward_macs(len(part))
-            result = self._ask("evaluate", b"", None, 1, macs, region=Region.batch, first_row=0, n_rows=len(part))[0]
+            result: EvaluateReply
+            result, _ = self._ask("evaluate", b"", None, 1, macs, region=Region.batch, first_row=0, n_rows=len(part))
             replies.check_evaluation(result, len(part), self.plan)
             loss_sum += result.loss_sum
             n_correct += result.n_correct
@@ -335,18 +349,16 @@ class Device:
                 on_progress(at + len(part), len(rows))
         return Evaluation(loss_sum / len(rows), n_correct, len(rows))
 
-    def _solution_error(self, rows: np.ndarray, on_progress: OnProgress | None) -> Evaluation:
-        known = self.plan.pde.exact is not None
+    def _solution_error(self, known: bool, rows: np.ndarray, on_progress: OnProgress | None) -> Evaluation:
         error, exact, most = 0.0, 0.0, POINTS_AT_ONCE if known else batch_capacity(self.plan)
         for at in range(0, len(rows), most):
             part = rows[at : at + most]
             if not known:
                 self.write_batch(part)
-            place = (
-                {"region": Region.collocation, "first_row": at} if known else {"region": Region.batch, "first_row": 0}
-            )
-            macs = self.plan.forward_macs(len(part))
-            sums = self._ask("solution_error", b"", None, 1, macs, n_rows=len(part), **place)[0]
+            region, first_row = (Region.collocation, at) if known else (Region.batch, 0)
+            macs, n_rows = self.plan.forward_macs(len(part)), len(part)
+            sums: SolutionErrorReply
+            sums, _ = self._ask("solution_error", b"", None, 1, macs, region=region, first_row=first_row, n_rows=n_rows)
             replies.check_solution_error(sums)
             error, exact = error + sums.squared_error, exact + sums.squared_exact
             if on_progress:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Starts what stands behind `native:`, `numpy:`, `onnx:` and `qemu:BOARD`; each is served on a loopback socket."""
 
+import re
 import select
 import subprocess
 import tempfile
@@ -11,9 +12,12 @@ from pathlib import Path
 from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device import python_device, qemu
+from ttzo.host_tools.device.pipes import Pipes, pipes_of
 from ttzo.host_tools.firmware import boards, build
+from ttzo.host_tools.reference.train.numpy_network import Network
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 DATASET_ROOM_BYTES = 64 << 20  # of numpy: and onnx:, as of the native port
@@ -56,6 +60,16 @@ def start(
     return STARTERS[scheme](argument, bundle, plan, owned, say, port)
 
 
+def other_work_size(device: str, plan: Plan, wanted: int) -> tuple[str, str]:
+    """What is said, and the hint, when a device computes another work buffer for the model, `wanted` bytes, than the bundle
+    states."""
+    stated = to_bundle.model_info(plan).work_bytes
+    return (
+        f"{device} wants a work buffer of {wanted:,} bytes for this model, the bundle states {stated:,}",
+        "export the model again, then build and flash, all with the same version of ttzo",
+    )
+
+
 def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
     say("compiling the C runtime for this machine")
     program = build.build_native(plan.arithmetic)
@@ -64,29 +78,32 @@ def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, 
     process = subprocess.Popen(
         [str(program), str(bundle), "--port", str(port)], stdin=pipe, stdout=pipe, stderr=pipe, process_group=0
     )
-    owned.callback(_end, process)
-    ready, _, _ = select.select([process.stdout], [], [], START_S)
-    line = process.stdout.readline().decode() if ready else ""
+    pipes = pipes_of(process)
+    owned.callback(_end, process, pipes)
+    ready = select.select([pipes.stdout], [], [], START_S)[0]
+    line = pipes.stdout.readline().decode() if ready else ""
     if not line.startswith("listening "):
         process.kill()
-        reason = process.stderr.read().decode(errors="replace").strip()
+        reason = pipes.stderr.read().decode(errors="replace").strip()
+        if wanted := re.search(r"wrong_work_size \(detail (\d+)\)", reason):
+            raise EmulatorError(*other_work_size("native:", plan, int(wanted[1])))
         raise EmulatorError(f"native: did not start: {reason or 'it said nothing'}", "export the model again")
     return f"socket://{line.split()[1]}"
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes], pipes: Pipes) -> None:
     """The native port ends when its input closes; it is not asked twice."""
-    process.stdin.close()
+    pipes.stdin.close()
     try:
         process.wait(2)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    process.stdout.close()
-    process.stderr.close()
+    pipes.stdout.close()
+    pipes.stderr.close()
 
 
-def _start_python(name: str, network: Callable[[Plan], object]):
+def _start_python(name: str, network: Callable[[Plan], Network | None]):
     def start_it(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
         trainer = Trainer(plan, network(plan), memory.work_bytes(plan) + DATASET_ROOM_BYTES)
         return owned.enter_context(python_device.serve(trainer, name, port)).url

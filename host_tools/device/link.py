@@ -35,7 +35,7 @@ from ttzo.device_runtime.contract import (
     ExitCode,
     HelloReply,
     HelloRequest,
-    Record,
+    ProgressReply,
     TtzoError,
     error_page,
 )
@@ -111,7 +111,7 @@ _OPEN_ERRORS = {
 }  # fmt: skip
 
 
-def open_stream(url: str, baud: int = 115200) -> serial.SerialBase:
+def open_stream(url: str, baud: int = 115200) -> serial.Serial:
     """Opens a serial port or `socket://HOST:PORT`. Raises `LinkError` when it is missing, busy or not one."""
     is_socket = url.startswith("socket://")
     try:
@@ -126,7 +126,9 @@ def open_stream(url: str, baud: int = 115200) -> serial.SerialBase:
     except OSError as error:
         if is_socket:
             raise LinkError(f"nobody listens at {url}", "start the device first: `ttzo emulate`") from error
-        what, hint = _OPEN_ERRORS.get(error.errno, ("port {url} cannot be opened: {error}", "is it a serial port?"))
+        what, hint = _OPEN_ERRORS.get(
+            error.errno or 0, ("port {url} cannot be opened: {error}", "is it a serial port?")
+        )
         raise LinkError(what.format(url=url, error=error), hint) from error
     return stream
 
@@ -147,7 +149,7 @@ class Link:
     `repeats` counts the frames that had to be sent again. `on_wait(text)` hears what is waited for, and how long at most.
     """
 
-    def __init__(self, stream: serial.SerialBase):
+    def __init__(self, stream: serial.Serial):
         self._stream = stream
         self._name = stream.port or "the line"
         self._is_socket = str(stream.port).startswith("socket://")
@@ -187,8 +189,8 @@ class Link:
         on_progress: Callable[[int, int], Any] | None = None,
         limit: float = LONGEST_S,
         **fields: Any,
-    ) -> tuple[Record, bytes]:
-        """Asks and waits: the reply's record, and the bytes behind it.
+    ) -> tuple[Any, bytes]:
+        """Asks and waits: the reply's record, whose class `message` names (a caller annotates it), and the bytes after it.
 
         `timeout` is the longest silence in seconds before giving up; PROGRESS that goes on breaks it and calls
         `on_progress(done, total)`. `limit` is the longest wait in seconds whatever comes. Raises `DeviceError` when the
@@ -252,7 +254,7 @@ class Link:
                 return answer
         raise self._given_up(wait, damaged, told)
 
-    def _given_up(self, wait: "_Wait", damaged: bool, told: Record | None) -> LinkError:
+    def _given_up(self, wait: "_Wait", damaged: bool, told: ProgressReply | None) -> LinkError:
         if damaged:
             return LinkError(
                 f"only damaged frames pass between here and {self._name}",
@@ -361,7 +363,7 @@ def _other_contract(reply: HelloReply) -> DeviceError:
     return error
 
 
-def _open(message: str, payload: bytes) -> tuple[Record, bytes]:
+def _open(message: str, payload: bytes) -> tuple[Any, bytes]:
     """A reply's record, and the bytes behind it where it may have some."""
     record = REPLY[message]
     if len(payload) < record.SIZE or message not in WITH_TAIL:
@@ -369,7 +371,8 @@ def _open(message: str, payload: bytes) -> tuple[Record, bytes]:
     return record.unpack(payload), payload[record.SIZE :]
 
 
-def _progress(payload: bytes) -> Record:
+def _progress(payload: bytes) -> ProgressReply:
+    progress: ProgressReply
     progress, _ = _open("progress", payload)
     require_range("progress", "done", progress.done, 0, progress.total)
     return progress

@@ -142,7 +142,7 @@ class Facts:
         return self.mpy & 0xFF, self.mpy >> 8 & 3
 
 
-def _transport(stream: serial.SerialBase):
+def _transport(stream: serial.Serial):
     """mpremote's protocol over a port that is open."""
     try:
         from mpremote.transport_serial import SerialTransport
@@ -285,7 +285,7 @@ print(crc({path!r}))"""
 
     # ---- the link
 
-    def serve(self, model_hash: bytes) -> serial.SerialBase:
+    def serve(self, model_hash: bytes) -> serial.Serial:
         """Has the board load that model and serve the link; the port, for a `Link`. `leave` ends it."""
         from mpremote.transport import TransportError
 

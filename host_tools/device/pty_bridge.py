@@ -33,7 +33,8 @@ class PtyBridge:
     def _carry(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                ready, _, _ = select.select([self._terminal, self._socket, self._woken], [], [])
+                watched: list[int | socket.socket] = [self._terminal, self._socket, self._woken]
+                ready, _, _ = select.select(watched, [], [])
                 if self._woken in ready:
                     return
                 if self._terminal in ready:

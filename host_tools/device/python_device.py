@@ -17,7 +17,26 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import HASH, LIMIT, MESSAGE, MESSAGE_HASH, REPLY, REQUEST, DeviceError, Record, Region
+from ttzo.device_runtime.contract import (
+    HASH,
+    LIMIT,
+    MESSAGE,
+    MESSAGE_HASH,
+    REPLY,
+    REQUEST,
+    CommitRequest,
+    ConfigureRequest,
+    DeviceError,
+    EvaluateRequest,
+    HelloRequest,
+    PredictRequest,
+    ReadRequest,
+    Region,
+    SetStateRequest,
+    SolutionErrorRequest,
+    StepRequest,
+    WriteRequest,
+)
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.device.link import BAD_FRAME, Frame, decode, encode, split
 from ttzo.host_tools.reference.train.trainer import Trainer
@@ -115,7 +134,7 @@ class DeviceSide:
 
     # ---- requests: each checks its fields, calls the trainer and gives the reply's payload
 
-    def _hello(self, request: Record, _: bytes) -> bytes:
+    def _hello(self, request: HelloRequest, _: bytes) -> bytes:
         trainer, plan = self._trainer, self._trainer.plan
         ours = (MESSAGE_HASH["hello"], MESSAGE_HASH["leave"])
         self._foreign = request.contract_hash != HASH
@@ -140,11 +159,11 @@ class DeviceSide:
     def _status(self, *_: Any) -> bytes:
         return REPLY["status"](self._trainer.state, self._trainer.training, *self._trainer.phases).pack()
 
-    def _configure(self, request: Record, _: bytes) -> bytes:
+    def _configure(self, request: ConfigureRequest, _: bytes) -> bytes:
         self._trainer.configure(request.training, request.phase_0, request.phase_1)
         return b""
 
-    def _read(self, request: Record, _: bytes) -> bytes:
+    def _read(self, request: ReadRequest, _: bytes) -> bytes:
         _check(request.region in _NUMBERS, 0)
         _check(request.count <= LIMIT["max_payload"] - REPLY["read"].SIZE, 5)
         trainer, end = self._trainer, request.offset + request.count
@@ -153,21 +172,21 @@ class DeviceSide:
         crc = zlib.crc32(trainer.read(request.region, 0, size)) if end == size else 0
         return REPLY["read"](crc).pack() + piece
 
-    def _write(self, request: Record, tail: bytes) -> bytes:
+    def _write(self, request: WriteRequest, tail: bytes) -> bytes:
         _check(request.region in _WRITABLE, 0)
         self._trainer.write(request.region, request.offset, tail)
         return b""
 
-    def _commit(self, request: Record, _: bytes) -> bytes:
+    def _commit(self, request: CommitRequest, _: bytes) -> bytes:
         _check(request.region in _WRITABLE, 0)
         self._trainer.commit(request.region, request.count, request.crc)
         return b""
 
-    def _set_state(self, request: Record, _: bytes) -> bytes:
+    def _set_state(self, request: SetStateRequest, _: bytes) -> bytes:
         self._trainer.set_state(request.state)
         return b""
 
-    def _step(self, request: Record, _: bytes) -> bytes:
+    def _step(self, request: StepRequest, _: bytes) -> bytes:
         trainer = self._trainer
         _check(request.region in ((Region.collocation,) if trainer.plan.pde else (*_ROWS, Region.sparse)), 4)
         if request.step != trainer.state.step:
@@ -177,20 +196,20 @@ class DeviceSide:
         numbers = result.phase, result.loss, result.gradient_norm, result.evaluations, result.macs
         return REPLY["step"](trainer.state.step, *numbers).pack()
 
-    def _evaluate(self, request: Record, _: bytes) -> bytes:
+    def _evaluate(self, request: EvaluateRequest, _: bytes) -> bytes:
         _check(request.region in _ROWS, 0)
         _check(request.n_rows <= LIMIT["max_rows_asked"], 5)
         self._begin_work(self._trainer.macs_per_sample)
         return REPLY["evaluate"](*self._trainer.evaluate(request.region, request.first_row, request.n_rows)).pack()
 
-    def _solution_error(self, request: Record, _: bytes) -> bytes:
+    def _solution_error(self, request: SolutionErrorRequest, _: bytes) -> bytes:
         _check(request.region in (*_ROWS, *((Region.collocation,) if self._trainer.plan.pde else ())), 0)
         _check(request.n_rows <= LIMIT["max_rows_asked"], 5)
         self._begin_work(self._trainer.macs_per_sample)
         sums = self._trainer.solution_error(request.region, request.first_row, request.n_rows)
         return REPLY["solution_error"](*sums).pack()
 
-    def _predict(self, request: Record, _: bytes) -> bytes:
+    def _predict(self, request: PredictRequest, _: bytes) -> bytes:
         if 4 * self._trainer.plan.out_features > LIMIT["max_payload"]:
             raise DeviceError("out_of_range", request.row)
         return np.asarray(self._trainer.predict(request.row), "<f4").tobytes()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ttzo.device_runtime.contract import ExitCode, TtzoError
+from ttzo.host_tools.device.pipes import pipes_of
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.build import build_plugin
 
@@ -48,7 +49,7 @@ class Emulation:
         process = started.get()
         if isinstance(process, Exception):
             raise QemuError(f"{QEMU} cannot be started: {process}", f"install the Debian package {QEMU}") from process
-        self.process = process
+        self.process, self._pipes = process, pipes_of(process)
         try:
             self._greet()
         except BaseException:
@@ -66,16 +67,16 @@ class Emulation:
             started.put(error)
             return
         started.put(process)
-        for line in process.stderr:
+        for line in pipes_of(process).stderr:
             if len(self._complaints) < 3 and b"warning:" not in line:  # the first say what; a dump of registers follows
                 self._complaints.append(line.decode(errors="replace").strip())
         process.wait()
 
     def _greet(self) -> None:
         """Waits until the machine is made and the firmware loaded: QEMU's monitor speaks first then."""
-        if not select.select([self.process.stdout], [], [], START_S)[0]:
+        if not select.select([self._pipes.stdout], [], [], START_S)[0]:
             raise QemuError(f"QEMU was silent for {START_S:.0f} s after its start", "try again on a less busy machine")
-        if not self.process.stdout.readline():
+        if not self._pipes.stdout.readline():
             raise self._died()
         self.ask("qmp_capabilities")
 
@@ -94,11 +95,11 @@ class Emulation:
     def ask(self, command: str, **arguments: Any) -> Any:
         """Carries out one QMP command, and gives its result. Raises `QemuError` when QEMU refuses it or has died."""
         try:
-            self.process.stdin.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-            self.process.stdin.flush()
+            self._pipes.stdin.write(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+            self._pipes.stdin.flush()
         except OSError as error:
             raise self._died() from error
-        for line in self.process.stdout:
+        for line in self._pipes.stdout:
             answer = json.loads(line)
             if "return" in answer:
                 return answer["return"]
@@ -111,7 +112,7 @@ class Emulation:
         self.process.kill()
         self.process.wait()
         self._keeper.join()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+        for pipe in (self._pipes.stdin, self._pipes.stdout, self._pipes.stderr):
             with contextlib.suppress(OSError):
                 pipe.close()
 

@@ -8,7 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import MESSAGE_HASH, DeviceError, ExitCode, Loss, Record, StateRecord, TtzoError
+from ttzo.device_runtime.contract import (
+    MESSAGE_HASH,
+    DeviceError,
+    EvaluateReply,
+    ExitCode,
+    HelloReply,
+    Loss,
+    Record,
+    SolutionErrorReply,
+    StateRecord,
+    StatusReply,
+    StepReply,
+    TtzoError,
+)
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
 from ttzo.exporter.plan.plan import Plan
@@ -65,7 +78,7 @@ def require_record(message: str, told: Record, known: Record) -> None:
 # ---- replies ---------------------------------------------------------------------------------------------------------
 
 
-def check_hello(reply: Record, plan: Plan) -> None:
+def check_hello(reply: HelloReply, plan: Plan) -> None:
     """A device that holds the model has these sizes; its capacities follow from its work buffer."""
     wanted = {
         "hello_hash": MESSAGE_HASH["hello"],
@@ -85,7 +98,7 @@ def check_hello(reply: Record, plan: Plan) -> None:
     require_range("hello", "sparse_capacity", reply.sparse_capacity, 0, SPARSE_BYTES)
 
 
-def check_settings_told(reply: Record, plan: Plan) -> Training:
+def check_settings_told(reply: StatusReply, plan: Plan) -> Training:
     """The settings in a STATUS, once they are ones that a device with the model takes."""
     try:
         check_settings(reply.training, (reply.phase_0, reply.phase_1))
@@ -110,7 +123,7 @@ def check_state(message: str, state: StateRecord, settings: Training) -> None:
     require_range(message, "evaluations", state.evaluations, 0, 2**63)
 
 
-def check_step(reply: Record, asked: int, plan: Plan, settings: Training) -> None:
+def check_step(reply: StepReply, asked: int, plan: Plan, settings: Training) -> None:
     """The answer to a STEP after `asked` steps."""
     require_range("step", "step", reply.step, asked + 1, asked + 1)
     require_range("step", "phase", reply.phase, 0, len(settings.phases) - 1)
@@ -124,12 +137,12 @@ def check_step(reply: Record, asked: int, plan: Plan, settings: Training) -> Non
     require_range("step", "macs", reply.macs, 0, MACS_MARGIN * max(plain, macs_a_step(plan, phase)))
 
 
-def check_evaluation(reply: Record, n_rows: int, plan: Plan) -> None:
+def check_evaluation(reply: EvaluateReply, n_rows: int, plan: Plan) -> None:
     require_finite("evaluate", "loss_sum", reply.loss_sum)
     require_range("evaluate", "n_correct", reply.n_correct, 0, n_rows if plan.loss == Loss.cross_entropy else 0)
 
 
-def check_solution_error(reply: Record) -> None:
+def check_solution_error(reply: SolutionErrorReply) -> None:
     require_finite("solution_error", "squared_error", reply.squared_error, 0)
     require_finite("solution_error", "squared_exact", reply.squared_exact, 0)
 

@@ -46,7 +46,8 @@ class Board(pydantic.BaseModel):
     port: _Part  # folder in device_runtime/ports
     toolchain: _Text  # the compiler is {toolchain}-gcc
     cpu_flags: tuple[_Text, ...]  # core, instruction set and float ABI, for gcc
-    arithmetics: tuple[Literal[tuple(Arithmetic.__members__)], ...]  # that the core computes as the contract says
+    # that the core computes as the contract says
+    arithmetics: tuple[Literal[tuple(Arithmetic.__members__)], ...]  # type: ignore[valid-type]  # pydantic checks names
 
     flash_origin: _Address
     flash_bytes: _Bytes

@@ -343,14 +343,14 @@ def build_native(arithmetic: Arithmetic) -> Path:
     compiler = _host_compiler()
     flags = [*FLAGS, *_arithmetic_flags(arithmetic), *(_fma_flags(compiler) if arithmetic == Arithmetic.fused else [])]
     # libm only for a correctly rounded fmaf where the processor has none
-    return _for_this_machine("ttzo-native", sources, core_headers(), [*flags, f"-I{RUNTIME}"], ["-lm"])
+    return for_this_machine("ttzo-native", sources, core_headers(), [*flags, f"-I{RUNTIME}"], ["-lm"])
 
 
 def build_plugin() -> Path:
     """The plugin of QEMU that counts a board's instructions, compiled once into the user's cache folder. Raises
     `BuildError` when there is no C compiler."""
     flags = ["-std=gnu99", "-O2", "-Wall", "-Wextra", "-fPIC"]
-    return _for_this_machine(
+    return for_this_machine(
         "count.so", [Path(__file__).parents[1] / "device" / "qemu_plugin.c"], [], flags, ["-shared"]
     )
 
@@ -362,10 +362,13 @@ def _host_compiler() -> list[str]:
     return compiler
 
 
-def _for_this_machine(
+def for_this_machine(
     name: str, sources: list[Path], headers: list[Path], flags: list[str], link_flags: list[str]
 ) -> Path:
-    """What the machine's own compiler makes of the sources, in the user's cache folder."""
+    """The file `name` that the machine's own compiler makes of the sources, in the user's cache folder; compiled once for
+    each state of sources, headers, flags and compiler, also where several processes ask at the same time.
+
+    Raises `BuildError` with the compiler's first complaints."""
     compiler = _host_compiler()
     key = _key([*sources, *headers], [*flags, *link_flags, platform.machine()], compiler)
     made = platformdirs.user_cache_path("ttzo") / f"{Path(name).stem}-{key[:16]}" / name

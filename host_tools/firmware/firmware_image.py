@@ -168,7 +168,8 @@ def _pushed(name: str, operation: str, operands: str) -> int:
     """Bytes by which one instruction lowers the stack pointer; in a loop it would count once, which gcc never writes."""
     stem = operation.split(".")[0]
     if stem in ("push", "vpush") or (stem in ("stmdb", "vstmdb") and operands.startswith("sp!")):
-        return sum(map(_register_bytes, _PUSH.search(operands)[1].split(", ")))
+        pushed = _PUSH.search(operands)
+        return sum(map(_register_bytes, pushed[1].split(", "))) if pushed else 0
     if store := _STORE_DOWN.search(operands):
         return int(store[1])
     if stem in ("sub", "subw", "subs") and operands.startswith("sp"):

@@ -163,7 +163,7 @@ def residual_cost(plan: Plan, board: Board) -> ResidualCost:
             model=str(plan.metadata.get("name", "model")),
             board=board.name,
             arithmetic=plan.arithmetic.name,
-            derivative=plan.pde.derivative.name,
+            derivative=plan.equation.derivative.name,
             n_parameters=plan.n_parameters,
             batch=plan.batch,
             residual=_cost(tally, plan.passes * plan.macs),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,8 @@ def _torch(plan: Plan, rows: np.ndarray) -> float:
     targets = np.ascontiguousarray(rows[:, input_bytes:])
     x = torch.from_numpy(read_inputs(plan, raw))
     if plan.loss == Loss.cross_entropy:
-        y, loss = torch.from_numpy(targets.view("<u2")[:, 0].astype(np.int64)), torch.nn.functional.cross_entropy
+        y = torch.from_numpy(targets.view("<u2")[:, 0].astype(np.int64))
+        loss: Callable[..., torch.Tensor] = torch.nn.functional.cross_entropy
     else:
         y, loss = torch.from_numpy(targets.view("<f4").copy()), torch.nn.functional.mse_loss
 
@@ -98,7 +100,10 @@ def _affine(layer: Layer) -> list:
 
     gather, n_in, n_out, dense = layer.gather, layer.in_features, layer.out_features, layer.kind == LayerKind.dense
     form = "matrix" if layer.kind == LayerKind.tt_matrix else "tensor"
-    train = dict(in_modes=layer.in_modes, out_modes=layer.out_modes, ranks=layer.ranks[1:-1], format=form)
+    train: dict[str, Any] = dict(
+        in_modes=layer.in_modes, out_modes=layer.out_modes, ranks=layer.ranks[1:-1], format=form
+    )
+    made: torch.nn.Module
     if isinstance(gather, Patches):
         how = gather.channels, n_out, gather.kernel, gather.stride, gather.padding
         made = torch.nn.Conv2d(*how, bias=layer.has_bias) if dense else TTConv2d(*how, bias=layer.has_bias, **train)

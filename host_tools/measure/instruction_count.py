@@ -61,7 +61,9 @@ class Machine:
         self._blocks: Counter = Counter()  # (address, bytes) of a straight run of instructions -> times executed
         self._lengths: dict[tuple[int, int], int] = {}
         self._left = -1  # instructions until the budget is spent; negative: no budget
-        self._watched = self._return = self._kept = None  # see counting()
+        self._watched: int | None = None  # see counting()
+        self._return: int | None = None
+        self._kept: Counter | None = None
         self._stops = False
         self._cpu = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self._cpu.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
@@ -76,7 +78,7 @@ class Machine:
         self._flash = report.bin.read_bytes()
         self._cpu.mem_write(board.flash_origin, self._flash)
         self.trainer = self._boot()
-        self._cpu.ctl_flush_tb()
+        self._cpu.ctl_flush_tb()  # type: ignore[attr-defined]  # made at run time
         self._cpu.hook_add(unicorn.UC_HOOK_BLOCK, self._enter_block)
 
     # ---- running

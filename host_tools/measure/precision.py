@@ -12,6 +12,7 @@ where |W| is contracted from the absolute values of the TT cores and K counts th
 relu, tanh and sine do not stretch an error; softmax cross-entropy stretches it by at most 2 in the largest logit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,7 @@ def _affine(layer: Layer, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tensors[0] if layer.kind == LayerKind.dense else dense_weight(layer, tensors), bias
 
 
-ACTIVATE = {
+ACTIVATE: dict[Activation, Callable[[np.ndarray], np.ndarray]] = {
     Activation.identity: lambda z: z,
     Activation.relu: lambda z: np.maximum(z, 0),
     Activation.tanh: np.tanh,

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,10 @@ def _python(module: Path | None) -> dict[str, bytes]:
 # ---- whole or not at all --------------------------------------------------------------------------------------------
 
 
+def _report_part(on_progress: OnProgress, before: int, total: int, done: int, _: int) -> None:
+    on_progress(before + done, total)
+
+
 def _install(board: MicroPythonBoard, facts: Facts, files: dict[str, bytes], on_progress: OnProgress) -> None:
     total = sum(map(len, files.values()))
     needed = total + BLOCK_BYTES * len(files)
@@ -220,7 +225,7 @@ def _install(board: MicroPythonBoard, facts: Facts, files: dict[str, bytes], on_
     done = 0
     try:
         for place, content in files.items():
-            board.write_file(place + FRESH, content, lambda part, _, before=done: on_progress(before + part, total))
+            board.write_file(place + FRESH, content, partial(_report_part, on_progress, done, total))
             if board.checksum(place + FRESH) != zlib.crc32(content):
                 raise MicroPythonError(f"{place} arrived damaged on the board", "look at the cable, and repeat")
             done += len(content)

@@ -95,7 +95,7 @@ def dense_twin(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
 
 def within_error(dense: torch.nn.Module, like: torch.nn.Module, error: float) -> torch.nn.Module:
     """A trained dense twin as trains with the folds of `like`, each layer within that relative error (TT-SVD)."""
-    linears = iter(part for part in dense if isinstance(part, torch.nn.Linear))
+    linears = iter(part for part in dense.children() if isinstance(part, torch.nn.Linear))
     formats = {LayerKind.tt_matrix: "matrix", LayerKind.tt_tensor: "tensor"}
 
     def train(part: TTLinear) -> TTLinear:
@@ -133,7 +133,7 @@ class RankPrior:
             for part in trains(self.module)
             for squares, size in _bonds(part)
         ]
-        return sum(terms)
+        return sum(terms, torch.zeros(()))
 
     @torch.no_grad()
     def pruned(self, smallest: float = 1e-2) -> torch.nn.Module:
@@ -159,6 +159,6 @@ def _with_ranks(part: TTLinear, kept: list[torch.Tensor]) -> TTLinear:
     whole = torch.ones(1, dtype=torch.bool)
     for core, old, before, behind in zip(made.cores, part.cores, [whole, *kept], [*kept, whole], strict=True):
         core.copy_(old[before][..., behind])
-    if layer.has_bias:
+    if made.bias is not None and part.bias is not None:
         made.bias.copy_(part.bias)
     return made

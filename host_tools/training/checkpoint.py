@@ -99,7 +99,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """Raises `DiskError`."""
     arrays = _arrays(checkpoint)
     content = io.BytesIO()
-    np.savez(content, **arrays, checksum=np.uint32(_checksum(arrays)))
+    np.savez(content, allow_pickle=False, **arrays, checksum=np.uint32(_checksum(arrays)))
     write_atomically(path, content.getvalue())
 
 
@@ -177,14 +177,13 @@ def _state(path: Path, data: bytes, settings: Training) -> StateRecord:
 
 
 def _settings(path: Path, data: bytes, plan: Plan) -> Training:
-    records, at = [], 0
-    for record in SETTINGS:
-        records.append(record.unpack(data[at:]))
-        at += record.SIZE
+    rest = data[TrainingRecord.SIZE :]
+    training = TrainingRecord.unpack(data)
+    phases = PhaseRecord.unpack(rest), PhaseRecord.unpack(rest[PhaseRecord.SIZE :])
     try:
-        check_settings(records[0], (records[1], records[2]))
-        check_fixed(records[0], (records[1], records[2]), plan)
-        return training_from_records(*records)
+        check_settings(training, phases)
+        check_fixed(training, phases, plan)
+        return training_from_records(training, *phases)
     except (ValueError, PlanError, DeviceError) as error:
         raise CheckpointError(
             f"{path} holds settings that this version of ttzo does not know ({error})", _instead(path)

@@ -8,13 +8,14 @@ PDE's residuals within `precision.residual_tolerance`, which is a rule of thumb.
 alone is told, not judged.
 """
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Record, Region
+from ttzo.device_runtime.contract import Region, StepReply
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.data.data_set import DataSet
@@ -102,13 +103,14 @@ class _Pair:
             return np.zeros(0, np.int64)  # the devices draw their points themselves
         return batch_rows(self.settings.seed, step, self.devices[0].plan.batch, len(self.data.x_train))
 
-    def step(self, step: int) -> tuple[Record, Record]:
+    def step(self, step: int) -> tuple[StepReply, StepReply]:
         """Step number `step` + 1 on both."""
         rows = self.data.train_rows[self.rows(step)]
         with ThreadPoolExecutor(2) as pool:
-            return tuple(pool.map(lambda device: self.step_one(device, rows), self.devices))
+            a, b = pool.map(lambda device: self.step_one(device, rows), self.devices)
+            return a, b
 
-    def step_one(self, device: Device, rows: np.ndarray) -> Record:
+    def step_one(self, device: Device, rows: np.ndarray) -> StepReply:
         self.stop.check()
         if device.plan.pde is not None:
             return device.step(Region.collocation, self.stop.check)
@@ -121,25 +123,26 @@ class _Pair:
 
 def _same_bits(pair: _Pair, steps: int, every: int, report: Report) -> Comparison:
     a, b = pair.devices
-    parted, same_until, results = None, 0, (None, None)
+    parted, same_until, compared, losses = None, 0, 0, (math.nan, math.nan)
     for step in range(steps):
-        results = pair.step(step)
-        parted = _result_parting(*results, same_until)
-        if parted or results[0].step % every == 0 or results[0].step == steps:
-            found = parameter_parting(a.plan, a.parameters(), b.parameters(), results[0].step, same_until)
+        of_a, of_b = pair.step(step)
+        compared, losses = of_a.step, (of_a.loss, of_b.loss)
+        parted = _result_parting(of_a, of_b, same_until)
+        if parted or compared % every == 0 or compared == steps:
+            found = parameter_parting(a.plan, a.parameters(), b.parameters(), compared, same_until)
             parted = parted or found
-            same_until = results[0].step
+            same_until = compared
         report(step + 1, steps)
         if parted:
             break
-    return Comparison(a.url, b.url, "bits", steps, results[0].step, parted, (results[0].loss, results[1].loss))
+    return Comparison(a.url, b.url, "bits", steps, compared, parted, losses)
 
 
 def _bits(values) -> np.ndarray:
     return np.asarray(values, np.float32).view(np.uint32)
 
 
-def _result_parting(a: Record, b: Record, same_until: int) -> Parting | None:
+def _result_parting(a: StepReply, b: StepReply, same_until: int) -> Parting | None:
     for name in ("loss", "gradient_norm"):
         x, y = getattr(a, name), getattr(b, name)
         if _bits(x) != _bits(y):

@@ -88,10 +88,11 @@ def read(path: Path) -> list[dict[str, float | None]]:
     rows = [line for line in lines if not line.startswith("#")]
     if not rows or rows[0] != HEADING:
         raise MetricsError(f"{path} is not a metrics file of ttzo", "name the folder of a run")
-    made = [_step(row) for row in rows[1:]]
-    if None in made:
-        number = made.index(None) + 1
-        raise MetricsError(f"{path} is damaged at step line {number}", "train again with --restart")
+    made = []
+    for number, row in enumerate(rows[1:], 1):
+        if (step := _step(row)) is None:
+            raise MetricsError(f"{path} is damaged at step line {number}", "train again with --restart")
+        made.append(step)
     return made
 
 
@@ -139,7 +140,7 @@ class MetricsFile:
                 if row is None:
                     damage = f"its line {number + 1} is damaged"
                     break
-                if row["step"] > step:
+                if (row["step"] or 0) > step:
                     dropped = sum(not later.startswith("#") for later in lines[number:])
                     say(f"{path.name}: {dropped} steps after step {step} are dropped; they are done again")
                     break

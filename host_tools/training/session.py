@@ -94,6 +94,11 @@ class Run:
     resident: bool
     test: Evaluation
 
+    @property
+    def last_loss(self) -> float:
+        """`loss`; NaN where this call took no step."""
+        return math.nan if self.loss is None else self.loss
+
 
 # ---- settings --------------------------------------------------------------------------------------------------------
 
@@ -209,7 +214,15 @@ def train(
 
 
 class _Session:
-    """One call of `train`. What it opens, `held` closes."""
+    """One call of `train`, which sets the attributes without a value here. What it opens, `held` closes."""
+
+    start: Checkpoint | None
+    checkpoint_steps: int | None
+    report: Callable[[Progress], object]
+    on_upload: Callable[[int, int], object]
+    test_rows: np.ndarray
+    metrics: MetricsFile  # from _begin on
+    begun = False
 
     def __init__(
         self,
@@ -241,8 +254,8 @@ class _Session:
         self.settings = run_settings(found.settings if found else device.plan.training, changes)
         self.resumed_from = self.saved_step = found.state.step if found else 0
         self.evaluations = found.state.evaluations if found else 0
-        self.macs, self.instructions = 0, None
-        self.metrics: MetricsFile | None = None
+        self.macs = 0
+        self.instructions: int | None = None
         self.loss: float | None = None
         self.test: Evaluation | None = None
         self.saved_at, self.save_cost = time.monotonic(), 0.0
@@ -266,6 +279,7 @@ class _Session:
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
             self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from, self.say)
             self.held.callback(self.metrics.close)
+            self.begun = True
         except OSError as error:
             if error.errno in OF_THE_DISK:
                 raise DiskError(self.folder, error) from error
@@ -352,8 +366,9 @@ class _Session:
             self.device.write_batch(self._batch(self.device.step_count))
         before = self.device.instructions
         result = self.device.step(region, self.stop.check)
-        if before is not None:
-            self.instructions += self.device.instructions - before
+        after = self.device.instructions
+        if before is not None and after is not None:
+            self.instructions = (self.instructions or 0) + after - before
         self.macs += result.macs
         self.loss = result.loss
         self.evaluations += result.evaluations
@@ -378,7 +393,7 @@ class _Session:
             self._keep_generations(self._loss_of(measured))
         if self._due(result.step):
             self._save()
-        self._tell(result.step)
+        self._tell(result.step, result.loss)
 
     def _batch(self, step: int) -> np.ndarray:
         return self.data.train_rows[
@@ -391,9 +406,9 @@ class _Session:
     def _seconds(self) -> float:
         return self.metrics.seconds + time.monotonic() - self.started_at
 
-    def _tell(self, step: int) -> None:
+    def _tell(self, step: int, loss: float) -> None:
         rate = (step - self.resumed_from) / max(1e-9, time.monotonic() - self.started_at)
-        self.report(Progress(step, self.settings.steps, self.loss, self.evaluations, rate, self.test))
+        self.report(Progress(step, self.settings.steps, loss, self.evaluations, rate, self.test))
 
     # ---- checkpoints
 
@@ -425,25 +440,26 @@ class _Session:
     def _loss_of(self, measured: Evaluation) -> float:
         """The number by which generations are judged: the measured loss; of an equation without a known solution, and of
         no rows, the step's own."""
-        return self.loss if math.isnan(measured.loss) else measured.loss
+        return self.loss if self.loss is not None and math.isnan(measured.loss) else measured.loss
 
     def _keep_generations(self, loss: float) -> None:
         """Keeps the present state as the last good one and as the best one, where it is. What the device says that it
         holds is believed once the twin measures the same with it."""
-        is_best = self.best is None or loss < self.best
-        if not is_best and loss > NEAR * self.best:
+        best = math.inf if self.best is None else self.best
+        is_best = loss < best
+        if not is_best and loss > NEAR * best:
             return
         saved = self._read(loss)
         audit.require_same_loss(self.device, saved.parameters, self.test_rows)
         for generation in (Generation.good, *((Generation.best,) if is_best else ())):
             checkpoints.save(self.folder / generation.value, saved)
-        self.best = loss if is_best else self.best
+        self.best = min(loss, best)
 
     # ---- endings
 
     def interrupted(self) -> Interrupted:
         """Saves what the device has done, and says so. Before the first step there is nothing to save."""
-        if self.metrics:
+        if self.begun:
             with suppress(LinkError, DeviceError, ReplyError, DiskError, KeyboardInterrupt):
                 self._save()
         if not self.path.exists():
@@ -467,7 +483,7 @@ class _Session:
         """The same error, its hint ending with how to go on."""
         if isinstance(error, DeviceError) and error.name == "cancelled":
             raise KeyboardInterrupt
-        if not self.metrics:
+        if not self.begun:
             return error
         if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
             error = StartedAnew(f"{self.device.board} has started anew in mid-training", "see to its power supply")

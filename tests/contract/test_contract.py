@@ -242,6 +242,11 @@ def test_a_refused_setting_is_named():
             settings.check_settings(training, (phase, dataclasses.replace(phase, **{field: value})))
 
 
+def test_settings_of_a_group_have_numbers_of_their_own():
+    """`bad_setting` counts training from 0, phase p from 16 (p + 1)."""
+    assert len(TrainingRecord.FIELDS) <= 16 and len(PhaseRecord.FIELDS) <= 16
+
+
 def test_a_number_that_no_setting_has_stays_a_number():
     for number in (len(TrainingRecord.FIELDS), 16 + len(PhaseRecord.FIELDS)):
         assert f"setting {number} is" in str(DeviceError("bad_setting", number))

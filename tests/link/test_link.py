@@ -335,7 +335,6 @@ def test_a_request_of_the_wrong_length_is_refused(url):
         assert line.step_count() == 0
 
 
-
 def test_what_lies_outside_a_region_is_refused(url):
     n = 4 * SMALL.n_parameters
     outside = [

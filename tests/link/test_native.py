@@ -9,6 +9,7 @@ import time
 
 import devices
 import pytest
+from c_library import compile_native
 from devices import SMALL, WORK_BYTES, Line, connect, encode, fill, rows
 
 from ttzo.device_runtime.contract import MESSAGE, REQUEST, DeviceError, Region
@@ -140,9 +141,9 @@ def test_the_next_client_finds_the_trainer_as_the_last_one_left_it(native_execut
 
 
 @pytest.fixture(scope="module")
-def sanitized(tmp_path_factory):
+def sanitized():
     flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -static-libasan"
-    return devices.compile_native(tmp_path_factory.mktemp("sanitized"), *flags.split())
+    return compile_native(*flags.split())
 
 
 def test_under_the_sanitizers_no_bytes_break_it(sanitized, tmp_path):

@@ -102,14 +102,10 @@ def test_a_rank_that_does_nothing_is_pruned_without_a_trace():
 
 
 def test_the_prior_finds_the_ranks_of_a_train_from_noisy_answers():
-    """Regression on answers of a train of ranks (2, 1): the network begins with (4, 4). Where the optimiser ends depends
-    on roundings: of seeds 0 to 7 seven come to (2, 1) in float32 and five in double, so three starts are asked."""
-    found = [_ranks_from_noisy_answers(seed) for seed in range(3)]
-    assert found.count(((2, 1),)) >= 2, found
-
-
-def _ranks_from_noisy_answers(seed):
-    with seeded(seed):
+    """Regression on answers of a train of ranks (2, 1): the network begins with (4, 4). The rate falls to 0, as in `fit`:
+    at a constant one Adam keeps the variances of useless ranks between 1e-4 and 1e-2 of the largest, and the order in
+    which a processor adds decides on which side of the 1e-2 they stop."""
+    with seeded(3):
         teacher = TTLinear(16, 16, (4, 2, 2), (2, 2, 4), (2, 1), bias=False)
         student = torch.nn.Sequential(TTLinear(16, 16, (4, 2, 2), (2, 2, 4), (4, 4), bias=False))
         x, noise = torch.randn(200, 16), 0.2
@@ -118,12 +114,17 @@ def _ranks_from_noisy_answers(seed):
             y = y + noise * torch.randn_like(y)
     prior = RankPrior(student)
     optimiser = torch.optim.Adam(student.parameters(), 0.1)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=1500)
     for _ in range(1500):
         loss = (student(x) - y).square().sum() / (2 * noise**2) + prior.penalty()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return rank_choice.ranks(prior.pruned())
+        schedule.step()
+    assert rank_choice.ranks(prior.pruned()) == ((2, 1),)
+    # no rank lies near the limit: 1e-6 and 0.4 of the largest were seen, in float32 and in double
+    shares = torch.cat([bond / bond.max() for bond in prior.variances()[0]]).detach()
+    assert not ((shares > 1e-4) & (shares < 0.1)).any()
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`ttzo reproduce`: tables that are run, and those that are told from stored cells."""
+"""`ttzo reproduce`: tables that are run, and those that are read from stored cells."""
 
 import csv
 import json

@@ -1,45 +1,61 @@
 # SPDX-License-Identifier: MIT
-"""Builds C sources of the device runtime into a shared library and opens it with ctypes."""
+"""The machine's own compiler on sources of the device runtime, with its results kept in the user's cache folder: a shared
+library that ctypes opens, and `ttzo-native` with extra flags."""
 
 import ctypes
 import os
-import shlex
-import subprocess
+import shutil
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ttzo.device_runtime import FOLDER as RUNTIME
+from ttzo.device_runtime import core_headers, core_sources
+from ttzo.host_tools.firmware.build import FLAGS, for_this_machine
 
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Wmissing-prototypes", "-Werror")
-STRICT = ("-std=c99", "-O2", "-ffp-contract=off", *WARNINGS)
+STRICT = [*FLAGS, "-Werror", f"-I{RUNTIME}"]
 FUSED = ("-DTTZO_FUSED=1",)
+UNUSED_SECONDS = 14 * 24 * 3600  # results that no test has asked for in this time are deleted
 
 
-def compile_library(folder: Path, sources: Sequence[str], extra: str = "", flags: Sequence[str] = ()) -> Path:
+def compile_library(sources: Sequence[str], extra: str = "", flags: Sequence[str] = ()) -> Path:
     """The shared library made from `sources` (names in device_runtime/) and from the C text `extra`, which may include
     any header of the runtime; its functions need prototypes too. `flags` follow the strict ones of the core.
 
-    Raises subprocess.CalledProcessError with the compiler's output on its stderr."""
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    made = folder / "library.so"
-    files = [str(RUNTIME / name) for name in sources]
-    if extra:
-        (folder / "extra.c").write_text(extra, encoding="utf-8")
-        files.append(str(folder / "extra.c"))
-    command = [*compiler, *STRICT, *flags, f"-I{RUNTIME}", "-shared", "-fPIC", "-o", str(made), *files]
+    Raises BuildError with the compiler's first complaints."""
     # only the fused build may ask libm for anything, and only for fmaf where the processor lacks it
-    subprocess.run([*command, "-lm"] if "-DTTZO_FUSED=1" in flags else command, check=True)
-    return made
+    link_flags = ["-lm"] if "-DTTZO_FUSED=1" in flags else []
+    with tempfile.TemporaryDirectory() as folder:
+        files = [RUNTIME / name for name in sources]
+        if extra:
+            files.append(Path(folder) / "extra.c")
+            files[-1].write_text(extra, encoding="utf-8")
+        return _kept("test-library.so", files, [*STRICT, *flags, "-shared", "-fPIC"], link_flags)
 
 
-def library_opener(new_folder: Callable[[], Path]) -> Callable[..., ctypes.CDLL]:
-    """A function `open(*sources, extra="", flags=())` that compiles each combination once."""
+def compile_native(*flags: str) -> Path:
+    """`ttzo-native` built with extra flags."""
+    return _kept("test-native", [*core_sources(), RUNTIME / "ports/native/main.c"], [*STRICT, *flags], [])
+
+
+def library_opener() -> Callable[..., ctypes.CDLL]:
+    """A function `open(*sources, extra="", flags=())` that opens each combination once."""
     opened: dict[tuple, ctypes.CDLL] = {}
 
     def open_library(*sources: str, extra: str = "", flags: Sequence[str] = ()) -> ctypes.CDLL:
         key = (sources, extra, tuple(flags))
         if key not in opened:
-            opened[key] = ctypes.CDLL(str(compile_library(new_folder(), sources, extra, flags)))
+            opened[key] = ctypes.CDLL(str(compile_library(sources, extra, flags)))
         return opened[key]
 
     return open_library
+
+
+def _kept(name: str, sources: list[Path], flags: list[str], link_flags: list[str]) -> Path:
+    made = for_this_machine(name, sources, core_headers(), flags, link_flags)
+    os.utime(made.parent)
+    for folder in made.parent.parent.glob(f"{Path(name).stem}-*"):
+        if folder.stat().st_mtime < time.time() - UNUSED_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+    return made

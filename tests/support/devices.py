@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime import FOLDER as RUNTIME
-from ttzo.device_runtime import core_sources
 from ttzo.device_runtime.contract import MESSAGE, REPLY, REQUEST, Activation, DeviceError, LayerKind, Loss, Region
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.layer import Layer
@@ -23,16 +21,6 @@ from ttzo.host_tools.device.link import HELLO as GREETING
 from ttzo.host_tools.device.link import Frame, Link, decode, encode, open_stream
 from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.reference.train.trainer import Trainer
-
-STRICT = "-std=c99 -O2 -Wall -Wextra -Wconversion -Wdouble-promotion -Wmissing-prototypes -Werror -ffp-contract=off"
-
-
-def compile_native(folder: Path, *flags: str) -> Path:
-    """`ttzo-native` built by the machine's compiler with extra flags."""
-    made = folder / "ttzo-native"
-    sources = [RUNTIME / "ports/native/main.c", *core_sources()]
-    subprocess.run(["cc", *STRICT.split(), *flags, f"-I{RUNTIME}", "-o", made, *sources], check=True)
-    return made
 
 
 def dense_plan(*widths: int, batch: int = 4, phases: tuple[Phase, ...] = (Phase(n_queries=3),)) -> Plan:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import (
     Activation,
@@ -26,11 +27,13 @@ from ttzo.device_runtime.contract import (
     TtzoError,
     Update,
 )
+from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.printable import printable
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.device.emulated_device import other_work_size
 
 
 def plan(**changes):
@@ -203,3 +206,27 @@ def test_another_format_is_told_apart_from_damage(number):
         to_bundle.read(bytes(data))
     assert (caught.value.name, caught.value.detail) == ("bad_bundle_format", number)
     assert "export the model again" in caught.value.hint
+
+
+WORK_BYTES_AT = BundleHeader.SIZE + 8  # after n_parameters and batch
+
+
+def test_a_bundle_that_states_another_work_buffer_is_told_apart_from_a_bad_model(c_library):
+    """On the device and on the host alike: the error's number is what they compute themselves."""
+    data = bytearray(to_bundle.write(plan())[:-4])
+    wanted = memory.work_bytes(plan())
+    assert struct.unpack_from("<I", data, WORK_BYTES_AT) == (wanted,)
+    struct.pack_into("<I", data, WORK_BYTES_AT, wanted + 8)
+    content = with_fresh_checksum(bytes(data))
+    library = c_library(*CORE, extra=RUN)
+    for read in (to_bundle.read, lambda content: Runtime(library, plan(), bundle=content)):
+        with pytest.raises(DeviceError) as caught:
+            read(content)
+        assert (caught.value.name, caught.value.detail) == ("wrong_work_size", wanted)
+
+
+def test_a_device_that_wants_another_work_buffer_is_reported_with_both_numbers():
+    stated = memory.work_bytes(plan())
+    text, hint = other_work_size("native:", plan(), stated + 1000)
+    assert f"{stated + 1000:,} bytes" in text and f"states {stated:,}" in text
+    assert "same version" in hint

@@ -7,15 +7,14 @@ from array import array
 import ffi
 from uctypes import addressof
 
-_library = None
 _folder = __file__.rsplit("/", 1)[0] if "/" in __file__ else "."
 for _path in (os.getenv("TTZO_LIBRARY"), _folder + "/libttzo.so", "libttzo.so"):
     try:
-        _library = _path and ffi.open(_path)
+        if _path:
+            _library = ffi.open(_path)
+            break
     except OSError:
         pass
-    if _library:
-        break
 else:
     raise ImportError("libttzo.so lies neither beside _ttzo.py nor where TTZO_LIBRARY says")
 

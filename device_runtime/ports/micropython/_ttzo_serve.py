@@ -33,7 +33,8 @@ class _Port:
 
     def receive(self, most):
         """Up to `most` bytes that have arrived, into the inbox. One at a time: some streams wait for all they are asked."""
-        arrived, read, one, inbox, count = self._poll.ipoll, self._source.readinto, self._one, self._inbox, 0
+        arrived = self._poll.ipoll  # type: ignore[attr-defined]  # MicroPython's own
+        read, one, inbox, count = self._source.readinto, self._one, self._inbox, 0
         while count < most:
             for _ in arrived(0):
                 break

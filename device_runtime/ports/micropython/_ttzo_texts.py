@@ -23,6 +23,7 @@ TEXTS = {
     19: "row {detail} has a token the model does not know",
     20: "sparse row {detail} is inconsistent",
     21: "the device was built without what the model needs (part {detail})",
-    22: "number {detail} of the written region is not finite",
-    23: "the device has done {detail} steps and counts no further",
+    22: "the device wants a work buffer of {detail} bytes for this model, the bundle states another size",
+    23: "number {detail} of the written region is not finite",
+    24: "the device has done {detail} steps and counts no further",
 }

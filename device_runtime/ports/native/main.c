@@ -197,7 +197,7 @@ int main(int argc, char **argv)
     if (!work || !sparse)
         refuse(argv[1], "no memory for the work buffer", (uint32_t)work_bytes);
 
-    // A buffer that is too small is told over the link, as a board would.
+    // A buffer that is too small is reported over the link, as a board would.
     error = ttzo_open(&trainer, &model, work, work_bytes, &detail);
     if (!error)
         ttzo_lend_sparse(&trainer, sparse, (uint32_t)sparse_bytes);

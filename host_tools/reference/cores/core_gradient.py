@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of coordinates.c: estimators that look at one core at a time and share its environments."""
+"""Twin of core_gradient.c: estimators that look at one core at a time and share its environments."""
 
 from collections.abc import Iterator
 
@@ -76,8 +76,8 @@ class CoreEstimate:
                 gradient[bias : bias + layer.out_features] = sum_of_samples(units)
             by = assembled_by(self.plan, number)
             if self.phase.estimator == Estimator.node_cge and by != Assembled.slices:
-                made = unit_gradient.assemble(layer, by, self.theta, self.reuse.inputs[number], units)
-                for tensor, core in zip(layer.tensors, made, strict=False):
+                cores = unit_gradient.assemble(layer, by, self.theta, self.reuse.inputs[number], units)
+                for tensor, core in zip(layer.tensors, cores, strict=False):
                     gradient[tensor.offset : tensor.offset + tensor.size] = core.reshape(-1)
                 continue
             for k, (made, tensor) in enumerate(
@@ -111,7 +111,7 @@ class CoreEstimate:
             differences[mode] = sum_of_samples(each)
         return differences.reshape(m, a, n, b).transpose(1, 0, 2, 3)
 
-    # ---- cge, cocd through layers that are applied several times: twin of applied.c
+    # ---- cge, cocd through layers that are applied several times: twin of gathered_gradient.c
 
     def _applied(self, gradient: np.ndarray, number: int, layer: Layer) -> None:
         """The differences of one layer's coordinates, summed over the samples, into `gradient`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of reuse.c: how a change of one layer's pre-activations travels through the rest of the network to the loss."""
+"""Twin of sample_cache.c and propagate.c: how a change of one layer's pre-activations travels through the rest of the network to the loss."""
 
 import dataclasses
 
@@ -119,7 +119,7 @@ class Reuse:
     def _arrive(self, number: int, places: np.ndarray, change: np.ndarray) -> np.ndarray:
         """Changes of the inputs of layer `number` -> of its pre-activations [queries, out, n]."""
         layer, matrix = self.plan.layers[number], self.matrices[number]
-        if layer.gather:
+        if layer.gather and matrix is not None:  # a layer that is applied several times always has one
             images = self._scatter(change, places, layer.n_inputs).swapaxes(0, 1).reshape(layer.n_inputs, -1)
             made = network.multiply(matrix.T[:, None], gathered(layer, images)[:, None], ZERO)
             made = made.reshape(layer.n_outputs, len(change), -1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of nodes.c: from the differences of a layer's units to the derivatives of its entries.
+"""Twin of unit_gradient.c: from the differences of a layer's units to the derivatives of its entries.
 
 The batch is the last axis of everything that depends on the sample; sums over samples are chains in their order.
 """

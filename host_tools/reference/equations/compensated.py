@@ -8,7 +8,7 @@ from ttzo.host_tools.reference.number.real import from_bits, to_bits
 _F = np.float32
 _HEAD_BITS = np.uint32(0xFFFFF000)
 _ROUND, _ROUND_BITS = _F(12582912.0), np.uint32(0x4B400000)
-_NAN, _ZERO = _F(np.nan), _F(0)
+_ZERO = _F(0)
 Split = tuple[np.ndarray, np.ndarray]  # a head of 12 bits, and the tail
 Sum = tuple[np.ndarray, np.ndarray]  # and what its roundings lost
 
@@ -77,8 +77,8 @@ def _choose(mask: np.ndarray, yes: Split, no: Split) -> Split:
 
 # ---- circular functions ---------------------------------------------------------------------------------------------
 
-_SIXTH = split(_F(0.166666672), _F(-4.96705366e-09))
-_TWENTY_FOURTH = split(_F(0.0416666679), _F(-1.24176342e-09))
+_SIXTH = split(np.array(0.166666672, _F), _F(-4.96705366e-09))
+_TWENTY_FOURTH = split(np.array(0.0416666679, _F), _F(-1.24176342e-09))
 
 
 def _reduced(z: Split) -> tuple[np.ndarray, Split]:
@@ -107,8 +107,9 @@ def sine_and_cosine(z: Split) -> tuple[Split, Split]:
     odd, turned = quarters & np.uint32(1), quarters & np.uint32(2)
     along, across = _choose(odd, cosine, sine), _choose(odd, minus(sine), cosine)
     known = np.abs(whole(z)) < _F(1e5)
-    nan = _everywhere((_NAN, _NAN), s)
-    return tuple(_choose(known, _choose(turned, minus(each), each), nan) for each in (along, across))
+    nan = np.full_like(s, _F(np.nan)), np.full_like(s, _F(np.nan))
+    sines, cosines = (_choose(known, _choose(turned, minus(each), each), nan) for each in (along, across))
+    return sines, cosines
 
 
 # ---- the hyperbolic tangent -----------------------------------------------------------------------------------------

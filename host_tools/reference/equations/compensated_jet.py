@@ -2,6 +2,7 @@
 """Twin of compensated_columns.c and compensated_jet.c: jets whose numbers are sums of two float32."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -43,6 +44,10 @@ def _at(numbers: Split, k: int) -> Split:
     return numbers[0][k], numbers[1][k]
 
 
+def _each(change: Callable[[np.ndarray], np.ndarray], numbers: Split) -> Split:
+    return change(numbers[0]), change(numbers[1])
+
+
 def _shaped(numbers: Split, *shape: int) -> Split:
     return numbers[0].reshape(shape), numbers[1].reshape(shape)
 
@@ -75,12 +80,12 @@ def _linear(layer: Layer, cores: list[Split], x: Split) -> Split:
     for (k, core), (repeats, rows, inner, columns) in zip(order, layer.contractions, strict=True):
         if layer.kind == LayerKind.tt_tensor and k >= len(layer.in_modes):
             weights = _shaped(core, inner, 1, 1, columns, 1)
-            data = tuple(np.moveaxis(part.reshape(repeats, rows, 1, inner, n), 3, 0) for part in x)
+            data = _each(lambda part: np.moveaxis(part, 3, 0), _shaped(x, repeats, rows, 1, inner, n))
         else:
-            turned = layer.kind != LayerKind.tt_tensor
-            weights = tuple((part.reshape(rows, inner).T if turned else part.reshape(inner, rows)) for part in core)
-            weights = _shaped(weights, inner, 1, rows, 1, 1)
-            data = tuple(np.moveaxis(part.reshape(repeats, inner, 1, columns, n), 1, 0) for part in x)
+            if layer.kind != LayerKind.tt_tensor:
+                core = _each(np.transpose, _shaped(core, rows, inner))
+            weights = _shaped(core, inner, 1, rows, 1, 1)
+            data = _each(lambda part: np.moveaxis(part, 1, 0), _shaped(x, repeats, inner, 1, columns, n))
         x = _shaped(_multiply(weights, data), -1, n)
     return x
 
@@ -93,10 +98,10 @@ def _basis(plan: Plan, theta: np.ndarray) -> Split | None:
     if not plan.basis_size:
         return None
     read = _merged_cores(plan.layers[0], theta)[0]
-    rows = tuple(part.reshape(plan.in_features, plan.basis_size).T[:, : plan.pde.n_space] for part in read)
+    heads, tails = (part.reshape(plan.in_features, plan.basis_size).T[:, : plan.equation.n_space] for part in read)
     found: list[Split] = []
     for r in range(plan.basis_size):
-        v = _normalised(_at(rows, r))
+        v = _normalised((heads[r], tails[r]))
         for _ in range(2):
             for q in found:
                 v = rounded(muladd(minus(_multiply(q, v)), q, v))
@@ -107,13 +112,13 @@ def _basis(plan: Plan, theta: np.ndarray) -> Split | None:
 
 def _normalised(v: Split) -> Split:
     square = _multiply(v, v)
-    factor = _inverse_root(square) if whole(square) > _LEAST_SQUARE else (_F(0), _F(0))
+    factor = _inverse_root(square) if whole(square) > _LEAST_SQUARE else (np.zeros((), _F), np.zeros((), _F))
     return times(factor, v)
 
 
 def _inverse_root(square: Split) -> Split:
     near = _F(1) / real.sqrt(whole(square))
-    left = muladd(minus(square), times(split(near), split(near)), (_F(1), _F(0)))
+    left = muladd(minus(square), times(split(near), split(near)), (np.ones((), _F), np.zeros((), _F)))
     return rounded((near, _F(0.5) * near * (left[0] + left[1])))
 
 
@@ -133,7 +138,11 @@ def _bent(kind: Activation, z: Split) -> tuple[Split, Split, Split]:
         return value, slope, (_F(-2) * half[0], _F(-2) * half[1])
     below = whole(z) < 0
     zero = np.zeros_like(z[0])
-    return tuple(np.where(below, zero, part) for part in z), (np.where(below, zero, _F(1)), zero), (zero, zero)
+    return (
+        (np.where(below, zero, z[0]), np.where(below, zero, z[1])),
+        (np.where(below, zero, _F(1)), zero),
+        (zero, zero),
+    )
 
 
 # ---- jets -----------------------------------------------------------------------------------------------------------
@@ -162,17 +171,18 @@ def value(plan: Plan, theta: np.ndarray, x: np.ndarray, n_layers: int | None = N
 def derive(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, x: np.ndarray) -> tuple[np.ndarray, ...]:
     """At network inputs [in, n]: value [m, n], first derivatives [inputs, m, n], and second ones [inputs, m, n], or
     their sum in space [1, m, n]."""
-    n_inputs, n_space, diagonal = len(x), plan.pde.n_space, bool(needs & Need.diagonal)
-    directions = np.eye(n_inputs, dtype=np.float32)
-    directions = directions, np.zeros_like(directions)
+    n_inputs, n_space, diagonal = len(x), plan.equation.n_space, bool(needs & Need.diagonal)
+    units = np.eye(n_inputs, dtype=np.float32)
+    directions: Split = units, np.zeros_like(units)
     basis = None if diagonal else _basis(plan, theta)
     squared = n_inputs if diagonal else n_space if needs & Need.laplacian else 0
     if basis is not None:
         squared = min(squared, len(basis[0]))
-        directions = tuple(
+        heads, tails = (
             np.vstack([np.pad(part, ((0, 0), (0, n_inputs - n_space))), unit[n_space:]])
             for part, unit in zip(basis, directions, strict=True)
         )
+        directions = heads, tails
     columns = _begin(x, times(split(np.full_like(directions[0], plan.input_scale)), directions), diagonal)
     for layer in plan.layers[:n_layers]:
         columns = _through(layer, theta, columns, squared)
@@ -183,9 +193,9 @@ def derive(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, x: np.ndarr
 def _begin(x: np.ndarray, directions: Split, diagonal: bool) -> _Columns:
     """Columns of the inputs; `directions` [direction, inputs]."""
     n = x.shape[1]
-    first = tuple(np.repeat(part.T[:, :, None], n, axis=2) for part in directions)
+    heads, tails = (np.repeat(part.T[:, :, None], n, axis=2) for part in directions)
     second = np.zeros((len(x), len(x) if diagonal else 1, n), np.float32)
-    return _Columns(split(x), first, (second, second))
+    return _Columns(split(x), (heads, tails), (second, second))
 
 
 def _shared_out(basis: np.ndarray, along: np.ndarray) -> np.ndarray:

@@ -63,14 +63,14 @@ def derive(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.
     """What `needs` asks for at points [inputs, n]."""
     with np.errstate(all="ignore"):
         network = _Network.of(plan, theta, n_layers)
-        if plan.pde.derivative == Derivative.compensated_jet and not needs:
+        if plan.equation.derivative == Derivative.compensated_jet and not needs:
             return Derivatives(compensated_jet.value(plan, theta, network.inputs(points), n_layers))
         if not needs:
             return Derivatives(_Centre(network, points).value)
-        made = _DERIVE[plan.pde.derivative](plan, network, needs, points, noise)
-        if needs & Need.diagonal:
+        made = _DERIVE[plan.equation.derivative](plan, network, needs, points, noise)
+        if needs & Need.diagonal and made.diagonal is not None:
             made.laplacian = np.zeros_like(made.value)
-            for second in made.diagonal[: plan.pde.n_space]:
+            for second in made.diagonal[: plan.equation.n_space]:
                 made.laplacian = made.laplacian + second
         return made
 
@@ -99,12 +99,12 @@ def _linear_part(layer: Layer, theta: np.ndarray, state: np.ndarray) -> np.ndarr
 def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
     n_inputs, n = points.shape
     diagonal = bool(needs & Need.diagonal)
-    squared = n_inputs if diagonal else plan.pde.n_space if needs & Need.laplacian else 0
+    squared = n_inputs if diagonal else plan.equation.n_space if needs & Need.laplacian else 0
     value = network.inputs(points)
     first = np.zeros((n_inputs, n_inputs, n), np.float32)  # [features, direction, n]
     first[range(n_inputs), range(n_inputs)] = network.scale
     columns = n_inputs if diagonal else 1
-    second = np.zeros((n_inputs, columns, n), np.float32)
+    second: np.ndarray = np.zeros((n_inputs, columns, n), np.float32)
     for layer, theta in network.layers:
         value = layer_forward(layer, theta, value)
         first = _linear_part(layer, theta, first)
@@ -188,7 +188,7 @@ def _activate_pair(
 
 
 def _differences(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
-    h = np.float32(plan.pde.radius)
+    h = np.float32(plan.equation.radius)
     first_scale, second_scale = ONE / h, TWO / (h * h)
     centre = _Centre(network, points)
     first, second, laplacian = [], [], np.zeros_like(centre.value)
@@ -198,7 +198,7 @@ def _differences(plan: Plan, network: _Network, needs: int, points: np.ndarray, 
         even, odd = centre.pair(offset)
         first.append(odd * first_scale)
         second.append(even * second_scale)
-        if i < plan.pde.n_space:
+        if i < plan.equation.n_space:
             laplacian = laplacian + second[-1]
     return Derivatives(centre.value, np.array(first), laplacian, np.array(second))
 
@@ -217,18 +217,18 @@ class _SteinSums:
 
     def add_pair(self, z: np.ndarray, places: list[int], weight: np.float32) -> None:
         """Nodes points +- sigma z, z [len(places), n] at the coordinates `places`."""
-        sigma = np.float32(self.plan.pde.radius)
+        sigma = np.float32(self.plan.equation.radius)
         per_radius = ONE / sigma
         per_square = per_radius * per_radius
         offset = np.zeros_like(self.points)
         square = np.zeros(z.shape[1:], np.float32)
         for own, i in zip(z, places, strict=True):
             offset[i] = sigma * own
-            if i < self.plan.pde.n_space:
+            if i < self.plan.equation.n_space:
                 square = own * own + square
         even, odd = self.centre.pair(offset)
         odd, even = odd * (TWO * weight * per_radius), TWO * even
-        laplacian_weight = weight * (square - np.float32(self.plan.pde.n_space)) * per_square
+        laplacian_weight = weight * (square - np.float32(self.plan.equation.n_space)) * per_square
         self.laplacian = laplacian_weight * even + self.laplacian
         own_squares = np.full((len(self.points), *z.shape[1:]), -1, np.float32)
         for own, i in zip(z, places, strict=True):
@@ -242,7 +242,7 @@ class _SteinSums:
 
 def _on_grid(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
     sums = _SteinSums(plan, network, points)
-    grid = plan.pde.grid
+    grid = plan.equation.stein_grid
     for node, weight in zip(grid.nodes().astype(np.float32), grid.weights().astype(np.float32), strict=True):
         places = [int(i) for i in np.flatnonzero(node)]
         if places and node[places[0]] > 0:  # the first of a pair has + at its first coordinate
@@ -252,7 +252,7 @@ def _on_grid(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: N
 
 def gaussian_pairs(plan: Plan, noise: Noise) -> np.ndarray:
     """monte_carlo's directions, float32 [n_pairs, inputs, n]."""
-    n_pairs, n_inputs = plan.pde.n_pairs, plan.pde.n_inputs
+    n_pairs, n_inputs = plan.equation.n_pairs, plan.equation.n_inputs
     key = ~noise.seed & 0xFFFFFFFFFFFFFFFF
     made = [
         [direction(n_inputs, Direction.gaussian, key, noise.step, int(row) * n_pairs + pair) for row in noise.rows]
@@ -263,7 +263,7 @@ def gaussian_pairs(plan: Plan, noise: Noise) -> np.ndarray:
 
 def _by_sampling(plan: Plan, network: _Network, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
     sums = _SteinSums(plan, network, points)
-    weight = np.float32(0.5) / np.float32(plan.pde.n_pairs)
+    weight = np.float32(0.5) / np.float32(plan.equation.n_pairs)
     for z in gaussian_pairs(plan, noise):
         sums.add_pair(z, list(range(len(points))), weight)
     return sums.made()

@@ -20,18 +20,22 @@ FREE_SHARE, LEAST_FREE_RIDGE = np.float32(0.01), np.float32(1e-6)
 Residuals = Callable[[np.ndarray], np.ndarray]
 
 
+def _root(x: np.float32) -> np.float32:
+    return real.sqrt(np.array([x]))[0]
+
+
 def core_scale(layer: Layer) -> np.float32:
     """Standard deviation of a core's direction: that at which the layer's W has Xavier's."""
     spread = np.float32(layer.in_features + layer.out_features)
     if layer.kind == LayerKind.dense:
-        return real.sqrt(TWO / spread[None])[0]
+        return _root(TWO / spread)
     for rank in layer.ranks[1:-1]:
         spread = spread * np.float32(rank)
-    return real.exp(real.log(TWO / spread[None]) * (HALF / np.float32(len(layer.ranks) - 1)))[0]
+    return real.exp(real.log(np.array([TWO / spread])) * (HALF / np.float32(len(layer.ranks) - 1)))[0]
 
 
 def _norm(v: np.ndarray) -> np.float32:
-    return real.sqrt(sum_in_order(v * v)[None])[0]
+    return _root(sum_in_order(v * v))
 
 
 class GaussNewton:
@@ -75,7 +79,7 @@ class GaussNewton:
             squares = scale * scale * np.float32(layer.n_parameters - biases) + squares
             squares = BIAS_SCALE * BIAS_SCALE * np.float32(biases) + squares
         length = _norm(self.remembered[k])
-        return real.sqrt(squares[None])[0] / length if length > 0 else np.float32(0)
+        return _root(squares) / length if length > 0 else np.float32(0)
 
     def _perturbed(self, c: int) -> np.ndarray | None:
         """theta + mu v of unknown `c`; None when its column is zero."""
@@ -116,7 +120,7 @@ class GaussNewton:
         if first == end:
             return np.float32(0)
         mean = triangle.squares(self.triangle, first, end) / np.float32(end - first)
-        return real.sqrt((relative * mean)[None])[0]
+        return _root(relative * mean)
 
     def solve(self, ridge: np.float32) -> np.ndarray:
         """The coefficients at this ridge."""

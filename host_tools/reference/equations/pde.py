@@ -26,15 +26,15 @@ def _words(stream: Stream, key: int, step: int, rows: np.ndarray, n_blocks: int)
 
 def points_in_box(plan: Plan, stream: Stream, key: int, step: int, rows: np.ndarray) -> np.ndarray:
     """Points uniform in the box, float32 [inputs, n]."""
-    n = plan.pde.n_inputs
+    n = plan.equation.n_inputs
     words = _words(stream, key, step, rows, -(-n // 4))[:, :n].T
-    low, high = (np.float32(bound)[:, None] for bound in (plan.pde.low, plan.pde.high))
+    low, high = (np.array(bound, np.float32)[:, None] for bound in (plan.equation.low, plan.equation.high))
     return (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24) * (high - low) + low
 
 
 def _placed(plan: Plan, points: np.ndarray) -> np.ndarray:
     """Uniform points [inputs, n] where the problem wants its training points."""
-    pde, n = plan.pde, plan.pde.n_space
+    pde, n = plan.equation, plan.equation.n_space
     if not pde.points:
         return points
     zero = np.zeros(points.shape[1], np.float32)
@@ -45,14 +45,14 @@ def _placed(plan: Plan, points: np.ndarray) -> np.ndarray:
 
 def training_points(plan: Plan, seed: int, step: int) -> np.ndarray:
     """The points of a step's rows, float32 [inputs, batch]."""
-    pde, rows = plan.pde, np.arange(plan.batch)
-    points, at, n = _placed(plan, points_in_box(plan, Stream.collocation, seed, step, rows)), 0, plan.pde.n_space
+    pde, rows = plan.equation, np.arange(plan.batch)
+    points, at, n = _placed(plan, points_in_box(plan, Stream.collocation, seed, step, rows)), 0, pde.n_space
     for group in pde.groups:
         own = slice(at, at + group.count)
         at += group.count
         if group.sampler == Sampler.faces:
             faces = _words(Stream.face, seed, step, rows[own], 1)[:, 0] % np.uint32(2 * n)
-            bounds = np.float32([pde.low, pde.high])
+            bounds = np.array([pde.low, pde.high], np.float32)
             points[faces // 2, rows[own]] = bounds[faces % 2, faces // 2]
         elif group.sampler != Sampler.interior:
             points[n, own] = (pde.low if group.sampler == Sampler.start else pde.high)[n]
@@ -61,7 +61,7 @@ def training_points(plan: Plan, seed: int, step: int) -> np.ndarray:
 
 def validation_points(plan: Plan, first: int, count: int) -> np.ndarray:
     """Validation points [first, first + count), float32 [inputs, count]."""
-    return points_in_box(plan, Stream.validation, plan.pde.validation_seed, 0, np.arange(first, first + count))
+    return points_in_box(plan, Stream.validation, plan.equation.validation_seed, 0, np.arange(first, first + count))
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
@@ -69,10 +69,10 @@ def validation_points(plan: Plan, first: int, count: int) -> np.ndarray:
 
 def run_at(plan: Plan, what: Program, points: np.ndarray, found: Derivatives) -> np.ndarray:
     """The program at points [inputs, n] where the network has those derivatives (of one output): float32 [n]."""
-    n, zero = plan.pde.n_space, np.zeros(points.shape[1], np.float32)
+    n, zero = plan.equation.n_space, np.zeros(points.shape[1], np.float32)
     first = None if found.first is None else found.first[:, 0]
     diagonal = None if found.diagonal is None else found.diagonal[:, 0]
-    timed = plan.pde.has_time
+    timed = plan.equation.has_time
     inputs = [
         points[:n],
         points[n] if timed else zero,
@@ -89,7 +89,7 @@ def run_at(plan: Plan, what: Program, points: np.ndarray, found: Derivatives) ->
 def groups_with_rows(plan: Plan) -> list[tuple[RowGroup, slice]]:
     """Each group and its rows of the batch."""
     made, at = [], 0
-    for group in plan.pde.groups:
+    for group in plan.equation.groups:
         made.append((group, slice(at, at + group.count)))
         at += group.count
     return made
@@ -148,14 +148,17 @@ def _columns(plan: Plan, group: RowGroup, points: np.ndarray, features: Derivati
         return root_weight * run_at(plan, group.condition, points, found)
 
     def beside(j: int) -> Derivatives:
-        def moved(of_whole: np.ndarray | None, of_features: np.ndarray | None) -> np.ndarray | None:
-            return None if of_whole is None else mu * of_features[..., j : j + 1, :] + of_whole
+        def moved(of_whole: np.ndarray, of_features: np.ndarray) -> np.ndarray:
+            return mu * of_features[..., j : j + 1, :] + of_whole
+
+        def moved_if_known(of_whole: np.ndarray | None, of_features: np.ndarray | None) -> np.ndarray | None:
+            return None if of_whole is None or of_features is None else moved(of_whole, of_features)
 
         return Derivatives(
-            *(
-                moved(getattr(whole, name), getattr(features, name))
-                for name in ("value", "first", "laplacian", "diagonal")
-            )
+            moved(whole.value, features.value),
+            moved_if_known(whole.first, features.first),
+            moved_if_known(whole.laplacian, features.laplacian),
+            moved_if_known(whole.diagonal, features.diagonal),
         )
 
     base, per_mu = residual(whole), np.float32(1) / mu
@@ -170,9 +173,9 @@ def _columns(plan: Plan, group: RowGroup, points: np.ndarray, features: Derivati
 
 def solution(plan: Plan, outputs: np.ndarray, points: np.ndarray) -> np.ndarray:
     """u at points [inputs, n] from the network's outputs [n] there."""
-    return run_at(plan, plan.pde.solution, points, Derivatives(outputs[None]))
+    return run_at(plan, plan.equation.solution, points, Derivatives(outputs[None]))
 
 
 def exact(plan: Plan, points: np.ndarray) -> np.ndarray:
-    """The exact solution at points [inputs, n]."""
-    return run_at(plan, plan.pde.exact, points, Derivatives(np.zeros((1, points.shape[1]), np.float32)))
+    """The exact solution at points [inputs, n], of an equation where it is known."""
+    return run_at(plan, plan.equation.known_solution, points, Derivatives(np.zeros((1, points.shape[1]), np.float32)))

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Twin of program.c: residual programs, the points of a batch as the last axis of every register."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ttzo.device_runtime.contract import Operation
 from ttzo.exporter.pde.program import Program, operand_count
 from ttzo.host_tools.reference.number import real
 
-_UNARY = {
+_UNARY: dict[Operation, Callable[[np.ndarray], np.ndarray]] = {
     Operation.negate: np.negative,
     Operation.sqrt: real.sqrt,
     Operation.exp: real.exp,
@@ -18,7 +20,7 @@ _UNARY = {
     Operation.cos: real.cos,
     Operation.tanh: real.tanh,
 }
-_BINARY = {
+_BINARY: dict[Operation, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     Operation.add: np.add,
     Operation.subtract: np.subtract,
     Operation.multiply: np.multiply,

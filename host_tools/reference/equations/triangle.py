@@ -11,7 +11,7 @@ USED_UP = np.float32(1e-30)
 
 
 def _root(square: np.float32) -> np.float32:
-    return real.sqrt(np.float32([square]))[0]
+    return real.sqrt(np.array([square]))[0]
 
 
 def _chain(left: np.ndarray, right: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def fold(triangle: np.ndarray, block: np.ndarray) -> None:
     """Folds rows [a, b] (float32 [rows, n + 1]) into the upper triangle [n, n + 1]; the rows are used up."""
     for j, row in enumerate(triangle):
         column = block[:, j].copy()
-        squares = _chain(column, column, ZERO)
+        squares = _chain(column, column, np.zeros((), np.float32))
         if not squares > USED_UP:
             continue
         length = _root(row[j] * row[j] + squares)

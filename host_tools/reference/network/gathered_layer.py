@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of gather.c: what the applications of a layer read, and what becomes of their outputs. Arrays of a batch have it
+"""Twin of gathered_layer.c: what the applications of a layer read, and what becomes of their outputs. Arrays of a batch have it
 as their last axis; applications stand before it, side by side: [features, positions * n]."""
 
 import numpy as np
@@ -42,7 +42,7 @@ def combined(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 def tokens_that_count(layer: Layer, x: np.ndarray) -> np.ndarray:
     """What a mean of the token vectors is divided by, [n] of x's dtype: at least 1."""
-    count = (x.astype(np.int64) != _padding(layer.gather)).sum(axis=0)
+    count = (x.astype(np.int64) != _padding(layer.tokens)).sum(axis=0)
     return np.maximum(count, 1).astype(x.dtype)
 
 

@@ -13,7 +13,7 @@ def merge_cores(layer: Layer, theta: np.ndarray) -> tuple[Layer, np.ndarray]:
     if merged is layer:
         return layer, theta
     tensors = [theta[t.offset : t.offset + t.size].reshape(t.shape) for t in layer.tensors]
-    parts = []
+    parts: list[np.ndarray] = []
     for k, count in layer.cores_together:
         made = tensors[k]
         if count == 2:

@@ -11,7 +11,11 @@ from ttzo.host_tools.reference.network.merged_layer import merge_cores
 from ttzo.host_tools.reference.network.product import multiply
 from ttzo.host_tools.reference.number import real
 
-NUMBER_DTYPE = {Number.uint8: np.dtype("u1"), Number.int16: np.dtype("<i2"), Number.float32: np.dtype("<f4")}
+NUMBER_DTYPE: dict[int, np.dtype] = {
+    Number.uint8: np.dtype("u1"),
+    Number.int16: np.dtype("<i2"),
+    Number.float32: np.dtype("<f4"),
+}
 
 
 def read_inputs(plan: Plan, raw: np.ndarray) -> np.ndarray:
@@ -41,7 +45,7 @@ def core_by_core(
     bias = tensors.pop() if layer.has_bias else np.zeros(layer.out_features, np.float32)
     order = range(len(tensors))
     if layer.kind == LayerKind.tt_matrix:
-        order = reversed(order)
+        order = order[::-1]
     n, state = x.shape[1], x
     for number, (k, (repeats, rows, inner, columns)) in enumerate(zip(order, layer.contractions, strict=True)):
         last = number + 1 == len(layer.contractions)
@@ -73,7 +77,7 @@ def cut_half(layer: Layer, theta: np.ndarray, first: int, end: int) -> np.ndarra
 
 
 def cut_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Twin of cut.c: the right half's product, then the left half's, summed over (left inputs, rank between)."""
+    """Twin of split_layer.c: the right half's product, then the left half's, summed over (left inputs, rank between)."""
     bias = (
         theta[layer.tensors[-1].offset :][: layer.out_features]
         if layer.has_bias

@@ -43,7 +43,7 @@ def direction(n: int, kind: Direction, seed: int, step: int, query: int) -> np.n
     """Direction number `query` of step `step`: float32[n], Rademacher (+1 or -1) or Gaussian N(0, 1)."""
     block_size = 4 if kind == Direction.gaussian else 128
     blocks = np.arange(-(-n // block_size), dtype=np.uint32)
-    words = philox(_counters(blocks, query, _U32(step), Stream.direction), seed)
+    words = philox(_counters(blocks, query, np.array(step, _U32), Stream.direction), seed)
     numbers = _normals(words) if kind == Direction.gaussian else _signs(words)
     return numbers.reshape(-1)[:n]
 

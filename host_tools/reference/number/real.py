@@ -126,7 +126,7 @@ def log(x: np.ndarray) -> np.ndarray:
     x = np.asarray(x, np.float32)
     is_subnormal = to_bits(x) < np.uint32(0x00800000)
     k, m = _split_exponent(to_bits(np.where(is_subnormal, x * _F(16777216.0), x)))
-    y = _log_sum(k - np.where(is_subnormal, _F(24.0), _F(0.0)), m - _F(1.0), _F(0.0))
+    y = _log_sum(k - np.where(is_subnormal, _F(24.0), _F(0.0)), m - _F(1.0), np.zeros_like(x))
     y = np.where(x == 0, -_INF, np.where(x == _INF, _INF, y))
     return np.where(np.isnan(x) | (x < 0), _NAN, y)
 
@@ -138,7 +138,7 @@ def log1p(x: np.ndarray) -> np.ndarray:
     u = _F(1.0) + x
     k, m = _split_exponent(to_bits(u))
     lost = np.where(x >= _F(1.0), _F(1.0) - (u - x), x - (u - _F(1.0)))
-    y = np.where(k == 0, _log_sum(_F(0.0), x, _F(0.0)), _log_sum(k, m - _F(1.0), lost / u))
+    y = np.where(k == 0, _log_sum(np.zeros_like(x), x, np.zeros_like(x)), _log_sum(k, m - _F(1.0), lost / u))
     y = np.where((np.abs(x) < _F(2.0**-25)) | (x == _INF), x, y)
     return np.where(np.isnan(x) | (x < -1), _NAN, np.where(x == -1, -_INF, y))
 

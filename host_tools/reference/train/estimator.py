@@ -49,7 +49,7 @@ class Estimate:
             return self.random_directions(slice(None))
         if self.phase.estimator == Estimator.block_rge:
             return np.concatenate([self.random_directions(block, k)[block] for k, block in enumerate(self.blocks)])
-        if self.phase.estimator != Estimator.cocd:
+        if self.buffer is None:  # all but cocd
             return self.coordinates(np.ones(len(self.theta), bool))
         wanted = refreshed(len(self.theta), self.phase.n_coordinates, self.age)
         return np.where(wanted, self.coordinates(wanted), np.float32(self.phase.stale_decay) * self.buffer)

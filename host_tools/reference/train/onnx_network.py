@@ -35,7 +35,7 @@ class OnnxNetwork:
 
     def residuals(self, theta: np.ndarray, points: np.ndarray, seed: int, step: int) -> np.ndarray:
         feed = self._parameters(theta) | {"x": np.ascontiguousarray(points.T)}
-        if self.plan.pde.derivative == Derivative.monte_carlo:
+        if self.plan.equation.derivative == Derivative.monte_carlo:
             feed["normals"] = gaussian_pairs(self.plan, Noise(seed, step, np.arange(points.shape[1])))
         return self._losses.run(["residuals"], feed)[0]
 

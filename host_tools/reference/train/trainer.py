@@ -73,7 +73,7 @@ def rate_factor(training: TrainingRecord, step: int) -> np.float32:
     if training.schedule == Schedule.linear:
         return factor * (ONE - done)
     if training.schedule == Schedule.cosine:
-        return factor * (HALF * (ONE + real.cos(np.float32([np.pi]) * done)[0]))
+        return factor * (HALF * (ONE + real.cos(np.array([np.pi], np.float32) * done)[0]))
     return factor
 
 
@@ -224,7 +224,8 @@ class Trainer:
         return np.flatnonzero(((inputs < 0) | (inputs >= n_tokens)).any(axis=1)) if n_tokens else np.zeros(0, int)
 
     def read(self, region: int, offset: int, count: int) -> bytes:
-        source = {Region.parameters: self.theta, Region.moments: self.moments}.get(region)
+        sources: dict[int, np.ndarray] = {Region.parameters: self.theta, Region.moments: self.moments}
+        source = sources.get(region)
         if source is None or offset + count > source.nbytes:
             raise DeviceError("out_of_range", offset)
         return source.tobytes()[offset : offset + count]
@@ -276,7 +277,7 @@ class Trainer:
         rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
         move = self._move_by_residuals if phase.estimator in GAUSS_NEWTON else self._move_by_gradient
         loss, norm, evaluations = move(phase, region, rate)
-        self.state = state_after_step(state, self.training, loss, evaluations)
+        self.state = state_after_step(state, self.training, float(loss), evaluations)
         if self.state.phase != state.phase:
             self.moments[:] = 0
         return StepResult(state.phase, float(loss), float(norm), evaluations, self._macs(phase, evaluations))
@@ -307,14 +308,14 @@ class Trainer:
         estimate = self._estimate(phase, region)
         gradient = estimated = estimate.gradient()
         with np.errstate(all="ignore"):
-            norm = real.sqrt(sum_in_order(gradient * gradient)[None])[0]
+            norm = real.sqrt(np.array([sum_in_order(gradient * gradient)]))[0]
             if not np.isfinite(norm):
                 raise DeviceError("non_finite", self.state.step)
             if phase.clip_norm > 0 and norm > np.float32(phase.clip_norm):
                 gradient = gradient * (np.float32(phase.clip_norm) / norm)
             self._update(phase, gradient, rate)
-            if phase.estimator == Estimator.cocd:
-                self._buffer(phase)[:] = estimated
+            if (buffer := self._buffer(phase)) is not None:
+                buffer[:] = estimated
         return estimate.loss, norm, estimate.evaluations
 
     def _buffer(self, phase: PhaseRecord) -> np.ndarray | None:

@@ -34,7 +34,8 @@ class Work(Protocol):
     """A cell at work: `step` number after number, `measure` (accuracy in % or mean squared error), its costs so far.
     One that holds a process or a line has a `close` too."""
 
-    number: int
+    @property
+    def number(self) -> int: ...
 
     def step(self) -> float: ...
 
@@ -190,7 +191,7 @@ SOURCES = (":/*.py", ":/*.c", ":/*.h", ":/*.toml")  # a cell that is written bes
 
 
 def commit() -> str:
-    """The commit of the sources at work, "-dirty" behind it where they were edited since; empty where they are no git
+    """The commit of the sources at work, "-dirty" after it where they were edited since; empty where they are no git
     checkout."""
     asked = (["describe", "--always", "--abbrev=10"], ["status", "--porcelain", "--untracked-files=no", "--", *SOURCES])
     try:

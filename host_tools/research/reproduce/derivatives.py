@@ -137,7 +137,8 @@ def sampled(dimension: int, pairs: int, radius: float, seed: int = 0) -> Rule:
 
 def by_rule(rule: Rule, net: Sines, x: torch.Tensor) -> Derivatives:
     """Sums in the kind of numbers of x, each point's nodes and its centre evaluated whole."""
-    here, gradient, laplacian = net(x)[:, None], 0.0, 0.0
+    here = net(x)[:, None]
+    gradient = laplacian = torch.zeros((), dtype=x.dtype)
     parts = zip(*(part.to(x.dtype).split(NODES_AT_ONCE) for part in _fields(rule)), strict=True)
     for nodes, of_gradient, of_laplacian in parts:
         moved = net(x[:, None] + nodes) - here

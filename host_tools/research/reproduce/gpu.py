@@ -34,7 +34,7 @@ PLAN = (
 
 
 def turns(budget_s: float) -> Iterator[tuple[Table, Entry, float]]:
-    """Table, entry and seconds of each cell; what a cell leaves goes to those behind it."""
+    """Table, entry and seconds of each cell; what a cell leaves goes to those after it."""
     end = time.monotonic() + budget_s
     for turn in PLAN:
         table = tables.table(turn.table)

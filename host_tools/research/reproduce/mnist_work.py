@@ -48,7 +48,8 @@ class MnistWork:
     ):
         self.network, self.rows, self.seed = network.to(device), rows.to(device), seed
         self.trainer = rivals.Trainer(rival, self.network.start, seed)
-        self.cost, self._order, self._epoch = Cost(), None, -1
+        self.cost, self._epoch = Cost(), -1
+        self._order = torch.zeros(0, dtype=torch.int64)  # of the rows, in epoch `_epoch`
 
     @property
     def number(self) -> int:
@@ -66,7 +67,8 @@ class MnistWork:
 
     def step(self) -> float:
         x, y, epoch = self.batch_of_step()
-        batch = Batch(self.network, x, y, self.cost, self.trainer.rival.loss)
+        # local_greedy, and it alone, asks its batch for a LocalNetwork
+        batch = Batch(self.network, x, y, self.cost, self.trainer.rival.loss)  # type: ignore[arg-type]  # see above
         return self.trainer.step(batch, DECAY ** (epoch // DECAY_EVERY))
 
     def measure(self) -> float:

@@ -28,6 +28,7 @@ from ttzo.host_tools.data.data_set import pack_rows
 from ttzo.host_tools.device.device import BUNDLE, Device, open_device
 from ttzo.host_tools.research.reproduce.mnist_work import BATCH, DECAY, DECAY_EVERY, MnistWork, Rows
 from ttzo.host_tools.research.reproduce.native_cells import URL, stepped
+from ttzo.host_tools.research.rivals.local_greedy import LocalNetwork
 from ttzo.host_tools.research.rivals.network import Network
 from ttzo.host_tools.research.rivals.trainer import Rival
 
@@ -64,7 +65,7 @@ def plan_of(module: torch.nn.Module, rate: float, n_steps: int, steps_an_epoch: 
 class NativeHybrid(MnistWork):
     """A hybrid whose second stage is a device's. It gets the batches that torch would have seen, pixels as bytes."""
 
-    def __init__(self, plan: Plan, network: Network, rival: Rival, rows: Rows, seed: int):
+    def __init__(self, plan: Plan, network: Network | LocalNetwork, rival: Rival, rows: Rows, seed: int):
         super().__init__(network, rival, rows, seed)
         self._plan, self._owned = plan, ExitStack()
         self.device: Device | None = None
@@ -77,8 +78,9 @@ class NativeHybrid(MnistWork):
         if self.device is None:
             loss = super().step()
             if self.trainer.phase == 1:
-                start = dataclasses.replace(self._start().state(), step=self.trainer.number)
-                self.device.load(self.trainer.theta.numpy(), np.zeros(self._plan.n_moments, np.float32), start)
+                device = self._start()
+                start = dataclasses.replace(device.state(), step=self.trainer.number)
+                device.load(self.trainer.theta.numpy(), np.zeros(self._plan.n_moments, np.float32), start)
             return loss
         x, y, _ = self.batch_of_step()
         self.device.write_batch(pack_rows((x * LEVELS).round().byte().numpy(), y.numpy()))

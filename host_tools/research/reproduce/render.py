@@ -145,8 +145,8 @@ def _milestones(outcomes: list[Outcome]) -> list[str]:
 
 def first_at(outcome: Outcome, least: float) -> tuple[float, float] | None:
     """Evaluations and multiply-accumulates of the first measurement of at least that, mean over the seeds that have one."""
-    found = [next((m for m in result.history if m.value >= least), None) for result in outcome.results]
-    found = [each for each in found if each is not None]
+    firsts = [next((m for m in result.history if m.value >= least), None) for result in outcome.results]
+    found = [each for each in firsts if each is not None]
     if not found:
         return None
     return sum(m.evaluations for m in found) / len(found), sum(m.macs for m in found) / len(found)

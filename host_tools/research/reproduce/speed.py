@@ -42,6 +42,7 @@ def paces(extent: str) -> Iterator[Pace]:
 def _step_ms(cell: Cell, seconds: float) -> float:
     """Of the cell's first steps. A process counts when it has ended, its start and the model's reading included: the
     same is measured without steps, and taken off."""
+    _spent(cell, 0.0, 1)  # compiles the C runtime where that is not done yet
     idle, _ = _spent(cell, 0.0, 1)
     spent, n = _spent(cell, seconds, 4)
     return 1e3 * (spent - idle) / (n - 1)

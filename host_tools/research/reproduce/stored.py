@@ -91,13 +91,13 @@ def _commits(outcome: Outcome) -> str:
 
 def shorter(found: Found) -> list[str]:
     """The cells that have done fewer steps than the paper's, those that are not run included."""
-    told = []
+    lines = []
     for table, outcomes in found:
         for o in outcomes:
             if o.entry.paper is not None and o.share < 1:
                 share = f"{100 * o.share:.3g} % of its steps" if o.results else "not run"
-                told.append(f"{table.name}: {o.entry.row}, {o.entry.column}: {share}")
-    return told
+                lines.append(f"{table.name}: {o.entry.row}, {o.entry.column}: {share}")
+    return lines
 
 
 def to_markdown(found: Found) -> str:

@@ -16,7 +16,7 @@ from ttzo.host_tools.research.reproduce.cell import CPU, Cell, ReproduceError, R
 from ttzo.host_tools.research.reproduce.mnist_cells import RANKS
 
 MNIST = ("table1", "table2", "table3", "figure1", "ranks", "hybrid")
-STUDIES = {  # title, columns of each row
+STUDIES: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {  # title, columns of each row
     "ranks": (
         "Test accuracy over the rank of both layers",
         {f"{data}-r{rank}": ("adam", "sign_rge", "cge") for data in ("digits", "mnist") for rank in RANKS},
@@ -43,7 +43,7 @@ _OF_TABLE5 = ("hjb-mlp", "hjb-tt-7745", "hjb-tt-3209", "hjb-mlp-608256", "hjb-tt
 _OF_TABLE6 = ("hjb-mlp", "hjb-fc3-78", "hjb-fc2-320", "hjb-tt-7745", "hjb-fc3-7956", "hjb-fc2-7360")
 # what the paper's tables do not have and ours do: pruned weights set to zero, rivals on its tensor-train network, and our
 # own estimators on the equation, also without the output's bias
-BEYOND = {
+BEYOND: dict[str, dict[str, tuple[str, ...]]] = {
     "table1": {"sp-4089": ("hybrid_fast",), "sp-4089-zero": COLUMNS["table1"]},
     "table3": {"tt-3962": ("node_perturbation", "cocd", "deepzero", "fzoo", "cge", "forward_gradient")},
     "table5": dict.fromkeys(_OF_TABLE5, OWN),
@@ -144,10 +144,10 @@ def _identities(name: str, entry: Entry, extent: str) -> list[Callable[[int], tu
     from ttzo.host_tools.research.reproduce import pinn_cells
 
     method, derivative = _of_the_equation(name, entry.column)
-    ways = [pinn_cells.native_identity]
+    ways_of_equations = [pinn_cells.native_identity]
     if entry.column not in OWN:
-        ways.append(pinn_cells.identity)
-    return [partial(way, entry.row, method, derivative, extent) for way in ways]
+        ways_of_equations.append(pinn_cells.identity)
+    return [partial(way, entry.row, method, derivative, extent) for way in ways_of_equations]
 
 
 def missing(entry: Entry) -> str:

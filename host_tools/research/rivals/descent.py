@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Sparse coordinate methods: some coordinates are tried at a time, and those that help are moved by a fixed step."""
 
+import math
+
 from ttzo.exporter.readers.nn import torch
 from ttzo.host_tools.research.rivals import coordinates
 from ttzo.host_tools.research.rivals.objective import Batch
@@ -50,11 +52,11 @@ def _tried(
 ) -> Estimate:
     chosen = _chosen(theta, step, *shares)
     walk = _Dense(batch, theta) if _is_dense(batch) else _Whole(batch, theta)
-    moved, one, start = torch.zeros_like(theta), theta.new_ones(()), None
-    for part in chosen.split(at_once):
+    moved, one, start = torch.zeros_like(theta), theta.new_ones(()), theta.new_full((), math.nan)
+    for number, part in enumerate(chosen.split(at_once)):
         part = part.sort().values
         ahead, loss = walk.differences(part, step.rate)
-        start = loss if start is None else start
+        start = start if number else loss
         if both_sides:
             behind, _ = walk.differences(part, -step.rate)
             direction = torch.where(ahead < behind, one, -one) * (torch.minimum(ahead, behind) < 0)

@@ -28,10 +28,11 @@ def _assemble(batch: Batch, theta: torch.Tensor, inputs: list[torch.Tensor], sig
     """The gradient (n,) whose pre-activations have these derivatives."""
     variable = theta.detach().requires_grad_()
     stored = batch.network.full(variable)[None]
-    total = sum(
+    terms = (
         (affine(layer, stored, h[None])[0] * signal).sum()
         for layer, h, signal in zip(batch.network.layers, inputs, signals, strict=False)
     )
+    total = sum(terms, theta.new_zeros(()))
     return torch.autograd.grad(total, variable)[0]
 
 

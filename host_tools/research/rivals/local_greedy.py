@@ -138,7 +138,7 @@ def local_greedy(batch: Batch, theta: torch.Tensor, step: Step) -> Estimate:
     """LG-FG-A: v ~ N(0, I) for each row behind both norms at once; one pass of forward-mode differentiation of the
     block's loss gives each row and group its slope; the slope times v (0 where ReLU is), taken backwards through the
     norm, is the signal of a layer. The classifiers take their exact gradient, as in the source."""
-    parts = batch.network.parts(theta)
+    parts = batch.network.parts(theta)  # type: ignore[attr-defined]  # of a LocalNetwork
     walk = Walk(parts, batch.x)
     out = walk.out.flatten(1)
     _, error, head = _classifier(batch, out, *parts[4:6])
@@ -154,7 +154,7 @@ def local_greedy(batch: Batch, theta: torch.Tensor, step: Step) -> Estimate:
 def forward_gradient_of_block(batch: Batch, theta: torch.Tensor, step: Step) -> Estimate:
     """FG-W: one direction v ~ N(0, I) for the block's weights, the slope of the answer's loss along it by forward-mode
     differentiation, gradient slope times v; the classifiers take their exact gradient, as in the source."""
-    parts = batch.network.parts(theta)
+    parts = batch.network.parts(theta)  # type: ignore[attr-defined]  # of a LocalNetwork
     walk = Walk(parts, batch.x)
     out = walk.out.flatten(1)
     _, _, head = _classifier(batch, out, *parts[4:6])

@@ -195,7 +195,7 @@ def factors(layer: Layer, theta: torch.Tensor, reach: Reach | None = None) -> Fa
 
 def through(made: Factors, h: torch.Tensor, fixed_part: torch.Tensor | None = None) -> torch.Tensor:
     """Inputs (Q, B, in) -> pre-activations (Q, B, out). `fixed_part`: `Reach.fixed_part` of h, where it is known."""
-    if made.reach:
+    if made.reach and made.bias is not None:  # whose bias stands for what no input reaches
         left = torch.bmm(h.index_select(2, made.reach.inputs), made.matrices[0])
         apart = made.reach.fixed_part(h) if fixed_part is None else fixed_part
         rest = made.bias.expand(-1, h.shape[1], -1) if apart is None else made.bias + apart

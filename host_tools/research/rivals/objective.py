@@ -72,7 +72,9 @@ class Batch:
     def slope(self, theta: torch.Tensor, direction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss and its exact derivative along `direction` by forward-mode differentiation, at twice the operations."""
         self.count(1, backward=1)
-        loss, derivative = torch.func.jvp(lambda t: self._loss(t[None])[0], (theta,), (direction,))
+        loss, derivative = torch.func.jvp(  # type: ignore[misc]  # without has_aux it returns two
+            lambda t: self._loss(t[None])[0], (theta,), (direction,)
+        )
         return loss.detach(), derivative.detach()
 
     def count(self, evaluations: int, backward: int = 0) -> None:

@@ -93,7 +93,7 @@ def by_differentiation(network: Network, theta: torch.Tensor, points: torch.Tens
     with torch.enable_grad():
         at = points.detach().requires_grad_()
         (first,) = torch.autograd.grad(v(network, theta, at).sum(), at, create_graph=True)
-        lap = 0.0
+        lap = torch.zeros_like(first[:, 0])
         for i in range(DIMENSION):
             (second,) = torch.autograd.grad(first[:, i].sum(), at, create_graph=True)
             lap = lap + second[:, i]

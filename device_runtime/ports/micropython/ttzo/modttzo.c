@@ -336,7 +336,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(run_hang_up_obj, run_hang_up);
     X(MP_QSTR_hang_up, run_hang_up_obj)
 
 #if IS_NATIVE_MODULE
-// What others than this program call: the module's beginning by the interpreter, the rest by the compiler behind our back,
+// What others than this program call: the module's beginning by the interpreter, the rest by the compiler without our seeing it,
 // for large structures.
 #define CALLED_FROM_OUTSIDE __attribute__((used, visibility("default")))
 

@@ -154,7 +154,7 @@ static void copy(uint8_t *to, const uint8_t *from, uint32_t count)
         to[i] = from[i];
 }
 
-// The target of row `row` as it travels; y has `width` bytes for each row.
+// The target of row `row` as it is sent; y has `width` bytes for each row.
 static void put_target(uint8_t *to, uint32_t target_bytes, const uint8_t *y, uint32_t width, uint32_t row)
 {
     for (uint32_t i = 0; i < target_bytes; i++) // a class of one byte is filled up with zeros

@@ -53,7 +53,7 @@ struct ttzo_run_line {
     char board_name[TTZO_BOARD_NAME_BYTES + 1];
 };
 
-// The line being polled: link.c tells its port no more than the bytes.
+// The line being polled: link.c gives its port only the bytes.
 extern struct ttzo_run_line *ttzo_run_polled;
 
 struct ttzo_run {
@@ -87,7 +87,7 @@ uint32_t ttzo_run_parts(void);
 // Bytes of `memory` for the bundle that begins with these `count` (at least 64) bytes; 0 when no bundle begins so.
 uint32_t ttzo_run_need(const uint8_t *head, uint32_t count);
 
-// Reads the bundle (4-byte aligned; it stays in use) and starts from its parameters. It may lie in `memory`, behind what
+// Reads the bundle (4-byte aligned; it stays in use) and starts from its parameters. It may lie in `memory`, after what
 // this writes, until ttzo_run_lend ends its use; TTZO_ERROR_OUT_OF_MEMORY where it lies too low, or has an equation.
 uint32_t ttzo_run_open(void *memory, uint32_t memory_bytes, const uint8_t *bundle, uint32_t bundle_bytes);
 
@@ -147,7 +147,7 @@ uint32_t ttzo_run_line_bytes(void);
 // Begins a link under that board name in `line` (8-byte aligned), which stays in use until ttzo_run_hang_up.
 uint32_t ttzo_run_listen(void *memory, void *line, uint32_t line_bytes, const char *board_name, uint32_t name_bytes);
 
-// Answers what has arrived; facts.left tells whether the host has ended the serving.
+// Answers what has arrived; facts.left says whether the host has ended the serving.
 uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send);
 
 // Ends the link: later work reports to nobody.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include "cores/core_queries.h"
+
+#include "cores/query_group.h"
+
+#define Q TTZO_QUERIES_AT_ONCE
+
+static bool wants_any(const struct ttzo_core_estimate *e, const struct ttzo_slice_quad *quad, uint32_t offset,
+                      uint32_t modes)
+{
+    for (uint32_t q = 0; q < quad->count; q++)
+        for (uint32_t m = 0; m < modes; m++)
+            if (ttzo_is_asked(&e->base.asked, offset + quad->at[q] + m * quad->m_stride))
+                return true;
+    return false;
+}
+
+// Every entry of these quads of slices: mode by mode, because those of one mode move the same units.
+static void query_quads(struct ttzo_core_estimate *e, uint32_t l, const struct ttzo_slices *slices, const float *moves,
+                        const struct ttzo_slice_quad *quads, uint32_t n)
+{
+    const struct ttzo_environment *environment = slices->environment;
+    uint32_t modes = environment->core.m, mr = environment->mr;
+    uint32_t offset = environment->cache->layer->parameter_offset;
+    float *gradient = e->base.trainer->gradient, differences[TTZO_QUADS_AT_ONCE][Q];
+    struct ttzo_query_group group = { .units = { l, 0, environment->ml, mr, modes * mr },
+                                      .moves = moves,
+                                      .size = Q * environment->ml * mr,
+                                      .n = n,
+                                      .slices = slices,
+                                      .quads = quads,
+                                      .differences = differences };
+    for (uint32_t i = 0; i < n; i++)
+        group.bound = quads[i].largest > group.bound ? quads[i].largest : group.bound;
+    for (uint32_t m = 0; m < modes; m++, group.units.first += mr) {
+        ttzo_query_group_ask(&group, &e->queries, e->base.antithetic);
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t q = 0; q < quads[i].count; q++) {
+                uint32_t at = offset + quads[i].at[q] + m * quads[i].m_stride;
+                if (ttzo_is_asked(&e->base.asked, at))
+                    gradient[at] = gradient[at] + differences[i][q];
+            }
+    }
+}
+
+enum ttzo_error ttzo_core_queries_ask(struct ttzo_core_estimate *e, uint32_t l, uint32_t k,
+                                      const struct ttzo_environment *environment)
+{
+    struct ttzo_slices_place place = ttzo_slices_place_of(&e->queries.scratch, &e->queries.cache, l, k);
+    uint32_t slice_size = Q * environment->ml * environment->mr, n = 0;
+    uint32_t offset = environment->cache->layer->parameter_offset;
+    struct ttzo_slice_quad quads[TTZO_QUADS_AT_ONCE];
+    struct ttzo_slices slices;
+    ttzo_slices_begin(&slices, environment, e->base.phase->perturb_radius);
+    for (bool more = true; more;) {
+        more = ttzo_slices_next(&slices, &quads[n]);
+        if (more && wants_any(e, &quads[n], offset, environment->core.m) &&
+            ttzo_slices_make(&slices, &quads[n], place.at ? place.at + n * slice_size : e->queries.scratch.panels,
+                             &e->queries.scratch.macs))
+            n++;
+        if (n == place.quads || (!more && n > 0)) {
+            query_quads(e, l, &slices, place.at, quads, n);
+            n = 0;
+            slices.packed &= !e->queries.cache.narrow; // queries take the panels' place
+            enum ttzo_error error = ttzo_rows_still_wanted(&e->base, &e->queries.scratch.macs);
+            if (error)
+                return error;
+        }
+    }
+    return TTZO_ERROR_OK;
+}

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""Writes `zoo_counts.json`: what the zoo's models cost on one board, in instructions, flash and RAM.
+
+    python tests/vectors/zoo_counts.py      writes the file anew: when costs were changed on purpose, with both figures in
+                                            the commit
+
+A case is a model with its default settings, or a small model with another estimator, cache, arithmetic or derivative.
+Batches and numbers of directions are small, so that a step is counted in seconds. Instructions are counted exactly, so
+they depend on the compiler: its version stands in the file. The first file was written on commit f720d3b.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Cache, Derivative, Loss, Number, Region
+from ttzo.exporter import zoo
+from ttzo.exporter.costs.memory import require_room
+from ttzo.exporter.export import plan_of
+from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.data.data_set import pack_rows
+from ttzo.host_tools.firmware import boards
+from ttzo.host_tools.measure import bench
+from ttzo.host_tools.measure.instruction_count import Machine
+
+PATH = Path(__file__).with_suffix(".json")
+BOARD = "netduinoplus2"
+BATCH, QUERIES = 2, 2
+ESTIMATORS = ("sign_rge", "cge", "node_cge", "block_rge", "cocd", "hybrid")
+FIELDS = ("flash_bytes", "static_bytes", "stack_bytes", "work_bytes")
+
+
+def cases() -> Iterator[dict[str, str]]:
+    """Arguments of `plan_of` for each case, in a fixed order."""
+    for model in zoo.names():
+        yield {"model": model}
+    for model in ("digits", "digits-conv", "names"):
+        yield from ({"model": model, "estimator": name} for name in ESTIMATORS)
+        yield from ({"model": model, "estimator": "cge", "cache": each.name} for each in list(Cache)[1:])
+        yield {"model": model, "arithmetic": "fused"}
+    for model in ("black-scholes", "burgers"):
+        yield from ({"model": model, "derivative": each.name} for each in Derivative)
+    yield from ({"model": "burgers", "estimator": name} for name in ("subspace_gn", "last_layer_gn"))
+
+
+def rows_of(plan: Plan) -> np.ndarray:
+    """Packed rows of one batch, from a seed."""
+    rng = np.random.default_rng(20)
+    shape = (plan.batch, plan.in_features)
+    if plan.n_tokens:
+        x = rng.integers(0, plan.n_tokens, shape)
+    elif plan.input_number == Number.uint8:
+        x = rng.integers(0, round(1 / plan.input_scale) + 1, shape)
+    else:
+        x = rng.standard_normal(shape)
+    x = x.astype({Number.uint8: np.uint8, Number.int16: np.int16, Number.float32: np.float32}[plan.input_number])
+    if plan.loss == Loss.cross_entropy:
+        return pack_rows(x, rng.integers(0, plan.out_features, plan.batch))
+    return pack_rows(x, rng.standard_normal((plan.batch, plan.out_features)).astype(np.float32))
+
+
+def record(case: dict[str, str]) -> dict[str, object]:
+    """The case's costs: bytes of flash, variables, stack (deepest path of calls) and work buffer; instructions of a
+    forward pass and of a step's gradient estimate, or of one residual. {"refused": class of the error} where the model
+    cannot be exported or does not fit."""
+    board = boards.load(BOARD)
+    try:
+        plan = plan_of(case["model"], room=board.room, batch=BATCH, n_queries=QUERIES,
+                       **{name: value for name, value in case.items() if name != "model"})  # fmt: skip
+        require_room(plan, board.room)
+    except PlanError as error:
+        return {"refused": type(error).__name__}
+    with tempfile.TemporaryDirectory() as folder:
+        report = bench.firmware(Path(folder) / "made", plan, board)
+        machine = Machine(board, report)
+        made = {name: getattr(report, "work_needed" if name == "work_bytes" else name) for name in FIELDS}
+        return made | (_residual(machine) if plan.pde else _step(machine, rows_of(plan)))
+
+
+def _step(machine: Machine, rows: np.ndarray) -> dict[str, int]:
+    bench.put_batch(machine, rows)
+    with machine.counting() as forward:
+        machine.call("ttzo_predict", machine.trainer, 0, machine.host)
+    with machine.counting("ttzo_estimate") as gradient:
+        machine.call("ttzo_step", machine.trainer, Region.batch, machine.host)
+    return {"forward_instructions": forward.instructions, "gradient_instructions": gradient.instructions}
+
+
+def _residual(machine: Machine) -> dict[str, int]:
+    with machine.counting("ttzo_pde_residual", stops=True) as residual:
+        machine.call("ttzo_step", machine.trainer, Region.collocation, machine.host)
+    return {"residual_instructions": residual.instructions}
+
+
+def compiler() -> str:
+    """The first line of what the board's compiler says of its version."""
+    command = [f"{boards.load(BOARD).toolchain}-gcc", "--version"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+
+
+def main() -> None:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    found = []
+    for case in cases():
+        found.append({"case": case, "costs": record(case)})
+        print(case, found[-1]["costs"], file=sys.stderr, flush=True)
+    head = {"commit": commit, "board": BOARD, "compiler": compiler(), "batch": BATCH, "n_queries": QUERIES}
+    lines = ",\n".join(json.dumps(each) for each in found)
+    PATH.write_text(f'{json.dumps(head)[:-1]}, "cases": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
