@@ -55,7 +55,7 @@ static float gradient_norm(const struct ttzo_trainer *trainer)
 struct rule {
     const struct ttzo_phase *phase;
     float rate;
-    float shrink; // the gradient's factor: 1, or what clipping leaves of it
+    float shrink;  // the gradient's factor: 1, or what clipping leaves of it
     float unbias1; // Adam's bias corrections
     float unbias2;
 };
@@ -100,8 +100,8 @@ static struct moved move_coordinate(const struct ttzo_trainer *trainer, const st
     case TTZO_UPDATE_ADAM:
         to.v = TTZO_MULADD(phase->beta1, v[i], (1.0f - phase->beta1) * g);
         to.square = TTZO_MULADD(phase->beta2, squares[i], (1.0f - phase->beta2) * (g * g));
-        to.theta = TTZO_MULADD(
-            -rate, (to.v * rule->unbias1) / (ttzo_sqrt(to.square * rule->unbias2) + phase->epsilon), theta);
+        to.theta =
+            TTZO_MULADD(-rate, (to.v * rule->unbias1) / (ttzo_sqrt(to.square * rule->unbias2) + phase->epsilon), theta);
         break;
     case TTZO_UPDATE_SIGN: to.theta = g > 0.0f ? theta - rate : g < 0.0f ? theta + rate : theta; break;
     }

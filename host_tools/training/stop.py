@@ -38,7 +38,7 @@ class Stop:
 
 def stop_signals() -> list[int]:
     """The signals that ask a command to end. A closed terminal's is left alone where the caller ignores it (nohup)."""
-    asked = [signal.SIGINT, signal.SIGTERM]
+    asked: list[int] = [signal.SIGINT, signal.SIGTERM]
     hangup = getattr(signal, "SIGHUP", None)  # not on Windows
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         asked.append(hangup)
