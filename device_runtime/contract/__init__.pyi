@@ -36,6 +36,8 @@ class Gather(IntEnum):
     """it is applied to every patch of an image (convolution): inputs [channel][row][column], outputs [feature][row][column]"""
     tokens = 2
     """its input array holds numbers of tokens, each a unit vector (embedding): a token picks one input of the matrix"""
+    places = 3
+    """it is applied to each row of its input array [place][in_feature]: outputs [place][out_feature]; in graphs alone"""
 
 class Combine(IntEnum):
     each = 0
@@ -54,6 +56,72 @@ class Activation(IntEnum):
     """tanh(z)"""
     sine = 3
     """sin(z)"""
+    leaky_relu = 4
+    """z where z > 0, else slope z"""
+    relu6 = 5
+    """max(min(z, 6), 0)"""
+    hard_swish = 6
+    """z max(min(z / 6 + 1/2, 1), 0)"""
+    sigmoid = 7
+    """1 / (1 + exp(-z))"""
+    silu = 8
+    """z / (1 + exp(-z))"""
+    gelu = 9
+    """z (1 + erf(z / sqrt 2)) / 2"""
+
+class NodeOperation(IntEnum):
+    affine = 0
+    """a layer: struct layer; applied to the whole array, to patches, tokens or places"""
+    activation = 1
+    """an activation of every number: struct activation_attributes"""
+    scale = 2
+    """weight x + bias, one of each for a channel: struct scale_attributes"""
+    learnt_array = 3
+    """an array of parameters; no input"""
+    add = 4
+    """a + b or a - b: struct broadcast_attributes"""
+    multiply = 5
+    """a b: struct broadcast_attributes"""
+    concat = 6
+    """two or three arrays along an axis: struct concat_attributes"""
+    slice = 7
+    """every step-th of some entries of an axis: struct slice_attributes"""
+    transpose = 8
+    """axes in another order: struct transpose_attributes"""
+    max_pool = 9
+    """the largest number of each window: struct pool_attributes"""
+    average_pool = 10
+    """the mean of each window: struct pool_attributes"""
+    global_mean = 11
+    """the mean along an axis: struct axis_attributes"""
+    global_max = 12
+    """the largest number along an axis: struct axis_attributes"""
+    soft_max = 13
+    """exp(x) over its sum along an axis: struct soft_max_attributes"""
+    layer_norm = 14
+    """(x - mean) / sqrt(variance + epsilon) of the last axis, then weight and bias: struct norm_attributes"""
+    rms_norm = 15
+    """x / sqrt(mean square + epsilon) of the last axis, then weight: struct norm_attributes"""
+    matrix_product = 16
+    """product of two arrays of matrices: struct product_attributes"""
+    recurrent = 17
+    """a cell over the steps of a sequence: struct recurrent_attributes"""
+
+class NodeFlag(IntEnum):
+    frozen = 1
+    """the parameters lie in the section of constants and are not trained"""
+    int8 = 2
+    """frozen weights are 8-bit integers, each row with a scale: weight = (float)q * scale"""
+    shared = 4
+    """the parameters are those of an earlier node"""
+
+class Cell(IntEnum):
+    tanh = 0
+    """h = tanh(a + c), a = W_ih x + b_ih, c = W_hh h + b_hh"""
+    gru = 1
+    """r, z = sigmoid(a + c); n = tanh(a_n + r c_n); h = z (h - n) + n; rows in the order r, z, n"""
+    lstm = 2
+    """i, f, o = sigmoid(a + c), g = tanh(a + c); s = f s + i g; h = o tanh(s); rows in the order i, f, g, o"""
 
 class Loss(IntEnum):
     cross_entropy = 0
@@ -81,9 +149,9 @@ class Cache(IntEnum):
     float32 = 0
     """reusing estimators keep a sample's arrays as they are"""
     int16 = 1
-    """they keep them in 16 bits with 11 behind the point, saturated beyond 16, hidden units and the matrices of layers behind too"""
+    """they keep them in 16 bits with 11 after the binary point, saturated beyond 16; hidden units and later layers' matrices too"""
     int16_least = 2
-    """the same without those matrices, whose rows are made whenever they are wanted"""
+    """the same without those matrices, whose rows are made when they are needed"""
 
 class Estimator(IntEnum):
     rge = 0
@@ -93,9 +161,9 @@ class Estimator(IntEnum):
     cge = 2
     """the same differences from environments that a core's entries share: a few forward passes in all"""
     node_cge = 3
-    """one difference for each unit, by reuse; each parameter's derivative is assembled from its units'"""
+    """one difference for each unit, from shared environments; a parameter's derivative is made of its units'"""
     block_rge = 4
-    """rge for one core, weight or bias at a time, by reuse: n_queries directions for each"""
+    """rge for one core, weight or bias at a time, from shared environments: n_queries directions for each"""
     cocd = 5
     """cge of the next n_coordinates coordinates in turn; the others' estimates decay by stale_decay (arXiv 2605.14373)"""
     subspace_gn = 6
@@ -126,6 +194,14 @@ class Part(IntEnum):
     """the link by which a host trains and reads the device"""
     sparse = 1024
     """training rows without their zeros"""
+    operations = 2048
+    """models that are no chain of layers: graphs of nodes"""
+    pooling = 4096
+    """their nodes that take maxima and means"""
+    attention = 8192
+    """their nodes soft_max, layer_norm, rms_norm and matrix_product"""
+    recurrent = 16384
+    """their recurrent nodes"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -284,7 +360,7 @@ class BundleHeader(Record):
     total_bytes: int
     """the whole file, the CRC-32 at its end included"""
     metadata_bytes: int
-    """UTF-8 JSON behind the parameters, for people and host tools; the device skips it"""
+    """UTF-8 JSON after the parameters, for people and host tools; the device skips it"""
     hash: bytes
     """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters"""
 
@@ -297,13 +373,13 @@ class ModelInfo(Record):
     work_bytes: int
     """work buffer the model needs, without a resident dataset"""
     n_layers: int
-    """layer records that follow"""
+    """layer records that follow; 0 of a graph that is no chain of layers"""
     in_features: int
     """numbers of one input row"""
     out_features: int
     """numbers of one output row"""
     input_number: int
-    """how inputs travel and are kept: enum number"""
+    """number type of inputs, on the line and in memory: enum number"""
     loss: int
     """enum loss"""
     arithmetic: int
@@ -342,14 +418,14 @@ class LayerRecord(Record):
     """rows from a patch to the next"""
     stride_width: int
     padding_height: int
-    """rows of zeros on each side of the image"""
+    """rows of zeros above the image"""
     padding_width: int
     channels: int
-    """patches: of the image; in_features = channels * kernel_height * kernel_width"""
+    """patches: of the image; in_features = channels / groups * kernel_height * kernel_width"""
     height: int
     """patches: rows of the image"""
     width: int
-    """patches: columns of the image; tokens: tokens of a row"""
+    """patches: columns of the image; tokens: tokens of a row; places: rows of the array"""
     padding_token: int
     """tokens: the one that is the zero vector, or no_token"""
     in_features: int
@@ -362,8 +438,195 @@ class LayerRecord(Record):
     """m_1 ..., first mode slowest"""
     ranks: tuple[int, ...]
     """r_0 = 1, ..., the last 1"""
+    padding_bottom: int
+    """patches: rows of zeros below the image; those above it are padding_height"""
+    padding_right: int
+    """columns of zeros to its right; those to its left are padding_width"""
+    dilation_height: int
+    """patches: rows of the image from a row of the kernel to the next"""
+    dilation_width: int
+    groups: int
+    """patches: the channels and the outputs fall into so many parts, each output reads its part alone; dense layers of graphs, else 1"""
+    reserved: bytes
+    """0"""
     parameter_offset: int
     """index of the layer's first number in theta: cores in order (or W), then bias, all C order"""
+
+@dataclass(frozen=True)
+class GraphInfo(Record):
+    n_nodes: int
+    """node records, in topological order; the last one writes the network's output"""
+    n_arrays: int
+    """array records; array 0 is the network's input, every other one is written by one node"""
+    attribute_bytes: int
+    """bytes of attributes"""
+    constant_bytes: int
+    """bytes of constants: parameters of frozen nodes, each tensor in order; of int8 nodes a matrix is its rows' scales (float32), then its integers, padded to 4 bytes"""
+    arena: int
+    """numbers of the memory in which the arrays lie"""
+
+@dataclass(frozen=True)
+class NodeRecord(Record):
+    operation: int
+    """enum node_operation"""
+    flags: int
+    """sum of enum node_flag"""
+    output: int
+    """array that it writes"""
+    inputs: tuple[int, ...]
+    """arrays that it reads, no_array where there are fewer"""
+    attributes: int
+    """where its attributes begin, in units of 4 bytes; 0 where it has none"""
+    parameters: int
+    """index of its first parameter in theta, or of its first byte in the constants divided by 4; 0 where it has none"""
+
+@dataclass(frozen=True)
+class NodeArrayRecord(Record):
+    numbers: int
+    """numbers of one row"""
+    place: int
+    """where it lies in the arena; arrays that are wanted at the same time do not overlap"""
+
+@dataclass(frozen=True)
+class ActivationAttributesRecord(Record):
+    activation: int
+    """enum activation"""
+    reserved: bytes
+    """0"""
+    slope: float
+    """of leaky_relu; else 0"""
+
+@dataclass(frozen=True)
+class ScaleAttributesRecord(Record):
+    outer: int
+    """the array is [outer][channels][inner]"""
+    channels: int
+    """length of weight and bias"""
+    inner: int
+    has_weight: int
+    """without it the weight is 1"""
+    has_bias: int
+    """without it the bias is 0"""
+    reserved: bytes
+    """0"""
+
+@dataclass(frozen=True)
+class BroadcastAttributesRecord(Record):
+    outer: int
+    """the first array is [outer][middle][inner], the second [middle]"""
+    middle: int
+    inner: int
+    minus: int
+    """add: 1 where the second is subtracted; multiply: 0"""
+    reserved: bytes
+    """0"""
+
+@dataclass(frozen=True)
+class ConcatAttributesRecord(Record):
+    outer: int
+    """input i is [outer][sizes_i]"""
+    sizes: tuple[int, ...]
+    """0 where there are fewer"""
+
+@dataclass(frozen=True)
+class SliceAttributesRecord(Record):
+    outer: int
+    """the array is [outer][size][inner], what is taken [outer][count][inner]"""
+    size: int
+    inner: int
+    first: int
+    """the first entry that is taken"""
+    count: int
+    """entries that are taken"""
+    step: int
+    """from an entry to the next"""
+
+@dataclass(frozen=True)
+class TransposeAttributesRecord(Record):
+    sizes: tuple[int, ...]
+    """of the input's axes, 1 where there are fewer"""
+    axes: bytes
+    """axis of the input that each axis of the output is"""
+
+@dataclass(frozen=True)
+class PoolAttributesRecord(Record):
+    channels: int
+    """the array is [channels][height][width]"""
+    height: int
+    width: int
+    kernel_height: int
+    kernel_width: int
+    stride_height: int
+    stride_width: int
+    padding_top: int
+    """rows beyond the border, which no maximum looks at"""
+    padding_left: int
+    padding_bottom: int
+    padding_right: int
+    count_padding: int
+    """average_pool: 1 where the mean counts numbers beyond the border as zeros"""
+    reserved: int
+    """0"""
+
+@dataclass(frozen=True)
+class AxisAttributesRecord(Record):
+    outer: int
+    """the array is [outer][size][inner]"""
+    size: int
+    """length of the axis"""
+    inner: int
+
+@dataclass(frozen=True)
+class SoftMaxAttributesRecord(Record):
+    outer: int
+    """the array is [outer][size][inner]"""
+    size: int
+    """length of the axis"""
+    inner: int
+    causal: int
+    """1 where entry j counts in row i alone if j <= i, i = outer index mod size; the others become 0. inner is 1 then"""
+
+@dataclass(frozen=True)
+class NormAttributesRecord(Record):
+    outer: int
+    """the array is [outer][size]"""
+    size: int
+    """length of the axis, of weight and bias"""
+    epsilon: float
+    """added to the variance or the mean square"""
+    has_weight: int
+    has_bias: int
+    """layer_norm"""
+    reserved: bytes
+    """0"""
+
+@dataclass(frozen=True)
+class ProductAttributesRecord(Record):
+    count: int
+    """matrices: the first array is [count][rows][inner]"""
+    rows: int
+    inner: int
+    columns: int
+    """the second array is [count][inner][columns], the result [count][rows][columns]"""
+    transposed: int
+    """1 where the second array is [count][columns][inner]"""
+
+@dataclass(frozen=True)
+class RecurrentAttributesRecord(Record):
+    cell: int
+    """enum cell"""
+    has_bias: int
+    reverse: int
+    """1 where it begins with the last step; outputs stay at their steps"""
+    last: int
+    """1 where the output is the last h alone, else that of every step"""
+    steps: int
+    """the array is [steps][in_features]"""
+    in_features: int
+    hidden: int
+    """numbers of h; it begins as zeros"""
+    reserved: int
+    """0"""
 
 @dataclass(frozen=True)
 class PdeInfo(Record):
@@ -378,7 +641,7 @@ class PdeInfo(Record):
     n_groups: int
     """row groups that follow the bounds"""
     has_exact: int
-    """1 when the exact solution is a program behind u's"""
+    """1 when the exact solution is a program after u's"""
     n_classes: int
     """classes of the sparse grid; 0 without one"""
     n_values: int
@@ -386,7 +649,7 @@ class PdeInfo(Record):
     level: int
     """of the sparse grid"""
     has_points: int
-    """1 when the last programs tell where a uniform training point goes, in space and then, with has_time, in time"""
+    """1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time"""
     reserved: bytes
     """0"""
     n_pairs: int

@@ -40,6 +40,7 @@ def contract_hash(page: dict[str, Any]) -> int:
             [[name, _codes(members)] for name, members in page["enum"].items()],
             [[name, list(ranges.items())] for name, ranges in page["range"].items()],
             [[name, _fields(entry["fields"])] for name, entry in page["struct"].items()],
+            list(page["node_part"].items()),
             [[name, [part[:2] for part in parts]] for name, parts in page["layout"].items()],
             [[name, _message(entry)] for name, entry in page["message"].items()],
             list(page["error"].items()),

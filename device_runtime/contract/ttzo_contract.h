@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xF8838269u
+#define TTZO_CONTRACT_HASH 0x3CA3ABEFu
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -37,6 +37,10 @@
 #define TTZO_GN_TRIES 3u // ridges that a Gauss-Newton step tries before it stays where it is
 #define TTZO_POSITIONS_AT_ONCE 4u // patches that a layer of patches contracts side by side
 #define TTZO_NO_TOKEN 65535u // padding_token of a layer without one
+#define TTZO_NO_ARRAY 65535u // input of a node that has fewer
+#define TTZO_MAX_NODES 250u // nodes of one graph
+#define TTZO_MAX_CONSTANT_BYTES 16777216u // bytes of the parameters of frozen nodes
+#define TTZO_INT8_ROWS 8u // rows of int8 weights that a layer turns into float32 at once
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_ROW_GROUPS 4u // kinds of collocation rows of one PDE
@@ -72,6 +76,7 @@ enum ttzo_gather {
     TTZO_GATHER_WHOLE = 0, // the layer reads its input array once, as it is
     TTZO_GATHER_PATCHES = 1, // it is applied to every patch of an image (convolution): inputs [channel][row][column], outputs [feature][row][column]
     TTZO_GATHER_TOKENS = 2, // its input array holds numbers of tokens, each a unit vector (embedding): a token picks one input of the matrix
+    TTZO_GATHER_PLACES = 3, // it is applied to each row of its input array [place][in_feature]: outputs [place][out_feature]; in graphs alone
 };
 enum ttzo_combine {
     TTZO_COMBINE_EACH = 0, // outputs of all applications stay: of patches as gather says, of tokens [token][feature]
@@ -83,6 +88,42 @@ enum ttzo_activation {
     TTZO_ACTIVATION_RELU = 1, // max(z, 0)
     TTZO_ACTIVATION_TANH = 2, // tanh(z)
     TTZO_ACTIVATION_SINE = 3, // sin(z)
+    TTZO_ACTIVATION_LEAKY_RELU = 4, // z where z > 0, else slope z
+    TTZO_ACTIVATION_RELU6 = 5, // max(min(z, 6), 0)
+    TTZO_ACTIVATION_HARD_SWISH = 6, // z max(min(z / 6 + 1/2, 1), 0)
+    TTZO_ACTIVATION_SIGMOID = 7, // 1 / (1 + exp(-z))
+    TTZO_ACTIVATION_SILU = 8, // z / (1 + exp(-z))
+    TTZO_ACTIVATION_GELU = 9, // z (1 + erf(z / sqrt 2)) / 2
+};
+enum ttzo_node_operation {
+    TTZO_NODE_OPERATION_AFFINE = 0, // a layer: struct layer; applied to the whole array, to patches, tokens or places
+    TTZO_NODE_OPERATION_ACTIVATION = 1, // an activation of every number: struct activation_attributes
+    TTZO_NODE_OPERATION_SCALE = 2, // weight x + bias, one of each for a channel: struct scale_attributes
+    TTZO_NODE_OPERATION_LEARNT_ARRAY = 3, // an array of parameters; no input
+    TTZO_NODE_OPERATION_ADD = 4, // a + b or a - b: struct broadcast_attributes
+    TTZO_NODE_OPERATION_MULTIPLY = 5, // a b: struct broadcast_attributes
+    TTZO_NODE_OPERATION_CONCAT = 6, // two or three arrays along an axis: struct concat_attributes
+    TTZO_NODE_OPERATION_SLICE = 7, // every step-th of some entries of an axis: struct slice_attributes
+    TTZO_NODE_OPERATION_TRANSPOSE = 8, // axes in another order: struct transpose_attributes
+    TTZO_NODE_OPERATION_MAX_POOL = 9, // the largest number of each window: struct pool_attributes
+    TTZO_NODE_OPERATION_AVERAGE_POOL = 10, // the mean of each window: struct pool_attributes
+    TTZO_NODE_OPERATION_GLOBAL_MEAN = 11, // the mean along an axis: struct axis_attributes
+    TTZO_NODE_OPERATION_GLOBAL_MAX = 12, // the largest number along an axis: struct axis_attributes
+    TTZO_NODE_OPERATION_SOFT_MAX = 13, // exp(x) over its sum along an axis: struct soft_max_attributes
+    TTZO_NODE_OPERATION_LAYER_NORM = 14, // (x - mean) / sqrt(variance + epsilon) of the last axis, then weight and bias: struct norm_attributes
+    TTZO_NODE_OPERATION_RMS_NORM = 15, // x / sqrt(mean square + epsilon) of the last axis, then weight: struct norm_attributes
+    TTZO_NODE_OPERATION_MATRIX_PRODUCT = 16, // product of two arrays of matrices: struct product_attributes
+    TTZO_NODE_OPERATION_RECURRENT = 17, // a cell over the steps of a sequence: struct recurrent_attributes
+};
+enum ttzo_node_flag {
+    TTZO_NODE_FLAG_FROZEN = 1, // the parameters lie in the section of constants and are not trained
+    TTZO_NODE_FLAG_INT8 = 2, // frozen weights are 8-bit integers, each row with a scale: weight = (float)q * scale
+    TTZO_NODE_FLAG_SHARED = 4, // the parameters are those of an earlier node
+};
+enum ttzo_cell {
+    TTZO_CELL_TANH = 0, // h = tanh(a + c), a = W_ih x + b_ih, c = W_hh h + b_hh
+    TTZO_CELL_GRU = 1, // r, z = sigmoid(a + c); n = tanh(a_n + r c_n); h = z (h - n) + n; rows in the order r, z, n
+    TTZO_CELL_LSTM = 2, // i, f, o = sigmoid(a + c), g = tanh(a + c); s = f s + i g; h = o tanh(s); rows in the order i, f, g, o
 };
 enum ttzo_loss {
     TTZO_LOSS_CROSS_ENTROPY = 0, // softmax cross-entropy of the row's class
@@ -100,15 +141,15 @@ enum ttzo_arithmetic {
 };
 enum ttzo_cache {
     TTZO_CACHE_FLOAT32 = 0, // reusing estimators keep a sample's arrays as they are
-    TTZO_CACHE_INT16 = 1, // they keep them in 16 bits with 11 behind the point, saturated beyond 16, hidden units and the matrices of layers behind too
-    TTZO_CACHE_INT16_LEAST = 2, // the same without those matrices, whose rows are made whenever they are wanted
+    TTZO_CACHE_INT16 = 1, // they keep them in 16 bits with 11 after the binary point, saturated beyond 16; hidden units and later layers' matrices too
+    TTZO_CACHE_INT16_LEAST = 2, // the same without those matrices, whose rows are made when they are needed
 };
 enum ttzo_estimator {
     TTZO_ESTIMATOR_RGE = 0, // random directions: the mean over n_queries of the directional difference times the direction (eq. 2)
     TTZO_ESTIMATOR_CGE_PLAIN = 1, // coordinate by coordinate: one whole loss evaluation for each parameter
     TTZO_ESTIMATOR_CGE = 2, // the same differences from environments that a core's entries share: a few forward passes in all
-    TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, by reuse; each parameter's derivative is assembled from its units'
-    TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, by reuse: n_queries directions for each
+    TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, from shared environments; a parameter's derivative is made of its units'
+    TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, from shared environments: n_queries directions for each
     TTZO_ESTIMATOR_COCD = 5, // cge of the next n_coordinates coordinates in turn; the others' estimates decay by stale_decay (arXiv 2605.14373)
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
@@ -124,7 +165,11 @@ enum ttzo_estimator {
 #define TTZO_PART_COMPENSATED 256u // an equation's derivatives by compensated jets
 #define TTZO_PART_LINK 512u // the link by which a host trains and reads the device
 #define TTZO_PART_SPARSE 1024u // training rows without their zeros
-#define TTZO_ALL_PARTS 2047u
+#define TTZO_PART_OPERATIONS 2048u // models that are no chain of layers: graphs of nodes
+#define TTZO_PART_POOLING 4096u // their nodes that take maxima and means
+#define TTZO_PART_ATTENTION 8192u // their nodes soft_max, layer_norm, rms_norm and matrix_product
+#define TTZO_PART_RECURRENT 16384u // their recurrent nodes
+#define TTZO_ALL_PARTS 32767u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -294,9 +339,12 @@ static inline uint16_t ttzo_get_u16(const uint8_t *p) { return (uint16_t)(p[0] |
 static inline uint32_t ttzo_get_u32(const uint8_t *p) { return ttzo_get_u16(p) | (uint32_t)ttzo_get_u16(p + 2) << 16; }
 static inline uint64_t ttzo_get_u64(const uint8_t *p) { return ttzo_get_u32(p) | (uint64_t)ttzo_get_u32(p + 4) << 32; }
 static inline int16_t ttzo_get_i16(const uint8_t *p) { return (int16_t)ttzo_get_u16(p); }
+#ifndef TTZO_FLOAT32 // a test compiles `float` as double: what stands in bundles stays four bytes
+#define TTZO_FLOAT32 float
+#endif
 static inline float ttzo_get_f32(const uint8_t *p)
 {
-    union { uint32_t bits; float value; } both = { ttzo_get_u32(p) };
+    union { uint32_t bits; TTZO_FLOAT32 value; } both = { ttzo_get_u32(p) };
     return both.value;
 }
 static inline void ttzo_put_u8(uint8_t *p, uint8_t v) { p[0] = v; }
@@ -306,7 +354,7 @@ static inline void ttzo_put_u64(uint8_t *p, uint64_t v) { ttzo_put_u32(p, (uint3
 static inline void ttzo_put_i16(uint8_t *p, int16_t v) { ttzo_put_u16(p, (uint16_t)v); }
 static inline void ttzo_put_f32(uint8_t *p, float v)
 {
-    union { float value; uint32_t bits; } both = { v };
+    union { TTZO_FLOAT32 value; uint32_t bits; } both = { v };
     ttzo_put_u32(p, both.bits);
 }
 
@@ -316,7 +364,7 @@ struct ttzo_bundle_header {
     uint32_t magic;                         // bundle_magic
     uint32_t format;                        // bundle_format
     uint32_t total_bytes;                   // the whole file, the CRC-32 at its end included
-    uint32_t metadata_bytes;                // UTF-8 JSON behind the parameters, for people and host tools; the device skips it
+    uint32_t metadata_bytes;                // UTF-8 JSON after the parameters, for people and host tools; the device skips it
     uint8_t hash[16];                       // first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters
 };
 static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_bundle_header *out)
@@ -341,10 +389,10 @@ struct ttzo_model_info {
     uint32_t n_parameters;                  // length of theta
     uint32_t batch;                         // rows of one training batch
     uint32_t work_bytes;                    // work buffer the model needs, without a resident dataset
-    uint16_t n_layers;                      // layer records that follow
+    uint16_t n_layers;                      // layer records that follow; 0 of a graph that is no chain of layers
     uint16_t in_features;                   // numbers of one input row
     uint16_t out_features;                  // numbers of one output row
-    uint8_t input_number;                   // how inputs travel and are kept: enum number
+    uint8_t input_number;                   // number type of inputs, on the line and in memory: enum number
     uint8_t loss;                           // enum loss
     uint8_t arithmetic;                     // enum arithmetic
     uint8_t cache;                          // enum cache
@@ -385,7 +433,7 @@ static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_
     ttzo_put_f32(bytes + 28, in->input_offset);
 }
 
-#define TTZO_LAYER_BYTES 96u
+#define TTZO_LAYER_BYTES 104u
 struct ttzo_layer {
     uint8_t kind;                           // enum layer_kind
     uint8_t activation;                     // enum activation, applied to the layer's output
@@ -399,17 +447,23 @@ struct ttzo_layer {
     uint8_t kernel_width;
     uint8_t stride_height;                  // rows from a patch to the next
     uint8_t stride_width;
-    uint8_t padding_height;                 // rows of zeros on each side of the image
+    uint8_t padding_height;                 // rows of zeros above the image
     uint8_t padding_width;
-    uint16_t channels;                      // patches: of the image; in_features = channels * kernel_height * kernel_width
+    uint16_t channels;                      // patches: of the image; in_features = channels / groups * kernel_height * kernel_width
     uint16_t height;                        // patches: rows of the image
-    uint16_t width;                         // patches: columns of the image; tokens: tokens of a row
+    uint16_t width;                         // patches: columns of the image; tokens: tokens of a row; places: rows of the array
     uint16_t padding_token;                 // tokens: the one that is the zero vector, or no_token
     uint16_t in_features;                   // product of in_modes
     uint16_t out_features;                  // product of out_modes
     uint16_t in_modes[8];                   // n_1 ..., first mode slowest (C order)
     uint16_t out_modes[8];                  // m_1 ..., first mode slowest
     uint16_t ranks[17];                     // r_0 = 1, ..., the last 1
+    uint8_t padding_bottom;                 // patches: rows of zeros below the image; those above it are padding_height
+    uint8_t padding_right;                  // columns of zeros to its right; those to its left are padding_width
+    uint8_t dilation_height;                // patches: rows of the image from a row of the kernel to the next
+    uint8_t dilation_width;
+    uint16_t groups;                        // patches: the channels and the outputs fall into so many parts, each output reads its part alone; dense layers of graphs, else 1
+    uint8_t reserved[2];                    // 0
     uint32_t parameter_offset;              // index of the layer's first number in theta: cores in order (or W), then bias, all C order
 };
 static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *out)
@@ -437,7 +491,13 @@ static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *ou
     for (unsigned i = 0; i < 8; i++) out->in_modes[i] = ttzo_get_u16(bytes + 26 + 2 * i);
     for (unsigned i = 0; i < 8; i++) out->out_modes[i] = ttzo_get_u16(bytes + 42 + 2 * i);
     for (unsigned i = 0; i < 17; i++) out->ranks[i] = ttzo_get_u16(bytes + 58 + 2 * i);
-    out->parameter_offset = ttzo_get_u32(bytes + 92);
+    out->padding_bottom = ttzo_get_u8(bytes + 92);
+    out->padding_right = ttzo_get_u8(bytes + 93);
+    out->dilation_height = ttzo_get_u8(bytes + 94);
+    out->dilation_width = ttzo_get_u8(bytes + 95);
+    out->groups = ttzo_get_u16(bytes + 96);
+    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 98 + 1 * i);
+    out->parameter_offset = ttzo_get_u32(bytes + 100);
 }
 static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
 {
@@ -464,7 +524,391 @@ static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
     for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 26 + 2 * i, in->in_modes[i]);
     for (unsigned i = 0; i < 8; i++) ttzo_put_u16(bytes + 42 + 2 * i, in->out_modes[i]);
     for (unsigned i = 0; i < 17; i++) ttzo_put_u16(bytes + 58 + 2 * i, in->ranks[i]);
-    ttzo_put_u32(bytes + 92, in->parameter_offset);
+    ttzo_put_u8(bytes + 92, in->padding_bottom);
+    ttzo_put_u8(bytes + 93, in->padding_right);
+    ttzo_put_u8(bytes + 94, in->dilation_height);
+    ttzo_put_u8(bytes + 95, in->dilation_width);
+    ttzo_put_u16(bytes + 96, in->groups);
+    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 98 + 1 * i, in->reserved[i]);
+    ttzo_put_u32(bytes + 100, in->parameter_offset);
+}
+
+#define TTZO_GRAPH_INFO_BYTES 16u
+struct ttzo_graph_info {
+    uint16_t n_nodes;                       // node records, in topological order; the last one writes the network's output
+    uint16_t n_arrays;                      // array records; array 0 is the network's input, every other one is written by one node
+    uint32_t attribute_bytes;               // bytes of attributes
+    uint32_t constant_bytes;                // bytes of constants: parameters of frozen nodes, each tensor in order; of int8 nodes a matrix is its rows' scales (float32), then its integers, padded to 4 bytes
+    uint32_t arena;                         // numbers of the memory in which the arrays lie
+};
+static inline void ttzo_unpack_graph_info(const uint8_t *bytes, struct ttzo_graph_info *out)
+{
+    out->n_nodes = ttzo_get_u16(bytes + 0);
+    out->n_arrays = ttzo_get_u16(bytes + 2);
+    out->attribute_bytes = ttzo_get_u32(bytes + 4);
+    out->constant_bytes = ttzo_get_u32(bytes + 8);
+    out->arena = ttzo_get_u32(bytes + 12);
+}
+static inline void ttzo_pack_graph_info(const struct ttzo_graph_info *in, uint8_t *bytes)
+{
+    ttzo_put_u16(bytes + 0, in->n_nodes);
+    ttzo_put_u16(bytes + 2, in->n_arrays);
+    ttzo_put_u32(bytes + 4, in->attribute_bytes);
+    ttzo_put_u32(bytes + 8, in->constant_bytes);
+    ttzo_put_u32(bytes + 12, in->arena);
+}
+
+#define TTZO_NODE_BYTES 16u
+struct ttzo_node {
+    uint8_t operation;                      // enum node_operation
+    uint8_t flags;                          // sum of enum node_flag
+    uint16_t output;                        // array that it writes
+    uint16_t inputs[3];                     // arrays that it reads, no_array where there are fewer
+    uint16_t attributes;                    // where its attributes begin, in units of 4 bytes; 0 where it has none
+    uint32_t parameters;                    // index of its first parameter in theta, or of its first byte in the constants divided by 4; 0 where it has none
+};
+static inline void ttzo_unpack_node(const uint8_t *bytes, struct ttzo_node *out)
+{
+    out->operation = ttzo_get_u8(bytes + 0);
+    out->flags = ttzo_get_u8(bytes + 1);
+    out->output = ttzo_get_u16(bytes + 2);
+    for (unsigned i = 0; i < 3; i++) out->inputs[i] = ttzo_get_u16(bytes + 4 + 2 * i);
+    out->attributes = ttzo_get_u16(bytes + 10);
+    out->parameters = ttzo_get_u32(bytes + 12);
+}
+static inline void ttzo_pack_node(const struct ttzo_node *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->operation);
+    ttzo_put_u8(bytes + 1, in->flags);
+    ttzo_put_u16(bytes + 2, in->output);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u16(bytes + 4 + 2 * i, in->inputs[i]);
+    ttzo_put_u16(bytes + 10, in->attributes);
+    ttzo_put_u32(bytes + 12, in->parameters);
+}
+
+#define TTZO_NODE_ARRAY_BYTES 8u
+struct ttzo_node_array {
+    uint32_t numbers;                       // numbers of one row
+    uint32_t place;                         // where it lies in the arena; arrays that are wanted at the same time do not overlap
+};
+static inline void ttzo_unpack_node_array(const uint8_t *bytes, struct ttzo_node_array *out)
+{
+    out->numbers = ttzo_get_u32(bytes + 0);
+    out->place = ttzo_get_u32(bytes + 4);
+}
+static inline void ttzo_pack_node_array(const struct ttzo_node_array *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->numbers);
+    ttzo_put_u32(bytes + 4, in->place);
+}
+
+#define TTZO_ACTIVATION_ATTRIBUTES_BYTES 8u
+struct ttzo_activation_attributes {
+    uint8_t activation;                     // enum activation
+    uint8_t reserved[3];                    // 0
+    float slope;                            // of leaky_relu; else 0
+};
+static inline void ttzo_unpack_activation_attributes(const uint8_t *bytes, struct ttzo_activation_attributes *out)
+{
+    out->activation = ttzo_get_u8(bytes + 0);
+    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 1 + 1 * i);
+    out->slope = ttzo_get_f32(bytes + 4);
+}
+static inline void ttzo_pack_activation_attributes(const struct ttzo_activation_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->activation);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 1 + 1 * i, in->reserved[i]);
+    ttzo_put_f32(bytes + 4, in->slope);
+}
+
+#define TTZO_SCALE_ATTRIBUTES_BYTES 16u
+struct ttzo_scale_attributes {
+    uint32_t outer;                         // the array is [outer][channels][inner]
+    uint32_t channels;                      // length of weight and bias
+    uint32_t inner;
+    uint8_t has_weight;                     // without it the weight is 1
+    uint8_t has_bias;                       // without it the bias is 0
+    uint8_t reserved[2];                    // 0
+};
+static inline void ttzo_unpack_scale_attributes(const uint8_t *bytes, struct ttzo_scale_attributes *out)
+{
+    out->outer = ttzo_get_u32(bytes + 0);
+    out->channels = ttzo_get_u32(bytes + 4);
+    out->inner = ttzo_get_u32(bytes + 8);
+    out->has_weight = ttzo_get_u8(bytes + 12);
+    out->has_bias = ttzo_get_u8(bytes + 13);
+    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 14 + 1 * i);
+}
+static inline void ttzo_pack_scale_attributes(const struct ttzo_scale_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->outer);
+    ttzo_put_u32(bytes + 4, in->channels);
+    ttzo_put_u32(bytes + 8, in->inner);
+    ttzo_put_u8(bytes + 12, in->has_weight);
+    ttzo_put_u8(bytes + 13, in->has_bias);
+    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 14 + 1 * i, in->reserved[i]);
+}
+
+#define TTZO_BROADCAST_ATTRIBUTES_BYTES 16u
+struct ttzo_broadcast_attributes {
+    uint32_t outer;                         // the first array is [outer][middle][inner], the second [middle]
+    uint32_t middle;
+    uint32_t inner;
+    uint8_t minus;                          // add: 1 where the second is subtracted; multiply: 0
+    uint8_t reserved[3];                    // 0
+};
+static inline void ttzo_unpack_broadcast_attributes(const uint8_t *bytes, struct ttzo_broadcast_attributes *out)
+{
+    out->outer = ttzo_get_u32(bytes + 0);
+    out->middle = ttzo_get_u32(bytes + 4);
+    out->inner = ttzo_get_u32(bytes + 8);
+    out->minus = ttzo_get_u8(bytes + 12);
+    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 13 + 1 * i);
+}
+static inline void ttzo_pack_broadcast_attributes(const struct ttzo_broadcast_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->outer);
+    ttzo_put_u32(bytes + 4, in->middle);
+    ttzo_put_u32(bytes + 8, in->inner);
+    ttzo_put_u8(bytes + 12, in->minus);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 13 + 1 * i, in->reserved[i]);
+}
+
+#define TTZO_CONCAT_ATTRIBUTES_BYTES 16u
+struct ttzo_concat_attributes {
+    uint32_t outer;                         // input i is [outer][sizes_i]
+    uint32_t sizes[3];                      // 0 where there are fewer
+};
+static inline void ttzo_unpack_concat_attributes(const uint8_t *bytes, struct ttzo_concat_attributes *out)
+{
+    out->outer = ttzo_get_u32(bytes + 0);
+    for (unsigned i = 0; i < 3; i++) out->sizes[i] = ttzo_get_u32(bytes + 4 + 4 * i);
+}
+static inline void ttzo_pack_concat_attributes(const struct ttzo_concat_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->outer);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u32(bytes + 4 + 4 * i, in->sizes[i]);
+}
+
+#define TTZO_SLICE_ATTRIBUTES_BYTES 24u
+struct ttzo_slice_attributes {
+    uint32_t outer;                         // the array is [outer][size][inner], what is taken [outer][count][inner]
+    uint32_t size;
+    uint32_t inner;
+    uint32_t first;                         // the first entry that is taken
+    uint32_t count;                         // entries that are taken
+    uint32_t step;                          // from an entry to the next
+};
+static inline void ttzo_unpack_slice_attributes(const uint8_t *bytes, struct ttzo_slice_attributes *out)
+{
+    out->outer = ttzo_get_u32(bytes + 0);
+    out->size = ttzo_get_u32(bytes + 4);
+    out->inner = ttzo_get_u32(bytes + 8);
+    out->first = ttzo_get_u32(bytes + 12);
+    out->count = ttzo_get_u32(bytes + 16);
+    out->step = ttzo_get_u32(bytes + 20);
+}
+static inline void ttzo_pack_slice_attributes(const struct ttzo_slice_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->outer);
+    ttzo_put_u32(bytes + 4, in->size);
+    ttzo_put_u32(bytes + 8, in->inner);
+    ttzo_put_u32(bytes + 12, in->first);
+    ttzo_put_u32(bytes + 16, in->count);
+    ttzo_put_u32(bytes + 20, in->step);
+}
+
+#define TTZO_TRANSPOSE_ATTRIBUTES_BYTES 20u
+struct ttzo_transpose_attributes {
+    uint32_t sizes[4];                      // of the input's axes, 1 where there are fewer
+    uint8_t axes[4];                        // axis of the input that each axis of the output is
+};
+static inline void ttzo_unpack_transpose_attributes(const uint8_t *bytes, struct ttzo_transpose_attributes *out)
+{
+    for (unsigned i = 0; i < 4; i++) out->sizes[i] = ttzo_get_u32(bytes + 0 + 4 * i);
+    for (unsigned i = 0; i < 4; i++) out->axes[i] = ttzo_get_u8(bytes + 16 + 1 * i);
+}
+static inline void ttzo_pack_transpose_attributes(const struct ttzo_transpose_attributes *in, uint8_t *bytes)
+{
+    for (unsigned i = 0; i < 4; i++) ttzo_put_u32(bytes + 0 + 4 * i, in->sizes[i]);
+    for (unsigned i = 0; i < 4; i++) ttzo_put_u8(bytes + 16 + 1 * i, in->axes[i]);
+}
+
+#define TTZO_POOL_ATTRIBUTES_BYTES 16u
+struct ttzo_pool_attributes {
+    uint16_t channels;                      // the array is [channels][height][width]
+    uint16_t height;
+    uint16_t width;
+    uint8_t kernel_height;
+    uint8_t kernel_width;
+    uint8_t stride_height;
+    uint8_t stride_width;
+    uint8_t padding_top;                    // rows beyond the border, which no maximum looks at
+    uint8_t padding_left;
+    uint8_t padding_bottom;
+    uint8_t padding_right;
+    uint8_t count_padding;                  // average_pool: 1 where the mean counts numbers beyond the border as zeros
+    uint8_t reserved;                       // 0
+};
+static inline void ttzo_unpack_pool_attributes(const uint8_t *bytes, struct ttzo_pool_attributes *out)
+{
+    out->channels = ttzo_get_u16(bytes + 0);
+    out->height = ttzo_get_u16(bytes + 2);
+    out->width = ttzo_get_u16(bytes + 4);
+    out->kernel_height = ttzo_get_u8(bytes + 6);
+    out->kernel_width = ttzo_get_u8(bytes + 7);
+    out->stride_height = ttzo_get_u8(bytes + 8);
+    out->stride_width = ttzo_get_u8(bytes + 9);
+    out->padding_top = ttzo_get_u8(bytes + 10);
+    out->padding_left = ttzo_get_u8(bytes + 11);
+    out->padding_bottom = ttzo_get_u8(bytes + 12);
+    out->padding_right = ttzo_get_u8(bytes + 13);
+    out->count_padding = ttzo_get_u8(bytes + 14);
+    out->reserved = ttzo_get_u8(bytes + 15);
+}
+static inline void ttzo_pack_pool_attributes(const struct ttzo_pool_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u16(bytes + 0, in->channels);
+    ttzo_put_u16(bytes + 2, in->height);
+    ttzo_put_u16(bytes + 4, in->width);
+    ttzo_put_u8(bytes + 6, in->kernel_height);
+    ttzo_put_u8(bytes + 7, in->kernel_width);
+    ttzo_put_u8(bytes + 8, in->stride_height);
+    ttzo_put_u8(bytes + 9, in->stride_width);
+    ttzo_put_u8(bytes + 10, in->padding_top);
+    ttzo_put_u8(bytes + 11, in->padding_left);
+    ttzo_put_u8(bytes + 12, in->padding_bottom);
+    ttzo_put_u8(bytes + 13, in->padding_right);
+    ttzo_put_u8(bytes + 14, in->count_padding);
+    ttzo_put_u8(bytes + 15, in->reserved);
+}
+
+#define TTZO_AXIS_ATTRIBUTES_BYTES 12u
+struct ttzo_axis_attributes {
+    uint32_t outer;                         // the array is [outer][size][inner]
+    uint32_t size;                          // length of the axis
+    uint32_t inner;
+};
+static inline void ttzo_unpack_axis_attributes(const uint8_t *bytes, struct ttzo_axis_attributes *out)
+{
+    out->outer = ttzo_get_u32(bytes + 0);
+    out->size = ttzo_get_u32(bytes + 4);
+    out->inner = ttzo_get_u32(bytes + 8);
+}
+static inline void ttzo_pack_axis_attributes(const struct ttzo_axis_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->outer);
+    ttzo_put_u32(bytes + 4, in->size);
+    ttzo_put_u32(bytes + 8, in->inner);
+}
+
+#define TTZO_SOFT_MAX_ATTRIBUTES_BYTES 16u
+struct ttzo_soft_max_attributes {
+    uint32_t outer;                         // the array is [outer][size][inner]
+    uint32_t size;                          // length of the axis
+    uint32_t inner;
+    uint32_t causal;                        // 1 where entry j counts in row i alone if j <= i, i = outer index mod size; the others become 0. inner is 1 then
+};
+static inline void ttzo_unpack_soft_max_attributes(const uint8_t *bytes, struct ttzo_soft_max_attributes *out)
+{
+    out->outer = ttzo_get_u32(bytes + 0);
+    out->size = ttzo_get_u32(bytes + 4);
+    out->inner = ttzo_get_u32(bytes + 8);
+    out->causal = ttzo_get_u32(bytes + 12);
+}
+static inline void ttzo_pack_soft_max_attributes(const struct ttzo_soft_max_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->outer);
+    ttzo_put_u32(bytes + 4, in->size);
+    ttzo_put_u32(bytes + 8, in->inner);
+    ttzo_put_u32(bytes + 12, in->causal);
+}
+
+#define TTZO_NORM_ATTRIBUTES_BYTES 16u
+struct ttzo_norm_attributes {
+    uint32_t outer;                         // the array is [outer][size]
+    uint32_t size;                          // length of the axis, of weight and bias
+    float epsilon;                          // added to the variance or the mean square
+    uint8_t has_weight;
+    uint8_t has_bias;                       // layer_norm
+    uint8_t reserved[2];                    // 0
+};
+static inline void ttzo_unpack_norm_attributes(const uint8_t *bytes, struct ttzo_norm_attributes *out)
+{
+    out->outer = ttzo_get_u32(bytes + 0);
+    out->size = ttzo_get_u32(bytes + 4);
+    out->epsilon = ttzo_get_f32(bytes + 8);
+    out->has_weight = ttzo_get_u8(bytes + 12);
+    out->has_bias = ttzo_get_u8(bytes + 13);
+    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 14 + 1 * i);
+}
+static inline void ttzo_pack_norm_attributes(const struct ttzo_norm_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->outer);
+    ttzo_put_u32(bytes + 4, in->size);
+    ttzo_put_f32(bytes + 8, in->epsilon);
+    ttzo_put_u8(bytes + 12, in->has_weight);
+    ttzo_put_u8(bytes + 13, in->has_bias);
+    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 14 + 1 * i, in->reserved[i]);
+}
+
+#define TTZO_PRODUCT_ATTRIBUTES_BYTES 20u
+struct ttzo_product_attributes {
+    uint32_t count;                         // matrices: the first array is [count][rows][inner]
+    uint32_t rows;
+    uint32_t inner;
+    uint32_t columns;                       // the second array is [count][inner][columns], the result [count][rows][columns]
+    uint32_t transposed;                    // 1 where the second array is [count][columns][inner]
+};
+static inline void ttzo_unpack_product_attributes(const uint8_t *bytes, struct ttzo_product_attributes *out)
+{
+    out->count = ttzo_get_u32(bytes + 0);
+    out->rows = ttzo_get_u32(bytes + 4);
+    out->inner = ttzo_get_u32(bytes + 8);
+    out->columns = ttzo_get_u32(bytes + 12);
+    out->transposed = ttzo_get_u32(bytes + 16);
+}
+static inline void ttzo_pack_product_attributes(const struct ttzo_product_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->count);
+    ttzo_put_u32(bytes + 4, in->rows);
+    ttzo_put_u32(bytes + 8, in->inner);
+    ttzo_put_u32(bytes + 12, in->columns);
+    ttzo_put_u32(bytes + 16, in->transposed);
+}
+
+#define TTZO_RECURRENT_ATTRIBUTES_BYTES 12u
+struct ttzo_recurrent_attributes {
+    uint8_t cell;                           // enum cell
+    uint8_t has_bias;
+    uint8_t reverse;                        // 1 where it begins with the last step; outputs stay at their steps
+    uint8_t last;                           // 1 where the output is the last h alone, else that of every step
+    uint16_t steps;                         // the array is [steps][in_features]
+    uint16_t in_features;
+    uint16_t hidden;                        // numbers of h; it begins as zeros
+    uint16_t reserved;                      // 0
+};
+static inline void ttzo_unpack_recurrent_attributes(const uint8_t *bytes, struct ttzo_recurrent_attributes *out)
+{
+    out->cell = ttzo_get_u8(bytes + 0);
+    out->has_bias = ttzo_get_u8(bytes + 1);
+    out->reverse = ttzo_get_u8(bytes + 2);
+    out->last = ttzo_get_u8(bytes + 3);
+    out->steps = ttzo_get_u16(bytes + 4);
+    out->in_features = ttzo_get_u16(bytes + 6);
+    out->hidden = ttzo_get_u16(bytes + 8);
+    out->reserved = ttzo_get_u16(bytes + 10);
+}
+static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_attributes *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->cell);
+    ttzo_put_u8(bytes + 1, in->has_bias);
+    ttzo_put_u8(bytes + 2, in->reverse);
+    ttzo_put_u8(bytes + 3, in->last);
+    ttzo_put_u16(bytes + 4, in->steps);
+    ttzo_put_u16(bytes + 6, in->in_features);
+    ttzo_put_u16(bytes + 8, in->hidden);
+    ttzo_put_u16(bytes + 10, in->reserved);
 }
 
 #define TTZO_PDE_INFO_BYTES 28u
@@ -474,11 +918,11 @@ struct ttzo_pde_info {
     uint8_t has_time;                       // 1 when time is the network's last input
     uint8_t derivative;                     // enum derivative
     uint8_t n_groups;                       // row groups that follow the bounds
-    uint8_t has_exact;                      // 1 when the exact solution is a program behind u's
+    uint8_t has_exact;                      // 1 when the exact solution is a program after u's
     uint8_t n_classes;                      // classes of the sparse grid; 0 without one
     uint8_t n_values;                       // its distinct non-zero |coordinates|
     uint8_t level;                          // of the sparse grid
-    uint8_t has_points;                     // 1 when the last programs tell where a uniform training point goes, in space and then, with has_time, in time
+    uint8_t has_points;                     // 1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time
     uint8_t reserved[2];                    // 0
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points
@@ -703,6 +1147,57 @@ static inline void ttzo_pack_state(const struct ttzo_state *in, uint8_t *bytes)
     ttzo_put_f32(bytes + 20, in->best_window);
     ttzo_put_u32(bytes + 24, in->windows_without_progress);
     ttzo_put_u64(bytes + 28, in->evaluations);
+}
+
+// ---- nodes
+static inline uint32_t ttzo_node_part(uint8_t operation)
+{
+    switch (operation) {
+    case TTZO_NODE_OPERATION_AFFINE: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_ACTIVATION: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_SCALE: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_LEARNT_ARRAY: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_ADD: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_MULTIPLY: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_CONCAT: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_SLICE: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_TRANSPOSE: return TTZO_PART_OPERATIONS;
+    case TTZO_NODE_OPERATION_MAX_POOL: return TTZO_PART_POOLING;
+    case TTZO_NODE_OPERATION_AVERAGE_POOL: return TTZO_PART_POOLING;
+    case TTZO_NODE_OPERATION_GLOBAL_MEAN: return TTZO_PART_POOLING;
+    case TTZO_NODE_OPERATION_GLOBAL_MAX: return TTZO_PART_POOLING;
+    case TTZO_NODE_OPERATION_SOFT_MAX: return TTZO_PART_ATTENTION;
+    case TTZO_NODE_OPERATION_LAYER_NORM: return TTZO_PART_ATTENTION;
+    case TTZO_NODE_OPERATION_RMS_NORM: return TTZO_PART_ATTENTION;
+    case TTZO_NODE_OPERATION_MATRIX_PRODUCT: return TTZO_PART_ATTENTION;
+    case TTZO_NODE_OPERATION_RECURRENT: return TTZO_PART_RECURRENT;
+    default: return 0;
+    }
+}
+
+static inline uint32_t ttzo_node_attribute_bytes(uint8_t operation)
+{
+    switch (operation) {
+    case TTZO_NODE_OPERATION_AFFINE: return 104u;
+    case TTZO_NODE_OPERATION_ACTIVATION: return 8u;
+    case TTZO_NODE_OPERATION_SCALE: return 16u;
+    case TTZO_NODE_OPERATION_LEARNT_ARRAY: return 0u;
+    case TTZO_NODE_OPERATION_ADD: return 16u;
+    case TTZO_NODE_OPERATION_MULTIPLY: return 16u;
+    case TTZO_NODE_OPERATION_CONCAT: return 16u;
+    case TTZO_NODE_OPERATION_SLICE: return 24u;
+    case TTZO_NODE_OPERATION_TRANSPOSE: return 20u;
+    case TTZO_NODE_OPERATION_MAX_POOL: return 16u;
+    case TTZO_NODE_OPERATION_AVERAGE_POOL: return 16u;
+    case TTZO_NODE_OPERATION_GLOBAL_MEAN: return 12u;
+    case TTZO_NODE_OPERATION_GLOBAL_MAX: return 12u;
+    case TTZO_NODE_OPERATION_SOFT_MAX: return 16u;
+    case TTZO_NODE_OPERATION_LAYER_NORM: return 16u;
+    case TTZO_NODE_OPERATION_RMS_NORM: return 16u;
+    case TTZO_NODE_OPERATION_MATRIX_PRODUCT: return 20u;
+    case TTZO_NODE_OPERATION_RECURRENT: return 12u;
+    default: return 0;
+    }
 }
 
 // ---- ranges

@@ -45,7 +45,7 @@ def page_text() -> str:
     for name, entry in PAGE["message"].items():
         parts += _message(name, entry)
     parts += ["## The bundle\n", "The file `model.ttzo`, which `ttzo export` writes.\n", *_layout("bundle")]
-    parts += ["## Layouts\n", "`number` is an input as it travels: enum number.\n"]
+    parts += ["## Layouts\n", "`number` is an input on the line: enum number.\n"]
     for name in PAGE["layout"]:
         if name not in ("frame", "bundle"):
             parts += [f"### {name}\n", *_layout(name)]

@@ -47,21 +47,50 @@ struct ttzo_pde {
     struct ttzo_sparse_grid grid;  // with derivative sparse_grid
 };
 
+// The nodes of a model that is no chain of layers, as records of the contract. Everything stays where it is.
+struct ttzo_graph {
+    struct ttzo_graph_info info; // n_nodes is 0 for a chain
+    const uint8_t *nodes;        // [n_nodes][TTZO_NODE_BYTES]
+    const uint8_t *arrays;       // [n_arrays][TTZO_NODE_ARRAY_BYTES]
+    const uint8_t *attributes;   // [attribute_bytes]
+    const uint8_t *constants;    // [constant_bytes], 4-byte aligned
+};
+
 // A model: data only, from model.c in flash or from a bundle. Layers and parameters stay where they are.
 struct ttzo_model {
     uint8_t hash[TTZO_HASH_BYTES];
     struct ttzo_model_info info;
     struct ttzo_training training;
     struct ttzo_phase phases[TTZO_MAX_PHASES];
-    const struct ttzo_layer *layers; // [info.n_layers]
+    const struct ttzo_layer *layers; // [info.n_layers] of a chain
+    struct ttzo_graph graph;         // of any other model
     const float *parameters;         // [info.n_parameters], theta at the start of training
     struct ttzo_pde pde;             // with info.loss residual
 };
 
-// What wants a part of the runtime; never where that is left out, because ttzo_read_bundle has refused the model.
+// What needs a part of the runtime; never where that is left out, because ttzo_read_bundle has refused the model.
 static inline bool ttzo_has_equation(const struct ttzo_model *model)
 {
     return TTZO_HAS(EQUATIONS) && model->info.loss == TTZO_LOSS_RESIDUAL;
+}
+
+static inline bool ttzo_is_graph(const struct ttzo_model *model)
+{
+    return TTZO_HAS(OPERATIONS) && model->graph.info.n_nodes != 0;
+}
+
+static inline struct ttzo_node ttzo_node_at(const struct ttzo_graph *graph, uint32_t index)
+{
+    struct ttzo_node node;
+    ttzo_unpack_node(graph->nodes + index * TTZO_NODE_BYTES, &node);
+    return node;
+}
+
+static inline struct ttzo_node_array ttzo_node_array_at(const struct ttzo_graph *graph, uint32_t index)
+{
+    struct ttzo_node_array array;
+    ttzo_unpack_node_array(graph->arrays + index * TTZO_NODE_ARRAY_BYTES, &array);
+    return array;
 }
 
 static inline bool ttzo_is_split(const struct ttzo_layer *layer)

@@ -11,12 +11,29 @@ static uint32_t parts_of_estimator(uint8_t estimator)
     return ttzo_is_gauss_newton(estimator) ? 0u : TTZO_PART_EVALUATIONS;
 }
 
+// Of a graph whose records and attributes lie inside its section.
+static uint32_t parts_of_nodes(const struct ttzo_graph *graph)
+{
+    uint32_t parts = 0;
+    for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        struct ttzo_layer layer;
+        parts |= TTZO_PART_OPERATIONS | ttzo_node_part(node.operation);
+        if (node.operation != TTZO_NODE_OPERATION_AFFINE)
+            continue;
+        ttzo_unpack_layer(graph->attributes + 4u * node.attributes, &layer);
+        parts |= layer.gather ? TTZO_PART_GATHERED : 0u;
+    }
+    return parts;
+}
+
 uint32_t ttzo_needed_parts(const struct ttzo_model *model)
 {
     uint32_t parts = model->info.loss == TTZO_LOSS_RESIDUAL ? TTZO_PART_EQUATIONS : 0u;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         parts |=
             (model->layers[l].contraction ? TTZO_PART_SPLIT : 0u) | (model->layers[l].gather ? TTZO_PART_GATHERED : 0u);
+    parts |= parts_of_nodes(&model->graph);
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
         parts |= parts_of_estimator(model->phases[p].estimator);
     if (parts & TTZO_PART_CORES) {

@@ -9,22 +9,44 @@
 
 // ---- geometry -------------------------------------------------------------------------------------------------------
 
+// Rows of the image that a patch spans, and columns.
+static uint32_t span_height(const struct ttzo_layer *layer)
+{
+    return (uint32_t)layer->dilation_height * (layer->kernel_height - 1u) + 1;
+}
+
+static uint32_t span_width(const struct ttzo_layer *layer)
+{
+    return (uint32_t)layer->dilation_width * (layer->kernel_width - 1u) + 1;
+}
+
+static uint32_t padded_height(const struct ttzo_layer *layer)
+{
+    return (uint32_t)layer->height + layer->padding_height + layer->padding_bottom;
+}
+
+static uint32_t padded_width(const struct ttzo_layer *layer)
+{
+    return (uint32_t)layer->width + layer->padding_width + layer->padding_right;
+}
+
 static uint32_t out_height(const struct ttzo_layer *layer)
 {
-    return (layer->height + 2u * layer->padding_height - layer->kernel_height) / layer->stride_height + 1;
+    return (padded_height(layer) - span_height(layer)) / layer->stride_height + 1;
 }
 
 static uint32_t out_width(const struct ttzo_layer *layer)
 {
-    return (layer->width + 2u * layer->padding_width - layer->kernel_width) / layer->stride_width + 1;
+    return (padded_width(layer) - span_width(layer)) / layer->stride_width + 1;
 }
 
 uint64_t ttzo_layer_positions(const struct ttzo_layer *layer)
 {
     switch ((enum ttzo_gather)layer->gather) {
     case TTZO_GATHER_PATCHES: return (uint64_t)out_height(layer) * out_width(layer);
-    case TTZO_GATHER_TOKENS: return layer->width;
-    case TTZO_GATHER_WHOLE: break;
+    case TTZO_GATHER_TOKENS:
+    case TTZO_GATHER_PLACES: return layer->width;
+    default: break;
     }
     return 1;
 }
@@ -34,7 +56,8 @@ uint64_t ttzo_layer_inputs(const struct ttzo_layer *layer)
     switch ((enum ttzo_gather)layer->gather) {
     case TTZO_GATHER_PATCHES: return (uint64_t)layer->channels * layer->height * layer->width;
     case TTZO_GATHER_TOKENS: return layer->width;
-    case TTZO_GATHER_WHOLE: break;
+    case TTZO_GATHER_PLACES: return (uint64_t)layer->width * layer->in_features;
+    default: break;
     }
     return layer->in_features;
 }
@@ -55,32 +78,51 @@ bool ttzo_has_gathered_layer(const struct ttzo_model *model)
 
 static bool patches_are_sound(const struct ttzo_layer *layer)
 {
-    return layer->kernel_height && layer->kernel_width && layer->stride_height && layer->stride_width &&
-           layer->padding_height < layer->kernel_height && layer->padding_width < layer->kernel_width &&
-           layer->height + 2u * layer->padding_height >= layer->kernel_height &&
-           layer->width + 2u * layer->padding_width >= layer->kernel_width && layer->padding_token == 0 &&
-           layer->combine == TTZO_COMBINE_EACH &&
-           (uint64_t)layer->channels * layer->kernel_height * layer->kernel_width == layer->in_features;
+    if (!layer->kernel_height || !layer->kernel_width || !layer->stride_height || !layer->stride_width ||
+        !layer->dilation_height || !layer->dilation_width || !layer->groups)
+        return false;
+    uint32_t high = span_height(layer), wide = span_width(layer);
+    return layer->padding_height < high && layer->padding_bottom < high && layer->padding_width < wide &&
+           layer->padding_right < wide && padded_height(layer) >= high && padded_width(layer) >= wide &&
+           layer->padding_token == 0 && layer->combine == TTZO_COMBINE_EACH && layer->channels % layer->groups == 0 &&
+           layer->out_features % layer->groups == 0 && (layer->groups == 1 || layer->kind == TTZO_LAYER_KIND_DENSE) &&
+           (uint64_t)(layer->channels / layer->groups) * layer->kernel_height * layer->kernel_width ==
+               layer->in_features;
 }
 
 static bool has_kernel(const struct ttzo_layer *layer)
 {
     return layer->kernel_height || layer->kernel_width || layer->stride_height || layer->stride_width ||
-           layer->padding_height || layer->padding_width || layer->channels || layer->height;
+           layer->padding_height || layer->padding_width || layer->padding_bottom || layer->padding_right ||
+           layer->dilation_height || layer->dilation_width || layer->groups || layer->channels || layer->height;
+}
+
+static bool tokens_are_sound(const struct ttzo_layer *layer)
+{
+    return !has_kernel(layer) && layer->combine <= TTZO_COMBINE_MEAN && layer->width && !layer->has_bias &&
+           (layer->padding_token == TTZO_NO_TOKEN || layer->padding_token < layer->in_features);
+}
+
+static bool application_is_sound(const struct ttzo_layer *layer)
+{
+    switch ((enum ttzo_gather)layer->gather) {
+    case TTZO_GATHER_WHOLE:
+        return !has_kernel(layer) && layer->combine == 0 && layer->width == 0 && layer->padding_token == 0;
+    case TTZO_GATHER_PLACES:
+        return !has_kernel(layer) && layer->combine == 0 && layer->width && layer->padding_token == 0;
+    case TTZO_GATHER_PATCHES: return patches_are_sound(layer);
+    case TTZO_GATHER_TOKENS: return tokens_are_sound(layer);
+    }
+    return false;
 }
 
 bool ttzo_gathered_is_sound(const struct ttzo_layer *layer)
 {
-    if (layer->gather == TTZO_GATHER_WHOLE)
-        return !has_kernel(layer) && layer->combine == 0 && layer->width == 0 && layer->padding_token == 0;
-    if (layer->gather == TTZO_GATHER_PATCHES
-            ? !patches_are_sound(layer)
-            : layer->gather != TTZO_GATHER_TOKENS || has_kernel(layer) || layer->combine > TTZO_COMBINE_MEAN ||
-                  layer->width == 0 || layer->has_bias ||
-                  (layer->padding_token != TTZO_NO_TOKEN && layer->padding_token >= layer->in_features))
+    if (!application_is_sound(layer) || layer->reserved[0] || layer->reserved[1])
         return false;
-    return layer->contraction == 0 && ttzo_layer_inputs(layer) <= TTZO_MAX_FEATURES &&
-           ttzo_layer_outputs(layer) <= TTZO_MAX_FEATURES;
+    return layer->gather == TTZO_GATHER_WHOLE ||
+           (layer->contraction == 0 && ttzo_layer_inputs(layer) <= TTZO_MAX_FEATURES &&
+            ttzo_layer_outputs(layer) <= TTZO_MAX_FEATURES);
 }
 
 // ---- one application ------------------------------------------------------------------------------------------------
@@ -103,9 +145,9 @@ void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uin
     uint32_t left = position % out_width(layer) * layer->stride_width;
     for (uint32_t c = 0; c < layer->channels; c++, image += (uint32_t)layer->height * layer->width)
         for (uint32_t i = 0; i < layer->kernel_height; i++) {
-            uint32_t y = top + i - layer->padding_height; // beyond the border: wraps round to a large number
+            uint32_t y = top + i * layer->dilation_height - layer->padding_height; // beyond the border: wraps round
             for (uint32_t j = 0; j < layer->kernel_width; j++) {
-                uint32_t x = left + j - layer->padding_width;
+                uint32_t x = left + j * layer->dilation_width - layer->padding_width;
                 *patch++ = y < layer->height && x < layer->width ? image[y * layer->width + x] : 0.0f;
             }
         }
@@ -179,16 +221,15 @@ static struct ttzo_contraction side_by_side(struct ttzo_contraction step, uint32
 }
 
 // Patches [in_features][n] in `buffers[0]` through the layer; returns the buffer with [out_features][n].
-static const float *contract_patches(const struct ttzo_layer *layer, const float *parameters, float *const buffers[2],
-                                     uint32_t n)
+static const float *contract_patches(const struct ttzo_layer *layer, const float *parameters, const float *bias,
+                                     float *const buffers[2], uint32_t n)
 {
     uint32_t length = ttzo_layer_length(layer), current = 0;
-    const float *bias = parameters + ttzo_layer_parameters(layer) - layer->out_features;
     for (uint32_t index = 0; index < length; index++, current = 1 - current) {
         struct ttzo_contraction step = side_by_side(ttzo_layer_contraction(layer, index), n);
         const float *in = buffers[current];
         float *out = buffers[1 - current];
-        bool from_bias = index + 1 == length && layer->has_bias;
+        bool from_bias = index + 1 == length && bias;
         for (uint32_t i = 0; from_bias && i < layer->out_features * n; i++)
             out[i] = bias[i / n];
         for (uint32_t repeat = 0; repeat < step.repeats; repeat++) {
@@ -203,8 +244,8 @@ static const float *contract_patches(const struct ttzo_layer *layer, const float
     return buffers[current];
 }
 
-static void forward_patches(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
-                            float *scratch)
+void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *parameters, const float *bias, const float *in,
+                           float *out, float *scratch)
 {
     struct ttzo_layer applied = ttzo_gathered_application(layer);
     uint32_t positions = (uint32_t)ttzo_layer_positions(layer), widest = (uint32_t)widest_array(&applied);
@@ -216,7 +257,7 @@ static void forward_patches(const struct ttzo_layer *layer, const float *paramet
             for (uint32_t i = 0; i < layer->in_features; i++)
                 buffers[0][i * n + j] = buffers[1][i];
         }
-        const float *made = contract_patches(&applied, parameters, buffers, n);
+        const float *made = contract_patches(&applied, parameters, bias, buffers, n);
         for (uint32_t i = 0; i < layer->out_features; i++)
             for (uint32_t j = 0; j < n; j++)
                 out[i * positions + first + j] = made[i * n + j];
@@ -260,7 +301,9 @@ void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, c
     if (layer->gather == TTZO_GATHER_TOKENS)
         forward_tokens(layer, parameters, in, out, scratch);
     else
-        forward_patches(layer, parameters, in, out, scratch);
+        ttzo_gathered_patches(layer, parameters,
+                              layer->has_bias ? parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL,
+                              in, out, scratch);
 }
 
 #endif

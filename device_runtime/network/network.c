@@ -56,7 +56,7 @@ uint64_t ttzo_network_scratch(const struct ttzo_model *model)
     return most;
 }
 
-static uint64_t layer_macs(const struct ttzo_layer *layer)
+uint64_t ttzo_layer_macs(const struct ttzo_layer *layer)
 {
     uint64_t macs = 0;
     if (ttzo_is_split(layer))
@@ -75,7 +75,7 @@ uint32_t ttzo_network_macs(const struct ttzo_model *model)
     uint64_t macs = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         struct ttzo_layer merged = ttzo_merged_layer(&model->layers[l]);
-        macs += layer_macs(ttzo_has_equation(model) ? &merged : &model->layers[l]);
+        macs += ttzo_layer_macs(ttzo_has_equation(model) ? &merged : &model->layers[l]);
     }
     return macs < UINT32_MAX ? (uint32_t)macs : UINT32_MAX;
 }
@@ -117,7 +117,7 @@ void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
         for (uint32_t i = 0; i < n; i++)
             z[i] = ttzo_sin(z[i]);
         break;
-    case TTZO_ACTIVATION_IDENTITY: break;
+    default: break; // identity; the others are nodes of graphs alone
     }
 }
 
@@ -141,7 +141,7 @@ float ttzo_activation_change(enum ttzo_activation activation, float z, float h, 
         float half = 0.5f * move;
         return 2.0f * (ttzo_cos(z + half) * ttzo_sin(half));
     }
-    case TTZO_ACTIVATION_IDENTITY: break;
+    default: break; // identity; the others are nodes of graphs alone
     }
     return move;
 }

@@ -133,6 +133,64 @@ float ttzo_tanh(float x)
     return from_bits(to_bits(1.0f - 2.0f / denominator) | sign);
 }
 
+float ttzo_sigmoid(float x)
+{
+    return 1.0f / (1.0f + ttzo_exp(-x));
+}
+
+// erf(x) / x for z = x^2 <= 0.875^2
+static inline float erf_polynomial(float z)
+{
+    float q = TTZO_MULADD(-0.000517816399f, z, 0.00483683776f);
+    q = TTZO_MULADD(q, z, -0.0266612954f);
+    q = TTZO_MULADD(q, z, 0.112789191f);
+    q = TTZO_MULADD(q, z, -0.376122147f);
+    return TTZO_MULADD(q, z, 1.12837911f);
+}
+
+// 1 - erf(a), absolutely accurate, for 0.875 <= a <= 4. Beyond 4 it is less than half a unit of 1.
+static inline float erf_complement(float a)
+{
+    float t = a - 2.0f;
+    float q = TTZO_MULADD(3.10531073e-06f, t, -4.98572626e-06f);
+    q = TTZO_MULADD(q, t, 0.000164085577f);
+    q = TTZO_MULADD(q, t, -0.0007229232f);
+    q = TTZO_MULADD(q, t, 0.00355457165f);
+    q = TTZO_MULADD(q, t, -0.0164785236f);
+    q = TTZO_MULADD(q, t, -0.923752546f);
+    q = TTZO_MULADD(q, t, -4.41815996f);
+    return ttzo_exp(TTZO_MULADD(q, t, -5.36494112f));
+}
+
+static const uint32_t ERF_EDGE = 0x3F600000u; // 0.875
+static const uint32_t ERF_END = 0x40800000u;  // 4
+
+float ttzo_erf(float x)
+{
+    uint32_t size = to_bits(x) & ~SIGN;
+    if (size > INFINITE)
+        return not_a_number();
+    if (size < ERF_EDGE)
+        return x * erf_polynomial(x * x);
+    if (size > ERF_END)
+        return x > 0.0f ? 1.0f : -1.0f;
+    return from_bits(to_bits(1.0f - erf_complement(from_bits(size))) | (to_bits(x) & SIGN));
+}
+
+float ttzo_gelu(float x)
+{
+    float a = x * 0.707106769f, half = 0.5f * x;
+    uint32_t size = to_bits(a) & ~SIGN;
+    if (size > INFINITE)
+        return not_a_number();
+    if (size < ERF_EDGE)
+        return TTZO_MULADD(half, a * erf_polynomial(a * a), half);
+    if (size > ERF_END)
+        return x > 0.0f ? x : -0.0f;
+    float rest = half * erf_complement(from_bits(size)); // on the negative side nothing cancels
+    return x > 0.0f ? x - rest : rest;
+}
+
 // ---- logarithms -----------------------------------------------------------------------------------------------------
 
 // x = 2^k m with sqrt(1/2) <= m < sqrt(2), for positive normal x: returns k, leaves m.

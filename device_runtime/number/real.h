@@ -28,6 +28,10 @@ float ttzo_log1p(float x); // 0.88 ulp; NaN below -1, -inf at -1
 float ttzo_tanh(float x);  // 1.42 ulp; odd, bit for bit
 float ttzo_sqrt(float x);  // correctly rounded
 
+float ttzo_sigmoid(float x); // 1 / (1 + e^-x): 2.46 ulp from -87 on
+float ttzo_erf(float x);     // 2.28 ulp; odd, bit for bit
+float ttzo_gelu(float x);    // x (1 + erf(x / sqrt 2)) / 2: within 2^-22 of itself, or of 1/2 where it is smaller
+
 // 1.55 ulp for |x| <= 100, 2.35 ulp (1e-7) to 10^4, 1e-6 to 10^5; NaN beyond, where a float32 angle says little.
 float ttzo_sin(float x); // odd, bit for bit
 float ttzo_cos(float x); // even, bit for bit

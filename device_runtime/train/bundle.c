@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "equations/pde_bundle.h"
 #include "model/needed_parts.h"
+#include "operations/graph.h"
 #include "number/crc32.h"
 #include "ttzo.h"
 
@@ -34,9 +35,9 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
     *detail = 5;
     if (info.n_layers > TTZO_MAX_LAYERS || info.n_parameters > TTZO_MAX_PARAMETERS || header.metadata_bytes > size)
         return TTZO_ERROR_BAD_BUNDLE;
-    size_t without_pde =
+    size_t without_section =
         fixed + info.n_layers * TTZO_LAYER_BYTES + sizeof(float) * info.n_parameters + header.metadata_bytes + 4;
-    if (without_pde > size || (info.loss != TTZO_LOSS_RESIDUAL && without_pde != size))
+    if (without_section > size || (info.n_layers && info.loss != TTZO_LOSS_RESIDUAL && without_section != size))
         return TTZO_ERROR_BAD_BUNDLE;
     at += TTZO_MODEL_INFO_BYTES;
 
@@ -49,13 +50,23 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         ttzo_unpack_phase(at, &model->phases[p]);
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);
+    if (!info.n_layers) { // a graph's section fills what is left between phases and parameters
+        *detail = TTZO_PART_OPERATIONS;
+        if (!TTZO_HAS(OPERATIONS))
+            return TTZO_ERROR_NOT_BUILT_IN;
+        *detail = 7;
+        if (info.loss == TTZO_LOSS_RESIDUAL ||
+            ttzo_read_graph(at, size - without_section, &model->graph) != size - without_section)
+            return TTZO_ERROR_BAD_BUNDLE;
+        at += size - without_section;
+    }
     *detail = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;
     if (*detail)
         return TTZO_ERROR_NOT_BUILT_IN;
     if (ttzo_has_equation(model)) { // its section fills what is left between layers and parameters
         *detail = 6;
-        if (!ttzo_read_pde(at, size - without_pde, info.in_features, &model->pde) ||
-            model->pde.info.section_bytes != size - without_pde)
+        if (!ttzo_read_pde(at, size - without_section, info.in_features, &model->pde) ||
+            model->pde.info.section_bytes != size - without_section)
             return TTZO_ERROR_BAD_BUNDLE;
         at += model->pde.info.section_bytes;
         *detail = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;

@@ -3,7 +3,7 @@
 
 #include "cores/row_estimate.h"
 #include "network/loss.h"
-#include "network/network.h"
+#include "operations/graph.h"
 #include "equations/pde.h"
 #include "number/random.h"
 #include "number/real.h"
@@ -30,7 +30,7 @@ static float row_loss(const struct estimate *e, const float *theta, uint32_t j)
         return residual * residual;
     }
     const uint8_t *row = e->rows->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes;
-    float *outputs = ttzo_network_forward(trainer, theta, row);
+    float *outputs = ttzo_forward(trainer, theta, row);
     return ttzo_row_loss(model, outputs, row + ttzo_input_bytes(model));
 }
 

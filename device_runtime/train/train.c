@@ -5,7 +5,7 @@
 #include "train/estimator.h"
 #include "equations/gauss_newton.h"
 #include "network/loss.h"
-#include "network/network.h"
+#include "operations/graph.h"
 #include "equations/pde.h"
 #include "number/random.h"
 #include "number/real.h"
@@ -264,7 +264,7 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
     ttzo_network_prepare(trainer, trainer->theta);
     for (uint32_t j = 0; j < count; j++) {
         const uint8_t *row = rows->bytes + (size_t)(first + j) * trainer->row_bytes;
-        float *outputs = ttzo_network_forward(trainer, trainer->theta, row);
+        float *outputs = ttzo_forward(trainer, trainer->theta, row);
         hits += ttzo_row_correct(trainer->model, outputs, row + input_bytes);
         sum = sum + ttzo_row_loss(trainer->model, outputs, row + input_bytes);
         enum ttzo_error error = ttzo_still_wanted(trainer, j + 1, count);
@@ -290,7 +290,7 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
         *outputs = trainer->base_losses;
     } else {
         ttzo_network_prepare(trainer, trainer->theta);
-        *outputs = ttzo_network_forward(trainer, trainer->theta, inputs);
+        *outputs = ttzo_forward(trainer, trainer->theta, inputs);
     }
     return TTZO_ERROR_OK;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A training run's lifetime: its memory, its settings, and how data get in and out. What a step does is in train.c.
 #include "equations/derive.h"
-#include "network/network.h"
+#include "operations/graph.h"
 #include "network/sparse_rows.h"
 #include "number/crc32.h"
 #include "number/real.h"
@@ -24,9 +24,9 @@ enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model 
         .model = model,
         .n_moments = ttzo_moments_count(model),
         .row_bytes = ttzo_row_bytes(model),
-        .macs_per_sample = ttzo_network_macs(model),
+        .macs_per_sample = ttzo_forward_macs(model),
         .macs_per_row =
-            (uint64_t)ttzo_network_macs(model) * (ttzo_has_equation(model) ? ttzo_derive_passes(model) : 1u),
+            (uint64_t)ttzo_forward_macs(model) * (ttzo_has_equation(model) ? ttzo_derive_passes(model) : 1u),
         .work_bytes = *detail,
         .work_capacity = work_bytes < UINT32_MAX ? (uint32_t)work_bytes : UINT32_MAX,
     };
@@ -144,15 +144,12 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
     return TTZO_ERROR_OK;
 }
 
-// Whether the model knows all tokens of a row; of a model without, whatever stands there.
-static bool knows_tokens(const struct ttzo_model *model, const uint8_t *row)
+// Whether all tokens of a row are among the `known` ones.
+static bool knows_tokens(const struct ttzo_model *model, uint32_t known, const uint8_t *row)
 {
-    const struct ttzo_layer *first = &model->layers[0];
-    if (!ttzo_is_gathered(first) || first->gather != TTZO_GATHER_TOKENS)
-        return true;
-    for (uint32_t t = 0; t < first->width; t++) {
+    for (uint32_t t = 0; t < model->info.in_features; t++) {
         int32_t token = model->info.input_number == TTZO_NUMBER_UINT8 ? row[t] : ttzo_get_i16(row + 2 * t);
-        if (token < 0 || token >= first->in_features)
+        if (token < 0 || (uint32_t)token >= known)
             return false;
     }
     return true;
@@ -171,8 +168,9 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region na
             if (ttzo_get_u16(region.bytes + *detail * trainer->row_bytes + input_bytes) >=
                 trainer->model->info.out_features)
                 return TTZO_ERROR_BAD_LABEL;
-    for (*detail = 0; *detail < count; ++*detail)
-        if (!knows_tokens(trainer->model, region.bytes + *detail * trainer->row_bytes))
+    uint32_t known = ttzo_known_tokens(trainer->model);
+    for (*detail = 0; known && *detail < count; ++*detail)
+        if (!knows_tokens(trainer->model, known, region.bytes + *detail * trainer->row_bytes))
             return TTZO_ERROR_BAD_TOKEN;
     region.rows->count = count;
     return TTZO_ERROR_OK;
@@ -187,10 +185,11 @@ static enum ttzo_error take_sparse(struct ttzo_trainer *trainer, uint32_t count,
     enum ttzo_error error = ttzo_sparse_check(trainer->model, sparse->bytes, count, &n_rows, detail);
     if (error)
         return error;
-    if (ttzo_is_gathered(&trainer->model->layers[0]) && trainer->model->layers[0].gather == TTZO_GATHER_TOKENS)
+    uint32_t known = ttzo_known_tokens(trainer->model);
+    if (known)
         for (trainer->batch.count = *detail = 0; *detail < n_rows; ++*detail) {
             ttzo_sparse_row(trainer->model, sparse->bytes, *detail, trainer->batch.bytes);
-            if (!knows_tokens(trainer->model, trainer->batch.bytes))
+            if (!knows_tokens(trainer->model, known, trainer->batch.bytes))
                 return TTZO_ERROR_BAD_TOKEN;
         }
     sparse->count = n_rows;

@@ -8,7 +8,7 @@
 #include "equations/pde.h"
 #include "model/carve.h"
 #include "model/phase.h"
-#include "network/network.h"
+#include "operations/graph.h"
 #include "ttzo.h"
 
 // ---- sizes ----------------------------------------------------------------------------------------------------------
@@ -33,7 +33,8 @@ uint32_t ttzo_moments_count(const struct ttzo_model *model)
 static bool keeps_both(const struct ttzo_model *model)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
-        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE_PLAIN || ttzo_is_gauss_newton(model->phases[p].estimator))
+        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE_PLAIN || ttzo_is_gauss_newton(model->phases[p].estimator) ||
+            (ttzo_is_graph(model) && ttzo_estimator_reuses(model->phases[p].estimator)))
             return true;
     return false;
 }
@@ -79,9 +80,9 @@ static void carve_forward(struct ttzo_trainer *trainer, struct ttzo_carve *carve
         ttzo_columns_buffers(model, numbers);
     for (uint32_t i = 0; i < 2; i++)
         trainer->activations[i] = ttzo_take_even(
-            carve, ttzo_has_equation(model) ? numbers[i] * ttzo_derive_columns(model) : ttzo_network_buffer(model));
+            carve, ttzo_has_equation(model) ? numbers[i] * ttzo_derive_columns(model) : ttzo_forward_buffer(model, i));
     trainer->prepared = ttzo_take_even(carve, ttzo_network_prepared(model));
-    trainer->scratch = ttzo_take_even(carve, ttzo_network_scratch(model));
+    trainer->scratch = ttzo_take_even(carve, ttzo_forward_scratch(model));
 }
 
 // All of it; returns the numbers of the state. A forward pass and what reusing estimators keep are never needed at once

@@ -29,7 +29,9 @@ def parse(text: str) -> dict[str, int]:
     for part in text.split(","):
         name, _, number = part.partition("=")
         if name not in MEASURES or not number.isdigit() or int(number) < 1:
-            raise PlanError(f"budget {part!r} is none", f"write one of {', '.join(MEASURES)}, =, and a whole number")
+            raise PlanError(
+                f"budget {part!r} is not understood", f"write one of {', '.join(MEASURES)}, =, and a whole number"
+            )
         found[name] = int(number)
     return found
 
@@ -45,7 +47,7 @@ def fitted(plan: Plan, places: set[str], budget: Mapping[str, int]) -> Plan:
     allowed = [made for layers, *_ in front if _keeps(made := _with(plan, layers), budget)]
     if not allowed:
         raise PlanError(
-            f"no fold and ranks keep within {', '.join(f'{name} {value:,}' for name, value in budget.items())}",
+            f"no choice of fold and ranks stays within {', '.join(f'{name} {value:,}' for name, value in budget.items())}",
             "give a larger budget, a smaller --batch, or an estimator that keeps less",
         )
     most = max(made.n_parameters for made in allowed)
@@ -83,7 +85,7 @@ def _with(plan: Plan, layers: tuple[Layer, ...]) -> Plan:
     for layer in layers:
         placed.append(dataclasses.replace(layer, parameter_offset=at, contraction=0))
         at += layer.n_parameters
-    return dataclasses.replace(plan, layers=tuple(placed), parameters=np.zeros(at, np.float32))
+    return plan.with_layers(placed, parameters=np.zeros(at, np.float32))
 
 
 def _keeps(plan: Plan, budget: Mapping[str, int]) -> bool:

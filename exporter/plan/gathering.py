@@ -3,7 +3,7 @@
 
 A convolution is a linear layer applied to every patch of an image; an embedding is one applied to the unit vectors of
 tokens. `Layer.in_features` and `out_features` stay those of one application, `n_inputs` and `n_outputs` count the arrays
-before and behind the layer.
+before and after the layer.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,9 @@ class Patches:
     """Every patch of an image [channel][row][column]; what lies beyond its border is 0.
 
     A patch's numbers are in the order (channel, row, column), as torch flattens a kernel. The layer's outputs make an
-    image again, [out_feature][row][column].
+    image again, [out_feature][row][column]. A patch takes every `dilation`-th row and column. `padding` is (above, left),
+    `padding_end` (below, right), the same as `padding` where it is None. With `groups`, channels and outputs fall into so
+    many parts and a patch has the channels of one part.
     """
 
     channels: int
@@ -29,6 +31,13 @@ class Patches:
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
+    padding_end: tuple[int, int] | None = None
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self):
+        if self.padding_end is None:
+            object.__setattr__(self, "padding_end", self.padding)
 
     @property
     def n_inputs(self) -> int:
@@ -36,13 +45,18 @@ class Patches:
 
     @property
     def in_features(self) -> int:
-        return self.channels * self.kernel[0] * self.kernel[1]
+        return self.channels // self.groups * self.kernel[0] * self.kernel[1]
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and columns of the image that a patch spans."""
+        return tuple(dilation * (kernel - 1) + 1 for dilation, kernel in zip(self.dilation, self.kernel, strict=True))
 
     @property
     def out_image(self) -> tuple[int, int]:
         """Rows and columns of the image of outputs."""
-        sizes = zip((self.height, self.width), self.kernel, self.stride, self.padding, strict=True)
-        rows, columns = ((size + 2 * pad - kernel) // stride + 1 for size, kernel, stride, pad in sizes)
+        sizes = zip((self.height, self.width), self.extent, self.stride, self.padding, self.padding_end, strict=True)
+        rows, columns = ((n + before + after - extent) // stride + 1 for n, extent, stride, before, after in sizes)
         return rows, columns
 
     @property
@@ -57,20 +71,24 @@ class Patches:
         """What no device could run, or nothing."""
         if min(self.channels, self.height, self.width) < 1 or max(self.height, self.width, self.channels) > 65535:
             return f"an image of {self.channels} x {self.height} x {self.width} numbers"
-        if min(*self.kernel, *self.stride) < 1 or max(*self.kernel, *self.stride, *self.padding) > 255:
-            return f"kernel {self.kernel} and stride {self.stride}; 1 to 255 can be had"
-        if min(self.padding) < 0 or any(p >= k for p, k in zip(self.padding, self.kernel, strict=True)):
-            return f"padding {self.padding}; less than the kernel {self.kernel} can be had"
+        steps, borders = (*self.kernel, *self.stride, *self.dilation), (*self.padding, *self.padding_end)
+        if min(steps) < 1 or max(*steps, *borders) > 255:
+            return f"kernel {self.kernel}, stride {self.stride} and dilation {self.dilation}; 1 to 255 are supported"
+        if min(borders) < 0 or any(p >= k for p, k in zip(borders, self.extent * 2, strict=True)):
+            return f"padding {borders} is not less than what the kernel spans, {self.extent}"
+        if self.groups < 1 or self.channels % self.groups:
+            return f"{self.groups} groups of {self.channels} channels"
         if min(self.out_image) < 1:
             return f"a kernel {self.kernel} that is larger than the padded image"
         return ""
 
     @property
     def table(self) -> np.ndarray:
-        """int64 [positions, in_features]: where in the image each number of each patch lies, `n_inputs` for the padding."""
-        (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
-        rows = np.arange(self.out_image[0])[:, None] * sh + np.arange(kh) - ph
-        columns = np.arange(self.out_image[1])[:, None] * sw + np.arange(kw) - pw
+        """int64 [positions, in_features]: where in the image each number of each patch lies, `n_inputs` for the padding.
+        Not for patches with groups."""
+        (kh, kw), (sh, sw), (ph, pw), (dh, dw) = self.kernel, self.stride, self.padding, self.dilation
+        rows = np.arange(self.out_image[0])[:, None] * sh + dh * np.arange(kh) - ph
+        columns = np.arange(self.out_image[1])[:, None] * sw + dw * np.arange(kw) - pw
         y, x = rows[:, None, None, :, None], columns[None, :, None, None, :]
         channel = np.arange(self.channels)[None, None, :, None, None]
         inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
@@ -104,8 +122,33 @@ class Tokens:
     @property
     def inconsistency(self) -> str:
         if not 1 <= self.count <= LIMIT["max_features"]:
-            return f"{self.count} tokens a row; 1 to {LIMIT['max_features']} can be had"
+            return f"{self.count} tokens a row; 1 to {LIMIT['max_features']} are supported"
         return ""
 
 
-Gathering = Patches | Tokens
+@dataclass(frozen=True)
+class Places:
+    """`count` rows of an array [place][in_feature]; the outputs are [place][out_feature]. In graphs alone."""
+
+    count: int
+    in_features: int
+
+    @property
+    def n_inputs(self) -> int:
+        return self.count * self.in_features
+
+    @property
+    def positions(self) -> int:
+        return self.count
+
+    def n_outputs(self, out_features: int) -> int:
+        return self.count * out_features
+
+    @property
+    def inconsistency(self) -> str:
+        if not 1 <= self.count <= LIMIT["max_features"]:
+            return f"{self.count} places; 1 to {LIMIT['max_features']} are supported"
+        return ""
+
+
+Gathering = Patches | Tokens | Places

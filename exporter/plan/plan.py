@@ -2,11 +2,12 @@
 """The plan: a model (layer.py), its loss and its training schedule (training.py) as data.
 
 Everything else reads it: the writers render it as ONNX, flat C arrays, a bundle and TFLite; the C runtime, the
-onnxruntime emulator and the NumPy reference execute it. All parameters form one float32 vector theta; each layer owns
-a slice of it, cores in order (or the dense W), then the bias, in C order.
+onnxruntime emulator and the NumPy reference execute it. All trained parameters form one float32 vector theta; each node
+owns a slice of it, in the order of the nodes; of a layer, cores in order (or the dense W), then the bias, in C order.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,21 +25,27 @@ from ttzo.device_runtime.contract import (
     Number,
     Update,
 )
+from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.pde.program import Pde
 from ttzo.exporter.plan.gathering import Tokens
+from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.layer import Layer, PlanError, Tensor
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A deployment. `parameters` is theta at the start of training, float32, shape (n_parameters,).
+    """A deployment. `parameters` is theta at the start of training, float32, shape (n_parameters,); `constants` are the
+    parameters of frozen nodes (constants.py).
+
+    The model is a graph. Where it is a chain of layers, `chain` is their tuple; what works on chains alone asks for
+    `layers`, which refuses every other graph by name.
 
     `metadata` is for people and host tools (name, data set, where the model came from); it is no part of the model's
     hash, and no device reads it.
     """
 
-    layers: tuple[Layer, ...]
+    graph: Graph
     parameters: np.ndarray
     loss: Loss
     training: Training = Training()
@@ -50,6 +57,16 @@ class Plan:
     input_offset: float = 0.0
     metadata: dict[str, Any] = field(default_factory=dict)
     pde: Pde | None = None  # with loss `residual`
+    constants: bytes = b""
+
+    @classmethod
+    def of_layers(cls, layers: Iterable[Layer], parameters: np.ndarray, *fields: Any, **settings: Any) -> "Plan":
+        """The plan of a chain of layers."""
+        return cls(Graph.of_layers(layers), parameters, *fields, **settings)
+
+    def with_layers(self, layers: Iterable[Layer], **changes: Any) -> "Plan":
+        """The same plan of another chain of layers."""
+        return dataclasses.replace(self, graph=Graph.of_layers(layers), **changes)
 
     def __post_init__(self):
         wrong = self._inconsistency()
@@ -57,54 +74,81 @@ class Plan:
             raise PlanError(wrong, "see `ttzo export --help`")
 
     def _inconsistency(self) -> str:
-        if not 1 <= len(self.layers) <= LIMIT["max_layers"]:
-            return f"{len(self.layers)} layers; 1 to {LIMIT['max_layers']} can be had"
-        at = 0
-        for before, layer in zip((None, *self.layers), self.layers, strict=False):
-            if before and before.n_outputs != layer.n_inputs:
-                return f"layer {layer.name} wants {layer.n_inputs} inputs, {before.name} gives {before.n_outputs}"
-            if layer.parameter_offset != at:
-                return f"layer {layer.name} begins at parameter {layer.parameter_offset} instead of {at}"
-            at += layer.n_parameters
-        if self.parameters.shape != (at,) or self.parameters.dtype != np.float32:
-            return f"parameters are {self.parameters.dtype}{list(self.parameters.shape)}, the layers hold float32[{at}]"
-        if at > LIMIT["max_parameters"]:
-            return f"{at} parameters; at most {LIMIT['max_parameters']} can be had"
+        if self.chain and len(self.chain) > LIMIT["max_layers"]:
+            return f"{len(self.chain)} layers; 1 to {LIMIT['max_layers']} are supported"
+        n = self.graph.n_parameters
+        if self.parameters.shape != (n,) or self.parameters.dtype != np.float32:
+            return f"parameters are {self.parameters.dtype}{list(self.parameters.shape)}, the layers hold float32[{n}]"
+        if len(self.constants) != self.graph.constant_bytes:
+            return f"{len(self.constants)} bytes of constants, the frozen nodes hold {self.graph.constant_bytes}"
+        if n > LIMIT["max_parameters"]:
+            return f"{n} parameters; at most {LIMIT['max_parameters']} are supported"
+        if not n:
+            return "nothing is trained"
         if not np.isfinite(self.parameters).all():
             return "a parameter is not finite"
         if not 1 <= self.batch <= LIMIT["max_batch"]:
-            return f"batch {self.batch}; 1 to {LIMIT['max_batch']} can be had"
+            return f"batch {self.batch}; 1 to {LIMIT['max_batch']} are supported"
         if not 1 <= len(self.training.phases) <= LIMIT["max_phases"]:
-            return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} can be had"
+            return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} are supported"
+        if self.chain is None:
+            return self._graph_inconsistency() or self._token_inconsistency()
         return self._pde_inconsistency() or self._gauss_newton_inconsistency() or self._gather_inconsistency()
+
+    def _graph_inconsistency(self) -> str:
+        """What is not built for a graph that is no chain."""
+        why = self.graph.why_no_chain
+        if self.pde or self.loss == Loss.residual:
+            return f"an equation's derivatives are computed for chains of layers only: {why}"
+        if self.cache != Cache.float32:
+            return f"nothing of a graph is kept in 16 bits, cache float32: {why}"
+        for node in self.graph.nodes:
+            if isinstance(node.operation, Affine) and node.operation.layer.contraction:
+                return f"layer {node.name} of a graph is contracted core by core: contraction 0"
+        for phase in self.training.phases:
+            if phase.is_gauss_newton or phase.estimator in (Estimator.node_cge, Estimator.block_rge):
+                return f"{phase.estimator.name} works on chains of layers only, choose cge, cocd or rge: {why}"
+        return ""
+
+    def _token_inconsistency(self) -> str:
+        if not self.n_tokens:
+            return ""
+        if self.input_number == Number.float32 or (self.input_scale, self.input_offset) != (1.0, 0.0):
+            return "the model takes numbers of tokens: uint8 or int16 inputs of scale 1 and offset 0"
+        known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
+        return (
+            f"the model knows {self.n_tokens} tokens, {self.input_number.name} holds {known}"
+            if self.n_tokens > known
+            else ""
+        )
 
     def _gather_inconsistency(self) -> str:
         for number, layer in enumerate(self.layers):
             if layer.gather and self.cache != Cache.float32:
-                return f"layer {layer.name} is applied several times: nothing of it is kept in 16 bits, cache float32"
+                return f"layer {layer.name} is applied several times: its arrays cannot be kept in 16 bits, so cache must be float32"
             if layer.gather and self.pde:
-                return f"layer {layer.name}: a PDE's derivatives do not go through convolutions or embeddings"
+                return f"layer {layer.name}: a PDE's derivatives are not supported through convolutions or embeddings"
             if not isinstance(layer.gather, Tokens):
                 continue
             if number:
-                return f"layer {layer.name} takes numbers of tokens: it must be the first"
+                return f"layer {layer.name} reads token numbers: it must be the first"
             if self.input_number == Number.float32 or (self.input_scale, self.input_offset) != (1.0, 0.0):
-                return f"layer {layer.name} takes numbers of tokens: uint8 or int16 inputs of scale 1 and offset 0"
+                return f"layer {layer.name} reads token numbers: its inputs must be uint8 or int16 with scale 1 and offset 0"
             known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
             if layer.in_features > known:
-                return f"layer {layer.name} knows {layer.in_features} tokens, {self.input_number.name} holds {known}"
-        return self._applied_inconsistency()
+                return f"layer {layer.name} has {layer.in_features} tokens, but {self.input_number.name} inputs can name only {known}"
+        return self._gathered_inconsistency()
 
-    def _applied_inconsistency(self) -> str:
+    def _gathered_inconsistency(self) -> str:
         reusing = {phase.estimator for phase in self.training.phases} & REUSING
         if not self.gathers or not reusing:
             return ""
         for layer in self.layers[1:]:
             if layer.kind != LayerKind.dense and layer.in_features * layer.out_features > LIMIT["max_matrix"]:
-                return f"layer {layer.name} is more than {LIMIT['max_matrix']} numbers multiplied out: take rge"
+                return f"layer {layer.name} has more than {LIMIT['max_matrix']} weights multiplied out: choose rge"
         refused = reusing - {Estimator.cge, Estimator.cocd}
         if refused:
-            return f"{min(refused).name} does not go through convolutions or embeddings: take cge or rge"
+            return f"{min(refused).name} does not support convolutions or embeddings: choose cge or rge"
         return ""
 
     def _gauss_newton_inconsistency(self) -> str:
@@ -113,21 +157,21 @@ class Plan:
                 continue
             name = phase.estimator.name
             if self.pde is None:
-                return f"{name} wants the residuals of a PDE"
+                return f"{name} needs the residuals of a PDE"
             if phase.update != Update.sgd:
-                return f"{name} takes its step as it is: update sgd"
+                return f"{name} computes whole steps: its update must be sgd"
             last = self.layers[-1]
             if self.uses_last_layer and (
                 len(self.layers) < 2 or last.kind != LayerKind.dense or last.activation != Activation.identity
             ):
-                return f"{name} wants a dense last layer without activation behind another layer"
+                return f"{name} needs a dense last layer without activation, after another layer"
             if self.n_columns(phase) > LIMIT["max_columns"]:
-                return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} can be had"
+                return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} are supported"
         return ""
 
     def _pde_inconsistency(self) -> str:
         if (self.loss == Loss.residual) != (self.pde is not None):
-            return "the loss `residual` and a PDE go together"
+            return "the loss `residual` needs a PDE, and a PDE needs this loss"
         if self.pde is None:
             return ""
         if self.in_features != self.pde.n_inputs or self.out_features != 1:
@@ -138,29 +182,40 @@ class Plan:
             return f"batch {self.batch}, but the PDE has {self.pde.batch} rows"
         for phase in self.training.phases:
             if phase.estimator in REUSING:
-                return f"{phase.estimator.name} shares environments between losses, a PDE's residuals share none: take rge or subspace_gn"
+                return f"{phase.estimator.name} shares environments between losses, which a PDE's residuals cannot: choose rge or subspace_gn"
         if any(layer.contraction for layer in self.layers):
-            return "a PDE's derivatives walk the layers core by core: contraction 0"
+            return "a PDE's derivatives are computed core by core: the contraction must be 0"
         return self.pde.inconsistency()
 
     @property
+    def chain(self) -> tuple[Layer, ...] | None:
+        """The layers where the model is a chain of them, else None."""
+        return self.graph.layers
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of a chain. Raises `PlanError` for every other graph."""
+        if self.chain is None:
+            raise PlanError(f"this works on chains of layers only: {self.graph.why_no_chain}", "")
+        return self.chain
+
+    @property
     def in_features(self) -> int:
-        return self.layers[0].n_inputs
+        return self.graph.arrays[0].numbers
 
     @property
     def out_features(self) -> int:
-        return self.layers[-1].n_outputs
+        return self.graph.arrays[-1].numbers
 
     @property
     def gathers(self) -> bool:
-        """Whether a layer is applied several times to a sample."""
-        return any(layer.gather for layer in self.layers)
+        """Whether the model is a chain with a layer that is applied several times to a sample."""
+        return any(layer.gather for layer in self.chain or ())
 
     @property
     def n_tokens(self) -> int:
         """How many tokens the inputs can tell apart; 0 where they are plain numbers."""
-        first = self.layers[0]
-        return first.in_features if isinstance(first.gather, Tokens) else 0
+        return self.graph.n_tokens
 
     @property
     def n_parameters(self) -> int:
@@ -190,16 +245,16 @@ class Plan:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        return tuple(tensor for layer in self.layers for tensor in layer.tensors)
+        return self.graph.tensors
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one sample's forward pass."""
-        return sum(layer.merged.macs if self.pde else layer.macs for layer in self.layers)
+        return sum(layer.merged.macs for layer in self.layers) if self.pde else self.graph.macs
 
     def forward_macs(self, n_rows: int) -> int:
         """Multiply-accumulates of `n_rows` rows sent through the network at one parameter vector."""
-        return n_rows * self.macs + sum(layer.prepare_macs for layer in self.layers)
+        return n_rows * self.macs + sum(layer.prepare_macs for layer in self.chain or ())
 
     @property
     def basis_size(self) -> int:
@@ -228,7 +283,9 @@ class Plan:
     @property
     def dense_parameters(self) -> int:
         """Parameters of the same network without tensor trains."""
-        return sum(layer.out_features * (layer.in_features + layer.has_bias) for layer in self.layers)
+        layers = [node.operation.layer for node in self.graph.nodes if isinstance(node.operation, Affine)]
+        dense = sum(layer.out_features * (layer.in_features + layer.has_bias) for layer in layers)
+        return dense + sum(n.operation.n_parameters for n in self.graph.nodes if not isinstance(n.operation, Affine))
 
     @property
     def row_bytes(self) -> int:

@@ -38,25 +38,27 @@ def plan_from_file(path: Path, **settings: Any) -> Plan:
     graph, constants = _parts(path, _read(path))
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
-        raise OnnxError(f"{path} has {len(inputs)} inputs and {len(graph.output)} outputs", "one of each is wanted")
+        raise OnnxError(
+            f"{path} has {len(inputs)} inputs and {len(graph.output)} outputs", "the model must have one of each"
+        )
     chain = _Chain(constants, inputs[0].name)
     for node in graph.node:
         chain.take(node)
     if chain.value != graph.output[0].name or not chain.layers:
         raise OnnxError(f"{path}: no layer leads from {inputs[0].name} to {graph.output[0].name}", SUPPORTED)
     _require_rows(path, inputs[0], chain.layers[0])
-    return Plan(layers=tuple(chain.layers), parameters=np.concatenate(chain.arrays, axis=None), **settings)
+    return Plan.of_layers(chain.layers, np.concatenate(chain.arrays, axis=None), **settings)
 
 
 def options_in_file(path: Path) -> dict[str, Any]:
-    """What to_onnx tells in a file's properties about inputs and loss, as options of an export; of a file that another
+    """What to_onnx wrote into a file's properties about inputs and loss, as options of an export; of a file that another
     program wrote, none. That a network solved an equation is no option: the equation is not in the file. Raises
     `OnnxError`."""
     model = _read(path)
-    told = {each.key: each.value for each in model.metadata_props} if model.producer_name == PRODUCER else {}
+    properties = {each.key: each.value for each in model.metadata_props} if model.producer_name == PRODUCER else {}
     with _sound(path):
-        numbers = {name: float(told[name]) for name in ("input_scale", "input_offset") if name in told}
-    names = {name: told[name] for name in ("input_number", "loss") if name in told}
+        numbers = {name: float(properties[name]) for name in ("input_scale", "input_offset") if name in properties}
+    names = {name: properties[name] for name in ("input_number", "loss") if name in properties}
     return {name: value for name, value in names.items() if value != Loss.residual.name} | numbers
 
 
@@ -67,7 +69,7 @@ def _sound(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise OnnxError(f"{path} is not a sound ONNX model ({reason})", "export it again") from error
+        raise OnnxError(f"{path} is not a valid ONNX model ({reason})", "export it again") from error
 
 
 def _read(path: Path) -> "onnx.ModelProto":
@@ -126,7 +128,7 @@ class _Chain:
             hint = "export the logits: the loss holds the softmax" if "Softmax" in node.op_type else SUPPORTED
             raise self._refusal(node, "cannot be exported", hint)
         if [name for name in node.input if name and name not in self.constants] != [self.value]:
-            raise self._refusal(node, "does not take what the node before it gives, and that alone")
+            raise self._refusal(node, "does not have the output of the node before it as its only input")
         if train:
             self._train(node)
         elif node.op_type in ("Gemm", "MatMul"):
@@ -142,16 +144,16 @@ class _Chain:
         self.value = node.output[0]
 
     def _affine(self, node: "onnx.NodeProto") -> None:
-        told = _attributes(node)
+        attributes = _attributes(node)
         weight = self.constants.get(node.input[1])
         if (
             weight is None
             or weight.ndim != 2
-            or told.get("transA")
-            or (told.get("alpha", 1), told.get("beta", 1)) != (1, 1)
+            or attributes.get("transA")
+            or (attributes.get("alpha", 1), attributes.get("beta", 1)) != (1, 1)
         ):
-            raise self._refusal(node, "is no plain product of rows and a constant matrix")
-        out_in = weight if told.get("transB") else weight.T
+            raise self._refusal(node, "is not a plain product of rows and a constant matrix")
+        out_in = weight if attributes.get("transB") else weight.T
         name = self._name(node.input[1], ".weight")
         self.layers.append(Layer(name, LayerKind.dense, out_in.shape[1], out_in.shape[0], self._offset, has_bias=False))
         self.arrays.append(self._float32(node, out_in))
@@ -159,7 +161,7 @@ class _Chain:
             self._bias(node, self.constants[node.input[2]])
 
     def _train(self, node: "onnx.NodeProto") -> None:
-        """A call of a function that to_onnx wrote: the name tells the geometry, the inputs are the cores and the bias."""
+        """A call of a function that to_onnx wrote: the name gives the geometry, the inputs are the cores and the bias."""
         names = node.input[1:]
         tensors = [self.constants[name] for name in names if name in self.constants]
         try:
@@ -171,7 +173,7 @@ class _Chain:
             or len(tensors) < len(names)
             or [tensor.shape for tensor in tensors] != [tensor.shape for tensor in layer.tensors]
         ):
-            raise self._refusal(node, "is no tensor-train layer as ttzo writes them")
+            raise self._refusal(node, "is not a tensor-train layer as ttzo writes them")
         self.layers.append(layer)
         self.arrays += [self._float32(node, tensor).reshape(-1) for tensor in tensors]
 
@@ -188,7 +190,7 @@ class _Chain:
 
     def _bias(self, node: "onnx.NodeProto", values: np.ndarray) -> None:
         if node.op_type == "Add" and self._before != "MatMul":
-            raise self._refusal(node, "adds a constant where no MatMul stands before it")
+            raise self._refusal(node, "adds a constant, but no MatMul comes before it")
         layer = self.layers[-1]
         if values.size not in (1, layer.out_features) or values.shape[-1:] != (values.size,) * (values.ndim > 0):
             raise self._refusal(node, f"adds {list(values.shape)} numbers to {layer.out_features} outputs")
@@ -197,7 +199,7 @@ class _Chain:
 
     def _activation(self, node: "onnx.NodeProto", activation: Activation) -> None:
         if not self.layers or self.layers[-1].activation != Activation.identity:
-            raise self._refusal(node, "stands behind no layer", "put it behind a Gemm or MatMul")
+            raise self._refusal(node, "follows no layer", "put it after a Gemm or MatMul")
         self.layers[-1] = dataclasses.replace(self.layers[-1], activation=activation)
 
     def _pass(self, node: "onnx.NodeProto") -> None:
@@ -217,7 +219,7 @@ class _Chain:
 
     def _float32(self, node: "onnx.NodeProto", values: np.ndarray) -> np.ndarray:
         if values.dtype != np.float32:
-            raise self._refusal(node, f"has {values.dtype} parameters, a device computes in float32")
+            raise self._refusal(node, f"has {values.dtype} parameters, but a device computes in float32")
         return np.ascontiguousarray(values)
 
     def _refusal(self, node: "onnx.NodeProto", what: str, hint: str = SUPPORTED) -> OnnxError:

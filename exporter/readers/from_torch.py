@@ -22,8 +22,8 @@ LINEAR = (torch.nn.Linear, TTLinear)
 CONVOLUTIONS = (torch.nn.Conv2d, TTConv2d)
 EMBEDDINGS = (torch.nn.Embedding, torch.nn.EmbeddingBag, TTEmbedding)
 SUPPORTED = (
-    "use Linear, TTLinear, ReLU, Tanh, Sine and Flatten in (nested) nn.Sequential; Conv2d and TTConv2d behind "
-    "nn.Unflatten(1, (channels, rows, columns)); Embedding, EmbeddingBag and TTEmbedding behind Tokens(count)"
+    "use Linear, TTLinear, ReLU, Tanh, Sine and Flatten in (nested) nn.Sequential; Conv2d and TTConv2d after "
+    "nn.Unflatten(1, (channels, rows, columns)); Embedding, EmbeddingBag and TTEmbedding after Tokens(count)"
 )
 
 
@@ -56,8 +56,8 @@ def plan_from_module(
     cannot be exported, `PlanError` for a plan that no device could run.
     """
     layers, parameters = layers_from_module(module)
-    return Plan(
-        layers=layers,
+    return Plan.of_layers(
+        layers,
         parameters=parameters,
         loss=loss,
         training=training or Training(),
@@ -99,7 +99,7 @@ def load_into_module(module: torch.nn.Module, trained: Plan | np.ndarray) -> Non
     size = sum(tensor.numel() for _, tensor in targets)
     if theta.dtype != np.float32 or theta.shape != (size,):
         raise ExportError(
-            f"the module holds {size} parameters, given are {theta.dtype}{list(theta.shape)}",
+            f"the module holds {size} parameters, but got {theta.dtype}{list(theta.shape)}",
             "build the module as it was exported",
         )
     if isinstance(trained, Plan):
@@ -138,8 +138,8 @@ def _affine_and_activations(
         activation = next((code for kind, code in ACTIVATIONS.items() if _is(part, kind)), None)
         if activation is not None:
             if before is None or isinstance(before, Activation):
-                where = "with no layer before it" if before is None else "directly behind another activation"
-                raise _refusal(place, part, f"stands {where}", "put it behind a Linear or TTLinear")
+                where = "with no layer before it" if before is None else "directly after another activation"
+                raise _refusal(place, part, f"stands {where}", "put it after a Linear or TTLinear")
             before = activation
             yield place, activation, None
         elif any(_is(part, kind) for kind in (*LINEAR, *CONVOLUTIONS, *EMBEDDINGS)):
@@ -157,15 +157,13 @@ class _Row:
     def __init__(self):
         self.shape: tuple[int, ...] | None = None
         self.tokens: int | None = None
-        self.behind = ""
+        self.before = ""
 
     def reshaped(self, place: str, part: torch.nn.Module) -> bool:
         """Whether the module only says what the row looks like."""
         if _is(part, Tokens):
-            if self.behind:
-                raise _refusal(
-                    place, part, f"stands behind {self.behind}", "token numbers are a network's first inputs"
-                )
+            if self.before:
+                raise _refusal(place, part, f"comes after {self.before}", "token numbers are a network's first inputs")
             self.tokens = part.count
             return True
         if not _is(part, torch.nn.Unflatten):
@@ -181,29 +179,25 @@ class _Row:
         return True
 
     def through(self, place: str, part: torch.nn.Module) -> Gathering | None:
-        """The row behind a layer; returns where the layer gathers its inputs."""
+        """Notes the row after a layer; returns where the layer gathers its inputs."""
         gathering: Gathering | None = None
-        if self.tokens is not None and not self.behind and not isinstance(part, EMBEDDINGS):
-            raise _refusal(
-                place, part, "takes numbers of tokens", "put an Embedding, EmbeddingBag or TTEmbedding before"
-            )
+        if self.tokens is not None and not self.before and not isinstance(part, EMBEDDINGS):
+            raise _refusal(place, part, "gets token numbers", "put an Embedding, EmbeddingBag or TTEmbedding before it")
         if isinstance(part, CONVOLUTIONS):
             gathering = patches = self._patches(place, part)
             self.shape = (part.out_channels, *patches.out_image)
         elif isinstance(part, EMBEDDINGS):
-            if self.tokens is None or self.behind:
-                raise _refusal(
-                    place, part, "does not take numbers of tokens", "let the network begin with Tokens(count)"
-                )
+            if self.tokens is None or self.before:
+                raise _refusal(place, part, "gets no token numbers", "begin the network with Tokens(count)")
             combine = _combine(place, part)
             gathering = gatherings.Tokens(self.tokens, combine, _padding(place, part))
             each = combine == Combine.each
             self.shape = (self.tokens, part.embedding_dim) if each else (part.embedding_dim,)
         else:
             if self.shape and len(self.shape) > 1:
-                raise _refusal(place, part, f"stands behind an array {self.shape}", "put nn.Flatten() before it")
+                raise _refusal(place, part, f"gets an array {self.shape}", "put nn.Flatten() before it")
             self.shape = None
-        self.behind = f"layer {place}"
+        self.before = f"layer {place}"
         return gathering
 
     def _patches(self, place: str, part: Convolution) -> Patches:
@@ -211,7 +205,7 @@ class _Row:
             hint = "let the network begin with nn.Unflatten(1, (channels, rows, columns))"
             raise _refusal(place, part, "does not know the size of its images", hint)
         if self.shape[0] != part.in_channels:
-            raise _refusal(place, part, f"takes {part.in_channels} channels, there are {self.shape[0]}")
+            raise _refusal(place, part, f"takes {part.in_channels} channels, but there are {self.shape[0]}")
         if isinstance(part, torch.nn.Conv2d) and (part.groups, part.padding_mode, part.dilation) != (
             1,
             "zeros",
@@ -232,7 +226,7 @@ def _border(place: str, part: Convolution) -> tuple[int, int]:
     if not isinstance(part.padding, str):
         return pair(part.padding)
     if any(size % 2 == 0 for size in part.kernel_size):
-        raise _refusal(place, part, "pads one side more than the other", "take a kernel of odd size")
+        raise _refusal(place, part, "pads one side more than the other", "choose a kernel of odd size")
     rows, columns = part.kernel_size
     return rows // 2, columns // 2
 
@@ -241,13 +235,13 @@ def _combine(place: str, part: Embedding) -> Combine:
     if isinstance(part, torch.nn.Embedding):
         return Combine.each
     if part.mode not in Combine.__members__:
-        raise _refusal(place, part, f"has the mode {part.mode}", "take mean or sum")
+        raise _refusal(place, part, f"has the mode {part.mode}", "choose mean or sum")
     return Combine[part.mode]
 
 
 def _padding(place: str, part: Embedding) -> int | None:
     if isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) and part.max_norm is not None:
-        raise _refusal(place, part, "changes its table on the way forward", "leave max_norm out")
+        raise _refusal(place, part, "changes its table on the way forward", "leave out max_norm")
     at = part.padding_idx
     if isinstance(part, torch.nn.Embedding) and at is not None and part.weight[at].any():
         raise _refusal(place, part, "has a padding vector that is not zero", "set it to zero")
@@ -270,7 +264,7 @@ def _is(module: torch.nn.Module, kind: type[Kind]) -> TypeGuard[Kind]:
 def _passes_through(place: str, part: torch.nn.Module) -> bool:
     """Identity, Flatten of all but the batch, and a Dropout that is switched off change nothing."""
     if isinstance(part, torch.nn.Dropout) and part.training and part.p > 0:
-        raise _refusal(place, part, "is switched on", "call model.eval() first: a device trains without dropout")
+        raise _refusal(place, part, "is active", "call model.eval() first: a device trains without dropout")
     if isinstance(part, torch.nn.Flatten) and (part.start_dim, part.end_dim) != (1, -1):
         raise _refusal(place, part, f"flattens dimensions {part.start_dim} to {part.end_dim}", "use nn.Flatten()")
     return any(_is(part, kind) for kind in (torch.nn.Identity, torch.nn.Flatten, torch.nn.Dropout))
@@ -315,7 +309,9 @@ def _tensors(place: str, part: torch.nn.Module) -> list[tuple[str, torch.Tensor]
         named.append(("weight", part.weight.T))
     elif isinstance(part, torch.nn.Conv2d):
         if not part.weight.is_contiguous():
-            raise _refusal(place, part, "has a kernel in another memory format", "take torch.contiguous_format")
+            raise _refusal(
+                place, part, "has a kernel in a memory format other than the default", "use torch.contiguous_format"
+            )
         named.append(("weight", part.weight.view(part.out_channels, -1)))
         bias = part.bias
     elif isinstance(part, torch.nn.Linear):
@@ -328,5 +324,5 @@ def _tensors(place: str, part: torch.nn.Module) -> list[tuple[str, torch.Tensor]
 
 def _float32(name: str, tensor: torch.Tensor) -> np.ndarray:
     if tensor.dtype != torch.float32:
-        raise ExportError(f"{name} is {tensor.dtype}, a device computes in float32", "call model.float() first")
+        raise ExportError(f"{name} is {tensor.dtype}, but a device computes in float32", "call model.float() first")
     return tensor.detach().cpu().numpy().ravel()

@@ -3,7 +3,7 @@
 tensor-train layer as a local function of the domain `ttzo`.
 
 There is one function for each geometry, in plain Reshape, Transpose and MatMul. It multiplies in the plan's order
-(`Layer.contractions`). A file tells `input_scale` and `input_offset` in its metadata properties.
+(`Layer.contractions`). A file's metadata properties hold `input_scale` and `input_offset`.
 """
 
 import math
@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, LayerKind, TtzoError
+from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_bundle import model_hash
@@ -32,7 +33,8 @@ OPERATORS = {Activation.relu: "Relu", Activation.tanh: "Tanh", Activation.sine: 
 
 def model_around(plan: Plan, graph: onnx.GraphProto, more_layers: dict[str, Layer] | None = None) -> onnx.ModelProto:
     """The graph as a model, with a function for each geometry of the plan's tensor-train layers and of `more_layers`."""
-    layers = {function_name(layer): layer for layer in plan.layers if layer.kind != LayerKind.dense}
+    affine = [node.operation.layer for node in plan.graph.nodes if isinstance(node.operation, Affine)]
+    layers = {function_name(layer): layer for layer in affine if layer.kind != LayerKind.dense}
     functions = {name: _function(layer) for name, layer in (layers | (more_layers or {})).items()}
     imports = [helper.make_opsetid("", OPSET)] + ([helper.make_opsetid(DOMAIN, 1)] if functions else [])
     model = helper.make_model(
@@ -60,7 +62,7 @@ def model_around(plan: Plan, graph: onnx.GraphProto, more_layers: dict[str, Laye
 
 
 def function_name(layer: Layer) -> str:
-    """Tells the geometry, so that equal layers share one function: TTMatrix_7x4x4x7_8x4x4x8_r6x6x6_bias."""
+    """Gives the geometry, so that equal layers share one function: TTMatrix_7x4x4x7_8x4x4x8_r6x6x6_bias."""
     parts = [FUNCTIONS[layer.kind]]
     ranks = layer.ranks[1:-1]
     parts += ["x".join(map(str, sizes)) for sizes in (layer.in_modes, layer.out_modes)]
@@ -74,7 +76,7 @@ def layer_of(function: str, name: str, parameter_offset: int) -> Layer:
     called, in_modes, out_modes, *rest = function.split("_")
     kinds = {name: kind for kind, name in FUNCTIONS.items()}
     if called not in kinds:
-        raise ValueError(f"{called} is no kind of layer")
+        raise ValueError(f"{called} is not a kind of layer")
     sizes = [tuple(map(int, modes.split("x"))) for modes in (in_modes, out_modes)]
     ranks = tuple(map(int, rest[0].removeprefix("r").split("x"))) if rest and rest[0] != "bias" else ()
     return Layer(

@@ -3,7 +3,7 @@
 
     header | model_info | training | phase, phase | layer ... | pde section, with one | parameters | metadata (JSON) | CRC-32
 
-The records are the contract's; `read` gives back the plan that `write` was given.
+A model that is no chain of layers has a graph section (graph_section.py) in the place of its layers. The records are the contract's; `read` gives back the plan that `write` was given.
 """
 
 import dataclasses
@@ -17,17 +17,13 @@ import numpy as np
 
 from ttzo.device_runtime.contract import (
     LIMIT,
-    Activation,
     Arithmetic,
     BundleHeader,
     Cache,
-    Combine,
     DeviceError,
     Difference,
     Direction,
     Estimator,
-    Gather,
-    LayerKind,
     LayerRecord,
     Loss,
     ModelInfo,
@@ -39,12 +35,13 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.pde import section
-from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Tokens
-from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.printable import printable, printable_name
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.plan.untrusted_file import json_page
+from ttzo.exporter.writers import graph_section
+from ttzo.exporter.writers.layer_records import layer_of, layer_record
 
 MOST_BYTES = 64 << 20  # of a bundle: 2^20 parameters take 4 MiB, and the largest sparse grid less than the rest
 MOST_METADATA_BYTES = 1 << 20
@@ -56,7 +53,7 @@ def model_info(plan: Plan) -> ModelInfo:
         n_parameters=plan.n_parameters,
         batch=plan.batch,
         work_bytes=work_bytes(plan),
-        n_layers=len(plan.layers),
+        n_layers=len(plan.chain or ()),
         in_features=plan.in_features,
         out_features=plan.out_features,
         input_number=plan.input_number,
@@ -90,107 +87,24 @@ def training_from_records(training: TrainingRecord, *phases: PhaseRecord) -> Tra
     return Training(phases=tuple(made), **values | {"schedule": Schedule(training.schedule)})
 
 
-def layer_record(layer: Layer) -> LayerRecord:
-    return LayerRecord(
-        kind=layer.kind,
-        activation=layer.activation,
-        has_bias=layer.has_bias,
-        n_in_modes=len(layer.in_modes),
-        n_out_modes=len(layer.out_modes),
-        contraction=layer.contraction,
-        **_gather_fields(layer.gather),
-        in_features=layer.in_features,
-        out_features=layer.out_features,
-        in_modes=layer.in_modes,
-        out_modes=layer.out_modes,
-        ranks=layer.ranks,
-        parameter_offset=layer.parameter_offset,
-    )
-
-
-GATHER_FIELDS = (
-    "gather",
-    "combine",
-    "kernel_height",
-    "kernel_width",
-    "stride_height",
-    "stride_width",
-    "padding_height",
-    "padding_width",
-    "channels",
-    "height",
-    "width",
-    "padding_token",
-)
-
-
-def _gather_fields(gather: Gathering | None) -> dict[str, int]:
-    values = [Gather.whole] + [0] * (len(GATHER_FIELDS) - 1)
-    if isinstance(gather, Patches):
-        values = [Gather.patches, Combine.each, *gather.kernel, *gather.stride, *gather.padding]
-        values += [gather.channels, gather.height, gather.width, 0]
-    elif isinstance(gather, Tokens):
-        padding = NO_TOKEN if gather.padding is None else gather.padding
-        values = [Gather.tokens, gather.combine, *[0] * 8, gather.count, padding]
-    return dict(zip(GATHER_FIELDS, values, strict=True))
-
-
-def _gather(record: LayerRecord) -> Gathering | None:
-    """The inverse of `_gather_fields`."""
-    kind = Gather(record.gather)
-    if kind == Gather.patches:
-        return Patches(
-            record.channels,
-            record.height,
-            record.width,
-            (record.kernel_height, record.kernel_width),
-            (record.stride_height, record.stride_width),
-            (record.padding_height, record.padding_width),
-        )
-    if kind == Gather.tokens:
-        padding = None if record.padding_token == NO_TOKEN else record.padding_token
-        return Tokens(record.width, Combine(record.combine), padding)
-    return None
-
-
-def _layer(record: LayerRecord, name: str) -> Layer:
-    kind = LayerKind(record.kind)
-    n_cores = {
-        LayerKind.dense: -1,
-        LayerKind.tt_matrix: record.n_in_modes,
-        LayerKind.tt_tensor: record.n_in_modes + record.n_out_modes,
-    }
-    return Layer(
-        name=name,
-        kind=kind,
-        in_features=record.in_features,
-        out_features=record.out_features,
-        parameter_offset=record.parameter_offset,
-        has_bias=bool(record.has_bias),
-        activation=Activation(record.activation),
-        in_modes=record.in_modes[: record.n_in_modes],
-        out_modes=record.out_modes[: record.n_out_modes],
-        ranks=record.ranks[: n_cores[kind] + 1],
-        contraction=record.contraction,
-        gather=_gather(record),
-    )
-
-
 def _body(plan: Plan) -> bytes:
-    records = [model_info(plan), *training_records(plan.training), *map(layer_record, plan.layers)]
+    records = [model_info(plan), *training_records(plan.training), *map(layer_record, plan.chain or ())]
+    graph = graph_section.write(plan) if plan.chain is None else b""
     pde = section.write(plan.pde) if plan.pde else b""
-    return b"".join(record.pack() for record in records) + pde + plan.parameters.astype("<f4").tobytes()
+    return b"".join(record.pack() for record in records) + graph + pde + plan.parameters.astype("<f4").tobytes()
 
 
 def model_hash(plan: Plan) -> bytes:
-    """What HELLO tells and `train` compares: 16 bytes that change with any number the device reads."""
+    """What HELLO reports and `train` compares: 16 bytes that change with any number the device reads."""
     return hashlib.sha256(_body(plan)).digest()[: LIMIT["hash_bytes"]]
 
 
 def write(plan: Plan) -> bytes:
     """The bundle file's bytes; equal plans give equal bytes."""
     body = _body(plan)
-    names = {"layers": [layer.name for layer in plan.layers]}
+    names = {"layers": [node.name for node in plan.graph.nodes]}
+    if plan.chain is None:
+        names["shapes"] = [list(array.shape) for array in plan.graph.arrays]
     metadata = json.dumps(plan.metadata | names, sort_keys=True, separators=(",", ":")).encode()
     header = BundleHeader(
         magic=LIMIT["bundle_magic"],
@@ -239,6 +153,9 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
     info = take(ModelInfo)
     training = training_from_records(take(TrainingRecord), take(PhaseRecord), take(PhaseRecord))
     layers = [take(LayerRecord) for _ in range(info.n_layers)]
+    at_graph = at
+    if not layers:
+        at += graph_section.size(data[at:])
     pde = None
     if info.loss == Loss.residual:
         pde, section_bytes = section.read(data[at:])
@@ -246,9 +163,7 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
     parameters = np.frombuffer(data, "<f4", info.n_parameters, at).astype(np.float32)
     at += 4 * info.n_parameters
     metadata, names = _names(data[at : at + header.metadata_bytes])
-    return Plan(
-        layers=tuple(_layer(record, name) for record, name in zip(layers, names, strict=True)),
-        parameters=parameters,
+    settings = dict(
         loss=Loss(info.loss),
         training=training,
         batch=info.batch,
@@ -260,6 +175,11 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         metadata=metadata,
         pde=pde,
     )
+    if not layers:
+        graph, constants = graph_section.read(data[at_graph:], names, _shapes(metadata.pop("shapes")))
+        return Plan(graph, parameters, constants=constants, **settings)
+    named = [layer_of(record, name) for record, name in zip(layers, names, strict=True)]
+    return Plan.of_layers(named, parameters, **settings)
 
 
 def _names(data: bytes) -> tuple[dict[str, Any], list[str]]:
@@ -273,6 +193,16 @@ def _names(data: bytes) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("the metadata names no layers")
     return {str(key): _cleaned(value) for key, value in metadata.items()}, [printable_name(name) for name in names]
+
+
+def _shapes(page: Any) -> list[list[int]]:
+    """The shapes of a graph's arrays, as its metadata name them. Raises `ValueError`."""
+    if not isinstance(page, list) or not all(isinstance(shape, list) for shape in page):
+        raise ValueError("the metadata hold no shapes")
+    for size in (size for shape in page for size in shape):
+        if type(size) is not int or not 0 < size <= LIMIT["max_width"]:
+            raise ValueError(f"an array with {size!r} numbers along an axis")
+    return page
 
 
 def _cleaned(value: Any) -> Any:

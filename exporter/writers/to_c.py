@@ -18,8 +18,11 @@ from ttzo.device_runtime.contract import (
     Direction,
     Estimator,
     Gather,
+    GraphInfo,
     LayerKind,
     Loss,
+    NodeArrayRecord,
+    NodeRecord,
     Number,
     Record,
     Schedule,
@@ -28,8 +31,9 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.plan.layer import Layer, Tensor
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.writers import pde_to_c
-from ttzo.exporter.writers.to_bundle import layer_record, model_hash, model_info, training_records
+from ttzo.exporter.writers import graph_section, pde_to_c
+from ttzo.exporter.writers.layer_records import layer_record
+from ttzo.exporter.writers.to_bundle import model_hash, model_info, training_records
 
 ENUMS = {
     "activation": Activation,
@@ -47,6 +51,7 @@ ENUMS = {
     "update": Update,
 }  # field of a record -> its enumeration
 NUMBERS_A_LINE = 8
+BYTES_A_LINE = 32
 
 
 def c_files(plan: Plan) -> dict[str, str]:
@@ -55,6 +60,19 @@ def c_files(plan: Plan) -> dict[str, str]:
 
 
 def _header(plan: Plan) -> str:
+    if plan.chain is None:
+        model = f"""\
+#define TTZO_MODEL_N_NODES {len(plan.graph.nodes)}u
+#define TTZO_MODEL_GRAPH_BYTES {len(graph_section.write(plan))}u"""
+        data = """\
+union ttzo_model_graph {
+    uint8_t bytes[TTZO_MODEL_GRAPH_BYTES]; // layout graph_section of the contract
+    float alignment;
+};
+extern const union ttzo_model_graph ttzo_model_graph;"""
+    else:
+        model = f"#define TTZO_MODEL_N_LAYERS {len(plan.chain)}u"
+        data = "extern const struct ttzo_layer ttzo_model_layers[TTZO_MODEL_N_LAYERS];"
     return f"""\
 // {_title(plan)}
 // Written by ttzo; export again instead of changing it.
@@ -62,11 +80,11 @@ def _header(plan: Plan) -> str:
 #define TTZO_MODEL_H
 #include "ttzo.h"
 
-#define TTZO_MODEL_N_LAYERS {len(plan.layers)}u
+{model}
 #define TTZO_MODEL_N_PARAMETERS {plan.n_parameters}u
 #define TTZO_MODEL_WORK_BYTES {work_bytes(plan)}u // without a resident dataset
 
-extern const struct ttzo_layer ttzo_model_layers[TTZO_MODEL_N_LAYERS];
+{data}
 extern const float ttzo_model_parameters[TTZO_MODEL_N_PARAMETERS];
 extern const struct ttzo_model ttzo_model;
 
@@ -76,14 +94,56 @@ extern const struct ttzo_model ttzo_model;
 
 def _source(plan: Plan) -> str:
     lines = [f"// {_title(plan)}", "// Written by ttzo; export again instead of changing it.", '#include "model.h"', ""]
-    lines += ["const struct ttzo_layer ttzo_model_layers[TTZO_MODEL_N_LAYERS] = {"]
-    for index, layer in enumerate(plan.layers):
-        lines += [f"    [{index}] = {{ // {_describe(layer)}", *_fields(layer_record(layer), 8), "    },"]
-    lines += ["};", "", "const float ttzo_model_parameters[TTZO_MODEL_N_PARAMETERS] = {"]
+    lines += _graph(plan) if plan.chain is None else _layers(plan.chain)
+    lines += ["", "const float ttzo_model_parameters[TTZO_MODEL_N_PARAMETERS] = {"]
     for tensor in plan.tensors:
         lines += _tensor(plan, tensor)
     lines += ["};", "", *(pde_to_c.words(plan.pde) if plan.pde else []), *_model(plan), ""]
     return "\n".join(lines)
+
+
+def _layers(layers: tuple[Layer, ...]) -> list[str]:
+    lines = ["const struct ttzo_layer ttzo_model_layers[TTZO_MODEL_N_LAYERS] = {"]
+    for index, layer in enumerate(layers):
+        lines += [f"    [{index}] = {{ // {_describe(layer)}", *_fields(layer_record(layer), 8), "    },"]
+    return [*lines, "};"]
+
+
+def _graph(plan: Plan) -> list[str]:
+    """The graph section as bytes, a record a line; the union gives it the alignment of its float32 constants."""
+    lines = ["const union ttzo_model_graph ttzo_model_graph = { .bytes = {"]
+    nodes = graph_section.records(plan.graph)
+    lines += [
+        f"    {_bytes(graph_section.info(plan).pack())} // nodes, arrays, bytes of attributes and constants, arena"
+    ]
+    for node, record, _ in nodes:
+        arrays = " ".join(map(str, node.inputs)) or "nothing"
+        lines.append(
+            f"    {_bytes(record.pack())} // {_safe(node.name)}: {record.operation.name} of {arrays} -> {node.output}"
+        )
+    for array, place in zip(plan.graph.arrays, plan.graph.places, strict=True):
+        lines.append(f"    {_bytes(NodeArrayRecord(array.numbers, place).pack())}")
+    lines += [f"    {_bytes(own.pack())} // of {_safe(node.name)}" for node, _, own in nodes if own]
+    at = range(0, len(plan.constants), BYTES_A_LINE)
+    return [*lines, *(f"    {_bytes(plan.constants[i : i + BYTES_A_LINE])}" for i in at), "} };"]
+
+
+def _bytes(data: bytes) -> str:
+    return ", ".join(map(str, data)) + ","
+
+
+def _graph_initialiser(plan: Plan) -> list[str]:
+    info = graph_section.info(plan)
+    at_arrays = GraphInfo.SIZE + len(plan.graph.nodes) * NodeRecord.SIZE
+    at_attributes = at_arrays + len(plan.graph.arrays) * NodeArrayRecord.SIZE
+    places = {
+        "nodes": GraphInfo.SIZE,
+        "arrays": at_arrays,
+        "attributes": at_attributes,
+        "constants": at_attributes + info.attribute_bytes,
+    }
+    lines = ["    .graph = {", "        .info = {", *_fields(info, 12), "        },"]
+    return [*lines, *(f"        .{name} = ttzo_model_graph.bytes + {at}," for name, at in places.items()), "    },"]
 
 
 def _model(plan: Plan) -> list[str]:
@@ -94,7 +154,9 @@ def _model(plan: Plan) -> list[str]:
     lines += ["    .training = {", *_fields(training, 8), "    },", "    .phases = {"]
     for index, phase in enumerate(phases[: training.n_phases]):
         lines += [f"        [{index}] = {{", *_fields(phase, 12), "        },"]
-    lines += ["    },", "    .layers = ttzo_model_layers,", "    .parameters = ttzo_model_parameters,"]
+    lines += ["    },"]
+    lines += _graph_initialiser(plan) if plan.chain is None else ["    .layers = ttzo_model_layers,"]
+    lines += ["    .parameters = ttzo_model_parameters,"]
     return [*lines, *(pde_to_c.initialiser(plan.pde) if plan.pde else []), "};"]
 
 
@@ -145,7 +207,8 @@ def _float(value: np.float32) -> str:
 
 
 def _title(plan: Plan) -> str:
-    widths = " -> ".join(map(str, [plan.in_features, *(layer.n_outputs for layer in plan.layers)]))
+    between = [layer.n_outputs for layer in plan.chain] if plan.chain else ["..", plan.out_features]
+    widths = " -> ".join(map(str, [plan.in_features, *between]))
     name = _safe(str(plan.metadata.get("name", "model")))
     return f"{name}: {widths}, {plan.n_parameters} parameters, {plan.loss.name}"
 

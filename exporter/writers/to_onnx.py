@@ -14,6 +14,7 @@ from ttzo.device_runtime.contract import Activation, LayerKind, Loss
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.gathered_to_onnx import gathered_affine
+from ttzo.exporter.writers.onnx.graph import frozen_tensors, network
 from ttzo.exporter.writers.onnx_nodes import (
     DOMAIN,
     OPERATORS,
@@ -37,6 +38,7 @@ def forward_graph(plan: Plan) -> onnx.ModelProto:
         )
         for tensor in plan.tensors
     ]
+    initialisers += frozen_tensors(plan)
     graph = helper.make_graph(nodes, "forward", [_rows("x", plan.in_features)], [_outputs(plan)], initialisers)
     return model_around(plan, graph)
 
@@ -59,7 +61,11 @@ def loss_graph(plan: Plan) -> onnx.ModelProto:
         _outputs(plan),
     ]
     graph = helper.make_graph(
-        [*_network(plan), *nodes, mean], "loss", [*parameters, _rows("x", plan.in_features), target], told
+        [*_network(plan), *nodes, mean],
+        "loss",
+        [*parameters, _rows("x", plan.in_features), target],
+        told,
+        frozen_tensors(plan),
     )
     return model_around(plan, graph)
 
@@ -77,6 +83,8 @@ def _outputs(plan: Plan) -> onnx.ValueInfoProto:
 
 def _network(plan: Plan) -> list[NodeProto]:
     """The nodes from `x` to `outputs`."""
+    if plan.chain is None:
+        return network(plan)
     nodes, value = [], "x"
     for layer in plan.layers:
         last = layer is plan.layers[-1]

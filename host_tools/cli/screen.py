@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How a command speaks: results to a person on stdout, or as one JSON object there; progress and errors on stderr."""
+"""The output of a command: results to a person on stdout, or as one JSON object there; progress and errors on stderr."""
 
 import dataclasses
 import enum
@@ -68,7 +68,7 @@ class Screen:
         self.results.print(_shown(text), markup=False, soft_wrap=True)
 
     def table(self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None) -> None:
-        """Rows of one result; the first column names what the others tell."""
+        """Rows of one result; the first column names what the others hold."""
         if title:
             self.results.print(_shown(title), style="bold", markup=False, soft_wrap=True)
         made = Table(show_header=heading is not None, box=None, pad_edge=False)
@@ -119,13 +119,13 @@ class Screen:
             yield make(text, unit)
 
     def _lines(self, text: str, unit: str = "") -> Show:
-        told = -1
+        shown = -1
 
         def show(done: int, total: int, note: str = "") -> None:
-            nonlocal told
+            nonlocal shown
             tenth = 10 * done // max(1, total)
-            if tenth != told:
-                told = tenth
+            if tenth != shown:
+                shown = tenth
                 self.say(f"{text} {note or _count(done, total, unit)}")
 
         return show
@@ -177,7 +177,7 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
             screen.fail(f"this machine has too little memory ({error})", "take smaller sizes", ExitCode.input)
         except Exception as error:
             traceback.print_exc()
-            screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", ExitCode.bug)
+            screen.fail(f"this is a bug in ttzo: {error!r}", "report it with the lines above", ExitCode.bug)
         sys.exit(screen.exit_code)
 
     return run

@@ -21,7 +21,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +85,14 @@ class StartedAnew(LinkError):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss and hits over `n_rows` rows, measured on the device."""
+    """Mean loss and hits over `n_rows` rows, measured on the device. `outputs`: float32 (n_rows, out_features), where
+    somebody asked for them."""
 
     loss: float
     n_correct: int
     n_rows: int
     relative: float | None = None  # of a PDE's solution: sqrt(sum (u - exact)^2 / sum exact^2); `loss` is the MSE
+    outputs: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -138,7 +140,7 @@ class Device:
     """One device that holds the bundle's model, ready for requests. A refusal is a `DeviceError`, a silent or broken
     line a `LinkError`; both leave the device as it was before the request. An answer that cannot be is a `ReplyError`.
 
-    `url` is what the person said, `line` the port behind it, `folder` the bundle's. How long an answer may take is
+    `url` is what the person gave, `line` the port that it stands for, `folder` the bundle's. How long an answer may take is
     counted from the bundle, never from what the device says.
     """
 
@@ -164,7 +166,7 @@ class Device:
             )
 
     def close(self) -> None:
-        """Ends the connection, and the emulator behind it."""
+        """Ends the connection, and the emulator if there is one."""
         self._owned.close()
 
     def __enter__(self) -> "Device":
@@ -330,12 +332,15 @@ class Device:
         self.step_count = result.step
         return result
 
-    def evaluate(self, rows: np.ndarray, on_progress: OnProgress | None = None) -> Evaluation:
+    def evaluate(
+        self, rows: np.ndarray, on_progress: OnProgress | None = None, with_outputs: bool = False
+    ) -> Evaluation:
         """Mean loss and hits over packed rows (n, row_bytes), a batch at a time; overwrites the region batch. With a PDE,
         the solution's error: at the device's own validation points where it knows the solution, else at the rows."""
         if self.plan.pde is not None:
             return self._solution_error(self.plan.pde.exact is not None, rows, on_progress)
         loss_sum, n_correct = 0.0, 0
+        outputs: list[np.ndarray] = []
         for at in range(0, len(rows), self.plan.batch):
             part = rows[at : at + self.plan.batch]
             self.write_batch(part)
@@ -345,9 +350,12 @@ class Device:
             replies.check_evaluation(result, len(part), self.plan)
             loss_sum += result.loss_sum
             n_correct += result.n_correct
+            if with_outputs:
+                outputs += self._outputs(len(part))
             if on_progress:
                 on_progress(at + len(part), len(rows))
-        return Evaluation(loss_sum / len(rows), n_correct, len(rows))
+        found = np.array(outputs, np.float32).reshape(len(rows), self.plan.out_features) if with_outputs else None
+        return Evaluation(loss_sum / len(rows), n_correct, len(rows), outputs=found)
 
     def _solution_error(self, known: bool, rows: np.ndarray, on_progress: OnProgress | None) -> Evaluation:
         error, exact, most = 0.0, 0.0, POINTS_AT_ONCE if known else batch_capacity(self.plan)
@@ -378,13 +386,16 @@ class Device:
                 else np.zeros((len(part), plan.out_features))
             )
             self.write_batch(pack_rows(part, unused))
-            outputs += [self._outputs(row) for row in range(len(part))]
+            outputs += self._outputs(len(part))
         return np.array(outputs, np.float32).reshape(len(x), plan.out_features)
 
-    def _outputs(self, row: int) -> np.ndarray:
-        """Of one row of the region batch, float32 (out_features,)."""
-        content = self._ask("predict", n_samples=1, macs=self.plan.forward_macs(1), row=row)[1]
-        return replies.numbers_told("predict", "output", content, self.plan.out_features)
+    def _outputs(self, n: int) -> list[np.ndarray]:
+        """Outputs float32 (out_features,) of the first n rows of the region batch."""
+        made, macs = [], self.plan.forward_macs(1)
+        for row in range(n):
+            content = self._ask("predict", n_samples=1, macs=macs, row=row)[1]
+            made.append(replies.numbers_told("predict", "output", content, self.plan.out_features))
+        return made
 
 
 def _leave(link: Link) -> None:
@@ -395,7 +406,7 @@ def _leave(link: Link) -> None:
 
 def _counter_file(url: str, owned: ExitStack) -> Path:
     if not url.startswith("qemu:"):
-        raise LinkError(f"nobody counts the instructions of {url}", "they are counted on emulated boards: qemu:BOARD")
+        raise LinkError(f"instructions of {url} cannot be counted", "count them on an emulated board: qemu:BOARD")
     folder = owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-count-"))
     return Path(folder) / "instructions"
 

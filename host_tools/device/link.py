@@ -50,7 +50,7 @@ FIRST_SILENCE_S = 1.0  # until a request is repeated; doubled each time
 LONGEST_SILENCE_S = 8.0
 LONGEST_S = 600.0  # that a request takes when its caller names no limit
 FIRST_NOTICE_S = 5.0  # until the person hears what is waited for; doubled each time
-DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may be behind it
+DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may follow
 WRITE_S = 10.0
 CANCEL_S = 3.0  # how long Ctrl-C waits for the device to let go
 CANCEL_SILENCE_S = 0.5
@@ -122,19 +122,21 @@ def open_stream(url: str, baud: int = 115200) -> serial.Serial:
             stream.exclusive = True
         stream.open()
     except (ValueError, TypeError) as error:
-        raise LinkError(f"{url} names no port: {error}", "say /dev/ttyACM0, COM3 or socket://HOST:PORT") from error
+        raise LinkError(
+            f"{url} is not a valid port: {error}", "use /dev/ttyACM0, COM3 or socket://HOST:PORT"
+        ) from error
     except OSError as error:
         if is_socket:
-            raise LinkError(f"nobody listens at {url}", "start the device first: `ttzo emulate`") from error
+            raise LinkError(f"nothing listens at {url}", "start the device first: `ttzo emulate`") from error
         what, hint = _OPEN_ERRORS.get(
-            error.errno or 0, ("port {url} cannot be opened: {error}", "is it a serial port?")
+            error.errno or 0, ("port {url} cannot be opened: {error}", "check that it is a serial port")
         )
         raise LinkError(what.format(url=url, error=error), hint) from error
     return stream
 
 
 def list_ports() -> list[tuple[str, str]]:
-    """Serial ports of this machine that a board may be behind, each with what the system says of it."""
+    """Serial ports of this machine that may lead to a board, each with what the system says of it."""
     from serial.tools.list_ports import comports
 
     return sorted((port.device, port.description) for port in comports() if port.description != "n/a")
@@ -292,7 +294,9 @@ class Link:
         try:
             self._stream.write(b"\0" + encode(frame))
         except serial.SerialTimeoutException as error:
-            raise LinkError(f"{self._name} takes no bytes", "reset the board and try again") from error
+            raise LinkError(
+                f"{self._name} does not accept data (write timed out)", "reset the board and try again"
+            ) from error
         except OSError as error:
             raise self._cut(error) from error
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The device side of the link in Python: any Python trainer behind a loopback socket, for `numpy:` and `onnx:`.
+"""The device side of the link in Python: any Python trainer on a loopback socket, for `numpy:` and `onnx:`.
 
     with serve(Trainer(plan), "numpy") as emulator:
         link = Link(open_stream(emulator.url))
@@ -313,6 +313,6 @@ class Emulator:
 
 
 def serve(trainer: Trainer, board_name: str, port: int = 0) -> Emulator:
-    """Puts the trainer behind the link on a loopback socket (port 0: any). The trainer belongs to the emulator until
+    """Serves the link for the trainer on a loopback socket (port 0: any). The trainer belongs to the emulator until
     it is closed."""
     return Emulator(trainer, board_name, port)

@@ -39,7 +39,7 @@ class Board(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    name: _Name  # what the device tells in HELLO
+    name: _Name  # what the device reports in HELLO
     title: _Text  # for people: board, chip, core, clock
     ran_on: _Text  # what was seen running where, and what was not
 
@@ -115,7 +115,8 @@ def load(name_or_path: str | Path) -> Board:
         path = FOLDER / f"{name_or_path}.toml"
     elif path.suffix != ".toml":
         raise BoardError(
-            f"no board is called {name_or_path}", f"known: {', '.join(names())}; or name a board's own .toml file"
+            f"there is no board {name_or_path}",
+            f"the known boards are {', '.join(names())}; or give a board's own .toml file",
         )
     return _checked(path, _page(path))
 
@@ -126,7 +127,7 @@ def _page(path: Path) -> dict:
     except OSError as error:
         raise BoardError(f"board file {path} cannot be read: {error.strerror}", "check the path") from error
     except ValueError as error:
-        raise BoardError(f"board file {path} is no TOML: {error}", "mend the line named") from error
+        raise BoardError(f"board file {path} is not valid TOML: {error}", "correct that line") from error
 
 
 def _checked(path: Path, page: dict) -> Board:
@@ -138,7 +139,7 @@ def _checked(path: Path, page: dict) -> Board:
         what = re.sub("^Value error, ", "", first["msg"])
         raise BoardError(
             f"board file {path}: {field}: {what}",
-            f"compare it with {FOLDER / 'netduinoplus2.toml'}; what each field means stands in host_tools/firmware/boards.py",
+            f"compare it with {FOLDER / 'netduinoplus2.toml'}; host_tools/firmware/boards.py explains each field",
         ) from error
 
 

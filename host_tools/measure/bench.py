@@ -174,7 +174,7 @@ def residual_cost(plan: Plan, board: Board) -> ResidualCost:
 
 def core_by_core(plan: Plan) -> Plan:
     layers = tuple(dataclasses.replace(layer, contraction=0) for layer in plan.layers)
-    return dataclasses.replace(plan, layers=layers)
+    return plan.with_layers(layers)
 
 
 def firmware(folder: Path, plan: Plan, board: Board, flags: tuple[str, ...] = ()) -> BuildReport:

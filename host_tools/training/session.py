@@ -3,19 +3,15 @@
 
 Data stay on the device where they fit and pay; otherwise each step is sent exactly the rows that the sample order
 picks. Both give the same bits, and so does a run that was interrupted and gone on with: `checkpoint.npz` in the run's
-folder holds all that a step depends on, `metrics.csv` beside it has a line for every step. `good.npz` and `best.npz` are
-earlier generations of it, written where the loss was measured; nothing that the device only claims gets into them: what
-it says that it holds is measured again by the NumPy twin.
+folder holds all that a step depends on, `metrics.csv` beside it has a line for every step.
 """
 
 import math
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -26,15 +22,19 @@ from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, Tt
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
+from ttzo.host_tools.data import run_data
 from ttzo.host_tools.data.data_set import DataSet
-from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError, remove_leftovers
+from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError
 from ttzo.host_tools.device.device import Device, Evaluation, StartedAnew, run_folder
 from ttzo.host_tools.device.link import LinkError
 from ttzo.host_tools.device.replies import ReplyError
-from ttzo.host_tools.reference.number.random import batch_rows, sample_rows
-from ttzo.host_tools.training import audit
+from ttzo.host_tools.reference.number.random import batch_rows
+from ttzo.host_tools.training import answers, audit
 from ttzo.host_tools.training import checkpoint as checkpoints
-from ttzo.host_tools.training.checkpoint import NEAR, Checkpoint, CheckpointError, Generation
+from ttzo.host_tools.training.answers import Answers
+from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
+from ttzo.host_tools.training.generations import Generations
+from ttzo.host_tools.training.measurement import default_test_rows, measure_answers, most_rows, subset, test_subset
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
 from ttzo.host_tools.training.stop import Stop
 
@@ -42,11 +42,6 @@ CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
 MEASUREMENTS = 10  # of the test rows during a run
 SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
-QUICK = ("native:", "numpy:", "onnx:")
-QUICK_ROWS = 1000
-SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
-FEWEST_ROWS = 100
-DIVERGED = 10.0  # a run whose last loss is so many times its best one, and larger than its first, has diverged
 
 
 class Interrupted(TtzoError):
@@ -59,15 +54,10 @@ class SessionError(TtzoError):
     """A run that cannot go on."""
 
 
-class Diverged(TtzoError):
-    """A run whose loss has grown instead of falling."""
-
-    exit_code = ExitCode.diverged
-
-
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands after a step. `test` is the last measurement on test rows, `rate` in steps a second."""
+    """Where a run stands after a step. `test` and `validation` are the last measurements on such rows (while validation
+    rows are there, test rows are measured at the end alone), `rate` in steps a second."""
 
     step: int
     steps: int
@@ -75,6 +65,7 @@ class Progress:
     evaluations: int
     rate: float
     test: Evaluation | None
+    validation: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +84,8 @@ class Run:
     seconds: float
     resident: bool
     test: Evaluation
+    validation: Evaluation | None = None
+    answers: Answers | None = None
 
     @property
     def last_loss(self) -> float:
@@ -114,7 +107,8 @@ def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
         fixed.append("n_queries")  # the memory of its columns is
     if fixed:
         raise SessionError(
-            f"{fixed[0]} is fixed at export", f"export again with it; free are {', '.join(train_defaults.RUN_SETTINGS)}"
+            f"{fixed[0]} is fixed at export",
+            f"export again with it; a run can change {', '.join(train_defaults.RUN_SETTINGS)}",
         )
     return train_defaults.overridden(exported, given)
 
@@ -147,25 +141,10 @@ def _lock(fcntl: ModuleType, descriptor: int, folder: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise SessionError(
-            f"another process is training in {folder}", "wait for its end, or name another folder with --run"
+            f"another process is training in {folder}", "wait until it ends, or choose another folder with --run"
         ) from error
     except OSError:
         return  # a drive that knows no locks, or none of folders
-
-
-# ---- test rows -------------------------------------------------------------------------------------------------------
-
-
-def default_test_rows(device: Device, data: DataSet) -> int:
-    """How many test rows a measurement takes when nobody says: serial lines are slow."""
-    most = QUICK_ROWS if device.url in QUICK else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
-    return min(most, len(data.x_test))
-
-
-def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
-    """The first `n_rows` of the test rows in the sample order of seed 0, packed: the same ones every time."""
-    n = len(data.x_test)
-    return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -197,15 +176,15 @@ def train(
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
         SessionError: the run was trained on other data, or another process trains in the folder.
         Interrupted: Ctrl-C; the checkpoint is written.
-        LinkError, DeviceError, ReplyError, DiskError: line, device or disk failed; the hint tells how to go on.
+        LinkError, DeviceError, ReplyError, DiskError: line, device or disk failed; the hint says how to go on.
         Diverged: the last loss is far above the best one; the checkpoints are written.
     """
     folder = folder or run_folder(device.folder, device.url)
     with ExitStack() as held:
-        session = _Session(device, data, folder, changes, restart, generation, held, say)
+        session = _Session(device, data, folder, changes, restart, generation, held)
         session.start, session.checkpoint_steps = start, checkpoint_steps
-        session.report, session.on_upload = report, on_upload
-        session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
+        session.report, session.on_upload, session.say = report, on_upload, say
+        session.n_test_rows = test_rows or default_test_rows(device, data)
         held.enter_context(session.stop.listening())
         try:
             return session.run()
@@ -220,7 +199,8 @@ class _Session:
     checkpoint_steps: int | None
     report: Callable[[Progress], object]
     on_upload: Callable[[int, int], object]
-    test_rows: np.ndarray
+    say: Callable[[str], object]
+    n_test_rows: int
     metrics: MetricsFile  # from _begin on
     begun = False
 
@@ -233,9 +213,8 @@ class _Session:
         restart: bool,
         generation: Generation,
         held: ExitStack,
-        say: Callable[[str], object],
     ):
-        self.device, self.data, self.folder, self.held, self.say = device, data, folder, held, say
+        self.device, self.data, self.folder, self.held = device, data, folder, held
         self.path = folder / Generation.last.value
         self.again = "the same command without --restart" if restart else "the same command"
         self.stop = Stop()
@@ -247,10 +226,9 @@ class _Session:
         found = checkpoints.load(origin, device.plan) if wanted else None
         if found and found.data_checksum != data.checksum:
             raise SessionError(
-                f"the run in {folder} was trained on other data", "name the same data, or begin anew with --restart"
+                f"the run in {folder} was trained on other data", "give the same data, or start again with --restart"
             )
-        self.found, self.restart = found, restart
-        self.best: float | None = None  # the lowest measured loss
+        self.found = found
         self.settings = run_settings(found.settings if found else device.plan.training, changes)
         self.resumed_from = self.saved_step = found.state.step if found else 0
         self.evaluations = found.state.evaluations if found else 0
@@ -258,6 +236,14 @@ class _Session:
         self.instructions: int | None = None
         self.loss: float | None = None
         self.test: Evaluation | None = None
+        self.answers: Answers | None = None
+        self.validation: Evaluation | None = None
+        self.validation_rows = (
+            data.validation_rows[subset(data.n_validation, most_rows(device))] if data.n_validation else None
+        )
+        audited = test_subset(data, audit.ROWS) if self.validation_rows is None else self.validation_rows
+        self.generations = Generations(folder, device, self.validation_rows, audited)
+        self.losses: list[float] = []  # of the steps since the last measurement
         self.saved_at, self.save_cost = time.monotonic(), 0.0
 
     # ---- beginning
@@ -274,8 +260,10 @@ class _Session:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_alone:
                 self.held.enter_context(alone_in(self.folder))
-            self._tidy()
+            self.generations.begin(goes_on=self.found is not None)
             self._save()
+            run_data.save(self.folder, self.data.preparation)
+            (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
             self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from, self.say)
             self.held.callback(self.metrics.close)
@@ -284,30 +272,12 @@ class _Session:
             if error.errno in OF_THE_DISK:
                 raise DiskError(self.folder, error) from error
             raise SessionError(
-                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run", ExitCode.disk
+                f"{self.folder} cannot be written ({error.strerror})", "choose another folder with --run", ExitCode.disk
             ) from error
         self.macs = self.metrics.macs
         if self.device.instructions is not None:
             self.instructions = self.metrics.instructions
         self.started_at = time.monotonic()
-
-    def _tidy(self) -> None:
-        """Removes what dead processes have left in the folder, and the generations of a run that begins anew; of one
-        that goes on, finds the best loss."""
-        for name in (*(each.value for each in Generation), "metrics.csv"):
-            remove_leftovers(self.folder / name)
-        if not self.found:
-            for generation in (Generation.good, Generation.best):
-                (self.folder / generation.value).unlink(missing_ok=True)
-            return
-        with suppress(CheckpointError):  # none, or one that the next best takes the place of
-            best = checkpoints.load(self.folder / Generation.best.value, self.device.plan)
-            if best.measured_rows == self._measured_rows and not math.isnan(best.measured):
-                self.best = best.measured
-
-    @cached_property
-    def _measured_rows(self) -> int:
-        return zlib.crc32(self.test_rows.tobytes())
 
     def _upload(self) -> Region:
         """Puts the data set onto the device when it fits and is not more than the steps will use; the region that the
@@ -343,10 +313,11 @@ class _Session:
                 self.stop.check()
                 self._step(region, every)
             self._save()
-            test = self.test or self._measure()
+            test = self.test or self._measure_last()
+            self._keep_answers()
         except (LinkError, DeviceError, ReplyError, MetricsError, CheckpointError, DiskError) as error:
             raise self._explained(error) from error
-        self._require_convergence()
+        self.generations.require_convergence(self.metrics.first_loss, self.device.step_count)
         return Run(
             folder=self.folder,
             step=self.device.step_count,
@@ -359,6 +330,8 @@ class _Session:
             seconds=self._seconds(),
             resident=region in (Region.dataset, Region.sparse),
             test=test,
+            validation=self.validation,
+            answers=self.answers,
         )
 
     def _step(self, region: Region, every: int) -> None:
@@ -371,10 +344,12 @@ class _Session:
             self.instructions = (self.instructions or 0) + after - before
         self.macs += result.macs
         self.loss = result.loss
+        self.losses.append(result.loss)
         self.evaluations += result.evaluations
-        measured = None
-        if result.step % every == 0 or result.step == self.settings.steps:
-            measured = self.test = self._measure()
+        test, validation = None, None
+        is_measured = result.step % every == 0 or result.step == self.settings.steps
+        if is_measured:
+            test, validation = self._measure(is_last=result.step == self.settings.steps)
         classes = self.device.plan.loss == Loss.cross_entropy
         self.metrics.write(
             step=result.step,
@@ -383,14 +358,18 @@ class _Session:
             gradient_norm=result.gradient_norm,
             evaluations=self.evaluations,
             seconds=self._seconds(),
-            accuracy=measured.accuracy if measured and classes else None,
-            test_loss=measured.loss if measured else None,
-            relative_l2=measured.relative if measured else None,
+            accuracy=test.accuracy if test and classes else None,
+            test_loss=test.loss if test else None,
+            validation_accuracy=validation.accuracy if validation and classes else None,
+            validation_loss=validation.loss if validation else None,
+            relative_l2=test.relative if test else None,
             macs=self.macs or None,
             instructions=self.instructions,
         )
-        if measured:
-            self._keep_generations(self._loss_of(measured))
+        if is_measured:
+            mean = math.fsum(self.losses) / len(self.losses)
+            self.generations.keep(validation.loss if validation else mean, self._read)
+            self.losses.clear()
         if self._due(result.step):
             self._save()
         self._tell(result.step, result.loss)
@@ -400,15 +379,30 @@ class _Session:
             batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
         ]
 
-    def _measure(self) -> Evaluation:
-        return self.device.evaluate(self.test_rows, self.stop.check)
+    def _measure(self, is_last: bool) -> tuple[Evaluation | None, Evaluation | None]:
+        """What is measured now, on test rows and on validation rows: on the latter where there are any, then on test rows
+        at the end alone."""
+        test, validation = None, None
+        if self.validation_rows is not None:
+            validation = self.validation = self.device.evaluate(self.validation_rows, self.stop.check)
+        if is_last:
+            test = self._measure_last()
+        elif validation is None:
+            test = self.device.evaluate(test_subset(self.data, self.n_test_rows), self.stop.check)
+        self.test = test or self.test
+        return test, validation
+
+    def _measure_last(self) -> Evaluation:
+        """The test rows at the end of the run, and what the answers to them are worth."""
+        self.test, self.answers = measure_answers(self.device, self.data, self.n_test_rows, self.stop.check)
+        return self.test
 
     def _seconds(self) -> float:
         return self.metrics.seconds + time.monotonic() - self.started_at
 
     def _tell(self, step: int, loss: float) -> None:
         rate = (step - self.resumed_from) / max(1e-9, time.monotonic() - self.started_at)
-        self.report(Progress(step, self.settings.steps, loss, self.evaluations, rate, self.test))
+        self.report(Progress(step, self.settings.steps, loss, self.evaluations, rate, self.test, self.validation))
 
     # ---- checkpoints
 
@@ -417,7 +411,7 @@ class _Session:
             return step % self.checkpoint_steps == 0
         return time.monotonic() - self.saved_at > max(CHECKPOINT_S, CHECKPOINT_SHARE * self.save_cost)
 
-    def _read(self, measured: float = math.nan) -> Checkpoint:
+    def _read(self, measured: float = math.nan, measured_rows: int = 0) -> Checkpoint:
         device = self.device
         return Checkpoint(
             parameters=device.parameters(),
@@ -427,7 +421,7 @@ class _Session:
             model_hash=model_hash(device.plan),
             data_checksum=self.data.checksum,
             measured=measured,
-            measured_rows=0 if math.isnan(measured) else self._measured_rows,
+            measured_rows=measured_rows,
         )
 
     def _save(self) -> None:
@@ -437,23 +431,9 @@ class _Session:
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began
 
-    def _loss_of(self, measured: Evaluation) -> float:
-        """The number by which generations are judged: the measured loss; of an equation without a known solution, and of
-        no rows, the step's own."""
-        return self.loss if self.loss is not None and math.isnan(measured.loss) else measured.loss
-
-    def _keep_generations(self, loss: float) -> None:
-        """Keeps the present state as the last good one and as the best one, where it is. What the device says that it
-        holds is believed once the twin measures the same with it."""
-        best = math.inf if self.best is None else self.best
-        is_best = loss < best
-        if not is_best and loss > NEAR * best:
-            return
-        saved = self._read(loss)
-        audit.require_same_loss(self.device, saved.parameters, self.test_rows)
-        for generation in (Generation.good, *((Generation.best,) if is_best else ())):
-            checkpoints.save(self.folder / generation.value, saved)
-        self.best = min(loss, best)
+    def _keep_answers(self) -> None:
+        if self.answers is not None:
+            answers.save(self.folder, asdict(self.answers))
 
     # ---- endings
 
@@ -463,21 +443,9 @@ class _Session:
             with suppress(LinkError, DeviceError, ReplyError, DiskError, KeyboardInterrupt):
                 self._save()
         if not self.path.exists():
-            return Interrupted("stopped before the first step; nothing has changed", "the same command begins again")
+            return Interrupted("stopped before the first step; nothing has changed", "the same command starts again")
         held = f"the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}"
         return Interrupted(f"stopped; {held}", f"{self.again} goes on from there")
-
-    def _require_convergence(self) -> None:
-        """Raises `Diverged` when the loss of the last measurement shows it."""
-        if self.test is None or self.best is None:
-            return
-        loss, first = self._loss_of(self.test), self.metrics.first_loss
-        if loss > DIVERGED * self.best and (first is None or loss > first):
-            raise Diverged(
-                f"the run has diverged: its loss is {loss:.4g} at step {self.device.step_count}, {self.best:.4g} at its best",
-                f"{self.folder / Generation.best.value} holds the best parameters: --generation best goes on from there or"
-                " measures them, best with a smaller --lr",
-            )
 
     def _explained(self, error: TtzoError) -> TtzoError:
         """The same error, its hint ending with how to go on."""
@@ -486,6 +454,6 @@ class _Session:
         if not self.begun:
             return error
         if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
-            error = StartedAnew(f"{self.device.board} has started anew in mid-training", "see to its power supply")
+            error = StartedAnew(f"{self.device.board} was restarted during training", "check its power supply")
         error.hint += f"; the checkpoint in {self.folder} holds step {self.saved_step}: {self.again} goes on from there"
         return error

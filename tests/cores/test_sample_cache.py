@@ -166,7 +166,7 @@ def test_node_cge_is_the_gradient_but_for_the_radius(in_double, seed):
         dataclasses.replace(k, activation=Activation.tanh) if k.activation == Activation.relu else k
         for k in plan.layers
     ]
-    plan = dataclasses.replace(plan, layers=tuple(smooth))
+    plan = plan.with_layers(smooth)
     phase = Phase(Estimator.node_cge, difference=Difference.antithetic, perturb_radius=2.0**-14)
     estimate = CoreEstimate(plan, phase, 0, 0, theta, x, y).gradient()
     expected = plain_cge(plan, dataclasses.replace(phase, perturb_radius=2.0**-17), theta, x, y)
@@ -232,7 +232,7 @@ def test_the_forecast_of_multiply_adds_is_exact_where_nothing_is_zero(core, esti
     linear = tuple(dataclasses.replace(layer, activation=Activation.identity) for layer in plan.layers)
     inputs = {"input_number": Number.float32, "input_scale": 1.0, "input_offset": 0.0}
     theta = plan.parameters + np.copysign(np.float32(0.25), plan.parameters)  # no weight rounds to 0 in 16 bits
-    plan = dataclasses.replace(plan, layers=linear, parameters=theta, cache=cache, **inputs)
+    plan = plan.with_layers(linear, parameters=theta, cache=cache, **inputs)
     device = Runtime(core, plan)
     put(device, random_rows(rng, plan, BATCH))
     device.step(Region.batch)
@@ -305,7 +305,7 @@ def wide_plan(*layers: tuple, batch: int = 2) -> Plan:
         at += layer.n_parameters
     theta = np.random.default_rng(0).normal(0, 0.4, at).astype(np.float32)
     training = Training((Phase(Estimator.cge, update=Update.sgd, learning_rate=0.5),))
-    return Plan(tuple(made), theta, Loss.mse, training, batch, input_number=Number.float32)
+    return Plan.of_layers(tuple(made), theta, Loss.mse, training, batch, input_number=Number.float32)
 
 
 def test_a_change_goes_through_a_layer_too_large_for_a_matrix(core):
@@ -358,7 +358,7 @@ def test_environments_too_large_to_count_are_refused_by_exporter_and_device(core
     layer = Layer(
         "wide", LayerKind.tt_matrix, 60000, 60000, 0, False, Activation.identity, (2, 30000), (30000, 2), (1, 5, 1)
     )
-    plan = Plan((layer,), np.zeros(layer.n_parameters, np.float32), Loss.mse, batch=1)
+    plan = Plan.of_layers((layer,), np.zeros(layer.n_parameters, np.float32), Loss.mse, batch=1)
     bundle = bytearray(to_bundle.write(plan))
     bundle[BundleHeader.SIZE + ModelInfo.SIZE + TrainingRecord.SIZE] = (
         Estimator.cge

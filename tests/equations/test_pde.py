@@ -94,9 +94,9 @@ def random_plan(rng: np.random.Generator, made: pde.Pde, phase: Phase | None = N
         perturb_radius=1e-2,
         learning_rate=1e-3,
     )
-    return Plan(
-        layers=tuple(layers),
-        parameters=rng.normal(0, 0.5, offset).astype(np.float32),
+    return Plan.of_layers(
+        layers,
+        rng.normal(0, 0.5, offset).astype(np.float32),
         loss=Loss.residual,
         training=Training((phase,), seed=int(rng.integers(2**63)), steps=20),
         batch=made.batch,
@@ -313,7 +313,9 @@ def test_a_linear_problem_is_solved_by_the_last_layer_in_a_few_steps(core):
     theta = np.concatenate([rng.normal(0, 3, 16), rng.normal(0, 1, 16), rng.normal(0, 0.1, 17)]).astype(np.float32)
     phase = Phase(Estimator.last_layer_gn, update=Update.sgd, n_queries=1, perturb_radius=1e-2, learning_rate=1.0,
                   ridge=1e-2, trust_radius=0.1)  # fmt: skip
-    plan = Plan(layers, theta, Loss.residual, Training((phase,)), made.batch, input_number=Number.float32, pde=made)
+    plan = Plan.of_layers(
+        layers, theta, Loss.residual, Training((phase,)), made.batch, input_number=Number.float32, pde=made
+    )
     device = Runtime(core, plan)
     for _ in range(5):
         device.step(Region.collocation)

@@ -108,8 +108,8 @@ def shared():
         (lambda: nn.Sequential(OwnForward(4, 4)), r"layer 0: OwnForward cannot"),
         (OwnNetwork, r"layer model: OwnNetwork cannot"),
         (lambda: nn.Sequential(nn.ReLU(), nn.Linear(4, 4)), r"layer 0: ReLU stands with no layer before it"),
-        (lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Tanh()), r"layer 2: Tanh stands directly behind another"),
-        (lambda: nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)), r"layer 1: Dropout is switched on"),
+        (lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Tanh()), r"layer 2: Tanh stands directly after another"),
+        (lambda: nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)), r"layer 1: Dropout is active"),
         (lambda: nn.Sequential(nn.Flatten(0), nn.Linear(4, 4)), r"layer 0: Flatten flattens dimensions 0 to -1"),
         (shared, r"layer 2: Linear shares parameters"),
         (lambda: nn.Sequential(nn.Linear(4, 4).double()), r"0\.weight is torch\.float64"),
@@ -128,7 +128,7 @@ def test_dropout_that_is_switched_off_is_left_out():
 
 
 def test_layers_that_do_not_join_and_parameters_that_are_not_finite_are_refused():
-    with pytest.raises(PlanError, match="layer 1 wants 5 inputs, 0 gives 4"):
+    with pytest.raises(PlanError, match="layer 1 needs 5 inputs, layer 0 has 4 outputs"):
         plan_from_module(nn.Sequential(nn.Linear(4, 4), nn.Linear(5, 2)))
     broken = nn.Linear(2, 2)
     nn.init.constant_(broken.bias, float("nan"))

@@ -72,7 +72,7 @@ def two_phase_plan(**changes):
     )
     training = Training(phases, seed=2**64 - 1, steps=2**32 - 1, schedule=Schedule.cosine, decay_factor=0.9)
     settings = {"training": training, "input_scale": 1 / 255, "metadata": {"name": 'odd "name"\n*/'}}
-    return Plan(layers, theta, Loss.cross_entropy, **settings | changes)
+    return Plan.of_layers(layers, theta, Loss.cross_entropy, **settings | changes)
 
 
 @pytest.fixture

@@ -37,9 +37,8 @@ def wave_plan() -> Plan:
     made = pde.trace(problem)
     plan = dense_plan(2, 8, 1, batch=made.batch)
     last = dataclasses.replace(plan.layers[-1], activation=Activation.identity)
-    return dataclasses.replace(
-        plan,
-        layers=(*plan.layers[:-1], last),
+    return plan.with_layers(
+        (*plan.layers[:-1], last),
         loss=Loss.residual,
         input_number=Number.float32,
         input_scale=1.0,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Devices for the tests of the link: the C runtime as a process, the NumPy reference behind Python's side of the link,
+"""Devices for the tests of the link: the C runtime as a process, the NumPy reference on Python's side of the link,
 and a bare line to either that can say anything."""
 
 import socket
@@ -30,7 +30,9 @@ def dense_plan(*widths: int, batch: int = 4, phases: tuple[Phase, ...] = (Phase(
         layers.append(Layer(f"layer{k}", LayerKind.dense, n_in, n_out, at, activation=Activation.tanh))
         at += n_out * (n_in + 1)
     theta = np.random.default_rng(0).standard_normal(at).astype(np.float32)
-    return Plan(tuple(layers), theta, Loss.cross_entropy, Training(phases, seed=7), batch, input_scale=1 / 255)
+    return Plan.of_layers(
+        tuple(layers), theta, Loss.cross_entropy, Training(phases, seed=7), batch, input_scale=1 / 255
+    )
 
 
 SMALL = dense_plan(3, 5, 2)

@@ -50,7 +50,7 @@ def plan_for_firmware(
     third = Layer("third", LayerKind.dense, 16, 10, second.parameter_offset + second.n_parameters)
     theta = np.random.default_rng(seed).normal(0, 0.4, third.parameter_offset + third.n_parameters).astype(np.float32)
     phase = Phase(estimator, Direction.gaussian, difference=Difference.antithetic, update=Update.adam, n_queries=4)
-    plan = Plan(
+    plan = Plan.of_layers(
         (first, second, third), theta, Loss.cross_entropy, Training((phase,), seed=11), batch=8, input_scale=1 / 64
     )
     return dataclasses.replace(plan, arithmetic=arithmetic)

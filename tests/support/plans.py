@@ -5,7 +5,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Combine, Estimator, LayerKind, Loss, Number
 from ttzo.exporter.plan.gathering import Gathering, Patches, Tokens
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.plan.layer import LAYER_ACTIVATIONS, Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING, Training
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE
@@ -57,7 +57,7 @@ def random_layer(
         out_features=out_features,
         parameter_offset=offset,
         has_bias=bool(rng.integers(2)) and not isinstance(gather, Tokens),
-        activation=Activation.identity if last else Activation(rng.choice(list(Activation))),
+        activation=Activation.identity if last else Activation(rng.choice(LAYER_ACTIVATIONS)),
         gather=gather,
         **modes,
     )
@@ -99,9 +99,9 @@ def random_plan(
         offset, n_in = offset + layer.n_parameters, layer.n_outputs
     number = Number(rng.choice(list(Number))) if not reads_tokens else Number(rng.choice([Number.uint8, Number.int16]))
     scale = {Number.uint8: 1 / 128, Number.int16: 1 / 16384, Number.float32: 0.75}[number]
-    return Plan(
-        layers=tuple(layers),
-        parameters=rng.normal(0, 0.5, offset).astype(np.float32),
+    return Plan.of_layers(
+        layers,
+        rng.normal(0, 0.5, offset).astype(np.float32),
         loss=Loss(rng.choice([Loss.cross_entropy, Loss.mse])) if loss is None else loss,
         training=training,
         batch=batch,
@@ -113,9 +113,9 @@ def random_plan(
 
 def random_rows(rng: np.random.Generator, plan: Plan, n: int) -> np.ndarray:
     """Rows as they travel, uint8 [n, row_bytes]."""
-    kind, first = NUMBER_DTYPE[plan.input_number], plan.layers[0]
-    if isinstance(first.gather, Tokens):
-        raw = rng.integers(0, first.in_features, (n, plan.in_features)).astype(kind)
+    kind = NUMBER_DTYPE[plan.input_number]
+    if plan.n_tokens:
+        raw = rng.integers(0, plan.n_tokens, (n, plan.in_features)).astype(kind)
     elif plan.input_number == Number.float32:
         raw = rng.normal(0, 1, (n, plan.in_features)).astype(kind)
     else:
@@ -129,8 +129,8 @@ def random_rows(rng: np.random.Generator, plan: Plan, n: int) -> np.ndarray:
 
 def random_inputs(rng: np.random.Generator, plan: Plan, n: int) -> np.ndarray:
     """Network inputs float32 [n, in_features]: normal numbers, or tokens."""
-    if isinstance(plan.layers[0].gather, Tokens):
-        return rng.integers(0, plan.layers[0].in_features, (n, plan.in_features)).astype(np.float32)
+    if plan.n_tokens:
+        return rng.integers(0, plan.n_tokens, (n, plan.in_features)).astype(np.float32)
     return rng.normal(0, 1, (n, plan.in_features)).astype(np.float32)
 
 

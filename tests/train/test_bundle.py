@@ -43,7 +43,7 @@ def plan(**changes):
     )
     theta = np.random.default_rng(0).standard_normal(36).astype(np.float32)
     theta[0] = -0.0
-    return Plan(layers, theta, Loss.cross_entropy, **{"metadata": {"name": "small"}} | changes)
+    return Plan.of_layers(layers, theta, Loss.cross_entropy, **{"metadata": {"name": "small"}} | changes)
 
 
 def f32(value):

@@ -109,7 +109,9 @@ def linear_plan(training: Training, parameters: np.ndarray, batch: int = 3) -> P
     """y = w x + b with squared error: a quadratic loss, whose finite differences have a closed form."""
     n = parameters.size - 1
     layer = Layer("linear", LayerKind.dense, n, 1, 0)
-    return Plan((layer,), parameters.astype(np.float32), Loss.mse, training, batch, input_number=Number.float32)
+    return Plan.of_layers(
+        (layer,), parameters.astype(np.float32), Loss.mse, training, batch, input_number=Number.float32
+    )
 
 
 def quadratic_gradient(theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The metrics file: a run that goes on drops what is behind its step or damaged, and keeps the time spent."""
+"""The metrics file: a run that goes on drops what comes after its step or is damaged, and keeps the time spent."""
 
 import zlib
 

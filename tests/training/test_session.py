@@ -280,8 +280,10 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tm
         trained(bundle, rows, tmp_path / "whole", changes={"steps": STEPS + 5})
     assert caught.value.exit_code == 7
     assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == [
+        "answers.json",
         "best.npz",
         "checkpoint.npz",
+        "data.json",
         "good.npz",
         "metrics.csv",
     ]
@@ -326,7 +328,7 @@ def test_a_disk_that_fills_up_in_mid_training_tells_how_to_go_on(bundle, rows, t
             trained(bundle, rows, folder, report=fill, checkpoint_steps=5)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "make room" in caught.value.hint and "holds step 5: the same command goes on" in caught.value.hint
+    assert "free some space" in caught.value.hint and "holds step 5: the same command goes on" in caught.value.hint
     run, parameters = trained(bundle, rows, folder)
     assert run.resumed_from == 5 and np.array_equal(parameters, whole)
     assert [row["step"] for row in metrics.read(folder / "metrics.csv")] == list(range(1, STEPS + 1))
@@ -362,7 +364,7 @@ def test_a_board_that_starts_anew_in_mid_training_is_noticed(bundle, rows, tmp_p
     with (
         serve(trainer, "numpy") as emulator,
         open_device(emulator.url, bundle) as device,
-        pytest.raises(LinkError, match="started anew") as caught,
+        pytest.raises(LinkError, match="was restarted") as caught,
     ):
         train(device, rows, folder, report=brown_out, checkpoint_steps=5)
     assert "holds step 5" in caught.value.hint

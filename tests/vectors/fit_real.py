@@ -16,6 +16,7 @@ LN2_HALF = float(mp.log(2) / 2) * 1.0005
 QUARTER_TURN = float(mp.pi / 4) * 1.0005
 LOG_EDGE = float(((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2) * 1.0005
 TANH_EDGE = 0.5625
+ERF_EDGE, ERF_END = 0.875, 4.0  # erf is 1 from the end on: 1 - erf is less than half a unit of float32
 
 # name: (target, weight of its error, interval, number of coefficients)
 FITS = {
@@ -48,6 +49,18 @@ FITS = {
         lambda z: z**2 / mp.cos(mp.sqrt(z)),
         (0.0, QUARTER_TURN**2),
         3,
+    ),
+    "erf(x) = x q(z), z = x^2": (
+        lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z),
+        lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)),
+        (1e-6, ERF_EDGE**2),
+        6,
+    ),
+    "erf(x) = 1 - exp(q(x - 2))": (  # the error counts as that of erf
+        lambda t: mp.log(mp.erfc(t + 2)),
+        lambda t: mp.erfc(t + 2),
+        (ERF_EDGE - 2, ERF_END - 2),
+        9,
     ),
 }
 

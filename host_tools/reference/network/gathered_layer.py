@@ -24,7 +24,7 @@ def gathered(layer: Layer, x: np.ndarray) -> np.ndarray:
 
 def combined(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Outputs of the applications [out_features, positions * n] -> the layer's output array [n_outputs, n]. `x` are its
-    inputs, which tell how many tokens count."""
+    inputs, which determine how many tokens count."""
     if layer.gather is None:
         return z
     n, made = x.shape[1], z.reshape(layer.out_features, layer.positions, -1)

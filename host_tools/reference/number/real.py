@@ -19,6 +19,7 @@ _LN2_HIGH, _LN2_LOW = _F(0.693145752), _F(1.42860677e-06)
 _NAN = np.array(0x7FC00000, np.uint32).view(np.float32)
 _INF = _F(np.inf)
 _LARGEST_ANGLE = _F(1e5)
+_ERF_END = _F(4.0)
 SMALL_SQUARES = _F(2.0**-12)  # TTZO_SMALL_SQUARES of loss.c
 
 _quiet = np.errstate(all="ignore")
@@ -97,6 +98,58 @@ def tanh(x: np.ndarray) -> np.ndarray:
     size = np.abs(x)
     y = np.where(size < _F(0.5625), small, np.copysign(large, x))
     return np.where(np.isnan(x), _NAN, np.where(size < _F(2.0**-12), x, y))
+
+
+@_quiet
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e^-x)."""
+    return _F(1.0) / (_F(1.0) + exp(-np.asarray(x, np.float32)))
+
+
+def _erf_polynomial(z: np.ndarray) -> np.ndarray:
+    """erf(x) / x for z = x^2."""
+    q = _F(-0.000517816399) * z + _F(0.00483683776)
+    for coefficient in (-0.0266612954, 0.112789191, -0.376122147, 1.12837911):
+        q = q * z + _F(coefficient)
+    return q
+
+
+def _erf_complement(a: np.ndarray) -> np.ndarray:
+    """1 - erf(a) for 0.875 <= a <= 4."""
+    t = np.minimum(a, _ERF_END) - _F(2.0)
+    q = _F(3.10531073e-06) * t + _F(-4.98572626e-06)
+    for coefficient in (
+        0.000164085577,
+        -0.0007229232,
+        0.00355457165,
+        -0.0164785236,
+        -0.923752546,
+        -4.41815996,
+        -5.36494112,
+    ):
+        q = q * t + _F(coefficient)
+    return exp(q)
+
+
+@_quiet
+def erf(x: np.ndarray) -> np.ndarray:
+    """The error function; odd, bit for bit."""
+    x = np.asarray(x, np.float32)
+    a = np.abs(x)
+    far = np.where(a > _ERF_END, _F(1.0), _F(1.0) - _erf_complement(a))
+    y = np.where(a < _F(0.875), x * _erf_polynomial(x * x), np.copysign(far, x))
+    return np.where(np.isnan(x), _NAN, y)
+
+
+@_quiet
+def gelu(x: np.ndarray) -> np.ndarray:
+    """x (1 + erf(x / sqrt 2)) / 2."""
+    x = np.asarray(x, np.float32)
+    a, half = x * _F(0.707106769), _F(0.5) * x
+    rest = half * _erf_complement(np.abs(a))
+    far = np.where(np.abs(a) > _ERF_END, np.where(x > 0, x, _F(-0.0)), np.where(x > 0, x - rest, rest))
+    y = np.where(np.abs(a) < _F(0.875), half * (a * _erf_polynomial(a * a)) + half, far)
+    return np.where(np.isnan(x), _NAN, y)
 
 
 # ---- logarithms -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from ttzo.device_runtime.contract import Arithmetic, Derivative, Loss, TtzoError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import compensated_jet, pde
 from ttzo.host_tools.reference.network.loss import cross_entropy, mean_squared_error
-from ttzo.host_tools.reference.network.network import forward
+from ttzo.host_tools.reference.operations.graph import model_forward
 
 
 class Network(Protocol):
@@ -32,7 +32,7 @@ class NumpyNetwork:
         if plan.arithmetic != Arithmetic.separate:
             raise TtzoError(
                 "the NumPy reference computes in `separate` arithmetic, the model is `fused`",
-                "take native:, or export with --arithmetic separate",
+                "use native:, or export with --arithmetic separate",
             )
         self.plan = plan
 
@@ -40,14 +40,14 @@ class NumpyNetwork:
         if self.plan.pde and self.plan.pde.derivative == Derivative.compensated_jet:
             with np.errstate(all="ignore"):
                 return np.ascontiguousarray(compensated_jet.value(self.plan, theta, np.ascontiguousarray(x.T)).T)
-        return forward(self.plan, theta, x)
+        return model_forward(self.plan, theta, x)
 
     def residuals(self, theta: np.ndarray, points: np.ndarray, seed: int, step: int) -> np.ndarray:
         return pde.residuals(self.plan, theta, points, seed, step)
 
     def losses(self, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            outputs = forward(self.plan, theta, x)
+            outputs = model_forward(self.plan, theta, x)
             if self.plan.loss == Loss.cross_entropy:
                 return cross_entropy(outputs, targets)
             return mean_squared_error(outputs, targets)

@@ -26,6 +26,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
+from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
 from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.network import sparse_rows
@@ -154,7 +155,7 @@ class Trainer:
     # ---- regions
 
     def _memory(self, region: int) -> np.ndarray:
-        """The bytes behind a region as it is written: the stage for parameters and moments, else the rows."""
+        """The bytes of a region that is being written: the stage for parameters and moments, else the rows."""
         if region == Region.parameters:
             return self._stage[: 4 * self.plan.n_parameters]
         if region == Region.moments:
@@ -231,7 +232,7 @@ class Trainer:
         return source.tobytes()[offset : offset + count]
 
     def _decode(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as they travel, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
+        """Rows as they are sent, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
         kind = NUMBER_DTYPE[self.plan.input_number]
         input_bytes = kind.itemsize * self.plan.in_features
         raw = np.ascontiguousarray(rows[:, :input_bytes]).view(kind)
@@ -289,7 +290,7 @@ class Trainer:
         return evaluations * (plan.batch * self.macs_per_row if plan.pde else plan.forward_macs(plan.batch))
 
     def _counted(self, work: Callable[[np.ndarray], np.ndarray], total: int) -> Callable[[np.ndarray], np.ndarray]:
-        """`work(parameters)`, one loss evaluation of `total`, with the poll behind it."""
+        """`work(parameters)`, one loss evaluation of `total`, with the poll after it."""
         done = 0
 
         def counted(parameters: np.ndarray) -> np.ndarray:
@@ -319,21 +320,25 @@ class Trainer:
         return estimate.loss, norm, estimate.evaluations
 
     def _buffer(self, phase: PhaseRecord) -> np.ndarray | None:
-        """cocd's memory, behind the moments of the phase's update rule."""
+        """cocd's memory, after the moments of the phase's update rule."""
         if phase.estimator != Estimator.cocd:
             return None
         n = self.plan.n_parameters
         at = n * moments_of_update(Update(phase.update))
         return self.moments[at : at + n]
 
-    def _estimate(self, phase: PhaseRecord, region: int) -> Estimate | CoreEstimate:
+    def _estimate(self, phase: PhaseRecord, region: int) -> Estimate | CoreEstimate | GraphEstimate:
         """With environments shared where the network is the reference's, by whole loss evaluations elsewhere."""
         state, seed = self.state, self.training.seed
         age, buffer = state.step - state.phase_start, self._buffer(phase)
         if phase.estimator in REUSING and isinstance(self.network, NumpyNetwork):
             x, targets = self._decode(self._batch(region))
             self._poll(0, self.plan.batch)
-            estimate = CoreEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
+            estimate = (
+                CoreEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
+                if self.plan.chain is not None
+                else GraphEstimate(self.plan, phase, self.theta, x, targets, age, buffer)
+            )
             if not np.isfinite(estimate.loss):
                 raise DeviceError("non_finite", state.step)
             return estimate

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""Writes `operations/calls.h`: how a node's code leads to its functions.
+
+A `switch` and no table of pointers, so that a reader and the stack check of a build see every call. A case is left out
+with its part (`node_part` of the page).
+"""
+
+from ttzo.device_runtime.contract.page import FOLDER, PAGE
+
+PATH = FOLDER.parent / "operations" / "calls.h"
+_SIZES = "const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes"
+_CALL = "const struct ttzo_node_call *call"
+
+
+def calls_text() -> str:
+    """The text of `calls.h`."""
+    lines = [
+        "// SPDX-License-Identifier: MIT",
+        "// Written by write_operations.py from contract.toml; change that page, not this file.",
+        "#ifndef TTZO_CALLS_H",
+        "#define TTZO_CALLS_H",
+        '#include "operations/operation.h"',
+    ]
+    for name in PAGE["node_part"]:
+        lines += [f"bool ttzo_{name}_sizes({_SIZES});", f"void ttzo_{name}_forward({_CALL});"]
+    lines += [
+        "",
+        "// What a node's attributes say of its sizes; false where they are inconsistent. `numbers`: of its output array.",
+        f"static inline bool ttzo_node_sizes(uint8_t operation, {_SIZES})",
+        *_switch("sizes", "attributes, numbers, sizes", "return ", "    return false;"),
+        "// A node's forward pass of one row.",
+        f"static inline void ttzo_node_forward(uint8_t operation, {_CALL})",
+        *_switch("forward", "call", "", ""),
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _switch(function: str, arguments: str, before: str, end: str) -> list[str]:
+    lines = ["{", "    switch (operation) {"]
+    for name, (part, _) in PAGE["node_part"].items():
+        lines += [
+            f"#if TTZO_HAS({part.upper()})",
+            f"    case TTZO_NODE_OPERATION_{name.upper()}: {before}ttzo_{name}_{function}({arguments});"
+            + ("" if before else " break;"),
+            "#endif",
+        ]
+    return [*lines, "    default: break;", "    }", *([end] if end else []), "}", ""]

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include "operations/graph.h"
+
+#include "operations/calls.h"
+
+// ---- sizes ----------------------------------------------------------------------------------------------------------
+
+size_t ttzo_read_graph(const uint8_t *bytes, size_t size, struct ttzo_graph *graph)
+{
+    if (size < TTZO_GRAPH_INFO_BYTES)
+        return 0;
+    ttzo_unpack_graph_info(bytes, &graph->info);
+    const struct ttzo_graph_info *info = &graph->info;
+    uint64_t nodes = (uint64_t)info->n_nodes * TTZO_NODE_BYTES,
+             arrays = (uint64_t)info->n_arrays * TTZO_NODE_ARRAY_BYTES;
+    uint64_t all = TTZO_GRAPH_INFO_BYTES + nodes + arrays + info->attribute_bytes + info->constant_bytes;
+    if (all > size || info->n_nodes == 0 || info->attribute_bytes % 4)
+        return 0;
+    graph->nodes = bytes + TTZO_GRAPH_INFO_BYTES;
+    graph->arrays = graph->nodes + nodes;
+    graph->attributes = graph->arrays + arrays;
+    graph->constants = graph->attributes + info->attribute_bytes;
+    for (uint32_t i = 0; i < info->n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        if (4u * node.attributes + ttzo_node_attribute_bytes(node.operation) > info->attribute_bytes)
+            return 0;
+    }
+    return (size_t)all;
+}
+
+// The sizes of a node; all 0 where its attributes are inconsistent.
+static struct ttzo_node_sizes sizes_of(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    struct ttzo_node_sizes sizes = { .n_inputs = 0 };
+    uint32_t numbers = ttzo_node_array_at(graph, node->output).numbers;
+    if (!ttzo_node_sizes(node->operation, graph->attributes + 4u * node->attributes, numbers, &sizes))
+        return (struct ttzo_node_sizes){ .n_inputs = 0 };
+    return sizes;
+}
+
+uint64_t ttzo_graph_scratch(const struct ttzo_graph *graph)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        struct ttzo_node_sizes sizes = sizes_of(graph, &node);
+        uint64_t numbers = sizes.scratch;
+        if (node.flags & TTZO_NODE_FLAG_INT8)
+            numbers += sizes.int8_scratch ? sizes.int8_scratch : sizes.parameters;
+        most = numbers > most ? numbers : most;
+    }
+    return most;
+}
+
+uint64_t ttzo_graph_macs(const struct ttzo_graph *graph)
+{
+    uint64_t macs = 0;
+    for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        macs += sizes_of(graph, &node).macs;
+    }
+    return macs;
+}
+
+uint32_t ttzo_graph_node_parameters(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    return (uint32_t)sizes_of(graph, node).parameters;
+}
+
+uint64_t ttzo_graph_node_macs(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    return sizes_of(graph, node).macs;
+}
+
+uint32_t ttzo_graph_tokens(const struct ttzo_graph *graph)
+{
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        struct ttzo_layer layer;
+        if (node.operation != TTZO_NODE_OPERATION_AFFINE)
+            continue;
+        ttzo_unpack_layer(graph->attributes + 4u * node.attributes, &layer);
+        if (layer.gather == TTZO_GATHER_TOKENS && (known == 0 || layer.in_features < known))
+            known = layer.in_features;
+    }
+    return known;
+}
+
+// ---- forward --------------------------------------------------------------------------------------------------------
+
+// All int8 parameters of a node as float32: matrices, then what stands after them as it is.
+static void unpack_parameters(const struct ttzo_node_sizes *sizes, const uint8_t *constants, float *out)
+{
+    uint64_t left = sizes->parameters;
+    for (uint32_t m = 0; m < sizes->n_matrices; m++) {
+        uint32_t rows = (uint32_t)sizes->rows[m], columns = (uint32_t)sizes->columns[m];
+        ttzo_int8_rows(constants, rows, columns, 0, rows, out);
+        constants += ttzo_int8_bytes(rows, columns);
+        out += rows * columns;
+        left -= rows * columns;
+    }
+    for (; left; left--, constants += 4)
+        *out++ = ttzo_get_f32(constants);
+}
+
+void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                         const float *const inputs[3], float *output, float *scratch)
+{
+    const uint8_t *constants = graph->constants + 4 * (size_t)node->parameters;
+    struct ttzo_node_call call = {
+        .attributes = graph->attributes + 4u * node->attributes,
+        .numbers = ttzo_node_array_at(graph, node->output).numbers,
+        .parameters = theta + node->parameters,
+        .inputs = { inputs[0], inputs[1], inputs[2] },
+        .output = output,
+        .scratch = scratch,
+    };
+    if (node->flags & TTZO_NODE_FLAG_INT8) {
+        struct ttzo_node_sizes sizes = sizes_of(graph, node);
+        if (sizes.int8_scratch) {
+            call.int8 = constants;
+        } else {
+            unpack_parameters(&sizes, constants, scratch + sizes.scratch);
+            call.parameters = scratch + sizes.scratch;
+        }
+    } else if (node->flags & TTZO_NODE_FLAG_FROZEN)
+        call.parameters = (const float *)(const void *)constants;
+    ttzo_node_forward(node->operation, &call);
+}
+
+uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
+                            const float *theta, const float *const inputs[3], float *output, float *scratch)
+{
+    struct ttzo_node_call call = {
+        .attributes = graph->attributes + 4u * node->attributes,
+        .parameters = theta + node->parameters,
+        .inputs = { inputs[0], inputs[1], inputs[2] },
+        .output = output,
+        .scratch = scratch,
+    };
+    uint64_t macs = node->operation == TTZO_NODE_OPERATION_AFFINE ? ttzo_affine_row(&call, index) : 0;
+    if (macs)
+        return macs;
+    ttzo_graph_run_node(graph, node, theta, inputs, output, scratch);
+    return sizes_of(graph, node).macs;
+}
+
+float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row)
+{
+    const struct ttzo_graph *graph = &trainer->model->graph;
+    float *arena = trainer->activations[0];
+    ttzo_read_inputs(trainer->model, row, arena + ttzo_node_array_at(graph, 0).place);
+    for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        const float *inputs[3] = { NULL, NULL, NULL };
+        for (uint32_t k = 0; k < 3 && node.inputs[k] != TTZO_NO_ARRAY; k++)
+            inputs[k] = arena + ttzo_node_array_at(graph, node.inputs[k]).place;
+        ttzo_graph_run_node(graph, &node, theta, inputs, arena + ttzo_node_array_at(graph, node.output).place,
+                            trainer->scratch);
+    }
+    struct ttzo_node last = ttzo_node_at(graph, graph->info.n_nodes - 1u);
+    return arena + ttzo_node_array_at(graph, last.output).place;
+}

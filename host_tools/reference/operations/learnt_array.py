@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+"""Twin of learnt_array.c."""
+
+import numpy as np
+
+from ttzo.exporter.operations.learnt_array import LearntArray
+from ttzo.host_tools.reference.operations.bounded import Bounded
+
+
+def forward(operation: LearntArray, tensors: list[np.ndarray], x: list[np.ndarray]) -> np.ndarray:
+    """[numbers, 1]: the same for every row."""
+    return tensors[0][:, None]
+
+
+def bounded(operation: LearntArray, tensors: list[np.ndarray], x: list[Bounded]) -> Bounded:
+    return Bounded.of(tensors[0][:, None])

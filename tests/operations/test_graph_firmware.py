@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""Graphs through every format and on every device: the files of a folder, the native port, NumPy, the emulated board."""
+
+import numpy as np
+import pytest
+from devices import connect, fill, native, numpy, read_parameters
+from firmware import needs_compiler, needs_qemu
+from graphs import random_graph
+from plans import random_rows
+
+from ttzo.device_runtime.contract import NodeOperation, Part, Region
+from ttzo.exporter import export as exporting
+from ttzo.exporter.plan.parts import GRAPH_PARTS, parts_of
+from ttzo.exporter.plan.training import Phase, Training
+from ttzo.host_tools.device import qemu
+from ttzo.host_tools.firmware import boards, build
+
+BOARD = boards.load("netduinoplus2")
+
+
+def graph_with(*operations, seeds=range(200)):
+    """The first random graph that has all of these operations."""
+    for seed in seeds:
+        plan = random_graph(np.random.default_rng(seed), Training((Phase(n_queries=2),)), nodes=14, int8=True)
+        if set(operations) <= {node.operation.CODE for node in plan.graph.nodes}:
+            return plan
+    raise AssertionError("no such graph")
+
+
+PLANS = {
+    "images": graph_with(NodeOperation.max_pool, NodeOperation.average_pool, NodeOperation.affine),
+    "sequences": graph_with(NodeOperation.recurrent, NodeOperation.matrix_product),
+    "norms": graph_with(NodeOperation.layer_norm, NodeOperation.concat),
+}
+
+
+def trained(url, plan, steps=3):
+    with connect(url) as link:
+        link.hello()
+        for step in range(steps):
+            fill(link, Region.batch, random_rows(np.random.default_rng(step), plan, plan.batch).tobytes())
+            reply, _ = link.request("step", step=step, region=Region.batch, timeout=60)
+        return read_parameters(link, plan), reply.loss, reply.macs
+
+
+@needs_compiler
+@needs_qemu
+@pytest.mark.parametrize("name", PLANS)
+def test_board_native_and_numpy_train_a_graph_to_the_same_bits(tmp_path, name):
+    plan = PLANS[name]
+    exporting._replace_files(tmp_path / "bundle", exporting.render(plan))
+    report = build.build(tmp_path / "bundle", BOARD)
+    with qemu.emulated(BOARD, report.elf) as emulation:
+        on_board = trained(emulation.url, plan)
+    with native(build.build_native(plan.arithmetic), plan, tmp_path) as url:
+        assert trained(url, plan) == on_board
+    with numpy(plan) as url:
+        assert trained(url, plan) == on_board
+    assert on_board[0] != plan.parameters.tobytes()
+
+
+def test_a_folder_of_a_graph_holds_no_file_of_an_earlier_chain(tmp_path):
+    exporting.export("digits", tmp_path)
+    assert (tmp_path / "model.tflite").is_file()
+    exporting._replace_files(tmp_path, exporting.render(PLANS["norms"]))
+    assert not (tmp_path / "model.tflite").exists()
+
+
+def test_chains_need_no_part_of_graphs(tmp_path):
+    assert not parts_of(exporting.export("digits", tmp_path)) & GRAPH_PARTS
+    assert {Part.operations, Part.pooling} <= parts_of(PLANS["images"])
