@@ -118,7 +118,8 @@ static void run_again(struct ttzo_graph_estimate *e, const struct ttzo_node *nod
 }
 
 // The row's loss at trainer->perturbed less that at theta; they differ in parameter `index` of node `number`.
-static float difference_of(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner, uint32_t index)
+static float difference_of(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner,
+                           uint32_t index)
 {
     const struct ttzo_model *model = e->base.trainer->model;
     const struct ttzo_graph *graph = &model->graph;

@@ -13,8 +13,8 @@ struct ttzo_graph_estimate {
     float *kept;       // all arrays of the row, one beside the other
     float *changed;    // [arena] those of a query
     float *scratch;
-    float *slopes;     // [out_features] of the loss
-    float *changes;    // [out_features] of the outputs
+    float *slopes;  // [out_features] of the loss
+    float *changes; // [out_features] of the outputs
     const uint8_t *target;
     uint64_t macs;
 };

@@ -153,7 +153,8 @@ uint64_t ttzo_affine_row(const struct ttzo_node_call *call, uint32_t index)
     if (layer.kind != TTZO_LAYER_KIND_DENSE || layer.gather == TTZO_GATHER_TOKENS)
         return 0;
     uint32_t inner = layer.in_features, weights = inner * layer.out_features;
-    uint32_t row = index < weights ? index / inner : index - weights, positions = (uint32_t)ttzo_layer_positions(&layer);
+    uint32_t row = index < weights ? index / inner : index - weights,
+             positions = (uint32_t)ttzo_layer_positions(&layer);
     const float *weight = call->parameters + row * inner;
     const float *bias = layer.has_bias ? call->parameters + weights + row : NULL;
     if (layer.gather == TTZO_GATHER_PATCHES) {

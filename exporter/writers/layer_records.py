@@ -51,7 +51,7 @@ def _gather_fields(gather: Gathering | None) -> dict[str, int]:
     if isinstance(gather, Patches):
         values = [Gather.patches, Combine.each, *gather.kernel, *gather.stride, *gather.padding]
         values += [gather.channels, gather.height, gather.width, 0]
-        values += [*gather.padding_end, *gather.dilation, gather.groups]
+        values += [*gather.borders[2:], *gather.dilation, gather.groups]
     elif isinstance(gather, Tokens):
         padding = NO_TOKEN if gather.padding is None else gather.padding
         values = [Gather.tokens, gather.combine, *[0] * 8, gather.count, padding, *[0] * 5]

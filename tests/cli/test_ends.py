@@ -109,7 +109,7 @@ def test_each_refusal_of_a_disk_has_its_own_hint(tmp_path, monkeypatch, number, 
 def test_a_run_that_diverges_says_so_and_keeps_its_best_parameters(bundle):
     plan = small_plan()
     last = dataclasses.replace(plan.layers[-1], activation=Activation.identity)  # a loss without a bound
-    plan = dataclasses.replace(plan, layers=(*plan.layers[:-1], last))
+    plan = plan.with_layers((*plan.layers[:-1], last))
     write_bundle(bundle, plan)
     run = bundle / "runs" / "numpy"
     good = CliRunner().invoke(main, train(bundle, "--json"))
