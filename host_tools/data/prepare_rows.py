@@ -53,8 +53,13 @@ class Preparation:
     @classmethod
     def from_json(cls, page: Any) -> "Preparation":
         """The inverse of `as_json`. Raises `DataError` for a damaged page."""
-        if not isinstance(page, dict) or "options" not in page:
-            raise DataError("the recorded treatment of the data is damaged", "train again with --restart")
+        try:
+            return cls._from_json(page)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise DataError("the recorded treatment of the data is damaged", "train again with --restart") from error
+
+    @classmethod
+    def _from_json(cls, page: Any) -> "Preparation":
         normalisations = {
             name: Normalisation.from_json(page[name])
             for name in ("normalisation", "target_normalisation")

@@ -18,6 +18,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import data_set, mnist, whole_file
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import DataOptions
+from ttzo.host_tools.data.whole_file import DiskError
 
 
 def make_plan(n_in=4, n_out=3, loss=Loss.cross_entropy, number=Number.uint8, scale=1.0, **metadata) -> Plan:
@@ -213,7 +214,7 @@ def test_a_full_disk_is_told_and_half_a_download_does_not_stay(published, monkey
 
     folder, sums, cache = published
     monkeypatch.setattr(whole_file.os, "fsync", full)
-    with pytest.raises(DataError, match="No space left"):
+    with pytest.raises(DiskError, match="No space left"):
         mnist.download(cache, (folder.as_uri(),), sums)
     assert not list(cache.iterdir())
 
