@@ -9,7 +9,8 @@ and whether products are rounded apart or fused. So for a layer z = W x + b whos
     |error of z|  <=  |W| e + gamma(K) (|W| |x| + |b|),
 
 where |W| is contracted from the absolute values of the TT cores and K counts the roundings of all its contractions.
-relu, tanh and sine do not stretch an error; softmax cross-entropy stretches it by at most 2 in the largest logit.
+relu, tanh and sine do not stretch an error; softmax cross-entropy stretches it by at most 2 in the largest logit. Of
+graphs every operation has a bound of its own (host_tools/reference/operations).
 """
 
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from ttzo.exporter.readers.tensor_train import dense_weight
 from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.network.gathered_layer import combined, gathered
 from ttzo.host_tools.reference.number.random import direction
+from ttzo.host_tools.reference.operations.graph import graph_bounded
 from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -65,6 +67,8 @@ def _row_losses(plan: Plan, outputs: np.ndarray, targets: np.ndarray) -> np.ndar
 def losses64(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Each row's loss in float64: network inputs x (n, in_features), classes (n,) or targets (n, out_features)."""
     theta, state = theta.astype(np.float64), x.astype(np.float64)
+    if plan.chain is None:
+        return _row_losses(plan, graph_bounded(plan, theta, state.T).exact.T, targets)
     for layer in plan.layers:
         weight, bias = _affine(layer, theta)
         state = ACTIVATE[layer.activation](_applied(layer, weight, bias, state))
@@ -92,6 +96,9 @@ def residual_tolerance(plan: Plan, theta: np.ndarray, seed: int, step: int) -> f
 def loss_bound(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> float:
     """Largest difference of the mean batch losses of two float32 evaluations: twice the rounding error bound of one."""
     theta, state = theta.astype(np.float64), x.astype(np.float64)
+    if plan.chain is None:
+        outputs = graph_bounded(plan, theta, state.T)
+        return 2 * _mean_loss_error(plan, outputs.exact.T, outputs.error.T, targets)
     error = np.zeros_like(state)
     for layer in plan.layers:
         weight, bias = _affine(layer, theta)

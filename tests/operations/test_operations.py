@@ -14,8 +14,10 @@ from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.writers.to_onnx import forward_graph
+from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.operations.graph import graph_bounded, model_forward, tensors_of
 from ttzo.host_tools.reference.operations.registry import TWINS
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 from ttzo.host_tools.reference.train.onnx_network import OnnxNetwork
 
 nn = torch.nn
@@ -231,6 +233,23 @@ def test_a_random_graph_stays_within_its_rounding_bound_here_and_in_onnxruntime(
         assert np.all(np.abs(made.T - bound.exact) <= bound.error), name
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_losses_in_onnxruntime_stay_within_the_bound_of_the_comparison(seed):
+    rng = np.random.default_rng(seed)
+    plan = random_graph(rng, int8=bool(seed % 2), batch=5)
+    x = random_inputs(rng, plan, 5)
+    classes = plan.loss == Loss.cross_entropy
+    y = (
+        rng.integers(0, plan.out_features, 5)
+        if classes
+        else rng.normal(0, 1, (5, plan.out_features)).astype(np.float32)
+    )
+    bound = precision.loss_bound(plan, plan.parameters, x, y)
+    exact = precision.losses64(plan, plan.parameters, x, y).mean()
+    for network in (NumpyNetwork(plan), OnnxNetwork(plan)):
+        assert abs(network.losses(plan.parameters, x, y).astype(np.float64).mean() - exact) <= bound
+
+
 def test_random_graphs_have_every_operation():
     seen = {
         node.operation.CODE for seed in range(200) for node in random_graph(np.random.default_rng(seed)).graph.nodes
@@ -306,5 +325,5 @@ def test_a_chain_of_layers_is_recognised_and_held_as_layers():
 
 def test_what_works_on_chains_alone_refuses_a_graph_by_name():
     plan = random_graph(np.random.default_rng(1))
-    with pytest.raises(PlanError, match="chains of layers alone: "):
+    with pytest.raises(PlanError, match="chains of layers only: "):
         _ = plan.layers
