@@ -827,10 +827,12 @@ class ReadRequest(Record):
     offset: int
     """bytes"""
     count: int
-    """bytes, at most max_payload"""
+    """bytes, at most max_payload less the reply's crc"""
 
 @dataclass(frozen=True)
-class ReadReply(Record): ...
+class ReadReply(Record):
+    crc: int
+    """with the region's last byte: CRC-32 of the whole region as it stands now; before that 0"""
 
 @dataclass(frozen=True)
 class WriteRequest(Record):
@@ -889,6 +891,7 @@ class EvaluateRequest(Record):
     """batch or dataset"""
     first_row: int
     n_rows: int
+    """at most max_rows_asked"""
 
 @dataclass(frozen=True)
 class EvaluateReply(Record):
@@ -922,6 +925,7 @@ class SolutionErrorRequest(Record):
     """collocation: validation points that the device draws from validation_seed; batch or dataset: points with the host's values"""
     first_row: int
     n_rows: int
+    """at most max_rows_asked"""
 
 @dataclass(frozen=True)
 class SolutionErrorReply(Record):

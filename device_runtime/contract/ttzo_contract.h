@@ -4,11 +4,11 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x8847A347u
+#define TTZO_CONTRACT_HASH 0x3CA3ABEFu
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
-#define TTZO_MESSAGE_HASH_READ 0x96DCE6B2u
+#define TTZO_MESSAGE_HASH_READ 0xC1F23428u
 #define TTZO_MESSAGE_HASH_WRITE 0x30501143u
 #define TTZO_MESSAGE_HASH_COMMIT 0x1B4D016Bu
 #define TTZO_MESSAGE_HASH_SET_STATE 0xCB56BB31u
@@ -48,6 +48,7 @@
 #define TTZO_MAX_CONSTANTS 48u // constants of one residual program
 #define TTZO_PROGRAM_INPUTS 8u // registers that are filled before a residual program runs: enum program_input
 #define TTZO_MAX_PAYLOAD 1024u // bytes between a frame's header and its checksum
+#define TTZO_MAX_ROWS_ASKED 4096u // rows of one EVALUATE or SOLUTION_ERROR, so that its work has an end
 #define TTZO_BOARD_NAME_BYTES 24u // board name in HELLO, zero-padded
 #define TTZO_HASH_BYTES 16u // leading bytes of the model's SHA-256
 #define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
@@ -278,6 +279,8 @@ enum ttzo_error {
     TTZO_ERROR_BAD_SPARSE_ROWS = 20,
     TTZO_ERROR_NOT_BUILT_IN = 21,
     TTZO_ERROR_WRONG_WORK_SIZE = 22,
+    TTZO_ERROR_BAD_NUMBER = 23,
+    TTZO_ERROR_LAST_STEP = 24,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -324,6 +327,8 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 20: return "bad_sparse_rows";
     case 21: return "not_built_in";
     case 22: return "wrong_work_size";
+    case 23: return "bad_number";
+    case 24: return "last_step";
     default: return "unknown";
     }
 }
@@ -1371,7 +1376,7 @@ static inline void ttzo_pack_configure_request(const struct ttzo_configure_reque
 struct ttzo_read_request {
     uint8_t region;                         // enum region
     uint32_t offset;                        // bytes
-    uint32_t count;                         // bytes, at most max_payload
+    uint32_t count;                         // bytes, at most max_payload less the reply's crc
 };
 static inline void ttzo_unpack_read_request(const uint8_t *bytes, struct ttzo_read_request *out)
 {
@@ -1384,6 +1389,19 @@ static inline void ttzo_pack_read_request(const struct ttzo_read_request *in, ui
     ttzo_put_u8(bytes + 0, in->region);
     ttzo_put_u32(bytes + 1, in->offset);
     ttzo_put_u32(bytes + 5, in->count);
+}
+
+#define TTZO_READ_REPLY_BYTES 4u
+struct ttzo_read_reply {
+    uint32_t crc;                           // with the region's last byte: CRC-32 of the whole region as it stands now; before that 0
+};
+static inline void ttzo_unpack_read_reply(const uint8_t *bytes, struct ttzo_read_reply *out)
+{
+    out->crc = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_read_reply(const struct ttzo_read_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->crc);
 }
 
 #define TTZO_WRITE_REQUEST_BYTES 5u
@@ -1482,7 +1500,7 @@ static inline void ttzo_pack_step_reply(const struct ttzo_step_reply *in, uint8_
 struct ttzo_evaluate_request {
     uint8_t region;                         // batch or dataset
     uint32_t first_row;
-    uint32_t n_rows;
+    uint32_t n_rows;                        // at most max_rows_asked
 };
 static inline void ttzo_unpack_evaluate_request(const uint8_t *bytes, struct ttzo_evaluate_request *out)
 {
@@ -1530,7 +1548,7 @@ static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *
 struct ttzo_solution_error_request {
     uint8_t region;                         // collocation: validation points that the device draws from validation_seed; batch or dataset: points with the host's values
     uint32_t first_row;
-    uint32_t n_rows;
+    uint32_t n_rows;                        // at most max_rows_asked
 };
 static inline void ttzo_unpack_solution_error_request(const uint8_t *bytes, struct ttzo_solution_error_request *out)
 {

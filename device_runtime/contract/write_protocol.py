@@ -8,7 +8,7 @@ from ttzo.device_runtime.contract.page import FOLDER, NUMBER_TYPES, PAGE, WORDS,
 from ttzo.device_runtime.contract.ranges import RANGE, Range
 from ttzo.device_runtime.contract.records import RECORD, type_bytes
 
-PATH = FOLDER.parents[1] / "docs" / "protocol.md"
+PATH = FOLDER.resolve().parents[1] / "docs" / "protocol.md"
 
 _HEAD = f"""\
 <!-- SPDX-License-Identifier: MIT. Written by `python -m ttzo.device_runtime.contract`; change contract.toml or words.toml. -->

@@ -19,6 +19,7 @@ from ttzo.exporter.writers.onnx_nodes import DOMAIN, OPERATORS, PRODUCER, layer_
 SUPPORTED = (
     "a chain of Gemm (or MatMul and Add), Relu, Tanh, Sin, Flatten, Reshape and Identity in float32 can be exported"
 )
+MOST_BYTES = 256 << 20  # of a file that is read
 ACTIVATIONS = {operator: activation for activation, operator in OPERATORS.items()}
 PASSING = ("Identity", "Dropout", "Flatten", "Reshape")
 
@@ -74,6 +75,8 @@ def _sound(path: Path) -> Iterator[None]:
 def _read(path: Path) -> "onnx.ModelProto":
     if not path.is_file():
         raise OnnxError(f"there is no file {path}", "check the path")
+    if path.stat().st_size > MOST_BYTES:
+        raise OnnxError(f"{path} has more than {MOST_BYTES:,} bytes", "a device holds up to 1,048,576 parameters")
     with _sound(path):
         model = onnx.load(path)
         onnx.checker.check_model(model, full_check=True)

@@ -22,9 +22,16 @@ from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.pty_bridge import PtyBridge
 from ttzo.host_tools.training import checkpoint, compare, measurement, report, session
+from ttzo.host_tools.training.checkpoint import Generation
 from ttzo.host_tools.training.session import Progress, Run
+from ttzo.host_tools.training.stop import stop_signals
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
+GENERATION = click.option(
+    "--generation",
+    type=click.Choice([each.name for each in Generation]),
+    help="The run's checkpoint to take: last, good (loss near the best) or best (lowest loss). Default: last.",
+)
 BAUD = click.option("--baud", type=click.IntRange(min=1), help="Baud rate of a serial port (default 115200).")
 RUN = click.option(
     "--run",
@@ -110,6 +117,7 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
     help="Start from the parameters of another run of this model, to adapt to new data.",
 )
 @click.option("--restart", is_flag=True, help="Start again instead of going on from the checkpoint.")
+@GENERATION
 @click.option(
     "--checkpoint-every",
     "checkpoint_steps",
@@ -136,14 +144,15 @@ def train_command(
     folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
     options["start"] = checkpoint.load(origin / "checkpoint.npz", plan) if origin else None
     changes = {name: options.pop(name) for name in CHANGES}
+    options["generation"] = Generation[options["generation"] or "last"]
     begins = options["restart"] or not (folder / "checkpoint.npz").exists()
     rows = load_rows(screen, plan, source, taken(options), origin if begins else folder)
     with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
-        told = measured(device, run.test, len(rows.x_test))
+        on_device = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
     words = (
-        _run_rows(run, told, plan.loss == Loss.cross_entropy)
+        _run_rows(run, on_device, plan.loss == Loss.cross_entropy)
         + answers_rows(plan, run.answers)
         + baseline_rows(device, rows)
     )
@@ -194,6 +203,7 @@ def train_with_bar(
             test_rows=test_rows,
             report=show,
             on_upload=sending,
+            say=screen.say,
             **options,
         )
 
@@ -211,7 +221,7 @@ def run_json(device: Device, run: Run) -> dict:
     }
 
 
-def _run_rows(run: Run, told: str, classes: bool) -> list[tuple[str, str]]:
+def _run_rows(run: Run, on_device: str, classes: bool) -> list[tuple[str, str]]:
     steps = f"{run.step:,} of {run.steps:,}" + (
         f", {run.resumed_from:,} of them from the checkpoint" if run.resumed_from else ""
     )
@@ -223,7 +233,7 @@ def _run_rows(run: Run, told: str, classes: bool) -> list[tuple[str, str]]:
         n, found = run.validation.n_rows, run.validation
         told_of = f"{100 * found.accuracy:.2f} %" if classes else f"mean loss {found.loss:.6g}"
         rows.append(("validation", f"{told_of} of {n} rows" if classes else f"{told_of} on {n} rows"))
-    return [*rows, ("on the device", told), ("run", str(run.folder))]
+    return [*rows, ("on the device", on_device), ("run", str(run.folder))]
 
 
 # ---- eval ------------------------------------------------------------------------------------------------------------
@@ -237,6 +247,7 @@ def _run_rows(run: Run, told: str, classes: bool) -> list[tuple[str, str]]:
 @RUN
 @ROWS
 @click.option("--exported", is_flag=True, help="Measure the exported parameters instead of the trained ones.")
+@GENERATION
 @BAUD
 @command
 def eval_command(
@@ -247,6 +258,7 @@ def eval_command(
     folder: Path | None,
     rows: int | None,
     exported: bool,
+    generation: str | None,
     baud: int | None,
     **options,
 ) -> dict:
@@ -257,12 +269,13 @@ def eval_command(
     plan = read_bundle(bundle)
     dataset = load_rows(screen, plan, source, taken(options), folder or run_folder(bundle, url), only_test=True)
     with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
-        origin = choose_parameters(device, folder or run_folder(bundle, url), exported, must_exist=folder is not None)
+        chosen = Generation[generation] if generation else None
+        origin = choose_parameters(device, folder or run_folder(bundle, url), exported, folder is not None, chosen)
         n_rows = rows or measurement.default_test_rows(device, dataset)
         with screen.bar("measuring", "rows") as bar:
             test, answers = measurement.measure_answers(device, dataset, n_rows, bar)
-        told, step = measured(device, test, len(dataset.x_test)), device.step_count
-    words = [("parameters", origin), ("on the device", told), *answers_rows(plan, answers)]
+        on_device, step = measured(device, test, len(dataset.x_test)), device.step_count
+    words = [("parameters", origin), ("on the device", on_device), *answers_rows(plan, answers)]
     screen.table(f"{device.board} at {url}, {dataset.name}", words + baseline_rows(device, dataset))
     show_answers(screen, plan, answers)
     return {
@@ -275,14 +288,16 @@ def eval_command(
     }
 
 
-def choose_parameters(device: Device, folder: Path, exported: bool, must_exist: bool = False) -> str:
+def choose_parameters(
+    device: Device, folder: Path, exported: bool, must_exist: bool = False, generation: Generation | None = None
+) -> str:
     """Puts the parameters to measure onto the device, and names them. A run without a checkpoint is as exported, unless
-    it `must_exist`."""
+    it `must_exist`. A `generation` that is asked for by name replaces what the device has trained."""
     if exported:
         device.reset()
         return "as exported"
-    path = folder / "checkpoint.npz"
-    if device.step_count == 0 and (must_exist or path.exists()):
+    path = folder / (generation or Generation.last).value
+    if generation or (device.step_count == 0 and (must_exist or path.exists())):
         found = checkpoint.load(path, device.plan)
         device.configure(found.settings)
         device.load(found.parameters, found.moments, found.state)
@@ -402,7 +417,7 @@ def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool
         raise DataError(f"{url} is not an emulated device", "use native:, numpy:, onnx: or qemu:BOARD")
     ended = threading.Event()
     with ExitStack() as owned:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             owned.callback(signal.signal, number, signal.signal(number, lambda *_: ended.set()))
         line = emulated_device.start(url, bundle_path(bundle), plan, owned, screen.say, port)
         terminal = owned.enter_context(PtyBridge(line)).path if pty else None

@@ -53,8 +53,13 @@ class Preparation:
     @classmethod
     def from_json(cls, page: Any) -> "Preparation":
         """The inverse of `as_json`. Raises `DataError` for a damaged page."""
-        if not isinstance(page, dict) or "options" not in page:
-            raise DataError("the recorded treatment of the data is damaged", "train again with --restart")
+        try:
+            return cls._from_json(page)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise DataError("the recorded treatment of the data is damaged", "train again with --restart") from error
+
+    @classmethod
+    def _from_json(cls, page: Any) -> "Preparation":
         normalisations = {
             name: Normalisation.from_json(page[name])
             for name in ("normalisation", "target_normalisation")
@@ -163,10 +168,10 @@ def _check_width(rows: Rows, goal: Goal, window: int) -> None:
         what = f"{rows.source} has {found} numbers a row"
     names = ", ".join(name for name in rows.inputs if name)
     hint = "leave columns out with --ignore COLUMN, or name the target with --target COLUMN" if names else ""
-    told = f"its inputs are {names}; " if names and len(names) < 200 else ""
+    inputs = f"its inputs are {names}; " if names and len(names) < 200 else ""
     raise DataError(
-        f"{what}, the model takes {goal.in_features}",
-        f"{told}{hint or 'choose other data'}; or export a model of that size",
+        f"{what}, the model needs {goal.in_features}",
+        f"{inputs}{hint or 'choose other data'}; or export a model of that size",
     )
 
 
@@ -186,7 +191,7 @@ def _flat(rows: Rows) -> np.ndarray:
     flat = rows.y.reshape(len(rows), -1)
     if flat.shape[1] != 1:
         raise DataError(
-            f"{rows.source}: the targets have {flat.shape[1]} numbers a row, the model wants 1",
+            f"{rows.source}: the targets have {flat.shape[1]} numbers a row, the model needs 1",
             "check the shape of the targets",
         )
     return flat[:, 0]
@@ -203,7 +208,7 @@ def _targets(rows: Rows, labels: tuple[str, ...] | None, goal: Goal) -> np.ndarr
     y = rows.y.reshape(len(rows), -1).astype(float)
     if y.shape[1] != goal.n_outputs:
         raise DataError(
-            f"{rows.source}: the targets have {y.shape[1]} numbers a row, the model wants {goal.n_outputs}",
+            f"{rows.source}: the targets have {y.shape[1]} numbers a row, the model needs {goal.n_outputs}",
             "check the shape of the targets",
         )
     if np.isinf(y).any():

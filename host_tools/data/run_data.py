@@ -5,11 +5,13 @@ trained there later gets the same treatment. Where the model was exported with i
 import json
 from pathlib import Path
 
+from ttzo.exporter.plan.untrusted_file import json_page, read_bytes
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.prepare_rows import Preparation
 from ttzo.host_tools.data.whole_file import write_atomically
 
 NAME = "data.json"
+MOST_BYTES = 64 << 20  # of the file: it names every column and every class
 
 
 def save(folder: Path, preparation: Preparation | None) -> None:
@@ -24,7 +26,7 @@ def load(folder: Path) -> Preparation | None:
     """The preparation of the run in `folder`; None where none is kept. Raises `DataError` when it is damaged."""
     path = folder / NAME
     try:
-        page = json.loads(path.read_text(encoding="utf-8"))
+        page = json_page(read_bytes(path, MOST_BYTES))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -7,7 +7,6 @@ as costs.
 
 import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,8 +16,10 @@ from ttzo import boards as board_folder
 from ttzo.device_runtime import PORTS
 from ttzo.device_runtime.contract import LIMIT, Arithmetic, TtzoError
 from ttzo.exporter.costs.memory import Room
+from ttzo.exporter.plan.untrusted_file import read_bytes, toml_page
 
 FOLDER = Path(board_folder.__file__).parent
+MOST_BYTES = 64 << 10  # of a board's file
 
 _Name = Annotated[
     str, pydantic.StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=LIMIT["board_name_bytes"] - 1)
@@ -122,10 +123,10 @@ def load(name_or_path: str | Path) -> Board:
 
 def _page(path: Path) -> dict:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return toml_page(read_bytes(path, MOST_BYTES))
     except OSError as error:
         raise BoardError(f"board file {path} cannot be read: {error.strerror}", "check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise BoardError(f"board file {path} is not valid TOML: {error}", "correct that line") from error
 
 

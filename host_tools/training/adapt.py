@@ -11,7 +11,8 @@ from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.device.device import Device, Evaluation
 from ttzo.host_tools.training import measurement, session
 from ttzo.host_tools.training.checkpoint import Checkpoint
-from ttzo.host_tools.training.session import Run, Stop
+from ttzo.host_tools.training.session import Run
+from ttzo.host_tools.training.stop import Stop
 
 PASSES = 20  # over the labelled samples, when nobody says how many steps
 

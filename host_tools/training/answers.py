@@ -11,10 +11,12 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.untrusted_file import json_page, read_bytes
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.whole_file import write_atomically
 
 NAME = "answers.json"
+MOST_BYTES = 64 << 20  # of the file
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def save(folder: Path, page: dict[str, Any]) -> None:
 def load(folder: Path) -> dict[str, Any] | None:
     """What `save` has written; None where there is nothing, or nothing readable: a picture is drawn without it then."""
     try:
-        page = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        page = json_page(read_bytes(folder / NAME, MOST_BYTES))
     except (OSError, ValueError):
         return None
     return page if isinstance(page, dict) else None

@@ -23,7 +23,7 @@ from ttzo.host_tools.device.device import Device
 from ttzo.host_tools.measure.precision import loss_bound, residual_tolerance
 from ttzo.host_tools.reference.network.network import read_inputs
 from ttzo.host_tools.reference.number.random import batch_rows
-from ttzo.host_tools.training.session import Stop
+from ttzo.host_tools.training.stop import Stop
 
 Report = Callable[[int, int], object]
 

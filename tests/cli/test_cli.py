@@ -284,7 +284,7 @@ def whole(tmp_path_factory):
     return checkpoint.load(Path(answer["checkpoint"]), small_plan()).parameters
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_training_that_is_interrupted_goes_on_to_the_same_bits(bundle, whole, number):
     process = start_training(bundle, "--json", "--checkpoint-every", "10")
     process.send_signal(number)

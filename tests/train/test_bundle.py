@@ -30,6 +30,7 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.printable import printable
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.device.emulated_device import other_work_size
@@ -54,6 +55,7 @@ def same(a, b):
     return values[0] == values[1] and a.parameters.tobytes() == b.parameters.tobytes()
 
 
+shown = st.text(max_size=5).map(printable)
 positive = st.floats(2.0**-20, 1000.0, width=32)
 phases = st.builds(
     Phase,
@@ -96,7 +98,7 @@ trainings = st.builds(
     st.sampled_from(Number),
     st.sampled_from([Loss.cross_entropy, Loss.mse]),
     positive,
-    st.dictionaries(st.text(max_size=5).filter(lambda key: key != "layers"), st.text(max_size=5), max_size=3),
+    st.dictionaries(shown.filter(lambda key: key != "layers"), shown, max_size=3),
 )
 def test_a_bundle_gives_back_the_plan_it_was_made_from(training, batch, arithmetic, number, loss, scale, metadata):
     given = plan(
@@ -110,6 +112,25 @@ def test_a_bundle_gives_back_the_plan_it_was_made_from(training, batch, arithmet
     )
     given = dataclasses.replace(given, loss=loss)
     assert same(to_bundle.read(to_bundle.write(given)), given)
+
+
+def test_names_in_a_bundle_come_without_what_a_terminal_obeys():
+    made = to_bundle.read(to_bundle.write(plan(metadata={"title": "\x1b[31mred\n", "more": {"b": ["\u202eback", 1]}})))
+    assert made.metadata == {"title": "\\x1b[31mred\\n", "more": {"b": ["\\u202eback", 1]}}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["null", "[]", '{"layers":1}', '{"layers":[1,2]}', "{}", "[" * 100_000, '{"a":' * 50 + "1" + "}" * 50, "\xff"],
+)
+def test_metadata_that_are_none_are_a_damaged_bundle(metadata):
+    content = to_bundle.write(plan())
+    header = BundleHeader.unpack(content)
+    body, told = content[BundleHeader.SIZE : len(content) - 4 - header.metadata_bytes], metadata.encode("latin-1")
+    changed = {"total_bytes": header.total_bytes - header.metadata_bytes + len(told), "metadata_bytes": len(told)}
+    made = dataclasses.replace(header, **changed).pack() + body + told
+    with pytest.raises(DeviceError, match="damaged"):
+        to_bundle.read(made + zlib.crc32(made).to_bytes(4, "little"))
 
 
 def test_numbers_that_float32_cannot_hold_are_rounded_once():

@@ -15,7 +15,7 @@ TEXTS = {
     11: "the written data do not have the stated checksum",
     12: "the region holds no complete data",
     13: "the device has done {detail} steps, the request is for another",
-    14: "a loss or gradient was not finite at step {detail}; the step was not taken",
+    14: "a loss, gradient, parameter or moment was not finite at step {detail}; the step was not taken",
     15: "setting {detail} is fixed at export",
     16: "setting {detail} is out of range",
     17: "row {detail} has a class that the model does not have",
@@ -24,4 +24,6 @@ TEXTS = {
     20: "sparse row {detail} is inconsistent",
     21: "the device was built without a part that the model needs (part {detail})",
     22: "the device needs a work buffer of {detail} bytes for this model, the bundle states another size",
+    23: "number {detail} of the written region is not finite",
+    24: "the device has done {detail} steps and counts no further",
 }
