@@ -45,6 +45,7 @@ FLAGS = [
     "-Wconversion",
     "-Wdouble-promotion",
     "-Wmissing-prototypes",
+    "-Wundef",
 ]
 FIRMWARE_FLAGS = ["-g", "-ffunction-sections", "-fdata-sections", "-fno-common"]
 LINK_FLAGS = [

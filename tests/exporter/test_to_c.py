@@ -24,6 +24,7 @@ STRICT = [
     "-Wconversion",
     "-Wdouble-promotion",
     "-Wmissing-prototypes",
+    "-Wundef",
     "-Werror",
 ]
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 1e-45, -1.1754942e-38, 3.4028235e38, 1 / 3, 16777216.0, 1e-7]

@@ -100,7 +100,7 @@ SUBSETS = [
 def objects(tmp_path_factory):
     """The object file of a source with some parts, compiled once for each text that the preprocessor makes of it."""
     folder, made = tmp_path_factory.mktemp("objects"), {}
-    flags = ["-std=c99", "-fPIC", f"-I{RUNTIME}", "-Wall", "-Wextra", "-Werror"]
+    flags = ["-std=c99", "-fPIC", f"-I{RUNTIME}", "-Wall", "-Wextra", "-Wundef", "-Werror"]
 
     def compiled(source: Path, parts) -> Path:
         words = ["cc", *flags, f"-DTTZO_PARTS={sum(parts)}u"]
