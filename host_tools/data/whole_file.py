@@ -11,7 +11,7 @@ from ttzo.device_runtime.contract import ExitCode, TtzoError
 
 DEAD_AFTER_S = 3600.0  # no write takes that long: whoever left such a file was killed
 
-_ROOM = "make room on the disk, then run the same command again"
+_ROOM = "free some space on the disk, then run the same command again"
 _ELSEWHERE = "give yourself the right to write there, or take a folder in which you may"
 HINTS = {
     errno.ENOSPC: _ROOM,

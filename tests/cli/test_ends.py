@@ -90,11 +90,11 @@ def test_a_caller_that_ignores_closed_terminals_is_obeyed(bundle):
 def test_a_full_disk_ends_with_its_own_code():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*TTZO, "boards", "--json"], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == ExitCode.disk and "make room" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == ExitCode.disk and "free some space" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("number", "says"), [(errno.ENOSPC, "make room"), (errno.EROFS, "right to write"), (errno.EIO, "failure")]
+    ("number", "says"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "right to write"), (errno.EIO, "failure")]
 )
 def test_each_refusal_of_a_disk_has_its_own_hint(tmp_path, monkeypatch, number, says):
     def refuse(*_):
@@ -109,7 +109,7 @@ def test_each_refusal_of_a_disk_has_its_own_hint(tmp_path, monkeypatch, number, 
 def test_a_run_that_diverges_says_so_and_keeps_its_best_parameters(bundle):
     plan = small_plan()
     last = dataclasses.replace(plan.layers[-1], activation=Activation.identity)  # a loss without a bound
-    plan = dataclasses.replace(plan, layers=(*plan.layers[:-1], last))
+    plan = plan.with_layers((*plan.layers[:-1], last))
     write_bundle(bundle, plan)
     run = bundle / "runs" / "numpy"
     good = CliRunner().invoke(main, train(bundle, "--json"))

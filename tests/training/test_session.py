@@ -161,7 +161,7 @@ def test_the_best_and_the_last_good_generation_are_those_of_the_lowest_and_a_nea
     trainer, folder = Remembering(small_plan()), tmp_path / "run"
     with serve(trainer, "numpy") as emulator, open_device(emulator.url, bundle) as device:
         train(device, rows, folder, changes={"lr": 0.4})
-    losses = {row["step"]: row["test_loss"] for row in metrics.read(folder / "metrics.csv")}
+    losses = {row["step"]: row["validation_loss"] for row in metrics.read(folder / "metrics.csv")}
     best, good, last = (checkpoint.load(folder / each.value, small_plan()) for each in (G.best, G.good, G.last))
     lowest = min(losses, key=losses.get)
     near = [step for step in losses if losses[step] <= 2 * min(losses[k] for k in losses if k <= step)]
