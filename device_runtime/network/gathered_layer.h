@@ -37,7 +37,7 @@ void ttzo_gathered_token(const struct ttzo_layer *layer, const float *parameters
 void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
                            float *scratch);
 
-// The same of a layer of patches with its bias (NULL for none) at another place than behind its weights.
+// The same of a layer of patches with its bias (NULL for none) at another place than after its weights.
 void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *parameters, const float *bias, const float *in,
                            float *out, float *scratch);
 

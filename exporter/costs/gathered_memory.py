@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What cge and cocd keep, and cost, in networks with convolutions or embeddings: gathered_cache.c and
-gathered_propagate.c in device_runtime/cores say what each part is."""
+gathered_gradient.c in device_runtime/cores say what each part is."""
 
 import math
 
@@ -61,7 +61,7 @@ def _moves(layer: Layer) -> int:
 
 
 def gathered_gradient_numbers(plan: Plan) -> int:
-    """Numbers of everything that is kept within a step, in the order of gathered_cache.c and gathered_propagate.c; 0 when
+    """Numbers of everything that is kept within a step, as gathered_cache.c and gathered_gradient.c lay it out; 0 when
     no phase reuses. Raises `PlanError` when no device accepts so many."""
     if not reuses(plan):
         return 0

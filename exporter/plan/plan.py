@@ -214,7 +214,7 @@ class Plan:
 
     @property
     def n_tokens(self) -> int:
-        """How many tokens the inputs can tell apart; 0 where they are plain numbers."""
+        """How many tokens there are; 0 where inputs are plain numbers."""
         return self.graph.n_tokens
 
     @property

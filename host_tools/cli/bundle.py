@@ -164,8 +164,8 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     returns a torch module; or an .onnx file with a plain chain of dense layers, or of tensor-train layers as export
     writes them. An option that is not given keeps the model's own value.
 
-    Where --data names a file that is there, the bundle keeps the names of its classes and how its columns are
-    normalised; otherwise the first run does, in its folder.
+    If --data names an existing file, the bundle keeps the names of its classes and how its columns are normalised.
+    Otherwise the first run keeps them in its folder.
     """
     from ttzo.exporter.export import export
 

@@ -62,6 +62,25 @@ WHAT_FOR = {
         "sparse_grid": "Stein's estimator on a sparse grid (paper eqs. 8-13), sigma --radius",
         "monte_carlo": "Stein's estimator over --n-pairs random pairs: noisy, sigma --radius",
     },
+    "--heading": {
+        "yes": "the first line names the columns",
+        "no": "the first line is a row",
+    },
+    "--missing": {
+        "refuse": "stop with an error that gives the place: the default",
+        "drop": "leave out rows that lack a number",
+        "mean": "put the mean of the column's training rows there",
+    },
+    "--normalise": {
+        "auto": "standard for float32 inputs without --scale, none for others: the default",
+        "none": "leave the numbers as they are",
+        "standard": "bring each column to mean 0 and deviation 1 of the training rows",
+        "robust": "the same by median and quartiles, which outliers do not move",
+    },
+    "--window-label": {
+        "majority": "the class of most rows of the window: the default",
+        "last": "the class of its last row",
+    },
     "--input": {
         "uint8": "one byte",
         "int16": "two bytes, signed",

@@ -40,18 +40,18 @@ class ShareOrFile(click.ParamType):
 
 
 TABLE_OPTIONS = (
-    click.option("--target", metavar="COLUMN[,COLUMN]", help="Columns to learn, by name or number from 1; default: the last."),
-    click.option("--ignore", metavar="COLUMN[,COLUMN]", help="Columns that are no inputs."),
-    click.option("--group", metavar="COLUMN", help="Rows with equal words here (a person, a recording) stay on one side."),
-    click.option("--heading", type=click.Choice(HEADING), help="Whether the first line names the columns (found by itself)."),
-    click.option("--missing", type=click.Choice(MISSING), help="Rows that lack a number: refuse (default), drop them, or put the column's mean there."),
-    click.option("--normalise", type=click.Choice(NORMALISE), help="Columns to mean 0 and deviation 1 of the training rows (standard), by median and quartiles (robust); auto: standard for float32 inputs without --scale."),
+    click.option("--target", metavar="COLUMN[,COLUMN]", help="Columns to learn, by name or by number from 1 (default: the last)."),
+    click.option("--ignore", metavar="COLUMN[,COLUMN]", help="Columns that are not inputs."),
+    click.option("--group", metavar="COLUMN", help="A person or a recording: rows with the same word here stay in one part of the split."),
+    click.option("--heading", type=click.Choice(HEADING), help="Whether the first line names the columns (default: detected)."),
+    click.option("--missing", type=click.Choice(MISSING), help="Rows that lack a number: refuse them, drop them, or use the column's mean."),
+    click.option("--normalise", type=click.Choice(NORMALISE), help="How columns are scaled: to mean 0 and deviation 1 (standard), by median and quartiles (robust), not at all (none)."),
     click.option("--validation", type=ShareOrFile(), help="Validation rows: a share of all rows (default 0.1), or a file."),
     click.option("--test", type=ShareOrFile(), help="Test rows: a share of all rows (default 0.2), or a file."),
     click.option("--split-seed", type=click.IntRange(min=0), help="Seed of the split (default 0)."),
-    click.option("--window", type=click.IntRange(min=1), help="Samples are windows of so many rows of a time series."),
+    click.option("--window", type=click.IntRange(min=1), help="A sample is a window of this many rows of a time series."),
     click.option("--hop", type=click.IntRange(min=1), help="Rows from one window to the next (default: no overlap)."),
-    click.option("--window-label", type=click.Choice(WINDOW_LABELS), help="Class of a window (default: majority)."),
+    click.option("--window-label", type=click.Choice(WINDOW_LABELS), help="What gives a window its class."),
 )  # fmt: skip
 
 

@@ -149,10 +149,10 @@ def train_command(
     rows = load_rows(screen, plan, source, taken(options), origin if begins else folder)
     with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
-        told = measured(device, run.test, len(rows.x_test))
+        on_device = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
     words = (
-        _run_rows(run, told, plan.loss == Loss.cross_entropy)
+        _run_rows(run, on_device, plan.loss == Loss.cross_entropy)
         + answers_rows(plan, run.answers)
         + baseline_rows(device, rows)
     )
@@ -221,7 +221,7 @@ def run_json(device: Device, run: Run) -> dict:
     }
 
 
-def _run_rows(run: Run, told: str, classes: bool) -> list[tuple[str, str]]:
+def _run_rows(run: Run, on_device: str, classes: bool) -> list[tuple[str, str]]:
     steps = f"{run.step:,} of {run.steps:,}" + (
         f", {run.resumed_from:,} of them from the checkpoint" if run.resumed_from else ""
     )
@@ -233,7 +233,7 @@ def _run_rows(run: Run, told: str, classes: bool) -> list[tuple[str, str]]:
         n, found = run.validation.n_rows, run.validation
         told_of = f"{100 * found.accuracy:.2f} %" if classes else f"mean loss {found.loss:.6g}"
         rows.append(("validation", f"{told_of} of {n} rows" if classes else f"{told_of} on {n} rows"))
-    return [*rows, ("on the device", told), ("run", str(run.folder))]
+    return [*rows, ("on the device", on_device), ("run", str(run.folder))]
 
 
 # ---- eval ------------------------------------------------------------------------------------------------------------
@@ -274,8 +274,8 @@ def eval_command(
         n_rows = rows or measurement.default_test_rows(device, dataset)
         with screen.bar("measuring", "rows") as bar:
             test, answers = measurement.measure_answers(device, dataset, n_rows, bar)
-        told, step = measured(device, test, len(dataset.x_test)), device.step_count
-    words = [("parameters", origin), ("on the device", told), *answers_rows(plan, answers)]
+        on_device, step = measured(device, test, len(dataset.x_test)), device.step_count
+    words = [("parameters", origin), ("on the device", on_device), *answers_rows(plan, answers)]
     screen.table(f"{device.board} at {url}, {dataset.name}", words + baseline_rows(device, dataset))
     show_answers(screen, plan, answers)
     return {

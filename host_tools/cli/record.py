@@ -25,9 +25,9 @@ from ttzo.host_tools.training.session import Stop
     metavar="FILE",
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The table (.csv); rows are added where it is there.",
+    help="The table (.csv); rows are added to an existing table.",
 )
-@click.option("--label", help="What is being recorded: the class of all these rows.")
+@click.option("--label", help="The class of all these rows.")
 @click.option(
     "--column",
     "columns",
@@ -35,8 +35,8 @@ from ttzo.host_tools.training.session import Stop
     multiple=True,
     help="A further column for all these rows, such as person=anna.",
 )
-@click.option("--rows", "n_rows", type=click.IntRange(min=1), help="End after so many rows (default: Ctrl-C).")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after this time.")
+@click.option("--rows", "n_rows", type=click.IntRange(min=1), help="Number of rows to record (default: until Ctrl-C).")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Seconds to record.")
 @BAUD
 @command
 def record_command(
@@ -77,7 +77,7 @@ def record_command(
             if error.filename is not None:
                 raise
             raise LinkError(
-                f"the line to {url} broke ({error})", "plug the board in again; rows so far are kept"
+                f"the connection to {url} broke off ({error})", "connect the board again; the rows so far are kept"
             ) from error
     rows = [("rows", f"{found.n_rows:,} of {', '.join(found.columns)}"), ("recording", str(found.number))]
     rows += [("lines left out", f"{found.n_left_out:,}")] if found.n_left_out else []
@@ -97,6 +97,6 @@ def _constants(label: str | None, columns: tuple[str, ...]) -> dict[str, str]:
     for text in columns:
         name, equals, word = text.partition("=")
         if not name or not equals:
-            raise DataError(f"--column {text} is not NAME=WORD", "say for example --column person=anna")
+            raise DataError(f"--column {text} is not NAME=WORD", "write for example --column person=anna")
         made[name.strip()] = word.strip()
     return made | ({"label": label} if label is not None else {})

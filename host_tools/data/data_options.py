@@ -60,7 +60,7 @@ class DataOptions:
             if (getattr(self, name) or 1) < 1:
                 raise DataError(f"{name} is {getattr(self, name)}", "give a number of rows from 1 on")
         if self.hop is not None and self.window is None:
-            raise DataError("a hop needs a window", "say how long: --window N")
+            raise DataError("a hop needs a window", "give its length: --window N")
 
     def over(self, base: "DataOptions") -> "DataOptions":
         """These options; where one is not given, that of `base`."""

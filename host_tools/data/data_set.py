@@ -116,7 +116,7 @@ def load(
     options = options or DataOptions()
     source = str(source or plan.metadata.get("data") or "")
     if not source and not (only_test and options.file("test")):
-        raise DataError("the bundle names no data set", SOURCES)
+        raise DataError("the bundle does not name a data set", SOURCES)
     if source in KNOWN or Path(source).is_dir() and source:
         return _known(source, plan, options)
     known = known or preparation_of(plan)
@@ -166,7 +166,7 @@ def _whole(what: str, x: np.ndarray, y: np.ndarray, plan: Plan) -> Samples:
     x = x.reshape(len(x), -1)
     if x.shape[1] != plan.in_features:
         raise DataError(
-            f"{what} have {x.shape[1]} numbers a row, the model takes {plan.in_features}",
+            f"{what} have {x.shape[1]} numbers a row, the model needs {plan.in_features}",
             "choose other data or export a model of that size",
         )
     if plan.loss != Loss.cross_entropy:
@@ -304,7 +304,7 @@ def _require_tokens(rows: Rows, plan: Plan) -> None:
 
 
 def _pair(source: str, samples: Samples, plan: Plan, notes: list[str]) -> Pair:
-    """Inputs in the plan's input number, targets as the plan wants them."""
+    """Inputs in the plan's input number, targets as the plan needs them."""
     y = samples.y if samples.y.ndim == 1 else _float32(source, samples.y)
     return _numbers(source, samples, plan, notes), y
 
@@ -333,7 +333,7 @@ def _numbers(source: str, samples: Samples, plan: Plan, notes: list[str]) -> np.
     if values.min() < kind.min or values.max() > kind.max or (values.dtype.kind == "f" and (values % 1 != 0).any()):
         found = f"{values.min():.6g} to {values.max():.6g}"
         raise DataError(
-            f"{source} is not all whole numbers {kind.min} to {kind.max} (it holds {found}), as the model's {plan.input_number.name} inputs want",
+            f"{source} is not all whole numbers {kind.min} to {kind.max} (it holds {found}), as the model's {plan.input_number.name} inputs require",
             f"scale them to whole numbers {kind.min} to {kind.max}, or export with --input float32",
         )
     return values.astype(DTYPES[plan.input_number])

@@ -168,10 +168,10 @@ def _check_width(rows: Rows, goal: Goal, window: int) -> None:
         what = f"{rows.source} has {found} numbers a row"
     names = ", ".join(name for name in rows.inputs if name)
     hint = "leave columns out with --ignore COLUMN, or name the target with --target COLUMN" if names else ""
-    told = f"its inputs are {names}; " if names and len(names) < 200 else ""
+    inputs = f"its inputs are {names}; " if names and len(names) < 200 else ""
     raise DataError(
         f"{what}, the model takes {goal.in_features}",
-        f"{told}{hint or 'choose other data'}; or export a model of that size",
+        f"{inputs}{hint or 'choose other data'}; or export a model of that size",
     )
 
 
@@ -191,7 +191,7 @@ def _flat(rows: Rows) -> np.ndarray:
     flat = rows.y.reshape(len(rows), -1)
     if flat.shape[1] != 1:
         raise DataError(
-            f"{rows.source}: the targets have {flat.shape[1]} numbers a row, the model wants 1",
+            f"{rows.source}: the targets have {flat.shape[1]} numbers a row, the model needs 1",
             "check the shape of the targets",
         )
     return flat[:, 0]
@@ -208,7 +208,7 @@ def _targets(rows: Rows, labels: tuple[str, ...] | None, goal: Goal) -> np.ndarr
     y = rows.y.reshape(len(rows), -1).astype(float)
     if y.shape[1] != goal.n_outputs:
         raise DataError(
-            f"{rows.source}: the targets have {y.shape[1]} numbers a row, the model wants {goal.n_outputs}",
+            f"{rows.source}: the targets have {y.shape[1]} numbers a row, the model needs {goal.n_outputs}",
             "check the shape of the targets",
         )
     if np.isinf(y).any():

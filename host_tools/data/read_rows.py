@@ -99,7 +99,7 @@ def rows_of_table(table: Table, options: DataOptions, wanted: Wanted) -> Rows:
     if not inputs:
         raise DataError(
             f"{table.source} has {len(table.names)} columns, which leaves none for the inputs",
-            f"{table.columns_text()}; inputs and {wanted.n_targets} target column(s) are wanted",
+            f"{table.columns_text()}; inputs and {wanted.n_targets} target column(s) are needed",
         )
     return Rows(
         source=table.source,
@@ -172,7 +172,7 @@ def _group(path: Path, arrays: dict[str, np.ndarray], options: DataOptions) -> n
         return None
     if options.group not in arrays or len(arrays[options.group]) != len(arrays["x_train"]):
         raise DataError(
-            f"{path} has no array `{options.group}` of as many entries as x_train", "put one in, or leave out --group"
+            f"{path} has no array `{options.group}` of as many entries as x_train", "add one, or leave out --group"
         )
     return arrays[options.group].astype(str).astype(object)
 

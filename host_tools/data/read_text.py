@@ -145,7 +145,7 @@ def _decoded(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})", "check name and rights of the file") from error
+        raise DataError(f"{path} cannot be read ({error.strerror})", "check the file's name and permissions") from error
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), "utf-8")
     if encoding != "utf-16" and b"\0" in content:
         raise DataError(f"{path} is not a text file", "save the table as CSV")

@@ -105,14 +105,14 @@ def record(
             file.close()
     if not written:
         raise DataError(
-            f"no line with numbers came ({left_out} other lines did)" if left_out else "nothing came over the line",
-            "let the device print one line of numbers for each row; check --baud",
+            f"no line with numbers arrived, only {left_out} other lines" if left_out else "nothing arrived",
+            "the device should print one line of numbers for each row; check --baud",
         )
     return Recording(written, left_out, number, columns)
 
 
 def _opened(path: Path, heading: tuple[str, ...]) -> tuple[int, io.TextIOWrapper]:
-    """The number of the next recording and the table, open behind its last row; begun where it is not there."""
+    """The number of the next recording and the table, open after its last row; begun if there is none."""
     if not path.exists() or not path.stat().st_size:
         file = path.open("w", encoding="utf-8", newline="")
         csv.writer(file, lineterminator="\n").writerow(heading)
@@ -121,8 +121,8 @@ def _opened(path: Path, heading: tuple[str, ...]) -> tuple[int, io.TextIOWrapper
         rows = list(csv.reader(there))
     if tuple(rows[0]) != heading:
         raise DataError(
-            f"{path} has the columns {', '.join(rows[0])}, the rows that come have {', '.join(heading)}",
-            "name another file with -o, or say the same --label and --column as before",
+            f"{path} has the columns {', '.join(rows[0])}, but the arriving rows have {', '.join(heading)}",
+            "choose another file with -o, or give the same --label and --column as before",
         )
     at = heading.index(RECORDING)
     known = [int(row[at]) for row in rows[1:] if len(row) == len(heading) and row[at].isdigit()]

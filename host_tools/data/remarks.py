@@ -44,7 +44,7 @@ def _normalised(data: "DataSet") -> list[str]:
     if found is None or found.normalisation is None:
         return []
     what = "columns and targets are" if found.target_normalisation is not None else "columns are"
-    return [f"{what} normalised by the training rows before they travel; --normalise none leaves them as they are"]
+    return [f"{what} normalised by the training rows before they are sent; --normalise none leaves them as they are"]
 
 
 def _classes(data: "DataSet", plan: Plan) -> list[str]:
@@ -55,9 +55,7 @@ def _classes(data: "DataSet", plan: Plan) -> list[str]:
         return []
     classes = np.unique(np.concatenate(list(found.values())))
     if len(classes) == 1:
-        return [
-            f"all rows have the class {name(classes[0])}: there is nothing to tell apart; is the target right (--target)?"
-        ]
+        return [f"all rows have the class {name(classes[0])}: there is nothing to learn; check the target (--target)"]
     made = []
     for side, present in found.items():
         lacking = np.setdiff1d(classes, present)
@@ -75,7 +73,7 @@ def _imbalance(y: np.ndarray, name) -> list[str]:
         return []
     kind = name(int(counts.argmax()))
     return [
-        f"{100 * share:.1f} % of the training rows have the class {kind}: always saying so is right as often; look at the balanced accuracy"
+        f"{100 * share:.1f} % of the training rows have the class {kind}: a constant answer is right as often; look at the balanced accuracy"
     ]
 
 

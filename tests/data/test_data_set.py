@@ -258,7 +258,7 @@ X, Y = np.ones((6, 4)), np.arange(6) % 3
 @pytest.mark.parametrize(
     ("x", "y", "sentence"),
     [
-        (np.ones((6, 5)), Y, "has 5 numbers a row, the model takes 4"),
+        (np.ones((6, 5)), Y, "has 5 numbers a row, the model needs 4"),
         (np.where(np.eye(6, 4) > 0, np.nan, 1), Y, r"4 numbers are missing .* first in x_train\[0\], number 0"),
         (np.full((6, 4), np.inf), Y, r"infinity in x_train\[0\]"),
         (X * 256, Y, "not all whole numbers 0 to 255"),
@@ -272,7 +272,7 @@ X, Y = np.ones((6, 4)), np.arange(6) % 3
         (X, Y * np.nan, r"missing .* first in x_train\[0\], the target"),
         (X, Y[:5], "y_train has 5 rows, its inputs have 6"),
         (np.vstack([X[:3], np.full((1, 4), np.nan), X[4:]]), Y, r"first in x_train\[3\]"),
-        (X, np.eye(6, 3), "3 numbers a row, the model wants 1"),
+        (X, np.eye(6, 3), "3 numbers a row, the model needs 1"),
         (np.float64(1), Y, "single number"),
         (X[:1], Y[:1], "there is no row to test on"),
     ],
@@ -294,7 +294,7 @@ def test_mse_targets_keep_their_values_where_nothing_is_normalised_and_must_have
     made = data_set.load(npz(x_train=X, y_train=y), plan)
     together = np.vstack([made.y_train, made.y_validation, made.y_test])
     assert np.array_equal(np.sort(together, axis=0), y.astype(np.float32))
-    with pytest.raises(DataError, match="1 numbers a row, the model wants 3"):
+    with pytest.raises(DataError, match="1 numbers a row, the model needs 3"):
         data_set.load(npz(x_train=X, y_train=Y), plan)
 
 

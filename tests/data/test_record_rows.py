@@ -75,7 +75,7 @@ def test_a_table_of_other_columns_is_left_as_it_is(tmp_path):
         assert caught.value.hint and path.read_bytes() == before
 
 
-@pytest.mark.parametrize(("content", "sentence"), [(b"", "nothing came"), (b"hello\nworld\n", "2 other lines")])
+@pytest.mark.parametrize(("content", "sentence"), [(b"", "nothing arrived"), (b"hello\nworld\n", "2 other lines")])
 def test_a_line_without_numbers_is_said(tmp_path, content, sentence):
     with pytest.raises(DataError, match=sentence) as caught:
         recorded(content, tmp_path / "data.csv")
@@ -86,7 +86,7 @@ def test_it_ends_after_so_many_rows_or_seconds(tmp_path):
     forever = Printer(b"1,2\n" * 1000)
     found = record_rows.record(forever, tmp_path / "rows.csv", {}, n_rows=5)
     assert found.n_rows == 5 and len((tmp_path / "rows.csv").read_text().splitlines()) == 6
-    with pytest.raises(DataError, match="nothing came"):
+    with pytest.raises(DataError, match="nothing arrived"):
         record_rows.record(Printer(b""), tmp_path / "none.csv", {}, seconds=0.05)
 
 

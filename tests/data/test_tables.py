@@ -205,7 +205,7 @@ def test_a_column_that_is_not_there_is_named(table, options, sentence):
 
 def test_a_table_of_another_width_tells_its_columns_and_how_to_leave_one_out(table):
     path = table(written([[n, *row, k] for n, (row, k) in enumerate(zip(VALUES, KIND, strict=True))], heading="iabcdk"))
-    with pytest.raises(DataError, match="has 5 numbers a row, the model takes 4") as caught:
+    with pytest.raises(DataError, match="has 5 numbers a row, the model needs 4") as caught:
         data_set.load(path, plan_for())
     assert "i, a, b, c, d" in caught.value.hint and "--ignore" in caught.value.hint
 

@@ -30,7 +30,7 @@ class Nodes:
         return out
 
     def add(self, operator: str, inputs: Sequence[str], shape: Sequence[int], what: str = "", **attributes) -> str:
-        """A node whose result has this shape behind the batch."""
+        """A node whose result has this shape after the batch."""
         out = self.plain(operator, inputs, what, **attributes)
         self.shape_of[out] = tuple(shape)
         return out
@@ -43,7 +43,7 @@ class Nodes:
         return self.plain("Reshape", [value, self.constant(np.array(shape, np.int64), "shape")])
 
     def view(self, value: str, shape: Sequence[int]) -> str:
-        """The value in this shape behind the batch."""
+        """The value in this shape after the batch."""
         shape = tuple(shape)
         if self.shape_of[value] == shape:
             return value
