@@ -170,7 +170,7 @@ def _check_width(rows: Rows, goal: Goal, window: int) -> None:
     hint = "leave columns out with --ignore COLUMN, or name the target with --target COLUMN" if names else ""
     inputs = f"its inputs are {names}; " if names and len(names) < 200 else ""
     raise DataError(
-        f"{what}, the model takes {goal.in_features}",
+        f"{what}, the model needs {goal.in_features}",
         f"{inputs}{hint or 'choose other data'}; or export a model of that size",
     )
 
