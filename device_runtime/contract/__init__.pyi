@@ -447,6 +447,10 @@ class LayerRecord(Record):
     dilation_width: int
     groups: int
     """patches: the channels and the outputs fall into so many parts, each output reads its part alone; dense layers of graphs, else 1"""
+    out_height: int
+    """patches: rows of positions, as the fields above say; devices check it and then use it"""
+    out_width: int
+    """columns of positions"""
     reserved: bytes
     """0"""
     parameter_offset: int

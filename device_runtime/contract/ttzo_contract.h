@@ -4,7 +4,7 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x3CA3ABEFu
+#define TTZO_CONTRACT_HASH 0x239FEF8Bu
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -433,7 +433,7 @@ static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_
     ttzo_put_f32(bytes + 28, in->input_offset);
 }
 
-#define TTZO_LAYER_BYTES 104u
+#define TTZO_LAYER_BYTES 108u
 struct ttzo_layer {
     uint8_t kind;                           // enum layer_kind
     uint8_t activation;                     // enum activation, applied to the layer's output
@@ -463,6 +463,8 @@ struct ttzo_layer {
     uint8_t dilation_height;                // patches: rows of the image from a row of the kernel to the next
     uint8_t dilation_width;
     uint16_t groups;                        // patches: the channels and the outputs fall into so many parts, each output reads its part alone; dense layers of graphs, else 1
+    uint16_t out_height;                    // patches: rows of positions, as the fields above say; devices check it and then use it
+    uint16_t out_width;                     // columns of positions
     uint8_t reserved[2];                    // 0
     uint32_t parameter_offset;              // index of the layer's first number in theta: cores in order (or W), then bias, all C order
 };
@@ -496,8 +498,10 @@ static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *ou
     out->dilation_height = ttzo_get_u8(bytes + 94);
     out->dilation_width = ttzo_get_u8(bytes + 95);
     out->groups = ttzo_get_u16(bytes + 96);
-    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 98 + 1 * i);
-    out->parameter_offset = ttzo_get_u32(bytes + 100);
+    out->out_height = ttzo_get_u16(bytes + 98);
+    out->out_width = ttzo_get_u16(bytes + 100);
+    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 102 + 1 * i);
+    out->parameter_offset = ttzo_get_u32(bytes + 104);
 }
 static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
 {
@@ -529,8 +533,10 @@ static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
     ttzo_put_u8(bytes + 94, in->dilation_height);
     ttzo_put_u8(bytes + 95, in->dilation_width);
     ttzo_put_u16(bytes + 96, in->groups);
-    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 98 + 1 * i, in->reserved[i]);
-    ttzo_put_u32(bytes + 100, in->parameter_offset);
+    ttzo_put_u16(bytes + 98, in->out_height);
+    ttzo_put_u16(bytes + 100, in->out_width);
+    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 102 + 1 * i, in->reserved[i]);
+    ttzo_put_u32(bytes + 104, in->parameter_offset);
 }
 
 #define TTZO_GRAPH_INFO_BYTES 16u
@@ -1178,7 +1184,7 @@ static inline uint32_t ttzo_node_part(uint8_t operation)
 static inline uint32_t ttzo_node_attribute_bytes(uint8_t operation)
 {
     switch (operation) {
-    case TTZO_NODE_OPERATION_AFFINE: return 104u;
+    case TTZO_NODE_OPERATION_AFFINE: return 108u;
     case TTZO_NODE_OPERATION_ACTIVATION: return 8u;
     case TTZO_NODE_OPERATION_SCALE: return 16u;
     case TTZO_NODE_OPERATION_LEARNT_ARRAY: return 0u;

@@ -15,6 +15,7 @@ static void carve_all(struct ttzo_graph_estimate *e, const struct ttzo_model *mo
     for (uint32_t a = 0; a < graph->info.n_arrays; a++)
         all += ttzo_node_array_at(graph, a).numbers;
     e->kept_at = (uint32_t *)(void *)ttzo_take_even(carve, graph->info.n_arrays);
+    e->reached = (uint8_t *)(void *)ttzo_take_even(carve, (graph->info.n_arrays + 3u) / 4);
     e->kept = ttzo_take_even(carve, all);
     e->changed = ttzo_take_even(carve, graph->info.arena);
     e->scratch = ttzo_take_even(carve, ttzo_graph_scratch(graph));
@@ -76,11 +77,6 @@ float ttzo_graph_gradient_forward(struct ttzo_graph_estimate *e, const uint8_t *
 
 // ---- queries --------------------------------------------------------------------------------------------------------
 
-// Which arrays a query has changed.
-struct reached {
-    bool array[TTZO_MAX_NODES + 1];
-};
-
 // Whether the node's parameters are those of `owner`, trained ones.
 static bool has_parameters_of(const struct ttzo_node *node, const struct ttzo_node *owner)
 {
@@ -90,7 +86,7 @@ static bool has_parameters_of(const struct ttzo_node *node, const struct ttzo_no
 
 // One node again, where the query reaches it. `index`: of the changed parameter among the owner's.
 static void run_again(struct ttzo_graph_estimate *e, const struct ttzo_node *node, const struct ttzo_node *owner,
-                      uint32_t index, struct reached *reached)
+                      uint32_t index)
 {
     const struct ttzo_trainer *trainer = e->base.trainer;
     const struct ttzo_graph *graph = &trainer->model->graph;
@@ -98,12 +94,12 @@ static void run_again(struct ttzo_graph_estimate *e, const struct ttzo_node *nod
     struct ttzo_node_array made = ttzo_node_array_at(graph, node->output);
     bool own = has_parameters_of(node, owner), moved = false;
     for (uint32_t k = 0; k < 3 && node->inputs[k] != TTZO_NO_ARRAY; k++) {
-        bool is_changed = reached->array[node->inputs[k]];
+        bool is_changed = e->reached[node->inputs[k]];
         inputs[k] = is_changed ? e->changed + ttzo_node_array_at(graph, node->inputs[k]).place
                                : e->kept + e->kept_at[node->inputs[k]];
         moved = moved || is_changed;
     }
-    reached->array[node->output] = own || moved;
+    e->reached[node->output] = own || moved;
     if (!own && !moved)
         return;
     float *output = e->changed + made.place;
@@ -118,18 +114,18 @@ static void run_again(struct ttzo_graph_estimate *e, const struct ttzo_node *nod
 }
 
 // The row's loss at trainer->perturbed less that at theta; they differ in parameter `index` of node `number`.
-static float difference_of(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner, uint32_t index)
+static float difference_of(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner,
+                           uint32_t index)
 {
     const struct ttzo_model *model = e->base.trainer->model;
     const struct ttzo_graph *graph = &model->graph;
-    struct reached reached;
     struct ttzo_node node = *owner;
     float difference;
     for (uint32_t a = 0; a < graph->info.n_arrays; a++)
-        reached.array[a] = false;
+        e->reached[a] = 0;
     for (uint32_t i = number; i < graph->info.n_nodes; i++) {
         node = ttzo_node_at(graph, i);
-        run_again(e, &node, owner, index, &reached);
+        run_again(e, &node, owner, index);
     }
     const float *outputs = e->changed + ttzo_node_array_at(graph, node.output).place;
     for (uint32_t j = 0; j < model->info.out_features; j++)

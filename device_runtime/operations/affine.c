@@ -64,15 +64,13 @@ static void forward_whole(const struct ttzo_layer *layer, const float *parameter
     }
 }
 
-// One group of a layer; `stride`: from a place's outputs to the next.
+// One group of a layer, whose parameter_offset is 0; `stride`: from a place's outputs to the next.
 static void forward_group(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
                           uint32_t stride, float *scratch)
 {
     uint32_t places = layer->gather == TTZO_GATHER_PLACES ? layer->width : 1;
     if (layer->gather == TTZO_GATHER_PATCHES || layer->gather == TTZO_GATHER_TOKENS) {
-        struct ttzo_layer moved = *layer;
-        moved.parameter_offset = 0;
-        ttzo_gathered_forward(&moved, parameters, in, out, scratch);
+        ttzo_gathered_forward(layer, parameters, in, out, scratch);
         return;
     }
     for (uint32_t p = 0; p < places; p++, in += layer->in_features, out += stride)
@@ -125,6 +123,7 @@ void ttzo_affine_forward(const struct ttzo_node_call *call)
 {
     struct ttzo_layer layer;
     ttzo_unpack_layer(call->attributes, &layer);
+    layer.parameter_offset = 0; // call->parameters are the layer's own
     if (call->int8)
         forward_int8(&layer, call);
     else if (layer.gather == TTZO_GATHER_PATCHES && layer.groups > 1)
@@ -153,7 +152,8 @@ uint64_t ttzo_affine_row(const struct ttzo_node_call *call, uint32_t index)
     if (layer.kind != TTZO_LAYER_KIND_DENSE || layer.gather == TTZO_GATHER_TOKENS)
         return 0;
     uint32_t inner = layer.in_features, weights = inner * layer.out_features;
-    uint32_t row = index < weights ? index / inner : index - weights, positions = (uint32_t)ttzo_layer_positions(&layer);
+    uint32_t row = index < weights ? index / inner : index - weights,
+             positions = (uint32_t)ttzo_layer_positions(&layer);
     const float *weight = call->parameters + row * inner;
     const float *bias = layer.has_bias ? call->parameters + weights + row : NULL;
     if (layer.gather == TTZO_GATHER_PATCHES) {

@@ -247,10 +247,8 @@ def _units_at_once(plan: Plan, number: int, blocks: bool) -> int:
 
 def _weights(plan: Plan, blocks: bool) -> int:
     """Weights of the next layer that start at those units."""
-    later = [number for number in range(1, len(plan.layers)) if _goes_by_matrix(plan, number)]
-    sizes = (
-        _units_at_once(plan, number - 1, blocks) * whole_panels(plan.layers[number].out_features) for number in later
-    )
+    later = [n for n in range(1, len(plan.layers)) if _goes_by_matrix(plan, n)]
+    sizes = (_units_at_once(plan, n - 1, blocks) * whole_panels(plan.layers[n].out_features) for n in later)
     return max(sizes, default=0)
 
 
@@ -465,11 +463,8 @@ def _query_sizes(plan: Plan) -> tuple[int, int, int]:
     made = [product_numbers(plan.layers[n], True) + plan.layers[n].out_features for n in matrices]
     panels = max(*(_panels(plan, n) for n in range(len(plan.layers))), *made, 0)
     changes = QUERIES_AT_ONCE * max(aimed, later, QUERIES_AT_ONCE)
-    return (
-        panels,
-        even(_weights(plan, blocks) if asks_entries(plan) else 0, changes),
-        QUERIES_AT_ONCE * whole_panels(later),
-    )
+    weights = _weights(plan, blocks) if asks_entries(plan) else 0
+    return panels, even(weights, changes), QUERIES_AT_ONCE * whole_panels(later)
 
 
 def _query_pieces(plan: Plan) -> tuple[int, int]:

@@ -16,8 +16,8 @@ def graph_numbers(plan: Plan) -> int:
     if not any(phase.estimator in REUSING for phase in plan.training.phases):
         return 0
     graph = plan.graph
-    kept = sum(array.numbers for array in graph.arrays)
-    return even(len(graph.arrays), kept, graph.arena, graph.scratch, plan.out_features, plan.out_features)
+    kept, count = sum(array.numbers for array in graph.arrays), len(graph.arrays)
+    return even(count, (count + 3) // 4, kept, graph.arena, graph.scratch, plan.out_features, plan.out_features)
 
 
 def coordinate_macs(plan: Plan) -> int:

@@ -122,7 +122,11 @@ class Graph:
     @cached_property
     def layers(self) -> tuple[Layer, ...] | None:
         """The layers where the graph is a chain that the rooms of chains run; else None."""
-        return None if self.why_no_chain else tuple(node.operation.layer for node in self.nodes)
+        return None if self.why_no_chain else self._layers_of_nodes
+
+    @property
+    def _layers_of_nodes(self) -> tuple[Layer, ...]:
+        return tuple(node.operation.layer for node in self.nodes if isinstance(node.operation, Affine))
 
     @cached_property
     def why_no_chain(self) -> str:
@@ -164,7 +168,7 @@ class Graph:
     @property
     def n_tokens(self) -> int:
         """How many tokens there are; 0 where inputs are plain numbers."""
-        known = [node.operation.layer.in_features for node in self.nodes if _reads_tokens(node)]
+        known = [layer.in_features for layer in self._layers_of_nodes if isinstance(layer.gather, Tokens)]
         return min(known, default=0)
 
     # ---- where the arrays lie

@@ -69,7 +69,7 @@ class Layer:
         if self.contraction:
             return "a layer that is applied several times is contracted core by core: its contraction must be 0"
         if isinstance(self.gather, Patches | Places):
-            return self._application_inconsistency()
+            return self._application_inconsistency(self.gather)
         if self.has_bias:
             return "an embedding has no bias"
         padding = self.gather.padding
@@ -77,11 +77,10 @@ class Layer:
             return f"padding token {padding} of {self.in_features} tokens: at most {NO_TOKEN} tokens, the padding token among them"
         return ""
 
-    def _application_inconsistency(self) -> str:
-        found = self.gather.in_features
-        if found != self.in_features:
-            return f"patches of {found} numbers for {self.in_features} inputs"
-        groups = self.gather.groups if isinstance(self.gather, Patches) else 1
+    def _application_inconsistency(self, gather: Patches | Places) -> str:
+        if gather.in_features != self.in_features:
+            return f"patches of {gather.in_features} numbers for {self.in_features} inputs"
+        groups = gather.groups if isinstance(gather, Patches) else 1
         if self.kind != LayerKind.dense and groups > 1:
             return "a tensor train has no groups"
         return f"{groups} groups of {self.out_features} outputs" if self.out_features % groups else ""

@@ -102,7 +102,7 @@ def model_hash(plan: Plan) -> bytes:
 def write(plan: Plan) -> bytes:
     """The bundle file's bytes; equal plans give equal bytes."""
     body = _body(plan)
-    names = {"layers": [node.name for node in plan.graph.nodes]}
+    names: dict[str, list[str] | list[list[int]]] = {"layers": [node.name for node in plan.graph.nodes]}
     if plan.chain is None:
         names["shapes"] = [list(array.shape) for array in plan.graph.arrays]
     metadata = json.dumps(plan.metadata | names, sort_keys=True, separators=(",", ":")).encode()

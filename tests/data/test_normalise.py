@@ -219,7 +219,7 @@ def test_windows_are_normalised_channel_by_channel_and_keep_gaps_apart(tmp_path)
 
 def test_a_window_of_another_size_than_the_model_is_told(tmp_path):
     path = write(tmp_path / "w.csv", np.column_stack([RNG.normal(0, 1, (50, 2)), np.zeros(50)]))
-    with pytest.raises(DataError, match="2 columns in windows of 5 rows are 10 numbers, the model takes 12"):
+    with pytest.raises(DataError, match="2 columns in windows of 5 rows are 10 numbers, the model needs 12"):
         data_set.load(path, plan_for(12), DataOptions(window=5))
 
 

@@ -192,7 +192,7 @@ def test_several_targets_of_a_regression_are_named(table):
         ({"target": "nothing"}, "has no column `nothing`"),
         ({"target": "9"}, "has no column `9`"),
         ({"target": "x"}, "2 columns called `x`"),
-        ({"ignore": "y"}, "has 3 numbers a row, the model takes 4"),
+        ({"ignore": "y"}, "has 3 numbers a row, the model needs 4"),
         ({"target": "y,z"}, "2 target columns are named"),
     ],
 )

@@ -35,8 +35,8 @@ class Nodes:
         self.shape_of[out] = tuple(shape)
         return out
 
-    def constant(self, values: np.ndarray, what: str = "constant") -> str:
-        return self.plain("Constant", [], what, value=numpy_helper.from_array(values))
+    def constant(self, values: np.ndarray | np.float32, what: str = "constant") -> str:
+        return self.plain("Constant", [], what, value=numpy_helper.from_array(np.asarray(values)))
 
     def reshaped(self, value: str, shape: Sequence[int]) -> str:
         """A parameter or constant, without a batch, in another shape."""

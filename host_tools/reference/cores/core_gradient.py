@@ -191,9 +191,9 @@ def moved_by_slices(layer: Layer, x: np.ndarray, made: np.ndarray) -> np.ndarray
     each = made.reshape(*made.shape[:2], layer.positions, n)
     if layer.gather is None or isinstance(layer.gather, Patches):
         return each.reshape(len(made), -1, n)
-    if layer.gather.combine == Combine.each:
+    if layer.tokens.combine == Combine.each:
         return np.ascontiguousarray(each.swapaxes(1, 2)).reshape(len(made), -1, n)
     total = np.zeros((*made.shape[:2], n), made.dtype)
     for t in range(layer.positions):
         total = total + each[:, :, t]
-    return total / tokens_that_count(layer, x) if layer.gather.combine == Combine.mean else total
+    return total / tokens_that_count(layer, x) if layer.tokens.combine == Combine.mean else total

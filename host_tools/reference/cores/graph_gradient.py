@@ -38,7 +38,7 @@ class GraphEstimate:
         """The estimate [n_parameters]; not finite where a loss was not."""
         gradient = np.zeros_like(self.theta)
         with np.errstate(all="ignore"):
-            for at in np.flatnonzero(self.wanted):
+            for at in np.flatnonzero(self.wanted).tolist():
                 difference = self._difference(at, self.mu)
                 if self.antithetic:
                     difference = difference - self._difference(at, -self.mu)

@@ -18,7 +18,7 @@ def gathered(layer: Layer, x: np.ndarray) -> np.ndarray:
         with_border = np.concatenate([x, np.zeros_like(x[:1])])
         return with_border[layer.gather.table.T].reshape(layer.in_features, -1)
     known = np.arange(layer.in_features)[:, None, None]
-    units = (known == x.astype(np.int64)) & (known != _padding(layer.gather))
+    units = (known == x.astype(np.int64)) & (known != _padding(layer.tokens))
     return units.astype(x.dtype).reshape(layer.in_features, -1)
 
 
@@ -30,12 +30,12 @@ def combined(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     n, made = x.shape[1], z.reshape(layer.out_features, layer.positions, -1)
     if isinstance(layer.gather, Patches):
         return made.reshape(-1, n)
-    if layer.gather.combine == Combine.each:
+    if layer.tokens.combine == Combine.each:
         return np.ascontiguousarray(made.swapaxes(0, 1)).reshape(-1, n)
     total = np.zeros((layer.out_features, n), z.dtype)
     for t in range(layer.positions):
         total = total + made[:, t]
-    if layer.gather.combine == Combine.sum:
+    if layer.tokens.combine == Combine.sum:
         return total
     return total / tokens_that_count(layer, x)
 
