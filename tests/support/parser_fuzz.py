@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from bundles import arrays, small_plan, wave_plan
+from graphs import random_graph
 
 from ttzo.device_runtime.contract import REPLY, StateRecord, TtzoError
 from ttzo.exporter.export import plan_of
@@ -33,7 +34,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers import from_onnx
 from ttzo.exporter.writers import to_bundle, to_onnx
 from ttzo.exporter.zoo import convolution
-from ttzo.host_tools.data import data_set, mnist, npz
+from ttzo.host_tools.data import data_set, mnist, npz, run_data
 from ttzo.host_tools.device import link, replies
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.training import checkpoint, metrics
@@ -107,8 +108,12 @@ def _plans() -> list[Plan]:
     return [small_plan(), wave_plan(), plan_of("digits"), plan_of(convolution.DIGITS.name)]
 
 
+def _graphs() -> list[Plan]:
+    return [random_graph(np.random.default_rng(seed), int8=bool(seed % 2), nodes=6) for seed in range(6)]
+
+
 def _bundles() -> list[bytes]:
-    return [to_bundle.write(plan) for plan in _plans()]
+    return [to_bundle.write(plan) for plan in (*_plans(), *_graphs())]
 
 
 def _change_bundle(content: bytes, rng: random.Random) -> bytes:
@@ -232,6 +237,19 @@ def _tables() -> list[bytes]:
     return ["\n".join(lines).encode(), ("\ufeffa,b,c,d,e,f,class\n" + "\n".join(lines)).encode()]
 
 
+def _preparations() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        path.write_bytes(_tables()[1])
+        preparation = data_set.load(path, small_plan()).preparation
+        run_data.save(Path(folder), preparation)
+        return [(Path(folder) / run_data.NAME).read_bytes()]
+
+
+def _read_preparation(path: Path) -> object:
+    return run_data.load(path.rename(path.with_name(run_data.NAME)).parent)
+
+
 def _frames() -> list[bytes]:
     return [link.encode(link.Frame(7, 8, bytes(range(40)))) * 3, link.encode(link.Frame(1, 4, bytes(1020)))]
 
@@ -281,6 +299,7 @@ PARSERS: dict[str, Parser] = {
         lambda: [gzip.compress(content, mtime=0) for content in _idx_files()],
         _parse_file(".gz", lambda path: mnist.read_idx(path, 3)),
     ),
+    "data.json": Parser(_preparations, _parse_file(".json", _read_preparation)),
     "metrics": Parser(_metrics_files, _parse_file(".csv", _read_and_go_on), _change_metrics),
     "onnx": Parser(_onnx_files, _parse_file(".onnx", _read_onnx)),
     "board": Parser(_boards, _parse_file(".toml", boards.load)),

@@ -44,7 +44,7 @@ def plan_with(weight: float, phase: Phase) -> Plan:
     """Two inputs, one output, squared error. The first input is always 0, so that no loss tells of its weight."""
     layer = Layer("l", LayerKind.dense, 2, 1, 0)
     theta = np.array([weight, 0.5, 0.25], np.float32)
-    return Plan((layer,), theta, Loss.mse, Training((phase,), seed=3), batch=2, input_number=Number.float32)
+    return Plan.of_layers((layer,), theta, Loss.mse, Training((phase,), seed=3), batch=2, input_number=Number.float32)
 
 
 def put(device, region: Region, content: bytes) -> None:
