@@ -120,6 +120,9 @@ _EXPORT_OPTIONS = (
     click.option("--input", "input_number", type=choice(Number), help="How inputs travel and are kept."),
     click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),
     click.option("--offset", "input_offset", type=float),
+    click.option(
+        "--input-shape", metavar="SIZES", help="Sizes of one row, as 1,28,28, where the model does not say them."
+    ),
 )
 
 
@@ -144,8 +147,7 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
     MODEL is a name of the zoo (digits, mnist-mlp); file.py:function, a function that returns a torch module; or an
-    .onnx file that holds a plain chain of dense layers, or of tensor-train layers
-    as export writes them.
+    .onnx file, as PyTorch, Keras or scikit-learn write it.
     """
     from ttzo.exporter.export import export
 
@@ -155,6 +157,8 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     room = boards.load(board).room if board else None
     plan = export(model, out, room=room, **options)
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
+    for note in plan.metadata.get("notes", ()):
+        screen.say(f"note: {note}")
     screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
     return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
 
