@@ -129,42 +129,6 @@ def gelu(graph: Any, call: Any) -> Rows:
     return graph.rows.activation(call.name, call.inputs[0], Activation.gelu)
 
 
-@operator("Erf")
-def erf(graph: Any, call: Any) -> Any:
-    """As a part of x (1 + erf(x / sqrt 2)) / 2, whose last product becomes the GELU."""
-    makers = {name: node for node in graph.graph.node for name in node.output}
-    inner = makers.get(call.node.input[0])
-    factor = inner and graph.constant(inner.input[1])
-    factor = float("nan") if factor is None or np.size(factor) != 1 else float(np.reshape(factor, ()))
-    factor = 1 / factor if inner and inner.op_type == "Div" else factor
-    if inner is None or inner.op_type not in ("Div", "Mul") or abs(factor - math.sqrt(0.5)) > 1e-4:
-        raise Refused("stands alone", "it is supported as a part of GELU")
-    x, last = inner.input[0], graph.only_reader(call.node.output[0])
-    one = last is not None and last.op_type == "Add" and _other(graph, last, call.node.output[0]) == 1
-    factors: set[Any] = set()
-    while one and factors != {x, 0.5}:
-        out, last = last.output[0], graph.only_reader(last.output[0])
-        if last is None or last.op_type != "Mul":
-            break
-        other = _other(graph, last, out)
-        before = makers.get(other) if isinstance(other, str) else None
-        both = before is not None and before.op_type == "Mul" and x in before.input
-        factors |= {x, _other(graph, before, x)} if both else {other}
-        if len(factors) > 2:
-            break
-    if not one or factors != {x, 0.5}:
-        raise Refused("stands alone", "it is supported as a part of GELU")
-    graph.values[last.output[0]] = graph.rows.activation(call.name, graph.values[x], Activation.gelu)
-    return None
-
-
-def _other(graph: Any, node: "onnx.NodeProto", name: str) -> Any:
-    """The other input of a node of two: its number where it is a constant, else its name."""
-    other = node.input[1] if node.input[0] == name else node.input[0]
-    value = graph.constant(other)
-    return float(np.reshape(value, ())) if value is not None and np.size(value) == 1 else other
-
-
 @operator("HardSigmoid")
 def hard_sigmoid(graph: Any, call: Any) -> Rows:
     slope, shift = call.attributes.get("alpha", 0.2), call.attributes.get("beta", 0.5)
@@ -174,11 +138,8 @@ def hard_sigmoid(graph: Any, call: Any) -> Rows:
 @operator("Clip")
 def clip(graph: Any, call: Any) -> Rows:
     low, high = call.given("min", 1), call.given("max", 2)
-    if low == 0 and (high is None or high > 3e38):
-        return graph.rows.activation(call.name, call.inputs[0], Activation.relu)
-    if (low, high) == (0, 6):
-        return graph.rows.activation(call.name, call.inputs[0], Activation.relu6)
-    raise Refused(f"keeps numbers between {low} and {high}", "0 and 6, or 0 alone, are supported")
+    high = None if high is None or high > 3e38 else high
+    return graph.rows.clamped(call.name, call.inputs[0], low, high)
 
 
 # ---- shapes ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ttzo.exporter.plan.layer import PlanError
-from ttzo.exporter.readers import onnx_arrays, onnx_layers
+from ttzo.exporter.readers import onnx_arrays, onnx_layers, onnx_patterns  # noqa: F401 (patterns register themselves)
 from ttzo.exporter.readers.errors import OnnxError
 from ttzo.exporter.readers.onnx_heads import Heads
 from ttzo.exporter.readers.row_layers import RowBuilder
@@ -17,7 +17,7 @@ from ttzo.exporter.readers.rows import Refused, Rows, Weights, parameter
 from ttzo.exporter.writers.onnx_nodes import DOMAIN, onnx
 
 BATCH = 251  # rows of a file that takes any number of them: a prime, so that an axis which it divides holds the rows
-MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split")
+MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Expand", "Tile", "Gather")
 SUPPORTED = (
     "linear and convolution layers, pooling, norms, recurrent cells, the common activations, sums and products in float32 "
     "can be exported"
@@ -67,6 +67,7 @@ class OnnxGraph:
         for tensor in self.graph.initializer:
             self.values[tensor.name] = self._initializer(tensor)
         entry = self._input()
+        self.makers = {name: node for node in self.graph.node for name in node.output}
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.graph.node:
             for name in node.input:
@@ -200,7 +201,15 @@ class OnnxGraph:
                 Weights(np.ascontiguousarray(v), first.source, np.asarray(i), True)
                 for v, i in zip(made, moved, strict=True)
             ]
-        return [parameter(out, value) for out, value in zip(call.node.output, made, strict=True)]
+        return [self._repeated(parameter(out, value)) for out, value in zip(call.node.output, made, strict=True)]
+
+    def _repeated(self, weights: Weights) -> Weights:
+        """The same where an axis repeats numbers for each row of the batch."""
+        index = weights.index
+        for axis, size in enumerate(weights.shape if self.rows.batch > 1 else ()):
+            if size == self.rows.batch and (weights.values == weights.values.take([0], axis)).all():
+                index = np.broadcast_to(index.take([0], axis), index.shape)
+        return Weights(weights.values, weights.source, index, weights.trained)
 
     def _evaluated(self, node: "onnx.NodeProto", values: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         """By onnx's own reference implementation."""
@@ -229,12 +238,18 @@ class OnnxGraph:
         """A constant by its name, or None; constants of nodes that come later are not known yet."""
         value = self.values.get(name)
         if value is None:
-            maker = next((node for node in self.graph.node if name in node.output and node.op_type == "Constant"), None)
-            if maker is None:
+            maker = self.makers.get(name)
+            if maker is None or maker.op_type != "Constant":
                 return None
             self._take(maker)
             value = self.values[name]
         return None if isinstance(value, Rows) else value
+
+    def number(self, name: str) -> float | None:
+        """A constant of a single number."""
+        value = self.constant(name)
+        value = None if value is None else held_values(value)
+        return float(value.reshape(())) if value is not None and value.size == 1 else None
 
     def free_layer(self) -> str:
         """The name of a layer whose weight does not name it."""

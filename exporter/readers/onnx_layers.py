@@ -220,8 +220,9 @@ def scaler(graph: Any, call: Any) -> Rows:
     offset, scale = (np.asarray(call.attributes[name], np.float64) for name in ("offset", "scale"))
     parts = [np.broadcast_to(part, count).astype(np.float32) for part in (scale, -offset * scale)]
     graph.note("what scales the inputs before the first layer is frozen as it is")
-    scaled = graph.rows.product(call.name, x, Weights(parts[0]))
-    return graph.rows.sum(f"{call.name}.shift", scaled, Weights(parts[1]))
+    name = graph.rows.free_name(call.name)
+    value = graph.rows.build.scale(name, graph.rows.plain(x), *parts, axis=graph.rows.along(x, -1), frozen=True)
+    return Rows(value, x.axis, x.outer)
 
 
 @operator("LayerNormalization", "RMSNormalization")

@@ -147,6 +147,16 @@ class RowBuilder(ArrayBuilder):
         inner = self.activation(f"{name}.relu6", self.scaled(f"{name}.in", x, 6 * slope, 6 * shift), Activation.relu6)
         return self.scaled(name, inner, 1 / 6)
 
+    def clamped(self, name: str, x: Rows, low: float | None, high: float | None) -> Rows:
+        """max(low, min(high, x)), by way of relu or relu6."""
+        if low == 0 and high is None:
+            return self.activation(name, x, Activation.relu)
+        if low is None or high is None or not high > low:
+            raise Refused(f"keeps numbers between {low} and {high}", "two limits, or the limit 0 below, are supported")
+        factor = 6 / (high - low)
+        inner = self.activation(name, self.scaled(f"{name}.in", x, factor, -low * factor), Activation.relu6)
+        return self.scaled(f"{name}.out", inner, 1 / factor, low)
+
     def soft_max(self, name: str, x: Rows, axis: int) -> Rows:
         axis = self.along(x, axis)
         if x.causal and axis != len(x.shape) - 1:

@@ -213,15 +213,7 @@ def hardsigmoid(rows: RowBuilder, place: Any, x: Rows) -> Rows:
 @operation("hardtanh", "clamp", "clamp_min", "clip")
 def clamp(rows: RowBuilder, place: Any, x: Rows, min: Any = None, max: Any = None, **limits: Any) -> Rows:
     low, high = limits.get("min_val", min), limits.get("max_val", max)
-    if low == 0 and high is None:
-        return rows.activation(place.name, x, Activation.relu)
-    if low is None or high is None or not high > low:
-        raise Refused(f"keeps numbers between {low} and {high}", "two limits, or the limit 0 below, are supported")
-    if (low, high) == (0, 6):
-        return rows.activation(place.name, x, Activation.relu6)
-    scale = 6 / (high - low)  # as relu6 of a scaled array
-    inner = rows.activation(place.name, rows.scaled(f"{place.name}.in", x, scale, -low * scale), Activation.relu6)
-    return rows.scaled(f"{place.name}.out", inner, 1 / scale, low)
+    return rows.clamped(place.name, x, low, high)
 
 
 # ---- shapes ---------------------------------------------------------------------------------------------------------
