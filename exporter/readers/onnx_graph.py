@@ -73,7 +73,7 @@ class OnnxGraph:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
         batch, row = self._row(entry, shape)
-        self.rows = RowBuilder(row, batch)
+        self.rows = RowBuilder(row, batch, copies=True)
         self.shape = row
         self.values[entry.name] = self.rows.input
         self.layer_names: dict[str, str] = {}
@@ -92,6 +92,7 @@ class OnnxGraph:
         if isinstance(value, Rows) and two_classes:
             value = self.rows.linear("two_classes", value, Weights(TWO_CLASSES))
         self.output = self._output(wanted, value)
+        self.notes += self.rows.notes
 
     # ---- inputs and outputs
 

@@ -80,7 +80,10 @@ def parameter(source: str, values: np.ndarray, trained: bool = True) -> Weights:
 class ArrayBuilder:
     """A graph under construction; a row of the input has `shape`, the model was traced with `batch` rows."""
 
-    def __init__(self, shape: Sequence[int], batch: int, reserved: Sequence[str] = ()):
+    def __init__(self, shape: Sequence[int], batch: int, reserved: Sequence[str] = (), *, copies: bool = False):
+        """`copies`: a parameter that is used in two ways becomes two, which is noted."""
+        self.notes: list[str] = []
+        self._copies = copies
         self.build, self.batch = Builder(shape), batch
         self.input = Rows(Value(0, (1, *shape)), 0 if batch > 1 else None)
         self.sources: dict[str, Weights] = {}  # of each tensor, by its name in the plan
@@ -139,7 +142,9 @@ class ArrayBuilder:
             raise Refused(
                 f"uses the same numbers of {weights.source} several times", "give each place its own parameters"
             )
-        if taken & index:
+        if taken & index and self._copies:
+            self.notes.append(f"{by} and {name} use {weights.source} in different ways: each trains its own")
+        elif taken & index:
             hint = "a parameter may be used again in the same shape and operation; otherwise give each its own"
             raise Refused(f"uses {weights.source} in another way than {by} does", hint)
         taken |= index
