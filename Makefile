@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: MIT
 # make demo    trains a tensor-train classifier on an emulated STM32F405, from export to comparison
 # make test    runs the whole test suite
-# Both set everything up: a virtual environment in .venv, the Python packages, the cross compiler and QEMU.
+# make check   runs what every commit must pass: style, types and the fast tests
+# make style   ruff and clang-format, without changing a file; make format lets them change files
+# make types   mypy over the whole package
+# make fast    runs the tests that are not slow
+# make slow-tests  measures all tests anew and writes tests/slow.txt, the list of the slow ones
+# make lock    writes the versions of this environment into .ci/constraints.txt
+# make clean   removes the environment and what was built
+# Each sets up what it needs: a virtual environment in .venv, the Python packages, the cross compiler and QEMU.
 #
 #   PYTHON=python3.12              another interpreter (3.11 or newer)
+#   CONSTRAINTS=                   the newest versions that pyproject.toml allows, in place of those of CI
 #   TORCH_INDEX=https://...        an extra package index for torch, such as PyTorch's own one of CPU builds
 
 PYTHON ?= python3
@@ -12,7 +20,10 @@ BIN    := $(VENV)/bin
 SYSTEM := qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev
 COMMANDS := qemu-system-arm arm-none-eabi-gcc cc
 
-.PHONY: demo test lint setup tools clean
+CONSTRAINTS := .ci/constraints.txt
+C_FILES := $(shell find device_runtime host_tools -name '*.[ch]' ! -name ttzo_contract.h)
+
+.PHONY: demo test check style format types fast slow-tests lock setup tools clean help
 
 demo: setup
 	@$(BIN)/ttzo demo
@@ -23,18 +34,41 @@ test: SYSTEM += gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 test: COMMANDS += aarch64-linux-gnu-gcc qemu-aarch64
 endif
 test: setup
-	@$(BIN)/pytest -n auto
+	@$(BIN)/python -m pytest -n auto
 
-lint: setup
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+# That generated files are up to date is one of the fast tests.
+check: style types fast
+
+style: setup
+	@$(BIN)/python -m ruff check --quiet . && $(BIN)/python -m ruff format --check --quiet .
+	@$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+
+format: setup
+	@$(BIN)/python -m ruff check --quiet --fix . && $(BIN)/python -m ruff format --quiet .
+	@$(BIN)/clang-format -i $(C_FILES)
+
+types: setup
+	@$(BIN)/python -m mypy
+
+fast: setup
+	@$(BIN)/python -m pytest -n auto -q -m "not slow"
+
+slow-tests: setup
+	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -p measure_slow
+
+lock: setup
+	@$(BIN)/python -m pip list --format freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+.*//' > .ci/constraints.txt
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
 
 setup: tools $(VENV)/.installed
 
-# Installed once for each state of these two files. An environment whose making was cut short is made again.
-$(VENV)/.installed: pyproject.toml hatch_build.py
+# Installed once for each state of these files. An environment whose making was cut short is made again.
+$(VENV)/.installed: pyproject.toml hatch_build.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ttzo needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "next: install Python's venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[torch,digits,plot,test]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[torch,digits,plot,test,check]'
 	@touch $@
 
 # The cross compiler and QEMU come from the distribution; without them ttzo works on the laptop's own processor.

@@ -22,7 +22,7 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
                                  uint32_t *detail);
 
 // Checks every number of a model; TTZO_ERROR_BAD_MODEL with the layer's index in `detail`, TTZO_ERROR_WRONG_WORK_SIZE
-// with the bytes of the work buffer that the device wants.
+// with the bytes of the work buffer that the device needs.
 enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detail);
 
 // Bytes of work buffer a checked model needs, without a resident dataset.

@@ -4,7 +4,7 @@
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ def resolve(
             return recipe, recipe.build(**({"seed": recipe.training.seed} | given))
     if model.endswith(".onnx"):
         if ranks is not None or format is not None:
-            raise TtzoError("the layers of an ONNX file stay as they are", "leave out --ranks and --format")
+            raise TtzoError("the layers of an ONNX file cannot be changed", "leave out --ranks and --format")
         from ttzo.exporter.readers.from_onnx import options_in_file
 
         recipe = Recipe(name=Path(model).stem, title=Path(model).stem, build=None)
@@ -71,7 +71,9 @@ def resolve(
     path, colon, function = model.rpartition(":")
     if not colon or not path.endswith(".py"):
         known = ", ".join(zoo.names())
-        raise TtzoError(f"there is no model {model!r}", f"take a zoo name ({known}), file.py:function or an .onnx file")
+        raise TtzoError(
+            f"there is no model {model!r}", f"give the name of a zoo model ({known}), file.py:function or an .onnx file"
+        )
     from ttzo.exporter.readers import user_model
 
     module, options = user_model.load(Path(path), function, given)
@@ -243,12 +245,12 @@ def _least(room: Room | None, budget: str | None) -> Room | None:
 def _within(budget: str, source: "torch.nn.Module | Path", plan: Plan) -> "torch.nn.Module":
     """The module in a fold and ranks that keep within the budget."""
     if isinstance(source, Path):
-        raise TtzoError("the layers of an ONNX file stay as they are", "leave out --budget")
+        raise TtzoError("the layers of an ONNX file cannot be changed", "leave out --budget")
     from ttzo.exporter.choose import budget as budgets
 
     places = budgets.places(source)
     if not places:
-        raise PlanError("the model has no TTLinear layer, whose ranks a budget could choose", "leave out --budget")
+        raise PlanError("a budget chooses the ranks of TTLinear layers, and the model has none", "leave out --budget")
     return budgets.refit(source, budgets.fitted(plan, places, budgets.parse(budget)), plan.training.seed)
 
 
@@ -264,8 +266,14 @@ def _reader(source: "torch.nn.Module | Path") -> Callable[..., Plan]:
 
 def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str, Any]:
     given = {name: _plain(value) for name, value in overrides.items() if value is not None}
-    told = {"name": recipe.name, "title": recipe.title, "source": model, "overrides": given, "ttzo": version("ttzo")}
-    return told | ({"data": str(recipe.data)} if recipe.data else {})
+    metadata = {
+        "name": recipe.name,
+        "title": recipe.title,
+        "source": model,
+        "overrides": given,
+        "ttzo": version("ttzo"),
+    }
+    return metadata | ({"data": str(recipe.data)} if recipe.data else {})
 
 
 def _plain(value: Any) -> Any:
@@ -285,10 +293,11 @@ def export(
     room: Room | None = None,
     ranks: Ranks = None,
     format: str | None = None,
+    describe: Callable[[Plan], Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> Plan:
     """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan. The estimator's caches are the widest
-    that fit `room`, unless `cache` says which.
+    that fit `room`, unless `cache` says which. What `describe` makes of the plan joins its metadata.
 
     All files are made before the first is put in its place, each by one rename and the bundle last, so that an export
     that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
@@ -297,6 +306,8 @@ def export(
     plan = plan_of(model, ranks=ranks, format=format, room=room, **options)
     if room is not None:
         require_room(plan, room)
+    if describe is not None:
+        plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
     _replace_files(Path(out_dir), render(plan))
     return plan
 

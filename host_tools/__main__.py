@@ -4,9 +4,12 @@
 import json
 import sys
 
+from ttzo.host_tools.cli.voice import Voice
+
 
 def main() -> None:
     """Ctrl-C ends the command with a sentence also while its modules are being imported, which takes a second."""
+    sys.stdout, sys.stderr = Voice(sys.stdout), Voice(sys.stderr)
     try:
         from ttzo.host_tools.cli.commands import main as ttzo
     except KeyboardInterrupt:

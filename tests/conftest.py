@@ -3,9 +3,18 @@ from types import SimpleNamespace
 
 import pytest
 from c_library import library_opener
+from measure_slow import name_of, slow_functions
 
 from ttzo.device_runtime.contract import Arithmetic
 from ttzo.host_tools.firmware import build
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests that tests/slow.txt lists."""
+    slow = slow_functions()
+    for item in items:
+        if name_of(item) in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -149,9 +149,9 @@ class Cache(IntEnum):
     float32 = 0
     """reusing estimators keep a sample's arrays as they are"""
     int16 = 1
-    """they keep them in 16 bits with 11 behind the point, saturated beyond 16, hidden units and the matrices of layers behind too"""
+    """they keep them in 16 bits with 11 after the binary point, saturated beyond 16; hidden units and later layers' matrices too"""
     int16_least = 2
-    """the same without those matrices, whose rows are made whenever they are wanted"""
+    """the same without those matrices, whose rows are made when they are needed"""
 
 class Estimator(IntEnum):
     rge = 0
@@ -161,9 +161,9 @@ class Estimator(IntEnum):
     cge = 2
     """the same differences from environments that a core's entries share: a few forward passes in all"""
     node_cge = 3
-    """one difference for each unit, by reuse; each parameter's derivative is assembled from its units'"""
+    """one difference for each unit, from shared environments; a parameter's derivative is made of its units'"""
     block_rge = 4
-    """rge for one core, weight or bias at a time, by reuse: n_queries directions for each"""
+    """rge for one core, weight or bias at a time, from shared environments: n_queries directions for each"""
     cocd = 5
     """cge of the next n_coordinates coordinates in turn; the others' estimates decay by stale_decay (arXiv 2605.14373)"""
     subspace_gn = 6
@@ -360,7 +360,7 @@ class BundleHeader(Record):
     total_bytes: int
     """the whole file, the CRC-32 at its end included"""
     metadata_bytes: int
-    """UTF-8 JSON behind the parameters, for people and host tools; the device skips it"""
+    """UTF-8 JSON after the parameters, for people and host tools; the device skips it"""
     hash: bytes
     """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters"""
 
@@ -379,7 +379,7 @@ class ModelInfo(Record):
     out_features: int
     """numbers of one output row"""
     input_number: int
-    """how inputs travel and are kept: enum number"""
+    """number type of inputs, on the line and in memory: enum number"""
     loss: int
     """enum loss"""
     arithmetic: int
@@ -447,6 +447,10 @@ class LayerRecord(Record):
     dilation_width: int
     groups: int
     """patches: the channels and the outputs fall into so many parts, each output reads its part alone; dense layers of graphs, else 1"""
+    out_height: int
+    """patches: rows of positions, as the fields above say; devices check it and then use it"""
+    out_width: int
+    """columns of positions"""
     reserved: bytes
     """0"""
     parameter_offset: int
@@ -641,7 +645,7 @@ class PdeInfo(Record):
     n_groups: int
     """row groups that follow the bounds"""
     has_exact: int
-    """1 when the exact solution is a program behind u's"""
+    """1 when the exact solution is a program after u's"""
     n_classes: int
     """classes of the sparse grid; 0 without one"""
     n_values: int
@@ -649,7 +653,7 @@ class PdeInfo(Record):
     level: int
     """of the sparse grid"""
     has_points: int
-    """1 when the last programs tell where a uniform training point goes, in space and then, with has_time, in time"""
+    """1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time"""
     reserved: bytes
     """0"""
     n_pairs: int
@@ -827,10 +831,12 @@ class ReadRequest(Record):
     offset: int
     """bytes"""
     count: int
-    """bytes, at most max_payload"""
+    """bytes, at most max_payload less the reply's crc"""
 
 @dataclass(frozen=True)
-class ReadReply(Record): ...
+class ReadReply(Record):
+    crc: int
+    """with the region's last byte: CRC-32 of the whole region as it stands now; before that 0"""
 
 @dataclass(frozen=True)
 class WriteRequest(Record):
@@ -889,6 +895,7 @@ class EvaluateRequest(Record):
     """batch or dataset"""
     first_row: int
     n_rows: int
+    """at most max_rows_asked"""
 
 @dataclass(frozen=True)
 class EvaluateReply(Record):
@@ -922,6 +929,7 @@ class SolutionErrorRequest(Record):
     """collocation: validation points that the device draws from validation_seed; batch or dataset: points with the host's values"""
     first_row: int
     n_rows: int
+    """at most max_rows_asked"""
 
 @dataclass(frozen=True)
 class SolutionErrorReply(Record):

@@ -4,11 +4,11 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x8847A347u
+#define TTZO_CONTRACT_HASH 0x239FEF8Bu
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
-#define TTZO_MESSAGE_HASH_READ 0x96DCE6B2u
+#define TTZO_MESSAGE_HASH_READ 0xC1F23428u
 #define TTZO_MESSAGE_HASH_WRITE 0x30501143u
 #define TTZO_MESSAGE_HASH_COMMIT 0x1B4D016Bu
 #define TTZO_MESSAGE_HASH_SET_STATE 0xCB56BB31u
@@ -48,6 +48,7 @@
 #define TTZO_MAX_CONSTANTS 48u // constants of one residual program
 #define TTZO_PROGRAM_INPUTS 8u // registers that are filled before a residual program runs: enum program_input
 #define TTZO_MAX_PAYLOAD 1024u // bytes between a frame's header and its checksum
+#define TTZO_MAX_ROWS_ASKED 4096u // rows of one EVALUATE or SOLUTION_ERROR, so that its work has an end
 #define TTZO_BOARD_NAME_BYTES 24u // board name in HELLO, zero-padded
 #define TTZO_HASH_BYTES 16u // leading bytes of the model's SHA-256
 #define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
@@ -140,15 +141,15 @@ enum ttzo_arithmetic {
 };
 enum ttzo_cache {
     TTZO_CACHE_FLOAT32 = 0, // reusing estimators keep a sample's arrays as they are
-    TTZO_CACHE_INT16 = 1, // they keep them in 16 bits with 11 behind the point, saturated beyond 16, hidden units and the matrices of layers behind too
-    TTZO_CACHE_INT16_LEAST = 2, // the same without those matrices, whose rows are made whenever they are wanted
+    TTZO_CACHE_INT16 = 1, // they keep them in 16 bits with 11 after the binary point, saturated beyond 16; hidden units and later layers' matrices too
+    TTZO_CACHE_INT16_LEAST = 2, // the same without those matrices, whose rows are made when they are needed
 };
 enum ttzo_estimator {
     TTZO_ESTIMATOR_RGE = 0, // random directions: the mean over n_queries of the directional difference times the direction (eq. 2)
     TTZO_ESTIMATOR_CGE_PLAIN = 1, // coordinate by coordinate: one whole loss evaluation for each parameter
     TTZO_ESTIMATOR_CGE = 2, // the same differences from environments that a core's entries share: a few forward passes in all
-    TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, by reuse; each parameter's derivative is assembled from its units'
-    TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, by reuse: n_queries directions for each
+    TTZO_ESTIMATOR_NODE_CGE = 3, // one difference for each unit, from shared environments; a parameter's derivative is made of its units'
+    TTZO_ESTIMATOR_BLOCK_RGE = 4, // rge for one core, weight or bias at a time, from shared environments: n_queries directions for each
     TTZO_ESTIMATOR_COCD = 5, // cge of the next n_coordinates coordinates in turn; the others' estimates decay by stale_decay (arXiv 2605.14373)
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
@@ -278,6 +279,8 @@ enum ttzo_error {
     TTZO_ERROR_BAD_SPARSE_ROWS = 20,
     TTZO_ERROR_NOT_BUILT_IN = 21,
     TTZO_ERROR_WRONG_WORK_SIZE = 22,
+    TTZO_ERROR_BAD_NUMBER = 23,
+    TTZO_ERROR_LAST_STEP = 24,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -324,6 +327,8 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 20: return "bad_sparse_rows";
     case 21: return "not_built_in";
     case 22: return "wrong_work_size";
+    case 23: return "bad_number";
+    case 24: return "last_step";
     default: return "unknown";
     }
 }
@@ -334,9 +339,12 @@ static inline uint16_t ttzo_get_u16(const uint8_t *p) { return (uint16_t)(p[0] |
 static inline uint32_t ttzo_get_u32(const uint8_t *p) { return ttzo_get_u16(p) | (uint32_t)ttzo_get_u16(p + 2) << 16; }
 static inline uint64_t ttzo_get_u64(const uint8_t *p) { return ttzo_get_u32(p) | (uint64_t)ttzo_get_u32(p + 4) << 32; }
 static inline int16_t ttzo_get_i16(const uint8_t *p) { return (int16_t)ttzo_get_u16(p); }
+#ifndef TTZO_FLOAT32 // a test compiles `float` as double: what stands in bundles stays four bytes
+#define TTZO_FLOAT32 float
+#endif
 static inline float ttzo_get_f32(const uint8_t *p)
 {
-    union { uint32_t bits; float value; } both = { ttzo_get_u32(p) };
+    union { uint32_t bits; TTZO_FLOAT32 value; } both = { ttzo_get_u32(p) };
     return both.value;
 }
 static inline void ttzo_put_u8(uint8_t *p, uint8_t v) { p[0] = v; }
@@ -346,7 +354,7 @@ static inline void ttzo_put_u64(uint8_t *p, uint64_t v) { ttzo_put_u32(p, (uint3
 static inline void ttzo_put_i16(uint8_t *p, int16_t v) { ttzo_put_u16(p, (uint16_t)v); }
 static inline void ttzo_put_f32(uint8_t *p, float v)
 {
-    union { float value; uint32_t bits; } both = { v };
+    union { TTZO_FLOAT32 value; uint32_t bits; } both = { v };
     ttzo_put_u32(p, both.bits);
 }
 
@@ -356,7 +364,7 @@ struct ttzo_bundle_header {
     uint32_t magic;                         // bundle_magic
     uint32_t format;                        // bundle_format
     uint32_t total_bytes;                   // the whole file, the CRC-32 at its end included
-    uint32_t metadata_bytes;                // UTF-8 JSON behind the parameters, for people and host tools; the device skips it
+    uint32_t metadata_bytes;                // UTF-8 JSON after the parameters, for people and host tools; the device skips it
     uint8_t hash[16];                       // first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters
 };
 static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_bundle_header *out)
@@ -384,7 +392,7 @@ struct ttzo_model_info {
     uint16_t n_layers;                      // layer records that follow; 0 of a graph that is no chain of layers
     uint16_t in_features;                   // numbers of one input row
     uint16_t out_features;                  // numbers of one output row
-    uint8_t input_number;                   // how inputs travel and are kept: enum number
+    uint8_t input_number;                   // number type of inputs, on the line and in memory: enum number
     uint8_t loss;                           // enum loss
     uint8_t arithmetic;                     // enum arithmetic
     uint8_t cache;                          // enum cache
@@ -425,7 +433,7 @@ static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_
     ttzo_put_f32(bytes + 28, in->input_offset);
 }
 
-#define TTZO_LAYER_BYTES 104u
+#define TTZO_LAYER_BYTES 108u
 struct ttzo_layer {
     uint8_t kind;                           // enum layer_kind
     uint8_t activation;                     // enum activation, applied to the layer's output
@@ -455,6 +463,8 @@ struct ttzo_layer {
     uint8_t dilation_height;                // patches: rows of the image from a row of the kernel to the next
     uint8_t dilation_width;
     uint16_t groups;                        // patches: the channels and the outputs fall into so many parts, each output reads its part alone; dense layers of graphs, else 1
+    uint16_t out_height;                    // patches: rows of positions, as the fields above say; devices check it and then use it
+    uint16_t out_width;                     // columns of positions
     uint8_t reserved[2];                    // 0
     uint32_t parameter_offset;              // index of the layer's first number in theta: cores in order (or W), then bias, all C order
 };
@@ -488,8 +498,10 @@ static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *ou
     out->dilation_height = ttzo_get_u8(bytes + 94);
     out->dilation_width = ttzo_get_u8(bytes + 95);
     out->groups = ttzo_get_u16(bytes + 96);
-    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 98 + 1 * i);
-    out->parameter_offset = ttzo_get_u32(bytes + 100);
+    out->out_height = ttzo_get_u16(bytes + 98);
+    out->out_width = ttzo_get_u16(bytes + 100);
+    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 102 + 1 * i);
+    out->parameter_offset = ttzo_get_u32(bytes + 104);
 }
 static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
 {
@@ -521,8 +533,10 @@ static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
     ttzo_put_u8(bytes + 94, in->dilation_height);
     ttzo_put_u8(bytes + 95, in->dilation_width);
     ttzo_put_u16(bytes + 96, in->groups);
-    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 98 + 1 * i, in->reserved[i]);
-    ttzo_put_u32(bytes + 100, in->parameter_offset);
+    ttzo_put_u16(bytes + 98, in->out_height);
+    ttzo_put_u16(bytes + 100, in->out_width);
+    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 102 + 1 * i, in->reserved[i]);
+    ttzo_put_u32(bytes + 104, in->parameter_offset);
 }
 
 #define TTZO_GRAPH_INFO_BYTES 16u
@@ -910,11 +924,11 @@ struct ttzo_pde_info {
     uint8_t has_time;                       // 1 when time is the network's last input
     uint8_t derivative;                     // enum derivative
     uint8_t n_groups;                       // row groups that follow the bounds
-    uint8_t has_exact;                      // 1 when the exact solution is a program behind u's
+    uint8_t has_exact;                      // 1 when the exact solution is a program after u's
     uint8_t n_classes;                      // classes of the sparse grid; 0 without one
     uint8_t n_values;                       // its distinct non-zero |coordinates|
     uint8_t level;                          // of the sparse grid
-    uint8_t has_points;                     // 1 when the last programs tell where a uniform training point goes, in space and then, with has_time, in time
+    uint8_t has_points;                     // 1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time
     uint8_t reserved[2];                    // 0
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points
@@ -1170,7 +1184,7 @@ static inline uint32_t ttzo_node_part(uint8_t operation)
 static inline uint32_t ttzo_node_attribute_bytes(uint8_t operation)
 {
     switch (operation) {
-    case TTZO_NODE_OPERATION_AFFINE: return 104u;
+    case TTZO_NODE_OPERATION_AFFINE: return 108u;
     case TTZO_NODE_OPERATION_ACTIVATION: return 8u;
     case TTZO_NODE_OPERATION_SCALE: return 16u;
     case TTZO_NODE_OPERATION_LEARNT_ARRAY: return 0u;
@@ -1368,7 +1382,7 @@ static inline void ttzo_pack_configure_request(const struct ttzo_configure_reque
 struct ttzo_read_request {
     uint8_t region;                         // enum region
     uint32_t offset;                        // bytes
-    uint32_t count;                         // bytes, at most max_payload
+    uint32_t count;                         // bytes, at most max_payload less the reply's crc
 };
 static inline void ttzo_unpack_read_request(const uint8_t *bytes, struct ttzo_read_request *out)
 {
@@ -1381,6 +1395,19 @@ static inline void ttzo_pack_read_request(const struct ttzo_read_request *in, ui
     ttzo_put_u8(bytes + 0, in->region);
     ttzo_put_u32(bytes + 1, in->offset);
     ttzo_put_u32(bytes + 5, in->count);
+}
+
+#define TTZO_READ_REPLY_BYTES 4u
+struct ttzo_read_reply {
+    uint32_t crc;                           // with the region's last byte: CRC-32 of the whole region as it stands now; before that 0
+};
+static inline void ttzo_unpack_read_reply(const uint8_t *bytes, struct ttzo_read_reply *out)
+{
+    out->crc = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_read_reply(const struct ttzo_read_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->crc);
 }
 
 #define TTZO_WRITE_REQUEST_BYTES 5u
@@ -1479,7 +1506,7 @@ static inline void ttzo_pack_step_reply(const struct ttzo_step_reply *in, uint8_
 struct ttzo_evaluate_request {
     uint8_t region;                         // batch or dataset
     uint32_t first_row;
-    uint32_t n_rows;
+    uint32_t n_rows;                        // at most max_rows_asked
 };
 static inline void ttzo_unpack_evaluate_request(const uint8_t *bytes, struct ttzo_evaluate_request *out)
 {
@@ -1527,7 +1554,7 @@ static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *
 struct ttzo_solution_error_request {
     uint8_t region;                         // collocation: validation points that the device draws from validation_seed; batch or dataset: points with the host's values
     uint32_t first_row;
-    uint32_t n_rows;
+    uint32_t n_rows;                        // at most max_rows_asked
 };
 static inline void ttzo_unpack_solution_error_request(const uint8_t *bytes, struct ttzo_solution_error_request *out)
 {

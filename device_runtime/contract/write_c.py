@@ -93,9 +93,12 @@ static inline uint16_t ttzo_get_u16(const uint8_t *p) { return (uint16_t)(p[0] |
 static inline uint32_t ttzo_get_u32(const uint8_t *p) { return ttzo_get_u16(p) | (uint32_t)ttzo_get_u16(p + 2) << 16; }
 static inline uint64_t ttzo_get_u64(const uint8_t *p) { return ttzo_get_u32(p) | (uint64_t)ttzo_get_u32(p + 4) << 32; }
 static inline int16_t ttzo_get_i16(const uint8_t *p) { return (int16_t)ttzo_get_u16(p); }
+#ifndef TTZO_FLOAT32 // a test compiles `float` as double: what stands in bundles stays four bytes
+#define TTZO_FLOAT32 float
+#endif
 static inline float ttzo_get_f32(const uint8_t *p)
 {
-    union { uint32_t bits; float value; } both = { ttzo_get_u32(p) };
+    union { uint32_t bits; TTZO_FLOAT32 value; } both = { ttzo_get_u32(p) };
     return both.value;
 }
 static inline void ttzo_put_u8(uint8_t *p, uint8_t v) { p[0] = v; }
@@ -105,7 +108,7 @@ static inline void ttzo_put_u64(uint8_t *p, uint64_t v) { ttzo_put_u32(p, (uint3
 static inline void ttzo_put_i16(uint8_t *p, int16_t v) { ttzo_put_u16(p, (uint16_t)v); }
 static inline void ttzo_put_f32(uint8_t *p, float v)
 {
-    union { float value; uint32_t bits; } both = { v };
+    union { TTZO_FLOAT32 value; uint32_t bits; } both = { v };
     ttzo_put_u32(p, both.bits);
 }
 """

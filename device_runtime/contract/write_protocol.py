@@ -8,7 +8,7 @@ from ttzo.device_runtime.contract.page import FOLDER, NUMBER_TYPES, PAGE, WORDS,
 from ttzo.device_runtime.contract.ranges import RANGE, Range
 from ttzo.device_runtime.contract.records import RECORD, type_bytes
 
-PATH = FOLDER.parents[1] / "docs" / "protocol.md"
+PATH = FOLDER.resolve().parents[1] / "docs" / "protocol.md"
 
 _HEAD = f"""\
 <!-- SPDX-License-Identifier: MIT. Written by `python -m ttzo.device_runtime.contract`; change contract.toml or words.toml. -->
@@ -45,7 +45,7 @@ def page_text() -> str:
     for name, entry in PAGE["message"].items():
         parts += _message(name, entry)
     parts += ["## The bundle\n", "The file `model.ttzo`, which `ttzo export` writes.\n", *_layout("bundle")]
-    parts += ["## Layouts\n", "`number` is an input as it travels: enum number.\n"]
+    parts += ["## Layouts\n", "`number` is an input on the line: enum number.\n"]
     for name in PAGE["layout"]:
         if name not in ("frame", "bundle"):
             parts += [f"### {name}\n", *_layout(name)]

@@ -3,7 +3,6 @@
 
 #include "cores/query_group.h"
 #include "network/layers.h"
-#include "network/panels.h"
 #include "number/random.h"
 #include "number/real.h"
 

@@ -2,7 +2,6 @@
 #include "cores/core_queries.h"
 
 #include "cores/query_group.h"
-#include "network/product.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 

@@ -75,7 +75,7 @@ bool ttzo_environment_sweep_begins(const struct ttzo_layer *layer, uint32_t k)
     return ttzo_environment_sweeps(layer) && k == ttzo_middle_core(layer);
 }
 
-// Behind what the first step forward writes; the sweep's first array is in slot 0, and no state is wanted any more.
+// After what the first step forward writes; the sweep's first array is in slot 0, and no state is needed any more.
 uint64_t ttzo_environment_input_place(const struct ttzo_layer *layer)
 {
     return numbers_before(layer, slot_of_state(layer, ttzo_layer_length(layer) - 2u) + 1);

@@ -3,7 +3,6 @@
 
 #include "cores/slices.h"
 #include "network/gathered_layer.h"
-#include "number/real.h"
 
 #if TTZO_HAS(GATHERED)
 

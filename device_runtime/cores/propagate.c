@@ -298,7 +298,7 @@ static void read_lines(struct ttzo_quad *awake, const struct ttzo_lines *lines, 
             awake->of[q] = lines->scale * ttzo_load(lines->state.numbers, lines->at[q] + at, lines->state.narrow);
 }
 
-// The moves of the units that are awake as changes of their activations.
+// The moves of the units whose change counts, as changes of their activations.
 static void change_activations(struct ttzo_queries *queries, const struct ttzo_moves *moves, float sign)
 {
     struct ttzo_quad *awake = (struct ttzo_quad *)queries->scratch.changes;

@@ -27,7 +27,7 @@ struct ttzo_units {
 };
 
 // Makes ready for queries that move these units from number `from` on, none by more than `bound`: leaves out the units
-// that such a move cannot wake, and collects the weights after the others, as many as there is room for. Returns the
+// that such a move cannot change, and collects the weights after the others, as many as there is room for. Returns the
 // first number that is not aimed at.
 uint32_t ttzo_propagate_aim(struct ttzo_queries *queries, const struct ttzo_units *units, uint32_t from, float bound);
 

@@ -103,7 +103,7 @@ static uint64_t spare_quads(const struct ttzo_layer *layer, uint32_t k)
     return spare.end / 4 > first ? (spare.end / 4 - first) * 2 / (Q * slice_size(layer, k)) : 0;
 }
 
-// Numbers of `slices` that estimators want.
+// Numbers of `slices` that estimators need.
 static uint64_t slices_numbers(const struct ttzo_model *model, bool one_quad)
 {
     uint64_t most = 0;

@@ -29,7 +29,7 @@ struct ttzo_query_scratch {
 struct ttzo_aim {
     uint32_t layer;
     float *weights;         // after the units: panels of four outputs of the next layer
-    uint16_t *numbers;      // of the moves: the units among them that are awake
+    uint16_t *numbers;      // of the moves: the units among them whose change counts
     uint16_t *places;       // which units these are
     uint16_t *bends;        // places among them where the activation is not linear
     uint32_t units_at_once; // room in these arrays

@@ -5,13 +5,16 @@
 #define TTZO_ROW_ESTIMATE_H
 #include "cores/core_estimate.h"
 #include "cores/gathered_gradient.h"
+#include "cores/graph_gradient.h"
 
 struct ttzo_row_estimate {
-    bool is_gathered; // a layer of the model is applied several times to a sample
+    bool is_graph;    // the model is no chain of layers
+    bool is_gathered; // a layer of the chain is applied several times to a sample
     union {
-        struct ttzo_estimate_base base; // the first member of both
+        struct ttzo_estimate_base base; // the first member of all
         struct ttzo_core_estimate cores;
         struct ttzo_gathered_estimate gathered;
+        struct ttzo_graph_estimate graph;
     } by;
 };
 

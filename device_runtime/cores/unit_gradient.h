@@ -30,7 +30,7 @@ uint32_t ttzo_sums_forward(const struct ttzo_layer_cache *cache);
 // here and below.
 uint32_t ttzo_sums_add(const struct ttzo_layer_cache *cache, const float *differences, float *gradient);
 
-// Behind the last sample: the cores' derivatives into the gradient. Overwrites the cache's products.
+// After the last sample: adds the cores' derivatives into the gradient. Overwrites the cache's products.
 uint32_t ttzo_sums_finish(const struct ttzo_layer_cache *cache, float *gradient);
 
 #endif

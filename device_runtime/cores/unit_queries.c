@@ -3,8 +3,6 @@
 
 #include "network/layers.h"
 #include "network/panels.h"
-#include "number/random.h"
-#include "number/real.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "equations/compensated_basis.h"
 
-#include "equations/columns.h"
 #include "equations/compensated.h"
-#include "equations/compensated_columns.h"
-#include "network/layers.h"
 #include "network/merged_layer.h"
 #include "number/real.h"
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "equations/compensated_columns.h"
 
-#include "equations/columns.h"
 #include "equations/compensated.h"
 #include "network/layers.h"
 #include "network/merged_layer.h"

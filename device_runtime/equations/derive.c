@@ -2,7 +2,6 @@
 #include "equations/derive.h"
 
 #include "equations/columns.h"
-#include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
 #include "equations/pairs.h"
 #include "equations/sparse_grid.h"

@@ -300,6 +300,16 @@ static enum ttzo_error try_step(struct gauss_newton *gn, float *change)
     return TTZO_ERROR_OK;
 }
 
+// Whether all that accept() writes is finite: an infinite weight in front of a tanh has a finite loss.
+static bool can_accept(const struct gauss_newton *gn, float rate)
+{
+    const struct ttzo_trainer *trainer = gn->trainer;
+    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
+        if (!ttzo_is_finite(trainer->perturbed[i]) || !ttzo_is_finite(rate * trainer->gradient[i]))
+            return false;
+    return true;
+}
+
 static void accept(struct gauss_newton *gn, float rate)
 {
     struct ttzo_trainer *trainer = gn->trainer;
@@ -362,7 +372,7 @@ enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttz
             trainer->perturbed[i] = TTZO_MULADD(rate, trainer->gradient[i], trainer->theta[i]);
         if ((error = try_step(&gn, &change)))
             return error;
-        falls = change < 0.0f; // not so where it is NaN
+        falls = change < 0.0f && can_accept(&gn, rate); // not so where the change is NaN
         ridge = ridge * (falls ? 0.3f : 10.0f);
     }
     result->gradient_norm = length_of(trainer->gradient, n);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "equations/pde.h"
 
-#include "equations/columns.h"
 #include "equations/compensated_basis.h"
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
@@ -30,7 +29,7 @@ static void draw(const struct ttzo_model *model, uint64_t key, enum ttzo_stream 
     }
 }
 
-// The uniform point goes where the problem wants its training points.
+// The uniform point goes where the problem draws its training points.
 static void place(struct ttzo_trainer *trainer)
 {
     static const float zero = 0.0f;

@@ -112,7 +112,7 @@ bool ttzo_sparse_grid_next(const struct ttzo_sparse_grid *grid, struct ttzo_spar
     return true;
 }
 
-// ---- the check at the door
+// ---- checks of what comes from outside
 
 static bool class_is_valid(const struct ttzo_sparse_grid *grid, const struct ttzo_sparse_class *checked)
 {

@@ -210,6 +210,15 @@ static enum ttzo_error bad_field(uint32_t at, uint32_t *detail)
     return TTZO_ERROR_BAD_REQUEST;
 }
 
+// CRC-32 of a whole region, given the piece of it [offset, offset + count) at `bytes`; 0 unless the piece is its end.
+static uint32_t checksum_at_the_end(const struct ttzo_trainer *trainer, const struct ttzo_read_request *piece,
+                                    const uint8_t *bytes)
+{
+    bool parameters = piece->region == TTZO_REGION_PARAMETERS;
+    uint32_t size = 4 * (parameters ? trainer->model->info.n_parameters : trainer->n_moments);
+    return piece->offset + piece->count == size ? ttzo_crc32(0, bytes - piece->offset, size) : 0;
+}
+
 static enum ttzo_error read(const struct ttzo_trainer *trainer, const uint8_t *payload, uint8_t *out,
                             uint32_t *out_bytes, uint32_t *detail)
 {
@@ -218,15 +227,17 @@ static enum ttzo_error read(const struct ttzo_trainer *trainer, const uint8_t *p
     ttzo_unpack_read_request(payload, &request);
     if (request.region > TTZO_REGION_MOMENTS)
         return bad_field(0, detail);
-    if (request.count > TTZO_MAX_PAYLOAD)
+    if (request.count > TTZO_MAX_PAYLOAD - TTZO_READ_REPLY_BYTES)
         return bad_field(5, detail);
     enum ttzo_error error =
         ttzo_read(trainer, (enum ttzo_region)request.region, request.offset, request.count, &bytes, detail);
     if (error)
         return error;
+    struct ttzo_read_reply reply = { checksum_at_the_end(trainer, &request, bytes) };
+    ttzo_pack_read_reply(&reply, out);
     for (uint32_t i = 0; i < request.count; i++)
-        out[i] = bytes[i];
-    *out_bytes = request.count;
+        out[TTZO_READ_REPLY_BYTES + i] = bytes[i];
+    *out_bytes = TTZO_READ_REPLY_BYTES + request.count;
     return TTZO_ERROR_OK;
 }
 
@@ -296,6 +307,8 @@ static enum ttzo_error evaluate(struct ttzo_link *link, const uint8_t *payload, 
     ttzo_unpack_evaluate_request(payload, &request);
     if (!holds_rows(request.region))
         return bad_field(0, detail);
+    if (request.n_rows > TTZO_MAX_ROWS_ASKED)
+        return bad_field(5, detail);
     begin_work(link, link->trainer->macs_per_sample);
     enum ttzo_error error = ttzo_evaluate(link->trainer, (enum ttzo_region)request.region, request.first_row,
                                           request.n_rows, &reply.loss_sum, &reply.n_correct, detail);
@@ -313,6 +326,8 @@ static enum ttzo_error solution_error(struct ttzo_link *link, const uint8_t *pay
     bool draws_points = request.region == TTZO_REGION_COLLOCATION && trains_on(link->trainer, request.region);
     if (!holds_rows(request.region) && !draws_points)
         return bad_field(0, detail);
+    if (request.n_rows > TTZO_MAX_ROWS_ASKED)
+        return bad_field(5, detail);
     begin_work(link, link->trainer->macs_per_sample);
     enum ttzo_error error = ttzo_solution_error(link->trainer, (enum ttzo_region)request.region, request.first_row,
                                                 request.n_rows, &reply.squared_error, &reply.squared_exact, detail);

@@ -11,23 +11,15 @@ struct ttzo_carve {
     uint64_t numbers; // taken so far. 64 bits, because a model may not be checked yet
 };
 
-// The next n numbers; NULL without an area.
-static inline float *ttzo_take(struct ttzo_carve *carve, uint64_t n)
-{
-    float *piece = carve->area ? carve->area + carve->numbers : NULL;
-    carve->numbers += n;
-    return piece;
-}
-
 static inline uint64_t ttzo_even(uint64_t numbers)
 {
     return (numbers + 1u) & ~(uint64_t)1u;
 }
 
+// The next n numbers; NULL without an area.
+float *ttzo_take(struct ttzo_carve *carve, uint64_t n);
+
 // The same, filled up to an even count: the next piece begins at a multiple of 8 bytes, and a kernel may load pairs.
-static inline float *ttzo_take_even(struct ttzo_carve *carve, uint64_t n)
-{
-    return ttzo_take(carve, ttzo_even(n));
-}
+float *ttzo_take_even(struct ttzo_carve *carve, uint64_t n);
 
 #endif

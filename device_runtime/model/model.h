@@ -68,7 +68,7 @@ struct ttzo_model {
     struct ttzo_pde pde;             // with info.loss residual
 };
 
-// What wants a part of the runtime; never where that is left out, because ttzo_read_bundle has refused the model.
+// What needs a part of the runtime; never where that is left out, because ttzo_read_bundle has refused the model.
 static inline bool ttzo_has_equation(const struct ttzo_model *model)
 {
     return TTZO_HAS(EQUATIONS) && model->info.loss == TTZO_LOSS_RESIDUAL;

@@ -30,20 +30,10 @@ static uint32_t padded_width(const struct ttzo_layer *layer)
     return (uint32_t)layer->width + layer->padding_width + layer->padding_right;
 }
 
-static uint32_t out_height(const struct ttzo_layer *layer)
-{
-    return (padded_height(layer) - span_height(layer)) / layer->stride_height + 1;
-}
-
-static uint32_t out_width(const struct ttzo_layer *layer)
-{
-    return (padded_width(layer) - span_width(layer)) / layer->stride_width + 1;
-}
-
 uint64_t ttzo_layer_positions(const struct ttzo_layer *layer)
 {
     switch ((enum ttzo_gather)layer->gather) {
-    case TTZO_GATHER_PATCHES: return (uint64_t)out_height(layer) * out_width(layer);
+    case TTZO_GATHER_PATCHES: return (uint64_t)layer->out_height * layer->out_width;
     case TTZO_GATHER_TOKENS:
     case TTZO_GATHER_PLACES: return layer->width;
     default: break;
@@ -84,16 +74,20 @@ static bool patches_are_sound(const struct ttzo_layer *layer)
     uint32_t high = span_height(layer), wide = span_width(layer);
     return layer->padding_height < high && layer->padding_bottom < high && layer->padding_width < wide &&
            layer->padding_right < wide && padded_height(layer) >= high && padded_width(layer) >= wide &&
-           layer->padding_token == 0 && layer->combine == TTZO_COMBINE_EACH && layer->channels % layer->groups == 0 &&
+           layer->out_height == (padded_height(layer) - high) / layer->stride_height + 1 &&
+           layer->out_width == (padded_width(layer) - wide) / layer->stride_width + 1 && layer->padding_token == 0 &&
+           layer->combine == TTZO_COMBINE_EACH && layer->channels % layer->groups == 0 &&
            layer->out_features % layer->groups == 0 && (layer->groups == 1 || layer->kind == TTZO_LAYER_KIND_DENSE) &&
-           (uint64_t)(layer->channels / layer->groups) * layer->kernel_height * layer->kernel_width == layer->in_features;
+           (uint64_t)(layer->channels / layer->groups) * layer->kernel_height * layer->kernel_width ==
+               layer->in_features;
 }
 
 static bool has_kernel(const struct ttzo_layer *layer)
 {
     return layer->kernel_height || layer->kernel_width || layer->stride_height || layer->stride_width ||
            layer->padding_height || layer->padding_width || layer->padding_bottom || layer->padding_right ||
-           layer->dilation_height || layer->dilation_width || layer->groups || layer->channels || layer->height;
+           layer->dilation_height || layer->dilation_width || layer->groups || layer->out_height || layer->out_width ||
+           layer->channels || layer->height;
 }
 
 static bool tokens_are_sound(const struct ttzo_layer *layer)
@@ -140,16 +134,16 @@ struct ttzo_layer ttzo_gathered_application(const struct ttzo_layer *layer)
 
 void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uint32_t position, float *patch)
 {
-    uint32_t top = position / out_width(layer) * layer->stride_height;
-    uint32_t left = position % out_width(layer) * layer->stride_width;
-    for (uint32_t c = 0; c < layer->channels; c++, image += (uint32_t)layer->height * layer->width)
-        for (uint32_t i = 0; i < layer->kernel_height; i++) {
-            uint32_t y = top + i * layer->dilation_height - layer->padding_height; // beyond the border: wraps round
-            for (uint32_t j = 0; j < layer->kernel_width; j++) {
-                uint32_t x = left + j * layer->dilation_width - layer->padding_width;
-                *patch++ = y < layer->height && x < layer->width ? image[y * layer->width + x] : 0.0f;
-            }
-        }
+    uint32_t columns = layer->out_width;
+    uint32_t height = layer->height, width = layer->width;
+    uint32_t down = layer->dilation_height, right = layer->dilation_width;
+    // beyond the border a row or column wraps round to a large number
+    uint32_t top = position / columns * layer->stride_height - layer->padding_height;
+    uint32_t left = position % columns * layer->stride_width - layer->padding_width;
+    for (uint32_t c = 0; c < layer->channels; c++, image += height * width)
+        for (uint32_t i = 0, y = top; i < layer->kernel_height; i++, y += down)
+            for (uint32_t j = 0, x = left; j < layer->kernel_width; j++, x += right)
+                *patch++ = y < height && x < width ? image[y * width + x] : 0.0f;
 }
 
 void ttzo_gathered_token(const struct ttzo_layer *layer, const float *parameters, uint32_t token, float *picked)
@@ -219,10 +213,17 @@ static struct ttzo_contraction side_by_side(struct ttzo_contraction step, uint32
     return step;
 }
 
+// Each bias n times, side by side.
+static void repeat_bias(const float *bias, uint32_t count, uint32_t n, float *out)
+{
+    for (const float *end = bias + count; bias != end; bias++)
+        for (uint32_t j = 0; j < n; j++)
+            *out++ = *bias;
+}
+
 // Patches [in_features][n] in `buffers[0]` through the layer; returns the buffer with [out_features][n].
 static const float *contract_patches(const struct ttzo_layer *layer, const float *parameters, const float *bias,
-                                     float *const buffers[2],
-                                     uint32_t n)
+                                     float *const buffers[2], uint32_t n)
 {
     uint32_t length = ttzo_layer_length(layer), current = 0;
     for (uint32_t index = 0; index < length; index++, current = 1 - current) {
@@ -230,8 +231,8 @@ static const float *contract_patches(const struct ttzo_layer *layer, const float
         const float *in = buffers[current];
         float *out = buffers[1 - current];
         bool from_bias = index + 1 == length && bias;
-        for (uint32_t i = 0; from_bias && i < layer->out_features * n; i++)
-            out[i] = bias[i / n];
+        if (from_bias)
+            repeat_bias(bias, layer->out_features, n, out);
         for (uint32_t repeat = 0; repeat < step.repeats; repeat++) {
             struct ttzo_operand core = { parameters + step.core_offset, step.core_outer_stride,
                                          step.core_inner_stride };
@@ -248,7 +249,8 @@ void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *paramete
                            float *out, float *scratch)
 {
     struct ttzo_layer applied = ttzo_gathered_application(layer);
-    uint32_t positions = (uint32_t)ttzo_layer_positions(layer), widest = (uint32_t)widest_array(&applied);
+    uint32_t positions = (uint32_t)ttzo_layer_positions(layer);
+    uint32_t widest = (uint32_t)widest_array(&applied);
     float *const buffers[2] = { scratch, scratch + SIDE_BY_SIDE * widest };
     for (uint32_t first = 0, n; first < positions; first += n) {
         n = positions - first < SIDE_BY_SIDE ? positions - first : SIDE_BY_SIDE;
@@ -302,8 +304,8 @@ void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, c
         forward_tokens(layer, parameters, in, out, scratch);
     else
         ttzo_gathered_patches(layer, parameters,
-                              layer->has_bias ? parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL, in,
-                              out, scratch);
+                              layer->has_bias ? parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL,
+                              in, out, scratch);
 }
 
 #endif

@@ -19,7 +19,7 @@ bool ttzo_has_gathered_layer(const struct ttzo_model *model);
 // Whether what the record says of patches or tokens can be run; the rest of the layer is sound.
 bool ttzo_gathered_is_sound(const struct ttzo_layer *layer);
 
-// Numbers of scratch that ttzo_gathered_forward wants, and multiply-accumulates of one sample.
+// Numbers of scratch that ttzo_gathered_forward needs, and multiply-accumulates of one sample.
 uint64_t ttzo_gathered_scratch(const struct ttzo_layer *layer);
 uint64_t ttzo_gathered_macs(const struct ttzo_layer *layer);
 
@@ -37,7 +37,7 @@ void ttzo_gathered_token(const struct ttzo_layer *layer, const float *parameters
 void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,
                            float *scratch);
 
-// The same of a layer of patches with its bias (NULL for none) at another place than behind its weights.
+// The same of a layer of patches with its bias (NULL for none) at another place than after its weights.
 void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *parameters, const float *bias, const float *in,
                            float *out, float *scratch);
 

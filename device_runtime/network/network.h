@@ -8,7 +8,7 @@
 uint32_t ttzo_input_bytes(const struct ttzo_model *model);
 uint32_t ttzo_row_bytes(const struct ttzo_model *model);
 
-// Numbers of the arrays a forward pass wants: each of two activation buffers, what ttzo_network_prepare makes for a
+// Numbers of the arrays that a forward pass needs: each of two activation buffers, what ttzo_network_prepare makes for a
 // parameter vector, and the scratch of the largest layer; 64 bits, because the model may not be checked yet.
 uint64_t ttzo_network_buffer(const struct ttzo_model *model);
 uint64_t ttzo_network_prepared(const struct ttzo_model *model);
@@ -29,7 +29,7 @@ void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n);
 // activation(z + move) - h where h = activation(z), without the cancellation of that difference.
 float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float move);
 
-// Multiplies out what the layers' contractions want, at `theta`: before the first of any number of forward passes.
+// Multiplies out what the layers' contractions need, at `theta`: before the first of any number of forward passes.
 // Returns the multiply-adds done.
 uint64_t ttzo_network_prepare(struct ttzo_trainer *trainer, const float *theta);
 

@@ -139,7 +139,7 @@ static struct place locate(const struct half *half, uint32_t end, uint32_t row)
     return place;
 }
 
-// Puts one row of the finished product, [m][n, right rank] of the last core, where the panels want it.
+// Puts one row of the finished product, [m][n, right rank] of the last core, where the panels need it.
 static void place_row(const struct half *half, uint32_t row, const float *from, float *panels)
 {
     const struct ttzo_layer *layer = half->layer;

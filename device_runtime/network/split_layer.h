@@ -7,7 +7,7 @@
 
 #if TTZO_HAS(SPLIT)
 
-// Numbers that `ttzo_split_prepare` writes, and of the scratch that it and `ttzo_split_forward` want; 64 bits, because
+// Numbers that `ttzo_split_prepare` writes, and of the scratch that it and `ttzo_split_forward` need; 64 bits, because
 // the model may not be checked yet.
 uint64_t ttzo_split_prepared(const struct ttzo_layer *layer);
 uint64_t ttzo_split_scratch(const struct ttzo_layer *layer);

@@ -50,7 +50,8 @@ bool ttzo_affine_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_
 }
 
 // A layer that is applied to the whole array; a tensor train by turns between two buffers.
-static void forward_whole(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out, float *scratch)
+static void forward_whole(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
+                          float *scratch)
 {
     uint32_t length = ttzo_layer_length(layer), widest = (uint32_t)ttzo_layer_widest(layer);
     const float *bias = layer->has_bias ? parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
@@ -63,15 +64,13 @@ static void forward_whole(const struct ttzo_layer *layer, const float *parameter
     }
 }
 
-// One group of a layer; `stride`: from a place's outputs to the next.
+// One group of a layer, whose parameter_offset is 0; `stride`: from a place's outputs to the next.
 static void forward_group(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
                           uint32_t stride, float *scratch)
 {
     uint32_t places = layer->gather == TTZO_GATHER_PLACES ? layer->width : 1;
     if (layer->gather == TTZO_GATHER_PATCHES || layer->gather == TTZO_GATHER_TOKENS) {
-        struct ttzo_layer moved = *layer;
-        moved.parameter_offset = 0;
-        ttzo_gathered_forward(&moved, parameters, in, out, scratch);
+        ttzo_gathered_forward(layer, parameters, in, out, scratch);
         return;
     }
     for (uint32_t p = 0; p < places; p++, in += layer->in_features, out += stride)
@@ -124,6 +123,7 @@ void ttzo_affine_forward(const struct ttzo_node_call *call)
 {
     struct ttzo_layer layer;
     ttzo_unpack_layer(call->attributes, &layer);
+    layer.parameter_offset = 0; // call->parameters are the layer's own
     if (call->int8)
         forward_int8(&layer, call);
     else if (layer.gather == TTZO_GATHER_PATCHES && layer.groups > 1)
@@ -131,4 +131,41 @@ void ttzo_affine_forward(const struct ttzo_node_call *call)
     else
         forward_group(&layer, call->parameters, call->inputs[0], call->output, layer.out_features, call->scratch);
     ttzo_activate((enum ttzo_activation)layer.activation, call->output, call->numbers);
+}
+
+// ---- one row of weights ---------------------------------------------------------------------------------------------
+
+// Output `row` of every patch; it reads one group.
+static void patches_of_row(const struct ttzo_layer *layer, const struct ttzo_node_call *call, uint32_t row,
+                           const float *weight, const float *bias, float *out)
+{
+    struct ttzo_layer part = first_group(layer);
+    uint32_t group = row / part.out_features, inputs = (uint32_t)ttzo_layer_inputs(&part);
+    part.out_features = 1;
+    ttzo_gathered_patches(&part, weight, bias, call->inputs[0] + group * inputs, out, call->scratch);
+}
+
+uint64_t ttzo_affine_row(const struct ttzo_node_call *call, uint32_t index)
+{
+    struct ttzo_layer layer;
+    ttzo_unpack_layer(call->attributes, &layer);
+    if (layer.kind != TTZO_LAYER_KIND_DENSE || layer.gather == TTZO_GATHER_TOKENS)
+        return 0;
+    uint32_t inner = layer.in_features, weights = inner * layer.out_features;
+    uint32_t row = index < weights ? index / inner : index - weights,
+             positions = (uint32_t)ttzo_layer_positions(&layer);
+    const float *weight = call->parameters + row * inner;
+    const float *bias = layer.has_bias ? call->parameters + weights + row : NULL;
+    if (layer.gather == TTZO_GATHER_PATCHES) {
+        float *out = call->output + row * positions;
+        patches_of_row(&layer, call, row, weight, bias, out);
+        ttzo_activate((enum ttzo_activation)layer.activation, out, positions);
+    } else
+        for (uint32_t p = 0; p < positions; p++) {
+            float *out = call->output + p * layer.out_features + row;
+            struct ttzo_operand x = { call->inputs[0] + p * inner, 0, 1 };
+            ttzo_product(out, bias, x, (struct ttzo_operand){ weight, inner, 1 }, 1, inner, 1, TTZO_DATA_NONE);
+            ttzo_activate((enum ttzo_activation)layer.activation, out, 1);
+        }
+    return (uint64_t)positions * inner;
 }

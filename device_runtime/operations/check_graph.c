@@ -76,7 +76,8 @@ static bool node_is_sound(const struct ttzo_graph *graph, const struct ttzo_node
             (is_there && ttzo_node_array_at(graph, node->inputs[k]).numbers != sizes->inputs[k]))
             return false;
     }
-    return sizes->parameters <= TTZO_MAX_WIDTH && sizes->scratch <= TTZO_MAX_WIDTH && sizes->int8_scratch <= TTZO_MAX_WIDTH;
+    return sizes->parameters <= TTZO_MAX_WIDTH && sizes->scratch <= TTZO_MAX_WIDTH &&
+           sizes->int8_scratch <= TTZO_MAX_WIDTH;
 }
 
 // Numbers of a layer that stand in its node too, and tokens, which are the network's inputs as they are.

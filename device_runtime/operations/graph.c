@@ -11,7 +11,8 @@ size_t ttzo_read_graph(const uint8_t *bytes, size_t size, struct ttzo_graph *gra
         return 0;
     ttzo_unpack_graph_info(bytes, &graph->info);
     const struct ttzo_graph_info *info = &graph->info;
-    uint64_t nodes = (uint64_t)info->n_nodes * TTZO_NODE_BYTES, arrays = (uint64_t)info->n_arrays * TTZO_NODE_ARRAY_BYTES;
+    uint64_t nodes = (uint64_t)info->n_nodes * TTZO_NODE_BYTES,
+             arrays = (uint64_t)info->n_arrays * TTZO_NODE_ARRAY_BYTES;
     uint64_t all = TTZO_GRAPH_INFO_BYTES + nodes + arrays + info->attribute_bytes + info->constant_bytes;
     if (all > size || info->n_nodes == 0 || info->attribute_bytes % 4)
         return 0;
@@ -61,6 +62,16 @@ uint64_t ttzo_graph_macs(const struct ttzo_graph *graph)
     return macs;
 }
 
+uint32_t ttzo_graph_node_parameters(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    return (uint32_t)sizes_of(graph, node).parameters;
+}
+
+uint64_t ttzo_graph_node_macs(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    return sizes_of(graph, node).macs;
+}
+
 uint32_t ttzo_graph_tokens(const struct ttzo_graph *graph)
 {
     uint32_t known = 0;
@@ -93,16 +104,18 @@ static void unpack_parameters(const struct ttzo_node_sizes *sizes, const uint8_t
         *out++ = ttzo_get_f32(constants);
 }
 
-static void forward_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta, float *arena,
-                         float *scratch)
+void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                         const float *const inputs[3], float *output, float *scratch)
 {
     const uint8_t *constants = graph->constants + 4 * (size_t)node->parameters;
-    struct ttzo_node_array output = ttzo_node_array_at(graph, node->output);
-    struct ttzo_node_call call = { graph->attributes + 4u * node->attributes, output.numbers, theta + node->parameters, NULL,
-                                   { NULL, NULL, NULL }, arena + output.place, scratch };
-    for (uint32_t k = 0; k < 3; k++)
-        if (node->inputs[k] != TTZO_NO_ARRAY)
-            call.inputs[k] = arena + ttzo_node_array_at(graph, node->inputs[k]).place;
+    struct ttzo_node_call call = {
+        .attributes = graph->attributes + 4u * node->attributes,
+        .numbers = ttzo_node_array_at(graph, node->output).numbers,
+        .parameters = theta + node->parameters,
+        .inputs = { inputs[0], inputs[1], inputs[2] },
+        .output = output,
+        .scratch = scratch,
+    };
     if (node->flags & TTZO_NODE_FLAG_INT8) {
         struct ttzo_node_sizes sizes = sizes_of(graph, node);
         if (sizes.int8_scratch) {
@@ -116,6 +129,23 @@ static void forward_node(const struct ttzo_graph *graph, const struct ttzo_node 
     ttzo_node_forward(node->operation, &call);
 }
 
+uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
+                            const float *theta, const float *const inputs[3], float *output, float *scratch)
+{
+    struct ttzo_node_call call = {
+        .attributes = graph->attributes + 4u * node->attributes,
+        .parameters = theta + node->parameters,
+        .inputs = { inputs[0], inputs[1], inputs[2] },
+        .output = output,
+        .scratch = scratch,
+    };
+    uint64_t macs = node->operation == TTZO_NODE_OPERATION_AFFINE ? ttzo_affine_row(&call, index) : 0;
+    if (macs)
+        return macs;
+    ttzo_graph_run_node(graph, node, theta, inputs, output, scratch);
+    return sizes_of(graph, node).macs;
+}
+
 float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row)
 {
     const struct ttzo_graph *graph = &trainer->model->graph;
@@ -123,7 +153,11 @@ float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta
     ttzo_read_inputs(trainer->model, row, arena + ttzo_node_array_at(graph, 0).place);
     for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
         struct ttzo_node node = ttzo_node_at(graph, i);
-        forward_node(graph, &node, theta, arena, trainer->scratch);
+        const float *inputs[3] = { NULL, NULL, NULL };
+        for (uint32_t k = 0; k < 3 && node.inputs[k] != TTZO_NO_ARRAY; k++)
+            inputs[k] = arena + ttzo_node_array_at(graph, node.inputs[k]).place;
+        ttzo_graph_run_node(graph, &node, theta, inputs, arena + ttzo_node_array_at(graph, node.output).place,
+                            trainer->scratch);
     }
     struct ttzo_node last = ttzo_node_at(graph, graph->info.n_nodes - 1u);
     return arena + ttzo_node_array_at(graph, last.output).place;

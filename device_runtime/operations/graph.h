@@ -21,6 +21,19 @@ uint64_t ttzo_graph_scratch(const struct ttzo_graph *graph);
 uint64_t ttzo_graph_macs(const struct ttzo_graph *graph);
 uint32_t ttzo_graph_tokens(const struct ttzo_graph *graph);
 
+// Of one node: its parameters, and multiply-accumulates of one row.
+uint32_t ttzo_graph_node_parameters(const struct ttzo_graph *graph, const struct ttzo_node *node);
+uint64_t ttzo_graph_node_macs(const struct ttzo_graph *graph, const struct ttzo_node *node);
+
+// One node at `theta`: `inputs` are the arrays that it reads.
+void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                         const float *const inputs[3], float *output, float *scratch);
+
+// The same where parameter `index` of a node's own alone has changed since `output` was made: of a dense layer that is not
+// an embedding only the row of that parameter is made anew. Returns the multiply-accumulates.
+uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
+                            const float *theta, const float *const inputs[3], float *output, float *scratch);
+
 // One row through the graph at `theta`; the outputs lie in the arena, activations[0].
 float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row);
 

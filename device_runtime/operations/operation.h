@@ -29,6 +29,10 @@ struct ttzo_node_call {
     float *scratch;
 };
 
+// Of a dense layer that is not an embedding: makes the outputs anew that parameter `index` of its own changes, the same as
+// ttzo_affine_forward would. Returns the multiply-accumulates; 0, and nothing is done, for other layers.
+uint64_t ttzo_affine_row(const struct ttzo_node_call *call, uint32_t index);
+
 // a * b, or 2^32 where it would be more.
 static inline uint64_t ttzo_times(uint64_t a, uint64_t b)
 {

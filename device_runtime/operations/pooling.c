@@ -24,7 +24,8 @@ static bool pool_sizes(const uint8_t *attributes, uint8_t most_counted, struct t
         (uint32_t)a.height + a.padding_top + a.padding_bottom < a.kernel_height ||
         (uint32_t)a.width + a.padding_left + a.padding_right < a.kernel_width)
         return false;
-    *sizes = (struct ttzo_node_sizes){ .inputs = { ttzo_times(ttzo_times(a.channels, a.height), a.width) }, .n_inputs = 1 };
+    *sizes =
+        (struct ttzo_node_sizes){ .inputs = { ttzo_times(ttzo_times(a.channels, a.height), a.width) }, .n_inputs = 1 };
     sizes->output = ttzo_times(ttzo_times(a.channels, out_height(&a)), out_width(&a));
     return true;
 }
@@ -54,8 +55,9 @@ static uint32_t inside(uint32_t place, uint32_t padding, uint32_t size)
 static struct window window_at(const struct ttzo_pool_attributes *a, uint32_t row, uint32_t column)
 {
     uint32_t y = row * a->stride_height, x = column * a->stride_width;
-    return (struct window){ inside(y, a->padding_top, a->height), inside(y + a->kernel_height, a->padding_top, a->height),
-                            inside(x, a->padding_left, a->width), inside(x + a->kernel_width, a->padding_left, a->width) };
+    return (
+        struct window){ inside(y, a->padding_top, a->height), inside(y + a->kernel_height, a->padding_top, a->height),
+                        inside(x, a->padding_left, a->width), inside(x + a->kernel_width, a->padding_left, a->width) };
 }
 
 // NaN stays: a broken forward pass must show.

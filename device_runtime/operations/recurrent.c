@@ -18,7 +18,8 @@ bool ttzo_recurrent_sizes(const uint8_t *attributes, uint32_t numbers, struct tt
     ttzo_unpack_recurrent_attributes(attributes, &a);
     (void)numbers;
     uint64_t rows = (uint64_t)gates(a.cell) * a.hidden;
-    *sizes = (struct ttzo_node_sizes){ .inputs = { (uint64_t)a.steps * a.in_features }, .n_inputs = 1, .n_matrices = 2 };
+    *sizes =
+        (struct ttzo_node_sizes){ .inputs = { (uint64_t)a.steps * a.in_features }, .n_inputs = 1, .n_matrices = 2 };
     sizes->output = a.last ? a.hidden : (uint64_t)a.steps * a.hidden;
     sizes->rows[0] = sizes->rows[1] = rows;
     sizes->columns[0] = a.in_features;
@@ -64,8 +65,8 @@ void ttzo_recurrent_forward(const struct ttzo_node_call *call)
         struct ttzo_operand x = { call->inputs[0] + t * a.in_features, 0, 1 };
         ttzo_product(of_input, bias_ih, x, (struct ttzo_operand){ weight_ih, a.in_features, 1 }, 1, a.in_features, rows,
                      TTZO_DATA_NONE);
-        ttzo_product(of_h, bias_hh, (struct ttzo_operand){ h, 0, 1 }, (struct ttzo_operand){ weight_hh, n, 1 }, 1, n, rows,
-                     TTZO_DATA_NONE);
+        ttzo_product(of_h, bias_hh, (struct ttzo_operand){ h, 0, 1 }, (struct ttzo_operand){ weight_hh, n, 1 }, 1, n,
+                     rows, TTZO_DATA_NONE);
         step(a.cell, n, of_input, of_h, h, s);
         for (uint32_t i = 0; !a.last && i < n; i++)
             call->output[t * n + i] = h[i];

@@ -55,7 +55,8 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         if (!TTZO_HAS(OPERATIONS))
             return TTZO_ERROR_NOT_BUILT_IN;
         *detail = 7;
-        if (info.loss == TTZO_LOSS_RESIDUAL || ttzo_read_graph(at, size - without_section, &model->graph) != size - without_section)
+        if (info.loss == TTZO_LOSS_RESIDUAL ||
+            ttzo_read_graph(at, size - without_section, &model->graph) != size - without_section)
             return TTZO_ERROR_BAD_BUNDLE;
         at += size - without_section;
     }

@@ -81,12 +81,15 @@ static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
     return true;
 }
 
-// Graphs are trained by whole losses of rows, nothing of them is kept in 16 bits.
+// Graphs are trained by whole losses of rows or coordinate by coordinate, nothing of them is kept in 16 bits.
 static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
 {
-    for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
-        if (ttzo_estimator_reuses(model->phases[p].estimator) || ttzo_is_gauss_newton(model->phases[p].estimator))
+    for (uint32_t p = 0; p < ttzo_phase_count(model); p++) {
+        uint8_t estimator = model->phases[p].estimator;
+        if (estimator == TTZO_ESTIMATOR_NODE_CGE || estimator == TTZO_ESTIMATOR_BLOCK_RGE ||
+            ttzo_is_gauss_newton(estimator))
             return false;
+    }
     return model->info.cache == TTZO_CACHE_FLOAT32 && model->info.loss != TTZO_LOSS_RESIDUAL &&
            ttzo_graph_is_sound(model, detail) && ttzo_graph_scratch(&model->graph) <= TTZO_MAX_WIDTH;
 }
@@ -97,9 +100,10 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     // derivatives walk the layers core by core
     const uint32_t walked_otherwise = TTZO_PART_CORES | TTZO_PART_SPLIT | TTZO_PART_GATHERED;
     *detail = info->n_layers;
-    if ((info->n_layers < 1) != ttzo_is_graph(model) || info->n_layers > TTZO_MAX_LAYERS || info->n_parameters > TTZO_MAX_PARAMETERS ||
-        info->batch < 1 || info->batch > TTZO_MAX_BATCH || info->input_number > TTZO_NUMBER_FLOAT32 ||
-        info->loss > TTZO_LOSS_RESIDUAL || !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
+    if ((info->n_layers < 1) != ttzo_is_graph(model) || info->n_layers > TTZO_MAX_LAYERS ||
+        info->n_parameters > TTZO_MAX_PARAMETERS || info->batch < 1 || info->batch > TTZO_MAX_BATCH ||
+        info->input_number > TTZO_NUMBER_FLOAT32 || info->loss > TTZO_LOSS_RESIDUAL ||
+        !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
         return TTZO_ERROR_BAD_MODEL;
     if (ttzo_is_graph(model) ? !graph_is_sound(model, detail)
                              : !layers_are_sound(model, detail) || !gathers_are_sound(model, detail))

@@ -9,7 +9,7 @@
 enum ttzo_error ttzo_check_settings(const struct ttzo_training *training, const struct ttzo_phase *phases,
                                     uint32_t *detail);
 
-// `fixed_at_export`, numbered likewise, when `phases` want another estimator or update rule than `exported`.
+// `fixed_at_export`, numbered likewise, when `phases` ask for another estimator or update rule than `exported`.
 enum ttzo_error ttzo_check_fixed(const struct ttzo_training *training, const struct ttzo_phase *phases,
                                  const struct ttzo_model *exported, uint32_t *detail);
 

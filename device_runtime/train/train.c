@@ -51,54 +51,85 @@ static float gradient_norm(const struct ttzo_trainer *trainer)
     return ttzo_sqrt(sum);
 }
 
-static void clip(struct ttzo_trainer *trainer, float norm, float limit)
+// What a step has in common for all coordinates.
+struct rule {
+    const struct ttzo_phase *phase;
+    float rate;
+    float shrink;  // the gradient's factor: 1, or what clipping leaves of it
+    float unbias1; // Adam's bias corrections
+    float unbias2;
+};
+
+// One coordinate after the step.
+struct moved {
+    float theta;
+    float v;      // the first moment, of rules that have one
+    float square; // the second moment, Adam's
+};
+
+static struct rule rule_of(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate, float norm)
 {
-    if (!(limit > 0.0f && norm > limit))
-        return;
-    float factor = limit / norm;
-    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
-        trainer->gradient[i] = trainer->gradient[i] * factor;
+    uint32_t age = trainer->state.step - trainer->state.phase_start + 1;
+    bool clips = phase->clip_norm > 0.0f && norm > phase->clip_norm, adam = phase->update == TTZO_UPDATE_ADAM;
+    return (struct rule){
+        .phase = phase,
+        .rate = rate,
+        .shrink = clips ? phase->clip_norm / norm : 1.0f,
+        .unbias1 = adam ? 1.0f / (1.0f - power(phase->beta1, age)) : 1.0f,
+        .unbias2 = adam ? 1.0f / (1.0f - power(phase->beta2, age)) : 1.0f,
+    };
 }
 
-// theta - rate * direction, coordinate by coordinate; the direction of each rule.
-static void update(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate)
+// Coordinate i of theta - rate * direction; the direction of each rule.
+static struct moved move_coordinate(const struct ttzo_trainer *trainer, const struct rule *rule, uint32_t i)
 {
-    uint32_t n = trainer->model->info.n_parameters, age = trainer->state.step - trainer->state.phase_start + 1;
-    float *theta = trainer->theta, *v = trainer->moments, *squares = trainer->moments + n;
-    const float *g = trainer->gradient;
-    float beta1 = phase->beta1, beta2 = phase->beta2, rest1 = 1.0f - beta1, rest2 = 1.0f - beta2;
+    const struct ttzo_phase *phase = rule->phase;
+    const float *v = trainer->moments, *squares = trainer->moments + trainer->model->info.n_parameters;
+    float g = trainer->gradient[i] * rule->shrink, theta = trainer->theta[i], rate = rule->rate;
+    struct moved to = { 0.0f, 0.0f, 0.0f };
     switch ((enum ttzo_update)phase->update) {
-    case TTZO_UPDATE_SGD:
-        for (uint32_t i = 0; i < n; i++)
-            theta[i] = TTZO_MULADD(-rate, g[i], theta[i]);
-        break;
+    case TTZO_UPDATE_SGD: to.theta = TTZO_MULADD(-rate, g, theta); break;
     case TTZO_UPDATE_MOMENTUM:
-        for (uint32_t i = 0; i < n; i++) {
-            v[i] = TTZO_MULADD(beta1, v[i], g[i]);
-            theta[i] = TTZO_MULADD(-rate, v[i], theta[i]);
-        }
+        to.v = TTZO_MULADD(phase->beta1, v[i], g);
+        to.theta = TTZO_MULADD(-rate, to.v, theta);
         break;
     case TTZO_UPDATE_EMA_MOMENTUM:
-        for (uint32_t i = 0; i < n; i++) {
-            v[i] = TTZO_MULADD(beta1, v[i], rest1 * g[i]);
-            theta[i] = TTZO_MULADD(-rate, v[i], theta[i]);
-        }
+        to.v = TTZO_MULADD(phase->beta1, v[i], (1.0f - phase->beta1) * g);
+        to.theta = TTZO_MULADD(-rate, to.v, theta);
         break;
-    case TTZO_UPDATE_ADAM: {
-        float unbias1 = 1.0f / (1.0f - power(beta1, age)), unbias2 = 1.0f / (1.0f - power(beta2, age));
-        for (uint32_t i = 0; i < n; i++) {
-            v[i] = TTZO_MULADD(beta1, v[i], rest1 * g[i]);
-            squares[i] = TTZO_MULADD(beta2, squares[i], rest2 * (g[i] * g[i]));
-            float scale = ttzo_sqrt(squares[i] * unbias2) + phase->epsilon;
-            theta[i] = TTZO_MULADD(-rate, (v[i] * unbias1) / scale, theta[i]);
-        }
+    case TTZO_UPDATE_ADAM:
+        to.v = TTZO_MULADD(phase->beta1, v[i], (1.0f - phase->beta1) * g);
+        to.square = TTZO_MULADD(phase->beta2, squares[i], (1.0f - phase->beta2) * (g * g));
+        to.theta =
+            TTZO_MULADD(-rate, (to.v * rule->unbias1) / (ttzo_sqrt(to.square * rule->unbias2) + phase->epsilon), theta);
         break;
+    case TTZO_UPDATE_SIGN: to.theta = g > 0.0f ? theta - rate : g < 0.0f ? theta + rate : theta; break;
     }
-    case TTZO_UPDATE_SIGN:
-        for (uint32_t i = 0; i < n; i++)
-            theta[i] = g[i] > 0.0f ? theta[i] - rate : g[i] < 0.0f ? theta[i] + rate : theta[i];
-        break;
+    return to;
+}
+
+// Takes the step, or nothing of it when a parameter or moment would not be finite: looks at all coordinates before it
+// writes the first.
+static enum ttzo_error update(struct ttzo_trainer *trainer, const struct rule *rule)
+{
+    uint32_t n = trainer->model->info.n_parameters;
+    uint8_t rule_of_update = rule->phase->update;
+    bool first = rule_of_update == TTZO_UPDATE_MOMENTUM || rule_of_update == TTZO_UPDATE_EMA_MOMENTUM;
+    bool both = rule_of_update == TTZO_UPDATE_ADAM;
+    for (uint32_t i = 0; i < n; i++) {
+        struct moved to = move_coordinate(trainer, rule, i);
+        if (!ttzo_is_finite(to.theta) || !ttzo_is_finite(to.v) || !ttzo_is_finite(to.square))
+            return TTZO_ERROR_NON_FINITE;
     }
+    for (uint32_t i = 0; i < n; i++) {
+        struct moved to = move_coordinate(trainer, rule, i);
+        trainer->theta[i] = to.theta;
+        if (first || both)
+            trainer->moments[i] = to.v;
+        if (both)
+            trainer->moments[n + i] = to.square;
+    }
+    return TTZO_ERROR_OK;
 }
 
 // ---- plateau --------------------------------------------------------------------------------------------------------
@@ -183,14 +214,14 @@ static enum ttzo_error estimate_and_update(struct ttzo_trainer *trainer, const s
     result->gradient_norm = gradient_norm(trainer);
     if (!ttzo_is_finite(result->gradient_norm))
         return TTZO_ERROR_NON_FINITE;
-    if (phase->estimator == TTZO_ESTIMATOR_COCD) {
+    struct rule rule = rule_of(trainer, phase, rate, result->gradient_norm);
+    error = update(trainer, &rule);
+    if (!error && phase->estimator == TTZO_ESTIMATOR_COCD) {
         float *buffer = ttzo_last_estimate(trainer, phase);
         for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
             buffer[i] = trainer->gradient[i];
     }
-    clip(trainer, result->gradient_norm, phase->clip_norm);
-    update(trainer, phase, rate);
-    return TTZO_ERROR_OK;
+    return error;
 }
 
 enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region, struct ttzo_step_result *result,
@@ -201,6 +232,8 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
     const struct ttzo_rows *rows = rows_of(trainer, region);
     uint64_t macs_before = trainer->macs;
     *detail = state->step;
+    if (state->step == UINT32_MAX)
+        return TTZO_ERROR_LAST_STEP;
     enum ttzo_error error = choose_rows(trainer, region, rows);
     if (!error)
         error = estimate_and_update(trainer, rows, phase, result);

@@ -4,6 +4,7 @@
 #include "operations/graph.h"
 #include "network/sparse_rows.h"
 #include "number/crc32.h"
+#include "number/real.h"
 #include "train/settings.h"
 #include "train/work_memory.h"
 #include "ttzo.h"
@@ -24,7 +25,8 @@ enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model 
         .n_moments = ttzo_moments_count(model),
         .row_bytes = ttzo_row_bytes(model),
         .macs_per_sample = ttzo_forward_macs(model),
-        .macs_per_row = (uint64_t)ttzo_forward_macs(model) * (ttzo_has_equation(model) ? ttzo_derive_passes(model) : 1u),
+        .macs_per_row =
+            (uint64_t)ttzo_forward_macs(model) * (ttzo_has_equation(model) ? ttzo_derive_passes(model) : 1u),
         .work_bytes = *detail,
         .work_capacity = work_bytes < UINT32_MAX ? (uint32_t)work_bytes : UINT32_MAX,
     };
@@ -71,12 +73,20 @@ enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_t
 
 enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_state *state, uint32_t *detail)
 {
-    *detail = 1;
-    if (state->phase >= trainer->training.n_phases)
-        return TTZO_ERROR_BAD_REQUEST;
-    *detail = 2;
-    if (state->phase_start > state->step)
-        return TTZO_ERROR_BAD_REQUEST;
+    const struct ttzo_training *settings = &trainer->training;
+    // field by field, in the record's order: the first that cannot be is the detail
+    bool possible[] = {
+        true,
+        state->phase < settings->n_phases,
+        state->phase_start <= state->step,
+        state->window_count <= settings->plateau_window,
+        ttzo_is_finite(state->window_sum),
+        state->best_window == state->best_window, // infinite before the first window, never NaN
+        state->windows_without_progress <= settings->plateau_patience,
+    };
+    for (*detail = 0; *detail < sizeof possible / sizeof *possible; ++*detail)
+        if (!possible[*detail])
+            return TTZO_ERROR_BAD_REQUEST;
     trainer->state = *state;
     return TTZO_ERROR_OK;
 }
@@ -201,6 +211,9 @@ enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name,
         return TTZO_ERROR_OUT_OF_RANGE;
     if (region.rows)
         return ttzo_take_rows(trainer, name, count / trainer->row_bytes, detail);
+    for (*detail = 0; *detail < count / 4; ++*detail)
+        if (!ttzo_is_finite(ttzo_get_f32(region.bytes + 4 * *detail)))
+            return TTZO_ERROR_BAD_NUMBER;
     for (uint32_t i = 0; i < count / 4; i++)
         region.target[i] = ttzo_get_f32(region.bytes + 4 * i);
     return TTZO_ERROR_OK;

@@ -29,7 +29,9 @@ def parse(text: str) -> dict[str, int]:
     for part in text.split(","):
         name, _, number = part.partition("=")
         if name not in MEASURES or not number.isdigit() or int(number) < 1:
-            raise PlanError(f"budget {part!r} is none", f"write one of {', '.join(MEASURES)}, =, and a whole number")
+            raise PlanError(
+                f"budget {part!r} is not understood", f"write one of {', '.join(MEASURES)}, =, and a whole number"
+            )
         found[name] = int(number)
     return found
 
@@ -45,7 +47,7 @@ def fitted(plan: Plan, places: set[str], budget: Mapping[str, int]) -> Plan:
     allowed = [made for layers, *_ in front if _keeps(made := _with(plan, layers), budget)]
     if not allowed:
         raise PlanError(
-            f"no fold and ranks keep within {', '.join(f'{name} {value:,}' for name, value in budget.items())}",
+            f"no choice of fold and ranks stays within {', '.join(f'{name} {value:,}' for name, value in budget.items())}",
             "give a larger budget, a smaller --batch, or an estimator that keeps less",
         )
     most = max(made.n_parameters for made in allowed)

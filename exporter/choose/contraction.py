@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """In which order a TT-matrix layer is contracted with a row, chosen for each layer by what a loss evaluation costs.
 
-Core by core from right to left (0), or cut before core c: both halves are multiplied out once for a parameter vector
+Core by core from right to left (0), or split before core c: both halves are multiplied out once for a parameter vector
 (device_runtime/network/split_layer.c), and a row then takes two products of matrices; or, with c as many as there are cores, the whole
 layer is, and a row takes one. That costs memory, and pays from a few rows on; where the halves are small it costs less
 for one row already. Dense layers and 2L-way trains have one order.
@@ -69,8 +69,8 @@ def given(plan: Plan, text: str) -> Plan:
     words *= len(plan.layers) if len(words) == 1 else 1
     if len(words) != len(plan.layers) or not all(word.isdigit() for word in words):
         raise PlanError(
-            f"contractions {text!r} are not one number, or one for each of {len(plan.layers)} layers",
-            "write 0 for core by core, or before which core to cut (behind the last: multiplied out): 2, or 0:2",
+            f"contractions {text!r} are neither one number nor one for each of {len(plan.layers)} layers",
+            "write 0 for core by core, or the core before which to split (the number of cores: multiplied out whole): 2, or 0:2",
         )
     return _with(plan, [int(word) for word in words])
 

@@ -11,21 +11,22 @@ from ttzo.exporter.costs.core_memory import (
     Assembled,
     assembled_by,
     core_shapes,
-    cut_of,
     extents,
-    fours_at_once,
-    fours_of_slices,
     halves,
     has_matrix,
     is_narrow,
     keeps_halves,
     keeps_matrix,
-    matrix_cut,
     matrix_factors,
+    matrix_split,
+    middle_core,
+    quads_at_once,
+    quads_of_slices,
     splits,
     stored_products,
 )
-from ttzo.exporter.costs.gathered_memory import applied_macs
+from ttzo.exporter.costs.gathered_memory import gathered_gradient_macs
+from ttzo.exporter.costs.graph_memory import coordinate_macs
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
@@ -34,7 +35,7 @@ TAKE_QUERIES = frozenset({Estimator.rge, Estimator.block_rge})  # whose N can be
 
 
 def n_queries(plan: Plan, phase: Phase | PhaseRecord) -> int:
-    """Queries of one estimate: its loss evaluations but for the one at theta and for second sides."""
+    """Queries of one estimate: its loss evaluations without the one at theta and without second sides."""
     if phase.estimator == Estimator.rge:
         return phase.n_queries
     if phase.estimator in GAUSS_NEWTON:  # its directions, the last two steps, and the ridges it tries
@@ -58,9 +59,12 @@ def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
         return evaluations_a_step(plan, phase) * plan.batch * plan.macs * plan.passes
     if phase.estimator not in REUSING:
         return evaluations_a_step(plan, phase) * plan.forward_macs(plan.batch)
+    if plan.chain is None:
+        share = n_queries(plan, phase) / plan.n_parameters
+        return round(plan.batch * (plan.macs + (1 + phase.difference) * share * coordinate_macs(plan)))
     if plan.gathers:
-        share = n_queries(plan, phase) / plan.n_parameters  # cocd asks for a part
-        return round(plan.batch * (plan.macs + share * (applied_macs(plan, phase) - plan.macs)))
+        share = n_queries(plan, phase) / plan.n_parameters  # cocd queries a part of them
+        return round(plan.batch * (plan.macs + share * (gathered_gradient_macs(plan, phase) - plan.macs)))
     assembled = phase.estimator == Estimator.node_cge
     a_step = sum(_prepare(plan, n) + (_finish(plan, n) if assembled else 0) for n in range(len(plan.layers)))
     return a_step + plan.batch * _sample(plan, phase)
@@ -75,7 +79,7 @@ def _finish(plan: Plan, number: int) -> int:
 
 
 def _assembled(plan: Plan, number: int) -> int | None:
-    """node_cge, of a sample: forward and what its units' differences make; None by slices."""
+    """node_cge, for one sample: forward pass and sums of its units' differences; None where it goes by slices."""
     layer, by = plan.layers[number], assembled_by(plan, number)
     if by == Assembled.slices:
         return None
@@ -95,8 +99,8 @@ def _prepare(plan: Plan, number: int) -> int:
 
 
 def _row_macs(layer: Layer) -> int:
-    """Of a row of the layer's matrix."""
-    return layer.out_features * core_shapes(layer)[matrix_cut(layer)][0]
+    """Multiply-accumulates of one row of the layer's matrix."""
+    return layer.out_features * core_shapes(layer)[matrix_split(layer)][0]
 
 
 def _products(layer: Layer, with_matrix: bool) -> int:
@@ -108,7 +112,9 @@ def _products(layer: Layer, with_matrix: bool) -> int:
     for k in right:
         e = extents(layer, k + 1)
         total += math.prod(shapes[k + 1]) * e.mr * e.nr
-    return total + sum(math.prod(shapes[k + 1]) * extents(layer, k + 1).nr * shapes[cut_of(layer)][0] for k in middle)
+    return total + sum(
+        math.prod(shapes[k + 1]) * extents(layer, k + 1).nr * shapes[middle_core(layer)][0] for k in middle
+    )
 
 
 def _sample(plan: Plan, phase: Phase | PhaseRecord) -> int:
@@ -118,7 +124,7 @@ def _sample(plan: Plan, phase: Phase | PhaseRecord) -> int:
         whole = _assembled(plan, number) if phase.estimator == Estimator.node_cge else None
         forward += layer.macs_core_by_core
         total += layer.macs_core_by_core + _sweep(layer) if whole is None else whole
-        unit, fixed = _travel(plan, number)
+        unit, fixed = _propagation_macs(plan, number)
         aimed, listed = _rows_made(plan, number)
         asks = math.ceil(layer.out_features / QUERIES_AT_ONCE)
         bias = (layer.out_features * (unit + fixed) + aimed + asks * listed) * sides
@@ -140,9 +146,9 @@ def _sample(plan: Plan, phase: Phase | PhaseRecord) -> int:
                 total += slices * _slice(layer, k) + entries * moved
             else:
                 total += slices * _slice(layer, k) + entries * sides * (moved * unit + fixed)
-                fours = fours_of_slices(layer, k)
-                blocks = math.ceil(fours / fours_at_once(plan, number, k))
-                total += (blocks * aimed + m * fours * listed) * sides
+                quads = quads_of_slices(layer, k)
+                blocks = math.ceil(quads / quads_at_once(plan, number, k))
+                total += (blocks * aimed + m * quads * listed) * sides
         if layer.has_bias and phase.estimator == Estimator.block_rge:
             chunks = math.ceil(phase.n_queries / QUERIES_AT_ONCE)
             total += phase.n_queries * sides * (layer.out_features * unit + fixed)
@@ -153,19 +159,19 @@ def _sample(plan: Plan, phase: Phase | PhaseRecord) -> int:
 
 
 def _rows_made(plan: Plan, number: int) -> tuple[int, int]:
-    """Where matrices behind layer `number` are not kept: multiply-accumulates of the rows that all its units want, and of
-    those that four queries want farther on."""
+    """Multiply-accumulates where later layers' matrices are not kept: of the rows that all units of layer `number` need,
+    and of those that four queries need after that."""
     made = [
         plan.layers[n - 1].out_features * _row_macs(layer) if has_matrix(layer, n) and not keeps_matrix(plan, n) else 0
         for n, layer in enumerate(plan.layers)
     ]
-    behind = made[number + 1 :]
-    return sum(behind[:1]), sum(behind[1:])
+    later = made[number + 1 :]
+    return sum(later[:1]), sum(later[1:])
 
 
 def _sweep(layer: Layer) -> int:
     shapes = core_shapes(layer)
-    if layer.kind == LayerKind.tt_tensor or cut_of(layer) == len(shapes):
+    if layer.kind == LayerKind.tt_tensor or middle_core(layer) == len(shapes):
         return 0
     at = [extents(layer, k) for k in range(len(shapes))]
     return sum(math.prod(shapes[k]) * at[k].ml * at[k].nr for k in range(len(shapes) - 1))
@@ -173,24 +179,24 @@ def _sweep(layer: Layer) -> int:
 
 def _slice(layer: Layer, k: int) -> int:
     """One slice of core k."""
-    e, cut = extents(layer, k), cut_of(layer)
-    if k >= cut:
+    e, middle = extents(layer, k), middle_core(layer)
+    if k >= middle:
         return 0 if k + 1 == len(core_shapes(layer)) else e.ml * e.nr * e.mr
     if layer.kind == LayerKind.tt_tensor:
-        return e.mr if k + 1 == cut else core_shapes(layer)[cut][0] * (e.nr + e.mr)
+        return e.mr if k + 1 == middle else core_shapes(layer)[middle][0] * (e.nr + e.mr)
     return 0 if k == 0 else e.ml * e.nl * e.mr
 
 
-def _travel(plan: Plan, number: int) -> tuple[int, int]:
-    """Of a query in layer `number`: multiply-accumulates for each unit that changes there, and for all of the rest."""
+def _propagation_macs(plan: Plan, number: int) -> tuple[int, int]:
+    """Multiply-accumulates of a query in layer `number`: for each unit that changes there, and for later layers."""
     if number + 1 == len(plan.layers):
         return 0, 0
-    behind = [
+    later = [
         (layer.out_features, 0)
         if len(core_shapes(layer)) == 1 or has_matrix(layer, n)
         else (0, layer.macs_core_by_core)
         for n, layer in enumerate(plan.layers)
         if n > number
     ]
-    (unit, fixed), rest = behind[0], zip(plan.layers[number + 2 :], behind[1:], strict=True)
+    (unit, fixed), rest = later[0], zip(plan.layers[number + 2 :], later[1:], strict=True)
     return unit, fixed + sum(each * layer.in_features + whole for layer, (each, whole) in rest)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What cge and cocd keep, and cost, in networks with convolutions or embeddings: device_runtime/cores/gathered_gradient.c says what each
-part is."""
+"""What cge and cocd keep, and cost, in networks with convolutions or embeddings: gathered_cache.c and
+gathered_gradient.c in device_runtime/cores say what each part is."""
 
 import math
 
@@ -15,6 +15,7 @@ from ttzo.exporter.costs.core_memory import (
     reuses,
     slice_widest,
     state_numbers,
+    whole_panels,
 )
 from ttzo.exporter.plan.gathering import Patches, Tokens
 from ttzo.exporter.plan.layer import Layer, PlanError
@@ -22,14 +23,10 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase
 
 
-def _fours(n: int) -> int:
-    return 4 * math.ceil(n / 4)
-
-
 def gather_scratch(layer: Layer) -> int:
     """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
-    in gather.c."""
-    one = layer.applied
+    in gathered_layer.c."""
+    one = layer.application
     widest = _contraction_widest(one)
     if isinstance(layer.gather, Patches):
         return 2 * LIMIT["positions_at_once"] * widest
@@ -60,32 +57,34 @@ def _n_slices(layer: Layer, k: int) -> int:
 
 
 def _moves(layer: Layer) -> int:
-    return sum(_fours(_n_slices(layer, k)) * _moved(layer, k) for k in range(len(core_shapes(layer))))
+    return sum(whole_panels(_n_slices(layer, k)) * _moved(layer, k) for k in range(len(core_shapes(layer))))
 
 
-def applied_numbers(plan: Plan) -> int:
-    """Numbers of everything that is kept within a step, in the order of applied.c; 0 when no phase reuses. Raises
-    `PlanError` when no device takes so many."""
+def gathered_gradient_numbers(plan: Plan) -> int:
+    """Numbers of everything that is kept within a step, as gathered_cache.c and gathered_gradient.c lay it out; 0 when
+    no phase reuses. Raises `PlanError` when no device accepts so many."""
     if not reuses(plan):
         return 0
     total = even(plan.in_features)
     for number, layer in enumerate(plan.layers):
         matrix = layer.in_features * layer.out_features if _has_matrix(layer, number) else 0
-        is_behind = number > 0 and isinstance(layer.gather, Patches)
-        weights = _fours(layer.out_features) * layer.in_features if is_behind else 0
-        total += even(layer.n_outputs, layer.n_outputs, product_numbers(layer.applied, bool(matrix)), matrix, weights)
+        is_later = number > 0 and isinstance(layer.gather, Patches)
+        weights = whole_panels(layer.out_features) * layer.in_features if is_later else 0
+        total += even(
+            layer.n_outputs, layer.n_outputs, product_numbers(layer.application, bool(matrix)), matrix, weights
+        )
     total += _scratch_numbers(plan)
     if total > LIMIT["max_width"]:
         raise PlanError(
-            f"what this estimator keeps of one sample would be {total:,} numbers",
+            f"this estimator would keep {total:,} numbers of one sample, which is too many",
             "export a smaller network, or with an estimator that keeps nothing (--estimator rge)",
         )
     return total
 
 
 def _scratch_numbers(plan: Plan) -> int:
-    ones, queries = [layer.applied for layer in plan.layers], QUERIES_AT_ONCE
-    behind = [layer for layer in plan.layers[1:] if isinstance(layer.gather, Patches)]
+    ones, queries = [layer.application for layer in plan.layers], QUERIES_AT_ONCE
+    later = [layer for layer in plan.layers[1:] if isinstance(layer.gather, Patches)]
     windows = [math.prod(layer.patches.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
     outputs = max(layer.n_outputs for layer in plan.layers)
     return even(
@@ -98,29 +97,29 @@ def _scratch_numbers(plan: Plan) -> int:
         queries * max(map(slice_widest, ones)),
         max(map(_moves, plan.layers)),
         queries * outputs,
-        queries * _fours(outputs),
-        queries * max((layer.n_inputs for layer in behind), default=0),
+        queries * whole_panels(outputs),
+        queries * max((layer.n_inputs for layer in later), default=0),
         queries * max(windows, default=0),
         max((gather_scratch(layer) for layer in plan.layers if layer.gather), default=0),
         (outputs + 1) // 2,
     )
 
 
-def applied_macs(plan: Plan, phase: Phase | PhaseRecord) -> int:
-    """Multiply-accumulates of one sample's estimate where nothing is zero, but for making the slices of trains."""
+def gathered_gradient_macs(plan: Plan, phase: Phase | PhaseRecord) -> int:
+    """Multiply-accumulates of one sample's estimate where nothing is zero, without making the slices of trains."""
     sides = 2 if phase.difference == Difference.antithetic else 1
     total = plan.macs
     for number, layer in enumerate(plan.layers):
         asked = layer.out_features if layer.has_bias else 0
-        total += sides * asked * _travel(plan, number, 1, layer.n_outputs // layer.out_features)
+        total += sides * asked * _propagation_macs(plan, number, 1, layer.n_outputs // layer.out_features)
         for k, (_, modes, _, _) in enumerate(core_shapes(layer)):
             channels = extents(layer, k).ml * extents(layer, k).mr
-            total += sides * modes * _n_slices(layer, k) * _travel(plan, number, channels, _moved(layer, k))
+            total += sides * modes * _n_slices(layer, k) * _propagation_macs(plan, number, channels, _moved(layer, k))
     return total
 
 
-def _travel(plan: Plan, number: int, channels: int, moved: int) -> int:
-    """Of one query in layer `number` that moves so many channels and outputs: multiply-accumulates behind it."""
+def _propagation_macs(plan: Plan, number: int, channels: int, moved: int) -> int:
+    """Multiply-accumulates in later layers of one query in layer `number` that moves so many channels and outputs."""
     total = 0
     for layer in plan.layers[number + 1 :]:
         if isinstance(layer.gather, Patches):

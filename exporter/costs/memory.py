@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a plan costs in memory: the work buffer, carved in the order of trainer.c.
+"""What a plan costs in memory: the work buffer, carved in the order of work_memory.c.
 
 `work_items` names every consumer, so that a refusal can name the largest; the device computes the same total and
 refuses a bundle whose figure differs.
@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Activation, Cache, Derivative, Estimator, LayerRecord, Need
-from ttzo.exporter.costs.core_memory import reuse_numbers
-from ttzo.exporter.costs.gathered_memory import applied_numbers, gather_scratch
+from ttzo.exporter.costs.core_memory import core_gradient_numbers
+from ttzo.exporter.costs.gathered_memory import gather_scratch, gathered_gradient_numbers
+from ttzo.exporter.costs.graph_memory import graph_numbers
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import Phase
+from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, Phase
 
 ALIGNMENT = 8
 PAIRS = LIMIT["pairs_at_once"]
@@ -64,7 +65,7 @@ def columns_at_once(plan: Plan) -> int:
     return whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
 
 
-# ---- layers that are cut: the sizes of cut.c ------------------------------------------------------------------------
+# ---- split layers: the sizes of split_layer.c -----------------------------------------------------------------------
 
 
 def _whole_panels(numbers: int) -> int:
@@ -72,7 +73,7 @@ def _whole_panels(numbers: int) -> int:
 
 
 def prepared(layer: Layer) -> int:
-    """Floats of both halves of a layer that is cut, as panels."""
+    """Floats of both halves of a split layer, as panels."""
     total = 0
     for first, end in _halves(layer):
         m, n = math.prod(layer.out_modes[first:end]), math.prod(layer.in_modes[first:end])
@@ -127,8 +128,8 @@ def work_items(plan: Plan) -> dict[str, int]:
     n, batch = plan.n_parameters, plan.batch
     copies = 2 if _keeps_both(plan) else 1  # the gradient, and the parameters of a query
     forward = sum(_padded(4 * size) for size in _forward_numbers(plan))
-    moments, reuse = _padded(4 * plan.n_moments), _padded(4 * _kept(plan))
-    shared = max(forward, reuse, moments - copies * _padded(4 * n))
+    moments, caches = _padded(4 * plan.n_moments), _padded(4 * _kept(plan))
+    shared = max(forward, caches, moments - copies * _padded(4 * n))
     sizes = {
         "parameters": 4 * n,
         "moments of the update rule": 4 * plan.n_moments,
@@ -139,7 +140,7 @@ def work_items(plan: Plan) -> dict[str, int]:
         "least squares of Gauss-Newton": 4 * max(_gauss_newton_numbers(plan, phase) for phase in plan.training.phases),
         "gradient estimate": 4 * n,
         "perturbed parameters": 4 * n * (copies - 1),
-        "environments" if shared == reuse else "forward pass": shared,
+        "environments" if shared == caches else "forward pass": shared,
         "rows of the batch": batch_capacity(plan) * plan.row_bytes,
     }
     return {name: _padded(size) for name, size in sizes.items()}
@@ -153,15 +154,17 @@ def _forward_numbers(plan: Plan) -> tuple[int, ...]:
 
 
 def _kept(plan: Plan) -> int:
-    """Numbers that reusing estimators keep."""
+    """Numbers that estimators keep that share environments."""
     if plan.chain is None:
-        return 0
-    return (applied_numbers if plan.gathers else reuse_numbers)(plan)
+        return graph_numbers(plan)
+    return (gathered_gradient_numbers if plan.gathers else core_gradient_numbers)(plan)
 
 
 def _keeps_both(plan: Plan) -> bool:
     """Whether a phase needs a query's parameters and the gradient at the same time."""
-    return any(phase.estimator == Estimator.cge_plain or phase.is_gauss_newton for phase in plan.training.phases)
+    estimators = {phase.estimator for phase in plan.training.phases}
+    by_coordinates = {Estimator.cge_plain} | (REUSING if plan.chain is None else set())
+    return bool(estimators & (by_coordinates | GAUSS_NEWTON))
 
 
 def difference_capacity(plan: Plan) -> int:
@@ -277,4 +280,4 @@ def _hint(largest: str, plan: Plan) -> str:
         return f"export with {caches}smaller --ranks, or an estimator that keeps no environments (--estimator rge)"
     if "moments" in largest:
         return "export with smaller --ranks, or an update rule without memory (--update sgd or sign)"
-    return "export with smaller --ranks, or take a larger board"
+    return "export with smaller --ranks, or choose a larger board"

@@ -3,7 +3,7 @@
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from ttzo.device_runtime.contract import RECORD, NodeOperation, Record
 
@@ -61,7 +61,7 @@ class Operation:
         return kind(**{name: known.get(name, b"" if form.startswith("u8[") else 0) for form, name in kind.FIELDS})
 
     @classmethod
-    def from_record(cls, record: Record | None, numbers: int) -> "Operation":
+    def from_record(cls, record: Record | None, numbers: int) -> Self:
         """The inverse of `record`, for a node whose output has `numbers` numbers."""
         if record is None:
             return cls()

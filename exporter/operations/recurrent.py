@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A recurrent cell over the steps of a sequence: tanh, GRU, LSTM."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ttzo.device_runtime.contract import Cell, NodeOperation
 from ttzo.exporter.operations.operation import Operation
@@ -60,7 +60,4 @@ class Recurrent(Operation):
     @classmethod
     def from_record(cls, record, numbers):
         made = super().from_record(record, numbers)
-        return cls(
-            Cell(made.cell),
-            *(getattr(made, n) for n in ("steps", "in_features", "hidden", "has_bias", "reverse", "last")),
-        )
+        return replace(made, cell=Cell(made.cell))

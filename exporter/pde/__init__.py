@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What an equation is written with, for the front door `ttzo.pde`."""
+"""What an equation is written with; `ttzo.pde` offers it."""
 
 from ttzo.exporter.pde.expression import (
     PdeError,

@@ -67,7 +67,7 @@ def _partials(e: Expression) -> Terms:
 
 
 def _unknown(what: str) -> Exception:
-    return refusal(f"{what} is not computed", "first derivatives and unmixed second derivatives can be had")
+    return refusal(f"{what} is not supported", "first derivatives and unmixed second derivatives are supported")
 
 
 class Calculus:

@@ -164,7 +164,9 @@ def wrap(value) -> Expression:
         return value
     if isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value):
         return constant(float(value))
-    raise refusal(f"{type(value).__name__} {value!r} cannot stand in a program", "use finite numbers and traced values")
+    raise refusal(
+        f"{type(value).__name__} {value!r} cannot be used in a problem", "use finite numbers and traced values"
+    )
 
 
 def is_number(e: Expression, value: float | None = None) -> bool:

@@ -95,7 +95,7 @@ class Problem:
     exact(x, t): the exact solution, where there is one in elementary functions. Vectors have their coordinates on the
     first axis. The network's inputs are the coordinates in space, then time.
     points(x, t): where training points go that are drawn uniform in the box, (x, t) or, without time, x alone; a vector
-    may be a list of its coordinates. So they lie the denser, the slower the function: lambda x, t: (x**3, t) puts more
+    may be a list of its coordinates. They are denser where the function changes slowly: lambda x, t: (x**3, t) puts more
     of them near 0. Validation points stay uniform.
     """
 
@@ -125,7 +125,7 @@ def trace(
     try:
         made = _trace(problem, derivative, radius, level, n_pairs)
     except RecursionError:
-        raise PdeError("the problem nests too deeply for a program", "write it in fewer operations") from None
+        raise PdeError("the problem is nested too deeply", "write it in fewer operations") from None
     wrong = made.inconsistency()
     if wrong:
         raise PdeError(f"the problem is inconsistent: {wrong}", "check pde.Problem's arguments")
@@ -164,7 +164,7 @@ def _place(problem: Problem) -> tuple[Expression, Expression]:
 
 def _derivative(name: Derivative | str) -> Derivative:
     if isinstance(name, str) and name not in Derivative.__members__:
-        raise PdeError(f"there is no derivative {name!r}", f"take one of {', '.join(Derivative.__members__)}")
+        raise PdeError(f"there is no derivative {name!r}", f"choose one of {', '.join(Derivative.__members__)}")
     return Derivative[name] if isinstance(name, str) else name
 
 
@@ -187,7 +187,7 @@ def _points(problem: Problem) -> tuple[Program, ...]:
     x, t = _pair(problem.points(*_place(problem)), timed)
     if isinstance(x, list | tuple):
         if len(x) != size:
-            raise PdeError(f"points gives {len(x)} coordinates in space for {size}", "give one for each")
+            raise PdeError(f"points returns {len(x)} coordinates in space, the problem has {size}", "give one for each")
         x = reduce(add, (place(_scalar("points", each), k, size) for k, each in enumerate(x)))
     space = compile_expression(spread(wrap(x), size))
     made = (space, _program("points", t)) if timed else (space,)
@@ -196,16 +196,16 @@ def _points(problem: Problem) -> tuple[Program, ...]:
 
 
 def _pair(value: Any, timed: bool) -> tuple[Any, Any]:
-    """What `points` gave as place in space and time."""
+    """What `points` returned: the place in space and the time."""
     if not timed:
         return value, 0.0
     if not isinstance(value, tuple) or len(value) != 2:
-        raise PdeError("points gives no pair of place and time", "write points=lambda x, t: (.., ..)")
+        raise PdeError("points does not return a pair of place and time", "write points=lambda x, t: (.., ..)")
     return value
 
 
 def _require_inside(problem: Problem, points: Callable[..., Any]) -> None:
-    """Some thousand uniform points go to places inside the box. Raises `PdeError`."""
+    """Checks with some thousand uniform points that `points` stays inside the box. Raises `PdeError`."""
     size, timed = len(problem.space), problem.time is not None
     low, high = np.array([*problem.space, *([problem.time] if timed else [])], float).T
     uniform = np.random.default_rng(0).uniform(low, high, (PROBES, len(low))).T
@@ -213,13 +213,13 @@ def _require_inside(problem: Problem, points: Callable[..., Any]) -> None:
     placed = [np.broadcast_to(x, (size, PROBES)), *([np.broadcast_to(t, (1, PROBES))] if timed else [])]
     slack = 1e-6 * (high - low)[:, None]
     if not ((np.vstack(placed) >= low[:, None] - slack) & (np.vstack(placed) <= high[:, None] + slack)).all():
-        raise PdeError("points leaves the domain", "its values must lie in the box of space and time")
+        raise PdeError("points returns a point outside the domain", "its values must lie in the box of space and time")
 
 
 def _scalar(name: str, value: Any) -> Expression:
     if isinstance(value, list | tuple):
         raise PdeError(
-            f"{name} gives {len(value)} values instead of one number",
+            f"{name} returns {len(value)} values, not one number",
             "a problem is one equation for one unknown u; each further condition is an entry of conditions",
         )
     e = wrap(value)
@@ -227,7 +227,7 @@ def _scalar(name: str, value: Any) -> Expression:
         e = component(e, 0)
     if e.size is not None:
         raise PdeError(
-            f"{name} gives a vector of {e.size} coordinates instead of one number", "use pde.sum, or a coordinate"
+            f"{name} returns a vector of {e.size} coordinates, not one number", "use pde.sum, or a coordinate"
         )
     return e
 

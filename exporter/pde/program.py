@@ -86,8 +86,8 @@ def compile_expression(e: Expression) -> Program:
     output = emit(e)
     if len(registers) > LIMIT["max_instructions"] or len(constants) > LIMIT["max_constants"]:
         raise PdeError(
-            f"the residual takes {len(registers)} instructions and {len(constants)} constants; "
-            f"{LIMIT['max_instructions']} and {LIMIT['max_constants']} can be had",
+            f"the residual needs {len(registers)} instructions and {len(constants)} constants; "
+            f"at most {LIMIT['max_instructions']} and {LIMIT['max_constants']} are supported",
             "write it with vectors and pde.sum instead of coordinate by coordinate",
         )
     return Program(tuple(constants), tuple(registers), output)
@@ -153,7 +153,7 @@ class Pde:
 
     @property
     def needs(self) -> int:
-        """What all groups together read."""
+        """Sum of the contract's enum need over all groups."""
         result = 0
         for group in self.groups:
             result |= group.condition.needs
@@ -161,7 +161,7 @@ class Pde:
 
     @property
     def passes(self) -> int:
-        """Forward passes of one point, about."""
+        """About how many forward passes one point takes."""
         n = self.n_inputs
         made = {
             Derivative.jet: 2 + n,
@@ -189,15 +189,15 @@ class Pde:
         return self.stein_grid if self.derivative == Derivative.sparse_grid else None
 
     def inconsistency(self) -> str:
-        """What no device could run, in words; empty when there is nothing."""
+        """What is inconsistent and could not run on any device, in words; empty when there is nothing."""
         if self.n_space < 1 or not len(self.low) == len(self.high) == self.n_inputs:
             return f"{len(self.low)} and {len(self.high)} bounds for {self.n_inputs} inputs"
         if not all(math.isfinite(a) and math.isfinite(b) and a < b for a, b in zip(self.low, self.high, strict=True)):
             return "a bound of the domain is not finite, or low is not below high"
         if not 1 <= len(self.groups) <= LIMIT["max_row_groups"]:
-            return f"{len(self.groups)} kinds of rows; 1 to {LIMIT['max_row_groups']} can be had"
+            return f"{len(self.groups)} kinds of rows; 1 to {LIMIT['max_row_groups']} are supported"
         if any(group.count < 1 or not 0 < group.root_weight < math.inf for group in self.groups):
-            return "every kind of rows wants a count of 1 or more and a positive weight"
+            return "every kind of rows needs a count of 1 or more and a positive weight"
         if not self.has_time and any(group.sampler in (Sampler.start, Sampler.end) for group in self.groups):
             return "a problem without time has no rows at its start or end"
         if not 0 < self.radius < math.inf or self.n_pairs < 1:

@@ -144,8 +144,10 @@ class Builder:
         """x [channels, rows, columns], weight [out, channels / groups, kernel rows, kernel columns]. `padding`: above and
         left, then below and right where they are others. In one dimension, rows and kernel rows are 1."""
         n_out, _, *kernel = weight.shape
-        begin, end = tuple(padding[:2]), tuple(padding[2:]) or None
-        patches = Patches(*x.shape, tuple(kernel), tuple(stride), begin, end, tuple(dilation), groups)
+        above, left, below, right = _four(padding)
+        patches = Patches(
+            *_image(name, x), _two(kernel), _two(stride), (above, left), (below, right), _two(dilation), groups
+        )
         layer = Layer(name, LayerKind.dense, patches.in_features, n_out, 0, bias is not None, gather=patches)
         values = _present(weight.reshape(n_out, -1), bias)
         return self.layer(name, x, layer, (n_out, *patches.out_image), values, **owner)
@@ -223,7 +225,7 @@ class Builder:
         self, name: str, x: Value, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, ...] = (0, 0)
     ) -> Value:
         """x [channels, rows, columns]; `padding` as in `convolution`."""
-        operation = MaxPool(*x.shape, *kernel, *stride, *_four(padding))
+        operation = MaxPool(*_image(name, x), *kernel, *stride, *_four(padding))
         return self.node(name, operation, [x], (x.shape[0], operation.out_height, operation.out_width))
 
     def average_pool(
@@ -236,7 +238,7 @@ class Builder:
         *,
         count_padding: bool = True,
     ) -> Value:
-        operation = AveragePool(*x.shape, *kernel, *stride, *_four(padding), int(count_padding))
+        operation = AveragePool(*_image(name, x), *kernel, *stride, *_four(padding), int(count_padding))
         return self.node(name, operation, [x], (x.shape[0], operation.out_height, operation.out_width))
 
     def global_mean(self, name: str, x: Value, axis: int) -> Value:
@@ -269,10 +271,10 @@ class Builder:
         if len(groups) > 4:
             raise PlanError(f"node {name} moves {len(groups)} axes; at most 4 are supported", "move fewer axes at once")
         order = sorted(range(len(groups)), key=lambda g: groups[g])
-        sizes = [math.prod(x.shape[axis] for axis in groups[g]) for g in order]
-        moved = [order.index(g) for g in range(len(groups))]
         rest = range(len(groups), 4)
-        operation = Transpose((*sizes, *(1 for _ in rest)), (*moved, *rest))
+        sizes = [math.prod(x.shape[axis] for axis in groups[g]) for g in order] + [1 for _ in rest]
+        moved = [order.index(g) for g in range(len(groups))]
+        operation = Transpose(_four(sizes), _four([*moved, *rest]))
         return self.node(name, operation, [x], shape)
 
     def recurrent(
@@ -348,7 +350,8 @@ class Builder:
         activation that a layer can hold becomes the layer's. `frozen_int8`: matrices of frozen nodes as 8-bit integers."""
         drafts = self._with_layers_activated(self._needed(output.array), output.array)
         owners: dict[str, Node] = {}
-        nodes, theta, section, at = [], [], [], 0
+        nodes, theta, at = [], [], 0
+        section: list[bytes] = []
         numbers = {0: 0} | {draft.node.output: index + 1 for index, draft in enumerate(drafts)}
         for draft in drafts:
             node = dataclasses.replace(draft.node, output=numbers[draft.node.output], shared=bool(draft.shares))
@@ -397,31 +400,23 @@ class Builder:
 
     def _with_layers_activated(self, drafts: list[_Draft], output: int) -> list[_Draft]:
         readers = {array: [d for d in drafts if array in d.node.inputs] for array in range(len(self._shapes))}
-        made, gone = [], {}
+        made: list[_Draft] = []
+        gone: set[int] = set()
         for draft in drafts:
             follows = readers[draft.node.output]
             operation = draft.node.operation
             if isinstance(operation, Activate) and draft.node.output in gone:
                 continue
-            alone = len(follows) == 1 and draft.node.output != output
-            if alone and isinstance(operation, Affine) and _can_be_held(follows[0], operation.layer):
-                layer = dataclasses.replace(operation.layer, activation=follows[0].node.operation.activation)
-                after = follows[0].node.output
-                gone[after] = draft.node.output
-                draft = dataclasses.replace(
-                    draft, node=dataclasses.replace(draft.node, operation=Affine(layer), output=after)
-                )
+            after = follows[0].node if len(follows) == 1 and draft.node.output != output else None
+            if after and isinstance(operation, Affine) and isinstance(after.operation, Activate):
+                activation = after.operation.activation
+                if activation in LAYER_ACTIVATIONS and operation.layer.activation == Activation.identity:
+                    gone.add(after.output)
+                    held = Affine(dataclasses.replace(operation.layer, activation=activation))
+                    node = dataclasses.replace(draft.node, operation=held, output=after.output)
+                    draft = dataclasses.replace(draft, node=node)
             made.append(draft)
         return made
-
-
-def _can_be_held(draft: _Draft, layer: Layer) -> bool:
-    operation = draft.node.operation
-    return (
-        isinstance(operation, Activate)
-        and operation.activation in LAYER_ACTIVATIONS
-        and layer.activation == Activation.identity
-    )
 
 
 def _placed(node: Node, at: int) -> Node:
@@ -452,8 +447,22 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
-def _four(padding: Sequence[int]) -> tuple[int, int, int, int]:
-    return (*padding, *padding) if len(padding) == 2 else tuple(padding)
+def _image(name: str, x: Value) -> tuple[int, int, int]:
+    if len(x.shape) != 3:
+        raise PlanError(f"node {name} takes [channels, rows, columns], there is {list(x.shape)}", "reshape it before")
+    channels, rows, columns = x.shape
+    return channels, rows, columns
+
+
+def _two(sizes: Sequence[int]) -> tuple[int, int]:
+    rows, columns = sizes
+    return rows, columns
+
+
+def _four(sizes: Sequence[int]) -> tuple[int, int, int, int]:
+    """Four numbers; of two, each twice: a border is the same on both sides."""
+    first, second, third, fourth = (*sizes, *sizes) if len(sizes) == 2 else sizes
+    return first, second, third, fourth
 
 
 def _larger_first(name: str, a: Value, b: Value) -> tuple[Value, Value, bool]:

@@ -3,7 +3,7 @@
 
 A convolution is a linear layer applied to every patch of an image; an embedding is one applied to the unit vectors of
 tokens. `Layer.in_features` and `out_features` stay those of one application, `n_inputs` and `n_outputs` count the arrays
-before and behind the layer.
+before and after the layer.
 """
 
 from dataclasses import dataclass
@@ -48,15 +48,22 @@ class Patches:
         return self.channels // self.groups * self.kernel[0] * self.kernel[1]
 
     @property
+    def borders(self) -> tuple[int, int, int, int]:
+        """Padding above, left, below and right."""
+        return (*self.padding, *(self.padding_end or self.padding))
+
+    @property
     def extent(self) -> tuple[int, int]:
         """Rows and columns of the image that a patch spans."""
-        return tuple(dilation * (kernel - 1) + 1 for dilation, kernel in zip(self.dilation, self.kernel, strict=True))
+        (kh, kw), (dh, dw) = self.kernel, self.dilation
+        return dh * (kh - 1) + 1, dw * (kw - 1) + 1
 
     @property
     def out_image(self) -> tuple[int, int]:
         """Rows and columns of the image of outputs."""
-        sizes = zip((self.height, self.width), self.extent, self.stride, self.padding, self.padding_end, strict=True)
-        rows, columns = ((n + before + after - extent) // stride + 1 for n, extent, stride, before, after in sizes)
+        above, left, below, right = self.borders
+        rows = (self.height + above + below - self.extent[0]) // self.stride[0] + 1
+        columns = (self.width + left + right - self.extent[1]) // self.stride[1] + 1
         return rows, columns
 
     @property
@@ -71,11 +78,11 @@ class Patches:
         """What no device could run, or nothing."""
         if min(self.channels, self.height, self.width) < 1 or max(self.height, self.width, self.channels) > 65535:
             return f"an image of {self.channels} x {self.height} x {self.width} numbers"
-        steps, borders = (*self.kernel, *self.stride, *self.dilation), (*self.padding, *self.padding_end)
+        steps, borders = (*self.kernel, *self.stride, *self.dilation), self.borders
         if min(steps) < 1 or max(*steps, *borders) > 255:
-            return f"kernel {self.kernel}, stride {self.stride} and dilation {self.dilation}; 1 to 255 can be had"
+            return f"kernel {self.kernel}, stride {self.stride} and dilation {self.dilation}; 1 to 255 are supported"
         if min(borders) < 0 or any(p >= k for p, k in zip(borders, self.extent * 2, strict=True)):
-            return f"padding {borders}; less than what the kernel spans, {self.extent}, can be had"
+            return f"padding {borders} is not less than what the kernel spans, {self.extent}"
         if self.groups < 1 or self.channels % self.groups:
             return f"{self.groups} groups of {self.channels} channels"
         if min(self.out_image) < 1:
@@ -122,7 +129,7 @@ class Tokens:
     @property
     def inconsistency(self) -> str:
         if not 1 <= self.count <= LIMIT["max_features"]:
-            return f"{self.count} tokens a row; 1 to {LIMIT['max_features']} can be had"
+            return f"{self.count} tokens a row; 1 to {LIMIT['max_features']} are supported"
         return ""
 
 

@@ -109,7 +109,7 @@ class Graph:
             raise PlanError("0 layers; at least one is needed", "see `ttzo export --help`")
         for before, layer in zip(layers, layers[1:], strict=False):
             if before.n_outputs != layer.n_inputs:
-                wanted = f"layer {layer.name} wants {layer.n_inputs} inputs, {before.name} gives {before.n_outputs}"
+                wanted = f"layer {layer.name} needs {layer.n_inputs} inputs, layer {before.name} has {before.n_outputs} outputs"
                 raise PlanError(wanted, "see `ttzo export --help`")
         nodes = [
             Node(layer.name, Affine(layer), (index,), index + 1, layer.parameter_offset)
@@ -122,7 +122,11 @@ class Graph:
     @cached_property
     def layers(self) -> tuple[Layer, ...] | None:
         """The layers where the graph is a chain that the rooms of chains run; else None."""
-        return None if self.why_no_chain else tuple(node.operation.layer for node in self.nodes)
+        return None if self.why_no_chain else self._layers_of_nodes
+
+    @property
+    def _layers_of_nodes(self) -> tuple[Layer, ...]:
+        return tuple(node.operation.layer for node in self.nodes if isinstance(node.operation, Affine))
 
     @cached_property
     def why_no_chain(self) -> str:
@@ -163,8 +167,8 @@ class Graph:
 
     @property
     def n_tokens(self) -> int:
-        """How many tokens the inputs can tell apart; 0 where they are plain numbers."""
-        known = [node.operation.layer.in_features for node in self.nodes if _reads_tokens(node)]
+        """How many tokens there are; 0 where inputs are plain numbers."""
+        known = [layer.in_features for layer in self._layers_of_nodes if isinstance(layer.gather, Tokens)]
         return min(known, default=0)
 
     # ---- where the arrays lie
@@ -229,7 +233,7 @@ class Graph:
         if operation.inconsistency:
             return operation.inconsistency
         if found != operation.n_inputs:
-            return f"wants inputs of {operation.n_inputs} numbers, there are {found}"
+            return f"needs inputs of {operation.n_inputs} numbers, but there are {found}"
         if self.arrays[node.output].numbers != operation.n_outputs:
             return f"makes {operation.n_outputs} numbers, its array has {self.arrays[node.output].numbers}"
         if not 1 <= operation.n_outputs <= LIMIT["max_features"]:

@@ -31,7 +31,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Layer:
-    """An affine map, dense or in tensor-train form, and the activation behind it.
+    """An affine map, dense or in tensor-train form, and the activation after it.
 
     `ranks` has one more entry than there are cores: `len(in_modes)` cores for `tt_matrix` (core k of shape
     `(r_k, m_k, n_k, r_k+1)`), `len(in_modes) + len(out_modes)` for `tt_tensor` (`(r, n, r')`, then `(r, m, r')`).
@@ -57,7 +57,7 @@ class Layer:
     def __post_init__(self):
         wrong = self._gather_inconsistency() or self._inconsistency()
         if wrong:
-            raise PlanError(f"layer {self.name}: {wrong}", "check fold and ranks of the layer")
+            raise PlanError(f"layer {self.name}: {wrong}", "check the layer's fold and ranks")
 
     def _gather_inconsistency(self) -> str:
         if self.gather is None:
@@ -65,23 +65,22 @@ class Layer:
         if self.gather.inconsistency:
             return self.gather.inconsistency
         if max(self.n_inputs, self.n_outputs) > LIMIT["max_features"]:
-            return f"{self.n_inputs} -> {self.n_outputs} numbers in all; 1 to {LIMIT['max_features']} can be had"
+            return f"{self.n_inputs} -> {self.n_outputs} numbers in all; 1 to {LIMIT['max_features']} are supported"
         if self.contraction:
-            return "a layer that is applied several times is contracted core by core: contraction 0"
+            return "a layer that is applied several times is contracted core by core: its contraction must be 0"
         if isinstance(self.gather, Patches | Places):
-            return self._application_inconsistency()
+            return self._application_inconsistency(self.gather)
         if self.has_bias:
             return "an embedding has no bias"
         padding = self.gather.padding
         if self.in_features > NO_TOKEN or padding is not None and not 0 <= padding < self.in_features:
-            return f"padding token {padding} of {self.in_features} tokens; {NO_TOKEN} can be had"
+            return f"padding token {padding} of {self.in_features} tokens: at most {NO_TOKEN} tokens, the padding token among them"
         return ""
 
-    def _application_inconsistency(self) -> str:
-        found = self.gather.in_features
-        if found != self.in_features:
-            return f"patches of {found} numbers for {self.in_features} inputs"
-        groups = self.gather.groups if isinstance(self.gather, Patches) else 1
+    def _application_inconsistency(self, gather: Patches | Places) -> str:
+        if gather.in_features != self.in_features:
+            return f"patches of {gather.in_features} numbers for {self.in_features} inputs"
+        groups = gather.groups if isinstance(gather, Patches) else 1
         if self.kind != LayerKind.dense and groups > 1:
             return "a tensor train has no groups"
         return f"{groups} groups of {self.out_features} outputs" if self.out_features % groups else ""
@@ -95,9 +94,9 @@ class Layer:
             LayerKind.tt_tensor: len(self.in_modes + self.out_modes),
         }
         if not 1 <= self.in_features <= LIMIT["max_features"] or not 1 <= self.out_features <= LIMIT["max_features"]:
-            return f"{self.in_features} -> {self.out_features} features; 1 to {LIMIT['max_features']} can be had"
+            return f"{self.in_features} -> {self.out_features} features; 1 to {LIMIT['max_features']} are supported"
         if self.contraction and not (self.kind == LayerKind.tt_matrix and 0 < self.contraction <= len(self.in_modes)):
-            return f"cannot be cut before core {self.contraction}"
+            return f"cannot be split before core {self.contraction}"
         if self.kind == LayerKind.dense:
             return "a dense layer has no modes" if self.in_modes or self.out_modes or self.ranks else ""
         if max(len(self.in_modes), len(self.out_modes)) > LIMIT["max_modes"]:
@@ -119,19 +118,19 @@ class Layer:
     def patches(self) -> Patches:
         """`gather` of a convolution. Raises `PlanError` for another layer."""
         if not isinstance(self.gather, Patches):
-            raise PlanError(f"{self.name} is no convolution", "ask for `gather`")
+            raise PlanError(f"{self.name} is not a convolution", "ask for `gather`")
         return self.gather
 
     @property
     def tokens(self) -> Tokens:
         """`gather` of an embedding. Raises `PlanError` for another layer."""
         if not isinstance(self.gather, Tokens):
-            raise PlanError(f"{self.name} is no embedding", "ask for `gather`")
+            raise PlanError(f"{self.name} is not an embedding", "ask for `gather`")
         return self.gather
 
     @property
     def n_outputs(self) -> int:
-        """Numbers of the array behind it."""
+        """Numbers of the array after it."""
         return self.gather.n_outputs(self.out_features) if self.gather else self.out_features
 
     @property
@@ -140,7 +139,7 @@ class Layer:
         return self.gather.positions if self.gather else 1
 
     @property
-    def applied(self) -> "Layer":
+    def application(self) -> "Layer":
         """One application as a layer of its own: of a token, with the slices of the cores that it picks."""
         if isinstance(self.gather, Tokens):
             picked = tuple(1 for _ in self.in_modes)
@@ -204,7 +203,7 @@ class Layer:
     def macs(self) -> int:
         """Multiply-accumulates of one sample, by the layer's contraction."""
         if not self.contraction:
-            return self.positions * self.applied.macs_core_by_core
+            return self.positions * self.application.macs_core_by_core
         c = self.contraction
         if c == len(self.in_modes):
             return self.in_features * self.out_features

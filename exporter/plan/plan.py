@@ -75,22 +75,22 @@ class Plan:
 
     def _inconsistency(self) -> str:
         if self.chain and len(self.chain) > LIMIT["max_layers"]:
-            return f"{len(self.chain)} layers; 1 to {LIMIT['max_layers']} can be had"
+            return f"{len(self.chain)} layers; 1 to {LIMIT['max_layers']} are supported"
         n = self.graph.n_parameters
         if self.parameters.shape != (n,) or self.parameters.dtype != np.float32:
             return f"parameters are {self.parameters.dtype}{list(self.parameters.shape)}, the layers hold float32[{n}]"
         if len(self.constants) != self.graph.constant_bytes:
             return f"{len(self.constants)} bytes of constants, the frozen nodes hold {self.graph.constant_bytes}"
         if n > LIMIT["max_parameters"]:
-            return f"{n} parameters; at most {LIMIT['max_parameters']} can be had"
+            return f"{n} parameters; at most {LIMIT['max_parameters']} are supported"
         if not n:
             return "nothing is trained"
         if not np.isfinite(self.parameters).all():
             return "a parameter is not finite"
         if not 1 <= self.batch <= LIMIT["max_batch"]:
-            return f"batch {self.batch}; 1 to {LIMIT['max_batch']} can be had"
+            return f"batch {self.batch}; 1 to {LIMIT['max_batch']} are supported"
         if not 1 <= len(self.training.phases) <= LIMIT["max_phases"]:
-            return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} can be had"
+            return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} are supported"
         if self.chain is None:
             return self._graph_inconsistency() or self._token_inconsistency()
         return self._pde_inconsistency() or self._gauss_newton_inconsistency() or self._gather_inconsistency()
@@ -99,15 +99,15 @@ class Plan:
         """What is not built for a graph that is no chain."""
         why = self.graph.why_no_chain
         if self.pde or self.loss == Loss.residual:
-            return f"an equation's derivatives go through chains of layers alone: {why}"
+            return f"an equation's derivatives are computed for chains of layers only: {why}"
         if self.cache != Cache.float32:
             return f"nothing of a graph is kept in 16 bits, cache float32: {why}"
         for node in self.graph.nodes:
             if isinstance(node.operation, Affine) and node.operation.layer.contraction:
                 return f"layer {node.name} of a graph is contracted core by core: contraction 0"
         for phase in self.training.phases:
-            if phase.is_gauss_newton or phase.estimator in REUSING:
-                return f"{phase.estimator.name} works on chains of layers alone, take rge or cge_plain: {why}"
+            if phase.is_gauss_newton or phase.estimator in (Estimator.node_cge, Estimator.block_rge):
+                return f"{phase.estimator.name} works on chains of layers only, choose cge, cocd or rge: {why}"
         return ""
 
     def _token_inconsistency(self) -> str:
@@ -125,30 +125,30 @@ class Plan:
     def _gather_inconsistency(self) -> str:
         for number, layer in enumerate(self.layers):
             if layer.gather and self.cache != Cache.float32:
-                return f"layer {layer.name} is applied several times: nothing of it is kept in 16 bits, cache float32"
+                return f"layer {layer.name} is applied several times: its arrays cannot be kept in 16 bits, so cache must be float32"
             if layer.gather and self.pde:
-                return f"layer {layer.name}: a PDE's derivatives do not go through convolutions or embeddings"
+                return f"layer {layer.name}: a PDE's derivatives are not supported through convolutions or embeddings"
             if not isinstance(layer.gather, Tokens):
                 continue
             if number:
-                return f"layer {layer.name} takes numbers of tokens: it must be the first"
+                return f"layer {layer.name} reads token numbers: it must be the first"
             if self.input_number == Number.float32 or (self.input_scale, self.input_offset) != (1.0, 0.0):
-                return f"layer {layer.name} takes numbers of tokens: uint8 or int16 inputs of scale 1 and offset 0"
+                return f"layer {layer.name} reads token numbers: its inputs must be uint8 or int16 with scale 1 and offset 0"
             known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
             if layer.in_features > known:
-                return f"layer {layer.name} knows {layer.in_features} tokens, {self.input_number.name} holds {known}"
-        return self._applied_inconsistency()
+                return f"layer {layer.name} has {layer.in_features} tokens, but {self.input_number.name} inputs can name only {known}"
+        return self._gathered_inconsistency()
 
-    def _applied_inconsistency(self) -> str:
+    def _gathered_inconsistency(self) -> str:
         reusing = {phase.estimator for phase in self.training.phases} & REUSING
         if not self.gathers or not reusing:
             return ""
         for layer in self.layers[1:]:
             if layer.kind != LayerKind.dense and layer.in_features * layer.out_features > LIMIT["max_matrix"]:
-                return f"layer {layer.name} is more than {LIMIT['max_matrix']} numbers multiplied out: take rge"
+                return f"layer {layer.name} has more than {LIMIT['max_matrix']} weights multiplied out: choose rge"
         refused = reusing - {Estimator.cge, Estimator.cocd}
         if refused:
-            return f"{min(refused).name} does not go through convolutions or embeddings: take cge or rge"
+            return f"{min(refused).name} does not support convolutions or embeddings: choose cge or rge"
         return ""
 
     def _gauss_newton_inconsistency(self) -> str:
@@ -157,21 +157,21 @@ class Plan:
                 continue
             name = phase.estimator.name
             if self.pde is None:
-                return f"{name} wants the residuals of a PDE"
+                return f"{name} needs the residuals of a PDE"
             if phase.update != Update.sgd:
-                return f"{name} takes its step as it is: update sgd"
+                return f"{name} computes whole steps: its update must be sgd"
             last = self.layers[-1]
             if self.uses_last_layer and (
                 len(self.layers) < 2 or last.kind != LayerKind.dense or last.activation != Activation.identity
             ):
-                return f"{name} wants a dense last layer without activation behind another layer"
+                return f"{name} needs a dense last layer without activation, after another layer"
             if self.n_columns(phase) > LIMIT["max_columns"]:
-                return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} can be had"
+                return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} are supported"
         return ""
 
     def _pde_inconsistency(self) -> str:
         if (self.loss == Loss.residual) != (self.pde is not None):
-            return "the loss `residual` and a PDE go together"
+            return "the loss `residual` needs a PDE, and a PDE needs this loss"
         if self.pde is None:
             return ""
         if self.in_features != self.pde.n_inputs or self.out_features != 1:
@@ -182,9 +182,9 @@ class Plan:
             return f"batch {self.batch}, but the PDE has {self.pde.batch} rows"
         for phase in self.training.phases:
             if phase.estimator in REUSING:
-                return f"{phase.estimator.name} shares environments between losses, a PDE's residuals share none: take rge or subspace_gn"
+                return f"{phase.estimator.name} shares environments between losses, which a PDE's residuals cannot: choose rge or subspace_gn"
         if any(layer.contraction for layer in self.layers):
-            return "a PDE's derivatives walk the layers core by core: contraction 0"
+            return "a PDE's derivatives are computed core by core: the contraction must be 0"
         return self.pde.inconsistency()
 
     @property
@@ -196,7 +196,7 @@ class Plan:
     def layers(self) -> tuple[Layer, ...]:
         """The layers of a chain. Raises `PlanError` for every other graph."""
         if self.chain is None:
-            raise PlanError(f"this works on chains of layers alone: {self.graph.why_no_chain}", "")
+            raise PlanError(f"this works on chains of layers only: {self.graph.why_no_chain}", "")
         return self.chain
 
     @property
@@ -214,7 +214,7 @@ class Plan:
 
     @property
     def n_tokens(self) -> int:
-        """How many tokens the inputs can tell apart; 0 where they are plain numbers."""
+        """How many tokens there are; 0 where inputs are plain numbers."""
         return self.graph.n_tokens
 
     @property

@@ -10,7 +10,7 @@
 | `node_cge` | one difference for each unit, parameters' derivatives assembled from them     |
 | `block_rge`| random directions of one core, weight or bias at a time                       |
 | `cocd`     | the next coordinates in turn, the others' estimates decay (arXiv 2605.14373)  |
-| `hybrid`   | `sign_rge` until the loss stands still, then `cge` with the paper's momentum  |
+| `hybrid`   | `sign_rge` until the loss stops falling, then `cge` with the paper's momentum |
 | `subspace_gn`   | Gauss-Newton on a PDE's residuals in random directions                   |
 | `last_layer_gn` | the same, with all of the last layer solved for                          |
 
@@ -91,7 +91,7 @@ PHASE_SETTINGS = {
     "stale_decay": "stale_decay",
     "ridge": "ridge",
     "trust_radius": "trust_radius",
-}  # what people say -> field of Phase
+}  # name of the option -> field of Phase
 TRAINING_SETTINGS = tuple(field.name for field in dataclasses.fields(Training) if field.name != "phases")
 SETTINGS = ("estimator", "update", *PHASE_SETTINGS, *TRAINING_SETTINGS)  # every name that `overridden` knows
 # what a run may change after the export too
@@ -139,11 +139,11 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
         return (_phase(Estimator.rge, Update.momentum if update is None else update),)
     if estimator == "sign_rge":
         if update not in (None, Update.sign):
-            raise PlanError("sign_rge always steps by the sign", f"take estimator rge with update {update.name}")
+            raise PlanError("sign_rge always updates by the sign", f"use estimator rge with update {update.name}")
         return (_phase(Estimator.rge, Update.sign),)
     if estimator in ("subspace_gn", "last_layer_gn"):
         if update not in (None, Update.sgd):
-            raise PlanError(f"{estimator} takes its step as it is", "leave the update rule out")
+            raise PlanError(f"{estimator} computes whole steps, without an update rule", "leave the update rule out")
         return (_gauss_newton(Estimator[estimator]),)
     if estimator in ("cge", "cge_plain", "node_cge", "block_rge"):
         return (_phase(Estimator[estimator], Update.momentum if update is None else update),)
@@ -152,7 +152,7 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
     if estimator == "hybrid":
         second = _phase(Estimator.cge, Update.ema_momentum if update is None else update)
         return (*default_phases("sign_rge"), second)
-    raise PlanError(f"there is no estimator {estimator!r}", f"take one of {', '.join(ESTIMATORS)}")
+    raise PlanError(f"there is no estimator {estimator!r}", f"choose one of {', '.join(ESTIMATORS)}")
 
 
 def _gauss_newton(estimator: Estimator) -> Phase:
@@ -218,7 +218,7 @@ def _require_use(name: str, phases: list[Phase]) -> None:
         raise PlanError(f"{used} has no setting {name}", f"leave it out; it is a setting of {owners}")
     meant = [_MEANT.get((name, phase.estimator)) for phase in phases]
     if all(meant) and not (name == "beta2" and phases[-1].update == Update.adam):
-        raise PlanError(f"{used} has no setting {name}", f"say {meant[0]}: that is what {used} calls it")
+        raise PlanError(f"{used} has no setting {name}", f"use {meant[0]}: that is what {used} calls it")
 
 
 def _base_phases(base: Training, given: Mapping[str, Any]) -> list[Phase]:
@@ -270,4 +270,4 @@ def member(name: str, value: Any, kind: type[Member]) -> Member:
         return value
     if isinstance(value, str) and value in kind.__members__:
         return kind[value]
-    raise PlanError(f"setting {name} is {value!r}", f"take one of {', '.join(kind.__members__)}")
+    raise PlanError(f"setting {name} is {value!r}", f"choose one of {', '.join(kind.__members__)}")

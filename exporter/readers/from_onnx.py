@@ -10,10 +10,11 @@ from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers.errors import OnnxError
 from ttzo.exporter.readers.onnx_graph import OnnxGraph
-from ttzo.exporter.writers.onnx_nodes import DOMAIN, PRODUCER, onnx
+from ttzo.exporter.writers.onnx_nodes import DOMAIN, PRODUCER, inliner, onnx
 
 __all__ = ["OnnxError", "options_in_file", "plan_from_file"]
 OLDEST_OPSET = 7
+MOST_BYTES = 256 << 20  # of a file that is read
 
 
 def plan_from_file(
@@ -48,11 +49,11 @@ def _with_known_opset(path: Path, model: "onnx.ModelProto") -> "onnx.ModelProto"
     if not others:
         return model
     with _sound(path):
-        return onnx.inliner.inline_selected_functions(model, others)
+        return inliner.inline_selected_functions(model, others)
 
 
 def options_in_file(path: Path) -> dict[str, Any]:
-    """What to_onnx tells in a file's properties about inputs and loss, as options of an export; of a file that another
+    """What to_onnx wrote into a file's properties about inputs and loss, as options of an export; of a file that another
     program wrote, none. That a network solved an equation is no option: the equation is not in the file. Raises
     `OnnxError`."""
     model = _read(path)
@@ -70,12 +71,14 @@ def _sound(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise OnnxError(f"{path} is not a sound ONNX model ({reason})", "export it again") from error
+        raise OnnxError(f"{path} is not a valid ONNX model ({reason})", "export it again") from error
 
 
 def _read(path: Path) -> "onnx.ModelProto":
     if not path.is_file():
         raise OnnxError(f"there is no file {path}", "check the path")
+    if path.stat().st_size > MOST_BYTES:
+        raise OnnxError(f"{path} has more than {MOST_BYTES:,} bytes", "a device holds up to 1,048,576 parameters")
     with _sound(path):
         model = onnx.load(path)
         onnx.checker.check_model(model, full_check=True)

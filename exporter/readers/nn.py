@@ -181,7 +181,7 @@ class TTConv2d(TTLinear):
     def from_conv2d(cls, conv: torch.nn.Conv2d, **train) -> "TTConv2d":
         """The kernel's closest train by TT-SVD, as `TTLinear.from_linear`; bias taken over."""
         if isinstance(conv.padding, str):
-            raise TtzoError(f"the convolution's padding is {conv.padding!r}", "give it in numbers")
+            raise TtzoError(f"the convolution's padding is {conv.padding!r}", "give it as numbers")
         linear = torch.nn.Linear(math.prod(conv.weight.shape[1:]), conv.out_channels, conv.bias is not None)
         linear.weight.copy_(conv.weight.flatten(1))
         if conv.bias is not None:
@@ -229,7 +229,7 @@ class TTEmbedding(TTLinear):
         **train,
     ):
         if mode not in Combine.__members__:
-            raise TtzoError(f"there is no embedding mode {mode!r}", f"take one of {', '.join(Combine.__members__)}")
+            raise TtzoError(f"there is no embedding mode {mode!r}", f"choose one of {', '.join(Combine.__members__)}")
         as_linear = gain * math.sqrt((num_embeddings + embedding_dim) / 2)
         super().__init__(num_embeddings, embedding_dim, bias=False, gain=as_linear, **train)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
@@ -286,7 +286,7 @@ def geometry(
 ) -> Layer:
     """The plan's layer for `TTLinear`'s arguments, fold and ranks filled in. Raises `PlanError` or `TtzoError`."""
     if format not in FORMATS:
-        raise TtzoError(f"there is no tensor-train format {format!r}", f"take one of {', '.join(FORMATS)}")
+        raise TtzoError(f"there is no tensor-train format {format!r}", f"choose one of {', '.join(FORMATS)}")
     if (ranks is None) == (budget is None):
         raise TtzoError("a tensor-train layer needs either ranks or a parameter budget", "give ranks=.. or budget=..")
     kind = FORMATS[format]

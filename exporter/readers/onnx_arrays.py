@@ -153,7 +153,7 @@ def identity(graph: Any, call: Any) -> Rows:
 @operator("Dropout")
 def dropout(graph: Any, call: Any) -> Rows:
     if call.given("training_mode", 2, False):
-        raise Refused("is switched on", "export the model for inference")
+        raise Refused("is active", "export the model for inference")
     return call.inputs[0]
 
 

@@ -51,7 +51,7 @@ def gemm(graph: Any, call: Any) -> Rows:
     told = call.attributes
     x = call.inputs[0]
     if not isinstance(x, Rows) or told.get("transA") or len(call.inputs) > 2 and isinstance(call.inputs[2], Rows):
-        raise Refused("is no plain product of rows and a constant matrix", "use Gemm(rows, weight, bias)")
+        raise Refused("is not a plain product of rows and a constant matrix", "use Gemm(rows, weight, bias)")
     weight = _weight(graph, call, 1)
     if len(weight.shape) != 2:
         raise Refused(f"multiplies by an array {list(weight.shape)}", "give it a matrix")
@@ -116,7 +116,7 @@ def train(graph: Any, call: Any) -> Rows:
     shapes = [getattr(tensor, "shape", None) for tensor in tensors]
     wanted = [] if layer is None else [tensor.shape for tensor in layer.tensors]
     if layer is None or shapes != wanted or any(isinstance(tensor, Rows) for tensor in tensors):
-        raise Refused("is no tensor-train layer as ttzo writes them", "export the model again")
+        raise Refused("is not a tensor-train layer as ttzo writes them", "export the model again")
     x = graph.rows.reshaped(call.inputs[0], (-1, layer.in_features))
     made = [t if isinstance(t, Weights) else parameter(name, t) for name, t in zip(names, tensors, strict=True)]
     parts = {tensor.name.rsplit(".", 1)[1]: weights for tensor, weights in zip(layer.tensors, made, strict=True)}

@@ -85,7 +85,8 @@ def ranks_within(layer: Layer, budget: int) -> tuple[int, ...]:
     best = tuple(1 for _ in limits)
     if cost(best) > budget:
         raise PlanError(
-            f"{cost(best)} parameters at rank 1, the budget is {budget}", "give a larger budget or another fold"
+            f"{cost(best)} parameters are needed at rank 1, but the budget is {budget}",
+            "give a larger budget or another fold",
         )
     for rank in range(2, max(limits, default=1) + 1):
         grown = tuple(min(rank, limit) for limit in limits)

@@ -222,7 +222,7 @@ def clamp(rows: RowBuilder, place: Any, x: Rows, min: Any = None, max: Any = Non
 @operation("alias", "detach", "clone", "contiguous", "dropout", "feature_dropout", "alpha_dropout", "lift_fresh_copy")
 def same(rows: RowBuilder, place: Any, x: Rows, p: float = 0, train: bool = False, **_: Any) -> Rows:
     if train and p:
-        raise Refused("is switched on", "call model.eval() first: a device trains without dropout")
+        raise Refused("is active", "call model.eval() first: a device trains without dropout")
     return x
 
 

@@ -136,7 +136,7 @@ class _Row:
             hint = "let the network begin with nn.Unflatten(1, (channels, rows, columns))"
             raise _refusal(place, part, "does not know the size of its images", hint)
         if self.shape[0] != part.in_channels:
-            raise _final(place, part, f"takes {part.in_channels} channels, there are {self.shape[0]}")
+            raise _final(place, part, f"takes {part.in_channels} channels, but there are {self.shape[0]}")
         if isinstance(part, torch.nn.Conv2d) and (part.groups, part.padding_mode, part.dilation) != (
             1,
             "zeros",
@@ -166,13 +166,13 @@ def _combine(place: str, part: Embedding) -> Combine:
     if isinstance(part, torch.nn.Embedding):
         return Combine.each
     if part.mode not in Combine.__members__:
-        raise _final(place, part, f"has the mode {part.mode}", "take mean or sum")
+        raise _final(place, part, f"has the mode {part.mode}", "choose mean or sum")
     return Combine[part.mode]
 
 
 def _padding(place: str, part: Embedding) -> int | None:
     if isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) and part.max_norm is not None:
-        raise _final(place, part, "changes its table on the way forward", "leave max_norm out")
+        raise _final(place, part, "changes its table on the way forward", "leave out max_norm")
     at = part.padding_idx
     if isinstance(part, torch.nn.Embedding) and at is not None and part.weight[at].any():
         raise _final(place, part, "has a padding vector that is not zero", "set it to zero")
@@ -195,7 +195,7 @@ def _is(module: torch.nn.Module, kind: type[Kind]) -> TypeGuard[Kind]:
 def _passes_through(place: str, part: torch.nn.Module) -> bool:
     """Identity, Flatten of all but the batch, and a Dropout that is switched off change nothing."""
     if isinstance(part, torch.nn.Dropout) and part.training and part.p > 0:
-        raise _final(place, part, "is switched on", "call model.eval() first: a device trains without dropout")
+        raise _final(place, part, "is active", "call model.eval() first: a device trains without dropout")
     if isinstance(part, torch.nn.Flatten) and (part.start_dim, part.end_dim) != (1, -1):
         raise _refusal(place, part, f"flattens dimensions {part.start_dim} to {part.end_dim}", "use nn.Flatten()")
     return any(_is(part, kind) for kind in (torch.nn.Identity, torch.nn.Flatten, torch.nn.Dropout))
@@ -268,5 +268,5 @@ def _tensors(place: str, part: torch.nn.Module) -> list[tuple[str, torch.Tensor]
 
 def _float32(name: str, tensor: torch.Tensor) -> np.ndarray:
     if tensor.dtype != torch.float32:
-        raise ExportError(f"{name} is {tensor.dtype}, a device computes in float32", "call model.float() first")
+        raise ExportError(f"{name} is {tensor.dtype}, but a device computes in float32", "call model.float() first")
     return tensor.detach().cpu().numpy().ravel()

@@ -107,7 +107,7 @@ class TracedModel:
     def _weights(self, name: str) -> Weights:
         held = self._parameters[name]
         if held.dtype != torch.float32:
-            raise ExportError(f"{name} is {held.dtype}, a device computes in float32", "call model.float() first")
+            raise ExportError(f"{name} is {held.dtype}, but a device computes in float32", "call model.float() first")
         values = held.detach().cpu().contiguous().numpy()
         return parameter(self._first_name[id(held)], values, held.requires_grad)
 
@@ -216,4 +216,4 @@ def _refuse_training_mode(module: torch.nn.Module) -> None:
     for path, part in module.named_modules():
         if isinstance(part, SWITCHED) and part.training and getattr(part, "p", 1) > 0:
             hint = "call model.eval() first: a device trains without dropout, and with batch norm frozen as it is"
-            raise ExportError(f"layer {path or 'model'}: {type(part).__name__} is switched on", hint)
+            raise ExportError(f"layer {path or 'model'}: {type(part).__name__} is active", hint)

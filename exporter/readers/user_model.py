@@ -18,7 +18,7 @@ MOVED = {"ttzo.exporter.nn": "ttzo.nn"}  # what a person's file may still name: 
 
 
 class ModelError(TtzoError):
-    """The model that was asked for could not be had."""
+    """The model that was asked for could not be loaded."""
 
 
 def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Module, dict[str, Any]]:
@@ -42,16 +42,16 @@ def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Mod
     module, options = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
     if not isinstance(module, torch.nn.Module) or not isinstance(options, dict):
         pair = module is not made
-        told = f"({type(module).__name__}, {type(options).__name__})" if pair else type(made).__name__
+        returned = f"({type(module).__name__}, {type(options).__name__})" if pair else type(made).__name__
         hint = "return an nn.Module, or an nn.Module and a dictionary of options"
-        raise ModelError(f"{path}:{function} returned {told}", hint)
+        raise ModelError(f"{path}:{function} returned {returned}", hint)
     return module, options
 
 
 def _source(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"ttzo_model_{path.stem}", path)
     if spec is None or spec.loader is None:  # its name ends in .py, so that there is a loader
-        raise ModelError(f"{path} is no Python file", "name a .py file")
+        raise ModelError(f"{path} is not a Python file", "name a .py file")
     source = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(source)
     return source
@@ -91,11 +91,11 @@ def _functions_of(source: ModuleType) -> str:
 
 
 def _accepted(make: Callable, given: dict[str, Any], name: str) -> dict[str, Any]:
-    """What the function has parameters for. A seed reaches torch anyway; the others must not be lost unsaid."""
+    """What the function has parameters for. A seed reaches torch anyway; other options must not be ignored silently."""
     parameters = inspect.signature(make).parameters.values()
     takes_all = any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in parameters)
     known = {parameter.name for parameter in parameters}
     lost = [option for option in given if option not in known and option != "seed" and not takes_all]
     if lost:
-        raise ModelError(f"{name} cannot be given {lost[0]}", f"give the function a parameter `{lost[0]}`")
+        raise ModelError(f"{name} does not accept {lost[0]}", f"give the function a parameter `{lost[0]}`")
     return {option: value for option, value in given.items() if takes_all or option in known}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Convolutions and embeddings in ONNX: a Conv, or plain operators around the product of one application.
 
-A dense kernel is one Conv. In front of a tensor train stand a Gather of the patches, or unit vectors of the tokens
+A dense kernel is one Conv. Before a tensor train there is a Gather of the patches, or there are unit vectors of the tokens
 (an Equal with all token numbers); sums and means of tokens become those of the unit vectors, because the layer is
-linear. Behind it the applications of a sample are brought into one row.
+linear. After it, the applications of a sample are brought into one row.
 """
 
 from collections.abc import Callable

@@ -7,6 +7,7 @@ from ttzo.device_runtime.contract import (
     LIMIT,
     RECORD,
     GraphInfo,
+    LayerRecord,
     NodeArrayRecord,
     NodeFlag,
     NodeOperation,
@@ -73,17 +74,22 @@ def read(data: bytes, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> 
     at += found.n_arrays * NodeArrayRecord.SIZE
     made = []
     for record, name in zip(nodes, names, strict=True):
-        kind = OPERATIONS[NodeOperation(record.operation)]
-        own = RECORD[kind.RECORD_NAME].unpack(data[at + 4 * record.attributes :]) if kind.RECORD_NAME else None
-        operation = (
-            Affine(layer_of(own, name)) if kind is Affine else kind.from_record(own, arrays[record.output].numbers)
-        )
+        operation = _operation(record, name, data[at + 4 * record.attributes :], arrays)
         flags = {flag.name: bool(record.flags & flag) for flag in NodeFlag}
         inputs = tuple(array for array in record.inputs if array != NO_ARRAY)
         made.append(Node(name, operation, inputs, record.output, record.parameters, **flags))
     at += found.attribute_bytes
     graph = Graph(tuple(made), tuple(Array(tuple(shape)) for shape in shapes))
     return graph, bytes(data[at : at + found.constant_bytes])
+
+
+def _operation(record: NodeRecord, name: str, attributes: bytes, arrays: list[NodeArrayRecord]) -> Operation:
+    """The operation of a node; `attributes` begin with its own where it has any."""
+    kind = OPERATIONS[NodeOperation(record.operation)]
+    if kind is Affine:
+        return Affine(layer_of(LayerRecord.unpack(attributes), name))
+    own = RECORD[kind.RECORD_NAME].unpack(attributes) if kind.RECORD_NAME else None
+    return kind.from_record(own, arrays[record.output].numbers)
 
 
 def _attributes(operation: Operation) -> Record | None:

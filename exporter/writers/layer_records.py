@@ -43,6 +43,8 @@ GATHER_FIELDS = (
     "dilation_height",
     "dilation_width",
     "groups",
+    "out_height",
+    "out_width",
 )
 
 
@@ -51,12 +53,12 @@ def _gather_fields(gather: Gathering | None) -> dict[str, int]:
     if isinstance(gather, Patches):
         values = [Gather.patches, Combine.each, *gather.kernel, *gather.stride, *gather.padding]
         values += [gather.channels, gather.height, gather.width, 0]
-        values += [*gather.padding_end, *gather.dilation, gather.groups]
+        values += [*gather.borders[2:], *gather.dilation, gather.groups, *gather.out_image]
     elif isinstance(gather, Tokens):
         padding = NO_TOKEN if gather.padding is None else gather.padding
-        values = [Gather.tokens, gather.combine, *[0] * 8, gather.count, padding, *[0] * 5]
+        values = [Gather.tokens, gather.combine, *[0] * 8, gather.count, padding, *[0] * 7]
     elif isinstance(gather, Places):
-        values = [Gather.places, Combine.each, *[0] * 8, gather.count, *[0] * 6]
+        values = [Gather.places, Combine.each, *[0] * 8, gather.count, *[0] * 8]
     return dict(zip(GATHER_FIELDS, values, strict=True))
 
 

@@ -3,7 +3,7 @@
 tensor-train layer as a local function of the domain `ttzo`.
 
 There is one function for each geometry, in plain Reshape, Transpose and MatMul. It multiplies in the plan's order
-(`Layer.contractions`). A file tells `input_scale` and `input_offset` in its metadata properties.
+(`Layer.contractions`). A file's metadata properties hold `input_scale` and `input_offset`.
 """
 
 import math
@@ -62,7 +62,7 @@ def model_around(plan: Plan, graph: onnx.GraphProto, more_layers: dict[str, Laye
 
 
 def function_name(layer: Layer) -> str:
-    """Tells the geometry, so that equal layers share one function: TTMatrix_7x4x4x7_8x4x4x8_r6x6x6_bias."""
+    """Gives the geometry, so that equal layers share one function: TTMatrix_7x4x4x7_8x4x4x8_r6x6x6_bias."""
     parts = [FUNCTIONS[layer.kind]]
     ranks = layer.ranks[1:-1]
     parts += ["x".join(map(str, sizes)) for sizes in (layer.in_modes, layer.out_modes)]
@@ -76,7 +76,7 @@ def layer_of(function: str, name: str, parameter_offset: int) -> Layer:
     called, in_modes, out_modes, *rest = function.split("_")
     kinds = {name: kind for kind, name in FUNCTIONS.items()}
     if called not in kinds:
-        raise ValueError(f"{called} is no kind of layer")
+        raise ValueError(f"{called} is not a kind of layer")
     sizes = [tuple(map(int, modes.split("x"))) for modes in (in_modes, out_modes)]
     ranks = tuple(map(int, rest[0].removeprefix("r").split("x"))) if rest and rest[0] != "bias" else ()
     return Layer(

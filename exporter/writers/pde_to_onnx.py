@@ -54,8 +54,8 @@ def residual_graph(plan: Plan) -> onnx.ModelProto:
     build.op("Mul", "residuals", "residuals", out="losses")
     build.op("ReduceMean", "losses", out="loss", axes=[0], keepdims=0)
     names = [("residuals", ["batch"]), ("losses", ["batch"]), ("loss", [])]
-    told = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in names]
-    graph = helper.make_graph(build.nodes, "loss", _inputs(plan), told, list(build.constants.values()))
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in names]
+    graph = helper.make_graph(build.nodes, "loss", _inputs(plan), outputs, list(build.constants.values()))
     return model_around(plan, graph, build.bare_layers)
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -36,10 +37,14 @@ from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.printable import printable, printable_name
 from ttzo.exporter.plan.training import Phase, Training
+from ttzo.exporter.plan.untrusted_file import json_page
 from ttzo.exporter.writers import graph_section
 from ttzo.exporter.writers.layer_records import layer_of, layer_record
 
+MOST_BYTES = 64 << 20  # of a bundle: 2^20 parameters take 4 MiB, and the largest sparse grid less than the rest
+MOST_METADATA_BYTES = 1 << 20
 NO_PHASE = PhaseRecord.unpack(bytes(PhaseRecord.SIZE))
 
 
@@ -90,14 +95,14 @@ def _body(plan: Plan) -> bytes:
 
 
 def model_hash(plan: Plan) -> bytes:
-    """What HELLO tells and `train` compares: 16 bytes that change with any number the device reads."""
+    """What HELLO reports and `train` compares: 16 bytes that change with any number the device reads."""
     return hashlib.sha256(_body(plan)).digest()[: LIMIT["hash_bytes"]]
 
 
 def write(plan: Plan) -> bytes:
     """The bundle file's bytes; equal plans give equal bytes."""
     body = _body(plan)
-    names = {"layers": [node.name for node in plan.graph.nodes]}
+    names: dict[str, list[str] | list[list[int]]] = {"layers": [node.name for node in plan.graph.nodes]}
     if plan.chain is None:
         names["shapes"] = [list(array.shape) for array in plan.graph.arrays]
     metadata = json.dumps(plan.metadata | names, sort_keys=True, separators=(",", ":")).encode()
@@ -127,7 +132,7 @@ def read(data: bytes) -> Plan:
         raise DeviceError("bad_bundle", 4)
     try:
         plan = _plan(header, data)
-    except (ValueError, KeyError, IndexError, PlanError, DeviceError) as error:
+    except (ValueError, KeyError, IndexError, struct.error, PlanError, DeviceError) as error:
         raise DeviceError("bad_bundle", 5) from error
     if ModelInfo.unpack(data[BundleHeader.SIZE :]).work_bytes != work_bytes(plan):
         raise DeviceError("wrong_work_size", work_bytes(plan))
@@ -157,8 +162,7 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         at += section_bytes
     parameters = np.frombuffer(data, "<f4", info.n_parameters, at).astype(np.float32)
     at += 4 * info.n_parameters
-    metadata = json.loads(data[at : at + header.metadata_bytes])
-    names = metadata.pop("layers")
+    metadata, names = _names(data[at : at + header.metadata_bytes])
     settings = dict(
         loss=Loss(info.loss),
         training=training,
@@ -172,7 +176,41 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         pde=pde,
     )
     if not layers:
-        graph, constants = graph_section.read(data[at_graph:], names, metadata.pop("shapes"))
+        graph, constants = graph_section.read(data[at_graph:], names, _shapes(metadata.pop("shapes")))
         return Plan(graph, parameters, constants=constants, **settings)
     named = [layer_of(record, name) for record, name in zip(layers, names, strict=True)]
     return Plan.of_layers(named, parameters, **settings)
+
+
+def _names(data: bytes) -> tuple[dict[str, Any], list[str]]:
+    """A bundle's metadata, and the layers' names in it; all texts fit for terminals and files. Raises `ValueError`."""
+    if len(data) > MOST_METADATA_BYTES:
+        raise ValueError(f"{len(data):,} bytes of metadata")
+    metadata = json_page(data)
+    if not isinstance(metadata, dict):
+        raise ValueError("the metadata is no table")
+    names = metadata.pop("layers", None)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("the metadata names no layers")
+    return {str(key): _cleaned(value) for key, value in metadata.items()}, [printable_name(name) for name in names]
+
+
+def _shapes(page: Any) -> list[list[int]]:
+    """The shapes of a graph's arrays, as its metadata name them. Raises `ValueError`."""
+    if not isinstance(page, list) or not all(isinstance(shape, list) for shape in page):
+        raise ValueError("the metadata hold no shapes")
+    for size in (size for shape in page for size in shape):
+        if type(size) is not int or not 0 < size <= LIMIT["max_width"]:
+            raise ValueError(f"an array with {size!r} numbers along an axis")
+    return page
+
+
+def _cleaned(value: Any) -> Any:
+    """The value with its texts made printable."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    if isinstance(value, dict):
+        return {printable(key): _cleaned(each) for key, each in value.items()}
+    return value

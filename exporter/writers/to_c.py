@@ -119,7 +119,7 @@ def _graph(plan: Plan) -> list[str]:
     for node, record, _ in nodes:
         arrays = " ".join(map(str, node.inputs)) or "nothing"
         lines.append(
-            f"    {_bytes(record.pack())} // {_safe(node.name)}: {record.operation.name} of {arrays} -> {node.output}"
+            f"    {_bytes(record.pack())} // {_safe(node.name)}: {node.operation.CODE.name} of {arrays} -> {node.output}"
         )
     for array, place in zip(plan.graph.arrays, plan.graph.places, strict=True):
         lines.append(f"    {_bytes(NodeArrayRecord(array.numbers, place).pack())}")

@@ -3,13 +3,13 @@
 
 Float32 builtin operators only, each in version 1, which TFLite Micro has too: FULLY_CONNECTED, RESHAPE, TRANSPOSE (of
 rank 3), ADD, RELU, TANH, SIN; with convolutions PAD and GATHER of the patches; with embeddings EQUAL, CAST, SUM, MAXIMUM
-and DIV, which make unit vectors of tokens and their mean. The input `x` is what the first layer sees, behind the plan's input scale and offset:
+and DIV, which make unit vectors of tokens and their mean. The input `x` is what the first layer sees, after the plan's input scale and offset:
 float32 [1, in_features]; the output is `outputs`, float32 [1, out_features]. The first axis may be resized to any batch.
 Weights carry the names of the plan's tensors.
 
 A contraction (repeats, rows, inner, columns) of `Layer.contractions` is one FULLY_CONNECTED, which sums over the last
 axis, between two TRANSPOSEs that bring `inner` there and back; they are left out where they move nothing. Weights
-are written as FULLY_CONNECTED wants them, [outputs, inner]: for the cores of a 2L-way TT that is a transpose.
+are written as FULLY_CONNECTED requires them, [outputs, inner]: for the cores of a 2L-way TT that is a transpose.
 """
 
 import math

@@ -40,5 +40,5 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Recipe:
     """The recipe of that name. Raises `TtzoError` for another."""
     if name not in _RECIPES:
-        raise TtzoError(f"the zoo has no model {name!r}", f"take one of {', '.join(_RECIPES)}")
+        raise TtzoError(f"the zoo has no model {name!r}", f"choose one of {', '.join(_RECIPES)}")
     return _RECIPES[name]

@@ -107,7 +107,7 @@ def build_digits(ranks: Ranks = None, format: str | None = None, seed: int = 0) 
 
 def _no_trains(name: str, ranks: Ranks, format: str | None) -> None:
     if ranks is not None or format is not None:
-        raise PlanError(f"{name} has no tensor trains", "leave out --ranks and --format, or take mnist-conv-tt")
+        raise PlanError(f"{name} has no tensor trains", "leave out --ranks and --format, or choose mnist-conv-tt")
 
 
 _recipe = partial(Recipe, loss=Loss.cross_entropy)

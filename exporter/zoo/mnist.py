@@ -22,7 +22,7 @@ TRAINING = Training(
     schedule=Schedule.linear,
     warmup_steps=20,
 )
-# Five times as many steps want half the rate.
+# With five times as many steps, half the rate is better.
 TEN_EPOCHS = train_defaults.overridden(TRAINING, {"steps": 9375, "lr": 0.02})
 PAPERS = Training(
     steps=10000,

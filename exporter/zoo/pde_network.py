@@ -21,12 +21,12 @@ def dense(
 ) -> "torch.nn.Module":
     """Linear layers of those widths with `activation` ("tanh" or "sine") between them.
 
-    The first layer's weights are `gain` times torch's usual start, so that its units bend inside the domain; its bias
+    The first layer's weights are `gain` times torch's usual start, so that its units are not linear inside the domain; its bias
     is such that a unit's middle lies around the point (centre, .., centre). Raises `PlanError` when ranks or a
     tensor-train format are asked for.
     """
     if ranks is not None or format is not None:
-        raise PlanError("this network is dense: it has neither ranks nor a format", "leave --ranks and --format out")
+        raise PlanError("this network is dense: it has neither ranks nor a format", "leave out --ranks and --format")
     from ttzo.exporter.readers.nn import Sine, seeded, torch
 
     between = torch.nn.Tanh if activation == "tanh" else Sine

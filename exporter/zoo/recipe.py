@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a model of the zoo tells the exporter. Needs no torch: modules are built when they are wanted."""
+"""What the exporter knows of a model of the zoo. Needs no torch: modules are built when they are needed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -79,7 +79,7 @@ def layer_ranks(ranks: Ranks, default: tuple[int | tuple[int, ...], ...]) -> tup
         layers *= len(default)
     if len(layers) != len(default):
         raise PlanError(
-            f"ranks for {len(layers)} layers, the model has {len(default)} tensor-train layers",
+            f"ranks for {len(layers)} layers, but the model has {len(default)} tensor-train layers",
             "give one rank for all, or one group for each layer, separated by colons",
         )
     return layers

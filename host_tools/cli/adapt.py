@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`ttzo adapt`: a trained model meets images from other domains, and learns them on the device."""
+"""`ttzo adapt`: trains a trained model further on images from other domains, on the device."""
 
 from functools import partial
 from pathlib import Path
@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from ttzo.host_tools.cli.bundle import BUNDLE, with_options
-from ttzo.host_tools.cli.device import BAUD, DATA, DEVICE, OVERRIDES, ROWS
+from ttzo.host_tools.cli.data import DATA
+from ttzo.host_tools.cli.device import BAUD, DEVICE, OVERRIDES, ROWS
 from ttzo.host_tools.cli.screen import Screen, Show, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
-from ttzo.host_tools.training import checkpoint, session
+from ttzo.host_tools.training import checkpoint, measurement
 from ttzo.host_tools.training.adapt import Adaptation, adapt
 from ttzo.host_tools.training.session import Interrupted, Progress
 
@@ -22,9 +23,17 @@ from ttzo.host_tools.training.session import Interrupted, Progress
 @DEVICE
 @DATA
 @click.option("--from", "origin", metavar="RUN", type=click.Path(path_type=Path),
-              help="The run whose parameters meet the other domains (default: DIR/runs/DEVICE).")  # fmt: skip
-@click.option("--shift", "shifts", multiple=True, type=click.Choice(list(SHIFTS)), help="All when none is named.")
-@click.option("--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Labelled rows.")
+              help="The run whose parameters to adapt (default: DIR/runs/DEVICE).")  # fmt: skip
+@click.option(
+    "--shift",
+    "shifts",
+    multiple=True,
+    type=click.Choice(list(SHIFTS)),
+    help="A shift of the images; all when none is given. May be repeated.",
+)
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Labelled rows to train on."
+)
 @with_options(OVERRIDES)
 @ROWS
 @BAUD
@@ -41,10 +50,10 @@ def adapt_command(
     baud: int | None,
     **changes,
 ) -> dict:
-    """Turn, move, invert or disturb a trained model's images, and train on a few of them.
+    """Rotate, move, invert or add noise to a trained model's images, and train on a few of them.
 
-    For each shift: what the model gets right before and after training on so many labelled rows, by the bundle's own
-    method, in DIR/runs/DEVICE-SHIFT. Steps, unless given, are those of 20 passes over the rows.
+    For each shift it measures the accuracy before and after training on --samples labelled rows by the bundle's own
+    method. The run is kept in DIR/runs/DEVICE-SHIFT. Without --steps it makes 20 passes over the rows.
     """
     plan = read_bundle(bundle)
     start = checkpoint.load((origin or run_folder(bundle, url)) / "checkpoint.npz", plan)
@@ -57,13 +66,13 @@ def adapt_command(
                 found.append(
                     adapt(
                         device, known, shift, start, run_folder(bundle, url, f"-{shift}"), n_samples=samples,
-                        changes=changes, test_rows=rows or session.default_test_rows(device, known),
+                        changes=changes, test_rows=rows or measurement.default_test_rows(device, known),
                         report=partial(_move_bar, bar),
                     )
                 )  # fmt: skip
     except Interrupted as error:
         raise Interrupted(
-            "the adaptation was stopped", "`ttzo adapt` begins anew; --shift takes one at a time"
+            "the adaptation was stopped", "`ttzo adapt` starts again from the beginning; --shift runs a single shift"
         ) from error
     heading = ("shift", "right before", "after", "of test rows", "steps", "multiply-accumulates")
     screen.table(f"{url}, {samples} labelled rows", [_row(each) for each in found], heading)

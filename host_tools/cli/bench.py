@@ -20,20 +20,26 @@ INK = 0.19  # share of random inputs that are not zero, as in MNIST
 
 @click.command("bench")
 @click.argument("models", metavar="[MODEL ...]", nargs=-1)
-@click.option("--board", "names", multiple=True, help="A board; all known ones when none is named.")
+@click.option("--board", "names", multiple=True, help="A board; all known boards when none is given. May be repeated.")
 @click.option("--arithmetic", "arithmetics", multiple=True, type=click.Choice(list(Arithmetic.__members__)),
-              help="separate or fused; both when none is named.")  # fmt: skip
-@click.option("--ranks", help="As for export: 6, or 6:4, or 6,1,6:6,6,6.")
+              help="How a multiply-add rounds; both ways when none is given.")  # fmt: skip
+@click.option("--ranks", help="As for `ttzo export`: 6, or 6:4, or 6,1,6:6,6,6.")
 @click.option("--batch", type=click.IntRange(1), help="Rows of a batch.")
-@click.option("--estimator", help="rge, sign_rge, cge or hybrid.")
-@click.option("--update", type=click.Choice(list(Update.__members__)), help="How an estimate moves the parameters.")
-@click.option("--cache", type=click.Choice(list(Cache.__members__)), help="What sharing estimators keep.")
-@click.option("--queries", "n_queries", type=click.IntRange(1), help="Directions of a step.")
-@click.option("--data", help="Rows to count with; random ones when not given.")
-@click.option("--after", type=click.IntRange(0), default=0, help="Training steps on this machine before it is counted.")
+@click.option("--estimator", help="As for `ttzo export`, which explains the names.")
+@click.option("--update", type=click.Choice(list(Update.__members__)), help="How an estimate changes the parameters.")
+@click.option(
+    "--cache",
+    type=click.Choice(list(Cache.__members__)),
+    help="What estimators that share environments keep of a sample.",
+)
+@click.option("--queries", "n_queries", type=click.IntRange(1), help="Random directions of one estimate.")
+@click.option("--data", help="Rows to count with; random rows when not given.")
+@click.option(
+    "--after", type=click.IntRange(0), default=0, help="Training steps that this machine does before the count."
+)
 @click.option("--derivatives", is_flag=True,
-              help="Instead, of bundles with a PDE: how far float32 derivatives, its own and compensated, lie from double.")  # fmt: skip
-@click.option("--host/--no-host", default=True, help="Time this machine against torch as well.")
+              help="Instead, for bundles with a PDE: the errors of float32 derivatives, the model's own and compensated ones, against double.")  # fmt: skip
+@click.option("--host/--no-host", default=True, help="Also compare the speed of this machine with torch's.")
 @command
 def bench_command(
     screen: Screen,
@@ -48,9 +54,9 @@ def bench_command(
 ) -> dict:
     """Count instructions, multiply-accumulates and memory of models on boards.
 
-    MODEL is what `export` takes, or a bundle folder. Instructions are counted exactly, in the firmware's own image;
-    beside them stand the tile in C, plain loops core by core, and brute force for a coordinate-wise gradient. Of an
-    equation, one residual is counted, with the derivatives that it takes.
+    MODEL is what `ttzo export` accepts, or a bundle folder. Instructions are counted exactly, in the firmware's own
+    image. For comparison there are the counts with the tile in C, with plain loops core by core, and by brute force
+    for a coordinate-wise gradient. For an equation, one residual with its derivatives is counted.
     """
     if derivatives:
         return {"derivatives": {folder: _derivative_errors(screen, folder) for folder in models}}
@@ -81,9 +87,9 @@ def _derivative_errors(screen: Screen, folder: str) -> dict[str, list[dict]]:
 
     plan, trained = read_bundle(folder), run_folder(folder, "native:") / "checkpoint.npz"
     if plan.pde is None:
-        raise PlanError(f"{folder} has no equation", "name bundles of PDEs, such as black-scholes exported")
+        raise PlanError(f"{folder} has no equation", "give bundles of PDEs, such as an exported black-scholes")
     run = checkpoint.load(trained, plan) if trained.is_file() else None
-    state, told = f"step {run.state.step} of its run on native:" if run else "as exported", {}
+    state, errors = f"step {run.state.step} of its run on native:" if run else "as exported", {}
     for derivative in dict.fromkeys([plan.pde.derivative, Derivative.compensated_jet]):
         other = dataclasses.replace(plan, pde=dataclasses.replace(plan.pde, derivative=derivative))
         found = derivative_errors(other, run.parameters if run else plan.parameters)
@@ -92,8 +98,8 @@ def _derivative_errors(screen: Screen, folder: str) -> dict[str, list[dict]]:
             [(each.quantity, f"{each.error:.2e}", f"{each.size:.3g}", f"{each.relative:.2e}") for each in found],
             ("", "error", "size", "relative"),
         )
-        told[derivative.name] = [dataclasses.asdict(each) | {"relative": each.relative} for each in found]
-    return told
+        errors[derivative.name] = [dataclasses.asdict(each) | {"relative": each.relative} for each in found]
+    return errors
 
 
 # ---- models and rows -------------------------------------------------------------------------------------------------
@@ -160,7 +166,7 @@ def _show(screen: Screen, cost) -> None:
     if hasattr(cost, "residual"):
         _show_residual(screen, cost)
         return
-    order = ", ".join("core by core" if c == 0 else f"cut before core {c}" for c in cost.contractions)
+    order = ", ".join("core by core" if c == 0 else f"split before core {c}" for c in cost.contractions)
     title = f"{cost.model} on {cost.board}, {cost.arithmetic}, {cost.cache} caches: {cost.n_parameters:,} parameters, batch {cost.batch}; {order}"
     parts = {
         "forward pass": cost.forward,

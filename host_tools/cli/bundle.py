@@ -31,6 +31,8 @@ from ttzo.exporter.plan.gathering import Places, Tokens
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.cli.choices import Explained
+from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
@@ -49,8 +51,9 @@ class FlashError(TtzoError):
     exit_code = ExitCode.device
 
 
-def choice(kind) -> click.Choice:
-    return click.Choice(list(kind.__members__))
+def choice(kind) -> dict:
+    """Of an option whose values are an enumeration's members; help explains them after the options."""
+    return {"type": click.Choice(list(kind.__members__)), "metavar": "NAME"}
 
 
 class Numbers(click.ParamType):
@@ -65,61 +68,74 @@ class Numbers(click.ParamType):
         try:
             return tuple(self.kind(word) for word in str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r} is not a number, nor numbers with commas between", param, ctx)
+            self.fail(f"{value!r} is neither a number nor numbers separated by commas", param, ctx)
 
 
 # Settings that one kind of estimator has; a command that trains takes them too.
 METHOD_OPTIONS = (
-    click.option("--n-coordinates", type=Numbers(int), help="cocd: coordinates a step."),
-    click.option("--stale-decay", type=Numbers(float), help="cocd: factor a step of estimates not made anew."),
-    click.option("--ridge", type=Numbers(float), help="Gauss-Newton: ridge at the start, of the mean squared column."),
-    click.option("--trust-radius", type=Numbers(float), help="Gauss-Newton: longest step in its directions; 0: any."),
+    click.option("--n-coordinates", type=Numbers(int), help="cocd: coordinates that one step differentiates."),
+    click.option(
+        "--stale-decay", type=Numbers(float), help="cocd: factor by which a step reduces the other estimates."
+    ),
+    click.option(
+        "--ridge", type=Numbers(float), help="Gauss-Newton: ridge at the start, relative to the mean squared column."
+    ),
+    click.option(
+        "--trust-radius", type=Numbers(float), help="Gauss-Newton: longest step along its directions; 0: no limit."
+    ),
 )
 METHOD_SETTINGS = ("n_coordinates", "stale_decay", "ridge", "trust_radius")
 
 # ---- export ----------------------------------------------------------------------------------------------------------
 
 _EXPORT_OPTIONS = (
-    click.option("--ranks", help="TT ranks: 6 for all, 6:4 layer by layer, 6,1,6:6,6,6 bond by bond."),
+    click.option("--ranks", help="TT ranks: 6 for all bonds, 6:4 layer by layer, 6,1,6:6,6,6 bond by bond."),
     click.option(
         "--budget",
-        help="Choose fold and ranks: parameters=4000, macs=200000 (of a forward pass), ram=100000 (bytes of work buffer), or several with commas between.",
+        help="Let export choose fold and ranks within parameters=4000, macs=200000 (of a forward pass), ram=100000 (bytes of work buffer), or several of them separated by commas.",
     ),
     click.option(
         "--contraction",
         "contractions",
-        help="Layer by layer, 0:2: 0 core by core, 2 cut before core 2, as many as there are cores: multiplied out; by default what costs least and fits.",
+        help="The order of multiplication, one number a layer, as in 0:2. 0: core by core; 2: split before core 2; the number of cores: multiplied out whole. Default: the cheapest that fits.",
     ),
-    click.option("--format", type=click.Choice(["matrix", "tensor"]), help="TT-matrix, or 2L-way TT."),
-    click.option("--estimator", type=click.Choice(train_defaults.ESTIMATORS), help="How gradients are estimated."),
-    click.option("--update", type=choice(Update), help="Update rule."),
-    click.option("--direction", type=choice(Direction), help="Random directions of rge."),
-    click.option("--difference", type=choice(Difference)),
-    click.option("--n-queries", type=Numbers(int), help="Random directions of an estimate."),
+    click.option("--format", type=click.Choice(["matrix", "tensor"]), metavar="NAME", help="Kind of tensor train."),
+    click.option(
+        "--estimator",
+        type=click.Choice(train_defaults.ESTIMATORS),
+        metavar="NAME",
+        help="How gradients are estimated. Names of this and other options are explained below.",
+    ),
+    click.option("--update", **choice(Update), help="How an estimate changes the parameters."),
+    click.option("--direction", **choice(Direction), help="How random directions are drawn."),
+    click.option("--difference", **choice(Difference), help="The loss difference of a query."),
+    click.option("--n-queries", type=Numbers(int), help="Random directions of one estimate (N)."),
     click.option("--lr", type=Numbers(float), help="Learning rate."),
-    click.option("--mu", type=Numbers(float), help="Perturbation radius."),
-    click.option("--clip", type=Numbers(float), help="Largest gradient norm; 0 does not clip."),
+    click.option("--mu", type=Numbers(float), help="Perturbation radius: how far a query moves the parameters."),
+    click.option("--clip", type=Numbers(float), help="Largest norm of the gradient; 0: no limit."),
     *METHOD_OPTIONS,
-    click.option("--schedule", type=choice(Schedule)),
-    click.option("--warmup-steps", type=int),
-    click.option("--steps", type=int, help="Length of the schedule."),
+    click.option("--schedule", **choice(Schedule), help="How the learning rate changes over the steps."),
+    click.option(
+        "--warmup-steps", type=int, help="Steps at the start over which the learning rate rises to its value."
+    ),
+    click.option("--steps", type=int, help="Steps of the whole training; schedules end there."),
     click.option("--seed", type=int, help="Seed of the parameters and of all noise."),
     click.option("--batch", type=int, help="Rows of a training batch."),
-    click.option("--arithmetic", type=choice(Arithmetic), help="Multiply-add with two roundings, or with one."),
+    click.option("--arithmetic", **choice(Arithmetic), help="How a multiply-add rounds; the device must support it."),
     click.option(
         "--cache",
-        type=choice(Cache),
-        help="What estimators that share environments keep: by default the widest numbers that fit --board.",
+        **choice(Cache),
+        help="What estimators that share environments keep of a sample. Default: the widest numbers that fit --board.",
     ),
-    click.option("--loss", type=choice(Loss)),
-    click.option("--derivative", type=choice(Derivative), help="How a PDE's derivatives are had."),
+    click.option("--loss", **choice(Loss), help="What training minimises."),
+    click.option("--derivative", **choice(Derivative), help="How a PDE's derivatives are computed."),
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
     click.option("--n-pairs", type=int, help="Antithetic pairs of monte_carlo."),
-    click.option("--data", help="Data set the model is for: digits, mnist, or a file."),
-    click.option("--input", "input_number", type=choice(Number), help="How inputs travel and are kept."),
+    click.option("--data", help="Data set the model is for: digits, names, mnist, or a file."),
+    click.option("--input", "input_number", **choice(Number), help="Number type of inputs, on the line and in memory."),
     click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),
-    click.option("--offset", "input_offset", type=float),
+    click.option("--offset", "input_offset", type=float, help="See --scale."),
     click.option(
         "--input-shape", metavar="SIZES", help="Sizes of one row, as 1,28,28, where the model does not say them."
     ),
@@ -135,19 +151,24 @@ def with_options(options):
     return add
 
 
-@click.command("export")
+@click.command("export", cls=Explained)
 @click.argument("model")
 @click.option(
     "-o", "--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder for the bundle."
 )
-@click.option("--board", help="Refuse what does not fit this board.")
+@click.option("--board", help="The board that the model must fit.")
 @with_options(_EXPORT_OPTIONS)
+@with_options(TABLE_OPTIONS)
 @command
 def export_command(screen: Screen, model: str, out: Path, board: str | None, **options) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
-    MODEL is a name of the zoo (digits, mnist-mlp); file.py:function, a function that returns a torch module; or an
-    .onnx file, as PyTorch, Keras or scikit-learn write it.
+    MODEL is one of three things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
+    returns a torch module; or an .onnx file, as PyTorch, Keras or scikit-learn write it. An option that is not given
+    keeps the model's own value.
+
+    If --data names an existing file, the bundle keeps the names of its classes and how its columns are normalised.
+    Otherwise the first run keeps them in its folder.
     """
     from ttzo.exporter.export import export
 
@@ -155,7 +176,14 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
         if options[name] and len(options[name]) == 1:
             options[name] = options[name][0]
     room = boards.load(board).room if board else None
-    plan = export(model, out, room=room, **options)
+    table = taken(options)
+    if (
+        options["input_number"] == Number.int16.name
+        and options["input_scale"] is None
+        and table.normalise not in (None, "none")
+    ):
+        options["input_scale"] = STEP_OF_NORMALISED
+    plan = export(model, out, room=room, describe=lambda plan: prepared(screen, plan, table), **options)
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
@@ -188,9 +216,9 @@ def gather_text(layer) -> str:
     if isinstance(gather, Places):
         return f"{gather.count} places"
     image = f"{gather.channels}x{gather.height}x{gather.width}"
-    behind = f"{layer.out_features}x{'x'.join(map(str, gather.out_image))}"
+    after = f"{layer.out_features}x{'x'.join(map(str, gather.out_image))}"
     kernel, stride = ("x".join(map(str, sizes)) for sizes in (gather.kernel, gather.stride))
-    return f"{image} -> {behind}, patches of {kernel}, stride {stride}"
+    return f"{image} -> {after}, patches of {kernel}, stride {stride}"
 
 
 def phase_text(plan: Plan, number: int) -> str:
@@ -232,11 +260,14 @@ def summary(plan: Plan) -> dict:
 
 @click.command("plan")
 @BUNDLE
-@click.option("--board", "names", multiple=True, help="A board; all known ones when none is named.")
-@click.option("--data", help="Rows for the noise forecast; by default the model's own data set, if it is there.")
+@click.option("--board", "names", multiple=True, help="A board; all known boards when none is given. May be repeated.")
+@click.option(
+    "--data",
+    help="Rows for the noise forecast (default: the model's own data set, or random rows where that would be a download).",
+)
 @command
 def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str | None) -> dict:
-    """Forecast flash, RAM, operations and time on boards, and the float32 noise of the loss."""
+    """Forecast flash, RAM, operations and time on boards, and the float32 rounding noise of the loss."""
     plan = read_bundle(bundle)
     forecasts = [forecast.forecast(plan, board) for board in map(boards.load, names or boards.names())]
     screen.table(f"{bundle}: {plan.metadata.get('title', '')}", describe(plan))
@@ -281,14 +312,14 @@ def _noise(plan: Plan, source: str | None) -> tuple[precision.Noise | None, str]
         return None, ""
     try:
         if source is None and plan.metadata.get("data") == "mnist":
-            raise data_set.DataError("a forecast downloads nothing")
+            raise data_set.DataError("a forecast does not download data")
         rows = data_set.load(source, plan)
-        x, y, told = rows.x_train[: plan.batch], rows.y_train[: plan.batch], f"{plan.batch} rows of {rows.name}"
+        x, y, origin = rows.x_train[: plan.batch], rows.y_train[: plan.batch], f"{plan.batch} rows of {rows.name}"
     except data_set.DataError:
         if source is not None:
             raise
-        (x, y), told = _random_rows(plan), f"{plan.batch} random rows"
-    return precision.difference_noise(plan, read_inputs(plan, x), y), told
+        (x, y), origin = _random_rows(plan), f"{plan.batch} random rows"
+    return precision.difference_noise(plan, read_inputs(plan, x), y), origin
 
 
 def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
@@ -346,7 +377,7 @@ def flash_command(screen: Screen, bundle: Path, name: str) -> dict:
     if not board.flash_command:
         raise FlashError(
             f"no flashing tool is known for {board.name}",
-            "put one into flash_command of the board's file, or copy firmware/*/ttzo.bin by hand",
+            "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
         )
     report = build.build(bundle, board)
     words = [word.format(bin=report.bin, elf=report.elf) for word in board.flash_command]
@@ -357,7 +388,7 @@ def flash_command(screen: Screen, bundle: Path, name: str) -> dict:
     screen.say(" ".join(words))
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        last = done.stdout.strip().splitlines()[-1:] or ["it said nothing"]
+        last = done.stdout.strip().splitlines()[-1:] or ["it printed nothing"]
         raise FlashError(
             f"{words[0]} failed: {last[0]}", "is the board connected and powered, and no other program using it?"
         )

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The `ttzo` command: words for a person around the functions of the other modules."""
+"""The `ttzo` command: all commands, and the help that is common to them."""
 
 import click
 
 from ttzo.device_runtime.contract import ExitCode
-from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, reproduce
+from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, record, reproduce
 from ttzo.host_tools.cli.screen import Screen
 
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
@@ -23,7 +23,7 @@ Exit codes: {_EXIT_CODES}.
 
 
 class Commands(click.Group):
-    """The commands; wrong usage, too, is an object on stdout where --json asks for one."""
+    """The commands. With --json, wrong usage too is reported as one object on stdout."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = Screen("--json" in args)
@@ -51,6 +51,7 @@ for made in (
     bundle.plan_command,
     bundle.build_command,
     bundle.flash_command,
+    record.record_command,
     device.train_command,
     device.eval_command,
     adapt.adapt_command,

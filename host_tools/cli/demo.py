@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`ttzo demo`: the whole journey, from a torch module to a classifier that an emulated board has trained."""
+"""`ttzo demo`: exports a torch module, trains it on an emulated board, and compares the result."""
 
 import shutil
 import time
@@ -33,7 +33,7 @@ ONNX_STEPS = 200
 
 @dataclass
 class Story:
-    """What the demo has come to so far."""
+    """The results of the demo so far."""
 
     plan: Plan
     rows: DataSet
@@ -47,7 +47,7 @@ class Story:
 
 @dataclass
 class Trained:
-    """What training on the board came to: measured before it, the run, float32 parameters after it."""
+    """The result of training on the board: accuracy before it, the run, float32 parameters after it."""
 
     before: Evaluation
     run: Run
@@ -56,14 +56,22 @@ class Trained:
 
 @click.command("demo")
 @click.option(
-    "-o", "--out", metavar="DIR", type=click.Path(path_type=Path), default=Path("ttzo-demo"), show_default=True
+    "-o",
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=Path("ttzo-demo"),
+    show_default=True,
+    help="Folder of the demo.",
 )
-@click.option("--steps", type=click.IntRange(min=ONNX_STEPS), help="Length of the training (default: the model's own).")
+@click.option(
+    "--steps", type=click.IntRange(min=ONNX_STEPS), help="Steps of the training (default: the model's own number)."
+)
 @command
 def demo_command(screen: Screen, out: Path, steps: int | None) -> dict:
     """Export a digits classifier, train it on an emulated STM32F405, and compare what the board computed.
 
-    Without cross compiler or QEMU it trains on native: and says what it left out.
+    Without a cross compiler or QEMU it trains on native: and names what is missing.
     """
     began = time.monotonic()
     story = _export(screen, out, steps)
@@ -72,7 +80,7 @@ def demo_command(screen: Screen, out: Path, steps: int | None) -> dict:
         _compare_bits(screen, story, trained)
         _compare_onnx(screen, story)
     except Interrupted as error:
-        raise Interrupted("the demo was stopped", "`ttzo demo` begins anew") from error
+        raise Interrupted("the demo was stopped", "`ttzo demo` starts again from the beginning") from error
     _draw(story, trained.run)
     seconds = time.monotonic() - began
     screen.table(f"\nA classifier of handwritten digits, trained on {story.url}", _summary(story, trained, seconds))
@@ -81,7 +89,7 @@ def demo_command(screen: Screen, out: Path, steps: int | None) -> dict:
 
 
 def _left_out() -> list[str]:
-    """What keeps the emulated board from being built and run here."""
+    """What is missing to build and run the emulated board here."""
     board = boards.load(BOARD)
     needs = {f"{board.toolchain}-gcc": f"gcc-{board.toolchain} libnewlib-{board.toolchain}", qemu.QEMU: qemu.QEMU}
     missing = [

@@ -13,6 +13,7 @@ import click
 
 from ttzo.device_runtime.contract import ExitCode, Loss
 from ttzo.host_tools.cli.bundle import BUNDLE, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
+from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.data_error import DataError
@@ -20,12 +21,16 @@ from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.pty_bridge import PtyBridge
-from ttzo.host_tools.training import checkpoint, compare, report, session
+from ttzo.host_tools.training import checkpoint, compare, measurement, report, session
+from ttzo.host_tools.training.checkpoint import Generation
 from ttzo.host_tools.training.session import Progress, Run
+from ttzo.host_tools.training.stop import stop_signals
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
-DATA = click.option(
-    "--data", "source", metavar="SOURCE", help="digits, mnist, a folder with IDX files, a .npz or a .csv file."
+GENERATION = click.option(
+    "--generation",
+    type=click.Choice([each.name for each in Generation]),
+    help="The run's checkpoint to take: last, good (loss near the best) or best (lowest loss). Default: last.",
 )
 BAUD = click.option("--baud", type=click.IntRange(min=1), help="Baud rate of a serial port (default 115200).")
 RUN = click.option(
@@ -36,11 +41,13 @@ RUN = click.option(
     help="Folder of the run (default: DIR/runs/DEVICE, with --from DIR/runs/DEVICE-adapted).",
 )
 OVERRIDES = (
-    click.option("--steps", type=click.IntRange(min=1), help="Length of the schedule."),
-    click.option("--seed", type=click.IntRange(min=0, max=2**64 - 1)),
+    click.option("--steps", type=click.IntRange(min=1), help="Steps of the whole training; schedules end there."),
+    click.option(
+        "--seed", type=click.IntRange(min=0, max=2**64 - 1), help="Seed of all noise and of the sample order."
+    ),
     click.option("--lr", type=Numbers(float), help="Learning rate."),
-    click.option("--mu", type=Numbers(float), help="Perturbation radius."),
-    click.option("--n-queries", type=Numbers(int), help="Random directions of an estimate."),
+    click.option("--mu", type=Numbers(float), help="Perturbation radius: how far a query moves the parameters."),
+    click.option("--n-queries", type=Numbers(int), help="Random directions of one estimate."),
     *METHOD_OPTIONS,
 )
 CHANGES = ("steps", "seed", "lr", "mu", "n_queries", *METHOD_SETTINGS)  # what these are called
@@ -59,7 +66,11 @@ class RowCount(click.ParamType):
         return int(value)
 
 
-ROWS = click.option("--rows", type=RowCount(), help="Test rows to measure on; few by default where the line is slow.")
+ROWS = click.option(
+    "--rows",
+    type=RowCount(),
+    help="Number of test rows to measure on, or `all`. Default: all, or fewer where the line is slow.",
+)
 
 
 def measured(device: Device, test: Evaluation, of: int) -> str:
@@ -75,7 +86,7 @@ def measured(device: Device, test: Evaluation, of: int) -> str:
 def solution_text(test: Evaluation) -> str:
     """The error of a PDE's solution in words."""
     if test.relative is None:
-        return "the exact solution is not known: give points with values, --data FILE.npz"
+        return "the exact solution is not known: give points with values by --data FILE.npz"
     return f"solution error {100 * test.relative:.3f} % (relative L2), MSE {test.loss:.3g} at {test.n_rows} points"
 
 
@@ -87,18 +98,6 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
     return [(f"best {name} function instead", f"MSE {value:.3g}") for name, value in found.items()]
 
 
-def test_json(device: Device, test: Evaluation) -> dict:
-    classes = device.plan.loss == Loss.cross_entropy
-    accuracy = test.accuracy if classes else None
-    return {
-        "loss": test.loss,
-        "accuracy": accuracy,
-        "correct": test.n_correct if classes else None,
-        "rows": test.n_rows,
-        "relative_l2": test.relative,
-    }
-
-
 # ---- train -----------------------------------------------------------------------------------------------------------
 
 
@@ -106,6 +105,7 @@ def test_json(device: Device, test: Evaluation) -> dict:
 @BUNDLE
 @DEVICE
 @DATA
+@with_options(TABLE_OPTIONS)
 @RUN
 @with_options(OVERRIDES)
 @ROWS
@@ -114,13 +114,18 @@ def test_json(device: Device, test: Evaluation) -> dict:
     "origin",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Begin with the parameters of another run of this model: to adapt to new data.",
+    help="Start from the parameters of another run of this model, to adapt to new data.",
 )
-@click.option("--restart", is_flag=True, help="Begin anew instead of going on from the checkpoint.")
+@click.option("--restart", is_flag=True, help="Start again instead of going on from the checkpoint.")
+@GENERATION
 @click.option(
-    "--checkpoint-every", "checkpoint_steps", metavar="STEPS", type=click.IntRange(min=1), help="Default: by time."
+    "--checkpoint-every",
+    "checkpoint_steps",
+    metavar="STEPS",
+    type=click.IntRange(min=1),
+    help="Steps from one checkpoint to the next (default: by time).",
 )
-@click.option("--count", is_flag=True, help="Count the instructions of the steps: qemu:BOARD only.")
+@click.option("--count", is_flag=True, help="Count the instructions of the steps (only with qemu:BOARD).")
 @BAUD
 @command
 def train_command(
@@ -134,19 +139,27 @@ def train_command(
     baud: int | None,
     **options,
 ) -> dict:
-    """Train on a device; goes on from the run's checkpoint. Ctrl-C writes one."""
+    """Train on a device, from the run's checkpoint if there is one. Ctrl-C writes a checkpoint."""
     plan = read_bundle(bundle)
     folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
     options["start"] = checkpoint.load(origin / "checkpoint.npz", plan) if origin else None
     changes = {name: options.pop(name) for name in CHANGES}
-    rows = data_set.load(source, plan)
+    options["generation"] = Generation[options["generation"] or "last"]
+    begins = options["restart"] or not (folder / "checkpoint.npz").exists()
+    rows = load_rows(screen, plan, source, taken(options), origin if begins else folder)
     with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
-        told = measured(device, run.test, len(rows.x_test))
+        on_device = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
-    screen.table(f"{device.board} at {url}, {rows.name}", _run_rows(run, told) + baseline_rows(device, rows))
+    words = (
+        _run_rows(run, on_device, plan.loss == Loss.cross_entropy)
+        + answers_rows(plan, run.answers)
+        + baseline_rows(device, rows)
+    )
+    screen.table(f"{device.board} at {url}, {rows.name}", words)
+    show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.steps:
-        screen.say("nothing was left to do: give more --steps, or begin anew with --restart")
+        screen.say("no step was left to do: give more --steps, or start again with --restart")
     return result
 
 
@@ -170,6 +183,12 @@ def train_with_bar(
                 test = f"  test {100 * now.test.accuracy:.1f} %"
             elif now.test and now.test.relative is not None:
                 test = f"  solution error {100 * now.test.relative:.2f} %"
+            if now.validation:
+                test = (
+                    f"  validation {100 * now.validation.accuracy:.1f} %"
+                    if classes
+                    else f"  validation {now.validation.loss:.3g}"
+                )
             bar(
                 now.step,
                 now.steps,
@@ -184,6 +203,7 @@ def train_with_bar(
             test_rows=test_rows,
             report=show,
             on_upload=sending,
+            say=screen.say,
             **options,
         )
 
@@ -195,12 +215,13 @@ def run_json(device: Device, run: Run) -> dict:
         "board": device.board,
         "run": run.folder,
         "checkpoint": run.folder / "checkpoint.npz",
-        "test": test_json(device, run.test),
+        "test": test_json(device.plan, run.test, run.answers),
+        "validation": test_json(device.plan, run.validation) if run.validation else None,
         **{name: getattr(run, name) for name in named},
     }
 
 
-def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
+def _run_rows(run: Run, on_device: str, classes: bool) -> list[tuple[str, str]]:
     steps = f"{run.step:,} of {run.steps:,}" + (
         f", {run.resumed_from:,} of them from the checkpoint" if run.resumed_from else ""
     )
@@ -208,7 +229,11 @@ def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
     rows += [("multiply-accumulates", f"{run.macs:,}")] if run.macs else []
     rows += [("instructions", f"{run.instructions:,}")] if run.instructions else []
     rows += [("batch loss", f"{run.loss:.4g}")] if run.loss is not None else []
-    return [*rows, ("on the device", told), ("run", str(run.folder))]
+    if run.validation is not None:
+        n, found = run.validation.n_rows, run.validation
+        told_of = f"{100 * found.accuracy:.2f} %" if classes else f"mean loss {found.loss:.6g}"
+        rows.append(("validation", f"{told_of} of {n} rows" if classes else f"{told_of} on {n} rows"))
+    return [*rows, ("on the device", on_device), ("run", str(run.folder))]
 
 
 # ---- eval ------------------------------------------------------------------------------------------------------------
@@ -218,9 +243,11 @@ def _run_rows(run: Run, told: str) -> list[tuple[str, str]]:
 @BUNDLE
 @DEVICE
 @DATA
+@with_options(TABLE_OPTIONS)
 @RUN
 @ROWS
 @click.option("--exported", is_flag=True, help="Measure the exported parameters instead of the trained ones.")
+@GENERATION
 @BAUD
 @command
 def eval_command(
@@ -231,40 +258,46 @@ def eval_command(
     folder: Path | None,
     rows: int | None,
     exported: bool,
+    generation: str | None,
     baud: int | None,
+    **options,
 ) -> dict:
-    """Measure accuracy (or loss) on test rows, on the device.
+    """Measure accuracy (or loss) on test rows, on the device; `--test FILE` measures all rows of a file.
 
     A device that has trained is measured as it is; one that has not gets the run's checkpoint first, if there is one.
     """
     plan = read_bundle(bundle)
-    dataset = data_set.load(source, plan)
+    dataset = load_rows(screen, plan, source, taken(options), folder or run_folder(bundle, url), only_test=True)
     with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
-        origin = choose_parameters(device, folder or run_folder(bundle, url), exported, must_exist=folder is not None)
-        subset = session.test_subset(dataset, rows or session.default_test_rows(device, dataset))
+        chosen = Generation[generation] if generation else None
+        origin = choose_parameters(device, folder or run_folder(bundle, url), exported, folder is not None, chosen)
+        n_rows = rows or measurement.default_test_rows(device, dataset)
         with screen.bar("measuring", "rows") as bar:
-            test = device.evaluate(subset, bar)
-        told, step = measured(device, test, len(dataset.x_test)), device.step_count
-    words = [("parameters", origin), ("on the device", told), *baseline_rows(device, dataset)]
-    screen.table(f"{device.board} at {url}, {dataset.name}", words)
+            test, answers = measurement.measure_answers(device, dataset, n_rows, bar)
+        on_device, step = measured(device, test, len(dataset.x_test)), device.step_count
+    words = [("parameters", origin), ("on the device", on_device), *answers_rows(plan, answers)]
+    screen.table(f"{device.board} at {url}, {dataset.name}", words + baseline_rows(device, dataset))
+    show_answers(screen, plan, answers)
     return {
         "device": url,
         "board": device.board,
         "parameters": origin,
         "step": step,
         "test_rows": len(dataset.x_test),
-        "test": test_json(device, test),
+        "test": test_json(plan, test, answers),
     }
 
 
-def choose_parameters(device: Device, folder: Path, exported: bool, must_exist: bool = False) -> str:
+def choose_parameters(
+    device: Device, folder: Path, exported: bool, must_exist: bool = False, generation: Generation | None = None
+) -> str:
     """Puts the parameters to measure onto the device, and names them. A run without a checkpoint is as exported, unless
-    it `must_exist`."""
+    it `must_exist`. A `generation` that is asked for by name replaces what the device has trained."""
     if exported:
         device.reset()
         return "as exported"
-    path = folder / "checkpoint.npz"
-    if device.step_count == 0 and (must_exist or path.exists()):
+    path = folder / (generation or Generation.last).value
+    if generation or (device.step_count == 0 and (must_exist or path.exists())):
         found = checkpoint.load(path, device.plan)
         device.configure(found.settings)
         device.load(found.parameters, found.moments, found.state)
@@ -280,14 +313,15 @@ def choose_parameters(device: Device, folder: Path, exported: bool, must_exist: 
 @DEVICE
 @click.option("--against", metavar="URL", required=True, help="The other device.")
 @DATA
+@with_options(TABLE_OPTIONS)
 @with_options(OVERRIDES[1:])
-@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Steps to compare.")
 @click.option(
     "--every",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Compare parameters after every so many steps.",
+    help="Steps from one comparison of the parameters to the next.",
 )
 @BAUD
 @command
@@ -302,14 +336,15 @@ def compare_command(
     baud: int | None,
     **options,
 ) -> dict:
-    """Do the same steps on two devices and tell where they part (exit code 5).
+    """Do the same steps on two devices and report the first difference (exit code 5).
 
-    Both start from the exported parameters. Parameters must be the same bit for bit; against onnx:, each compared step
-    starts from the other device's parameters, and the losses must agree within the float32 rounding bound of the
-    network; a PDE's residuals within a tolerance, which is a rule of thumb. How far onnx: gets from the other when left alone is told, not judged.
+    Both devices start from the exported parameters, which must then stay the same bit for bit. A comparison with
+    onnx: is different: each compared step starts from the other device's parameters, and the losses must agree within
+    the network's float32 rounding bound (for a PDE, within a tolerance that is a rule of thumb). How far onnx: gets
+    from the other device on its own is reported, but does not fail the comparison.
     """
     plan = read_bundle(bundle)
-    rows = data_set.load(source, plan)
+    rows = load_rows(screen, plan, source, taken(options))
     settings = session.run_settings(plan.training, options)
     with ExitStack() as both:
         a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))
@@ -353,7 +388,10 @@ def comparison_rows(found: compare.Comparison) -> list[tuple[str, str]]:
         rows.append(("largest difference", f"{found.difference:.3g}, {found.judged_by} {found.bound:.3g} ({how})"))
     if found.drift is not None:
         rows.append(
-            ("left alone", f"parameters up to {found.drift:.3g} apart after {found.steps:,} steps (told, not judged)")
+            (
+                "on its own",
+                f"parameters differ by up to {found.drift:.3g} after {found.steps:,} steps (for information only)",
+            )
         )
     return rows
 
@@ -365,18 +403,21 @@ def comparison_rows(found: compare.Comparison) -> list[tuple[str, str]]:
 @BUNDLE
 @DEVICE
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="TCP port on the loopback interface (default: any)."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="TCP port on the loopback interface (default: any free one).",
 )
-@click.option("--pty", is_flag=True, help="On a pseudo-terminal instead, for programs that want a tty.")
+@click.option("--pty", is_flag=True, help="Open a pseudo-terminal instead of a socket, for programs that need a tty.")
 @command
 def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool) -> dict:
     """Keep an emulated device open on a socket until Ctrl-C (or on a pseudo-terminal)."""
     plan = read_bundle(bundle)
     if not emulated_device.is_emulated(url):
-        raise DataError(f"{url} is no emulated device", "say native:, numpy:, onnx: or qemu:BOARD")
+        raise DataError(f"{url} is not an emulated device", "use native:, numpy:, onnx: or qemu:BOARD")
     ended = threading.Event()
     with ExitStack() as owned:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             owned.callback(signal.signal, number, signal.signal(number, lambda *_: ended.set()))
         line = emulated_device.start(url, bundle_path(bundle), plan, owned, screen.say, port)
         terminal = owned.enter_context(PtyBridge(line)).path if pty else None
@@ -394,11 +435,11 @@ def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool
 
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The picture (default: RUN/curves.png).")
-@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the model (default: two above the run's).")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="File of the picture (default: RUN/curves.png).")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the bundle (default: two levels above RUN).")
 @command
 def report_command(screen: Screen, run: Path, out: Path | None, bundle: Path | None) -> dict:
-    """Draw a run's curves; of a PDE its solution, the exact one and their difference too.
+    """Draw a run's curves; for a PDE also its solution, the exact one and their difference.
 
     RUN is a run's folder, such as DIR/runs/native.
     """

@@ -7,7 +7,9 @@ import click
 
 from ttzo.device_runtime.contract import Arithmetic, Part
 from ttzo.host_tools.cli.bundle import BUNDLE, choice
-from ttzo.host_tools.cli.device import BAUD, DATA
+from ttzo.host_tools.cli.choices import Explained
+from ttzo.host_tools.cli.data import DATA
+from ttzo.host_tools.cli.device import BAUD
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
@@ -26,18 +28,21 @@ MPY_DIR = click.option(
 @BUNDLE
 @click.option("--device", "port", metavar="PORT", required=True, help="The board's port: /dev/ttyACM0, COM3.")
 @click.option(
-    "--module", metavar="PATH", type=click.Path(path_type=Path, exists=True), help="What `ttzo module` has built."
+    "--module",
+    metavar="PATH",
+    type=click.Path(path_type=Path, exists=True),
+    help="A folder that `ttzo module` has written.",
 )
 @MPY_DIR
 @DATA
-@click.option("--no-test", is_flag=True, help="Leave out the training step that proves the bits.")
+@click.option("--no-test", is_flag=True, help="Skip the training step that checks the bits.")
 @BAUD
 @command
 def deploy_command(
     screen: Screen, bundle: Path, port: str, module: Path | None, mpy_dir: str | None, source: str | None, no_test: bool,
     baud: int | None,
 ) -> dict:  # fmt: skip
-    """Put module and bundle onto a MicroPython board, whole or not at all.
+    """Put the module and a bundle onto a MicroPython board: completely, or nothing changes.
 
     The board is asked for its architecture; --data also copies the rows, as train.rows and test.rows. Then, on the
     board: import ttzo; m = ttzo.load("NAME.ttzo")
@@ -64,17 +69,27 @@ def _rows(done: Deployment) -> list[tuple[str, str]]:
     return [*rows, ("self-test", tested)]
 
 
-@click.command("module")
+@click.command("module", cls=Explained)
 @click.argument("architecture", type=click.Choice(BUILT))
-@click.option("-o", "--out", metavar="FOLDER", required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="Folder for the module."
+)
 @MPY_DIR
-@click.option("--url", default="", help="Where the folder will be found, for a mip that knows no relative addresses.")
-@click.option("--arithmetic", type=choice(Arithmetic), default="separate", show_default=True)
+@click.option(
+    "--url", default="", help="Address of the folder, for versions of mip that do not support relative addresses."
+)
+@click.option(
+    "--arithmetic",
+    **choice(Arithmetic),
+    default="separate",
+    show_default=True,
+    help="As the models were exported.",
+)
 @click.option(
     "--bundle", "bundles", metavar="DIR", multiple=True, type=click.Path(path_type=Path, exists=True),
-    help="Build only the parts of the runtime that this model needs; may be repeated.",
+    help="Build only the parts of the runtime that this model needs. May be repeated.",
 )  # fmt: skip
-@click.option("--no-link", is_flag=True, help="Leave out the link: the board trains at its prompt alone.")
+@click.option("--no-link", is_flag=True, help="Leave out the link: the board then trains only at its prompt.")
 @command
 def module_command(
     screen: Screen, architecture: str, out: Path, mpy_dir: str | None, url: str, arithmetic: str, bundles: tuple[Path, ...],
@@ -82,10 +97,10 @@ def module_command(
 ) -> dict:  # fmt: skip
     """Build the MicroPython module for an architecture: _ttzo.mpy, ttzo.mpy and the package.json that mip installs.
 
-    ARCHITECTURE is what `ttzo deploy` names, or `sys.implementation._mpy >> 10` on the board.
+    ARCHITECTURE is what `ttzo deploy` prints, or `sys.implementation._mpy >> 10` on the board.
     """
     if not mpy_dir:
-        raise click.UsageError("name a MicroPython source tree: --mpy-dir FOLDER, or MPY_DIR")
+        raise click.UsageError("give a MicroPython source tree by --mpy-dir FOLDER or in MPY_DIR")
     wanted = (parts_of(read_bundle(bundle)) for bundle in bundles)
     parts = (frozenset({Part.link}).union(*wanted) if bundles else ALL_PARTS) - ({Part.link} if no_link else set())
     sizes = write_package(architecture, out, mpy_dir, Arithmetic[arithmetic], parts, url)

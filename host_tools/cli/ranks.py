@@ -14,22 +14,22 @@ ERRORS = (0.3, 0.5, 0.7)
 
 @click.command("ranks")
 @click.argument("model")
-@click.option("--data", help="As for train; the model's own when not given.")
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Of each training.")
+@click.option("--data", help="As for `ttzo train`; the model's own data when not given.")
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Epochs of each training.")
 @click.option("--error", "errors", multiple=True, type=click.FloatRange(0, 1, min_open=True, max_open=True),
-              help="Relative error that each layer may have; 0.3, 0.5 and 0.7 when none is given.")  # fmt: skip
+              help="Largest relative error of a layer; 0.3, 0.5 and 0.7 when none is given. May be repeated.")  # fmt: skip
 @click.option("--start-rank", type=click.IntRange(1), default=10, show_default=True,
-              help="What the prior begins with.")  # fmt: skip
+              help="Rank from which training with the prior starts.")  # fmt: skip
 @command
 def ranks_command(
     screen: Screen, model: str, data: str | None, epochs: int, errors: tuple[float, ...], start_rank: int
 ) -> dict:
-    """Choose the ranks of MODEL's tensor trains by themselves, with back-propagation on this machine.
+    """Find ranks for MODEL's tensor trains automatically, by back-propagation on this machine.
 
-    MODEL is a zoo name or file.py:function, a chain with TTLinear layers and classes as targets. Its dense twin is
-    trained, decomposed within each error, and trained again for as long; and its trains, begun at a large rank, are
-    trained under a prior that drops the ranks they do not need. Export with the ranks you like: `ttzo export MODEL
-    --ranks`.
+    MODEL is a zoo name or file.py:function, a chain with TTLinear layers and classes as targets. Two ways are tried.
+    A dense network of the same shape is trained, decomposed within each --error, and trained again for as many
+    epochs. And tensor trains that start at --start-rank are trained under a prior that drops the ranks they do not
+    need. Then export with the ranks of your choice: `ttzo export MODEL --ranks`.
     """
     from ttzo.exporter.export import resolve
     from ttzo.host_tools.research import rank_choice
@@ -65,7 +65,7 @@ def ranks_command(
             tell(f"error {error:g}", cut, before)
         started = resolve(model, ranks=start_rank)[1]
         if isinstance(started, Path):
-            raise PlanError("an ONNX file has no tensor trains to begin with", "name a zoo model or file.py:function")
+            raise PlanError("ttzo ranks cannot train an ONNX file", "name a zoo model or file.py:function")
         prior = rank_choice.RankPrior(started)
         fit("prior", prior.module, prior.penalty, rank_choice.PRIOR_RATE)
         pruned = prior.pruned()
@@ -88,7 +88,7 @@ def _model_and_rows(model: str, source: str | None):
 
     plan = plan_of(model)
     if plan.loss != Loss.cross_entropy:
-        raise TtzoError(f"{model} has no classes as targets", "choose a classifier")
+        raise TtzoError(f"the targets of {model} are not classes", "choose a classifier")
     rows = data_set.load(source, plan)
 
     def inputs(x: np.ndarray) -> torch.Tensor:

@@ -22,20 +22,20 @@ BUDGET_S = {"quick": 45.0, "full": math.inf}
 @click.command("reproduce")
 @click.argument("name", metavar="TABLE", type=click.Choice(NAMES))
 @click.option("--quick/--full", default=True, show_default=True,
-              help="A few minutes with short runs, or the paper's numbers of epochs.")  # fmt: skip
+              help="Short runs of a few minutes in all, or the paper's numbers of epochs.")  # fmt: skip
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each cell.")
-@click.option("--data", help="MNIST: a folder with its four IDX files; downloaded when not given.")
+@click.option("--data", help="A folder with MNIST's four IDX files; they are downloaded when it is not given.")
 @click.option("-o", "--out", metavar="DIR", type=click.Path(path_type=Path), default=Path("ttzo-reproduce"),
-              show_default=True)  # fmt: skip
+              show_default=True, help="Folder of the results.")  # fmt: skip
 @click.option("--cells", metavar="DIR", type=click.Path(path_type=Path),
-              help="Where cells are kept; DIR/cells of --out. `all` reads those of the repository when not given.")  # fmt: skip
+              help="Folder of the cells (default: cells in --out; for `all`, the repository's).")  # fmt: skip
 @click.option("--budget", metavar="SECONDS", type=click.FloatRange(0),
-              help="Most seconds for one cell of one seed in this call; 45 with --quick, none with --full. "
-                   "Of `gpu`: for all its cells together; 600 when not given.")  # fmt: skip
+              help="Most seconds for one cell of one seed in this call (default: 45 with --quick, no limit with --full); "
+                   "for `gpu`, of all its cells together (default: 600).")  # fmt: skip
 @click.option("--only", metavar="TEXT", multiple=True,
               help="Run only the cells of this network or column, or whose `network, column` contains this text; "
-                   "the others are told as they are.")  # fmt: skip
-@click.option("--gpu/--no-gpu", default=None, help="Where the cells run; a GPU where torch sees one.")
+                   "the others are printed as they are.")  # fmt: skip
+@click.option("--gpu/--no-gpu", default=None, help="Whether the cells run on a GPU (default: if torch finds one).")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of torch on the CPU.")
 @command
 def reproduce_command(
@@ -53,13 +53,21 @@ def reproduce_command(
 ) -> dict:
     """Run a table or the figure of arXiv 2308.09858 again and write NAME.csv, NAME.md and NAME.png.
 
-    TABLE: table1 to table6, or figure1. all: these seven as they are stored, without running a cell, and which of their
-    cells are shorter than the paper's. gpu: the cells that gain most on a GPU, at the paper's steps, within minutes. What
-    the paper leaves open: ranks (accuracy over rank), hybrid (when it pays), derivatives (differences, sparse grids,
-    samples and jets at their settings) and dimensions (their cost and error from 2 to 100 dimensions). speed: processor
-    time of a step on the equation, torch against native:. Each cell is saved as it goes: after Ctrl-C, or with a new budget, the same
-    command goes on where it was. Cells that several tables share are run once. --quick says little about accuracy:
-    three of the paper's hundred epochs, or 10 points instead of 100.
+    \b
+    TABLE is one of
+      table1 .. table6, figure1   the paper's tables and figure
+      all          these seven as they are stored, without running a cell, and
+                   which cells were run shorter than in the paper
+      gpu          the cells that gain most on a GPU, at the paper's steps
+      ranks        accuracy over rank
+      hybrid       when the hybrid pays
+      derivatives  differences, sparse grids, samples and jets at their settings
+      dimensions   their cost and error from 2 to 100 dimensions
+      speed        processor time of a step on the equation: torch and native:
+
+    Each cell is saved while it runs: after Ctrl-C, or with a new budget, the same command goes on from there. A cell
+    that several tables share is run once. --quick says little about accuracy: it runs three of the paper's hundred
+    epochs, or 10 points instead of 100.
     """
     from ttzo.exporter.readers.nn import torch
     from ttzo.host_tools.research.reproduce import cell, render, tables
@@ -118,7 +126,7 @@ def _wanted(table, only: tuple[str, ...]) -> list:
 
 
 def _runnable(screen: Screen, wanted: list) -> list:
-    """The entries that this version can run; why it cannot run the others is said."""
+    """The entries that this version can run; prints why it cannot run the others."""
     from ttzo.host_tools.research.reproduce import tables
 
     for entry in wanted:
@@ -128,7 +136,7 @@ def _runnable(screen: Screen, wanted: list) -> list:
 
 
 class _TimeLeft:
-    """How long the rest will take, by what the cells before took."""
+    """How long the rest will take, estimated from the cells before."""
 
     def __init__(self, total: int):
         self.total, self.done, self.began = total, 0, time.monotonic()
@@ -192,7 +200,7 @@ def _ways_to_derivatives(screen: Screen, name: str, quick: bool, out: Path) -> d
     from ttzo.host_tools.research.reproduce import derivatives, render_derivatives
 
     out.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=out).close()  # what cannot be written is said before the work, not after it
+    tempfile.TemporaryFile(dir=out).close()  # a folder that cannot be written is reported before the work, not after it
     n_points = N_POINTS["quick" if quick else "full"]
     measure = derivatives.by_settings if name == "derivatives" else derivatives.by_dimensions
     with screen.bars() as bars:
@@ -218,7 +226,7 @@ def _stored(screen: Screen, extent: str, cells: Path | None, out: Path) -> dict:
     folder = cells or stored.CELLS
     found = stored.collect(Store(folder), extent) if folder.is_dir() else []
     if not any(o.results for _, outcomes in found for o in outcomes):
-        raise ReproduceError(f"{folder} has no cells of --{extent}", "add --full, or name a folder of cells: --cells")
+        raise ReproduceError(f"{folder} has no cells of --{extent}", "add --full, or give a folder of cells by --cells")
     for table, outcomes in found:
         rows = [(f"{row[0]}, {row[1]}", *row[2:8], row[10]) for row in stored.rows(table, outcomes)]
         screen.table(f"{table.name}: {table.title}, {table.unit}", rows, ("cell", *stored.HEADING[2:8], "processor"))
@@ -280,6 +288,6 @@ def _as_json(outcome) -> dict:
         "evaluations": outcome.mean_of("evaluations"),
         "macs": outcome.mean_of("macs"),
         "seconds": outcome.mean_of("seconds"),
-        "commit": render.told(outcome, "commit"),
-        "device": render.told(outcome, "device"),
+        "commit": render.field_of(outcome, "commit"),
+        "device": render.field_of(outcome, "device"),
     }

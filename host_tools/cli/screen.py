@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""How a command speaks: results to a person on stdout, or as one JSON object there; progress and errors on stderr."""
+"""The output of a command: results to a person on stdout, or as one JSON object there; progress and errors on stderr."""
 
 import dataclasses
 import enum
-import errno
 import functools
 import json
 import sys
@@ -20,16 +19,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ttzo.device_runtime.contract import ExitCode, TtzoError
+from ttzo.exporter.plan.printable import printable
+from ttzo.host_tools.data.whole_file import HINTS, OF_THE_DISK
 
 Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
-_ELSEWHERE = "give yourself the right to write there, or take a folder in which you may"
-_OS_HINTS = {
-    errno.ENOSPC: "make room on the disk, then run the same command again",
-    errno.EROFS: _ELSEWHERE,
-    errno.EACCES: _ELSEWHERE,
-    errno.EDQUOT: "make room on the disk, then run the same command again",
-}  # what a disk refuses
 
 
 def plain(value: Any) -> Any:
@@ -67,29 +61,29 @@ class Screen:
 
     def say(self, text: str) -> None:
         """What is going on."""
-        self.notes.print(text, style="dim", markup=False, soft_wrap=True)
+        self.notes.print(_shown(text), style="dim", markup=False, soft_wrap=True)
 
     def tell(self, text: str) -> None:
         """A result."""
-        self.results.print(text, markup=False, soft_wrap=True)
+        self.results.print(_shown(text), markup=False, soft_wrap=True)
 
     def table(self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None) -> None:
-        """Rows of one result; the first column names what the others tell."""
+        """Rows of one result; the first column names what the others hold."""
         if title:
-            self.results.print(title, style="bold", markup=False, soft_wrap=True)
+            self.results.print(_shown(title), style="bold", markup=False, soft_wrap=True)
         made = Table(show_header=heading is not None, box=None, pad_edge=False)
         for number in range(len(rows[0]) if rows else 0):
             made.add_column(
                 heading[number] if heading else "", style="" if number else "cyan", overflow="fold", justify="left"
             )
         for row in rows:
-            made.add_row(*(str(cell).replace("[", r"\[") for cell in row))
+            made.add_row(*(_escaped(str(cell)) for cell in row))
         self.results.print(made)
 
     def emit(self, result: dict) -> None:
         """The one object of --json."""
         if self.as_json:
-            click.echo(json.dumps(plain(result), indent=1))
+            print(json.dumps(plain(result), indent=1), flush=True)
 
     def fail(self, what: str, hint: str, exit_code: ExitCode) -> None:
         self.notes.print(f"[bold red]error:[/] {_escaped(what)}", soft_wrap=True)
@@ -125,13 +119,13 @@ class Screen:
             yield make(text, unit)
 
     def _lines(self, text: str, unit: str = "") -> Show:
-        told = -1
+        shown = -1
 
         def show(done: int, total: int, note: str = "") -> None:
-            nonlocal told
+            nonlocal shown
             tenth = 10 * done // max(1, total)
-            if tenth != told:
-                told = tenth
+            if tenth != shown:
+                shown = tenth
                 self.say(f"{text} {note or _count(done, total, unit)}")
 
         return show
@@ -147,8 +141,14 @@ def _bar(progress: Progress, text: str, unit: str) -> Show:
     return show
 
 
+def _shown(text: str) -> str:
+    """The text without anything that a terminal obeys, but for the ends of lines: parts of it came from files and
+    devices."""
+    return printable(text, keep="\n\t")
+
+
 def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+    return _shown(text).replace("[", r"\[")
 
 
 def _count(done: int, total: int, unit: str) -> str:
@@ -171,11 +171,13 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
             screen.fail("interrupted", "", ExitCode.interrupted)
         except OSError as error:
             what = f"{error.strerror or error}: {error.filename or 'the operating system refused'}"
-            code = ExitCode.disk if error.errno in _OS_HINTS else ExitCode.input
-            screen.fail(what, _OS_HINTS.get(error.errno or 0, ""), code)
+            exit_code = ExitCode.disk if error.errno in OF_THE_DISK else ExitCode.input
+            screen.fail(what, HINTS.get(error.errno or 0, ""), exit_code)
+        except MemoryError as error:
+            screen.fail(f"this machine has too little memory ({error})", "take smaller sizes", ExitCode.input)
         except Exception as error:
             traceback.print_exc()
-            screen.fail(f"ttzo failed by a bug of its own: {error!r}", "report it, with the lines above", ExitCode.bug)
+            screen.fail(f"this is a bug in ttzo: {error!r}", "report it with the lines above", ExitCode.bug)
         sys.exit(screen.exit_code)
 
     return run

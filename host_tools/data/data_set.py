@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Training data as a plan wants them: raw rows, checked once at the door, packed as they travel.
+"""Training data as a plan needs them: raw rows, checked once when they are read, packed as they are sent.
 
 A row on the line is the raw inputs (uint8, int16 or float32, little-endian), then the target: a u16 class for
 cross-entropy, `out_features` float32 for mse. Scale and offset are applied on the device.
+
+The known data sets (digits, names, MNIST) keep the same training and test rows for ever; their validation rows come out
+of the training rows, and only when somebody asks for them. A person's own rows are divided as `split_rows.py` says.
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,30 +17,51 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Loss, Number
 from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.data import mnist, npz, solution_points, unicode_names
+from ttzo.host_tools.data import mnist, read_rows, remarks, solution_points, split_rows, unicode_names
 from ttzo.host_tools.data.data_error import DataError
+from ttzo.host_tools.data.data_options import DataOptions
+from ttzo.host_tools.data.prepare_rows import Goal, Preparation, Samples, prepare
+from ttzo.host_tools.data.read_rows import Rows, Wanted
 from ttzo.host_tools.reference.network import sparse_rows
 
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DTYPES = {Number.uint8: "<u1", Number.int16: "<i2", Number.float32: "<f4"}
-HOLD_OUT = 5  # of a set without test rows, every fifth row is kept for the test
-SOURCES = "name `digits`, `names` or `mnist`, a folder with MNIST's IDX files, a .npz or a .csv file: --data SOURCE"
+HOLD_OUT = 5  # of a known data set without test rows, every fifth row is kept for the test
+KNOWN = ("digits", "names", "mnist")
+COARSEST = 1 / 16  # steps, in deviations, in which normalised numbers may travel as integers
+SOURCES = (
+    "name `digits`, `names` or `mnist`, a folder with MNIST's IDX files, or a .csv, .tsv, .txt, .npz, .npy or .parquet "
+    "file: --data SOURCE"
+)
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
     """Rows for one plan: x (n, in_features) in the plan's input number; y int64 classes (n,), or float32
-    (n, out_features) targets."""
+    (n, out_features) targets. Validation rows may be none. `labels`: the classes' names, where they have any; `notes`:
+    sentences that a person should read; `preparation`: what was done to a person's own rows."""
 
     name: str
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    x_validation: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
+    preparation: Preparation | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        return self.preparation.labels if self.preparation else None
+
+    @property
+    def n_validation(self) -> int:
+        return 0 if self.x_validation is None else len(self.x_validation)
 
     @cached_property
     def train_rows(self) -> np.ndarray:
-        """uint8 (n, Plan.row_bytes): the training rows as they travel."""
+        """uint8 (n, Plan.row_bytes): the training rows as they are sent."""
         return pack_rows(self.x_train, self.y_train)
 
     @cached_property
@@ -48,6 +72,13 @@ class DataSet:
     @cached_property
     def test_rows(self) -> np.ndarray:
         return pack_rows(self.x_test, self.y_test)
+
+    @cached_property
+    def validation_rows(self) -> np.ndarray:
+        """uint8 (n, Plan.row_bytes); n is 0 where there are none."""
+        if self.x_validation is None or self.y_validation is None:
+            return self.test_rows[:0]
+        return pack_rows(self.x_validation, self.y_validation)
 
     @cached_property
     def checksum(self) -> int:
@@ -62,24 +93,42 @@ def pack_rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.hstack([inputs, targets.view(np.uint8)])
 
 
-def load(source: str | Path | None, plan: Plan) -> DataSet:
-    """The data set `source` (default: the one the plan was exported for) for `plan`. Raises `DataError`, with the next
-    step, when it is missing, damaged, empty or does not fit the plan."""
+# ---- loading ---------------------------------------------------------------------------------------------------------
+
+
+def load(
+    source: str | Path | None,
+    plan: Plan,
+    options: DataOptions | None = None,
+    known: Preparation | None = None,
+    *,
+    only_test: bool = False,
+) -> DataSet:
+    """The data set `source` (default: the one the plan was exported for) for `plan`.
+
+    `known` is the preparation of the run that goes on or is measured; by default the one that the plan was exported
+    with, if it was. `options` go before what it says. `only_test`: training rows are not looked for where `options` name
+    a file of test rows. Raises `DataError`, with the next step, when the data are missing, damaged, empty or do not fit
+    the plan.
+    """
     if plan.pde is not None:
         return _points(source, plan)
+    options = options or DataOptions()
     source = str(source or plan.metadata.get("data") or "")
-    if not source:
-        raise DataError("the bundle names no data set", SOURCES)
-    arrays = _read(source, plan)
-    for name, array in zip(ARRAYS, arrays, strict=False):
-        if not len(array):
-            raise DataError(f"{source}: {name} is empty", "training and test both need at least one row")
-    x, y = _checked(source, ARRAYS[:2], arrays[:2], plan)
-    if len(arrays) == 4:
-        return DataSet(source, x, y, *_checked(source, ARRAYS[2:], arrays[2:], plan))
-    if len(x) == 1:
-        raise DataError(f"{source} has a single row", "training and test both need at least one row")
-    return DataSet(source, *_split(x, y))
+    if not source and not (only_test and options.file("test")):
+        raise DataError("the bundle does not name a data set", SOURCES)
+    if source in KNOWN or Path(source).is_dir() and source:
+        return _known(source, plan, options)
+    known = known or preparation_of(plan)
+    if known:
+        options = options.over(known.options if source == known.source else known.options.without_files())
+    return _own(source, plan, options, known, only_test)
+
+
+def preparation_of(plan: Plan) -> Preparation | None:
+    """The preparation that the plan was exported with."""
+    page = plan.metadata.get("preparation")
+    return Preparation.from_json(page) if page is not None else None
 
 
 def _points(source: str | Path | None, plan: Plan) -> DataSet:
@@ -87,38 +136,61 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
     none = np.zeros((0, plan.in_features), np.float32), np.zeros((0, 1), np.float32)
     if source is None:
         return DataSet("collocation points", *none, *solution_points.validation(plan))
-    arrays = _read(str(source), plan)[-2:]
-    return DataSet(str(source), *none, *_checked(str(source), ARRAYS[:2], arrays, plan))
+    options = DataOptions(validation=0.0, test=0.0, normalise="none")
+    pieces = read_rows.read(_file(str(source)), options, Wanted(plan.out_features, has_classes=False))
+    pieces = {"train": pieces.get("test", pieces["train"])}
+    samples, _, _ = prepare(str(source), pieces, options, _goal(plan, options, None), None)
+    return DataSet(str(source), *none, *_pair(str(source), samples["train"], plan, []))
 
 
-def _checked(source: str, names: tuple[str, ...], pair: tuple[np.ndarray, ...], plan: Plan) -> tuple[np.ndarray, ...]:
-    """Inputs and targets as the plan wants them."""
-    (x_name, y_name), (x, y) = names, pair
-    return _inputs(f"{source}: {x_name}", x, plan), _targets(f"{source}: {y_name}", y, len(x), plan)
+# ---- known data sets -------------------------------------------------------------------------------------------------
 
 
-# ---- where data come from --------------------------------------------------------------------------------------------
+def _known(source: str, plan: Plan, options: DataOptions) -> DataSet:
+    x_train, y_train, x_test, y_test = _read_known(source)
+    pairs = [
+        _pair(source, _whole(f"{source}: training rows", x_train, y_train, plan), plan, []),
+        _pair(source, _whole(f"{source}: test rows", x_test, y_test, plan), plan, []),
+    ]
+    made = DataSet(source, *pairs[0], *pairs[1])
+    share = options.share("validation") or 0.0
+    if not share:
+        return made
+    is_held = split_rows.split(len(made.x_train), (share, 0.0), options.split_seed or 0, made.y_train) != 0
+    x, y = made.x_train, made.y_train
+    return replace(made, x_train=x[~is_held], y_train=y[~is_held], x_validation=x[is_held], y_validation=y[is_held])
 
 
-def _read(source: str, plan: Plan) -> tuple[np.ndarray, ...]:
-    """The arrays of `ARRAYS`, all four or the first two, as they stand there."""
+def _whole(what: str, x: np.ndarray, y: np.ndarray, plan: Plan) -> Samples:
+    """Rows of a known data set, checked against the plan."""
+    x = x.reshape(len(x), -1)
+    if x.shape[1] != plan.in_features:
+        raise DataError(
+            f"{what} have {x.shape[1]} numbers a row, the model needs {plan.in_features}",
+            "choose other data or export a model of that size",
+        )
+    if plan.loss != Loss.cross_entropy:
+        if plan.out_features != 1:
+            raise DataError(
+                f"{what} have 1 number as target, the model learns {plan.out_features}", "choose other data"
+            )
+        return Samples(x, y.reshape(-1, 1).astype(float))
+    if y.max() >= plan.out_features:
+        raise DataError(
+            f"{what} have the class {y.max()}, the model knows 0 to {plan.out_features - 1}",
+            "export a model with more outputs",
+        )
+    return Samples(x, y.astype(np.int64))
+
+
+def _read_known(source: str) -> tuple[np.ndarray, ...]:
+    """x_train, y_train, x_test, y_test."""
     if source == "digits":
         return digits()
     if source == "names":
         tokens, kinds, _ = unicode_names.rows()
-        return _split(tokens, kinds, by=np.argsort(kinds, kind="stable"))
-    if source == "mnist":
-        return mnist.read_folder(mnist.download())
-    path = Path(source)
-    if path.is_dir():
-        return mnist.read_folder(path)
-    if not path.is_file():
-        raise DataError(f"there is no data set `{source}`", SOURCES)
-    if path.suffix == ".npz":
-        return _npz(path)
-    if path.suffix == ".csv":
-        return _csv(path, plan)
-    raise DataError(f"{path} is neither .npz nor .csv", SOURCES)
+        return _every_fifth(tokens, kinds)
+    return mnist.read_folder(mnist.download() if source == "mnist" else Path(source))
 
 
 def digits() -> tuple[np.ndarray, ...]:
@@ -131,134 +203,150 @@ def digits() -> tuple[np.ndarray, ...]:
             "the data set `digits` comes from scikit-learn, which is not installed", "pip install 'ttzo[digits]'"
         ) from error
     found = load_digits()
-    x, y = found.data.astype(np.uint8), found.target
-    return _split(x, y, by=np.argsort(y, kind="stable"))
+    return _every_fifth(found.data.astype(np.uint8), found.target)
 
 
-def _split(x: np.ndarray, y: np.ndarray, by: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
-    """Every fifth row (in the order `by`) becomes a test row; both parts keep the order of the data."""
+def _every_fifth(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Every fifth row in the order of classes becomes a test row; both parts keep the order of the data."""
     test = np.zeros(len(x), bool)
-    test[(np.arange(len(x)) if by is None else by)[::HOLD_OUT]] = True
+    test[np.argsort(y, kind="stable")[::HOLD_OUT]] = True
     return x[~test], y[~test], x[test], y[test]
 
 
-def _npz(path: Path) -> tuple[np.ndarray, ...]:
-    try:
-        arrays = npz.read(path, ARRAYS)
-    except ValueError as error:
-        raise DataError(f"{path} is not a readable .npz file ({error})", "write it again with numpy.savez") from error
-    if set(arrays) not in (set(ARRAYS), set(ARRAYS[:2])):
+# ---- a person's own data ---------------------------------------------------------------------------------------------
+
+
+def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | None, only_test: bool) -> DataSet:
+    wanted = Wanted(
+        1 if plan.loss == Loss.cross_entropy else plan.out_features,
+        plan.loss == Loss.cross_entropy,
+        known.inputs if known else (),
+    )
+    files = {part: name for part in ("validation", "test") if (name := options.file(part))}
+    pieces: dict[str, Rows] = {}
+    if not (only_test and known and "test" in files):
+        pieces = read_rows.read(_file(source), options, wanted)
+    pieces |= {part: read_rows.read(_file(name), options, wanted)["train"] for part, name in files.items()}
+    for rows in pieces.values():
+        _require_tokens(rows, plan)
+    samples, preparation, notes = prepare(source, pieces, options, _goal(plan, options, known), known)
+    _require_both(source, samples, only_test)
+    pairs = {part: _pair(source, each, plan, notes) for part, each in samples.items()}
+    none = np.empty((0, plan.in_features), DTYPES[plan.input_number]), _no_targets(plan)
+    x_validation, y_validation = pairs.get("validation", (None, None))
+    made = DataSet(
+        source or files["test"],
+        *pairs.get("train", none),
+        *pairs.get("test", none),
+        x_validation=x_validation,
+        y_validation=y_validation,
+        preparation=preparation,
+    )
+    return replace(made, notes=(*notes, *remarks.of(made, plan, known is None)))
+
+
+def _require_both(source: str, samples: dict[str, Samples], only_test: bool) -> None:
+    """Training and test have rows."""
+    for part in ("test",) if only_test else ("train", "test"):
+        if part not in samples or not len(samples[part].x):
+            what = "row to train on" if part == "train" else "row to test on"
+            raise DataError(
+                f"{source}: the rows are too few, there is no {what}",
+                "training and test both need at least one row: give more, or test rows of their own with --test FILE",
+            )
+
+
+def _file(source: str) -> Path:
+    path = Path(source)
+    if not path.is_file():
+        raise DataError(f"there is no data set `{source}`", SOURCES)
+    if path.suffix not in read_rows.ENDINGS:
+        raise DataError(f"{path} is of an unknown kind", SOURCES)
+    return path
+
+
+def _no_targets(plan: Plan) -> np.ndarray:
+    return np.empty(0, np.int64) if plan.loss == Loss.cross_entropy else np.empty((0, plan.out_features), "<f4")
+
+
+def _goal(plan: Plan, options: DataOptions, known: Preparation | None) -> Goal:
+    """Normalised without being asked are columns of float32 inputs to which the model applies no scale of its own."""
+    method = options.normalise or "auto"
+    plain = plan.input_number == Number.float32 and (plan.input_scale, plan.input_offset) == (1.0, 0.0)
+    if method == "auto":
+        method = "standard" if plain else "none"
+    if method != "none" and plan.n_tokens:
+        raise DataError("numbers of tokens are not normalised", "leave out --normalise")
+    if method != "none" and plan.input_number != Number.float32 and plan.input_scale > COARSEST:
         raise DataError(
-            f"{path} holds {', '.join(arrays) or 'no known array'}",
-            "it should hold x_train, y_train and, if you have them, x_test, y_test",
+            f"normalised numbers in steps of {plan.input_scale:g} would lose their digits",
+            "export with --normalise, which chooses the scale, or with a smaller --scale such as 0.000244140625",
         )
-    if any(array.ndim == 0 for array in arrays.values()):
-        raise DataError(
-            f"{path} holds a single number where rows are expected", "the first axis of each array counts the rows"
-        )
-    return tuple(arrays[name] for name in ARRAYS if name in arrays)
+    return Goal(
+        in_features=plan.in_features,
+        n_outputs=plan.out_features,
+        has_classes=plan.loss == Loss.cross_entropy,
+        normalise=None if method == "none" else method,
+    )
 
 
-def _csv(path: Path, plan: Plan) -> tuple[np.ndarray, ...]:
-    """Inputs, then the target: the class in the last column, or `out_features` numbers for mse. A first line
-    without any number is a heading."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        rows = [line for line in lines if line.strip()]
-        rows = rows[_is_heading(rows) :]
-        table = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.empty((0, 0))
-    except (OSError, ValueError) as error:
-        reason = str(error).split(";")[0]
-        raise DataError(
-            f"{path} is not a table of numbers: {reason}",
-            "every line wants the same number of columns, the target last",
-        ) from error
-    n_targets = 1 if plan.loss == Loss.cross_entropy else plan.out_features
-    if table.shape[1] <= n_targets and len(table):
-        raise DataError(
-            f"{path} has {table.shape[1]} columns",
-            f"{plan.in_features} inputs and {n_targets} target column(s) are wanted",
-        )
-    return table[:, :-n_targets], table[:, -n_targets:]
+# ---- numbers as they travel ------------------------------------------------------------------------------------------
 
 
-def _is_heading(lines: list[str]) -> bool:
-    """Whether no column of the first line is a number (with only some of them damaged it is a row, and refused)."""
-    for word in lines[0].split(",") if lines else ():
-        try:
-            float(word)
-            return False
-        except ValueError:
-            continue
-    return bool(lines)
-
-
-# ---- checks at the door ----------------------------------------------------------------------------------------------
-
-
-def _numbers(what: str, values: np.ndarray) -> np.ndarray:
-    """The array, if it holds finite real numbers."""
-    if values.dtype.kind not in "buif":
-        raise DataError(f"{what} holds {values.dtype} instead of numbers", "convert it to numbers first")
-    finite = np.isfinite(values)
-    if not finite.all():
-        row = int(np.argwhere(~finite)[0][0])
-        raise DataError(f"{what} holds NaN or infinity, first in row {row}", "clean or fill these rows first")
-    return values
-
-
-def _inputs(what: str, values: np.ndarray, plan: Plan) -> np.ndarray:
-    """(n, in_features) in the plan's input number; numbers that it cannot hold exactly are refused, never clipped.
-    float32 inputs are rounded to nearest."""
-    values = _numbers(what, values).reshape(len(values), -1)
-    if values.shape[1] != plan.in_features:
-        raise DataError(
-            f"{what} has {values.shape[1]} numbers a row, the model takes {plan.in_features}",
-            "choose other data or export a model of that size",
-        )
-    if plan.input_number == Number.float32:
-        with np.errstate(over="ignore"):
-            return _numbers(f"{what} as float32", values.astype("<f4"))
-    kind = np.iinfo(DTYPES[plan.input_number])
-    if values.min() < kind.min or values.max() > kind.max or (values.dtype.kind == "f" and (values % 1 != 0).any()):
-        found = f"{values.min():.6g} to {values.max():.6g}"
-        hint = f"scale them to whole numbers {kind.min} to {kind.max}, or export with --input float32"
-        raise DataError(
-            f"{what} is not all whole numbers {kind.min} to {kind.max} (it holds {found}), as the model's {plan.input_number.name} inputs want",
-            hint,
-        )
-    return _known(what, values.astype(DTYPES[plan.input_number]), plan)
-
-
-def _known(what: str, values: np.ndarray, plan: Plan) -> np.ndarray:
-    """The array, if all are tokens that the plan's embedding knows; of a plan without one, the array."""
-    if plan.n_tokens and len(bad := np.argwhere((values < 0) | (values >= plan.n_tokens))):
+def _require_tokens(rows: Rows, plan: Plan) -> None:
+    """All are tokens that the plan's embedding knows, where it has one."""
+    if plan.n_tokens and len(bad := np.argwhere((rows.x < 0) | (rows.x >= plan.n_tokens))):
         row, place = map(int, bad[0])
         raise DataError(
-            f"{what}: row {row} has the token {values[row, place]}, the model knows 0 to {plan.n_tokens - 1}",
+            f"{rows.source}: {rows.place(row)} has the token {rows.x[row, place]:g}, the model knows 0 to {plan.n_tokens - 1}",
             "number the tokens from 0, or export a model with a larger vocabulary",
         )
-    return values
 
 
-def _targets(what: str, values: np.ndarray, n_rows: int, plan: Plan) -> np.ndarray:
-    values = _numbers(what, values)
-    if len(values) != n_rows:
-        raise DataError(f"{what} has {len(values)} rows, its inputs have {n_rows}", "each row needs its target")
-    values = values.reshape(n_rows, -1)
-    n_wanted = 1 if plan.loss == Loss.cross_entropy else plan.out_features
-    if values.shape[1] != n_wanted:
+def _pair(source: str, samples: Samples, plan: Plan, notes: list[str]) -> Pair:
+    """Inputs in the plan's input number, targets as the plan needs them."""
+    y = samples.y if samples.y.ndim == 1 else _float32(source, samples.y)
+    return _numbers(source, samples, plan, notes), y
+
+
+def _float32(source: str, values: np.ndarray) -> np.ndarray:
+    """Rounded to the nearest float32."""
+    with np.errstate(over="ignore"):
+        made = values.astype("<f4")
+    if not np.isfinite(made).all():
+        raise DataError(f"{source} holds numbers beyond float32 (infinity there)", "divide that column first")
+    return made
+
+
+def _numbers(source: str, samples: Samples, plan: Plan, notes: list[str]) -> np.ndarray:
+    """(n, in_features) in the plan's input number; whole numbers that it cannot hold are refused, never clipped."""
+    values = samples.x
+    if samples.normalised:
+        values = (values - plan.input_offset) / plan.input_scale
+    if plan.input_number == Number.float32:
+        return _float32(source, values)
+    kind = np.iinfo(DTYPES[plan.input_number])
+    if samples.normalised:
+        return _rounded(source, values, plan, notes)
+    if not len(values):
+        return values.astype(DTYPES[plan.input_number])
+    if values.min() < kind.min or values.max() > kind.max or (values.dtype.kind == "f" and (values % 1 != 0).any()):
+        found = f"{values.min():.6g} to {values.max():.6g}"
         raise DataError(
-            f"{what} has {values.shape[1]} numbers a row, the model wants {n_wanted}", "check the shape of the targets"
+            f"{source} is not all whole numbers {kind.min} to {kind.max} (it holds {found}), as the model's {plan.input_number.name} inputs require",
+            f"scale them to whole numbers {kind.min} to {kind.max}, or export with --input float32",
         )
-    if plan.loss == Loss.mse:
-        with np.errstate(over="ignore"):
-            return _numbers(f"{what} as float32", values.astype("<f4"))
-    wrong = (values < 0) | (values >= plan.out_features) | (values != np.floor(values))
-    if wrong.any():
-        row = int(np.argwhere(wrong)[0][0])
-        raise DataError(
-            f"{what}: row {row} has the class {values[row, 0]:g}, the model knows 0 to {plan.out_features - 1}",
-            "number the classes from 0, or export a model with more outputs",
+    return values.astype(DTYPES[plan.input_number])
+
+
+def _rounded(source: str, values: np.ndarray, plan: Plan, notes: list[str]) -> np.ndarray:
+    """Normalised numbers as the nearest integers; what lies beyond their range is cut off, and said."""
+    kind = np.iinfo(DTYPES[plan.input_number])
+    whole = np.rint(values)
+    beyond = int(((whole < kind.min) | (whole > kind.max)).sum())
+    if beyond:
+        widest = kind.max * plan.input_scale
+        notes.append(
+            f"{source}: {beyond} of {whole.size} numbers lie beyond {widest:.3g} deviations and were cut off there"
         )
-    return values[:, 0].astype(np.int64)
+    return np.clip(whole, kind.min, kind.max).astype(DTYPES[plan.input_number])

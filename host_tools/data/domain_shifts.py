@@ -18,7 +18,7 @@ def _square(x: np.ndarray) -> np.ndarray:
     side = round(x.shape[1] ** 0.5)
     if side * side != x.shape[1] or x.dtype != np.uint8:
         raise DataError(
-            f"rows of {x.shape[1]} {x.dtype} numbers are no square grey images", "give images such as MNIST's"
+            f"rows of {x.shape[1]} {x.dtype} numbers are not square grey images", "give images such as MNIST's"
         )
     return x.reshape(-1, side, side)
 
@@ -43,7 +43,7 @@ def rotated(x: np.ndarray) -> np.ndarray:
 
 
 def moved(x: np.ndarray) -> np.ndarray:
-    """3 pixels down and 3 to the right, zeros behind."""
+    """3 pixels down and 3 to the right; zeros take the free place."""
     images = _square(x)
     result = np.zeros_like(images)
     down, right = MOVE

@@ -46,7 +46,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         raise DataError(f"{path} is a damaged gzip file ({error})", AGAIN) from error
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({error.strerror or error})", "check name and rights of the file"
+            f"{path} cannot be read ({error.strerror or error})", "check the file's name and permissions"
         ) from error
 
 
@@ -60,11 +60,11 @@ def _read_idx(file, path: Path, dimensions: int) -> np.ndarray:
         raise DataError(f"{path} is not an IDX file of {dimensions}-dimensional bytes (magic 0x{magic:08x})", AGAIN)
     size = int(np.prod(shape, dtype=object))
     if not 0 < size < 1 << 32:
-        raise DataError(f"{path} claims the shape {shape}", AGAIN)
+        raise DataError(f"{path} states the shape {shape}", AGAIN)
     content = file.read(size + 1)
     if len(content) != size:
         amount = f"{len(content)} bytes" if len(content) < size else "more bytes"
-        raise DataError(f"{path} holds {amount} where its header announces {size}", AGAIN)
+        raise DataError(f"{path} holds {amount}, but its header states {size}", AGAIN)
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
@@ -84,7 +84,8 @@ def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
         labels = read_idx(_find(folder, f"{part}-labels-idx1-ubyte"), 1)
         if len(images) != len(labels):
             raise DataError(
-                f"{folder}: {len(images)} {part} images, but {len(labels)} labels", "the files belong to different sets"
+                f"{folder}: {len(images)} {part} images, but {len(labels)} labels",
+                "the files come from different data sets",
             )
         parts += [images.reshape(len(images), -1), labels]
     x_train, y_train, x_test, y_test = parts
@@ -100,7 +101,7 @@ def _fetch(url: str, target: Path, sha256: str) -> None:
         content = answer.read(DOWNLOAD_LIMIT_BYTES + 1)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise DataError(f"{url} has SHA-256 {found[:12]}..., published is {sha256[:12]}...")
+        raise DataError(f"{url} has SHA-256 {found[:12]}..., but {sha256[:12]}... is published")
     write_atomically(target, content)
 
 

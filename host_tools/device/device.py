@@ -21,7 +21,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,34 +29,44 @@ import numpy as np
 
 from ttzo.device_runtime.contract import (
     LIMIT,
+    REPLY,
     REQUEST,
     DeviceError,
     EvaluateReply,
     ExitCode,
     Loss,
+    PhaseRecord,
     Region,
     SolutionErrorReply,
     StateRecord,
     StatusReply,
     StepReply,
+    TrainingRecord,
     TtzoError,
 )
+from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
+from ttzo.exporter.plan.untrusted_file import read_bytes
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet, pack_rows
-from ttzo.host_tools.device import emulated_device, micropython_board
-from ttzo.host_tools.device.link import Link, LinkError, open_stream
+from ttzo.host_tools.device import emulated_device, micropython_board, replies
+from ttzo.host_tools.device.link import Link, LinkError, board_name, open_stream
+from ttzo.host_tools.reference.train.trainer import START, state_after_step
 
 BUNDLE = "model.ttzo"
 DEFAULT_BAUD = 115200
 SILENCE_S = 10.0  # longest silence of a device that is not computing
 SLOWEST_MACS_PER_S = 100_000  # of a slow core: some 16 MHz without floating-point unit
+LIMIT_S = 60.0  # longest wait for an answer that takes no forward passes, whatever comes
+WORK_MARGIN = 4  # how many times the work that the host counts a device may take, at the slowest
 WRITE_BYTES = LIMIT["max_payload"] - REQUEST["write"].SIZE
+READ_BYTES = (LIMIT["max_payload"] - REPLY["read"].SIZE) // 4 * 4
 POINTS_AT_ONCE = 200  # validation points of one request
 LEAVE_S = 3.0
 OnProgress = Callable[[int, int], object]
+Records = tuple[TrainingRecord, PhaseRecord, PhaseRecord]  # training, phase_0, phase_1
 
 
 class BundleError(TtzoError):
@@ -69,14 +79,20 @@ class WrongModel(TtzoError):
     exit_code = ExitCode.device
 
 
+class StartedAnew(LinkError):
+    """The device was reset in mid-training: what it holds is not what it was given."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss and hits over `n_rows` rows, measured on the device."""
+    """Mean loss and hits over `n_rows` rows, measured on the device. `outputs`: float32 (n_rows, out_features), where
+    somebody asked for them."""
 
     loss: float
     n_correct: int
     n_rows: int
     relative: float | None = None  # of a PDE's solution: sqrt(sum (u - exact)^2 / sum exact^2); `loss` is the MSE
+    outputs: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -93,11 +109,13 @@ def read_bundle(bundle: str | Path) -> Plan:
     """The plan in a bundle folder or file. Raises `BundleError` when there is none, `DeviceError` when it is damaged."""
     path = bundle_path(bundle)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, to_bundle.MOST_BYTES)
     except OSError as error:
         raise BundleError(
             f"there is no bundle {path} ({error.strerror})", "write one with `ttzo export MODEL -o DIR`"
         ) from error
+    except ValueError as error:
+        raise BundleError(f"{path} is no bundle ({error})", "write one with `ttzo export MODEL -o DIR`") from error
     try:
         return to_bundle.read(content)
     except DeviceError as error:
@@ -120,17 +138,22 @@ def run_folder(bundle: str | Path, url: str, kind: str = "") -> Path:
 
 class Device:
     """One device that holds the bundle's model, ready for requests. A refusal is a `DeviceError`, a silent or broken
-    line a `LinkError`; both leave the device as it was before the request.
+    line a `LinkError`; both leave the device as it was before the request. An answer that cannot be is a `ReplyError`.
 
-    `url` is what the person said, `line` the port behind it, `folder` the bundle's.
+    `url` is what the person gave, `line` the port that it stands for, `folder` the bundle's. How long an answer may take is
+    counted from the bundle, never from what the device says.
     """
 
     def __init__(self, link: Link, plan: Plan, url: str, line: str, folder: Path):
         self.plan, self.url, self.line, self.folder = plan, url, line, folder
         self._link, self._owned = link, ExitStack()
-        self.info = link.hello()
-        self.board = self.info.board.rstrip(b"\0").decode(errors="replace")
+        self._settings = plan.training  # in force, as far as is known
+        self.info = link.hello(limit=self._limit(self._step_macs()))
+        self.board = board_name(self.info)
         self._require_model()
+        replies.check_hello(self.info, plan)
+        self._expected: StateRecord | None = None  # the device's state, where it is known
+        self._records: Records | None = None  # its settings, where they are known
         self.step_count = self.state().step
         self.counter: Path | None = None
 
@@ -143,7 +166,7 @@ class Device:
             )
 
     def close(self) -> None:
-        """Ends the connection, and the emulator behind it."""
+        """Ends the connection, and the emulator if there is one."""
         self._owned.close()
 
     def __enter__(self) -> "Device":
@@ -153,18 +176,34 @@ class Device:
         self.close()
 
     def _ask(
-        self, message: str, tail: bytes = b"", on_progress: OnProgress | None = None, n_samples: int = 0, **fields: Any
+        self,
+        message: str,
+        tail: bytes = b"",
+        on_progress: OnProgress | None = None,
+        n_samples: int = 0,
+        macs: int = 0,
+        **fields: Any,
     ) -> tuple[Any, bytes]:
-        """One request. A device is deaf while it computes `n_samples` forward passes; that long it may be silent."""
-        silence = SILENCE_S + n_samples * self.info.macs_per_sample / SLOWEST_MACS_PER_S
+        """One request. A device is deaf while it computes `n_samples` forward passes; that long it may be silent. All
+        that it computes for the answer takes `macs` multiply-accumulates."""
+        silence = SILENCE_S + n_samples * self.plan.macs / SLOWEST_MACS_PER_S
+        limit = self._limit(macs)
         try:
-            return self._link.request(message, tail, timeout=silence, on_progress=on_progress, **fields)
+            return self._link.request(message, tail, timeout=silence, limit=limit, on_progress=on_progress, **fields)
         except DeviceError as error:
             if error.name == "wrong_work_size":
                 raise WrongModel(
                     *emulated_device.other_work_size(f"{self.board} at {self.url}", self.plan, error.detail)
                 ) from error
             raise
+
+    def _limit(self, macs: int) -> float:
+        """Seconds that an answer may take in all when it takes that many multiply-accumulates."""
+        return LIMIT_S + WORK_MARGIN * macs / SLOWEST_MACS_PER_S
+
+    def _step_macs(self) -> int:
+        """The most that a step may take under the settings in force."""
+        return max(macs_a_step(self.plan, phase) for phase in self._settings.phases)
 
     @property
     def instructions(self) -> int | None:
@@ -174,47 +213,67 @@ class Device:
     # ---- state and settings
 
     def state(self) -> StateRecord:
-        state = self._status().state
-        self.step_count = state.step
+        """The training state. Raises `StartedAnew` when the device has done other steps than it was asked for,
+        `ReplyError` when its state is otherwise not the one that they lead to."""
+        state, expected = self._status().state, self._expected
+        if expected and state.step != expected.step:
+            raise StartedAnew(
+                f"{self.board} has started anew in mid-training (its steps: {state.step}, expected: {expected.step})",
+                "see to its power supply, and that nobody else uses it",
+            )
+        if expected:
+            replies.require_record("status", state, expected)
+        self._expected, self.step_count = state, state.step
         return state
 
     def settings(self) -> Training:
         """The settings in force."""
-        status = self._status()
-        return to_bundle.training_from_records(status.training, status.phase_0, status.phase_1)
+        self._status()
+        return self._settings
 
     def _status(self) -> StatusReply:
         status: StatusReply = self._ask("status")[0]
+        self._settings = replies.check_settings_told(status, self.plan)
+        told = status.training, status.phase_0, status.phase_1
+        for record, known in zip(told, self._records or told, strict=True):
+            replies.require_record("status", record, known)
+        replies.check_state("status", status.state, self._settings)
+        self._records = told
         return status
 
     def configure(self, settings: Training) -> None:
         training, phase_0, phase_1 = to_bundle.training_records(settings)
         self._ask("configure", training=training, phase_0=phase_0, phase_1=phase_1)
+        self._take_settings(settings)
+
+    def _take_settings(self, settings: Training) -> None:
+        self._settings, self._records = settings, to_bundle.training_records(settings)
 
     def reset(self) -> None:
         """Back to the exported parameters and settings, step 0."""
         self._ask("reset")
-        self.step_count = 0
+        self.step_count, self._expected = 0, START
+        self._take_settings(self.plan.training)
 
     # ---- regions
 
     def parameters(self) -> np.ndarray:
         """theta, float32 (n_parameters,)."""
-        return self._read(Region.parameters, self.plan.n_parameters)
+        return self._read(Region.parameters, "parameter", self.plan.n_parameters)
 
     def moments(self) -> np.ndarray:
         """The update rule's memory, float32 (n_moments,)."""
-        return self._read(Region.moments, self.plan.n_moments)
+        return self._read(Region.moments, "moment", self.plan.n_moments)
 
-    def _read(self, region: Region, n_numbers: int) -> np.ndarray:
-        content = b""
+    def _read(self, region: Region, what: str, n_numbers: int) -> np.ndarray:
+        """A region, once the checksum that comes with its last piece is right and all its numbers are finite."""
+        content, crc = b"", 0
         while len(content) < 4 * n_numbers:
-            count = min(LIMIT["max_payload"], 4 * n_numbers - len(content))
-            part = self._ask("read", region=region, offset=len(content), count=count)[1]
-            if len(part) != count:
-                raise DeviceError("bad_contract")
-            content += part
-        return np.frombuffer(content, "<f4").astype(np.float32)
+            count = min(READ_BYTES, 4 * n_numbers - len(content))
+            reply, part = self._ask("read", region=region, offset=len(content), count=count)
+            replies.require_length("read", len(part), count)
+            content, crc = content + part, reply.crc
+        return replies.region_told(what, content, crc, n_numbers)
 
     def _write(self, region: Region, content: bytes, on_progress: OnProgress | None = None) -> None:
         """Writes the region in pieces, then has the device take it over as a whole."""
@@ -233,7 +292,7 @@ class Device:
         if self.plan.n_moments:
             self._write(Region.moments, moments.astype("<f4").tobytes())
         self._ask("set_state", state=state)
-        self.step_count = state.step
+        self.step_count, self._expected = state.step, state
 
     def write_batch(self, rows: np.ndarray) -> None:
         """Packed rows (n, row_bytes) uint8, n up to the plan's batch, for the next step or evaluation."""
@@ -258,26 +317,45 @@ class Device:
         """One training step: `step` done, `phase`, `loss` before the update, `gradient_norm`, `evaluations` spent."""
         # it looks at the line after each loss evaluation
         passes = self.plan.batch * self.plan.passes
-        result: StepReply = self._ask("step", b"", on_progress, passes, step=self.step_count, region=region)[0]
+        before, self._expected = self._expected, None  # of a step whose answer does not come, nobody knows
+        try:
+            result: StepReply
+            result, _ = self._ask(
+                "step", b"", on_progress, passes, self._step_macs(), step=self.step_count, region=region
+            )
+        except DeviceError:
+            self._expected = before
+            raise
+        replies.check_step(result, self.step_count, self.plan, self._settings)
+        if before and self._records:
+            self._expected = state_after_step(before, self._records[0], result.loss, result.evaluations)
         self.step_count = result.step
         return result
 
-    def evaluate(self, rows: np.ndarray, on_progress: OnProgress | None = None) -> Evaluation:
+    def evaluate(
+        self, rows: np.ndarray, on_progress: OnProgress | None = None, with_outputs: bool = False
+    ) -> Evaluation:
         """Mean loss and hits over packed rows (n, row_bytes), a batch at a time; overwrites the region batch. With a PDE,
         the solution's error: at the device's own validation points where it knows the solution, else at the rows."""
         if self.plan.pde is not None:
             return self._solution_error(self.plan.pde.exact is not None, rows, on_progress)
         loss_sum, n_correct = 0.0, 0
+        outputs: list[np.ndarray] = []
         for at in range(0, len(rows), self.plan.batch):
             part = rows[at : at + self.plan.batch]
             self.write_batch(part)
+            macs = self.plan.forward_macs(len(part))
             result: EvaluateReply
-            result, _ = self._ask("evaluate", n_samples=1, region=Region.batch, first_row=0, n_rows=len(part))
+            result, _ = self._ask("evaluate", b"", None, 1, macs, region=Region.batch, first_row=0, n_rows=len(part))
+            replies.check_evaluation(result, len(part), self.plan)
             loss_sum += result.loss_sum
             n_correct += result.n_correct
+            if with_outputs:
+                outputs += self._outputs(len(part))
             if on_progress:
                 on_progress(at + len(part), len(rows))
-        return Evaluation(loss_sum / len(rows), n_correct, len(rows))
+        found = np.array(outputs, np.float32).reshape(len(rows), self.plan.out_features) if with_outputs else None
+        return Evaluation(loss_sum / len(rows), n_correct, len(rows), outputs=found)
 
     def _solution_error(self, known: bool, rows: np.ndarray, on_progress: OnProgress | None) -> Evaluation:
         error, exact, most = 0.0, 0.0, POINTS_AT_ONCE if known else batch_capacity(self.plan)
@@ -286,8 +364,10 @@ class Device:
             if not known:
                 self.write_batch(part)
             region, first_row = (Region.collocation, at) if known else (Region.batch, 0)
+            macs, n_rows = self.plan.forward_macs(len(part)), len(part)
             sums: SolutionErrorReply
-            sums, _ = self._ask("solution_error", n_samples=1, region=region, first_row=first_row, n_rows=len(part))
+            sums, _ = self._ask("solution_error", b"", None, 1, macs, region=region, first_row=first_row, n_rows=n_rows)
+            replies.check_solution_error(sums)
             error, exact = error + sums.squared_error, exact + sums.squared_exact
             if on_progress:
                 on_progress(at + len(part), len(rows))
@@ -306,8 +386,16 @@ class Device:
                 else np.zeros((len(part), plan.out_features))
             )
             self.write_batch(pack_rows(part, unused))
-            outputs += [np.frombuffer(self._ask("predict", n_samples=1, row=row)[1], "<f4") for row in range(len(part))]
+            outputs += self._outputs(len(part))
         return np.array(outputs, np.float32).reshape(len(x), plan.out_features)
+
+    def _outputs(self, n: int) -> list[np.ndarray]:
+        """Outputs float32 (out_features,) of the first n rows of the region batch."""
+        made, macs = [], self.plan.forward_macs(1)
+        for row in range(n):
+            content = self._ask("predict", n_samples=1, macs=macs, row=row)[1]
+            made.append(replies.numbers_told("predict", "output", content, self.plan.out_features))
+        return made
 
 
 def _leave(link: Link) -> None:
@@ -318,7 +406,7 @@ def _leave(link: Link) -> None:
 
 def _counter_file(url: str, owned: ExitStack) -> Path:
     if not url.startswith("qemu:"):
-        raise LinkError(f"nobody counts the instructions of {url}", "they are counted on emulated boards: qemu:BOARD")
+        raise LinkError(f"instructions of {url} cannot be counted", "count them on an emulated board: qemu:BOARD")
     folder = owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-count-"))
     return Path(folder) / "instructions"
 
@@ -334,7 +422,7 @@ def open_device(
 ) -> Device:
     """The device at `url`, holding the model of `bundle` (a folder or file); emulated ones are started for it.
 
-    `on_line(text)` hears what takes time: compiling, starting. An emulated board finds the training rows of `rows` in
+    `on_line(text)` hears what takes time: compiling, starting, a device that has not answered yet. An emulated board finds the training rows of `rows` in
     its memory for them, where it has one that they need; its instructions can be counted. Raises `LinkError` when nobody answers, `WrongModel`
     when the device holds another model, and the reason of an emulator that does not start.
     """
@@ -352,6 +440,7 @@ def open_device(
             line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows=rows, counter=counter)
             link = Link(open_stream(line, baud or DEFAULT_BAUD))
             owned.callback(link.close)
+        link.on_wait = on_line or link.on_wait
         device = Device(link, plan, url, line, bundle_path(bundle).parent)
         device.counter = counter
         device._owned = owned.pop_all()  # only now: a device that is refused is closed here, with all that was started

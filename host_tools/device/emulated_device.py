@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Starts what stands behind `native:`, `numpy:`, `onnx:` and `qemu:BOARD`; each is served on a loopback socket."""
+"""Starts the devices of `native:`, `numpy:`, `onnx:` and `qemu:BOARD`; each is served on a loopback socket."""
 
 import re
 import select
@@ -54,7 +54,7 @@ def start(
             raise EmulatorError(f"there is no kind of device {scheme}:", f"the kinds are {', '.join(KINDS)}, and ports")
         return url
     if bool(argument) != (scheme == "qemu"):
-        raise EmulatorError(f"{url} names no device", "say native:, numpy:, onnx: or qemu:BOARD, with the board's name")
+        raise EmulatorError(f"{url} is not a device", "use native:, numpy:, onnx: or qemu:BOARD, with the board's name")
     if scheme == "qemu":
         return _start_qemu(argument, bundle, owned, say, port, rows, counter)
     return STARTERS[scheme](argument, bundle, plan, owned, say, port)
@@ -65,7 +65,7 @@ def other_work_size(device: str, plan: Plan, wanted: int) -> tuple[str, str]:
     states."""
     stated = to_bundle.model_info(plan).work_bytes
     return (
-        f"{device} wants a work buffer of {wanted:,} bytes for this model, the bundle states {stated:,}",
+        f"{device} needs a work buffer of {wanted:,} bytes for this model, the bundle states {stated:,}",
         "export the model again, then build and flash, all with the same version of ttzo",
     )
 
@@ -87,7 +87,7 @@ def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, 
         reason = pipes.stderr.read().decode(errors="replace").strip()
         if wanted := re.search(r"wrong_work_size \(detail (\d+)\)", reason):
             raise EmulatorError(*other_work_size("native:", plan, int(wanted[1])))
-        raise EmulatorError(f"native: did not start: {reason or 'it said nothing'}", "export the model again")
+        raise EmulatorError(f"native: did not start: {reason or 'it printed nothing'}", "export the model again")
     return f"socket://{line.split()[1]}"
 
 

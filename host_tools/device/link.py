@@ -35,8 +35,12 @@ from ttzo.device_runtime.contract import (
     ExitCode,
     HelloReply,
     HelloRequest,
+    ProgressReply,
     TtzoError,
+    error_page,
 )
+from ttzo.exporter.plan.printable import printable_name
+from ttzo.host_tools.device.replies import ReplyError, require_length, require_range
 
 FRAME_BYTES = 2 + LIMIT["max_payload"] + 4
 LINE_BYTES = FRAME_BYTES + FRAME_BYTES // 254 + 1
@@ -44,10 +48,13 @@ LINE_BYTES = FRAME_BYTES + FRAME_BYTES // 254 + 1
 READ_S = 0.05  # how long one look at the line waits for its first byte
 FIRST_SILENCE_S = 1.0  # until a request is repeated; doubled each time
 LONGEST_SILENCE_S = 8.0
-DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may be behind it
+LONGEST_S = 600.0  # that a request takes when its caller names no limit
+FIRST_NOTICE_S = 5.0  # until the person hears what is waited for; doubled each time
+DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may follow
 WRITE_S = 10.0
 CANCEL_S = 3.0  # how long Ctrl-C waits for the device to let go
 CANCEL_SILENCE_S = 0.5
+WITH_TAIL = ("read", "predict")  # whose replies go on behind their record
 
 
 class LinkError(TtzoError):
@@ -115,19 +122,21 @@ def open_stream(url: str, baud: int = 115200) -> serial.Serial:
             stream.exclusive = True
         stream.open()
     except (ValueError, TypeError) as error:
-        raise LinkError(f"{url} names no port: {error}", "say /dev/ttyACM0, COM3 or socket://HOST:PORT") from error
+        raise LinkError(
+            f"{url} is not a valid port: {error}", "use /dev/ttyACM0, COM3 or socket://HOST:PORT"
+        ) from error
     except OSError as error:
         if is_socket:
-            raise LinkError(f"nobody listens at {url}", "start the device first: `ttzo emulate`") from error
+            raise LinkError(f"nothing listens at {url}", "start the device first: `ttzo emulate`") from error
         what, hint = _OPEN_ERRORS.get(
-            error.errno or 0, ("port {url} cannot be opened: {error}", "is it a serial port?")
+            error.errno or 0, ("port {url} cannot be opened: {error}", "check that it is a serial port")
         )
         raise LinkError(what.format(url=url, error=error), hint) from error
     return stream
 
 
 def list_ports() -> list[tuple[str, str]]:
-    """Serial ports of this machine that a board may be behind, each with what the system says of it."""
+    """Serial ports of this machine that may lead to a board, each with what the system says of it."""
     from serial.tools.list_ports import comports
 
     return sorted((port.device, port.description) for port in comports() if port.description != "n/a")
@@ -139,7 +148,7 @@ def list_ports() -> list[tuple[str, str]]:
 class Link:
     """Requests and replies over an open pyserial stream. One request at a time, from one thread.
 
-    `repeats` counts the frames that had to be sent again.
+    `repeats` counts the frames that had to be sent again. `on_wait(text)` hears what is waited for, and how long at most.
     """
 
     def __init__(self, stream: serial.Serial):
@@ -150,6 +159,7 @@ class Link:
         self._rest = b""
         self._frames: deque[Frame] = deque()
         self.repeats = 0
+        self.on_wait: Callable[[str], Any] = lambda text: None
         stream.timeout = READ_S
 
     def close(self) -> None:
@@ -161,15 +171,14 @@ class Link:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def hello(self, timeout: float = 10.0) -> HelloReply:
+    def hello(self, timeout: float = 10.0, limit: float = LONGEST_S) -> HelloReply:
         """Who is there and what is loaded. Raises `DeviceError`: `bad_contract` when the device was built from another
         contract, the device's own reason when it has no model."""
-        payload = self._ask("hello", HELLO, timeout, None)
+        payload = self._ask("hello", HELLO, timeout, limit, None)
         reply = HelloReply.unpack(payload.ljust(HelloReply.SIZE, b"\0"))
         if reply.contract_hash != HASH:
             raise _other_contract(reply)
-        if len(payload) < HelloReply.SIZE:
-            raise DeviceError("bad_contract")
+        require_length("hello", len(payload), HelloReply.SIZE)
         if reply.n_parameters == 0:
             self.request("status")
         return reply
@@ -180,42 +189,48 @@ class Link:
         tail: bytes = b"",
         timeout: float = 10.0,
         on_progress: Callable[[int, int], Any] | None = None,
+        limit: float = LONGEST_S,
         **fields: Any,
     ) -> tuple[Any, bytes]:
         """Asks and waits: the reply's record, whose class `message` names (a caller annotates it), and the bytes after it.
 
-        `timeout` is the longest silence in seconds before giving up; PROGRESS frames break it and call
-        `on_progress(done, total)`. Raises `DeviceError` when the device refuses, `LinkError` when the line is silent or
-        cut. On Ctrl-C the device is told to stop, then `KeyboardInterrupt` goes on; the request may have been carried
-        out by then, STATUS knows.
+        `timeout` is the longest silence in seconds before giving up; PROGRESS that goes on breaks it and calls
+        `on_progress(done, total)`. `limit` is the longest wait in seconds whatever comes. Raises `DeviceError` when the
+        device refuses, `ReplyError` when its answer has the wrong length or an unknown error, `LinkError` when the line
+        is silent or cut. On Ctrl-C the device is asked to stop, then `KeyboardInterrupt` goes on; the request may have
+        been carried out by then, STATUS knows.
         """
         payload = REQUEST[message](**fields).pack() + tail
         if len(payload) > LIMIT["max_payload"]:
             raise ValueError(f"{message}: {len(payload)} bytes of payload, at most {LIMIT['max_payload']} can be sent")
-        return _open(message, self._ask(message, payload, timeout, on_progress))
+        return _open(message, self._ask(message, payload, timeout, limit, on_progress))
 
     def _ask(
-        self, message: str, payload: bytes, timeout: float, on_progress: Callable[[int, int], Any] | None
+        self,
+        message: str,
+        payload: bytes,
+        timeout: float,
+        limit: float,
+        on_progress: Callable[[int, int], Any] | None,
     ) -> bytes:
         request = Frame(self._next_sequence(), MESSAGE[message], payload)
+        wait = _Wait(f"{self._name} to answer {message.upper()}", timeout, limit, self.on_wait)
         try:
-            answer = self._exchange(request, timeout, on_progress)
+            answer = self._exchange(request, wait, on_progress)
         except KeyboardInterrupt:
             self._cancel(request.sequence)
             raise
         if answer.code == MESSAGE["error"]:
-            error = REPLY["error"].unpack(answer.payload.ljust(REPLY["error"].SIZE, b"\0"))
-            raise DeviceError.from_code(error.error, error.detail)
+            raise _refusal(message, answer.payload)
         return answer.payload
 
-    def _exchange(self, request: Frame, timeout: float, on_progress: Callable[[int, int], Any] | None) -> Frame:
+    def _exchange(self, request: Frame, wait: "_Wait", on_progress: Callable[[int, int], Any] | None) -> Frame:
         """Sends the request until its answer is there."""
-        silence, damaged = FIRST_SILENCE_S, False
+        silence, damaged, told = FIRST_SILENCE_S, False, None
         self._send(request)
-        alive = time.monotonic()
-        repeat_at = alive + silence
-        while time.monotonic() < alive + timeout:
-            answer = self._next_frame(min(repeat_at, alive + timeout))
+        repeat_at = time.monotonic() + silence
+        while wait.goes_on():
+            answer = self._next_frame(min(repeat_at, wait.until))
             now = time.monotonic()
             if answer is None:
                 if now < repeat_at:
@@ -230,19 +245,30 @@ class Link:
             elif answer.sequence != request.sequence:
                 continue  # a late answer to an earlier repetition
             elif answer.code == MESSAGE["progress"]:
-                alive, repeat_at = now, now + silence
+                progress = _progress(answer.payload)
+                if progress != told:  # a device that goes on telling the same does not go on
+                    told = progress
+                    wait.begin_anew()
+                repeat_at = now + silence
                 if on_progress:
-                    progress, _ = _open("progress", answer.payload)
                     on_progress(progress.done, progress.total)
             elif answer.code in (request.code, MESSAGE["error"]):
                 return answer
+        raise self._given_up(wait, damaged, told)
+
+    def _given_up(self, wait: "_Wait", damaged: bool, told: ProgressReply | None) -> LinkError:
         if damaged:
-            raise LinkError(
+            return LinkError(
                 f"only damaged frames pass between here and {self._name}",
                 "look at the cable, and give both sides the same baud rate",
             )
-        raise LinkError(
-            f"{self._name} has not answered for {timeout:g} s",
+        if told:
+            return LinkError(
+                f"{self._name} has worked for {wait.spent:.0f} s without an end (at {told.done} of {told.total})",
+                "reset the device and run the same command again",
+            )
+        return LinkError(
+            f"{self._name} has not answered for {wait.spent:.3g} s",
             "is the board on, flashed by `ttzo flash`, and this its port and baud rate? Then reset it and try again",
         )
 
@@ -268,7 +294,9 @@ class Link:
         try:
             self._stream.write(b"\0" + encode(frame))
         except serial.SerialTimeoutException as error:
-            raise LinkError(f"{self._name} takes no bytes", "reset the board and try again") from error
+            raise LinkError(
+                f"{self._name} does not accept data (write timed out)", "reset the board and try again"
+            ) from error
         except OSError as error:
             raise self._cut(error) from error
 
@@ -300,17 +328,65 @@ class Link:
         )
 
 
+class _Wait:
+    """How long a request may take: `timeout` seconds of silence, `limit` seconds in all. Tells about it now and then."""
+
+    def __init__(self, what: str, timeout: float, limit: float, tell: Callable[[str], Any]):
+        self._what, self._timeout, self._tell = what, timeout, tell
+        self._began = time.monotonic()
+        self._end = self._began + max(limit, timeout)
+        self._notice = FIRST_NOTICE_S
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """The device is alive: its silence counts from now."""
+        self.until = min(self._end, time.monotonic() + self._timeout)
+
+    @property
+    def spent(self) -> float:
+        return time.monotonic() - self._began
+
+    def goes_on(self) -> bool:
+        if self.spent > self._notice:
+            self._notice *= 2
+            most = self.until - self._began
+            self._tell(f"waiting for {self._what}: {self.spent:.0f} s by now, {most:.0f} s at most without news")
+        return time.monotonic() < self.until
+
+
+def board_name(reply: HelloReply) -> str:
+    """The name that a device gives itself, made fit for terminals and files."""
+    return printable_name(reply.board.rstrip(b"\0").decode(errors="replace"))
+
+
 def _other_contract(reply: HelloReply) -> DeviceError:
     """Says which board it is where the device has the same HELLO."""
     error = DeviceError("bad_contract")
     if reply.hello_hash == MESSAGE_HASH["hello"]:
-        board = reply.board.rstrip(b"\0").decode(errors="replace")
-        error.hint = f"the device is {board}: {error.hint}"
+        error.hint = f"the device is {board_name(reply)}: {error.hint}"
     return error
 
 
 def _open(message: str, payload: bytes) -> tuple[Any, bytes]:
+    """A reply's record, and the bytes behind it where it may have some."""
     record = REPLY[message]
-    if len(payload) < record.SIZE:
-        raise DeviceError("bad_contract")
+    if len(payload) < record.SIZE or message not in WITH_TAIL:
+        require_length(message, len(payload), record.SIZE)
     return record.unpack(payload), payload[record.SIZE :]
+
+
+def _progress(payload: bytes) -> ProgressReply:
+    progress: ProgressReply
+    progress, _ = _open("progress", payload)
+    require_range("progress", "done", progress.done, 0, progress.total)
+    return progress
+
+
+def _refusal(message: str, payload: bytes) -> TtzoError:
+    """The error that an ERROR frame means. What answers a HELLO may be of another contract, and its errors unknown."""
+    if message != "hello":
+        require_length("error", len(payload), REPLY["error"].SIZE)
+    error = REPLY["error"].unpack(payload.ljust(REPLY["error"].SIZE, b"\0"))
+    if message != "hello" and (error.error not in error_page() or error.error == 0):
+        return ReplyError("error", "error", error.error, "the contract has no such error")
+    return DeviceError.from_code(error.error or DeviceError("bad_contract").code, error.detail)

@@ -45,7 +45,7 @@ SETTLE_S = 0.05  # until a board has said what it was about to say
 PIECE_BYTES = 512  # of a file, at once
 OnProgress = Callable[[int, int], object]
 
-# What the board tells of itself; _ttzo may be there without a file of ours: built into the firmware, or through ffi; and
+# What the board reports of itself; _ttzo may be there without a file of ours: built into the firmware, or through ffi; and
 # so may ttzo, frozen into it.
 FACTS = """
 import sys, os, gc
@@ -118,7 +118,7 @@ class MicroPythonError(TtzoError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a board says of itself. `free_bytes` of its file system, None where it does not tell; `library` is the
+    """What a board says of itself. `free_bytes` of its file system, None where it does not say; `library` is the
     folder for modules, "" where there is only one."""
 
     mpy: int
@@ -134,8 +134,8 @@ class Facts:
     @property
     def architecture(self) -> str:
         """That of the native modules which the board loads."""
-        told = ARCHITECTURES.get(self.mpy >> 10 & 15, "none")
-        return LOADS.get(told, told)
+        family = ARCHITECTURES.get(self.mpy >> 10 & 15, "none")
+        return LOADS.get(family, family)
 
     @property
     def mpy_version(self) -> tuple[int, int]:
@@ -191,7 +191,7 @@ class MicroPythonBoard:
                 return
         raise MicroPythonError(
             f"{self.port} shows no MicroPython prompt",
-            "is this the board's port, and does MicroPython run on it? Then reset the board and try again",
+            "check that this is the board's port and that MicroPython runs on it; then reset the board and try again",
         )
 
     def _try_to_enter(self) -> bool:
@@ -229,7 +229,7 @@ class MicroPythonBoard:
             printed, complaint = self._transport.exec_raw(code, timeout=timeout)
         except (TransportError, OSError) as error:
             raise MicroPythonError(
-                f"{self.port} has stopped answering ({error})", "connect the board again, and repeat"
+                f"{self.port} has stopped answering ({error})", "connect the board again, and repeat the command"
             ) from error
         if complaint:
             lines = complaint.decode(errors="replace").strip().splitlines()
@@ -306,7 +306,7 @@ print(crc({path!r}))"""
 def _hint(lines: list[str]) -> str:
     text = "".join(lines)
     if "without the link" in text:
-        return "train at the prompt; where the heap has room for it, `ttzo module` builds one with the link"
+        return "train at the prompt; if the heap is large enough, build a module with the link: `ttzo module`"
     if "no module named" in text.lower() or "ImportError" in text:
         return "put the module onto the board: `ttzo deploy DIR --device PORT`"
     if "no bundle file" in text:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The device side of the link in Python: any Python trainer behind a loopback socket, for `numpy:` and `onnx:`.
+"""The device side of the link in Python: any Python trainer on a loopback socket, for `numpy:` and `onnx:`.
 
     with serve(Trainer(plan), "numpy") as emulator:
         link = Link(open_stream(emulator.url))
@@ -10,6 +10,7 @@
 import select
 import socket
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -164,8 +165,12 @@ class DeviceSide:
 
     def _read(self, request: ReadRequest, _: bytes) -> bytes:
         _check(request.region in _NUMBERS, 0)
-        _check(request.count <= LIMIT["max_payload"], 5)
-        return self._trainer.read(request.region, request.offset, request.count)
+        _check(request.count <= LIMIT["max_payload"] - REPLY["read"].SIZE, 5)
+        trainer, end = self._trainer, request.offset + request.count
+        piece = trainer.read(request.region, request.offset, request.count)
+        size = 4 * (trainer.plan.n_parameters if request.region == Region.parameters else trainer.n_moments)
+        crc = zlib.crc32(trainer.read(request.region, 0, size)) if end == size else 0
+        return REPLY["read"](crc).pack() + piece
 
     def _write(self, request: WriteRequest, tail: bytes) -> bytes:
         _check(request.region in _WRITABLE, 0)
@@ -193,11 +198,13 @@ class DeviceSide:
 
     def _evaluate(self, request: EvaluateRequest, _: bytes) -> bytes:
         _check(request.region in _ROWS, 0)
+        _check(request.n_rows <= LIMIT["max_rows_asked"], 5)
         self._begin_work(self._trainer.macs_per_sample)
         return REPLY["evaluate"](*self._trainer.evaluate(request.region, request.first_row, request.n_rows)).pack()
 
     def _solution_error(self, request: SolutionErrorRequest, _: bytes) -> bytes:
         _check(request.region in (*_ROWS, *((Region.collocation,) if self._trainer.plan.pde else ())), 0)
+        _check(request.n_rows <= LIMIT["max_rows_asked"], 5)
         self._begin_work(self._trainer.macs_per_sample)
         sums = self._trainer.solution_error(request.region, request.first_row, request.n_rows)
         return REPLY["solution_error"](*sums).pack()
@@ -306,6 +313,6 @@ class Emulator:
 
 
 def serve(trainer: Trainer, board_name: str, port: int = 0) -> Emulator:
-    """Puts the trainer behind the link on a loopback socket (port 0: any). The trainer belongs to the emulator until
+    """Serves the link for the trainer on a loopback socket (port 0: any). The trainer belongs to the emulator until
     it is closed."""
     return Emulator(trainer, board_name, port)

@@ -73,7 +73,7 @@ class Emulation:
         process.wait()
 
     def _greet(self) -> None:
-        """Waits until the machine is made and the firmware loaded: QEMU's monitor speaks first then."""
+        """Waits until the machine is made and the firmware loaded: QEMU's monitor sends its greeting then."""
         if not select.select([self._pipes.stdout], [], [], START_S)[0]:
             raise QemuError(f"QEMU was silent for {START_S:.0f} s after its start", "try again on a less busy machine")
         if not self._pipes.stdout.readline():
@@ -86,10 +86,10 @@ class Emulation:
         if "unsupported machine" in words:
             return QemuError(
                 f"QEMU does not know the machine: {words}",
-                f"`{QEMU} -M help` lists what it knows; correct qemu_machine in the board's file",
+                f"`{QEMU} -M help` lists the machines; correct qemu_machine in the board's file",
             )
         return QemuError(
-            f"QEMU ended: {words or 'without a word'}", "build the firmware again, or try the command by hand"
+            f"QEMU ended: {words or 'it printed nothing'}", "build the firmware again, or run the command by hand"
         )
 
     def ask(self, command: str, **arguments: Any) -> Any:
@@ -131,11 +131,11 @@ def emulated(
     far stand in the file `counter`, a u64 (see qemu_plugin.c).
 
     Raises:
-        QemuError: the board has no QEMU machine, QEMU is missing or died at once, the firmware or the port cannot be had.
+        QemuError: the board has no QEMU machine, QEMU is missing or died at once, the firmware or the port is not available.
     """
     if not board.qemu_machine:
         raise QemuError(
-            f"QEMU has no machine for {board.name}", "take a board whose file names a qemu_machine, or `native:`"
+            f"QEMU has no machine for {board.name}", "choose a board whose file has a qemu_machine, or use native:"
         )
     if not elf.is_file():
         raise QemuError(f"there is no firmware {elf}", f"run `ttzo build` for {board.name}")
@@ -145,7 +145,8 @@ def emulated(
         listener = socket.create_server(("127.0.0.1", port), backlog=1)
     except OSError as error:
         raise QemuError(
-            f"port {port} cannot be had: {error.strerror}", "name another port, or none for any free one"
+            f"port {port} cannot be opened: {error.strerror}",
+            "choose another port, or leave out --port for any free one",
         ) from error
     with listener:
         extra = ["-device", f"loader,file={rows},addr={board.rows_origin:#x},force-raw=on"] if rows else []

@@ -7,7 +7,6 @@ as costs.
 
 import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,8 +16,10 @@ from ttzo import boards as board_folder
 from ttzo.device_runtime import PORTS
 from ttzo.device_runtime.contract import LIMIT, Arithmetic, TtzoError
 from ttzo.exporter.costs.memory import Room
+from ttzo.exporter.plan.untrusted_file import read_bytes, toml_page
 
 FOLDER = Path(board_folder.__file__).parent
+MOST_BYTES = 64 << 10  # of a board's file
 
 _Name = Annotated[
     str, pydantic.StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=LIMIT["board_name_bytes"] - 1)
@@ -38,7 +39,7 @@ class Board(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    name: _Name  # what the device tells in HELLO
+    name: _Name  # what the device reports in HELLO
     title: _Text  # for people: board, chip, core, clock
     ran_on: _Text  # what was seen running where, and what was not
 
@@ -114,18 +115,19 @@ def load(name_or_path: str | Path) -> Board:
         path = FOLDER / f"{name_or_path}.toml"
     elif path.suffix != ".toml":
         raise BoardError(
-            f"no board is called {name_or_path}", f"known: {', '.join(names())}; or name a board's own .toml file"
+            f"there is no board {name_or_path}",
+            f"the known boards are {', '.join(names())}; or give a board's own .toml file",
         )
     return _checked(path, _page(path))
 
 
 def _page(path: Path) -> dict:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return toml_page(read_bytes(path, MOST_BYTES))
     except OSError as error:
         raise BoardError(f"board file {path} cannot be read: {error.strerror}", "check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BoardError(f"board file {path} is no TOML: {error}", "mend the line named") from error
+    except ValueError as error:
+        raise BoardError(f"board file {path} is not valid TOML: {error}", "correct that line") from error
 
 
 def _checked(path: Path, page: dict) -> Board:
@@ -137,7 +139,7 @@ def _checked(path: Path, page: dict) -> Board:
         what = re.sub("^Value error, ", "", first["msg"])
         raise BoardError(
             f"board file {path}: {field}: {what}",
-            f"compare it with {FOLDER / 'netduinoplus2.toml'}; what each field means stands in host_tools/firmware/boards.py",
+            f"compare it with {FOLDER / 'netduinoplus2.toml'}; host_tools/firmware/boards.py explains each field",
         ) from error
 
 

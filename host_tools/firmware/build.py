@@ -106,12 +106,12 @@ def build(bundle_dir: str | Path, board: Board, extra_flags: Sequence[str] = ())
     plan = _read_plan(bundle_dir)
     if plan.arithmetic.name not in board.arithmetics:
         raise BuildError(
-            f"{board.name} does not compute in {plan.arithmetic.name} arithmetic",
+            f"{board.name} does not support {plan.arithmetic.name} arithmetic",
             f"export with one of: {', '.join(board.arithmetics)}",
         )
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
-    sources = _firmware_sources(board) + [bundle_dir / "model.c"]
+    sources = _firmware_sources(plan, board) + [bundle_dir / "model.c"]
     flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, board), *extra_flags]
     port = PORTS / board.port
     read = [
@@ -136,17 +136,19 @@ def _read_plan(bundle_dir: Path) -> Plan:
     for name in ("model.ttzo", "model.c", "model.h"):
         if not (bundle_dir / name).is_file():
             raise BuildError(
-                f"{bundle_dir} is no bundle folder: it has no {name}", "make one with `ttzo export MODEL -o DIR`"
+                f"{bundle_dir} is not a bundle folder: it has no {name}", "make one with `ttzo export MODEL -o DIR`"
             )
     return to_bundle.read((bundle_dir / "model.ttzo").read_bytes())
 
 
-def _firmware_sources(board: Board) -> list[Path]:
-    """The core, and of the port what the board names; uart_*.c and clock_*.c are choices."""
+def _firmware_sources(plan: Plan, board: Board) -> list[Path]:
+    """The core without the folder of graphs where the model is a chain, and of the port what the board names; uart_*.c and
+    clock_*.c are choices."""
     port = PORTS / board.port
     chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
     ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(("uart_", "clock_"))]
-    return core_sources() + ours
+    left_out = "operations" if plan.chain else ""
+    return [source for source in core_sources() if source.parent.name != left_out] + ours
 
 
 def _macros(plan: Plan, board: Board) -> list[str]:
@@ -252,7 +254,7 @@ def _link(command: Sequence[str], folder: Path, board: Board, plan: Plan) -> Non
         raise BuildError(
             f"the firmware is {int(overflow[2]):,} bytes too large for the {overflow[1]} of {board.name}; "
             f"the model's parameters take {parameters:,}",
-            "export with smaller --ranks, or take a larger board; code_bytes in the board's file is too low",
+            "export with smaller --ranks, or choose a larger board; code_bytes in the board's file is too low",
         ) from error
 
 
@@ -265,7 +267,7 @@ def _check_symbols(image: Image, gcc: str, board: Board) -> None:
     if forbidden:
         called = [f"{name}, called by {', '.join(callers)}" for name, callers in forbidden.items() if callers]
         raise BuildError(
-            f"the firmware holds {'; '.join(called or forbidden)}: no heap, stdio or libm on a device",
+            f"the firmware contains {'; '.join(called or forbidden)}: no heap, stdio or libm on a device",
             "use the functions of real.h, and the work buffer",
         )
 
@@ -273,13 +275,13 @@ def _check_symbols(image: Image, gcc: str, board: Board) -> None:
 def _check_model(image: Image, plan: Plan, board: Board) -> None:
     at = image.symbols["ttzo_model"] - board.flash_origin
     if image.elf.with_suffix(".bin").read_bytes()[at : at + LIMIT["hash_bytes"]] != to_bundle.model_hash(plan):
-        raise BuildError("model.c and model.ttzo are of different exports", "export the model again")
+        raise BuildError("model.c and model.ttzo come from different exports", "export the model again")
 
 
 def _report(image: Image, out: Path, plan: Plan, board: Board) -> BuildReport:
     stack, path = image.worst_stack("Reset_Handler", "ttzo_uart_interrupt")
     if stack > board.stack_bytes:
-        raise BuildError(f"the stack may take {stack:,} bytes ({' > '.join(path)}), {board.name} gives it {board.stack_bytes:,}",
+        raise BuildError(f"the stack may need {stack:,} bytes ({' > '.join(path)}), {board.name} reserves {board.stack_bytes:,}",
                          "raise stack_bytes in the board's file")  # fmt: skip
     require_room(plan, Room(board.name, board.flash_bytes, image.work_bytes))
     return BuildReport(

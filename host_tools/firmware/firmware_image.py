@@ -2,7 +2,7 @@
 """What a linked firmware image holds: its size, its symbols, and how deep its stack can get.
 
 Everything is read from the ELF file with the toolchain's own programs, so that library code counts like ours. The
-image must be linked with `--emit-relocs`, which tells whose address is taken.
+image must be linked with `--emit-relocs`, which shows whose address is taken.
 """
 
 import bisect
@@ -65,7 +65,7 @@ class Image:
 
     @property
     def static_bytes(self) -> int:
-        """RAM of variables; stack and work buffer stand apart."""
+        """RAM of variables, without stack and work buffer."""
         return self.section_bytes.get(".data", 0) + self.section_bytes.get(".bss", 0)
 
     @property
@@ -175,7 +175,7 @@ def _pushed(name: str, operation: str, operands: str) -> int:
     if stem in ("sub", "subw", "subs") and operands.startswith("sp"):
         if moved := _MOVE_DOWN.match(operands):
             return int(moved[1])
-        raise ImageError(f"{name} takes stack by an amount that is not constant", "use arrays of fixed length")
+        raise ImageError(f"{name} allocates stack by an amount that is not constant", "use arrays of fixed length")
     if (stem in ("mov", "movs", "bic", "ldr") and operands.startswith("sp,")) or (
         stem == "msr" and "SP" in operands.upper()
     ):

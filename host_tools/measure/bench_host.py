@@ -95,7 +95,7 @@ def _modules(layer: Layer) -> list:
 
 
 def _affine(layer: Layer) -> list:
-    """The layer in torch, with what brings its rows into shape and back."""
+    """The layer in torch, with what reshapes its rows and outputs."""
     from ttzo.exporter.readers.nn import Tokens, TTConv2d, TTEmbedding, TTLinear, torch
 
     gather, n_in, n_out, dense = layer.gather, layer.in_features, layer.out_features, layer.kind == LayerKind.dense
@@ -109,14 +109,15 @@ def _affine(layer: Layer) -> list:
         made = torch.nn.Conv2d(*how, bias=layer.has_bias) if dense else TTConv2d(*how, bias=layer.has_bias, **train)
         return [torch.nn.Unflatten(1, (gather.channels, gather.height, gather.width)), made, torch.nn.Flatten()]
     if gather:
-        mode, padding = gather.combine.name, gather.padding
+        tokens = layer.tokens
+        mode, padding = tokens.combine.name, tokens.padding
         if not dense:
             made = TTEmbedding(n_in, n_out, mode, padding, **train)
-        elif gather.combine == Combine.each:
+        elif tokens.combine == Combine.each:
             made = torch.nn.Embedding(n_in, n_out, padding)
         else:
             made = torch.nn.EmbeddingBag(n_in, n_out, mode=mode, padding_idx=padding)
-        return [Tokens(gather.count), made, torch.nn.Flatten()]
+        return [Tokens(tokens.count), made, torch.nn.Flatten()]
     if dense:
         return [torch.nn.Linear(n_in, n_out, layer.has_bias)]
     return [TTLinear(n_in, n_out, bias=layer.has_bias, **train)]

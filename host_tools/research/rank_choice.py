@@ -76,7 +76,7 @@ def count(module: torch.nn.Module) -> int:
 def rebuilt(module: torch.nn.Module, make: Callable[[TTLinear], torch.nn.Module]) -> torch.nn.Module:
     """A copy of an nn.Sequential with make(layer) in the place of each TTLinear. Raises `TtzoError` without any."""
     if not isinstance(module, torch.nn.Sequential) or not any(isinstance(part, TTLinear) for part in module):
-        raise TtzoError("the model is no nn.Sequential with TTLinear layers", "choose another model")
+        raise TtzoError("the model is not an nn.Sequential with TTLinear layers", "choose another model")
     return torch.nn.Sequential(*(make(p) if isinstance(p, TTLinear) else copy.deepcopy(p) for p in module))
 
 
@@ -157,8 +157,8 @@ def _with_ranks(part: TTLinear, kept: list[torch.Tensor]) -> TTLinear:
         layer.in_features, layer.out_features, layer.in_modes, layer.out_modes, made_ranks, format, layer.has_bias
     )
     whole = torch.ones(1, dtype=torch.bool)
-    for core, old, before, behind in zip(made.cores, part.cores, [whole, *kept], [*kept, whole], strict=True):
-        core.copy_(old[before][..., behind])
+    for core, old, before, after in zip(made.cores, part.cores, [whole, *kept], [*kept, whole], strict=True):
+        core.copy_(old[before][..., after])
     if made.bias is not None and part.bias is not None:
         made.bias.copy_(part.bias)
     return made

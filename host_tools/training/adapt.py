@@ -9,9 +9,10 @@ from typing import Any
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.device.device import Device, Evaluation
-from ttzo.host_tools.training import session
+from ttzo.host_tools.training import measurement, session
 from ttzo.host_tools.training.checkpoint import Checkpoint
-from ttzo.host_tools.training.session import Run, Stop
+from ttzo.host_tools.training.session import Run
+from ttzo.host_tools.training.stop import Stop
 
 PASSES = 20  # over the labelled samples, when nobody says how many steps
 
@@ -57,7 +58,7 @@ def adapt(
     device.reset()
     device.load(start.parameters, start.moments, start.state)
     with stop.listening():
-        before = device.evaluate(session.test_subset(there, test_rows), stop.check)
+        before = device.evaluate(measurement.test_subset(there, test_rows), stop.check)
     run = session.train(
         device, there, folder, changes=changes, start=start, restart=True, test_rows=test_rows, report=report
     )

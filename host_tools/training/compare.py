@@ -5,7 +5,7 @@ Two devices that compute by the contract end in the same bits: parameters are co
 gradient norm after each. onnxruntime adds up in an order of its own: there, each compared step starts from the other
 device's parameters, and the two losses must lie within the rounding error bound of `precision.loss_bound`, those of a
 PDE's residuals within `precision.residual_tolerance`, which is a rule of thumb. How far it gets from the other when left
-alone is told, not judged.
+alone is reported, but does not count.
 """
 
 import math
@@ -23,7 +23,7 @@ from ttzo.host_tools.device.device import Device
 from ttzo.host_tools.measure.precision import loss_bound, residual_tolerance
 from ttzo.host_tools.reference.network.network import read_inputs
 from ttzo.host_tools.reference.number.random import batch_rows
-from ttzo.host_tools.training.session import Stop
+from ttzo.host_tools.training.stop import Stop
 
 Report = Callable[[int, int], object]
 
@@ -166,7 +166,7 @@ def parameter_parting(plan: Plan, a: np.ndarray, b: np.ndarray, step: int, same_
 
 
 def _within_bound(pair: _Pair, steps: int, every: int, report: Report) -> Comparison:
-    """The judged pass, then the onnxruntime device once more, left alone."""
+    """The judged pass, then the onnxruntime device once more, on its own."""
     a, b = pair.devices
     reference, guest = (b, a) if by_bound(a) else (a, b)
     worst, compared, parted, losses = (-1.0, 0.0, 0.0), 0, None, (0.0, 0.0)

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""`metrics.csv`: one line a step, behind `#` lines that tell model, device and settings.
+"""`metrics.csv`: one line a step, after `#` lines that name model, device and settings.
 
-A line is written whole and flushed; a run that goes on from a checkpoint first drops the lines behind it, for those
-steps are done again, to the same numbers.
+A line is written whole and flushed, and ends in its checksum: the CRC-32 of what stands before the last comma, as eight
+hexadecimal digits. A run that goes on from a checkpoint first drops the lines after it, for those steps are done again, to
+the same numbers; a file that holds anything else that would be dropped is kept beside it under another name.
 """
 
 import dataclasses
 import json
+import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ttzo.device_runtime.contract import ExitCode, TtzoError
+from ttzo.device_runtime.contract import TtzoError
+from ttzo.exporter.plan.printable import printable
 from ttzo.exporter.plan.training import Training
-from ttzo.host_tools.data.whole_file import write_atomically
+from ttzo.host_tools.data.whole_file import DiskError, write_atomically
 
 COLUMNS = (
     "step",
@@ -24,17 +28,20 @@ COLUMNS = (
     "seconds",
     "accuracy",
     "test_loss",
+    "validation_accuracy",
+    "validation_loss",
     "relative_l2",
     "macs",
     "instructions",
 )
 # evaluations, seconds, macs and instructions are those of the run until there; macs and instructions are left out where
 # nobody counts them
-HEADING = ",".join(COLUMNS)
+HEADING = ",".join((*COLUMNS, "crc32"))
+MOST_BYTES = 1 << 30  # of a file that is read: a hundred bytes each for ten million steps
 
 
 class MetricsError(TtzoError):
-    """A metrics file that is none, or that cannot be written."""
+    """A metrics file that is none, or that is damaged."""
 
 
 def settings_text(settings: Training) -> str:
@@ -50,13 +57,24 @@ def settings_text(settings: Training) -> str:
 
 def _whole_lines(path: Path) -> list[str]:
     """The lines of the file but one that was cut short. What is no text becomes a sign that no number holds."""
-    return path.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0].splitlines()
+    if path.stat().st_size > MOST_BYTES:
+        raise MetricsError(f"{path} has more than {MOST_BYTES:,} bytes", "name the folder of a run")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text.rpartition("\n")[0].split("\n") if "\n" in text else []
+
+
+def _sealed(words: str) -> str:
+    """A step's line: its words and their checksum."""
+    return f"{words},{zlib.crc32(words.encode()):08x}"
 
 
 def _step(line: str) -> dict[str, float | None] | None:
     """The numbers of a step's line by column; None when it is damaged."""
+    words, _, _ = line.rpartition(",")
+    if line != _sealed(words):
+        return None
     try:
-        values = [float(word) if word else None for word in line.split(",")]
+        values = [float(word) if word else None for word in words.split(",")]
         made = dict(zip(COLUMNS, values, strict=True))
     except ValueError:
         return None
@@ -89,43 +107,71 @@ def _word(value: float | None) -> str:
 class MetricsFile:
     """The metrics of a run, open for appending."""
 
-    def __init__(self, path: Path, origin: str, settings: Training, step: int):
-        """Goes on behind `step` in the file at `path`, or begins it when `step` is 0. `origin` names model and device."""
-        kept = self._kept(path, step)
+    def __init__(
+        self,
+        path: Path,
+        origin: str,
+        settings: Training,
+        step: int,
+        say: Callable[[str], object] = lambda text: None,
+    ):
+        """Goes on after `step` in the file at `path`, or begins it when `step` is 0. `origin` names model and device.
+        `say(text)` hears what is dropped. Raises `DiskError`."""
+        kept = self._kept(path, step, say)
         done = [row for line in kept if (row := _step(line))]
         last = done[-1] if done else dict.fromkeys(COLUMNS, 0.0)
+        self.first_loss = done[0]["loss"] if done and done[0]["step"] == 1 else None  # of the exported parameters
         self.seconds = last["seconds"] or 0.0  # of the run until here
         self.macs = int(last["macs"] or 0)
         self.instructions = int(last["instructions"] or 0)
-        head = [f"# from step {step}: {origin}", f"# settings: {settings_text(settings)}"]
+        head = [f"# from step {step}: {printable(origin)}", f"# settings: {settings_text(settings)}"]
         lines = [*kept, *head] if kept else [*head, HEADING]
         write_atomically(path, ("\n".join(lines) + "\n").encode())
         self._file = path.open("a", encoding="utf-8")
 
-    @staticmethod
-    def _kept(path: Path, step: int) -> list[str]:
+    @classmethod
+    def _kept(cls, path: Path, step: int, say: Callable[[str], object]) -> list[str]:
         """The lines up to `step`, and before the first that is damaged."""
         if not step or not path.exists():
             return []
-        kept = []
-        for line in _whole_lines(path):
-            if not line.startswith("#") and line != HEADING:
+        kept: list[str] = []
+        lines, damage = _whole_lines(path), ""
+        for number, line in enumerate(lines):
+            if line and not line.startswith("#") and line != HEADING:
                 row = _step(line)
-                if row is None or (row["step"] or 0) > step:
+                if row is None:
+                    damage = f"its line {number + 1} is damaged"
+                    break
+                if (row["step"] or 0) > step:
+                    dropped = sum(not later.startswith("#") for later in lines[number:])
+                    say(f"{path.name}: {dropped} steps after step {step} are dropped; they are done again")
                     break
             kept.append(line)
-        return kept if HEADING in kept else []
+        if lines and HEADING not in kept:
+            kept, damage = [], "it is not a metrics file of this version of ttzo"
+        if damage:
+            cls._put_aside(path, say, damage)
+        return kept
+
+    @staticmethod
+    def _put_aside(path: Path, say: Callable[[str], object], why: str) -> None:
+        """Keeps a copy of the file as it is, under the first name that is free."""
+        number = 1
+        while (aside := path.with_name(f"{path.stem}.aside-{number}{path.suffix}")).exists():
+            number += 1
+        write_atomically(aside, path.read_bytes())
+        say(f"{path.name}: {why}; what cannot be gone on with is kept in {aside.name}")
 
     def write(self, **values: float | None) -> None:
-        """One step; float32 numbers keep all their digits. Raises `MetricsError` when the disk does not take it."""
-        words = [_word(values[name]) for name in COLUMNS]
+        """One step; float32 numbers keep all their digits. Raises `DiskError` when the disk does not take it."""
+        if values["step"] == 1:
+            self.first_loss = values["loss"]
+        words = ",".join(_word(values[name]) for name in COLUMNS)
         try:
-            self._file.write(",".join(words) + "\n")
+            self._file.write(_sealed(words) + "\n")
             self._file.flush()
         except OSError as error:
-            raise MetricsError(
-                f"{self._file.name} cannot be written ({error.strerror})", "make room on the disk", ExitCode.disk
-            ) from error
+            raise DiskError(Path(self._file.name), error) from error
 
     def close(self) -> None:
         with suppress(OSError):  # the disk has refused a line before: `write` has said so

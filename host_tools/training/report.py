@@ -13,11 +13,12 @@ from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import solution_points
 from ttzo.host_tools.device.device import bundle_path, read_bundle
-from ttzo.host_tools.training import checkpoint, metrics
+from ttzo.host_tools.training import answers, checkpoint, metrics
 
 INK, LOSS, SMOOTH, TEST = "#333333", "#b8c4d6", "#2b5c9e", "#c8551b"
 SMOOTHING = 20  # steps of the running mean, at most a tenth of the run
 DOTS_PER_INCH = 120
+MOST_NAMED = 20  # classes whose names and counts stand in the confusion matrix
 
 
 class ReportError(TtzoError):
@@ -43,12 +44,11 @@ def draw(run: Path, out: Path | None = None, title: str = "", bundle: Path | Non
     """
     rows = metrics.read(run / "metrics.csv")
     if not rows:
-        raise ReportError(f"the run in {run} has no step yet", "train first: `ttzo train DIR --device URL`")
+        raise ReportError(f"the run in {run} has no steps yet", "train first: `ttzo train DIR --device URL`")
     plan = _plan(run, bundle)
     title = title or (plan.metadata.get("title") if plan and plan.pde else "") or run.name
     if plan is None or plan.pde is None:
-        figure = _figure(8, 4.2)
-        _plot_learning(figure.add_subplot(), rows, title)
+        figure = _learning_figure(rows, answers.load(run), title)
     else:
         figure = _solution_figure(rows, _solution(plan, run), title)
     path = out or run / "curves.png"
@@ -119,25 +119,71 @@ def _tidy(axes: Any) -> None:
     axes.grid(color=INK, alpha=0.1)
 
 
+def _learning_figure(rows: list[dict], found: dict[str, Any] | None, title: str) -> Any:
+    """Curves, and what the answers to the test rows are worth: the confusion of classes, or errors in words."""
+    confusion = np.array(found["confusion"], float) if found and found.get("confusion") else None
+    if confusion is None or found is None:
+        figure = _figure(8, 4.2)
+        _plot_learning(figure.add_subplot(), rows, title + _errors_text(found))
+        return figure
+    figure = _figure(12.5, 4.2)
+    left, right = figure.subplots(1, 2, width_ratios=(1.8, 1))
+    _plot_learning(left, rows, title)
+    names = [each["name"] for each in found["classes"]]
+    _plot_confusion(right, confusion, names, 100 * found["balanced_accuracy"])
+    return figure
+
+
+def _errors_text(found: dict[str, Any] | None) -> str:
+    if not found or not found.get("rmse"):
+        return ""
+    errors = ", ".join(f"{value:.4g}" for value in found["rmse"])
+    r2 = ", ".join("-" if value is None else f"{value:.3f}" for value in found["r2"])
+    return f"\ntest rows: RMSE {errors}, R2 {r2}"
+
+
+def _plot_confusion(axes: Any, confusion: np.ndarray, names: list[str], balanced: float) -> None:
+    """Rows of each class by the class that the model answers, shaded by their share of the class."""
+    shares = confusion / np.maximum(1, confusion.sum(1, keepdims=True))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="answered", ylabel="class", title=f"test rows, balanced accuracy {balanced:.1f} %")
+    if len(names) > MOST_NAMED:
+        return
+    axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0)
+    axes.set_yticks(range(len(names)), names)
+    for (row, column), count in np.ndenumerate(confusion):
+        if count:
+            color = "white" if shares[row, column] > 0.5 else INK
+            axes.text(column, row, f"{count:.0f}", ha="center", va="center", color=color, fontsize=8)
+
+
 def _plot_learning(axes: Any, rows: list[dict], title: str) -> None:
     spent, losses = [row["evaluations"] for row in rows], [row["loss"] for row in rows]
     axes.plot(spent, losses, color=LOSS, linewidth=0.8, label="batch loss")
     axes.plot(spent, _smoothed(losses), color=SMOOTH, linewidth=1.8, label="batch loss, running mean")
     axes.set(xlabel="loss evaluations spent", ylabel="loss", title=title)
     axes.set_ylim(bottom=0)
-    measured = [(row["evaluations"], 100 * row["accuracy"]) for row in rows if row["accuracy"] is not None]
-    lines = axes.get_lines()
-    if measured:
+    lines = list(axes.get_lines())
+    curves = {
+        kind: _measured(rows, column) for kind, column in (("test", "accuracy"), ("validation", "validation_accuracy"))
+    }
+    if any(curves.values()):
         right = axes.twinx()
-        lines = [
-            *lines,
-            *right.plot(*zip(*measured, strict=True), "o-", color=TEST, markersize=4, label="accuracy on test rows"),
-        ]
+        for (kind, measured), look in zip(curves.items(), ("o-", "s--"), strict=True):
+            if measured:
+                label = f"accuracy on {kind} rows"
+                lines += right.plot(*zip(*measured, strict=True), look, color=TEST, markersize=4, label=label)
         right.set(ylabel="accuracy, %", ylim=(0, 100))
         right.spines[["top", "left"]].set_visible(False)
-        _name_last(right, measured, f"{measured[-1][1]:.1f} %", xytext=(-4, -14), ha="right")
+        last = curves["test"] or curves["validation"]
+        _name_last(right, last, f"{last[-1][1]:.1f} %", xytext=(-4, -14), ha="right")
     _tidy(axes)
     axes.legend(lines, [line.get_label() for line in lines], loc="center right", frameon=False)
+
+
+def _measured(rows: list[dict], column: str) -> list[tuple[float, float]]:
+    """(evaluations, percent) where the column has a number."""
+    return [(row["evaluations"], 100 * row[column]) for row in rows if row[column] is not None]
 
 
 def _name_last(axes: Any, measured: list[tuple[float, float]], text: str, **place: Any) -> None:

@@ -8,12 +8,10 @@ folder holds all that a step depends on, `metrics.csv` beside it has a line for 
 
 import math
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -24,22 +22,26 @@ from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, Tt
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
+from ttzo.host_tools.data import run_data
 from ttzo.host_tools.data.data_set import DataSet
-from ttzo.host_tools.device.device import Device, Evaluation, run_folder
+from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError
+from ttzo.host_tools.device.device import Device, Evaluation, StartedAnew, run_folder
 from ttzo.host_tools.device.link import LinkError
-from ttzo.host_tools.reference.number.random import batch_rows, sample_rows
+from ttzo.host_tools.device.replies import ReplyError
+from ttzo.host_tools.reference.number.random import batch_rows
+from ttzo.host_tools.training import answers, audit
 from ttzo.host_tools.training import checkpoint as checkpoints
-from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError
+from ttzo.host_tools.training.answers import Answers
+from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
+from ttzo.host_tools.training.generations import Generations
+from ttzo.host_tools.training.measurement import default_test_rows, measure_answers, most_rows, subset, test_subset
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
+from ttzo.host_tools.training.stop import Stop
 
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
 MEASUREMENTS = 10  # of the test rows during a run
 SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
-QUICK = ("native:", "numpy:", "onnx:")
-QUICK_ROWS = 1000
-SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
-FEWEST_ROWS = 100
 
 
 class Interrupted(TtzoError):
@@ -54,7 +56,8 @@ class SessionError(TtzoError):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands after a step. `test` is the last measurement on test rows, `rate` in steps a second."""
+    """Where a run stands after a step. `test` and `validation` are the last measurements on such rows (while validation
+    rows are there, test rows are measured at the end alone), `rate` in steps a second."""
 
     step: int
     steps: int
@@ -62,6 +65,7 @@ class Progress:
     evaluations: int
     rate: float
     test: Evaluation | None
+    validation: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Run:
     seconds: float
     resident: bool
     test: Evaluation
+    validation: Evaluation | None = None
+    answers: Answers | None = None
 
     @property
     def last_loss(self) -> float:
@@ -101,40 +107,10 @@ def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
         fixed.append("n_queries")  # the memory of its columns is
     if fixed:
         raise SessionError(
-            f"{fixed[0]} is fixed at export", f"export again with it; free are {', '.join(train_defaults.RUN_SETTINGS)}"
+            f"{fixed[0]} is fixed at export",
+            f"export again with it; a run can change {', '.join(train_defaults.RUN_SETTINGS)}",
         )
     return train_defaults.overridden(exported, given)
-
-
-# ---- interruption ----------------------------------------------------------------------------------------------------
-
-
-class Stop:
-    """Whether the person has asked to stop (Ctrl-C, or a polite kill). A second Ctrl-C does not wait."""
-
-    requested = False
-
-    def _heed(self, *_: object) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-
-    def check(self, *_: object) -> None:
-        """Ends what is under way; fit for `on_progress`."""
-        if self.requested:
-            raise KeyboardInterrupt
-
-    @contextmanager
-    def listening(self) -> Iterator["Stop"]:
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        before = {number: signal.signal(number, self._heed) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 # ---- the run's folder ------------------------------------------------------------------------------------------------
@@ -165,25 +141,10 @@ def _lock(fcntl: ModuleType, descriptor: int, folder: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise SessionError(
-            f"another process is training in {folder}", "wait for its end, or name another folder with --run"
+            f"another process is training in {folder}", "wait until it ends, or choose another folder with --run"
         ) from error
     except OSError:
         return  # a drive that knows no locks, or none of folders
-
-
-# ---- test rows -------------------------------------------------------------------------------------------------------
-
-
-def default_test_rows(device: Device, data: DataSet) -> int:
-    """How many test rows a measurement takes when nobody says: serial lines are slow."""
-    most = QUICK_ROWS if device.url in QUICK else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
-    return min(most, len(data.x_test))
-
-
-def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
-    """The first `n_rows` of the test rows in the sample order of seed 0, packed: the same ones every time."""
-    n = len(data.x_test)
-    return data.test_rows[np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))]
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -197,29 +158,33 @@ def train(
     changes: Mapping[str, Any] = MappingProxyType({}),
     start: Checkpoint | None = None,
     restart: bool = False,
+    generation: Generation = Generation.last,
     checkpoint_steps: int | None = None,
     test_rows: int | None = None,
     report: Callable[[Progress], object] = lambda progress: None,
     on_upload: Callable[[int, int], object] = lambda done, total: None,
+    say: Callable[[str], object] = lambda text: None,
 ) -> Run:
     """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
-    Goes on from the folder's checkpoint unless `restart`, under the checkpoint's settings with `changes` on top (see
-    `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint, or as they were
-    exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C.
+    Goes on from the folder's checkpoint (that of `generation`) unless `restart`, under the checkpoint's settings with
+    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint, or as they were
+    exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
+    the generations good and best where the loss is measured. `say(text)` hears what the person should know.
 
     Raises:
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
         SessionError: the run was trained on other data, or another process trains in the folder.
         Interrupted: Ctrl-C; the checkpoint is written.
-        LinkError, DeviceError, MetricsError: line, device or disk failed; the hint tells how to go on.
+        LinkError, DeviceError, ReplyError, DiskError: line, device or disk failed; the hint says how to go on.
+        Diverged: the last loss is far above the best one; the checkpoints are written.
     """
     folder = folder or run_folder(device.folder, device.url)
     with ExitStack() as held:
-        session = _Session(device, data, folder, changes, restart, held)
+        session = _Session(device, data, folder, changes, restart, generation, held)
         session.start, session.checkpoint_steps = start, checkpoint_steps
-        session.report, session.on_upload = report, on_upload
-        session.test_rows = test_subset(data, test_rows or default_test_rows(device, data))
+        session.report, session.on_upload, session.say = report, on_upload, say
+        session.n_test_rows = test_rows or default_test_rows(device, data)
         held.enter_context(session.stop.listening())
         try:
             return session.run()
@@ -234,24 +199,34 @@ class _Session:
     checkpoint_steps: int | None
     report: Callable[[Progress], object]
     on_upload: Callable[[int, int], object]
-    test_rows: np.ndarray
+    say: Callable[[str], object]
+    n_test_rows: int
     metrics: MetricsFile  # from _begin on
     begun = False
 
     def __init__(
-        self, device: Device, data: DataSet, folder: Path, changes: Mapping[str, Any], restart: bool, held: ExitStack
+        self,
+        device: Device,
+        data: DataSet,
+        folder: Path,
+        changes: Mapping[str, Any],
+        restart: bool,
+        generation: Generation,
+        held: ExitStack,
     ):
         self.device, self.data, self.folder, self.held = device, data, folder, held
-        self.path = folder / "checkpoint.npz"
+        self.path = folder / Generation.last.value
         self.again = "the same command without --restart" if restart else "the same command"
         self.stop = Stop()
         self.is_alone = folder.is_dir()
         if self.is_alone:
             held.enter_context(alone_in(folder))
-        found = None if restart or not self.path.exists() else checkpoints.load(self.path, device.plan)
+        origin = folder / generation.value
+        wanted = not restart and (origin.exists() or generation != Generation.last)
+        found = checkpoints.load(origin, device.plan) if wanted else None
         if found and found.data_checksum != data.checksum:
             raise SessionError(
-                f"the run in {folder} was trained on other data", "name the same data, or begin anew with --restart"
+                f"the run in {folder} was trained on other data", "give the same data, or start again with --restart"
             )
         self.found = found
         self.settings = run_settings(found.settings if found else device.plan.training, changes)
@@ -261,6 +236,14 @@ class _Session:
         self.instructions: int | None = None
         self.loss: float | None = None
         self.test: Evaluation | None = None
+        self.answers: Answers | None = None
+        self.validation: Evaluation | None = None
+        self.validation_rows = (
+            data.validation_rows[subset(data.n_validation, most_rows(device))] if data.n_validation else None
+        )
+        audited = test_subset(data, audit.ROWS) if self.validation_rows is None else self.validation_rows
+        self.generations = Generations(folder, device, self.validation_rows, audited)
+        self.losses: list[float] = []  # of the steps since the last measurement
         self.saved_at, self.save_cost = time.monotonic(), 0.0
 
     # ---- beginning
@@ -277,14 +260,19 @@ class _Session:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_alone:
                 self.held.enter_context(alone_in(self.folder))
+            self.generations.begin(goes_on=self.found is not None)
             self._save()
+            run_data.save(self.folder, self.data.preparation)
+            (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
-            self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from)
+            self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from, self.say)
             self.held.callback(self.metrics.close)
             self.begun = True
         except OSError as error:
+            if error.errno in OF_THE_DISK:
+                raise DiskError(self.folder, error) from error
             raise SessionError(
-                f"{self.folder} cannot be written ({error.strerror})", "name another folder with --run", ExitCode.disk
+                f"{self.folder} cannot be written ({error.strerror})", "choose another folder with --run", ExitCode.disk
             ) from error
         self.macs = self.metrics.macs
         if self.device.instructions is not None:
@@ -325,9 +313,11 @@ class _Session:
                 self.stop.check()
                 self._step(region, every)
             self._save()
-            test = self.test or self._measure()
-        except (LinkError, DeviceError, MetricsError, CheckpointError) as error:
+            test = self.test or self._measure_last()
+            self._keep_answers()
+        except (LinkError, DeviceError, ReplyError, MetricsError, CheckpointError, DiskError) as error:
             raise self._explained(error) from error
+        self.generations.require_convergence(self.metrics.first_loss, self.device.step_count)
         return Run(
             folder=self.folder,
             step=self.device.step_count,
@@ -340,6 +330,8 @@ class _Session:
             seconds=self._seconds(),
             resident=region in (Region.dataset, Region.sparse),
             test=test,
+            validation=self.validation,
+            answers=self.answers,
         )
 
     def _step(self, region: Region, every: int) -> None:
@@ -352,10 +344,12 @@ class _Session:
             self.instructions = (self.instructions or 0) + after - before
         self.macs += result.macs
         self.loss = result.loss
+        self.losses.append(result.loss)
         self.evaluations += result.evaluations
-        measured = None
-        if result.step % every == 0 or result.step == self.settings.steps:
-            measured = self.test = self._measure()
+        test, validation = None, None
+        is_measured = result.step % every == 0 or result.step == self.settings.steps
+        if is_measured:
+            test, validation = self._measure(is_last=result.step == self.settings.steps)
         classes = self.device.plan.loss == Loss.cross_entropy
         self.metrics.write(
             step=result.step,
@@ -364,12 +358,18 @@ class _Session:
             gradient_norm=result.gradient_norm,
             evaluations=self.evaluations,
             seconds=self._seconds(),
-            accuracy=measured.accuracy if measured and classes else None,
-            test_loss=measured.loss if measured else None,
-            relative_l2=measured.relative if measured else None,
+            accuracy=test.accuracy if test and classes else None,
+            test_loss=test.loss if test else None,
+            validation_accuracy=validation.accuracy if validation and classes else None,
+            validation_loss=validation.loss if validation else None,
+            relative_l2=test.relative if test else None,
             macs=self.macs or None,
             instructions=self.instructions,
         )
+        if is_measured:
+            mean = math.fsum(self.losses) / len(self.losses)
+            self.generations.keep(validation.loss if validation else mean, self._read)
+            self.losses.clear()
         if self._due(result.step):
             self._save()
         self._tell(result.step, result.loss)
@@ -379,15 +379,30 @@ class _Session:
             batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
         ]
 
-    def _measure(self) -> Evaluation:
-        return self.device.evaluate(self.test_rows, self.stop.check)
+    def _measure(self, is_last: bool) -> tuple[Evaluation | None, Evaluation | None]:
+        """What is measured now, on test rows and on validation rows: on the latter where there are any, then on test rows
+        at the end alone."""
+        test, validation = None, None
+        if self.validation_rows is not None:
+            validation = self.validation = self.device.evaluate(self.validation_rows, self.stop.check)
+        if is_last:
+            test = self._measure_last()
+        elif validation is None:
+            test = self.device.evaluate(test_subset(self.data, self.n_test_rows), self.stop.check)
+        self.test = test or self.test
+        return test, validation
+
+    def _measure_last(self) -> Evaluation:
+        """The test rows at the end of the run, and what the answers to them are worth."""
+        self.test, self.answers = measure_answers(self.device, self.data, self.n_test_rows, self.stop.check)
+        return self.test
 
     def _seconds(self) -> float:
         return self.metrics.seconds + time.monotonic() - self.started_at
 
     def _tell(self, step: int, loss: float) -> None:
         rate = (step - self.resumed_from) / max(1e-9, time.monotonic() - self.started_at)
-        self.report(Progress(step, self.settings.steps, loss, self.evaluations, rate, self.test))
+        self.report(Progress(step, self.settings.steps, loss, self.evaluations, rate, self.test, self.validation))
 
     # ---- checkpoints
 
@@ -396,35 +411,39 @@ class _Session:
             return step % self.checkpoint_steps == 0
         return time.monotonic() - self.saved_at > max(CHECKPOINT_S, CHECKPOINT_SHARE * self.save_cost)
 
-    def _save(self) -> None:
-        began = time.monotonic()
+    def _read(self, measured: float = math.nan, measured_rows: int = 0) -> Checkpoint:
         device = self.device
-        saved = Checkpoint(
+        return Checkpoint(
             parameters=device.parameters(),
             moments=device.moments(),
             state=device.state(),
             settings=self.settings,
             model_hash=model_hash(device.plan),
             data_checksum=self.data.checksum,
+            measured=measured,
+            measured_rows=measured_rows,
         )
-        try:
-            checkpoints.save(self.path, saved)
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.path} cannot be written ({error.strerror})", "make room on the disk", ExitCode.disk
-            ) from error
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        saved = self._read()
+        checkpoints.save(self.path, saved)
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began
+
+    def _keep_answers(self) -> None:
+        if self.answers is not None:
+            answers.save(self.folder, asdict(self.answers))
 
     # ---- endings
 
     def interrupted(self) -> Interrupted:
         """Saves what the device has done, and says so. Before the first step there is nothing to save."""
         if self.begun:
-            with suppress(LinkError, DeviceError, CheckpointError, KeyboardInterrupt):
+            with suppress(LinkError, DeviceError, ReplyError, DiskError, KeyboardInterrupt):
                 self._save()
         if not self.path.exists():
-            return Interrupted("stopped before the first step; nothing has changed", "the same command begins again")
+            return Interrupted("stopped before the first step; nothing has changed", "the same command starts again")
         held = f"the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}"
         return Interrupted(f"stopped; {held}", f"{self.again} goes on from there")
 
@@ -435,9 +454,6 @@ class _Session:
         if not self.begun:
             return error
         if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
-            error = LinkError(
-                f"{self.device.board} has started anew in mid-training (its steps: {self.device.state().step})",
-                "see to its power supply",
-            )
+            error = StartedAnew(f"{self.device.board} was restarted during training", "check its power supply")
         error.hint += f"; the checkpoint in {self.folder} holds step {self.saved_step}: {self.again} goes on from there"
         return error

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 LONGEST = 500  # lines of a file
 GENERATED = ("ttzo_contract.h",)
+
+
+def comments_and_texts(path: Path) -> str:
+    """All comments and strings of a Python file."""
+    kinds = (tokenize.COMMENT, tokenize.STRING)
+    with path.open("rb") as file:
+        return "\n".join(token.string for token in tokenize.tokenize(file.readline) if token.type in kinds)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +62,19 @@ def test_no_room_of_the_document_is_empty(heading, graph, request):
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:\w+/)+(?:\w+\.\w+)?)`", DOCUMENT))))
 def test_every_file_that_the_document_names_is_there(name):
     assert (ROOT / name).exists()
+
+
+def test_every_c_file_that_python_names_is_there():
+    folders = ("device_runtime", "exporter", "host_tools")
+    there = {path.name for path in (ROOT / "device_runtime").rglob("*.[ch]")} | {"qemu_plugin.c"}
+    written = {"model.c", "model.h", "dynruntime.h", "stdint.h"}  # files of an export, and other people's
+    named = {
+        (path.name, name)
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"(?<![\w.])[a-z_]+\.[ch]\b", comments_and_texts(path))
+    }
+    assert {pair for pair in named if pair[1] not in there | written} == set()
 
 
 def test_no_file_is_longer_than_a_reader_holds():

@@ -11,12 +11,15 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from bundles import STEPS, arrays, small_plan, wave_plan, write_bundle
 from click.testing import CliRunner
 
+from ttzo.device_runtime.contract import Derivative, Estimator
 from ttzo.host_tools.cli import demo
+from ttzo.host_tools.cli.choices import WHAT_FOR
 from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.firmware import boards
@@ -133,6 +136,20 @@ def test_the_demo_without_cross_compiler_trains_on_native_and_says_so(tmp_path, 
     assert answer["accuracy_after"] > 0.5 > answer["accuracy_before"]  # chance is 0.1
 
 
+@pytest.mark.parametrize("columns", [80, 100])
+def test_help_of_export_has_a_line_for_each_value_of_its_choices(columns):
+    text = CliRunner().invoke(main, ["export", "--help"], terminal_width=columns).stdout
+    assert max(map(len, text.splitlines())) <= columns
+    choices = {p.opts[0]: p.type.choices for p in main.commands["export"].params if isinstance(p.type, click.Choice)}
+    assert {name: set(values) for name, values in choices.items()} == {name: set(WHAT_FOR[name]) for name in WHAT_FOR}
+    assert set(choices["--derivative"]) == set(Derivative.__members__)
+    assert set(choices["--estimator"]) >= set(Estimator.__members__)
+    for name, values in choices.items():
+        section = text.split(f"Values of {name}:\n")[1].split("\n\n")[0]
+        assert [line.split()[0] for line in section.splitlines() if line[2] != " "] == list(WHAT_FOR[name])
+        assert all(len(WHAT_FOR[name][value].split()) >= 2 for value in values)
+
+
 def test_help_tells_devices_and_exit_codes():
     text = CliRunner().invoke(main, ["--help"]).stdout
     text = " ".join(text.split())
@@ -159,7 +176,7 @@ def test_bad_input_is_exit_code_3(bundle, tmp_path, train):
     assert "no bundle" in refused("train", tmp_path / "nothing", "--device", "numpy:", code=3)
     assert "no model" in refused("export", "nothing", "-o", tmp_path / "out", code=3)
     assert "no board" in refused("plan", bundle, "--board", "nothing", code=3)
-    assert "names no data set" in refused("train", bundle, "--device", "numpy:", code=3)
+    assert "does not name a data set" in refused("train", bundle, "--device", "numpy:", code=3)
     assert "metrics" in refused("report", tmp_path, code=3)
     measure = ("eval", bundle, "--data", bundle / "rows.npz", "--device", "numpy:")
     assert "no checkpoint" in refused(*measure, "--run", bundle / "runs" / "nmpy", code=3), "a name that is misspelt"
@@ -180,11 +197,11 @@ def test_bad_input_is_exit_code_3(bundle, tmp_path, train):
 
 def test_trouble_with_the_device_is_exit_code_4(bundle, train):
     assert "/dev/ttyNothing" in refused(*train, "/dev/ttyNothing", code=4)
-    assert "names no device" in refused(*train, "onnx:7", code=4)
+    assert "is not a device" in refused(*train, "onnx:7", code=4)
     with serve(Trainer(small_plan(seed=8)), "numpy") as emulator:
         assert "another model" in refused(*train, emulator.url, code=4)
     assert "no flashing tool" in refused("flash", bundle, "--board", "mps2-an386", code=4)
-    assert "no emulated device" in refused("emulate", bundle, "--device", "COM3", code=3)
+    assert "not an emulated device" in refused("emulate", bundle, "--device", "COM3", code=3)
 
 
 def test_training_that_diverges_is_exit_code_6(bundle, train):
@@ -215,7 +232,7 @@ def test_wrong_usage_is_exit_code_2(words):
     assert answer["error"] and "--help" in answer["next"]
 
 
-@pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, "make room"), (errno.EROFS, "in which you may")])
+@pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "in which you may")])
 def test_what_the_disk_refuses_is_exit_code_7_and_has_a_next_step(bundle, monkeypatch, number, advice):
     def refuse(*_):
         raise OSError(number, os.strerror(number), "firmware")
@@ -267,7 +284,7 @@ def whole(tmp_path_factory):
     return checkpoint.load(Path(answer["checkpoint"]), small_plan()).parameters
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_training_that_is_interrupted_goes_on_to_the_same_bits(bundle, whole, number):
     process = start_training(bundle, "--json", "--checkpoint-every", "10")
     process.send_signal(number)
@@ -315,7 +332,7 @@ def test_an_emulated_device_stays_open_for_other_programs(bundle, train, pty):
     try:
         text = ""
         while not text.rstrip().endswith("}"):
-            assert (line := process.stdout.readline()), "it ended before it told its URL"
+            assert (line := process.stdout.readline()), "it ended before it printed its URL"
             text += line
         url = json.loads(text)["url"]
         assert url.startswith("/dev/" if pty else "socket://")

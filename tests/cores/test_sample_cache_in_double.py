@@ -15,19 +15,22 @@ from test_sample_cache import plain_cge
 
 from ttzo.device_runtime import FOLDER, core_sources
 from ttzo.device_runtime.contract import Difference, Estimator, Loss, Number
-from ttzo.exporter.costs.core_memory import reuse_numbers
+from ttzo.exporter.costs.core_memory import core_gradient_numbers
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers.layer_records import layer_record
 from ttzo.host_tools.reference.network.network import read_inputs
 
+ROOMS = ("model", "network", "operations", "cores")
 SOURCES = (
-    *(str(path.relative_to(FOLDER)) for path in core_sources() if path.parent.name in ("model", "network", "cores")),
+    *(str(path.relative_to(FOLDER)) for path in core_sources() if path.parent.name in ROOMS),
     "number/random.c",
 )
 IN_DOUBLE = (
     "-Wno-double-promotion",
     "-Dfloat=double",
+    "-DTTZO_FLOAT32=_Float32",
+    "-Wno-float-conversion",
     "-DTTZO_SIZE_BITS=uint64_t",
     "-DTTZO_TILE=1",
     "-DTTZO_SMALL_SQUARES=0.0",
@@ -35,7 +38,7 @@ IN_DOUBLE = (
 HARNESS = """
 #include "cores/row_estimate.h"
 #include "number/real.h"
-double exp(double), expm1(double), log(double), log1p(double), tanh(double), sqrt(double), sin(double), cos(double);
+double erf(double), exp(double), expm1(double), log(double), log1p(double), tanh(double), sqrt(double), sin(double), cos(double);
 float ttzo_exp(float x) { return exp(x); }
 float ttzo_expm1(float x) { return expm1(x); }
 float ttzo_log(float x) { return log(x); }
@@ -44,6 +47,9 @@ float ttzo_tanh(float x) { return tanh(x); }
 float ttzo_sqrt(float x) { return sqrt(x); }
 float ttzo_sin(float x) { return sin(x); }
 float ttzo_cos(float x) { return cos(x); }
+float ttzo_sigmoid(float x) { return 1 / (1 + exp(-x)); }
+float ttzo_erf(float x) { return erf(x); }
+float ttzo_gelu(float x) { return 0.5 * x * (1 + erf(x / sqrt(2.0))); }
 void ttzo_sin_cos_turns(float turns, float *sine, float *cosine) { *sine = sin(turns), *cosine = cos(turns); }
 bool ttzo_is_finite(float x) { return x - x == 0.0; }
 int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_parameters, uint32_t difference, float mu,
@@ -78,7 +84,7 @@ int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_pa
 
 def gradient(library: ctypes.CDLL, plan: Plan, phase: Phase, rows: np.ndarray) -> np.ndarray:
     """The library's estimate in double precision."""
-    theta, area = plan.parameters.astype(np.float64), np.zeros(reuse_numbers(plan))
+    theta, area = plan.parameters.astype(np.float64), np.zeros(core_gradient_numbers(plan))
     made = np.zeros_like(theta)
     info = bytes([plan.batch, len(plan.layers), plan.in_features, plan.out_features])
     layers = b"".join(layer_record(layer).pack() for layer in plan.layers)

@@ -182,7 +182,7 @@ def test_derivatives_come_from_a_basis_of_what_the_first_layer_reads(c_library, 
     """Also where the core reads less than its rank: C and NumPy then take the same step, and derivatives are exact."""
     plan = precise
     theta, rank = plan.parameters.copy(), 4
-    last = theta[12:124].reshape(rank, 7, rank)  # of the two input cores, behind (1, 3, 4): what it tells of each input
+    last = theta[12:124].reshape(rank, 7, rank)  # of the two input cores, after (1, 3, 4): what it reads of each input
     if kind != "as it is":
         last[:, :, 2:] = 0 if kind == "zero" else last[:, :, :2]
     if kind == "zero":

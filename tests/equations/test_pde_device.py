@@ -10,7 +10,7 @@ from ttzo.exporter.export import export, plan_of
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device.device import open_device
-from ttzo.host_tools.training import compare, session
+from ttzo.host_tools.training import compare, measurement, session
 
 pytest.importorskip("torch")
 
@@ -61,7 +61,7 @@ def test_a_pde_trains_alike_on_other_devices(wave, other, judged_by):
 def test_the_device_measures_what_the_host_computes(wave):
     with open_device("native:", wave) as device:
         points = data_set.load(None, device.plan)
-        measured = device.evaluate(session.test_subset(points, 1000))
+        measured = device.evaluate(measurement.test_subset(points, 1000))
         told = device.predict(points.x_test[:40])[:, 0]
         exact = np.sin(np.pi * points.x_test[:, 0]) * np.cos(np.pi * points.x_test[:, 1])
         np.testing.assert_allclose(points.y_test[:, 0], exact, atol=1e-6)  # float32
@@ -76,7 +76,7 @@ def test_rows_of_another_loss_are_refused(wave):
 
 @pytest.mark.parametrize("name", [name for name in zoo.names() if zoo.get(name).problem is not None])
 def test_the_zoo_s_references_solve_their_equations_better_than_simple_functions(name):
-    """Every PDE of the zoo knows its solution, and neither a constant nor an affine function is it (but for hjb20, whose
+    """Every PDE of the zoo knows its solution, and neither a constant nor an affine function is it (except hjb20, whose
     network is the constant 1 in the exact solution)."""
     if name == "hjb20-mlp":
         pytest.skip("the same equation as hjb20, on a dense network of 608,257 parameters")

@@ -190,7 +190,7 @@ def test_the_rule_stays_the_same_when_coordinates_are_permuted_and_turned(dimens
 
 
 def test_the_order_is_the_one_the_page_promises():
-    class_11 = smolyak(3, 3).nodes()[13:]  # behind 1 origin, 6 nodes of 1 and 6 of sqrt 3
+    class_11 = smolyak(3, 3).nodes()[13:]  # after 1 origin, 6 nodes of 1 and 6 of sqrt 3
     expected = []
     for i, j in ((0, 1), (0, 2), (1, 2)):
         for a, b in ((1, 1), (-1, -1), (1, -1), (-1, 1)):

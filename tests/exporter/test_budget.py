@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A budget chooses fold and ranks: what comes out keeps within it and wastes little; what cannot be had is refused."""
+"""A budget chooses fold and ranks: what comes out keeps within it and wastes little; what is impossible is refused."""
 
 import pytest
 
@@ -61,9 +61,9 @@ def test_a_budget_that_is_none_is_refused(budget):
 
 
 def test_what_no_rank_can_keep_is_refused_with_a_next_step(tmp_path):
-    with pytest.raises(PlanError, match="no fold and ranks keep within parameters 10") as caught:
+    with pytest.raises(PlanError, match="no choice of fold and ranks stays within parameters 10") as caught:
         plan_of("digits", budget="parameters=10")
     assert caught.value.hint
     (tmp_path / "dense.py").write_text("import torch\ndef make(): return torch.nn.Linear(4, 2)\n")
-    with pytest.raises(TtzoError, match="no TTLinear"):
+    with pytest.raises(TtzoError, match="ranks of TTLinear layers"):
         plan_of(f"{tmp_path / 'dense.py'}:make", budget="parameters=10")

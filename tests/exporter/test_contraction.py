@@ -71,7 +71,7 @@ def test_an_estimator_that_walks_the_cores_leaves_them_one_by_one():
 
 def test_a_cut_outside_the_train_is_refused():
     for cut in (5, 6, -1):
-        with pytest.raises(PlanError, match="cut"):
+        with pytest.raises(PlanError, match="split"):
             mnist_layer(6, cut)
 
 

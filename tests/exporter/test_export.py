@@ -238,7 +238,7 @@ def test_what_is_wrong_with_a_users_function_is_named(source, function, words):
 
 
 def test_ranks_that_a_function_does_not_take_are_not_lost_unsaid(source):
-    with pytest.raises(TtzoError, match="cannot be given ranks"):
+    with pytest.raises(TtzoError, match="does not accept ranks"):
         plan_of(f"{source}:make_model", ranks=3)
 
 

@@ -87,7 +87,7 @@ def test_a_plan_with_other_shapes_of_the_same_size_is_refused():
         ),
         (lambda: nn.Sequential(nn.Conv1d(1, 1, 3)), r"does not say what a row of its input looks like"),
         (lambda: nn.Sequential(nn.Linear(4, 4), nn.ELU()), r"layer 1: ELU: elu cannot"),
-        (lambda: nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)), r"layer 1: Dropout is switched on"),
+        (lambda: nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)), r"layer 1: Dropout is active"),
         (lambda: nn.Sequential(nn.Flatten(0), nn.Linear(4, 4)), r"torch\.export cannot trace the model"),
         (lambda: nn.Sequential(nn.Linear(4, 4).double()), r"0\.weight is torch\.float64"),
         (lambda: nn.Sequential(nn.Flatten()), "does not say what a row"),
@@ -105,7 +105,7 @@ def test_dropout_that_is_switched_off_is_left_out():
 
 
 def test_layers_that_do_not_join_and_parameters_that_are_not_finite_are_refused():
-    with pytest.raises(PlanError, match="layer 1 wants 5 inputs, 0 gives 4"):
+    with pytest.raises(PlanError, match="layer 1 needs 5 inputs, layer 0 has 4 outputs"):
         plan_from_module(nn.Sequential(nn.Linear(4, 4), nn.Linear(5, 2)))
     broken = nn.Linear(2, 2)
     nn.init.constant_(broken.bias, float("nan"))

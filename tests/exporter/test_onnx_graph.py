@@ -144,7 +144,7 @@ REFUSED = {  # words, nodes, constants, a row, opset
     "rows that are split": ("does not hold one row", [node("MatMul", "x w", "h"), node("Reshape", "h s")], [W, whole("s", -1, 2)], (6,), 17),
     "Dropout that is switched on": ("has opset 6", [node("MatMul", "x w", "h"), node("Dropout", "h", "y", is_test=0, ratio=0.5)], [W], (6,), 6),
     "Reshape of opset 4": ("has opset 4", [node("Reshape", "x", "r", shape=[-1, 6]), node("MatMul", "r w")], [W], (6,), 4),
-    "rows in the place of a bias": ("Gemm is no plain product", [node("Gemm", "a w x")], [numbers("a", 5, 6), W], (4,), 17),
+    "rows in the place of a bias": ("Gemm is not a plain product", [node("Gemm", "a w x")], [numbers("a", 5, 6), W], (4,), 17),
     "a GRU that resets first": (
         "resets before it multiplies", [node("Transpose", "x", "t", perm=[1, 0, 2]), node("GRU", "t gw gr gb", "s h", hidden_size=5),
                                         node("Squeeze", "h axis", "y")], [*GRU, whole("axis", 0)], (7, 3), 17),

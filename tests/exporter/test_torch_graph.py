@@ -224,7 +224,7 @@ def tied():
         (tied, (5,), r"layer o: Linear: linear uses e\.weight in another way than e does"),
         (lambda: Model(lambda s, x: torch.erfinv(s.a(x)), a=L(6, 2)), None, r"layer model: Model: erfinv .*cannot be exported"),
         (lambda: Model(lambda s, x: s.a(x) - s.a(x).mean(0), a=L(6, 2)), None, "works across the rows of a batch"),
-        (lambda: Model(lambda s, x: s.a(F.dropout(x)), a=L(6, 2)), None, "dropout .*is switched on"),
+        (lambda: Model(lambda s, x: s.a(F.dropout(x)), a=L(6, 2)), None, "dropout .*is active"),
         (lambda: Model(lambda s, x: s.a(x), a=L(3, 2)), (6, 3), r"ends in an array \[6, 2\]"),
         (lambda: Model(lambda s, x: s.a(x.reshape(-1, 3)), a=L(3, 2)), (6,), "does not return one output for each row"),
         (lambda: S(L(6, 4)).half(), None, "is torch.float16"),
@@ -245,7 +245,7 @@ def test_what_cannot_be_exported_is_named_with_a_next_step(make, shape, words):
 
 
 def test_modules_that_are_switched_on_are_refused():
-    with pytest.raises(ExportError, match=r"layer 1: BatchNorm1d is switched on"):
+    with pytest.raises(ExportError, match=r"layer 1: BatchNorm1d is active"):
         plan_from_module(S(L(6, 4), nn.BatchNorm1d(4)))
 
 

@@ -131,7 +131,7 @@ def test_a_setting_that_has_a_name_of_its_own_is_refused_under_the_old_one(estim
     base = Training(default_phases(estimator))
     with pytest.raises(PlanError, match=f"{estimator} has no setting {old}") as caught:
         overridden(base, {old: value})
-    assert f"say {new}" in caught.value.hint
+    assert f"use {new}" in caught.value.hint
     made = overridden(base, {new: value}).phases[0]
     assert (
         getattr(made, field) == value

@@ -94,7 +94,12 @@ def test_a_wrong_value_is_named_with_its_file(tmp_path, change, said):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "cannot be read"), (b"name = ", "no TOML"), (b"\xff\xfe", "no TOML"), (b"", "Field required")],
+    [
+        (None, "cannot be read"),
+        (b"name = ", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        (b"", "Field required"),
+    ],
     ids=["missing", "cut", "binary", "empty"],
 )
 def test_a_damaged_file_is_named(tmp_path, content, said):

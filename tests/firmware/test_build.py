@@ -35,7 +35,7 @@ def with_main(monkeypatch, path, text):
     """Builds take this main instead of the port's."""
     path.write_text(text, encoding="utf-8")
     usual = build._firmware_sources
-    monkeypatch.setattr(build, "_firmware_sources", lambda b: [path if p.name == "main.c" else p for p in usual(b)])
+    monkeypatch.setattr(build, "_firmware_sources", lambda *a: [path if p.name == "main.c" else p for p in usual(*a)])
 
 
 # ---- what is built --------------------------------------------------------------------------------------------------
@@ -162,7 +162,9 @@ def test_heap_stdio_and_libm_are_refused_with_their_caller(monkeypatch, tmp_path
         }}
         """,
     )
-    with pytest.raises(build.BuildError, match=rf"firmware holds .*\b{name}, called by main.*: no heap, stdio or libm"):
+    with pytest.raises(
+        build.BuildError, match=rf"firmware contains .*\b{name}, called by main.*: no heap, stdio or libm"
+    ):
         build.build(bundle, BOARD)
 
 
@@ -202,7 +204,7 @@ def test_limits_hold_even_where_a_board_file_forecasts_too_little(bundle, built)
 
 @needs_compiler
 def test_a_stack_that_may_overflow_is_refused_with_the_calls_that_need_it(bundle):
-    with pytest.raises(build.BuildError, match=r"stack may take .*Reset_Handler > main > .*512"):
+    with pytest.raises(build.BuildError, match=r"stack may need .*Reset_Handler > main > .*512"):
         build.build(bundle, BOARD.model_copy(update={"stack_bytes": 512}))
 
 
@@ -277,7 +279,7 @@ def gcc_stack_usage(folder):
 
 @needs_compiler
 def test_frames_agree_with_what_gcc_says(tmp_path, built):
-    sources = [source.resolve() for source in build._firmware_sources(BOARD)]
+    sources = [source.resolve() for source in build._firmware_sources(plan_for_firmware(), BOARD)]
     flags = [*BOARD.cpu_flags, *build.FLAGS, *build.FIRMWARE_FLAGS, *build._macros(PLAN, BOARD), "-fstack-usage"]
     build._compile_all(tmp_path, f"{BOARD.toolchain}-gcc", sources, [*flags, f"-I{build.RUNTIME}"])
     usage = gcc_stack_usage(tmp_path)

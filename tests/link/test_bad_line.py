@@ -225,9 +225,9 @@ def test_a_connection_that_breaks_off_is_said_so(start):
     ("url", "says"),
     [
         ("/dev/ttyNothing", "there is no port"),
-        ("socket://127.0.0.1:1", "nobody listens"),
-        ("socket://127.0.0.1", "names no port"),
-        ("sokket://127.0.0.1:1", "names no port"),
+        ("socket://127.0.0.1:1", "nothing listens"),
+        ("socket://127.0.0.1", "is not a valid port"),
+        ("sokket://127.0.0.1:1", "is not a valid port"),
         ("/dev/null", "cannot be opened"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_device_that_is_refused_is_closed_with_all_that_was_started_for_it(bun
     monkeypatch.setattr(Device, "_require_model", refuse)
     with pytest.raises(WrongModel):
         open_device(url, bundle)
-    with pytest.raises(LinkError, match="nobody listens"):
+    with pytest.raises(LinkError, match="nothing listens"):
         open_stream(lines[0])
 
 

@@ -335,9 +335,6 @@ def test_a_request_of_the_wrong_length_is_refused(url):
         assert line.step_count() == 0
 
 
-FAR = (1, 2**31, 2**32 - 4, 2**32 - 1)
-
-
 def test_what_lies_outside_a_region_is_refused(url):
     n = 4 * SMALL.n_parameters
     outside = [
@@ -350,7 +347,7 @@ def test_what_lies_outside_a_region_is_refused(url):
         ),
         request(1, "write", tail=b"12345678", region=0, offset=n - 7),
         *(request(1, "commit", region=region, count=2**32 - at, crc=0) for region in range(4) for at in (1, 2**31)),
-        *(request(1, "evaluate", region=2, first_row=at, n_rows=2**32 - at) for at in FAR),
+        *(request(1, "evaluate", region=2, first_row=2**32 - at, n_rows=at) for at in (1, 4, 4096)),
         request(1, "evaluate", region=2, first_row=SMALL.batch, n_rows=1),
         *(request(1, "predict", row=at + SMALL.batch - 1) for at in (1, 2**31, 2**32 - SMALL.batch)),
     ]
@@ -364,11 +361,13 @@ def test_what_lies_outside_a_region_is_refused(url):
 def test_a_region_that_does_not_fit_the_message_is_refused_by_its_place(url):
     wrong = [
         (request(1, "read", region=2, offset=0, count=4), 0),
-        (request(1, "read", region=0, offset=0, count=1025), 5),
+        (request(1, "read", region=0, offset=0, count=1021), 5),
         (request(1, "write", region=4, offset=0), 0),
         (request(1, "commit", region=255, count=0, crc=0), 0),
         (request(1, "step", step=0, region=0), 4),
         (request(1, "evaluate", region=1, first_row=0, n_rows=0), 0),
+        *((request(1, "evaluate", region=2, first_row=0, n_rows=n), 5) for n in (4097, 2**31, 2**32 - 1)),
+        *((request(1, "solution_error", region=2, first_row=0, n_rows=n), 5) for n in (4097, 2**31, 2**32 - 1)),
     ]
     with Line(url) as line:
         for frame, at in wrong:

@@ -257,5 +257,5 @@ def test_a_busy_port_is_told(tmp_path):
     (tmp_path / "ttzo.elf").write_bytes(b"")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(qemu.QemuError, match=f"port {port} cannot be had: Address already in use"):
+        with pytest.raises(qemu.QemuError, match=f"port {port} cannot be opened: Address already in use"):
             qemu.emulated(BOARD, tmp_path / "ttzo.elf", port)

@@ -116,7 +116,7 @@ def test_a_board_that_computes_otherwise_at_its_prompt_is_told(bare, bundle, mon
     step = deploying._step_at_prompt
     monkeypatch.setattr(deploying, "_step_at_prompt", lambda *arguments: step(*arguments) + np.float32(1e-3))
     monkeypatch.setattr(deploying, "_has_room", lambda *arguments: False)
-    with bare.prompt() as url, pytest.raises(MicroPythonError, match="computes otherwise than the reference"):
+    with bare.prompt() as url, pytest.raises(MicroPythonError, match="does not compute the same as the reference"):
         deploy(bundle, url, mpy_dir=os.environ["MPY_DIR"])
 
 
@@ -144,7 +144,7 @@ def test_a_module_that_is_built_into_the_firmware_is_not_copied(tmp_path, bundle
     with frozen.prompt() as url:
         done = deploy(bundle, url)
         assert done.copied == (DIR,) and done.tested_steps == 1
-        assert done.module == "built into the firmware, its Python part too: not copied"
+        assert done.module == "built into the firmware with its Python part: not copied"
         put_python(frozen.folder)
         assert set(deploy(bundle, url).unchanged) == {*PYTHON, DIR}, "files go before what is frozen, and are kept up"
 
@@ -286,20 +286,20 @@ def test_a_file_that_arrives_damaged_is_not_installed(board, bundle, monkeypatch
 def test_a_module_for_another_architecture_is_refused_with_both_names(bare, bundle, tmp_path):
     header = bytes([ord("M"), 6, 7 << 2 | 3, 31])
     (tmp_path / "_ttzo.mpy").write_bytes(header + bytes(20))
-    with bare.prompt() as url, pytest.raises(ModuleError, match="wants a module for x64, .* is for armv7emsp"):
+    with bare.prompt() as url, pytest.raises(ModuleError, match="needs a module for x64, but .* is for armv7emsp"):
         deploy(bundle, url, module=tmp_path)
     assert files(bare) == {}
 
 
 def test_without_a_module_the_error_names_the_architecture(bare, bundle, monkeypatch):
     monkeypatch.delenv("MPY_DIR", raising=False)
-    with bare.prompt() as url, pytest.raises(ModuleError, match="wants a module for x64, and none was given") as error:
+    with bare.prompt() as url, pytest.raises(ModuleError, match="needs a module for x64, and none was given") as error:
         deploy(bundle, url)
     assert "MPY_DIR" in error.value.hint and files(bare) == {}
 
 
 @pytest.mark.parametrize(
-    ("mpy", "says"), [(0, "loads no native modules"), (6 | 1 << 8 | 7 << 10, "of version 6.1, ttzo makes 6.3")]
+    ("mpy", "says"), [(0, "loads no native modules"), (6 | 1 << 8 | 7 << 10, "of version 6.1, but ttzo builds 6.3")]
 )
 def test_a_micropython_that_is_too_old_is_refused_in_a_sentence(bundle, mpy, says):
     facts = micropython_board.Facts(mpy, (1, 20, 0), "an old board", 1 << 20, 1 << 16, False, "", 0)
@@ -363,7 +363,7 @@ def test_a_board_that_computes_otherwise_is_told(board, bundle, monkeypatch):
 
     write = Device.write_batch
     monkeypatch.setattr(Device, "write_batch", lambda self, _: write(self, next(other)))
-    with board.prompt() as url, pytest.raises(MicroPythonError, match="computes otherwise than the reference"):
+    with board.prompt() as url, pytest.raises(MicroPythonError, match="does not compute the same as the reference"):
         deploy(bundle, url)
 
 

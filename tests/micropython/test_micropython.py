@@ -164,7 +164,7 @@ def test_integers_do_not_pass_as_floats(board, numbers):
     plan = dataclasses.replace(dense_plan(3, 4, 2), input_number=Number.float32, input_scale=1.0)
     (board.folder / "floats.ttzo").write_bytes(to_bundle.write(plan))
     code = f"import ttzo\nfrom array import array\nm = ttzo.load('floats.ttzo')\nm.predict({numbers})"
-    assert board.error(code).startswith("TypeError: x wants numbers of kind 'f' or raw bytes, not '")
+    assert board.error(code).startswith("TypeError: x needs numbers of kind 'f' or raw bytes, not '")
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
@@ -368,13 +368,13 @@ except OSError as e:
         ("m.predict(b'12345')", "ValueError: x has 5 bytes, a row of inputs has 6"),
         ("m.predict(b'')", "ValueError: x has 0 bytes, a row of inputs has 6"),
         ("m.predict([1, 2, 3])", "TypeError: "),
-        ("m.train(array('f', range(6)), b'0')", "TypeError: x wants numbers of kind 'B' or raw bytes, not 'f'"),
+        ("m.train(array('f', range(6)), b'0')", "TypeError: x needs numbers of kind 'B' or raw bytes, not 'f'"),
         ("m.train()", "ValueError: the model trains on rows"),
         ("m.solution_error()", "ValueError: the model has no equation: m.evaluate(x, y)"),
-        ("m.predict(memoryview(array('i', range(6))))", "TypeError: x wants numbers of kind 'B' or raw bytes, not "),
-        ("m.train(x, y[:5])", "ValueError: y has 5 bytes, 30 rows want 30 or 60"),
-        ("m.train(x, array('f', y))", "TypeError: y wants classes of kind 'B' or 'H', not 'f'"),
-        ("m.train(x, bytes([3] * 30))", "ValueError: row 0 has a class the model does not know"),
+        ("m.predict(memoryview(array('i', range(6))))", "TypeError: x needs numbers of kind 'B' or raw bytes, not "),
+        ("m.train(x, y[:5])", "ValueError: y has 5 bytes, 30 rows need 30 or 60"),
+        ("m.train(x, array('f', y))", "TypeError: y needs classes of kind 'B' or 'H', not 'f'"),
+        ("m.train(x, bytes([3] * 30))", "ValueError: row 0 has a class that the model does not have"),
         ("m.train(x[:7])", "ValueError: x has 7 bytes, a row of inputs and target has 8"),
         ("m.train(open('y.bin', 'rb'))", "ValueError: the file has 30 bytes, a row of inputs and target has 8"),
         ("ttzo.load('nothing')", "OSError: [Errno 2] ENOENT"),
@@ -458,7 +458,7 @@ for n in range(struct_size, len(whole), 11):
 
 def test_a_bundle_of_the_other_arithmetic_is_refused(board):
     (board.folder / "fused.ttzo").write_bytes(to_bundle.write(dataclasses.replace(PLAN, arithmetic=Arithmetic.fused)))
-    says = "ValueError: the model wants arithmetic 1, the device was built for the other one"
+    says = "ValueError: the model needs arithmetic 1, but the device was built for the other one"
     assert board.error("import ttzo; ttzo.load('fused.ttzo')") == says
 
 

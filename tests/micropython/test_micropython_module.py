@@ -164,7 +164,7 @@ f = open("parameters.bin", "wb"); f.write(m.params()); f.close()
     assert (tmp_path / "parameters.bin").read_bytes() == wanted
     missing = max(parts)
     said = complaint(tmp_path, code, frozenset(parts - {missing}))
-    assert said.endswith(f"ValueError: the device was built without what the model needs (part {missing})"), said
+    assert said.endswith(f"ValueError: the device was built without a part that the model needs (part {missing})"), said
 
 
 def complaint(folder, code: str, parts) -> str:
@@ -188,7 +188,7 @@ for name in ("digits", "wave"):
     try: ttzo.load(name + ".ttzo")
     except ValueError as error: print(error)
 """
-    says = "the device was built without what the model needs (part {})"
+    says = "the device was built without a part that the model needs (part {})"
     said = complaint(tmp_path, code, frozenset({Part.evaluations}))
     assert said.splitlines() == ["16 True", says.format(2), says.format(1)]
 
@@ -240,7 +240,7 @@ def test_the_python_part_alone_is_for_any_architecture():
 
 @pytest.mark.parametrize(
     ("architecture", "folder", "says"),
-    [("z80", ".", "no native module is made for z80"), ("x64", "nowhere", "no MicroPython source tree")],
+    [("z80", ".", "no native module is made for z80"), ("x64", "nowhere", "not a MicroPython source tree")],
 )
 def test_what_cannot_be_built_is_said(tmp_path, architecture, folder, says):
     with pytest.raises(ModuleError, match=says):

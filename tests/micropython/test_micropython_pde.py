@@ -76,7 +76,7 @@ print(before > m.solution_error(), n.step, bytes(m.params()) == bytes(n.params()
         ("m.train(bytes(8))", "ValueError: the model trains on an equation, not on rows"),
         ("m.evaluate(bytes(8))", "ValueError: the model has an equation: m.solution_error() evaluates it"),
         ("m.solution_error(bytes(8))", "ValueError: the model has an equation: rows are points in x and values in y"),
-        ("m.solution_error(array('i', [1, 2]), bytes(4))", "TypeError: x wants numbers of kind 'f' or raw bytes"),
+        ("m.solution_error(array('i', [1, 2]), bytes(4))", "TypeError: x needs numbers of kind 'f' or raw bytes"),
         ("m.predict(array('f', [1.0]))", "ValueError: x has 4 bytes, a row of inputs has 8"),
     ],
 )

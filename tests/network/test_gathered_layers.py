@@ -107,7 +107,7 @@ def test_tt_embedding_is_the_lookup_in_its_rebuilt_table(format, padding):
 def test_a_tt_embedding_starts_like_torchs_own():
     torch.manual_seed(0)
     table = TTEmbedding(4096, 64, ranks=8, gain=0.5).table()
-    assert abs(table.std().item() - 0.5) < 0.01  # the drawn train is scaled to it, but for its mean
+    assert abs(table.std().item() - 0.5) < 0.01  # the drawn train is scaled to it, except for its mean
 
 
 # ---- one network, everywhere ----------------------------------------------------------------------------------------
@@ -334,12 +334,12 @@ def test_the_forecast_is_exact_where_nothing_is_zero(core):
 def test_what_coordinate_wise_queries_do_not_reach_is_refused():
     module = NETWORKS["strided"]()
     for estimator in (Estimator.node_cge, Estimator.block_rge):
-        with pytest.raises(PlanError, match=f"{estimator.name} does not go through convolutions"):
+        with pytest.raises(PlanError, match=f"{estimator.name} does not support convolutions"):
             plan_of(module, training=Training((Phase(estimator),)))
     wide = nn.Sequential(
         nn.Unflatten(1, (1, 13, 13)), nn.Conv2d(1, 1, 1), nn.Flatten(), TTLinear(169, 100, ranks=2), nn.Linear(100, 2)
     )
-    with pytest.raises(PlanError, match="more than 16384 numbers multiplied out"):
+    with pytest.raises(PlanError, match="more than 16384 weights multiplied out"):
         plan_of(wide, training=Training((Phase(Estimator.cge),)))
 
 
@@ -383,20 +383,20 @@ IMAGE = nn.Unflatten(1, (2, 4, 4))
 REFUSED = {
     "no image": ([nn.Conv2d(2, 3, 3)], "does not know the size of its images"),
     "flattened image": ([IMAGE, nn.Flatten(), nn.Conv2d(2, 3, 3)], "does not know the size of its images"),
-    "channels": ([IMAGE, nn.Conv2d(3, 3, 3)], "takes 3 channels, there are 2"),
+    "channels": ([IMAGE, nn.Conv2d(3, 3, 3)], "takes 3 channels, but there are 2"),
     "groups": ([IMAGE, nn.Conv2d(2, 4, 3, groups=2)], "has groups"),
     "even same": ([IMAGE, nn.Conv2d(2, 4, 2, padding="same")], "pads one side"),
-    "linear on an image": ([IMAGE, nn.Conv2d(2, 3, 3), nn.Linear(2, 2)], r"stands behind an array \(3, 2, 2\)"),
+    "linear on an image": ([IMAGE, nn.Conv2d(2, 3, 3), nn.Linear(2, 2)], r"gets an array \(3, 2, 2\)"),
     "ends in an image": ([IMAGE, nn.Conv2d(2, 3, 3)], "ends in an array"),
     "pooling": ([IMAGE, nn.Conv2d(2, 3, 3), nn.MaxPool2d(2)], "MaxPool2d cannot be exported"),
     "too large a kernel": ([IMAGE, nn.Conv2d(2, 3, 5), nn.Flatten()], "larger than the padded image"),
     "rows of rows": ([nn.Unflatten(1, (2, 4)), nn.Linear(4, 2)], "makes"),
-    "no tokens": ([nn.EmbeddingBag(5, 3)], "does not take numbers of tokens"),
-    "late tokens": ([nn.Linear(4, 4), TokenRow(4), nn.EmbeddingBag(5, 3)], "stands behind layer"),
-    "linear on tokens": ([TokenRow(4), nn.Linear(4, 2)], "takes numbers of tokens"),
+    "no tokens": ([nn.EmbeddingBag(5, 3)], "gets no token numbers"),
+    "late tokens": ([nn.Linear(4, 4), TokenRow(4), nn.EmbeddingBag(5, 3)], "comes after layer"),
+    "linear on tokens": ([TokenRow(4), nn.Linear(4, 2)], "gets token numbers"),
     "largest": ([TokenRow(4), nn.EmbeddingBag(5, 3, mode="max")], "has the mode max"),
     "norm": ([TokenRow(4), nn.Embedding(5, 3, max_norm=1.0), nn.Flatten()], "changes its table"),
-    "sequence": ([TokenRow(4), nn.Embedding(5, 3), nn.Linear(3, 2)], "stands behind an array"),
+    "sequence": ([TokenRow(4), nn.Embedding(5, 3), nn.Linear(3, 2)], "gets an array"),
 }  # fmt: skip
 
 
@@ -419,7 +419,7 @@ def test_tokens_travel_as_whole_numbers_that_the_model_knows(core):
         plan_from_module(module, input_scale=0.5)
     with pytest.raises(PlanError, match="uint8 or int16"):
         plan_from_module(module, input_number=Number.float32)
-    with pytest.raises(PlanError, match="knows 300 tokens, uint8 holds 256"):
+    with pytest.raises(PlanError, match="has 300 tokens, but uint8 inputs can name only 256"):
         plan_from_module(nn.Sequential(TokenRow(2), nn.EmbeddingBag(300, 2)))
     plan = plan_of(module)
     rows = random_rows(np.random.default_rng(0), plan, plan.batch)
@@ -436,7 +436,7 @@ def test_unknown_tokens_of_a_data_set_are_named(tmp_path):
     x = np.zeros((4, 6), int)
     x[3, 1] = 24
     np.savez(tmp_path / "rows.npz", x_train=x, y_train=np.zeros(4, int))
-    with pytest.raises(data_set.DataError, match="row 3 has the token 24, the model knows 0 to 23"):
+    with pytest.raises(data_set.DataError, match=r"x_train\[3\] has the token 24, the model knows 0 to 23"):
         data_set.load(tmp_path / "rows.npz", plan)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Devices for the tests of the link: the C runtime as a process, the NumPy reference behind Python's side of the link,
+"""Devices for the tests of the link: the C runtime as a process, the NumPy reference on Python's side of the link,
 and a bare line to either that can say anything."""
 
 import socket
@@ -140,7 +140,7 @@ def fill(link: Link, region: Region, data: bytes) -> None:
 def read_parameters(link: Link, plan: Plan) -> bytes:
     size, made = 4 * plan.n_parameters, b""
     while len(made) < size:
-        made += link.request("read", region=Region.parameters, offset=len(made), count=min(1024, size - len(made)))[1]
+        made += link.request("read", region=Region.parameters, offset=len(made), count=min(1020, size - len(made)))[1]
     return made
 
 

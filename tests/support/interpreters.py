@@ -110,7 +110,7 @@ class Interpreter:
 
 
 class Board:
-    """The interpreter behind a loopback port. It is started at the first connection and lives until the end, or until
+    """The interpreter on a loopback port. It is started at the first connection and lives until the end, or until
     `pull_the_plug()`; a later connection finds it as the earlier one left it."""
 
     def __init__(self, interpreter: Interpreter, server: socket.socket):

@@ -30,7 +30,7 @@ class Away(torch.Tensor):
 
 
 class OtherDevice(TorchDispatchMode):
-    """Within it `DEVICE` can be named. A call that mixes it with the CPU (but for single numbers), or that draws on it from
+    """Within it `DEVICE` can be named. A call that mixes it with the CPU (except for single numbers), or that draws on it from
     a generator of the CPU, raises RuntimeError, as CUDA has it."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import (
     Activation,
@@ -26,10 +27,13 @@ from ttzo.device_runtime.contract import (
     TtzoError,
     Update,
 )
+from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.printable import printable
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.device.emulated_device import other_work_size
 
 
 def plan(**changes):
@@ -51,6 +55,7 @@ def same(a, b):
     return values[0] == values[1] and a.parameters.tobytes() == b.parameters.tobytes()
 
 
+shown = st.text(max_size=5).map(printable)
 positive = st.floats(2.0**-20, 1000.0, width=32)
 phases = st.builds(
     Phase,
@@ -93,7 +98,7 @@ trainings = st.builds(
     st.sampled_from(Number),
     st.sampled_from([Loss.cross_entropy, Loss.mse]),
     positive,
-    st.dictionaries(st.text(max_size=5).filter(lambda key: key != "layers"), st.text(max_size=5), max_size=3),
+    st.dictionaries(shown.filter(lambda key: key != "layers"), shown, max_size=3),
 )
 def test_a_bundle_gives_back_the_plan_it_was_made_from(training, batch, arithmetic, number, loss, scale, metadata):
     given = plan(
@@ -107,6 +112,25 @@ def test_a_bundle_gives_back_the_plan_it_was_made_from(training, batch, arithmet
     )
     given = dataclasses.replace(given, loss=loss)
     assert same(to_bundle.read(to_bundle.write(given)), given)
+
+
+def test_names_in_a_bundle_come_without_what_a_terminal_obeys():
+    made = to_bundle.read(to_bundle.write(plan(metadata={"title": "\x1b[31mred\n", "more": {"b": ["\u202eback", 1]}})))
+    assert made.metadata == {"title": "\\x1b[31mred\\n", "more": {"b": ["\\u202eback", 1]}}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["null", "[]", '{"layers":1}', '{"layers":[1,2]}', "{}", "[" * 100_000, '{"a":' * 50 + "1" + "}" * 50, "\xff"],
+)
+def test_metadata_that_are_none_are_a_damaged_bundle(metadata):
+    content = to_bundle.write(plan())
+    header = BundleHeader.unpack(content)
+    body, told = content[BundleHeader.SIZE : len(content) - 4 - header.metadata_bytes], metadata.encode("latin-1")
+    changed = {"total_bytes": header.total_bytes - header.metadata_bytes + len(told), "metadata_bytes": len(told)}
+    made = dataclasses.replace(header, **changed).pack() + body + told
+    with pytest.raises(DeviceError, match="damaged"):
+        to_bundle.read(made + zlib.crc32(made).to_bytes(4, "little"))
 
 
 def test_numbers_that_float32_cannot_hold_are_rounded_once():
@@ -182,3 +206,27 @@ def test_another_format_is_told_apart_from_damage(number):
         to_bundle.read(bytes(data))
     assert (caught.value.name, caught.value.detail) == ("bad_bundle_format", number)
     assert "export the model again" in caught.value.hint
+
+
+WORK_BYTES_AT = BundleHeader.SIZE + 8  # after n_parameters and batch
+
+
+def test_a_bundle_that_states_another_work_buffer_is_told_apart_from_a_bad_model(c_library):
+    """On the device and on the host alike: the error's number is what they compute themselves."""
+    data = bytearray(to_bundle.write(plan())[:-4])
+    wanted = memory.work_bytes(plan())
+    assert struct.unpack_from("<I", data, WORK_BYTES_AT) == (wanted,)
+    struct.pack_into("<I", data, WORK_BYTES_AT, wanted + 8)
+    content = with_fresh_checksum(bytes(data))
+    library = c_library(*CORE, extra=RUN)
+    for read in (to_bundle.read, lambda content: Runtime(library, plan(), bundle=content)):
+        with pytest.raises(DeviceError) as caught:
+            read(content)
+        assert (caught.value.name, caught.value.detail) == ("wrong_work_size", wanted)
+
+
+def test_a_device_that_wants_another_work_buffer_is_reported_with_both_numbers():
+    stated = memory.work_bytes(plan())
+    text, hint = other_work_size("native:", plan(), stated + 1000)
+    assert f"{stated + 1000:,} bytes" in text and f"states {stated:,}" in text
+    assert "same version" in hint

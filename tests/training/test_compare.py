@@ -127,7 +127,7 @@ def test_the_noise_forecast_grows_as_the_radius_shrinks():
 
     wide, narrow = noise(1e-2), noise(1e-5)
     assert wide.relative < 1e-3 < narrow.relative  # the rounding of a loss near 1 is 6e-8: 1e-5 of 1e-2, 1e-2 of 1e-5
-    assert wide.difference == pytest.approx(1e3 * narrow.difference, rel=0.1)  # linear in mu but for the curvature
+    assert wide.difference == pytest.approx(1e3 * narrow.difference, rel=0.1)  # linear in mu except for the curvature
 
 
 @pytest.mark.parametrize("name", ["allen-cahn", "darcy"])

@@ -12,6 +12,7 @@ from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.train_defaults import default_phases
 from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.data import data_set, whole_file
+from ttzo.host_tools.data.whole_file import DiskError
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.device.link import LinkError
@@ -19,6 +20,7 @@ from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.reference.train.trainer import Trainer
 from ttzo.host_tools.training import checkpoint, metrics, session
 from ttzo.host_tools.training.checkpoint import CheckpointError
+from ttzo.host_tools.training.checkpoint import Generation as G
 from ttzo.host_tools.training.session import Interrupted, SessionError, run_settings, train
 
 
@@ -143,6 +145,83 @@ def test_what_is_fixed_at_export_cannot_be_changed_by_a_run():
         run_settings(newton, {"n_queries": (8,)})
 
 
+# ---- generations -----------------------------------------------------------------------------------------------------
+
+
+class Remembering(Trainer):
+    """A trainer that keeps what it held after each step."""
+
+    def step(self, region):
+        result = super().step(region)
+        vars(self).setdefault("held", {})[self.state.step] = self.theta.copy()
+        return result
+
+
+def test_the_best_and_the_last_good_generation_are_those_of_the_lowest_and_a_near_loss(bundle, rows, tmp_path):
+    trainer, folder = Remembering(small_plan()), tmp_path / "run"
+    with serve(trainer, "numpy") as emulator, open_device(emulator.url, bundle) as device:
+        train(device, rows, folder, changes={"lr": 0.4})
+    losses = {row["step"]: row["validation_loss"] for row in metrics.read(folder / "metrics.csv")}
+    best, good, last = (checkpoint.load(folder / each.value, small_plan()) for each in (G.best, G.good, G.last))
+    lowest = min(losses, key=losses.get)
+    near = [step for step in losses if losses[step] <= 2 * min(losses[k] for k in losses if k <= step)]
+    assert (best.state.step, good.state.step, last.state.step) == (lowest, near[-1], STEPS)
+    assert best.measured == pytest.approx(losses[lowest], rel=1e-8)  # nine digits in the file
+    for each in (best, good, last):
+        assert np.array_equal(each.parameters, trainer.held[each.state.step])
+
+
+def test_a_run_goes_on_from_an_earlier_generation_to_the_same_bits(bundle, rows, tmp_path, whole):
+    said, folder = [], tmp_path / "whole"
+    (folder / "best.npz").write_bytes((folder / "checkpoint.npz").read_bytes())
+    with pytest.raises(Interrupted):
+        trained(bundle, rows, tmp_path / "cut", report=stop_at(5))
+    (folder / "good.npz").write_bytes((tmp_path / "cut" / "checkpoint.npz").read_bytes())
+    run, parameters = trained(bundle, rows, folder, generation=G.good, say=said.append)
+    assert run.resumed_from == 5 and np.array_equal(parameters, whole)
+    assert said == [f"metrics.csv: {STEPS - 5} steps after step 5 are dropped; they are done again"]
+    assert len(metrics.read(folder / "metrics.csv")) == STEPS
+
+
+def test_a_generation_that_is_not_there_is_named(bundle, rows, tmp_path):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*best\.npz"):
+        trained(bundle, rows, tmp_path / "run", generation=G.best)
+
+
+def test_a_worse_start_does_not_replace_the_best_of_the_run(bundle, rows, tmp_path, whole):
+    folder = tmp_path / "whole"
+    best = (folder / "best.npz").read_bytes()
+    step = checkpoint.load(folder / "best.npz", small_plan()).state.step
+    assert step > 3
+    with pytest.raises(Interrupted):
+        trained(bundle, rows, tmp_path / "cut", report=stop_at(2))
+    (folder / "checkpoint.npz").write_bytes((tmp_path / "cut" / "checkpoint.npz").read_bytes())
+    with pytest.raises(Interrupted):
+        trained(bundle, rows, folder, report=stop_at(3))
+    assert (folder / "best.npz").read_bytes() == best
+    trained(bundle, rows, folder, restart=True, changes={"lr": 1e-9})
+    assert (folder / "best.npz").read_bytes() != best
+
+
+def test_a_board_that_starts_anew_just_before_a_checkpoint_does_not_reach_it(bundle, rows, tmp_path):
+    trainer, folder = Trainer(small_plan()), tmp_path / "reset"
+    evaluate = trainer.evaluate
+
+    def reset_in_step_10(*words):
+        if trainer.state.step == 10:
+            trainer.reset()
+        return evaluate(*words)
+
+    trainer.evaluate = reset_in_step_10
+    with (
+        serve(trainer, "numpy") as emulator,
+        open_device(emulator.url, bundle) as device,
+        pytest.raises(LinkError, match="started anew"),
+    ):
+        train(device, rows, folder, checkpoint_steps=5)
+    assert [checkpoint.load(folder / each.value, small_plan()).state.step for each in (G.last, G.good)] == [5, 9]
+
+
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
 
 
@@ -197,10 +276,15 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tm
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(whole_file.os, "fsync", full)
-    with pytest.raises(CheckpointError, match="No space left"):
+    with pytest.raises(DiskError, match="No space left") as caught:
         trained(bundle, rows, tmp_path / "whole", changes={"steps": STEPS + 5})
+    assert caught.value.exit_code == 7
     assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == [
+        "answers.json",
+        "best.npz",
         "checkpoint.npz",
+        "data.json",
+        "good.npz",
         "metrics.csv",
     ]
 
@@ -240,11 +324,11 @@ def test_a_disk_that_fills_up_in_mid_training_tells_how_to_go_on(bundle, rows, t
             resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, before[1]))
 
     try:
-        with pytest.raises(metrics.MetricsError, match="metrics.csv cannot be written") as caught:
+        with pytest.raises(DiskError, match="metrics.csv cannot be written") as caught:
             trained(bundle, rows, folder, report=fill, checkpoint_steps=5)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "make room" in caught.value.hint and "holds step 5: the same command goes on" in caught.value.hint
+    assert "free some space" in caught.value.hint and "holds step 5: the same command goes on" in caught.value.hint
     run, parameters = trained(bundle, rows, folder)
     assert run.resumed_from == 5 and np.array_equal(parameters, whole)
     assert [row["step"] for row in metrics.read(folder / "metrics.csv")] == list(range(1, STEPS + 1))
@@ -280,7 +364,7 @@ def test_a_board_that_starts_anew_in_mid_training_is_noticed(bundle, rows, tmp_p
     with (
         serve(trainer, "numpy") as emulator,
         open_device(emulator.url, bundle) as device,
-        pytest.raises(LinkError, match="started anew") as caught,
+        pytest.raises(LinkError, match="was restarted") as caught,
     ):
         train(device, rows, folder, report=brown_out, checkpoint_steps=5)
     assert "holds step 5" in caught.value.hint

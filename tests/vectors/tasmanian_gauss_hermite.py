@@ -28,7 +28,7 @@ def rule(dimension: int, level: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def classes(nodes: np.ndarray, weights: np.ndarray) -> list[dict]:
-    """The nodes grouped by their non-zero |coordinates|, which are told apart at 9 decimals."""
+    """The nodes grouped by their non-zero |coordinates|, which are distinguished at 9 decimals."""
 
     def key(row):
         return tuple(sorted(float(x) for x in np.round(np.abs(row[0]), 9) if x))

@@ -71,7 +71,8 @@ def record(case: dict[str, str]) -> dict[str, object]:
     cannot be exported or does not fit."""
     board = boards.load(BOARD)
     try:
-        plan = plan_of(case["model"], room=board.room, batch=BATCH, n_queries=QUERIES,
+        asked = "n_coordinates" if case.get("estimator") == "cocd" else "n_queries"
+        plan = plan_of(case["model"], room=board.room, batch=BATCH, **{asked: QUERIES},
                        **{name: value for name, value in case.items() if name != "model"})  # fmt: skip
         require_room(plan, board.room)
     except PlanError as error:

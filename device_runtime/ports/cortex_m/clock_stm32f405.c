@@ -23,7 +23,8 @@
 static bool becomes(volatile uint32_t *address, uint32_t mask, uint32_t value)
 {
     for (uint32_t left = HSI_HZ / 1000u; left; left--) {
-        if ((*address & mask) == value) return true;
+        if ((*address & mask) == value)
+            return true;
     }
     return false;
 }
@@ -34,12 +35,15 @@ uint32_t ttzo_clock_start(void)
 {
     RCC_PLLCFGR = 1u << 29 | 7u << 24 | 0u << 22 | 0u << 16 | 336u << 6 | 16u; // kept bit, Q, HSI, P = 2, N, M
     RCC_CR |= PLL_ON;
-    if (!becomes(&RCC_CR, PLL_READY, PLL_READY)) return HSI_HZ;
+    if (!becomes(&RCC_CR, PLL_READY, PLL_READY))
+        return HSI_HZ;
     FLASH_ACR = CACHES_ON | FIVE_WAIT_STATES;
-    if (!becomes(&FLASH_ACR, 7u, FIVE_WAIT_STATES)) return HSI_HZ;
-    RCC_CFGR = 4u << 13 | 5u << 10;         // APB2 = core / 2, APB1 = core / 4
-    RCC_CFGR = 4u << 13 | 5u << 10 | 2u;    // core from the PLL
-    if (becomes(&RCC_CFGR, 3u << 2, 2u << 2)) return TTZO_CLOCK_HZ / 2u;
-    RCC_CFGR = 0;                           // back to the internal oscillator, undivided
+    if (!becomes(&FLASH_ACR, 7u, FIVE_WAIT_STATES))
+        return HSI_HZ;
+    RCC_CFGR = 4u << 13 | 5u << 10;      // APB2 = core / 2, APB1 = core / 4
+    RCC_CFGR = 4u << 13 | 5u << 10 | 2u; // core from the PLL
+    if (becomes(&RCC_CFGR, 3u << 2, 2u << 2))
+        return TTZO_CLOCK_HZ / 2u;
+    RCC_CFGR = 0; // back to the internal oscillator, undivided
     return HSI_HZ;
 }

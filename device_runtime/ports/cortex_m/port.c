@@ -21,7 +21,8 @@ void ttzo_uart_interrupt(void)
     uint8_t byte;
     while (ttzo_uart_take(&byte)) {
         uint32_t head = ring.head;
-        if (head - ring.tail == RING_BYTES) continue; // full: the frame's checksum will tell
+        if (head - ring.tail == RING_BYTES)
+            continue; // full: the frame's checksum will tell
         ring.bytes[head % RING_BYTES] = byte;
         ring.head = head + 1;
     }
@@ -30,9 +31,11 @@ void ttzo_uart_interrupt(void)
 uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
 {
     uint32_t tail = ring.tail, n = ring.head - tail;
-    if (n > capacity) n = capacity;
+    if (n > capacity)
+        n = capacity;
     __asm volatile("dmb" ::: "memory"); // the bytes are read after `head`
-    for (uint32_t i = 0; i < n; i++) bytes[i] = ring.bytes[(tail + i) % RING_BYTES];
+    for (uint32_t i = 0; i < n; i++)
+        bytes[i] = ring.bytes[(tail + i) % RING_BYTES];
     __asm volatile("dmb" ::: "memory"); // and before `tail` gives their places away
     ring.tail = tail + n;
     return n;
@@ -42,7 +45,8 @@ uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
 
 void ttzo_port_write(const uint8_t *bytes, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) ttzo_uart_put(bytes[i]);
+    for (uint32_t i = 0; i < count; i++)
+        ttzo_uart_put(bytes[i]);
 }
 
 // ---- start and sleep
@@ -57,6 +61,7 @@ void ttzo_port_start(void)
 void ttzo_port_idle(void)
 {
     __asm volatile("cpsid i" ::: "memory");
-    if (ring.head == ring.tail) __asm volatile("dsb\n wfi" ::: "memory");
+    if (ring.head == ring.tail)
+        __asm volatile("dsb\n wfi" ::: "memory");
     __asm volatile("cpsie i\n isb" ::: "memory");
 }

@@ -61,7 +61,8 @@ static void paint_stack(void)
 {
     uint32_t *end;
     __asm volatile("mov %0, sp" : "=r"(end));
-    for (uint32_t *at = ttzo_stack_bottom; at != end; at++) *(volatile uint32_t *)at = TTZO_STACK_PAINT;
+    for (uint32_t *at = ttzo_stack_bottom; at != end; at++)
+        *(volatile uint32_t *)at = TTZO_STACK_PAINT;
 }
 
 __attribute__((noreturn)) void Reset_Handler(void)
@@ -73,8 +74,10 @@ __attribute__((noreturn)) void Reset_Handler(void)
 #endif
     paint_stack();
     const uint32_t *from = ttzo_data_image;
-    for (uint32_t *to = ttzo_data_start; to != ttzo_data_end; to++) *to = *from++;
-    for (uint32_t *to = ttzo_bss_start; to != ttzo_bss_end; to++) *to = 0;
+    for (uint32_t *to = ttzo_data_start; to != ttzo_data_end; to++)
+        *to = *from++;
+    for (uint32_t *to = ttzo_bss_start; to != ttzo_bss_end; to++)
+        *to = 0;
     main();
     for (;;) {
     }

@@ -9,7 +9,7 @@
 #define GPIOA_PUPDR TTZO_REGISTER(0x4002000Cu)
 #define GPIOA_AFRH TTZO_REGISTER(0x40020024u)
 
-#define SR TTZO_REGISTER(TTZO_UART_BASE + 0x00u)  // bit 3: overrun, 5: byte received, 7: room to send
+#define SR TTZO_REGISTER(TTZO_UART_BASE + 0x00u) // bit 3: overrun, 5: byte received, 7: room to send
 #define DR TTZO_REGISTER(TTZO_UART_BASE + 0x04u)
 #define BRR TTZO_REGISTER(TTZO_UART_BASE + 0x08u)
 #define CR1 TTZO_REGISTER(TTZO_UART_BASE + 0x0Cu) // bit 2: receiver, 3: transmitter, 5: receive interrupt, 13: on
@@ -18,7 +18,7 @@
 
 static void start_pins(void)
 {
-    RCC_AHB1ENR |= 1u; // GPIOA
+    RCC_AHB1ENR |= 1u;                                                      // GPIOA
     GPIOA_MODER = (GPIOA_MODER & ~PIN_FIELDS(2u, 3u)) | PIN_FIELDS(2u, 2u); // alternate function
     GPIOA_PUPDR = (GPIOA_PUPDR & ~PIN_FIELDS(2u, 3u)) | PIN_FIELDS(2u, 1u); // pull-up: an open line reads idle
     GPIOA_AFRH = (GPIOA_AFRH & ~0x00000FF0u) | 0x00000770u;                 // AF7: USART1
@@ -36,7 +36,8 @@ void ttzo_uart_start(uint32_t clock_hz, uint32_t baud)
 bool ttzo_uart_take(uint8_t *byte)
 {
     uint32_t status = SR;
-    if (!(status & (1u << 5 | 1u << 3))) return false;
+    if (!(status & (1u << 5 | 1u << 3)))
+        return false;
     *byte = (uint8_t)DR;
     return true;
 }
@@ -45,5 +46,6 @@ void ttzo_uart_put(uint8_t byte)
 {
     for (uint32_t left = TTZO_CLOCK_HZ / 4u; !(SR & 1u << 7) && left; left--) {
     }
-    if (SR & 1u << 7) DR = byte;
+    if (SR & 1u << 7)
+        DR = byte;
 }

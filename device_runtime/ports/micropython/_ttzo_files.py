@@ -35,7 +35,7 @@ def check_bundle(path, total):
 
 
 def restore(model, path, at):
-    """Takes over what `save` wrote behind the bundle, at byte `at`."""
+    """Takes over what `save` wrote after the bundle, at byte `at`."""
     with open(path, "rb") as file:
         file.seek(at)
         _restore(model, file)

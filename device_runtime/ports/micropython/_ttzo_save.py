@@ -13,7 +13,7 @@ _HEAD_BYTES = const(_STATUS_BYTES + 16)  # see _ttzo_files
 
 
 def save(model, path):
-    """The bundle, and behind it the run's state; the file at `path` is replaced only when the new one is whole."""
+    """The bundle, and after it the run's state; the file at `path` is replaced only when the new one is whole."""
     memory, bundle = model._memory, model._bundle
     if bundle is None:  # then it is read where only a step writes
         bundle = model._lend(model._end())

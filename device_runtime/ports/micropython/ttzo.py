@@ -6,10 +6,10 @@
     m.train(x, y, steps=100)   # a model of an equation: m.train(steps=100)
     m.predict(x)
 
-Rows are inputs and targets: `x` holds n rows of inputs one behind the other in the model's number (uint8, int16 or
+Rows are inputs and targets: `x` holds n rows of inputs one after the other in the model's number (uint8, int16 or
 float32), `y` n classes of one or two bytes, or n rows of float32 outputs. Both are anything with the buffer protocol:
 array, bytearray, bytes, memoryview, ulab's ndarray. Without `y`, `x` holds whole rows, inputs then target, in a buffer
-or in a file opened with "rb". A model that trains on a differential equation takes no rows.
+or in a file opened with "rb". A model that trains on a differential equation needs no rows.
 """
 
 import gc
@@ -136,7 +136,7 @@ class Model:
         return to
 
     def _lend(self, place):
-        """The bundle, read into that place and lent to the runtime, which checks that it is the model's."""
+        """The bundle, read into that place and given to the runtime, which checks that it is the model's."""
         _check(self._memory, _ttzo.lend(self._memory, self._read_bundle(place)))
         return place
 
@@ -151,7 +151,7 @@ class Model:
         """Rows in `x`, which is of the right kind and length."""
         kind, size = _ttzo.kind(x), _ttzo.size(x)
         if kind not in _RAW and chr(kind).lower() != self._kind:
-            raise TypeError("x wants numbers of kind '%s' or raw bytes, not '%c'" % (self._kind, kind))
+            raise TypeError("x needs numbers of kind '%s' or raw bytes, not '%c'" % (self._kind, kind))
         if not size or size % self._input_bytes:
             raise ValueError("x has %d bytes, a row of inputs has %d" % (size, self._input_bytes))
         return size // self._input_bytes
@@ -162,11 +162,11 @@ class Model:
         kinds = (ord("H"), ord("h")) if self._has_classes else (ord("f"),)
         if kind not in _RAW and kind not in kinds:
             raise TypeError(
-                "y wants %s, not '%c'"
+                "y needs %s, not '%c'"
                 % ("classes of kind 'B' or 'H'" if self._has_classes else "float32 outputs of kind 'f'", kind)
             )
         if size not in wanted:
-            raise ValueError("y has %d bytes, %d rows want %s" % (size, n, " or ".join(map(str, wanted))))
+            raise ValueError("y has %d bytes, %d rows need %s" % (size, n, " or ".join(map(str, wanted))))
 
     def _source(self, x, y):
         """`(fill, n)`: fill(first, count) puts rows into the batch, those of the next step for `_NEXT`."""
@@ -182,7 +182,7 @@ class Model:
         else:
             layout, y, size = _ROWS, b"", _ttzo.size(x)
             if _ttzo.kind(x) not in _RAW:
-                raise TypeError("without y, x wants whole rows as raw bytes")
+                raise TypeError("without y, x needs whole rows as raw bytes")
             if not size or size % self._row_bytes:
                 raise ValueError("x has %d bytes, a row of inputs and target has %d" % (size, self._row_bytes))
             n = size // self._row_bytes

@@ -53,7 +53,7 @@ def _shape(*sizes: int) -> np.ndarray:
 
 
 def _convolution(nodes: Nodes, layer: Layer, tensors: list[str], x: str) -> str:
-    gather = layer.gather
+    gather = layer.patches
     image = nodes.view(x, (gather.channels, gather.height, gather.width))
     kernel = nodes.reshaped(tensors[0], (layer.out_features, gather.channels // gather.groups, *gather.kernel))
     return nodes.add(
@@ -62,7 +62,7 @@ def _convolution(nodes: Nodes, layer: Layer, tensors: list[str], x: str) -> str:
         (layer.out_features, *gather.out_image),
         "convolution",
         strides=gather.stride,
-        pads=(*gather.padding, *gather.padding_end),
+        pads=gather.borders,
         dilations=gather.dilation,
         group=gather.groups,
     )

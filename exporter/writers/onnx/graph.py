@@ -53,7 +53,8 @@ WRITERS: dict[NodeOperation, ModuleType] = {
 def network(plan: Plan) -> list[NodeProto]:
     """The nodes from `x` to `outputs`; every parameter tensor is there by its name."""
     nodes = Nodes({"x": (plan.in_features,)})
-    values, owners = {0: "x"}, {}
+    values = {0: "x"}
+    owners: dict[tuple[bool, int], Node] = {}
     for node in plan.graph.nodes:
         nodes.begin(node.name)
         owner = owners.setdefault((node.frozen, node.parameters), node) if node.shared else node

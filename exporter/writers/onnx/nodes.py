@@ -30,20 +30,20 @@ class Nodes:
         return out
 
     def add(self, operator: str, inputs: Sequence[str], shape: Sequence[int], what: str = "", **attributes) -> str:
-        """A node whose result has this shape behind the batch."""
+        """A node whose result has this shape after the batch."""
         out = self.plain(operator, inputs, what, **attributes)
         self.shape_of[out] = tuple(shape)
         return out
 
-    def constant(self, values: np.ndarray, what: str = "constant") -> str:
-        return self.plain("Constant", [], what, value=numpy_helper.from_array(values))
+    def constant(self, values: np.ndarray | np.float32, what: str = "constant") -> str:
+        return self.plain("Constant", [], what, value=numpy_helper.from_array(np.asarray(values)))
 
     def reshaped(self, value: str, shape: Sequence[int]) -> str:
         """A parameter or constant, without a batch, in another shape."""
         return self.plain("Reshape", [value, self.constant(np.array(shape, np.int64), "shape")])
 
     def view(self, value: str, shape: Sequence[int]) -> str:
-        """The value in this shape behind the batch."""
+        """The value in this shape after the batch."""
         shape = tuple(shape)
         if self.shape_of[value] == shape:
             return value

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """MaxPool and AveragePool."""
 
+from typing import Any
+
 from ttzo.device_runtime.contract import NodeOperation
 from ttzo.exporter.operations.pooling import Pool
 from ttzo.exporter.writers.onnx.nodes import Nodes
@@ -8,7 +10,7 @@ from ttzo.exporter.writers.onnx.nodes import Nodes
 
 def write(nodes: Nodes, pool: Pool, tensors: list[str], inputs: list[str]) -> str:
     is_max = NodeOperation.max_pool == pool.CODE
-    more = {} if is_max else {"count_include_pad": pool.count_padding}
+    more: dict[str, Any] = {} if is_max else {"count_include_pad": pool.count_padding}
     return nodes.add(
         "MaxPool" if is_max else "AveragePool",
         [nodes.view(inputs[0], (pool.channels, pool.height, pool.width))],

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """RNN, GRU and LSTM; their rows stand in another order than torch's."""
 
+from typing import Any
+
 import numpy as np
 
 from ttzo.device_runtime.contract import Cell
@@ -23,7 +25,7 @@ def write(nodes: Nodes, operation: Recurrent, tensors: list[str], inputs: list[s
         weights.append(nodes.reshaped(nodes.plain("Concat", moved[2:], axis=0), (1, 2 * operation.rows)))
     x = nodes.view(inputs[0], (operation.steps, operation.in_features))
     steps = nodes.plain("Transpose", [x], "steps_first", perm=[1, 0, 2])
-    more = {"linear_before_reset": 1} if cell == Cell.gru else {}
+    more: dict[str, Any] = {"linear_before_reset": 1} if cell == Cell.gru else {}
     made = nodes.plain(
         OPERATORS[cell],
         [steps, *weights],

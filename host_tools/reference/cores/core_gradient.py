@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Twin of coordinates.c: estimators that look at one core at a time and share its environments."""
+"""Twin of core_gradient.c and block_gradient.c: estimators that differentiate one core at a time and share its
+environments."""
 
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.cores import unit_gradient
 from ttzo.host_tools.reference.cores.coordinate_window import refreshed
 from ttzo.host_tools.reference.cores.environments import ZERO, order_of_slices, slices
-from ttzo.host_tools.reference.cores.sample_cache import Reuse
+from ttzo.host_tools.reference.cores.sample_cache import SampleCache
 from ttzo.host_tools.reference.network.gathered_layer import gathered, tokens_that_count
 from ttzo.host_tools.reference.network.loss import mean
 from ttzo.host_tools.reference.network.product import multiply
@@ -41,13 +42,13 @@ class CoreEstimate:
         if phase.estimator == Estimator.cocd:
             self.wanted = refreshed(plan.n_parameters, phase.n_coordinates, age)
         with np.errstate(all="ignore"):
-            self.reuse = Reuse(plan, theta, x, targets, phase.estimator == Estimator.node_cge)
-            self.loss = mean(self.reuse.losses)
+            self.cache = SampleCache(plan, theta, x, targets, phase.estimator == Estimator.node_cge)
+            self.loss = mean(self.cache.losses)
         self.evaluations = evaluations_a_step(plan, phase)
 
     def _query(self, number: int, places: np.ndarray, moves: np.ndarray) -> np.ndarray:
-        difference = self.reuse.differences(number, places, moves)
-        return difference - self.reuse.differences(number, places, -moves) if self.antithetic else difference
+        difference = self.cache.differences(number, places, moves)
+        return difference - self.cache.differences(number, places, -moves) if self.antithetic else difference
 
     def gradient(self) -> np.ndarray:
         """The estimate [n_parameters]; not finite where a loss was not."""
@@ -55,7 +56,7 @@ class CoreEstimate:
         with np.errstate(all="ignore"):
             gradient = gather()
             repeats = self.phase.n_queries if self.phase.estimator == Estimator.block_rge else 1
-            mean, sides = self.real(1) / self.real(len(self.reuse.losses)), self.real(1 + self.antithetic)
+            mean, sides = self.real(1) / self.real(len(self.cache.losses)), self.real(1 + self.antithetic)
             gradient = gradient * mean * (self.real(1) / (sides * self.real(repeats) * self.mu))
             if self.buffer is not None:
                 gradient = np.where(self.wanted, gradient, np.float32(self.phase.stale_decay) * self.buffer)
@@ -68,7 +69,7 @@ class CoreEstimate:
         scale = self.real(1) if self.phase.estimator == Estimator.node_cge else self.mu
         for number, layer in enumerate(self.plan.layers):
             if self.plan.gathers:
-                self._applied(gradient, number, layer)
+                self._gathered(gradient, number, layer)
                 continue
             units = self._unit_changes(number, layer)
             if layer.has_bias:
@@ -76,13 +77,13 @@ class CoreEstimate:
                 gradient[bias : bias + layer.out_features] = sum_of_samples(units)
             by = assembled_by(self.plan, number)
             if self.phase.estimator == Estimator.node_cge and by != Assembled.slices:
-                cores = unit_gradient.assemble(layer, by, self.theta, self.reuse.inputs[number], units)
+                cores = unit_gradient.assemble(layer, by, self.theta, self.cache.inputs[number], units)
                 for tensor, core in zip(layer.tensors, cores, strict=False):
                     gradient[tensor.offset : tensor.offset + tensor.size] = core.reshape(-1)
                 continue
             for k, (made, tensor) in enumerate(
                 zip(
-                    slices(layer, self.theta, self.reuse.inputs[number], scale, self.plan.cache),
+                    slices(layer, self.theta, self.cache.inputs[number], scale, self.plan.cache),
                     layer.tensors,
                     strict=False,
                 )
@@ -94,7 +95,7 @@ class CoreEstimate:
 
     def _unit_changes(self, number: int, layer: Layer) -> np.ndarray:
         places = np.arange(layer.out_features)[:, None]
-        moves = np.full((layer.out_features, 1, self.reuse.z[0].shape[1]), self.mu)
+        moves = np.full((layer.out_features, 1, self.cache.z[0].shape[1]), self.mu)
         return self._query(number, places, moves)
 
     def _core_differences(self, number: int, layer: Layer, k: int, made: np.ndarray, units: np.ndarray) -> np.ndarray:
@@ -111,11 +112,11 @@ class CoreEstimate:
             differences[mode] = sum_of_samples(each)
         return differences.reshape(m, a, n, b).transpose(1, 0, 2, 3)
 
-    # ---- cge, cocd through layers that are applied several times: twin of applied.c
+    # ---- cge, cocd through layers that are applied several times: twin of gathered_gradient.c
 
-    def _applied(self, gradient: np.ndarray, number: int, layer: Layer) -> None:
+    def _gathered(self, gradient: np.ndarray, number: int, layer: Layer) -> None:
         """The differences of one layer's coordinates, summed over the samples, into `gradient`."""
-        x = self.reuse.inputs[number]
+        x = self.cache.inputs[number]
         if layer.has_bias:
             places = np.stack([places_of(layer, np.array([feature])) for feature in range(layer.out_features)])
             moves = np.full((*places.shape, x.shape[1]), self.mu)
@@ -137,7 +138,7 @@ class CoreEstimate:
     def _blocks(self) -> np.ndarray:
         gradient, block = np.zeros_like(self.theta), 0
         for number, layer in enumerate(self.plan.layers):
-            made = slices(layer, self.theta, self.reuse.inputs[number], self.mu, self.plan.cache)
+            made = slices(layer, self.theta, self.cache.inputs[number], self.mu, self.plan.cache)
             for k, tensor in enumerate(layer.tensors):
                 directions = [self._direction(tensor.size, block, query) for query in range(self.phase.n_queries)]
                 moves = np.stack([self._moves(layer, k, made, v) for v in directions])
@@ -154,8 +155,8 @@ class CoreEstimate:
         return direction(size, Direction(self.phase.direction), self.seed, self.step, number).astype(self.real)
 
     def _moves(self, layer: Layer, k: int, made: list[np.ndarray], v: np.ndarray) -> np.ndarray:
-        """What the layer's pre-activations move by along v, or of the bias: [out_features, batch]."""
-        batch = self.reuse.z[0].shape[1]
+        """By how much the layer's pre-activations move along v, or of the bias: [out_features, batch]."""
+        batch = self.cache.z[0].shape[1]
         if k == len(made):
             return np.broadcast_to(self.mu * v[:, None], (layer.out_features, batch))
         a, m, n, b = core_shapes(layer)[k]
@@ -190,9 +191,9 @@ def moved_by_slices(layer: Layer, x: np.ndarray, made: np.ndarray) -> np.ndarray
     each = made.reshape(*made.shape[:2], layer.positions, n)
     if layer.gather is None or isinstance(layer.gather, Patches):
         return each.reshape(len(made), -1, n)
-    if layer.gather.combine == Combine.each:
+    if layer.tokens.combine == Combine.each:
         return np.ascontiguousarray(each.swapaxes(1, 2)).reshape(len(made), -1, n)
     total = np.zeros((*made.shape[:2], n), made.dtype)
     for t in range(layer.positions):
         total = total + each[:, :, t]
-    return total / tokens_that_count(layer, x) if layer.gather.combine == Combine.mean else total
+    return total / tokens_that_count(layer, x) if layer.tokens.combine == Combine.mean else total

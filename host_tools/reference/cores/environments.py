@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Twin of environments.c: slices of a layer's cores, and the products of cores they are made of.
 
-All cores are (left, m, n, right), as `exporter.environments.core_shapes` has them. The batch is the last axis of everything that depends on the sample. What the C leaves out because
-it is zero is added here: it changes nothing but the sign of a zero.
+All cores are (left, m, n, right), as `core_shapes` has them. The batch is the last axis of everything that depends on
+the sample. What the C leaves out because it is zero is added here: that changes nothing except the sign of a zero.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ttzo.device_runtime.contract import Cache, LayerKind
-from ttzo.exporter.costs.core_memory import QUERIES_AT_ONCE, core_shapes, cut_of, matrix_cut
+from ttzo.exporter.costs.core_memory import QUERIES_AT_ONCE, core_shapes, matrix_split, middle_core
 from ttzo.exporter.plan.layer import Layer
 from ttzo.host_tools.reference.network.network import narrowed
 from ttzo.host_tools.reference.network.product import multiply
@@ -42,33 +42,33 @@ def left_product(g: list[np.ndarray], k: int) -> np.ndarray:
 
 
 def right_product(g: list[np.ndarray], k: int) -> np.ndarray:
-    """Product of the cores behind k, [right_k, mr, nr]."""
+    """Product of the cores after k, [right_k, mr, nr]."""
     if k + 1 == len(g):
         return np.ones((1, 1, 1), g[0].dtype)
     if k + 2 == len(g):
         return g[k + 1][..., 0]
-    behind, core = right_product(g, k + 1), g[k + 1]
-    made = multiply(core[:, :, None, :, None, :], behind[:, None, None, :, None, :], ZERO)
-    return made.reshape(core.shape[0], core.shape[1] * behind.shape[1], core.shape[2] * behind.shape[2])
+    after, core = right_product(g, k + 1), g[k + 1]
+    made = multiply(core[:, :, None, :, None, :], after[:, None, None, :, None, :], ZERO)
+    return made.reshape(core.shape[0], core.shape[1] * after.shape[1], core.shape[2] * after.shape[2])
 
 
 def middle_product(g: list[np.ndarray], k: int, n_in: int) -> np.ndarray:
-    """2L-way TT: product of the input cores behind k, [right_k, nr, middle rank]."""
+    """2L-way TT: product of the input cores after k, [right_k, nr, middle rank]."""
     if k + 1 == n_in:
         return np.eye(g[k].shape[3], dtype=g[k].dtype)[:, None]
     if k + 2 == n_in:
         return g[k + 1][:, 0]
-    behind, core = middle_product(g, k + 1, n_in), g[k + 1]
-    made = multiply(core[:, 0, :, None, None, :], behind[:, None, None], ZERO)
-    return made.reshape(core.shape[0], -1, behind.shape[2])
+    after, core = middle_product(g, k + 1, n_in), g[k + 1]
+    made = multiply(core[:, 0, :, None, None, :], after[:, None, None], ZERO)
+    return made.reshape(core.shape[0], -1, after.shape[2])
 
 
 def matrix_of(layer: Layer, theta: np.ndarray) -> np.ndarray:
     """The layer's matrix, [in_features, out_features]."""
-    g, cut = cores(layer, theta), matrix_cut(layer)
+    g, split = cores(layer, theta), matrix_split(layer)
     if len(g) == 1:
         return g[0][0, ..., 0].T
-    left, right = left_product(g, cut), right_product(g, cut - 1)
+    left, right = left_product(g, split), right_product(g, split - 1)
     made = multiply(left.transpose(1, 0, 2)[:, None, :, None], right.transpose(0, 2, 1)[:, None, :, None], ZERO)
     return made.reshape(layer.in_features, layer.out_features)
 
@@ -77,7 +77,7 @@ def matrix_of(layer: Layer, theta: np.ndarray) -> np.ndarray:
 
 
 def states_from_right(g: list[np.ndarray], x: np.ndarray, keep: Keep) -> list[np.ndarray]:
-    """State k is x contracted with the cores behind k: [nl, n, right_k, mr, batch]."""
+    """State k is x contracted with the cores after k: [nl, n, right_k, mr, batch]."""
     batch = x.shape[-1]
     states = [x.reshape(-1, g[-1].shape[2], 1, 1, batch)]
     for k in reversed(range(1, len(g))):
@@ -106,27 +106,27 @@ def slices(
 ) -> list[np.ndarray]:
     """For each core, the slices of its entries at inputs x [in_features, batch], times `scale`:
     [left, n, right, ml, mr, batch]. What is scaled is the array that comes with the sample."""
-    g, cut = cores(layer, theta), cut_of(layer)
+    g, middle = cores(layer, theta), middle_core(layer)
     keep = np.asarray if cache == Cache.float32 else narrowed
     from_left = states_from_left(g, x, keep)
     if layer.kind == LayerKind.tt_tensor:
-        made = [_slices_from_input(g, k, cut, scale * from_left[k]) for k in range(cut)]
+        made = [_slices_from_input(g, k, middle, scale * from_left[k]) for k in range(middle)]
     else:
         from_right = states_from_right(g, x, keep)
-        made = [_slices_from_right(g, k, scale * from_right[k]) for k in range(cut)]
-    return made + [_slices_from_left(g, k, scale * from_left[k]) for k in range(cut, len(g))]
+        made = [_slices_from_right(g, k, scale * from_right[k]) for k in range(middle)]
+    return made + [_slices_from_left(g, k, scale * from_left[k]) for k in range(middle, len(g))]
 
 
 def order_of_slices(layer: Layer, k: int) -> np.ndarray:
     """The order in which slices.c makes the slices of core k: indices into those of (left, n, right) in C order."""
     a, _, n, b = core_shapes(layer)[k]
     number = np.arange(a * n * b).reshape(a, n, b)
-    if k >= cut_of(layer):
+    if k >= middle_core(layer):
         lines = number.transpose(2, 1, 0).reshape(b, n * a)
     else:
         lines = number.reshape(1 if layer.kind == LayerKind.tt_tensor else a, -1)
-    fours = [lines[:, at : at + QUERIES_AT_ONCE].reshape(-1) for at in range(0, lines.shape[1], QUERIES_AT_ONCE)]
-    return np.concatenate(fours)
+    quads = [lines[:, at : at + QUERIES_AT_ONCE].reshape(-1) for at in range(0, lines.shape[1], QUERIES_AT_ONCE)]
+    return np.concatenate(quads)
 
 
 def _slices_from_right(g: list[np.ndarray], k: int, state: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of reuse.c: how a change of one layer's pre-activations travels through the rest of the network to the loss."""
+"""Twin of sample_cache.c and propagate.c: how a change of one layer's pre-activations propagates to the loss."""
 
 import dataclasses
 
@@ -64,8 +64,8 @@ def _small_log1p(s: np.ndarray) -> np.ndarray:
     return s * s * (s * q - np.float32(0.5)) + s
 
 
-class Reuse:
-    """The forward pass of a batch at theta, and loss differences of changes in it; `assembles`: as node_cge goes. Arrays
+class SampleCache:
+    """The forward pass of a batch at theta, and loss differences of changes in it; `assembles`: in the order of node_cge. Arrays
     are of theta's dtype."""
 
     def __init__(self, plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray, assembles: bool = False):
@@ -98,10 +98,10 @@ class Reuse:
         """Loss differences [queries, n] when pre-activations `places` (int [queries or 1, moved], ascending) of layer
         `number` move by `moves` [queries, moved, n]."""
         change = self._activation_change(number, places, moves)
-        for behind in range(number + 1, len(self.plan.layers)):
-            arrivals = self._arrive(behind, places, change)
+        for later in range(number + 1, len(self.plan.layers)):
+            arrivals = self._arrive(later, places, change)
             places = np.arange(arrivals.shape[1])[None]
-            change = self._activation_change(behind, places, arrivals)
+            change = self._activation_change(later, places, arrivals)
         return loss_change(
             self.plan.loss, self.slopes, self._scatter(change, places, self.plan.out_features), self.targets
         )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Twin of nodes.c: from the differences of a layer's units to the derivatives of its entries.
+"""Twin of unit_gradient.c: from the differences of a layer's units to the derivatives of its entries.
 
 The batch is the last axis of everything that depends on the sample; sums over samples are chains in their order.
 """
 
 import numpy as np
 
-from ttzo.exporter.costs.core_memory import Assembled, matrix_cut
+from ttzo.exporter.costs.core_memory import Assembled, matrix_split
 from ttzo.exporter.plan.layer import Layer
 from ttzo.host_tools.reference.cores.environments import ZERO, cores, left_product, matrix_of, right_product
 from ttzo.host_tools.reference.network.product import multiply
@@ -34,23 +34,23 @@ def assemble(
 ) -> list[np.ndarray]:
     """The derivatives of the layer's cores, each (left, m, n, right), of inputs [in_features, batch] and the units'
     differences [out_features, batch]."""
-    g, cut = cores(layer, theta), matrix_cut(layer)
+    g, split = cores(layer, theta), matrix_split(layer)
     if by == Assembled.matrix:
         matrix = multiply(differences[:, None], x.T[:, None], ZERO)
         if len(g) == 1:
             return [matrix.reshape(g[0].shape)]
-        left, right = left_product(g, cut), right_product(g, cut - 1)
+        left, right = left_product(g, split), right_product(g, split - 1)
         product = matrix.reshape(left.shape[0], right.shape[1], left.shape[1], right.shape[2])
         to_left, to_right = _first_factor(product, right), _second_factor(product, left)
     else:
         to_left, to_right = _sums(*_halves(layer, theta), x, differences)
-    return _split_left(g[:cut], to_left) + _split_right(g[cut:], to_right)
+    return _split_left(g[:split], to_left) + _split_right(g[split:], to_right)
 
 
 def _halves(layer: Layer, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[rank, ml, nl] and [rank, mr, nr]"""
-    g, cut = cores(layer, theta), matrix_cut(layer)
-    return left_product(g, cut).transpose(2, 0, 1), right_product(g, cut - 1)
+    g, split = cores(layer, theta), matrix_split(layer)
+    return left_product(g, split).transpose(2, 0, 1), right_product(g, split - 1)
 
 
 def _middle(left: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -65,8 +65,8 @@ def _sums(left: np.ndarray, right: np.ndarray, x: np.ndarray, differences: np.nd
     to_left, to_right = np.zeros_like(left), np.zeros_like(right)
     for sample in range(x.shape[1]):
         d = units[..., sample]
-        behind = multiply(d[None, :, None], right.swapaxes(0, 1)[:, :, None], ZERO)  # [rank, ml, nr]
-        to_left = multiply(behind[:, :, None], inputs[..., sample].T[:, None, None], to_left)
+        after = multiply(d[None, :, None], right.swapaxes(0, 1)[:, :, None], ZERO)  # [rank, ml, nr]
+        to_left = multiply(after[:, :, None], inputs[..., sample].T[:, None, None], to_left)
         to_right = multiply(d.T[None, :, None], middle[..., sample].swapaxes(0, 1)[:, :, None], to_right)
     return to_left.transpose(1, 2, 0), to_right
 
@@ -96,10 +96,10 @@ def _split_left(g: list[np.ndarray], product: np.ndarray) -> list[np.ndarray]:
 
 
 def _split_right(g: list[np.ndarray], product: np.ndarray) -> list[np.ndarray]:
-    """The same for a product [left rank, m, n], none behind them."""
+    """The same for a product [left rank, m, n], none after them."""
     if len(g) == 1:
         return [product.reshape(g[0].shape)]
-    behind, (left, m, n, right) = right_product(g, 0), g[0].shape
-    parts = product.reshape(left * m, behind.shape[1], n, behind.shape[2])
-    first = _first_factor(parts, behind).reshape(g[0].shape)
+    after, (left, m, n, right) = right_product(g, 0), g[0].shape
+    parts = product.reshape(left * m, after.shape[1], n, after.shape[2])
+    first = _first_factor(parts, after).reshape(g[0].shape)
     return [first, *_split_right(g[1:], _second_factor(parts, g[0].reshape(left * m, n, right)))]

@@ -199,7 +199,7 @@ def _begin(x: np.ndarray, directions: Split, diagonal: bool) -> _Columns:
 
 
 def _shared_out(basis: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Derivatives along the basis and behind it in time -> along the inputs: [directions, m, n] -> [inputs, m, n]."""
+    """Derivatives along the basis and, after them, in time -> along the inputs: [directions, m, n] -> [inputs, m, n]."""
     first = np.zeros((basis.shape[1], *along.shape[1:]), np.float32)
     for direction, each in zip(basis, along, strict=False):
         first = direction[:, None, None] * each + first

@@ -166,6 +166,7 @@ class GaussNewton:
             residuals = self.residuals(moved)
             self.evaluations += 1
             falls = bool(sum_in_order(residuals * residuals - self.base_losses) < 0)
+            falls = falls and bool(np.isfinite(moved).all() and np.isfinite(rate * step).all())
             ridge = ridge * np.float32(0.3 if falls else 10)
             if falls:
                 break

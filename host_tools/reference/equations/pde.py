@@ -33,7 +33,7 @@ def points_in_box(plan: Plan, stream: Stream, key: int, step: int, rows: np.ndar
 
 
 def _placed(plan: Plan, points: np.ndarray) -> np.ndarray:
-    """Uniform points [inputs, n] where the problem wants its training points."""
+    """Uniform points [inputs, n] where the problem draws its training points."""
     pde, n = plan.equation, plan.equation.n_space
     if not pde.points:
         return points

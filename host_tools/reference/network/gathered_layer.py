@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Twin of gather.c: what the applications of a layer read, and what becomes of their outputs. Arrays of a batch have it
+"""Twin of gathered_layer.c: what the applications of a layer read, and what becomes of their outputs. Arrays of a batch have it
 as their last axis; applications stand before it, side by side: [features, positions * n]."""
 
 import numpy as np
@@ -18,24 +18,24 @@ def gathered(layer: Layer, x: np.ndarray) -> np.ndarray:
         with_border = np.concatenate([x, np.zeros_like(x[:1])])
         return with_border[layer.gather.table.T].reshape(layer.in_features, -1)
     known = np.arange(layer.in_features)[:, None, None]
-    units = (known == x.astype(np.int64)) & (known != _padding(layer.gather))
+    units = (known == x.astype(np.int64)) & (known != _padding(layer.tokens))
     return units.astype(x.dtype).reshape(layer.in_features, -1)
 
 
 def combined(layer: Layer, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Outputs of the applications [out_features, positions * n] -> the layer's output array [n_outputs, n]. `x` are its
-    inputs, which tell how many tokens count."""
+    inputs, which determine how many tokens count."""
     if layer.gather is None:
         return z
     n, made = x.shape[1], z.reshape(layer.out_features, layer.positions, -1)
     if isinstance(layer.gather, Patches):
         return made.reshape(-1, n)
-    if layer.gather.combine == Combine.each:
+    if layer.tokens.combine == Combine.each:
         return np.ascontiguousarray(made.swapaxes(0, 1)).reshape(-1, n)
     total = np.zeros((layer.out_features, n), z.dtype)
     for t in range(layer.positions):
         total = total + made[:, t]
-    if layer.gather.combine == Combine.sum:
+    if layer.tokens.combine == Combine.sum:
         return total
     return total / tokens_that_count(layer, x)
 

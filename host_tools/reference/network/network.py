@@ -19,7 +19,7 @@ NUMBER_DTYPE: dict[int, np.dtype] = {
 
 
 def read_inputs(plan: Plan, raw: np.ndarray) -> np.ndarray:
-    """Raw inputs [n, in_features] as they travel -> network inputs float32 [n, in_features]."""
+    """Raw inputs [n, in_features] as they are sent -> network inputs float32 [n, in_features]."""
     return raw.astype(np.float32) * np.float32(plan.input_scale) + np.float32(plan.input_offset)
 
 
@@ -31,7 +31,7 @@ def layer_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def narrowed(numbers: np.ndarray) -> np.ndarray:
-    """What 16 bits with 11 behind the point keep of numbers: the nearest, ties to even, saturated."""
+    """What 16 bits with 11 after the binary point keep of numbers: the nearest, ties to even, saturated."""
     unit = numbers.dtype.type(2.0**-11)
     return np.rint(np.clip(numbers / unit, -32768, 32767)) * unit
 
@@ -77,7 +77,7 @@ def cut_half(layer: Layer, theta: np.ndarray, first: int, end: int) -> np.ndarra
 
 
 def cut_forward(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Twin of cut.c: the right half's product, then the left half's, summed over (left inputs, rank between)."""
+    """Twin of split_layer.c: the right half's product, then the left half's, summed over (left inputs, rank between)."""
     bias = (
         theta[layer.tensors[-1].offset :][: layer.out_features]
         if layer.has_bias

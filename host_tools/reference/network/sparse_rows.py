@@ -10,7 +10,7 @@ from ttzo.device_runtime.contract import DeviceError, SparseRows
 
 
 def pack(rows: np.ndarray, in_features: int, number_bytes: int) -> bytes:
-    """The region's bytes for rows as they travel, uint8 [n, row_bytes]: `in_features` numbers of `number_bytes` each,
+    """The region's bytes for rows as they are sent, uint8 [n, row_bytes]: `in_features` numbers of `number_bytes` each,
     then the target."""
     n, inputs = len(rows), in_features * number_bytes
     numbers = rows[:, :inputs].reshape(n, in_features, number_bytes)
@@ -27,7 +27,7 @@ def pack(rows: np.ndarray, in_features: int, number_bytes: int) -> bytes:
 
 
 def unpack(content: bytes, in_features: int, number_bytes: int, row_bytes: int) -> np.ndarray:
-    """The rows as they travel, uint8 [n, row_bytes], from what `pack` made."""
+    """The rows as they are sent, uint8 [n, row_bytes], from what `pack` made."""
     n = SparseRows.unpack(content).n_rows
     ends = np.frombuffer(content, "<u4", n, SparseRows.SIZE)
     rows, begin, mask_bytes = np.zeros((n, row_bytes), np.uint8), SparseRows.SIZE + 4 * n, -(-in_features // 8)

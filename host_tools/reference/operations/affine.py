@@ -30,7 +30,7 @@ def _affine(layer: Layer, tensors: list[np.ndarray], x: np.ndarray) -> np.ndarra
 
 
 def _places(layer: Layer, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    count, n = layer.gather.count, x.shape[1]
+    count, n = layer.positions, x.shape[1]
     rows = np.moveaxis(x.reshape(count, layer.in_features, n), 1, 0).reshape(layer.in_features, count * n)
     made = layer_forward(dataclasses.replace(layer, gather=None), theta, rows)
     return np.ascontiguousarray(np.moveaxis(made.reshape(layer.out_features, count, n), 1, 0)).reshape(-1, n)
@@ -40,7 +40,7 @@ def _groups(layer: Layer, tensors: list[np.ndarray], x: np.ndarray) -> np.ndarra
     """Each group is a layer of its own."""
     part, made = Affine(layer).group, []
     n_out, n_in = part.out_features, part.n_inputs
-    for group in range(layer.gather.groups):
+    for group in range(layer.patches.groups):
         theta = np.concatenate([t[group * n_out : (group + 1) * n_out].reshape(-1) for t in tensors])
         made.append(layer_forward(part, theta, x[group * n_in : (group + 1) * n_in]))
     return np.concatenate(made)

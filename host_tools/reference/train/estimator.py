@@ -15,7 +15,7 @@ Losses = Callable[[np.ndarray], np.ndarray]
 
 class Estimate:
     """One gradient estimate at `theta` by whole loss evaluations: `losses(parameters)` gives the batch's losses, row by
-    row. An estimator that reuses environments is carried out as what it stands for: node_cge as the coordinates' own
+    row. An estimator that reuses environments is computed by its definition: node_cge as the coordinates' own
     differences, block_rge with directions of which only one of `blocks` (slices of theta) is not zero."""
 
     def __init__(self, phase: PhaseRecord, seed: int, step: int, theta: np.ndarray, losses: Losses,

@@ -32,7 +32,7 @@ class NumpyNetwork:
         if plan.arithmetic != Arithmetic.separate:
             raise TtzoError(
                 "the NumPy reference computes in `separate` arithmetic, the model is `fused`",
-                "take native:, or export with --arithmetic separate",
+                "use native:, or export with --arithmetic separate",
             )
         self.plan = plan
 

@@ -18,7 +18,7 @@ def check_settings(training: TrainingRecord, phases: tuple[PhaseRecord, ...]) ->
 
 
 def check_fixed(training: TrainingRecord, phases: tuple[PhaseRecord, ...], exported: Plan) -> None:
-    """Raises `DeviceError("fixed_at_export", number)` when the settings want another estimator or update rule."""
+    """Raises `DeviceError("fixed_at_export", number)` when the settings ask for another estimator or update rule."""
     if training.n_phases != len(exported.training.phases):
         raise DeviceError("fixed_at_export", 2)
     for number, (wanted, given) in enumerate(zip(phases, exported.training.phases, strict=False)):

@@ -2,6 +2,7 @@
 """Twin of trainer.c, settings.c and train.c: the one training loop in Python, for `numpy:` and `onnx:`."""
 
 import dataclasses
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
+from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
 from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.network import sparse_rows
@@ -37,6 +39,7 @@ from ttzo.host_tools.reference.train.numpy_network import Network, NumpyNetwork
 from ttzo.host_tools.reference.train.settings import check_fixed, check_settings
 
 ONE, HALF = np.float32(1), np.float32(0.5)
+LAST_STEP = 2**32 - 1  # the step counter's end
 START = StateRecord(0, 0, 0, 0, 0.0, float("inf"), 0, 0)
 
 
@@ -73,6 +76,25 @@ def rate_factor(training: TrainingRecord, step: int) -> np.float32:
     if training.schedule == Schedule.cosine:
         return factor * (HALF * (ONE + real.cos(np.array([np.pi], np.float32) * done)[0]))
     return factor
+
+
+def state_after_step(state: StateRecord, training: TrainingRecord, loss: float, evaluations: int) -> StateRecord:
+    """The state after a step of that loss. Hybrid training: the next phase begins when the mean loss of
+    `plateau_patience` windows in a row did not fall."""
+    state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + evaluations)
+    if state.phase + 1 >= training.n_phases:
+        return state
+    total, count = np.float32(state.window_sum) + np.float32(loss), state.window_count + 1
+    if count < training.plateau_window:
+        return dataclasses.replace(state, window_sum=float(total), window_count=count)
+    mean = total / np.float32(count)
+    state = dataclasses.replace(state, window_sum=0.0, window_count=0)
+    if mean < np.float32(state.best_window) * (ONE - np.float32(training.plateau_tolerance)):
+        return dataclasses.replace(state, best_window=float(mean), windows_without_progress=0)
+    state = dataclasses.replace(state, windows_without_progress=state.windows_without_progress + 1)
+    if state.windows_without_progress >= training.plateau_patience:
+        return dataclasses.replace(state, phase=state.phase + 1, phase_start=state.step)
+    return state
 
 
 class Trainer:
@@ -117,16 +139,23 @@ class Trainer:
         self.training, self.phases = training, (phase_0, phase_1)
 
     def set_state(self, state: StateRecord) -> None:
-        if state.phase >= self.training.n_phases:
-            raise DeviceError("bad_request", 1)
-        if state.phase_start > state.step:
-            raise DeviceError("bad_request", 2)
+        possible = (
+            True,
+            state.phase < self.training.n_phases,
+            state.phase_start <= state.step,
+            state.window_count <= self.training.plateau_window,
+            math.isfinite(state.window_sum),
+            not math.isnan(state.best_window),  # infinite before the first window
+            state.windows_without_progress <= self.training.plateau_patience,
+        )
+        if not all(possible):
+            raise DeviceError("bad_request", possible.index(False))
         self.state = state
 
     # ---- regions
 
     def _memory(self, region: int) -> np.ndarray:
-        """The bytes behind a region as it is written: the stage for parameters and moments, else the rows."""
+        """The bytes of a region that is being written: the stage for parameters and moments, else the rows."""
         if region == Region.parameters:
             return self._stage[: 4 * self.plan.n_parameters]
         if region == Region.moments:
@@ -152,14 +181,20 @@ class Trainer:
         data = source[:count].tobytes()
         if zlib.crc32(data) != crc:
             raise DeviceError("bad_checksum", count)
-        if region == Region.parameters:
-            self.theta = np.frombuffer(data, "<f4").copy()
-        elif region == Region.moments:
-            self.moments = np.frombuffer(data, "<f4").copy()
-        elif region == Region.sparse:
+        if region == Region.sparse:
             self._commit_sparse(data)
-        else:
+        elif region in self._count:
             self._commit_rows(Region(region), count)
+        else:
+            self._commit_numbers(Region(region), np.frombuffer(data, "<f4").copy())
+
+    def _commit_numbers(self, region: Region, numbers: np.ndarray) -> None:
+        if (bad := np.flatnonzero(~np.isfinite(numbers))).size:
+            raise DeviceError("bad_number", int(bad[0]))
+        if region == Region.parameters:
+            self.theta = numbers
+        else:
+            self.moments = numbers
 
     def _commit_sparse(self, data: bytes) -> None:
         self._count[Region.sparse] = 0
@@ -197,7 +232,7 @@ class Trainer:
         return source.tobytes()[offset : offset + count]
 
     def _decode(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as they travel, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
+        """Rows as they are sent, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
         kind = NUMBER_DTYPE[self.plan.input_number]
         input_bytes = kind.itemsize * self.plan.in_features
         raw = np.ascontiguousarray(rows[:, :input_bytes]).view(kind)
@@ -238,11 +273,14 @@ class Trainer:
     def step(self, region: int) -> StepResult:
         """One training step on the rows of `region`. Raises `DeviceError` and leaves everything as it was."""
         phase, state = self.phases[self.state.phase], self.state
+        if state.step == LAST_STEP:
+            raise DeviceError("last_step", state.step)
         rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
         move = self._move_by_residuals if phase.estimator in GAUSS_NEWTON else self._move_by_gradient
         loss, norm, evaluations = move(phase, region, rate)
-        self.state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + evaluations)
-        self._watch_plateau(loss)
+        self.state = state_after_step(state, self.training, float(loss), evaluations)
+        if self.state.phase != state.phase:
+            self.moments[:] = 0
         return StepResult(state.phase, float(loss), float(norm), evaluations, self._macs(phase, evaluations))
 
     def _macs(self, phase: PhaseRecord, evaluations: int) -> int:
@@ -252,7 +290,7 @@ class Trainer:
         return evaluations * (plan.batch * self.macs_per_row if plan.pde else plan.forward_macs(plan.batch))
 
     def _counted(self, work: Callable[[np.ndarray], np.ndarray], total: int) -> Callable[[np.ndarray], np.ndarray]:
-        """`work(parameters)`, one loss evaluation of `total`, with the poll behind it."""
+        """`work(parameters)`, one loss evaluation of `total`, with the poll after it."""
         done = 0
 
         def counted(parameters: np.ndarray) -> np.ndarray:
@@ -276,27 +314,31 @@ class Trainer:
                 raise DeviceError("non_finite", self.state.step)
             if phase.clip_norm > 0 and norm > np.float32(phase.clip_norm):
                 gradient = gradient * (np.float32(phase.clip_norm) / norm)
+            self._update(phase, gradient, rate)
             if (buffer := self._buffer(phase)) is not None:
                 buffer[:] = estimated
-            self._update(phase, gradient, rate)
         return estimate.loss, norm, estimate.evaluations
 
     def _buffer(self, phase: PhaseRecord) -> np.ndarray | None:
-        """cocd's memory, behind the moments of the phase's update rule."""
+        """cocd's memory, after the moments of the phase's update rule."""
         if phase.estimator != Estimator.cocd:
             return None
         n = self.plan.n_parameters
         at = n * moments_of_update(Update(phase.update))
         return self.moments[at : at + n]
 
-    def _estimate(self, phase: PhaseRecord, region: int) -> Estimate | CoreEstimate:
+    def _estimate(self, phase: PhaseRecord, region: int) -> Estimate | CoreEstimate | GraphEstimate:
         """With environments shared where the network is the reference's, by whole loss evaluations elsewhere."""
         state, seed = self.state, self.training.seed
         age, buffer = state.step - state.phase_start, self._buffer(phase)
         if phase.estimator in REUSING and isinstance(self.network, NumpyNetwork):
             x, targets = self._decode(self._batch(region))
             self._poll(0, self.plan.batch)
-            estimate = CoreEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
+            estimate = (
+                CoreEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
+                if self.plan.chain is not None
+                else GraphEstimate(self.plan, phase, self.theta, x, targets, age, buffer)
+            )
             if not np.isfinite(estimate.loss):
                 raise DeviceError("non_finite", state.step)
             return estimate
@@ -341,44 +383,28 @@ class Trainer:
             raise DeviceError("cancelled")
 
     def _update(self, phase: PhaseRecord, g: np.ndarray, rate: np.float32) -> None:
+        """Takes the step, or nothing of it when a parameter or moment would not be finite."""
         n, beta1, beta2 = self.plan.n_parameters, np.float32(phase.beta1), np.float32(phase.beta2)
-        v, squares = self.moments[:n], self.moments[n : 2 * n]
+        moments = self.moments.copy()
+        v, squares = moments[:n], moments[n : 2 * n]
         if phase.update == Update.sign:
-            self.theta = np.where(g > 0, self.theta - rate, np.where(g < 0, self.theta + rate, self.theta))
-            return
-        step = g
-        if phase.update == Update.momentum:
-            step = v[:] = beta1 * v + g
-        elif phase.update == Update.ema_momentum:
-            step = v[:] = beta1 * v + (ONE - beta1) * g
-        elif phase.update == Update.adam:
-            age = self.state.step - self.state.phase_start + 1
-            unbias1, unbias2 = ONE / (ONE - power(beta1, age)), ONE / (ONE - power(beta2, age))
-            v[:] = beta1 * v + (ONE - beta1) * g
-            squares[:] = beta2 * squares + (ONE - beta2) * (g * g)
-            step = (v * unbias1) / (real.sqrt(squares * unbias2) + np.float32(phase.epsilon))
-        self.theta = -rate * step + self.theta
-
-    def _watch_plateau(self, loss: np.float32) -> None:
-        """Hybrid training: the next phase begins when `plateau_patience` windows in a row did not fall."""
-        state, settings = self.state, self.training
-        if state.phase + 1 >= settings.n_phases:
-            return
-        total, count = np.float32(state.window_sum) + loss, state.window_count + 1
-        if count < settings.plateau_window:
-            self.state = dataclasses.replace(state, window_sum=float(total), window_count=count)
-            return
-        mean = total / np.float32(count)
-        state = dataclasses.replace(state, window_sum=0.0, window_count=0)
-        limit = np.float32(state.best_window) * (ONE - np.float32(settings.plateau_tolerance))
-        if mean < limit:
-            state = dataclasses.replace(state, best_window=float(mean), windows_without_progress=0)
+            theta = np.where(g > 0, self.theta - rate, np.where(g < 0, self.theta + rate, self.theta))
         else:
-            state = dataclasses.replace(state, windows_without_progress=state.windows_without_progress + 1)
-            if state.windows_without_progress >= settings.plateau_patience:
-                state = dataclasses.replace(state, phase=state.phase + 1, phase_start=state.step)
-                self.moments[:] = 0
-        self.state = state
+            step = g
+            if phase.update == Update.momentum:
+                step = v[:] = beta1 * v + g
+            elif phase.update == Update.ema_momentum:
+                step = v[:] = beta1 * v + (ONE - beta1) * g
+            elif phase.update == Update.adam:
+                age = self.state.step - self.state.phase_start + 1
+                unbias1, unbias2 = ONE / (ONE - power(beta1, age)), ONE / (ONE - power(beta2, age))
+                v[:] = beta1 * v + (ONE - beta1) * g
+                squares[:] = beta2 * squares + (ONE - beta2) * (g * g)
+                step = (v * unbias1) / (real.sqrt(squares * unbias2) + np.float32(phase.epsilon))
+            theta = -rate * step + self.theta
+        if not np.isfinite(theta).all() or not np.isfinite(moments).all():
+            raise DeviceError("non_finite", self.state.step)
+        self.theta, self.moments = theta, moments
 
     # ---- evaluation
 

@@ -135,7 +135,7 @@ class Store:
             raise ReproduceError(f"{path} is damaged ({error})", "delete it to run its cell again") from error
 
     def seeds(self, stem: str) -> list[int]:
-        """The numbers behind `stem` in the names of the folder's results, ascending."""
+        """The numbers after `stem` in the names of the folder's results, ascending."""
         found = [path.stem.removeprefix(stem) for path in self.folder.glob("*.json") if path.stem.startswith(stem)]
         return sorted(int(each) for each in found if each.isdecimal())
 
@@ -211,7 +211,7 @@ def choose_device(gpu: bool | None) -> torch.device:
     GPU that is not there."""
     there = torch.cuda.is_available()
     if gpu and not there:
-        raise ReproduceError("torch sees no GPU here", "leave --gpu out, or install a torch that is built for your GPU")
+        raise ReproduceError("torch sees no GPU here", "leave out --gpu, or install a torch that is built for your GPU")
     return torch.device("cuda") if there and gpu is not False else CPU
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How a network's gradient and Laplacian may be had from forward passes, what each way costs and how far it is off.
+"""How a network's gradient and Laplacian can be computed from forward passes, what each way costs and its error.
 
 The network is D-64-64-1 with sines and slopes of order 1 over the unit box. Errors are root mean squares over points,
 relative to the quantity, against jets in double. Multiply-accumulates are those of the matrix products that were done,

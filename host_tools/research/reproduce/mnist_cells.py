@@ -192,7 +192,7 @@ def _epochs(network: str, extent: str) -> int:
 
 
 def _rival(network: str, column: str) -> tuple[rivals.trainer.Rival, str]:
-    """The rival of a column with its rates for that network, and the epochs behind its `@`."""
+    """The rival of a column with its rates for that network, and the epochs after its `@`."""
     method, _, latest = column.partition("@")
     rival = rivals.get(METHODS.get(method, method))
     if _study(network) != "digits":

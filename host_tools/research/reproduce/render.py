@@ -9,7 +9,7 @@ from pathlib import Path
 from ttzo.host_tools.research.reproduce.tables import Entry, Outcome, Table
 from ttzo.host_tools.training.report import ReportError
 
-MILESTONES = (50, 80, 85, 90, 95, 97)  # accuracies whose price is told, %
+MILESTONES = (50, 80, 85, 90, 95, 97)  # accuracies whose price is given, %
 MEASURES = {"%": "test accuracy, %", "MSE": "mean squared error"}
 HEADING = (
     "network",
@@ -59,7 +59,7 @@ def done(outcome: Outcome) -> str:
     return "yes" if outcome.share >= 1 else f"{100 * outcome.share:.0f} %, unfinished"
 
 
-def told(outcome: Outcome, field: str) -> str:
+def field_of(outcome: Outcome, field: str) -> str:
     """What the results of the seeds say of themselves, each once, joined by ", "."""
     return ", ".join(sorted({getattr(result, field) for result in outcome.results} - {""}))
 
@@ -77,7 +77,7 @@ def to_csv(table: Table, outcomes: list[Outcome]) -> str:
             + [outcome.best, outcome.spread]
             + [len(outcome.results), round(outcome.share, 4)]
             + [outcome.mean_of(field) for field in ("evaluations", "macs", "seconds")]
-            + [told(outcome, "commit"), told(outcome, "device")]
+            + [field_of(outcome, "commit"), field_of(outcome, "device")]
         )
     return text.getvalue()
 

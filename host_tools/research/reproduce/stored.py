@@ -64,7 +64,7 @@ def rows(table: Table, outcomes: list[Outcome]) -> list[tuple[str, ...]]:
                 render.count(o.mean_of("evaluations")),
                 render.count(o.mean_of("macs")),
                 _duration(sum(result.processor_s for result in o.results) / len(o.results)),
-                render.told(o, "device") or "–",
+                render.field_of(o, "device") or "–",
                 _commits(o),
             )
         )
@@ -86,7 +86,7 @@ def _duration(seconds: float) -> str:
 
 def _commits(outcome: Outcome) -> str:
     copied = any(result.taken_from for result in outcome.results)
-    return render.told(outcome, "commit") + (", figure copied" if copied else "")
+    return render.field_of(outcome, "commit") + (", figure copied" if copied else "")
 
 
 def shorter(found: Found) -> list[str]:

@@ -93,7 +93,7 @@ def names() -> tuple[str, ...]:
 def table(name: str) -> Table:
     """The table of that name with the paper's numbers. Raises `ReproduceError` for another name."""
     if name not in COLUMNS:
-        raise ReproduceError(f"the paper has no {name!r}", f"take one of {', '.join(COLUMNS)}")
+        raise ReproduceError(f"the paper has no {name!r}", f"choose one of {', '.join(COLUMNS)}")
     if name in STUDIES:
         title, rows = STUDIES[name]
         return Table(

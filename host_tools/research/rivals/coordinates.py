@@ -206,7 +206,7 @@ def _carried(inputs: torch.Tensor, source: torch.Tensor | None) -> torch.Tensor:
 
 def moves(layer: Layer, parts: list[torch.Tensor], k: int, inputs: torch.Tensor) -> torch.Tensor:
     """How far output (i, m, j) moves for each unit of entry (a, m, n, c) of core k, whatever m is:
-    (rows, a, n, c, i, j) with i the output modes before core k, j those behind it."""
+    (rows, a, n, c, i, j) with i the output modes before core k, j those after it."""
     a, _, n, c = layer.core_shapes[k]
     left, right = inputs.new_ones(1, 1, 1), inputs.new_ones(1, 1, 1)
     for core in parts[:k]:

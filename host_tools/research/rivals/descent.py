@@ -58,8 +58,8 @@ def _tried(
         ahead, loss = walk.differences(part, step.rate)
         start = start if number else loss
         if both_sides:
-            behind, _ = walk.differences(part, -step.rate)
-            direction = torch.where(ahead < behind, one, -one) * (torch.minimum(ahead, behind) < 0)
+            back, _ = walk.differences(part, -step.rate)
+            direction = torch.where(ahead < back, one, -one) * (torch.minimum(ahead, back) < 0)
         else:
             direction = torch.where(ahead < 0, one, -one)
         walk.move(part, step.rate * direction)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Methods that reach into the network: a signal for each layer's pre-activations, made without the layers behind it,
+"""Methods that reach into the network: a signal for each layer's pre-activations, made without the layers after it,
 and turned into a gradient of that layer alone.
 
 The layer's own share is linear: a signal delta (rows, units) gives a dense weight delta' h, a tensor train the same

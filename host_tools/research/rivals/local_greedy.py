@@ -22,7 +22,7 @@ EPSILON = 1e-5
 @dataclass(frozen=True, eq=False)
 class LocalNetwork:
     """The source's LocalMixer of one block and one patch: inputs -> width, then width -> width in `groups` that do not
-    see each other, each layer with a norm without parameters (over the layer; over each group) and ReLU behind it.
+    see each other, each layer with a norm without parameters (over the layer; over each group) and ReLU after it.
 
     Two classifiers read the block: one has the block's own loss, the other answers. S/1/1 is 256 wide in one group
     (271,892 parameters), M/1/16 512 wide in 16 (429,076).
@@ -135,7 +135,7 @@ def _classifier(batch: Batch, out: torch.Tensor, weight: torch.Tensor, bias: tor
 
 
 def local_greedy(batch: Batch, theta: torch.Tensor, step: Step) -> Estimate:
-    """LG-FG-A: v ~ N(0, I) for each row behind both norms at once; one pass of forward-mode differentiation of the
+    """LG-FG-A: v ~ N(0, I) for each row after both norms at once; one pass of forward-mode differentiation of the
     block's loss gives each row and group its slope; the slope times v (0 where ReLU is), taken backwards through the
     norm, is the signal of a layer. The classifiers take their exact gradient, as in the source."""
     parts = batch.network.parts(theta)  # type: ignore[attr-defined]  # of a LocalNetwork

@@ -54,7 +54,7 @@ class Network:
         convolutions and embeddings."""
         layers, parameters = layers_from_module(module)
         if any(layer.gather is not None for layer in layers):
-            raise TtzoError("the rivals train no convolutions and no embeddings", "take Linear and TTLinear layers")
+            raise TtzoError("the rivals do not support convolutions or embeddings", "use Linear and TTLinear layers")
         return cls(layers, torch.from_numpy(parameters))
 
     @property

@@ -52,7 +52,9 @@ def zo_grasp_shares(
     ratios): those of the largest modulus of theta * (g(theta + mu g) - g(theta)) / mu, as its code prunes, with both g
     from the same random directions. (layers,) Raises `TtzoError` for a network that is pruned already."""
     if batch.network.kept is not None:
-        raise TtzoError("ZO-GraSP scores whole layers, and this network is pruned", "take the network as it was before")
+        raise TtzoError(
+            "ZO-GraSP scores whole layers, and this network is pruned", "use the network from before the pruning"
+        )
     state = step.rng.get_state()
     here = rge(batch, theta, step, n_queries=n_queries, radius=radius).gradient
     step.rng.set_state(state)

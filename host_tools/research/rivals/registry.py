@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The rivals by name, with their sources and rates. Rates are the best of two to five on held-out training rows of MNIST,
-in runs of seconds (docs/findings.md); those of the paper's own methods are its."""
+in runs of seconds (docs/journal/findings.md); those of the paper's own methods are its."""
 
 import dataclasses
 from functools import partial
@@ -72,5 +72,5 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Rival:
     """The rival of that name. Raises `TtzoError` for another."""
     if name not in RIVALS:
-        raise TtzoError(f"there is no rival {name!r}", f"take one of {', '.join(RIVALS)}")
+        raise TtzoError(f"there is no rival {name!r}", f"choose one of {', '.join(RIVALS)}")
     return RIVALS[name]

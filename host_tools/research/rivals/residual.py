@@ -41,7 +41,7 @@ def stencil(name: str, rng: torch.Generator, like: torch.Tensor) -> Stencil:
     elif name in ("fd", "sg"):
         made = _differences(STEP_FD) if name == "fd" else _grid(LEVEL)
     else:
-        raise TtzoError(f"there is no derivative {name!r}", f"take one of {', '.join(DERIVATIVES)}")
+        raise TtzoError(f"there is no derivative {name!r}", f"choose one of {', '.join(DERIVATIVES)}")
     return Stencil(made.nodes.to(like), made.weights.to(like))
 
 
@@ -129,7 +129,7 @@ def _curve(activation: Activation, z: torch.Tensor) -> tuple[torch.Tensor, torch
         value = torch.tanh(z)
         slope = 1 - value.square()
         return slope, -2 * value * slope, value
-    raise TtzoError(f"jets of {activation.name} are not defined", "take sine or tanh")
+    raise TtzoError(f"jets of {activation.name} are not supported", "use sine or tanh")
 
 
 # ---- the objective ---------------------------------------------------------------------------------------------------

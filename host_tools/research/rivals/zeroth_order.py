@@ -60,8 +60,8 @@ def rge(
     xi = DIRECTIONS[direction](n_queries, theta, step.rng)
     loss = batch.losses(theta[None])[0]
     ahead = batch.losses(theta + radius * xi)
-    behind = batch.losses(theta - radius * xi) if antithetic else loss
-    slopes = (ahead - behind) / (radius * (1 + antithetic))
+    back = batch.losses(theta - radius * xi) if antithetic else loss
+    slopes = (ahead - back) / (radius * (1 + antithetic))
     return Estimate(slopes @ xi / n_queries, loss)
 
 
@@ -116,9 +116,9 @@ def cocd(
     buffer = step.memory.get("buffer", torch.zeros_like(theta))
     turn = torch.arange(min(n_coordinates, n), device=theta.device)
     which = ((turn + step.number * n_coordinates) % n).sort().values
-    ahead, behind = cge_of(batch, theta, which, radius), cge_of(batch, theta, which, -radius)
+    ahead, back = cge_of(batch, theta, which, radius), cge_of(batch, theta, which, -radius)
     step.memory["buffer"] = buffer = buffer * decay
-    buffer[which] = (ahead.gradient[which] + behind.gradient[which]) / 2
+    buffer[which] = (ahead.gradient[which] + back.gradient[which]) / 2
     return Estimate(buffer.clone(), ahead.loss)
 
 

@@ -358,11 +358,9 @@ CALLED_FROM_OUTSIDE mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size
     MP_DYNRUNTIME_INIT_EXIT
 }
 #else
-static const mp_rom_map_elem_t ttzo_globals_table[] = {
-    { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__ttzo) },
+static const mp_rom_map_elem_t ttzo_globals_table[] = { { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__ttzo) },
 #define ENTRY(name, function) { MP_ROM_QSTR(name), MP_ROM_PTR(&function) },
-    FUNCTIONS(ENTRY)
-};
+                                                        FUNCTIONS(ENTRY) };
 static MP_DEFINE_CONST_DICT(ttzo_globals, ttzo_globals_table);
 
 const mp_obj_module_t ttzo_module = {

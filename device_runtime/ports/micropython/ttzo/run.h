@@ -14,15 +14,15 @@
 
 // What Python reads with struct.unpack_from: the first numbers of `memory`. Offsets count from its start.
 struct ttzo_run_facts {
-    uint32_t detail;        // of the last error
-    uint32_t step;          // steps done
-    uint32_t steps;         // of the whole schedule
-    float loss;             // of the last step; the sum of the last evaluation's losses or squared errors
-    float gradient_norm;    // of the last step
-    uint32_t evaluations;   // of the last step
-    uint32_t n_correct;     // of the last evaluation
-    float squared_exact;    // of the last solution error
-    uint32_t left;          // 1 when the host has ended the serving
+    uint32_t detail;      // of the last error
+    uint32_t step;        // steps done
+    uint32_t steps;       // of the whole schedule
+    float loss;           // of the last step; the sum of the last evaluation's losses or squared errors
+    float gradient_norm;  // of the last step
+    uint32_t evaluations; // of the last step
+    uint32_t n_correct;   // of the last evaluation
+    float squared_exact;  // of the last solution error
+    uint32_t left;        // 1 when the host has ended the serving
     uint32_t n_parameters;
     uint32_t n_moments;
     uint32_t batch;
@@ -35,8 +35,8 @@ struct ttzo_run_facts {
     uint32_t parameters_at; // offsets of arrays
     uint32_t moments_at;
     uint32_t batch_at;
-    uint32_t capacity;      // rows of the region batch
-    uint32_t has_equation;  // 1: trains on an equation, not on rows
+    uint32_t capacity;     // rows of the region batch
+    uint32_t has_equation; // 1: trains on an equation, not on rows
 };
 
 // Moves bytes between a port and the boxes: `receive` puts up to `count` bytes into the inbox and returns how many,

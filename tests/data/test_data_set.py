@@ -17,13 +17,14 @@ from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import data_set, mnist, whole_file
 from ttzo.host_tools.data.data_error import DataError
+from ttzo.host_tools.data.data_options import DataOptions
+from ttzo.host_tools.data.whole_file import DiskError
 
 
-def make_plan(n_in=4, n_out=3, loss=Loss.cross_entropy, number=Number.uint8, **metadata) -> Plan:
+def make_plan(n_in=4, n_out=3, loss=Loss.cross_entropy, number=Number.uint8, scale=1.0, **metadata) -> Plan:
     layer = Layer("fc", LayerKind.dense, n_in, n_out, 0)
-    return Plan.of_layers(
-        (layer,), np.zeros(layer.n_parameters, np.float32), loss, input_number=number, metadata=metadata
-    )
+    theta = np.zeros(layer.n_parameters, np.float32)
+    return Plan.of_layers((layer,), theta, loss, input_number=number, input_scale=scale, metadata=metadata)
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -65,7 +66,8 @@ def test_a_packed_row_has_the_plans_row_bytes(npz, loss, number):
     plan = make_plan(loss=loss, number=number)
     y = np.zeros(10, int) if loss == Loss.cross_entropy else np.zeros((10, 3))
     made = data_set.load(npz(x_train=np.ones((10, 2, 2)), y_train=y), plan)
-    assert made.train_rows.shape == (8, plan.row_bytes) and made.test_rows.shape == (2, plan.row_bytes)
+    assert [len(rows) for rows in (made.train_rows, made.validation_rows, made.test_rows)] == [7, 1, 2]
+    assert {rows.shape[1] for rows in (made.train_rows, made.validation_rows, made.test_rows)} == {plan.row_bytes}
 
 
 def test_digits_are_split_1437_to_360_with_every_class_in_proportion():
@@ -89,7 +91,7 @@ def test_without_scikit_learn_digits_name_the_package_to_install(monkeypatch):
 def test_the_plan_names_its_own_data_set():
     pytest.importorskip("sklearn")
     assert data_set.load(None, make_plan(64, 10, data="digits")).name == "digits"
-    with pytest.raises(DataError, match="names no data set"):
+    with pytest.raises(DataError, match="does not name a data set"):
         data_set.load(None, make_plan())
 
 
@@ -212,7 +214,7 @@ def test_a_full_disk_is_told_and_half_a_download_does_not_stay(published, monkey
 
     folder, sums, cache = published
     monkeypatch.setattr(whole_file.os, "fsync", full)
-    with pytest.raises(DataError, match="No space left"):
+    with pytest.raises(DiskError, match="No space left"):
         mnist.download(cache, (folder.as_uri(),), sums)
     assert not list(cache.iterdir())
 
@@ -222,25 +224,32 @@ def test_an_unreachable_mirror_is_a_sentence(tmp_path):
         mnist.download(tmp_path / "cache", ((tmp_path / "nowhere").as_uri(),))
 
 
-# ---- a user's own files ----------------------------------------------------------------------------------------------
+# ---- a person's own arrays -------------------------------------------------------------------------------------------
 
 
-def test_without_test_rows_every_fifth_row_is_held_out(npz):
-    made = data_set.load(npz(x_train=np.arange(44).reshape(11, 4), y_train=np.zeros(11)), make_plan())
-    assert made.x_test[:, 0].tolist() == [0, 20, 40] and len(made.x_train) == 8
+def test_rows_of_one_set_are_divided_into_three_parts_that_share_nothing(npz):
+    x = np.arange(400).reshape(100, 4) % 256
+    x[:, 0] = np.arange(100)  # tells the rows apart
+    made = data_set.load(npz(x_train=x, y_train=np.arange(100) % 2), make_plan())
+    parts = [set(part[:, 0].tolist()) for part in (made.x_train, made.x_validation, made.x_test)]
+    assert [len(part) for part in parts] == [70, 10, 20] and set.union(*parts) == set(range(100))
 
 
-def test_test_rows_of_the_user_are_kept_as_they_are(npz):
-    x = np.arange(8).reshape(2, 4)
-    made = data_set.load(npz(x_train=x, y_train=[0, 1], x_test=x[:1], y_test=[2]), make_plan())
-    assert made.x_test.tolist() == x[:1].tolist() and made.y_test.tolist() == [2]
-
-
-def test_a_csv_file_may_have_a_heading_and_holds_the_class_in_its_last_column(tmp_path):
-    path = tmp_path / "mine.csv"
-    path.write_text("a,b,c,d,class\n" + "".join(f"{i},2,3,4,{i % 3}\n" for i in range(6)))
+def test_test_rows_of_the_person_are_kept_as_they_are_and_validation_comes_out_of_training(npz):
+    x = np.arange(80).reshape(20, 4)
+    path = npz(x_train=x, y_train=np.arange(20) % 2, x_test=x[:1], y_test=[1])
     made = data_set.load(path, make_plan())
-    assert made.x_train[:, 0].tolist() == [1, 2, 3, 4] and made.y_train.tolist() == [1, 2, 0, 1]
+    assert made.x_test.tolist() == x[:1].tolist() and made.y_test.tolist() == [1]
+    assert (len(made.x_train), len(made.x_validation)) == (18, 2)
+    whole = data_set.load(path, make_plan(), DataOptions(validation=0.0))
+    assert whole.x_train.tolist() == x.tolist() and whole.n_validation == 0
+
+
+def test_validation_rows_of_the_person_are_kept_as_they_are(npz):
+    x, y = np.arange(80).reshape(20, 4), np.arange(20) % 2
+    path = npz(x_train=x, y_train=y, x_validation=x[3:5], y_validation=y[3:5], x_test=x[:1], y_test=y[:1])
+    made = data_set.load(path, make_plan())
+    assert made.x_validation.tolist() == x[3:5].tolist() and len(made.x_train) == 20
 
 
 X, Y = np.ones((6, 4)), np.arange(6) % 3
@@ -249,23 +258,23 @@ X, Y = np.ones((6, 4)), np.arange(6) % 3
 @pytest.mark.parametrize(
     ("x", "y", "sentence"),
     [
-        (np.ones((6, 5)), Y, "has 5 numbers a row, the model takes 4"),
-        (np.where(np.eye(6, 4) > 0, np.nan, 1), Y, "NaN or infinity"),
-        (np.full((6, 4), np.inf), Y, "NaN or infinity"),
+        (np.ones((6, 5)), Y, "has 5 numbers a row, the model needs 4"),
+        (np.where(np.eye(6, 4) > 0, np.nan, 1), Y, r"4 numbers are missing .* first in x_train\[0\], number 0"),
+        (np.full((6, 4), np.inf), Y, r"infinity in x_train\[0\]"),
         (X * 256, Y, "not all whole numbers 0 to 255"),
         (-X, Y, "not all whole numbers 0 to 255"),
         (X / 2, Y, "not all whole numbers 0 to 255"),
         (X.astype(complex), Y, "complex128 instead of numbers"),
         (X.astype(str), Y, "instead of numbers"),
         (np.empty((0, 4)), Y[:0], "x_train is empty"),
-        (X, Y + 1, "has the class 3, the model knows 0 to 2"),
-        (X, Y - 1, "has the class -1"),
-        (X, Y + 0.5, "row 0 has the class 0.5"),
-        (X, Y * np.nan, "NaN or infinity"),
+        (X, np.arange(6), r"x_train\[3\] has the class 3, the model knows 0 to 2"),
+        (X, Y + 0.5, r"x_train\[0\] has the class 0.5"),
+        (X, Y * np.nan, r"missing .* first in x_train\[0\], the target"),
         (X, Y[:5], "y_train has 5 rows, its inputs have 6"),
-        (np.vstack([X[:3], np.full((1, 4), np.nan), X[4:]]), Y, "first in row 3"),
-        (X, np.eye(6, 3), "3 numbers a row, the model wants 1"),
+        (np.vstack([X[:3], np.full((1, 4), np.nan), X[4:]]), Y, r"first in x_train\[3\]"),
+        (X, np.eye(6, 3), "3 numbers a row, the model needs 1"),
         (np.float64(1), Y, "single number"),
+        (X[:1], Y[:1], "there is no row to test on"),
     ],
 )
 def test_data_that_do_not_fit_get_a_sentence_and_a_next_step(npz, x, y, sentence):
@@ -276,15 +285,24 @@ def test_data_that_do_not_fit_get_a_sentence_and_a_next_step(npz, x, y, sentence
 
 def test_float32_inputs_beyond_float32_are_refused(npz):
     with pytest.raises(DataError, match="infinity"):
-        data_set.load(npz(x_train=X * 1e39, y_train=Y), make_plan(number=Number.float32))
+        data_set.load(npz(x_train=X * 1e39, y_train=Y), make_plan(number=Number.float32, scale=2.0))
 
 
-def test_mse_targets_keep_their_values_and_must_have_the_outputs_shape(npz):
+def test_mse_targets_keep_their_values_where_nothing_is_normalised_and_must_have_the_outputs_shape(npz):
     plan = make_plan(loss=Loss.mse)
     y = np.linspace(-1, 1, 18).reshape(6, 3)
-    assert np.array_equal(data_set.load(npz(x_train=X, y_train=y), plan).y_train, y.astype(np.float32)[[1, 2, 3, 4]])
-    with pytest.raises(DataError, match="1 numbers a row, the model wants 3"):
+    made = data_set.load(npz(x_train=X, y_train=y), plan)
+    together = np.vstack([made.y_train, made.y_validation, made.y_test])
+    assert np.array_equal(np.sort(together, axis=0), y.astype(np.float32))
+    with pytest.raises(DataError, match="1 numbers a row, the model needs 3"):
         data_set.load(npz(x_train=X, y_train=Y), plan)
+
+
+def test_words_as_classes_of_an_array_are_numbered(npz):
+    y = np.array(["walk", "run", "sit"] * 4)
+    made = data_set.load(npz(x_train=np.ones((12, 4)), y_train=y), make_plan(), DataOptions(validation=0.0))
+    assert made.labels == ("run", "sit", "walk")
+    assert sorted(np.concatenate([made.y_train, made.y_test])) == [0] * 4 + [1] * 4 + [2] * 4
 
 
 def test_an_npz_file_with_pickled_objects_or_damage_is_refused(npz):
@@ -298,20 +316,20 @@ def test_an_npz_file_with_pickled_objects_or_damage_is_refused(npz):
             data_set.load(path, make_plan())
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "\n\n", "a,b,c,d,e\n", "1,2,3,4,0\n1,2,3\n", "1,x,3,4,0\n", "1,2,3,4,0\n1,2,,4,0\n", "5\n6\n", "1,2,3,4,0\n"],
-)
-def test_a_csv_file_that_is_no_table_is_refused(tmp_path, text):
-    path = tmp_path / "mine.csv"
-    path.write_text(text)
-    with pytest.raises(DataError) as caught:
-        data_set.load(path, make_plan())
-    assert caught.value.hint
-
-
 @pytest.mark.parametrize("source", ["nothing", "no/such/file.npz"])
 def test_an_unknown_data_set_tells_what_can_be_named(source):
     with pytest.raises(DataError, match="no data set") as caught:
         data_set.load(source, make_plan())
     assert "--data" in caught.value.hint
+
+
+# ---- validation rows of a known data set -----------------------------------------------------------------------------
+
+
+def test_digits_give_validation_rows_only_when_somebody_asks_and_keep_their_test_rows():
+    pytest.importorskip("sklearn")
+    plain = data_set.load("digits", make_plan(64, 10))
+    asked = data_set.load("digits", make_plan(64, 10), DataOptions(validation=0.1))
+    assert plain.n_validation == 0 and np.array_equal(plain.x_test, asked.x_test)
+    assert len(asked.x_train) + asked.n_validation == 1437 and abs(asked.n_validation - 144) <= 5  # 10 classes round
+    assert set(np.unique(asked.y_validation)) == set(range(10))

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""Options about a person's own data, and how answers to them are shown."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ttzo.device_runtime.contract import Loss
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.cli.screen import Screen
+from ttzo.host_tools.data import data_set, run_data
+from ttzo.host_tools.data.data_error import DataError
+from ttzo.host_tools.data.data_options import HEADING, MISSING, NORMALISE, WINDOW_LABELS, DataOptions
+from ttzo.host_tools.data.data_set import DataSet
+from ttzo.host_tools.device.device import Evaluation
+from ttzo.host_tools.training.answers import Answers
+
+DATA = click.option(
+    "--data",
+    "source",
+    metavar="SOURCE",
+    help="digits, names, mnist, a folder with IDX files, or a .csv, .tsv, .txt, .npz, .npy or .parquet file.",
+)
+WIDEST_CONFUSION = 12  # classes; of more, the worst ones are listed
+WORST = 6
+STEP_OF_NORMALISED = 2.0**-12  # of int16: eight deviations to both sides
+
+
+class ShareOrFile(click.ParamType):
+    """A share of the rows (a number below 1), or a file."""
+
+    name = "SHARE|FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        try:
+            return float(value)
+        except ValueError:
+            return str(value)
+
+
+TABLE_OPTIONS = (
+    click.option("--target", metavar="COLUMN[,COLUMN]", help="Columns to learn, by name or by number from 1 (default: the last)."),
+    click.option("--ignore", metavar="COLUMN[,COLUMN]", help="Columns that are not inputs."),
+    click.option("--group", metavar="COLUMN", help="A person or a recording: rows with the same word here stay in one part of the split."),
+    click.option("--heading", type=click.Choice(HEADING), help="Whether the first line names the columns (default: detected)."),
+    click.option("--missing", type=click.Choice(MISSING), help="Rows that lack a number: refuse them, drop them, or use the column's mean."),
+    click.option("--normalise", type=click.Choice(NORMALISE), help="How columns are scaled: to mean 0 and deviation 1 (standard), by median and quartiles (robust), not at all (none)."),
+    click.option("--validation", type=ShareOrFile(), help="Validation rows: a share of all rows (default 0.1), or a file."),
+    click.option("--test", type=ShareOrFile(), help="Test rows: a share of all rows (default 0.2), or a file."),
+    click.option("--split-seed", type=click.IntRange(min=0), help="Seed of the split (default 0)."),
+    click.option("--window", type=click.IntRange(min=1), help="A sample is a window of this many rows of a time series."),
+    click.option("--hop", type=click.IntRange(min=1), help="Rows from one window to the next (default: no overlap)."),
+    click.option("--window-label", type=click.Choice(WINDOW_LABELS), help="What gives a window its class."),
+)  # fmt: skip
+
+
+def taken(options: dict[str, Any]) -> DataOptions:
+    """The `TABLE_OPTIONS` of a command, taken out of `options`."""
+    return DataOptions(**{name: options.pop(name) for name in DataOptions.__dataclass_fields__})
+
+
+def load_rows(
+    screen: Screen,
+    plan: Plan,
+    source: str | None,
+    options: DataOptions,
+    run: Path | None = None,
+    only_test: bool = False,
+) -> DataSet:
+    """A command's data set; what is to be said of it is said. `run`: the folder whose data and preparation count where
+    nothing else is named."""
+    known = run_data.load(run) if run else None
+    if known and source is None and not plan.metadata.get("data"):
+        source = known.source
+    rows = data_set.load(source, plan, options, known, only_test=only_test)
+    for note in rows.notes:
+        screen.say(note)
+    return rows
+
+
+def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]:
+    """Metadata of a plan whose data set is a file that is there: classes' names, normalisation, and the options given."""
+    source = plan.metadata.get("data", "")
+    if plan.pde is not None or source in data_set.KNOWN or not Path(source).is_file():
+        if options != DataOptions():
+            raise DataError(
+                f"options for a table are given, but {f'there is no file {source}' if source else 'no data set is named'}",
+                "name the table with --data FILE, or give these options to `ttzo train`",
+            )
+        return {}
+    rows = data_set.load(source, plan, options)
+    for note in rows.notes:
+        screen.say(note)
+    return {"preparation": rows.preparation.as_json()} if rows.preparation else {}
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------------
+
+
+def answers_rows(plan: Plan, answers: Answers | None) -> list[tuple[str, str]]:
+    """Figures beyond accuracy and loss, in words."""
+    if answers is None:
+        return []
+    rows = []
+    if answers.balanced_accuracy is not None:
+        rows.append(("balanced accuracy", f"{100 * answers.balanced_accuracy:.2f} % (mean over the classes)"))
+    if answers.auc is not None:
+        rows.append(("AUC", f"{answers.auc:.4f} (class {answers.classes[1].name} against {answers.classes[0].name})"))
+    for output, (rmse, r2, best) in enumerate(zip(answers.rmse, answers.r2, answers.best_constant_rmse, strict=True)):
+        name = "RMSE" if len(answers.rmse) == 1 else f"RMSE of target {output + 1}"
+        told = f", R2 {r2:.4f}" if r2 is not None else ""
+        rows.append((name, f"{rmse:.6g}{told} (the best constant has {best:.6g})"))
+    return rows
+
+
+def show_answers(screen: Screen, plan: Plan, answers: Answers | None) -> None:
+    """The confusion matrix, each class with its recall and precision; of many classes the worst."""
+    if answers is None or not answers.classes:
+        return
+    present = [k for k, each in enumerate(answers.classes) if each.rows or any(row[k] for row in answers.confusion)]
+    if len(present) <= WIDEST_CONFUSION:
+        heading = ("rows of class", *(f"-> {answers.classes[k].name}" for k in present), "recall", "precision")
+        rows = [
+            (answers.classes[k].name, *(answers.confusion[k][j] for j in present), *_shares(answers, k))
+            for k in present
+        ]
+        screen.table("", rows, heading)
+        return
+    worst = sorted((k for k in present if answers.classes[k].rows), key=lambda k: answers.classes[k].recall or 0.0)[
+        :WORST
+    ]
+    rows = [(answers.classes[k].name, answers.classes[k].rows, *_shares(answers, k)) for k in worst]
+    screen.table(f"the {len(worst)} worst of {len(present)} classes", rows, ("class", "rows", "recall", "precision"))
+
+
+def _shares(answers: Answers, k: int) -> tuple[str, str]:
+    each = answers.classes[k]
+    recall, precision = (
+        f"{100 * share:.1f} %" if share is not None else "-" for share in (each.recall, each.precision)
+    )
+    return recall, precision
+
+
+def test_json(plan: Plan, test: Evaluation, answers: Answers | None = None) -> dict[str, Any]:
+    """A measurement as JSON has it."""
+    classes = plan.loss == Loss.cross_entropy
+    page = {
+        "loss": test.loss,
+        "accuracy": test.accuracy if classes else None,
+        "correct": test.n_correct if classes else None,
+        "rows": test.n_rows,
+        "relative_l2": test.relative,
+    }
+    if answers is None:
+        return page
+    if classes:
+        figures = {name: getattr(answers, name) for name in ("balanced_accuracy", "auc", "classes", "confusion")}
+    else:
+        figures = {name: getattr(answers, name) for name in ("rmse", "r2", "best_constant_rmse")}
+    return page | figures

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: MIT
+"""From rows of a person's file to samples of a model: missing numbers, class numbers, parts, windows, normalisation.
+
+What is fitted on the training rows of the first file (names of classes, means, normalisation) is a `Preparation`. It is
+kept with the model or with the run, so that all later rows get the same treatment.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ttzo.host_tools.data import cut_windows, normalise, number_labels, split_rows
+from ttzo.host_tools.data.data_error import DataError
+from ttzo.host_tools.data.data_options import TEST_SHARE, VALIDATION_SHARE, DataOptions
+from ttzo.host_tools.data.normalise import Normalisation
+from ttzo.host_tools.data.read_rows import Rows
+from ttzo.host_tools.data.split_rows import Part
+
+SEGMENT_WINDOWS = 10  # a stretch of one class that is so many windows long is divided by itself
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """How rows of a data set become samples.
+
+    source: the file that it was fitted on. labels: the classes' names by number; None where the data hold the numbers themselves. inputs: names of the input
+    columns. fill: what takes the place of missing numbers, one for each column. normalisation: of the columns (of a
+    window: the channels); target_normalisation: of the targets of `mse`.
+    """
+
+    source: str = ""
+    options: DataOptions = DataOptions()
+    labels: tuple[str, ...] | None = None
+    inputs: tuple[str, ...] = ()
+    fill: np.ndarray | None = None
+    normalisation: Normalisation | None = None
+    target_normalisation: Normalisation | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        page: dict[str, Any] = {"source": self.source, "options": self.options.as_json()}
+        if self.labels is not None:
+            page["labels"] = list(self.labels)
+        if any(self.inputs):
+            page["inputs"] = list(self.inputs)
+        if self.fill is not None:
+            page["fill"] = self.fill.tolist()
+        for name in ("normalisation", "target_normalisation"):
+            if (value := getattr(self, name)) is not None:
+                page[name] = value.as_json()
+        return page
+
+    @classmethod
+    def from_json(cls, page: Any) -> "Preparation":
+        """The inverse of `as_json`. Raises `DataError` for a damaged page."""
+        try:
+            return cls._from_json(page)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise DataError("the recorded treatment of the data is damaged", "train again with --restart") from error
+
+    @classmethod
+    def _from_json(cls, page: Any) -> "Preparation":
+        normalisations = {
+            name: Normalisation.from_json(page[name])
+            for name in ("normalisation", "target_normalisation")
+            if name in page
+        }
+        return cls(
+            source=str(page.get("source", "")),
+            options=DataOptions.from_json(page["options"]),
+            labels=tuple(map(str, page["labels"])) if "labels" in page else None,
+            inputs=tuple(map(str, page.get("inputs", ()))),
+            fill=np.array(page["fill"], float) if "fill" in page else None,
+            **normalisations,
+        )
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the samples are for: numbers of a sample, outputs, whether the target is a class, and how columns are
+    normalised (None: not at all)."""
+
+    in_features: int
+    n_outputs: int
+    has_classes: bool
+    normalise: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """x (n, in_features) without NaN, y int64 (n,) or float (n, outputs). `normalised`: x is what the network shall see,
+    after the device's scale and offset."""
+
+    x: np.ndarray
+    y: np.ndarray
+    normalised: bool = False
+
+
+def prepare(
+    source: str, pieces: dict[str, Rows], options: DataOptions, goal: Goal, known: Preparation | None
+) -> tuple[dict[str, Samples], Preparation, list[str]]:
+    """Samples by part, the preparation in force (`known`, or fitted here), and what is to be said. `pieces` are rows by
+    part; what is missing of validation and test comes out of `train`. Raises `DataError`."""
+    notes = [note for rows in pieces.values() for note in rows.notes]
+    pieces = {part: _complete(part, rows, options, goal, notes) for part, rows in pieces.items()}
+    window = options.window or 1
+    for rows in pieces.values():
+        _check_width(rows, goal, window)
+    labels = known.labels if known else _labels(pieces, goal)
+    targets = {part: _targets(rows, labels, goal) for part, rows in pieces.items()}
+    divided = _divide(pieces, targets, options, goal, notes)
+    made = known or _fit(source, divided, options, goal, labels, pieces)
+    return {part: _samples(*divided[part], made, options, goal) for part in divided}, made, notes
+
+
+# ---- missing numbers -------------------------------------------------------------------------------------------------
+
+
+def _complete(part: str, rows: Rows, options: DataOptions, goal: Goal, notes: list[str]) -> Rows:
+    """The rows without those that lack a target or, with `drop`, a number."""
+    how = options.missing or "refuse"
+    lacks_target = _lacking(rows.y)
+    if np.isinf(rows.x.astype(float, copy=False)).any():
+        row, column = map(int, np.argwhere(np.isinf(rows.x))[0])
+        raise DataError(f"{rows.source} holds infinity in {rows.place(row)}, {rows.name_column(column)}", "correct it")
+    lacks = np.isnan(rows.x) if rows.x.dtype.kind == "f" else np.zeros(rows.x.shape, bool)
+    if how == "refuse" and (lacks.any() or lacks_target.any()):
+        raise _missing(rows, lacks, lacks_target)
+    drop = lacks_target | lacks.any(1) if how == "drop" else lacks_target
+    if drop.any():
+        notes.append(f"{rows.source}: {drop.sum()} of {len(rows)} rows were left out, they lack a number or the target")
+        rows = rows.take(~drop)
+    if not len(rows):
+        raise DataError(f"{rows.source}: no row is left for {part}", "fill the missing numbers: --missing mean")
+    return rows
+
+
+def _lacking(y: np.ndarray) -> np.ndarray:
+    """bool (n,): rows whose target is missing."""
+    if y.dtype.kind == "O":
+        return np.array([not word for word in y], bool)
+    if y.dtype.kind != "f":
+        return np.zeros(len(y), bool)
+    return np.isnan(y.reshape(len(y), -1)).any(1)
+
+
+def _missing(rows: Rows, lacks: np.ndarray, lacks_target: np.ndarray) -> DataError:
+    n = int(lacks.sum() + lacks_target.sum())
+    row = int(np.argmax(lacks.any(1) | lacks_target))
+    what = rows.name_column(int(np.argmax(lacks[row]))) if lacks[row].any() else "the target"
+    amount = f"{n} numbers are missing (empty or NaN)" if n > 1 else "a number is missing (empty or NaN)"
+    return DataError(
+        f"{rows.source}: {amount}, first in {rows.place(row)}, {what}",
+        "--missing drop leaves such rows out, --missing mean puts the column's mean there; or fill them yourself",
+    )
+
+
+# ---- inputs and targets ----------------------------------------------------------------------------------------------
+
+
+def _check_width(rows: Rows, goal: Goal, window: int) -> None:
+    found = rows.x.shape[1] * window
+    if found == goal.in_features:
+        return
+    if window > 1:
+        what = f"{rows.source}: {rows.x.shape[1]} columns in windows of {window} rows are {found} numbers"
+    else:
+        what = f"{rows.source} has {found} numbers a row"
+    names = ", ".join(name for name in rows.inputs if name)
+    hint = "leave columns out with --ignore COLUMN, or name the target with --target COLUMN" if names else ""
+    inputs = f"its inputs are {names}; " if names and len(names) < 200 else ""
+    raise DataError(
+        f"{what}, the model needs {goal.in_features}",
+        f"{inputs}{hint or 'choose other data'}; or export a model of that size",
+    )
+
+
+def _labels(pieces: dict[str, Rows], goal: Goal) -> tuple[str, ...] | None:
+    """The classes' names, of the classes in all rows."""
+    if not goal.has_classes:
+        return None
+    found = [_flat(rows) for rows in pieces.values()]
+    together = np.concatenate([values.astype(object) for values in found]) if len(found) > 1 else found[0]
+    if together.dtype == object and not any(isinstance(value, str) for value in together):
+        together = together.astype(float)
+    return number_labels.names_of(pieces["train"].source, together, goal.n_outputs)
+
+
+def _flat(rows: Rows) -> np.ndarray:
+    """Classes (n,)."""
+    flat = rows.y.reshape(len(rows), -1)
+    if flat.shape[1] != 1:
+        raise DataError(
+            f"{rows.source}: the targets have {flat.shape[1]} numbers a row, the model needs 1",
+            "check the shape of the targets",
+        )
+    return flat[:, 0]
+
+
+def _targets(rows: Rows, labels: tuple[str, ...] | None, goal: Goal) -> np.ndarray:
+    """int64 (n,) classes, or float64 (n, outputs)."""
+    if goal.has_classes:
+        return number_labels.number(rows.source, _flat(rows), labels, goal.n_outputs, rows.place)
+    if rows.y.dtype.kind == "O":
+        raise DataError(
+            f"{rows.source}: the targets are words, the model learns numbers", "export with --loss cross_entropy"
+        )
+    y = rows.y.reshape(len(rows), -1).astype(float)
+    if y.shape[1] != goal.n_outputs:
+        raise DataError(
+            f"{rows.source}: the targets have {y.shape[1]} numbers a row, the model needs {goal.n_outputs}",
+            "check the shape of the targets",
+        )
+    if np.isinf(y).any():
+        raise DataError(
+            f"{rows.source} holds infinity as target of {rows.place(int(np.argmax(np.isinf(y).any(1))))}", "correct it"
+        )
+    return y
+
+
+# ---- parts -----------------------------------------------------------------------------------------------------------
+
+Divided = dict[str, tuple[Rows, np.ndarray]]
+
+
+def _divide(
+    pieces: dict[str, Rows], targets: dict[str, np.ndarray], options: DataOptions, goal: Goal, notes: list[str]
+) -> Divided:
+    """Rows and targets of each part; validation and test come out of `train` where they have no rows of their own."""
+    made = {part: (pieces[part], targets[part]) for part in pieces}
+    if "train" not in pieces:
+        return made
+    shares = _shares(pieces, options)
+    if not any(shares):
+        return made
+    rows, y = made["train"]
+    parts = _parts(rows, y if goal.has_classes else None, shares, options)
+    for part in Part:
+        chosen = parts == part
+        if part.name == "train" or part.name not in pieces and chosen.any():
+            made[part.name] = (rows.take(chosen), y[chosen])
+    if not len(made["train"][0]):
+        raise DataError(f"{rows.source}: no row is left to train on", "give more rows, or --validation 0")
+    return made
+
+
+def _shares(pieces: dict[str, Rows], options: DataOptions) -> tuple[float, float]:
+    """The shares of the training file's rows that validate and test."""
+    validation, test = (options.share(part) for part in ("validation", "test"))
+    return (
+        0.0 if "validation" in pieces else VALIDATION_SHARE if validation is None else validation,
+        0.0 if "test" in pieces else TEST_SHARE if test is None else test,
+    )
+
+
+def _parts(rows: Rows, classes: np.ndarray | None, shares: tuple[float, float], options: DataOptions) -> np.ndarray:
+    seed = options.split_seed or 0
+    if rows.group is not None:
+        return split_rows.split_groups(rows.group, shares, seed, classes, options.group or "group")
+    if not options.window:
+        return split_rows.split(len(rows), shares, seed, classes)
+    recordings = cut_windows.segments_of(*_boundaries(rows))
+    if classes is not None:
+        stretches = cut_windows.segments_of(recordings, classes)
+        if np.median(np.bincount(stretches)) >= SEGMENT_WINDOWS * options.window:
+            return split_rows.split_in_time(stretches, shares)
+    return split_rows.split_in_time(recordings, shares)
+
+
+def _boundaries(rows: Rows) -> list[np.ndarray]:
+    """Arrays (n,) that change where one row does not follow the other: another group or recording, rows left out."""
+    gaps = rows.index - np.arange(len(rows))
+    return [gaps, *(values for values in (rows.group, rows.recording) if values is not None)]
+
+
+# ---- fitting and applying --------------------------------------------------------------------------------------------
+
+
+def _fit(
+    source: str,
+    divided: Divided,
+    options: DataOptions,
+    goal: Goal,
+    labels: tuple[str, ...] | None,
+    pieces: dict[str, Rows],
+) -> Preparation:
+    """What is fitted on the training rows."""
+    rows, y = divided["train"]
+    fill = None
+    if options.missing == "mean":
+        seen = ~np.isnan(rows.x.astype(float))
+        if not seen.any(0).all():
+            column = rows.name_column(int(np.argmin(seen.any(0))))
+            raise DataError(f"{rows.source}: {column} has no number in any training row", "leave it out with --ignore")
+        fill = np.nanmean(rows.x.astype(float), axis=0)
+    found, of_targets = None, None
+    if goal.normalise:
+        found = normalise.fit(_filled(rows.x, fill), goal.normalise)
+        of_targets = None if goal.has_classes else normalise.fit(y, goal.normalise)
+    return Preparation(source, options, labels, pieces["train"].inputs, fill, found, of_targets)
+
+
+def _filled(x: np.ndarray, fill: np.ndarray | None) -> np.ndarray:
+    return x if fill is None else np.where(np.isnan(x.astype(float)), fill, x)
+
+
+def _samples(rows: Rows, y: np.ndarray, made: Preparation, options: DataOptions, goal: Goal) -> Samples:
+    if options.missing == "mean" and made.fill is None:
+        raise DataError(
+            "the model was trained without means for missing numbers", "leave such rows out: --missing drop"
+        )
+    x = _filled(rows.x, made.fill)
+    if made.normalisation is not None:
+        x = made.normalisation.apply(x)
+    if made.target_normalisation is not None:
+        y = made.target_normalisation.apply(y)
+    normalised = made.normalisation is not None
+    if not options.window:
+        return Samples(x, y, normalised)
+    segments = cut_windows.segments_of(*_boundaries(rows))
+    first = cut_windows.starts(segments, options.window, options.hop or options.window)
+    rule = (options.window_label or "majority") if goal.has_classes else "last"
+    return Samples(
+        cut_windows.cut(x, first, options.window), cut_windows.label(y, first, options.window, rule), normalised
+    )

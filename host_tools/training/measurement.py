@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""Which rows are measured, and how many of them: serial lines are slow."""
+
+import numpy as np
+
+from ttzo.host_tools.data.data_set import DataSet
+from ttzo.host_tools.device.device import Device, Evaluation, OnProgress
+from ttzo.host_tools.reference.number.random import sample_rows
+from ttzo.host_tools.training import answers
+from ttzo.host_tools.training.answers import Answers
+
+QUICK = ("native:", "numpy:", "onnx:")
+QUICK_ROWS = 1000
+SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
+FEWEST_ROWS = 100
+
+
+def default_test_rows(device: Device, data: DataSet) -> int:
+    """How many test rows a measurement takes when nobody says: serial lines are slow."""
+    return min(most_rows(device), len(data.x_test))
+
+
+def most_rows(device: Device) -> int:
+    return QUICK_ROWS if device.url in QUICK else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
+
+
+def subset(n: int, n_rows: int) -> np.ndarray:
+    """Numbers of the first `n_rows` of n rows in the sample order of seed 0, ascending: the same ones every time."""
+    return np.sort(sample_rows(0, np.arange(min(n_rows, n)), n))
+
+
+def test_subset(data: DataSet, n_rows: int) -> np.ndarray:
+    """So many of the test rows, packed."""
+    return data.test_rows[subset(len(data.x_test), n_rows)]
+
+
+def measure_answers(
+    device: Device, data: DataSet, n_rows: int, on_progress: OnProgress | None = None
+) -> tuple[Evaluation, Answers | None]:
+    """So many of the test rows, measured on the device, and what its answers are worth."""
+    chosen = subset(len(data.x_test), n_rows)
+    test = device.evaluate(data.test_rows[chosen], on_progress, with_outputs=device.plan.pde is None)
+    if test.outputs is None:
+        return test, None
+    return test, answers.judge(device.plan, data, test.outputs, data.y_test[chosen])
