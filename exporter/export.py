@@ -35,6 +35,7 @@ MODEL_OPTIONS = (
     "input_number",
     "input_scale",
     "input_offset",
+    "input_shape",
     "batch",
     "arithmetic",
     "cache",
@@ -66,6 +67,7 @@ def resolve(
 
         recipe = Recipe(name=Path(model).stem, title=Path(model).stem, build=None)
         return _changed(recipe, options_in_file(Path(model))), Path(model)
+    _refuse_weights_alone(model)
     path, colon, function = model.rpartition(":")
     if not colon or not path.endswith(".py"):
         known = ", ".join(zoo.names())
@@ -77,6 +79,24 @@ def resolve(
     module, options = user_model.load(Path(path), function, given)
     base = Recipe(name=function, title=function, build=None)
     return _changed(base, options), module
+
+
+WEIGHT_FILES = {
+    ".pt": "net.load_state_dict(torch.load({name!r}))",
+    ".pth": "net.load_state_dict(torch.load({name!r}))",
+    ".safetensors": "net.load_state_dict(safetensors.torch.load_file({name!r}))",
+}
+
+
+def _refuse_weights_alone(model: str) -> None:
+    """A file of weights does not say what the network computes: the sentence shows how to bring both."""
+    if Path(model).suffix.lower() in WEIGHT_FILES:
+        load = WEIGHT_FILES[Path(model).suffix.lower()].format(name=Path(model).name)
+        hint = (
+            f"write a file net.py with `def model(): net = Net(); {load}; net.eval(); return net`, one statement a line, "
+            "and export net.py:model"
+        )
+        raise TtzoError(f"{model} holds weights, not what the network computes with them", hint)
 
 
 # ---- overrides ------------------------------------------------------------------------------------------------------
@@ -103,6 +123,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         data=data,
         loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
         inputs=inputs,
+        input_shape=_shape(given.get("input_shape", recipe.input_shape)),
         batch=_whole("batch", given.get("batch", recipe.batch)),
         arithmetic=train_defaults.member("arithmetic", given.get("arithmetic", recipe.arithmetic), Arithmetic),
         cache=train_defaults.member("cache", given.get("cache", recipe.cache), Cache),
@@ -136,6 +157,20 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 3e38:
         return float(value)
     raise PlanError(f"option {name} is {value!r}", "give a finite number")
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """Sizes of one row: a tuple, or text as "1,28,28"."""
+    if value is None:
+        return None
+    sizes = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    try:
+        made = tuple(int(size) for size in sizes)
+    except (TypeError, ValueError):
+        made = ()
+    if not made or min(made) < 1:
+        raise PlanError(f"option input_shape is {value!r}", "give the sizes of one row, as 1,28,28")
+    return made
 
 
 def _whole(name: str, value: Any) -> int:
@@ -179,6 +214,7 @@ def plan_of(
         input_offset=recipe.inputs.offset,
         arithmetic=recipe.arithmetic,
         metadata=_metadata(recipe, model, named | options),
+        input_shape=recipe.input_shape,
     )
     plan = _reader(source)(source, **settings)
     if budget is not None:

@@ -381,7 +381,22 @@ class Builder:
                 kept.append(draft)
         if not kept:
             raise PlanError("the model does nothing with its input", "give a model with a layer")
-        return kept[::-1]
+        return self._with_owners(kept[::-1])
+
+    def _with_owners(self, drafts: list[_Draft]) -> list[_Draft]:
+        """Where the owner of shared parameters is not needed, the first node that shares them owns them."""
+        all_drafts, there, heirs, made = {d.node.name: d for d in self._drafts}, {d.node.name for d in drafts}, {}, []
+        for draft in drafts:
+            owner = all_drafts.get(draft.shares)
+            if owner is None or owner.node.name in there:
+                made.append(draft)
+            elif owner.node.name in heirs:
+                made.append(dataclasses.replace(draft, shares=heirs[owner.node.name]))
+            else:
+                heirs[owner.node.name] = draft.node.name
+                node = dataclasses.replace(draft.node, frozen=owner.node.frozen)
+                made.append(dataclasses.replace(draft, node=node, values=owner.values, shares=""))
+        return made
 
     def _with_layers_activated(self, drafts: list[_Draft], output: int) -> list[_Draft]:
         readers = {array: [d for d in drafts if array in d.node.inputs] for array in range(len(self._shapes))}

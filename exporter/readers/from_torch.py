@@ -1,39 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""A torch module as a plan, and a plan's parameters back into the torch module."""
+"""A torch module as a plan, and a plan's parameters back into the torch module.
 
-import dataclasses
-import math
-from collections.abc import Iterator
-from typing import Any, TypeGuard, TypeVar
+A chain of layers is read from its modules (torch_chain.py); every other module is traced (torch_graph.py).
+"""
+
+import contextlib
+from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, Arithmetic, Combine, LayerKind, Loss, Number, TtzoError
+from ttzo.device_runtime.contract import Arithmetic, Loss, Number
 from ttzo.exporter.pde import Pde
-from ttzo.exporter.plan import gathering as gatherings
-from ttzo.exporter.plan.gathering import Gathering, Patches
-from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
-from ttzo.exporter.readers.nn import Sine, Tokens, TTConv2d, TTEmbedding, TTLinear, pair, torch
+from ttzo.exporter.readers.errors import ExportError
+from ttzo.exporter.readers.nn import torch
+from ttzo.exporter.readers.torch_chain import NotAChainError, layers_from_module, tensors_of_module
+from ttzo.exporter.readers.torch_graph import TracedModel
 
-ACTIVATIONS = {torch.nn.ReLU: Activation.relu, torch.nn.Tanh: Activation.tanh, Sine: Activation.sine}
-LINEAR = (torch.nn.Linear, TTLinear)
-CONVOLUTIONS = (torch.nn.Conv2d, TTConv2d)
-EMBEDDINGS = (torch.nn.Embedding, torch.nn.EmbeddingBag, TTEmbedding)
-SUPPORTED = (
-    "use Linear, TTLinear, ReLU, Tanh, Sine and Flatten in (nested) nn.Sequential; Conv2d and TTConv2d after "
-    "nn.Unflatten(1, (channels, rows, columns)); Embedding, EmbeddingBag and TTEmbedding after Tokens(count)"
-)
-
-
-Kind = TypeVar("Kind", bound=torch.nn.Module)
-Convolution = torch.nn.Conv2d | TTConv2d
-Embedding = torch.nn.Embedding | torch.nn.EmbeddingBag | TTEmbedding
-
-
-class ExportError(TtzoError):
-    """A model that cannot be exported; the sentence names the layer and its place."""
+__all__ = ["ExportError", "layers_from_module", "load_into_module", "plan_from_module"]
 
 
 def plan_from_module(
@@ -48,17 +33,17 @@ def plan_from_module(
     arithmetic: Arithmetic = Arithmetic.separate,
     metadata: dict[str, Any] | None = None,
     pde: Pde | None = None,
+    input_shape: tuple[int, ...] | None = None,
 ) -> Plan:
-    """The plan of an `nn.Sequential`-style module at its present parameters.
+    """The plan of a module at its present parameters.
 
-    Layers keep their place in the module as name ("0", "hidden.2"), so that the plan's tensors are called as in
-    `state_dict()`. An activation becomes part of the layer before it. Raises `ExportError` naming the first thing that
-    cannot be exported, `PlanError` for a plan that no device could run.
+    Parameters keep their names, so that the plan's tensors are called as in `state_dict()`. An activation becomes part of
+    the layer before it. What has `requires_grad=False`, and batch norm, is frozen. `input_shape`: of one row, where the
+    first layer does not say it. What was left out or frozen is said in the metadata's `notes`. Raises `ExportError`
+    naming the first thing that cannot be exported, `PlanError` for a plan that no device could run.
     """
-    layers, parameters = layers_from_module(module)
-    return Plan.of_layers(
-        layers,
-        parameters=parameters,
+    module = _as_it_was_written(module)
+    settings = dict(
         loss=loss,
         training=training or Training(),
         batch=batch,
@@ -69,51 +54,57 @@ def plan_from_module(
         metadata=metadata or {},
         pde=pde,
     )
+    with contextlib.suppress(NotAChainError):
+        layers, parameters = layers_from_module(module)
+        return Plan.of_layers(layers, parameters=parameters, **settings)
+    return TracedModel(module, input_shape).plan(**settings)
 
 
-def layers_from_module(module: torch.nn.Module) -> tuple[tuple[Layer, ...], np.ndarray]:
-    """The layers and their parameters, float32 (n,), whether a device could run them or not. Raises `ExportError`."""
-    layers: list[Layer] = []
-    values: list[np.ndarray] = []
-    for place, part, gathering in _affine_and_activations(module):
-        if isinstance(part, Activation):
-            layers[-1] = dataclasses.replace(layers[-1], activation=part)
-        else:
-            layers.append(_layer(place, part, gathering, sum(array.size for array in values)))
-            values += [_float32(name, tensor) for name, tensor in _tensors(place, part)]
-    if not layers:
-        raise ExportError("the model has no layer", SUPPORTED)
-    return tuple(layers), np.concatenate(values)
-
-
-def load_into_module(module: torch.nn.Module, trained: Plan | np.ndarray) -> None:
+def load_into_module(
+    module: torch.nn.Module, trained: Plan | np.ndarray, *, input_shape: tuple[int, ...] | None = None
+) -> None:
     """Writes a plan's parameters, or a bare theta, into the module the plan was made from: the same float32 bits.
 
-    Nothing is changed when the sizes or, with a plan, the tensors' names and shapes differ (`ExportError`).
+    Nothing is changed when the sizes or, with a plan, the tensors' names and shapes differ (`ExportError`). `input_shape`
+    as in `plan_from_module`, for a bare theta: a plan knows it.
     """
+    module = _as_it_was_written(module)
     theta = trained.parameters if isinstance(trained, Plan) else np.asarray(trained)
-    targets = []
-    for place, part, _ in _affine_and_activations(module):
-        if not isinstance(part, Activation):
-            targets += _tensors(place, part)
-    size = sum(tensor.numel() for _, tensor in targets)
+    if isinstance(trained, Plan) and input_shape is None and "input_shape" in trained.metadata:
+        input_shape = tuple(trained.metadata["input_shape"])
+    targets: list[tuple[str, torch.Tensor, np.ndarray | None]] = []
+    with contextlib.suppress(NotAChainError):
+        targets += [(name, tensor, None) for name, tensor in tensors_of_module(module)]
+    targets = targets or TracedModel(module, input_shape).targets()
+    shapes = [(name, tuple(tensor.shape) if index is None else index.shape) for name, tensor, index in targets]
+    size = sum(int(np.prod(shape)) for _, shape in shapes)
     if theta.dtype != np.float32 or theta.shape != (size,):
         raise ExportError(
-            f"the module holds {size} parameters, but got {theta.dtype}{list(theta.shape)}",
+            f"the module holds {size} parameters, given are {theta.dtype}{list(theta.shape)}",
             "build the module as it was exported",
         )
     if isinstance(trained, Plan):
-        _same_tensors(trained, targets)
+        _same_tensors(trained, shapes)
+    _write(theta, targets)
+
+
+def _write(theta: np.ndarray, targets: list[tuple[str, torch.Tensor, np.ndarray | None]]) -> None:
+    """Each tensor, or its numbers at `index`, in the order of theta."""
     at = 0
     with torch.no_grad():
-        for _, tensor in targets:
-            values = theta[at : at + tensor.numel()].reshape(tuple(tensor.shape))
-            tensor.copy_(torch.from_numpy(values.copy()))
-            at += tensor.numel()
+        for _, tensor, index in targets:
+            size = tensor.numel() if index is None else index.size
+            values = torch.from_numpy(theta[at : at + size].copy())
+            if index is None:
+                tensor.copy_(values.reshape(tensor.shape))
+            else:
+                whole = tensor.detach().reshape(-1).clone()
+                whole[torch.from_numpy(index.reshape(-1))] = values.to(whole.device)
+                tensor.copy_(whole.reshape(tensor.shape))
+            at += size
 
 
-def _same_tensors(plan: Plan, targets: list[tuple[str, torch.Tensor]]) -> None:
-    here = [(name, tuple(tensor.shape)) for name, tensor in targets]
+def _same_tensors(plan: Plan, here: list[tuple[str, tuple[int, ...]]]) -> None:
     there = [(tensor.name, tensor.shape) for tensor in plan.tensors]
     for mine, planned in zip(here, there, strict=False):
         if mine != planned:
@@ -123,206 +114,20 @@ def _same_tensors(plan: Plan, targets: list[tuple[str, torch.Tensor]]) -> None:
             )
 
 
-# ---- walking the module ---------------------------------------------------------------------------------------------
-
-
-def _affine_and_activations(
-    module: torch.nn.Module,
-) -> Iterator[tuple[str, torch.nn.Module | Activation, Gathering | None]]:
-    """Affine layers, each with where it gathers its inputs, and activations in order; every rule about what may stand
-    where is kept here, what a row looks like in `_Row`."""
-    seen: set[int] = set()
-    before: torch.nn.Module | Activation | None = None
-    row = _Row()
-    for place, part in _leaves("", module):
-        activation = next((code for kind, code in ACTIVATIONS.items() if _is(part, kind)), None)
-        if activation is not None:
-            if before is None or isinstance(before, Activation):
-                where = "with no layer before it" if before is None else "directly after another activation"
-                raise _refusal(place, part, f"stands {where}", "put it after a Linear or TTLinear")
-            before = activation
-            yield place, activation, None
-        elif any(_is(part, kind) for kind in (*LINEAR, *CONVOLUTIONS, *EMBEDDINGS)):
-            _refuse_sharing(place, part, seen)
-            before = part
-            yield place, part, row.through(place, part)
-        elif not row.reshaped(place, part) and not _passes_through(place, part):
-            raise _refusal(place, part, "cannot be exported", SUPPORTED)
-    row.end()
-
-
-class _Row:
-    """What one row looks like on its way through the module: its shape where that is known, or numbers of tokens."""
-
-    def __init__(self):
-        self.shape: tuple[int, ...] | None = None
-        self.tokens: int | None = None
-        self.before = ""
-
-    def reshaped(self, place: str, part: torch.nn.Module) -> bool:
-        """Whether the module only says what the row looks like."""
-        if _is(part, Tokens):
-            if self.before:
-                raise _refusal(place, part, f"comes after {self.before}", "token numbers are a network's first inputs")
-            self.tokens = part.count
-            return True
-        if not _is(part, torch.nn.Unflatten):
-            if self.shape and _is(part, torch.nn.Flatten):
-                self.shape = (math.prod(self.shape),)
-            return False
-        sizes = tuple(int(size) for size in part.unflattened_size)
-        if part.dim != 1 or len(sizes) != 3 or min(sizes) < 1:
-            raise _refusal(
-                place, part, f"makes {sizes} of dimension {part.dim}", "use nn.Unflatten(1, (channels, rows, columns))"
-            )
-        self.shape = sizes
-        return True
-
-    def through(self, place: str, part: torch.nn.Module) -> Gathering | None:
-        """Notes the row after a layer; returns where the layer gathers its inputs."""
-        gathering: Gathering | None = None
-        if self.tokens is not None and not self.before and not isinstance(part, EMBEDDINGS):
-            raise _refusal(place, part, "gets token numbers", "put an Embedding, EmbeddingBag or TTEmbedding before it")
-        if isinstance(part, CONVOLUTIONS):
-            gathering = patches = self._patches(place, part)
-            self.shape = (part.out_channels, *patches.out_image)
-        elif isinstance(part, EMBEDDINGS):
-            if self.tokens is None or self.before:
-                raise _refusal(place, part, "gets no token numbers", "begin the network with Tokens(count)")
-            combine = _combine(place, part)
-            gathering = gatherings.Tokens(self.tokens, combine, _padding(place, part))
-            each = combine == Combine.each
-            self.shape = (self.tokens, part.embedding_dim) if each else (part.embedding_dim,)
-        else:
-            if self.shape and len(self.shape) > 1:
-                raise _refusal(place, part, f"gets an array {self.shape}", "put nn.Flatten() before it")
-            self.shape = None
-        self.before = f"layer {place}"
-        return gathering
-
-    def _patches(self, place: str, part: Convolution) -> Patches:
-        if not self.shape or len(self.shape) != 3:
-            hint = "let the network begin with nn.Unflatten(1, (channels, rows, columns))"
-            raise _refusal(place, part, "does not know the size of its images", hint)
-        if self.shape[0] != part.in_channels:
-            raise _refusal(place, part, f"takes {part.in_channels} channels, but there are {self.shape[0]}")
-        if isinstance(part, torch.nn.Conv2d) and (part.groups, part.padding_mode, part.dilation) != (
-            1,
-            "zeros",
-            (1, 1),
-        ):
-            raise _refusal(place, part, "has groups, dilation or a padding other than zeros", "leave these out")
-        return Patches(*self.shape, pair(part.kernel_size), pair(part.stride), _border(place, part))
-
-    def end(self) -> None:
-        if self.shape and len(self.shape) > 1:
-            raise ExportError(f"the model ends in an array {self.shape}", "put nn.Flatten() at its end")
-
-
-def _border(place: str, part: Convolution) -> tuple[int, int]:
-    """Rows and columns of zeros on each side."""
-    if part.padding == "valid":
-        return 0, 0
-    if not isinstance(part.padding, str):
-        return pair(part.padding)
-    if any(size % 2 == 0 for size in part.kernel_size):
-        raise _refusal(place, part, "pads one side more than the other", "choose a kernel of odd size")
-    rows, columns = part.kernel_size
-    return rows // 2, columns // 2
-
-
-def _combine(place: str, part: Embedding) -> Combine:
-    if isinstance(part, torch.nn.Embedding):
-        return Combine.each
-    if part.mode not in Combine.__members__:
-        raise _refusal(place, part, f"has the mode {part.mode}", "choose mean or sum")
-    return Combine[part.mode]
-
-
-def _padding(place: str, part: Embedding) -> int | None:
-    if isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag) and part.max_norm is not None:
-        raise _refusal(place, part, "changes its table on the way forward", "leave out max_norm")
-    at = part.padding_idx
-    if isinstance(part, torch.nn.Embedding) and at is not None and part.weight[at].any():
-        raise _refusal(place, part, "has a padding vector that is not zero", "set it to zero")
-    return at
-
-
-def _leaves(place: str, module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
-    if _is(module, torch.nn.Sequential):
-        for name, child in module._modules.items():
-            yield from _leaves(f"{place}.{name}" if place else name, child)
-    else:
-        yield place or "model", module
-
-
-def _is(module: torch.nn.Module, kind: type[Kind]) -> TypeGuard[Kind]:
-    """Whether the module computes what `kind` does: a subclass with its own forward does not."""
-    return isinstance(module, kind) and type(module).forward is kind.forward
-
-
-def _passes_through(place: str, part: torch.nn.Module) -> bool:
-    """Identity, Flatten of all but the batch, and a Dropout that is switched off change nothing."""
-    if isinstance(part, torch.nn.Dropout) and part.training and part.p > 0:
-        raise _refusal(place, part, "is active", "call model.eval() first: a device trains without dropout")
-    if isinstance(part, torch.nn.Flatten) and (part.start_dim, part.end_dim) != (1, -1):
-        raise _refusal(place, part, f"flattens dimensions {part.start_dim} to {part.end_dim}", "use nn.Flatten()")
-    return any(_is(part, kind) for kind in (torch.nn.Identity, torch.nn.Flatten, torch.nn.Dropout))
-
-
-def _refuse_sharing(place: str, part: torch.nn.Module, seen: set[int]) -> None:
-    own = {id(parameter) for parameter in part.parameters()}
-    if own & seen:
-        raise _refusal(place, part, "shares parameters with a layer before it", "give each layer its own parameters")
-    seen |= own
-
-
-def _refusal(place: str, part: torch.nn.Module, what: str, hint: str = SUPPORTED) -> ExportError:
-    return ExportError(f"layer {place}: {type(part).__name__} {what}", hint)
-
-
-# ---- one layer ------------------------------------------------------------------------------------------------------
-
-
-def _layer(place: str, part: torch.nn.Module, gathering: Gathering | None, offset: int) -> Layer:
-    if isinstance(part, TTLinear):
-        return dataclasses.replace(part.layer, name=place, parameter_offset=offset, gather=gathering)
-    if isinstance(part, torch.nn.Conv2d):
-        n_in, n_out, has_bias = part.weight[0].numel(), part.out_channels, part.bias is not None
-    elif isinstance(part, EMBEDDINGS):
-        n_in, n_out, has_bias = part.num_embeddings, part.embedding_dim, False
-    elif isinstance(part, torch.nn.Linear):
-        n_in, n_out, has_bias = part.in_features, part.out_features, part.bias is not None
-    else:
-        raise _refusal(place, part, "cannot be exported")
-    return Layer(place, LayerKind.dense, n_in, n_out, offset, has_bias, gather=gathering)
-
-
-def _tensors(place: str, part: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
-    """Names and tensors in the plan's order and shapes, as views: cores or weight, then bias."""
-    named: list[tuple[str, torch.Tensor]] = []
-    bias: torch.Tensor | None = None
-    if isinstance(part, TTLinear):
-        named += ((f"core{k}", core) for k, core in enumerate(part.cores))
-        bias = part.bias
-    elif isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag):
-        named.append(("weight", part.weight.T))
-    elif isinstance(part, torch.nn.Conv2d):
-        if not part.weight.is_contiguous():
-            raise _refusal(
-                place, part, "has a kernel in a memory format other than the default", "use torch.contiguous_format"
-            )
-        named.append(("weight", part.weight.view(part.out_channels, -1)))
-        bias = part.bias
-    elif isinstance(part, torch.nn.Linear):
-        named.append(("weight", part.weight))
-        bias = part.bias
-    if bias is not None:
-        named.append(("bias", bias))
-    return [(f"{place}.{name}", tensor) for name, tensor in named]
-
-
-def _float32(name: str, tensor: torch.Tensor) -> np.ndarray:
-    if tensor.dtype != torch.float32:
-        raise ExportError(f"{name} is {tensor.dtype}, but a device computes in float32", "call model.float() first")
-    return tensor.detach().cpu().numpy().ravel()
+def _as_it_was_written(module: torch.nn.Module) -> torch.nn.Module:
+    """The module itself, of a compiled one the module inside. Raises `ExportError` for what holds no plain parameters."""
+    inside = getattr(module, "_orig_mod", None)
+    module = inside if isinstance(inside, torch.nn.Module) else module
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ExportError("the model is TorchScript", "return the nn.Module that it was made of")
+    for place, part in module.named_modules():
+        quantized = (".quantized." in type(part).__module__) or (".ao.nn." in type(part).__module__)
+        if quantized:
+            hint = "export the model as it was before; `--frozen int8` makes 8-bit weights"
+            raise ExportError(f"layer {place}: {type(part).__name__} is quantized", hint)
+    for name, parameter in module.named_parameters():
+        if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
+            raise ExportError(f"{name} has no shape yet", "run the model once on a row before you return it")
+        if parameter.device.type == "meta":
+            raise ExportError(f"{name} has no values: it is on the device meta", "build the model on the CPU")
+    return module

@@ -18,7 +18,7 @@ from ttzo.exporter.writers.to_bundle import model_hash
 
 try:
     import onnx
-    from onnx import NodeProto, TensorProto, helper, numpy_helper  # noqa: F401 (the modules that build on this one)
+    from onnx import NodeProto, TensorProto, helper, inliner, numpy_helper  # noqa: F401 (the modules that build on this one)
 except ImportError as missing:
     raise TtzoError("this needs onnx, which is not installed", "pip install ttzo") from missing
 

@@ -51,6 +51,7 @@ class Recipe:
     data: str | None = None
     loss: Loss = Loss.cross_entropy
     inputs: Inputs = Inputs()
+    input_shape: tuple[int, ...] | None = None  # of one row, where the model does not say it
     batch: int = 32
     arithmetic: Arithmetic = Arithmetic.separate
     cache: Cache = Cache.float32

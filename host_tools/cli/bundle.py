@@ -136,6 +136,9 @@ _EXPORT_OPTIONS = (
     click.option("--input", "input_number", **choice(Number), help="Number type of inputs, on the line and in memory."),
     click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),
     click.option("--offset", "input_offset", type=float, help="See --scale."),
+    click.option(
+        "--input-shape", metavar="SIZES", help="Sizes of one row, as 1,28,28, where the model does not say them."
+    ),
 )
 
 
@@ -161,8 +164,8 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
     MODEL is one of three things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
-    returns a torch module; or an .onnx file with a plain chain of dense layers, or of tensor-train layers as export
-    writes them. An option that is not given keeps the model's own value.
+    returns a torch module; or an .onnx file, as PyTorch, Keras or scikit-learn write it. An option that is not given
+    keeps the model's own value.
 
     If --data names an existing file, the bundle keeps the names of its classes and how its columns are normalised.
     Otherwise the first run keeps them in its folder.
@@ -182,6 +185,8 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
         options["input_scale"] = STEP_OF_NORMALISED
     plan = export(model, out, room=room, describe=lambda plan: prepared(screen, plan, table), **options)
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
+    for note in plan.metadata.get("notes", ()):
+        screen.say(f"note: {note}")
     screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
     return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
 

@@ -228,7 +228,7 @@ def test_a_users_options_are_taken_and_overridden(source):
         ("unknown_option", "no option 'learning'"),
         ("missing", "has no function missing"),
         ("not_callable", "has no function not_callable"),
-        ("convolution", r"layer 0\.0: Conv2d"),
+        ("convolution", r"does not say what a row of its input looks like"),
     ],
 )
 def test_what_is_wrong_with_a_users_function_is_named(source, function, words):

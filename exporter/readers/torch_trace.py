@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""A torch module as torch.export traces it: operations of ATen, with ttzo's own layers and EmbeddingBag kept whole."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ttzo.exporter.readers.errors import ExportError
+from ttzo.exporter.readers.nn import Tokens, TTConv2d, TTEmbedding, TTLinear, torch
+
+BATCH = 251  # rows of the example: a prime, so that an axis which it divides holds the rows
+WHOLE = (TTLinear, TTConv2d, TTEmbedding, torch.nn.EmbeddingBag)
+
+
+@torch.library.custom_op("ttzo::layer", mutates_args=())
+def _layer(x: torch.Tensor, parameters: list[torch.Tensor], path: str, shape: list[int]) -> torch.Tensor:
+    """Stands for a module's forward pass in a trace; nothing runs it."""
+    return torch.empty(shape)
+
+
+@_layer.register_fake
+def _(x: torch.Tensor, parameters: list[torch.Tensor], path: str, shape: list[int]) -> torch.Tensor:
+    return torch.empty(shape)
+
+
+def traced(module: torch.nn.Module, shape: tuple[int, ...]) -> "torch.export.ExportedProgram":
+    """The module's forward pass of `BATCH` rows of this shape, of plain numbers or of tokens. Raises `ExportError`."""
+    if type(module).forward is torch.nn.Module.forward and "forward" not in vars(module):
+        raise ExportError(
+            f"a {type(module).__name__} has no forward pass", "return a module that can be called on rows"
+        )
+    tokens = any(
+        isinstance(part, torch.nn.Embedding | torch.nn.EmbeddingBag | TTEmbedding) for part in module.modules()
+    )
+    failed = None
+    for dtype in (torch.float32, torch.int64) if tokens else (torch.float32,):
+        try:
+            with _whole_layers(module):
+                program = torch.export.export(module, (torch.zeros(BATCH, *shape, dtype=dtype),), strict=False)
+        except Exception as error:
+            failed = error
+            continue
+        changes = any(node.op == "call_function" and _in_place(node) for node in program.graph.nodes)
+        return program.run_decompositions({}) if changes else program
+    reason = (str(failed).strip() or type(failed).__name__).splitlines()[0]
+    raise ExportError(
+        f"torch.export cannot trace the model with rows of shape {list(shape)}: {type(failed).__name__}: {reason}"
+        f"{_own_line(failed)}",
+        "check the model with such rows, and give the option input_shape if theirs is another",
+    ) from failed
+
+
+def input_shape(module: torch.nn.Module) -> tuple[int, ...]:
+    """What a row looks like, if the first module of `module` says so. Raises `ExportError`."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.Linear):
+            return (part.in_features,)
+        if isinstance(part, TTLinear) and not isinstance(part, TTConv2d | TTEmbedding):
+            return (part.layer.in_features,)
+        if isinstance(part, torch.nn.BatchNorm1d):
+            return (part.num_features,)
+        if isinstance(part, torch.nn.Unflatten) and part.dim == 1:
+            return (math.prod(part.unflattened_size),)
+        if isinstance(part, Tokens):
+            return (part.count,)
+        if next(part.parameters(recurse=False), None) is not None:
+            break
+    hint = 'return the model with the option {"input_shape": (1, 28, 28)}, or export with --input-shape 1,28,28'
+    raise ExportError("the model does not say what a row of its input looks like", hint)
+
+
+def _in_place(node: torch.fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def _own_line(error: BaseException) -> str:
+    """The last line of the person's own code that was running."""
+    trace, line = error.__traceback__, ""
+    inside = Path(torch.__file__).parent, Path(__file__).parent
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if path.suffix == ".py" and not any(path.is_relative_to(folder) for folder in inside):
+            line = f" ({path.name}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return line
+
+
+# ---- layers that stay whole -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _whole_layers(module: torch.nn.Module) -> Iterator[None]:
+    """Within it, ttzo's layers and EmbeddingBags are one operation each in a trace, where they have no forward of their
+    own."""
+    changed = []
+    for path, part in module.named_modules():
+        kind = next((kind for kind in WHOLE if type(part).forward is kind.forward), None)
+        if kind is not None and "forward" not in vars(part):
+            vars(part)["forward"] = _whole_forward(path, part)
+            changed.append(part)
+    try:
+        yield
+    finally:
+        for part in changed:
+            del vars(part)["forward"]
+
+
+def _whole_forward(path: str, part: torch.nn.Module) -> Any:
+    def forward(x: torch.Tensor, *others: Any, **named: Any) -> torch.Tensor:
+        if any(other is not None for other in (*others, *named.values())):
+            raise ExportError(f"layer {path}: {type(part).__name__} takes offsets or weights", "give it tokens alone")
+        return torch.ops.ttzo.layer(x, list(part.parameters(recurse=False)), path, list(_output_shape(part, x)))
+
+    return forward
+
+
+def _output_shape(part: torch.nn.Module, x: torch.Tensor) -> tuple[int, ...]:
+    if isinstance(part, TTConv2d):
+        n, _, *sizes = x.shape
+        steps = zip(sizes, part.kernel_size, part.stride, part.padding, strict=True)
+        return (n, part.out_channels, *((size + 2 * pad - kernel) // step + 1 for size, kernel, step, pad in steps))
+    if isinstance(part, TTEmbedding):
+        return (*x.shape, part.embedding_dim) if part.mode == "each" else (x.shape[0], part.embedding_dim)
+    if isinstance(part, torch.nn.EmbeddingBag):
+        return (x.shape[0], part.embedding_dim)
+    return x.numel() // part.layer.in_features, part.layer.out_features
