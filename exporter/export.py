@@ -14,9 +14,9 @@ from ttzo.exporter import zoo
 from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.pde import Problem, trace
 from ttzo.exporter.plan import train_defaults
-from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers import to_bundle
@@ -326,8 +326,8 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
 
 def render(plan: Plan) -> dict[str, bytes]:
     """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_CHAINS` for chains of layers alone."""
+    from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
     from ttzo.exporter.writers.to_c import c_files
-    from ttzo.exporter.writers.to_onnx import forward_graph, loss_graph
     from ttzo.exporter.writers.to_tflite import tflite_bytes
 
     made = {name: text.encode() for name, text in c_files(plan).items()}

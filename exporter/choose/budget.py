@@ -13,7 +13,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, LayerKind
 from ttzo.exporter.costs import memory
-from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.operations.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers import tensor_train
 from ttzo.exporter.readers.nn import FORMATS, TTLinear, seeded, torch

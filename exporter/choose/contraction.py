@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from ttzo.device_runtime.contract import LayerKind
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room
-from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.operations.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Cache, Estimator, LayerKind
-from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.operations.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 

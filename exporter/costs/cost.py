@@ -27,7 +27,7 @@ from ttzo.exporter.costs.core_memory import (
 )
 from ttzo.exporter.costs.gathered_memory import gathered_gradient_macs
 from ttzo.exporter.costs.graph_memory import coordinate_macs
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
 

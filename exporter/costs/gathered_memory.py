@@ -17,28 +17,10 @@ from ttzo.exporter.costs.core_memory import (
     state_numbers,
     whole_panels,
 )
-from ttzo.exporter.plan.gathering import Patches, Tokens
-from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.operations.gathering import Patches, Tokens
+from ttzo.exporter.operations.layer import Layer, PlanError, gather_scratch
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase
-
-
-def gather_scratch(layer: Layer) -> int:
-    """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
-    in gathered_layer.c."""
-    one = layer.application
-    widest = _contraction_widest(one)
-    if isinstance(layer.gather, Patches):
-        return 2 * LIMIT["positions_at_once"] * widest
-    return 2 * widest + _picked(one)
-
-
-def _contraction_widest(one: Layer) -> int:
-    return max(one.in_features, *(repeats * rows * columns for repeats, rows, _, columns in one.contractions))
-
-
-def _picked(one: Layer) -> int:
-    return sum(math.prod(shape) for shape in one.core_shapes)
 
 
 def _has_matrix(layer: Layer, number: int) -> bool:
@@ -91,7 +73,7 @@ def _scratch_numbers(plan: Plan) -> int:
         plan.out_features,
         max(one.in_features for one in ones),
         max(one.out_features for one in ones),
-        _picked(ones[0]) if isinstance(plan.layers[0].gather, Tokens) else 0,
+        ones[0].core_numbers if isinstance(plan.layers[0].gather, Tokens) else 0,
         max(map(state_numbers, ones)),
         max(map(panel_numbers, ones)),
         queries * max(map(slice_widest, ones)),

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Activation, Cache, Derivative, Estimator, LayerRecord, Need
 from ttzo.exporter.costs.core_memory import core_gradient_numbers
-from ttzo.exporter.costs.gathered_memory import gather_scratch, gathered_gradient_numbers
+from ttzo.exporter.costs.gathered_memory import gathered_gradient_numbers
 from ttzo.exporter.costs.graph_memory import graph_numbers
+from ttzo.exporter.operations.layer import Layer, PlanError, gather_scratch
 from ttzo.exporter.pde import section
-from ttzo.exporter.plan.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, Phase
 
@@ -245,7 +245,7 @@ class Room:
 def flash_items(plan: Plan) -> dict[str, int]:
     """Bytes of flash that the model's data take in the firmware."""
     if plan.chain is None:
-        from ttzo.exporter.writers import graph_section  # it builds on this module
+        from ttzo.exporter.plan import graph_section  # it builds on this module
 
         nodes = len(graph_section.write(plan)) - len(plan.constants)
         return {"parameters": 4 * plan.n_parameters, "nodes": nodes, "frozen parameters": len(plan.constants)}

@@ -5,9 +5,9 @@ import dataclasses
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LayerKind, NodeOperation
+from ttzo.exporter.operations.gathering import Patches, Tokens
+from ttzo.exporter.operations.layer import Layer, gather_scratch
 from ttzo.exporter.operations.operation import Operation
-from ttzo.exporter.plan.gathering import Patches, Tokens
-from ttzo.exporter.plan.layer import Layer
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,6 @@ class Affine(Operation):
     @property
     def scratch(self) -> int:
         """The arrays between the cores of a tensor train, or those of the applications side by side."""
-        from ttzo.exporter.costs.gathered_memory import gather_scratch  # it builds on the plan
-
         if isinstance(self.layer.gather, Patches | Tokens):
             return gather_scratch(self.group)
         if self.layer.kind == LayerKind.dense:

@@ -25,7 +25,9 @@ from ttzo.exporter.operations.activation import Activate
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.broadcast import Add, Multiply
 from ttzo.exporter.operations.concat import Concat
+from ttzo.exporter.operations.gathering import Patches, Places, Tokens
 from ttzo.exporter.operations.global_pooling import GlobalMax, GlobalMean
+from ttzo.exporter.operations.layer import LAYER_ACTIVATIONS, Layer, PlanError
 from ttzo.exporter.operations.learnt_array import LearntArray
 from ttzo.exporter.operations.matrix_product import MatrixProduct
 from ttzo.exporter.operations.norm import LayerNorm, RmsNorm
@@ -37,9 +39,7 @@ from ttzo.exporter.operations.slice import Slice
 from ttzo.exporter.operations.soft_max import SoftMax
 from ttzo.exporter.operations.transpose import Transpose
 from ttzo.exporter.plan import constants
-from ttzo.exporter.plan.gathering import Patches, Places, Tokens
 from ttzo.exporter.plan.graph import Array, Graph, Node
-from ttzo.exporter.plan.layer import LAYER_ACTIVATIONS, Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
 
 

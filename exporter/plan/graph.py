@@ -13,9 +13,9 @@ from functools import cached_property
 
 from ttzo.device_runtime.contract import LIMIT, LayerKind, NodeFlag, NodeOperation
 from ttzo.exporter.operations.affine import Affine
+from ttzo.exporter.operations.gathering import Tokens
+from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
 from ttzo.exporter.operations.operation import Operation
-from ttzo.exporter.plan.gathering import Tokens
-from ttzo.exporter.plan.layer import Layer, PlanError, Tensor
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.operations.affine import Affine
+from ttzo.exporter.operations.gathering import Tokens
+from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
 from ttzo.exporter.pde.program import Pde
-from ttzo.exporter.plan.gathering import Tokens
 from ttzo.exporter.plan.graph import Graph
-from ttzo.exporter.plan.layer import Layer, PlanError, Tensor
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 
 

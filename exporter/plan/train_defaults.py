@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from ttzo.device_runtime.contract import RANGE, Difference, Direction, Estimator, Range, Schedule, Update
 from ttzo.device_runtime.contract.ranges import LARGEST_FLOAT32
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase, Training
 
 Member = TypeVar("Member", bound=enum.IntEnum)

@@ -10,7 +10,7 @@ from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers.errors import OnnxError
 from ttzo.exporter.readers.onnx_graph import OnnxGraph
-from ttzo.exporter.writers.onnx_nodes import DOMAIN, PRODUCER, inliner, onnx
+from ttzo.exporter.writers.onnx.onnx_nodes import DOMAIN, PRODUCER, inliner, onnx
 
 __all__ = ["OnnxError", "options_in_file", "plan_from_file"]
 OLDEST_OPSET = 7

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ttzo.device_runtime.contract import Combine, LayerKind, TtzoError
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.readers import tensor_train
 
 try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Activation
 from ttzo.exporter.readers.rows import NEVER, Refused, Rows, Weights
-from ttzo.exporter.writers.onnx_nodes import onnx
+from ttzo.exporter.writers.onnx.onnx_nodes import onnx
 
 OPERATORS: dict[str, Callable[..., Any]] = {}
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers import onnx_arrays, onnx_layers, onnx_patterns  # noqa: F401 (patterns register themselves)
 from ttzo.exporter.readers.errors import OnnxError
 from ttzo.exporter.readers.onnx_heads import Heads
 from ttzo.exporter.readers.row_layers import RowBuilder
 from ttzo.exporter.readers.rows import Refused, Rows, Weights, parameter
-from ttzo.exporter.writers.onnx_nodes import DOMAIN, onnx
+from ttzo.exporter.writers.onnx.onnx_nodes import DOMAIN, onnx
 
 BATCH = 251  # rows of a file that takes any number of them: a prime, so that an axis which it divides holds the rows
 MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Expand", "Tile", "Gather")

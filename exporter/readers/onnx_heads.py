@@ -3,7 +3,7 @@
 them. A loss takes scores, so a plan ends before them, and says so."""
 
 from ttzo.exporter.readers.errors import OnnxError
-from ttzo.exporter.writers.onnx_nodes import onnx
+from ttzo.exporter.writers.onnx.onnx_nodes import onnx
 
 HANDED_ON = ("Identity", "Cast", "Reshape", "Squeeze", "Flatten")  # of labels
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import Cell
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers.onnx_arrays import held
 from ttzo.exporter.readers.rows import Refused, Rows, Weights, parameter
-from ttzo.exporter.writers.onnx_nodes import layer_of, onnx
+from ttzo.exporter.writers.onnx.onnx_nodes import layer_of, onnx
 
 OPERATORS: dict[str, Callable[..., Any]] = {}
 

@@ -7,7 +7,7 @@ from typing import Any
 from ttzo.device_runtime.contract import Activation
 from ttzo.exporter.readers.onnx_arrays import operator
 from ttzo.exporter.readers.rows import Refused, Rows
-from ttzo.exporter.writers.onnx_nodes import onnx
+from ttzo.exporter.writers.onnx.onnx_nodes import onnx
 
 ALONE = "it is supported as a part of a GELU or a norm"
 

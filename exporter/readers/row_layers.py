@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Cell, Combine
+from ttzo.exporter.operations.gathering import Places, Tokens
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.builder import Value
-from ttzo.exporter.plan.gathering import Places, Tokens
-from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.readers.rows import LEAVE_ROWS, ArrayBuilder, Refused, Rows, Weights
 
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from ttzo.device_runtime.contract import LayerKind
-from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.operations.layer import Layer, PlanError
 
 TYPICAL_MODE = 5  # automatic folds aim at modes of about this size; the paper's have 3 to 8
 

@@ -9,9 +9,9 @@ from typing import TypeGuard, TypeVar
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Combine, LayerKind
-from ttzo.exporter.plan import gathering as gatherings
-from ttzo.exporter.plan.gathering import Gathering, Patches
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations import gathering as gatherings
+from ttzo.exporter.operations.gathering import Gathering, Patches
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.readers.errors import ExportError
 from ttzo.exporter.readers.nn import Sine, Tokens, TTConv2d, TTEmbedding, TTLinear, pair, torch
 

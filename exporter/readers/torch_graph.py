@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import Loss
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers import torch_arrays, torch_layers, torch_trace
 from ttzo.exporter.readers.errors import ExportError

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import Cell, Combine, LayerKind
+from ttzo.exporter.operations.gathering import Gathering, Patches, Tokens
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.builder import Value
-from ttzo.exporter.plan.gathering import Gathering, Patches, Tokens
-from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.readers.nn import TTConv2d, TTEmbedding, torch
 from ttzo.exporter.readers.row_layers import RowBuilder
 from ttzo.exporter.readers.rows import NEVER, Refused, Rows, Weights

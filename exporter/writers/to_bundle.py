@@ -34,14 +34,14 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.costs.memory import work_bytes
+from ttzo.exporter.operations.layer import PlanError
+from ttzo.exporter.operations.layer_records import layer_of, layer_record
 from ttzo.exporter.pde import section
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.plan import graph_section
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.printable import printable, printable_name
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.plan.untrusted_file import json_page
-from ttzo.exporter.writers import graph_section
-from ttzo.exporter.writers.layer_records import layer_of, layer_record
 
 MOST_BYTES = 64 << 20  # of a bundle: 2^20 parameters take 4 MiB, and the largest sparse grid less than the rest
 MOST_METADATA_BYTES = 1 << 20

@@ -20,8 +20,8 @@ import numpy as np
 import tflite
 
 from ttzo.device_runtime.contract import Activation, Combine, LayerKind
-from ttzo.exporter.plan.gathering import Patches
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.gathering import Patches
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 
 FILE_IDENTIFIER = b"TFL3"

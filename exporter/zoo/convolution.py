@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ttzo.device_runtime.contract import Loss, Schedule, Update
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan import train_defaults
-from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Ranks, Recipe, layer_ranks
 

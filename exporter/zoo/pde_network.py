@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.zoo.recipe import Ranks
 
 if TYPE_CHECKING:

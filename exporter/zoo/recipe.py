@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Number
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.pde import Problem
-from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.training import Training
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Update
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.firmware import boards

@@ -26,8 +26,8 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.operations.affine import Affine
+from ttzo.exporter.operations.gathering import Places, Tokens
 from ttzo.exporter.plan import train_defaults
-from ttzo.exporter.plan.gathering import Places, Tokens
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.host_tools.cli.screen import Screen, command
 
 ERRORS = (0.3, 0.5, 0.7)

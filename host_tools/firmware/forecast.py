@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
 from ttzo.exporter.costs.memory import dataset_capacity, flash_items, require_room, work_bytes
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.firmware.boards import Board
 

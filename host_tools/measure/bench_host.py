@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Combine, Direction, Estimator, LayerKind, Loss, Region
-from ttzo.exporter.plan.gathering import Patches
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.gathering import Patches
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss
-from ttzo.exporter.plan.gathering import Tokens
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.gathering import Tokens
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers.tensor_train import dense_weight
 from ttzo.host_tools.reference.equations import pde

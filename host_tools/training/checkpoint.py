@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, DeviceError, PhaseRecord, StateRecord, TrainingRecord, TtzoError
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash, training_from_records, training_records

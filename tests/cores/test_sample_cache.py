@@ -29,7 +29,7 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.core_memory import Assembled, assembled_by
 from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
-from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.operations.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle

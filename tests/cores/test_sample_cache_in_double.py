@@ -16,9 +16,9 @@ from test_sample_cache import plain_cge
 from ttzo.device_runtime import FOLDER, core_sources
 from ttzo.device_runtime.contract import Difference, Estimator, Loss, Number
 from ttzo.exporter.costs.core_memory import core_gradient_numbers
+from ttzo.exporter.operations.layer_records import layer_record
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
-from ttzo.exporter.writers.layer_records import layer_record
 from ttzo.host_tools.reference.network.network import read_inputs
 
 ROOMS = ("model", "network", "operations", "cores")

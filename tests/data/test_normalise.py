@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ttzo.device_runtime.contract import LayerKind, Loss, Number
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import cut_windows, data_set, normalise, run_data
 from ttzo.host_tools.data.data_error import DataError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ttzo.device_runtime.contract import LayerKind, Loss, Number
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import data_set, read_text
 from ttzo.host_tools.data.data_error import DataError

@@ -14,7 +14,7 @@ from runtime import CORE, RUN, aligned
 from ttzo.device_runtime.contract import Activation, LayerKind
 from ttzo.exporter.costs import memory
 from ttzo.exporter.export import plan_of
-from ttzo.exporter.plan.layer import MERGED_MODES
+from ttzo.exporter.operations.layer import MERGED_MODES
 from ttzo.host_tools.reference.equations.derive import _activate_pair
 from ttzo.host_tools.reference.network.merged_layer import merge_cores
 from ttzo.host_tools.reference.number import real

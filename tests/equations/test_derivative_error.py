@@ -14,7 +14,7 @@ from runtime import CORE, RUN, Runtime
 from ttzo.device_runtime.contract import Derivative, Need, Region
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.writers.pde_to_onnx import stencil
+from ttzo.exporter.writers.onnx.pde_to_onnx import stencil
 from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.measure.derivative_error import derivative_errors
 from ttzo.host_tools.reference.equations import pde as reference_pde

@@ -25,8 +25,8 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter import pde
 from ttzo.exporter.costs import memory
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.pde import section as pde_section
-from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle

@@ -7,7 +7,7 @@ from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.choose.budget import NEAR
 from ttzo.exporter.costs import memory
 from ttzo.exporter.export import plan_of
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 
 
 @pytest.mark.parametrize("parameters", [4000])

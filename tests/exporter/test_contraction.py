@@ -13,7 +13,7 @@ from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room
 from ttzo.exporter.export import plan_of
-from ttzo.exporter.plan.layer import Layer, PlanError
+from ttzo.exporter.operations.layer import Layer, PlanError
 from ttzo.exporter.plan.training import Phase, Training
 
 RANDOM_DIRECTIONS = Training((Phase(Estimator.rge),))

@@ -12,7 +12,7 @@ from ttzo.exporter import export as exporting
 from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs.memory import Room, flash_items, require_room, work_bytes, work_items
 from ttzo.exporter.export import FILES, export, plan_of
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers.from_torch import ExportError
 from ttzo.exporter.readers.user_model import ModelError
 from ttzo.exporter.writers import to_bundle

@@ -12,11 +12,11 @@ from plans import random_plan
 
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss, TtzoError
 from ttzo.exporter.export import plan_of
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.readers.from_onnx import OnnxError, plan_from_file
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.writers.to_onnx import forward_graph
+from ttzo.exporter.writers.onnx.to_onnx import forward_graph
 from ttzo.host_tools.reference.network.network import forward
 
 # Sums of at most 12 products of size 1 in two layers, in onnxruntime's own order: 2 * 12 * 2^-24, with a reserve of 3.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers.from_torch import ExportError, load_into_module, plan_from_module
 from ttzo.exporter.readers.nn import Sine, TTLinear, torch
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ttzo.device_runtime.contract import LayerKind, TtzoError
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers import tensor_train
 from ttzo.exporter.readers.nn import Sine, TTLinear, torch
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ttzo.device_runtime.contract import Loss, Number, TtzoError
 from ttzo.exporter.export import resolve
 from ttzo.exporter.readers.from_onnx import OnnxError, plan_from_file
-from ttzo.exporter.writers.to_onnx import forward_graph, loss_graph
+from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
 from ttzo.host_tools.reference.operations.graph import model_forward
 
 BOUND = 5e-6  # of outputs of size 1 to 10, some dozen roundings of float32 away from onnxruntime's own order of sums

@@ -10,7 +10,7 @@ import pytest
 
 from ttzo.device_runtime import FOLDER
 from ttzo.device_runtime.contract import Activation, BundleHeader, Estimator, LayerKind, Loss, Schedule, Update
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle

@@ -9,8 +9,8 @@ import pytest
 from ttzo.device_runtime.contract import Loss, Number
 from ttzo.exporter.readers.from_torch import plan_from_module
 from ttzo.exporter.readers.nn import Sine, TTLinear, torch
+from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
 from ttzo.exporter.writers.to_bundle import model_hash
-from ttzo.exporter.writers.to_onnx import forward_graph, loss_graph
 
 nn = torch.nn
 

@@ -10,7 +10,7 @@ import pytest
 import tflite
 
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss
-from ttzo.exporter.plan.layer import LAYER_ACTIVATIONS, Layer
+from ttzo.exporter.operations.layer import LAYER_ACTIVATIONS, Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_tflite import tflite_bytes
 

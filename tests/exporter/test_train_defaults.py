@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from ttzo.device_runtime.contract import Difference, Direction, Estimator, Schedule, Update
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.train_defaults import (
     ESTIMATORS,
     GAUSS_NEWTON,

@@ -8,7 +8,7 @@ import pytest
 
 from ttzo.device_runtime.contract import LayerKind, Loss, Number, TtzoError
 from ttzo.exporter import zoo
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers.from_torch import plan_from_module
 from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.zoo.recipe import layer_ranks

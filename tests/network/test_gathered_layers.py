@@ -28,14 +28,14 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.cost import macs_a_step
-from ttzo.exporter.plan.gathering import Patches, Tokens
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.gathering import Patches, Tokens
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.readers.from_torch import ExportError, load_into_module, plan_from_module
 from ttzo.exporter.readers.nn import Tokens as TokenRow
 from ttzo.exporter.readers.nn import TTConv2d, TTEmbedding, TTLinear, torch
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.writers.to_onnx import forward_graph, loss_graph
+from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
 from ttzo.exporter.writers.to_tflite import tflite_bytes
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device import qemu

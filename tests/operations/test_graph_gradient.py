@@ -14,9 +14,9 @@ from plans import random_rows
 from ttzo.device_runtime.contract import Difference, Estimator, Loss, NodeOperation
 from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.costs.graph_memory import graph_numbers
+from ttzo.exporter.plan import graph_section
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
-from ttzo.exporter.writers import graph_section
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE
 from ttzo.host_tools.reference.operations.graph import graph_bounded
 

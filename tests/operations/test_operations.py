@@ -9,11 +9,11 @@ from graphs import random_graph
 from plans import random_inputs
 
 from ttzo.device_runtime.contract import Activation, Cell, Loss, NodeOperation
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.builder import Builder
-from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.writers.to_onnx import forward_graph
+from ttzo.exporter.writers.onnx.to_onnx import forward_graph
 from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.operations.graph import graph_bounded, model_forward, tensors_of
 from ttzo.host_tools.reference.operations.registry import TWINS

@@ -57,7 +57,7 @@ def test_a_dense_twin_in_trains_of_no_error_answers_the_same():
 
 
 def test_a_model_without_trains_is_refused():
-    with pytest.raises(TtzoError, match="no nn.Sequential with TTLinear"):
+    with pytest.raises(TtzoError, match="not an nn.Sequential with TTLinear"):
         rank_choice.dense_twin(torch.nn.Sequential(torch.nn.Linear(3, 3)))
 
 

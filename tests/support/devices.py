@@ -13,7 +13,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import MESSAGE, REPLY, REQUEST, Activation, DeviceError, LayerKind, Loss, Region
 from ttzo.exporter.costs import memory
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle

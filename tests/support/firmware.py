@@ -18,7 +18,7 @@ from ttzo.device_runtime.contract import (
     Loss,
     Update,
 )
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle, to_c

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Arithmetic, Cell, Combine, LayerKind, Loss, Number
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.builder import Builder, Value
-from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 

@@ -32,7 +32,8 @@ from ttzo.device_runtime.contract import REPLY, StateRecord, TtzoError
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers import from_onnx
-from ttzo.exporter.writers import to_bundle, to_onnx
+from ttzo.exporter.writers import to_bundle
+from ttzo.exporter.writers.onnx import to_onnx
 from ttzo.exporter.zoo import convolution
 from ttzo.host_tools.data import data_set, mnist, npz, run_data
 from ttzo.host_tools.device import link, replies

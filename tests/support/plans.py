@@ -4,8 +4,8 @@
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Combine, Estimator, LayerKind, Loss, Number
-from ttzo.exporter.plan.gathering import Gathering, Patches, Tokens
-from ttzo.exporter.plan.layer import LAYER_ACTIVATIONS, Layer
+from ttzo.exporter.operations.gathering import Gathering, Patches, Tokens
+from ttzo.exporter.operations.layer import LAYER_ACTIVATIONS, Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING, Training
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE

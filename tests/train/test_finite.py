@@ -20,7 +20,7 @@ from ttzo.device_runtime.contract import (
     Region,
     Update,
 )
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers.to_bundle import training_records

@@ -22,7 +22,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.costs import memory
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle

@@ -8,7 +8,7 @@ import pytest
 from bundles import STEPS, small_plan, write_bundle
 
 from ttzo.device_runtime.contract import DeviceError, ExitCode
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.train_defaults import default_phases
 from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.data import data_set, whole_file

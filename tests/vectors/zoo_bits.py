@@ -21,8 +21,8 @@ import numpy as np
 from ttzo.device_runtime.contract import Cache, Derivative, DeviceError, Loss, Number, Region
 from ttzo.exporter import zoo
 from ttzo.exporter.export import plan_of
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan import train_defaults
-from ttzo.exporter.plan.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import pack_rows

@@ -22,7 +22,7 @@ from ttzo.device_runtime.contract import Cache, Derivative, Loss, Number, Region
 from ttzo.exporter import zoo
 from ttzo.exporter.costs.memory import require_room
 from ttzo.exporter.export import plan_of
-from ttzo.exporter.plan.layer import PlanError
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data.data_set import pack_rows
 from ttzo.host_tools.firmware import boards

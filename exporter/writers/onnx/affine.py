@@ -5,11 +5,11 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Activation, LayerKind
 from ttzo.exporter.operations.affine import Affine
-from ttzo.exporter.plan.gathering import Patches, Places
-from ttzo.exporter.plan.layer import Layer
-from ttzo.exporter.writers.gathered_to_onnx import gathered_affine
+from ttzo.exporter.operations.gathering import Patches, Places
+from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.writers.onnx.gathered_affine import gathered_affine
 from ttzo.exporter.writers.onnx.nodes import Nodes
-from ttzo.exporter.writers.onnx_nodes import DOMAIN, OPERATORS, NodeProto, function_name, helper
+from ttzo.exporter.writers.onnx.onnx_nodes import DOMAIN, OPERATORS, NodeProto, function_name, helper
 
 
 def write(nodes: Nodes, operation: Affine, tensors: list[str], inputs: list[str]) -> str:

@@ -26,7 +26,7 @@ from ttzo.exporter.writers.onnx import (
     transpose,
 )
 from ttzo.exporter.writers.onnx.nodes import Nodes
-from ttzo.exporter.writers.onnx_nodes import NodeProto, TensorProto, helper, numpy_helper
+from ttzo.exporter.writers.onnx.onnx_nodes import NodeProto, TensorProto, helper, numpy_helper
 
 WRITERS: dict[NodeOperation, ModuleType] = {
     NodeOperation.affine: affine,

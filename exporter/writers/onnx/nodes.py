@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ttzo.exporter.writers.onnx_nodes import NodeProto, helper, numpy_helper
+from ttzo.exporter.writers.onnx.onnx_nodes import NodeProto, helper, numpy_helper
 
 
 class Nodes:

@@ -9,8 +9,8 @@ import numpy as np
 from ttzo.device_runtime.contract import Combine, Difference, Direction, Estimator, PhaseRecord
 from ttzo.exporter.costs.core_memory import Assembled, assembled_by, core_shapes, extents
 from ttzo.exporter.costs.cost import evaluations_a_step
-from ttzo.exporter.plan.gathering import Patches
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.gathering import Patches
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.cores import unit_gradient
 from ttzo.host_tools.reference.cores.coordinate_window import refreshed

@@ -11,7 +11,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Cache, LayerKind
 from ttzo.exporter.costs.core_memory import QUERIES_AT_ONCE, core_shapes, matrix_split, middle_core
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.host_tools.reference.network.network import narrowed
 from ttzo.host_tools.reference.network.product import multiply
 

@@ -7,7 +7,7 @@ The batch is the last axis of everything that depends on the sample; sums over s
 import numpy as np
 
 from ttzo.exporter.costs.core_memory import Assembled, matrix_split
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.host_tools.reference.cores.environments import ZERO, cores, left_product, matrix_of, right_product
 from ttzo.host_tools.reference.network.product import multiply
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, LayerKind, Need
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations.compensated import (
     Split,

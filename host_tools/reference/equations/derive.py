@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Derivative, Direction, Need
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import compensated_jet
 from ttzo.host_tools.reference.network.merged_layer import merge_cores

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, DeviceError, Direction, Estimator, LayerKind, PhaseRecord
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import triangle
 from ttzo.host_tools.reference.network.loss import sum_in_order

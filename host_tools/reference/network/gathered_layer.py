@@ -5,8 +5,8 @@ as their last axis; applications stand before it, side by side: [features, posit
 import numpy as np
 
 from ttzo.device_runtime.contract import Combine
-from ttzo.exporter.plan.gathering import Patches, Tokens
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.gathering import Patches, Tokens
+from ttzo.exporter.operations.layer import Layer
 
 
 def gathered(layer: Layer, x: np.ndarray) -> np.ndarray:

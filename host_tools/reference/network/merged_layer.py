@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.host_tools.reference.network.product import multiply
 
 

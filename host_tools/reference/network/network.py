@@ -4,7 +4,7 @@
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Cache, LayerKind, Number
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.network.gathered_layer import combined, gathered
 from ttzo.host_tools.reference.network.merged_layer import merge_cores

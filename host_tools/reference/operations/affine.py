@@ -7,8 +7,8 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Activation, LayerKind
 from ttzo.exporter.operations.affine import Affine
-from ttzo.exporter.plan.gathering import Patches, Places, Tokens
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.gathering import Patches, Places, Tokens
+from ttzo.exporter.operations.layer import Layer
 from ttzo.host_tools.reference.network.network import activate, layer_forward
 from ttzo.host_tools.reference.operations import activation
 from ttzo.host_tools.reference.operations.bounded import UNIT, Bounded

@@ -9,7 +9,7 @@ import onnxruntime
 from ttzo.device_runtime.contract import Derivative, Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
-from ttzo.exporter.writers.to_onnx import loss_graph
+from ttzo.exporter.writers.onnx.to_onnx import loss_graph
 from ttzo.host_tools.reference.equations.derive import Noise, gaussian_pairs
 
 

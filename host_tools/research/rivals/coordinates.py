@@ -10,7 +10,7 @@ L(l + d) - L(l) = log1p(sum_j p_j expm1(d_j)) - d_y with p = softmax(l).
 import math
 
 from ttzo.device_runtime.contract import Activation, LayerKind
-from ttzo.exporter.plan.layer import Layer, Tensor
+from ttzo.exporter.operations.layer import Layer, Tensor
 from ttzo.exporter.readers.nn import torch
 from ttzo.host_tools.research.rivals.network import ACTIVATIONS, affine, at_once, dense_weight, tensors
 from ttzo.host_tools.research.rivals.objective import Batch, cross_entropy

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ttzo.device_runtime.contract import Activation, LayerKind, TtzoError
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.readers.from_torch import layers_from_module
 from ttzo.exporter.readers.nn import torch
 

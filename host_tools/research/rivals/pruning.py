@@ -2,7 +2,7 @@
 """Which parameters a sparse network keeps, decided before training."""
 
 from ttzo.device_runtime.contract import TtzoError
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.readers.nn import torch
 from ttzo.host_tools.research.rivals.network import Network
 from ttzo.host_tools.research.rivals.objective import Batch

@@ -12,7 +12,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Activation, LayerKind, TtzoError
 from ttzo.exporter.operations.affine import Affine
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_bundle import model_hash
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, Activation, LayerKind, TtzoError
-from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Places, Tokens
+from ttzo.exporter.operations.gathering import NO_TOKEN, Gathering, Patches, Places, Tokens
 
 LAYER_ACTIVATIONS = (Activation.identity, Activation.relu, Activation.tanh, Activation.sine)
 MERGED_MODES = LIMIT["merged_modes"]
@@ -171,6 +171,11 @@ class Layer:
         return tuple(made)
 
     @property
+    def core_numbers(self) -> int:
+        """Numbers of all cores together."""
+        return sum(math.prod(shape) for shape in self.core_shapes)
+
+    @property
     def n_parameters(self) -> int:
         return sum(tensor.size for tensor in self.tensors)
 
@@ -266,3 +271,17 @@ class Layer:
                 rows *= self.out_modes[k] * self.in_modes[k]
                 macs += rows * self.ranks[k] * self.ranks[k + 1] if k > first else 0
         return macs
+
+
+def gather_scratch(layer: Layer) -> int:
+    """Floats of two exchange buffers for the applications that go side by side and, of a token, the slices it picks: as
+    in gathered_layer.c."""
+    one = layer.application
+    widest = _contraction_widest(one)
+    if isinstance(layer.gather, Patches):
+        return 2 * LIMIT["positions_at_once"] * widest
+    return 2 * widest + one.core_numbers
+
+
+def _contraction_widest(one: Layer) -> int:
+    return max(one.in_features, *(repeats * rows * columns for repeats, rows, _, columns in one.contractions))

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation, Derivative, LayerKind, Need, Operation
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.pde.program import Pde, Program, operand_count
-from ttzo.exporter.plan.layer import Layer
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.writers.onnx_nodes import (
+from ttzo.exporter.writers.onnx.onnx_nodes import (
     DOMAIN,
     OPERATORS,
     TensorProto,

@@ -15,11 +15,11 @@ from ttzo.device_runtime.contract import (
     Record,
 )
 from ttzo.exporter.operations.affine import Affine
+from ttzo.exporter.operations.layer_records import layer_of, layer_record
 from ttzo.exporter.operations.operation import Operation
 from ttzo.exporter.operations.registry import OPERATIONS
 from ttzo.exporter.plan.graph import Array, Graph, Node
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.writers.layer_records import layer_of, layer_record
 
 NO_ARRAY = LIMIT["no_array"]
 MOST_INPUTS = 3

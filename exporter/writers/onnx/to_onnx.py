@@ -7,15 +7,15 @@ any parameters: inputs are the tensors by name, `x`, and `y` (int64 classes [bat
 [batch, out_features]); outputs are `losses` [batch], `loss` (their mean) and `outputs`.
 
 `x` is the network's input: the raw number times `input_scale` plus `input_offset`. Convolutions and embeddings: see
-gathered_to_onnx; tensor-train layers: see onnx_nodes.
+onnx/gathered_affine; tensor-train layers: see onnx/onnx_nodes.
 """
 
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.writers.gathered_to_onnx import gathered_affine
+from ttzo.exporter.writers.onnx.gathered_affine import gathered_affine
 from ttzo.exporter.writers.onnx.graph import frozen_tensors, network
-from ttzo.exporter.writers.onnx_nodes import (
+from ttzo.exporter.writers.onnx.onnx_nodes import (
     DOMAIN,
     OPERATORS,
     NodeProto,
@@ -26,7 +26,7 @@ from ttzo.exporter.writers.onnx_nodes import (
     numpy_helper,
     onnx,
 )
-from ttzo.exporter.writers.pde_to_onnx import residual_graph
+from ttzo.exporter.writers.onnx.pde_to_onnx import residual_graph
 
 
 def forward_graph(plan: Plan) -> onnx.ModelProto:

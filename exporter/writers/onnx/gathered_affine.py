@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ttzo.device_runtime.contract import Combine, LayerKind
-from ttzo.exporter.plan.gathering import Patches
-from ttzo.exporter.plan.layer import Layer
-from ttzo.exporter.writers.onnx_nodes import NodeProto, helper, numpy_helper
+from ttzo.exporter.operations.gathering import Patches
+from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.writers.onnx.onnx_nodes import NodeProto, helper, numpy_helper
 
 
 def gathered_affine(

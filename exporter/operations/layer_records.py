@@ -2,8 +2,8 @@
 """Layers as the contract's records, and back."""
 
 from ttzo.device_runtime.contract import Activation, Combine, Gather, LayerKind, LayerRecord
-from ttzo.exporter.plan.gathering import NO_TOKEN, Gathering, Patches, Places, Tokens
-from ttzo.exporter.plan.layer import Layer
+from ttzo.exporter.operations.gathering import NO_TOKEN, Gathering, Patches, Places, Tokens
+from ttzo.exporter.operations.layer import Layer
 
 
 def layer_record(layer: Layer) -> LayerRecord:
