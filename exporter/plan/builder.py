@@ -385,7 +385,9 @@ class Builder:
 
     def _with_owners(self, drafts: list[_Draft]) -> list[_Draft]:
         """Where the owner of shared parameters is not needed, the first node that shares them owns them."""
-        all_drafts, there, heirs, made = {d.node.name: d for d in self._drafts}, {d.node.name for d in drafts}, {}, []
+        all_drafts, there = {d.node.name: d for d in self._drafts}, {d.node.name for d in drafts}
+        heirs: dict[str, str] = {}
+        made = []
         for draft in drafts:
             owner = all_drafts.get(draft.shares)
             if owner is None or owner.node.name in there:

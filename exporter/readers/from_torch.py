@@ -43,7 +43,7 @@ def plan_from_module(
     naming the first thing that cannot be exported, `PlanError` for a plan that no device could run.
     """
     module = _as_it_was_written(module)
-    settings = dict(
+    settings: dict[str, Any] = dict(
         loss=loss,
         training=training or Training(),
         batch=batch,
@@ -75,7 +75,8 @@ def load_into_module(
     targets: list[tuple[str, torch.Tensor, np.ndarray | None]] = []
     with contextlib.suppress(NotAChainError):
         targets += [(name, tensor, None) for name, tensor in tensors_of_module(module)]
-    targets = targets or TracedModel(module, input_shape).targets()
+    if not targets:
+        targets += TracedModel(module, input_shape).targets()
     shapes = [(name, tuple(tensor.shape) if index is None else index.shape) for name, tensor, index in targets]
     size = sum(int(np.prod(shape)) for _, shape in shapes)
     if theta.dtype != np.float32 or theta.shape != (size,):

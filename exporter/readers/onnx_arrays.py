@@ -70,8 +70,14 @@ def div(graph: Any, call: Any) -> Rows:
 
 def frozen(value: Any) -> Weights:
     """A constant that normalises: it is not trained."""
-    weights = held(value)
-    return Weights(weights.values)
+    return Weights(weights_of(value).values)
+
+
+def weights_of(value: Any) -> Weights:
+    made = held(value)
+    if isinstance(made, Rows):
+        raise Refused("takes parameters that depend on the input", "make them constant")
+    return made
 
 
 @operator("Neg")
@@ -92,7 +98,7 @@ def power(graph: Any, call: Any) -> Rows:
 def where(graph: Any, call: Any) -> Rows:
     mask, a, b = call.inputs
     kept, filled = (a, b) if isinstance(a, Rows) else (b, a)
-    if isinstance(mask, Rows) or isinstance(filled, Rows) or float(np.max(held(filled).values)) > NEVER:
+    if isinstance(mask, Rows) or isinstance(filled, Rows) or float(np.max(weights_of(filled).values)) > NEVER:
         raise Refused("chooses between arrays", "a constant causal mask is supported")
     mask = np.asarray(mask).astype(bool)
     return graph.rows.masked(kept, mask if kept is b else ~mask)

@@ -123,11 +123,12 @@ class OnnxGraph:
             row = list(shape)
         elif row == [None]:
             row = [self._features(entry.name)]
-        if not row or any(not size or size < 1 for size in row):
+        sizes = [size for size in row if size and size >= 1]
+        if not row or len(sizes) < len(row):
             hint = "give the sizes of one row: --input-shape 1,28,28"
             raise OnnxError(f"a row of {entry.name} has axes of unknown length: {row}", hint)
         batch = axes[0].dim_value if axes[0].HasField("dim_value") and axes[0].dim_value > 0 else BATCH
-        return batch, tuple(row)
+        return batch, tuple(sizes)
 
     def _features(self, name: str) -> int | None:
         """What the first product takes, where nothing else says how long a row is."""
@@ -206,7 +207,7 @@ class OnnxGraph:
 
     def _repeated(self, weights: Weights) -> Weights:
         """The same where an axis repeats numbers for each row of the batch."""
-        index = weights.index
+        index = weights.places
         for axis, size in enumerate(weights.shape if self.rows.batch > 1 else ()):
             if size == self.rows.batch and (weights.values == weights.values.take([0], axis)).all():
                 index = np.broadcast_to(index.take([0], axis), index.shape)

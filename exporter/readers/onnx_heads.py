@@ -77,5 +77,6 @@ class Heads:
         if node.op_type != "Concat" or len(node.input) != 2:
             return ""
         other, sigmoid = (self.makers.get(name) for name in node.input)
-        fits = other is not None and sigmoid is not None and other.op_type == "Sub" and sigmoid.op_type == "Sigmoid"
-        return sigmoid.input[0] if fits and other.input[1] == node.input[1] else ""
+        if other is None or sigmoid is None or (other.op_type, sigmoid.op_type) != ("Sub", "Sigmoid"):
+            return ""
+        return sigmoid.input[0] if other.input[1] == node.input[1] else ""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Cell
 from ttzo.exporter.operations.layer import PlanError
-from ttzo.exporter.readers.onnx_arrays import held
+from ttzo.exporter.readers.onnx_arrays import weights_of
 from ttzo.exporter.readers.rows import Refused, Rows, Weights, parameter
 from ttzo.exporter.writers.onnx.onnx_nodes import layer_of, onnx
 
@@ -206,7 +206,7 @@ def global_pool(graph: Any, call: Any) -> Rows:
 def batch_norm(graph: Any, call: Any) -> Rows:
     if call.attributes.get("training_mode", 0) or call.attributes.get("is_test", 1) == 0:
         raise Refused("normalises by the batch at hand", "export the model for inference")
-    weight, bias, mean, variance = (held(value).values for value in call.inputs[1:5])
+    weight, bias, mean, variance = (weights_of(value).values for value in call.inputs[1:5])
     graph.note("batch norm is frozen as it is: a scale and a shift of each channel, which are not trained")
     return graph.rows.batch_norm(
         call.inputs[0], call.name, mean, variance, weight, bias, call.attributes.get("epsilon", 1e-5)
@@ -285,7 +285,7 @@ def _refuse_unusual_cell(call: Any) -> None:
         raise Refused("resets before it multiplies", "use reset_after=True in Keras; PyTorch's GRU is so")
     starts = call.inputs[5:8]
     lengths = call.inputs[4] if len(call.inputs) > 4 else None
-    zero = all(value is None or not isinstance(value, Rows) and not held(value).values.any() for value in starts)
+    zero = all(value is None or not isinstance(value, Rows) and not weights_of(value).values.any() for value in starts)
     if not zero or lengths is not None and (isinstance(lengths, Rows) or np.any(lengths != call.inputs[0].shape[0])):
         raise Refused(
             "starts elsewhere than at zero, or has lengths of its own", "leave initial states and lengths out"

@@ -30,9 +30,10 @@ def gelu(graph: Any, call: Any) -> Any:
     """x (1 + erf(x / sqrt 2)) / 2: its last product becomes the GELU."""
     inner = _maker(graph, call.node.input[0], "Div", "Mul")
     factor = None if inner is None else graph.number(inner.input[1])
-    if not factor or abs((1 / factor if inner.op_type == "Div" else factor) - math.sqrt(0.5)) > 1e-4:
+    if inner is None or not factor or abs((1 / factor if inner.op_type == "Div" else factor) - math.sqrt(0.5)) > 1e-4:
         raise Refused("stands alone", ALONE)
-    x, inside, factors = inner.input[0], [call.node.output[0]], set()
+    x, inside = inner.input[0], [call.node.output[0]]
+    factors: set[str | float] = set()
     last = graph.only_reader(inside[0])
     if last is None or last.op_type != "Add" or _other(graph, last, inside[0]) != 1:
         raise Refused("stands alone", ALONE)
@@ -55,9 +56,11 @@ def norm(graph: Any, call: Any) -> Any:
     shifted = _maker(graph, call.node.input[0], "Add")
     numbers = [] if shifted is None else [graph.number(name) for name in shifted.input]
     epsilon = next((number for number in numbers if number is not None), None)
-    mean = None if epsilon is None else _maker(graph, shifted.input[numbers.index(None)], "ReduceMean")
+    mean = (
+        None if shifted is None or epsilon is None else _maker(graph, shifted.input[numbers.index(None)], "ReduceMean")
+    )
     square = None if mean is None else _maker(graph, mean.input[0], "Pow", "Mul")
-    if square is None:
+    if mean is None or square is None:
         raise Refused("stands alone", ALONE)
     squares = square.input[0] == square.input[1] or graph.number(square.input[1]) == 2
     x, last = square.input[0], graph.only_reader(call.node.output[0])
@@ -81,7 +84,7 @@ def _centred(graph: Any, x: str) -> tuple[str, Rows]:
     """The kind of norm, and the array that it normalises."""
     difference = _maker(graph, x, "Sub")
     mean = None if difference is None else _maker(graph, difference.input[1], "ReduceMean")
-    if mean is not None and mean.input[0] == difference.input[0]:
+    if difference is not None and mean is not None and mean.input[0] == difference.input[0]:
         return "layer", graph.values[difference.input[0]]
     return "rms", graph.values[x]
 

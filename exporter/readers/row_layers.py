@@ -99,13 +99,12 @@ class RowBuilder(ArrayBuilder):
         dims, image = len(kernel), self.image(x, len(kernel))
         begin, end = padding[:dims], padding[dims:]
         if ceil:
-            sizes = zip(image.shape[3 - dims :], kernel, stride, begin, end, strict=True)
-            more = [-(n + b + e - k) % s for n, k, s, b, e in sizes]
+            axes = zip(image.shape[3 - dims :], kernel, stride, begin, end, strict=True)
+            more = [-(n + b + e - k) % s for n, k, s, b, e in axes]
             if any(more) and kind == "average":
                 raise Refused("rounds the count of its windows up", "leave out ceil_mode, or let the windows fit")
             end = tuple(e + m for e, m in zip(end, more, strict=True))
-        one = (1,) * (2 - dims)
-        sizes = (*one, *kernel), (*one, *stride), _both_ends((*begin, *end), dims)
+        sizes = _pair(kernel), _pair(stride), _both_ends((*begin, *end), dims)
         name = self.inner_name(name)
         if kind == "max":
             return self.of_image(x, self.build.max_pool(name, image, *sizes), dims)
@@ -203,7 +202,7 @@ class RowBuilder(ArrayBuilder):
                 raise Refused("is an RMS norm with a bias", "leave the bias out")
             made = self.build.rms_norm(name, self.plain(x), values[0], epsilon, axes=axes, **owner)
         else:
-            made = self.build.layer_norm(name, self.plain(x), *values, epsilon, axes=axes, **owner)
+            made = self.build.layer_norm(name, self.plain(x), values[0], values[1], epsilon, axes=axes, **owner)
         return Rows(made, x.axis, x.outer)
 
     # ---- products and recurrent cells
@@ -232,6 +231,12 @@ class RowBuilder(ArrayBuilder):
         steps = self.build.reshaped(self.plain(x), (-1, parts["weight_ih"].shape[1]))
         values = [weights.values for weights in parts.values()]
         return self.build.recurrent(name, steps, cell, *values, reverse=reverse, last=last, **owner)
+
+
+def _pair(sizes: Sequence[int]) -> tuple[int, int]:
+    """Of rows and of columns; a single axis has one row."""
+    rows, columns = (1, *sizes) if len(sizes) == 1 else sizes
+    return rows, columns
 
 
 def _both_ends(padding: Sequence[int], dims: int) -> tuple[int, ...]:

@@ -62,6 +62,13 @@ class Weights:
         held = self.values if self.index is None else self.index
         return self.source, held.tobytes()
 
+    @property
+    def places(self) -> np.ndarray:
+        """`index` of a parameter's numbers. Raises `Refused` for nobody's."""
+        if self.index is None:
+            raise Refused("takes a constant where a parameter is wanted", "give it a parameter")
+        return self.index
+
     def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> "Weights":
         """The same numbers in other places."""
         index = None if self.index is None else move(self.index)
@@ -137,8 +144,8 @@ class ArrayBuilder:
 
     def _take(self, name: str, weights: Weights) -> None:
         taken, by = self._taken.setdefault(weights.source, (set(), name))
-        index = set(weights.index.reshape(-1).tolist())
-        if len(index) < weights.index.size:
+        index = set(weights.places.reshape(-1).tolist())
+        if len(index) < weights.places.size:
             raise Refused(
                 f"uses the same numbers of {weights.source} several times", "give each place its own parameters"
             )
@@ -256,23 +263,26 @@ class ArrayBuilder:
             raise Refused(f"has {shape[x.axis]} weights along the rows of a batch", LEAVE_ROWS)
         split = (*shape[: x.axis], x.outer, self.batch, -1, *shape[x.axis + 1 :])
         row = (*shape[: x.axis], shape[x.axis] // self.batch, *shape[x.axis + 1 :])
-        blocks = made.moved(lambda a: np.moveaxis(a.reshape(split), x.axis + 1, 0))
+        repeats = x.axis + 1
+        blocks = made.moved(lambda a: np.moveaxis(a.reshape(split), repeats, 0))
         if any((held != held[:1]).any() for held in (blocks.values, blocks.index) if held is not None):
             raise Refused("has weights that differ from row to row of a batch", LEAVE_ROWS)
         return blocks.moved(lambda a: a[0].reshape(row))
 
     def sum(self, name: str, a: Rows | Weights, b: Rows | Weights, *, minus: bool = False) -> Rows:
-        if isinstance(a, Weights):
-            a, b = (self.scaled(name, b, -1.0) if minus else b), a
-            minus = False
-        if isinstance(b, Rows):
-            return self._joined("add", name, a, b, minus)
-        return self._with_weights(name, a, b.moved(np.negative) if minus and not b.trained else b, "bias", minus)
+        x, other = _rows_first(a, b)
+        if minus and x is not a:
+            x, minus = self.scaled(name, x, -1.0), False
+        if isinstance(other, Rows):
+            return self._joined("add", name, x, other, minus)
+        bias = other.moved(np.negative) if minus and not other.trained else other
+        return self._with_weights(name, x, bias, "bias", minus)
 
     def product(self, name: str, a: Rows | Weights, b: Rows | Weights) -> Rows:
-        if isinstance(a, Weights):
-            a, b = b, a
-        return self._joined("multiply", name, a, b) if isinstance(b, Rows) else self._with_weights(name, a, b, "weight")
+        x, other = _rows_first(a, b)
+        if isinstance(other, Rows):
+            return self._joined("multiply", name, x, other)
+        return self._with_weights(name, x, other, "weight")
 
     def quotient(self, name: str, a: Rows | Weights, b: Rows | Weights) -> Rows:
         if isinstance(b, Rows) or b.trained:
@@ -325,3 +335,11 @@ class ArrayBuilder:
             value = self.build.scale(name, self.plain(x), **{part: row.values}, axis=wide[0] if wide else 0, **owner)
             made = Rows(value, x.axis, x.outer)
         return self.scaled(f"{name}.sign", made, -1.0) if minus and row.trained else made
+
+
+def _rows_first(a: Rows | Weights, b: Rows | Weights) -> tuple[Rows, Rows | Weights]:
+    if isinstance(a, Rows):
+        return a, b
+    if isinstance(b, Rows):
+        return b, a
+    raise Refused("computes with constants alone", "compute them before the model is exported")

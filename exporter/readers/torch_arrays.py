@@ -4,6 +4,7 @@
 Each takes the graph under construction, its place and its arguments by the names of ATen's schema, the first as `x`.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -64,7 +65,7 @@ def _moved(weights: Weights, target: Any, args: Sequence[Any], named: dict[str, 
         swap = torch.utils._pytree.tree_map(lambda each: there if each is weights else each, (args, named))
         return target(*swap[0], **swap[1])
 
-    values, index = of(weights.values), of(weights.index)
+    values, index = of(weights.values), of(weights.places)
     if isinstance(values, torch.Tensor):
         return Weights(values.contiguous().numpy(), weights.source, index.contiguous().numpy(), weights.trained)
     pairs = zip(values, index, strict=True)
@@ -80,7 +81,7 @@ def held(value: Any) -> Rows | Weights:
     if isinstance(value, Rows | Weights):
         return value
     if isinstance(value, bool | int | float):
-        return Weights(np.float32(value).reshape(()))
+        return Weights(np.array(value, np.float32))
     if isinstance(value, torch.Tensor):
         return Weights(value.to(torch.float32).contiguous().numpy())
     raise Refused(f"takes {type(value).__name__}", "give it arrays")
@@ -90,17 +91,11 @@ def held(value: Any) -> Rows | Weights:
 
 
 def _times(rows: RowBuilder, place: Any, value: Any, factor: float) -> Rows | Weights:
-    if factor == 1:
-        return held(value)
-    if isinstance(value, Rows):
-        return rows.scaled(f"{place.name}.factor", value, float(factor))
-    return (
-        rows.product(f"{place.name}.factor", value, held(factor)) if isinstance(value, Rows) else _scaled(value, factor)
-    )
-
-
-def _scaled(value: Any, factor: float) -> Weights:
     weights = held(value)
+    if factor == 1:
+        return weights
+    if isinstance(weights, Rows):
+        return rows.scaled(f"{place.name}.factor", weights, float(factor))
     if weights.trained:
         raise Refused(f"multiplies {weights.source} by {factor}", "multiply the array that it is added to")
     return Weights(weights.values * np.float32(factor))
@@ -360,7 +355,7 @@ def stack(rows: RowBuilder, place: Any, x: Sequence[Any], dim: int = 0) -> Rows:
         if isinstance(part, Rows):
             wide.append(unsqueeze(rows, place, part, at))
         else:
-            wide.append(part.moved(lambda a, at=at: np.expand_dims(a, at)))
+            wide.append(part.moved(functools.partial(np.expand_dims, axis=at)))
     return rows.concat(place.name, wide, dim)
 
 

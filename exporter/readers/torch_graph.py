@@ -52,10 +52,10 @@ class TracedModel:
         """Of each trained tensor of the plan: its name, the module's parameter, and which of its numbers it is."""
         rows, output = self._read(cut_head=True)  # a head has no parameters
         plan = rows.build.plan(output.value, loss=Loss.mse)
-        found = []
+        found: list[tuple[str, torch.Tensor, np.ndarray]] = []
         for tensor in plan.tensors:
             source = rows.sources[tensor.name]
-            found.append((tensor.name, self._parameters[source.source], source.index.reshape(tensor.shape)))
+            found.append((tensor.name, self._parameters[source.source], source.places.reshape(tensor.shape)))
         return found
 
     # ---- reading the trace
@@ -90,7 +90,8 @@ class TracedModel:
 
     def _given(self, rows: RowBuilder) -> dict[torch.fx.Node, Any]:
         """The values of the trace's inputs: the rows, parameters, buffers and constants."""
-        signature, made = self.program.graph_signature, {}
+        signature = self.program.graph_signature
+        made: dict[torch.fx.Node, Any] = {}
         buffers = dict(self.module.named_buffers(remove_duplicate=False)) | dict(self.program.constants)
         for node in self.program.graph.nodes:
             if node.op != "placeholder":
@@ -116,7 +117,7 @@ class TracedModel:
         outputs = self.program.graph.output_node().args[0]
         if len(outputs) != 1 or not isinstance(outputs[0], torch.fx.Node):
             raise ExportError(f"the model returns {len(outputs)} values", "let its forward return one tensor")
-        last = outputs[0]
+        last: Any = outputs[0]
         while cut_head and last.op == "call_function" and _operation(last) in (*HEADS, "exp"):
             if _operation(last) == "exp" and _operation(last.args[0]) not in HEADS:
                 break
@@ -126,8 +127,8 @@ class TracedModel:
 
     def _value(self, rows: RowBuilder, node: torch.fx.Node, values: dict[torch.fx.Node, Any]) -> Any:
         place = Place(node, *_module_of(node), self)
-        args = torch.fx.map_arg(node.args, values.__getitem__)
-        named = torch.fx.map_arg(node.kwargs, values.__getitem__)
+        args: Any = torch.fx.map_arg(node.args, values.__getitem__)
+        named: Any = torch.fx.map_arg(node.kwargs, values.__getitem__)
         if _operation(node) == "wrap_with_set_grad_enabled":
             return self._without_gradients(rows, args[1], args[2:])
         if _operation(node) == "getitem":

@@ -201,9 +201,10 @@ def batch_norm(
 ) -> Rows:  # fmt: skip
     if training or running_mean is None:
         raise Refused("normalises by the batch at hand", "call model.eval() first, and keep running statistics")
-    parts = [None if part is None else held(part).values for part in (running_mean, running_var, weight, bias)]
+    parts = [None if part is None else _weights(part).values for part in (running_mean, running_var, weight, bias)]
+    mean, variance, factor, shift = parts
     place.note("batch norm is frozen as it is: a scale and a shift of each channel, which are not trained")
-    return rows.batch_norm(x, place.path or place.name, *parts, eps)
+    return rows.batch_norm(x, place.path or place.name, mean, variance, factor, shift, eps)
 
 
 @operation("layer_norm")
@@ -269,7 +270,7 @@ def recurrent(
 ) -> tuple[Any, ...]:  # fmt: skip
     cell = Cell.gru if "gru" in place.node.target._schema.name else Cell.tanh
     return _recurrent(
-        rows, place, x, cell, hx, params, has_biases, num_layers, dropout and train, bidirectional, batch_first
+        rows, place, x, cell, hx, params, has_biases, num_layers, bool(dropout and train), bidirectional, batch_first
     )
 
 
@@ -279,7 +280,17 @@ def lstm(
     dropout: float, train: bool, bidirectional: bool, batch_first: bool, **_: Any,
 ) -> tuple[Any, ...]:  # fmt: skip
     made = _recurrent(
-        rows, place, x, Cell.lstm, hx, params, has_biases, num_layers, dropout and train, bidirectional, batch_first
+        rows,
+        place,
+        x,
+        Cell.lstm,
+        hx,
+        params,
+        has_biases,
+        num_layers,
+        bool(dropout and train),
+        bidirectional,
+        batch_first,
     )
     return (*made, None)  # what the cell remembers is not handed on
 
@@ -318,8 +329,9 @@ def _recurrent(
             if last:
                 end = rows.row_of(value, 0)
                 return Lasts((end,)), Lasts((*lasts, end))
-            end = rows.build.slice(rows.inner_name(f"{name}.last"), value, 0, 0 if direction else value.shape[0] - 1, 1)
-            lasts.append(rows.row_of(rows.build.reshaped(end, (hidden,)), 0))
+            at_end = 0 if direction else value.shape[0] - 1
+            step = rows.build.slice(rows.inner_name(f"{name}.last"), value, 0, at_end, 1)
+            lasts.append(rows.row_of(rows.build.reshaped(step, (hidden,)), 0))
         joined = made[0] if len(made) == 1 else rows.build.concat(rows.inner_name(f"{name}.joined"), made, 1)
         x = rows.row_of(joined, at)
     return x, Lasts(tuple(lasts))

@@ -76,9 +76,9 @@ def _in_place(node: torch.fx.Node) -> bool:
     return schema is not None and schema.is_mutable
 
 
-def _own_line(error: BaseException) -> str:
+def _own_line(error: BaseException | None) -> str:
     """The last line of the person's own code that was running."""
-    trace, line = error.__traceback__, ""
+    trace, line = error.__traceback__ if error else None, ""
     inside = Path(torch.__file__).parent, Path(__file__).parent
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
@@ -117,7 +117,7 @@ def _whole_forward(path: str, part: torch.nn.Module) -> Any:
     return forward
 
 
-def _output_shape(part: torch.nn.Module, x: torch.Tensor) -> tuple[int, ...]:
+def _output_shape(part: Any, x: torch.Tensor) -> tuple[int, ...]:
     if isinstance(part, TTConv2d):
         n, _, *sizes = x.shape
         steps = zip(sizes, part.kernel_size, part.stride, part.padding, strict=True)
