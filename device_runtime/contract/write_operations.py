@@ -26,7 +26,8 @@ def calls_text() -> str:
     lines += [
         "",
         "// What a node's attributes say of its sizes; false where they are inconsistent. `numbers`: of its output array.",
-        f"static inline bool ttzo_node_sizes(uint8_t operation, {_SIZES})",
+        "static inline bool ttzo_node_sizes(uint8_t operation, const uint8_t *attributes, uint32_t numbers,",
+        "                                   struct ttzo_node_sizes *sizes)",
         *_switch("sizes", "attributes, numbers, sizes", "return ", "    return false;"),
         "// A node's forward pass of one row.",
         f"static inline void ttzo_node_forward(uint8_t operation, {_CALL})",

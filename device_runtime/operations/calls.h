@@ -41,7 +41,8 @@ bool ttzo_recurrent_sizes(const uint8_t *attributes, uint32_t numbers, struct tt
 void ttzo_recurrent_forward(const struct ttzo_node_call *call);
 
 // What a node's attributes say of its sizes; false where they are inconsistent. `numbers`: of its output array.
-static inline bool ttzo_node_sizes(uint8_t operation, const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes)
+static inline bool ttzo_node_sizes(uint8_t operation, const uint8_t *attributes, uint32_t numbers,
+                                   struct ttzo_node_sizes *sizes)
 {
     switch (operation) {
 #if TTZO_HAS(OPERATIONS)
