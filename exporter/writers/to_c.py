@@ -31,8 +31,9 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.operations.layer import Layer, Tensor
 from ttzo.exporter.operations.layer_records import layer_record
-from ttzo.exporter.plan import graph_section, pde_to_c
+from ttzo.exporter.plan import graph_section
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers import pde_to_c
 from ttzo.exporter.writers.to_bundle import model_hash, model_info, training_records
 
 ENUMS = {
