@@ -74,6 +74,22 @@ def _sound(path: Path) -> Iterator[None]:
         raise OnnxError(f"{path} is not a valid ONNX model ({reason})", "export it again") from error
 
 
+def _require_contents(message: Any) -> None:
+    """What the checker does not look at. Raises `ValueError` for a name that is no UTF-8 (protobuf hands such a one out
+    as bytes) and for a tensor whose numbers do not fill its shape."""
+    if isinstance(message, onnx.TensorProto):
+        onnx.numpy_helper.to_array(message)
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            continue
+        is_one = isinstance(value, str | bytes) or hasattr(value, "ListFields")
+        for each in (value,) if is_one else value:
+            if field.type == field.TYPE_MESSAGE:
+                _require_contents(each)
+            elif not isinstance(each, str):
+                raise ValueError(f"its {field.name} {each!r} is no text")
+
+
 def _read(path: Path) -> "onnx.ModelProto":
     if not path.is_file():
         raise OnnxError(f"there is no file {path}", "check the path")
@@ -81,5 +97,6 @@ def _read(path: Path) -> "onnx.ModelProto":
         raise OnnxError(f"{path} has more than {MOST_BYTES:,} bytes", "a device holds up to 1,048,576 parameters")
     with _sound(path):
         model = onnx.load(path)
+        _require_contents(model)
         onnx.checker.check_model(model, full_check=True)
     return model

@@ -178,3 +178,11 @@ def test_a_table_of_binary_rubbish_is_a_sentence(tmp_path):
     (tmp_path / "rows.csv").write_bytes(bytes(range(256)) * 4)
     with pytest.raises(TtzoError):
         data_set.load(tmp_path / "rows.csv", small_plan())
+
+
+def test_an_onnx_file_with_a_name_that_is_no_text_is_a_sentence(tmp_path):
+    content = parser_fuzz._onnx_files()[0]
+    assert b"layer0.weight" in content
+    (tmp_path / "bad.onnx").write_bytes(content.replace(b"layer0.weight", b"layer0.w\xffight"))
+    with pytest.raises(TtzoError, match="bad.onnx is not a valid ONNX model"):
+        parser_fuzz._read_onnx(tmp_path / "bad.onnx")
