@@ -69,8 +69,8 @@ def _affine_and_activations(
         activation = next((code for kind, code in ACTIVATIONS.items() if _is(part, kind)), None)
         if activation is not None:
             if before is None or isinstance(before, Activation):
-                where = "with no layer before it" if before is None else "directly behind another activation"
-                raise _refusal(place, part, f"stands {where}", "put it behind a Linear or TTLinear")
+                where = "with no layer before it" if before is None else "directly after another activation"
+                raise _refusal(place, part, f"stands {where}", "put it after a Linear or TTLinear")
             before = activation
             yield place, activation, None
         elif any(_is(part, kind) for kind in (*LINEAR, *CONVOLUTIONS, *EMBEDDINGS)):
@@ -88,13 +88,13 @@ class _Row:
     def __init__(self):
         self.shape: tuple[int, ...] | None = None
         self.tokens: int | None = None
-        self.behind = ""
+        self.after = ""
 
     def reshaped(self, place: str, part: torch.nn.Module) -> bool:
         """Whether the module only says what the row looks like."""
         if _is(part, Tokens):
-            if self.behind:
-                raise _final(place, part, f"stands behind {self.behind}", "token numbers are a network's first inputs")
+            if self.after:
+                raise _final(place, part, f"comes after {self.after}", "token numbers are a network's first inputs")
             self.tokens = part.count
             return True
         if not _is(part, torch.nn.Unflatten):
@@ -110,25 +110,25 @@ class _Row:
         return True
 
     def through(self, place: str, part: torch.nn.Module) -> Gathering | None:
-        """The row behind a layer; returns where the layer gathers its inputs."""
+        """The row after a layer; returns where the layer gathers its inputs."""
         gathering: Gathering | None = None
-        if self.tokens is not None and not self.behind and not isinstance(part, EMBEDDINGS):
-            raise _final(place, part, "takes numbers of tokens", "put an Embedding, EmbeddingBag or TTEmbedding before")
+        if self.tokens is not None and not self.after and not isinstance(part, EMBEDDINGS):
+            raise _final(place, part, "gets token numbers", "put an Embedding, EmbeddingBag or TTEmbedding before")
         if isinstance(part, CONVOLUTIONS):
             gathering = patches = self._patches(place, part)
             self.shape = (part.out_channels, *patches.out_image)
         elif isinstance(part, EMBEDDINGS):
-            if self.tokens is None or self.behind:
-                raise _final(place, part, "does not take numbers of tokens", "let the network begin with Tokens(count)")
+            if self.tokens is None or self.after:
+                raise _final(place, part, "gets no token numbers", "let the network begin with Tokens(count)")
             combine = _combine(place, part)
             gathering = gatherings.Tokens(self.tokens, combine, _padding(place, part))
             each = combine == Combine.each
             self.shape = (self.tokens, part.embedding_dim) if each else (part.embedding_dim,)
         else:
             if self.shape and len(self.shape) > 1:
-                raise _refusal(place, part, f"stands behind an array {self.shape}", "put nn.Flatten() before it")
+                raise _refusal(place, part, f"comes after an array {self.shape}", "put nn.Flatten() before it")
             self.shape = None
-        self.behind = f"layer {place}"
+        self.after = f"layer {place}"
         return gathering
 
     def _patches(self, place: str, part: Convolution) -> Patches:

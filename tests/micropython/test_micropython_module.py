@@ -240,7 +240,7 @@ def test_the_python_part_alone_is_for_any_architecture():
 
 @pytest.mark.parametrize(
     ("architecture", "folder", "says"),
-    [("z80", ".", "no native module is made for z80"), ("x64", "nowhere", "not a MicroPython source tree")],
+    [("z80", ".", "native modules are not supported for z80"), ("x64", "nowhere", "not a MicroPython source tree")],
 )
 def test_what_cannot_be_built_is_said(tmp_path, architecture, folder, says):
     with pytest.raises(ModuleError, match=says):
