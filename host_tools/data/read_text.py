@@ -75,21 +75,27 @@ class TextTable(Table):
     def _read(self, columns: Sequence[int], **how: Any) -> Any:
         import pandas
 
-        return pandas.read_csv(
-            io.StringIO(self._text),
-            sep=self._form.delimiter,
-            decimal=self._form.decimal,
-            quotechar=self._form.quote,
-            header=None,
-            names=list(range(len(self.names))),
-            usecols=sorted(set(columns)),
-            skipinitialspace=True,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            index_col=False,
-            low_memory=False,
-            **how,
-        )
+        try:
+            return pandas.read_csv(
+                io.StringIO(self._text),
+                sep=self._form.delimiter,
+                decimal=self._form.decimal,
+                quotechar=self._form.quote,
+                header=None,
+                names=list(range(len(self.names))),
+                usecols=sorted(set(columns)),
+                skipinitialspace=True,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                index_col=False,
+                low_memory=False,
+                **how,
+            )
+        except ValueError as error:  # pandas reads quotes, and lines that are cut short, more strictly than `csv`
+            reason = str(error).strip().splitlines()[0]
+            raise DataError(
+                f"{self.source}: the cells cannot be told apart ({reason})", "check quotes and separators"
+            ) from error
 
     def numbers(self, columns: Sequence[int]) -> np.ndarray:
         spellings = [*MISSING_WORDS, *map(str.upper, MISSING_WORDS), *map(str.capitalize, MISSING_WORDS), "NaN"]

@@ -186,3 +186,10 @@ def test_an_onnx_file_with_a_name_that_is_no_text_is_a_sentence(tmp_path):
     (tmp_path / "bad.onnx").write_bytes(content.replace(b"layer0.weight", b"layer0.w\xffight"))
     with pytest.raises(TtzoError, match="bad.onnx is not a valid ONNX model"):
         parser_fuzz._read_onnx(tmp_path / "bad.onnx")
+
+
+def test_a_quote_that_is_never_closed_is_a_sentence(tmp_path):
+    (tmp_path / "rows.csv").write_text("".join(f"{k},2,3,4,5,6,1\n" for k in range(20)) + '9,"2,3,4,5,6,1\n')
+    with pytest.raises(TtzoError) as caught:
+        data_set.load(tmp_path / "rows.csv", small_plan())
+    assert caught.value.hint
