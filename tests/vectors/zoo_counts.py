@@ -17,14 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from zoo_bits import rows_of
 
-from ttzo.device_runtime.contract import Cache, Derivative, Loss, Number, Region
+from ttzo.device_runtime.contract import Cache, Derivative, Region
 from ttzo.exporter import zoo
 from ttzo.exporter.costs.memory import require_room
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.operations.layer import PlanError
-from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.data.data_set import pack_rows
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.measure import bench
 from ttzo.host_tools.measure.instruction_count import Machine
@@ -47,22 +46,6 @@ def cases() -> Iterator[dict[str, str]]:
     for model in ("black-scholes", "burgers"):
         yield from ({"model": model, "derivative": each.name} for each in Derivative)
     yield from ({"model": "burgers", "estimator": name} for name in ("subspace_gn", "last_layer_gn"))
-
-
-def rows_of(plan: Plan) -> np.ndarray:
-    """Packed rows of one batch, from a seed."""
-    rng = np.random.default_rng(20)
-    shape = (plan.batch, plan.in_features)
-    if plan.n_tokens:
-        x = rng.integers(0, plan.n_tokens, shape)
-    elif plan.input_number == Number.uint8:
-        x = rng.integers(0, round(1 / plan.input_scale) + 1, shape)
-    else:
-        x = rng.standard_normal(shape)
-    x = x.astype({Number.uint8: np.uint8, Number.int16: np.int16, Number.float32: np.float32}[plan.input_number])
-    if plan.loss == Loss.cross_entropy:
-        return pack_rows(x, rng.integers(0, plan.out_features, plan.batch))
-    return pack_rows(x, rng.standard_normal((plan.batch, plan.out_features)).astype(np.float32))
 
 
 def record(case: dict[str, str]) -> dict[str, object]:
