@@ -26,6 +26,10 @@ struct ttzo_link {
     bool foreign;       // the last HELLO came from another contract: all other requests but LEAVE are refused
     bool foreign_leave; // and its LEAVE is not ours either
 
+    uint32_t session; // of the last HELLO, and of the last one that had another
+    uint32_t session_before;
+    struct ttzo_step_reply done; // the last step's answer; step 0: none, or what it left has been replaced
+
     uint8_t arrived[64]; // bytes from the port, not looked at yet: [arrived_at, arrived_count)
     uint32_t arrived_at;
     uint32_t arrived_count;

@@ -25,8 +25,9 @@ from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data import run_data
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError
-from ttzo.host_tools.device.device import Device, Evaluation, StartedAnew, run_folder
-from ttzo.host_tools.device.link import LinkError
+from ttzo.host_tools.device.device import Device, Evaluation, run_folder
+from ttzo.host_tools.device.link import StartedAnew
+from ttzo.host_tools.device.ports import LinkError
 from ttzo.host_tools.device.replies import ReplyError
 from ttzo.host_tools.reference.number.random import batch_rows
 from ttzo.host_tools.training import answers, audit

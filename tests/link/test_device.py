@@ -13,7 +13,8 @@ from ttzo.device_runtime.contract import DeviceError, Region, TtzoError
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import BundleError, Device, WrongModel, open_device, read_bundle, slug
-from ttzo.host_tools.device.link import Link, LinkError, open_stream
+from ttzo.host_tools.device.link import Link
+from ttzo.host_tools.device.ports import LinkError, open_stream
 from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.reference.network.network import read_inputs
 from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork

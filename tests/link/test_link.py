@@ -44,7 +44,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs import memory
 from ttzo.exporter.writers.to_bundle import model_hash, training_records
-from ttzo.host_tools.device.link import BAD_FRAME, Frame, decode, encode
+from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode
 from ttzo.host_tools.reference.network import sparse_rows
 
 pytestmark = pytest.mark.usefixtures("quick")
