@@ -64,6 +64,9 @@ class Recipe:
     batch: int = 32
     arithmetic: Arithmetic = Arithmetic.separate
     cache: Cache = Cache.float32
+    freeze: tuple[str, ...] = ()  # names of what is not trained: plan/freeze.py
+    frozen: str = "float32"  # or int8: how frozen parameters are kept
+    keep_zeros: bool = False  # weights that are zero are pruned: plan/pruning.py
     problem: Problem | None = None  # a PDE instead of data and loss: it brings batch and input number
     derivative: Derivative = Derivative.jet
     radius: float = 0.1
