@@ -29,9 +29,11 @@ _PDES = (
     darcy.RECIPE,
 )
 _CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
-_SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER)
+SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER)
 _MNIST = (mnist.RECIPE, mnist.RECIPE_3898)
-_RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *_SENSORS, *_PDES)}
+_RECIPES = {
+    recipe.name: recipe for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *SENSORS, *_PDES)
+}
 
 
 def names() -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def _over_time(
     from ttzo.exporter.readers.nn import seeded, torch
 
     nn, (channels, places) = torch.nn, shape
-    parts = [nn.Unflatten(1, (channels, 1, places))]
+    parts: list[torch.nn.Module] = [nn.Unflatten(1, (channels, 1, places))]
     with seeded(seed):
         for out, kernel, stride in convolutions:
             parts += [nn.Conv2d(channels, out, (1, kernel), stride=(1, stride)), nn.ReLU()]
@@ -43,13 +43,9 @@ def _over_time(
         return nn.Sequential(*parts, nn.Flatten(), nn.Linear(channels * places, classes))
 
 
-def _training(rate: float, steps: int, update: Update = Update.momentum, seed: int = 0) -> Training:
+def _training(rate: float, steps: int, update: Update = Update.momentum) -> Training:
     (phase,) = train_defaults.default_phases("cge", update)
-    return Training(
-        (dataclasses.replace(phase, learning_rate=rate),),
-        steps=steps,
-        schedule=Schedule.linear,
-    )
+    return Training((dataclasses.replace(phase, learning_rate=rate),), steps=steps, schedule=Schedule.linear)
 
 
 def _recipe(
@@ -98,8 +94,8 @@ POWER = _recipe(
     "power",
     "summer or winter from a day's power demand (ItalyPowerDemand), a convolution over time and a dense layer",
     (1, 24),
-    ((6, 5, 2), (6, 3, 1)),
+    ((12, 5, 3),),
     2,
     batch=16,
-    training=_training(0.02, 300),
+    training=_training(0.03, 300),
 )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Known data sets of time series that the package sktime brings (BSD licence), in the published training and test rows.
 
-    motions     BasicMotions: four motions, accelerometer and gyroscope of a watch, 6 channels x 100 numbers at 10 Hz
-    vowels      JapaneseVowels: nine speakers, 12 coefficients of the spectrum, stretched to 16 places in time
-    power       ItalyPowerDemand: winter or summer, from the 24 hours of a day
+motions     BasicMotions: four motions, accelerometer and gyroscope of a watch, 6 channels x 100 numbers at 10 Hz
+vowels      JapaneseVowels: nine speakers, 12 coefficients of the spectrum, stretched to 16 places in time
+power       ItalyPowerDemand: winter or summer, from the 24 hours of a day
 """
 
 from dataclasses import dataclass

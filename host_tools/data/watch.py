@@ -13,6 +13,8 @@ The test rows of the last two are the same. No window lies in two parts, not eve
 
 import io
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +65,8 @@ def rows(source: str) -> KnownRows:
             first = int(VALIDATES * n)
             parts["train"].append((own[: first - 1], exercise))  # the window between overlaps both
             parts["validation"].append((own[first:], exercise))
-    return KnownRows(*(_joined(parts[part]) for part in ("train", "test", "validation")), EXERCISES)
+    train, test, validation = (_joined(parts[part]) for part in ("train", "test", "validation"))
+    return KnownRows(train, test, validation, EXERCISES)
 
 
 def _wanted(source: str) -> tuple[int, bool]:
@@ -102,7 +105,7 @@ def recordings(cache: Path | None = None) -> Recordings:
         with np.load(path) as kept:
             if str(kept["sha256"]) == SHA256:
                 return Recordings(*(kept[name] for name in Recordings._fields))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         pass  # not there, or damaged: it is written anew
     made = _of_pickle(wheel_files.read("seglearn", FILE, SHA256, INSTALL))
     file = io.BytesIO()

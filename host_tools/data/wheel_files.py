@@ -23,7 +23,9 @@ def read(package: str, path: str, sha256: str, install: str) -> bytes:
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise DataError(f"{place} has SHA-256 {found[:12]}..., expected is {sha256[:12]}...", f"install it anew: {install}")
+        raise DataError(
+            f"{place} has SHA-256 {found[:12]}..., expected is {sha256[:12]}...", f"install it anew: {install}"
+        )
     return content
 
 
