@@ -33,18 +33,19 @@ def _over_time(
     from ttzo.exporter.readers.nn import seeded, torch
 
     nn, (channels, places) = torch.nn, shape
-    parts: list[torch.nn.Module] = [nn.Unflatten(1, (channels, 1, places))]
+    parts: list[torch.nn.Module] = [nn.Unflatten(1, (channels, 1, places))] if convolutions else []
     with seeded(seed):
         for out, kernel, stride in convolutions:
             parts += [nn.Conv2d(channels, out, (1, kernel), stride=(1, stride)), nn.ReLU()]
             channels, places = out, (places - kernel) // stride + 1
         if pool:
             parts, places = [*parts, nn.AdaptiveAvgPool2d(1)], 1
-        return nn.Sequential(*parts, nn.Flatten(), nn.Linear(channels * places, classes))
+        parts += [nn.Flatten()] if convolutions else []
+        return nn.Sequential(*parts, nn.Linear(channels * places, classes))
 
 
-def _training(rate: float, steps: int, update: Update = Update.momentum) -> Training:
-    (phase,) = train_defaults.default_phases("cge", update)
+def _training(rate: float, steps: int, estimator: str = "cge", update: Update = Update.momentum) -> Training:
+    (phase,) = train_defaults.default_phases(estimator, update)
     return Training((dataclasses.replace(phase, learning_rate=rate),), steps=steps, schedule=Schedule.linear)
 
 
@@ -83,12 +84,12 @@ MOTIONS = _recipe(
 )
 VOWELS = _recipe(
     "vowels",
-    "nine speakers from one vowel (JapaneseVowels), a convolution over time and a dense layer",
-    (12, 16),
-    ((14, 3, 1), (12, 3, 2)),
+    "nine speakers from one vowel (JapaneseVowels), a dense layer",
+    (12, 6),
+    (),
     9,
     batch=15,
-    training=_training(0.02, 900),
+    training=_training(0.01, 3000, "node_cge", Update.adam),
 )
 POWER = _recipe(
     "power",

@@ -2,7 +2,7 @@
 """Known data sets of time series that the package sktime brings (BSD licence), in the published training and test rows.
 
 motions     BasicMotions: four motions, accelerometer and gyroscope of a watch, 6 channels x 100 numbers at 10 Hz
-vowels      JapaneseVowels: nine speakers, 12 coefficients of the spectrum, stretched to 16 places in time
+vowels      JapaneseVowels: nine speakers, 12 coefficients of the spectrum, stretched to 6 places in time
 power       ItalyPowerDemand: winter or summer, from the 24 hours of a day
 """
 
@@ -46,7 +46,7 @@ SERIES = {
         ),
         8192,
         tuple(f"speaker {number}" for number in range(1, 10)),
-        places=16,
+        places=6,
     ),
     "power": Series(
         "ItalyPowerDemand",

@@ -65,7 +65,8 @@ def rows(source: str) -> KnownRows:
             first = int(VALIDATES * n)
             parts["train"].append((own[: first - 1], exercise))  # the window between overlaps both
             parts["validation"].append((own[first:], exercise))
-    train, test, validation = (_joined(parts[part]) for part in ("train", "test", "validation"))
+    train, test = _joined(parts["train"]), _joined(parts["test"])
+    validation = _joined(parts["validation"]) if parts["validation"] else None
     return KnownRows(train, test, validation, EXERCISES)
 
 
@@ -90,9 +91,8 @@ def windows(x: np.ndarray) -> np.ndarray:
 
 
 def _joined(pieces: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, np.ndarray]:
-    x = [windows for windows, _ in pieces] or [np.empty((0, 6 * WINDOW), np.int16)]
-    y = [np.full(len(windows), exercise, np.int64) for windows, exercise in pieces] or [np.empty(0, np.int64)]
-    return np.concatenate(x), np.concatenate(y)
+    y = [np.full(len(windows), exercise, np.int64) for windows, exercise in pieces]
+    return np.concatenate([windows for windows, _ in pieces]), np.concatenate(y)
 
 
 # ---- the wheel's file ------------------------------------------------------------------------------------------------
