@@ -34,7 +34,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
-from ttzo.host_tools.cli.export_run import export_run
+from ttzo.host_tools.cli.export_run import export_run, say_missing_formats
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
@@ -58,6 +58,7 @@ class FlashError(TtzoError):
 GENERATION = click.option(
     "--generation",
     type=click.Choice([each.name for each in Generation]),
+    metavar="NAME",
     help="The run's checkpoint to take: last, good (loss near the best) or best (lowest loss). Default: last.",
 )
 
@@ -223,6 +224,7 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, gen
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
+    say_missing_formats(screen, plan, out)
     screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
     return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
 
@@ -279,6 +281,8 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
     rows = [node_row(node) for node in plan.graph.nodes]
     rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
     rows += frozen_row(plan)
+    if not plan.n_parameters:
+        return [*rows, ("arithmetic", plan.arithmetic.name)]
     rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]
     rows += [
         (

@@ -27,9 +27,14 @@ def export_run(
         raise TtzoError(f"{run} is one checkpoint", "leave out --generation, or name the run's folder")
     plan = changed(run_model.trained(run, Generation[generation or "last"]), room=room, **options)
     write_files(plan, out, room=room)
-    if not (out / "model.tflite").is_file():
-        why = thawed(plan).graph.why_no_chain
-        screen.say(f"model.tflite is not written: TFLite files hold chains of layers, and {why}")
+    say_missing_formats(screen, plan, out)
     if not plan.n_parameters:
         screen.say("all parameters are frozen: this model answers (`ttzo predict`, `ttzo eval`) and cannot be trained")
     return plan
+
+
+def say_missing_formats(screen: Screen, plan: Plan, out: Path) -> None:
+    """Names the format that the export to `out` has not written, and why."""
+    if not (out / "model.tflite").is_file():
+        why = thawed(plan).graph.why_no_chain
+        screen.say(f"model.tflite is not written: TFLite files hold chains of layers, and {why}")
