@@ -21,7 +21,7 @@ from ttzo.exporter.plan import pruning, train_defaults
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.zoo.recipe import DATA_INPUTS, Inputs, Ranks, Recipe
+from ttzo.exporter.zoo.recipe import Inputs, Ranks, Recipe, known_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -115,7 +115,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         raise PlanError(f"there is no option {unknown[0]!r}", f"the options are {known}")
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
     data = str(given["data"]) if "data" in given else recipe.data
-    inputs = DATA_INPUTS[data] if "data" in given and data in DATA_INPUTS else recipe.inputs
+    inputs = (known_inputs(data) if "data" in given else None) or recipe.inputs
     inputs = Inputs(
         number=train_defaults.member("input_number", given.get("input_number", inputs.number), Number),
         scale=_number("input_scale", given.get("input_scale", inputs.scale)),

@@ -31,7 +31,16 @@ DATA_INPUTS = {
     "digits": Inputs(Number.uint8, 1 / 16),  # grey values 0 to 16
     "mnist": Inputs(Number.uint8, 1 / 255),
     "names": Inputs(Number.uint8),  # numbers of words
+    "watch": Inputs(Number.int16, 1 / 2048),  # g, and rad/s divided by 3
+    "motions": Inputs(Number.int16, 1 / 4096),  # 512 steps of the published unit: an eighth of it
+    "vowels": Inputs(Number.int16, 1 / 4096),  # 8192 steps of the published unit: twice it
+    "power": Inputs(Number.int16, 1 / 4096),
 }
+
+
+def known_inputs(data: str | None) -> Inputs | None:
+    """What a known data set, or a part of one (`watch:4`), holds; None for any other source."""
+    return DATA_INPUTS.get((data or "").partition(":")[0])
 
 
 @dataclass(frozen=True)
