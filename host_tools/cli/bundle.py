@@ -393,15 +393,22 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 
 BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A board's name, or its own .toml file.")
 
+SIZE = click.option("--size", is_flag=True, help="Optimise for size (-Os): less flash, slower steps, the same bits.")
+ALL_PARTS = click.option(
+    "--all-parts", is_flag=True, help="Link the whole runtime, not only what the model and the link need."
+)
+
 
 @click.command("build")
 @BUNDLE
 @BOARD
+@SIZE
+@ALL_PARTS
 @command
-def build_command(screen: Screen, bundle: Path, name: str) -> dict:
+def build_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool) -> dict:
     """Compile firmware that holds the model, for a board."""
     read_bundle(bundle)
-    report = build.build(bundle, boards.load(name))
+    report = build.build(bundle, boards.load(name), size=size, all_parts=all_parts)
     screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", build_rows(report))
     return report.as_json()
 
@@ -422,8 +429,10 @@ def build_rows(report: build.BuildReport) -> list[tuple[str, str]]:
 @click.command("flash")
 @BUNDLE
 @BOARD
+@SIZE
+@ALL_PARTS
 @command
-def flash_command(screen: Screen, bundle: Path, name: str) -> dict:
+def flash_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool) -> dict:
     """Build, then run the board's own flashing tool."""
     read_bundle(bundle)
     board = boards.load(name)
@@ -432,7 +441,7 @@ def flash_command(screen: Screen, bundle: Path, name: str) -> dict:
             f"no flashing tool is known for {board.name}",
             "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
         )
-    report = build.build(bundle, board)
+    report = build.build(bundle, board, size=size, all_parts=all_parts)
     words = [word.format(bin=report.bin, elf=report.elf) for word in board.flash_command]
     if not shutil.which(words[0]):
         raise FlashError(
