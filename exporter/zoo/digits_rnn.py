@@ -33,7 +33,7 @@ def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "tor
             super().__init__()
             self.cell = torch.nn.RNN(WIDTH, HIDDEN, batch_first=True)
             self.head = torch.nn.Linear(HIDDEN, CLASSES)
-            torch.nn.init.orthogonal_(self.cell.weight_hh_l0)
+            torch.nn.init.orthogonal_(self.cell.get_parameter("weight_hh_l0"))
 
         def forward(self, rows: "torch.Tensor") -> "torch.Tensor":
             states, _ = self.cell(rows.reshape(-1, PLACES, WIDTH))
