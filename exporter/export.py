@@ -4,7 +4,7 @@
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,13 @@ from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.pde import Problem, trace
-from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan import freeze as freezing
+from ttzo.exporter.plan import pruning, train_defaults
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.zoo.recipe import DATA_INPUTS, Inputs, Ranks, Recipe
+from ttzo.exporter.zoo.recipe import Inputs, Ranks, Recipe, known_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,9 @@ MODEL_OPTIONS = (
     "batch",
     "arithmetic",
     "cache",
+    "freeze",
+    "frozen",
+    "keep_zeros",
     *PDE_OPTIONS,
 )
 
@@ -115,7 +119,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         raise PlanError(f"there is no option {unknown[0]!r}", f"the options are {known}")
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
     data = str(given["data"]) if "data" in given else recipe.data
-    inputs = DATA_INPUTS[data] if "data" in given and data in DATA_INPUTS else recipe.inputs
+    inputs = (known_inputs(data) if "data" in given else None) or recipe.inputs
     inputs = Inputs(
         number=train_defaults.member("input_number", given.get("input_number", inputs.number), Number),
         scale=_number("input_scale", given.get("input_scale", inputs.scale)),
@@ -132,6 +136,9 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         batch=_whole("batch", given.get("batch", recipe.batch)),
         arithmetic=train_defaults.member("arithmetic", given.get("arithmetic", recipe.arithmetic), Arithmetic),
         cache=train_defaults.member("cache", given.get("cache", recipe.cache), Cache),
+        freeze=_names("freeze", given.get("freeze", recipe.freeze)),
+        frozen=_one_of("frozen", given.get("frozen", recipe.frozen), freezing.KINDS),
+        keep_zeros=_yes_or_no("keep_zeros", given.get("keep_zeros", recipe.keep_zeros)),
         problem=_problem(given.get("problem", recipe.problem)),
         derivative=train_defaults.member("derivative", given.get("derivative", recipe.derivative), Derivative),
         radius=_number("radius", given.get("radius", recipe.radius)),
@@ -156,6 +163,26 @@ def _loss_options(given: dict[str, Any], options: LossOptions) -> LossOptions:
         class_weights=made,
         huber_delta=_number("huber_delta", given.get("huber_delta", options.huber_delta)),
     )
+
+
+def _names(option: str, value: Any) -> tuple[str, ...]:
+    """A name, or several."""
+    names = (value,) if isinstance(value, str) else value
+    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    raise PlanError(f"option {option} is {value!r}", 'give a name or a list of names, such as "conv1" or ["encoder.*"]')
+
+
+def _one_of(option: str, value: Any, known: Sequence[str]) -> str:
+    if value in known:
+        return str(value)
+    raise PlanError(f"option {option} is {value!r}", f"give one of {', '.join(known)}")
+
+
+def _yes_or_no(option: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise PlanError(f"option {option} is {value!r}", "give True or False")
 
 
 def _problem(value: Any) -> Problem | None:
@@ -240,6 +267,8 @@ def plan_of(
     plan = _reader(source)(source, **settings)
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
+    plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
+    plan = pruning.keep_zeros(plan) if recipe.keep_zeros else _with_note(plan, pruning.zeros_text(plan))
     plan = dataclasses.replace(plan, cache=recipe.cache)
     least = _least(room, budget)
     if contractions:
@@ -249,6 +278,14 @@ def plan_of(
     else:
         plan = fitted(plan, least, given=options.get("cache") is not None)
     return to_bundle.read(to_bundle.write(plan))
+
+
+def _with_note(plan: Plan, sentence: str) -> Plan:
+    """The plan with one more sentence that a person reads at export."""
+    if not sentence:
+        return plan
+    notes = [*plan.metadata.get("notes", ()), sentence]
+    return dataclasses.replace(plan, metadata=plan.metadata | {"notes": notes})
 
 
 def _least(room: Room | None, budget: str | None) -> Room | None:
@@ -337,7 +374,7 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
     """The plan with the contractions that fit `room` and, unless the caches are `given`, the widest that do."""
     made = contraction.chosen(plan, room)
     for cache in (Cache.int16, Cache.int16_least):
-        if given or memory.work_bytes(made) <= room.ram_bytes:
+        if given or plan.chain is None or memory.work_bytes(made) <= room.ram_bytes:
             break
         narrower = contraction.chosen(dataclasses.replace(plan, cache=cache), room)
         if memory.work_bytes(narrower) < memory.work_bytes(made):

@@ -333,7 +333,7 @@ class Schedule(IntEnum):
 
 class Region(IntEnum):
     parameters = 0
-    """theta, float32; written to a stage, taken over by COMMIT"""
+    """theta, float32; written to a stage, taken over by COMMIT; one that is -0.0 is pruned: no step moves it"""
     moments = 1
     """the update rule's memory, float32; written to a stage, taken over by COMMIT"""
     batch = 2

@@ -245,7 +245,7 @@ enum ttzo_schedule {
     TTZO_SCHEDULE_COSINE = 3, // lr falls along half a cosine to 0 at the last step
 };
 enum ttzo_region {
-    TTZO_REGION_PARAMETERS = 0, // theta, float32; written to a stage, taken over by COMMIT
+    TTZO_REGION_PARAMETERS = 0, // theta, float32; written to a stage, taken over by COMMIT; one that is -0.0 is pruned: no step moves it
     TTZO_REGION_MOMENTS = 1, // the update rule's memory, float32; written to a stage, taken over by COMMIT
     TTZO_REGION_BATCH = 2, // rows of the next STEP or EVALUATE
     TTZO_REGION_DATASET = 3, // rows that stay on the device; STEP picks its batch from them by the sample order

@@ -21,6 +21,9 @@
 // False for NaN and infinities.
 bool ttzo_is_finite(float x);
 
+// True for -0.0 alone.
+bool ttzo_is_negative_zero(float x);
+
 float ttzo_exp(float x);   // 1.02 ulp
 float ttzo_expm1(float x); // 1.19 ulp
 float ttzo_log(float x);   // 0.89 ulp; NaN below 0, -inf at 0

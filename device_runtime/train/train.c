@@ -41,6 +41,17 @@ float ttzo_rate_factor(const struct ttzo_training *training, uint32_t step)
     return factor;
 }
 
+// ---- pruned parameters ----------------------------------------------------------------------------------------------
+
+// A parameter of -0.0 is pruned: its derivative counts as 0, so that no rule moves it. No step makes another parameter
+// -0.0: x - x is +0.0.
+static void leave_pruned(struct ttzo_trainer *trainer)
+{
+    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
+        if (ttzo_is_negative_zero(trainer->theta[i]))
+            trainer->gradient[i] = 0.0f;
+}
+
 // ---- update rules ---------------------------------------------------------------------------------------------------
 
 static float gradient_norm(const struct ttzo_trainer *trainer)
@@ -211,6 +222,7 @@ static enum ttzo_error estimate_and_update(struct ttzo_trainer *trainer, const s
     enum ttzo_error error = ttzo_estimate(trainer, rows, phase, &result->loss, &result->evaluations);
     if (error)
         return error;
+    leave_pruned(trainer);
     result->gradient_norm = gradient_norm(trainer);
     if (!ttzo_is_finite(result->gradient_norm))
         return TTZO_ERROR_NON_FINITE;

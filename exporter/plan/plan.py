@@ -162,6 +162,8 @@ class Plan:
             if not phase.is_gauss_newton:
                 continue
             name = phase.estimator.name
+            if ((self.parameters == 0) & np.signbit(self.parameters)).any():
+                return f"{name} moves all parameters, pruned ones (-0.0) too: choose rge"
             if self.pde is None:
                 return f"{name} needs the residuals of a PDE"
             if phase.update != Update.sgd:

@@ -12,6 +12,7 @@ from ttzo.exporter.zoo import (
     heat,
     hjb20,
     mnist,
+    sensors,
     unicode_names,
 )
 from ttzo.exporter.zoo.recipe import Recipe
@@ -28,8 +29,11 @@ _PDES = (
     darcy.RECIPE,
 )
 _CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
+SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER)
 _MNIST = (mnist.RECIPE, mnist.RECIPE_3898)
-_RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *_PDES)}
+_RECIPES = {
+    recipe.name: recipe for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *SENSORS, *_PDES)
+}
 
 
 def names() -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Places, Tokens
 from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
@@ -127,6 +128,21 @@ _EXPORT_OPTIONS = (
         **choice(Cache),
         help="What estimators that share environments keep of a sample. Default: the widest numbers that fit --board.",
     ),
+    click.option(
+        "--freeze",
+        metavar="NAME",
+        multiple=True,
+        help="Do not train what is called so, as in conv1, encoder or 'block*'. May be repeated.",
+    ),
+    click.option(
+        "--frozen",
+        type=click.Choice(KINDS),
+        metavar="NAME",
+        help="How frozen parameters are kept in flash.",
+    ),
+    click.option(
+        "--keep-zeros", is_flag=True, default=None, help="Weights that are zero stay zero: those of a pruned model."
+    ),
     click.option("--loss", **choice(Loss), help="What training minimises."),
     click.option(
         "--class-weights", metavar="NUMBERS", help="How much the loss of each class counts, as 1,5 (all alike)."
@@ -179,6 +195,7 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     for name in ("n_queries", "lr", "mu", "clip", *METHOD_SETTINGS):
         if options[name] and len(options[name]) == 1:
             options[name] = options[name][0]
+    options["freeze"] = options["freeze"] or None
     room = boards.load(board).room if board else None
     table = taken(options)
     if (
@@ -212,6 +229,17 @@ def node_row(node: Node) -> tuple[str, str]:
     return node.name, made + (f": {count:,} parameters{shared}{frozen}" if count else "")
 
 
+def frozen_row(plan: Plan) -> list[tuple[str, str]]:
+    """What lies in flash and is not trained, and the RAM that it takes all the same."""
+    frozen = [node for node in plan.graph.nodes if node.constant_bytes]
+    if not frozen:
+        return []
+    count, unpacked = sum(node.operation.n_parameters for node in frozen), sum(node.int8 for node in frozen)
+    kinds = {0: "float32", len(frozen): "int8"}.get(unpacked, "float32 and int8")
+    text = f"{count:,} as {kinds}: {len(plan.constants):,} bytes of flash, not trained; on MicroPython they lie in the heap"
+    return [("frozen", text)]
+
+
 def gather_text(layer) -> str:
     """What the layer is applied to."""
     gather = layer.gather
@@ -235,6 +263,7 @@ def phase_text(plan: Plan, number: int) -> str:
 def describe(plan: Plan) -> list[tuple[str, str]]:
     rows = [node_row(node) for node in plan.graph.nodes]
     rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
+    rows += frozen_row(plan)
     rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]
     rows += [
         (
@@ -250,6 +279,7 @@ def summary(plan: Plan) -> dict:
     return {
         "parameters": plan.n_parameters,
         "dense_parameters": plan.dense_parameters,
+        "frozen_bytes": len(plan.constants),
         "macs": plan.macs,
         "batch": plan.batch,
         "arithmetic": plan.arithmetic,

@@ -50,6 +50,10 @@ WHAT_FOR = {
         "int16": "caches in 16 bits: about half the memory, a less accurate gradient",
         "int16_least": "also without the matrices of later layers, which are computed again when needed: least memory",
     },
+    "--frozen": {
+        "float32": "as they are: the default",
+        "int8": "matrices as 8-bit integers with a scale for each row: a quarter of the flash, slightly other outputs",
+    },
     "--loss": {
         "cross_entropy": "classes: softmax cross-entropy",
         "mse": "numbers: squared error, mean over a row's outputs",

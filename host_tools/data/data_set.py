@@ -18,7 +18,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Number
 from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.data import mnist, read_rows, remarks, solution_points, split_rows, unicode_names
+from ttzo.host_tools.data import known_data, read_rows, remarks, solution_points, split_rows
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.data.prepare_rows import Goal, Preparation, Samples, prepare
@@ -26,11 +26,9 @@ from ttzo.host_tools.data.read_rows import Rows, Wanted
 from ttzo.host_tools.reference.network import sparse_rows
 
 DTYPES = {Number.uint8: "<u1", Number.int16: "<i2", Number.float32: "<f4"}
-HOLD_OUT = 5  # of a known data set without test rows, every fifth row is kept for the test
-KNOWN = ("digits", "names", "mnist")
 COARSEST = 1 / 16  # steps, in deviations, in which normalised numbers may travel as integers
 SOURCES = (
-    "name `digits`, `names` or `mnist`, a folder with MNIST's IDX files, or a .csv, .tsv, .txt, .npz, .npy or .parquet "
+    f"name one of {', '.join(known_data.NAMES)}, a folder with MNIST's IDX files, or a .csv, .tsv, .txt, .npz, .npy or .parquet "
     "file: --data SOURCE"
 )
 Pair = tuple[np.ndarray, np.ndarray]
@@ -130,7 +128,7 @@ def load(
     source = str(source or plan.metadata.get("data") or "")
     if not source and not (only_test and options.file("test")):
         raise DataError("the bundle does not name a data set", SOURCES)
-    if source in KNOWN or Path(source).is_dir() and source:
+    if known_data.is_known(source) or Path(source).is_dir() and source:
         return _known(source, plan, options)
     known = known or preparation_of(plan)
     if known:
@@ -160,12 +158,16 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
 
 
 def _known(source: str, plan: Plan, options: DataOptions) -> DataSet:
-    x_train, y_train, x_test, y_test = _read_known(source)
-    pairs = [
-        _pair(source, _whole(f"{source}: training rows", x_train, y_train, plan), plan, []),
-        _pair(source, _whole(f"{source}: test rows", x_test, y_test, plan), plan, []),
-    ]
-    made = DataSet(source, *pairs[0], *pairs[1])
+    found = known_data.read(source)
+    train, test = (
+        _pair(source, _whole(f"{source}: {part} rows", *pair, plan), plan, [])
+        for part, pair in (("training", found.train), ("test", found.test))
+    )
+    preparation = Preparation(source, labels=found.labels) if found.labels else None
+    made = DataSet(source, *train, *test, preparation=preparation)
+    if found.validation is not None and options.validation is None:
+        x, y = _pair(source, _whole(f"{source}: validation rows", *found.validation, plan), plan, [])
+        return replace(made, x_validation=x, y_validation=y)
     share = options.share("validation") or 0.0
     if not share:
         return made
@@ -196,36 +198,6 @@ def _whole(what: str, x: np.ndarray, y: np.ndarray, plan: Plan) -> Samples:
             "export a model with more outputs",
         )
     return Samples(x, y.astype(np.int64))
-
-
-def _read_known(source: str) -> tuple[np.ndarray, ...]:
-    """x_train, y_train, x_test, y_test."""
-    if source == "digits":
-        return digits()
-    if source == "names":
-        tokens, kinds, _ = unicode_names.rows()
-        return _every_fifth(tokens, kinds)
-    return mnist.read_folder(mnist.download() if source == "mnist" else Path(source))
-
-
-def digits() -> tuple[np.ndarray, ...]:
-    """scikit-learn's 8x8 digits, grey values 0 to 16. Rows sorted by class, every fifth is a test row: 1437 + 360,
-    each class in proportion, the same with every version of scikit-learn."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise DataError(
-            "the data set `digits` comes from scikit-learn, which is not installed", "pip install 'ttzo[digits]'"
-        ) from error
-    found = load_digits()
-    return _every_fifth(found.data.astype(np.uint8), found.target)
-
-
-def _every_fifth(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Every fifth row in the order of classes becomes a test row; both parts keep the order of the data."""
-    test = np.zeros(len(x), bool)
-    test[np.argsort(y, kind="stable")[::HOLD_OUT]] = True
-    return x[~test], y[~test], x[test], y[test]
 
 
 # ---- a person's own data ---------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from ttzo.exporter.readers.from_torch import plan_from_module
 from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.zoo.recipe import layer_ranks
 
-WITH_DATA = [name for name in zoo.names() if zoo.get(name).problem is None]
+SENSORS = [recipe.name for recipe in zoo.SENSORS]
+WITH_DATA = [name for name in zoo.names() if zoo.get(name).problem is None and name not in SENSORS]
 PDES = [name for name in zoo.names() if zoo.get(name).problem is not None]
 
 
@@ -28,6 +29,15 @@ def test_every_recipe_builds_exports_and_names_its_data():
         assert recipe.name == name and recipe.title and recipe.data in ("digits", "mnist", "names")
         assert plan.n_parameters < plan.dense_parameters / 3 or plan.gathers
         assert recipe.loss == Loss.cross_entropy and recipe.inputs.number == Number.uint8
+
+
+def test_sensors_are_small_dense_networks_over_the_whole_numbers_that_their_data_hold():
+    for name in SENSORS:
+        recipe, plan = zoo.get(name), built(name)
+        assert recipe.name == recipe.data == name and plan.n_parameters < 3000
+        assert recipe.loss == Loss.cross_entropy and recipe.inputs.number == Number.int16
+        with pytest.raises(PlanError, match="has no tensor trains"):
+            built(name, ranks=3)
 
 
 @pytest.mark.parametrize(

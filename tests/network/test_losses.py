@@ -39,7 +39,7 @@ CASES = {  # out_features, the loss and its numbers
 }
 
 
-def plan_of(case: str, training: Training = Training()) -> Plan:
+def plan_of(case: str, training: Training | None = None) -> Plan:
     """Two layers, 4 inputs."""
     out, loss, options = CASES[case]
     rng = np.random.default_rng(len(case))
@@ -48,7 +48,7 @@ def plan_of(case: str, training: Training = Training()) -> Plan:
         Layer("b", LayerKind.dense, 6, out, 30, True, Activation.identity),
     ]
     theta = rng.normal(0, 1, 30 + 7 * out).astype(np.float32)
-    settings = dict(training=training, batch=6, input_number=Number.float32, loss_options=options)
+    settings = dict(training=training or Training(), batch=6, input_number=Number.float32, loss_options=options)
     return Plan.of_layers(layers, theta, loss, **settings)
 
 

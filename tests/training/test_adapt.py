@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ttzo.device_runtime.contract import Region
 from ttzo.exporter.export import export
 from ttzo.host_tools.cli.commands import main
-from ttzo.host_tools.data import data_set, domain_shifts
+from ttzo.host_tools.data import data_set, domain_shifts, known_data
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.training import checkpoint, session
@@ -104,7 +104,7 @@ def test_a_digits_model_adapts_to_inverted_and_moved_images(tmp_path):
     """Grey values are stretched to 255, as MNIST's; the small network learns them, then each shift, on the C runtime."""
     pytest.importorskip("sklearn")
     export("digits", tmp_path / "m", steps=200, input_scale=1 / 255)
-    x_train, y_train, x_test, y_test = data_set.digits()
+    x_train, y_train, x_test, y_test = known_data.digits()
     stretched = [np.minimum(255, 16 * x.astype(int)) for x in (x_train, x_test)]
     np.savez(tmp_path / "d.npz", x_train=stretched[0], y_train=y_train, x_test=stretched[1], y_test=y_test)
     words = (tmp_path / "m", "--data", tmp_path / "d.npz", "--device", "native:")

@@ -21,6 +21,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.cost import evaluations_a_step
+from ttzo.exporter.plan import pruning
 from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
@@ -39,7 +40,7 @@ from ttzo.host_tools.reference.train.estimator import Estimate
 from ttzo.host_tools.reference.train.numpy_network import Network, NumpyNetwork
 from ttzo.host_tools.reference.train.settings import check_fixed, check_settings
 
-ONE, HALF = np.float32(1), np.float32(0.5)
+ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 LAST_STEP = 2**32 - 1  # the step counter's end
 START = StateRecord(0, 0, 0, 0, 0.0, float("inf"), 0, 0)
 
@@ -315,7 +316,7 @@ class Trainer:
     ) -> tuple[np.float32, np.float32, int]:
         """Estimate and update: mean loss before, the estimate's norm, evaluations spent."""
         estimate = self._estimate(phase, region)
-        gradient = estimated = estimate.gradient()
+        gradient = estimated = np.where(pruning.is_pruned(self.theta), ZERO, estimate.gradient())
         with np.errstate(all="ignore"):
             norm = real.sqrt(np.array([sum_in_order(gradient * gradient)]))[0]
             if not np.isfinite(norm):
