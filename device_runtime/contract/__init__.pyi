@@ -145,6 +145,18 @@ class Number(IntEnum):
     float32 = 2
     """four bytes, IEEE 754"""
 
+class Inexactness(IntEnum):
+    rounding = 1
+    """the processor does not round to nearest, ties to even"""
+    flush = 2
+    """it takes subnormal numbers for 0"""
+    precision = 3
+    """intermediate results keep more digits than a float has"""
+    contraction = 4
+    """the compiler contracts a product and a sum into one rounding"""
+    fused = 5
+    """fmaf rounds twice, or arithmetic separate was built fused"""
+
 class Arithmetic(IntEnum):
     separate = 0
     """multiply-add rounds the product, then the sum"""

@@ -4,7 +4,9 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0xE05CED94u
+#include "contract/exact.h"
+
+#define TTZO_CONTRACT_HASH 0x926961AFu
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -138,6 +140,13 @@ enum ttzo_number {
     TTZO_NUMBER_UINT8 = 0, // one byte
     TTZO_NUMBER_INT16 = 1, // two bytes, signed
     TTZO_NUMBER_FLOAT32 = 2, // four bytes, IEEE 754
+};
+enum ttzo_inexactness {
+    TTZO_INEXACTNESS_ROUNDING = 1, // the processor does not round to nearest, ties to even
+    TTZO_INEXACTNESS_FLUSH = 2, // it takes subnormal numbers for 0
+    TTZO_INEXACTNESS_PRECISION = 3, // intermediate results keep more digits than a float has
+    TTZO_INEXACTNESS_CONTRACTION = 4, // the compiler contracts a product and a sum into one rounding
+    TTZO_INEXACTNESS_FUSED = 5, // fmaf rounds twice, or arithmetic separate was built fused
 };
 enum ttzo_arithmetic {
     TTZO_ARITHMETIC_SEPARATE = 0, // multiply-add rounds the product, then the sum
@@ -285,6 +294,9 @@ enum ttzo_error {
     TTZO_ERROR_WRONG_WORK_SIZE = 22,
     TTZO_ERROR_BAD_NUMBER = 23,
     TTZO_ERROR_LAST_STEP = 24,
+    TTZO_ERROR_INEXACT_BUILD = 25,
+    TTZO_ERROR_NULL_POINTER = 26,
+    TTZO_ERROR_MISALIGNED = 27,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -333,6 +345,9 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 22: return "wrong_work_size";
     case 23: return "bad_number";
     case 24: return "last_step";
+    case 25: return "inexact_build";
+    case 26: return "null_pointer";
+    case 27: return "misaligned";
     default: return "unknown";
     }
 }

@@ -22,6 +22,8 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
     struct ttzo_bundle_header header;
     struct ttzo_model_info info;
 
+    if (!bytes || !layers || !model || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     *detail = 1;
     if (size < fixed + 4 || (uintptr_t)bytes % sizeof(float))
         return TTZO_ERROR_BAD_BUNDLE;

@@ -86,8 +86,8 @@ class Plan:
             return f"{len(self.constants)} bytes of constants, the frozen nodes hold {self.graph.constant_bytes}"
         if n > LIMIT["max_parameters"]:
             return f"{n} parameters; at most {LIMIT['max_parameters']} are supported"
-        if not n:
-            return "nothing is trained"
+        if not n and not self.constants:
+            return "the model has no parameters"
         if not np.isfinite(self.parameters).all():
             return "a parameter is not finite"
         if not 1 <= self.batch <= LIMIT["max_batch"]:

@@ -69,6 +69,11 @@ WHAT_FOR = {
         "sparse_grid": "Stein's estimator on a sparse grid (paper eqs. 8-13), sigma --radius",
         "monte_carlo": "Stein's estimator over --n-pairs random pairs: noisy, sigma --radius",
     },
+    "--generation": {
+        "last": "the last state that was saved: the default",
+        "good": "the last one whose loss was near the best",
+        "best": "the one with the lowest loss",
+    },
     "--heading": {
         "yes": "the first line names the columns",
         "no": "the first line is a row",

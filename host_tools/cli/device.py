@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ttzo.device_runtime.contract import ExitCode
-from ttzo.host_tools.cli.bundle import BUNDLE, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
+from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
@@ -21,17 +21,12 @@ from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.pty_bridge import PtyBridge
-from ttzo.host_tools.training import checkpoint, compare, measurement, report, session
+from ttzo.host_tools.training import checkpoint, compare, measurement, report, run_model, session
 from ttzo.host_tools.training.checkpoint import Generation
 from ttzo.host_tools.training.session import Progress, Run
 from ttzo.host_tools.training.stop import stop_signals
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
-GENERATION = click.option(
-    "--generation",
-    type=click.Choice([each.name for each in Generation]),
-    help="The run's checkpoint to take: last, good (loss near the best) or best (lowest loss). Default: last.",
-)
 BAUD = click.option("--baud", type=click.IntRange(min=1), help="Baud rate of a serial port (default 115200).")
 RUN = click.option(
     "--run",
@@ -115,7 +110,7 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
     "origin",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Start from the parameters of another run of this model, to adapt to new data.",
+    help="Start from the parameters of another run, of this model or of one whose parameters have the same names and shapes.",
 )
 @click.option("--restart", is_flag=True, help="Start again instead of going on from the checkpoint.")
 @GENERATION
@@ -143,7 +138,7 @@ def train_command(
     """Train on a device, from the run's checkpoint if there is one. Ctrl-C writes a checkpoint."""
     plan = read_bundle(bundle)
     folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
-    options["start"] = checkpoint.load(origin / "checkpoint.npz", plan) if origin else None
+    options["start"] = run_model.start_for(plan, origin, screen.say) if origin else None
     changes = {name: options.pop(name) for name in CHANGES}
     options["generation"] = Generation[options["generation"] or "last"]
     begins = options["restart"] or not (folder / "checkpoint.npz").exists()
@@ -342,6 +337,7 @@ def compare_command(
     """
     plan = read_bundle(bundle)
     rows = load_rows(screen, plan, source, taken(options))
+    session.require_trained(plan)
     settings = session.run_settings(plan.training, options)
     with ExitStack() as both:
         a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))
