@@ -8,6 +8,8 @@
 #define TTZO_REAL_H
 #include <stdbool.h>
 
+#include "contract/exact.h"
+
 // Arithmetic of the build: a * b + c with the product rounded first (0), or rounded once (1).
 #ifndef TTZO_FUSED
 #define TTZO_FUSED 0
