@@ -38,7 +38,7 @@ from ttzo.exporter.plan.printable import printable, printable_name
 from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode, hello, split
 from ttzo.host_tools.device.ports import READ_S, LinkError, Stream
 from ttzo.host_tools.device.replies import ReplyError, require_length, require_range
-from ttzo.host_tools.device.round_trips import FIRST_SILENCE_S, Pieces, RoundTrips, Wait
+from ttzo.host_tools.device.round_trips import Pieces, RoundTrips, Wait
 
 LONGEST_S = 600.0  # that a request takes when its caller names no limit
 DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may follow
@@ -46,7 +46,7 @@ CANCEL_S = 3.0  # how long Ctrl-C waits for the device to let go
 CANCEL_SILENCE_S = 0.5
 AGAIN_S = 0.2  # from one try to connect again to the next
 GREETING_S = 5.0  # that a device that has come back may be silent
-MOST_CUTS = 8  # connections that one request may cost
+MOST_CUTS = 20  # connections that one request may cost
 NOISE_BYTES = 512  # kept of what is no frame
 WITH_TAIL = ("read", "predict")  # whose replies go on behind their record
 
@@ -76,6 +76,10 @@ class Link:
         self.repeats = self.frames = self.cuts = 0
         self.on_wait: Callable[[str], Any] = lambda text: None
         self._take(stream)
+
+    @property
+    def reconnects(self) -> bool:
+        return self._reopen is not None
 
     def _take(self, stream: Stream) -> None:
         self._stream, self._rest = stream, b""
@@ -231,8 +235,10 @@ class Link:
                 if now >= repeat_at:
                     silence = self._trips.waited(message, silence)
             elif answer == BAD_FRAME:
-                damaged = True
-                repeat_at = min(repeat_at, now + min(DAMAGE_PAUSE_S, silence))
+                damaged, silence = True, self._trips.damaged(message)
+                if self._session:  # the line has worked, and still does something
+                    wait.begin_anew()
+                repeat_at = min(repeat_at, now + min(DAMAGE_PAUSE_S, silence / 4))
             elif answer.sequence != request.sequence:
                 continue  # a late answer to an earlier repetition
             elif answer.code == MESSAGE["progress"]:
@@ -240,7 +246,7 @@ class Link:
                 if progress != told:  # a device that goes on telling the same does not go on
                     told = progress
                     wait.begin_anew()
-                silence = max(silence, FIRST_SILENCE_S)  # it works: no need to ask so soon
+                silence = self._trips.working(silence)  # it works: no need to ask so soon
                 repeat_at = now + silence
                 if on_progress:
                     on_progress(progress.done, progress.total)
@@ -268,8 +274,8 @@ class Link:
                 start, end = piece
                 payload = REQUEST["write"](region=region, offset=start).pack() + content[start:end]
                 frame = Frame(self._next_sequence(), MESSAGE["write"], payload)
+                pieces.sent(frame.sequence, start, end)  # before it is: the line may break off meanwhile
                 self._send(frame)
-                pieces.sent(frame.sequence, start, end)
             answer = self._next_frame(min(repeat_at, wait.until))
             now = time.monotonic()
             if answer is None and now >= repeat_at:
@@ -278,8 +284,9 @@ class Link:
                 self._trips.lost()
                 repeat_at = now + silence
             elif answer == BAD_FRAME:
-                damaged = True
-                repeat_at = min(repeat_at, now + min(DAMAGE_PAUSE_S, silence))
+                damaged, silence = True, self._trips.damaged("write")
+                wait.begin_anew()
+                repeat_at = min(repeat_at, now + min(DAMAGE_PAUSE_S, silence / 4))
             elif answer is not None and answer.sequence in pieces.flight:
                 if answer.code == MESSAGE["error"]:
                     raise _refusal("write", answer.payload)

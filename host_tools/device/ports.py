@@ -18,7 +18,7 @@ from ttzo.device_runtime.contract import ExitCode, TtzoError
 READ_S = 0.05  # how long one look at the line waits for its first byte
 WRITE_S = 10.0
 USB = "usb:"
-BAUD = 115200
+DEFAULT_BAUD = 115200
 
 
 class LinkError(TtzoError):
@@ -58,7 +58,7 @@ _OPEN_ERRORS = {
 }  # fmt: skip
 
 
-def open_stream(url: str, baud: int = BAUD) -> serial.Serial:
+def open_stream(url: str, baud: int = DEFAULT_BAUD) -> serial.Serial:
     """Opens a serial port or `socket://HOST:PORT`. Raises `LinkError` when it is missing, busy or not one."""
     if url.startswith(USB):
         url = _port_of(url)
@@ -134,7 +134,7 @@ def _port_of(url: str) -> str:
 class Line:
     """Where a device is: opens it, and opens it again when it has come back under another name."""
 
-    def __init__(self, url: str, baud: int = BAUD):
+    def __init__(self, url: str, baud: int = DEFAULT_BAUD):
         self.url, self._baud = url, baud
         self._board: Board | None = None
 

@@ -132,7 +132,8 @@ class DeviceSide:
             raise DeviceError("bad_request", len(payload))
         if self._foreign_leave if name == "leave" else self._foreign and name != "hello":
             raise DeviceError("bad_contract")
-        return getattr(self, f"_{name}")(record.unpack(payload.ljust(record.SIZE, b"\0")), payload[record.SIZE :])
+        fields = payload if len(payload) >= record.SIZE else payload[:least].ljust(record.SIZE, b"\0")
+        return getattr(self, f"_{name}")(record.unpack(fields), payload[record.SIZE :])
 
     # ---- requests: each checks its fields, calls the trainer and gives the reply's payload
 

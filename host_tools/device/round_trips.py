@@ -9,12 +9,13 @@ from typing import Any
 from ttzo.device_runtime.contract import LIMIT
 
 FIRST_SILENCE_S = 1.0  # until the first repetition, before anything is known
-LEAST_SILENCE_S = 0.02
+LEAST_SILENCE_S = 0.01
 LONGEST_SILENCE_S = 8.0
 MOST_BYTES = LIMIT["max_payload"]  # of a frame's payload
 FIRST_BYTES = 256.0
 LEAST_BYTES = 24.0
 WINDOW_BYTES = 2 * MOST_BYTES  # of pieces on their way at once: a board's receive buffer holds as much
+WINDOW_PIECES = 16  # few enough that no late answer bears the number of another piece
 FIRST_NOTICE_S = 5.0  # until the person hears what is waited for; doubled each time
 
 
@@ -51,6 +52,15 @@ class RoundTrips:
         self._waiting[message] = min(2 * silence, LONGEST_SILENCE_S)
         return self._waiting[message]
 
+    def damaged(self, message: str) -> float:
+        """The silence once a damaged frame shows that the other side is not slow."""
+        self._waiting.pop(message, None)
+        return self.silence(message)
+
+    def working(self, silence: float) -> float:
+        """The silence while a device tells that it works."""
+        return max(silence, FIRST_SILENCE_S)
+
     def came(self, message: str, seconds: float, trips: int) -> None:
         """An answer came, `seconds` after the first of so many requests."""
         if trips > 1:
@@ -78,7 +88,7 @@ class Pieces:
     def next(self, size: int) -> tuple[int, int] | None:
         """A piece of at most `size` bytes to send; None while enough are on their way."""
         on_its_way = sum(end - start for start, end, _ in self.flight.values())
-        if not self._todo or (self.flight and on_its_way + size > WINDOW_BYTES):
+        if not self._todo or len(self.flight) == WINDOW_PIECES or (self.flight and on_its_way + size > WINDOW_BYTES):
             return None
         start, end = self._todo.popleft()
         if end - start > size:

@@ -7,19 +7,19 @@ folder holds all that a step depends on, `metrics.csv` beside it has a line for 
 """
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, TtzoError
+from ttzo.device_runtime.contract import DeviceError, ExitCode, Region, TtzoError
 from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data import run_data
@@ -30,17 +30,21 @@ from ttzo.host_tools.device.link import StartedAnew
 from ttzo.host_tools.device.ports import LinkError
 from ttzo.host_tools.device.replies import ReplyError
 from ttzo.host_tools.reference.number.random import batch_rows
-from ttzo.host_tools.training import answers, audit
+from ttzo.host_tools.training import answers, audit, run_model
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
+from ttzo.host_tools.training.folder_lock import SessionError, alone_in
 from ttzo.host_tools.training.generations import Generations
 from ttzo.host_tools.training.measurement import default_test_rows, measure_answers, most_rows, subset, test_subset
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
+from ttzo.host_tools.training.metrics import read as read_metrics
 from ttzo.host_tools.training.stop import Stop
 
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
+MOST_IN_VAIN = 3  # times that a device may start anew between two checkpoints
+METRICS = "metrics.csv"  # in a run's folder
 MEASUREMENTS = 10  # of the test rows during a run
 SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
 
@@ -49,10 +53,6 @@ class Interrupted(TtzoError):
     """The person stopped the work; what was done is kept."""
 
     exit_code = ExitCode.interrupted
-
-
-class SessionError(TtzoError):
-    """A run that cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,14 @@ class Run:
 # ---- settings --------------------------------------------------------------------------------------------------------
 
 
+def require_trained(plan: Plan) -> None:
+    """Raises `SessionError` for a plan of which every parameter is frozen."""
+    if not plan.n_parameters:
+        raise SessionError(
+            "every parameter of this model is frozen", "export the run again without --frozen, or with --freeze NAME"
+        )
+
+
 def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
     """The schedule with `changes` (names: `train_defaults.RUN_SETTINGS`; None: not given; several values: one for each phase).
 
@@ -112,40 +120,6 @@ def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
             f"export again with it; a run can change {', '.join(train_defaults.RUN_SETTINGS)}",
         )
     return train_defaults.overridden(exported, given)
-
-
-# ---- the run's folder ------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keeps other processes from training in the folder meanwhile; the system forgets it when this process is killed.
-    Does nothing where folders cannot be locked (Windows, some network drives).
-
-    Raises `SessionError` when another process trains there.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(fcntl, descriptor, folder)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(fcntl: ModuleType, descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise SessionError(
-            f"another process is training in {folder}", "wait until it ends, or choose another folder with --run"
-        ) from error
-    except OSError:
-        return  # a drive that knows no locks, or none of folders
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -169,8 +143,8 @@ def train(
     """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
     Goes on from the folder's checkpoint (that of `generation`) unless `restart`, under the checkpoint's settings with
-    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint, or as they were
-    exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
+    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint (run_model.start_for), or
+    as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
     the generations good and best where the loss is measured. `say(text)` hears what the person should know.
 
     Raises:
@@ -215,6 +189,7 @@ class _Session:
         generation: Generation,
         held: ExitStack,
     ):
+        require_trained(device.plan)
         self.device, self.data, self.folder, self.held = device, data, folder, held
         self.path = folder / Generation.last.value
         self.again = "the same command without --restart" if restart else "the same command"
@@ -256,18 +231,21 @@ class _Session:
         if self.found:
             self.device.load(self.found.parameters, self.found.moments, self.found.state)
         elif self.start:
-            self.device.load(self.start.parameters, np.zeros_like(self.start.moments), self.device.state())
+            no_moments = np.zeros(self.device.plan.n_moments, np.float32)
+            self.device.load(self.start.parameters, no_moments, self.device.state())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_alone:
                 self.held.enter_context(alone_in(self.folder))
+                self.is_alone = True
             self.generations.begin(goes_on=self.found is not None)
             self._save()
+            run_model.save(self.folder, self.device.plan)
             run_data.save(self.folder, self.data.preparation)
             (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
-            origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
-            self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from, self.say)
-            self.held.callback(self.metrics.close)
+            path = self.folder / METRICS
+            self.metrics = MetricsFile(path, self._origin(), self.settings, self.resumed_from, self.say)
+            self.held.callback(lambda: self.metrics.close())
             self.begun = True
         except OSError as error:
             if error.errno in OF_THE_DISK:
@@ -305,15 +283,7 @@ class _Session:
 
     def run(self) -> Run:
         try:
-            self._begin()
-            region = self._upload()
-            self.started_at = time.monotonic()
-            times = MEASUREMENTS if self.device.plan.pde is None else SOLUTION_MEASUREMENTS
-            every = max(1, self.settings.steps // times)
-            while self.device.step_count < self.settings.steps:
-                self.stop.check()
-                self._step(region, every)
-            self._save()
+            region = self._train()
             test = self.test or self._measure_last()
             self._keep_answers()
         except (LinkError, DeviceError, ReplyError, MetricsError, CheckpointError, DiskError) as error:
@@ -335,6 +305,57 @@ class _Session:
             answers=self.answers,
         )
 
+    def _train(self) -> Region:
+        """All steps, from the last checkpoint again each time the device has lost what it held."""
+        in_vain = 0
+        while True:
+            saved_step = self.saved_step
+            try:
+                return self._train_once()
+            except (StartedAnew, DeviceError) as error:
+                in_vain = in_vain + 1 if self.saved_step == saved_step else 0
+                if not (self.device.reconnects and self._has_forgotten(error) and in_vain < MOST_IN_VAIN):
+                    raise
+                self.say(f"{error}; the run goes on from step {self.saved_step}")
+
+    def _has_forgotten(self, error: TtzoError) -> bool:
+        return not isinstance(error, DeviceError) or error.name in ("wrong_step", "not_committed")
+
+    def _train_once(self) -> Region:
+        times = MEASUREMENTS if self.device.plan.pde is None else SOLUTION_MEASUREMENTS
+        every = max(1, self.settings.steps // times)
+        if self.begun:
+            self._go_back(every)
+        else:
+            self._begin()
+        region = self._upload()
+        self.started_at = time.monotonic()
+        while self.device.step_count < self.settings.steps:
+            self.stop.check()
+            self._step(region, every)
+        self._save()
+        return region
+
+    def _go_back(self, every: int) -> None:
+        """Brings a device that has lost all, and what is counted, to the last checkpoint."""
+        found = checkpoints.load(self.path, self.device.plan)
+        self.device.greet()
+        self.device.reset()
+        self.device.configure(self.settings)
+        self.device.load(found.parameters, found.moments, found.state)
+        step, path = found.state.step, self.folder / METRICS
+        measured = step // every * every
+        rows = [row for row in read_metrics(path) if measured < (row["step"] or 0) <= step]
+        self.losses = [float(np.float32(row["loss"] or 0.0)) for row in rows]
+        self.evaluations = found.state.evaluations
+        self.metrics.close()
+        self.metrics = MetricsFile(path, self._origin(), self.settings, step, self.say)
+        self.macs = self.metrics.macs
+
+    def _origin(self) -> str:
+        device = self.device
+        return f"model {model_hash(device.plan).hex()}, data {self.data.name}, {device.board} at {device.url}"
+
     def _step(self, region: Region, every: int) -> None:
         if region == Region.batch:
             self.device.write_batch(self._batch(self.device.step_count))
@@ -351,7 +372,7 @@ class _Session:
         is_measured = result.step % every == 0 or result.step == self.settings.steps
         if is_measured:
             test, validation = self._measure(is_last=result.step == self.settings.steps)
-        classes = self.device.plan.loss == Loss.cross_entropy
+        classes = self.device.plan.has_classes
         self.metrics.write(
             step=result.step,
             phase=result.phase,
@@ -454,7 +475,7 @@ class _Session:
             raise KeyboardInterrupt
         if not self.begun:
             return error
-        if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
+        if isinstance(error, DeviceError) and self._has_forgotten(error):
             error = StartedAnew(f"{self.device.board} was restarted during training", "check its power supply")
         error.hint += f"; the checkpoint in {self.folder} holds step {self.saved_step}: {self.again} goes on from there"
         return error

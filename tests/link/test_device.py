@@ -107,13 +107,18 @@ def test_a_slow_device_may_be_silent_for_one_loss_evaluation(bundle, rows, monke
     plan = small_plan()
     macs = plan.batch * (6 * 8 + 8 * 3)  # of one loss evaluation
     with open_device("numpy:", bundle) as device:
-        waited, ask = {}, device._link.request
+        waited, ask, write = {}, device._link.request, device._link.write
 
         def request(message, *words, timeout, **options):
             waited[message] = timeout
             return ask(message, *words, timeout=timeout, **options)
 
+        def write_it(region, content, timeout, *words):
+            waited["write"] = timeout
+            return write(region, content, timeout, *words)
+
         monkeypatch.setattr(device._link, "request", request)
+        monkeypatch.setattr(device._link, "write", write_it)
         device.write_batch(rows.train_rows[: plan.batch])
         device.step(Region.batch)
         device.predict(rows.x_test[:1])
