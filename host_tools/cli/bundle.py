@@ -155,6 +155,10 @@ _EXPORT_OPTIONS = (
         "--keep-zeros", is_flag=True, default=None, help="Weights that are zero stay zero: those of a pruned model."
     ),
     click.option("--loss", **choice(Loss), help="What training minimises."),
+    click.option(
+        "--class-weights", metavar="NUMBERS", help="How much the loss of each class counts, as 1,5 (all alike)."
+    ),
+    click.option("--huber-delta", type=float, help="huber: the error from which on the loss grows linearly (1)."),
     click.option("--derivative", **choice(Derivative), help="How a PDE's derivatives are computed."),
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
@@ -393,9 +397,8 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         if dtype.kind != "f"
         else rng.standard_normal(shape).astype(dtype)
     )
-    if plan.loss == Loss.cross_entropy:
-        return x, rng.integers(0, plan.out_features, plan.batch)
-    return x, rng.standard_normal((plan.batch, plan.out_features)).astype(np.float32)
+    y = data_set.random_targets(plan, rng, plan.batch)
+    return x, y if plan.has_classes else y.astype(np.float32)
 
 
 # ---- build, flash, boards --------------------------------------------------------------------------------------------
