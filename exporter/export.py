@@ -18,6 +18,7 @@ from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.pde import Problem, trace
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan import pruning, train_defaults
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers import to_bundle
@@ -33,6 +34,9 @@ MODEL_OPTIONS = (
     "title",
     "data",
     "loss",
+    "places",
+    "class_weights",
+    "huber_delta",
     "input_number",
     "input_scale",
     "input_offset",
@@ -126,6 +130,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         title=str(given.get("title", recipe.title)),
         data=data,
         loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
+        loss_options=_loss_options(given, recipe.loss_options),
         inputs=inputs,
         input_shape=_shape(given.get("input_shape", recipe.input_shape)),
         batch=_whole("batch", given.get("batch", recipe.batch)),
@@ -142,6 +147,21 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         training=train_defaults.overridden(
             recipe.trainings.get(str(given.get("estimator")), recipe.training), training
         ),
+    )
+
+
+def _loss_options(given: dict[str, Any], options: LossOptions) -> LossOptions:
+    weights = given.get("class_weights", options.class_weights)
+    if isinstance(weights, str):
+        weights = weights.split(",")
+    try:
+        made = tuple(float(weight) for weight in weights)
+    except (TypeError, ValueError):
+        raise PlanError(f"option class_weights is {weights!r}", "give a number for each class, as 1,5") from None
+    return LossOptions(
+        places=_whole("places", given.get("places", options.places)),
+        class_weights=made,
+        huber_delta=_number("huber_delta", given.get("huber_delta", options.huber_delta)),
     )
 
 
@@ -233,6 +253,7 @@ def plan_of(
     named = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions}
     settings = dict(
         loss=Loss.residual if pde else recipe.loss,
+        loss_options=recipe.loss_options,
         training=recipe.training,
         batch=pde.batch if pde else recipe.batch,
         input_number=Number.float32 if pde else recipe.inputs.number,

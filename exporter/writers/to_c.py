@@ -158,8 +158,16 @@ def _model(plan: Plan) -> list[str]:
         lines += [f"        [{index}] = {{", *_fields(phase, 12), "        },"]
     lines += ["    },"]
     lines += _graph_initialiser(plan) if plan.chain is None else ["    .layers = ttzo_model_layers,"]
-    lines += ["    .parameters = ttzo_model_parameters,"]
+    lines += ["    .parameters = ttzo_model_parameters,", *_loss(plan)]
     return [*lines, *(pde_to_c.initialiser(plan.pde) if plan.pde else []), "};"]
+
+
+def _loss(plan: Plan) -> list[str]:
+    if not plan.loss_options.section(plan.loss):
+        return []
+    info = ["    .loss = {", *_fields(plan.loss_options.info(plan.loss), 8), "    },"]
+    weights = ", ".join(_float(np.float32(weight)) for weight in plan.loss_options.class_weights)
+    return info + ([f"    .class_weights = (const float[]){{ {weights} }},"] if weights else [])
 
 
 # ---- records --------------------------------------------------------------------------------------------------------

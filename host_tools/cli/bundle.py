@@ -155,6 +155,10 @@ _EXPORT_OPTIONS = (
         "--keep-zeros", is_flag=True, default=None, help="Weights that are zero stay zero: those of a pruned model."
     ),
     click.option("--loss", **choice(Loss), help="What training minimises."),
+    click.option(
+        "--class-weights", metavar="NUMBERS", help="How much the loss of each class counts, as 1,5 (all alike)."
+    ),
+    click.option("--huber-delta", type=float, help="huber: the error from which on the loss grows linearly (1)."),
     click.option("--derivative", **choice(Derivative), help="How a PDE's derivatives are computed."),
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
@@ -187,8 +191,16 @@ def with_options(options):
 @with_options(_EXPORT_OPTIONS)
 @with_options(TABLE_OPTIONS)
 @GENERATION
+@click.option(
+    "--for-adaptation",
+    "adapts",
+    is_flag=True,
+    help="Of a run: freeze all layers except the last one, for `ttzo adapt`.",
+)
 @command
-def export_command(screen: Screen, model: str, out: Path, board: str | None, generation: str | None, **options) -> dict:
+def export_command(
+    screen: Screen, model: str, out: Path, board: str | None, generation: str | None, adapts: bool, **options
+) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
     MODEL is one of four things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
@@ -208,11 +220,12 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, gen
     options["freeze"] = options["freeze"] or None
     room = boards.load(board).room if board else None
     if run_model.is_run(Path(model)):
-        plan = export_run(screen, Path(model), out, room, generation, options)
+        plan = export_run(screen, Path(model), out, room, generation, adapts, options)
         screen.table(f"{plan.metadata.get('title', model)}, trained in {model} -> {out}", describe(plan))
         return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
-    if generation:
-        raise TtzoError(f"{model} is no run", "leave out --generation, or name the folder of a run")
+    if generation or adapts:
+        given = "--generation" if generation else "--for-adaptation"
+        raise TtzoError(f"{model} is no run", f"leave out {given}, or name the folder of a run")
     table = taken(options)
     if (
         options["input_number"] == Number.int16.name
@@ -384,9 +397,8 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         if dtype.kind != "f"
         else rng.standard_normal(shape).astype(dtype)
     )
-    if plan.loss == Loss.cross_entropy:
-        return x, rng.integers(0, plan.out_features, plan.batch)
-    return x, rng.standard_normal((plan.batch, plan.out_features)).astype(np.float32)
+    y = data_set.random_targets(plan, rng, plan.batch)
+    return x, y if plan.has_classes else y.astype(np.float32)
 
 
 # ---- build, flash, boards --------------------------------------------------------------------------------------------

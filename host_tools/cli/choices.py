@@ -58,6 +58,9 @@ WHAT_FOR = {
         "cross_entropy": "classes: softmax cross-entropy",
         "mse": "numbers: squared error, mean over a row's outputs",
         "residual": "PDEs: squared residual at collocation points",
+        "place_cross_entropy": "sequences: a class for each place, outputs [places, classes]",
+        "binary_cross_entropy": "two classes from one output, the logit of class 1",
+        "huber": "numbers: squared error that grows linearly from --huber-delta on",
     },
     "--derivative": {
         "jet": "exact up to float32 rounding: first and second derivatives go through the layers with the values",

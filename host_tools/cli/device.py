@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ttzo.device_runtime.contract import ExitCode, Loss
+from ttzo.device_runtime.contract import ExitCode
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
 from ttzo.host_tools.cli.screen import Screen, command
@@ -73,8 +73,9 @@ def measured(device: Device, test: Evaluation, of: int) -> str:
     rows = f"{test.n_rows} of {of} test rows" if test.n_rows < of else f"all {of} test rows"
     if device.plan.pde is not None:
         return solution_text(test)
-    if device.plan.loss == Loss.cross_entropy:
-        return f"{100 * test.accuracy:.2f} % of {rows} right, mean loss {test.loss:.4f}"
+    if device.plan.has_classes:
+        of_rows = f"the places of {rows}" if device.plan.has_padding else rows
+        return f"{100 * test.accuracy:.2f} % of {of_rows} right, mean loss {test.loss:.4f}"
     return f"mean loss {test.loss:.6g} on {rows}"
 
 
@@ -146,11 +147,7 @@ def train_command(
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
         on_device = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
-    words = (
-        _run_rows(run, on_device, plan.loss == Loss.cross_entropy)
-        + answers_rows(plan, run.answers)
-        + baseline_rows(device, rows)
-    )
+    words = _run_rows(run, on_device, plan.has_classes) + answers_rows(plan, run.answers) + baseline_rows(device, rows)
     screen.table(f"{device.board} at {url}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.steps:
@@ -168,7 +165,7 @@ def train_with_bar(
     **options,
 ) -> Run:
     """`session.train` with live progress: loss, accuracy, evaluations spent, rate, time left."""
-    classes = device.plan.loss == Loss.cross_entropy
+    classes = device.plan.has_classes
     with screen.bars() as make:
         sending, bar = make("sending the data set", "bytes"), make("training")
 

@@ -105,7 +105,7 @@ def _inputs(table: Table, options: DataOptions, goal: Goal, known: Preparation |
         aside.add(0)
     free = [column for column in range(len(table.names)) if column not in aside]
     wanted = goal.in_features // (options.window or 1)
-    n_targets = 1 if goal.has_classes else goal.n_outputs
+    n_targets = goal.n_places or goal.n_outputs
     if len(free) not in (wanted, wanted + n_targets):
         raise DataError(
             f"{table.source} has {len(free)} numbers a row, the model needs {wanted}",

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data.prepare_rows import Preparation
 
@@ -34,14 +33,27 @@ def _cell(cell: str | float) -> str:
 
 def of_outputs(plan: Plan, outputs: np.ndarray, places: Sequence[str], known: Preparation | None) -> Predictions:
     """Of outputs float32 (n, out_features). Of equal outputs the first class counts, as on the device."""
-    if plan.loss != Loss.cross_entropy:
+    if not plan.has_classes:
         undo = known.target_normalisation if known else None
         values = undo.undo(outputs.astype(float)) if undo else outputs.astype(float)
-        names = ("answer",) if plan.out_features == 1 else tuple(f"answer {k + 1}" for k in range(plan.out_features))
-        return Predictions(("row", *names), tuple((p, *map(float, v)) for p, v in zip(places, values, strict=True)))
+        heading = ("row", *_numbered("answer", plan.out_features))
+        return Predictions(heading, tuple((p, *map(float, v)) for p, v in zip(places, values, strict=True)))
+    scores = outputs.reshape(len(outputs), plan.n_places, -1).astype(float)
+    if plan.n_classes == 2 and scores.shape[2] == 1:  # one logit; that of class 0 is 0
+        scores = np.concatenate([np.zeros_like(scores), scores], axis=2)
     labels = (known.labels if known else None) or ()
-    chosen = outputs.argmax(1)
-    names = tuple(labels[k] if k < len(labels) else str(k) for k in chosen)
-    shifted = np.exp(outputs.astype(float) - outputs.max(1, keepdims=True))
-    share = (shifted.max(1) / shifted.sum(1)).tolist()
-    return Predictions(("row", "class", "probability"), tuple(zip(places, names, share, strict=True)))
+    chosen = scores.argmax(2)
+    names = [[labels[k] if k < len(labels) else str(k) for k in row] for row in chosen]
+    if plan.n_places > 1:
+        heading = ("row", *_numbered("place", plan.n_places))
+        return Predictions(heading, tuple((p, *row) for p, row in zip(places, names, strict=True)))
+    share = np.exp(scores - scores.max(2, keepdims=True))
+    share = share.max(2) / share.sum(2)
+    return Predictions(
+        ("row", "class", "probability"),
+        tuple((p, *name, *map(float, s)) for p, name, s in zip(places, names, share, strict=True)),
+    )
+
+
+def _numbered(word: str, count: int) -> tuple[str, ...]:
+    return (word,) if count == 1 else tuple(f"{word} {k + 1}" for k in range(count))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, TtzoError
+from ttzo.device_runtime.contract import DeviceError, ExitCode, Region, TtzoError
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
@@ -362,7 +362,7 @@ class _Session:
         is_measured = result.step % every == 0 or result.step == self.settings.steps
         if is_measured:
             test, validation = self._measure(is_last=result.step == self.settings.steps)
-        classes = self.device.plan.loss == Loss.cross_entropy
+        classes = self.device.plan.has_classes
         self.metrics.write(
             step=result.step,
             phase=result.phase,

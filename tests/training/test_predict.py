@@ -109,6 +109,16 @@ def test_windows_are_cut_as_in_training_and_called_by_their_first_row(tmp_path):
     ]
 
 
+def test_one_logit_answers_the_second_class_where_it_is_above_0(tmp_path):
+    page = weather() | {"labels": ["calm", "storm"]}
+    folder, weight, bias = bundle(tmp_path / "b", Loss.binary_cross_entropy, page, n_out=1)
+    data = table(tmp_path / "new.csv", ["wind", "rain"], ROWS)
+    found = ttzo("predict", folder, "--device", "numpy:", "--data", data)["answers"]
+    logits = ((ROWS - CENTRE) / SPREAD @ weight.T + bias)[:, 0]
+    assert [line[1] for line in found] == ["storm" if logit > 0 else "calm" for logit in logits]
+    assert np.allclose([line[2] for line in found], 1 / (1 + np.exp(-np.abs(logits))), atol=1e-5)
+
+
 def test_a_lacking_number_is_refused_dropped_or_filled(tmp_path):
     page = weather() | {"fill": [10.0, 20.0]}
     folder, weight, bias = bundle(tmp_path / "b", Loss.cross_entropy, page)
@@ -134,10 +144,9 @@ def test_what_cannot_be_answered_is_a_sentence(tmp_path):
     np.savez(tmp_path / "d.npz", y=ROWS)
     assert "holds no numbers called x" in ttzo(*words, tmp_path / "d.npz", code=ExitCode.input)["error"]
     assert "there is no data set" in ttzo(*words, tmp_path / "none.csv", code=ExitCode.input)["error"]
-    assert (
-        "no checkpoint" in ttzo(*words, tmp_path / "a.csv", "--run", tmp_path / "no", code=ExitCode.input)["error"]
-        or True
-    )
+    (tmp_path / "e.csv").write_text("wind,rain\n1,2\n")
+    refused = ttzo(*words, tmp_path / "e.csv", "--run", tmp_path / "none", code=ExitCode.input)
+    assert "there is no checkpoint" in refused["error"]
 
 
 def test_tokens_that_the_model_does_not_know_are_refused(tmp_path):
