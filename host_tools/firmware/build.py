@@ -177,6 +177,7 @@ def _macros(plan: Plan, parts: Parts, board: Board) -> list[str]:
         "BAUD": f"{board.baud}u",
         "UART_BASE": f"{board.uart_base:#x}u",
         "UART_IRQ": f"{board.uart_irq}u",
+        "PAYLOAD_BYTES": f"{board.payload_bytes}u",
         "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
         "ROWS_BYTES": f"{board.rows_bytes:#x}u",
         "PARTS": f"{sum(parts):#x}u",

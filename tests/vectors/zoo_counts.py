@@ -3,6 +3,8 @@
 
     python tests/vectors/zoo_counts.py      writes the file anew: when costs were changed on purpose, with both figures in
                                             the commit
+    python tests/vectors/zoo_counts.py sizes        writes bytes alone anew, and keeps the instructions: when only
+                                                    what is linked was changed
 
 A case is a model with its default settings, or a small model with another estimator, cache, arithmetic or derivative.
 Batches and numbers of directions are small, so that a step is counted in seconds. Instructions are counted exactly, so
@@ -48,7 +50,7 @@ def cases() -> Iterator[dict[str, str]]:
     yield from ({"model": "burgers", "estimator": name} for name in ("subspace_gn", "last_layer_gn"))
 
 
-def record(case: dict[str, str]) -> dict[str, object]:
+def record(case: dict[str, str], sizes_alone: bool = False) -> dict[str, object]:
     """The case's costs: bytes of flash, variables, stack (deepest path of calls) and work buffer; instructions of a
     forward pass and of a step's gradient estimate, or of one residual. {"refused": class of the error} where the model
     cannot be exported or does not fit."""
@@ -62,8 +64,10 @@ def record(case: dict[str, str]) -> dict[str, object]:
         return {"refused": type(error).__name__}
     with tempfile.TemporaryDirectory() as folder:
         report = bench.firmware(Path(folder) / "made", plan, board)
-        machine = Machine(board, report)
         made = {name: getattr(report, "work_needed" if name == "work_bytes" else name) for name in FIELDS}
+        if sizes_alone:
+            return made
+        machine = Machine(board, report)
         return made | (_residual(machine) if plan.pde else _step(machine, rows_of(plan)))
 
 
@@ -91,8 +95,11 @@ def compiler() -> str:
 def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     found = []
+    sizes_alone = sys.argv[1:] == ["sizes"]
+    stored = {json.dumps(each["case"]): each["costs"] for each in json.loads(PATH.read_text(encoding="utf-8"))["cases"]}
     for case in cases():
-        found.append({"case": case, "costs": record(case)})
+        kept = stored[json.dumps(case)] if sizes_alone else {}
+        found.append({"case": case, "costs": kept | record(case, sizes_alone)})
         print(case, found[-1]["costs"], file=sys.stderr, flush=True)
     head = {"commit": commit, "board": BOARD, "compiler": compiler(), "batch": BATCH, "n_queries": QUERIES}
     lines = ",\n".join(json.dumps(each) for each in found)
