@@ -281,7 +281,7 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
     for (uint32_t j = 0; j < count; j++) {
         const uint8_t *row = rows->bytes + (size_t)(first + j) * trainer->row_bytes;
         float *outputs = ttzo_forward(trainer, trainer->theta, row);
-        hits += ttzo_row_correct(trainer->model, outputs, row + input_bytes);
+        hits += ttzo_row_hits(trainer->model, outputs, row + input_bytes);
         sum = sum + ttzo_row_loss(trainer->model, outputs, row + input_bytes);
         enum ttzo_error error = ttzo_still_wanted(trainer, j + 1, count);
         if (error)

@@ -3,6 +3,7 @@
 #include "equations/derive.h"
 #include "model/needed_parts.h"
 #include "operations/graph.h"
+#include "network/loss.h"
 #include "network/sparse_rows.h"
 #include "number/crc32.h"
 #include "number/real.h"
@@ -189,11 +190,9 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region na
     if (!find_region(trainer, name, &region) || !region.rows || count > region.rows->capacity)
         return TTZO_ERROR_OUT_OF_RANGE;
     region.rows->count = 0;
-    if (trainer->model->info.loss == TTZO_LOSS_CROSS_ENTROPY)
-        for (*detail = 0; *detail < count; ++*detail)
-            if (ttzo_get_u16(region.bytes + *detail * trainer->row_bytes + input_bytes) >=
-                trainer->model->info.out_features)
-                return TTZO_ERROR_BAD_LABEL;
+    for (*detail = 0; *detail < count; ++*detail)
+        if (!ttzo_target_is_sound(trainer->model, region.bytes + *detail * trainer->row_bytes + input_bytes))
+            return TTZO_ERROR_BAD_LABEL;
     uint32_t known = ttzo_known_tokens(trainer->model);
     for (*detail = 0; known && *detail < count; ++*detail)
         if (!knows_tokens(trainer->model, known, region.bytes + *detail * trainer->row_bytes))

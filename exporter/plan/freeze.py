@@ -22,7 +22,7 @@ def freeze(plan: Plan, patterns: Sequence[str], *, int8: bool = False) -> Plan:
     one ("encoder" for "encoder.0"), or one with `*`, `?` and `[...]` as in file names. Nodes that share parameters are
     frozen together. `int8`: matrices of all frozen nodes become 8-bit integers; what is int8 already keeps its bits.
 
-    Raises `PlanError` for a pattern that names no parameters, and where nothing is left to train.
+    Raises `PlanError` for a pattern that names no parameters.
     """
     chosen = {owner for pattern in patterns for owner in _named(plan.graph, pattern)}
     wanted = [_is_int8(node, chosen, int8) for node in plan.graph.nodes]
@@ -49,6 +49,21 @@ def freeze(plan: Plan, patterns: Sequence[str], *, int8: bool = False) -> Plan:
     graph = Graph(tuple(nodes), plan.graph.arrays)
     parameters = np.concatenate(theta)
     return dataclasses.replace(plan, graph=graph, parameters=parameters, constants=section)
+
+
+def thawed(plan: Plan) -> Plan:
+    """The plan with everything trained, at the values that a device computes with."""
+    theta, nodes = [np.zeros(0, np.float32)], []
+    placed: dict[Owner, int] = {}
+    for node in plan.graph.nodes:
+        at = placed.get(_owner(node)) if node.shared else None
+        if at is None:
+            at = placed[_owner(node)] = sum(map(len, theta))
+            theta += [_values(plan, node)] if node.operation.n_parameters else []
+        free = dataclasses.replace(node, frozen=False, int8=False)
+        nodes.append(_placed(free, at) if node.operation.n_parameters else free)
+    graph = Graph(tuple(nodes), plan.graph.arrays)
+    return dataclasses.replace(plan, graph=graph, parameters=np.concatenate(theta), constants=b"")
 
 
 def _named(graph: Graph, pattern: str) -> set[Owner]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Arithmetic, Loss, Number
 from ttzo.exporter.pde import Pde
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.readers.errors import ExportError
@@ -34,6 +35,7 @@ def plan_from_module(
     metadata: dict[str, Any] | None = None,
     pde: Pde | None = None,
     input_shape: tuple[int, ...] | None = None,
+    loss_options: LossOptions | None = None,
 ) -> Plan:
     """The plan of a module at its present parameters.
 
@@ -53,6 +55,7 @@ def plan_from_module(
         input_offset=input_offset,
         metadata=metadata or {},
         pde=pde,
+        loss_options=loss_options or LossOptions(),
     )
     with contextlib.suppress(NotAChainError):
         layers, parameters = layers_from_module(module)

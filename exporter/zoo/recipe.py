@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Number
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.pde import Problem
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.training import Training
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Recipe:
     build: Callable[..., "torch.nn.Module"] | None
     data: str | None = None
     loss: Loss = Loss.cross_entropy
+    loss_options: LossOptions = LossOptions()
     inputs: Inputs = Inputs()
     input_shape: tuple[int, ...] | None = None  # of one row, where the model does not say it
     batch: int = 32

@@ -34,6 +34,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
+from ttzo.host_tools.cli.export_run import export_run, say_missing_formats
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
@@ -42,6 +43,8 @@ from ttzo.host_tools.firmware import boards, build, forecast
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.network.network import read_inputs
+from ttzo.host_tools.training import run_model
+from ttzo.host_tools.training.checkpoint import Generation
 
 BUNDLE = click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
 
@@ -50,6 +53,14 @@ class FlashError(TtzoError):
     """A board that could not be flashed from here."""
 
     exit_code = ExitCode.device
+
+
+GENERATION = click.option(
+    "--generation",
+    type=click.Choice([each.name for each in Generation]),
+    metavar="NAME",
+    help="The run's checkpoint to take: last, good (loss near the best) or best (lowest loss). Default: last.",
+)
 
 
 def choice(kind) -> dict:
@@ -144,6 +155,10 @@ _EXPORT_OPTIONS = (
         "--keep-zeros", is_flag=True, default=None, help="Weights that are zero stay zero: those of a pruned model."
     ),
     click.option("--loss", **choice(Loss), help="What training minimises."),
+    click.option(
+        "--class-weights", metavar="NUMBERS", help="How much the loss of each class counts, as 1,5 (all alike)."
+    ),
+    click.option("--huber-delta", type=float, help="huber: the error from which on the loss grows linearly (1)."),
     click.option("--derivative", **choice(Derivative), help="How a PDE's derivatives are computed."),
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
@@ -175,13 +190,16 @@ def with_options(options):
 @click.option("--board", help="The board that the model must fit.")
 @with_options(_EXPORT_OPTIONS)
 @with_options(TABLE_OPTIONS)
+@GENERATION
 @command
-def export_command(screen: Screen, model: str, out: Path, board: str | None, **options) -> dict:
+def export_command(screen: Screen, model: str, out: Path, board: str | None, generation: str | None, **options) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
-    MODEL is one of three things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
-    returns a torch module; or an .onnx file, as PyTorch, Keras or scikit-learn write it. An option that is not given
-    keeps the model's own value.
+    MODEL is one of four things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
+    returns a torch module; an .onnx file, as PyTorch, Keras or scikit-learn write it; or a run's folder (DIR/runs/native)
+    or checkpoint, whose trained model is written. An option that is not given keeps the model's own value.
+
+    Of a run, `--frozen int8` alone freezes every parameter: the model that a finished product carries.
 
     If --data names an existing file, the bundle keeps the names of its classes and how its columns are normalised.
     Otherwise the first run keeps them in its folder.
@@ -193,6 +211,12 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
             options[name] = options[name][0]
     options["freeze"] = options["freeze"] or None
     room = boards.load(board).room if board else None
+    if run_model.is_run(Path(model)):
+        plan = export_run(screen, Path(model), out, room, generation, options)
+        screen.table(f"{plan.metadata.get('title', model)}, trained in {model} -> {out}", describe(plan))
+        return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
+    if generation:
+        raise TtzoError(f"{model} is no run", "leave out --generation, or name the folder of a run")
     table = taken(options)
     if (
         options["input_number"] == Number.int16.name
@@ -204,6 +228,7 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
+    say_missing_formats(screen, plan, out)
     screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
     return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
 
@@ -260,6 +285,8 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
     rows = [node_row(node) for node in plan.graph.nodes]
     rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
     rows += frozen_row(plan)
+    if not plan.n_parameters:
+        return [*rows, ("arithmetic", plan.arithmetic.name)]
     rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]
     rows += [
         (
@@ -361,9 +388,8 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         if dtype.kind != "f"
         else rng.standard_normal(shape).astype(dtype)
     )
-    if plan.loss == Loss.cross_entropy:
-        return x, rng.integers(0, plan.out_features, plan.batch)
-    return x, rng.standard_normal((plan.batch, plan.out_features)).astype(np.float32)
+    y = data_set.random_targets(plan, rng, plan.batch)
+    return x, y if plan.has_classes else y.astype(np.float32)
 
 
 # ---- build, flash, boards --------------------------------------------------------------------------------------------

@@ -58,6 +58,9 @@ WHAT_FOR = {
         "cross_entropy": "classes: softmax cross-entropy",
         "mse": "numbers: squared error, mean over a row's outputs",
         "residual": "PDEs: squared residual at collocation points",
+        "place_cross_entropy": "sequences: a class for each place, outputs [places, classes]",
+        "binary_cross_entropy": "two classes from one output, the logit of class 1",
+        "huber": "numbers: squared error that grows linearly from --huber-delta on",
     },
     "--derivative": {
         "jet": "exact up to float32 rounding: first and second derivatives go through the layers with the values",
@@ -65,6 +68,11 @@ WHAT_FOR = {
         "finite_difference": "central differences of step --radius",
         "sparse_grid": "Stein's estimator on a sparse grid (paper eqs. 8-13), sigma --radius",
         "monte_carlo": "Stein's estimator over --n-pairs random pairs: noisy, sigma --radius",
+    },
+    "--generation": {
+        "last": "the last state that was saved: the default",
+        "good": "the last one whose loss was near the best",
+        "best": "the one with the lowest loss",
     },
     "--heading": {
         "yes": "the first line names the columns",

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen
 from ttzo.host_tools.data import data_set, known_data, run_data
@@ -144,7 +143,7 @@ def _shares(answers: Answers, k: int) -> tuple[str, str]:
 
 def test_json(plan: Plan, test: Evaluation, answers: Answers | None = None) -> dict[str, Any]:
     """A measurement as JSON has it."""
-    classes = plan.loss == Loss.cross_entropy
+    classes = plan.has_classes
     page = {
         "loss": test.loss,
         "accuracy": test.accuracy if classes else None,

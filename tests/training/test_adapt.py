@@ -15,7 +15,6 @@ from ttzo.host_tools.data import data_set, domain_shifts, known_data
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.training import checkpoint, session
-from ttzo.host_tools.training.checkpoint import CheckpointError
 
 
 def image(**pixels: tuple[int, int, int]) -> np.ndarray:
@@ -88,16 +87,6 @@ def ttzo(*words, code=0):
     done = CliRunner().invoke(main, [*map(str, words), "--json"])
     assert done.exit_code == code, done.stderr
     return json.loads(done.stdout)
-
-
-def test_train_from_refuses_another_models_run_and_keeps_the_first_runs_folder(tmp_path):
-    bundle, other = write_bundle(tmp_path / "a", small_plan()), write_bundle(tmp_path / "b", small_plan(seed=8))
-    words = ("--data", bundle / "rows.npz", "--device", "numpy:")
-    first = ttzo("train", bundle, *words)
-    assert ttzo("train", bundle, *words, "--from", first["run"])["run"] == f"{first['run']}-adapted"
-    assert (
-        "another model" in ttzo("train", other, *words, "--from", first["run"], code=CheckpointError.exit_code)["error"]
-    )
 
 
 def test_a_digits_model_adapts_to_inverted_and_moved_images(tmp_path):

@@ -5,6 +5,7 @@
                                             the commit
     python tests/vectors/zoo_counts.py sizes        writes bytes alone anew, and keeps the instructions: when only
                                                     what is linked was changed
+    python tests/vectors/zoo_counts.py digits names   counts only the cases of these models anew
 
 A case is a model with its default settings, or a small model with another estimator, cache, arithmetic or derivative.
 Batches and numbers of directions are small, so that a step is counted in seconds. Instructions are counted exactly, so
@@ -39,7 +40,7 @@ FIELDS = ("flash_bytes", "static_bytes", "stack_bytes", "work_bytes")
 
 def cases() -> Iterator[dict[str, str]]:
     """Arguments of `plan_of` for each case, in a fixed order."""
-    for model in (name for name in zoo.names() if zoo.get(name) not in zoo.SENSORS):
+    for model in (name for name in zoo.names() if zoo.get(name) not in (*zoo.SEQUENCES, *zoo.SENSORS)):
         yield {"model": model}
     for model in ("digits", "digits-conv", "names"):
         yield from ({"model": model, "estimator": name} for name in ESTIMATORS)
@@ -94,12 +95,15 @@ def compiler() -> str:
 
 def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    models, sizes_alone = sys.argv[1:], sys.argv[1:] == ["sizes"]
+    kept = {json.dumps(each["case"]): each["costs"] for each in json.loads(PATH.read_text(encoding="utf-8"))["cases"]}
     found = []
-    sizes_alone = sys.argv[1:] == ["sizes"]
-    stored = {json.dumps(each["case"]): each["costs"] for each in json.loads(PATH.read_text(encoding="utf-8"))["cases"]}
     for case in cases():
-        kept = stored[json.dumps(case)] if sizes_alone else {}
-        found.append({"case": case, "costs": kept | record(case, sizes_alone)})
+        if models and not sizes_alone and case["model"] not in models:
+            found.append({"case": case, "costs": kept[json.dumps(case)]})
+            continue
+        instructions = kept[json.dumps(case)] if sizes_alone else {}
+        found.append({"case": case, "costs": instructions | record(case, sizes_alone)})
         print(case, found[-1]["costs"], file=sys.stderr, flush=True)
     head = {"commit": commit, "board": BOARD, "compiler": compiler(), "batch": BATCH, "n_queries": QUERIES}
     lines = ",\n".join(json.dumps(each) for each in found)
