@@ -795,6 +795,22 @@ class StateRecord(Record):
     """loss evaluations spent: full batches at one parameter vector"""
 
 @dataclass(frozen=True)
+class SavedRunRecord(Record):
+    magic: int
+    """saved_run_magic"""
+    format: int
+    """saved_run_format"""
+    total_bytes: int
+    """the whole blob: this record, parameters, moments, CRC-32 of all before it"""
+    hash: bytes
+    """of the model"""
+    training: TrainingRecord
+    """settings in force"""
+    phase_0: PhaseRecord
+    phase_1: PhaseRecord
+    state: StateRecord
+
+@dataclass(frozen=True)
 class HelloRequest(Record):
     contract_hash: int
     """the host's; a device of another contract refuses all requests except HELLO and LEAVE"""
