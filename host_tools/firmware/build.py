@@ -143,13 +143,13 @@ def _read_plan(bundle_dir: Path) -> Plan:
 
 
 def _firmware_sources(plan: Plan, board: Board) -> list[Path]:
-    """The core without the folder of graphs where the model is a chain, and of the port what the board names; uart_*.c and
-    clock_*.c are choices."""
+    """The core without the folders of parts that are left out, and of the port what the board names; uart_*.c and clock_*.c
+    are choices."""
     port = PORTS / board.port
     chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
     ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(("uart_", "clock_"))]
-    left_out = "operations" if plan.chain else ""
-    return [source for source in core_sources() if source.parent.name != left_out] + ours
+    left_out = {part.name for part in set(Part) - _linked_parts(plan)}
+    return [source for source in core_sources() if source.parent.name not in left_out] + ours
 
 
 def _macros(plan: Plan, board: Board) -> list[str]:
@@ -161,14 +161,17 @@ def _macros(plan: Plan, board: Board) -> list[str]:
         "UART_IRQ": f"{board.uart_irq}u",
         "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
         "ROWS_BYTES": f"{board.rows_bytes:#x}u",
-        "PARTS": f"{_linked_parts(plan):#x}u",
+        "PARTS": f"{sum(_linked_parts(plan)):#x}u",
     }
     return [f"-DTTZO_{name}={value}" for name, value in values.items()] + _arithmetic_flags(plan.arithmetic)
 
 
-def _linked_parts(plan: Plan) -> int:
-    """All parts but those of graphs that the model does not need: what a chain's firmware was, it stays."""
-    return sum(set(Part) - GRAPH_PARTS | parts_of(plan))
+def _linked_parts(plan: Plan) -> set[Part]:
+    """All parts but those of graphs and simulations that the model does not need: what a chain's firmware was, it stays.
+    A simulation has no network: it gets what it needs and the link."""
+    if plan.simulation is not None:
+        return set(parts_of(plan) | {Part.link})
+    return set(Part) - GRAPH_PARTS - {Part.identification} | parts_of(plan)
 
 
 def _arithmetic_flags(arithmetic: Arithmetic) -> list[str]:
