@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, ExitCode, Loss, Number, TtzoError
-from ttzo.exporter import zoo
+from ttzo.exporter import ode, zoo
 from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
-from ttzo.exporter import ode
 from ttzo.exporter.pde import Problem, trace
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.plan import Plan

@@ -62,6 +62,33 @@ static void hold_number(struct ttzo_fit *fit)
     *running(fit, TTZO_SWEEP_SUM_HELD_COUNT) += 1.0f;
 }
 
+static bool are_finite(const float *numbers, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!ttzo_is_finite(numbers[i]))
+            return false;
+    return true;
+}
+
+static void clear(float *numbers, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        numbers[i] = 0.0f;
+}
+
+// A sweep whose states or sums leave the finite numbers is given up; moments stay finite, so that they can be saved.
+static void notice_divergence(struct ttzo_fit *fit)
+{
+    uint32_t states = (fit->n_unknowns + 1) * fit->n_states;
+    if (are_finite(fit->states, states) && are_finite(fit->running, sums_count(fit)) &&
+        are_finite(fit->residuals, fit->n_measured))
+        return;
+    *place(fit, TTZO_IDENTIFICATION_DIVERGED) = 1.0f;
+    clear(fit->states, states);
+    clear(fit->running, sums_count(fit));
+    clear(fit->residuals, fit->n_measured);
+}
+
 // A row of the log: kind, time since the row before, inputs, measured numbers, all float32.
 static void read_row(struct ttzo_fit *fit, const uint8_t *row)
 {
@@ -89,14 +116,14 @@ static void read_row(struct ttzo_fit *fit, const uint8_t *row)
             hold_number(fit);
     }
     *place(fit, TTZO_IDENTIFICATION_LAG_KNOWN) = fits ? 1.0f : 0.0f;
+    notice_divergence(fit);
 }
 
 // ---- sweeps ---------------------------------------------------------------------------------------------------------
 
 static void begin_sweep(struct ttzo_fit *fit)
 {
-    for (uint32_t i = 0; i < sums_count(fit); i++)
-        fit->running[i] = 0.0f;
+    clear(fit->running, sums_count(fit));
     *place(fit, TTZO_IDENTIFICATION_ROW) = 0.0f;
     *place(fit, TTZO_IDENTIFICATION_RUNNING) = 0.0f;
     *place(fit, TTZO_IDENTIFICATION_LAG_KNOWN) = 0.0f;
@@ -104,15 +131,10 @@ static void begin_sweep(struct ttzo_fit *fit)
 }
 
 // A sweep without a fitted row says nothing.
-static bool sweep_is_finite(struct ttzo_fit *fit, float cost)
+static bool sweep_counts(struct ttzo_fit *fit, float cost)
 {
-    if (*place(fit, TTZO_IDENTIFICATION_DIVERGED) > 0.0f || !ttzo_is_finite(cost) ||
-        !(*running(fit, TTZO_SWEEP_SUM_COUNT) > 0.0f))
-        return false;
-    for (uint32_t i = 0; i < sums_count(fit); i++)
-        if (!ttzo_is_finite(fit->running[i]))
-            return false;
-    return true;
+    return !(*place(fit, TTZO_IDENTIFICATION_DIVERGED) > 0.0f) && ttzo_is_finite(cost) &&
+           *running(fit, TTZO_SWEEP_SUM_COUNT) > 0.0f;
 }
 
 // Takes the candidate over where its cost is lower; the ridge follows.
@@ -120,7 +142,7 @@ static void judge(struct ttzo_fit *fit)
 {
     float cost = *running(fit, TTZO_SWEEP_SUM_SQUARES) + ttzo_fit_prior_cost(fit, fit->candidate);
     float *ridge = place(fit, TTZO_IDENTIFICATION_RIDGE), *at_theta = place(fit, TTZO_IDENTIFICATION_COST);
-    bool known = *place(fit, TTZO_IDENTIFICATION_KNOWN) > 0.0f, finite = sweep_is_finite(fit, cost);
+    bool known = *place(fit, TTZO_IDENTIFICATION_KNOWN) > 0.0f, finite = sweep_counts(fit, cost);
     bool better = finite && (!known || cost < *at_theta);
     *place(fit, TTZO_IDENTIFICATION_OUTCOME) = better ? 1.0f : finite ? 0.0f : -1.0f;
     *place(fit, TTZO_IDENTIFICATION_SWEEPS) += 1.0f;

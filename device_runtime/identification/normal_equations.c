@@ -94,6 +94,7 @@ float ttzo_fit_propose(struct ttzo_fit *fit)
     solve(fit);
     for (uint32_t i = 0; i < fit->n_unknowns; i++) {
         float step = fit->step[i] * fit->scale[i];
+        step = ttzo_is_finite(step) ? step : 0.0f;
         if (longest > 0.0f)
             step = step > longest ? longest : step < -longest ? -longest : step;
         fit->candidate[i] = fit->theta[i] + step;

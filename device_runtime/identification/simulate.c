@@ -125,9 +125,6 @@ void ttzo_simulate_advance(struct ttzo_fit *fit, float time, const float *inputs
         float *y = fit->states + j * fit->n_states;
         put_values(fit, j);
         advance_one(fit, n, time, inputs, y);
-        for (uint32_t s = 0; s < fit->n_states; s++)
-            if (!ttzo_is_finite(y[s]))
-                fit->places[TTZO_IDENTIFICATION_DIVERGED] = 1.0f;
     }
 }
 

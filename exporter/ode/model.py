@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
 """A simulation with unknown constants as a person writes it, and how it becomes data.
 
-    house = ode.Model(
-        time="h",
-        substep=1 / 60,
-        states={"room": 20.0, "walls": ode.Unknown(17, 5, 30, log=False)},
-        inputs=["outdoor", "heating"],
-        unknowns={"C_room": 0.5, "C_walls": 6.0, "R_inside": 1.6, "R_outside": 5.0},
-        rates=lambda m: {
-            "room": ((m.walls - m.room) / m.R_inside + m.heating) / m.C_room,
-            "walls": ((m.room - m.walls) / m.R_inside + (m.outdoor - m.walls) / m.R_outside) / m.C_walls,
-        },
-        measured={"indoor": "room"},
-    )
+house = ode.Model(
+    time="h",
+    substep=1 / 60,
+    states={"room": 20.0, "walls": ode.Unknown(17, 5, 30, log=False)},
+    inputs=["outdoor", "heating"],
+    unknowns={"C_room": 0.5, "C_walls": 6.0, "R_inside": 1.6, "R_outside": 5.0},
+    rates=lambda m: {
+        "room": ((m.walls - m.room) / m.R_inside + m.heating) / m.C_room,
+        "walls": ((m.room - m.walls) / m.R_inside + (m.outdoor - m.walls) / m.R_outside) / m.C_walls,
+    },
+    measured={"indoor": "room"},
+)
 """
 
 import math

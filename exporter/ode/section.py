@@ -95,4 +95,3 @@ def _names(page: Any, info: SimulationInfo, n_unknowns: int) -> dict[str, Any]:
     if page["time"] not in TIME_UNITS:
         raise ValueError(f"the metadata name no unit of time: {page['time']!r}")
     return made | {"time": page["time"]}
-

@@ -25,10 +25,10 @@ from ttzo.device_runtime.contract import (
     Number,
     Update,
 )
+from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Tokens
 from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
-from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.pde.program import Pde
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.training import REUSING, Phase, Training

@@ -25,6 +25,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
+from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Places, Tokens
 from ttzo.exporter.plan import train_defaults
@@ -164,7 +165,7 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
     MODEL is one of three things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
-    returns a torch module; or an .onnx file, as PyTorch, Keras or scikit-learn write it. An option that is not given
+    returns a torch module or a ttzo.ode.Model; or an .onnx file, as PyTorch, Keras or scikit-learn write it. An option that is not given
     keeps the model's own value.
 
     If --data names an existing file, the bundle keeps the names of its classes and how its columns are normalised.
@@ -187,7 +188,8 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
-    screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
+    told = ["identify", str(out), "--data", "LOG.csv"] if plan.simulation else ["train", str(out)]
+    screen.say(f"next: {shlex.join(['ttzo', *told, '--device', 'native:'])}")
     return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
 
 
@@ -228,7 +230,21 @@ def phase_text(plan: Plan, number: int) -> str:
     return f"{phase.estimator.name}{queries}, {phase.difference.name}, mu {phase.perturb_radius:g}; {phase.update.name}, lr {phase.learning_rate:g}"
 
 
+def simulation_rows(plan: Plan, simulation: Simulation) -> list[tuple[str, str]]:
+    start, low, high = (
+        simulation.values(theta) for theta in map(np.array, (plan.parameters, simulation.low, simulation.high))
+    )
+    names = zip(simulation.unknowns, start, low, high, strict=True)
+    rows = [(name, f"from {at:.4g}, {a:.4g} to {b:.4g}") for name, at, a, b in names]
+    rows += [("states", ", ".join(simulation.states)), ("inputs", ", ".join(simulation.inputs) or "none")]
+    rows += [("measured", ", ".join(simulation.measured))]
+    rows += [("integration", f"steps of at most {simulation.substep:g} {simulation.time}")]
+    return [*rows, ("starts", f"{simulation.n_starts}, {simulation.tries} sweeps each; seed {plan.training.seed}")]
+
+
 def describe(plan: Plan) -> list[tuple[str, str]]:
+    if plan.simulation:
+        return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
     rows = [node_row(node) for node in plan.graph.nodes]
     rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
     rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]
@@ -308,7 +324,7 @@ def _forecast_row(each: forecast.Forecast) -> tuple:
 def _noise(plan: Plan, source: str | None) -> tuple[precision.Noise | None, str]:
     """The noise forecast, on one batch of training rows; on random ones where there are none. Not of an equation, whose
     residuals are computed in float32 alone."""
-    if plan.arithmetic != Arithmetic.separate or plan.pde:
+    if plan.arithmetic != Arithmetic.separate or plan.pde or plan.simulation:
         return None, ""
     try:
         if source is None and plan.metadata.get("data") == "mnist":

@@ -54,6 +54,7 @@ WHAT_FOR = {
         "cross_entropy": "classes: softmax cross-entropy",
         "mse": "numbers: squared error, mean over a row's outputs",
         "residual": "PDEs: squared residual at collocation points",
+        "simulation": "constants of simulations (ttzo.ode), along a log",
     },
     "--derivative": {
         "jet": "exact up to float32 rounding: first and second derivatives go through the layers with the values",

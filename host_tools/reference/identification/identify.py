@@ -80,8 +80,6 @@ class Fit:
         else:
             states = np.ascontiguousarray(self.states.T)
             self.states[:] = self.simulations.advance(states, time, self.inputs, inputs).T
-            if not np.isfinite(self.states).all():
-                self.places[AT.diverged] = 1
         self.inputs[:] = inputs
         states = np.ascontiguousarray(self.states.T)
         for y in range(len(measured) if kind in (LogRow.fitted, LogRow.held_out) else 0):
@@ -92,6 +90,11 @@ class Fit:
                 self._add(SweepSum.held_squares, found[0] * found[0])
                 self._add(SweepSum.held_count, ONE)
         self.places[AT.lag_known] = kind == LogRow.fitted
+        kept = (self.states, self.running, self.residuals)
+        if not all(np.isfinite(numbers).all() for numbers in kept):
+            self.places[AT.diverged] = 1
+            for numbers in kept:
+                numbers[:] = 0
 
     # ---- sweeps
 
@@ -114,7 +117,7 @@ class Fit:
     def _judge(self) -> None:
         places = self.places
         cost = self.running[self._sum(SweepSum.squares)] + self._prior_cost(self.candidate)
-        finite = not places[AT.diverged] > 0 and bool(np.isfinite(cost)) and bool(np.isfinite(self.running).all())
+        finite = not places[AT.diverged] > 0 and bool(np.isfinite(cost))
         finite = finite and bool(self.running[self._sum(SweepSum.count)] > 0)
         known = places[AT.known] > 0
         better = finite and (not known or cost < places[AT.cost])
@@ -151,7 +154,7 @@ class Fit:
             self._remember_start()
             places[AT.start] += ONE
             if places[AT.start] < starts:
-                spread, number = np.float32(self.simulation.spread), int(places[AT.start])
+                spread, number = self.simulation.spread, int(places[AT.start])
                 self.candidate[:] = direction_add(self.exported, spread, Direction.gaussian, self.seed, 0, number)
                 self._begin_at_candidate()
                 return ZERO
@@ -170,6 +173,7 @@ class Fit:
         _solve(matrix, step)
         longest = np.float32(self.phase.trust_radius)
         step = step * scale
+        step = np.where(np.isfinite(step), step, ZERO)
         if longest > 0:
             step = np.clip(step, -longest, longest)
         self.candidate[:] = np.clip(self.theta + step, self.low, self.high)

@@ -32,8 +32,8 @@ class Simulations:
 
     def _run(self, what: Program) -> np.ndarray:
         zero = np.zeros(self.x.shape[1], np.float32)
-        rest = [None] * (LIMIT["program_inputs"] - 3)
-        return program.run(what, len(self.x), [self.x, zero, zero, *rest])
+        rest = [zero] * (LIMIT["program_inputs"] - 1)
+        return program.run(what, len(self.x), [self.x, *rest])
 
     def _put_inputs(self, inputs: np.ndarray) -> None:
         self.x[self.n_states : self.first_value] = inputs[:, None]

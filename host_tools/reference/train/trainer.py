@@ -281,8 +281,11 @@ class Trainer:
         if state.step == LAST_STEP:
             raise DeviceError("last_step", state.step)
         rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
-        move = self._move_by_residuals if phase.estimator in GAUSS_NEWTON else self._move_by_gradient
-        move = self._move_along_log if self.plan.simulation else move
+        move = self._move_by_gradient
+        if self.plan.simulation:
+            move = self._move_along_log
+        elif phase.estimator in GAUSS_NEWTON:
+            move = self._move_by_residuals
         loss, norm, evaluations = move(phase, region, rate)
         self.state = state_after_step(state, self.training, float(loss), evaluations)
         if self.state.phase != state.phase:
@@ -368,7 +371,7 @@ class Trainer:
         self.theta, self.moments, loss, length = work.run(rate)
         return loss, length, work.evaluations
 
-    def _move_along_log(self, phase: PhaseRecord, region: int, _: np.float32) -> tuple[np.float32, np.float32, int]:
+    def _move_along_log(self, phase: PhaseRecord, region: int, rate: np.float32) -> tuple[np.float32, np.float32, int]:
         """The next rows of a simulation's log: mean square of the sweep so far, the next step's length, evaluations spent."""
         plan, step = self.plan, self.state.step
         assert plan.simulation is not None  # `step` has looked
