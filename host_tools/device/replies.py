@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import (
+    LIMIT,
     MESSAGE_HASH,
     DeviceError,
     EvaluateReply,
     ExitCode,
     HelloReply,
-    Loss,
     Record,
     SolutionErrorReply,
     StateRecord,
@@ -96,6 +96,7 @@ def check_hello(reply: HelloReply, plan: Plan) -> None:
     most = memory.dataset_capacity(plan, reply.work_capacity)
     require_range("hello", "dataset_capacity", reply.dataset_capacity, 0, most)
     require_range("hello", "sparse_capacity", reply.sparse_capacity, 0, SPARSE_BYTES)
+    require_range("hello", "payload_bytes", reply.payload_bytes, LIMIT["min_payload"], LIMIT["max_payload"])
 
 
 def check_settings_told(reply: StatusReply, plan: Plan) -> Training:
@@ -137,9 +138,10 @@ def check_step(reply: StepReply, asked: int, plan: Plan, settings: Training) -> 
     require_range("step", "macs", reply.macs, 0, MACS_MARGIN * max(plain, macs_a_step(plan, phase)))
 
 
-def check_evaluation(reply: EvaluateReply, n_rows: int, plan: Plan) -> None:
+def check_evaluation(reply: EvaluateReply, n_judged: int) -> None:
+    """The answer to an EVALUATE of rows with so many classes to be right about."""
     require_finite("evaluate", "loss_sum", reply.loss_sum)
-    require_range("evaluate", "n_correct", reply.n_correct, 0, n_rows if plan.loss == Loss.cross_entropy else 0)
+    require_range("evaluate", "n_correct", reply.n_correct, 0, n_judged)
 
 
 def check_solution_error(reply: SolutionErrorReply) -> None:

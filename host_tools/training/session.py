@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, TtzoError
+from ttzo.device_runtime.contract import DeviceError, ExitCode, Region, TtzoError
 from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data import run_data
@@ -29,7 +30,7 @@ from ttzo.host_tools.device.device import Device, Evaluation, StartedAnew, run_f
 from ttzo.host_tools.device.link import LinkError
 from ttzo.host_tools.device.replies import ReplyError
 from ttzo.host_tools.reference.number.random import batch_rows
-from ttzo.host_tools.training import answers, audit
+from ttzo.host_tools.training import answers, audit, run_model
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
@@ -94,6 +95,14 @@ class Run:
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------
+
+
+def require_trained(plan: Plan) -> None:
+    """Raises `SessionError` for a plan of which every parameter is frozen."""
+    if not plan.n_parameters:
+        raise SessionError(
+            "every parameter of this model is frozen", "export the run again without --frozen, or with --freeze NAME"
+        )
 
 
 def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
@@ -168,8 +177,8 @@ def train(
     """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
     Goes on from the folder's checkpoint (that of `generation`) unless `restart`, under the checkpoint's settings with
-    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint, or as they were
-    exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
+    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint (run_model.start_for), or
+    as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
     the generations good and best where the loss is measured. `say(text)` hears what the person should know.
 
     Raises:
@@ -214,6 +223,7 @@ class _Session:
         generation: Generation,
         held: ExitStack,
     ):
+        require_trained(device.plan)
         self.device, self.data, self.folder, self.held = device, data, folder, held
         self.path = folder / Generation.last.value
         self.again = "the same command without --restart" if restart else "the same command"
@@ -255,13 +265,15 @@ class _Session:
         if self.found:
             self.device.load(self.found.parameters, self.found.moments, self.found.state)
         elif self.start:
-            self.device.load(self.start.parameters, np.zeros_like(self.start.moments), self.device.state())
+            no_moments = np.zeros(self.device.plan.n_moments, np.float32)
+            self.device.load(self.start.parameters, no_moments, self.device.state())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_alone:
                 self.held.enter_context(alone_in(self.folder))
             self.generations.begin(goes_on=self.found is not None)
             self._save()
+            run_model.save(self.folder, self.device.plan)
             run_data.save(self.folder, self.data.preparation)
             (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
@@ -350,7 +362,7 @@ class _Session:
         is_measured = result.step % every == 0 or result.step == self.settings.steps
         if is_measured:
             test, validation = self._measure(is_last=result.step == self.settings.steps)
-        classes = self.device.plan.loss == Loss.cross_entropy
+        classes = self.device.plan.has_classes
         self.metrics.write(
             step=result.step,
             phase=result.phase,

@@ -7,6 +7,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import DeviceError, Direction, Identification, LogRow, PhaseRecord, SweepSum
 from ttzo.exporter.ode.simulation import Simulation, packed
+from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.identification.simulate import Simulations
 from ttzo.host_tools.reference.number import real
 from ttzo.host_tools.reference.number.random import direction_add
@@ -28,8 +29,11 @@ def _place(i: int, j: int) -> int:
 class Fit:
     """A working copy of theta and moments; `run` reads rows and leaves what a step leaves."""
 
-    def __init__(self, simulation: Simulation, phase: PhaseRecord, theta: np.ndarray, moments: np.ndarray, start: np.ndarray, seed: int):  # fmt: skip
-        self.simulation, self.phase, self.exported, self.seed = simulation, phase, start, seed
+    def __init__(self, plan: Plan, phase: PhaseRecord, theta: np.ndarray, moments: np.ndarray, seed: int):
+        assert plan.simulation is not None  # the trainer has looked
+        self.simulation: Simulation = plan.simulation
+        self.phase, self.exported, self.seed, self.batch = phase, plan.parameters, seed, plan.batch
+        simulation = self.simulation
         self.theta, self.moments = theta.copy(), moments.copy()
         self.n = len(theta)
         self.mu = np.float32(phase.perturb_radius)
@@ -218,16 +222,20 @@ class Fit:
         return mean if count > 0 and np.isfinite(mean) else ZERO
 
     def run(
-        self, row_at: Callable[[int, int], np.ndarray | None], batch: int, poll: Callable[[int, int], None]
+        self, rows: np.ndarray, stays: bool, poll: Callable[[int, int], None], step: int
     ) -> tuple[np.float32, np.float32]:
-        """Reads at most `batch` rows, row_at(slot, number in the sweep), None at the end of the log. Returns the mean square of
-        the sweep so far, and the length of the next step. Raises `DeviceError`."""
+        """Reads at most a batch of `rows`: from the first, or, of a log that `stays`, from where the sweep stands. Returns the mean
+        square of the sweep so far, and the length of the next step. Raises `DeviceError`."""
         with np.errstate(all="ignore"):
-            return self._run(row_at, batch, poll)
+            try:
+                return self._run(rows, stays, poll)
+            except DeviceError as error:
+                raise DeviceError(error.name, step) if error.name == "non_finite" else error from None
 
-    def _run(self, row_at, batch, poll) -> tuple[np.float32, np.float32]:
-        for slot in range(batch):
-            row = row_at(slot, int(self.places[AT.row]))
+    def _run(self, rows, stays, poll) -> tuple[np.float32, np.float32]:
+        for slot in range(self.batch):
+            index = int(self.places[AT.row]) if stays else slot
+            row = rows[index] if index < len(rows) else None
             kind = LogRow.end_of_sweep if row is None else row[0]
             if row is not None and kind == LogRow.end_of_log:
                 self._end_log(row[1])
@@ -241,7 +249,7 @@ class Fit:
                 self._begin_sweep()
                 return loss, length
             self._read_row(row)
-            poll(slot + 1, batch)
+            poll(slot + 1, self.batch)
         return self._mean_square(), ZERO
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from ttzo.device_runtime.contract import (
     DeviceError,
     Estimator,
-    Loss,
     PhaseRecord,
     Region,
     Schedule,
@@ -22,6 +21,8 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.cost import evaluations_a_step
+from ttzo.exporter.plan import pruning
+from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
@@ -31,6 +32,7 @@ from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.identification.identify import Fit
 from ttzo.host_tools.reference.network import sparse_rows
+from ttzo.host_tools.reference.network.loss import hits as count_hits
 from ttzo.host_tools.reference.network.loss import sum_in_order
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE, read_inputs
 from ttzo.host_tools.reference.number import real
@@ -39,7 +41,7 @@ from ttzo.host_tools.reference.train.estimator import Estimate
 from ttzo.host_tools.reference.train.numpy_network import Network, NumpyNetwork
 from ttzo.host_tools.reference.train.settings import check_fixed, check_settings
 
-ONE, HALF = np.float32(1), np.float32(0.5)
+ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 LAST_STEP = 2**32 - 1  # the step counter's end
 START = StateRecord(0, 0, 0, 0, 0.0, float("inf"), 0, 0)
 
@@ -200,8 +202,7 @@ class Trainer:
     def _commit_sparse(self, data: bytes) -> None:
         self._count[Region.sparse] = 0
         plan, width = self.plan, NUMBER_DTYPE[self.plan.input_number].itemsize
-        n_classes = plan.out_features if plan.loss == Loss.cross_entropy else 0
-        n = sparse_rows.check(data, plan.in_features, width, self.row_bytes, n_classes)
+        n = sparse_rows.check(data, plan.in_features, width, self.row_bytes, plan.n_classes, plan.has_padding)
         self._sparse_rows = sparse_rows.unpack(data, plan.in_features, width, self.row_bytes)
         if plan.n_tokens:
             self._count[Region.batch] = 0  # whose memory a device unpacks them into
@@ -215,7 +216,7 @@ class Trainer:
             raise DeviceError("out_of_range", count)
         n = count // self.row_bytes
         inputs, targets = self._decode(self._rows[region][:n])
-        if self.plan.loss == Loss.cross_entropy and (bad := np.flatnonzero(targets >= self.plan.out_features)).size:
+        if (bad := self._rows_of_unknown_classes(targets)).size:
             raise DeviceError("bad_label", int(bad[0]))
         if self.plan.simulation:
             numbers = self._rows[region][:n].view("<f4").reshape(-1)
@@ -224,6 +225,12 @@ class Trainer:
         if (bad := self._rows_of_unknown_tokens(inputs)).size:
             raise DeviceError("bad_token", int(bad[0]))
         self._count[region] = n
+
+    def _rows_of_unknown_classes(self, targets: np.ndarray) -> np.ndarray:
+        if not self.plan.has_classes:
+            return np.zeros(0, int)
+        unknown = (targets >= self.plan.n_classes) & ~(self.plan.has_padding & (targets == NO_CLASS))
+        return np.flatnonzero(unknown.reshape(len(targets), -1).any(axis=1))
 
     def _rows_of_unknown_tokens(self, inputs: np.ndarray) -> np.ndarray:
         n_tokens = self.plan.n_tokens
@@ -237,13 +244,15 @@ class Trainer:
         return source.tobytes()[offset : offset + count]
 
     def _decode(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as they are sent, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
+        """Rows as they are sent, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or
+        [n, places], or float32 [n, out]."""
         kind = NUMBER_DTYPE[self.plan.input_number]
         input_bytes = kind.itemsize * self.plan.in_features
         raw = np.ascontiguousarray(rows[:, :input_bytes]).view(kind)
         targets = np.ascontiguousarray(rows[:, input_bytes:])
-        if self.plan.loss == Loss.cross_entropy:
-            return read_inputs(self.plan, raw), targets.view("<u2")[:, 0].astype(np.int64)
+        if self.plan.has_classes:
+            classes = targets.view("<u2").astype(np.int64)
+            return read_inputs(self.plan, raw), classes if self.plan.has_padding else classes[:, 0]
         return read_inputs(self.plan, raw), targets.view("<f4")
 
     def _committed(self, region: int) -> np.ndarray:
@@ -316,7 +325,7 @@ class Trainer:
     ) -> tuple[np.float32, np.float32, int]:
         """Estimate and update: mean loss before, the estimate's norm, evaluations spent."""
         estimate = self._estimate(phase, region)
-        gradient = estimated = estimate.gradient()
+        gradient = estimated = np.where(pruning.is_pruned(self.theta), ZERO, estimate.gradient())
         with np.errstate(all="ignore"):
             norm = real.sqrt(np.array([sum_in_order(gradient * gradient)]))[0]
             if not np.isfinite(norm):
@@ -373,25 +382,14 @@ class Trainer:
 
     def _move_along_log(self, phase: PhaseRecord, region: int, rate: np.float32) -> tuple[np.float32, np.float32, int]:
         """The next rows of a simulation's log: mean square of the sweep so far, the next step's length, evaluations spent."""
-        plan, step = self.plan, self.state.step
-        assert plan.simulation is not None  # `step` has looked
-        if region == Region.sparse:
-            raise DeviceError("bad_request", step)
-        rows, stays = self._committed(region).view("<f4"), region == Region.dataset
-        if len(rows) < (1 if stays else plan.batch):
-            raise DeviceError("not_committed", step)
-
-        def row_at(slot: int, number: int) -> np.ndarray | None:
-            index = number if stays else slot
-            return rows[index] if index < len(rows) else None
-
-        fit = Fit(plan.simulation, phase, self.theta, self.moments, plan.parameters, self.training.seed)
-        try:
-            loss, length = fit.run(row_at, plan.batch, self._poll)
-        except DeviceError as error:
-            raise DeviceError(error.name, step) if error.name == "non_finite" else error from None
+        stays = region == Region.dataset
+        rows = self._committed(region).view("<f4")  # of batch and dataset; others are refused
+        if len(rows) < (1 if stays else self.plan.batch):
+            raise DeviceError("not_committed", self.state.step)
+        fit = Fit(self.plan, phase, self.theta, self.moments, self.training.seed)
+        loss, length = fit.run(rows, stays, self._poll, self.state.step)
         self.theta, self.moments = fit.theta, fit.moments
-        return loss, length, 1 + plan.n_parameters
+        return loss, length, 1 + self.plan.n_parameters
 
     def _residuals(self, region: int) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
         """The weighted residuals of the step's rows as a function of the parameters, and the rows' points."""
@@ -450,8 +448,8 @@ class Trainer:
         for at in range(0, count, self.plan.batch):
             x, targets = self._decode(rows[first : first + count][at : at + self.plan.batch])
             losses.append(self.network.losses(self.theta, x, targets))
-            if self.plan.loss == Loss.cross_entropy:
-                hits += int((self.network.outputs(self.theta, x).argmax(axis=1) == targets).sum())
+            if self.plan.has_classes:
+                hits += count_hits(self.plan, self.network.outputs(self.theta, x), targets)
             self._poll(at + len(x), count)
         total = sum_in_order(np.concatenate(losses))
         if not np.isfinite(total):
