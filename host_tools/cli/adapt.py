@@ -15,7 +15,7 @@ from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
 from ttzo.host_tools.training import checkpoint, measurement
 from ttzo.host_tools.training.adapt import Adaptation, adapt
-from ttzo.host_tools.training.session import Interrupted, Progress
+from ttzo.host_tools.training.run import Interrupted, Progress
 
 
 @click.command("adapt")

@@ -11,7 +11,7 @@ from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.device.device import Device, Evaluation
 from ttzo.host_tools.training import measurement, session
 from ttzo.host_tools.training.checkpoint import Checkpoint
-from ttzo.host_tools.training.session import Run
+from ttzo.host_tools.training.run import Progress, Run
 from ttzo.host_tools.training.stop import Stop
 
 PASSES = 20  # over the labelled samples, when nobody says how many steps
@@ -48,7 +48,7 @@ def adapt(
     n_samples: int,
     changes: Mapping[str, Any],
     test_rows: int,
-    report: Callable[[session.Progress], object] = lambda progress: None,
+    report: Callable[[Progress], object] = lambda progress: None,
 ) -> Adaptation:
     """Measures the parameters of `start` on shifted test rows, trains on shifted training rows in `folder` (anew), and
     measures again. Raises what `session.train` raises."""

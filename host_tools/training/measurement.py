@@ -3,6 +3,8 @@
 
 import numpy as np
 
+from ttzo.device_runtime.contract import Loss
+from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, Evaluation, OnProgress
 from ttzo.host_tools.reference.number.random import sample_rows
@@ -43,3 +45,14 @@ def measure_answers(
     if test.outputs is None:
         return test, None
     return test, answers.judge(device.plan, data, test.outputs, data.y_test[chosen])
+
+
+def best_constant_loss(data: DataSet, plan: Plan) -> float | None:
+    """The mean loss of the best constant answer to the training rows; None where nothing is known of it (an equation)."""
+    y = data.y_train
+    if plan.pde is not None or not len(y):
+        return None
+    if plan.loss == Loss.cross_entropy:
+        shares = np.unique(y, return_counts=True)[1] / len(y)
+        return float(-(shares * np.log(shares)).sum())
+    return float(y.astype(float).var(0).mean()) if plan.loss == Loss.mse else None
