@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-WINDOW = 50  # steps of one look where there are no validation rows
+WINDOW = 50  # steps of one look where there are no validation rows, and at most
+WINDOWS = 10  # the run's steps divided by this
 HALVINGS = 5  # of the rate; then the run has diverged
 CLIMB = 0.5  # how far the loss may climb above its best, in parts of the scale
 UNKNOWN_SCALE = 4.0  # of an equation's residuals, in parts of the first loss: they have no best constant
@@ -53,10 +54,12 @@ class Event:
 
 
 class Guard:
-    """Of one run. `constant`: the loss of the best constant answer to the training rows, None where there is none."""
+    """Of one run. `constant`: the loss of the best constant answer to the training rows, None where there is none;
+    `steps`: of the run."""
 
-    def __init__(self, constant: float | None = None):
+    def __init__(self, constant: float | None = None, steps: int = WINDOW * WINDOWS):
         self.constant = constant
+        self.window = min(WINDOW, max(1, steps // WINDOWS))
         self.kept_step = 0
         self.events: list[Event] = []
         self.looks_since_best = 0
@@ -69,6 +72,11 @@ class Guard:
     def rate(self) -> float:
         """What the learning rate is multiplied by."""
         return 0.5**self._halvings
+
+    @property
+    def is_lost(self) -> bool:
+        """The rate was halved, and nothing better than the start was found."""
+        return self._halvings > 0 and self.kept_step == 0
 
     @property
     def limit(self) -> float:
@@ -87,7 +95,7 @@ class Guard:
 
     def window_mean(self, step: int, is_last: bool) -> float | None:
         """The loss to judge after `step` steps where there are no validation rows; None within a window."""
-        return None if step % WINDOW and not is_last else math.fsum(self._losses) / len(self._losses)
+        return None if step % self.window and not is_last else math.fsum(self._losses) / len(self._losses)
 
     def judge(self, step: int, loss: float) -> Verdict:
         """The loss of a look after `step` steps."""

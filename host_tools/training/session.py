@@ -159,7 +159,7 @@ class _Session:
         )
         audited = test_subset(data, audit.ROWS) if self.validation_rows is None else self.validation_rows
         self.generations = Generations(folder, device, self.validation_rows, audited)
-        self.guard = Guard(best_constant_loss(data, device.plan))
+        self.guard = Guard(best_constant_loss(data, device.plan), self.settings.steps)
         self.saved_at, self.save_cost = time.monotonic(), 0.0
 
     def require_validation_rows(self) -> None:
@@ -214,7 +214,7 @@ class _Session:
             self._record(self.guard.happened(Kind.new_rate, self.resumed_from))
         self.device.configure(self._in_force())
         last, state = self.guard.events[-1:], self.found.state
-        if last and last[0].step == state.step and last[0].kind in OF_RETURN and state.phase_start < state.step:
+        if last and last[0].step == state.step > state.phase_start and last[0].kind in OF_RETURN:
             self._load_kept()  # the run was cut between the event and the checkpoint
             self._save()
 
@@ -252,8 +252,10 @@ class _Session:
                 self.stop.check()
                 self._step(region, every)
             self._end()
+            self._require_convergence()
             test = self.test or self._measure_last()
-            self._keep_answers()
+            if self.answers is not None:
+                answers.save(self.folder, asdict(self.answers))
         except (LinkError, DeviceError, ReplyError, MetricsError, CheckpointError, DiskError) as error:
             raise self._explained(error) from error
         return Run(
@@ -322,8 +324,7 @@ class _Session:
         """The columns of a measurement of test rows."""
         if test is None:
             return {}
-        classes = self.device.plan.loss == Loss.cross_entropy
-        accuracy = test.accuracy if classes else None
+        accuracy = test.accuracy if self.device.plan.loss == Loss.cross_entropy else None
         return {"accuracy": accuracy, "test_loss": test.loss, "relative_l2": test.relative}
 
     # ---- the guard
@@ -340,30 +341,38 @@ class _Session:
     def _judge(self, step: int, judged: float | None) -> None:
         if judged is None:
             return
-        if self.guard.judge(step, judged) in ASTRAY:
+        verdict = self.guard.judge(step, judged)
+        if step == self.settings.steps and self.guard.is_lost and verdict not in ASTRAY:
+            verdict = self.guard.went_astray(step, judged)
+        if verdict in ASTRAY:
             self._return()
         else:
             self.generations.keep(judged, self._read)
 
     def _return(self) -> None:
-        """Goes back to the best parameters, as the guard's last event says. Raises `Diverged` where that ends the run."""
+        """Goes back to the best parameters, as the guard's last event says. Raises `Diverged` where it gives up."""
         event = self.guard.events[-1]
         self.recorded = -1
-        ends = event.kind == Kind.gave_up or event.step == self.settings.steps
-        event = replace(event, back_to=self.generations.kept().state.step)
-        self._record(event)
+        self._record(replace(event, back_to=self.generations.kept().state.step))
         self.device.configure(self._in_force())
         self._load_kept()
         self._save()
         self.recorded = event.step
-        if ends:
-            best = self.generations.best
-            raise Diverged(
-                f"the run has diverged: {describe(replace(event, kind=Kind.gave_up), '')}"
-                + (f", whose loss is {best:.4g}" if best is not None else ""),
-                "the same command with a smaller --lr goes on from these parameters; with --restart it starts again"
-                f"; {self.folder / Generation.best.value} holds them too (--generation best)",
-            )
+        if event.kind == Kind.gave_up:
+            self._require_convergence(event.step)
+
+    def _require_convergence(self, step: int | None = None) -> None:
+        """Raises `Diverged` when the guard's last event is a return after `step` steps (default: the run's last)."""
+        event = self.guard.events[-1] if self.guard.events else None
+        if event is None or event.kind not in OF_RETURN or event.step != (step or self.settings.steps):
+            return
+        best = self.generations.best
+        raise Diverged(
+            f"the run has diverged: {describe(replace(event, kind=Kind.gave_up), '')}"
+            + (f", whose loss is {best:.4g}" if best is not None else ""),
+            "a smaller --lr and more --steps go on from these parameters; with --restart the run starts again"
+            f"; {self.folder / Generation.best.value} holds them too (--generation best)",
+        )
 
     def _load_kept(self) -> None:
         """Puts the best parameters onto the device. Moments begin anew; steps and evaluations go on counting."""
@@ -376,20 +385,20 @@ class _Session:
         phases = (replace(p, learning_rate=p.learning_rate * self.guard.rate) for p in self.settings.phases)
         return replace(self.settings, phases=tuple(phases))
 
-    def _rates_text(self) -> str:
-        return ", ".join(f"{rate:g}" for rate in rates_of(self._in_force()))
-
     def _record(self, event: Event, test: Evaluation | None = None) -> None:
         values = {"event": int(event.kind), "back_to": event.back_to, "judged": event.loss}
         self.metrics.write(step=event.step, **values, **self._test_values(test))
-        self.say(describe(event, self._rates_text()))
+        self.say(describe(event, ", ".join(f"{rate:g}" for rate in rates_of(self._in_force()))))
 
     def _is_stale(self) -> bool:
         return self.patience is not None and self.guard.looks_since_best >= self.patience
 
     def _end(self) -> None:
-        """An early stop is recorded, and the best parameters take the place of the last where they are asked for."""
+        """Says what the run has come to, and puts the best parameters in the place of the last where they are asked for."""
         step, known = self.device.step_count, {(event.kind, event.step) for event in self.guard.events}
+        if self.guard.constant and self.guard.kept_step == 0 and self.resumed_from < step:
+            told = f"{self.guard.constant:.4g}, which the best constant answer has"
+            self.say(f"nothing was learned: the loss never fell below {told}; try another --lr, or more --steps")
         if step < self.settings.steps and (Kind.stopped_early, step) not in known:
             self.test = None
             self._record(self.guard.happened(Kind.stopped_early, step))
@@ -400,15 +409,14 @@ class _Session:
         self._save()
 
     def _batch(self, step: int) -> np.ndarray:
-        return self.data.train_rows[
-            batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
-        ]
+        chosen = batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
+        return self.data.train_rows[chosen]
 
     def _measure(self, is_last: bool) -> tuple[Evaluation | None, Evaluation | None]:
         """What is measured now, on test rows and on validation rows: on the latter where there are any, then on test rows
         at the end alone."""
-        test, validation = None, None
-        validation = self.validation = self._measure_validation()
+        test, validation = None, self._measure_validation()
+        self.validation = validation
         if is_last:
             test = self._measure_last()
         elif self.validation_rows is None:
@@ -448,13 +456,12 @@ class _Session:
         return time.monotonic() - self.saved_at > max(CHECKPOINT_S, CHECKPOINT_SHARE * self.save_cost)
 
     def _read(self, measured: float = math.nan, measured_rows: int = 0) -> Checkpoint:
-        device = self.device
         return Checkpoint(
-            parameters=device.parameters(),
-            moments=device.moments(),
-            state=device.state(),
+            parameters=self.device.parameters(),
+            moments=self.device.moments(),
+            state=self.device.state(),
             settings=self.settings,
-            model_hash=model_hash(device.plan),
+            model_hash=model_hash(self.device.plan),
             data_checksum=self.data.checksum,
             measured=measured,
             measured_rows=measured_rows,
@@ -467,15 +474,10 @@ class _Session:
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began
 
-    def _keep_answers(self) -> None:
-        if self.answers is not None:
-            answers.save(self.folder, asdict(self.answers))
-
     # ---- endings
 
     def interrupted(self) -> Interrupted:
-        """Saves what the device has done, as far as the metrics file holds it, and says so. Before the first step there is
-        nothing to save."""
+        """Saves what the device has done, where the metrics file holds all of it, and says so."""
         if self.begun and self.device.step_count == self.recorded:
             with suppress(LinkError, DeviceError, ReplyError, DiskError, KeyboardInterrupt):
                 self._save()
