@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: MIT
 // ttzo: train a network on a microcontroller, with forward passes only.
 //
+//     #include "model.h"                                      // written by `ttzo export`; includes this file
 //     static struct ttzo_trainer trainer;                     // caller-owned; no globals, no malloc in the core
-//     static uint8_t work[WORK_BYTES];                        // >= ttzo_work_bytes(&model), 8-byte aligned
-//     if (ttzo_open(&trainer, &model, work, sizeof work)) ...  // validates the model once; later calls run blind
-//     ttzo_write_rows / ttzo_step / ttzo_evaluate / ttzo_predict
+//     static uint64_t work[(TTZO_MODEL_WORK_BYTES + 7) / 8];  // of any size from this on, 8-byte aligned
+//     uint32_t detail;
+//     if (ttzo_open(&trainer, &ttzo_model, work, sizeof work, &detail)) ...  // validates the model once
+//
+// Then rows go in (ttzo_write and ttzo_commit), and ttzo_step, ttzo_evaluate, ttzo_predict work on them.
 //
 // Every function that can fail returns an enum ttzo_error, 0 when all is well; after an error the trainer is as before.
+// `detail` gets the number that the error's sentence in docs/protocol.md speaks of. No pointer may be NULL except where
+// a comment says so.
 #ifndef TTZO_H
 #define TTZO_H
 #include <stddef.h>
 
 #include "model/trainer.h"
 #include "number/crc32.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 // ---- a model
 
@@ -34,8 +43,10 @@ uint32_t ttzo_state_bytes(const struct ttzo_model *model);
 
 // ---- a training run
 
-// Checks the model, carves the work buffer, starts from the exported parameters. What is left of the buffer becomes
-// the region dataset.
+// Checks the build's arithmetic on a few numbers (TTZO_ERROR_INEXACT_BUILD; detail: enum ttzo_inexactness) and the
+// model, carves the work buffer, starts from the exported parameters. What is left of the buffer becomes the region
+// dataset. TTZO_ERROR_OUT_OF_MEMORY: detail is the size that is needed; TTZO_ERROR_MISALIGNED: the alignment;
+// TTZO_ERROR_NOT_BUILT_IN: the missing parts.
 enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model *model, void *work, size_t work_bytes,
                           uint32_t *detail);
 
@@ -86,5 +97,9 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region re
 // Points at `count` bytes of a region (parameters or moments).
 enum ttzo_error ttzo_read(const struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t offset, uint32_t count,
                           const uint8_t **bytes, uint32_t *detail);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,7 +4,7 @@
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,13 @@ from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.pde import Problem, trace
-from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan import freeze as freezing
+from ttzo.exporter.plan import pruning, train_defaults
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.zoo.recipe import DATA_INPUTS, Inputs, Ranks, Recipe
+from ttzo.exporter.zoo.recipe import Inputs, Ranks, Recipe, known_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +34,9 @@ MODEL_OPTIONS = (
     "title",
     "data",
     "loss",
+    "places",
+    "class_weights",
+    "huber_delta",
     "input_number",
     "input_scale",
     "input_offset",
@@ -39,6 +44,9 @@ MODEL_OPTIONS = (
     "batch",
     "arithmetic",
     "cache",
+    "freeze",
+    "frozen",
+    "keep_zeros",
     *PDE_OPTIONS,
 )
 
@@ -111,7 +119,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         raise PlanError(f"there is no option {unknown[0]!r}", f"the options are {known}")
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
     data = str(given["data"]) if "data" in given else recipe.data
-    inputs = DATA_INPUTS[data] if "data" in given and data in DATA_INPUTS else recipe.inputs
+    inputs = (known_inputs(data) if "data" in given else None) or recipe.inputs
     inputs = Inputs(
         number=train_defaults.member("input_number", given.get("input_number", inputs.number), Number),
         scale=_number("input_scale", given.get("input_scale", inputs.scale)),
@@ -122,11 +130,15 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         title=str(given.get("title", recipe.title)),
         data=data,
         loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
+        loss_options=_loss_options(given, recipe.loss_options),
         inputs=inputs,
         input_shape=_shape(given.get("input_shape", recipe.input_shape)),
         batch=_whole("batch", given.get("batch", recipe.batch)),
         arithmetic=train_defaults.member("arithmetic", given.get("arithmetic", recipe.arithmetic), Arithmetic),
         cache=train_defaults.member("cache", given.get("cache", recipe.cache), Cache),
+        freeze=names_of("freeze", given.get("freeze", recipe.freeze)),
+        frozen=one_of("frozen", given.get("frozen", recipe.frozen), freezing.KINDS),
+        keep_zeros=_yes_or_no("keep_zeros", given.get("keep_zeros", recipe.keep_zeros)),
         problem=_problem(given.get("problem", recipe.problem)),
         derivative=train_defaults.member("derivative", given.get("derivative", recipe.derivative), Derivative),
         radius=_number("radius", given.get("radius", recipe.radius)),
@@ -136,6 +148,41 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
             recipe.trainings.get(str(given.get("estimator")), recipe.training), training
         ),
     )
+
+
+def _loss_options(given: dict[str, Any], options: LossOptions) -> LossOptions:
+    weights = given.get("class_weights", options.class_weights)
+    if isinstance(weights, str):
+        weights = weights.split(",")
+    try:
+        made = tuple(float(weight) for weight in weights)
+    except (TypeError, ValueError):
+        raise PlanError(f"option class_weights is {weights!r}", "give a number for each class, as 1,5") from None
+    return LossOptions(
+        places=_whole("places", given.get("places", options.places)),
+        class_weights=made,
+        huber_delta=_number("huber_delta", given.get("huber_delta", options.huber_delta)),
+    )
+
+
+def names_of(option: str, value: Any) -> tuple[str, ...]:
+    """A name, or several."""
+    names = (value,) if isinstance(value, str) else value
+    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    raise PlanError(f"option {option} is {value!r}", 'give a name or a list of names, such as "conv1" or ["encoder.*"]')
+
+
+def one_of(option: str, value: Any, known: Sequence[str]) -> str:
+    if value in known:
+        return str(value)
+    raise PlanError(f"option {option} is {value!r}", f"give one of {', '.join(known)}")
+
+
+def _yes_or_no(option: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise PlanError(f"option {option} is {value!r}", "give True or False")
 
 
 def _problem(value: Any) -> Problem | None:
@@ -206,6 +253,7 @@ def plan_of(
     named = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions}
     settings = dict(
         loss=Loss.residual if pde else recipe.loss,
+        loss_options=recipe.loss_options,
         training=recipe.training,
         batch=pde.batch if pde else recipe.batch,
         input_number=Number.float32 if pde else recipe.inputs.number,
@@ -219,6 +267,10 @@ def plan_of(
     plan = _reader(source)(source, **settings)
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
+    plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
+    if not plan.n_parameters:
+        raise PlanError("nothing is trained", "freeze less: leave out a --freeze, or set requires_grad=True")
+    plan = pruning.keep_zeros(plan) if recipe.keep_zeros else _with_note(plan, pruning.zeros_text(plan))
     plan = dataclasses.replace(plan, cache=recipe.cache)
     least = _least(room, budget)
     if contractions:
@@ -228,6 +280,14 @@ def plan_of(
     else:
         plan = fitted(plan, least, given=options.get("cache") is not None)
     return to_bundle.read(to_bundle.write(plan))
+
+
+def _with_note(plan: Plan, sentence: str) -> Plan:
+    """The plan with one more sentence that a person reads at export."""
+    if not sentence:
+        return plan
+    notes = [*plan.metadata.get("notes", ()), sentence]
+    return dataclasses.replace(plan, metadata=plan.metadata | {"notes": notes})
 
 
 def _least(room: Room | None, budget: str | None) -> Room | None:
@@ -304,6 +364,17 @@ def export(
     `room`, and the errors of `plan_of`.
     """
     plan = plan_of(model, ranks=ranks, format=format, room=room, **options)
+    return write_files(plan, out_dir, room=room, describe=describe)
+
+
+def write_files(
+    plan: Plan,
+    out_dir: str | Path,
+    *,
+    room: Room | None = None,
+    describe: Callable[[Plan], Mapping[str, Any]] | None = None,
+) -> Plan:
+    """`export` of a plan that is there."""
     if room is not None:
         require_room(plan, room)
     if describe is not None:
@@ -316,7 +387,7 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
     """The plan with the contractions that fit `room` and, unless the caches are `given`, the widest that do."""
     made = contraction.chosen(plan, room)
     for cache in (Cache.int16, Cache.int16_least):
-        if given or memory.work_bytes(made) <= room.ram_bytes:
+        if given or plan.chain is None or memory.work_bytes(made) <= room.ram_bytes:
             break
         narrower = contraction.chosen(dataclasses.replace(plan, cache=cache), room)
         if memory.work_bytes(narrower) < memory.work_bytes(made):
@@ -333,8 +404,9 @@ def render(plan: Plan) -> dict[str, bytes]:
     made = {name: text.encode() for name, text in c_files(plan).items()}
     made["model.onnx"] = forward_graph(plan).SerializeToString()
     made["loss.onnx"] = loss_graph(plan).SerializeToString()
-    if plan.chain is not None:
-        made["model.tflite"] = tflite_bytes(plan)
+    trained = freezing.thawed(plan) if plan.constants else plan  # a TFLite file says nothing about training
+    if trained.chain is not None:
+        made["model.tflite"] = tflite_bytes(trained)
     made["model.ttzo"] = to_bundle.write(plan)
     return {name: made[name] for name in FILES if name in made}
 

@@ -130,6 +130,12 @@ class Loss(IntEnum):
     """squared error, mean over the row's outputs"""
     residual = 2
     """squared residual of a PDE, or of its boundary and terminal conditions, at collocation points"""
+    place_cross_entropy = 3
+    """softmax cross-entropy of a class at each place of a sequence, mean over the places that have one; outputs [place][class]"""
+    binary_cross_entropy = 4
+    """cross-entropy of two classes; the one output is the logit of class 1, that of class 0 is 0"""
+    huber = 5
+    """e^2 / 2 of errors up to huber_delta, beyond it huber_delta (|e| - huber_delta / 2); mean over the row's outputs"""
 
 class Number(IntEnum):
     uint8 = 0
@@ -138,6 +144,18 @@ class Number(IntEnum):
     """two bytes, signed"""
     float32 = 2
     """four bytes, IEEE 754"""
+
+class Inexactness(IntEnum):
+    rounding = 1
+    """the processor does not round to nearest, ties to even"""
+    flush = 2
+    """it takes subnormal numbers for 0"""
+    precision = 3
+    """intermediate results keep more digits than a float has"""
+    contraction = 4
+    """the compiler contracts a product and a sum into one rounding"""
+    fused = 5
+    """fmaf rounds twice, or arithmetic separate was built fused"""
 
 class Arithmetic(IntEnum):
     separate = 0
@@ -327,7 +345,7 @@ class Schedule(IntEnum):
 
 class Region(IntEnum):
     parameters = 0
-    """theta, float32; written to a stage, taken over by COMMIT"""
+    """theta, float32; written to a stage, taken over by COMMIT; one that is -0.0 is pruned: no step moves it"""
     moments = 1
     """the update rule's memory, float32; written to a stage, taken over by COMMIT"""
     batch = 2
@@ -362,7 +380,7 @@ class BundleHeader(Record):
     metadata_bytes: int
     """UTF-8 JSON after the parameters, for people and host tools; the device skips it"""
     hash: bytes
-    """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters"""
+    """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases, loss and layers, the section of a graph or an equation, parameters"""
 
 @dataclass(frozen=True)
 class ModelInfo(Record):
@@ -386,12 +404,23 @@ class ModelInfo(Record):
     """enum arithmetic"""
     cache: int
     """enum cache"""
-    reserved: bytes
+    has_loss_section: int
+    """1 where a loss_section stands after the phases"""
+    reserved: int
     """0"""
     input_scale: float
     """network input = number * scale + offset, one multiply-add"""
     input_offset: float
     """see input_scale"""
+
+@dataclass(frozen=True)
+class LossInfo(Record):
+    places: int
+    """place_cross_entropy: places of a sequence, each with out_features / places classes; else 0"""
+    n_class_weights: int
+    """0, or the number of classes: what a class's weight multiplies is the loss of a row or place"""
+    huber_delta: float
+    """huber: the error from which on the loss grows linearly; else 0"""
 
 @dataclass(frozen=True)
 class LayerRecord(Record):
@@ -790,7 +819,7 @@ class HelloReply(Record):
     n_moments: int
     """numbers of the region moments"""
     row_bytes: int
-    """one row: the raw inputs, then the target (u16 class, or float32 outputs)"""
+    """one row: the raw inputs, then the target (see row)"""
     batch: int
     """rows of a training batch"""
     dataset_capacity: int
@@ -902,7 +931,7 @@ class EvaluateReply(Record):
     loss_sum: float
     """sum of the rows' losses, in row order"""
     n_correct: int
-    """rows whose largest output is their class"""
+    """rows (place_cross_entropy: places) whose largest output is their class"""
 
 @dataclass(frozen=True)
 class PredictRequest(Record):

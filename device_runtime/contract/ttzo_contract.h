@@ -4,7 +4,9 @@
 #define TTZO_CONTRACT_H
 #include <stdint.h>
 
-#define TTZO_CONTRACT_HASH 0x239FEF8Bu
+#include "contract/exact.h"
+
+#define TTZO_CONTRACT_HASH 0x926961AFu
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -38,6 +40,7 @@
 #define TTZO_POSITIONS_AT_ONCE 4u // patches that a layer of patches contracts side by side
 #define TTZO_NO_TOKEN 65535u // padding_token of a layer without one
 #define TTZO_NO_ARRAY 65535u // input of a node that has fewer
+#define TTZO_NO_CLASS 65535u // class of a place that does not count: padding of a sequence
 #define TTZO_MAX_NODES 250u // nodes of one graph
 #define TTZO_MAX_CONSTANT_BYTES 16777216u // bytes of the parameters of frozen nodes
 #define TTZO_INT8_ROWS 8u // rows of int8 weights that a layer turns into float32 at once
@@ -129,11 +132,21 @@ enum ttzo_loss {
     TTZO_LOSS_CROSS_ENTROPY = 0, // softmax cross-entropy of the row's class
     TTZO_LOSS_MSE = 1, // squared error, mean over the row's outputs
     TTZO_LOSS_RESIDUAL = 2, // squared residual of a PDE, or of its boundary and terminal conditions, at collocation points
+    TTZO_LOSS_PLACE_CROSS_ENTROPY = 3, // softmax cross-entropy of a class at each place of a sequence, mean over the places that have one; outputs [place][class]
+    TTZO_LOSS_BINARY_CROSS_ENTROPY = 4, // cross-entropy of two classes; the one output is the logit of class 1, that of class 0 is 0
+    TTZO_LOSS_HUBER = 5, // e^2 / 2 of errors up to huber_delta, beyond it huber_delta (|e| - huber_delta / 2); mean over the row's outputs
 };
 enum ttzo_number {
     TTZO_NUMBER_UINT8 = 0, // one byte
     TTZO_NUMBER_INT16 = 1, // two bytes, signed
     TTZO_NUMBER_FLOAT32 = 2, // four bytes, IEEE 754
+};
+enum ttzo_inexactness {
+    TTZO_INEXACTNESS_ROUNDING = 1, // the processor does not round to nearest, ties to even
+    TTZO_INEXACTNESS_FLUSH = 2, // it takes subnormal numbers for 0
+    TTZO_INEXACTNESS_PRECISION = 3, // intermediate results keep more digits than a float has
+    TTZO_INEXACTNESS_CONTRACTION = 4, // the compiler contracts a product and a sum into one rounding
+    TTZO_INEXACTNESS_FUSED = 5, // fmaf rounds twice, or arithmetic separate was built fused
 };
 enum ttzo_arithmetic {
     TTZO_ARITHMETIC_SEPARATE = 0, // multiply-add rounds the product, then the sum
@@ -241,7 +254,7 @@ enum ttzo_schedule {
     TTZO_SCHEDULE_COSINE = 3, // lr falls along half a cosine to 0 at the last step
 };
 enum ttzo_region {
-    TTZO_REGION_PARAMETERS = 0, // theta, float32; written to a stage, taken over by COMMIT
+    TTZO_REGION_PARAMETERS = 0, // theta, float32; written to a stage, taken over by COMMIT; one that is -0.0 is pruned: no step moves it
     TTZO_REGION_MOMENTS = 1, // the update rule's memory, float32; written to a stage, taken over by COMMIT
     TTZO_REGION_BATCH = 2, // rows of the next STEP or EVALUATE
     TTZO_REGION_DATASET = 3, // rows that stay on the device; STEP picks its batch from them by the sample order
@@ -281,6 +294,9 @@ enum ttzo_error {
     TTZO_ERROR_WRONG_WORK_SIZE = 22,
     TTZO_ERROR_BAD_NUMBER = 23,
     TTZO_ERROR_LAST_STEP = 24,
+    TTZO_ERROR_INEXACT_BUILD = 25,
+    TTZO_ERROR_NULL_POINTER = 26,
+    TTZO_ERROR_MISALIGNED = 27,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -329,6 +345,9 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 22: return "wrong_work_size";
     case 23: return "bad_number";
     case 24: return "last_step";
+    case 25: return "inexact_build";
+    case 26: return "null_pointer";
+    case 27: return "misaligned";
     default: return "unknown";
     }
 }
@@ -365,7 +384,7 @@ struct ttzo_bundle_header {
     uint32_t format;                        // bundle_format
     uint32_t total_bytes;                   // the whole file, the CRC-32 at its end included
     uint32_t metadata_bytes;                // UTF-8 JSON after the parameters, for people and host tools; the device skips it
-    uint8_t hash[16];                       // first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases and layers, the section of an equation, parameters
+    uint8_t hash[16];                       // first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases, loss and layers, the section of a graph or an equation, parameters
 };
 static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_bundle_header *out)
 {
@@ -396,7 +415,8 @@ struct ttzo_model_info {
     uint8_t loss;                           // enum loss
     uint8_t arithmetic;                     // enum arithmetic
     uint8_t cache;                          // enum cache
-    uint8_t reserved[2];                    // 0
+    uint8_t has_loss_section;               // 1 where a loss_section stands after the phases
+    uint8_t reserved;                       // 0
     float input_scale;                      // network input = number * scale + offset, one multiply-add
     float input_offset;                     // see input_scale
 };
@@ -412,7 +432,8 @@ static inline void ttzo_unpack_model_info(const uint8_t *bytes, struct ttzo_mode
     out->loss = ttzo_get_u8(bytes + 19);
     out->arithmetic = ttzo_get_u8(bytes + 20);
     out->cache = ttzo_get_u8(bytes + 21);
-    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 22 + 1 * i);
+    out->has_loss_section = ttzo_get_u8(bytes + 22);
+    out->reserved = ttzo_get_u8(bytes + 23);
     out->input_scale = ttzo_get_f32(bytes + 24);
     out->input_offset = ttzo_get_f32(bytes + 28);
 }
@@ -428,9 +449,29 @@ static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_
     ttzo_put_u8(bytes + 19, in->loss);
     ttzo_put_u8(bytes + 20, in->arithmetic);
     ttzo_put_u8(bytes + 21, in->cache);
-    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 22 + 1 * i, in->reserved[i]);
+    ttzo_put_u8(bytes + 22, in->has_loss_section);
+    ttzo_put_u8(bytes + 23, in->reserved);
     ttzo_put_f32(bytes + 24, in->input_scale);
     ttzo_put_f32(bytes + 28, in->input_offset);
+}
+
+#define TTZO_LOSS_INFO_BYTES 8u
+struct ttzo_loss_info {
+    uint16_t places;                        // place_cross_entropy: places of a sequence, each with out_features / places classes; else 0
+    uint16_t n_class_weights;               // 0, or the number of classes: what a class's weight multiplies is the loss of a row or place
+    float huber_delta;                      // huber: the error from which on the loss grows linearly; else 0
+};
+static inline void ttzo_unpack_loss_info(const uint8_t *bytes, struct ttzo_loss_info *out)
+{
+    out->places = ttzo_get_u16(bytes + 0);
+    out->n_class_weights = ttzo_get_u16(bytes + 2);
+    out->huber_delta = ttzo_get_f32(bytes + 4);
+}
+static inline void ttzo_pack_loss_info(const struct ttzo_loss_info *in, uint8_t *bytes)
+{
+    ttzo_put_u16(bytes + 0, in->places);
+    ttzo_put_u16(bytes + 2, in->n_class_weights);
+    ttzo_put_f32(bytes + 4, in->huber_delta);
 }
 
 #define TTZO_LAYER_BYTES 108u
@@ -1294,7 +1335,7 @@ struct ttzo_hello_reply {
     uint8_t board[24];                      // name, zero-padded
     uint32_t n_parameters;
     uint32_t n_moments;                     // numbers of the region moments
-    uint32_t row_bytes;                     // one row: the raw inputs, then the target (u16 class, or float32 outputs)
+    uint32_t row_bytes;                     // one row: the raw inputs, then the target (see row)
     uint32_t batch;                         // rows of a training batch
     uint32_t dataset_capacity;              // rows that can stay on the device
     uint32_t macs_per_sample;               // multiply-accumulates of one forward pass
@@ -1524,7 +1565,7 @@ static inline void ttzo_pack_evaluate_request(const struct ttzo_evaluate_request
 #define TTZO_EVALUATE_REPLY_BYTES 8u
 struct ttzo_evaluate_reply {
     float loss_sum;                         // sum of the rows' losses, in row order
-    uint32_t n_correct;                     // rows whose largest output is their class
+    uint32_t n_correct;                     // rows (place_cross_entropy: places) whose largest output is their class
 };
 static inline void ttzo_unpack_evaluate_reply(const uint8_t *bytes, struct ttzo_evaluate_reply *out)
 {

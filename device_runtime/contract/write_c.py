@@ -123,6 +123,8 @@ def header_text() -> str:
         "#define TTZO_CONTRACT_H",
         "#include <stdint.h>",
         "",
+        '#include "contract/exact.h"',
+        "",
         f"#define TTZO_CONTRACT_HASH 0x{HASH:08X}u",
         *(f"#define TTZO_MESSAGE_HASH_{name.upper()} 0x{number:08X}u" for name, number in MESSAGE_HASH.items()),
         "",

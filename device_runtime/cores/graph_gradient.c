@@ -6,14 +6,41 @@
 
 #if TTZO_HAS(OPERATIONS)
 
+#define NOT_KEPT 0xFFFFFFFFu // place of an array that no query needs
+
 // ---- memory ---------------------------------------------------------------------------------------------------------
+
+// The first node whose parameters are trained: those before it never run again.
+static uint32_t first_trained(const struct ttzo_graph *graph)
+{
+    uint32_t i = 0;
+    for (; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        if (node.flags == 0 && ttzo_graph_node_parameters(graph, &node))
+            break;
+    }
+    return i;
+}
+
+// Whether a node from `first` on reads or writes array `a`.
+static bool is_needed(const struct ttzo_graph *graph, uint32_t first, uint32_t a)
+{
+    for (uint32_t i = first; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        if (node.output == a || node.inputs[0] == a || node.inputs[1] == a || node.inputs[2] == a)
+            return true;
+    }
+    return false;
+}
 
 static void carve_all(struct ttzo_graph_estimate *e, const struct ttzo_model *model, struct ttzo_carve *carve)
 {
     const struct ttzo_graph *graph = &model->graph;
+    uint32_t first = first_trained(graph);
     uint64_t all = 0;
     for (uint32_t a = 0; a < graph->info.n_arrays; a++)
-        all += ttzo_node_array_at(graph, a).numbers;
+        if (is_needed(graph, first, a))
+            all += ttzo_node_array_at(graph, a).numbers;
     e->kept_at = (uint32_t *)(void *)ttzo_take_even(carve, graph->info.n_arrays);
     e->reached = (uint8_t *)(void *)ttzo_take_even(carve, (graph->info.n_arrays + 3u) / 4);
     e->kept = ttzo_take_even(carve, all);
@@ -38,15 +65,25 @@ void ttzo_graph_gradient_begin(struct ttzo_graph_estimate *e)
     struct ttzo_carve carve = { trainer->cache_area, 0 };
     carve_all(e, trainer->model, &carve);
     e->macs = 0;
+    uint32_t first = first_trained(graph);
     for (uint32_t a = 0, at = 0; a < graph->info.n_arrays; a++) {
-        e->kept_at[a] = at;
-        at += ttzo_node_array_at(graph, a).numbers;
+        bool needed = is_needed(graph, first, a);
+        e->kept_at[a] = needed ? at : NOT_KEPT;
+        at += needed ? ttzo_node_array_at(graph, a).numbers : 0;
     }
     for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
         trainer->perturbed[i] = trainer->theta[i];
 }
 
 // ---- a row's forward pass -------------------------------------------------------------------------------------------
+
+// Where an array of the row's forward pass lies: among the kept ones, or where a forward pass has it, in the place of the
+// queries' arrays, which come later.
+static float *place_of(const struct ttzo_graph_estimate *e, uint32_t a)
+{
+    const struct ttzo_graph *graph = &e->base.trainer->model->graph;
+    return e->kept_at[a] == NOT_KEPT ? e->changed + ttzo_node_array_at(graph, a).place : e->kept + e->kept_at[a];
+}
 
 static float *kept_outputs(const struct ttzo_graph_estimate *e)
 {
@@ -59,13 +96,13 @@ float ttzo_graph_gradient_forward(struct ttzo_graph_estimate *e, const uint8_t *
     const struct ttzo_trainer *trainer = e->base.trainer;
     const struct ttzo_model *model = trainer->model;
     const struct ttzo_graph *graph = &model->graph;
-    ttzo_read_inputs(model, row, e->kept);
+    ttzo_read_inputs(model, row, place_of(e, 0));
     for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
         struct ttzo_node node = ttzo_node_at(graph, i);
         const float *inputs[3] = { NULL, NULL, NULL };
         for (uint32_t k = 0; k < 3 && node.inputs[k] != TTZO_NO_ARRAY; k++)
-            inputs[k] = e->kept + e->kept_at[node.inputs[k]];
-        ttzo_graph_run_node(graph, &node, trainer->theta, inputs, e->kept + e->kept_at[node.output], e->scratch);
+            inputs[k] = place_of(e, node.inputs[k]);
+        ttzo_graph_run_node(graph, &node, trainer->theta, inputs, place_of(e, node.output), e->scratch);
     }
     e->macs += trainer->macs_per_sample;
     e->target = row + ttzo_input_bytes(model);

@@ -9,9 +9,9 @@
 // An estimate under way.
 struct ttzo_graph_estimate {
     struct ttzo_estimate_base base;
-    uint32_t *kept_at; // [n_arrays] where each array of the row's forward pass lies in `kept`
+    uint32_t *kept_at; // [n_arrays] where each array of the row's forward pass lies in `kept`, if it is needed again
     uint8_t *reached;  // [n_arrays] 1 for those that a query has changed
-    float *kept;       // all arrays of the row, one beside the other
+    float *kept;       // what the first trained node and those after it read and write, one beside the other
     float *changed;    // [arena] those of a query
     float *scratch;
     float *slopes;  // [out_features] of the loss

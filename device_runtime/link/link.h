@@ -12,6 +12,10 @@
 #define TTZO_LINK_H
 #include "ttzo.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define TTZO_FRAME_BYTES (2u + TTZO_MAX_PAYLOAD + 4u)        // sequence, code, payload, CRC-32
 #define TTZO_COBS_BYTES (TTZO_FRAME_BYTES / 254u + 1u)       // what COBS adds to that at most
 #define TTZO_LINE_BYTES (TTZO_COBS_BYTES + TTZO_FRAME_BYTES) // a frame on the line, without its delimiter
@@ -58,5 +62,9 @@ uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity);
 
 // Sends all `count` bytes; may wait.
 void ttzo_port_write(const uint8_t *bytes, uint32_t count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -66,6 +66,8 @@ struct ttzo_model {
     struct ttzo_graph graph;         // of any other model
     const float *parameters;         // [info.n_parameters], theta at the start of training
     struct ttzo_pde pde;             // with info.loss residual
+    struct ttzo_loss_info loss;      // with info.has_loss_section, else zeros
+    const float *class_weights;      // [loss.n_class_weights]
 };
 
 // What needs a part of the runtime; never where that is left out, because ttzo_read_bundle has refused the model.

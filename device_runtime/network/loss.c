@@ -3,6 +3,90 @@
 
 #include "number/real.h"
 
+// ---- targets --------------------------------------------------------------------------------------------------------
+
+uint32_t ttzo_loss_places(const struct ttzo_model *model)
+{
+    switch ((enum ttzo_loss)model->info.loss) {
+    case TTZO_LOSS_CROSS_ENTROPY:
+    case TTZO_LOSS_BINARY_CROSS_ENTROPY: return 1;
+    case TTZO_LOSS_PLACE_CROSS_ENTROPY: return model->loss.places;
+    default: return 0;
+    }
+}
+
+uint32_t ttzo_loss_classes(const struct ttzo_model *model)
+{
+    uint32_t places = ttzo_loss_places(model);
+    if (model->info.loss == TTZO_LOSS_BINARY_CROSS_ENTROPY)
+        return 2;
+    return places ? model->info.out_features / places : 0;
+}
+
+uint32_t ttzo_target_bytes(const struct ttzo_model *model)
+{
+    uint32_t places = ttzo_loss_places(model);
+    return places ? 2 * places : 4u * model->info.out_features;
+}
+
+bool ttzo_target_is_sound(const struct ttzo_model *model, const uint8_t *target)
+{
+    uint32_t classes = ttzo_loss_classes(model);
+    bool pads = model->info.loss == TTZO_LOSS_PLACE_CROSS_ENTROPY;
+    for (uint32_t p = 0; p < ttzo_loss_places(model); p++) {
+        uint32_t row_class = ttzo_get_u16(target + 2 * p);
+        if (row_class >= classes && !(pads && row_class == TTZO_NO_CLASS))
+            return false;
+    }
+    return true;
+}
+
+bool ttzo_loss_is_sound(const struct ttzo_model *model)
+{
+    const struct ttzo_loss_info *loss = &model->loss;
+    bool is_huber = model->info.loss == TTZO_LOSS_HUBER, by_places = model->info.loss == TTZO_LOSS_PLACE_CROSS_ENTROPY;
+    if (by_places != (loss->places != 0) || (by_places && model->info.out_features % loss->places) ||
+        (model->info.loss == TTZO_LOSS_BINARY_CROSS_ENTROPY && model->info.out_features != 1) ||
+        (is_huber ? !(loss->huber_delta > 0.0f) || !ttzo_is_finite(loss->huber_delta) : loss->huber_delta != 0.0f) ||
+        (loss->n_class_weights && loss->n_class_weights != ttzo_loss_classes(model)))
+        return false;
+    for (uint32_t c = 0; c < loss->n_class_weights; c++)
+        if (!(model->class_weights[c] >= 0.0f) || !ttzo_is_finite(model->class_weights[c]))
+            return false;
+    return true;
+}
+
+// A class for each place: where its scores are, and how much its loss counts.
+struct place {
+    uint32_t row_class; // TTZO_NO_CLASS: does not count
+    float weight;
+};
+
+static struct place place_of(const struct ttzo_model *model, const uint8_t *target, uint32_t p)
+{
+    struct place place = { ttzo_get_u16(target + 2 * p), 1.0f };
+    if (model->loss.n_class_weights && place.row_class != TTZO_NO_CLASS)
+        place.weight = model->class_weights[place.row_class];
+    return place;
+}
+
+uint32_t ttzo_row_judged(const struct ttzo_model *model, const uint8_t *target)
+{
+    uint32_t judged = 0;
+    for (uint32_t p = 0; p < ttzo_loss_places(model); p++)
+        judged += ttzo_get_u16(target + 2 * p) != TTZO_NO_CLASS;
+    return judged;
+}
+
+// The factor by which the sum over a row's places becomes their mean; 1 where there are none.
+static float share_of_place(const struct ttzo_model *model, const uint8_t *target)
+{
+    uint32_t judged = ttzo_row_judged(model, target);
+    return judged > 1 ? 1.0f / (float)judged : 1.0f;
+}
+
+// ---- losses ---------------------------------------------------------------------------------------------------------
+
 // log(sum_j exp(z_j - max)) - (z_class - max)
 static float cross_entropy(float *z, uint32_t n, uint32_t row_class)
 {
@@ -17,6 +101,19 @@ static float cross_entropy(float *z, uint32_t n, uint32_t row_class)
     return ttzo_log(sum) - z[row_class];
 }
 
+// Mean over the places that count.
+static float place_cross_entropy(const struct ttzo_model *model, float *z, const uint8_t *target)
+{
+    uint32_t classes = ttzo_loss_classes(model);
+    float sum = 0.0f;
+    for (uint32_t p = 0; p < ttzo_loss_places(model); p++, z += classes) {
+        struct place place = place_of(model, target, p);
+        if (place.row_class != TTZO_NO_CLASS)
+            sum = sum + place.weight * cross_entropy(z, classes, place.row_class);
+    }
+    return sum * share_of_place(model, target);
+}
+
 static float mean_squared_error(const float *z, uint32_t n, const uint8_t *target)
 {
     float sum = 0.0f;
@@ -27,12 +124,35 @@ static float mean_squared_error(const float *z, uint32_t n, const uint8_t *targe
     return sum * (1.0f / (float)n);
 }
 
+static float clipped(float error, float delta)
+{
+    return error > delta ? delta : error < -delta ? -delta : error;
+}
+
+// With c the error e within delta, c (e - c / 2).
+static float huber(const float *z, uint32_t n, const uint8_t *target, float delta)
+{
+    float sum = 0.0f;
+    for (uint32_t j = 0; j < n; j++) {
+        float error = z[j] - ttzo_get_f32(target + 4 * j), c = clipped(error, delta);
+        sum = TTZO_MULADD(c, TTZO_MULADD(c, -0.5f, error), sum);
+    }
+    return sum * (1.0f / (float)n);
+}
+
 float ttzo_row_loss(const struct ttzo_model *model, float *outputs, const uint8_t *target)
 {
     uint32_t n = model->info.out_features;
-    if (model->info.loss == TTZO_LOSS_CROSS_ENTROPY)
-        return cross_entropy(outputs, n, ttzo_get_u16(target));
-    return mean_squared_error(outputs, n, target);
+    switch ((enum ttzo_loss)model->info.loss) {
+    case TTZO_LOSS_CROSS_ENTROPY:
+    case TTZO_LOSS_PLACE_CROSS_ENTROPY: return place_cross_entropy(model, outputs, target);
+    case TTZO_LOSS_BINARY_CROSS_ENTROPY: {
+        float scores[2] = { 0.0f, outputs[0] };
+        return place_cross_entropy(model, scores, target);
+    }
+    case TTZO_LOSS_HUBER: return huber(outputs, n, target, model->loss.huber_delta);
+    default: return mean_squared_error(outputs, n, target);
+    }
 }
 
 // ---- changes --------------------------------------------------------------------------------------------------------
@@ -53,12 +173,19 @@ static void softmax(const float *z, uint32_t n, float *p)
 
 void ttzo_loss_slopes(const struct ttzo_model *model, const float *outputs, const uint8_t *target, float *slopes)
 {
-    uint32_t n = model->info.out_features;
-    if (model->info.loss == TTZO_LOSS_CROSS_ENTROPY)
-        softmax(outputs, n, slopes);
-    else
+    uint32_t n = model->info.out_features, classes = ttzo_loss_classes(model);
+    float factor = model->info.loss == TTZO_LOSS_HUBER ? 1.0f : 2.0f;
+    if (model->info.loss == TTZO_LOSS_BINARY_CROSS_ENTROPY) {
+        float scores[2] = { 0.0f, outputs[0] }, p[2];
+        softmax(scores, 2, p);
+        slopes[0] = p[1 - ttzo_get_u16(target)];
+    } else if (classes) {
+        for (uint32_t j = 0; j < n; j += classes)
+            softmax(outputs + j, classes, slopes + j);
+    } else {
         for (uint32_t j = 0; j < n; j++)
-            slopes[j] = 2.0f * (outputs[j] - ttzo_get_f32(target + 4 * j));
+            slopes[j] = factor * (outputs[j] - ttzo_get_f32(target + 4 * j));
+    }
 }
 
 // Below this sum of squared changes, three moments say as much as expm1 and log1p: what they leave out is less than
@@ -133,6 +260,28 @@ static void cross_entropy_changes(const float *p, const float *a, uint32_t strid
     differences[3] = change_of(&to_d, p, d, n, of_d);
 }
 
+static float place_change(const struct ttzo_model *model, const float *p, const float *changes, const uint8_t *target)
+{
+    uint32_t classes = ttzo_loss_classes(model);
+    float sum = 0.0f;
+    for (uint32_t i = 0; i < ttzo_loss_places(model); i++, p += classes, changes += classes) {
+        struct place place = place_of(model, target, i);
+        if (place.row_class != TTZO_NO_CLASS)
+            sum = sum + place.weight * cross_entropy_change(p, changes, classes, place.row_class);
+    }
+    return sum * share_of_place(model, target);
+}
+
+// `wrong`: probability of the other class.
+static float binary_change(const struct ttzo_model *model, float wrong, float change, const uint8_t *target)
+{
+    struct place place = place_of(model, target, 0);
+    float against = place.row_class ? -change : change;
+    struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
+    add_moment(&sums, wrong, against);
+    return place.weight * change_of(&sums, &wrong, &against, 1, 0.0f);
+}
+
 static float squared_change(const float *slopes, const float *changes, uint32_t n)
 {
     float sum = 0.0f;
@@ -141,28 +290,59 @@ static float squared_change(const float *slopes, const float *changes, uint32_t 
     return sum * (1.0f / (float)n);
 }
 
+// With the error e, its change d, a and b what lies within delta of e and e + d: b d + (b - a) (e - (a + b) / 2).
+static float huber_change(const float *errors, const float *changes, uint32_t n, float delta)
+{
+    float sum = 0.0f;
+    for (uint32_t j = 0; j < n; j++) {
+        float a = clipped(errors[j], delta), b = clipped(errors[j] + changes[j], delta);
+        sum = TTZO_MULADD(b, changes[j], sum);
+        sum = TTZO_MULADD(b - a, TTZO_MULADD(a + b, -0.5f, errors[j]), sum);
+    }
+    return sum * (1.0f / (float)n);
+}
+
+static float change_of_row(const struct ttzo_model *model, const float *slopes, const float *changes,
+                           const uint8_t *target)
+{
+    uint32_t outputs = model->info.out_features;
+    switch ((enum ttzo_loss)model->info.loss) {
+    case TTZO_LOSS_CROSS_ENTROPY:
+    case TTZO_LOSS_PLACE_CROSS_ENTROPY: return place_change(model, slopes, changes, target);
+    case TTZO_LOSS_BINARY_CROSS_ENTROPY: return binary_change(model, slopes[0], changes[0], target);
+    case TTZO_LOSS_HUBER: return huber_change(slopes, changes, outputs, model->loss.huber_delta);
+    default: return squared_change(slopes, changes, outputs);
+    }
+}
+
 void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const float *changes, uint32_t stride,
                        uint32_t n, const uint8_t *target, float *differences)
 {
-    uint32_t outputs = model->info.out_features;
-    bool classes = model->info.loss == TTZO_LOSS_CROSS_ENTROPY;
-    uint32_t row_class = classes ? ttzo_get_u16(target) : 0;
-    for (; classes && n >= 4; n -= 4, changes += 4 * stride, differences += 4)
-        cross_entropy_changes(slopes, changes, stride, outputs, row_class, differences);
+    bool by_fours = model->info.loss == TTZO_LOSS_CROSS_ENTROPY && !model->loss.n_class_weights;
+    uint32_t row_class = by_fours ? ttzo_get_u16(target) : 0;
+    for (; by_fours && n >= 4; n -= 4, changes += 4 * stride, differences += 4)
+        cross_entropy_changes(slopes, changes, stride, model->info.out_features, row_class, differences);
     for (; n; n--, changes += stride)
-        *differences++ = classes ? cross_entropy_change(slopes, changes, outputs, row_class)
-                                 : squared_change(slopes, changes, outputs);
+        *differences++ = change_of_row(model, slopes, changes, target);
 }
 
 // ---- hits -----------------------------------------------------------------------------------------------------------
 
-bool ttzo_row_correct(const struct ttzo_model *model, const float *outputs, const uint8_t *target)
+static uint32_t largest_of(const float *scores, uint32_t n)
 {
-    if (model->info.loss != TTZO_LOSS_CROSS_ENTROPY)
-        return false;
     uint32_t best = 0;
-    for (uint32_t j = 1; j < model->info.out_features; j++)
-        if (outputs[j] > outputs[best])
+    for (uint32_t j = 1; j < n; j++)
+        if (scores[j] > scores[best])
             best = j;
-    return best == ttzo_get_u16(target);
+    return best;
+}
+
+uint32_t ttzo_row_hits(const struct ttzo_model *model, const float *outputs, const uint8_t *target)
+{
+    uint32_t classes = ttzo_loss_classes(model), hits = 0;
+    if (model->info.loss == TTZO_LOSS_BINARY_CROSS_ENTROPY)
+        return (outputs[0] > 0.0f) == (ttzo_get_u16(target) == 1);
+    for (uint32_t p = 0; p < ttzo_loss_places(model); p++, outputs += classes)
+        hits += largest_of(outputs, classes) == ttzo_get_u16(target + 2 * p);
+    return hits;
 }

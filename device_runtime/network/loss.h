@@ -4,12 +4,27 @@
 #define TTZO_LOSS_H
 #include "model/model.h"
 
-// Loss of the network's outputs against the target at `target` (u16 class, or float32 outputs). `outputs` is scratch
+// Classes that a target names: 1, or one for each place of a sequence; 0 where targets are float32 outputs.
+uint32_t ttzo_loss_places(const struct ttzo_model *model);
+
+// Classes that there are at each place; 0 where targets are float32 outputs.
+uint32_t ttzo_loss_classes(const struct ttzo_model *model);
+
+uint32_t ttzo_target_bytes(const struct ttzo_model *model);
+
+// Whether the target names classes that the model has.
+bool ttzo_target_is_sound(const struct ttzo_model *model, const uint8_t *target);
+
+// Whether the numbers of the loss fit the model; they may not be checked yet.
+bool ttzo_loss_is_sound(const struct ttzo_model *model);
+
+// Loss of the network's outputs against the target at `target` (u16 classes, or float32 outputs). `outputs` is scratch
 // afterwards.
 float ttzo_row_loss(const struct ttzo_model *model, float *outputs, const uint8_t *target);
 
 // What the loss's change for changed outputs depends on, for ttzo_loss_changes: cross-entropy, the softmax of the
-// outputs; MSE, twice their errors. [out_features]
+// outputs at each place; of one logit, the probability of the wrong class in slopes[0]; MSE, twice the errors; Huber, the
+// errors. [out_features]
 void ttzo_loss_slopes(const struct ttzo_model *model, const float *outputs, const uint8_t *target, float *slopes);
 
 // Loss of outputs + changes less loss of outputs, without the cancellation of that difference: with the softmax p and
@@ -19,7 +34,10 @@ void ttzo_loss_slopes(const struct ttzo_model *model, const float *outputs, cons
 void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const float *changes, uint32_t stride,
                        uint32_t n, const uint8_t *target, float *differences);
 
-// Whether the largest output (the first of equals) is the row's class; false for losses without classes.
-bool ttzo_row_correct(const struct ttzo_model *model, const float *outputs, const uint8_t *target);
+// Places of a row that count: 1, or those of a sequence that are no padding; 0 for losses without classes.
+uint32_t ttzo_row_judged(const struct ttzo_model *model, const uint8_t *target);
+
+// At how many of them the largest score (the first of equals) is that of the class.
+uint32_t ttzo_row_hits(const struct ttzo_model *model, const float *outputs, const uint8_t *target);
 
 #endif

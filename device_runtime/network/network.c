@@ -5,6 +5,7 @@
 #include "network/split_layer.h"
 #include "network/gathered_layer.h"
 #include "network/layers.h"
+#include "network/loss.h"
 #include "number/real.h"
 
 // ---- sizes ----------------------------------------------------------------------------------------------------------
@@ -17,8 +18,7 @@ uint32_t ttzo_input_bytes(const struct ttzo_model *model)
 
 uint32_t ttzo_row_bytes(const struct ttzo_model *model)
 {
-    bool is_class = model->info.loss == TTZO_LOSS_CROSS_ENTROPY;
-    return ttzo_input_bytes(model) + (is_class ? 2u : 4u * model->info.out_features);
+    return ttzo_input_bytes(model) + ttzo_target_bytes(model);
 }
 
 uint64_t ttzo_network_buffer(const struct ttzo_model *model)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "network/sparse_rows.h"
 
+#include "network/loss.h"
 #include "network/network.h"
 
 #if TTZO_HAS(SPARSE)
@@ -58,8 +59,7 @@ enum ttzo_error ttzo_sparse_check(const struct ttzo_model *model, const uint8_t 
         uint32_t end = end_of(bytes, *detail);
         if (end < begin || end > count || !row_is_sound(&parts, model->info.in_features, bytes, begin, end))
             return TTZO_ERROR_BAD_SPARSE_ROWS;
-        if (model->info.loss == TTZO_LOSS_CROSS_ENTROPY &&
-            ttzo_get_u16(bytes + end - parts.target) >= model->info.out_features)
+        if (!ttzo_target_is_sound(model, bytes + end - parts.target))
             return TTZO_ERROR_BAD_LABEL;
         begin = end;
     }

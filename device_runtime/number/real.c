@@ -43,6 +43,11 @@ bool ttzo_is_finite(float x)
     return x - x == 0.0f;
 }
 
+bool ttzo_is_negative_zero(float x)
+{
+    return to_bits(x) == SIGN;
+}
+
 // ---- exponentials ---------------------------------------------------------------------------------------------------
 
 // x = k ln 2 + r + low, |r| <= ln 2 / 2, for |x| < 128; `low` is what rounding took from r.

@@ -8,6 +8,8 @@
 #define TTZO_REAL_H
 #include <stdbool.h>
 
+#include "contract/exact.h"
+
 // Arithmetic of the build: a * b + c with the product rounded first (0), or rounded once (1).
 #ifndef TTZO_FUSED
 #define TTZO_FUSED 0
@@ -20,6 +22,9 @@
 
 // False for NaN and infinities.
 bool ttzo_is_finite(float x);
+
+// True for -0.0 alone.
+bool ttzo_is_negative_zero(float x);
 
 float ttzo_exp(float x);   // 1.02 ulp
 float ttzo_expm1(float x); // 1.19 ulp

@@ -5,6 +5,15 @@
 #include "number/crc32.h"
 #include "ttzo.h"
 
+// Bytes of the section of the loss; 0 where it is cut off.
+static size_t loss_section_bytes(const uint8_t *bytes, size_t size, struct ttzo_loss_info *loss)
+{
+    if (size < TTZO_LOSS_INFO_BYTES)
+        return 0;
+    ttzo_unpack_loss_info(bytes, loss);
+    return TTZO_LOSS_INFO_BYTES + sizeof(float) * loss->n_class_weights;
+}
+
 enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
                                  uint32_t *detail)
 {
@@ -13,6 +22,8 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
     struct ttzo_bundle_header header;
     struct ttzo_model_info info;
 
+    if (!bytes || !layers || !model || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     *detail = 1;
     if (size < fixed + 4 || (uintptr_t)bytes % sizeof(float))
         return TTZO_ERROR_BAD_BUNDLE;
@@ -35,19 +46,24 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
     *detail = 5;
     if (info.n_layers > TTZO_MAX_LAYERS || info.n_parameters > TTZO_MAX_PARAMETERS || header.metadata_bytes > size)
         return TTZO_ERROR_BAD_BUNDLE;
-    size_t without_section =
-        fixed + info.n_layers * TTZO_LAYER_BYTES + sizeof(float) * info.n_parameters + header.metadata_bytes + 4;
-    if (without_section > size || (info.n_layers && info.loss != TTZO_LOSS_RESIDUAL && without_section != size))
+    struct ttzo_loss_info loss = { 0 };
+    size_t loss_bytes = info.has_loss_section ? loss_section_bytes(bytes + fixed, size - fixed, &loss) : 0;
+    size_t without_section = fixed + loss_bytes + info.n_layers * TTZO_LAYER_BYTES + sizeof(float) * info.n_parameters +
+                             header.metadata_bytes + 4;
+    if ((info.has_loss_section && !loss_bytes) || without_section > size ||
+        (info.n_layers && info.loss != TTZO_LOSS_RESIDUAL && without_section != size))
         return TTZO_ERROR_BAD_BUNDLE;
     at += TTZO_MODEL_INFO_BYTES;
 
-    *model = (struct ttzo_model){ .info = info, .layers = layers };
+    *model = (struct ttzo_model){ .info = info, .layers = layers, .loss = loss };
     for (uint32_t i = 0; i < TTZO_HASH_BYTES; i++)
         model->hash[i] = header.hash[i];
     ttzo_unpack_training(at, &model->training);
     at += TTZO_TRAINING_BYTES;
     for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++, at += TTZO_PHASE_BYTES)
         ttzo_unpack_phase(at, &model->phases[p]);
+    model->class_weights = (const float *)(const void *)(at + TTZO_LOSS_INFO_BYTES);
+    at += loss_bytes;
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);
     if (!info.n_layers) { // a graph's section fills what is left between phases and parameters

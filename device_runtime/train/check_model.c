@@ -9,6 +9,7 @@
 #include "network/check_layer.h"
 #include "network/gathered_layer.h"
 #include "network/layers.h"
+#include "network/loss.h"
 #include "network/merged_layer.h"
 #include "network/split_layer.h"
 #include "number/real.h"
@@ -102,7 +103,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     *detail = info->n_layers;
     if ((info->n_layers < 1) != ttzo_is_graph(model) || info->n_layers > TTZO_MAX_LAYERS ||
         info->n_parameters > TTZO_MAX_PARAMETERS || info->batch < 1 || info->batch > TTZO_MAX_BATCH ||
-        info->input_number > TTZO_NUMBER_FLOAT32 || info->loss > TTZO_LOSS_RESIDUAL ||
+        info->input_number > TTZO_NUMBER_FLOAT32 || info->loss > TTZO_LOSS_HUBER || !ttzo_loss_is_sound(model) ||
         !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
         return TTZO_ERROR_BAD_MODEL;
     if (ttzo_is_graph(model) ? !graph_is_sound(model, detail)

@@ -41,6 +41,17 @@ float ttzo_rate_factor(const struct ttzo_training *training, uint32_t step)
     return factor;
 }
 
+// ---- pruned parameters ----------------------------------------------------------------------------------------------
+
+// A parameter of -0.0 is pruned: its derivative counts as 0, so that no rule moves it. No step makes another parameter
+// -0.0: x - x is +0.0.
+static void leave_pruned(struct ttzo_trainer *trainer)
+{
+    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
+        if (ttzo_is_negative_zero(trainer->theta[i]))
+            trainer->gradient[i] = 0.0f;
+}
+
 // ---- update rules ---------------------------------------------------------------------------------------------------
 
 static float gradient_norm(const struct ttzo_trainer *trainer)
@@ -211,6 +222,7 @@ static enum ttzo_error estimate_and_update(struct ttzo_trainer *trainer, const s
     enum ttzo_error error = ttzo_estimate(trainer, rows, phase, &result->loss, &result->evaluations);
     if (error)
         return error;
+    leave_pruned(trainer);
     result->gradient_norm = gradient_norm(trainer);
     if (!ttzo_is_finite(result->gradient_norm))
         return TTZO_ERROR_NON_FINITE;
@@ -227,6 +239,8 @@ static enum ttzo_error estimate_and_update(struct ttzo_trainer *trainer, const s
 enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region, struct ttzo_step_result *result,
                           uint32_t *detail)
 {
+    if (!trainer || !result || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     struct ttzo_state *state = &trainer->state;
     const struct ttzo_phase *phase = &trainer->phases[state->phase];
     const struct ttzo_rows *rows = rows_of(trainer, region);
@@ -252,6 +266,8 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
 enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first, uint32_t count,
                               float *loss_sum, uint32_t *n_correct, uint32_t *detail)
 {
+    if (!trainer || !loss_sum || !n_correct || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     const struct ttzo_rows *rows = rows_of(trainer, region);
     uint32_t input_bytes = ttzo_input_bytes(trainer->model);
     float sum = 0.0f;
@@ -265,7 +281,7 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
     for (uint32_t j = 0; j < count; j++) {
         const uint8_t *row = rows->bytes + (size_t)(first + j) * trainer->row_bytes;
         float *outputs = ttzo_forward(trainer, trainer->theta, row);
-        hits += ttzo_row_correct(trainer->model, outputs, row + input_bytes);
+        hits += ttzo_row_hits(trainer->model, outputs, row + input_bytes);
         sum = sum + ttzo_row_loss(trainer->model, outputs, row + input_bytes);
         enum ttzo_error error = ttzo_still_wanted(trainer, j + 1, count);
         if (error)
@@ -281,6 +297,8 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
 
 enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const float **outputs, uint32_t *detail)
 {
+    if (!trainer || !outputs || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     *detail = row;
     if (row >= trainer->batch.count)
         return TTZO_ERROR_OUT_OF_RANGE;
@@ -298,6 +316,8 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
 enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first,
                                     uint32_t count, float *squared_error, float *squared_exact, uint32_t *detail)
 {
+    if (!trainer || !squared_error || !squared_exact || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     const struct ttzo_rows *rows = rows_of(trainer, region);
     float error_sum = 0.0f, exact_sum = 0.0f, u, exact;
     *detail = first;

@@ -1,24 +1,43 @@
 // SPDX-License-Identifier: MIT
 // A training run's lifetime: its memory, its settings, and how data get in and out. What a step does is in train.c.
 #include "equations/derive.h"
+#include "model/needed_parts.h"
 #include "operations/graph.h"
+#include "network/loss.h"
 #include "network/sparse_rows.h"
 #include "number/crc32.h"
 #include "number/real.h"
+#include "number/self_test.h"
 #include "train/settings.h"
 #include "train/work_memory.h"
 #include "ttzo.h"
+
+#define WORK_ALIGNMENT 8u // of the work buffer, in bytes; its arrays begin at multiples of it
 
 // ---- lifetime -------------------------------------------------------------------------------------------------------
 
 enum ttzo_error ttzo_open(struct ttzo_trainer *trainer, const struct ttzo_model *model, void *work, size_t work_bytes,
                           uint32_t *detail)
 {
+    if (!detail)
+        return TTZO_ERROR_NULL_POINTER;
+    *detail = !trainer ? 1 : !model ? 2 : 3;
+    if (!trainer || !model || !work)
+        return TTZO_ERROR_NULL_POINTER;
+    *detail = WORK_ALIGNMENT;
+    if ((uintptr_t)work % WORK_ALIGNMENT)
+        return TTZO_ERROR_MISALIGNED;
+    *detail = ttzo_self_test();
+    if (*detail)
+        return TTZO_ERROR_INEXACT_BUILD;
+    *detail = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;
+    if (*detail)
+        return TTZO_ERROR_NOT_BUILT_IN;
     enum ttzo_error error = ttzo_check_model(model, detail);
     if (error)
         return error;
     *detail = ttzo_work_bytes(model);
-    if (work_bytes < *detail || (uintptr_t)work % 8)
+    if (work_bytes < *detail)
         return TTZO_ERROR_OUT_OF_MEMORY;
     *trainer = (struct ttzo_trainer){
         .model = model,
@@ -60,6 +79,8 @@ void ttzo_reset(struct ttzo_trainer *trainer)
 enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_training *training,
                                const struct ttzo_phase phases[TTZO_MAX_PHASES], uint32_t *detail)
 {
+    if (!trainer || !training || !phases || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     enum ttzo_error error = ttzo_check_fixed(training, phases, trainer->model, detail);
     if (!error)
         error = ttzo_check_settings(training, phases, detail);
@@ -73,6 +94,8 @@ enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_t
 
 enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_state *state, uint32_t *detail)
 {
+    if (!trainer || !state || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     const struct ttzo_training *settings = &trainer->training;
     // field by field, in the record's order: the first that cannot be is the detail
     bool possible[] = {
@@ -132,6 +155,8 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
                            uint32_t count, uint32_t *detail)
 {
     struct region region;
+    if (!trainer || (!bytes && count) || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     *detail = offset;
     if (!find_region(trainer, name, &region) || offset > region.size || count > region.size - offset)
         return TTZO_ERROR_OUT_OF_RANGE;
@@ -158,16 +183,16 @@ static bool knows_tokens(const struct ttzo_model *model, uint32_t known, const u
 enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t count, uint32_t *detail)
 {
     struct region region;
+    if (!trainer || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     uint32_t input_bytes = ttzo_input_bytes(trainer->model);
     *detail = count;
     if (!find_region(trainer, name, &region) || !region.rows || count > region.rows->capacity)
         return TTZO_ERROR_OUT_OF_RANGE;
     region.rows->count = 0;
-    if (trainer->model->info.loss == TTZO_LOSS_CROSS_ENTROPY)
-        for (*detail = 0; *detail < count; ++*detail)
-            if (ttzo_get_u16(region.bytes + *detail * trainer->row_bytes + input_bytes) >=
-                trainer->model->info.out_features)
-                return TTZO_ERROR_BAD_LABEL;
+    for (*detail = 0; *detail < count; ++*detail)
+        if (!ttzo_target_is_sound(trainer->model, region.bytes + *detail * trainer->row_bytes + input_bytes))
+            return TTZO_ERROR_BAD_LABEL;
     uint32_t known = ttzo_known_tokens(trainer->model);
     for (*detail = 0; known && *detail < count; ++*detail)
         if (!knows_tokens(trainer->model, known, region.bytes + *detail * trainer->row_bytes))
@@ -200,6 +225,8 @@ enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name,
                             uint32_t *detail)
 {
     struct region region;
+    if (!trainer || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     *detail = count;
     if (!find_region(trainer, name, &region) || count > region.size || (region.target && count != region.size))
         return TTZO_ERROR_OUT_OF_RANGE;
@@ -222,6 +249,8 @@ enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name,
 enum ttzo_error ttzo_read(const struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t offset, uint32_t count,
                           const uint8_t **bytes, uint32_t *detail)
 {
+    if (!trainer || !bytes || !detail)
+        return TTZO_ERROR_NULL_POINTER;
     const float *source = name == TTZO_REGION_PARAMETERS ? trainer->theta : trainer->moments;
     uint32_t size = 4 * (name == TTZO_REGION_PARAMETERS ? trainer->model->info.n_parameters : trainer->n_moments);
     *detail = offset;

@@ -5,19 +5,26 @@ from ttzo.device_runtime.contract import LayerKind
 from ttzo.exporter.costs.core_memory import even
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Tokens
-from ttzo.exporter.plan.graph import Node
+from ttzo.exporter.plan.graph import Graph, Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 
 
 def graph_numbers(plan: Plan) -> int:
-    """Floats of all arrays of a row, those of a query, scratch, and the loss's slopes and changes; 0 when no phase needs
-    them."""
+    """Floats of the arrays of a row that queries need again, those of a query, scratch, and the loss's slopes and changes;
+    0 when no phase needs them."""
     if not any(phase.estimator in REUSING for phase in plan.training.phases):
         return 0
     graph = plan.graph
-    kept, count = sum(array.numbers for array in graph.arrays), len(graph.arrays)
+    kept, count = sum(graph.arrays[a].numbers for a in _needed_again(graph)), len(graph.arrays)
     return even(count, (count + 3) // 4, kept, graph.arena, graph.scratch, plan.out_features, plan.out_features)
+
+
+def _needed_again(graph: Graph) -> set[int]:
+    """Numbers of the arrays that the first trained node and those after it read or write: no query runs the others."""
+    trained = [index for index, node in enumerate(graph.nodes) if not node.flags and node.operation.n_parameters]
+    again = graph.nodes[trained[0] :] if trained else ()
+    return {a for node in again for a in (*node.inputs, node.output)}
 
 
 def coordinate_macs(plan: Plan) -> int:

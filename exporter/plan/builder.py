@@ -39,7 +39,7 @@ from ttzo.exporter.operations.slice import Slice
 from ttzo.exporter.operations.soft_max import SoftMax
 from ttzo.exporter.operations.transpose import Transpose
 from ttzo.exporter.plan import constants
-from ttzo.exporter.plan.graph import Array, Graph, Node
+from ttzo.exporter.plan.graph import Array, Graph, Node, holds_matrix
 from ttzo.exporter.plan.plan import Plan
 
 
@@ -359,7 +359,7 @@ class Builder:
             if draft.shares:
                 node = _sharing(node, owners.get(draft.shares), draft.shares)
             elif node.operation.n_parameters:
-                node = dataclasses.replace(node, int8=frozen_int8 and node.frozen)
+                node = dataclasses.replace(node, int8=frozen_int8 and node.frozen and holds_matrix(node))
                 node = _placed(node, sum(map(len, section)) // 4 if node.frozen else at)
                 if node.frozen:
                     section.append(constants.packed(node, draft.values))

@@ -84,6 +84,11 @@ class Node:
         )
 
 
+def holds_matrix(node: Node) -> bool:
+    """Whether a node has parameters that can be 8-bit integers."""
+    return any(len(shape) == 2 for shape in node.operation.parameter_shapes.values())
+
+
 def is_int8(node: Node, shape: tuple[int, ...]) -> bool:
     """Whether a tensor of a frozen node is held as 8-bit integers: a matrix, with a scale for each row."""
     return node.int8 and len(shape) == 2

@@ -30,6 +30,7 @@ from ttzo.exporter.operations.gathering import Tokens
 from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
 from ttzo.exporter.pde.program import Pde
 from ttzo.exporter.plan.graph import Graph
+from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 
 
@@ -58,6 +59,7 @@ class Plan:
     metadata: dict[str, Any] = field(default_factory=dict)
     pde: Pde | None = None  # with loss `residual`
     constants: bytes = b""
+    loss_options: LossOptions = LossOptions()
 
     @classmethod
     def of_layers(cls, layers: Iterable[Layer], parameters: np.ndarray, *fields: Any, **settings: Any) -> "Plan":
@@ -69,6 +71,7 @@ class Plan:
         return dataclasses.replace(self, graph=Graph.of_layers(layers), **changes)
 
     def __post_init__(self):
+        object.__setattr__(self, "loss_options", self.loss_options.of_output(self.loss, self._output_axes()))
         wrong = self._inconsistency()
         if wrong:
             raise PlanError(wrong, "see `ttzo export --help`")
@@ -83,14 +86,17 @@ class Plan:
             return f"{len(self.constants)} bytes of constants, the frozen nodes hold {self.graph.constant_bytes}"
         if n > LIMIT["max_parameters"]:
             return f"{n} parameters; at most {LIMIT['max_parameters']} are supported"
-        if not n:
-            return "nothing is trained"
+        if not n and not self.constants:
+            return "the model has no parameters"
         if not np.isfinite(self.parameters).all():
             return "a parameter is not finite"
         if not 1 <= self.batch <= LIMIT["max_batch"]:
             return f"batch {self.batch}; 1 to {LIMIT['max_batch']} are supported"
         if not 1 <= len(self.training.phases) <= LIMIT["max_phases"]:
             return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} are supported"
+        wrong = self.loss_options.inconsistency(self.loss, self.out_features)
+        if wrong:
+            return wrong
         if self.chain is None:
             return self._graph_inconsistency() or self._token_inconsistency()
         return self._pde_inconsistency() or self._gauss_newton_inconsistency() or self._gather_inconsistency()
@@ -156,6 +162,8 @@ class Plan:
             if not phase.is_gauss_newton:
                 continue
             name = phase.estimator.name
+            if ((self.parameters == 0) & np.signbit(self.parameters)).any():
+                return f"{name} moves all parameters, pruned ones (-0.0) too: choose rge"
             if self.pde is None:
                 return f"{name} needs the residuals of a PDE"
             if phase.update != Update.sgd:
@@ -187,6 +195,12 @@ class Plan:
             return "a PDE's derivatives are computed core by core: the contraction must be 0"
         return self.pde.inconsistency()
 
+    def _output_axes(self) -> tuple[int, ...]:
+        last = self.graph.nodes[-1].operation
+        if self.chain and isinstance(last, Affine) and isinstance(last.layer.gather, Tokens):
+            return (last.layer.n_outputs // last.layer.out_features, last.layer.out_features)
+        return self.graph.arrays[-1].shape
+
     @property
     def chain(self) -> tuple[Layer, ...] | None:
         """The layers where the model is a chain of them, else None."""
@@ -206,6 +220,31 @@ class Plan:
     @property
     def out_features(self) -> int:
         return self.graph.arrays[-1].numbers
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of a target, at each place; 0 where targets are numbers."""
+        return self.loss_options.n_classes(self.loss, self.out_features)
+
+    @property
+    def has_classes(self) -> bool:
+        return self.loss in CLASSES
+
+    @property
+    def has_padding(self) -> bool:
+        """Whether targets are rows of classes, one for each place, some of which may be no_class."""
+        return self.loss == Loss.place_cross_entropy
+
+    @property
+    def n_places(self) -> int:
+        """Classes that a row's target names: 1, or one for each place of a sequence; 0 where targets are numbers."""
+        return self.loss_options.places or int(self.has_classes)
+
+    def no_targets(self, n: int) -> np.ndarray:
+        """Targets that stand for none: int64 (n,) classes, of sequences (n, places), or float32 (n, out_features)."""
+        if self.has_padding:
+            return np.zeros((n, self.n_places), np.int64)
+        return np.zeros(n, np.int64) if self.has_classes else np.zeros((n, self.out_features), np.float32)
 
     @property
     def gathers(self) -> bool:
@@ -289,9 +328,9 @@ class Plan:
 
     @property
     def row_bytes(self) -> int:
-        """One row on the line: raw inputs, then the target (u16 class, or float32 outputs)."""
+        """One row on the line: raw inputs, then the target (u16 classes, or float32 outputs)."""
         width = {Number.uint8: 1, Number.int16: 2, Number.float32: 4}[self.input_number]
-        return self.in_features * width + (2 if self.loss == Loss.cross_entropy else 4 * self.out_features)
+        return self.in_features * width + (2 * self.n_places or 4 * self.out_features)
 
     def with_training(self, training: Training) -> "Plan":
         return dataclasses.replace(self, training=training)

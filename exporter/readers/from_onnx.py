@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ttzo.device_runtime.contract import Loss
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers.errors import OnnxError
 from ttzo.exporter.readers.onnx_graph import OnnxGraph
@@ -32,11 +33,12 @@ def plan_from_file(
     metadata's `notes`. Raises `OnnxError` for a file that is damaged or holds what a plan cannot, `PlanError` for a plan
     that no device could run.
     """
-    read = OnnxGraph(_with_known_opset(path, _read(path)), input_shape, cut_head=loss == Loss.cross_entropy)
+    read = OnnxGraph(_with_known_opset(path, _read(path)), input_shape, loss)
     told = (metadata or {}) | ({"notes": read.notes} if read.notes else {})
     if not read.rows.sources:
         raise OnnxError(f"{path}: no layer leads from its input to its output", "export a model with layers")
-    return read.rows.build.plan(read.output.value, loss=loss, metadata=told, **settings)
+    options = settings.pop("loss_options", LossOptions()).of_output(loss, read.axes)
+    return read.rows.build.plan(read.output.value, loss=loss, metadata=told, loss_options=options, **settings)
 
 
 def _with_known_opset(path: Path, model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -59,8 +61,9 @@ def options_in_file(path: Path) -> dict[str, Any]:
     model = _read(path)
     told = {each.key: each.value for each in model.metadata_props} if model.producer_name == PRODUCER else {}
     with _sound(path):
-        numbers = {name: float(told[name]) for name in ("input_scale", "input_offset") if name in told}
-    names = {name: told[name] for name in ("input_number", "loss") if name in told}
+        numbers = {name: float(told[name]) for name in ("input_scale", "input_offset", "huber_delta") if name in told}
+        numbers |= {"places": int(told["places"])} if "places" in told else {}
+    names = {name: told[name] for name in ("input_number", "loss", "class_weights") if name in told}
     return {name: value for name, value in names.items() if value != Loss.residual.name} | numbers
 
 

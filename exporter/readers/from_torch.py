@@ -11,6 +11,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Arithmetic, Loss, Number
 from ttzo.exporter.pde import Pde
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.readers.errors import ExportError
@@ -34,6 +35,7 @@ def plan_from_module(
     metadata: dict[str, Any] | None = None,
     pde: Pde | None = None,
     input_shape: tuple[int, ...] | None = None,
+    loss_options: LossOptions | None = None,
 ) -> Plan:
     """The plan of a module at its present parameters.
 
@@ -53,6 +55,7 @@ def plan_from_module(
         input_offset=input_offset,
         metadata=metadata or {},
         pde=pde,
+        loss_options=loss_options or LossOptions(),
     )
     with contextlib.suppress(NotAChainError):
         layers, parameters = layers_from_module(module)
@@ -65,18 +68,20 @@ def load_into_module(
 ) -> None:
     """Writes a plan's parameters, or a bare theta, into the module the plan was made from: the same float32 bits.
 
-    Nothing is changed when the sizes or, with a plan, the tensors' names and shapes differ (`ExportError`). `input_shape`
-    as in `plan_from_module`, for a bare theta: a plan knows it.
+    What the plan has frozen is left as it is. Nothing is changed when the sizes or, with a plan, the tensors' names and
+    shapes differ (`ExportError`). `input_shape` as in `plan_from_module`, for a bare theta: a plan knows it.
     """
     module = _as_it_was_written(module)
     theta = trained.parameters if isinstance(trained, Plan) else np.asarray(trained)
     if isinstance(trained, Plan) and input_shape is None and "input_shape" in trained.metadata:
         input_shape = tuple(trained.metadata["input_shape"])
-    targets: list[tuple[str, torch.Tensor, np.ndarray | None]] = []
+    targets: list[Target] = []
     with contextlib.suppress(NotAChainError):
         targets += [(name, tensor, None) for name, tensor in tensors_of_module(module)]
     if not targets:
         targets += TracedModel(module, input_shape).targets()
+    if isinstance(trained, Plan):
+        targets = _without_frozen(trained, targets)
     shapes = [(name, tuple(tensor.shape) if index is None else index.shape) for name, tensor, index in targets]
     size = sum(int(np.prod(shape)) for _, shape in shapes)
     if theta.dtype != np.float32 or theta.shape != (size,):
@@ -89,7 +94,16 @@ def load_into_module(
     _write(theta, targets)
 
 
-def _write(theta: np.ndarray, targets: list[tuple[str, torch.Tensor, np.ndarray | None]]) -> None:
+Target = tuple[str, torch.Tensor, np.ndarray | None]
+
+
+def _without_frozen(plan: Plan, targets: list[Target]) -> list[Target]:
+    """The targets without those that are trained as the module stands and frozen in the plan."""
+    frozen = {tensor.name for node in plan.graph.nodes if node.frozen for tensor in node.tensors}
+    return [target for target in targets if target[0] not in frozen]
+
+
+def _write(theta: np.ndarray, targets: list[Target]) -> None:
     """Each tensor, or its numbers at `index`, in the order of theta."""
     at = 0
     with torch.no_grad():

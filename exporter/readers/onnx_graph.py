@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers import onnx_arrays, onnx_layers, onnx_patterns  # noqa: F401 (patterns register themselves)
 from ttzo.exporter.readers.errors import OnnxError
@@ -58,7 +59,7 @@ def held_values(value: Any) -> np.ndarray:
 class OnnxGraph:
     """The nodes of a sound model on a `RowBuilder`. Raises `OnnxError`."""
 
-    def __init__(self, model: "onnx.ModelProto", shape: Sequence[int] | None, *, cut_head: bool):
+    def __init__(self, model: "onnx.ModelProto", shape: Sequence[int] | None, loss: Loss):
         self.graph = model.graph
         self.opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1)
         self.imports = list(model.opset_import)
@@ -77,7 +78,9 @@ class OnnxGraph:
         self.shape = row
         self.values[entry.name] = self.rows.input
         self.layer_names: dict[str, str] = {}
-        self._read(Heads(self.graph, cut_head))
+        self.loss = loss
+        self.axes: tuple[int, ...] = ()  # of the output
+        self._read(Heads(self.graph, loss))
 
     def _read(self, heads: Heads) -> None:
         wanted, two_classes = heads.scores()
@@ -145,8 +148,14 @@ class OnnxGraph:
             raise OnnxError(
                 f"output {name} does not hold one row for each row of the input", "keep the first axis for rows"
             )
-        if sum(size != 1 for size in value.shape) > 1:
-            raise OnnxError(f"output {name} is an array {list(value.shape)}", "put Flatten at its end")
+        self.axes = tuple(size for axis, size in enumerate(self.rows.full_shape(value)) if axis)
+        has_places = self.loss == Loss.place_cross_entropy and len(self.axes) == 2
+        if sum(size != 1 for size in value.shape) > 1 and not has_places:
+            raise OnnxError(
+                f"output {name} is an array {list(value.shape)}",
+                "put Flatten at its end; or, where it holds the scores of a class for each place, [places, classes], "
+                "export with --loss place_cross_entropy",
+            )
         try:
             return self.rows.reshaped(value, (self.rows.batch, math.prod(value.shape)))
         except Refused as error:

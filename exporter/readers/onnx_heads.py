@@ -2,6 +2,8 @@
 """Heads of ONNX models that only label or normalise: Softmax, ArgMax, ZipMap and what scikit-learn's converter puts around
 them. A loss takes scores, so a plan ends before them, and says so."""
 
+from ttzo.device_runtime.contract import Loss
+from ttzo.exporter.plan.loss_options import CLASSES
 from ttzo.exporter.readers.errors import OnnxError
 from ttzo.exporter.writers.onnx.onnx_nodes import onnx
 
@@ -9,10 +11,10 @@ HANDED_ON = ("Identity", "Cast", "Reshape", "Squeeze", "Flatten")  # of labels
 
 
 class Heads:
-    """`cut`: the loss is cross-entropy, which holds the soft-max."""
+    """Losses of classes hold the soft-max, of one logit the sigmoid."""
 
-    def __init__(self, graph: "onnx.GraphProto", cut: bool):
-        self.graph, self.cut = graph, cut
+    def __init__(self, graph: "onnx.GraphProto", loss: Loss):
+        self.graph, self.cut, self.one_logit = graph, loss in CLASSES, loss == Loss.binary_cross_entropy
         self.makers = {name: node for node in graph.node for name in node.output}
         self.notes: list[str] = []
 
@@ -40,8 +42,10 @@ class Heads:
                 continue
             if node.op_type == "ZipMap":
                 before = node.input[0]
-            if self.cut and node.op_type in ("Softmax", "LogSoftmax"):
+            if self.cut and node.op_type in (("Sigmoid",) if self.one_logit else ("Softmax", "LogSoftmax")):
                 before = node.input[0]
+            if before is None and self.one_logit:
+                before = self._logit(node) or None
             if before is None and self.cut and self._logit(node):
                 self._note(node, "the one logit of two classes becomes two scores, 0 and itself")
                 return self._logit(node), True

@@ -26,6 +26,8 @@ class RowBuilder(ArrayBuilder):
             bias = bias.moved(
                 lambda a: np.broadcast_to(a.reshape(-1), weight.shape[:1]) if a.size == 1 else a.reshape(-1)
             )
+            if bias.trained != weight.trained:
+                return self.sum(f"{name}.bias", self.linear(name, x, weight), bias)
         name, owner = self._owned("affine", weight.owner("weight", self._unreserved(name)), weight=weight, bias=bias)
         value = self.build.linear(name, self.plain(x), weight.values, None if bias is None else bias.values, **owner)
         return Rows(value, x.axis, x.outer)
@@ -75,6 +77,10 @@ class RowBuilder(ArrayBuilder):
     ) -> Rows:
         """weight [out, channels / groups, kernel ...]; `padding`: of each axis before, then of each axis after."""
         dims = len(weight.shape) - 2
+        if bias is not None and bias.trained != weight.trained:
+            options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+            inner = self.convolution(name, x, weight, None, **options)
+            return self.sum(f"{name}.bias", inner, bias.moved(lambda a: a.reshape(-1, *(1 for _ in range(dims)))))
         if dims not in (1, 2):
             raise Refused(f"is a convolution in {dims} dimensions", "1 and 2 are supported")
         if x.border:

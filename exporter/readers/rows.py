@@ -17,6 +17,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.plan.builder import Builder, Value
+from ttzo.exporter.plan.pruning import unpruned
 
 LEAVE_ROWS = "keep the first axis for the rows: a device computes one row at a time"
 NEVER = -1e4  # a score of this or less counts as masked: exp of it is 0 beside any other
@@ -77,10 +78,12 @@ class Weights:
     def owner(self, part: str, otherwise: str) -> str:
         """The name of the node whose parameter `part` this is: "fc" of "fc.weight"."""
         before, _, last = self.source.rpartition(".")
-        return (before if last == part and before else self.source) or otherwise
+        named = last in (part, f"{part}_orig")  # so torch calls a parameter under a mask
+        return (before if named and before else self.source) or otherwise
 
 
 def parameter(source: str, values: np.ndarray, trained: bool = True) -> Weights:
+    values = unpruned(values) if trained else values
     return Weights(values, source, np.arange(values.size).reshape(values.shape), trained)
 
 

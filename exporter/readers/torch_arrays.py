@@ -4,6 +4,7 @@
 Each takes the graph under construction, its place and its arguments by the names of ATen's schema, the first as `x`.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import Activation
+from ttzo.exporter.plan.pruning import pruned_where
 from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.readers.row_layers import RowBuilder
 from ttzo.exporter.readers.rows import NEVER, Refused, Rows, Weights
@@ -25,8 +27,8 @@ MOVES = {
 }  # fmt: skip
 REMOVE = (
     "remove the parametrization or mask before you export: torch.nn.utils.parametrize.remove_parametrizations(layer, "
-    '"weight"), torch.nn.utils.remove_weight_norm(layer), or torch.nn.utils.prune.remove(layer, "weight") (a device '
-    "then trains the zeros too)"
+    '"weight"), torch.nn.utils.remove_weight_norm(layer), or torch.nn.utils.prune.remove(layer, "weight") (with '
+    "`--keep-zeros` its zeros stay)"
 )
 
 
@@ -52,11 +54,26 @@ def without_rows(place: Any, target: Any, args: Sequence[Any], named: dict[str, 
         return _moved(weights[0], target, args, named)
     if len(weights) == 1 and name == "to" and weights[0].values.dtype == np.float32:
         return weights[0]
+    masked = _masked(name, args)
+    if masked is not None:
+        return masked
     trained = next((each for each in weights if each.trained), None)
     if trained is not None:
         raise Refused(f"computes with {trained.source} alone, before any row comes in", REMOVE)
     replaced = torch.utils._pytree.tree_map(_tensor, (args, named))
     return target(*replaced[0], **replaced[1])
+
+
+def _masked(name: str, args: Sequence[Any]) -> Weights | None:
+    """A trained parameter times a constant of zeros and ones, as torch's pruning has it: it is pruned where that is 0."""
+    weights = next((each for each in args if isinstance(each, Weights) and each.trained), None)
+    mask = next((each for each in args if isinstance(each, torch.Tensor)), None)
+    if name != "mul" or weights is None or mask is None or tuple(mask.shape) != weights.shape:
+        return None
+    kept = mask.numpy()
+    if not np.isin(kept, (0, 1)).all():
+        return None
+    return dataclasses.replace(weights, values=pruned_where(weights.values, kept))
 
 
 def _moved(weights: Weights, target: Any, args: Sequence[Any], named: dict[str, Any]) -> Any:

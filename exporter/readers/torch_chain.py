@@ -12,6 +12,7 @@ from ttzo.device_runtime.contract import Activation, Combine, LayerKind
 from ttzo.exporter.operations import gathering as gatherings
 from ttzo.exporter.operations.gathering import Gathering, Patches
 from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.plan.pruning import unpruned
 from ttzo.exporter.readers.errors import ExportError
 from ttzo.exporter.readers.nn import Sine, Tokens, TTConv2d, TTEmbedding, TTLinear, pair, torch
 
@@ -269,4 +270,4 @@ def _tensors(place: str, part: torch.nn.Module) -> list[tuple[str, torch.Tensor]
 def _float32(name: str, tensor: torch.Tensor) -> np.ndarray:
     if tensor.dtype != torch.float32:
         raise ExportError(f"{name} is {tensor.dtype}, but a device computes in float32", "call model.float() first")
-    return tensor.detach().cpu().numpy().ravel()
+    return unpruned(tensor.detach().cpu().numpy().ravel())

@@ -11,6 +11,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.operations.layer import PlanError
+from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers import torch_arrays, torch_layers, torch_trace
 from ttzo.exporter.readers.errors import ExportError
@@ -44,13 +45,14 @@ class TracedModel:
 
     def plan(self, *, loss: Loss, metadata: dict[str, Any], **settings: Any) -> Plan:
         """The plan with the other fields of `Plan` as settings. Raises `ExportError`, `PlanError`."""
-        rows, output = self._read(cut_head=loss == Loss.cross_entropy)
+        rows, output, axes = self._read(loss)
+        options = settings.pop("loss_options", LossOptions()).of_output(loss, axes)
         told = {"input_shape": list(self.shape)} | ({"notes": self.notes} if self.notes else {})
-        return rows.build.plan(output.value, loss=loss, metadata=metadata | told, **settings)
+        return rows.build.plan(output.value, loss=loss, metadata=metadata | told, loss_options=options, **settings)
 
     def targets(self) -> list[tuple[str, torch.Tensor, np.ndarray]]:
         """Of each trained tensor of the plan: its name, the module's parameter, and which of its numbers it is."""
-        rows, output = self._read(cut_head=True)  # a head has no parameters
+        rows, output, _ = self._read(None)
         plan = rows.build.plan(output.value, loss=Loss.mse)
         found: list[tuple[str, torch.Tensor, np.ndarray]] = []
         for tensor in plan.tensors:
@@ -60,13 +62,15 @@ class TracedModel:
 
     # ---- reading the trace
 
-    def _read(self, *, cut_head: bool) -> tuple[RowBuilder, Rows]:
+    def _read(self, loss: Loss | None) -> tuple[RowBuilder, Rows, tuple[int, ...]]:
+        """The builder, the output, and the axes that it has in the module. Without a loss, whatever it is for."""
         modules = [name for name, _ in self.module.named_modules() if name]
         rows = RowBuilder(self.shape, torch_trace.BATCH, modules)
         values: dict[torch.fx.Node, Any] = self._given(rows)
-        last = self._last(cut_head)
+        last = self._last(loss)
         self._run(rows, self.program.graph_module, values, last)
-        return rows, _output(rows, values[last])
+        output = _output(rows, values[last], takes_places=loss in (None, Loss.place_cross_entropy))
+        return rows, output, tuple(values[last].shape[1:])
 
     def _run(
         self, rows: RowBuilder, code: torch.fx.GraphModule, values: dict[torch.fx.Node, Any], last: torch.fx.Node | None
@@ -112,16 +116,16 @@ class TracedModel:
         values = held.detach().cpu().contiguous().numpy()
         return parameter(self._first_name[id(held)], values, held.requires_grad)
 
-    def _last(self, cut_head: bool) -> torch.fx.Node:
+    def _last(self, loss: Loss | None) -> torch.fx.Node:
         """The node whose value the plan gives; heads that only label or normalise are left out, and noted."""
         outputs = self.program.graph.output_node().args[0]
         if len(outputs) != 1 or not isinstance(outputs[0], torch.fx.Node):
             raise ExportError(f"the model returns {len(outputs)} values", "let its forward return one tensor")
         last: Any = outputs[0]
-        while cut_head and last.op == "call_function" and _operation(last) in (*HEADS, "exp"):
+        while last.op == "call_function" and _operation(last) in _heads(loss):
             if _operation(last) == "exp" and _operation(last.args[0]) not in HEADS:
                 break
-            self.notes.append(f"{_operation(last)} at the end is left out: the loss holds the soft-max")
+            self.notes.append(f"{_operation(last)} at the end is left out: the loss holds it")
             last = last.args[0]
         return last
 
@@ -201,14 +205,25 @@ def _module_of(node: torch.fx.Node) -> tuple[str, str]:
     return str(path), (kind if isinstance(kind, str) else kind.__name__).rsplit(".", 1)[-1]
 
 
-def _output(rows: RowBuilder, value: Any) -> Rows:
+def _heads(loss: Loss | None) -> tuple[str, ...]:
+    """Operations at a model's end that have no parameters, and that the loss holds."""
+    if loss == Loss.binary_cross_entropy:
+        return ("sigmoid",)
+    return (*HEADS, "exp") if loss is None or loss in CLASSES else ()
+
+
+def _output(rows: RowBuilder, value: Any, *, takes_places: bool) -> Rows:
     if not isinstance(value, Rows):
         raise ExportError("the model's output does not depend on its input", "return what the layers give")
     if value.axis != 0 or value.outer != 1 or value.shape[0] != 1:
         raise ExportError("the model does not return one output for each row", "keep the first axis for the rows")
     wide = [size for size in value.shape if size != 1]
-    if len(wide) > 1:
-        raise ExportError(f"the model ends in an array {list(value.shape[1:])}", "put nn.Flatten() at its end")
+    if len(wide) > 1 and not (takes_places and len(value.shape) == 3):
+        raise ExportError(
+            f"the model ends in an array {list(value.shape[1:])}",
+            "put nn.Flatten() at its end; or, where it holds the scores of a class for each place, [places, classes], "
+            "export with --loss place_cross_entropy",
+        )
     rows.plain(value)
     return rows.reshaped(value, (rows.batch, math.prod(value.shape)))
 

@@ -38,6 +38,7 @@ from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.operations.layer_records import layer_of, layer_record
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan import graph_section
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.printable import printable, printable_name
 from ttzo.exporter.plan.training import Phase, Training
@@ -60,7 +61,8 @@ def model_info(plan: Plan) -> ModelInfo:
         loss=plan.loss,
         arithmetic=plan.arithmetic,
         cache=plan.cache,
-        reserved=b"",
+        has_loss_section=int(bool(plan.loss_options.section(plan.loss))),
+        reserved=0,
         input_scale=plan.input_scale,
         input_offset=plan.input_offset,
     )
@@ -88,10 +90,12 @@ def training_from_records(training: TrainingRecord, *phases: PhaseRecord) -> Tra
 
 
 def _body(plan: Plan) -> bytes:
-    records = [model_info(plan), *training_records(plan.training), *map(layer_record, plan.chain or ())]
+    head = b"".join(record.pack() for record in (model_info(plan), *training_records(plan.training)))
+    layers = b"".join(layer_record(layer).pack() for layer in plan.chain or ())
     graph = graph_section.write(plan) if plan.chain is None else b""
     pde = section.write(plan.pde) if plan.pde else b""
-    return b"".join(record.pack() for record in records) + graph + pde + plan.parameters.astype("<f4").tobytes()
+    sections = layers + graph + pde
+    return head + plan.loss_options.section(plan.loss) + sections + plan.parameters.astype("<f4").tobytes()
 
 
 def model_hash(plan: Plan) -> bytes:
@@ -152,6 +156,8 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
 
     info = take(ModelInfo)
     training = training_from_records(take(TrainingRecord), take(PhaseRecord), take(PhaseRecord))
+    options, loss_bytes = LossOptions.read(data[at:], Loss(info.loss)) if info.has_loss_section else (LossOptions(), 0)
+    at += loss_bytes
     layers = [take(LayerRecord) for _ in range(info.n_layers)]
     at_graph = at
     if not layers:
@@ -174,6 +180,7 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         input_offset=info.input_offset,
         metadata=metadata,
         pde=pde,
+        loss_options=options,
     )
     if not layers:
         graph, constants = graph_section.read(data[at_graph:], names, _shapes(metadata.pop("shapes")))

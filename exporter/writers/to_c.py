@@ -86,7 +86,7 @@ extern const union ttzo_model_graph ttzo_model_graph;"""
 #define TTZO_MODEL_WORK_BYTES {work_bytes(plan)}u // without a resident dataset
 
 {data}
-extern const float ttzo_model_parameters[TTZO_MODEL_N_PARAMETERS];
+extern const float ttzo_model_parameters[{_length(plan)}];
 extern const struct ttzo_model ttzo_model;
 
 #endif
@@ -96,7 +96,8 @@ extern const struct ttzo_model ttzo_model;
 def _source(plan: Plan) -> str:
     lines = [f"// {_title(plan)}", "// Written by ttzo; export again instead of changing it.", '#include "model.h"', ""]
     lines += _graph(plan) if plan.chain is None else _layers(plan.chain)
-    lines += ["", "const float ttzo_model_parameters[TTZO_MODEL_N_PARAMETERS] = {"]
+    lines += ["", f"const float ttzo_model_parameters[{_length(plan)}] = {{"]
+    lines += [] if plan.n_parameters else ["    0.0f, // all parameters are frozen; C has no arrays of length 0"]
     for tensor in plan.tensors:
         lines += _tensor(plan, tensor)
     lines += ["};", "", *(pde_to_c.words(plan.pde) if plan.pde else []), *_model(plan), ""]
@@ -157,8 +158,16 @@ def _model(plan: Plan) -> list[str]:
         lines += [f"        [{index}] = {{", *_fields(phase, 12), "        },"]
     lines += ["    },"]
     lines += _graph_initialiser(plan) if plan.chain is None else ["    .layers = ttzo_model_layers,"]
-    lines += ["    .parameters = ttzo_model_parameters,"]
+    lines += ["    .parameters = ttzo_model_parameters,", *_loss(plan)]
     return [*lines, *(pde_to_c.initialiser(plan.pde) if plan.pde else []), "};"]
+
+
+def _loss(plan: Plan) -> list[str]:
+    if not plan.loss_options.section(plan.loss):
+        return []
+    info = ["    .loss = {", *_fields(plan.loss_options.info(plan.loss), 8), "    },"]
+    weights = ", ".join(_float(np.float32(weight)) for weight in plan.loss_options.class_weights)
+    return info + ([f"    .class_weights = (const float[]){{ {weights} }},"] if weights else [])
 
 
 # ---- records --------------------------------------------------------------------------------------------------------
@@ -188,6 +197,10 @@ def _value(kind: str, name: str, value: int | float | tuple[int, ...]) -> str:
 
 
 # ---- parameters -----------------------------------------------------------------------------------------------------
+
+
+def _length(plan: Plan) -> str:
+    return "TTZO_MODEL_N_PARAMETERS" if plan.n_parameters else "1"
 
 
 def _tensor(plan: Plan, tensor: Tensor) -> list[str]:

@@ -9,9 +9,11 @@ from ttzo.exporter.zoo import (
     convolution,
     darcy,
     digits,
+    digits_rnn,
     heat,
     hjb20,
     mnist,
+    sensors,
     unicode_names,
 )
 from ttzo.exporter.zoo.recipe import Recipe
@@ -28,8 +30,13 @@ _PDES = (
     darcy.RECIPE,
 )
 _CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
+SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER)
+SEQUENCES = (digits_rnn.RECIPE,)
 _MNIST = (mnist.RECIPE, mnist.RECIPE_3898)
-_RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *_PDES)}
+_RECIPES = {
+    recipe.name: recipe
+    for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *SEQUENCES, *SENSORS, *_PDES)
+}
 
 
 def names() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Number
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.pde import Problem
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.training import Training
 
 if TYPE_CHECKING:
@@ -31,7 +32,16 @@ DATA_INPUTS = {
     "digits": Inputs(Number.uint8, 1 / 16),  # grey values 0 to 16
     "mnist": Inputs(Number.uint8, 1 / 255),
     "names": Inputs(Number.uint8),  # numbers of words
+    "watch": Inputs(Number.int16, 1 / 2048),  # g, and rad/s divided by 3
+    "motions": Inputs(Number.int16, 1 / 4096),  # 512 steps of the published unit: an eighth of it
+    "vowels": Inputs(Number.int16, 1 / 4096),  # 8192 steps of the published unit: twice it
+    "power": Inputs(Number.int16, 1 / 4096),
 }
+
+
+def known_inputs(data: str | None) -> Inputs | None:
+    """What a known data set, or a part of one (`watch:4`), holds; None for any other source."""
+    return DATA_INPUTS.get((data or "").partition(":")[0])
 
 
 @dataclass(frozen=True)
@@ -50,11 +60,15 @@ class Recipe:
     build: Callable[..., "torch.nn.Module"] | None
     data: str | None = None
     loss: Loss = Loss.cross_entropy
+    loss_options: LossOptions = LossOptions()
     inputs: Inputs = Inputs()
     input_shape: tuple[int, ...] | None = None  # of one row, where the model does not say it
     batch: int = 32
     arithmetic: Arithmetic = Arithmetic.separate
     cache: Cache = Cache.float32
+    freeze: tuple[str, ...] = ()  # names of what is not trained: plan/freeze.py
+    frozen: str = "float32"  # or int8: how frozen parameters are kept
+    keep_zeros: bool = False  # weights that are zero are pruned: plan/pruning.py
     problem: Problem | None = None  # a PDE instead of data and loss: it brings batch and input number
     derivative: Derivative = Derivative.jet
     radius: float = 0.1

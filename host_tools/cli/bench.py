@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Update
+from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Update
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen, command
@@ -118,7 +118,7 @@ def _plan(model: str, options: dict, room=None) -> Plan:
 
 
 def _rows(plan: Plan, source: str | None) -> np.ndarray:
-    from ttzo.host_tools.data.data_set import DTYPES, load, pack_rows
+    from ttzo.host_tools.data.data_set import DTYPES, load, pack_rows, random_targets
 
     if source:
         return load(source, plan).train_rows
@@ -126,12 +126,7 @@ def _rows(plan: Plan, source: str | None) -> np.ndarray:
     kind, n = np.dtype(DTYPES[plan.input_number]), plan.batch
     largest = 1.0 if kind.kind == "f" else plan.n_tokens - 1 if plan.n_tokens else np.iinfo(kind).max
     x = (rng.random((n, plan.in_features)) < INK) * rng.random((n, plan.in_features)) * largest
-    targets = (
-        rng.integers(0, plan.out_features, n)
-        if plan.loss == Loss.cross_entropy
-        else rng.normal(size=(n, plan.out_features))
-    )
-    return pack_rows(x.astype(kind), targets)
+    return pack_rows(x.astype(kind), random_targets(plan, rng, n))
 
 
 def _board_cost(model: str, options: dict, board: boards.Board, source: str | None, after: int):

@@ -28,11 +28,13 @@ from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Places, Tokens
 from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
+from ttzo.host_tools.cli.export_run import export_run, say_missing_formats
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
@@ -41,6 +43,8 @@ from ttzo.host_tools.firmware import boards, build, forecast
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.network.network import read_inputs
+from ttzo.host_tools.training import run_model
+from ttzo.host_tools.training.checkpoint import Generation
 
 BUNDLE = click.argument("bundle", metavar="DIR", type=click.Path(path_type=Path))
 
@@ -49,6 +53,14 @@ class FlashError(TtzoError):
     """A board that could not be flashed from here."""
 
     exit_code = ExitCode.device
+
+
+GENERATION = click.option(
+    "--generation",
+    type=click.Choice([each.name for each in Generation]),
+    metavar="NAME",
+    help="The run's checkpoint to take: last, good (loss near the best) or best (lowest loss). Default: last.",
+)
 
 
 def choice(kind) -> dict:
@@ -127,7 +139,26 @@ _EXPORT_OPTIONS = (
         **choice(Cache),
         help="What estimators that share environments keep of a sample. Default: the widest numbers that fit --board.",
     ),
+    click.option(
+        "--freeze",
+        metavar="NAME",
+        multiple=True,
+        help="Do not train what is called so, as in conv1, encoder or 'block*'. May be repeated.",
+    ),
+    click.option(
+        "--frozen",
+        type=click.Choice(KINDS),
+        metavar="NAME",
+        help="How frozen parameters are kept in flash.",
+    ),
+    click.option(
+        "--keep-zeros", is_flag=True, default=None, help="Weights that are zero stay zero: those of a pruned model."
+    ),
     click.option("--loss", **choice(Loss), help="What training minimises."),
+    click.option(
+        "--class-weights", metavar="NUMBERS", help="How much the loss of each class counts, as 1,5 (all alike)."
+    ),
+    click.option("--huber-delta", type=float, help="huber: the error from which on the loss grows linearly (1)."),
     click.option("--derivative", **choice(Derivative), help="How a PDE's derivatives are computed."),
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
@@ -159,13 +190,16 @@ def with_options(options):
 @click.option("--board", help="The board that the model must fit.")
 @with_options(_EXPORT_OPTIONS)
 @with_options(TABLE_OPTIONS)
+@GENERATION
 @command
-def export_command(screen: Screen, model: str, out: Path, board: str | None, **options) -> dict:
+def export_command(screen: Screen, model: str, out: Path, board: str | None, generation: str | None, **options) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
-    MODEL is one of three things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
-    returns a torch module; or an .onnx file, as PyTorch, Keras or scikit-learn write it. An option that is not given
-    keeps the model's own value.
+    MODEL is one of four things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
+    returns a torch module; an .onnx file, as PyTorch, Keras or scikit-learn write it; or a run's folder (DIR/runs/native)
+    or checkpoint, whose trained model is written. An option that is not given keeps the model's own value.
+
+    Of a run, `--frozen int8` alone freezes every parameter: the model that a finished product carries.
 
     If --data names an existing file, the bundle keeps the names of its classes and how its columns are normalised.
     Otherwise the first run keeps them in its folder.
@@ -175,7 +209,14 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     for name in ("n_queries", "lr", "mu", "clip", *METHOD_SETTINGS):
         if options[name] and len(options[name]) == 1:
             options[name] = options[name][0]
+    options["freeze"] = options["freeze"] or None
     room = boards.load(board).room if board else None
+    if run_model.is_run(Path(model)):
+        plan = export_run(screen, Path(model), out, room, generation, options)
+        screen.table(f"{plan.metadata.get('title', model)}, trained in {model} -> {out}", describe(plan))
+        return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
+    if generation:
+        raise TtzoError(f"{model} is no run", "leave out --generation, or name the folder of a run")
     table = taken(options)
     if (
         options["input_number"] == Number.int16.name
@@ -187,6 +228,7 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, **o
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
+    say_missing_formats(screen, plan, out)
     screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
     return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
 
@@ -206,6 +248,17 @@ def node_row(node: Node) -> tuple[str, str]:
         return f"layer {node.name}", f"{layer_text(node.operation.layer)}: {count:,} parameters{shared}{frozen}"
     made = f"{node.operation.CODE.name.replace('_', ' ')} -> {node.operation.n_outputs:,} numbers"
     return node.name, made + (f": {count:,} parameters{shared}{frozen}" if count else "")
+
+
+def frozen_row(plan: Plan) -> list[tuple[str, str]]:
+    """What lies in flash and is not trained, and the RAM that it takes all the same."""
+    frozen = [node for node in plan.graph.nodes if node.constant_bytes]
+    if not frozen:
+        return []
+    count, unpacked = sum(node.operation.n_parameters for node in frozen), sum(node.int8 for node in frozen)
+    kinds = {0: "float32", len(frozen): "int8"}.get(unpacked, "float32 and int8")
+    text = f"{count:,} as {kinds}: {len(plan.constants):,} bytes of flash, not trained; on MicroPython they lie in the heap"
+    return [("frozen", text)]
 
 
 def gather_text(layer) -> str:
@@ -231,6 +284,9 @@ def phase_text(plan: Plan, number: int) -> str:
 def describe(plan: Plan) -> list[tuple[str, str]]:
     rows = [node_row(node) for node in plan.graph.nodes]
     rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
+    rows += frozen_row(plan)
+    if not plan.n_parameters:
+        return [*rows, ("arithmetic", plan.arithmetic.name)]
     rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]
     rows += [
         (
@@ -246,6 +302,7 @@ def summary(plan: Plan) -> dict:
     return {
         "parameters": plan.n_parameters,
         "dense_parameters": plan.dense_parameters,
+        "frozen_bytes": len(plan.constants),
         "macs": plan.macs,
         "batch": plan.batch,
         "arithmetic": plan.arithmetic,
@@ -331,24 +388,30 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         if dtype.kind != "f"
         else rng.standard_normal(shape).astype(dtype)
     )
-    if plan.loss == Loss.cross_entropy:
-        return x, rng.integers(0, plan.out_features, plan.batch)
-    return x, rng.standard_normal((plan.batch, plan.out_features)).astype(np.float32)
+    y = data_set.random_targets(plan, rng, plan.batch)
+    return x, y if plan.has_classes else y.astype(np.float32)
 
 
 # ---- build, flash, boards --------------------------------------------------------------------------------------------
 
 BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A board's name, or its own .toml file.")
 
+SIZE = click.option("--size", is_flag=True, help="Optimise for size (-Os): less flash, slower steps, the same bits.")
+ALL_PARTS = click.option(
+    "--all-parts", is_flag=True, help="Link the whole runtime, not only what the model and the link need."
+)
+
 
 @click.command("build")
 @BUNDLE
 @BOARD
+@SIZE
+@ALL_PARTS
 @command
-def build_command(screen: Screen, bundle: Path, name: str) -> dict:
+def build_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool) -> dict:
     """Compile firmware that holds the model, for a board."""
     read_bundle(bundle)
-    report = build.build(bundle, boards.load(name))
+    report = build.build(bundle, boards.load(name), size=size, all_parts=all_parts)
     screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", build_rows(report))
     return report.as_json()
 
@@ -369,8 +432,10 @@ def build_rows(report: build.BuildReport) -> list[tuple[str, str]]:
 @click.command("flash")
 @BUNDLE
 @BOARD
+@SIZE
+@ALL_PARTS
 @command
-def flash_command(screen: Screen, bundle: Path, name: str) -> dict:
+def flash_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool) -> dict:
     """Build, then run the board's own flashing tool."""
     read_bundle(bundle)
     board = boards.load(name)
@@ -379,7 +444,7 @@ def flash_command(screen: Screen, bundle: Path, name: str) -> dict:
             f"no flashing tool is known for {board.name}",
             "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
         )
-    report = build.build(bundle, board)
+    report = build.build(bundle, board, size=size, all_parts=all_parts)
     words = [word.format(bin=report.bin, elf=report.elf) for word in board.flash_command]
     if not shutil.which(words[0]):
         raise FlashError(

@@ -50,10 +50,17 @@ WHAT_FOR = {
         "int16": "caches in 16 bits: about half the memory, a less accurate gradient",
         "int16_least": "also without the matrices of later layers, which are computed again when needed: least memory",
     },
+    "--frozen": {
+        "float32": "as they are: the default",
+        "int8": "matrices as 8-bit integers with a scale for each row: a quarter of the flash, slightly other outputs",
+    },
     "--loss": {
         "cross_entropy": "classes: softmax cross-entropy",
         "mse": "numbers: squared error, mean over a row's outputs",
         "residual": "PDEs: squared residual at collocation points",
+        "place_cross_entropy": "sequences: a class for each place, outputs [places, classes]",
+        "binary_cross_entropy": "two classes from one output, the logit of class 1",
+        "huber": "numbers: squared error that grows linearly from --huber-delta on",
     },
     "--derivative": {
         "jet": "exact up to float32 rounding: first and second derivatives go through the layers with the values",
@@ -61,6 +68,11 @@ WHAT_FOR = {
         "finite_difference": "central differences of step --radius",
         "sparse_grid": "Stein's estimator on a sparse grid (paper eqs. 8-13), sigma --radius",
         "monte_carlo": "Stein's estimator over --n-pairs random pairs: noisy, sigma --radius",
+    },
+    "--generation": {
+        "last": "the last state that was saved: the default",
+        "good": "the last one whose loss was near the best",
+        "best": "the one with the lowest loss",
     },
     "--heading": {
         "yes": "the first line names the columns",

@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen
-from ttzo.host_tools.data import data_set, run_data
+from ttzo.host_tools.data import data_set, known_data, run_data
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import HEADING, MISSING, NORMALISE, WINDOW_LABELS, DataOptions
 from ttzo.host_tools.data.data_set import DataSet
@@ -82,7 +81,7 @@ def load_rows(
 def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]:
     """Metadata of a plan whose data set is a file that is there: classes' names, normalisation, and the options given."""
     source = plan.metadata.get("data", "")
-    if plan.pde is not None or source in data_set.KNOWN or not Path(source).is_file():
+    if plan.pde is not None or known_data.is_known(source) or not Path(source).is_file():
         if options != DataOptions():
             raise DataError(
                 f"options for a table are given, but {f'there is no file {source}' if source else 'no data set is named'}",
@@ -144,7 +143,7 @@ def _shares(answers: Answers, k: int) -> tuple[str, str]:
 
 def test_json(plan: Plan, test: Evaluation, answers: Answers | None = None) -> dict[str, Any]:
     """A measurement as JSON has it."""
-    classes = plan.loss == Loss.cross_entropy
+    classes = plan.has_classes
     page = {
         "loss": test.loss,
         "accuracy": test.accuracy if classes else None,

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from ttzo.device_runtime.contract import ExitCode, Loss
-from ttzo.host_tools.cli.bundle import BUNDLE, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
+from ttzo.device_runtime.contract import ExitCode
+from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
@@ -21,17 +21,12 @@ from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.pty_bridge import PtyBridge
-from ttzo.host_tools.training import checkpoint, compare, measurement, report, session
+from ttzo.host_tools.training import checkpoint, compare, measurement, report, run_model, session
 from ttzo.host_tools.training.checkpoint import Generation
-from ttzo.host_tools.training.run import Progress, Run, run_settings
+from ttzo.host_tools.training.run import Progress, Run, require_trained, run_settings
 from ttzo.host_tools.training.stop import stop_signals
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
-GENERATION = click.option(
-    "--generation",
-    type=click.Choice([each.name for each in Generation]),
-    help="The run's checkpoint to take: last, good (loss near the best) or best (lowest loss). Default: last.",
-)
 BAUD = click.option("--baud", type=click.IntRange(min=1), help="Baud rate of a serial port (default 115200).")
 RUN = click.option(
     "--run",
@@ -78,8 +73,9 @@ def measured(device: Device, test: Evaluation, of: int) -> str:
     rows = f"{test.n_rows} of {of} test rows" if test.n_rows < of else f"all {of} test rows"
     if device.plan.pde is not None:
         return solution_text(test)
-    if device.plan.loss == Loss.cross_entropy:
-        return f"{100 * test.accuracy:.2f} % of {rows} right, mean loss {test.loss:.4f}"
+    if device.plan.has_classes:
+        of_rows = f"the places of {rows}" if device.plan.has_padding else rows
+        return f"{100 * test.accuracy:.2f} % of {of_rows} right, mean loss {test.loss:.4f}"
     return f"mean loss {test.loss:.6g} on {rows}"
 
 
@@ -114,7 +110,7 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
     "origin",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Start from the parameters of another run of this model, to adapt to new data.",
+    help="Start from the parameters of another run, of this model or of one whose parameters have the same names and shapes.",
 )
 @click.option("--restart", is_flag=True, help="Start again instead of going on from the checkpoint.")
 @GENERATION
@@ -155,7 +151,7 @@ def train_command(
     """Train on a device, from the run's checkpoint if there is one. Ctrl-C writes a checkpoint."""
     plan = read_bundle(bundle)
     folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
-    options["start"] = checkpoint.load(origin / "checkpoint.npz", plan) if origin else None
+    options["start"] = run_model.start_for(plan, origin, screen.say) if origin else None
     changes = {name: options.pop(name) for name in CHANGES}
     options["generation"] = Generation[options["generation"] or "last"]
     options["keep"] = Generation[options["keep"]]
@@ -165,11 +161,7 @@ def train_command(
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
         on_device = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run)
-    words = (
-        _run_rows(run, on_device, plan.loss == Loss.cross_entropy)
-        + answers_rows(plan, run.answers)
-        + baseline_rows(device, rows)
-    )
+    words = _run_rows(run, on_device, plan.has_classes) + answers_rows(plan, run.answers) + baseline_rows(device, rows)
     screen.table(f"{device.board} at {url}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.step:
@@ -187,7 +179,7 @@ def train_with_bar(
     **options,
 ) -> Run:
     """`session.train` with live progress: loss, accuracy, evaluations spent, rate, time left."""
-    classes = device.plan.loss == Loss.cross_entropy
+    classes = device.plan.has_classes
     with screen.bars() as make:
         sending, bar = make("sending the data set", "bytes"), make("training")
 
@@ -363,6 +355,7 @@ def compare_command(
     """
     plan = read_bundle(bundle)
     rows = load_rows(screen, plan, source, taken(options))
+    require_trained(plan)
     settings = run_settings(plan.training, options)
     with ExitStack() as both:
         a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))

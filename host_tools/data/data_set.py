@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Training data as a plan needs them: raw rows, checked once when they are read, packed as they are sent.
 
-A row on the line is the raw inputs (uint8, int16 or float32, little-endian), then the target: a u16 class for
-cross-entropy, `out_features` float32 for mse. Scale and offset are applied on the device.
+A row on the line is the raw inputs (uint8, int16 or float32, little-endian), then the target: a u16 class, for sequences
+one for each place, for losses of numbers `out_features` float32. Scale and offset are applied on the device.
 
 The known data sets (digits, names, MNIST) keep the same training and test rows for ever; their validation rows come out
 of the training rows, and only when somebody asks for them. A person's own rows are divided as `split_rows.py` says.
@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Loss, Number
+from ttzo.device_runtime.contract import Number
+from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.data import mnist, read_rows, remarks, solution_points, split_rows, unicode_names
+from ttzo.host_tools.data import known_data, read_rows, remarks, solution_points, split_rows
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.data.prepare_rows import Goal, Preparation, Samples, prepare
@@ -25,11 +26,9 @@ from ttzo.host_tools.data.read_rows import Rows, Wanted
 from ttzo.host_tools.reference.network import sparse_rows
 
 DTYPES = {Number.uint8: "<u1", Number.int16: "<i2", Number.float32: "<f4"}
-HOLD_OUT = 5  # of a known data set without test rows, every fifth row is kept for the test
-KNOWN = ("digits", "names", "mnist")
 COARSEST = 1 / 16  # steps, in deviations, in which normalised numbers may travel as integers
 SOURCES = (
-    "name `digits`, `names` or `mnist`, a folder with MNIST's IDX files, or a .csv, .tsv, .txt, .npz, .npy or .parquet "
+    f"name one of {', '.join(known_data.NAMES)}, a folder with MNIST's IDX files, or a .csv, .tsv, .txt, .npz, .npy or .parquet "
     "file: --data SOURCE"
 )
 Pair = tuple[np.ndarray, np.ndarray]
@@ -37,8 +36,8 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Rows for one plan: x (n, in_features) in the plan's input number; y int64 classes (n,), or float32
-    (n, out_features) targets. Validation rows may be none. `labels`: the classes' names, where they have any; `notes`:
+    """Rows for one plan: x (n, in_features) in the plan's input number; y int64 classes (n,), of sequences (n, places), or
+    float32 (n, out_features) targets. Validation rows may be none. `labels`: the classes' names, where they have any; `notes`:
     sentences that a person should read; `preparation`: what was done to a person's own rows."""
 
     name: str
@@ -89,8 +88,20 @@ class DataSet:
 def pack_rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """uint8 (n, row_bytes) of checked inputs (n, in_features) and targets."""
     inputs = np.ascontiguousarray(x).view(np.uint8)
-    targets = y.astype("<u2").reshape(-1, 1) if y.ndim == 1 else np.ascontiguousarray(y, "<f4")
+    targets = y.astype("<u2").reshape(len(y), -1) if y.dtype.kind in "iu" else np.ascontiguousarray(y, "<f4")
     return np.hstack([inputs, targets.view(np.uint8)])
+
+
+def n_judged(plan: Plan, rows: np.ndarray) -> int:
+    """Classes that packed rows uint8 (n, row_bytes) name; NO_CLASS does not count."""
+    targets = np.ascontiguousarray(rows[:, plan.row_bytes - 2 * plan.n_places :]).view("<u2")
+    return int((targets != NO_CLASS).sum()) if plan.has_classes else 0
+
+
+def random_targets(plan: Plan, rng: np.random.Generator, n: int) -> np.ndarray:
+    """Targets of n rows for measurements that need any."""
+    like = plan.no_targets(n)
+    return rng.integers(0, plan.n_classes, like.shape) if plan.has_classes else rng.normal(size=like.shape)
 
 
 # ---- loading ---------------------------------------------------------------------------------------------------------
@@ -117,7 +128,7 @@ def load(
     source = str(source or plan.metadata.get("data") or "")
     if not source and not (only_test and options.file("test")):
         raise DataError("the bundle does not name a data set", SOURCES)
-    if source in KNOWN or Path(source).is_dir() and source:
+    if known_data.is_known(source) or Path(source).is_dir() and source:
         return _known(source, plan, options)
     known = known or preparation_of(plan)
     if known:
@@ -147,12 +158,16 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
 
 
 def _known(source: str, plan: Plan, options: DataOptions) -> DataSet:
-    x_train, y_train, x_test, y_test = _read_known(source)
-    pairs = [
-        _pair(source, _whole(f"{source}: training rows", x_train, y_train, plan), plan, []),
-        _pair(source, _whole(f"{source}: test rows", x_test, y_test, plan), plan, []),
-    ]
-    made = DataSet(source, *pairs[0], *pairs[1])
+    found = known_data.read(source)
+    train, test = (
+        _pair(source, _whole(f"{source}: {part} rows", *pair, plan), plan, [])
+        for part, pair in (("training", found.train), ("test", found.test))
+    )
+    preparation = Preparation(source, labels=found.labels) if found.labels else None
+    made = DataSet(source, *train, *test, preparation=preparation)
+    if found.validation is not None and options.validation is None:
+        x, y = _pair(source, _whole(f"{source}: validation rows", *found.validation, plan), plan, [])
+        return replace(made, x_validation=x, y_validation=y)
     share = options.share("validation") or 0.0
     if not share:
         return made
@@ -169,48 +184,20 @@ def _whole(what: str, x: np.ndarray, y: np.ndarray, plan: Plan) -> Samples:
             f"{what} have {x.shape[1]} numbers a row, the model needs {plan.in_features}",
             "choose other data or export a model of that size",
         )
-    if plan.loss != Loss.cross_entropy:
+    if not plan.has_classes:
         if plan.out_features != 1:
             raise DataError(
                 f"{what} have 1 number as target, the model learns {plan.out_features}", "choose other data"
             )
         return Samples(x, y.reshape(-1, 1).astype(float))
-    if y.max() >= plan.out_features:
+    if plan.has_padding:
+        raise DataError(f"{what} have one class, the model learns one for each place", "choose other data")
+    if y.max() >= plan.n_classes:
         raise DataError(
-            f"{what} have the class {y.max()}, the model knows 0 to {plan.out_features - 1}",
+            f"{what} have the class {y.max()}, the model knows 0 to {plan.n_classes - 1}",
             "export a model with more outputs",
         )
     return Samples(x, y.astype(np.int64))
-
-
-def _read_known(source: str) -> tuple[np.ndarray, ...]:
-    """x_train, y_train, x_test, y_test."""
-    if source == "digits":
-        return digits()
-    if source == "names":
-        tokens, kinds, _ = unicode_names.rows()
-        return _every_fifth(tokens, kinds)
-    return mnist.read_folder(mnist.download() if source == "mnist" else Path(source))
-
-
-def digits() -> tuple[np.ndarray, ...]:
-    """scikit-learn's 8x8 digits, grey values 0 to 16. Rows sorted by class, every fifth is a test row: 1437 + 360,
-    each class in proportion, the same with every version of scikit-learn."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise DataError(
-            "the data set `digits` comes from scikit-learn, which is not installed", "pip install 'ttzo[digits]'"
-        ) from error
-    found = load_digits()
-    return _every_fifth(found.data.astype(np.uint8), found.target)
-
-
-def _every_fifth(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Every fifth row in the order of classes becomes a test row; both parts keep the order of the data."""
-    test = np.zeros(len(x), bool)
-    test[np.argsort(y, kind="stable")[::HOLD_OUT]] = True
-    return x[~test], y[~test], x[test], y[test]
 
 
 # ---- a person's own data ---------------------------------------------------------------------------------------------
@@ -218,8 +205,8 @@ def _every_fifth(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | None, only_test: bool) -> DataSet:
     wanted = Wanted(
-        1 if plan.loss == Loss.cross_entropy else plan.out_features,
-        plan.loss == Loss.cross_entropy,
+        plan.n_places or plan.out_features,
+        plan.n_places == 1,
         known.inputs if known else (),
     )
     files = {part: name for part in ("validation", "test") if (name := options.file(part))}
@@ -232,7 +219,7 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
     samples, preparation, notes = prepare(source, pieces, options, _goal(plan, options, known), known)
     _require_both(source, samples, only_test)
     pairs = {part: _pair(source, each, plan, notes) for part, each in samples.items()}
-    none = np.empty((0, plan.in_features), DTYPES[plan.input_number]), _no_targets(plan)
+    none = np.empty((0, plan.in_features), DTYPES[plan.input_number]), plan.no_targets(0)
     x_validation, y_validation = pairs.get("validation", (None, None))
     made = DataSet(
         source or files["test"],
@@ -265,10 +252,6 @@ def _file(source: str) -> Path:
     return path
 
 
-def _no_targets(plan: Plan) -> np.ndarray:
-    return np.empty(0, np.int64) if plan.loss == Loss.cross_entropy else np.empty((0, plan.out_features), "<f4")
-
-
 def _goal(plan: Plan, options: DataOptions, known: Preparation | None) -> Goal:
     """Normalised without being asked are columns of float32 inputs to which the model applies no scale of its own."""
     method = options.normalise or "auto"
@@ -284,8 +267,8 @@ def _goal(plan: Plan, options: DataOptions, known: Preparation | None) -> Goal:
         )
     return Goal(
         in_features=plan.in_features,
-        n_outputs=plan.out_features,
-        has_classes=plan.loss == Loss.cross_entropy,
+        n_outputs=plan.n_classes or plan.out_features,
+        n_places=plan.n_places,
         normalise=None if method == "none" else method,
     )
 
@@ -305,7 +288,7 @@ def _require_tokens(rows: Rows, plan: Plan) -> None:
 
 def _pair(source: str, samples: Samples, plan: Plan, notes: list[str]) -> Pair:
     """Inputs in the plan's input number, targets as the plan needs them."""
-    y = samples.y if samples.y.ndim == 1 else _float32(source, samples.y)
+    y = samples.y if samples.y.dtype.kind == "i" else _float32(source, samples.y)
     return _numbers(source, samples, plan, notes), y
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.host_tools.data import cut_windows, normalise, number_labels, split_rows
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import TEST_SHARE, VALIDATION_SHARE, DataOptions
@@ -77,13 +78,19 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Goal:
-    """What the samples are for: numbers of a sample, outputs, whether the target is a class, and how columns are
+    """What the samples are for: numbers of a sample, outputs (of classes: how many there are), classes that a target names
+    (1, or one for each place of a sequence, some of which may be NO_CLASS; 0 where it holds numbers), and how columns are
     normalised (None: not at all)."""
 
     in_features: int
     n_outputs: int
-    has_classes: bool
+    n_places: int
     normalise: str | None
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the target is one class."""
+        return self.n_places == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +205,9 @@ def _flat(rows: Rows) -> np.ndarray:
 
 
 def _targets(rows: Rows, labels: tuple[str, ...] | None, goal: Goal) -> np.ndarray:
-    """int64 (n,) classes, or float64 (n, outputs)."""
+    """int64 (n,) classes, of sequences (n, places), or float64 (n, outputs)."""
+    if goal.n_places > 1:
+        return _place_classes(rows, goal)
     if goal.has_classes:
         return number_labels.number(rows.source, _flat(rows), labels, goal.n_outputs, rows.place)
     if rows.y.dtype.kind == "O":
@@ -216,6 +225,26 @@ def _targets(rows: Rows, labels: tuple[str, ...] | None, goal: Goal) -> np.ndarr
             f"{rows.source} holds infinity as target of {rows.place(int(np.argmax(np.isinf(y).any(1))))}", "correct it"
         )
     return y
+
+
+def _place_classes(rows: Rows, goal: Goal) -> np.ndarray:
+    """int64 (n, places) classes and NO_CLASS."""
+    y = rows.y.reshape(len(rows), -1)
+    if y.shape[1] != goal.n_places:
+        raise DataError(
+            f"{rows.source}: the targets have {y.shape[1]} numbers a row, the model needs a class for each of {goal.n_places} places",
+            f"fill short sequences up with {NO_CLASS}, the class that does not count",
+        )
+    if y.dtype.kind not in "biuf":
+        raise DataError(f"{rows.source}: the classes of places are words", "number them from 0")
+    unknown = (y != NO_CLASS) & ((y < 0) | (y >= goal.n_outputs) | (y != np.floor(y)))
+    if unknown.any():
+        row, place = map(int, np.argwhere(unknown)[0])
+        raise DataError(
+            f"{rows.source}: {rows.place(row)} has the class {y[row, place]:g}, the model knows 0 to {goal.n_outputs - 1}",
+            f"correct it; {NO_CLASS} stands at places that do not count",
+        )
+    return y.astype(np.int64)
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------
@@ -296,7 +325,7 @@ def _fit(
     found, of_targets = None, None
     if goal.normalise:
         found = normalise.fit(_filled(rows.x, fill), goal.normalise)
-        of_targets = None if goal.has_classes else normalise.fit(y, goal.normalise)
+        of_targets = None if goal.n_places else normalise.fit(y, goal.normalise)
     return Preparation(source, options, labels, pieces["train"].inputs, fill, found, of_targets)
 
 
@@ -319,7 +348,7 @@ def _samples(rows: Rows, y: np.ndarray, made: Preparation, options: DataOptions,
         return Samples(x, y, normalised)
     segments = cut_windows.segments_of(*_boundaries(rows))
     first = cut_windows.starts(segments, options.window, options.hop or options.window)
-    rule = (options.window_label or "majority") if goal.has_classes else "last"
+    rule = (options.window_label or "majority") if goal.has_classes else "last"  # of places: those of the last row
     return Samples(
         cut_windows.cut(x, first, options.window), cut_windows.label(y, first, options.window, rule), normalised
     )

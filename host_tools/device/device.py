@@ -34,7 +34,6 @@ from ttzo.device_runtime.contract import (
     DeviceError,
     EvaluateReply,
     ExitCode,
-    Loss,
     PhaseRecord,
     Region,
     SolutionErrorReply,
@@ -50,7 +49,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.plan.untrusted_file import read_bytes
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.data.data_set import DataSet, pack_rows
+from ttzo.host_tools.data.data_set import DataSet, n_judged, pack_rows
 from ttzo.host_tools.device import emulated_device, micropython_board, replies
 from ttzo.host_tools.device.link import Link, LinkError, board_name, open_stream
 from ttzo.host_tools.reference.train.trainer import START, state_after_step
@@ -85,18 +84,19 @@ class StartedAnew(LinkError):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss and hits over `n_rows` rows, measured on the device. `outputs`: float32 (n_rows, out_features), where
-    somebody asked for them."""
+    """Mean loss and hits over `n_rows` rows, measured on the device. `n_judged`: rows (of sequences: places) that could be
+    hits; 0 without classes. `outputs`: float32 (n_rows, out_features), where somebody asked for them."""
 
     loss: float
     n_correct: int
     n_rows: int
     relative: float | None = None  # of a PDE's solution: sqrt(sum (u - exact)^2 / sum exact^2); `loss` is the MSE
     outputs: np.ndarray | None = field(default=None, compare=False, repr=False)
+    n_judged: int = 0
 
     @property
     def accuracy(self) -> float:
-        return self.n_correct / self.n_rows
+        return self.n_correct / self.n_judged if self.n_judged else math.nan
 
 
 def bundle_path(bundle: str | Path) -> Path:
@@ -339,7 +339,7 @@ class Device:
         the solution's error: at the device's own validation points where it knows the solution, else at the rows."""
         if self.plan.pde is not None:
             return self._solution_error(self.plan.pde.exact is not None, rows, on_progress)
-        loss_sum, n_correct = 0.0, 0
+        loss_sum, n_correct, judged = 0.0, 0, n_judged(self.plan, rows)
         outputs: list[np.ndarray] = []
         for at in range(0, len(rows), self.plan.batch):
             part = rows[at : at + self.plan.batch]
@@ -347,7 +347,7 @@ class Device:
             macs = self.plan.forward_macs(len(part))
             result: EvaluateReply
             result, _ = self._ask("evaluate", b"", None, 1, macs, region=Region.batch, first_row=0, n_rows=len(part))
-            replies.check_evaluation(result, len(part), self.plan)
+            replies.check_evaluation(result, n_judged(self.plan, part))
             loss_sum += result.loss_sum
             n_correct += result.n_correct
             if with_outputs:
@@ -355,7 +355,7 @@ class Device:
             if on_progress:
                 on_progress(at + len(part), len(rows))
         found = np.array(outputs, np.float32).reshape(len(rows), self.plan.out_features) if with_outputs else None
-        return Evaluation(loss_sum / len(rows), n_correct, len(rows), outputs=found)
+        return Evaluation(loss_sum / len(rows), n_correct, len(rows), outputs=found, n_judged=judged)
 
     def _solution_error(self, known: bool, rows: np.ndarray, on_progress: OnProgress | None) -> Evaluation:
         error, exact, most = 0.0, 0.0, POINTS_AT_ONCE if known else batch_capacity(self.plan)
@@ -380,12 +380,7 @@ class Device:
         plan, outputs = self.plan, []
         for at in range(0, len(x), batch_capacity(plan)):
             part = x[at : at + batch_capacity(plan)]
-            unused = (
-                np.zeros(len(part), int)
-                if plan.loss == Loss.cross_entropy
-                else np.zeros((len(part), plan.out_features))
-            )
-            self.write_batch(pack_rows(part, unused))
+            self.write_batch(pack_rows(part, plan.no_targets(len(part))))
             outputs += self._outputs(len(part))
         return np.array(outputs, np.float32).reshape(len(x), plan.out_features)
 

@@ -14,7 +14,6 @@ from ttzo.device_runtime.contract import (
     EvaluateReply,
     ExitCode,
     HelloReply,
-    Loss,
     Record,
     SolutionErrorReply,
     StateRecord,
@@ -137,9 +136,10 @@ def check_step(reply: StepReply, asked: int, plan: Plan, settings: Training) -> 
     require_range("step", "macs", reply.macs, 0, MACS_MARGIN * max(plain, macs_a_step(plan, phase)))
 
 
-def check_evaluation(reply: EvaluateReply, n_rows: int, plan: Plan) -> None:
+def check_evaluation(reply: EvaluateReply, n_judged: int) -> None:
+    """The answer to an EVALUATE of rows with so many classes to be right about."""
     require_finite("evaluate", "loss_sum", reply.loss_sum)
-    require_range("evaluate", "n_correct", reply.n_correct, 0, n_rows if plan.loss == Loss.cross_entropy else 0)
+    require_range("evaluate", "n_correct", reply.n_correct, 0, n_judged)
 
 
 def check_solution_error(reply: SolutionErrorReply) -> None:

@@ -28,7 +28,7 @@ from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import PORTS, core_headers, core_sources
 from ttzo.device_runtime.contract import LIMIT, Arithmetic, Part, TtzoError
 from ttzo.exporter.costs.memory import Room, flash_items, require_room
-from ttzo.exporter.plan.parts import GRAPH_PARTS, parts_of
+from ttzo.exporter.plan.parts import GRAPH_PARTS, Parts, parts_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
@@ -94,8 +94,16 @@ class BuildReport:
 # ---- firmware -------------------------------------------------------------------------------------------------------
 
 
-def build(bundle_dir: str | Path, board: Board, extra_flags: Sequence[str] = ()) -> BuildReport:
-    """Builds the bundle folder's model into firmware for the board, unless that is up to date.
+def build(
+    bundle_dir: str | Path,
+    board: Board,
+    extra_flags: Sequence[str] = (),
+    *,
+    size: bool = False,
+    all_parts: bool = False,
+) -> BuildReport:
+    """Builds the bundle folder's model into firmware for the board, unless that is up to date; with `size` as small as
+    the compiler makes it (-Os), with `all_parts` with the whole runtime. Neither changes a bit of what it computes.
 
     Raises:
         BuildError: no compiler; sources that do not compile; a model of another export; a stack that may overflow; heap,
@@ -112,8 +120,10 @@ def build(bundle_dir: str | Path, board: Board, extra_flags: Sequence[str] = ())
         )
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
-    sources = _firmware_sources(plan, board) + [bundle_dir / "model.c"]
-    flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, board), *extra_flags]
+    parts = frozenset(Part) if all_parts else _linked_parts(plan, board)
+    sources = _firmware_sources(parts, board) + [bundle_dir / "model.c"]
+    flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board), *extra_flags]
+    flags += ["-Os"] if size else []
     port = PORTS / board.port
     read = [
         *sources,
@@ -142,17 +152,25 @@ def _read_plan(bundle_dir: Path) -> Plan:
     return to_bundle.read((bundle_dir / "model.ttzo").read_bytes())
 
 
-def _firmware_sources(plan: Plan, board: Board) -> list[Path]:
-    """The core without the folder of graphs where the model is a chain, and of the port what the board names; uart_*.c and
-    clock_*.c are choices."""
+def sources_of(parts: Parts) -> list[Path]:
+    """The core's sources for some parts: a part that has a folder is left out with it."""
+    return core_sources({part.name for part in set(Part) - parts})
+
+
+def _linked_parts(plan: Plan, board: Board) -> Parts:
+    """All parts but those of graphs that the model does not need."""
+    return frozenset(set(Part) - GRAPH_PARTS) | parts_of(plan)
+
+
+def _firmware_sources(parts: Parts, board: Board) -> list[Path]:
+    """The core, and of the port what the board names; uart_*.c and clock_*.c are choices."""
     port = PORTS / board.port
     chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
     ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(("uart_", "clock_"))]
-    left_out = "operations" if plan.chain else ""
-    return [source for source in core_sources() if source.parent.name != left_out] + ours
+    return sources_of(parts) + ours
 
 
-def _macros(plan: Plan, board: Board) -> list[str]:
+def _macros(plan: Plan, parts: Parts, board: Board) -> list[str]:
     values = {
         "BOARD": f'"{board.name}"',
         "CLOCK_HZ": f"{board.clock_hz}u",
@@ -161,14 +179,9 @@ def _macros(plan: Plan, board: Board) -> list[str]:
         "UART_IRQ": f"{board.uart_irq}u",
         "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
         "ROWS_BYTES": f"{board.rows_bytes:#x}u",
-        "PARTS": f"{_linked_parts(plan):#x}u",
+        "PARTS": f"{sum(parts):#x}u",
     }
     return [f"-DTTZO_{name}={value}" for name, value in values.items()] + _arithmetic_flags(plan.arithmetic)
-
-
-def _linked_parts(plan: Plan) -> int:
-    """All parts but those of graphs that the model does not need: what a chain's firmware was, it stays."""
-    return sum(set(Part) - GRAPH_PARTS | parts_of(plan))
 
 
 def _arithmetic_flags(arithmetic: Arithmetic) -> list[str]:

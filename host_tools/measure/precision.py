@@ -21,6 +21,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Activation, LayerKind, Loss
 from ttzo.exporter.operations.gathering import Tokens
 from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers.tensor_train import dense_weight
 from ttzo.host_tools.reference.equations import pde
@@ -60,8 +61,29 @@ ACTIVATE: dict[Activation, Callable[[np.ndarray], np.ndarray]] = {
 def _row_losses(plan: Plan, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     if plan.loss == Loss.mse:
         return ((outputs - targets) ** 2).mean(axis=1)
-    top = outputs.max(axis=1, keepdims=True)
-    return np.log(np.exp(outputs - top).sum(axis=1)) + top[:, 0] - outputs[np.arange(len(outputs)), targets]
+    if plan.loss == Loss.huber:
+        delta, error = plan.loss_options.huber_delta, np.abs(outputs - targets)
+        return np.where(error < delta, error**2 / 2, delta * (error - delta / 2)).mean(axis=1)
+    if plan.loss == Loss.binary_cross_entropy:
+        outputs = np.hstack([np.zeros_like(outputs), outputs])
+    return _mean_of_places(plan, _place_losses(plan, outputs, targets), targets)
+
+
+def _place_losses(plan: Plan, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """(n, places), of any number where a place does not count."""
+    scores = scores.reshape(len(scores), plan.n_places, plan.n_classes)
+    top = scores.max(axis=2, keepdims=True)
+    known = np.where(targets == NO_CLASS, 0, targets).reshape(len(scores), -1, 1)
+    own = np.take_along_axis(scores, known, axis=2)
+    return (np.log(np.exp(scores - top).sum(axis=2, keepdims=True)) + top - own)[..., 0]
+
+
+def _mean_of_places(plan: Plan, values: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Weighted mean (n,) over the places of values (n, places) that count."""
+    classes = targets.reshape(len(values), -1)
+    judged = classes != NO_CLASS
+    weights = np.array(plan.loss_options.class_weights or [1.0] * plan.n_classes)[np.where(judged, classes, 0)]
+    return (values * weights * judged).sum(axis=1) / np.maximum(judged.sum(axis=1), 1)
 
 
 def losses64(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -121,9 +143,19 @@ def loss_bound(plan: Plan, theta: np.ndarray, x: np.ndarray, targets: np.ndarray
 def _mean_loss_error(plan: Plan, outputs: np.ndarray, error: np.ndarray, targets: np.ndarray) -> float:
     n, width = outputs.shape
     losses = _row_losses(plan, outputs, targets)
-    if plan.loss == Loss.cross_entropy:  # exp, sum, log and two subtractions of numbers below 2 max|z| + log(width)
-        sizes = 2 * np.abs(outputs).max(axis=1) + np.log(width)
-        rows = 2 * error.max(axis=1) + gamma(2 * ELEMENTARY_ULPS + width + 3) * (1 + sizes)
+    if (
+        plan.has_classes
+    ):  # exp, sum, log and two subtractions of numbers below 2 max|z| + log(classes), mean over places
+        classes = plan.n_classes
+        of_places = np.abs(outputs).reshape(n, plan.n_places, -1).max(axis=2)
+        roundings = 2 * ELEMENTARY_ULPS + classes + plan.n_places + 5
+        each = 2 * error.reshape(n, plan.n_places, -1).max(axis=2)
+        each = each + gamma(roundings) * (1 + 2 * of_places + np.log(classes))
+        rows = _mean_of_places(plan, each, targets)
+    elif plan.loss == Loss.huber:
+        distance, delta = np.abs(outputs - targets) + error, plan.loss_options.huber_delta
+        slope = np.minimum(distance, delta)
+        rows = (error * slope).mean(axis=1) + gamma(width + 6) * (distance * slope).mean(axis=1)
     else:
         distance = np.abs(outputs - targets)
         rows = (error * (2 * distance + error)).mean(axis=1) + gamma(width + 4) * ((distance + error) ** 2).mean(axis=1)

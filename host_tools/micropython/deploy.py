@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Arithmetic, Loss, Part, Region, TtzoError
+from ttzo.device_runtime.contract import Arithmetic, Part, Region, TtzoError
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.data.data_set import DTYPES, pack_rows
+from ttzo.host_tools.data.data_set import DTYPES, pack_rows, random_targets
 from ttzo.host_tools.device.device import bundle_path, open_device, read_bundle
 from ttzo.host_tools.device.micropython_board import SCHEME, Facts, MicroPythonBoard, MicroPythonError
 from ttzo.host_tools.micropython.native_module import (
@@ -300,10 +300,4 @@ def seeded_rows(plan: Plan) -> np.ndarray:
     dtype = np.dtype(DTYPES[plan.input_number])
     shape = (plan.batch, plan.in_features)
     x = rng.standard_normal(shape) if dtype.kind == "f" else rng.integers(0, plan.n_tokens or 17, shape)
-    classes = plan.loss == Loss.cross_entropy
-    y = (
-        rng.integers(0, plan.out_features, plan.batch)
-        if classes
-        else rng.standard_normal((plan.batch, plan.out_features))
-    )
-    return pack_rows(x.astype(dtype), y)
+    return pack_rows(x.astype(dtype), random_targets(plan, rng, plan.batch))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.untrusted_file import json_page, read_bytes
 from ttzo.host_tools.data.data_set import DataSet
@@ -47,12 +46,15 @@ class Answers:
 
 def judge(plan: Plan, data: DataSet, outputs: np.ndarray, y: np.ndarray) -> Answers | None:
     """Answers of outputs float32 (n, out_features) to targets: classes (n,) or numbers (n, out_features). None where the
-    model has an equation instead of rows."""
+    model has an equation instead of rows, and for classes of the places of sequences."""
     if plan.pde is not None or not len(outputs):
         return None
-    if plan.loss == Loss.cross_entropy:
-        names = data.labels or tuple(map(str, range(plan.out_features)))
-        return of_classes(outputs.astype(float), y, (*names, *map(str, range(len(names), plan.out_features))))
+    if plan.has_padding:
+        return None
+    if plan.has_classes:
+        names = data.labels or tuple(map(str, range(plan.n_classes)))
+        scores = np.hstack([np.zeros_like(outputs), outputs]) if plan.out_features == 1 else outputs
+        return of_classes(scores.astype(float), y, (*names, *map(str, range(len(names), plan.n_classes))))
     undo = data.preparation.target_normalisation if data.preparation else None
     found, wanted = outputs.astype(float), y.astype(float)
     return of_numbers(undo.undo(found), undo.undo(wanted)) if undo else of_numbers(found, wanted)

@@ -48,11 +48,18 @@ def measure_answers(
 
 
 def best_constant_loss(data: DataSet, plan: Plan) -> float | None:
-    """The mean loss of the best constant answer to the training rows; None where nothing is known of it (an equation)."""
+    """The mean loss of the best constant answer to the training rows (huber: of the mean); None where there is none to
+    compare with: an equation, classes of the places of sequences."""
     y = data.y_train
-    if plan.pde is not None or not len(y):
+    if plan.pde is not None or plan.has_padding or not len(y):
         return None
-    if plan.loss == Loss.cross_entropy:
-        shares = np.unique(y, return_counts=True)[1] / len(y)
-        return float(-(shares * np.log(shares)).sum())
-    return float(y.astype(float).var(0).mean()) if plan.loss == Loss.mse else None
+    if plan.has_classes:
+        classes, counts = np.unique(y, return_counts=True)
+        weights = np.array(plan.loss_options.class_weights or np.ones(classes.max() + 1))[classes]
+        shares = weights * counts / len(y)
+        seen = shares[shares > 0]
+        return float(-(seen * np.log(seen / seen.sum())).sum())
+    error, delta = np.abs(y - y.mean(0, dtype=float)), plan.loss_options.huber_delta
+    if plan.loss == Loss.huber:
+        return float(np.where(error <= delta, error**2 / 2, delta * (error - delta / 2)).mean())
+    return float((error**2).mean())

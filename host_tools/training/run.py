@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.device.device import Evaluation
 from ttzo.host_tools.training.answers import Answers
-from ttzo.host_tools.training.guard import Event
+from ttzo.host_tools.training.guard import Event, Kind, describe
 
 
 class SessionError(TtzoError):
@@ -73,6 +74,14 @@ class Run:
         return math.nan if self.loss is None else self.loss
 
 
+def require_trained(plan: Plan) -> None:
+    """Raises `SessionError` for a plan of which every parameter is frozen."""
+    if not plan.n_parameters:
+        raise SessionError(
+            "every parameter of this model is frozen", "export the run again without --frozen, or with --freeze NAME"
+        )
+
+
 def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
     """The schedule with `changes` (names: `train_defaults.RUN_SETTINGS`; None: not given; several values: one for each phase).
 
@@ -93,3 +102,19 @@ def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
 def rates_of(settings: Training) -> tuple[float, ...]:
     """The learning rate of each phase, as float32: a checkpoint and a device hold no other."""
     return tuple(float(np.float32(phase.learning_rate)) for phase in settings.phases)
+
+
+def slowed(settings: Training, factor: float) -> Training:
+    """The settings with all learning rates multiplied by `factor`."""
+    phases = (replace(phase, learning_rate=phase.learning_rate * factor) for phase in settings.phases)
+    return replace(settings, phases=tuple(phases))
+
+
+def diverged(event: Event, best: float | None, path: Path) -> Diverged:
+    """The end of a run after that return. `best`: the lowest loss, None where there is none; `path`: its parameters."""
+    return Diverged(
+        f"the run has diverged: {describe(replace(event, kind=Kind.gave_up), '')}"
+        + (f", whose loss is {best:.4g}" if best is not None else ""),
+        "a smaller --lr and more --steps go on from these parameters; with --restart the run starts again"
+        f"; {path} holds them too (--generation best)",
+    )

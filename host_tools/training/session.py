@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import DeviceError, ExitCode, Loss, Region, TtzoError
+from ttzo.device_runtime.contract import DeviceError, ExitCode, Region, TtzoError
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data import run_data
@@ -27,7 +27,7 @@ from ttzo.host_tools.device.device import Device, Evaluation, StartedAnew, run_f
 from ttzo.host_tools.device.link import LinkError
 from ttzo.host_tools.device.replies import ReplyError
 from ttzo.host_tools.reference.number.random import batch_rows
-from ttzo.host_tools.training import answers, audit
+from ttzo.host_tools.training import answers, audit, run_model
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
@@ -43,7 +43,17 @@ from ttzo.host_tools.training.measurement import (
     test_subset,
 )
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile, as_kept
-from ttzo.host_tools.training.run import Diverged, Interrupted, Progress, Run, SessionError, rates_of, run_settings
+from ttzo.host_tools.training.run import (
+    Interrupted,
+    Progress,
+    Run,
+    SessionError,
+    diverged,
+    rates_of,
+    require_trained,
+    run_settings,
+    slowed,
+)
 from ttzo.host_tools.training.stop import Stop
 
 CHECKPOINT_S = 5.0  # at the soonest, and
@@ -75,8 +85,8 @@ def train(
     """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
     Goes on from the folder's checkpoint (that of `generation`) unless `restart`, under the checkpoint's settings with
-    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint, or as they were
-    exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
+    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint
+    (run_model.start_for), or as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
     the generations good and best where the guard looks at the loss. With `patience` the run ends early, when the loss of
     the validation rows has not fallen for so many measurements; `keep` best: it ends with the parameters of the lowest.
     `say(text)` hears what the person should know.
@@ -94,7 +104,7 @@ def train(
     with ExitStack() as held:
         session = _Session(device, data, folder, changes, restart, generation, held)
         session.start, session.checkpoint_steps = start, checkpoint_steps
-        session.patience, session.keeps_best = patience, keep == Generation.best
+        session.patience, session.keeps_best = patience or math.inf, keep == Generation.best
         session.require_validation_rows()
         session.report, session.on_upload, session.say = report, on_upload, say
         session.n_test_rows = test_rows or default_test_rows(device, data)
@@ -114,7 +124,7 @@ class _Session:
     on_upload: Callable[[int, int], object]
     say: Callable[[str], object]
     n_test_rows: int
-    patience: int | None
+    patience: float  # looks without progress that end the run
     keeps_best: bool
     metrics: MetricsFile  # from _begin on
     begun = False
@@ -130,6 +140,7 @@ class _Session:
         generation: Generation,
         held: ExitStack,
     ):
+        require_trained(device.plan)
         self.device, self.data, self.folder, self.held = device, data, folder, held
         self.path = folder / Generation.last.value
         self.again = "the same command without --restart" if restart else "the same command"
@@ -163,7 +174,7 @@ class _Session:
         self.saved_at, self.save_cost = time.monotonic(), 0.0
 
     def require_validation_rows(self) -> None:
-        if self.validation_rows is None and (self.keeps_best or self.patience):
+        if self.validation_rows is None and (self.keeps_best or self.patience < math.inf):
             raise SessionError(
                 "the run has no validation rows, by which the best parameters are chosen",
                 "take some out of the training rows with --validation 0.1, or leave out --keep and --patience",
@@ -178,7 +189,8 @@ class _Session:
         if self.found:
             self.device.load(self.found.parameters, self.found.moments, self.found.state)
         elif self.start:
-            self.device.load(self.start.parameters, np.zeros_like(self.start.moments), self.device.state())
+            no_moments = np.zeros(self.device.plan.n_moments, np.float32)
+            self.device.load(self.start.parameters, no_moments, self.device.state())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_alone:
@@ -187,6 +199,7 @@ class _Session:
             self._save()
             if not self.found:
                 self.generations.start(self._read())
+            run_model.save(self.folder, self.device.plan)
             run_data.save(self.folder, self.data.preparation)
             (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
@@ -248,7 +261,7 @@ class _Session:
             self.started_at = time.monotonic()
             times = MEASUREMENTS if self.device.plan.pde is None else SOLUTION_MEASUREMENTS
             every = max(1, self.settings.steps // times)
-            while self.device.step_count < self.settings.steps and not self._is_stale():
+            while self.device.step_count < self.settings.steps and self.guard.looks_since_best < self.patience:
                 self.stop.check()
                 self._step(region, every)
             self._end()
@@ -299,7 +312,7 @@ class _Session:
         if is_due:
             test, validation = self._measure(is_last)
         judged = self._judged(result.step, as_kept(result.loss), is_due, validation)
-        classes = self.device.plan.loss == Loss.cross_entropy
+        classes = self.device.plan.has_classes
         self.metrics.write(
             step=result.step,
             phase=result.phase,
@@ -324,7 +337,7 @@ class _Session:
         """The columns of a measurement of test rows."""
         if test is None:
             return {}
-        accuracy = test.accuracy if self.device.plan.loss == Loss.cross_entropy else None
+        accuracy = test.accuracy if self.device.plan.has_classes else None
         return {"accuracy": accuracy, "test_loss": test.loss, "relative_l2": test.relative}
 
     # ---- the guard
@@ -366,13 +379,7 @@ class _Session:
         event = self.guard.events[-1] if self.guard.events else None
         if event is None or event.kind not in OF_RETURN or event.step != (step or self.settings.steps):
             return
-        best = self.generations.best
-        raise Diverged(
-            f"the run has diverged: {describe(replace(event, kind=Kind.gave_up), '')}"
-            + (f", whose loss is {best:.4g}" if best is not None else ""),
-            "a smaller --lr and more --steps go on from these parameters; with --restart the run starts again"
-            f"; {self.folder / Generation.best.value} holds them too (--generation best)",
-        )
+        raise diverged(event, self.generations.best, self.folder / Generation.best.value)
 
     def _load_kept(self) -> None:
         """Puts the best parameters onto the device. Moments begin anew; steps and evaluations go on counting."""
@@ -382,16 +389,12 @@ class _Session:
 
     def _in_force(self) -> Training:
         """The settings with the rates as often halved as the guard has said."""
-        phases = (replace(p, learning_rate=p.learning_rate * self.guard.rate) for p in self.settings.phases)
-        return replace(self.settings, phases=tuple(phases))
+        return slowed(self.settings, self.guard.rate)
 
     def _record(self, event: Event, test: Evaluation | None = None) -> None:
         values = {"event": int(event.kind), "back_to": event.back_to, "judged": event.loss}
         self.metrics.write(step=event.step, **values, **self._test_values(test))
         self.say(describe(event, ", ".join(f"{rate:g}" for rate in rates_of(self._in_force()))))
-
-    def _is_stale(self) -> bool:
-        return self.patience is not None and self.guard.looks_since_best >= self.patience
 
     def _end(self) -> None:
         """Says what the run has come to, and puts the best parameters in the place of the last where they are asked for."""

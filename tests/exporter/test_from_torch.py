@@ -57,7 +57,10 @@ def test_trained_parameters_come_back_bit_for_bit(as_plan):
     trained = plan_from_module(module)
     trained.parameters[:] = theta
     load_into_module(module, trained if as_plan else theta)
-    assert plan_from_module(module).parameters.tobytes() == theta.tobytes()
+    held = module.state_dict()
+    assert np.concatenate([held[tensor.name].numpy().ravel() for tensor in plan.tensors]).tobytes() == theta.tobytes()
+    again = plan_from_module(module).parameters  # where an ordinary zero is +0.0: -0.0 is a pruned one
+    assert again[1:].tobytes() == theta[1:].tobytes() and again[:1].tobytes() == bytes(4)
 
 
 def test_parameters_of_another_model_change_nothing():

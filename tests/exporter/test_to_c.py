@@ -11,6 +11,7 @@ import pytest
 from ttzo.device_runtime import FOLDER
 from ttzo.device_runtime.contract import Activation, BundleHeader, Estimator, LayerKind, Loss, Schedule, Update
 from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
@@ -46,6 +47,14 @@ int main(void)
         ttzo_pack_phase(&ttzo_model.phases[i], bytes);
         fwrite(bytes, 1, TTZO_PHASE_BYTES, stdout);
     }
+    if (ttzo_model.info.has_loss_section) {
+        ttzo_pack_loss_info(&ttzo_model.loss, bytes);
+        fwrite(bytes, 1, TTZO_LOSS_INFO_BYTES, stdout);
+    }
+    for (unsigned i = 0; i < ttzo_model.loss.n_class_weights; i++) {
+        ttzo_put_f32(bytes, ttzo_model.class_weights[i]);
+        fwrite(bytes, 1, 4, stdout);
+    }
     for (unsigned i = 0; i < ttzo_model.info.n_layers; i++) {
         ttzo_pack_layer(&ttzo_model.layers[i], bytes);
         fwrite(bytes, 1, TTZO_LAYER_BYTES, stdout);
@@ -73,6 +82,7 @@ def two_phase_plan(**changes):
     )
     training = Training(phases, seed=2**64 - 1, steps=2**32 - 1, schedule=Schedule.cosine, decay_factor=0.9)
     settings = {"training": training, "input_scale": 1 / 255, "metadata": {"name": 'odd "name"\n*/'}}
+    settings["loss_options"] = LossOptions(class_weights=(1.0, 0.0, 1 / 3, 2.5))
     return Plan.of_layers(layers, theta, Loss.cross_entropy, **settings | changes)
 
 

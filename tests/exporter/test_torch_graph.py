@@ -9,6 +9,7 @@ from torch.nn.utils import prune
 
 from ttzo.device_runtime.contract import Loss, Number
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.pruning import is_pruned
 from ttzo.exporter.readers.from_torch import ExportError, load_into_module, plan_from_module
 from ttzo.exporter.readers.nn import Tokens, TTConv2d, TTEmbedding, TTLinear, torch
 from ttzo.exporter.writers import to_bundle
@@ -125,11 +126,20 @@ MODELS = {  # a function that makes it, the shape of a row, how many tokens it k
     "parts": (
         lambda: Model(lambda s, x: torch.cat([s.a(x[:, :3]), s.a(x[:, 3:]), x.chunk(2, 1)[0]], 1).sigmoid().sum(1, keepdim=True), a=L(3, 2)), (6,), 0),
     "frozen": (frozen_first, None, 0),
+    "biases alone": (lambda: biases_alone(S(L(6, 4), nn.ReLU(), L(4, 3))), None, 0),
+    "biases of convolutions alone": (
+        lambda: biases_alone(S(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), L(64, 3))), (2, 6, 6), 0),
     "without gradients": (lambda: Model(_frozen_part, a=L(6, 4), b=L(4, 2)), None, 0),
     "used twice": (used_twice, None, 0),
     "hooks": (hooked, None, 0),
     "a forward of one module": (own_instance_forward, None, 0),
 }  # fmt: skip
+
+
+def biases_alone(module):
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name.endswith("bias"))
+    return module
 
 
 def _frozen_part(model, x):
@@ -201,12 +211,6 @@ def pruned():
     return S(layer)
 
 
-def half_frozen():
-    module = S(L(6, 4))
-    module[0].weight.requires_grad_(False)
-    return module
-
-
 def tied():
     table, out = nn.Embedding(20, 8), L(8, 20, bias=False)
     out.weight = table.weight
@@ -219,8 +223,6 @@ def tied():
         (lambda: parametrized("weight_norm"), None, r"computes with 0\.parametrizations\.weight\.original1 alone"),
         (lambda: parametrized("spectral_norm"), None, r"computes with 0\.parametrizations\.weight\.original alone"),
         (lambda: parametrized("orthogonal"), None, r"computes with 0\.parametrizations\.weight\.original alone"),
-        (pruned, None, r"layer 0: Linear: mul computes with 0\.weight_orig alone"),
-        (half_frozen, None, r"trains some of its parameters, 0\.weight is frozen"),
         (tied, (5,), r"layer o: Linear: linear uses e\.weight in another way than e does"),
         (lambda: Model(lambda s, x: torch.erfinv(s.a(x)), a=L(6, 2)), None, r"layer model: Model: erfinv .*cannot be exported"),
         (lambda: Model(lambda s, x: s.a(x) - s.a(x).mean(0), a=L(6, 2)), None, "works across the rows of a batch"),
@@ -242,6 +244,29 @@ def test_what_cannot_be_exported_is_named_with_a_next_step(make, shape, words):
             make().eval(), input_shape=shape, input_number=Number.int16 if make is tied else Number.float32
         )
     assert caught.value.hint
+
+
+def test_what_torch_has_pruned_is_pruned_in_the_plan_and_comes_back():
+    torch.manual_seed(7)
+    module = pruned()
+    plan = plan_from_module(module, loss=Loss.mse)
+    mask = module[0].weight_mask.numpy().ravel() == 0
+    assert [tensor.name for tensor in plan.tensors] == ["0.weight", "0.bias"]
+    assert np.array_equal(is_pruned(plan.parameters), [*mask, *[False] * 4])
+    x = torch.randn(5, 6)
+    with torch.no_grad():
+        assert np.abs(model_forward(plan, plan.parameters, x.numpy()) - module(x).numpy()).max() < BOUND
+    load_into_module(module, dataclasses.replace(plan, parameters=plan.parameters * np.float32(2)))
+    with torch.no_grad():
+        assert np.array_equal(
+            module(x).numpy(),
+            (2 * (x @ torch.from_numpy(plan.parameters[:24].reshape(4, 6)).T + plan.parameters[24:])).numpy(),
+        )
+
+
+def test_biases_are_trained_beside_frozen_weights():
+    plan = plan_from_module(biases_alone(S(L(6, 4), nn.ReLU(), L(4, 3))), loss=Loss.mse)
+    assert plan.n_parameters == 4 + 3 and len(plan.constants) == 4 * (24 + 12)
 
 
 def test_modules_that_are_switched_on_are_refused():

@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -13,7 +14,11 @@ from ttzo.exporter.readers.from_torch import plan_from_module
 from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.zoo.recipe import layer_ranks
 
-WITH_DATA = [name for name in zoo.names() if zoo.get(name).problem is None]
+SENSORS = [recipe.name for recipe in zoo.SENSORS]
+SEQUENCES = [recipe.name for recipe in zoo.SEQUENCES]
+WITH_DATA = [
+    name for name in zoo.names() if zoo.get(name).problem is None and name not in SENSORS and name not in SEQUENCES
+]
 PDES = [name for name in zoo.names() if zoo.get(name).problem is not None]
 
 
@@ -28,6 +33,26 @@ def test_every_recipe_builds_exports_and_names_its_data():
         assert recipe.name == name and recipe.title and recipe.data in ("digits", "mnist", "names")
         assert plan.n_parameters < plan.dense_parameters / 3 or plan.gathers
         assert recipe.loss == Loss.cross_entropy and recipe.inputs.number == Number.uint8
+
+
+def test_sensors_are_small_dense_networks_over_the_whole_numbers_that_their_data_hold():
+    for name in SENSORS:
+        recipe, plan = zoo.get(name), built(name)
+        assert recipe.name == recipe.data == name and plan.n_parameters < 3000
+        assert recipe.loss == Loss.cross_entropy and recipe.inputs.number == Number.int16
+        with pytest.raises(PlanError, match="has no tensor trains"):
+            built(name, ranks=3)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("digits-rnn", 16 * (8 + 16 + 2) + 10 * 17)])
+def test_sequences_are_graphs_without_tensor_trains(name, parameters):
+    recipe = zoo.get(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing of torch's tracing reaches a person
+        plan = plan_from_module(recipe.build(), input_shape=recipe.input_shape)
+    assert plan.n_parameters == parameters and plan.chain is None
+    with pytest.raises(PlanError, match="has no tensor trains"):
+        recipe.build(ranks=3)
 
 
 @pytest.mark.parametrize(

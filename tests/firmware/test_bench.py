@@ -38,10 +38,10 @@ def tt_plan(arithmetic: Arithmetic, estimator: Estimator = Estimator.rge):
     raise AssertionError("no seed gives such a plan")
 
 
-@pytest.mark.parametrize("tile", [1, 2], ids=["portable", "assembly"])
+@pytest.mark.parametrize("flag", ["-DTTZO_TILE=1", "-DTTZO_TILE=2", "-Os"], ids=["portable", "assembly", "size"])
 @pytest.mark.parametrize("arithmetic", Arithmetic)
 @pytest.mark.parametrize("estimator", [Estimator.rge, Estimator.cge, Estimator.node_cge])
-def test_a_cortex_m4f_trains_to_the_bits_of_this_machine(tmp_path, c_library, estimator, arithmetic, tile):
+def test_a_cortex_m4f_trains_to_the_bits_of_this_machine(tmp_path, c_library, estimator, arithmetic, flag):
     from ttzo.host_tools.measure import bench
     from ttzo.host_tools.measure.instruction_count import Machine
 
@@ -49,7 +49,7 @@ def test_a_cortex_m4f_trains_to_the_bits_of_this_machine(tmp_path, c_library, es
     rows = random_rows(np.random.default_rng(1), plan, plan.batch)
     native = Runtime(c_library(*CORE, extra=RUN, flags=FUSED if arithmetic == Arithmetic.fused else ()), plan)
     native.put(Region.batch, rows.tobytes())
-    machine = Machine(board, bench.firmware(tmp_path / "made", plan, board, (f"-DTTZO_TILE={tile}",)))
+    machine = Machine(board, bench.firmware(tmp_path / "made", plan, board, (flag,)))
     bench.put_batch(machine, rows)
     for _ in range(3):
         native.step(Region.batch)

@@ -13,6 +13,7 @@ from firmware import needs_compiler, plan_for_firmware, write_bundle
 
 from ttzo.device_runtime.contract import Arithmetic, TtzoError
 from ttzo.exporter.costs.memory import flash_items, work_bytes
+from ttzo.exporter.export import plan_of
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.firmware.firmware_image import Image, ImageError
@@ -58,6 +59,18 @@ def test_report_adds_up_to_the_ram_and_the_file(built):
     assert built.stack_capacity + built.static_bytes + built.work_capacity == BOARD.ram_bytes == built.ram_capacity
     assert built.flash_bytes == built.bin.stat().st_size
     assert built.work_needed == work_bytes(PLAN)
+
+
+@needs_compiler
+def test_only_what_the_model_needs_is_linked(tmp_path):
+    """The zoo's first classifier, trained by environments over the link, stays within 50,000 bytes of flash."""
+    folder = write_bundle(tmp_path, plan_of("digits"))
+    least = build.build(folder, BOARD)
+    small = build.build(folder, BOARD, size=True)
+    whole = build.build(folder, BOARD, all_parts=True)
+    assert small.flash_bytes < least.flash_bytes < whole.flash_bytes
+    symbols = Image(whole.elf, BOARD.toolchain).symbols
+    assert {"ttzo_estimate", "ttzo_link_poll", "ttzo_gauss_newton"} <= symbols.keys()
 
 
 @needs_compiler
@@ -279,8 +292,9 @@ def gcc_stack_usage(folder):
 
 @needs_compiler
 def test_frames_agree_with_what_gcc_says(tmp_path, built):
-    sources = [source.resolve() for source in build._firmware_sources(plan_for_firmware(), BOARD)]
-    flags = [*BOARD.cpu_flags, *build.FLAGS, *build.FIRMWARE_FLAGS, *build._macros(PLAN, BOARD), "-fstack-usage"]
+    parts = build._linked_parts(PLAN, BOARD)
+    sources = [source.resolve() for source in build._firmware_sources(parts, BOARD)]
+    flags = [*BOARD.cpu_flags, *build.FLAGS, *build.FIRMWARE_FLAGS, *build._macros(PLAN, parts, BOARD), "-fstack-usage"]
     build._compile_all(tmp_path, f"{BOARD.toolchain}-gcc", sources, [*flags, f"-I{build.RUNTIME}"])
     usage = gcc_stack_usage(tmp_path)
     checked = 0

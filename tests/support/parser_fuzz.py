@@ -283,7 +283,7 @@ def _take_reply(content: bytes, _: Path) -> object:
         elif message == "step":
             replies.check_step(reply, 3, plan, plan.training)
         elif message == "evaluate":
-            replies.check_evaluation(reply, 4, plan)
+            replies.check_evaluation(reply, 4)
         elif message == "solution_error":
             replies.check_solution_error(reply)
         elif message == "hello":

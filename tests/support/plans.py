@@ -6,6 +6,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Activation, Combine, Estimator, LayerKind, Loss, Number
 from ttzo.exporter.operations.gathering import Gathering, Patches, Tokens
 from ttzo.exporter.operations.layer import LAYER_ACTIVATIONS, Layer
+from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING, Training
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE
@@ -120,8 +121,10 @@ def random_rows(rng: np.random.Generator, plan: Plan, n: int) -> np.ndarray:
         raw = rng.normal(0, 1, (n, plan.in_features)).astype(kind)
     else:
         raw = rng.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, (n, plan.in_features)).astype(kind)
-    if plan.loss == Loss.cross_entropy:
-        targets = rng.integers(0, plan.out_features, (n, 1)).astype("<u2")
+    if plan.has_classes:
+        targets = rng.integers(0, plan.n_classes, (n, plan.n_places)).astype("<u2")
+        if plan.has_padding:
+            targets[rng.random(targets.shape) < 0.3] = NO_CLASS
     else:
         targets = rng.normal(0, 1, (n, plan.out_features)).astype("<f4")
     return np.concatenate([np.ascontiguousarray(part).view(np.uint8).reshape(n, -1) for part in (raw, targets)], axis=1)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The training loop: C and NumPy hold the same bits, and both do what the formulas say."""
 
+import ctypes
 import dataclasses
 import zlib
 
 import numpy as np
 import pytest
 from plans import layer_in_double, random_inputs, random_plan, random_rows
-from runtime import CORE, RUN, Runtime
+from runtime import CORE, RUN, Runtime, aligned
 
 from ttzo.device_runtime.contract import (
     DeviceError,
@@ -349,3 +350,50 @@ def test_bad_labels_and_unfinished_writes_are_refused(core):
         device.step(Region.batch)
     with pytest.raises(DeviceError, match="checksum"):
         device.commit(Region.batch, rows.nbytes, 1)
+
+
+# ---- wrong arguments -------------------------------------------------------------------------------------------------
+
+
+def test_wrong_arguments_have_errors_of_their_own(core):
+    plan = linear_plan(Training(), np.zeros(4))
+    run = Runtime(core, plan)
+    detail = ctypes.c_uint32()
+    work = aligned(memory.work_bytes(plan) + 8)
+    model = ctypes.cast(run._trainer, ctypes.POINTER(ctypes.c_void_p))[0]  # the trainer's first member
+    started = ctypes.cast(run._trainer, ctypes.c_void_p)
+
+    def opened(trainer, model, address, size, detail):
+        code = core.ttzo_open(trainer, model, ctypes.c_void_p(address), ctypes.c_size_t(size), detail)
+        return DeviceError.from_code(code, 0).name if code else "ok"
+
+    size, address, model = work.size, work.ctypes.data, ctypes.c_void_p(model)
+    assert opened(started, model, address, size, ctypes.byref(detail)) == "ok"
+    assert opened(started, model, address, size, None) == "null_pointer"
+    assert (opened(None, model, address, size, ctypes.byref(detail)), detail.value) == ("null_pointer", 1)
+    assert (opened(started, None, address, size, ctypes.byref(detail)), detail.value) == ("null_pointer", 2)
+    assert (opened(started, model, None, size, ctypes.byref(detail)), detail.value) == ("null_pointer", 3)
+    assert (opened(started, model, address + 4, size - 4, ctypes.byref(detail)), detail.value) == ("misaligned", 8)
+    assert opened(started, model, address, size - 16, ctypes.byref(detail)) == "out_of_memory"
+    assert detail.value == memory.work_bytes(plan)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("ttzo_step", (int(Region.batch), None)),
+        ("ttzo_predict", (0, None)),
+        ("ttzo_write", (int(Region.batch), 0, None, 4)),
+        ("ttzo_read", (int(Region.parameters), 0, 4, None)),
+        ("ttzo_evaluate", (int(Region.batch), 0, 1, None, None)),
+        ("ttzo_solution_error", (int(Region.batch), 0, 1, None, None)),
+        ("ttzo_configure", (None, None)),
+        ("ttzo_set_state", (None,)),
+    ],
+)
+def test_a_null_pointer_is_an_error_everywhere(core, function, arguments):
+    run = Runtime(core, linear_plan(Training(), np.zeros(4)))
+    detail = ctypes.c_uint32()
+    for trainer, at in ((run._trainer, ctypes.byref(detail)), (run._trainer, None), (None, ctypes.byref(detail))):
+        code = getattr(core, function)(trainer, *arguments, at)
+        assert DeviceError.from_code(code, 0).name == "null_pointer"

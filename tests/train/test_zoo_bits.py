@@ -18,7 +18,7 @@ def test_the_recorded_cases_are_those_of_today():
     assert (STORED["steps"], STORED["batch"]) == (zoo_bits.STEPS, zoo_bits.BATCH)
 
 
-@pytest.mark.parametrize("model", zoo_bits.zoo.names())
+@pytest.mark.parametrize("model", zoo_bits.MODELS)
 def test_training_leaves_the_recorded_bits(model):
     stored = [each for each in STORED["cases"] if each["case"]["model"] == model]
     assert stored and [each["case"] for each in stored if zoo_bits.record(each["case"]) != each["left"]] == []

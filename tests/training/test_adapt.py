@@ -11,11 +11,10 @@ from click.testing import CliRunner
 from ttzo.device_runtime.contract import Region
 from ttzo.exporter.export import export
 from ttzo.host_tools.cli.commands import main
-from ttzo.host_tools.data import data_set, domain_shifts
+from ttzo.host_tools.data import data_set, domain_shifts, known_data
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.training import checkpoint, session
-from ttzo.host_tools.training.checkpoint import CheckpointError
 
 
 def image(**pixels: tuple[int, int, int]) -> np.ndarray:
@@ -90,21 +89,11 @@ def ttzo(*words, code=0):
     return json.loads(done.stdout)
 
 
-def test_train_from_refuses_another_models_run_and_keeps_the_first_runs_folder(tmp_path):
-    bundle, other = write_bundle(tmp_path / "a", small_plan()), write_bundle(tmp_path / "b", small_plan(seed=8))
-    words = ("--data", bundle / "rows.npz", "--device", "numpy:")
-    first = ttzo("train", bundle, *words)
-    assert ttzo("train", bundle, *words, "--from", first["run"])["run"] == f"{first['run']}-adapted"
-    assert (
-        "another model" in ttzo("train", other, *words, "--from", first["run"], code=CheckpointError.exit_code)["error"]
-    )
-
-
 def test_a_digits_model_adapts_to_inverted_and_moved_images(tmp_path):
     """Grey values are stretched to 255, as MNIST's; the small network learns them, then each shift, on the C runtime."""
     pytest.importorskip("sklearn")
     export("digits", tmp_path / "m", steps=200, input_scale=1 / 255)
-    x_train, y_train, x_test, y_test = data_set.digits()
+    x_train, y_train, x_test, y_test = known_data.digits()
     stretched = [np.minimum(255, 16 * x.astype(int)) for x in (x_train, x_test)]
     np.savez(tmp_path / "d.npz", x_train=stretched[0], y_train=y_train, x_test=stretched[1], y_test=y_test)
     words = (tmp_path / "m", "--data", tmp_path / "d.npz", "--device", "native:")

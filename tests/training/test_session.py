@@ -286,6 +286,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(bundle, rows, tm
         "data.json",
         "good.npz",
         "metrics.csv",
+        "model.ttzo",
     ]
 
 

@@ -26,4 +26,7 @@ TEXTS = {
     22: "the device needs a work buffer of {detail} bytes for this model, the bundle states another size",
     23: "number {detail} of the written region is not finite",
     24: "the device has done {detail} steps and counts no further",
+    25: "this build does not compute the contract's bits (check {detail}: 1 rounding mode, 2 subnormal numbers flushed to 0, 3 excess precision, 4 contraction, 5 fmaf)",
+    26: "argument {detail} is NULL",
+    27: "a buffer does not begin at a multiple of {detail} bytes",
 }

@@ -7,9 +7,9 @@
     m.predict(x)
 
 Rows are inputs and targets: `x` holds n rows of inputs one after the other in the model's number (uint8, int16 or
-float32), `y` n classes of one or two bytes, or n rows of float32 outputs. Both are anything with the buffer protocol:
-array, bytearray, bytes, memoryview, ulab's ndarray. Without `y`, `x` holds whole rows, inputs then target, in a buffer
-or in a file opened with "rb". A model that trains on a differential equation needs no rows.
+float32), `y` n classes of one or two bytes, n rows of a two-byte class for each place of a sequence, or n rows of
+float32 outputs. Both are anything with the buffer protocol: array, bytearray, bytes, memoryview, ulab's ndarray. Without
+`y`, `x` holds whole rows, inputs then target, in a buffer or in a file opened with "rb". A model that trains on a differential equation needs no rows.
 """
 
 import gc
@@ -101,7 +101,7 @@ class Model:
         self.hash = bytes(memoryview(head)[_HASH_AT : _HASH_AT + _HASH_BYTES])  # what the host knows the model by
         facts = struct.unpack_from("<14I", memory, 36)
         self.n_parameters, self._n_moments, self.batch, self.n_inputs, self.n_outputs, number = facts[:6]
-        self._input_bytes, self._row_bytes, self._has_classes = facts[6:9]
+        self._input_bytes, self._row_bytes, self._classes = facts[6:9]  # of a row
         self._parameters_at, self._moments_at, self._batch_at, self._capacity, self._has_equation = facts[9:]
         self._kind = "Bhf"[number]  # of the inputs
 
@@ -158,12 +158,13 @@ class Model:
 
     def _targets(self, y, n):
         kind, size = _ttzo.kind(y), _ttzo.size(y)
-        wanted = (n, 2 * n) if self._has_classes else (4 * n * self.n_outputs,)
-        kinds = (ord("H"), ord("h")) if self._has_classes else (ord("f"),)
+        wanted = (2 * n * self._classes,) if self._classes else (4 * n * self.n_outputs,)
+        wanted = (n, 2 * n) if self._classes == 1 else wanted
+        kinds = (ord("H"), ord("h")) if self._classes else (ord("f"),)
         if kind not in _RAW and kind not in kinds:
             raise TypeError(
                 "y needs %s, not '%c'"
-                % ("classes of kind 'B' or 'H'" if self._has_classes else "float32 outputs of kind 'f'", kind)
+                % ("classes of kind 'B' or 'H'" if self._classes else "float32 outputs of kind 'f'", kind)
             )
         if size not in wanted:
             raise ValueError("y has %d bytes, %d rows need %s" % (size, n, " or ".join(map(str, wanted))))
@@ -223,14 +224,15 @@ class Model:
         if self._has_equation:
             raise ValueError("the model has an equation: m.solution_error() evaluates it")
         fill, n = self._source(x, y)
-        loss, hits = 0.0, 0
+        loss, hits, judged = 0.0, 0, 0
         for first in range(0, n, self._capacity):
             count = min(self._capacity, n - first)
             fill(first, count)
             _check(self._memory, _ttzo.evaluate(self._memory, count))
             part, _, _, right = struct.unpack_from("<ffII", self._memory, 12)
             loss, hits = loss + part, hits + right
-        return loss / n, (hits / n if self._has_classes else None)
+            judged += struct.unpack_from("<I", self._memory, 92)[0]
+        return loss / n, (hits / judged if judged else None)
 
     def loss(self, x, y=None):
         """Mean loss over rows."""

@@ -6,6 +6,7 @@ There is one function for each geometry, in plain Reshape, Transpose and MatMul.
 (`Layer.contractions`). A file's metadata properties hold `input_scale` and `input_offset`.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Activation, LayerKind, TtzoError
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_bundle import model_hash
 
@@ -52,10 +54,20 @@ def model_around(plan: Plan, graph: onnx.GraphProto, more_layers: dict[str, Laye
             "input_scale": repr(float(np.float32(plan.input_scale))),
             "input_offset": repr(float(np.float32(plan.input_offset))),
             "loss": plan.loss.name,
+            **_loss_options(plan),
             "model_hash": model_hash(plan).hex(),
         },
     )
     return model
+
+
+def _loss_options(plan: Plan) -> dict[str, str]:
+    """What differs from the defaults."""
+    given, default = dataclasses.asdict(plan.loss_options), dataclasses.asdict(LossOptions())
+    texts = {name: value for name, value in given.items() if value != default[name]}
+    if "class_weights" in texts:
+        texts["class_weights"] = ",".join(map(repr, given["class_weights"]))
+    return {name: str(value) for name, value in texts.items()}
 
 
 # ---- a tensor-train layer as a local function -----------------------------------------------------------------------

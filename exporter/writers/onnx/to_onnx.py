@@ -3,18 +3,19 @@
 
 `forward_graph`: `x` float32 [batch, in_features] -> `outputs` [batch, out_features]; parameters are initialisers.
 `loss_graph`: the same with every parameter tensor as a graph input, so that any ONNX runtime can evaluate the loss at
-any parameters: inputs are the tensors by name, `x`, and `y` (int64 classes [batch], or float32 targets
-[batch, out_features]); outputs are `losses` [batch], `loss` (their mean) and `outputs`.
+any parameters: inputs are the tensors by name, `x`, and `y` (int64 classes [batch], of sequences [batch, places], or
+float32 targets [batch, out_features]); outputs are `losses` [batch], `loss` (their mean) and `outputs`.
 
 `x` is the network's input: the raw number times `input_scale` plus `input_offset`. Convolutions and embeddings: see
 onnx/gathered_affine; tensor-train layers: see onnx/onnx_nodes.
 """
 
-from ttzo.device_runtime.contract import Activation, LayerKind, Loss
+from ttzo.device_runtime.contract import Activation, LayerKind
 from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.onnx.gathered_affine import gathered_affine
 from ttzo.exporter.writers.onnx.graph import frozen_tensors, network
+from ttzo.exporter.writers.onnx.loss import loss_nodes, loss_target
 from ttzo.exporter.writers.onnx.onnx_nodes import (
     DOMAIN,
     OPERATORS,
@@ -50,10 +51,7 @@ def loss_graph(plan: Plan) -> onnx.ModelProto:
     parameters = [
         helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.shape) for tensor in plan.tensors
     ]
-    if plan.loss == Loss.cross_entropy:
-        target, nodes = helper.make_tensor_value_info("y", TensorProto.INT64, ["batch"]), _cross_entropy()
-    else:
-        target, nodes = _rows("y", plan.out_features), _mean_squared_error()
+    target, nodes = loss_target(plan), loss_nodes(plan)
     mean = helper.make_node("ReduceMean", ["losses"], ["loss"], axes=[0], keepdims=0)
     told = [
         helper.make_tensor_value_info("losses", TensorProto.FLOAT, ["batch"]),
@@ -109,22 +107,3 @@ def _affine(layer: Layer, value: str, out: str) -> NodeProto:
     if layer.kind == LayerKind.dense:
         return helper.make_node("Gemm", inputs, [out], layer.name, transB=1)
     return helper.make_node(function_name(layer), inputs, [out], layer.name, domain=DOMAIN)
-
-
-def _cross_entropy() -> list[NodeProto]:
-    return [
-        helper.make_node("LogSoftmax", ["outputs"], ["log_probabilities"], axis=1),
-        helper.make_node("Constant", [], ["class_axis"], value_ints=[1]),
-        helper.make_node("Unsqueeze", ["y", "class_axis"], ["class_column"]),
-        helper.make_node("GatherElements", ["log_probabilities", "class_column"], ["picked"], axis=1),
-        helper.make_node("Squeeze", ["picked", "class_axis"], ["picked_row"]),
-        helper.make_node("Neg", ["picked_row"], ["losses"]),
-    ]
-
-
-def _mean_squared_error() -> list[NodeProto]:
-    return [
-        helper.make_node("Sub", ["outputs", "y"], ["difference"]),
-        helper.make_node("Mul", ["difference", "difference"], ["squared"]),
-        helper.make_node("ReduceMean", ["squared"], ["losses"], axes=[1], keepdims=0),
-    ]

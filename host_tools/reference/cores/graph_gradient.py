@@ -4,12 +4,11 @@ here every query is one."""
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Difference, Estimator, Loss, PhaseRecord
+from ttzo.device_runtime.contract import Difference, Estimator, PhaseRecord
 from ttzo.exporter.costs.cost import evaluations_a_step
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.cores.coordinate_window import refreshed
-from ttzo.host_tools.reference.cores.sample_cache import loss_change, loss_slopes
-from ttzo.host_tools.reference.network.loss import cross_entropy, mean, mean_squared_error
+from ttzo.host_tools.reference.network.loss import loss_change, loss_slopes, mean, row_losses
 from ttzo.host_tools.reference.operations.graph import model_forward
 
 
@@ -28,9 +27,8 @@ class GraphEstimate:
             self.wanted = refreshed(plan.n_parameters, phase.n_coordinates, age)
         with np.errstate(all="ignore"):
             self.outputs = model_forward(plan, theta, x)
-            row_losses = cross_entropy if plan.loss == Loss.cross_entropy else mean_squared_error
-            self.losses = row_losses(self.outputs, targets)
-            self.slopes = loss_slopes(plan.loss, self.outputs, targets)
+            self.losses = row_losses(plan, self.outputs, targets)
+            self.slopes = loss_slopes(plan, self.outputs, targets)
             self.loss = mean(self.losses)
         self.evaluations = evaluations_a_step(plan, phase)
 
@@ -54,4 +52,4 @@ class GraphEstimate:
         moved = self.theta.copy()
         moved[at] = moved[at] + move
         changes = model_forward(self.plan, moved, self.x) - self.outputs
-        return loss_change(self.plan.loss, self.slopes, changes.T[None], self.targets)[0]
+        return loss_change(self.plan, self.slopes, changes.T[None], self.targets)[0]

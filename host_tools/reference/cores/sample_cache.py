@@ -5,14 +5,14 @@ import dataclasses
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, Cache, Loss
+from ttzo.device_runtime.contract import Activation, Cache
 from ttzo.exporter.costs.core_memory import Assembled, assembled_by, core_shapes, has_matrix, has_narrow_units
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.cores import unit_gradient
 from ttzo.host_tools.reference.cores.environments import ZERO, matrix_of
 from ttzo.host_tools.reference.network import network
 from ttzo.host_tools.reference.network.gathered_layer import combined, gathered
-from ttzo.host_tools.reference.network.loss import cross_entropy, mean_squared_error
+from ttzo.host_tools.reference.network.loss import loss_change, loss_slopes, row_losses
 from ttzo.host_tools.reference.number import real
 
 
@@ -28,40 +28,6 @@ def activation_change(kind: Activation, z: np.ndarray, h: np.ndarray, change: np
         half = change * z.dtype.type(0.5)
         return 2 * (real.cos(z + half) * real.sin(half))
     return change
-
-
-def loss_slopes(loss: Loss, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """[n, out]: the softmax of the outputs, or twice their errors."""
-    if loss != Loss.cross_entropy:
-        return 2 * (outputs - targets)
-    grown = real.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return grown / np.add.accumulate(grown, axis=1)[:, -1:]
-
-
-def loss_change(loss: Loss, slopes: np.ndarray, changes: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Loss of changed outputs less that of the outputs: changes [queries, out, n] -> [queries, n]."""
-    total = np.zeros((changes.shape[0], changes.shape[2]), changes.dtype)
-    if loss != Loss.cross_entropy:
-        for j in range(changes.shape[1]):
-            total = changes[:, j] * (slopes[:, j] + changes[:, j]) + total
-        return total * (changes.dtype.type(1) / changes.dtype.type(changes.shape[1]))
-    against = changes - changes[:, targets, np.arange(len(targets))][:, None]
-    squares, first, second, third = (np.zeros_like(total) for _ in range(4))
-    for j in range(changes.shape[1]):
-        squares = against[:, j] * against[:, j] + squares
-        moment = slopes[:, j] * against[:, j]
-        first = first + moment
-        moment = moment * against[:, j]
-        second = second + moment
-        third = moment * against[:, j] + third
-        total = slopes[:, j] * real.expm1(against[:, j]) + total
-    small = _small_log1p(third * np.float32(1 / 6) + (second * np.float32(0.5) + first))
-    return np.where(squares < real.SMALL_SQUARES, small, real.log1p(total))
-
-
-def _small_log1p(s: np.ndarray) -> np.ndarray:
-    q = s * np.float32(-0.25) + np.float32(1 / 3)
-    return s * s * (s * q - np.float32(0.5)) + s
 
 
 class SampleCache:
@@ -81,8 +47,8 @@ class SampleCache:
                 self.z.append(combined(layer, x, each))
             self.inputs.append(network.activate(layer.activation, self.z[-1]))
         outputs = np.ascontiguousarray(self.inputs[-1].T)
-        self.losses = (cross_entropy if plan.loss == Loss.cross_entropy else mean_squared_error)(outputs, targets)
-        self.slopes = loss_slopes(plan.loss, outputs, targets)
+        self.losses = row_losses(plan, outputs, targets)
+        self.slopes = loss_slopes(plan, outputs, targets)
         self.matrices = [self._matrix(number) for number in range(len(plan.layers))]
 
     def _matrix(self, number: int) -> np.ndarray | None:
@@ -102,9 +68,7 @@ class SampleCache:
             arrivals = self._arrive(later, places, change)
             places = np.arange(arrivals.shape[1])[None]
             change = self._activation_change(later, places, arrivals)
-        return loss_change(
-            self.plan.loss, self.slopes, self._scatter(change, places, self.plan.out_features), self.targets
-        )
+        return loss_change(self.plan, self.slopes, self._scatter(change, places, self.plan.out_features), self.targets)
 
     def _activation_change(self, number: int, places: np.ndarray, moves: np.ndarray) -> np.ndarray:
         z, h = self.z[number][places], self.inputs[number + 1][places]

@@ -7,6 +7,7 @@ MNIST's 60,000 rows take 15 MB instead of 47. The layout stands in contract.toml
 import numpy as np
 
 from ttzo.device_runtime.contract import DeviceError, SparseRows
+from ttzo.exporter.plan.loss_options import NO_CLASS
 
 
 def pack(rows: np.ndarray, in_features: int, number_bytes: int) -> bytes:
@@ -41,8 +42,10 @@ def unpack(content: bytes, in_features: int, number_bytes: int, row_bytes: int) 
     return rows
 
 
-def check(content: bytes, in_features: int, number_bytes: int, row_bytes: int, n_classes: int = 0) -> int:
-    """How many rows `content` holds; `n_classes` is 0 where targets are no classes.
+def check(
+    content: bytes, in_features: int, number_bytes: int, row_bytes: int, n_classes: int = 0, pads: bool = False
+) -> int:
+    """How many rows `content` holds; `n_classes` is 0 where targets are no classes; `pads`: NO_CLASS is one too.
 
     Raises `DeviceError` with the row's number: `bad_sparse_rows` for one that is not what `pack` makes, `bad_label`.
     """
@@ -54,7 +57,8 @@ def check(content: bytes, in_features: int, number_bytes: int, row_bytes: int, n
         part = content[begin:end]
         if not begin <= end <= len(content) or not _is_sound(part, in_features, number_bytes, target):
             raise DeviceError("bad_sparse_rows", row)
-        if n_classes and int.from_bytes(part[-target:][:2], "little") >= n_classes:
+        classes = np.frombuffer(part[-target:], "<u2") if n_classes else np.zeros(0)
+        if ((classes >= n_classes) & ~(pads & (classes == NO_CLASS))).any():
             raise DeviceError("bad_label", row)
         begin = end
     if begin != len(content):

@@ -5,15 +5,15 @@ from typing import Protocol
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Arithmetic, Derivative, Loss, TtzoError
+from ttzo.device_runtime.contract import Arithmetic, Derivative, TtzoError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import compensated_jet, pde
-from ttzo.host_tools.reference.network.loss import cross_entropy, mean_squared_error
+from ttzo.host_tools.reference.network.loss import row_losses
 from ttzo.host_tools.reference.operations.graph import model_forward
 
 
 class Network(Protocol):
-    """What a training loop asks of a model. `x` float32 [n, in_features], `targets` int64 [n] or float32 [n, out]."""
+    """What a training loop asks of a model. `x` float32 [n, in_features], `targets` int64 [n] or [n, places], or float32 [n, out]."""
 
     def outputs(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Outputs float32 [n, out_features]."""
@@ -47,7 +47,4 @@ class NumpyNetwork:
 
     def losses(self, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            outputs = model_forward(self.plan, theta, x)
-            if self.plan.loss == Loss.cross_entropy:
-                return cross_entropy(outputs, targets)
-            return mean_squared_error(outputs, targets)
+            return row_losses(self.plan, model_forward(self.plan, theta, x), targets)

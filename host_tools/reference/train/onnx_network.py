@@ -20,14 +20,14 @@ class OnnxNetwork:
         self.plan = plan
         self._losses = _session(plan)
         # a PDE's graph has no outputs: they come from the same network with an ordinary loss
-        plain = dataclasses.replace(plan, loss=Loss.mse, pde=None, training=Training()) if plan.pde else plan
-        self._outputs = _session(plain) if plan.pde else self._losses
+        self._plain = dataclasses.replace(plan, loss=Loss.mse, pde=None, training=Training()) if plan.pde else plan
+        self._outputs = _session(self._plain) if plan.pde else self._losses
 
     def _parameters(self, theta: np.ndarray) -> dict[str, np.ndarray]:
         return {t.name: theta[t.offset : t.offset + t.size].reshape(t.shape) for t in self.plan.tensors}
 
     def outputs(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-        feed = self._parameters(theta) | {"x": x, "y": self._no_targets(len(x))}
+        feed = self._parameters(theta) | {"x": x, "y": self._plain.no_targets(len(x))}
         return self._outputs.run(["outputs"], feed)[0]
 
     def losses(self, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -38,12 +38,6 @@ class OnnxNetwork:
         if self.plan.equation.derivative == Derivative.monte_carlo:
             feed["normals"] = gaussian_pairs(self.plan, Noise(seed, step, np.arange(points.shape[1])))
         return self._losses.run(["residuals"], feed)[0]
-
-    def _no_targets(self, n: int) -> np.ndarray:
-        kind = self._outputs.get_inputs()[-1]
-        return (
-            np.zeros(n, np.int64) if kind.type == "tensor(int64)" else np.zeros((n, self.plan.out_features), np.float32)
-        )
 
 
 def _session(plan: Plan) -> onnxruntime.InferenceSession:

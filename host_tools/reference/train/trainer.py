@@ -12,7 +12,6 @@ import numpy as np
 from ttzo.device_runtime.contract import (
     DeviceError,
     Estimator,
-    Loss,
     PhaseRecord,
     Region,
     Schedule,
@@ -22,6 +21,8 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.cost import evaluations_a_step
+from ttzo.exporter.plan import pruning
+from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
@@ -30,6 +31,7 @@ from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
 from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.network import sparse_rows
+from ttzo.host_tools.reference.network.loss import hits as count_hits
 from ttzo.host_tools.reference.network.loss import sum_in_order
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE, read_inputs
 from ttzo.host_tools.reference.number import real
@@ -38,7 +40,7 @@ from ttzo.host_tools.reference.train.estimator import Estimate
 from ttzo.host_tools.reference.train.numpy_network import Network, NumpyNetwork
 from ttzo.host_tools.reference.train.settings import check_fixed, check_settings
 
-ONE, HALF = np.float32(1), np.float32(0.5)
+ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 LAST_STEP = 2**32 - 1  # the step counter's end
 START = StateRecord(0, 0, 0, 0, 0.0, float("inf"), 0, 0)
 
@@ -199,8 +201,7 @@ class Trainer:
     def _commit_sparse(self, data: bytes) -> None:
         self._count[Region.sparse] = 0
         plan, width = self.plan, NUMBER_DTYPE[self.plan.input_number].itemsize
-        n_classes = plan.out_features if plan.loss == Loss.cross_entropy else 0
-        n = sparse_rows.check(data, plan.in_features, width, self.row_bytes, n_classes)
+        n = sparse_rows.check(data, plan.in_features, width, self.row_bytes, plan.n_classes, plan.has_padding)
         self._sparse_rows = sparse_rows.unpack(data, plan.in_features, width, self.row_bytes)
         if plan.n_tokens:
             self._count[Region.batch] = 0  # whose memory a device unpacks them into
@@ -214,11 +215,17 @@ class Trainer:
             raise DeviceError("out_of_range", count)
         n = count // self.row_bytes
         inputs, targets = self._decode(self._rows[region][:n])
-        if self.plan.loss == Loss.cross_entropy and (bad := np.flatnonzero(targets >= self.plan.out_features)).size:
+        if (bad := self._rows_of_unknown_classes(targets)).size:
             raise DeviceError("bad_label", int(bad[0]))
         if (bad := self._rows_of_unknown_tokens(inputs)).size:
             raise DeviceError("bad_token", int(bad[0]))
         self._count[region] = n
+
+    def _rows_of_unknown_classes(self, targets: np.ndarray) -> np.ndarray:
+        if not self.plan.has_classes:
+            return np.zeros(0, int)
+        unknown = (targets >= self.plan.n_classes) & ~(self.plan.has_padding & (targets == NO_CLASS))
+        return np.flatnonzero(unknown.reshape(len(targets), -1).any(axis=1))
 
     def _rows_of_unknown_tokens(self, inputs: np.ndarray) -> np.ndarray:
         n_tokens = self.plan.n_tokens
@@ -232,13 +239,15 @@ class Trainer:
         return source.tobytes()[offset : offset + count]
 
     def _decode(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as they are sent, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or float32 [n, out]."""
+        """Rows as they are sent, uint8 [n, row_bytes] -> network inputs float32 [n, in], targets int64 [n] or
+        [n, places], or float32 [n, out]."""
         kind = NUMBER_DTYPE[self.plan.input_number]
         input_bytes = kind.itemsize * self.plan.in_features
         raw = np.ascontiguousarray(rows[:, :input_bytes]).view(kind)
         targets = np.ascontiguousarray(rows[:, input_bytes:])
-        if self.plan.loss == Loss.cross_entropy:
-            return read_inputs(self.plan, raw), targets.view("<u2")[:, 0].astype(np.int64)
+        if self.plan.has_classes:
+            classes = targets.view("<u2").astype(np.int64)
+            return read_inputs(self.plan, raw), classes if self.plan.has_padding else classes[:, 0]
         return read_inputs(self.plan, raw), targets.view("<f4")
 
     def _committed(self, region: int) -> np.ndarray:
@@ -307,7 +316,7 @@ class Trainer:
     ) -> tuple[np.float32, np.float32, int]:
         """Estimate and update: mean loss before, the estimate's norm, evaluations spent."""
         estimate = self._estimate(phase, region)
-        gradient = estimated = estimate.gradient()
+        gradient = estimated = np.where(pruning.is_pruned(self.theta), ZERO, estimate.gradient())
         with np.errstate(all="ignore"):
             norm = real.sqrt(np.array([sum_in_order(gradient * gradient)]))[0]
             if not np.isfinite(norm):
@@ -419,8 +428,8 @@ class Trainer:
         for at in range(0, count, self.plan.batch):
             x, targets = self._decode(rows[first : first + count][at : at + self.plan.batch])
             losses.append(self.network.losses(self.theta, x, targets))
-            if self.plan.loss == Loss.cross_entropy:
-                hits += int((self.network.outputs(self.theta, x).argmax(axis=1) == targets).sum())
+            if self.plan.has_classes:
+                hits += count_hits(self.plan, self.network.outputs(self.theta, x), targets)
             self._poll(at + len(x), count)
         total = sum_in_order(np.concatenate(losses))
         if not np.isfinite(total):

@@ -14,7 +14,7 @@ import numpy as np
 from ttzo.exporter.readers.nn import seeded, torch
 from ttzo.exporter.zoo import digits as zoo_digits
 from ttzo.exporter.zoo import mnist as zoo_mnist
-from ttzo.host_tools.data import data_set, mnist
+from ttzo.host_tools.data import known_data, mnist
 from ttzo.host_tools.research import rivals
 from ttzo.host_tools.research.reproduce import native_cells, native_hybrid
 from ttzo.host_tools.research.reproduce.cell import CPU, Cell, name_of
@@ -51,7 +51,7 @@ def load(source: str | None) -> Rows:
 @cache
 def load_digits() -> Rows:
     """scikit-learn's digits, 1437 rows to train on and 360 to test. Raises `DataError` without it."""
-    x_train, y_train, x_test, y_test = data_set.digits()
+    x_train, y_train, x_test, y_test = known_data.digits()
 
     def inputs(x: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(x.astype(np.float32) / np.float32(16))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "run.h"
 
+#include "network/loss.h"
 #include "network/network.h"
 #include "number/random.h"
 
@@ -60,7 +61,7 @@ static void tell_sizes(struct ttzo_run *run)
         .input_number = info->input_number,
         .input_bytes = ttzo_input_bytes(&run->model),
         .row_bytes = trainer->row_bytes,
-        .has_classes = info->loss == TTZO_LOSS_CROSS_ENTROPY,
+        .classes_a_row = ttzo_loss_places(&run->model),
         .parameters_at = offset_in(run, trainer->theta),
         .moments_at = offset_in(run, trainer->moments),
         .batch_at = offset_in(run, trainer->batch.bytes),
@@ -85,7 +86,7 @@ uint32_t ttzo_run_open(void *memory, uint32_t memory_bytes, const uint8_t *bundl
     before = run_bytes(info.n_layers);
     bool lasts = !begins_in(memory, memory_bytes, bundle);
     if (!error && (memory_bytes < before || (uintptr_t)memory % 8 || begins_in(memory, before, bundle) ||
-                   (!lasts && info.loss == TTZO_LOSS_RESIDUAL))) {
+                   (!lasts && (info.loss == TTZO_LOSS_RESIDUAL || info.has_loss_section || info.n_layers == 0)))) {
         detail = before;
         error = TTZO_ERROR_OUT_OF_MEMORY;
     }
@@ -169,7 +170,8 @@ uint32_t ttzo_run_gather(void *memory, const uint8_t *x, uint32_t x_bytes, const
     uint32_t x_width = layout == TTZO_LAYOUT_ROWS ? facts->row_bytes : facts->input_bytes;
     uint32_t target_bytes = facts->row_bytes - facts->input_bytes;
     uint32_t n = x_bytes / x_width, y_width = layout == TTZO_LAYOUT_PAIRS && n ? y_bytes / n : 0;
-    bool y_is_sound = layout != TTZO_LAYOUT_PAIRS || y_width == target_bytes || (facts->has_classes && y_width == 1);
+    bool y_is_sound =
+        layout != TTZO_LAYOUT_PAIRS || y_width == target_bytes || (facts->classes_a_row == 1 && y_width == 1);
     bool next = first == UINT32_MAX;
 
     run->facts.detail = next ? 0 : first;
@@ -210,6 +212,11 @@ uint32_t ttzo_run_step(void *memory, uint32_t region)
 uint32_t ttzo_run_evaluate(void *memory, uint32_t count)
 {
     struct ttzo_run *run = memory;
+    const struct ttzo_trainer *trainer = &run->trainer;
+    run->facts.n_judged = 0;
+    for (uint32_t j = 0; j < count && count <= trainer->batch.count; j++)
+        run->facts.n_judged += ttzo_row_judged(&run->model, trainer->batch.bytes + (size_t)j * trainer->row_bytes +
+                                                                run->facts.input_bytes);
     return (uint32_t)ttzo_evaluate(&run->trainer, TTZO_REGION_BATCH, 0, count, &run->facts.loss, &run->facts.n_correct,
                                    &run->facts.detail);
 }

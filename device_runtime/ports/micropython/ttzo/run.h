@@ -31,12 +31,13 @@ struct ttzo_run_facts {
     uint32_t input_number;  // enum ttzo_number
     uint32_t input_bytes;   // of a row's inputs
     uint32_t row_bytes;     // inputs and target
-    uint32_t has_classes;   // 1: the target is a class (u16), 0: float32 outputs
+    uint32_t classes_a_row; // u16 classes of a target: 1, or one for each place of a sequence; 0: float32 outputs
     uint32_t parameters_at; // offsets of arrays
     uint32_t moments_at;
     uint32_t batch_at;
     uint32_t capacity;     // rows of the region batch
     uint32_t has_equation; // 1: trains on an equation, not on rows
+    uint32_t n_judged;     // of the last evaluation: what n_correct is at most
 };
 
 // Moves bytes between a port and the boxes: `receive` puts up to `count` bytes into the inbox and returns how many,

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo export RUN`: a trained model in every format again."""
+
+from pathlib import Path
+from typing import Any
+
+from ttzo.device_runtime.contract import TtzoError
+from ttzo.exporter.costs.memory import Room
+from ttzo.exporter.export import write_files
+from ttzo.exporter.export_again import changed
+from ttzo.exporter.plan.freeze import thawed
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.cli.screen import Screen
+from ttzo.host_tools.data.data_options import DataOptions
+from ttzo.host_tools.training import run_model
+from ttzo.host_tools.training.checkpoint import Generation
+
+
+def export_run(
+    screen: Screen, run: Path, out: Path, room: Room | None, generation: str | None, options: dict[str, Any]
+) -> Plan:
+    """Writes the run's trained model into `out`, with the changes that `options` ask for."""
+    table = DataOptions(**{name: options.pop(name) for name in DataOptions.__dataclass_fields__})
+    if table != DataOptions():
+        raise TtzoError("a trained model keeps the treatment of its data", "leave out the options for a table")
+    if generation and run.suffix == ".npz":
+        raise TtzoError(f"{run} is one checkpoint", "leave out --generation, or name the run's folder")
+    plan = changed(run_model.trained(run, Generation[generation or "last"]), room=room, **options)
+    write_files(plan, out, room=room)
+    say_missing_formats(screen, plan, out)
+    if not plan.n_parameters:
+        screen.say("all parameters are frozen: this model answers (`ttzo predict`, `ttzo eval`) and cannot be trained")
+    return plan
+
+
+def say_missing_formats(screen: Screen, plan: Plan, out: Path) -> None:
+    """Names the format that the export to `out` has not written, and why."""
+    if not (out / "model.tflite").is_file():
+        why = thawed(plan).graph.why_no_chain
+        screen.say(f"model.tflite is not written: TFLite files hold chains of layers, and {why}")
