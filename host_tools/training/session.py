@@ -472,8 +472,7 @@ class _Session:
 
     def _save(self) -> None:
         began = time.monotonic()
-        saved = self._read()
-        checkpoints.save(self.path, saved)
+        checkpoints.save(self.path, saved := self._read())
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began
 
