@@ -205,7 +205,7 @@ def test_trouble_with_the_device_is_exit_code_4(bundle, train):
 
 
 def test_training_that_diverges_is_exit_code_6(bundle, train):
-    assert "not finite" in refused(*train, "numpy:", "--lr", "1e38", code=6)
+    assert "the run has diverged" in refused(*train, "numpy:", "--lr", "1e38", code=6)
 
 
 def test_a_folder_that_cannot_be_written_is_exit_code_7(bundle, train, tmp_path):
