@@ -85,7 +85,7 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
 // The outputs [out_features] for one row of raw inputs (ttzo_pack_inputs), at `parameters` or, where that is NULL, the
 // exported ones. `scratch`: TTZO_MODEL_INFER_BYTES bytes, 8-byte aligned; the outputs lie in it until the next call. The
 // model is trusted: linked from model.c, or accepted by ttzo_read_bundle. TTZO_ERROR_OUT_OF_MEMORY: detail bytes are
-// needed; TTZO_ERROR_BAD_REQUEST: the model is an equation's.
+// needed; TTZO_ERROR_BAD_REQUEST: the model is an equation or a simulation.
 enum ttzo_error ttzo_infer(const struct ttzo_model *model, const float *parameters, const uint8_t *row, void *scratch,
                            size_t scratch_bytes, const float **outputs, uint32_t *detail);
 
