@@ -24,7 +24,7 @@ from ttzo.host_tools.device.faulty_line import KINDS, Faults
 from ttzo.host_tools.device.pty_bridge import PtyBridge
 from ttzo.host_tools.training import checkpoint, compare, measurement, report, run_model, session
 from ttzo.host_tools.training.checkpoint import Generation
-from ttzo.host_tools.training.session import Progress, Run
+from ttzo.host_tools.training.run import Progress, Run, require_trained, run_settings
 from ttzo.host_tools.training.stop import stop_signals
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
@@ -124,17 +124,31 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
 )
 @click.option(
     "--patience",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="End early when the loss of the validation rows has not fallen for N measurements (there are 20 in a run).",
+)
+@click.option(
+    "--keep",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Parameters that the run ends with: the last ones, or those of the lowest loss of the validation rows.",
+)
+@click.option(
+    "--reconnect",
+    "reconnect_s",
+    metavar="SECONDS",
     type=click.FloatRange(min=0),
     default=60.0,
     show_default=True,
-    help="Seconds to wait for a device whose connection broke off.",
+    help="How long to wait for a device whose connection broke off; 0: not at all.",
 )
 @click.option(
     "--faults",
     "faults_spec",
     metavar="SPEC",
-    help=f"Put faults on the line, to see what the run makes of it: KIND=SHARE,...,seed=N. Kinds: all, {', '.join(KINDS)}; "
-    "rate=BYTES_PER_SECOND.",
+    help=f"Put faults on the line: KIND=SHARE,...,seed=N,rate=BYTES_PER_SECOND. Kinds: all, {', '.join(KINDS)}.",
 )
 @click.option("--count", is_flag=True, help="Count the instructions of the steps (only with qemu:BOARD).")
 @BAUD
@@ -148,7 +162,7 @@ def train_command(
     origin: Path | None,
     count: bool,
     baud: int | None,
-    patience: float,
+    reconnect_s: float,
     faults_spec: str | None,
     **options,
 ) -> dict:
@@ -158,6 +172,7 @@ def train_command(
     options["start"] = run_model.start_for(plan, origin, screen.say) if origin else None
     changes = {name: options.pop(name) for name in CHANGES}
     options["generation"] = Generation[options["generation"] or "last"]
+    options["keep"] = Generation[options["keep"]]
     begins = options["restart"] or not (folder / "checkpoint.npz").exists()
     rows = load_rows(screen, plan, source, taken(options), origin if begins else folder)
     faults = Faults.parse(faults_spec) if faults_spec else None
@@ -168,7 +183,7 @@ def train_command(
         on_line=screen.say,
         rows=rows,
         count_instructions=count,
-        patience_s=patience,
+        patience_s=reconnect_s,
         faults=faults,
     ) as device:
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
@@ -182,7 +197,7 @@ def train_command(
     )
     screen.table(f"{device.board} at {url}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
-    if run.resumed_from >= run.steps:
+    if run.resumed_from >= run.step:
         screen.say("no step was left to do: give more --steps, or start again with --restart")
     return result
 
@@ -251,6 +266,10 @@ def run_json(device: Device, run: Run) -> dict:
         "checkpoint": run.folder / "checkpoint.npz",
         "test": test_json(device.plan, run.test, run.answers),
         "validation": test_json(device.plan, run.validation) if run.validation else None,
+        "guard": [
+            {"step": event.step, "event": event.kind.name, "back_to": event.back_to, "loss": event.loss}
+            for event in run.events
+        ],
         **{name: getattr(run, name) for name in named},
     }
 
@@ -379,8 +398,8 @@ def compare_command(
     """
     plan = read_bundle(bundle)
     rows = load_rows(screen, plan, source, taken(options))
-    session.require_trained(plan)
-    settings = session.run_settings(plan.training, options)
+    require_trained(plan)
+    settings = run_settings(plan.training, options)
     with ExitStack() as both:
         a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))
         found = compare_with_bar(screen, a, b, rows, steps, every=every, settings=settings)

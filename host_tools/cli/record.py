@@ -13,7 +13,7 @@ from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.micropython_board import SCHEME
 from ttzo.host_tools.device.ports import DEFAULT_BAUD, LinkError, open_stream
-from ttzo.host_tools.training.session import Stop
+from ttzo.host_tools.training.stop import Stop
 
 
 @click.command("record")

@@ -28,8 +28,6 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import (
-    LIMIT,
-    REPLY,
     DeviceError,
     EvaluateReply,
     ExitCode,
@@ -60,7 +58,6 @@ SILENCE_S = 10.0  # longest silence of a device that is not computing
 SLOWEST_MACS_PER_S = 100_000  # of a slow core: some 16 MHz without floating-point unit
 LIMIT_S = 60.0  # longest wait for an answer that takes no forward passes, whatever comes
 WORK_MARGIN = 4  # how many times the work that the host counts a device may take, at the slowest
-READ_BYTES = (LIMIT["max_payload"] - REPLY["read"].SIZE) // 4 * 4
 POINTS_AT_ONCE = 200  # validation points of one request
 LEAVE_S = 3.0
 OnProgress = Callable[[int, int], object]
@@ -152,6 +149,7 @@ class Device:
         self.board = board_name(self.info)
         self._require_model()
         replies.check_hello(self.info, self.plan)
+        self._link.fit(self.info.payload_bytes)
         self._expected: StateRecord | None = None  # the device's state, where it is known
         self._records: Records | None = None  # its settings, where they are known
         self.step_count = self.state().step
@@ -278,8 +276,8 @@ class Device:
         """A region, once the checksum that comes with its last piece is right and all its numbers are finite."""
         content, crc = b"", 0
         while len(content) < 4 * n_numbers:
-            most = min(READ_BYTES, 4 * n_numbers - len(content))
-            reply, part = self._link.read(region, len(content), most, SILENCE_S, self._limit(0))
+            left = 4 * n_numbers - len(content)
+            reply, part = self._link.read(region, len(content), left, SILENCE_S, self._limit(0))
             content, crc = content + part, reply.crc
         return replies.region_told(what, content, crc, n_numbers)
 
@@ -397,7 +395,12 @@ class Device:
         """Outputs float32 (out_features,) of the first n rows of the region batch."""
         made, macs = [], self.plan.forward_macs(1)
         for row in range(n):
-            content = self._ask("predict", n_samples=1, macs=macs, row=row)[1]
+            content = b""
+            while len(content) < 4 * self.plan.out_features:
+                part = self._ask("predict", n_samples=1, macs=macs, row=row, first=len(content) // 4)[1]
+                if not part:
+                    break
+                content += part
             made.append(replies.numbers_told("predict", "output", content, self.plan.out_features))
         return made
 

@@ -81,6 +81,10 @@ class Link:
     def reconnects(self) -> bool:
         return self._reopen is not None
 
+    def fit(self, payload_bytes: int) -> None:
+        """The device takes and sends payloads of so many bytes at most."""
+        self._trips.most_bytes = payload_bytes
+
     def _take(self, stream: Stream) -> None:
         self._stream, self._rest = stream, b""
         self._frames.clear()
@@ -162,7 +166,7 @@ class Link:
     ) -> None:
         """Writes `content` at the beginning of a region, several pieces at once on the line. `timeout` and `limit` are
         those of each piece."""
-        pieces, cuts = Pieces(len(content)), 0
+        pieces, cuts = Pieces(len(content), 2 * self._trips.most_bytes), 0
         while pieces.left:
             before = pieces.left
             try:

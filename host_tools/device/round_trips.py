@@ -14,7 +14,6 @@ LONGEST_SILENCE_S = 8.0
 MOST_BYTES = LIMIT["max_payload"]  # of a frame's payload
 FIRST_BYTES = 256.0
 LEAST_BYTES = 24.0
-WINDOW_BYTES = 2 * MOST_BYTES  # of pieces on their way at once: a board's receive buffer holds as much
 WINDOW_PIECES = 16  # few enough that no late answer bears the number of another piece
 FIRST_NOTICE_S = 5.0  # until the person hears what is waited for; doubled each time
 
@@ -32,11 +31,12 @@ class RoundTrips:
     def __init__(self) -> None:
         self._times: dict[str, tuple[float, float]] = {}  # mean and mean deviation in seconds
         self._waiting: dict[str, float] = {}  # silence of messages that had to be repeated
+        self.most_bytes = MOST_BYTES
         self._bytes = FIRST_BYTES
 
     @property
     def piece_bytes(self) -> int:
-        return int(self._bytes)
+        return int(min(self._bytes, self.most_bytes))
 
     def silence(self, message: str) -> float:
         """Seconds until a request is repeated."""
@@ -70,7 +70,7 @@ class RoundTrips:
         self._times[message] = mean + (seconds - mean) / 8, deviation
         self._waiting.pop(message, None)
         if message in ("read", "write"):
-            self._bytes = min(MOST_BYTES, 1.5 * self._bytes)
+            self._bytes = min(self.most_bytes, 1.5 * self._bytes)
 
     def lost(self) -> None:
         """A frame was lost or damaged."""
@@ -80,7 +80,9 @@ class RoundTrips:
 class Pieces:
     """The bytes of a region that are to be written: not yet sent, on their way, or there."""
 
-    def __init__(self, n_bytes: int):
+    def __init__(self, n_bytes: int, window_bytes: int):
+        """`window_bytes` may be on their way at once: a board's receive buffer holds two frames."""
+        self._window_bytes = window_bytes
         self._todo: deque[tuple[int, int]] = deque([(0, n_bytes)] if n_bytes else [])
         self.flight: dict[int, tuple[int, int, float]] = {}  # by sequence, in the order of sending: start, end, when
         self.left = n_bytes
@@ -88,7 +90,11 @@ class Pieces:
     def next(self, size: int) -> tuple[int, int] | None:
         """A piece of at most `size` bytes to send; None while enough are on their way."""
         on_its_way = sum(end - start for start, end, _ in self.flight.values())
-        if not self._todo or len(self.flight) == WINDOW_PIECES or (self.flight and on_its_way + size > WINDOW_BYTES):
+        if (
+            not self._todo
+            or len(self.flight) == WINDOW_PIECES
+            or (self.flight and on_its_way + size > self._window_bytes)
+        ):
             return None
         start, end = self._todo.popleft()
         if end - start > size:

@@ -7,11 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from ttzo.device_runtime.contract import TtzoError
-
-
-class SessionError(TtzoError):
-    """A run that cannot go on."""
+from ttzo.host_tools.training.run import SessionError
 
 
 @contextmanager

@@ -205,7 +205,7 @@ def test_a_busy_port_names_who_holds_it():
 
 
 def test_an_answer_shows_that_the_pieces_sent_before_are_lost():
-    pieces = Pieces(100)
+    pieces = Pieces(100, 2048)
     for sequence in (1, 2, 3):
         pieces.sent(sequence, *pieces.next(30))
     assert pieces.came(3)[1] == 2 and pieces.left == 70
