@@ -189,12 +189,8 @@ def train_command(
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
         on_device = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run) | {"line": device.line_counts, "faults": dict(faults.counts) if faults else None}
-    words = (
-        _run_rows(run, on_device, plan.has_classes)
-        + _line_rows(result)
-        + answers_rows(plan, run.answers)
-        + baseline_rows(device, rows)
-    )
+    words = _run_rows(run, on_device, plan.has_classes) + _line_rows(result)
+    words += answers_rows(plan, run.answers) + baseline_rows(device, rows)
     screen.table(f"{device.board} at {url}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.step:

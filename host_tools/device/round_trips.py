@@ -9,7 +9,7 @@ from typing import Any
 from ttzo.device_runtime.contract import LIMIT
 
 FIRST_SILENCE_S = 1.0  # until the first repetition, before anything is known
-LEAST_SILENCE_S = 0.01
+LEAST_SILENCE_S = 0.02
 LONGEST_SILENCE_S = 8.0
 MOST_BYTES = LIMIT["max_payload"]  # of a frame's payload
 FIRST_BYTES = 256.0

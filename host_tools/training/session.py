@@ -50,6 +50,7 @@ from ttzo.host_tools.training.run import (
     Run,
     SessionError,
     diverged,
+    no_validation_rows,
     rates_of,
     require_trained,
     run_settings,
@@ -111,7 +112,8 @@ def train(
             session = _Session(device, data, folder, changes, restart, generation, held)
             session.start, session.checkpoint_steps = start, checkpoint_steps
             session.patience, session.keeps_best = patience or math.inf, keep == Generation.best
-            session.require_validation_rows()
+            if session.validation_rows is None and (session.keeps_best or patience):
+                raise no_validation_rows()
             session.report, session.on_upload, session.say = report, on_upload, say
             session.n_test_rows = test_rows or default_test_rows(device, data)
             held.enter_context(session.stop.listening())
@@ -189,13 +191,6 @@ class _Session:
         self.generations = Generations(folder, device, self.validation_rows, audited)
         self.guard = Guard(best_constant_loss(data, device.plan), self.settings.steps)
         self.saved_at, self.save_cost = time.monotonic(), 0.0
-
-    def require_validation_rows(self) -> None:
-        if self.validation_rows is None and (self.keeps_best or self.patience < math.inf):
-            raise SessionError(
-                "the run has no validation rows, by which the best parameters are chosen",
-                "take some out of the training rows with --validation 0.1, or leave out --keep and --patience",
-            )
 
     # ---- beginning
 
