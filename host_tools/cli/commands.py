@@ -4,7 +4,7 @@
 import click
 
 from ttzo.device_runtime.contract import ExitCode
-from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, record, reproduce
+from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, record, reproduce, sensors
 from ttzo.host_tools.cli.screen import Screen
 
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
@@ -63,6 +63,7 @@ for made in (
     bench.bench_command,
     ranks.ranks_command,
     reproduce.reproduce_command,
+    sensors.sensors_command,
     bundle.boards_command,
     demo.demo_command,
 ):
