@@ -26,6 +26,9 @@ TABLES = ("watch", "scratch")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of `watch`.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Seeds of `scratch`, from 0 on.")
 @click.option(
+    "--model", "models", metavar="MODEL", multiple=True, help="With `scratch`: this one alone. May be repeated."
+)
+@click.option(
     "--also", metavar="URL", help="With `watch`: adapt the first person on this device too, and compare the bits."
 )
 @click.option(
@@ -45,6 +48,7 @@ def sensors_command(
     url: str,
     seed: int,
     seeds: int,
+    models: tuple[str, ...],
     also: str | None,
     persons: int,
     folder: Path | None,
@@ -63,7 +67,7 @@ def sensors_command(
         made = (
             _watch(screen, folder, url, seed, persons, also)
             if table == "watch"
-            else _scratch(screen, folder, url, seeds)
+            else _scratch(screen, folder, url, seeds, models)
         )
     page = {"table": table, "device": url, "date": datetime.date.today().isoformat(), "commit": _commit(), **made}
     if out:
@@ -120,10 +124,10 @@ def _watch(screen: Screen, folder: Path, url: str, seed: int, persons: int, also
     return made
 
 
-def _scratch(screen: Screen, folder: Path, url: str, seeds: int) -> dict[str, Any]:
+def _scratch(screen: Screen, folder: Path, url: str, seeds: int, models: tuple[str, ...]) -> dict[str, Any]:
     from ttzo.host_tools.research.sensors import scratch
 
-    found = scratch.run(folder, url, range(seeds), show=screen.say)
+    found = scratch.run(folder, url, range(seeds), models or scratch.MODELS, screen.say)
     rows = [
         (
             each.model,

@@ -21,8 +21,7 @@ from ttzo.host_tools.device.device import Device, Evaluation
 from ttzo.host_tools.reference.number.random import sample_rows
 from ttzo.host_tools.training import checkpoint, measurement, session
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
-from ttzo.host_tools.training.generations import Diverged
-from ttzo.host_tools.training.session import Run
+from ttzo.host_tools.training.run import Diverged, Progress, Run
 from ttzo.host_tools.training.stop import Stop
 
 PASSES = 20  # over the labelled rows, when nobody says how many steps
@@ -94,7 +93,7 @@ def adapt(
     old: DataSet | None = None,
     changes: Mapping[str, Any],
     test_rows: int,
-    report: Callable[[session.Progress], object] = lambda progress: None,
+    report: Callable[[Progress], object] = lambda progress: None,
     say: Callable[[str], object] = lambda text: None,
 ) -> Adaptation:
     """Measures the parameters of `start` (None: those that were exported), trains them on `rows` (see `labelled`) in `folder`, anew, and measures again.
@@ -127,8 +126,8 @@ def adapt(
     with stop.listening():
         after, went_back = _measure(device, rows, old, test_rows, stop), None
         if is_worse(device.plan.loss, after.held_out, before.held_out):
-            best = _best(device, rows, old, test_rows, stop, folder)
-            if best is not None and not is_worse(device.plan.loss, best.held_out, before.held_out):
+            best = _best(device, rows, old, test_rows, stop, folder, first)
+            if best is not None and best.held_out.loss < before.held_out.loss:
                 return Adaptation(before, best, BEST, run)
             _go_back(device, folder, first)
             after, went_back = before, START
@@ -136,13 +135,15 @@ def adapt(
 
 
 def _best(
-    device: Device, rows: DataSet, old: DataSet | None, test_rows: int, stop: Stop, folder: Path
+    device: Device, rows: DataSet, old: DataSet | None, test_rows: int, stop: Stop, folder: Path, first: np.ndarray
 ) -> Measured | None:
     """Gives the device the parameters of the lowest loss of held-out rows during the run, and measures them; None where
-    none were kept."""
+    none were kept except the `first` ones."""
     try:
         best = checkpoint.load(folder / Generation.best.value, device.plan)
     except CheckpointError:
+        return None
+    if np.array_equal(best.parameters, first):
         return None
     _go_back(device, folder, best.parameters)
     return _measure(device, rows, old, test_rows, stop)

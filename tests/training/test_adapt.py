@@ -141,11 +141,10 @@ def test_the_device_goes_back_where_the_held_out_rows_are_answered_worse(tmp_pat
 
 
 def test_the_device_goes_back_to_the_best_point_where_only_the_end_is_bad(tmp_path, monkeypatch):
-    """The end is called worse than the start, the best point is not."""
+    """The end is called worse than the start; the best point has a lower loss."""
     bundle = write_bundle(tmp_path / "bundle", small_plan())
     good = data_set.load(bundle / "rows.npz", small_plan(), DataOptions(validation=0.2))
-    verdicts = iter([True, False])
-    monkeypatch.setattr(adapting, "is_worse", lambda *_: next(verdicts))
+    monkeypatch.setattr(adapting, "is_worse", lambda *_: True)
     with open_device("numpy:", bundle) as device:
         found = adapting.adapt(device, good, None, tmp_path / "run", changes={"steps": 60}, test_rows=100)
         best = checkpoint.load(tmp_path / "run" / "best.npz", device.plan)
