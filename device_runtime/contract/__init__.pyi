@@ -892,6 +892,22 @@ class StateRecord(Record):
     """loss evaluations spent: full batches at one parameter vector"""
 
 @dataclass(frozen=True)
+class SavedRunRecord(Record):
+    magic: int
+    """saved_run_magic"""
+    format: int
+    """saved_run_format"""
+    total_bytes: int
+    """the whole blob: this record, parameters, moments, CRC-32 of all before it"""
+    hash: bytes
+    """of the model"""
+    training: TrainingRecord
+    """settings in force"""
+    phase_0: PhaseRecord
+    phase_1: PhaseRecord
+    state: StateRecord
+
+@dataclass(frozen=True)
 class HelloRequest(Record):
     contract_hash: int
     """the host's; a device of another contract refuses all requests except HELLO and LEAVE"""
@@ -1035,6 +1051,8 @@ class EvaluateReply(Record):
 @dataclass(frozen=True)
 class PredictRequest(Record):
     row: int
+    first: int
+    """the output that the answer begins with"""
 
 @dataclass(frozen=True)
 class PredictReply(Record): ...

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0xF490D71Fu
+#define TTZO_CONTRACT_HASH 0x62C4109Bu
 #define TTZO_MESSAGE_HASH_HELLO 0x717AFADAu
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -16,7 +16,7 @@
 #define TTZO_MESSAGE_HASH_SET_STATE 0xCB56BB31u
 #define TTZO_MESSAGE_HASH_STEP 0x1686212Au
 #define TTZO_MESSAGE_HASH_EVALUATE 0x358A1E25u
-#define TTZO_MESSAGE_HASH_PREDICT 0x025F9896u
+#define TTZO_MESSAGE_HASH_PREDICT 0x395C7B71u
 #define TTZO_MESSAGE_HASH_RESET 0xF62EC850u
 #define TTZO_MESSAGE_HASH_CANCEL 0x1EDF8ADFu
 #define TTZO_MESSAGE_HASH_SOLUTION_ERROR 0xC0036BAFu
@@ -58,6 +58,8 @@
 #define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
 #define TTZO_BUNDLE_MAGIC 1331319892u // the bundle's first four bytes: TTZO
 #define TTZO_BUNDLE_FORMAT 3u // layout of the bundle file
+#define TTZO_SAVED_RUN_MAGIC 1381651540u // the first four bytes of a saved run: TTZR
+#define TTZO_SAVED_RUN_FORMAT 1u // layout of a saved run
 #define TTZO_QUERIES_AT_ONCE 4u // queries that reusing estimators evaluate side by side: a quad
 #define TTZO_QUADS_AT_ONCE 12u // quads of slices that they make and ask together
 #define TTZO_QUADS_IF_NARROW 2u // the same with caches of 16 bits, at least
@@ -339,6 +341,10 @@ enum ttzo_error {
     TTZO_ERROR_INEXACT_BUILD = 25,
     TTZO_ERROR_NULL_POINTER = 26,
     TTZO_ERROR_MISALIGNED = 27,
+    TTZO_ERROR_BAD_INPUT = 28,
+    TTZO_ERROR_NOT_STORED = 29,
+    TTZO_ERROR_BAD_SAVED_RUN = 30,
+    TTZO_ERROR_OTHER_MODEL = 31,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -390,6 +396,10 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 25: return "inexact_build";
     case 26: return "null_pointer";
     case 27: return "misaligned";
+    case 28: return "bad_input";
+    case 29: return "not_stored";
+    case 30: return "bad_saved_run";
+    case 31: return "other_model";
     default: return "unknown";
     }
 }
@@ -1297,6 +1307,40 @@ static inline void ttzo_pack_state(const struct ttzo_state *in, uint8_t *bytes)
     ttzo_put_u64(bytes + 28, in->evaluations);
 }
 
+#define TTZO_SAVED_RUN_BYTES 196u
+struct ttzo_saved_run {
+    uint32_t magic;                         // saved_run_magic
+    uint32_t format;                        // saved_run_format
+    uint32_t total_bytes;                   // the whole blob: this record, parameters, moments, CRC-32 of all before it
+    uint8_t hash[16];                       // of the model
+    struct ttzo_training training;          // settings in force
+    struct ttzo_phase phase_0;
+    struct ttzo_phase phase_1;
+    struct ttzo_state state;
+};
+static inline void ttzo_unpack_saved_run(const uint8_t *bytes, struct ttzo_saved_run *out)
+{
+    out->magic = ttzo_get_u32(bytes + 0);
+    out->format = ttzo_get_u32(bytes + 4);
+    out->total_bytes = ttzo_get_u32(bytes + 8);
+    for (unsigned i = 0; i < 16; i++) out->hash[i] = ttzo_get_u8(bytes + 12 + 1 * i);
+    ttzo_unpack_training(bytes + 28, &out->training);
+    ttzo_unpack_phase(bytes + 64, &out->phase_0);
+    ttzo_unpack_phase(bytes + 112, &out->phase_1);
+    ttzo_unpack_state(bytes + 160, &out->state);
+}
+static inline void ttzo_pack_saved_run(const struct ttzo_saved_run *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->magic);
+    ttzo_put_u32(bytes + 4, in->format);
+    ttzo_put_u32(bytes + 8, in->total_bytes);
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 12 + 1 * i, in->hash[i]);
+    ttzo_pack_training(&in->training, bytes + 28);
+    ttzo_pack_phase(&in->phase_0, bytes + 64);
+    ttzo_pack_phase(&in->phase_1, bytes + 112);
+    ttzo_pack_state(&in->state, bytes + 160);
+}
+
 // ---- nodes
 static inline uint32_t ttzo_node_part(uint8_t operation)
 {
@@ -1682,17 +1726,20 @@ static inline void ttzo_pack_evaluate_reply(const struct ttzo_evaluate_reply *in
     ttzo_put_u32(bytes + 4, in->n_correct);
 }
 
-#define TTZO_PREDICT_REQUEST_BYTES 4u
+#define TTZO_PREDICT_REQUEST_BYTES 8u
 struct ttzo_predict_request {
     uint32_t row;
+    uint32_t first;                         // the output that the answer begins with
 };
 static inline void ttzo_unpack_predict_request(const uint8_t *bytes, struct ttzo_predict_request *out)
 {
     out->row = ttzo_get_u32(bytes + 0);
+    out->first = ttzo_get_u32(bytes + 4);
 }
 static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *in, uint8_t *bytes)
 {
     ttzo_put_u32(bytes + 0, in->row);
+    ttzo_put_u32(bytes + 4, in->first);
 }
 
 #define TTZO_SOLUTION_ERROR_REQUEST_BYTES 9u

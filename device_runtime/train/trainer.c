@@ -70,6 +70,7 @@ void ttzo_reset(struct ttzo_trainer *trainer)
     for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++)
         trainer->phases[p] = model->phases[p];
     trainer->state = (struct ttzo_state){ .best_window = infinity.value };
+    trainer->waiting = 0;
     for (uint32_t i = 0; i < model->info.n_parameters; i++)
         trainer->theta[i] = model->parameters[i];
     for (uint32_t i = 0; i < trainer->n_moments; i++)

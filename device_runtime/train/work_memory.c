@@ -77,8 +77,7 @@ static void carve_state(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
         trainer->simulation = ttzo_take_even(carve, ttzo_simulation_numbers(model));
 }
 
-// The arrays of a forward pass.
-static void carve_forward(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
+void ttzo_carve_forward(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = trainer->model;
     uint64_t numbers[2] = { 0, 0 };
@@ -102,7 +101,7 @@ static uint64_t carve_all(struct ttzo_trainer *trainer, struct ttzo_carve *carve
     trainer->gradient = ttzo_take_even(carve, n);
     trainer->perturbed = keeps_both(model) ? ttzo_take_even(carve, n) : trainer->gradient;
     struct ttzo_carve forward = *carve;
-    carve_forward(trainer, &forward);
+    ttzo_carve_forward(trainer, &forward);
     uint64_t moments_end = state + ttzo_even(ttzo_moments_count(model));
     uint64_t end =
         larger(forward.numbers, larger(carve->numbers + ttzo_even(ttzo_row_estimate_numbers(model)), moments_end));

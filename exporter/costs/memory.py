@@ -148,6 +148,11 @@ def work_items(plan: Plan) -> dict[str, int]:
     return {name: _padded(size) for name, size in sizes.items()}
 
 
+def forward_bytes(plan: Plan) -> int:
+    """Bytes of the arrays of a forward pass: the scratch of ttzo_infer."""
+    return sum(_padded(4 * size) for size in _forward_numbers(plan))
+
+
 def _forward_numbers(plan: Plan) -> tuple[int, ...]:
     """Numbers of two exchange buffers, the cores multiplied out, and a layer's scratch."""
     if plan.chain is None:

@@ -11,6 +11,7 @@ import struct
 import numpy as np
 
 from ttzo.device_runtime.contract import (
+    RECORD,
     Activation,
     Arithmetic,
     Cache,
@@ -30,7 +31,7 @@ from ttzo.device_runtime.contract import (
     SimulationInfo,
     Update,
 )
-from ttzo.exporter.costs.memory import work_bytes
+from ttzo.exporter.costs.memory import forward_bytes, work_bytes
 from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.layer import Layer, Tensor
@@ -89,12 +90,52 @@ extern const union ttzo_model_graph ttzo_model_graph;"""
 #define TTZO_MODEL_N_PARAMETERS {plan.n_parameters}u
 #define TTZO_MODEL_WORK_BYTES {work_bytes(plan)}u // without a resident dataset
 
+{_facts(plan)}
+
 {data}
 extern const float ttzo_model_parameters[{_length(plan)}];
-extern const struct ttzo_model ttzo_model;
+extern const struct ttzo_model ttzo_model;{_names(plan)}
 
 #endif
 """
+
+
+def _labels(plan: Plan) -> list[str]:
+    """The classes' names, by number; none where the data hold the numbers themselves."""
+    return list(plan.metadata.get("preparation", {}).get("labels") or ())
+
+
+def _names(plan: Plan) -> str:
+    return "\nextern const char *const ttzo_model_class_names[TTZO_MODEL_CLASSES]; // UTF-8" if _labels(plan) else ""
+
+
+def _quoted(text: str) -> str:
+    """A C string: whatever is no plain letter or digit by its UTF-8 bytes in octal, which cannot run into what follows."""
+    return '"' + "".join(chr(b) if chr(b).isalnum() and b < 128 else f"\\{b:03o}" for b in text.encode()) + '"'
+
+
+def _facts(plan: Plan) -> str:
+    """What a program of one's own needs to know of its rows and memory."""
+    input_bytes = plan.row_bytes - (2 * plan.n_places or 4 * plan.out_features)
+    saved = RECORD["saved_run"].SIZE + 4 * (plan.n_parameters + plan.n_moments) + 4
+    infer = (
+        []
+        if plan.pde or plan.simulation
+        else [f"#define TTZO_MODEL_INFER_BYTES {forward_bytes(plan)}u // scratch of ttzo_infer"]
+    )
+    lines = [
+        f"#define TTZO_MODEL_SAVED_BYTES {saved}u // of a saved run",
+        *infer,
+        f"#define TTZO_MODEL_INPUTS {plan.in_features}u",
+        f"#define TTZO_MODEL_OUTPUTS {plan.out_features}u",
+        f"#define TTZO_MODEL_CLASSES {plan.n_classes}u // 0: targets are numbers",
+        f"#define TTZO_MODEL_BATCH {plan.batch}u // rows of a step",
+        f"#define TTZO_MODEL_ROW_BYTES {plan.row_bytes}u // raw inputs, then the target",
+        f"#define TTZO_MODEL_INPUT_BYTES {input_bytes}u // raw inputs: {plan.input_number.name}",
+        f"#define TTZO_MODEL_INPUT_SCALE {_float(np.float32(plan.input_scale))} // the network reads raw * scale + offset",
+        f"#define TTZO_MODEL_INPUT_OFFSET {_float(np.float32(plan.input_offset))}",
+    ]
+    return "\n".join(lines)
 
 
 def _source(plan: Plan) -> str:
@@ -108,6 +149,9 @@ def _source(plan: Plan) -> str:
     for tensor in plan.tensors:
         lines += _tensor(plan, tensor)
     lines += ["};", "", *(pde_to_c.words(plan.pde) if plan.pde else []), *_model(plan), ""]
+    if _labels(plan):
+        names = ", ".join(map(_quoted, _labels(plan)))
+        lines += [f"const char *const ttzo_model_class_names[TTZO_MODEL_CLASSES] = {{ {names} }};", ""]
     return "\n".join(lines)
 
 
