@@ -94,8 +94,7 @@ def train(
 
     Raises:
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
-        SessionError: the run was trained on other data, another process trains in the folder, or there are no
-            validation rows for `patience` or `keep`.
+        SessionError: other data, another process in the folder, or no validation rows for `patience` or `keep`.
         Interrupted: Ctrl-C; the checkpoint is written.
         LinkError, DeviceError, ReplyError, DiskError: line, device or disk failed; the hint says how to go on.
         Diverged: the loss went astray at the end, or however often the rate was halved (guard.py); the checkpoints hold
