@@ -129,6 +129,31 @@ void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node 
     ttzo_node_forward(node->operation, &call);
 }
 
+struct ttzo_layer ttzo_graph_layer(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    struct ttzo_layer layer;
+    ttzo_unpack_layer(graph->attributes + 4u * node->attributes, &layer);
+    return layer;
+}
+
+void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                           const float *input, float *output, float *scratch)
+{
+    uint8_t attributes[TTZO_LAYER_BYTES];
+    struct ttzo_layer layer = ttzo_graph_layer(graph, node);
+    layer.activation = TTZO_ACTIVATION_IDENTITY;
+    ttzo_pack_layer(&layer, attributes);
+    const struct ttzo_node_call call = {
+        .attributes = attributes,
+        .numbers = ttzo_node_array_at(graph, node->output).numbers,
+        .parameters = theta + node->parameters,
+        .inputs = { input },
+        .output = output,
+        .scratch = scratch,
+    };
+    ttzo_affine_forward(&call);
+}
+
 uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
                             const float *theta, const float *const inputs[3], float *output, float *scratch)
 {

@@ -29,7 +29,14 @@ uint64_t ttzo_graph_node_macs(const struct ttzo_graph *graph, const struct ttzo_
 void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
                          const float *const inputs[3], float *output, float *scratch);
 
-// The same where parameter `index` of a node's own alone has changed since `output` was made: of a dense layer that is not
+// Of an affine node whose parameters are float32: its outputs before the activation.
+void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                           const float *input, float *output, float *scratch);
+
+// Of an affine node, its layer.
+struct ttzo_layer ttzo_graph_layer(const struct ttzo_graph *graph, const struct ttzo_node *node);
+
+// ttzo_graph_run_node where parameter `index` of a node's own alone has changed since `output` was made: of a dense layer that is not
 // an embedding only the row of that parameter is made anew. Returns the multiply-accumulates.
 uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
                             const float *theta, const float *const inputs[3], float *output, float *scratch);
