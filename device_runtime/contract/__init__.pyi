@@ -832,6 +832,8 @@ class HelloReply(Record):
     """work buffer the device has"""
     sparse_capacity: int
     """bytes of the region sparse"""
+    payload_bytes: int
+    """bytes of the longest payload that the device takes and sends: min_payload to max_payload"""
 
 @dataclass(frozen=True)
 class StatusRequest(Record): ...

@@ -6,8 +6,8 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x926961AFu
-#define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
+#define TTZO_CONTRACT_HASH 0xF1E9EFCFu
+#define TTZO_MESSAGE_HASH_HELLO 0x717AFADAu
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
 #define TTZO_MESSAGE_HASH_READ 0xC1F23428u
@@ -51,6 +51,7 @@
 #define TTZO_MAX_CONSTANTS 48u // constants of one residual program
 #define TTZO_PROGRAM_INPUTS 8u // registers that are filled before a residual program runs: enum program_input
 #define TTZO_MAX_PAYLOAD 1024u // bytes between a frame's header and its checksum
+#define TTZO_MIN_PAYLOAD 192u // the same on a device with little memory, which says in HELLO how long its own may be
 #define TTZO_MAX_ROWS_ASKED 4096u // rows of one EVALUATE or SOLUTION_ERROR, so that its work has an end
 #define TTZO_BOARD_NAME_BYTES 24u // board name in HELLO, zero-padded
 #define TTZO_HASH_BYTES 16u // leading bytes of the model's SHA-256
@@ -1326,7 +1327,7 @@ static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, 
     ttzo_put_u32(bytes + 8, in->leave_hash);
 }
 
-#define TTZO_HELLO_REPLY_BYTES 88u
+#define TTZO_HELLO_REPLY_BYTES 92u
 struct ttzo_hello_reply {
     uint32_t contract_hash;                 // the device's
     uint32_t hello_hash;                    // of this message in the device's contract; the fields after it count only when the host has the same
@@ -1342,6 +1343,7 @@ struct ttzo_hello_reply {
     uint32_t work_bytes;                    // work buffer the model uses
     uint32_t work_capacity;                 // work buffer the device has
     uint32_t sparse_capacity;               // bytes of the region sparse
+    uint32_t payload_bytes;                 // bytes of the longest payload that the device takes and sends: min_payload to max_payload
 };
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
 {
@@ -1359,6 +1361,7 @@ static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hel
     out->work_bytes = ttzo_get_u32(bytes + 76);
     out->work_capacity = ttzo_get_u32(bytes + 80);
     out->sparse_capacity = ttzo_get_u32(bytes + 84);
+    out->payload_bytes = ttzo_get_u32(bytes + 88);
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
@@ -1376,6 +1379,7 @@ static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint
     ttzo_put_u32(bytes + 76, in->work_bytes);
     ttzo_put_u32(bytes + 80, in->work_capacity);
     ttzo_put_u32(bytes + 84, in->sparse_capacity);
+    ttzo_put_u32(bytes + 88, in->payload_bytes);
 }
 
 #define TTZO_STATUS_REPLY_BYTES 168u

@@ -132,18 +132,23 @@ struct ttzo_layer ttzo_gathered_application(const struct ttzo_layer *layer)
     return applied;
 }
 
-void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uint32_t position, float *patch)
+void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uint32_t position, float *patch,
+                         uint32_t stride)
 {
-    uint32_t columns = layer->out_width;
+    uint32_t columns = layer->out_width, wide = layer->kernel_width;
     uint32_t height = layer->height, width = layer->width;
     uint32_t down = layer->dilation_height, right = layer->dilation_width;
     // beyond the border a row or column wraps round to a large number
     uint32_t top = position / columns * layer->stride_height - layer->padding_height;
     uint32_t left = position % columns * layer->stride_width - layer->padding_width;
-    for (uint32_t c = 0; c < layer->channels; c++, image += height * width)
-        for (uint32_t i = 0, y = top; i < layer->kernel_height; i++, y += down)
-            for (uint32_t j = 0, x = left; j < layer->kernel_width; j++, x += right)
-                *patch++ = y < height && x < width ? image[y * width + x] : 0.0f;
+    for (uint32_t c = layer->channels; c; c--, image += height * width)
+        for (uint32_t i = layer->kernel_height, y = top; i; i--, y += down) {
+            bool inside = y < height;
+            const float *row = inside ? image + y * width : image;
+            uint32_t end = inside ? width : 0;
+            for (uint32_t j = wide, x = left; j; j--, x += right, patch += stride)
+                *patch = x < end ? row[x] : 0.0f;
+        }
 }
 
 void ttzo_gathered_token(const struct ttzo_layer *layer, const float *parameters, uint32_t token, float *picked)
@@ -254,11 +259,8 @@ void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *paramete
     float *const buffers[2] = { scratch, scratch + SIDE_BY_SIDE * widest };
     for (uint32_t first = 0, n; first < positions; first += n) {
         n = positions - first < SIDE_BY_SIDE ? positions - first : SIDE_BY_SIDE;
-        for (uint32_t j = 0; j < n; j++) {
-            ttzo_gathered_patch(layer, in, first + j, buffers[1]);
-            for (uint32_t i = 0; i < layer->in_features; i++)
-                buffers[0][i * n + j] = buffers[1][i];
-        }
+        for (uint32_t j = 0; j < n; j++)
+            ttzo_gathered_patch(layer, in, first + j, buffers[0] + j, n);
         const float *made = contract_patches(&applied, parameters, bias, buffers, n);
         for (uint32_t i = 0; i < layer->out_features; i++)
             for (uint32_t j = 0; j < n; j++)

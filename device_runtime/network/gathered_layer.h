@@ -23,8 +23,9 @@ bool ttzo_gathered_is_sound(const struct ttzo_layer *layer);
 uint64_t ttzo_gathered_scratch(const struct ttzo_layer *layer);
 uint64_t ttzo_gathered_macs(const struct ttzo_layer *layer);
 
-// The patch [in_features] at a position of `image`.
-void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uint32_t position, float *patch);
+// The patch [in_features] at a position of `image`, its numbers `stride` apart.
+void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uint32_t position, float *patch,
+                         uint32_t stride);
 
 // One application as a layer of its own: that of patches, or that of one token, whose inputs are the single number 1.
 struct ttzo_layer ttzo_gathered_application(const struct ttzo_layer *layer);

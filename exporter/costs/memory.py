@@ -220,6 +220,12 @@ def work_bytes(plan: Plan) -> int:
     return sum(work_items(plan).values())
 
 
+def beyond_inference(plan: Plan) -> int:
+    """Bytes of the work buffer that are there for training: what is neither parameters nor arrays of a forward pass."""
+    forward = sum(_padded(4 * size) for size in _forward_numbers(plan))
+    return work_bytes(plan) - forward - _padded(4 * plan.n_parameters)
+
+
 def dataset_capacity(plan: Plan, buffer_bytes: int) -> int:
     """Rows that can stay on a device whose work buffer has `buffer_bytes`."""
     return max(0, buffer_bytes - work_bytes(plan)) // plan.row_bytes

@@ -2,6 +2,7 @@
 """A torch module as torch.export traces it: operations of ATen, with ttzo's own layers and EmbeddingBag kept whole."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,9 @@ def traced(module: torch.nn.Module, shape: tuple[int, ...]) -> "torch.export.Exp
     failed = None
     for dtype in (torch.float32, torch.int64) if tokens else (torch.float32,):
         try:
-            with _whole_layers(module):
+            with _whole_layers(module), warnings.catch_warnings():
+                # torch's own recurrent cells assign their list of weights anew in every call
+                warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
                 program = torch.export.export(module, (torch.zeros(BATCH, *shape, dtype=dtype),), strict=False)
         except Exception as error:
             failed = error

@@ -9,6 +9,7 @@ from ttzo.exporter.zoo import (
     convolution,
     darcy,
     digits,
+    digits_rnn,
     heat,
     hjb20,
     mnist,
@@ -30,9 +31,11 @@ _PDES = (
 )
 _CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
 SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER)
+SEQUENCES = (digits_rnn.RECIPE,)
 _MNIST = (mnist.RECIPE, mnist.RECIPE_3898)
 _RECIPES = {
-    recipe.name: recipe for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *SENSORS, *_PDES)
+    recipe.name: recipe
+    for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *SEQUENCES, *SENSORS, *_PDES)
 }
 
 

@@ -95,8 +95,8 @@ POWER = _recipe(
     "power",
     "summer or winter from a day's power demand (ItalyPowerDemand), a convolution over time and a dense layer",
     (1, 24),
-    ((12, 5, 3),),
+    ((16, 5, 3),),
     2,
     batch=16,
-    training=_training(0.03, 300),
+    training=_training(0.03, 200),
 )

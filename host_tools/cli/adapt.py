@@ -1,101 +1,205 @@
 # SPDX-License-Identifier: MIT
-"""`ttzo adapt`: trains a trained model further on images from other domains, on the device."""
+"""`ttzo adapt`: trains a trained model further on a few labelled rows of new data, on the device."""
 
+import dataclasses
+import shlex
 from functools import partial
 from pathlib import Path
 
 import click
 
-from ttzo.host_tools.cli.bundle import BUNDLE, with_options
-from ttzo.host_tools.cli.data import DATA
-from ttzo.host_tools.cli.device import BAUD, DEVICE, OVERRIDES, ROWS
+from ttzo.device_runtime.contract import Loss
+from ttzo.exporter import adaptation
+from ttzo.exporter.costs import memory
+from ttzo.exporter.export import write_files
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers.to_bundle import model_hash
+from ttzo.host_tools.cli.bundle import with_options
+from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, load_rows, taken, test_json
+from ttzo.host_tools.cli.device import BAUD, CHANGES, DEVICE, OVERRIDES, RowCount, run_json
 from ttzo.host_tools.cli.screen import Screen, Show, command
-from ttzo.host_tools.data import data_set
+from ttzo.host_tools.data import data_set, run_data
+from ttzo.host_tools.data.data_error import DataError
+from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.domain_shifts import SHIFTS
-from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
-from ttzo.host_tools.training import checkpoint, measurement
-from ttzo.host_tools.training.adapt import Adaptation, adapt
+from ttzo.host_tools.data.prepare_rows import Preparation
+from ttzo.host_tools.device.device import BundleError, Evaluation, open_device, read_bundle, run_folder
+from ttzo.host_tools.training import measurement, run_model
+from ttzo.host_tools.training.adapt import Adaptation, Measured, adapt, labelled, shifted
+from ttzo.host_tools.training.checkpoint import Checkpoint
 from ttzo.host_tools.training.session import Interrupted, Progress
+
+ROWS = 100  # labelled ones, when nobody says how many
+SHARE_OF_RATE = 0.5  # of a run's learning rate
+LAST = "last-layer"  # folder of the bundle for `--only last`, in the run's
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What is adapted: a bundle folder, its plan, the checkpoint to begin with (None: as exported), and what was done to
+    the rows that it was trained on."""
+
+    bundle: Path
+    plan: Plan
+    start: Checkpoint | None
+    preparation: Preparation | None
 
 
 @click.command("adapt")
-@BUNDLE
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @DEVICE
 @DATA
-@click.option("--from", "origin", metavar="RUN", type=click.Path(path_type=Path),
-              help="The run whose parameters to adapt (default: DIR/runs/DEVICE).")  # fmt: skip
-@click.option(
-    "--shift",
-    "shifts",
-    multiple=True,
-    type=click.Choice(list(SHIFTS)),
-    help="A shift of the images; all when none is given. May be repeated.",
-)
-@click.option(
-    "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Labelled rows to train on."
-)
+@click.option("--rows", "n", type=click.IntRange(min=2), help=f"Labelled rows to learn from (default: {ROWS}).")
+@click.option("--only", type=click.Choice(["last"]), help="Train the last layer alone: less memory, another export.")
+@click.option("--shift", type=click.Choice(list(SHIFTS)), help="Change images before they are used: a new domain.")
+@click.option("--old", "old_source", metavar="SOURCE",
+              help="Old data, to measure what is forgotten (default: what the run was trained on).")  # fmt: skip
+@click.option("--run", "folder", metavar="DIR", type=click.Path(path_type=Path),
+              help="Folder of the new run (default: runs/DEVICE-adapted beside the bundle).")  # fmt: skip
+@click.option("--test-rows", type=RowCount(), help="Rows of each measurement, or `all`.")
+@with_options(TABLE_OPTIONS)
 @with_options(OVERRIDES)
-@ROWS
 @BAUD
 @command
 def adapt_command(
     screen: Screen,
-    bundle: Path,
+    run: Path,
     url: str,
     source: str | None,
-    origin: Path | None,
-    shifts: tuple[str, ...],
-    samples: int,
-    rows: int | None,
+    n: int | None,
+    only: str | None,
+    shift: str | None,
+    old_source: str | None,
+    folder: Path | None,
+    test_rows: int | None,
     baud: int | None,
-    **changes,
+    **options,
 ) -> dict:
-    """Rotate, move, invert or add noise to a trained model's images, and train on a few of them.
+    """Let a trained model learn from a few labelled rows of new data: a new wearer, a moved sensor.
 
-    For each shift it measures the accuracy before and after training on --samples labelled rows by the bundle's own
-    method. The run is kept in DIR/runs/DEVICE-SHIFT. Without --steps it makes 20 passes over the rows.
+    RUN is the folder of a run (DIR/runs/DEVICE), or a bundle that `ttzo export RUN --for-adaptation` has written. The
+    rows are drawn from the training rows of --data by the seed, and a tenth of them is held out: if the model answers
+    these worse after the training, the device goes back to the parameters from before. Without --steps it makes 20
+    passes over the rows, without --lr at half the run's rate.
+
+    --only last freezes all layers except the last one. That is another bundle, so a board must be flashed with it.
     """
-    plan = read_bundle(bundle)
-    start = checkpoint.load((origin or run_folder(bundle, url)) / "checkpoint.npz", plan)
-    known = data_set.load(source, plan)
-    found = []
+    origin = _origin(run)
+    changes = {name: options.pop(name) for name in CHANGES}
+    if only and not adaptation.is_last_layer_alone(origin.plan):
+        origin = _last_layer(screen, run, origin)
+    elif origin.start and changes["lr"] is None:
+        changes["lr"] = [SHARE_OF_RATE * phase.learning_rate for phase in origin.start.settings.phases]
+    old = _old_rows(screen, origin, old_source)
+    rows = _new_rows(screen, origin, run, source, taken(options), shift, (n, changes["seed"] or 0))
+    folder = folder or run_folder(origin.bundle, url, f"-{shift or 'adapted'}")
+    with open_device(url, origin.bundle, baud=baud, on_line=screen.say) as device, screen.bar("adapting") as bar:
+        try:
+            found = adapt(
+                device, rows, origin.start, folder, old=old, changes=changes, report=partial(_move_bar, bar),
+                test_rows=test_rows or measurement.default_test_rows(device, rows), say=screen.say,
+            )  # fmt: skip
+        except Interrupted as error:
+            raise Interrupted(
+                "the adaptation was stopped", "the same command starts again from the beginning"
+            ) from error
+        result = _json(device.plan, found) | {"training": run_json(device, found.run)}
+    n_rows, beyond = len(rows.x_train) + rows.n_validation, memory.beyond_inference(origin.plan)
+    lines = [*_lines(origin.plan, found), ("steps", f"{found.run.steps:,}", "")]
+    lines += [("multiply-accumulates", f"{found.run.macs:,}", "")] if found.run.macs else []
+    lines += [("memory beyond inference", f"{beyond:,} bytes", "")]
+    screen.table(f"{device.board} at {url}, {n_rows} labelled rows of {rows.name}", lines, ("", "before", "after"))
+    if found.went_back:
+        screen.tell(
+            "the held-out rows were answered worse after the training: the device holds the parameters from before"
+        )
+    return result | {"rows": n_rows, "held_out": rows.n_validation, "beyond_inference_bytes": beyond, "bundle": origin.bundle}  # fmt: skip
+
+
+# ---- where it begins -------------------------------------------------------------------------------------------------
+
+
+def _origin(run: Path) -> Origin:
+    if not run_model.is_run(run):
+        plan = read_bundle(run)
+        return Origin(run, plan, None, data_set.preparation_of(plan))
+    plan, start = run_model.load(run)
+    own = run if run.is_dir() else run.parent
+    exported = own.resolve().parent.parent
     try:
-        with open_device(url, bundle, baud=baud, on_line=screen.say) as device, screen.bars() as make:
-            for shift in shifts or SHIFTS:
-                bar = make(shift)
-                found.append(
-                    adapt(
-                        device, known, shift, start, run_folder(bundle, url, f"-{shift}"), n_samples=samples,
-                        changes=changes, test_rows=rows or measurement.default_test_rows(device, known),
-                        report=partial(_move_bar, bar),
-                    )
-                )  # fmt: skip
-    except Interrupted as error:
-        raise Interrupted(
-            "the adaptation was stopped", "`ttzo adapt` starts again from the beginning; --shift runs a single shift"
-        ) from error
-    heading = ("shift", "right before", "after", "of test rows", "steps", "multiply-accumulates")
-    screen.table(f"{url}, {samples} labelled rows", [_row(each) for each in found], heading)
-    return {"device": url, "samples": samples, "shifts": [_json(each) for each in found]}
+        bundle = exported if model_hash(read_bundle(exported)) == model_hash(plan) else own
+    except BundleError:
+        bundle = own
+    return Origin(bundle, plan, start, run_data.load(own))
+
+
+def _last_layer(screen: Screen, run: Path, origin: Origin) -> Origin:
+    """The bundle that trains the last layer alone, written into the run's folder unless it is there."""
+    plan = run_model.trained(run) if origin.start else origin.plan
+    made = adaptation.last_layer_alone(plan)
+    folder = (run if run.is_dir() else run.parent) / LAST
+    try:
+        is_there = model_hash(read_bundle(folder)) == model_hash(made)
+    except BundleError:
+        is_there = False
+    if not is_there:
+        write_files(made, folder)
+    flash = shlex.join(["ttzo", "flash", str(folder), "--board"])
+    screen.say(f"the last layer alone is another bundle, {folder}: a board must be flashed with it ({flash} BOARD)")
+    return Origin(folder, made, None, origin.preparation)
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _old_rows(screen: Screen, origin: Origin, source: str | None) -> DataSet | None:
+    known = origin.preparation
+    try:
+        return data_set.load(source or (known.source if known else None), origin.plan, known=known)
+    except DataError as error:
+        if source:
+            raise
+        screen.say(f"what is forgotten is not measured: {error}; name the old data with --old SOURCE")
+        return None
+
+
+def _new_rows(
+    screen: Screen, origin: Origin, run: Path, source: str | None, options, shift: str | None, draw: tuple[int | None, int]
+) -> DataSet:  # fmt: skip
+    if source is None and shift is None:
+        raise DataError("no new data are named", "give --data NEW, or for images --shift")
+    if origin.plan.pde is not None:
+        raise DataError("an equation has no rows to adapt to", "name a run of a model that learns rows")
+    new = load_rows(screen, origin.plan, source, options, run if run.is_dir() else run.parent)
+    n, seed = draw
+    rows = labelled(new, n or min(ROWS, len(new.x_train)), seed)
+    return shifted(rows, shift) if shift else rows
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
 
 
 def _move_bar(bar: Show, now: Progress) -> None:
     bar(now.step, now.steps, f"loss {now.loss:.3f}")
 
 
-def _row(each: Adaptation) -> tuple:
-    before, after = (f"{100 * test.accuracy:.2f} %" for test in (each.before, each.run.test))
-    macs = f"{each.run.macs:,}" if each.run.macs else "not counted"
-    return each.shift, before, after, each.run.test.n_rows, each.run.steps, macs
+def _lines(plan: Plan, found: Adaptation) -> list[tuple[str, str, str]]:
+    names = {"test": "new data, test rows", "held_out": "new data, held out", "old": "old data"}
+    made = []
+    for name, words in names.items():
+        before, after = getattr(found.before, name), getattr(found.after, name)
+        if before is not None:
+            made.append((f"{words} ({before.n_rows})", _worth(plan, before), _worth(plan, after)))
+    return made
 
 
-def _json(each: Adaptation) -> dict:
-    return {
-        "shift": each.shift,
-        "before": each.before.accuracy,
-        "after": each.run.test.accuracy,
-        "rows": each.run.test.n_rows,
-        "steps": each.run.steps,
-        "macs": each.run.macs,
-        "run": each.run.folder,
-    }
+def _worth(plan: Plan, test: Evaluation) -> str:
+    return f"{100 * test.accuracy:.2f} %" if plan.loss == Loss.cross_entropy else f"loss {test.loss:.6g}"
+
+
+def _json(plan: Plan, found: Adaptation) -> dict:
+    def page(measured: Measured) -> dict:
+        values = {name: getattr(measured, name) for name in ("test", "held_out", "old")}
+        return {name: test_json(plan, value) if value else None for name, value in values.items()}
+
+    return {"before": page(found.before), "after": page(found.after), "went_back": found.went_back}

@@ -191,8 +191,16 @@ def with_options(options):
 @with_options(_EXPORT_OPTIONS)
 @with_options(TABLE_OPTIONS)
 @GENERATION
+@click.option(
+    "--for-adaptation",
+    "adapts",
+    is_flag=True,
+    help="Of a run: freeze all layers except the last one, for `ttzo adapt`.",
+)
 @command
-def export_command(screen: Screen, model: str, out: Path, board: str | None, generation: str | None, **options) -> dict:
+def export_command(
+    screen: Screen, model: str, out: Path, board: str | None, generation: str | None, adapts: bool, **options
+) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
     MODEL is one of four things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
@@ -212,11 +220,12 @@ def export_command(screen: Screen, model: str, out: Path, board: str | None, gen
     options["freeze"] = options["freeze"] or None
     room = boards.load(board).room if board else None
     if run_model.is_run(Path(model)):
-        plan = export_run(screen, Path(model), out, room, generation, options)
+        plan = export_run(screen, Path(model), out, room, generation, adapts, options)
         screen.table(f"{plan.metadata.get('title', model)}, trained in {model} -> {out}", describe(plan))
         return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
-    if generation:
-        raise TtzoError(f"{model} is no run", "leave out --generation, or name the folder of a run")
+    if generation or adapts:
+        given = "--generation" if generation else "--for-adaptation"
+        raise TtzoError(f"{model} is no run", f"leave out {given}, or name the folder of a run")
     table = taken(options)
     if (
         options["input_number"] == Number.int16.name

@@ -53,6 +53,11 @@ TABLE_OPTIONS = (
     click.option("--window-label", type=click.Choice(WINDOW_LABELS), help="What gives a window its class."),
 )  # fmt: skip
 
+ROW_OPTIONS = (
+    *TABLE_OPTIONS[:5],
+    *TABLE_OPTIONS[9:11],
+)  # those that rows without targets can have: no normalising, no split
+
 
 def taken(options: dict[str, Any]) -> DataOptions:
     """The `TABLE_OPTIONS` of a command, taken out of `options`."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ttzo.device_runtime.contract import TtzoError
+from ttzo.exporter import adaptation
 from ttzo.exporter.costs.memory import Room
 from ttzo.exporter.export import write_files
 from ttzo.exporter.export_again import changed
@@ -17,15 +18,23 @@ from ttzo.host_tools.training.checkpoint import Generation
 
 
 def export_run(
-    screen: Screen, run: Path, out: Path, room: Room | None, generation: str | None, options: dict[str, Any]
+    screen: Screen,
+    run: Path,
+    out: Path,
+    room: Room | None,
+    generation: str | None,
+    adapts: bool,
+    options: dict[str, Any],
 ) -> Plan:
-    """Writes the run's trained model into `out`, with the changes that `options` ask for."""
+    """Writes the run's trained model into `out`, with the changes that `options` ask for. With `adapts` its last layer
+    alone is trained: one firmware that answers and that `ttzo adapt` can train."""
     table = DataOptions(**{name: options.pop(name) for name in DataOptions.__dataclass_fields__})
     if table != DataOptions():
         raise TtzoError("a trained model keeps the treatment of its data", "leave out the options for a table")
     if generation and run.suffix == ".npz":
         raise TtzoError(f"{run} is one checkpoint", "leave out --generation, or name the run's folder")
-    plan = changed(run_model.trained(run, Generation[generation or "last"]), room=room, **options)
+    plan = run_model.trained(run, Generation[generation or "last"])
+    plan = changed(adaptation.last_layer_alone(plan, room) if adapts else plan, room=room, **options)
     write_files(plan, out, room=room)
     say_missing_formats(screen, plan, out)
     if not plan.n_parameters:

@@ -1,65 +1,159 @@
 # SPDX-License-Identifier: MIT
-"""What a trained model makes of images from another domain, and what a few labelled ones of them mend, on the device."""
+"""A trained model meets new data: a few labelled rows of them train it further, on the device.
+
+A part of these rows is held out. Where the model answers it worse after the training than before, the device goes back to
+the parameters from before. Rows of the old data show what the model forgets.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ttzo.device_runtime.contract import Loss
+from ttzo.host_tools.data import split_rows
+from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.device.device import Device, Evaluation
-from ttzo.host_tools.training import measurement, session
-from ttzo.host_tools.training.checkpoint import Checkpoint
+from ttzo.host_tools.reference.number.random import sample_rows
+from ttzo.host_tools.training import checkpoint, measurement, session
+from ttzo.host_tools.training.checkpoint import Checkpoint, Generation
+from ttzo.host_tools.training.generations import Diverged
 from ttzo.host_tools.training.session import Run
 from ttzo.host_tools.training.stop import Stop
 
-PASSES = 20  # over the labelled samples, when nobody says how many steps
+PASSES = 20  # over the labelled rows, when nobody says how many steps
+HELD_OUT = 0.1  # of the labelled rows
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The same model on three sets of rows: tests of the new data, what was held out of the labelled rows, the old data
+    (None: there are none)."""
+
+    test: Evaluation
+    held_out: Evaluation
+    old: Evaluation | None
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """One domain: what the model got right there before, and the run that followed."""
+    """`after` is of the parameters that the device holds at the end: those from before where it `went_back`."""
 
-    shift: str
-    before: Evaluation
+    before: Measured
+    after: Measured
+    went_back: bool
     run: Run
 
 
-def shifted(rows: DataSet, shift: str, n_samples: int) -> DataSet:
-    """The first `n_samples` training rows and all test rows, all in the domain `shift`."""
+def labelled(new: DataSet, n: int, seed: int) -> DataSet:
+    """`n` training rows of `new`, drawn by the seed; a tenth of them, each class in proportion, become its validation
+    rows. Raises `DataError` when there are not so many."""
+    there = len(new.x_train)
+    if n > there:
+        raise DataError(
+            f"{new.name} has {there} rows to train on, {n} are wanted", f"give --rows {there}, or more data"
+        )
+    if n < 2:
+        raise DataError("one labelled row cannot train and be held out", "give --rows 10 or more")
+    chosen = sample_rows(seed, np.arange(n), there)
+    x, y = new.x_train[chosen], new.y_train[chosen]
+    is_held = split_rows.split(n, (max(HELD_OUT, 1 / n), 0.0), seed, y if y.ndim == 1 else None) != 0
+    if not is_held.any():  # every class has a single row
+        is_held[-1] = True
+    return replace(
+        new, x_train=x[~is_held], y_train=y[~is_held], x_validation=x[is_held], y_validation=y[is_held], notes=()
+    )
+
+
+def shifted(rows: DataSet, shift: str) -> DataSet:
+    """The same rows in the domain `shift` (domain_shifts.py), images all of them."""
     change = SHIFTS[shift]
-    return DataSet(
-        f"{rows.name}, {shift}",
-        change(rows.x_train[:n_samples]),
-        rows.y_train[:n_samples],
-        change(rows.x_test),
-        rows.y_test,
+    return replace(
+        rows,
+        name=f"{rows.name}, {shift}",
+        x_train=change(rows.x_train),
+        x_validation=None if rows.x_validation is None else change(rows.x_validation),
+        x_test=change(rows.x_test),
     )
 
 
 def adapt(
     device: Device,
     rows: DataSet,
-    shift: str,
-    start: Checkpoint,
+    start: Checkpoint | None,
     folder: Path,
     *,
-    n_samples: int,
+    old: DataSet | None = None,
     changes: Mapping[str, Any],
     test_rows: int,
     report: Callable[[session.Progress], object] = lambda progress: None,
+    say: Callable[[str], object] = lambda text: None,
 ) -> Adaptation:
-    """Measures the parameters of `start` on shifted test rows, trains on shifted training rows in `folder` (anew), and
-    measures again. Raises what `session.train` raises."""
-    there, stop = shifted(rows, shift, n_samples), Stop()
+    """Measures the parameters of `start` (None: those that were exported), trains them on `rows` (see `labelled`) in `folder`, anew, and measures again.
+    The checkpoint of `folder` then holds what the device holds. Raises what `session.train` raises; after `Diverged` too
+    the device holds the parameters from before."""
+    stop = Stop()
     if changes.get("steps") is None:
-        changes = {**changes, "steps": -(-PASSES * n_samples // device.plan.batch)}
+        changes = {**changes, "steps": -(-PASSES * len(rows.x_train) // device.plan.batch)}
     device.reset()
-    device.load(start.parameters, start.moments, start.state)
+    if start:
+        device.load(start.parameters, np.zeros(device.plan.n_moments, np.float32), device.state())
+    first = device.parameters()
     with stop.listening():
-        before = device.evaluate(measurement.test_subset(there, test_rows), stop.check)
-    run = session.train(
-        device, there, folder, changes=changes, start=start, restart=True, test_rows=test_rows, report=report
+        before = _measure(device, rows, old, test_rows, stop)
+    try:
+        run = session.train(
+            device,
+            rows,
+            folder,
+            changes=changes,
+            start=start,
+            restart=True,
+            test_rows=test_rows,
+            report=report,
+            say=say,
+        )
+    except Diverged:
+        _go_back(device, folder, first)
+        raise
+    with stop.listening():
+        after = _measure(device, rows, old, test_rows, stop)
+        went_back = is_worse(device.plan.loss, after.held_out, before.held_out)
+        if went_back:
+            _go_back(device, folder, first)
+    return Adaptation(before, before if went_back else after, went_back, run)
+
+
+def _go_back(device: Device, folder: Path, parameters: np.ndarray) -> None:
+    """Gives the device and the run's checkpoint the parameters from before; its step stays."""
+    path = folder / Generation.last.value
+    made = checkpoint.load(path, device.plan)
+    kept = replace(made, parameters=parameters, moments=np.zeros_like(made.moments))
+    checkpoint.save(path, kept)
+    device.load(kept.parameters, kept.moments, kept.state)
+
+
+def _measure(device: Device, rows: DataSet, old: DataSet | None, test_rows: int, stop: Stop) -> Measured:
+    return Measured(
+        device.evaluate(measurement.test_subset(rows, test_rows), stop.check),
+        device.evaluate(rows.validation_rows, stop.check),
+        device.evaluate(check_rows(old, test_rows), stop.check) if old is not None else None,
     )
-    return Adaptation(shift, before, run)
+
+
+def check_rows(old: DataSet, n: int) -> np.ndarray:
+    """Packed rows of the old data on which nothing was trained: validation rows where there are any, else test rows."""
+    if old.n_validation:
+        return old.validation_rows[measurement.subset(old.n_validation, n)]
+    return measurement.test_subset(old, n)
+
+
+def is_worse(loss: Loss, after: Evaluation, before: Evaluation) -> bool:
+    """Of classes: fewer are right. Of numbers: a larger loss."""
+    if loss == Loss.cross_entropy:
+        return after.n_correct < before.n_correct
+    return not after.loss <= before.loss

@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -14,7 +15,10 @@ from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.zoo.recipe import layer_ranks
 
 SENSORS = [recipe.name for recipe in zoo.SENSORS]
-WITH_DATA = [name for name in zoo.names() if zoo.get(name).problem is None and name not in SENSORS]
+SEQUENCES = [recipe.name for recipe in zoo.SEQUENCES]
+WITH_DATA = [
+    name for name in zoo.names() if zoo.get(name).problem is None and name not in SENSORS and name not in SEQUENCES
+]
 PDES = [name for name in zoo.names() if zoo.get(name).problem is not None]
 
 
@@ -38,6 +42,17 @@ def test_sensors_are_small_dense_networks_over_the_whole_numbers_that_their_data
         assert recipe.loss == Loss.cross_entropy and recipe.inputs.number == Number.int16
         with pytest.raises(PlanError, match="has no tensor trains"):
             built(name, ranks=3)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("digits-rnn", 16 * (8 + 16 + 2) + 10 * 17)])
+def test_sequences_are_graphs_without_tensor_trains(name, parameters):
+    recipe = zoo.get(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing of torch's tracing reaches a person
+        plan = plan_from_module(recipe.build(), input_shape=recipe.input_shape)
+    assert plan.n_parameters == parameters and plan.chain is None
+    with pytest.raises(PlanError, match="has no tensor trains"):
+        recipe.build(ranks=3)
 
 
 @pytest.mark.parametrize(

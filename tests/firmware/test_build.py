@@ -68,7 +68,7 @@ def test_only_what_the_model_needs_is_linked(tmp_path):
     least = build.build(folder, BOARD)
     small = build.build(folder, BOARD, size=True)
     whole = build.build(folder, BOARD, all_parts=True)
-    assert small.flash_bytes < least.flash_bytes < whole.flash_bytes
+    assert small.flash_bytes < least.flash_bytes <= 50_000 < whole.flash_bytes
     symbols = Image(whole.elf, BOARD.toolchain).symbols
     assert {"ttzo_estimate", "ttzo_link_poll", "ttzo_gauss_newton"} <= symbols.keys()
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Adaptation: images of other domains are what their names say, a run begins from another's parameters, and learns."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +11,16 @@ from bundles import STEPS, small_plan, write_bundle
 from click.testing import CliRunner
 
 from ttzo.device_runtime.contract import Region
-from ttzo.exporter.export import export
+from ttzo.exporter import adaptation
+from ttzo.exporter.costs import memory
+from ttzo.exporter.export import export, plan_of
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.data import data_set, domain_shifts, known_data
 from ttzo.host_tools.data.data_error import DataError
-from ttzo.host_tools.device.device import open_device
+from ttzo.host_tools.data.data_options import DataOptions
+from ttzo.host_tools.device.device import open_device, read_bundle
+from ttzo.host_tools.training import adapt as adapting
 from ttzo.host_tools.training import checkpoint, session
 
 
@@ -89,16 +96,99 @@ def ttzo(*words, code=0):
     return json.loads(done.stdout)
 
 
-def test_a_digits_model_adapts_to_inverted_and_moved_images(tmp_path):
+def test_labelled_rows_are_drawn_by_the_seed_and_a_tenth_of_each_class_is_held_out():
+    y = np.repeat([0, 1], [60, 40])
+    x = np.arange(100, dtype=np.uint8).reshape(-1, 1)
+    new = data_set.DataSet("new", x, y, x, y)
+    made, again, other = (adapting.labelled(new, 50, seed) for seed in (3, 3, 4))
+    held, kept = set(made.x_validation.ravel()), set(made.x_train.ravel())
+    assert not held & kept and len(held | kept) == 50 and made.x_test is new.x_test
+    assert all(y[row] == label for row, label in zip(made.x_train.ravel(), made.y_train, strict=True))
+    for label in (0, 1):
+        drawn = np.sum(made.y_train == label) + np.sum(made.y_validation == label)
+        assert abs(np.sum(made.y_validation == label) - drawn / 10) <= 0.5
+    assert np.array_equal(made.x_train, again.x_train) and set(other.x_train.ravel()) != kept
+    assert all(len(adapting.labelled(new, n, 0).x_validation) for n in (2, 3, 100))
+
+
+@pytest.mark.parametrize(("n", "hint"), [(101, "--rows 100"), (1, "--rows 10")])
+def test_rows_that_are_not_there_or_cannot_be_divided_are_refused(n, hint):
+    x, y = np.zeros((100, 1), np.uint8), np.zeros(100, np.int64)
+    with pytest.raises(DataError) as caught:
+        adapting.labelled(data_set.DataSet("new", x, y, x, y), n, 0)
+    assert hint in caught.value.hint
+
+
+def test_the_device_goes_back_where_the_held_out_rows_are_answered_worse(tmp_path):
+    """Every training row has a wrong class, the held-out rows have the right ones."""
+    bundle = write_bundle(tmp_path / "bundle", small_plan())
+    good = data_set.load(bundle / "rows.npz", small_plan(), DataOptions(validation=0.2))
+    wrong = dataclasses.replace(good, y_train=(good.y_train + 1) % 3)
+    with open_device("numpy:", bundle) as device:
+        session.train(device, good, tmp_path / "first", changes={"steps": 60})
+        start = checkpoint.load(tmp_path / "first" / "checkpoint.npz", device.plan)
+        found = adapting.adapt(
+            device, wrong, start, tmp_path / "second", old=good, changes={"steps": 60}, test_rows=100
+        )
+        assert found.went_back and found.after == found.before and found.run.step == 60
+        assert found.run.validation.n_correct < found.before.held_out.n_correct
+        assert np.array_equal(device.parameters(), start.parameters) and not device.moments().any()
+        kept = checkpoint.load(tmp_path / "second" / "checkpoint.npz", device.plan)
+        assert np.array_equal(kept.parameters, start.parameters) and kept.state == device.state()
+        better = adapting.adapt(device, good, start, tmp_path / "third", changes={"steps": 60}, test_rows=100)
+        assert not better.went_back and better.before.old is None
+        assert not np.array_equal(device.parameters(), start.parameters)
+
+
+def test_the_last_layer_alone_is_trained_in_little_memory():
+    plan = plan_of("watch")
+    made = adaptation.last_layer_alone(plan)
+    assert [node.frozen for node in made.graph.nodes] == [True, True, False]
+    assert np.array_equal(made.parameters, plan.parameters[-7 * 121 :]) and adaptation.is_last_layer_alone(made)
+    # a gradient, a query's parameters; losses and numbers of four rows; the rows themselves, 300 int16 and a class each;
+    # what a row needs again is the last layer's input and output, and the queries' own arrays are a forward pass's; slopes
+    # and changes of seven outputs; places of four arrays; roundings to 8 bytes
+    numbers, rows = 7 * 121, 4 * 602
+    least = 2 * 4 * numbers + 2 * 4 * 4 + rows
+    assert least + 4 * (127 + 14) <= memory.beyond_inference(made) < least + 4 * (127 + 14) + 100 < 10 << 10
+    with pytest.raises(PlanError, match="equation"):
+        adaptation.last_layer_alone(plan_of("burgers"))
+
+
+def test_one_export_answers_and_adapts_and_only_last_writes_the_same(tmp_path):
+    bundle = write_bundle(tmp_path / "m", small_plan())
+    words = ("--device", "numpy:", "--data", bundle / "rows.npz")
+    trained = ttzo("train", bundle, *words, "--steps", 30)
+    run = Path(trained["run"])
+    ttzo("export", run, "--for-adaptation", "-o", tmp_path / "a")
+    found = ttzo("adapt", tmp_path / "a", *words, "--rows", 20)
+    assert found["before"]["test"]["loss"] == pytest.approx(trained["test"]["loss"], rel=1e-6)
+    again = ttzo("adapt", run, *words, "--rows", 20, "--only", "last")
+    assert again["after"] == found["after"] and again["beyond_inference_bytes"] == found["beyond_inference_bytes"]
+    assert read_bundle(again["bundle"]).constants == read_bundle(tmp_path / "a").constants
+    whole = ttzo("adapt", run, *words, "--rows", 20, "--run", tmp_path / "r")
+    assert (whole["rows"], whole["bundle"]) == (20, str(bundle)) and whole["before"]["old"]["rows"] == 3
+    assert whole["beyond_inference_bytes"] > found["beyond_inference_bytes"]
+    assert "no run" in ttzo("export", "digits", "--for-adaptation", "-o", tmp_path / "b", code=3)["error"]
+
+
+def test_adapting_without_new_data_says_what_to_give(tmp_path):
+    bundle = write_bundle(tmp_path / "m", small_plan())
+    assert "--data NEW" in ttzo("adapt", bundle, "--device", "numpy:", code=3)["next"]
+
+
+def test_a_digits_model_adapts_to_inverted_and_noisy_images(tmp_path):
     """Grey values are stretched to 255, as MNIST's; the small network learns them, then each shift, on the C runtime."""
     pytest.importorskip("sklearn")
     export("digits", tmp_path / "m", steps=200, input_scale=1 / 255)
     x_train, y_train, x_test, y_test = known_data.digits()
     stretched = [np.minimum(255, 16 * x.astype(int)) for x in (x_train, x_test)]
     np.savez(tmp_path / "d.npz", x_train=stretched[0], y_train=y_train, x_test=stretched[1], y_test=y_test)
-    words = (tmp_path / "m", "--data", tmp_path / "d.npz", "--device", "native:")
-    assert ttzo("train", *words)["test"]["accuracy"] > 0.9
-    found = ttzo("adapt", *words, "--shift", "invert", "--shift", "noise", "--samples", 600)["shifts"]
-    assert [each["shift"] for each in found] == ["invert", "noise"]
-    for each in found:
-        assert each["after"] > each["before"] + 0.05 and each["steps"] == 250  # 20 passes over 600 rows, 48 at a time
+    words = ("--data", tmp_path / "d.npz", "--device", "native:")
+    trained = ttzo("train", tmp_path / "m", *words)
+    assert trained["test"]["accuracy"] > 0.9
+    for shift in ("invert", "noise"):
+        found = ttzo("adapt", trained["run"], *words, "--shift", shift, "--rows", 600)
+        before, after = (found[when]["test"]["accuracy"] for when in ("before", "after"))
+        assert after > before + 0.05 and found["training"]["steps"] == 225  # 20 passes over 540 rows, 48 at a time
+        assert found["before"]["old"]["accuracy"] == trained["validation"]["accuracy"]
