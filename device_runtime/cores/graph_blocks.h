@@ -1,26 +1,16 @@
 // SPDX-License-Identifier: MIT
-// block_rge on graphs: random directions of one block at a time. A block is a core, weight or bias of a layer, or all
-// parameters of another node.
+// block_rge on graphs: random directions of one block at a time (struct ttzo_block).
 #ifndef TTZO_GRAPH_BLOCKS_H
 #define TTZO_GRAPH_BLOCKS_H
 #include "cores/graph_queries.h"
 
 #if TTZO_HAS(CORES) && TTZO_HAS(OPERATIONS) && TTZO_HAS(BLOCKS)
 
-// How many blocks the node has.
-uint32_t ttzo_graph_blocks(const struct ttzo_graph *graph, const struct ttzo_node *node);
-
 // Adds what the row says about the node's blocks, from number `*block` on. Fails with `cancelled`.
 enum ttzo_error ttzo_graph_blocks_ask(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *node,
                                       uint32_t *block);
 
 #else
-
-static inline uint32_t ttzo_graph_blocks(const struct ttzo_graph *graph, const struct ttzo_node *node)
-{
-    (void)graph, (void)node;
-    return 0;
-}
 
 static inline enum ttzo_error ttzo_graph_blocks_ask(struct ttzo_graph_estimate *e, uint32_t number,
                                                     const struct ttzo_node *node, uint32_t *block)

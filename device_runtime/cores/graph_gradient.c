@@ -123,7 +123,8 @@ static float difference_at(struct ttzo_graph_estimate *e, uint32_t number, const
     const struct ttzo_trainer *trainer = e->base.trainer;
     uint32_t at = owner->parameters + index;
     trainer->perturbed[at] = trainer->theta[at] + move;
-    float difference = ttzo_graph_parameter_difference(e, number, owner, index);
+    ttzo_graph_query_begin(e);
+    float difference = ttzo_graph_carry(e, number, owner, index);
     trainer->perturbed[at] = trainer->theta[at];
     return difference;
 }
@@ -156,9 +157,11 @@ enum ttzo_error ttzo_graph_gradient_of_row(struct ttzo_graph_estimate *e)
     for (uint32_t i = 0; i < graph->info.n_nodes && !error; i++) {
         struct ttzo_node node = ttzo_node_at(graph, i);
         bool owns = node.flags == 0 && ttzo_graph_node_parameters(graph, &node);
-        if (by_units && ttzo_has_trained_units(&node))
+        if (by_units && ttzo_has_trained_units(&node)) {
             error = ttzo_graph_units_ask(e, i, &node);
-        else if (owns)
+            if (!error)
+                ttzo_graph_units_add(e, &node);
+        } else if (owns)
             error = by_blocks ? ttzo_graph_blocks_ask(e, i, &node, &block) : ask_parameters(e, i, &node);
     }
     e->base.done++;

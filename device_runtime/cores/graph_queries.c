@@ -60,14 +60,7 @@ static void run_again(struct ttzo_graph_estimate *e, const struct ttzo_node *nod
     e->reached[node->output] = differs(e, node->output);
 }
 
-static void begin(struct ttzo_graph_estimate *e)
-{
-    for (uint32_t a = 0; a < e->base.trainer->model->graph.info.n_arrays; a++)
-        e->reached[a] = 0;
-}
-
-// The nodes from `first` on; returns the loss's difference.
-static float carry(struct ttzo_graph_estimate *e, uint32_t first, const struct ttzo_node *owner, uint32_t index)
+float ttzo_graph_carry(struct ttzo_graph_estimate *e, uint32_t first, const struct ttzo_node *owner, uint32_t index)
 {
     const struct ttzo_model *model = e->base.trainer->model;
     const struct ttzo_graph *graph = &model->graph;
@@ -86,23 +79,16 @@ static float carry(struct ttzo_graph_estimate *e, uint32_t first, const struct t
     return difference;
 }
 
-float ttzo_graph_parameter_difference(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner,
-                                      uint32_t index)
-{
-    begin(e);
-    return carry(e, number, owner, index);
-}
-
 float ttzo_graph_output_difference(struct ttzo_graph_estimate *e, uint32_t number, uint32_t at, float value)
 {
     uint32_t array = ttzo_node_at(&e->base.trainer->model->graph, number).output;
     if (value == ttzo_graph_kept(e, array)[at])
         return 0.0f;
-    begin(e);
+    ttzo_graph_query_begin(e);
     copy_kept(e, array);
     ttzo_graph_changed(e, array)[at] = value;
     e->reached[array] = 1;
-    return carry(e, number + 1, NULL, ANY_PARAMETER);
+    return ttzo_graph_carry(e, number + 1, NULL, ANY_PARAMETER);
 }
 
 #endif

@@ -37,10 +37,17 @@ static inline float *ttzo_graph_changed(const struct ttzo_graph_estimate *e, uin
     return e->changed + ttzo_node_array_at(&e->base.trainer->model->graph, array).place;
 }
 
-// The row's loss at trainer->perturbed less that at theta. They differ in parameters of `owner`, node number `number`: in
-// parameter `index` of its own, or, where that is UINT32_MAX, in several.
-float ttzo_graph_parameter_difference(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner,
-                                      uint32_t index);
+// Before a query: nothing is changed.
+static inline void ttzo_graph_query_begin(struct ttzo_graph_estimate *e)
+{
+    for (uint32_t a = 0; a < e->base.trainer->model->graph.info.n_arrays; a++)
+        e->reached[a] = 0;
+}
+
+// Runs the nodes from `first` on that a change reaches, at trainer->perturbed; returns the row's loss after it less the
+// row's loss. `owner`: the node whose parameters differ from theta, in number `index` of its own or, where that is
+// UINT32_MAX, in several; NULL where none do.
+float ttzo_graph_carry(struct ttzo_graph_estimate *e, uint32_t first, const struct ttzo_node *owner, uint32_t index);
 
 // The row's loss with number `at` of the output of node `number` changed to `value`, less its loss.
 float ttzo_graph_output_difference(struct ttzo_graph_estimate *e, uint32_t number, uint32_t at, float value);

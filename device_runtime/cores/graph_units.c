@@ -45,12 +45,12 @@ static float difference_of(struct ttzo_graph_estimate *e, uint32_t number, enum 
     return ttzo_graph_output_difference(e, number, at, moved);
 }
 
-static enum ttzo_error ask_units(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *node,
-                                 enum ttzo_activation activation)
+enum ttzo_error ttzo_graph_units_ask(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *node)
 {
     const struct ttzo_trainer *trainer = e->base.trainer;
     const struct ttzo_graph *graph = &trainer->model->graph;
     uint32_t n = ttzo_node_array_at(graph, node->output).numbers;
+    enum ttzo_activation activation = ttzo_graph_activation(graph, node);
     float mu = e->base.phase->perturb_radius;
     enum ttzo_error error = TTZO_ERROR_OK;
     ttzo_graph_run_affine(graph, node, trainer->theta, ttzo_graph_kept(e, node->inputs[0]), e->z, e->scratch);
@@ -78,9 +78,9 @@ static uint32_t place_of(const struct ttzo_layer *layer, uint32_t p, uint32_t o)
 static const float *inputs_of(struct ttzo_graph_estimate *e, const struct ttzo_layer *layer,
                               const struct ttzo_layer *group, const float *in, uint32_t p, uint32_t g)
 {
-    if (layer->gather != TTZO_GATHER_PATCHES)
+    if (!TTZO_HAS(GATHERED) || layer->gather != TTZO_GATHER_PATCHES)
         return in + p * layer->in_features;
-    ttzo_gathered_patch(group, in + g * (uint32_t)ttzo_layer_inputs(group), p, e->patch);
+    ttzo_gathered_patch(group, in + g * (uint32_t)ttzo_layer_inputs(group), p, e->patch, 1);
     return e->patch;
 }
 
@@ -166,15 +166,12 @@ static void add_cores(struct ttzo_graph_estimate *e, const struct ttzo_node *nod
         trainer->perturbed[bias + i] = trainer->theta[bias + i];
 }
 
-enum ttzo_error ttzo_graph_units_ask(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *node)
+void ttzo_graph_units_add(struct ttzo_graph_estimate *e, const struct ttzo_node *node)
 {
     const struct ttzo_trainer *trainer = e->base.trainer;
     struct ttzo_layer layer = ttzo_graph_layer(&trainer->model->graph, node);
     const float *in = ttzo_graph_kept(e, node->inputs[0]);
     float *gradient = trainer->gradient + node->parameters;
-    enum ttzo_error error = ask_units(e, number, node, (enum ttzo_activation)layer.activation);
-    if (error)
-        return error;
     if (layer.kind != TTZO_LAYER_KIND_DENSE)
         add_cores(e, node, &layer);
     else if (layer.gather == TTZO_GATHER_TOKENS)
@@ -183,7 +180,6 @@ enum ttzo_error ttzo_graph_units_ask(struct ttzo_graph_estimate *e, uint32_t num
         add_dense(e, &layer, in, gradient);
     if (layer.has_bias)
         add_bias(e, &layer, gradient + ttzo_layer_parameters(&layer) - layer.out_features);
-    return ttzo_rows_still_wanted(&e->base, &e->macs);
 }
 
 #endif

@@ -13,8 +13,11 @@ void ttzo_graph_units_carve(struct ttzo_graph_estimate *e, const struct ttzo_mod
 // Whether the node is a layer whose parameters, its own or shared ones, are trained.
 bool ttzo_has_trained_units(const struct ttzo_node *node);
 
-// Adds what the row says about the parameters of the layer, node number `number`. Fails with `cancelled`.
+// The differences of the units of the layer, node number `number`, at the row, into `units`. Fails with `cancelled`.
 enum ttzo_error ttzo_graph_units_ask(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *node);
+
+// Adds what they say about the layer's parameters to the gradient.
+void ttzo_graph_units_add(struct ttzo_graph_estimate *e, const struct ttzo_node *node);
 
 #else
 
@@ -35,6 +38,11 @@ static inline enum ttzo_error ttzo_graph_units_ask(struct ttzo_graph_estimate *e
 {
     (void)e, (void)number, (void)node;
     return TTZO_ERROR_NOT_BUILT_IN;
+}
+
+static inline void ttzo_graph_units_add(struct ttzo_graph_estimate *e, const struct ttzo_node *node)
+{
+    (void)e, (void)node;
 }
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "operations/graph.h"
 
+#include "network/layers.h"
 #include "operations/calls.h"
 
 // ---- sizes ----------------------------------------------------------------------------------------------------------
@@ -72,6 +73,33 @@ uint64_t ttzo_graph_node_macs(const struct ttzo_graph *graph, const struct ttzo_
     return sizes_of(graph, node).macs;
 }
 
+struct ttzo_layer ttzo_graph_layer(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    struct ttzo_layer layer;
+    ttzo_unpack_layer(graph->attributes + 4u * node->attributes, &layer);
+    return layer;
+}
+
+uint32_t ttzo_graph_blocks(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    if (node->operation != TTZO_NODE_OPERATION_AFFINE)
+        return 1;
+    struct ttzo_layer layer = ttzo_graph_layer(graph, node);
+    return ttzo_layer_length(&layer) + layer.has_bias;
+}
+
+struct ttzo_block ttzo_graph_block(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index)
+{
+    uint32_t parameters = ttzo_graph_node_parameters(graph, node);
+    if (node->operation != TTZO_NODE_OPERATION_AFFINE)
+        return (struct ttzo_block){ node->parameters, parameters };
+    struct ttzo_layer layer = ttzo_graph_layer(graph, node);
+    if (index == ttzo_layer_length(&layer))
+        return (struct ttzo_block){ node->parameters + parameters - layer.out_features, layer.out_features };
+    struct ttzo_core core = ttzo_layer_core(&layer, index);
+    return (struct ttzo_block){ node->parameters + core.offset, core.left * core.m * core.n * core.right };
+}
+
 uint32_t ttzo_graph_tokens(const struct ttzo_graph *graph)
 {
     uint32_t known = 0;
@@ -129,11 +157,9 @@ void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node 
     ttzo_node_forward(node->operation, &call);
 }
 
-struct ttzo_layer ttzo_graph_layer(const struct ttzo_graph *graph, const struct ttzo_node *node)
+enum ttzo_activation ttzo_graph_activation(const struct ttzo_graph *graph, const struct ttzo_node *node)
 {
-    struct ttzo_layer layer;
-    ttzo_unpack_layer(graph->attributes + 4u * node->attributes, &layer);
-    return layer;
+    return (enum ttzo_activation)ttzo_graph_layer(graph, node).activation;
 }
 
 void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,

@@ -33,8 +33,18 @@ void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node 
 void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
                            const float *input, float *output, float *scratch);
 
-// Of an affine node, its layer.
+// Of an affine node, its layer, and that layer's activation.
 struct ttzo_layer ttzo_graph_layer(const struct ttzo_graph *graph, const struct ttzo_node *node);
+enum ttzo_activation ttzo_graph_activation(const struct ttzo_graph *graph, const struct ttzo_node *node);
+
+// Parameters [first, first + size) of theta: a core, weight or bias of a layer, or all parameters of another node.
+struct ttzo_block {
+    uint32_t first, size;
+};
+
+// How many blocks a node with parameters has, and which one is number `index`.
+uint32_t ttzo_graph_blocks(const struct ttzo_graph *graph, const struct ttzo_node *node);
+struct ttzo_block ttzo_graph_block(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index);
 
 // ttzo_graph_run_node where parameter `index` of a node's own alone has changed since `output` was made: of a dense layer that is not
 // an embedding only the row of that parameter is made anew. Returns the multiply-accumulates.
