@@ -50,13 +50,16 @@ static void run_again(struct ttzo_graph_estimate *e, const struct ttzo_node *nod
     if (!own && !moved)
         return;
     float *output = ttzo_graph_changed(e, node->output);
+    uint64_t macs = 0;
     if (own && !moved && index != ANY_PARAMETER) {
         copy_kept(e, node->output);
-        e->macs += ttzo_graph_run_row(graph, node, index, trainer->perturbed, inputs, output, e->scratch);
-    } else {
-        ttzo_graph_run_node(graph, node, trainer->perturbed, inputs, output, e->scratch);
-        e->macs += ttzo_graph_node_macs(graph, node);
+        macs = ttzo_graph_run_row(graph, node, index, trainer->perturbed, inputs, output, e->scratch);
     }
+    if (!macs) {
+        ttzo_graph_run_node(graph, node, trainer->perturbed, inputs, output, e->scratch);
+        macs = ttzo_graph_node_macs(graph, node);
+    }
+    e->macs += macs;
     e->reached[node->output] = differs(e, node->output);
 }
 

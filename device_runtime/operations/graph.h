@@ -46,8 +46,8 @@ struct ttzo_block {
 uint32_t ttzo_graph_blocks(const struct ttzo_graph *graph, const struct ttzo_node *node);
 struct ttzo_block ttzo_graph_block(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index);
 
-// ttzo_graph_run_node where parameter `index` of a node's own alone has changed since `output` was made: of a dense layer that is not
-// an embedding only the row of that parameter is made anew. Returns the multiply-accumulates.
+// The same where parameter `index` of a node's own alone has changed since `output` was made. Of a dense layer that is not
+// an embedding the row of that parameter is made anew; returns the multiply-accumulates, 0 where nothing was done.
 uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
                             const float *theta, const float *const inputs[3], float *output, float *scratch);
 
@@ -128,6 +128,8 @@ static inline uint32_t ttzo_known_tokens(const struct ttzo_model *model)
 {
     if (ttzo_is_graph(model))
         return ttzo_graph_tokens(&model->graph);
+    if (!model->info.n_layers)
+        return 0;
     const struct ttzo_layer *first = &model->layers[0];
     return ttzo_is_gathered(first) && first->gather == TTZO_GATHER_TOKENS ? first->in_features : 0;
 }

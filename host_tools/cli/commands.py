@@ -4,7 +4,19 @@
 import click
 
 from ttzo.device_runtime.contract import ExitCode
-from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, predict, ranks, record, reproduce
+from ttzo.host_tools.cli import (
+    adapt,
+    bench,
+    bundle,
+    demo,
+    device,
+    identify,
+    micropython,
+    predict,
+    ranks,
+    record,
+    reproduce,
+)
 from ttzo.host_tools.cli.screen import Screen
 
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
@@ -56,6 +68,7 @@ for made in (
     device.eval_command,
     predict.predict_command,
     adapt.adapt_command,
+    identify.identify_command,
     device.compare_command,
     device.emulate_command,
     device.report_command,
