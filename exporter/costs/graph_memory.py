@@ -26,7 +26,7 @@ def graph_numbers(plan: Plan) -> int:
 
 def _of_units(plan: Plan) -> tuple[int, int]:
     """With node_cge, the most outputs of a trained layer, and the most inputs of one application."""
-    layers = [node.operation.layer for node in trained_layers(plan)]
+    layers = [node.layer for node in trained_layers(plan)]
     if not layers or all(phase.estimator != Estimator.node_cge for phase in plan.training.phases):
         return 0, 0
     return max(layer.n_outputs for layer in layers), max(layer.in_features for layer in layers)
@@ -85,7 +85,7 @@ def graph_macs_a_row(plan: Plan, phase: Phase | PhaseRecord) -> float:
 
 def _unit_macs(plan: Plan, node: Node, sides: int) -> int:
     """node_cge: every unit of one layer, and what its parameters are made of."""
-    layer, changed, behind = node.operation.layer, {node.output}, 0
+    layer, changed, behind = node.layer, {node.output}, 0
     for later in plan.graph.nodes[plan.graph.nodes.index(node) + 1 :]:
         if changed & set(later.inputs):
             changed.add(later.output)

@@ -112,13 +112,13 @@ class GraphEstimate:
     def _units(self, node: Node) -> np.ndarray:
         """Differences of the units of a layer [n_outputs, n]."""
         tensors = tensors_of(self.plan, node, self.theta)
-        z = graph_units.before_activation(node.operation.layer, tensors, self.arrays[node.inputs[0]])
+        z = graph_units.before_activation(node.layer, tensors, self.arrays[node.inputs[0]])
         difference = self._moved_units(node, z + self.mu)
         return difference - self._moved_units(node, z - self.mu) if self.antithetic else difference
 
     def _moved_units(self, node: Node, z: np.ndarray) -> np.ndarray:
         """Losses with one unit of the layer at its number of `z` [n_outputs, n], less the losses."""
-        moved = activate(node.operation.layer.activation, z)
+        moved = activate(node.layer.activation, z)
         count, n = moved.shape
         arrays = {name: np.tile(values, count) for name, values in self.arrays.items()}
         arrays[node.output].reshape(count, count, n)[np.arange(count), np.arange(count)] = moved

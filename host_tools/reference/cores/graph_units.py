@@ -26,7 +26,7 @@ def before_activation(layer: Layer, tensors: Tensors, x: np.ndarray) -> np.ndarr
 def add_row(node: Node, tensors: Tensors, x: np.ndarray, units: np.ndarray, gradient: np.ndarray) -> None:
     """Adds to theta's `gradient` what one row says about the node's parameters: inputs `x` [n_inputs], differences of its
     units [n_outputs]."""
-    layer = node.operation.layer
+    layer = node.layer
     own = [gradient[t.offset : t.offset + t.size].reshape(t.shape) for t in node.tensors]
     if layer.kind != LayerKind.dense:
         for k in range(len(layer.core_shapes)):
