@@ -177,22 +177,37 @@ static uint32_t arrive(struct ttzo_gathered_queries *queries, uint32_t l, uint32
                                  1.0f);
 }
 
+static void measure(const struct ttzo_gathered_queries *queries, uint32_t stride, uint32_t n_queries,
+                    float differences[Q])
+{
+    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, stride, n_queries,
+                      queries->cache.target, differences);
+}
+
 void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries,
                              float differences[Q])
 {
     uint32_t last = queries->cache.model->info.n_layers - 1u, outputs = queries->cache.model->info.out_features;
+    const struct ttzo_layer *end = &queries->cache.model->layers[last];
+    bool arrives_whole = !ttzo_has_patches(end) && end->activation == TTZO_ACTIVATION_IDENTITY;
     for (uint32_t q = 0; q < Q; q++)
         differences[q] = 0.0f;
-    for (; l < last && n; l++)
+    for (; l < last && n; l++) {
+        if (l + 1 == last && arrives_whole) {
+            arrive_at_whole(queries, last, n, n_queries);
+            measure(queries, to_multiple_of_4(outputs), n_queries, differences);
+            return;
+        }
         n = arrive(queries, l + 1, n, n_queries);
+    }
     if (!n)
         return;
     for (uint32_t i = 0; i < Q * outputs; i++)
         queries->scratch.arrivals[i] = 0.0f;
-    for (uint32_t i = 0; i < n * Q; i++)
-        queries->scratch.arrivals[i % Q * outputs + queries->scratch.places[i / Q]] = queries->scratch.changes[i];
-    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, outputs, n_queries,
-                      queries->cache.target, differences);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t q = 0; q < Q; q++)
+            queries->scratch.arrivals[q * outputs + queries->scratch.places[i]] = queries->scratch.changes[i * Q + q];
+    measure(queries, outputs, n_queries, differences);
 }
 
 #endif
