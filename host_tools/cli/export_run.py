@@ -44,6 +44,8 @@ def export_run(
 
 def say_missing_formats(screen: Screen, plan: Plan, out: Path) -> None:
     """Names the format that the export to `out` has not written, and why."""
-    if not (out / "model.tflite").is_file():
+    if plan.simulation:
+        screen.say("written: C arrays and model.ttzo; a simulation has no network for ONNX or TFLite")
+    elif not (out / "model.tflite").is_file():
         why = thawed(plan).graph.why_no_chain
         screen.say(f"model.tflite is not written: TFLite files hold chains of layers, and {why}")
