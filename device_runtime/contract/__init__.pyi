@@ -936,6 +936,9 @@ class EvaluateReply(Record):
 @dataclass(frozen=True)
 class PredictRequest(Record):
     row: int
+    first_output: int
+    n_outputs: int
+    """at most max_payload / 4"""
 
 @dataclass(frozen=True)
 class PredictReply(Record): ...

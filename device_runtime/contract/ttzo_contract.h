@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x926961AFu
+#define TTZO_CONTRACT_HASH 0x8A3F4350u
 #define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -16,7 +16,7 @@
 #define TTZO_MESSAGE_HASH_SET_STATE 0xCB56BB31u
 #define TTZO_MESSAGE_HASH_STEP 0x1686212Au
 #define TTZO_MESSAGE_HASH_EVALUATE 0x358A1E25u
-#define TTZO_MESSAGE_HASH_PREDICT 0x025F9896u
+#define TTZO_MESSAGE_HASH_PREDICT 0x54AA6035u
 #define TTZO_MESSAGE_HASH_RESET 0xF62EC850u
 #define TTZO_MESSAGE_HASH_CANCEL 0x1EDF8ADFu
 #define TTZO_MESSAGE_HASH_SOLUTION_ERROR 0xC0036BAFu
@@ -1578,17 +1578,23 @@ static inline void ttzo_pack_evaluate_reply(const struct ttzo_evaluate_reply *in
     ttzo_put_u32(bytes + 4, in->n_correct);
 }
 
-#define TTZO_PREDICT_REQUEST_BYTES 4u
+#define TTZO_PREDICT_REQUEST_BYTES 12u
 struct ttzo_predict_request {
     uint32_t row;
+    uint32_t first_output;
+    uint32_t n_outputs;                     // at most max_payload / 4
 };
 static inline void ttzo_unpack_predict_request(const uint8_t *bytes, struct ttzo_predict_request *out)
 {
     out->row = ttzo_get_u32(bytes + 0);
+    out->first_output = ttzo_get_u32(bytes + 4);
+    out->n_outputs = ttzo_get_u32(bytes + 8);
 }
 static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *in, uint8_t *bytes)
 {
     ttzo_put_u32(bytes + 0, in->row);
+    ttzo_put_u32(bytes + 4, in->first_output);
+    ttzo_put_u32(bytes + 8, in->n_outputs);
 }
 
 #define TTZO_SOLUTION_ERROR_REQUEST_BYTES 9u

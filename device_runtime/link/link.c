@@ -344,16 +344,20 @@ static enum ttzo_error predict(struct ttzo_trainer *trainer, const uint8_t *payl
     const float *outputs;
     uint32_t n = trainer->model->info.out_features;
     ttzo_unpack_predict_request(payload, &request);
-    if (4 * n > TTZO_MAX_PAYLOAD) { // more outputs than a frame holds
-        *detail = request.row;
+    if (request.n_outputs > TTZO_MAX_PAYLOAD / 4) {
+        *detail = 8; // where n_outputs stands
+        return TTZO_ERROR_BAD_REQUEST;
+    }
+    if (request.first_output > n || request.n_outputs > n - request.first_output) {
+        *detail = request.first_output;
         return TTZO_ERROR_OUT_OF_RANGE;
     }
     enum ttzo_error error = ttzo_predict(trainer, request.row, &outputs, detail);
     if (error)
         return error;
-    for (uint32_t i = 0; i < n; i++)
-        ttzo_put_f32(out + 4 * i, outputs[i]);
-    *out_bytes = 4 * n;
+    for (uint32_t i = 0; i < request.n_outputs; i++)
+        ttzo_put_f32(out + 4 * i, outputs[request.first_output + i]);
+    *out_bytes = 4 * request.n_outputs;
     return TTZO_ERROR_OK;
 }
 

@@ -62,6 +62,7 @@ LIMIT_S = 60.0  # longest wait for an answer that takes no forward passes, whate
 WORK_MARGIN = 4  # how many times the work that the host counts a device may take, at the slowest
 WRITE_BYTES = LIMIT["max_payload"] - REQUEST["write"].SIZE
 READ_BYTES = (LIMIT["max_payload"] - REPLY["read"].SIZE) // 4 * 4
+MOST_OUTPUTS = LIMIT["max_payload"] // 4  # of one reply
 POINTS_AT_ONCE = 200  # validation points of one request
 LEAVE_S = 3.0
 OnProgress = Callable[[int, int], object]
@@ -386,11 +387,16 @@ class Device:
 
     def _outputs(self, n: int) -> list[np.ndarray]:
         """Outputs float32 (out_features,) of the first n rows of the region batch."""
-        made, macs = [], self.plan.forward_macs(1)
-        for row in range(n):
-            content = self._ask("predict", n_samples=1, macs=macs, row=row)[1]
-            made.append(replies.numbers_told("predict", "output", content, self.plan.out_features))
-        return made
+        return [
+            np.concatenate([self._some_outputs(row, first) for first in range(0, self.plan.out_features, MOST_OUTPUTS)])
+            for row in range(n)
+        ]
+
+    def _some_outputs(self, row: int, first: int) -> np.ndarray:
+        """As many of a row's outputs as one reply holds."""
+        count, macs = min(MOST_OUTPUTS, self.plan.out_features - first), self.plan.forward_macs(1)
+        content = self._ask("predict", n_samples=1, macs=macs, row=row, first_output=first, n_outputs=count)[1]
+        return replies.numbers_told("predict", "output", content, count)
 
 
 def _leave(link: Link) -> None:

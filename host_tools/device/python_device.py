@@ -210,9 +210,11 @@ class DeviceSide:
         return REPLY["solution_error"](*sums).pack()
 
     def _predict(self, request: PredictRequest, _: bytes) -> bytes:
-        if 4 * self._trainer.plan.out_features > LIMIT["max_payload"]:
-            raise DeviceError("out_of_range", request.row)
-        return np.asarray(self._trainer.predict(request.row), "<f4").tobytes()
+        _check(4 * request.n_outputs <= LIMIT["max_payload"], 8)
+        end = request.first_output + request.n_outputs
+        if end > self._trainer.plan.out_features:
+            raise DeviceError("out_of_range", request.first_output)
+        return np.asarray(self._trainer.predict(request.row)[request.first_output : end], "<f4").tobytes()
 
     def _reset(self, *_: Any) -> bytes:
         self._trainer.reset()
