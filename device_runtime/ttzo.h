@@ -80,6 +80,64 @@ enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_regi
 // The network's outputs [out_features] for one row of the batch, or a PDE's u there; valid until the next call.
 enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const float **outputs, uint32_t *detail);
 
+// ---- inference without a training run
+
+// The outputs [out_features] for one row of raw inputs (ttzo_pack_inputs), at `parameters` or, where that is NULL, the
+// exported ones. `scratch`: TTZO_MODEL_INFER_BYTES bytes, 8-byte aligned; the outputs lie in it until the next call. The
+// model is trusted: linked from model.c, or accepted by ttzo_read_bundle. TTZO_ERROR_OUT_OF_MEMORY: detail bytes are
+// needed; TTZO_ERROR_BAD_REQUEST: the model is an equation or a simulation.
+enum ttzo_error ttzo_infer(const struct ttzo_model *model, const float *parameters, const uint8_t *row, void *scratch,
+                           size_t scratch_bytes, const float **outputs, uint32_t *detail);
+
+// ---- rows from a program's own numbers
+
+// The raw inputs of a row [TTZO_MODEL_INPUT_BYTES] from numbers as the network reads them: raw = (input - offset) /
+// scale, rounded to the nearest integer unless rows hold float32; or from raw integers as they stand in the data.
+// TTZO_ERROR_OUT_OF_RANGE: there must be `detail` inputs; TTZO_ERROR_BAD_INPUT: input `detail` does not fit.
+enum ttzo_error ttzo_pack_inputs(const struct ttzo_model *model, const float *inputs, uint32_t n, uint8_t *row,
+                                 uint32_t *detail);
+enum ttzo_error ttzo_pack_integers(const struct ttzo_model *model, const int32_t *inputs, uint32_t n, uint8_t *row,
+                                   uint32_t *detail);
+
+// The same into row `row` of batch or dataset, and its target: a class for each place of the row (place 0 where the
+// model knows no sequences), or numbers. The region counts again once ttzo_take_rows has taken its rows over.
+// TTZO_ERROR_BAD_REQUEST: the model has targets of the other kind.
+enum ttzo_error ttzo_set_inputs(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t row,
+                                const float *inputs, uint32_t n, uint32_t *detail);
+enum ttzo_error ttzo_set_integers(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t row,
+                                  const int32_t *inputs, uint32_t n, uint32_t *detail);
+enum ttzo_error ttzo_set_class(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t row, uint32_t place,
+                               uint32_t label, uint32_t *detail);
+enum ttzo_error ttzo_set_outputs(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t row,
+                                 const float *outputs, uint32_t n, uint32_t *detail);
+
+// On-line training: takes one labelled sample into the region batch, and makes a step when the batch is full; `stepped`
+// tells whether, `result` is filled in then. A sample that is refused is not counted. Not to be mixed with other writes
+// to the region batch between two steps.
+enum ttzo_error ttzo_learn_class(struct ttzo_trainer *trainer, const float *inputs, uint32_t n, uint32_t label,
+                                 struct ttzo_step_result *result, bool *stepped, uint32_t *detail);
+enum ttzo_error ttzo_learn_outputs(struct ttzo_trainer *trainer, const float *inputs, uint32_t n, const float *outputs,
+                                   uint32_t n_outputs, struct ttzo_step_result *result, bool *stepped,
+                                   uint32_t *detail);
+
+// ---- a run that outlives a reset
+
+// Appends `count` bytes to what is kept; or copies `count` bytes from `offset` of it. False: it could not.
+typedef bool (*ttzo_save_bytes)(void *context, const uint8_t *bytes, uint32_t count);
+typedef bool (*ttzo_load_bytes)(void *context, uint32_t offset, uint8_t *bytes, uint32_t count);
+
+// Bytes of a saved run: TTZO_MODEL_SAVED_BYTES of model.h.
+uint32_t ttzo_saved_run_bytes(const struct ttzo_trainer *trainer);
+
+// Gives settings, state, parameters and moments to `save`, in pieces of at most TTZO_SAVED_RUN_BYTES.
+// TTZO_ERROR_NOT_STORED: it returned false.
+enum ttzo_error ttzo_save_run(struct ttzo_trainer *trainer, ttzo_save_bytes save, void *context, uint32_t *detail);
+
+// Takes a saved run over. It is read twice: checked as a whole (BAD_SAVED_RUN, BAD_BUNDLE_FORMAT, OTHER_MODEL,
+// BAD_CHECKSUM, BAD_NUMBER and NOT_STORED leave the trainer as it was), then taken. When `load` fails only the second
+// time, the run is as after ttzo_reset.
+enum ttzo_error ttzo_load_run(struct ttzo_trainer *trainer, ttzo_load_bytes load, void *context, uint32_t *detail);
+
 // ---- regions: how data get in and out
 
 // Writes bytes into a region; parameters and moments go to a stage.

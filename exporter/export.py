@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, ExitCode, Loss, Number, TtzoError
-from ttzo.exporter import zoo
+from ttzo.exporter import ode, zoo
 from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
@@ -20,14 +20,17 @@ from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan import pruning, train_defaults
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import Training
+from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.zoo.recipe import Inputs, Ranks, Recipe, known_inputs
+from ttzo.exporter.zoo.simulations import SIMULATIONS
 
 if TYPE_CHECKING:
     import torch
 
 FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model.ttzo")
+LOG_ROWS = 64  # rows of a simulation's log in one step
+OF_SIMULATIONS = ("batch", "arithmetic", "seed", "title")  # their options
 OF_CHAINS = ("model.tflite",)  # not written for other graphs
 PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
 MODEL_OPTIONS = (
@@ -56,8 +59,9 @@ MODEL_OPTIONS = (
 
 def resolve(
     model: str, *, ranks: Ranks = None, format: str | None = None, seed: int | None = None
-) -> tuple[Recipe, "torch.nn.Module | Path"]:
-    """Recipe of a zoo name, of `file.py:function` or of an `.onnx` file, and the module; of the last, its path.
+) -> tuple[Recipe, "torch.nn.Module | Path | ode.Model"]:
+    """Recipe of a zoo name, of `file.py:function` or of an `.onnx` file, and the module; of the last, its path; of a
+    simulation, its `ode.Model`.
 
     The function returns a module, or a module and a dictionary of options (`MODEL_OPTIONS`, and the training settings
     of train_defaults). Raises `TtzoError` for an unknown name, and the errors of `user_model.load`.
@@ -68,6 +72,8 @@ def resolve(
         recipe = zoo.get(model)
         if recipe.build:
             return recipe, recipe.build(**({"seed": recipe.training.seed} | given))
+    if model in SIMULATIONS:
+        return Recipe(name=model, title=model, build=None, batch=LOG_ROWS), SIMULATIONS[model]()
     if model.endswith(".onnx"):
         if ranks is not None or format is not None:
             raise TtzoError("the layers of an ONNX file cannot be changed", "leave out --ranks and --format")
@@ -78,7 +84,7 @@ def resolve(
     _refuse_weights_alone(model)
     path, colon, function = model.rpartition(":")
     if not colon or not path.endswith(".py"):
-        known = ", ".join(zoo.names())
+        known = ", ".join((*zoo.names(), *SIMULATIONS))
         raise TtzoError(
             f"there is no model {model!r}", f"give the name of a zoo model ({known}), file.py:function or an .onnx file"
         )
@@ -86,6 +92,8 @@ def resolve(
 
     module, options = user_model.load(Path(path), function, given)
     base = Recipe(name=function, title=function, build=None)
+    if isinstance(module, ode.Model):
+        base = dataclasses.replace(base, batch=LOG_ROWS)
     return _changed(base, options), module
 
 
@@ -246,6 +254,9 @@ def plan_of(
     train_defaults.overridden(Training(), {"seed": options.get("seed")})  # before torch draws from it
     recipe, source = resolve(model, ranks=ranks, format=format, seed=options.get("seed"))
     recipe = _changed(recipe, options)
+    if isinstance(source, ode.Model):
+        refused = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions} | options
+        return _simulation_plan(recipe, source, model, refused)
     pde = None
     if recipe.problem is not None:
         problem = _with_rows(recipe.problem, options.get("batch"))
@@ -279,6 +290,23 @@ def plan_of(
         plan = contraction.chosen(plan)
     else:
         plan = fitted(plan, least, given=options.get("cache") is not None)
+    return to_bundle.read(to_bundle.write(plan))
+
+
+def _simulation_plan(recipe: Recipe, source: ode.Model, model: str, options: dict[str, Any]) -> Plan:
+    wrong = [name for name, value in options.items() if value is not None and name not in OF_SIMULATIONS]
+    if wrong:
+        raise PlanError(f"a simulation has no option {wrong[0]}", f"its options are {', '.join(OF_SIMULATIONS)}")
+    simulation, start = ode.trace(source)
+    phase = Phase.of_simulation(float(source.step))
+    plan = Plan.of_simulation(
+        simulation,
+        start,
+        training=Training((phase,), seed=recipe.training.seed, steps=2**31),
+        batch=recipe.batch,
+        arithmetic=recipe.arithmetic,
+        metadata=_metadata(recipe, model, options),
+    )
     return to_bundle.read(to_bundle.write(plan))
 
 
@@ -402,6 +430,8 @@ def render(plan: Plan) -> dict[str, bytes]:
     from ttzo.exporter.writers.to_tflite import tflite_bytes
 
     made = {name: text.encode() for name, text in c_files(plan).items()}
+    if plan.simulation:  # no network that other runtimes could run
+        return made | {"model.ttzo": to_bundle.write(plan)}
     made["model.onnx"] = forward_graph(plan).SerializeToString()
     made["loss.onnx"] = loss_graph(plan).SerializeToString()
     trained = freezing.thawed(plan) if plan.constants else plan  # a TFLite file says nothing about training

@@ -136,6 +136,8 @@ class Loss(IntEnum):
     """cross-entropy of two classes; the one output is the logit of class 1, that of class 0 is 0"""
     huber = 5
     """e^2 / 2 of errors up to huber_delta, beyond it huber_delta (|e| - huber_delta / 2); mean over the row's outputs"""
+    simulation = 6
+    """squared difference of simulated and measured numbers along a log; the parameters are the simulation's unknowns"""
 
 class Number(IntEnum):
     uint8 = 0
@@ -188,6 +190,8 @@ class Estimator(IntEnum):
     """Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps"""
     last_layer_gn = 7
     """the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free"""
+    simulation_gn = 8
+    """Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments"""
 
 class Part(IntEnum):
     equations = 1
@@ -220,6 +224,8 @@ class Part(IntEnum):
     """their nodes soft_max, layer_norm, rms_norm and matrix_product"""
     recurrent = 16384
     """their recurrent nodes"""
+    identification = 32768
+    """unknown constants of differential equations, from logs"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -368,6 +374,66 @@ class Stream(IntEnum):
     """validation points, likewise: counter (block, row, 0), key validation_seed"""
     face = 4
     """the face of a boundary row: counter (0, row, step)"""
+
+class LogRow(IntEnum):
+    fitted = 0
+    """its measured numbers are fitted"""
+    held_out = 1
+    """its measured numbers are compared, not fitted"""
+    unmeasured = 2
+    """nothing was measured; its inputs count"""
+    end_of_sweep = 3
+    """no row: the log has passed once; the unknowns take a step"""
+    end_of_log = 4
+    """no row: other data follow; what is known of the unknowns counts from now on with the factor that stands in the place of the time"""
+
+class Identification(IntEnum):
+    ridge = 0
+    """ridge of the next step, relative to the diagonal; 0 before the first"""
+    row = 1
+    """rows of the log that the running sweep has read"""
+    begun = 2
+    """1 where the candidate is set"""
+    known = 3
+    """1 where the accepted sums are those of theta"""
+    start = 4
+    """number of the running start"""
+    tries = 5
+    """sweeps that this start has had"""
+    cost = 6
+    """sum of squares at theta, what earlier logs say included"""
+    fall = 7
+    """by how much the last accepted sweep lowered it"""
+    best_cost = 8
+    """the lowest cost of the starts before"""
+    has_best = 9
+    """1 where there is one"""
+    sweeps = 10
+    """sweeps done"""
+    diverged = 11
+    """1 where a simulation of the running sweep has left the finite numbers"""
+    outcome = 12
+    """of the last sweep: 1 accepted, 0 not better, -1 diverged"""
+    lag_known = 13
+    """1 where the row before has residuals"""
+    running = 14
+    """1 where the states are those of a row"""
+    logs = 15
+    """logs that have ended"""
+
+class SweepSum(IntEnum):
+    squares = 0
+    """sum of squared residuals of fitted rows"""
+    count = 1
+    """how many there are"""
+    lag = 2
+    """sum of products of residuals with those of the row before"""
+    held_squares = 3
+    """sum of squared residuals of rows that are held out"""
+    held_count = 4
+    """how many there are"""
+    lag_count = 5
+    """how many products there are in lag"""
 
 @dataclass(frozen=True)
 class BundleHeader(Record):
@@ -720,6 +786,37 @@ class SparseRows(Record):
     """rows that follow: layout sparse_region"""
 
 @dataclass(frozen=True)
+class SimulationInfo(Record):
+    section_bytes: int
+    """this record and all that belongs to it: unknowns, scales, programs"""
+    n_states: int
+    n_inputs: int
+    """input columns of the log"""
+    n_measured: int
+    """measured columns of the log"""
+    n_starts: int
+    """starts of the unknowns: the exported one, then random ones around it"""
+    tries: int
+    """sweeps of each start before the next one; after all of them the best goes on"""
+    reserved: int
+    """0"""
+    linear_inputs: int
+    """a bit for each input column: 1 where it is a line between two rows, 0 where it holds its number until the next row"""
+    substep: float
+    """longest integration step, in the log's unit of time"""
+    spread: float
+    """standard deviation of the random starts, in theta"""
+
+@dataclass(frozen=True)
+class UnknownRecord(Record):
+    low: float
+    """least theta"""
+    high: float
+    """largest theta"""
+    unit: float
+    """the constant is unit theta; 0: it is exp(theta)"""
+
+@dataclass(frozen=True)
 class PhaseRecord(Record):
     estimator: int
     """enum estimator"""
@@ -795,6 +892,22 @@ class StateRecord(Record):
     """loss evaluations spent: full batches at one parameter vector"""
 
 @dataclass(frozen=True)
+class SavedRunRecord(Record):
+    magic: int
+    """saved_run_magic"""
+    format: int
+    """saved_run_format"""
+    total_bytes: int
+    """the whole blob: this record, parameters, moments, CRC-32 of all before it"""
+    hash: bytes
+    """of the model"""
+    training: TrainingRecord
+    """settings in force"""
+    phase_0: PhaseRecord
+    phase_1: PhaseRecord
+    state: StateRecord
+
+@dataclass(frozen=True)
 class HelloRequest(Record):
     contract_hash: int
     """the host's; a device of another contract refuses all requests except HELLO and LEAVE"""
@@ -832,6 +945,8 @@ class HelloReply(Record):
     """work buffer the device has"""
     sparse_capacity: int
     """bytes of the region sparse"""
+    payload_bytes: int
+    """bytes of the longest payload that the device takes and sends: min_payload to max_payload"""
 
 @dataclass(frozen=True)
 class StatusRequest(Record): ...

@@ -6,8 +6,8 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x8A3F4350u
-#define TTZO_MESSAGE_HASH_HELLO 0xDFB40242u
+#define TTZO_CONTRACT_HASH 0xAE972FF3u
+#define TTZO_MESSAGE_HASH_HELLO 0x717AFADAu
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
 #define TTZO_MESSAGE_HASH_READ 0xC1F23428u
@@ -51,12 +51,15 @@
 #define TTZO_MAX_CONSTANTS 48u // constants of one residual program
 #define TTZO_PROGRAM_INPUTS 8u // registers that are filled before a residual program runs: enum program_input
 #define TTZO_MAX_PAYLOAD 1024u // bytes between a frame's header and its checksum
+#define TTZO_MIN_PAYLOAD 192u // the same on a device with little memory, which says in HELLO how long its own may be
 #define TTZO_MAX_ROWS_ASKED 4096u // rows of one EVALUATE or SOLUTION_ERROR, so that its work has an end
 #define TTZO_BOARD_NAME_BYTES 24u // board name in HELLO, zero-padded
 #define TTZO_HASH_BYTES 16u // leading bytes of the model's SHA-256
 #define TTZO_PROGRESS_MACS 20000000u // multiply-accumulates between two PROGRESS frames of long work
 #define TTZO_BUNDLE_MAGIC 1331319892u // the bundle's first four bytes: TTZO
 #define TTZO_BUNDLE_FORMAT 3u // layout of the bundle file
+#define TTZO_SAVED_RUN_MAGIC 1381651540u // the first four bytes of a saved run: TTZR
+#define TTZO_SAVED_RUN_FORMAT 1u // layout of a saved run
 #define TTZO_QUERIES_AT_ONCE 4u // queries that reusing estimators evaluate side by side: a quad
 #define TTZO_QUADS_AT_ONCE 12u // quads of slices that they make and ask together
 #define TTZO_QUADS_IF_NARROW 2u // the same with caches of 16 bits, at least
@@ -68,6 +71,11 @@
 #define TTZO_COMPENSATED_FLOATS 4u // floats of two columns of compensated numbers
 #define TTZO_QUESTION_ROWS 16u // most rows of the region batch of a PDE, which only serves the host's questions
 #define TTZO_SETTING_NUMBERS 16u // numbers kept for the settings of one record: those of phase p begin at this times (p + 1)
+#define TTZO_MAX_UNKNOWNS 16u // unknown constants of one simulation
+#define TTZO_MAX_STATES 8u // states of one simulation
+#define TTZO_MAX_LOG_INPUTS 16u // input columns of a simulation's log
+#define TTZO_MAX_MEASURED 8u // measured columns of a simulation's log
+#define TTZO_MAX_SUBSTEPS 1000u // integration steps from one row of a log to the next
 
 // ---- enumerations
 enum ttzo_layer_kind {
@@ -135,6 +143,7 @@ enum ttzo_loss {
     TTZO_LOSS_PLACE_CROSS_ENTROPY = 3, // softmax cross-entropy of a class at each place of a sequence, mean over the places that have one; outputs [place][class]
     TTZO_LOSS_BINARY_CROSS_ENTROPY = 4, // cross-entropy of two classes; the one output is the logit of class 1, that of class 0 is 0
     TTZO_LOSS_HUBER = 5, // e^2 / 2 of errors up to huber_delta, beyond it huber_delta (|e| - huber_delta / 2); mean over the row's outputs
+    TTZO_LOSS_SIMULATION = 6, // squared difference of simulated and measured numbers along a log; the parameters are the simulation's unknowns
 };
 enum ttzo_number {
     TTZO_NUMBER_UINT8 = 0, // one byte
@@ -166,6 +175,7 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_COCD = 5, // cge of the next n_coordinates coordinates in turn; the others' estimates decay by stale_decay (arXiv 2605.14373)
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
+    TTZO_ESTIMATOR_SIMULATION_GN = 8, // Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments
 };
 #define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps
 #define TTZO_PART_CORES 2u // estimators that reuse a core's environments
@@ -182,7 +192,8 @@ enum ttzo_estimator {
 #define TTZO_PART_POOLING 4096u // their nodes that take maxima and means
 #define TTZO_PART_ATTENTION 8192u // their nodes soft_max, layer_norm, rms_norm and matrix_product
 #define TTZO_PART_RECURRENT 16384u // their recurrent nodes
-#define TTZO_ALL_PARTS 32767u
+#define TTZO_PART_IDENTIFICATION 32768u // unknown constants of differential equations, from logs
+#define TTZO_ALL_PARTS 65535u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -268,6 +279,39 @@ enum ttzo_stream {
     TTZO_STREAM_VALIDATION = 3, // validation points, likewise: counter (block, row, 0), key validation_seed
     TTZO_STREAM_FACE = 4, // the face of a boundary row: counter (0, row, step)
 };
+enum ttzo_log_row {
+    TTZO_LOG_ROW_FITTED = 0, // its measured numbers are fitted
+    TTZO_LOG_ROW_HELD_OUT = 1, // its measured numbers are compared, not fitted
+    TTZO_LOG_ROW_UNMEASURED = 2, // nothing was measured; its inputs count
+    TTZO_LOG_ROW_END_OF_SWEEP = 3, // no row: the log has passed once; the unknowns take a step
+    TTZO_LOG_ROW_END_OF_LOG = 4, // no row: other data follow; what is known of the unknowns counts from now on with the factor that stands in the place of the time
+};
+enum ttzo_identification {
+    TTZO_IDENTIFICATION_RIDGE = 0, // ridge of the next step, relative to the diagonal; 0 before the first
+    TTZO_IDENTIFICATION_ROW = 1, // rows of the log that the running sweep has read
+    TTZO_IDENTIFICATION_BEGUN = 2, // 1 where the candidate is set
+    TTZO_IDENTIFICATION_KNOWN = 3, // 1 where the accepted sums are those of theta
+    TTZO_IDENTIFICATION_START = 4, // number of the running start
+    TTZO_IDENTIFICATION_TRIES = 5, // sweeps that this start has had
+    TTZO_IDENTIFICATION_COST = 6, // sum of squares at theta, what earlier logs say included
+    TTZO_IDENTIFICATION_FALL = 7, // by how much the last accepted sweep lowered it
+    TTZO_IDENTIFICATION_BEST_COST = 8, // the lowest cost of the starts before
+    TTZO_IDENTIFICATION_HAS_BEST = 9, // 1 where there is one
+    TTZO_IDENTIFICATION_SWEEPS = 10, // sweeps done
+    TTZO_IDENTIFICATION_DIVERGED = 11, // 1 where a simulation of the running sweep has left the finite numbers
+    TTZO_IDENTIFICATION_OUTCOME = 12, // of the last sweep: 1 accepted, 0 not better, -1 diverged
+    TTZO_IDENTIFICATION_LAG_KNOWN = 13, // 1 where the row before has residuals
+    TTZO_IDENTIFICATION_RUNNING = 14, // 1 where the states are those of a row
+    TTZO_IDENTIFICATION_LOGS = 15, // logs that have ended
+};
+enum ttzo_sweep_sum {
+    TTZO_SWEEP_SUM_SQUARES = 0, // sum of squared residuals of fitted rows
+    TTZO_SWEEP_SUM_COUNT = 1, // how many there are
+    TTZO_SWEEP_SUM_LAG = 2, // sum of products of residuals with those of the row before
+    TTZO_SWEEP_SUM_HELD_SQUARES = 3, // sum of squared residuals of rows that are held out
+    TTZO_SWEEP_SUM_HELD_COUNT = 4, // how many there are
+    TTZO_SWEEP_SUM_LAG_COUNT = 5, // how many products there are in lag
+};
 enum ttzo_error {
     TTZO_ERROR_OK = 0,
     TTZO_ERROR_BAD_FRAME = 1,
@@ -297,6 +341,10 @@ enum ttzo_error {
     TTZO_ERROR_INEXACT_BUILD = 25,
     TTZO_ERROR_NULL_POINTER = 26,
     TTZO_ERROR_MISALIGNED = 27,
+    TTZO_ERROR_BAD_INPUT = 28,
+    TTZO_ERROR_NOT_STORED = 29,
+    TTZO_ERROR_BAD_SAVED_RUN = 30,
+    TTZO_ERROR_OTHER_MODEL = 31,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -348,6 +396,10 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 25: return "inexact_build";
     case 26: return "null_pointer";
     case 27: return "misaligned";
+    case 28: return "bad_input";
+    case 29: return "not_stored";
+    case 30: return "bad_saved_run";
+    case 31: return "other_model";
     default: return "unknown";
     }
 }
@@ -1067,6 +1119,65 @@ static inline void ttzo_pack_sparse_rows(const struct ttzo_sparse_rows *in, uint
     ttzo_put_u32(bytes + 0, in->n_rows);
 }
 
+#define TTZO_SIMULATION_INFO_BYTES 20u
+struct ttzo_simulation_info {
+    uint32_t section_bytes;                 // this record and all that belongs to it: unknowns, scales, programs
+    uint8_t n_states;
+    uint8_t n_inputs;                       // input columns of the log
+    uint8_t n_measured;                     // measured columns of the log
+    uint8_t n_starts;                       // starts of the unknowns: the exported one, then random ones around it
+    uint8_t tries;                          // sweeps of each start before the next one; after all of them the best goes on
+    uint8_t reserved;                       // 0
+    uint16_t linear_inputs;                 // a bit for each input column: 1 where it is a line between two rows, 0 where it holds its number until the next row
+    float substep;                          // longest integration step, in the log's unit of time
+    float spread;                           // standard deviation of the random starts, in theta
+};
+static inline void ttzo_unpack_simulation_info(const uint8_t *bytes, struct ttzo_simulation_info *out)
+{
+    out->section_bytes = ttzo_get_u32(bytes + 0);
+    out->n_states = ttzo_get_u8(bytes + 4);
+    out->n_inputs = ttzo_get_u8(bytes + 5);
+    out->n_measured = ttzo_get_u8(bytes + 6);
+    out->n_starts = ttzo_get_u8(bytes + 7);
+    out->tries = ttzo_get_u8(bytes + 8);
+    out->reserved = ttzo_get_u8(bytes + 9);
+    out->linear_inputs = ttzo_get_u16(bytes + 10);
+    out->substep = ttzo_get_f32(bytes + 12);
+    out->spread = ttzo_get_f32(bytes + 16);
+}
+static inline void ttzo_pack_simulation_info(const struct ttzo_simulation_info *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->section_bytes);
+    ttzo_put_u8(bytes + 4, in->n_states);
+    ttzo_put_u8(bytes + 5, in->n_inputs);
+    ttzo_put_u8(bytes + 6, in->n_measured);
+    ttzo_put_u8(bytes + 7, in->n_starts);
+    ttzo_put_u8(bytes + 8, in->tries);
+    ttzo_put_u8(bytes + 9, in->reserved);
+    ttzo_put_u16(bytes + 10, in->linear_inputs);
+    ttzo_put_f32(bytes + 12, in->substep);
+    ttzo_put_f32(bytes + 16, in->spread);
+}
+
+#define TTZO_UNKNOWN_BYTES 12u
+struct ttzo_unknown {
+    float low;                              // least theta
+    float high;                             // largest theta
+    float unit;                             // the constant is unit theta; 0: it is exp(theta)
+};
+static inline void ttzo_unpack_unknown(const uint8_t *bytes, struct ttzo_unknown *out)
+{
+    out->low = ttzo_get_f32(bytes + 0);
+    out->high = ttzo_get_f32(bytes + 4);
+    out->unit = ttzo_get_f32(bytes + 8);
+}
+static inline void ttzo_pack_unknown(const struct ttzo_unknown *in, uint8_t *bytes)
+{
+    ttzo_put_f32(bytes + 0, in->low);
+    ttzo_put_f32(bytes + 4, in->high);
+    ttzo_put_f32(bytes + 8, in->unit);
+}
+
 #define TTZO_PHASE_BYTES 48u
 struct ttzo_phase {
     uint8_t estimator;                      // enum estimator
@@ -1196,6 +1307,40 @@ static inline void ttzo_pack_state(const struct ttzo_state *in, uint8_t *bytes)
     ttzo_put_u64(bytes + 28, in->evaluations);
 }
 
+#define TTZO_SAVED_RUN_BYTES 196u
+struct ttzo_saved_run {
+    uint32_t magic;                         // saved_run_magic
+    uint32_t format;                        // saved_run_format
+    uint32_t total_bytes;                   // the whole blob: this record, parameters, moments, CRC-32 of all before it
+    uint8_t hash[16];                       // of the model
+    struct ttzo_training training;          // settings in force
+    struct ttzo_phase phase_0;
+    struct ttzo_phase phase_1;
+    struct ttzo_state state;
+};
+static inline void ttzo_unpack_saved_run(const uint8_t *bytes, struct ttzo_saved_run *out)
+{
+    out->magic = ttzo_get_u32(bytes + 0);
+    out->format = ttzo_get_u32(bytes + 4);
+    out->total_bytes = ttzo_get_u32(bytes + 8);
+    for (unsigned i = 0; i < 16; i++) out->hash[i] = ttzo_get_u8(bytes + 12 + 1 * i);
+    ttzo_unpack_training(bytes + 28, &out->training);
+    ttzo_unpack_phase(bytes + 64, &out->phase_0);
+    ttzo_unpack_phase(bytes + 112, &out->phase_1);
+    ttzo_unpack_state(bytes + 160, &out->state);
+}
+static inline void ttzo_pack_saved_run(const struct ttzo_saved_run *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->magic);
+    ttzo_put_u32(bytes + 4, in->format);
+    ttzo_put_u32(bytes + 8, in->total_bytes);
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 12 + 1 * i, in->hash[i]);
+    ttzo_pack_training(&in->training, bytes + 28);
+    ttzo_pack_phase(&in->phase_0, bytes + 64);
+    ttzo_pack_phase(&in->phase_1, bytes + 112);
+    ttzo_pack_state(&in->state, bytes + 160);
+}
+
 // ---- nodes
 static inline uint32_t ttzo_node_part(uint8_t operation)
 {
@@ -1273,7 +1418,7 @@ static inline int ttzo_training_field_out_of_range(const struct ttzo_training *i
 // Number of the first field of a phase that is out of range; -1 when all are in range.
 static inline int ttzo_phase_field_out_of_range(const struct ttzo_phase *in)
 {
-    if (!(in->estimator <= 7u))
+    if (!(in->estimator <= 8u))
         return 0;
     if (!(in->direction <= 1u))
         return 1;
@@ -1326,7 +1471,7 @@ static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, 
     ttzo_put_u32(bytes + 8, in->leave_hash);
 }
 
-#define TTZO_HELLO_REPLY_BYTES 88u
+#define TTZO_HELLO_REPLY_BYTES 92u
 struct ttzo_hello_reply {
     uint32_t contract_hash;                 // the device's
     uint32_t hello_hash;                    // of this message in the device's contract; the fields after it count only when the host has the same
@@ -1342,6 +1487,7 @@ struct ttzo_hello_reply {
     uint32_t work_bytes;                    // work buffer the model uses
     uint32_t work_capacity;                 // work buffer the device has
     uint32_t sparse_capacity;               // bytes of the region sparse
+    uint32_t payload_bytes;                 // bytes of the longest payload that the device takes and sends: min_payload to max_payload
 };
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
 {
@@ -1359,6 +1505,7 @@ static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hel
     out->work_bytes = ttzo_get_u32(bytes + 76);
     out->work_capacity = ttzo_get_u32(bytes + 80);
     out->sparse_capacity = ttzo_get_u32(bytes + 84);
+    out->payload_bytes = ttzo_get_u32(bytes + 88);
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
@@ -1376,6 +1523,7 @@ static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint
     ttzo_put_u32(bytes + 76, in->work_bytes);
     ttzo_put_u32(bytes + 80, in->work_capacity);
     ttzo_put_u32(bytes + 84, in->sparse_capacity);
+    ttzo_put_u32(bytes + 88, in->payload_bytes);
 }
 
 #define TTZO_STATUS_REPLY_BYTES 168u

@@ -5,7 +5,7 @@
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
 #include "equations/derive.h"
-#include "equations/program.h"
+#include "programs/program.h"
 #include "model/phase.h"
 #include "network/merged_layer.h"
 #include "number/random.h"

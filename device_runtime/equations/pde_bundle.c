@@ -2,52 +2,14 @@
 // A PDE's way in: the bundle's section is read and every number checked once; later code runs blind.
 #include "equations/pde_bundle.h"
 
-#include "equations/program.h"
+#include "programs/program.h"
 #include "equations/sparse_grid.h"
 #include "number/real.h"
+#include "programs/section.h"
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 
-// What is left of the section.
-struct section {
-    const uint8_t *at;
-    size_t left;
-    bool sound;
-};
-
-// The next `count` bytes, a multiple of four; NULL when the section is shorter.
-static const uint8_t *take(struct section *section, size_t count)
-{
-    const uint8_t *at = section->at;
-    if (!section->sound || count > section->left) {
-        section->sound = false;
-        return NULL;
-    }
-    section->at += count;
-    section->left -= count;
-    return at;
-}
-
-static const float *take_floats(struct section *section, size_t count)
-{
-    return (const float *)(const void *)take(section, 4 * count);
-}
-
-static void read_program(struct section *section, struct ttzo_program *program)
-{
-    struct ttzo_program_record record;
-    const uint8_t *bytes = take(section, TTZO_PROGRAM_RECORD_BYTES);
-    if (!bytes)
-        return;
-    ttzo_unpack_program_record(bytes, &record);
-    program->n_constants = record.n_constants;
-    program->n_instructions = record.n_instructions;
-    program->output = record.output;
-    program->constants = take_floats(section, record.n_constants);
-    program->instructions = take(section, 4u * record.n_instructions);
-}
-
-static void read_grid(struct section *section, uint32_t n_inputs, struct ttzo_pde *pde)
+static void read_grid(struct ttzo_section *section, uint32_t n_inputs, struct ttzo_pde *pde)
 {
     // A class lies in the bundle as in memory: float weight, u8 n_nonzero, u8 value[7].
     pde->grid = (struct ttzo_sparse_grid){
@@ -55,15 +17,15 @@ static void read_grid(struct section *section, uint32_t n_inputs, struct ttzo_pd
         .n_classes = pde->info.n_classes,
         .n_values = pde->info.n_values,
     };
-    pde->grid.values = take_floats(section, pde->info.n_values);
-    pde->grid.classes = (const struct ttzo_sparse_class *)(const void *)take(section, sizeof(struct ttzo_sparse_class) *
-                                                                                          pde->info.n_classes);
+    pde->grid.values = ttzo_section_numbers(section, pde->info.n_values);
+    pde->grid.classes = (const struct ttzo_sparse_class *)(const void *)ttzo_section_bytes(
+        section, sizeof(struct ttzo_sparse_class) * pde->info.n_classes);
 }
 
 bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, struct ttzo_pde *pde)
 {
-    struct section section = { bytes, size, true };
-    const uint8_t *at = take(&section, TTZO_PDE_INFO_BYTES);
+    struct ttzo_section section = { bytes, size, true };
+    const uint8_t *at = ttzo_section_bytes(&section, TTZO_PDE_INFO_BYTES);
     if (!at)
         return false;
     ttzo_unpack_pde_info(at, &pde->info);
@@ -71,18 +33,18 @@ bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, struct 
         return false;
     section.left = pde->info.section_bytes - TTZO_PDE_INFO_BYTES;
     section.sound = pde->info.section_bytes >= TTZO_PDE_INFO_BYTES;
-    pde->low = take_floats(&section, n_inputs);
-    pde->high = take_floats(&section, n_inputs);
+    pde->low = ttzo_section_numbers(&section, n_inputs);
+    pde->high = ttzo_section_numbers(&section, n_inputs);
     for (uint32_t g = 0; g < pde->info.n_groups; g++)
-        if ((at = take(&section, TTZO_ROW_GROUP_BYTES)))
+        if ((at = ttzo_section_bytes(&section, TTZO_ROW_GROUP_BYTES)))
             ttzo_unpack_row_group(at, &pde->groups[g]);
     for (uint32_t g = 0; g < pde->info.n_groups; g++)
-        read_program(&section, &pde->conditions[g]);
-    read_program(&section, &pde->solution);
+        ttzo_section_program(&section, &pde->conditions[g]);
+    ttzo_section_program(&section, &pde->solution);
     if (pde->info.has_exact)
-        read_program(&section, &pde->exact);
+        ttzo_section_program(&section, &pde->exact);
     for (uint32_t k = 0; k < (pde->info.has_points ? 1u + pde->info.has_time : 0u); k++)
-        read_program(&section, &pde->points[k & 1u]);
+        ttzo_section_program(&section, &pde->points[k & 1u]);
     read_grid(&section, n_inputs, pde);
     return section.sound && section.left == 0;
 }

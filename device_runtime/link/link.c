@@ -1,112 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Frames and dispatch. Nothing that arrives is trusted: a frame counts when COBS, length and CRC-32 are right, a
+// Requests and answers. Nothing that arrives is trusted: a frame counts when COBS, length and CRC-32 are right, a
 // request when its length and fields are; anything else gets a named error and changes nothing.
 #include "link/link.h"
-
-// ---- frames ---------------------------------------------------------------------------------------------------------
-
-// Undoes COBS in place. The decoded length, or 0 when the code bytes do not add up.
-static uint32_t cobs_decode(uint8_t *bytes, uint32_t count)
-{
-    uint32_t from = 0, to = 0;
-    while (from < count) {
-        uint32_t code = bytes[from++]; // 1..255: a zero would have ended the frame
-        if (code - 1 > count - from)
-            return 0;
-        for (uint32_t i = 1; i < code; i++)
-            bytes[to++] = bytes[from++];
-        if (code < 255 && from < count)
-            bytes[to++] = 0;
-    }
-    return to;
-}
-
-// COBS and the delimiter. `out` may be the same buffer as `in` when it begins count/254 + 1 bytes or more before it.
-static uint32_t cobs_encode(const uint8_t *in, uint32_t count, uint8_t *out)
-{
-    uint32_t code_at = 0, to = 1;
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t byte = in[i];
-        if (byte)
-            out[to++] = byte;
-        if (!byte || to - code_at == 255) {
-            out[code_at] = (uint8_t)(to - code_at);
-            code_at = to++;
-        }
-    }
-    out[code_at] = (uint8_t)(to - code_at);
-    out[to++] = 0;
-    return to;
-}
-
-// Where a frame's payload is put into `buffer` before seal().
-static uint8_t *payload_of(uint8_t *buffer)
-{
-    return buffer + TTZO_COBS_BYTES + 2;
-}
-
-// Header and CRC-32 around the payload, COBS over all, at the buffer's start. Bytes to send.
-static uint32_t seal(uint8_t *buffer, uint8_t sequence, uint8_t code, uint32_t payload_bytes)
-{
-    uint8_t *frame = buffer + TTZO_COBS_BYTES;
-    frame[0] = sequence;
-    frame[1] = code;
-    ttzo_put_u32(frame + 2 + payload_bytes, ttzo_crc32(0, frame, 2 + payload_bytes));
-    return cobs_encode(frame, 2 + payload_bytes + 4, buffer);
-}
-
-// PROGRESS or ERROR, beside the stored answer.
-static void send_pair(uint8_t sequence, enum ttzo_message code, uint32_t first, uint32_t second)
-{
-    uint8_t buffer[TTZO_COBS_BYTES + 2 + 8 + 4 + 1];
-    ttzo_put_u32(payload_of(buffer), first);
-    ttzo_put_u32(payload_of(buffer) + 4, second);
-    ttzo_port_write(buffer, seal(buffer, sequence, (uint8_t)code, 8));
-}
-
-// A whole frame, decoded; payload points into the receive buffer and lasts until the next receive().
-struct frame {
-    uint8_t sequence;
-    uint8_t code;
-    const uint8_t *payload;
-    uint32_t payload_bytes;
-    uint32_t crc;
-};
-
-static bool open_frame(uint8_t *bytes, uint32_t count, struct frame *frame)
-{
-    uint32_t length = count <= TTZO_LINE_BYTES ? cobs_decode(bytes, count) : 0;
-    if (length < 6 || length > TTZO_FRAME_BYTES)
-        return false;
-    *frame = (struct frame){ bytes[0], bytes[1], bytes + 2, length - 6, ttzo_get_u32(bytes + length - 4) };
-    return ttzo_crc32(0, bytes, length - 4) == frame->crc;
-}
-
-enum arrival { NOTHING, DAMAGED, FRAME };
-
-// Takes bytes from the port until a frame is complete or none are left.
-static enum arrival receive(struct ttzo_link *link, struct frame *frame)
-{
-    for (;;) {
-        if (link->arrived_at == link->arrived_count) {
-            link->arrived_at = 0;
-            link->arrived_count = ttzo_port_read(link->arrived, sizeof link->arrived);
-            if (link->arrived_count == 0)
-                return NOTHING;
-        }
-        uint8_t byte = link->arrived[link->arrived_at++];
-        if (byte) {
-            if (link->rx_count < TTZO_LINE_BYTES)
-                link->rx[link->rx_count] = byte;
-            if (link->rx_count <= TTZO_LINE_BYTES)
-                link->rx_count++;
-        } else if (link->rx_count) { // a delimiter after a delimiter is no frame
-            uint32_t count = link->rx_count;
-            link->rx_count = 0;
-            return open_frame(link->rx, count, frame) ? FRAME : DAMAGED;
-        }
-    }
-}
 
 // ---- long work ------------------------------------------------------------------------------------------------------
 
@@ -127,18 +22,19 @@ static void begin_work(struct ttzo_link *link, uint64_t macs_per_unit)
 static bool while_working(void *context, uint32_t done, uint32_t total)
 {
     struct ttzo_link *link = context;
-    struct frame frame;
-    for (enum arrival arrival = receive(link, &frame); arrival != NOTHING; arrival = receive(link, &frame)) {
-        if (arrival == DAMAGED)
-            send_pair(0, TTZO_MESSAGE_ERROR, TTZO_ERROR_BAD_FRAME, 0);
+    struct ttzo_frame frame;
+    for (enum ttzo_arrival arrival = ttzo_receive(&link->line, &frame); arrival != TTZO_NOTHING;
+         arrival = ttzo_receive(&link->line, &frame)) {
+        if (arrival == TTZO_DAMAGED)
+            ttzo_send_pair(&link->line, 0, TTZO_MESSAGE_ERROR, TTZO_ERROR_BAD_FRAME, 0);
         else if (frame.code == TTZO_MESSAGE_CANCEL && frame.payload_bytes == 0)
             return false;
         else
-            send_pair(frame.sequence, TTZO_MESSAGE_PROGRESS, done, total);
+            ttzo_send_pair(&link->line, frame.sequence, TTZO_MESSAGE_PROGRESS, done, total);
     }
     if (macs_done(link, done) - link->reported >= TTZO_PROGRESS_MACS) {
         link->reported = macs_done(link, done);
-        send_pair(link->sequence, TTZO_MESSAGE_PROGRESS, done, total);
+        ttzo_send_pair(&link->line, link->sequence, TTZO_MESSAGE_PROGRESS, done, total);
     }
     return true;
 }
@@ -150,7 +46,8 @@ static void answer_hello(const struct ttzo_link *link, uint8_t *out)
     const struct ttzo_trainer *trainer = link->trainer;
     struct ttzo_hello_reply reply = { .contract_hash = TTZO_CONTRACT_HASH,
                                       .hello_hash = TTZO_MESSAGE_HASH_HELLO,
-                                      .leave_hash = TTZO_MESSAGE_HASH_LEAVE };
+                                      .leave_hash = TTZO_MESSAGE_HASH_LEAVE,
+                                      .payload_bytes = link->line.port.payload_bytes };
     for (uint32_t i = 0; i < TTZO_BOARD_NAME_BYTES && link->board_name[i]; i++)
         reply.board[i] = (uint8_t)link->board_name[i];
     if (!link->model_error) {
@@ -219,15 +116,16 @@ static uint32_t checksum_at_the_end(const struct ttzo_trainer *trainer, const st
     return piece->offset + piece->count == size ? ttzo_crc32(0, bytes - piece->offset, size) : 0;
 }
 
-static enum ttzo_error read(const struct ttzo_trainer *trainer, const uint8_t *payload, uint8_t *out,
-                            uint32_t *out_bytes, uint32_t *detail)
+static enum ttzo_error read(const struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *out_bytes,
+                            uint32_t *detail)
 {
+    const struct ttzo_trainer *trainer = link->trainer;
     struct ttzo_read_request request;
     const uint8_t *bytes;
     ttzo_unpack_read_request(payload, &request);
     if (request.region > TTZO_REGION_MOMENTS)
         return bad_field(0, detail);
-    if (request.count > TTZO_MAX_PAYLOAD - TTZO_READ_REPLY_BYTES)
+    if (request.count > link->line.port.payload_bytes - TTZO_READ_REPLY_BYTES)
         return bad_field(5, detail);
     enum ttzo_error error =
         ttzo_read(trainer, (enum ttzo_region)request.region, request.offset, request.count, &bytes, detail);
@@ -337,17 +235,16 @@ static enum ttzo_error solution_error(struct ttzo_link *link, const uint8_t *pay
     return TTZO_ERROR_OK;
 }
 
-static enum ttzo_error predict(struct ttzo_trainer *trainer, const uint8_t *payload, uint8_t *out, uint32_t *out_bytes,
+static enum ttzo_error predict(const struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *out_bytes,
                                uint32_t *detail)
 {
+    struct ttzo_trainer *trainer = link->trainer;
     struct ttzo_predict_request request;
     const float *outputs;
     uint32_t n = trainer->model->info.out_features;
     ttzo_unpack_predict_request(payload, &request);
-    if (request.n_outputs > TTZO_MAX_PAYLOAD / 4) {
-        *detail = 8; // where n_outputs stands
-        return TTZO_ERROR_BAD_REQUEST;
-    }
+    if (request.n_outputs > link->line.port.payload_bytes / 4)
+        return bad_field(8, detail);
     if (request.first_output > n || request.n_outputs > n - request.first_output) {
         *detail = request.first_output;
         return TTZO_ERROR_OUT_OF_RANGE;
@@ -388,7 +285,7 @@ static uint32_t fixed_bytes(uint8_t code)
 }
 
 // What stands against carrying out the request at all.
-static enum ttzo_error refusal(const struct ttzo_link *link, const struct frame *frame, uint32_t *detail)
+static enum ttzo_error refusal(const struct ttzo_link *link, const struct ttzo_frame *frame, uint32_t *detail)
 {
     uint32_t fixed = fixed_bytes(frame->code);
     bool has_tail = frame->code == TTZO_MESSAGE_WRITE || frame->code == TTZO_MESSAGE_HELLO;
@@ -409,8 +306,8 @@ static enum ttzo_error refusal(const struct ttzo_link *link, const struct frame 
     return link->model_error;
 }
 
-static enum ttzo_error carry_out(struct ttzo_link *link, const struct frame *frame, uint8_t *out, uint32_t *out_bytes,
-                                 uint32_t *detail)
+static enum ttzo_error carry_out(struct ttzo_link *link, const struct ttzo_frame *frame, uint8_t *out,
+                                 uint32_t *out_bytes, uint32_t *detail)
 {
     struct ttzo_trainer *trainer = link->trainer;
     const uint8_t *payload = frame->payload;
@@ -433,8 +330,8 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct frame *fra
     case TTZO_MESSAGE_SOLUTION_ERROR:
         *out_bytes = TTZO_SOLUTION_ERROR_REPLY_BYTES;
         return solution_error(link, payload, out, detail);
-    case TTZO_MESSAGE_READ: return read(trainer, payload, out, out_bytes, detail);
-    case TTZO_MESSAGE_PREDICT: return predict(trainer, payload, out, out_bytes, detail);
+    case TTZO_MESSAGE_READ: return read(link, payload, out, out_bytes, detail);
+    case TTZO_MESSAGE_PREDICT: return predict(link, payload, out, out_bytes, detail);
     case TTZO_MESSAGE_WRITE: return write(trainer, payload, frame->payload_bytes, detail);
     case TTZO_MESSAGE_COMMIT: return commit(trainer, payload, detail);
     case TTZO_MESSAGE_CONFIGURE: return configure(trainer, payload, detail);
@@ -449,13 +346,13 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct frame *fra
 }
 
 // Answers a request: from store when it is the last one again, otherwise by carrying it out.
-static void answer(struct ttzo_link *link, const struct frame *frame)
+static void answer(struct ttzo_link *link, const struct ttzo_frame *frame)
 {
     bool hello = frame->code == TTZO_MESSAGE_HELLO;
     bool again = link->answered && frame->sequence == link->sequence && frame->crc == link->crc;
     if (!again) {
         uint8_t code = frame->code;
-        uint8_t *out = payload_of(link->tx);
+        uint8_t *out = ttzo_payload(&link->line);
         uint32_t out_bytes, detail = 0;
         link->answered = false;
         link->sequence = frame->sequence;
@@ -467,34 +364,40 @@ static void answer(struct ttzo_link *link, const struct frame *frame)
             ttzo_put_u32(out, (uint32_t)error);
             ttzo_put_u32(out + 4, detail);
         }
-        link->tx_count = seal(link->tx, link->sequence, code, out_bytes);
+        ttzo_seal(&link->line, link->sequence, code, out_bytes);
         link->answered = !hello; // a HELLO begins anew: it is never answered from store, nor is what came before it
     }
-    ttzo_port_write(link->tx, link->tx_count);
+    ttzo_send(&link->line);
 }
 
-void ttzo_link_init(struct ttzo_link *link, struct ttzo_trainer *trainer, const char *board_name, enum ttzo_error error,
-                    uint32_t detail)
+enum ttzo_error ttzo_link_init(struct ttzo_link *link, const struct ttzo_port *port, struct ttzo_trainer *trainer,
+                               const char *board_name, enum ttzo_error error, uint32_t detail)
 {
+    if (!link || !port || !port->read || !port->write || !port->buffer || !board_name || (!error && !trainer))
+        return TTZO_ERROR_NULL_POINTER;
+    if (port->payload_bytes < TTZO_MIN_PAYLOAD || port->payload_bytes > TTZO_MAX_PAYLOAD)
+        return TTZO_ERROR_OUT_OF_RANGE;
+    ttzo_line_init(&link->line, port);
     link->trainer = trainer;
     link->board_name = board_name;
     link->model_error = error;
     link->model_detail = detail;
     link->left = link->foreign = false;
-    link->arrived_at = link->arrived_count = link->rx_count = 0;
     link->answered = false;
     if (!error) {
         trainer->poll = while_working;
         trainer->poll_context = link;
     }
+    return TTZO_ERROR_OK;
 }
 
 void ttzo_link_poll(struct ttzo_link *link)
 {
-    struct frame frame;
-    for (enum arrival arrival = receive(link, &frame); arrival != NOTHING; arrival = receive(link, &frame)) {
-        if (arrival == DAMAGED)
-            send_pair(0, TTZO_MESSAGE_ERROR, TTZO_ERROR_BAD_FRAME, 0);
+    struct ttzo_frame frame;
+    for (enum ttzo_arrival arrival = ttzo_receive(&link->line, &frame); arrival != TTZO_NOTHING;
+         arrival = ttzo_receive(&link->line, &frame)) {
+        if (arrival == TTZO_DAMAGED)
+            ttzo_send_pair(&link->line, 0, TTZO_MESSAGE_ERROR, TTZO_ERROR_BAD_FRAME, 0);
         else
             answer(link, &frame);
     }

@@ -47,6 +47,12 @@ struct ttzo_pde {
     struct ttzo_sparse_grid grid;  // with derivative sparse_grid
 };
 
+// A simulation whose unknown constants are the parameters; its section of the contract stays where it is.
+struct ttzo_simulation {
+    struct ttzo_simulation_info info; // zeros for models with another loss
+    const uint8_t *section;           // [info.section_bytes], 4-byte aligned
+};
+
 // The nodes of a model that is no chain of layers, as records of the contract. Everything stays where it is.
 struct ttzo_graph {
     struct ttzo_graph_info info; // n_nodes is 0 for a chain
@@ -62,18 +68,24 @@ struct ttzo_model {
     struct ttzo_model_info info;
     struct ttzo_training training;
     struct ttzo_phase phases[TTZO_MAX_PHASES];
-    const struct ttzo_layer *layers; // [info.n_layers] of a chain
-    struct ttzo_graph graph;         // of any other model
-    const float *parameters;         // [info.n_parameters], theta at the start of training
-    struct ttzo_pde pde;             // with info.loss residual
-    struct ttzo_loss_info loss;      // with info.has_loss_section, else zeros
-    const float *class_weights;      // [loss.n_class_weights]
+    const struct ttzo_layer *layers;   // [info.n_layers] of a chain
+    struct ttzo_graph graph;           // of any other model
+    const float *parameters;           // [info.n_parameters], theta at the start of training
+    struct ttzo_pde pde;               // with info.loss residual
+    struct ttzo_loss_info loss;        // with info.has_loss_section, else zeros
+    const float *class_weights;        // [loss.n_class_weights]
+    struct ttzo_simulation simulation; // with info.loss simulation: no layers
 };
 
 // What needs a part of the runtime; never where that is left out, because ttzo_read_bundle has refused the model.
 static inline bool ttzo_has_equation(const struct ttzo_model *model)
 {
     return TTZO_HAS(EQUATIONS) && model->info.loss == TTZO_LOSS_RESIDUAL;
+}
+
+static inline bool ttzo_has_simulation(const struct ttzo_model *model)
+{
+    return TTZO_HAS(IDENTIFICATION) && model->info.loss == TTZO_LOSS_SIMULATION;
 }
 
 static inline bool ttzo_is_graph(const struct ttzo_model *model)

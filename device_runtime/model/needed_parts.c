@@ -8,7 +8,8 @@ static uint32_t parts_of_estimator(uint8_t estimator)
     bool blocks = estimator == TTZO_ESTIMATOR_NODE_CGE || estimator == TTZO_ESTIMATOR_BLOCK_RGE;
     if (ttzo_estimator_reuses(estimator))
         return TTZO_PART_CORES | (blocks ? TTZO_PART_BLOCKS : 0u);
-    return ttzo_is_gauss_newton(estimator) ? 0u : TTZO_PART_EVALUATIONS;
+    bool own = ttzo_is_gauss_newton(estimator) || estimator == TTZO_ESTIMATOR_SIMULATION_GN;
+    return own ? 0u : TTZO_PART_EVALUATIONS;
 }
 
 // Of a graph whose records and attributes lie inside its section.
@@ -29,7 +30,9 @@ static uint32_t parts_of_nodes(const struct ttzo_graph *graph)
 
 uint32_t ttzo_needed_parts(const struct ttzo_model *model)
 {
-    uint32_t parts = model->info.loss == TTZO_LOSS_RESIDUAL ? TTZO_PART_EQUATIONS : 0u;
+    uint32_t parts = model->info.loss == TTZO_LOSS_RESIDUAL     ? TTZO_PART_EQUATIONS
+                     : model->info.loss == TTZO_LOSS_SIMULATION ? TTZO_PART_IDENTIFICATION
+                                                                : 0u;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         parts |=
             (model->layers[l].contraction ? TTZO_PART_SPLIT : 0u) | (model->layers[l].gather ? TTZO_PART_GATHERED : 0u);

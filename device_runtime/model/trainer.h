@@ -61,9 +61,11 @@ struct ttzo_trainer {
     float *scratch;            // of one layer
     struct ttzo_pde_work pde;  // with a PDE
     float *gauss_newton;       // triangles and block of rows of subspace_gn and last_layer_gn
+    float *simulation;         // with a simulation: what its step needs
     struct ttzo_rows batch;    // region batch
     struct ttzo_rows dataset;  // region dataset: what the work buffer has left
     struct ttzo_sparse sparse; // region sparse: what ttzo_lend_sparse was given
+    uint32_t waiting;          // samples of ttzo_learn_* in the region batch, until it is full
     uint32_t row_bytes;
     uint32_t macs_per_sample; // one forward pass
     uint64_t macs_per_row;    // a training row: with a PDE, all passes that its derivatives take

@@ -111,6 +111,8 @@ static inline uint32_t ttzo_known_tokens(const struct ttzo_model *model)
 {
     if (ttzo_is_graph(model))
         return ttzo_graph_tokens(&model->graph);
+    if (!model->info.n_layers)
+        return 0;
     const struct ttzo_layer *first = &model->layers[0];
     return ttzo_is_gathered(first) && first->gather == TTZO_GATHER_TOKENS ? first->in_features : 0;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "equations/pde_bundle.h"
+#include "identification/simulation.h"
 #include "model/needed_parts.h"
 #include "operations/graph.h"
 #include "number/crc32.h"
@@ -66,7 +67,8 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
     at += loss_bytes;
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);
-    if (!info.n_layers) { // a graph's section fills what is left between phases and parameters
+    if (!info.n_layers &&
+        info.loss != TTZO_LOSS_SIMULATION) { // a graph's section fills what is left between phases and parameters
         *detail = TTZO_PART_OPERATIONS;
         if (!TTZO_HAS(OPERATIONS))
             return TTZO_ERROR_NOT_BUILT_IN;
@@ -88,6 +90,16 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         *detail = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;
         if (*detail)
             return TTZO_ERROR_NOT_BUILT_IN;
+    }
+    if (ttzo_has_simulation(model)) { // its section fills what is left between phases and parameters
+        *detail = 8;
+        if (size - without_section < TTZO_SIMULATION_INFO_BYTES)
+            return TTZO_ERROR_BAD_BUNDLE;
+        ttzo_unpack_simulation_info(at, &model->simulation.info);
+        model->simulation.section = at;
+        if (model->simulation.info.section_bytes != size - without_section)
+            return TTZO_ERROR_BAD_BUNDLE;
+        at += size - without_section;
     }
     model->parameters = (const float *)(const void *)at;
     return ttzo_check_model(model, detail);

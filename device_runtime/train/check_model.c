@@ -4,6 +4,7 @@
 #include "cores/row_estimate.h"
 #include "equations/gauss_newton.h"
 #include "equations/pde_bundle.h"
+#include "identification/simulation.h"
 #include "model/needed_parts.h"
 #include "model/phase.h"
 #include "network/check_layer.h"
@@ -101,13 +102,18 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     // derivatives walk the layers core by core
     const uint32_t walked_otherwise = TTZO_PART_CORES | TTZO_PART_SPLIT | TTZO_PART_GATHERED;
     *detail = info->n_layers;
-    if ((info->n_layers < 1) != ttzo_is_graph(model) || info->n_layers > TTZO_MAX_LAYERS ||
+    const bool has_layers = !ttzo_is_graph(model) && !ttzo_has_simulation(model);
+    if ((info->n_layers > 0) != has_layers || info->n_layers > TTZO_MAX_LAYERS ||
         info->n_parameters > TTZO_MAX_PARAMETERS || info->batch < 1 || info->batch > TTZO_MAX_BATCH ||
-        info->input_number > TTZO_NUMBER_FLOAT32 || info->loss > TTZO_LOSS_HUBER || !ttzo_loss_is_sound(model) ||
+        info->input_number > TTZO_NUMBER_FLOAT32 || info->loss > TTZO_LOSS_SIMULATION || !ttzo_loss_is_sound(model) ||
         !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
         return TTZO_ERROR_BAD_MODEL;
-    if (ttzo_is_graph(model) ? !graph_is_sound(model, detail)
-                             : !layers_are_sound(model, detail) || !gathers_are_sound(model, detail))
+    if (has_layers && (!layers_are_sound(model, detail) || !gathers_are_sound(model, detail)))
+        return TTZO_ERROR_BAD_MODEL;
+    if (ttzo_is_graph(model) && !graph_is_sound(model, detail))
+        return TTZO_ERROR_BAD_MODEL;
+    if (ttzo_has_simulation(model) ? !ttzo_simulation_is_sound(model)
+                                   : ttzo_has_estimator(model, TTZO_ESTIMATOR_SIMULATION_GN))
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (ttzo_has_equation(model) &&

@@ -4,6 +4,7 @@
 
 #include "train/estimator.h"
 #include "equations/gauss_newton.h"
+#include "identification/identify.h"
 #include "network/loss.h"
 #include "operations/graph.h"
 #include "equations/pde.h"
@@ -198,6 +199,8 @@ static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_regio
     if (ttzo_has_equation(trainer->model) != (region == TTZO_REGION_COLLOCATION) ||
         ttzo_has_equation(trainer->model) == (rows != NULL))
         return TTZO_ERROR_BAD_REQUEST;
+    if (ttzo_has_simulation(trainer->model) && region == TTZO_REGION_SPARSE)
+        return TTZO_ERROR_BAD_REQUEST;
     if (!rows)
         return TTZO_ERROR_OK;
     enum ttzo_error error = region == TTZO_REGION_SPARSE ? unpack_batch(trainer) : TTZO_ERROR_OK;
@@ -219,6 +222,8 @@ static enum ttzo_error estimate_and_update(struct ttzo_trainer *trainer, const s
     float rate = phase->learning_rate * ttzo_rate_factor(&trainer->training, trainer->state.step);
     if (TTZO_HAS(EQUATIONS) && ttzo_is_gauss_newton(phase->estimator))
         return ttzo_gauss_newton(trainer, phase, rate, result);
+    if (ttzo_has_simulation(trainer->model))
+        return ttzo_identify(trainer, rows, phase, result);
     enum ttzo_error error = ttzo_estimate(trainer, rows, phase, &result->loss, &result->evaluations);
     if (error)
         return error;
@@ -273,7 +278,7 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
     float sum = 0.0f;
     uint32_t hits = 0;
     *detail = first;
-    if (!rows || ttzo_has_equation(trainer->model))
+    if (!rows || ttzo_has_equation(trainer->model) || ttzo_has_simulation(trainer->model))
         return TTZO_ERROR_BAD_REQUEST;
     if (first > rows->count || count > rows->count - first)
         return TTZO_ERROR_OUT_OF_RANGE;
@@ -300,6 +305,8 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
     if (!trainer || !outputs || !detail)
         return TTZO_ERROR_NULL_POINTER;
     *detail = row;
+    if (ttzo_has_simulation(trainer->model)) // an answer depends on all rows before it
+        return TTZO_ERROR_BAD_REQUEST;
     if (row >= trainer->batch.count)
         return TTZO_ERROR_OUT_OF_RANGE;
     const uint8_t *inputs = trainer->batch.bytes + (size_t)row * trainer->row_bytes;

@@ -70,6 +70,7 @@ void ttzo_reset(struct ttzo_trainer *trainer)
     for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++)
         trainer->phases[p] = model->phases[p];
     trainer->state = (struct ttzo_state){ .best_window = infinity.value };
+    trainer->waiting = 0;
     for (uint32_t i = 0; i < model->info.n_parameters; i++)
         trainer->theta[i] = model->parameters[i];
     for (uint32_t i = 0; i < trainer->n_moments; i++)
@@ -180,6 +181,15 @@ static bool knows_tokens(const struct ttzo_model *model, uint32_t known, const u
     return true;
 }
 
+// The first number of the rows [0, count) that is not finite; numbers of all rows where there is none.
+static uint32_t first_not_finite(const struct ttzo_trainer *trainer, const uint8_t *bytes, uint32_t count)
+{
+    uint32_t n = count * (trainer->row_bytes / 4), i = 0;
+    while (i < n && ttzo_is_finite(ttzo_get_f32(bytes + 4 * (size_t)i)))
+        i++;
+    return i;
+}
+
 enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t count, uint32_t *detail)
 {
     struct region region;
@@ -193,6 +203,11 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region na
     for (*detail = 0; *detail < count; ++*detail)
         if (!ttzo_target_is_sound(trainer->model, region.bytes + *detail * trainer->row_bytes + input_bytes))
             return TTZO_ERROR_BAD_LABEL;
+    if (ttzo_has_simulation(trainer->model)) {
+        *detail = first_not_finite(trainer, region.bytes, count);
+        if (*detail < count * (trainer->row_bytes / 4))
+            return TTZO_ERROR_BAD_NUMBER;
+    }
     uint32_t known = ttzo_known_tokens(trainer->model);
     for (*detail = 0; known && *detail < count; ++*detail)
         if (!knows_tokens(trainer->model, known, region.bytes + *detail * trainer->row_bytes))

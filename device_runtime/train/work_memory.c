@@ -6,6 +6,7 @@
 #include "equations/derive.h"
 #include "equations/gauss_newton.h"
 #include "equations/pde.h"
+#include "identification/simulation.h"
 #include "model/carve.h"
 #include "model/phase.h"
 #include "operations/graph.h"
@@ -21,6 +22,8 @@ static uint64_t larger(uint64_t a, uint64_t b)
 uint32_t ttzo_moments_count(const struct ttzo_model *model)
 {
     uint32_t most = 0, n = model->info.n_parameters;
+    if (ttzo_has_simulation(model))
+        return ttzo_simulation_moments(model);
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++) {
         const struct ttzo_phase *phase = &model->phases[p];
         uint32_t needs = n * ttzo_moments_per_parameter(phase) + ttzo_gauss_newton_moments(model, phase);
@@ -70,10 +73,11 @@ static void carve_state(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
     if (ttzo_has_equation(model))
         ttzo_pde_carve(trainer, carve);
     trainer->gauss_newton = ttzo_take_even(carve, gauss_newton_count(model));
+    if (ttzo_has_simulation(model))
+        trainer->simulation = ttzo_take_even(carve, ttzo_simulation_numbers(model));
 }
 
-// The arrays of a forward pass.
-static void carve_forward(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
+void ttzo_carve_forward(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = trainer->model;
     uint64_t numbers[2] = { 0, 0 };
@@ -97,7 +101,7 @@ static uint64_t carve_all(struct ttzo_trainer *trainer, struct ttzo_carve *carve
     trainer->gradient = ttzo_take_even(carve, n);
     trainer->perturbed = keeps_both(model) ? ttzo_take_even(carve, n) : trainer->gradient;
     struct ttzo_carve forward = *carve;
-    carve_forward(trainer, &forward);
+    ttzo_carve_forward(trainer, &forward);
     uint64_t moments_end = state + ttzo_even(ttzo_moments_count(model));
     uint64_t end =
         larger(forward.numbers, larger(carve->numbers + ttzo_even(ttzo_row_estimate_numbers(model)), moments_end));

@@ -55,6 +55,8 @@ def evaluations_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
 
 def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
     """Multiply-accumulates of one step's estimate."""
+    if plan.simulation is not None:
+        return plan.batch * LIMIT["max_substeps"] * plan.simulation.instructions_a_row
     if plan.pde is not None:
         return evaluations_a_step(plan, phase) * plan.batch * plan.macs * plan.passes
     if phase.estimator not in REUSING:

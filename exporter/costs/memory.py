@@ -13,6 +13,7 @@ from ttzo.device_runtime.contract import LIMIT, Activation, Cache, Derivative, E
 from ttzo.exporter.costs.core_memory import core_gradient_numbers
 from ttzo.exporter.costs.gathered_memory import gathered_gradient_numbers
 from ttzo.exporter.costs.graph_memory import graph_numbers
+from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.operations.layer import Layer, PlanError, gather_scratch
 from ttzo.exporter.pde import section
 from ttzo.exporter.plan.plan import Plan
@@ -138,6 +139,7 @@ def work_items(plan: Plan) -> dict[str, int]:
         "loss differences of random directions": 4 * difference_capacity(plan),
         "derivatives and residual program": 4 * _pde_numbers(plan),
         "least squares of Gauss-Newton": 4 * max(_gauss_newton_numbers(plan, phase) for phase in plan.training.phases),
+        "simulations": 4 * (plan.simulation.work_numbers if plan.simulation else 0),
         "gradient estimate": 4 * n,
         "perturbed parameters": 4 * n * (copies - 1),
         "environments" if shared == caches else "forward pass": shared,
@@ -146,11 +148,16 @@ def work_items(plan: Plan) -> dict[str, int]:
     return {name: _padded(size) for name, size in sizes.items()}
 
 
+def forward_bytes(plan: Plan) -> int:
+    """Bytes of the arrays of a forward pass: the scratch of ttzo_infer."""
+    return sum(_padded(4 * size) for size in _forward_numbers(plan))
+
+
 def _forward_numbers(plan: Plan) -> tuple[int, ...]:
     """Numbers of two exchange buffers, the cores multiplied out, and a layer's scratch."""
     if plan.chain is None:
         return *exchange_buffers(plan), 0, plan.graph.scratch
-    return *exchange_buffers(plan), sum(map(prepared, plan.layers)), max(map(scratch, plan.layers))
+    return *exchange_buffers(plan), sum(map(prepared, plan.layers)), max(map(scratch, plan.layers), default=0)
 
 
 def _kept(plan: Plan) -> int:
@@ -255,6 +262,8 @@ def flash_items(plan: Plan) -> dict[str, int]:
 
         nodes = len(graph_section.write(plan)) - len(plan.constants)
         return {"parameters": 4 * plan.n_parameters, "nodes": nodes, "frozen parameters": len(plan.constants)}
+    if plan.simulation:
+        return {"parameters": 4 * plan.n_parameters, "simulation": len(simulation_section.write(plan.simulation))}
     sizes = {"parameters": 4 * plan.n_parameters, "layer records": LayerRecord.SIZE * len(plan.layers)}
     return sizes | ({"equation": len(section.write(plan.pde))} if plan.pde else {})
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import TtzoError
 
-_HERE = Path(__file__).parent
+_HERE = (Path(__file__).parent, Path(__file__).parents[1] / "ode")
 _VECTORS = ("x", "n_x", "n_xx")
 
 
@@ -29,7 +29,7 @@ class PdeError(TtzoError):
 def refusal(what: str, hint: str) -> PdeError:
     """The error for the user's line that is being traced."""
     frame: FrameType | None = sys._getframe(1)
-    while frame and Path(frame.f_code.co_filename).parent == _HERE:
+    while frame and Path(frame.f_code.co_filename).parent in _HERE:
         frame = frame.f_back
     if frame is None:
         return PdeError(what, hint)

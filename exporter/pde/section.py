@@ -4,16 +4,14 @@
 import struct
 
 from ttzo.device_runtime.contract import (
-    LIMIT,
     Derivative,
     DeviceError,
-    Operation,
     PdeInfo,
-    ProgramRecord,
     RowGroupRecord,
     Sampler,
 )
-from ttzo.exporter.pde.program import Pde, Program, RowGroup, operand_count
+from ttzo.exporter.pde.program import Pde, Program, RowGroup
+from ttzo.exporter.pde.program_bytes import program_bytes, read_program
 from ttzo.exporter.pde.sparse_grid import SparseGrid
 
 CLASS_FORMAT = "<fB7B"  # struct ttzo_sparse_class
@@ -26,7 +24,7 @@ def write(pde: Pde) -> bytes:
         RowGroupRecord(group.sampler, group.condition.needs, group.count, group.root_weight).pack()
         for group in pde.groups
     )
-    body = bounds + groups + b"".join(map(_program_bytes, pde.programs)) + _grid_bytes(pde.grid)
+    body = bounds + groups + b"".join(map(program_bytes, pde.programs)) + _grid_bytes(pde.grid)
     info = PdeInfo(
         section_bytes=PdeInfo.SIZE + len(body),
         n_space=pde.n_space,
@@ -44,12 +42,6 @@ def write(pde: Pde) -> bytes:
         radius=pde.radius,
     )
     return info.pack() + body
-
-
-def _program_bytes(program: Program) -> bytes:
-    header = ProgramRecord(len(program.constants), len(program.instructions), program.output, 0)
-    constants = struct.pack(f"<{len(program.constants)}f", *program.constants)
-    return header.pack() + constants + b"".join(bytes(instruction) for instruction in program.instructions)
 
 
 def _grid_bytes(grid: SparseGrid | None) -> bytes:
@@ -83,15 +75,8 @@ def _read(data: bytes) -> tuple[Pde, int]:
         return struct.unpack_from(form, data, at - struct.calcsize(form))
 
     def take_program() -> Program:
-        header = ProgramRecord(*take("<4B"))
-        program = Program(
-            constants=take(f"<{header.n_constants}f"),
-            instructions=tuple(
-                (Operation(op), a, b, c) for op, a, b, c in (take("<4B") for _ in range(header.n_instructions))
-            ),
-            output=header.output,
-        )
-        _require_order(program)
+        nonlocal at
+        program, at = read_program(data, at)
         return program
 
     low, high = take(f"<{n_inputs}f"), take(f"<{n_inputs}f")
@@ -116,13 +101,3 @@ def _read(data: bytes) -> tuple[Pde, int]:
     if write(made) != data[: info.section_bytes]:
         raise ValueError("the section is not what it describes")
     return made, info.section_bytes
-
-
-def _require_order(program: Program) -> None:
-    """Every operand stands before its use."""
-    first = LIMIT["program_inputs"] + len(program.constants)
-    for k, (operation, *registers) in enumerate(program.instructions):
-        if any(r >= first + k for r in registers[: operand_count(operation)]):
-            raise ValueError(f"instruction {k} reads what comes later")
-    if program.output >= first + len(program.instructions):
-        raise ValueError("the result is nowhere")

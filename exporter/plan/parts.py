@@ -18,6 +18,7 @@ def parts_of(plan: Plan) -> Parts:
     reuses = bool(estimators & REUSING)
     needs = {
         Part.equations: plan.loss == Loss.residual,
+        Part.identification: plan.loss == Loss.simulation,
         Part.cores: reuses,
         Part.split: any(layer.contraction for layer in layers),
         Part.gathered: any(layer.gather for layer in layers),

@@ -25,6 +25,7 @@ from ttzo.device_runtime.contract import (
     Number,
     Update,
 )
+from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Tokens
 from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
@@ -32,6 +33,7 @@ from ttzo.exporter.pde.program import Pde
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
 from ttzo.exporter.plan.training import REUSING, Phase, Training
+from ttzo.exporter.plan.unknowns import Unknowns
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,13 @@ class Plan:
     pde: Pde | None = None  # with loss `residual`
     constants: bytes = b""
     loss_options: LossOptions = LossOptions()
+    simulation: Simulation | None = None  # with loss `simulation`: there is no network
+
+    @classmethod
+    def of_simulation(cls, simulation: Simulation, start: np.ndarray, **settings: Any) -> "Plan":
+        """The plan of a simulation whose unknowns begin at `start` (theta, float32)."""
+        graph = Unknowns.of(simulation.unknowns, simulation.row_numbers, len(simulation.measured))
+        return cls(graph, start, Loss.simulation, input_number=Number.float32, simulation=simulation, **settings)
 
     @classmethod
     def of_layers(cls, layers: Iterable[Layer], parameters: np.ndarray, *fields: Any, **settings: Any) -> "Plan":
@@ -94,12 +103,28 @@ class Plan:
             return f"batch {self.batch}; 1 to {LIMIT['max_batch']} are supported"
         if not 1 <= len(self.training.phases) <= LIMIT["max_phases"]:
             return f"{len(self.training.phases)} training phases; 1 to {LIMIT['max_phases']} are supported"
+        if (self.loss == Loss.simulation) != (self.simulation is not None):
+            return "the loss `simulation` needs a simulation, and a simulation needs this loss"
+        if self.simulation is not None:
+            return self._simulation_inconsistency(self.simulation)
+        if any(phase.estimator == Estimator.simulation_gn for phase in self.training.phases):
+            return "simulation_gn fits the unknown constants of a simulation (ttzo.ode), not a network"
         wrong = self.loss_options.inconsistency(self.loss, self.out_features)
         if wrong:
             return wrong
         if self.chain is None:
             return self._graph_inconsistency() or self._token_inconsistency()
         return self._pde_inconsistency() or self._gauss_newton_inconsistency() or self._gather_inconsistency()
+
+    def _simulation_inconsistency(self, simulation: Simulation) -> str:
+        phases = self.training.phases
+        if len(phases) != 1 or (phases[0].estimator, phases[0].update) != (Estimator.simulation_gn, Update.sgd):
+            return "a simulation is fitted by one phase of simulation_gn"
+        if self.input_number != Number.float32 or (self.input_scale, self.input_offset) != (1.0, 0.0):
+            return "the rows of a log are float32, of scale 1 and offset 0"
+        if (self.in_features, self.out_features) != (simulation.row_numbers, len(simulation.measured)):
+            return "the rows have other numbers than the simulation's log"
+        return "a simulation keeps no caches" if self.cache != Cache.float32 else simulation.inconsistency()
 
     def _graph_inconsistency(self) -> str:
         """What is not built for a graph that is no chain."""
@@ -196,6 +221,8 @@ class Plan:
         return self.pde.inconsistency()
 
     def _output_axes(self) -> tuple[int, ...]:
+        if self.simulation is not None:
+            return (self.out_features,)
         last = self.graph.nodes[-1].operation
         if self.chain and isinstance(last, Affine) and isinstance(last.layer.gather, Tokens):
             return (last.layer.n_outputs // last.layer.out_features, last.layer.out_features)
@@ -263,6 +290,8 @@ class Plan:
     @property
     def n_moments(self) -> int:
         """Length of the update rule's memory: what the hungriest phase needs."""
+        if self.simulation is not None:
+            return self.simulation.n_moments
         return max(self._moments_of(phase) for phase in self.training.phases)
 
     def _moments_of(self, phase: Phase) -> int:

@@ -35,6 +35,18 @@ class Phase:
     ridge: float = 1e-2
     trust_radius: float = 0.3
 
+    @classmethod
+    def of_simulation(cls, step: float = 0.01) -> "Phase":
+        """The phase that fits a simulation; `step`: difference in theta by which derivatives are made."""
+        return cls(
+            estimator=Estimator.simulation_gn,
+            update=Update.sgd,
+            n_queries=1,
+            perturb_radius=step,
+            learning_rate=1.0,
+            trust_radius=1.0,
+        )
+
     @property
     def is_gauss_newton(self) -> bool:
         return self.estimator in GAUSS_NEWTON

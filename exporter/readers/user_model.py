@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ttzo.device_runtime.contract import TtzoError
+from ttzo.exporter.ode import Model
 from ttzo.exporter.readers.nn import seeded, torch
 
 MOVED = {"ttzo.exporter.nn": "ttzo.nn"}  # what a person's file may still name: where it is now
@@ -21,8 +22,8 @@ class ModelError(TtzoError):
     """The model that was asked for could not be loaded."""
 
 
-def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """The function's module and its options ({} when it names none).
+def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Module | Model, dict[str, Any]]:
+    """The function's module, or its simulation, and its options ({} when it names none).
 
     given: `ranks`, `format`, `seed` as far as the person named them; they are handed over where the function has such
     parameters. torch draws from the seed (0 when not given) either way, so the same call gives the same parameters.
@@ -40,10 +41,10 @@ def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Mod
         with _named_line(path, f"{function} failed"):
             made = make(**accepted)
     module, options = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
-    if not isinstance(module, torch.nn.Module) or not isinstance(options, dict):
+    if not isinstance(module, torch.nn.Module | Model) or not isinstance(options, dict):
         pair = module is not made
         returned = f"({type(module).__name__}, {type(options).__name__})" if pair else type(made).__name__
-        hint = "return an nn.Module, or an nn.Module and a dictionary of options"
+        hint = "return an nn.Module, or an nn.Module and a dictionary of options (of a simulation, an ode.Model)"
         raise ModelError(f"{path}:{function} returned {returned}", hint)
     return module, options
 

@@ -34,6 +34,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.costs.memory import work_bytes
+from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.operations.layer_records import layer_of, layer_record
 from ttzo.exporter.pde import section
@@ -94,6 +95,7 @@ def _body(plan: Plan) -> bytes:
     layers = b"".join(layer_record(layer).pack() for layer in plan.chain or ())
     graph = graph_section.write(plan) if plan.chain is None else b""
     pde = section.write(plan.pde) if plan.pde else b""
+    pde += simulation_section.write(plan.simulation) if plan.simulation else b""
     sections = layers + graph + pde
     return head + plan.loss_options.section(plan.loss) + sections + plan.parameters.astype("<f4").tobytes()
 
@@ -106,7 +108,9 @@ def model_hash(plan: Plan) -> bytes:
 def write(plan: Plan) -> bytes:
     """The bundle file's bytes; equal plans give equal bytes."""
     body = _body(plan)
-    names: dict[str, list[str] | list[list[int]]] = {"layers": [node.name for node in plan.graph.nodes]}
+    names: dict[str, Any] = {"layers": [node.name for node in plan.graph.nodes]}
+    if plan.simulation:
+        names["simulation"] = simulation_section.names(plan.simulation)
     if plan.chain is None:
         names["shapes"] = [list(array.shape) for array in plan.graph.arrays]
     metadata = json.dumps(plan.metadata | names, sort_keys=True, separators=(",", ":")).encode()
@@ -160,6 +164,8 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
     at += loss_bytes
     layers = [take(LayerRecord) for _ in range(info.n_layers)]
     at_graph = at
+    if info.loss == Loss.simulation:
+        return _simulation_plan(header, info, training, data, at)
     if not layers:
         at += graph_section.size(data[at:])
     pde = None
@@ -187,6 +193,15 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         return Plan(graph, parameters, constants=constants, **settings)
     named = [layer_of(record, name) for record, name in zip(layers, names, strict=True)]
     return Plan.of_layers(named, parameters, **settings)
+
+
+def _simulation_plan(header: BundleHeader, info: ModelInfo, training: Training, data: bytes, at: int) -> Plan:
+    metadata, _ = _names(data[len(data) - 4 - header.metadata_bytes : len(data) - 4])
+    page = metadata.pop("simulation", None)
+    simulation, section_bytes = simulation_section.read(data[at:], page, info.n_parameters)
+    start = np.frombuffer(data, "<f4", info.n_parameters, at + section_bytes).astype(np.float32)
+    settings: dict[str, Any] = {"batch": info.batch, "arithmetic": Arithmetic(info.arithmetic), "metadata": metadata}
+    return Plan.of_simulation(simulation, start, training=training, **settings)
 
 
 def _names(data: bytes) -> tuple[dict[str, Any], list[str]]:

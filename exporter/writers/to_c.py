@@ -6,10 +6,12 @@ digits that give the same float32 bits back; equal plans give equal bytes.
 """
 
 import re
+import struct
 
 import numpy as np
 
 from ttzo.device_runtime.contract import (
+    RECORD,
     Activation,
     Arithmetic,
     Cache,
@@ -26,9 +28,12 @@ from ttzo.device_runtime.contract import (
     Number,
     Record,
     Schedule,
+    SimulationInfo,
     Update,
 )
-from ttzo.exporter.costs.memory import work_bytes
+from ttzo.exporter.costs.memory import forward_bytes, work_bytes
+from ttzo.exporter.ode import section as simulation_section
+from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.layer import Layer, Tensor
 from ttzo.exporter.operations.layer_records import layer_record
 from ttzo.exporter.plan import graph_section
@@ -73,7 +78,7 @@ union ttzo_model_graph {
 extern const union ttzo_model_graph ttzo_model_graph;"""
     else:
         model = f"#define TTZO_MODEL_N_LAYERS {len(plan.chain)}u"
-        data = "extern const struct ttzo_layer ttzo_model_layers[TTZO_MODEL_N_LAYERS];"
+        data = "" if plan.simulation else "extern const struct ttzo_layer ttzo_model_layers[TTZO_MODEL_N_LAYERS];"
     return f"""\
 // {_title(plan)}
 // Written by ttzo; export again instead of changing it.
@@ -85,22 +90,68 @@ extern const union ttzo_model_graph ttzo_model_graph;"""
 #define TTZO_MODEL_N_PARAMETERS {plan.n_parameters}u
 #define TTZO_MODEL_WORK_BYTES {work_bytes(plan)}u // without a resident dataset
 
+{_facts(plan)}
+
 {data}
 extern const float ttzo_model_parameters[{_length(plan)}];
-extern const struct ttzo_model ttzo_model;
+extern const struct ttzo_model ttzo_model;{_names(plan)}
 
 #endif
 """
 
 
+def _labels(plan: Plan) -> list[str]:
+    """The classes' names, by number; none where the data hold the numbers themselves."""
+    return list(plan.metadata.get("preparation", {}).get("labels") or ())
+
+
+def _names(plan: Plan) -> str:
+    return "\nextern const char *const ttzo_model_class_names[TTZO_MODEL_CLASSES]; // UTF-8" if _labels(plan) else ""
+
+
+def _quoted(text: str) -> str:
+    """A C string: whatever is no plain letter or digit by its UTF-8 bytes in octal, which cannot run into what follows."""
+    return '"' + "".join(chr(b) if chr(b).isalnum() and b < 128 else f"\\{b:03o}" for b in text.encode()) + '"'
+
+
+def _facts(plan: Plan) -> str:
+    """What a program of one's own needs to know of its rows and memory."""
+    input_bytes = plan.row_bytes - (2 * plan.n_places or 4 * plan.out_features)
+    saved = RECORD["saved_run"].SIZE + 4 * (plan.n_parameters + plan.n_moments) + 4
+    infer = (
+        []
+        if plan.pde or plan.simulation
+        else [f"#define TTZO_MODEL_INFER_BYTES {forward_bytes(plan)}u // scratch of ttzo_infer"]
+    )
+    lines = [
+        f"#define TTZO_MODEL_SAVED_BYTES {saved}u // of a saved run",
+        *infer,
+        f"#define TTZO_MODEL_INPUTS {plan.in_features}u",
+        f"#define TTZO_MODEL_OUTPUTS {plan.out_features}u",
+        f"#define TTZO_MODEL_CLASSES {plan.n_classes}u // 0: targets are numbers",
+        f"#define TTZO_MODEL_BATCH {plan.batch}u // rows of a step",
+        f"#define TTZO_MODEL_ROW_BYTES {plan.row_bytes}u // raw inputs, then the target",
+        f"#define TTZO_MODEL_INPUT_BYTES {input_bytes}u // raw inputs: {plan.input_number.name}",
+        f"#define TTZO_MODEL_INPUT_SCALE {_float(np.float32(plan.input_scale))} // the network reads raw * scale + offset",
+        f"#define TTZO_MODEL_INPUT_OFFSET {_float(np.float32(plan.input_offset))}",
+    ]
+    return "\n".join(lines)
+
+
 def _source(plan: Plan) -> str:
     lines = [f"// {_title(plan)}", "// Written by ttzo; export again instead of changing it.", '#include "model.h"', ""]
-    lines += _graph(plan) if plan.chain is None else _layers(plan.chain)
+    if plan.simulation:
+        lines += _simulation(plan.simulation)
+    else:
+        lines += _graph(plan) if plan.chain is None else _layers(plan.chain)
     lines += ["", f"const float ttzo_model_parameters[{_length(plan)}] = {{"]
     lines += [] if plan.n_parameters else ["    0.0f, // all parameters are frozen; C has no arrays of length 0"]
     for tensor in plan.tensors:
         lines += _tensor(plan, tensor)
     lines += ["};", "", *(pde_to_c.words(plan.pde) if plan.pde else []), *_model(plan), ""]
+    if _labels(plan):
+        names = ", ".join(map(_quoted, _labels(plan)))
+        lines += [f"const char *const ttzo_model_class_names[TTZO_MODEL_CLASSES] = {{ {names} }};", ""]
     return "\n".join(lines)
 
 
@@ -130,6 +181,18 @@ def _graph(plan: Plan) -> list[str]:
     return [*lines, *(f"    {_bytes(plan.constants[i : i + BYTES_A_LINE])}" for i in at), "} };"]
 
 
+def _simulation(simulation: Simulation) -> list[str]:
+    """The section as words, in the byte order of the little-endian targets."""
+    numbers = [f"0x{word:08x}" for (word,) in struct.iter_unpack("<I", simulation_section.write(simulation))]
+    lines = [
+        f"// Simulation: states {', '.join(map(_safe, simulation.states))}; layout simulation_section of the contract.",
+        f"static const uint32_t ttzo_model_simulation[{len(numbers)}] = {{",
+    ]
+    for at in range(0, len(numbers), NUMBERS_A_LINE):
+        lines.append("    " + ", ".join(numbers[at : at + NUMBERS_A_LINE]) + ",")
+    return [*lines, "};"]
+
+
 def _bytes(data: bytes) -> str:
     return ", ".join(map(str, data)) + ","
 
@@ -157,7 +220,12 @@ def _model(plan: Plan) -> list[str]:
     for index, phase in enumerate(phases[: training.n_phases]):
         lines += [f"        [{index}] = {{", *_fields(phase, 12), "        },"]
     lines += ["    },"]
-    lines += _graph_initialiser(plan) if plan.chain is None else ["    .layers = ttzo_model_layers,"]
+    if plan.simulation:
+        info = SimulationInfo.unpack(simulation_section.write(plan.simulation))
+        lines += ["    .simulation = {", "        .info = {", *_fields(info, 12), "        },"]
+        lines += ["        .section = (const uint8_t *)ttzo_model_simulation,", "    },"]
+    else:
+        lines += _graph_initialiser(plan) if plan.chain is None else ["    .layers = ttzo_model_layers,"]
     lines += ["    .parameters = ttzo_model_parameters,", *_loss(plan)]
     return [*lines, *(pde_to_c.initialiser(plan.pde) if plan.pde else []), "};"]
 
@@ -221,7 +289,7 @@ def _float(value: np.float32) -> str:
 
 
 def _title(plan: Plan) -> str:
-    between = [layer.n_outputs for layer in plan.chain] if plan.chain else ["..", plan.out_features]
+    between: list[int | str] = [layer.n_outputs for layer in plan.chain] if plan.chain else ["..", plan.out_features]
     widths = " -> ".join(map(str, [plan.in_features, *between]))
     name = _safe(str(plan.metadata.get("name", "model")))
     return f"{name}: {widths}, {plan.n_parameters} parameters, {plan.loss.name}"

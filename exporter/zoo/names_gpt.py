@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LETTERS, PLACES = 27, 14  # 26 and the one that stands before and after a name
 WIDTH, HEADS, HIDDEN = 16, 4, 64
 DEVIATION = 0.08  # of all weights at the start
-BATCH, STEPS, QUERIES, RATE = 32, 1000, 8, 0.01
+BATCH, STEPS, QUERIES, RATE = 32, 600, 16, 0.01  # 19,800 loss evaluations
 BETAS = (0.85, 0.99)
 
 

@@ -27,7 +27,7 @@ from ttzo.host_tools.device.device import BundleError, Evaluation, open_device, 
 from ttzo.host_tools.training import measurement, run_model
 from ttzo.host_tools.training.adapt import Adaptation, Measured, adapt, labelled, shifted
 from ttzo.host_tools.training.checkpoint import Checkpoint
-from ttzo.host_tools.training.session import Interrupted, Progress
+from ttzo.host_tools.training.run import Interrupted, Progress
 
 ROWS = 100  # labelled ones, when nobody says how many
 SHARE_OF_RATE = 0.5  # of a run's learning rate

@@ -26,7 +26,6 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.operations.affine import Affine
-from ttzo.exporter.operations.gathering import Places, Tokens
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
@@ -35,7 +34,9 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
 from ttzo.host_tools.cli.export_run import export_run, say_missing_formats
+from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.link import list_ports
@@ -204,8 +205,8 @@ def export_command(
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
     MODEL is one of four things: the name of a zoo model (digits, mnist-mlp); file.py:function, a function that
-    returns a torch module; an .onnx file, as PyTorch, Keras or scikit-learn write it; or a run's folder (DIR/runs/native)
-    or checkpoint, whose trained model is written. An option that is not given keeps the model's own value.
+    returns a torch module or a ttzo.ode.Model; an .onnx file, as PyTorch, Keras or scikit-learn write it; or a run's folder
+    (DIR/runs/native) or checkpoint, whose trained model is written. An option that is not given keeps the model's own value.
 
     Of a run, `--frozen int8` alone freezes every parameter: the model that a finished product carries.
 
@@ -238,15 +239,9 @@ def export_command(
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
     say_missing_formats(screen, plan, out)
-    screen.say(f"next: {shlex.join(['ttzo', 'train', str(out), '--device', 'native:'])}")
+    told = ["identify", str(out), "--data", "LOG.csv"] if plan.simulation else ["train", str(out)]
+    screen.say(f"next: {shlex.join(['ttzo', *told, '--device', 'native:'])}")
     return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
-
-
-def layer_text(layer) -> str:
-    kind = layer.kind.name.replace("_", "-")
-    shape = f"{'x'.join(map(str, layer.in_modes))} -> {'x'.join(map(str, layer.out_modes))}, ranks {','.join(map(str, layer.ranks))}"
-    applied = f"{layer.in_features} -> {layer.out_features}, {kind}" + (f", {shape}" if layer.in_modes else "")
-    return f"{gather_text(layer)}, each {applied}" if layer.gather else applied
 
 
 def node_row(node: Node) -> tuple[str, str]:
@@ -270,19 +265,6 @@ def frozen_row(plan: Plan) -> list[tuple[str, str]]:
     return [("frozen", text)]
 
 
-def gather_text(layer) -> str:
-    """What the layer is applied to."""
-    gather = layer.gather
-    if isinstance(gather, Tokens):
-        return f"{gather.count} tokens, {gather.combine.name}"
-    if isinstance(gather, Places):
-        return f"{gather.count} places"
-    image = f"{gather.channels}x{gather.height}x{gather.width}"
-    after = f"{layer.out_features}x{'x'.join(map(str, gather.out_image))}"
-    kernel, stride = ("x".join(map(str, sizes)) for sizes in (gather.kernel, gather.stride))
-    return f"{image} -> {after}, patches of {kernel}, stride {stride}"
-
-
 def phase_text(plan: Plan, number: int) -> str:
     phase = plan.training.phases[number]
     queries = f", N {phase.n_queries}" if phase.estimator in TAKE_QUERIES else ""
@@ -291,6 +273,8 @@ def phase_text(plan: Plan, number: int) -> str:
 
 
 def describe(plan: Plan) -> list[tuple[str, str]]:
+    if plan.simulation:
+        return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
     rows = [node_row(node) for node in plan.graph.nodes]
     rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
     rows += frozen_row(plan)
@@ -374,7 +358,7 @@ def _forecast_row(each: forecast.Forecast) -> tuple:
 def _noise(plan: Plan, source: str | None) -> tuple[precision.Noise | None, str]:
     """The noise forecast, on one batch of training rows; on random ones where there are none. Not of an equation, whose
     residuals are computed in float32 alone."""
-    if plan.arithmetic != Arithmetic.separate or plan.pde:
+    if plan.arithmetic != Arithmetic.separate or plan.pde or plan.simulation:
         return None, ""
     try:
         if source is None and plan.metadata.get("data") == "mnist":

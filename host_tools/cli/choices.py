@@ -61,6 +61,7 @@ WHAT_FOR = {
         "place_cross_entropy": "sequences: a class for each place, outputs [places, classes]",
         "binary_cross_entropy": "two classes from one output, the logit of class 1",
         "huber": "numbers: squared error that grows linearly from --huber-delta on",
+        "simulation": "constants of simulations (ttzo.ode), along a log",
     },
     "--derivative": {
         "jet": "exact up to float32 rounding: first and second derivatives go through the layers with the values",

@@ -4,7 +4,19 @@
 import click
 
 from ttzo.device_runtime.contract import ExitCode
-from ttzo.host_tools.cli import adapt, bench, bundle, demo, device, micropython, ranks, record, reproduce
+from ttzo.host_tools.cli import (
+    adapt,
+    bench,
+    bundle,
+    demo,
+    device,
+    identify,
+    micropython,
+    predict,
+    ranks,
+    record,
+    reproduce,
+)
 from ttzo.host_tools.cli.screen import Screen
 
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
@@ -54,7 +66,9 @@ for made in (
     record.record_command,
     device.train_command,
     device.eval_command,
+    predict.predict_command,
     adapt.adapt_command,
+    identify.identify_command,
     device.compare_command,
     device.emulate_command,
     device.report_command,

@@ -53,6 +53,11 @@ TABLE_OPTIONS = (
     click.option("--window-label", type=click.Choice(WINDOW_LABELS), help="What gives a window its class."),
 )  # fmt: skip
 
+ROW_OPTIONS = (
+    *TABLE_OPTIONS[:5],
+    *TABLE_OPTIONS[9:11],
+)  # those that rows without targets can have: no normalising, no split
+
 
 def taken(options: dict[str, Any]) -> DataOptions:
     """The `TABLE_OPTIONS` of a command, taken out of `options`."""
@@ -69,6 +74,8 @@ def load_rows(
 ) -> DataSet:
     """A command's data set; what is to be said of it is said. `run`: the folder whose data and preparation count where
     nothing else is named."""
+    if plan.simulation is not None:
+        raise DataError("the bundle holds a simulation, whose constants are fitted to a log", "use `ttzo identify`")
     known = run_data.load(run) if run else None
     if known and source is None and not plan.metadata.get("data"):
         source = known.source
@@ -81,7 +88,7 @@ def load_rows(
 def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]:
     """Metadata of a plan whose data set is a file that is there: classes' names, normalisation, and the options given."""
     source = plan.metadata.get("data", "")
-    if plan.pde is not None or known_data.is_known(source) or not Path(source).is_file():
+    if plan.pde is not None or plan.simulation is not None or known_data.is_known(source) or not Path(source).is_file():
         if options != DataOptions():
             raise DataError(
                 f"options for a table are given, but {f'there is no file {source}' if source else 'no data set is named'}",

@@ -24,7 +24,7 @@ from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.training import compare, report
 from ttzo.host_tools.training.compare import Comparison
 from ttzo.host_tools.training.report import ReportError
-from ttzo.host_tools.training.session import Interrupted, Run
+from ttzo.host_tools.training.run import Interrupted, Run
 
 BOARD = "netduinoplus2"
 MODEL = "digits"

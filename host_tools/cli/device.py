@@ -23,7 +23,7 @@ from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_
 from ttzo.host_tools.device.pty_bridge import PtyBridge
 from ttzo.host_tools.training import checkpoint, compare, measurement, report, run_model, session
 from ttzo.host_tools.training.checkpoint import Generation
-from ttzo.host_tools.training.session import Progress, Run
+from ttzo.host_tools.training.run import Progress, Run, require_trained, run_settings
 from ttzo.host_tools.training.stop import stop_signals
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
@@ -121,6 +121,19 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
     type=click.IntRange(min=1),
     help="Steps from one checkpoint to the next (default: by time).",
 )
+@click.option(
+    "--patience",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="End early when the loss of the validation rows has not fallen for N measurements (there are 20 in a run).",
+)
+@click.option(
+    "--keep",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Parameters that the run ends with: the last ones, or those of the lowest loss of the validation rows.",
+)
 @click.option("--count", is_flag=True, help="Count the instructions of the steps (only with qemu:BOARD).")
 @BAUD
 @command
@@ -141,6 +154,7 @@ def train_command(
     options["start"] = run_model.start_for(plan, origin, screen.say) if origin else None
     changes = {name: options.pop(name) for name in CHANGES}
     options["generation"] = Generation[options["generation"] or "last"]
+    options["keep"] = Generation[options["keep"]]
     begins = options["restart"] or not (folder / "checkpoint.npz").exists()
     rows = load_rows(screen, plan, source, taken(options), origin if begins else folder)
     with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
@@ -150,7 +164,7 @@ def train_command(
     words = _run_rows(run, on_device, plan.has_classes) + answers_rows(plan, run.answers) + baseline_rows(device, rows)
     screen.table(f"{device.board} at {url}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
-    if run.resumed_from >= run.steps:
+    if run.resumed_from >= run.step:
         screen.say("no step was left to do: give more --steps, or start again with --restart")
     return result
 
@@ -209,6 +223,10 @@ def run_json(device: Device, run: Run) -> dict:
         "checkpoint": run.folder / "checkpoint.npz",
         "test": test_json(device.plan, run.test, run.answers),
         "validation": test_json(device.plan, run.validation) if run.validation else None,
+        "guard": [
+            {"step": event.step, "event": event.kind.name, "back_to": event.back_to, "loss": event.loss}
+            for event in run.events
+        ],
         **{name: getattr(run, name) for name in named},
     }
 
@@ -337,8 +355,8 @@ def compare_command(
     """
     plan = read_bundle(bundle)
     rows = load_rows(screen, plan, source, taken(options))
-    session.require_trained(plan)
-    settings = session.run_settings(plan.training, options)
+    require_trained(plan)
+    settings = run_settings(plan.training, options)
     with ExitStack() as both:
         a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))
         found = compare_with_bar(screen, a, b, rows, steps, every=every, settings=settings)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ttzo.exporter import ode
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.host_tools.cli.screen import Screen, command
 
@@ -64,8 +65,8 @@ def ranks_command(
             fit(f"error {error:g}", cut)
             tell(f"error {error:g}", cut, before)
         started = resolve(model, ranks=start_rank)[1]
-        if isinstance(started, Path):
-            raise PlanError("ttzo ranks cannot train an ONNX file", "name a zoo model or file.py:function")
+        if isinstance(started, Path | ode.Model):
+            raise PlanError("ttzo ranks trains torch modules", "name a zoo model or file.py:function")
         prior = rank_choice.RankPrior(started)
         fit("prior", prior.module, prior.penalty, rank_choice.PRIOR_RATE)
         pruned = prior.pruned()

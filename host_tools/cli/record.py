@@ -14,7 +14,7 @@ from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import DEFAULT_BAUD
 from ttzo.host_tools.device.link import LinkError, open_stream
 from ttzo.host_tools.device.micropython_board import SCHEME
-from ttzo.host_tools.training.session import Stop
+from ttzo.host_tools.training.stop import Stop
 
 
 @click.command("record")

@@ -14,7 +14,7 @@ from ttzo.host_tools.cli.screen import Screen, command
 
 PAPERS = ("table1", "table2", "table3", "table4", "table5", "table6", "figure1")
 WAYS = ("derivatives", "dimensions")
-NAMES = (*PAPERS, "all", "gpu", "ranks", "hybrid", *WAYS, "speed")
+NAMES = (*PAPERS, "all", "gpu", "ranks", "hybrid", *WAYS, "speed", "identification")
 N_POINTS = {"quick": 20, "full": 200}  # where derivatives are compared
 BUDGET_S = {"quick": 45.0, "full": math.inf}
 
@@ -64,11 +64,15 @@ def reproduce_command(
       derivatives  differences, sparse grids, samples and jets at their settings
       dimensions   their cost and error from 2 to 100 dimensions
       speed        processor time of a step on the equation: torch and native:
+      identification  constants of the zoo's simulations from noisy logs,
+                   beside Nelder-Mead: one log of each, with --full ten
 
     Each cell is saved while it runs: after Ctrl-C, or with a new budget, the same command goes on from there. A cell
     that several tables share is run once. --quick says little about accuracy: it runs three of the paper's hundred
     epochs, or 10 points instead of 100.
     """
+    if name == "identification":
+        return _identification(screen, max(seeds, 1 if quick else 10), out)
     from ttzo.exporter.readers.nn import torch
     from ttzo.host_tools.research.reproduce import cell, render, tables
     from ttzo.host_tools.research.reproduce.tables import Outcome
@@ -272,6 +276,24 @@ def _speed(screen: Screen, extent: str, out: Path) -> dict:
     path.write_text(speed.to_markdown(found), encoding="utf-8")
     screen.say(f"written: {path}")
     return {"paces": [dataclasses.asdict(each) for each in found], "files": [path]}
+
+
+def _identification(screen: Screen, n_seeds: int, out: Path) -> dict:
+    from ttzo.host_tools.research.reproduce import identification
+
+    with screen.bars() as bars:
+        bar, found = bars("identification", "logs"), []
+        for each in identification.fits(n_seeds):
+            found.append(each)
+            bar(len(found), len(identification.CASES) * n_seeds)
+    screen.table("Constants from logs", identification.rows(found), identification.HEADING)
+    for verdict in identification.verdicts(found):
+        screen.tell(verdict)
+    path = out / "identification.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(identification.to_markdown(found), encoding="utf-8")
+    screen.say(f"written: {path}")
+    return {"fits": [dataclasses.asdict(each) for each in found], "files": [path]}
 
 
 def _as_json(outcome) -> dict:

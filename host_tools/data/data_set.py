@@ -150,7 +150,7 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
     options = DataOptions(validation=0.0, test=0.0, normalise="none")
     pieces = read_rows.read(_file(str(source)), options, Wanted(plan.out_features, has_classes=False))
     pieces = {"train": pieces.get("test", pieces["train"])}
-    samples, _, _ = prepare(str(source), pieces, options, _goal(plan, options, None), None)
+    samples, _, _ = prepare(str(source), pieces, options, goal_of(plan, options, None), None)
     return DataSet(str(source), *none, *_pair(str(source), samples["train"], plan, []))
 
 
@@ -217,8 +217,8 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
         pieces = read_rows.read(_file(source), options, wanted)
     pieces |= {part: read_rows.read(_file(name), options, wanted)["train"] for part, name in files.items()}
     for rows in pieces.values():
-        _require_tokens(rows, plan)
-    samples, preparation, notes = prepare(source, pieces, options, _goal(plan, options, known), known)
+        require_tokens(rows, plan)
+    samples, preparation, notes = prepare(source, pieces, options, goal_of(plan, options, known), known)
     _require_both(source, samples, only_test)
     pairs = {part: _pair(source, each, plan, notes) for part, each in samples.items()}
     none = np.empty((0, plan.in_features), DTYPES[plan.input_number]), plan.no_targets(0)
@@ -254,7 +254,7 @@ def _file(source: str) -> Path:
     return path
 
 
-def _goal(plan: Plan, options: DataOptions, known: Preparation | None) -> Goal:
+def goal_of(plan: Plan, options: DataOptions, known: Preparation | None) -> Goal:
     """Normalised without being asked are columns of float32 inputs to which the model applies no scale of its own."""
     method = options.normalise or "auto"
     plain = plan.input_number == Number.float32 and (plan.input_scale, plan.input_offset) == (1.0, 0.0)
@@ -278,7 +278,7 @@ def _goal(plan: Plan, options: DataOptions, known: Preparation | None) -> Goal:
 # ---- numbers as they travel ------------------------------------------------------------------------------------------
 
 
-def _require_tokens(rows: Rows, plan: Plan) -> None:
+def require_tokens(rows: Rows, plan: Plan) -> None:
     """All are tokens that the plan's embedding knows, where it has one."""
     if plan.n_tokens and len(bad := np.argwhere((rows.x < 0) | (rows.x >= plan.n_tokens))):
         row, place = map(int, bad[0])
@@ -291,7 +291,7 @@ def _require_tokens(rows: Rows, plan: Plan) -> None:
 def _pair(source: str, samples: Samples, plan: Plan, notes: list[str]) -> Pair:
     """Inputs in the plan's input number, targets as the plan needs them."""
     y = samples.y if samples.y.dtype.kind == "i" else _float32(source, samples.y)
-    return _numbers(source, samples, plan, notes), y
+    return input_numbers(source, samples, plan, notes), y
 
 
 def _float32(source: str, values: np.ndarray) -> np.ndarray:
@@ -303,7 +303,7 @@ def _float32(source: str, values: np.ndarray) -> np.ndarray:
     return made
 
 
-def _numbers(source: str, samples: Samples, plan: Plan, notes: list[str]) -> np.ndarray:
+def input_numbers(source: str, samples: Samples, plan: Plan, notes: list[str]) -> np.ndarray:
     """(n, in_features) in the plan's input number; whole numbers that it cannot hold are refused, never clipped."""
     values = samples.x
     if samples.normalised:

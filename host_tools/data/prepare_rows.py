@@ -120,6 +120,23 @@ def prepare(
     return {part: _samples(*divided[part], made, options, goal) for part in divided}, made, notes
 
 
+def without_targets(
+    rows: Rows, options: DataOptions, goal: Goal, known: Preparation | None
+) -> tuple[Samples, list[str], list[str]]:
+    """Samples of rows that are to be answered, under the preparation that the model was trained with; what each is called
+    (a window by its first row), and what is to be said. Raises `DataError`."""
+    notes = list(rows.notes)
+    rows = _complete("answers", rows, options, goal, notes)
+    _check_width(rows, goal, options.window or 1)
+    nothing = np.zeros(len(rows), np.int64) if goal.n_places else np.zeros((len(rows), goal.n_outputs))
+    samples = _samples(rows, nothing, known or Preparation(), options, goal)
+    first = np.arange(len(rows))
+    if options.window:
+        segments = cut_windows.segments_of(*_boundaries(rows))
+        first = cut_windows.starts(segments, options.window, options.hop or options.window)
+    return samples, [rows.place(int(row)) for row in first], notes
+
+
 # ---- missing numbers -------------------------------------------------------------------------------------------------
 
 

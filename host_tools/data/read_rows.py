@@ -66,12 +66,17 @@ def read(path: Path, options: DataOptions, wanted: Wanted) -> dict[str, Rows]:
         raise DataError(f"there is no file {path}", f"name a file that ends in {', '.join(ENDINGS)}")
     if path.suffix == ".npz":
         return _read_npz(path, options)
+    return {"train": rows_of_table(read_table(path, options), options, wanted)}
+
+
+def read_table(path: Path, options: DataOptions) -> Table:
+    """The table in a file. Raises `DataError`."""
     if path.suffix in TEXT:
-        return {"train": rows_of_table(read_text.read(path, options.heading), options, wanted)}
+        return read_text.read(path, options.heading)
     if path.suffix == ".npy":
-        return {"train": rows_of_table(read_frame.read_npy(path), options, wanted)}
+        return read_frame.read_npy(path)
     if path.suffix == ".parquet":
-        return {"train": rows_of_table(read_frame.read_parquet(path), options, wanted)}
+        return read_frame.read_parquet(path)
     raise DataError(f"{path} is of an unknown kind", f"name a file that ends in {', '.join(ENDINGS)}")
 
 
@@ -85,7 +90,7 @@ def rows_of_table(table: Table, options: DataOptions, wanted: Wanted) -> Rows:
     group = table.find(options.group, "group")[0] if options.group else None
     recording = table.names.index(RECORDING) if RECORDING in table.names else None
     aside = {*ignored, *(column for column in (group, recording) if column is not None)}
-    if not aside and _is_index(table):
+    if not aside and is_index(table):
         aside.add(0)
         notes.append(f"{table.source}: the first column numbers the rows; it is left out")
     free = [column for column in range(len(table.names)) if column not in aside]
@@ -115,7 +120,7 @@ def rows_of_table(table: Table, options: DataOptions, wanted: Wanted) -> Rows:
     )
 
 
-def _is_index(table: Table) -> bool:
+def is_index(table: Table) -> bool:
     """Whether the first column counts the rows from 0 under a name that pandas gives it, and the others have names."""
     if len(table.names) < 3 or table.names[0] not in _INDEX_NAMES or not any(table.names[1:]):
         return False

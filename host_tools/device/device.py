@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import (
-    LIMIT,
     REPLY,
     REQUEST,
     DeviceError,
@@ -60,9 +59,6 @@ SILENCE_S = 10.0  # longest silence of a device that is not computing
 SLOWEST_MACS_PER_S = 100_000  # of a slow core: some 16 MHz without floating-point unit
 LIMIT_S = 60.0  # longest wait for an answer that takes no forward passes, whatever comes
 WORK_MARGIN = 4  # how many times the work that the host counts a device may take, at the slowest
-WRITE_BYTES = LIMIT["max_payload"] - REQUEST["write"].SIZE
-READ_BYTES = (LIMIT["max_payload"] - REPLY["read"].SIZE) // 4 * 4
-MOST_OUTPUTS = LIMIT["max_payload"] // 4  # of one reply
 POINTS_AT_ONCE = 200  # validation points of one request
 LEAVE_S = 3.0
 OnProgress = Callable[[int, int], object]
@@ -269,8 +265,9 @@ class Device:
     def _read(self, region: Region, what: str, n_numbers: int) -> np.ndarray:
         """A region, once the checksum that comes with its last piece is right and all its numbers are finite."""
         content, crc = b"", 0
+        most = (self.info.payload_bytes - REPLY["read"].SIZE) // 4 * 4
         while len(content) < 4 * n_numbers:
-            count = min(READ_BYTES, 4 * n_numbers - len(content))
+            count = min(most, 4 * n_numbers - len(content))
             reply, part = self._ask("read", region=region, offset=len(content), count=count)
             replies.require_length("read", len(part), count)
             content, crc = content + part, reply.crc
@@ -278,10 +275,11 @@ class Device:
 
     def _write(self, region: Region, content: bytes, on_progress: OnProgress | None = None) -> None:
         """Writes the region in pieces, then has the device take it over as a whole."""
-        for at in range(0, len(content), WRITE_BYTES):
-            self._ask("write", content[at : at + WRITE_BYTES], region=region, offset=at)
+        most = self.info.payload_bytes - REQUEST["write"].SIZE
+        for at in range(0, len(content), most):
+            self._ask("write", content[at : at + most], region=region, offset=at)
             if on_progress:
-                on_progress(min(at + WRITE_BYTES, len(content)), len(content))
+                on_progress(min(at + most, len(content)), len(content))
         self._commit(region, content)
 
     def _commit(self, region: Region, content: bytes) -> None:
@@ -387,14 +385,13 @@ class Device:
 
     def _outputs(self, n: int) -> list[np.ndarray]:
         """Outputs float32 (out_features,) of the first n rows of the region batch."""
-        return [
-            np.concatenate([self._some_outputs(row, first) for first in range(0, self.plan.out_features, MOST_OUTPUTS)])
-            for row in range(n)
-        ]
+        firsts = range(0, self.plan.out_features, self.info.payload_bytes // 4)
+        return [np.concatenate([self._some_outputs(row, first) for first in firsts]) for row in range(n)]
 
     def _some_outputs(self, row: int, first: int) -> np.ndarray:
         """As many of a row's outputs as one reply holds."""
-        count, macs = min(MOST_OUTPUTS, self.plan.out_features - first), self.plan.forward_macs(1)
+        count = min(self.info.payload_bytes // 4, self.plan.out_features - first)
+        macs = self.plan.forward_macs(1)
         content = self._ask("predict", n_samples=1, macs=macs, row=row, first_output=first, n_outputs=count)[1]
         return replies.numbers_told("predict", "output", content, count)
 

@@ -112,6 +112,8 @@ def _start_python(name: str, network: Callable[[Plan], Network | None]):
 
 
 def _onnx_network(plan: Plan):
+    if plan.simulation is not None:
+        raise EmulatorError("a simulation has no network that onnxruntime could run", "use numpy: or native:")
     try:
         from ttzo.host_tools.reference.train.onnx_network import OnnxNetwork
     except ImportError as error:

@@ -154,6 +154,7 @@ class DeviceSide:
             work_bytes=trainer.work_bytes,
             work_capacity=trainer.work_capacity,
             sparse_capacity=trainer.sparse_capacity,
+            payload_bytes=LIMIT["max_payload"],
         ).pack()
 
     def _status(self, *_: Any) -> bytes:

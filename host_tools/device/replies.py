@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import (
+    LIMIT,
     MESSAGE_HASH,
     DeviceError,
     EvaluateReply,
@@ -95,6 +96,7 @@ def check_hello(reply: HelloReply, plan: Plan) -> None:
     most = memory.dataset_capacity(plan, reply.work_capacity)
     require_range("hello", "dataset_capacity", reply.dataset_capacity, 0, most)
     require_range("hello", "sparse_capacity", reply.sparse_capacity, 0, SPARSE_BYTES)
+    require_range("hello", "payload_bytes", reply.payload_bytes, LIMIT["min_payload"], LIMIT["max_payload"])
 
 
 def check_settings_told(reply: StatusReply, plan: Plan) -> Training:

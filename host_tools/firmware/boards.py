@@ -63,6 +63,8 @@ class Board(pydantic.BaseModel):
     uart_base: _Address
     uart_irq: Annotated[int, pydantic.Field(ge=0, lt=240)]  # of the receiver
     baud: Annotated[int, pydantic.Field(gt=0)]
+    # of the longest frame; a board with little RAM takes 256, and writes in more and shorter frames
+    payload_bytes: Annotated[int, pydantic.Field(ge=LIMIT["min_payload"], le=LIMIT["max_payload"])]
 
     qemu_machine: str  # "" when QEMU has none
     qemu_arguments: tuple[str, ...]

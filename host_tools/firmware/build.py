@@ -28,7 +28,7 @@ from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import PORTS, core_headers, core_sources
 from ttzo.device_runtime.contract import LIMIT, Arithmetic, Part, TtzoError
 from ttzo.exporter.costs.memory import Room, flash_items, require_room
-from ttzo.exporter.plan.parts import GRAPH_PARTS, Parts, parts_of
+from ttzo.exporter.plan.parts import Parts, parts_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
@@ -158,8 +158,8 @@ def sources_of(parts: Parts) -> list[Path]:
 
 
 def _linked_parts(plan: Plan, board: Board) -> Parts:
-    """All parts but those of graphs that the model does not need."""
-    return frozenset(set(Part) - GRAPH_PARTS) | parts_of(plan)
+    """What the model needs, the link, and rows without their zeros where the board has a memory for them."""
+    return parts_of(plan) | {Part.link} | ({Part.sparse} if board.rows_bytes else set())
 
 
 def _firmware_sources(parts: Parts, board: Board) -> list[Path]:
@@ -177,6 +177,7 @@ def _macros(plan: Plan, parts: Parts, board: Board) -> list[str]:
         "BAUD": f"{board.baud}u",
         "UART_BASE": f"{board.uart_base:#x}u",
         "UART_IRQ": f"{board.uart_irq}u",
+        "PAYLOAD_BYTES": f"{board.payload_bytes}u",
         "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
         "ROWS_BYTES": f"{board.rows_bytes:#x}u",
         "PARTS": f"{sum(parts):#x}u",

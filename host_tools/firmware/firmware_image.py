@@ -18,6 +18,10 @@ from ttzo.device_runtime.contract import TtzoError
 INTERRUPT_FRAME_BYTES = 27 * 4
 FORBIDDEN = re.compile(r"_*(malloc|calloc|realloc|free|sbrk|v?[dfs]?n?i?printf|puts|putchar|exit|abort)(_r)?")
 
+# Pointers of one kind are called by one function each, and reach functions with such an ending of their names
+# (device_runtime/link/line.c); all other pointers reach any function whose address is taken, except those.
+POINTERS = {"call_port_read": "_port_read", "call_port_write": "_port_write"}
+
 _FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 _INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\t(\S+)(?:\t([^@]*))?")
 _PUSH = re.compile(r"\{(.*)\}")
@@ -112,6 +116,18 @@ class Image:
         interrupt_bytes, interrupt_path = self._depth(self._at(interrupt), ())
         return main_bytes + INTERRUPT_FRAME_BYTES + interrupt_bytes, main_path + interrupt_path
 
+    def _reached_from(self, function: Function) -> frozenset[int]:
+        """Whom the function's calls of pointers may reach."""
+        ends = {
+            at: next((e for e in POINTERS.values() if self._plain_name(at).endswith(e)), None)
+            for at in self.address_taken
+        }
+        wanted = POINTERS.get(function.name.split(".")[0])
+        return frozenset(at for at, end in ends.items() if end == wanted)
+
+    def _plain_name(self, address: int) -> str:
+        return self.functions[address].name.split(".")[0]  # without what gcc adds to a copy
+
     def _at(self, name: str) -> int:
         return next(address for address, function in self.functions.items() if function.name == name)
 
@@ -121,7 +137,7 @@ class Image:
             raise ImageError(f"recursion: {' -> '.join(circle)}", "the stack's depth must be known; write a loop")
         if address not in self._depths:
             function = self.functions[address]
-            below = function.calls | (self.address_taken if function.calls_indirectly else frozenset())
+            below = function.calls | (self._reached_from(function) if function.calls_indirectly else frozenset())
             deepest = max(
                 (self._depth(callee, (*above, address)) for callee in sorted(below)),
                 default=(0, []),

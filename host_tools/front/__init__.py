@@ -8,7 +8,8 @@
         run = ttzo.train(device, ttzo.load_data(None, device.plan))
         theta = device.parameters()                         # float32 [n_parameters]
 
-`ttzo.nn` has the torch modules that a model can use besides torch's own, `ttzo.pde` what an equation is written with.
+`ttzo.nn` has the torch modules that a model can use besides torch's own, `ttzo.pde` what an equation is written with,
+`ttzo.ode` what a simulation with unknown constants is written with.
 Errors that a person can mend are `ttzo.TtzoError`, with the next step in `hint`.
 """
 
@@ -16,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `_PLACES` gives at run time
-    from ttzo import nn, pde
+    from ttzo import nn, ode, pde
     from ttzo.device_runtime.contract import TtzoError
     from ttzo.exporter.export import export
     from ttzo.host_tools.data.data_set import load as load_data
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # what `_PLACES` gives at run time
 
     __version__: str
 
-__all__ = ["TtzoError", "__version__", "export", "load_data", "nn", "open_device", "pde", "train"]
+__all__ = ["TtzoError", "__version__", "export", "load_data", "nn", "ode", "open_device", "pde", "train"]
 
 # name here: module, and the name there (None: the module itself)
 _PLACES = {
@@ -33,6 +34,7 @@ _PLACES = {
     "export": ("ttzo.exporter.export", "export"),
     "load_data": ("ttzo.host_tools.data.data_set", "load"),
     "nn": ("ttzo.nn", None),
+    "ode": ("ttzo.ode", None),
     "open_device": ("ttzo.host_tools.device.device", "open_device"),
     "pde": ("ttzo.pde", None),
     "train": ("ttzo.host_tools.training.session", "train"),

@@ -90,8 +90,8 @@ class Machine:
         cpu.emu_start(self.symbols["Reset_Handler"] | 1, self.symbols["ttzo_open"] & ~1)
         trainer = cpu.reg_read(arm_const.UC_ARM_REG_R0)
         cpu.emu_start(cpu.reg_read(arm_const.UC_ARM_REG_PC) | 1, self.symbols["ttzo_link_init"] & ~1)
-        if error := cpu.reg_read(arm_const.UC_ARM_REG_R3):
-            detail = struct.unpack("<I", cpu.mem_read(cpu.reg_read(arm_const.UC_ARM_REG_SP), 4))[0]
+        error, detail = struct.unpack("<II", cpu.mem_read(cpu.reg_read(arm_const.UC_ARM_REG_SP), 8))
+        if error:
             raise DeviceError.from_code(error, detail)
         return trainer
 

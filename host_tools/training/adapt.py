@@ -21,8 +21,7 @@ from ttzo.host_tools.device.device import Device, Evaluation
 from ttzo.host_tools.reference.number.random import sample_rows
 from ttzo.host_tools.training import checkpoint, measurement, session
 from ttzo.host_tools.training.checkpoint import Checkpoint, Generation
-from ttzo.host_tools.training.generations import Diverged
-from ttzo.host_tools.training.session import Run
+from ttzo.host_tools.training.run import Diverged, Progress, Run
 from ttzo.host_tools.training.stop import Stop
 
 PASSES = 20  # over the labelled rows, when nobody says how many steps
@@ -90,7 +89,7 @@ def adapt(
     old: DataSet | None = None,
     changes: Mapping[str, Any],
     test_rows: int,
-    report: Callable[[session.Progress], object] = lambda progress: None,
+    report: Callable[[Progress], object] = lambda progress: None,
     say: Callable[[str], object] = lambda text: None,
 ) -> Adaptation:
     """Measures the parameters of `start` (None: those that were exported), trains them on `rows` (see `labelled`) in `folder`, anew, and measures again.

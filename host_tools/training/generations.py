@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The good and the best checkpoint of a run, beside the last one.
 
-They are written where the loss is measured: on validation rows where there are any, else it is the mean loss of the steps
-since the last measurement; never on test rows. What the device says that it holds gets into them only after the NumPy twin
+They are written where the guard looks at the loss (guard.py): that of validation rows where there are any, else the mean
+loss of the steps since its last look; never that of test rows. What the device says that it holds gets into them only after the NumPy twin
 has measured the same with it (audit.py).
 """
 
@@ -14,20 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.host_tools.data.whole_file import remove_leftovers
 from ttzo.host_tools.device.device import Device
 from ttzo.host_tools.training import audit
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.checkpoint import NEAR, Checkpoint, CheckpointError, Generation
-
-DIVERGED = 10.0  # a run whose last loss is so many times its best one, and larger than its first, has diverged
-
-
-class Diverged(TtzoError):
-    """A run whose loss has grown instead of falling."""
-
-    exit_code = ExitCode.diverged
 
 
 class Generations:
@@ -38,7 +29,6 @@ class Generations:
         self._folder, self._device, self._audited = folder, device, audited
         self.measured_rows = 0 if measured is None else zlib.crc32(measured.tobytes())
         self.best: float | None = None  # the lowest loss
-        self.loss: float | None = None  # the last one
 
     def begin(self, goes_on: bool) -> None:
         """Removes what dead processes have left in the folder, and the generations of a run that begins anew; of one
@@ -57,7 +47,7 @@ class Generations:
     def keep(self, loss: float, read: Callable[[float, int], Checkpoint]) -> None:
         """Keeps the present state, whose loss is `loss`, as the last good one and as the best one, where it is.
         `read(measured, measured_rows)` fetches it from the device. Raises `DiskError`, `ReplyError`."""
-        self.loss, best = loss, math.inf if self.best is None else self.best
+        best = math.inf if self.best is None else self.best
         is_best = loss < best
         if not is_best and loss > NEAR * best:
             return
@@ -67,13 +57,11 @@ class Generations:
             checkpoints.save(self._folder / generation.value, saved)
         self.best = min(loss, best)
 
-    def require_convergence(self, first_loss: float | None, step: int) -> None:
-        """Raises `Diverged` when the last loss is far above the best one and above the first step's."""
-        if self.loss is None or self.best is None:
-            return
-        if self.loss > DIVERGED * self.best and (first_loss is None or self.loss > first_loss):
-            raise Diverged(
-                f"the run has diverged: its loss is {self.loss:.4g} at step {step}, {self.best:.4g} at its best",
-                f"{self._folder / Generation.best.value} holds the best parameters: --generation best goes on from there"
-                " or measures them; go on with a smaller --lr",
-            )
+    def start(self, saved: Checkpoint) -> None:
+        """Keeps the state that the run begins with: until something better comes, it is the good one. Raises `DiskError`."""
+        checkpoints.save(self._folder / Generation.good.value, saved)
+
+    def kept(self) -> Checkpoint:
+        """The best state; before the first, the one that the run began with. Raises `CheckpointError`."""
+        best = self._folder / Generation.best.value
+        return checkpoints.load(best if best.exists() else best.with_name(Generation.good.value), self._device.plan)

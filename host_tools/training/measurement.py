@@ -3,6 +3,8 @@
 
 import numpy as np
 
+from ttzo.device_runtime.contract import Loss
+from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, Evaluation, OnProgress
 from ttzo.host_tools.reference.number.random import sample_rows
@@ -43,3 +45,21 @@ def measure_answers(
     if test.outputs is None:
         return test, None
     return test, answers.judge(device.plan, data, test.outputs, data.y_test[chosen])
+
+
+def best_constant_loss(data: DataSet, plan: Plan) -> float | None:
+    """The mean loss of the best constant answer to the training rows (huber: of the mean); None where there is none to
+    compare with: an equation, classes of the places of sequences."""
+    y = data.y_train
+    if plan.pde is not None or plan.has_padding or not len(y):
+        return None
+    if plan.has_classes:
+        classes, counts = np.unique(y, return_counts=True)
+        weights = np.array(plan.loss_options.class_weights or np.ones(classes.max() + 1))[classes]
+        shares = weights * counts / len(y)
+        seen = shares[shares > 0]
+        return float(-(seen * np.log(seen / seen.sum())).sum())
+    error, delta = np.abs(y - y.mean(0, dtype=float)), plan.loss_options.huber_delta
+    if plan.loss == Loss.huber:
+        return float(np.where(error <= delta, error**2 / 2, delta * (error - delta / 2)).mean())
+    return float((error**2).mean())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`metrics.csv`: one line a step, after `#` lines that name model, device and settings.
+"""`metrics.csv`: one line a step and one for each event of the guard, after `#` lines that name model, device and settings.
 
 A line is written whole and flushed, and ends in its checksum: the CRC-32 of what stands before the last comma, as eight
 hexadecimal digits. A run that goes on from a checkpoint first drops the lines after it, for those steps are done again, to
@@ -18,6 +18,7 @@ from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.plan.printable import printable
 from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.data.whole_file import DiskError, write_atomically
+from ttzo.host_tools.training.guard import Kind
 
 COLUMNS = (
     "step",
@@ -33,8 +34,12 @@ COLUMNS = (
     "relative_l2",
     "macs",
     "instructions",
+    "judged",
+    "event",
+    "back_to",
 )
-# evaluations, seconds, macs and instructions are those of the run until there; macs and instructions are left out where
+# judged: the loss that the guard looked at after the step, where it did (guard.py). A line of an event of the guard has
+# step, event, and where they are known judged, back_to and the measurements of test rows. evaluations, seconds, macs and instructions are those of the run until there; macs and instructions are left out where
 # nobody counts them
 HEADING = ",".join((*COLUMNS, "crc32"))
 MOST_BYTES = 1 << 30  # of a file that is read: a hundred bytes each for ten million steps
@@ -68,21 +73,25 @@ def _sealed(words: str) -> str:
     return f"{words},{zlib.crc32(words.encode()):08x}"
 
 
-def _step(line: str) -> dict[str, float | None] | None:
+Row = dict[str, float | None]
+
+
+def _step(line: str) -> Row | None:
     """The numbers of a step's line by column; None when it is damaged."""
     words, _, _ = line.rpartition(",")
     if line != _sealed(words):
         return None
     try:
         values = [float(word) if word else None for word in words.split(",")]
-        made = dict(zip(COLUMNS, values, strict=True))
+        made: Row = dict(zip(COLUMNS, values, strict=True))
     except ValueError:
         return None
-    return None if made["step"] is None else made
+    is_possible = made["step"] is not None and made["step"].is_integer() and made["event"] in (None, *Kind)
+    return made if is_possible else None
 
 
-def read(path: Path) -> list[dict[str, float | None]]:
-    """The steps of a metrics file; a last line that was cut short is left out. Raises `MetricsError`."""
+def read(path: Path) -> list[Row]:
+    """The steps of a metrics file, without the events; a last line that was cut short is left out. Raises `MetricsError`."""
     try:
         lines = _whole_lines(path)
     except OSError as error:
@@ -95,13 +104,18 @@ def read(path: Path) -> list[dict[str, float | None]]:
         if (step := _step(row)) is None:
             raise MetricsError(f"{path} is damaged at step line {number}", "train again with --restart")
         made.append(step)
-    return made
+    return [row for row in made if row["event"] is None]
 
 
 def _word(value: float | None) -> str:
     if value is None:
         return ""
     return str(value) if isinstance(value, int) else f"{value:.9g}"
+
+
+def as_kept(value: float) -> float:
+    """A number as it is read back from the file."""
+    return float(_word(float(value)))
 
 
 class MetricsFile:
@@ -118,9 +132,9 @@ class MetricsFile:
         """Goes on after `step` in the file at `path`, or begins it when `step` is 0. `origin` names model and device.
         `say(text)` hears what is dropped. Raises `DiskError`."""
         kept = self._kept(path, step, say)
-        done = [row for line in kept if (row := _step(line))]
-        last = done[-1] if done else dict.fromkeys(COLUMNS, 0.0)
-        self.first_loss = done[0]["loss"] if done and done[0]["step"] == 1 else None  # of the exported parameters
+        self.done = [row for line in kept if (row := _step(line))]  # what the file holds of the run until `step`
+        steps = [row for row in self.done if row["event"] is None]
+        last = steps[-1] if steps else dict.fromkeys(COLUMNS, 0.0)
         self.seconds = last["seconds"] or 0.0  # of the run until here
         self.macs = int(last["macs"] or 0)
         self.instructions = int(last["instructions"] or 0)
@@ -163,10 +177,9 @@ class MetricsFile:
         say(f"{path.name}: {why}; what cannot be gone on with is kept in {aside.name}")
 
     def write(self, **values: float | None) -> None:
-        """One step; float32 numbers keep all their digits. Raises `DiskError` when the disk does not take it."""
-        if values["step"] == 1:
-            self.first_loss = values["loss"]
-        words = ",".join(_word(values[name]) for name in COLUMNS)
+        """One step or event, the other columns empty; float32 numbers keep all their digits. Raises `DiskError` when the
+        disk does not take it."""
+        words = ",".join(_word(values.get(name)) for name in COLUMNS)
         try:
             self._file.write(_sealed(words) + "\n")
             self._file.flush()

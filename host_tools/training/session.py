@@ -7,20 +7,17 @@ folder holds all that a step depends on, `metrics.csv` beside it has a line for 
 """
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ttzo.device_runtime.contract import DeviceError, ExitCode, Region, TtzoError
-from ttzo.exporter.plan import train_defaults
-from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data import run_data
@@ -34,126 +31,35 @@ from ttzo.host_tools.training import answers, audit, run_model
 from ttzo.host_tools.training import checkpoint as checkpoints
 from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
+from ttzo.host_tools.training.folder_lock import alone_in
 from ttzo.host_tools.training.generations import Generations
-from ttzo.host_tools.training.measurement import default_test_rows, measure_answers, most_rows, subset, test_subset
-from ttzo.host_tools.training.metrics import MetricsError, MetricsFile
+from ttzo.host_tools.training.guard import ASTRAY, OF_RETURN, Event, Guard, Kind, describe
+from ttzo.host_tools.training.measurement import (
+    best_constant_loss,
+    default_test_rows,
+    measure_answers,
+    most_rows,
+    subset,
+    test_subset,
+)
+from ttzo.host_tools.training.metrics import MetricsError, MetricsFile, as_kept
+from ttzo.host_tools.training.run import (
+    Interrupted,
+    Progress,
+    Run,
+    SessionError,
+    diverged,
+    rates_of,
+    require_trained,
+    run_settings,
+    slowed,
+)
 from ttzo.host_tools.training.stop import Stop
 
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
-MEASUREMENTS = 10  # of the test rows during a run
+MEASUREMENTS = 20  # of validation or test rows during a run
 SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
-
-
-class Interrupted(TtzoError):
-    """The person stopped the work; what was done is kept."""
-
-    exit_code = ExitCode.interrupted
-
-
-class SessionError(TtzoError):
-    """A run that cannot go on."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands after a step. `test` and `validation` are the last measurements on such rows (while validation
-    rows are there, test rows are measured at the end alone), `rate` in steps a second."""
-
-    step: int
-    steps: int
-    loss: float
-    evaluations: int
-    rate: float
-    test: Evaluation | None
-    validation: Evaluation | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a call of `train` came to. `loss` is the last step's; `evaluations`, `seconds`, and of its steps `macs` and
-    `instructions` are those of the whole run, as far as the device counts them."""
-
-    folder: Path
-    step: int
-    steps: int
-    resumed_from: int
-    loss: float | None
-    evaluations: int
-    macs: int
-    instructions: int | None
-    seconds: float
-    resident: bool
-    test: Evaluation
-    validation: Evaluation | None = None
-    answers: Answers | None = None
-
-    @property
-    def last_loss(self) -> float:
-        """`loss`; NaN where this call took no step."""
-        return math.nan if self.loss is None else self.loss
-
-
-# ---- settings --------------------------------------------------------------------------------------------------------
-
-
-def require_trained(plan: Plan) -> None:
-    """Raises `SessionError` for a plan of which every parameter is frozen."""
-    if not plan.n_parameters:
-        raise SessionError(
-            "every parameter of this model is frozen", "export the run again without --frozen, or with --freeze NAME"
-        )
-
-
-def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
-    """The schedule with `changes` (names: `train_defaults.RUN_SETTINGS`; None: not given; several values: one for each phase).
-
-    Raises `SessionError` for a setting that is fixed at export, `PlanError` for a value out of range.
-    """
-    given = {name: value for name, value in changes.items() if value is not None}
-    fixed = [name for name in given if name not in train_defaults.RUN_SETTINGS]
-    if any(phase.is_gauss_newton for phase in exported.phases) and "n_queries" in given:
-        fixed.append("n_queries")  # the memory of its columns is
-    if fixed:
-        raise SessionError(
-            f"{fixed[0]} is fixed at export",
-            f"export again with it; a run can change {', '.join(train_defaults.RUN_SETTINGS)}",
-        )
-    return train_defaults.overridden(exported, given)
-
-
-# ---- the run's folder ------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keeps other processes from training in the folder meanwhile; the system forgets it when this process is killed.
-    Does nothing where folders cannot be locked (Windows, some network drives).
-
-    Raises `SessionError` when another process trains there.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(fcntl, descriptor, folder)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(fcntl: ModuleType, descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise SessionError(
-            f"another process is training in {folder}", "wait until it ends, or choose another folder with --run"
-        ) from error
-    except OSError:
-        return  # a drive that knows no locks, or none of folders
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -170,6 +76,8 @@ def train(
     generation: Generation = Generation.last,
     checkpoint_steps: int | None = None,
     test_rows: int | None = None,
+    patience: int | None = None,
+    keep: Generation = Generation.last,
     report: Callable[[Progress], object] = lambda progress: None,
     on_upload: Callable[[int, int], object] = lambda done, total: None,
     say: Callable[[str], object] = lambda text: None,
@@ -177,21 +85,27 @@ def train(
     """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
     Goes on from the folder's checkpoint (that of `generation`) unless `restart`, under the checkpoint's settings with
-    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint (run_model.start_for), or
-    as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
-    the generations good and best where the loss is measured. `say(text)` hears what the person should know.
+    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint
+    (run_model.start_for), or as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
+    the generations good and best where the guard looks at the loss. With `patience` the run ends early, when the loss of
+    the validation rows has not fallen for so many measurements; `keep` best: it ends with the parameters of the lowest.
+    `say(text)` hears what the person should know.
 
     Raises:
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
-        SessionError: the run was trained on other data, or another process trains in the folder.
+        SessionError: the run was trained on other data, another process trains in the folder, or there are no
+            validation rows for `patience` or `keep`.
         Interrupted: Ctrl-C; the checkpoint is written.
         LinkError, DeviceError, ReplyError, DiskError: line, device or disk failed; the hint says how to go on.
-        Diverged: the last loss is far above the best one; the checkpoints are written.
+        Diverged: the loss went astray at the end, or however often the rate was halved (guard.py); the checkpoints hold
+            the best parameters.
     """
     folder = folder or run_folder(device.folder, device.url)
     with ExitStack() as held:
         session = _Session(device, data, folder, changes, restart, generation, held)
         session.start, session.checkpoint_steps = start, checkpoint_steps
+        session.patience, session.keeps_best = patience or math.inf, keep == Generation.best
+        session.require_validation_rows()
         session.report, session.on_upload, session.say = report, on_upload, say
         session.n_test_rows = test_rows or default_test_rows(device, data)
         held.enter_context(session.stop.listening())
@@ -210,8 +124,11 @@ class _Session:
     on_upload: Callable[[int, int], object]
     say: Callable[[str], object]
     n_test_rows: int
+    patience: float  # looks without progress that end the run
+    keeps_best: bool
     metrics: MetricsFile  # from _begin on
     begun = False
+    recorded = -1  # the step up to which the metrics file is complete, while the device's state is that of its rows
 
     def __init__(
         self,
@@ -253,8 +170,15 @@ class _Session:
         )
         audited = test_subset(data, audit.ROWS) if self.validation_rows is None else self.validation_rows
         self.generations = Generations(folder, device, self.validation_rows, audited)
-        self.losses: list[float] = []  # of the steps since the last measurement
+        self.guard = Guard(best_constant_loss(data, device.plan), self.settings.steps)
         self.saved_at, self.save_cost = time.monotonic(), 0.0
+
+    def require_validation_rows(self) -> None:
+        if self.validation_rows is None and (self.keeps_best or self.patience < math.inf):
+            raise SessionError(
+                "the run has no validation rows, by which the best parameters are chosen",
+                "take some out of the training rows with --validation 0.1, or leave out --keep and --patience",
+            )
 
     # ---- beginning
 
@@ -273,13 +197,16 @@ class _Session:
                 self.held.enter_context(alone_in(self.folder))
             self.generations.begin(goes_on=self.found is not None)
             self._save()
+            if not self.found:
+                self.generations.start(self._read())
             run_model.save(self.folder, self.device.plan)
             run_data.save(self.folder, self.data.preparation)
             (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
             origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
             self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from, self.say)
             self.held.callback(self.metrics.close)
-            self.begun = True
+            self.begun, self.recorded = True, self.resumed_from
+            self._replay()
         except OSError as error:
             if error.errno in OF_THE_DISK:
                 raise DiskError(self.folder, error) from error
@@ -290,6 +217,19 @@ class _Session:
         if self.device.instructions is not None:
             self.instructions = self.metrics.instructions
         self.started_at = time.monotonic()
+
+    def _replay(self) -> None:
+        """Brings the guard to where the run stands, and the device to what follows of its events."""
+        if self.found is None:
+            return
+        self.guard.replay(self.metrics.done)
+        if self.guard.events and rates_of(self.settings) != rates_of(self.found.settings):
+            self._record(self.guard.happened(Kind.new_rate, self.resumed_from))
+        self.device.configure(self._in_force())
+        last, state = self.guard.events[-1:], self.found.state
+        if last and last[0].step == state.step > state.phase_start and last[0].kind in OF_RETURN:
+            self._load_kept()  # the run was cut between the event and the checkpoint
+            self._save()
 
     def _upload(self) -> Region:
         """Puts the data set onto the device when it fits and is not more than the steps will use; the region that the
@@ -321,15 +261,16 @@ class _Session:
             self.started_at = time.monotonic()
             times = MEASUREMENTS if self.device.plan.pde is None else SOLUTION_MEASUREMENTS
             every = max(1, self.settings.steps // times)
-            while self.device.step_count < self.settings.steps:
+            while self.device.step_count < self.settings.steps and self.guard.looks_since_best < self.patience:
                 self.stop.check()
                 self._step(region, every)
-            self._save()
+            self._end()
+            self._require_convergence()
             test = self.test or self._measure_last()
-            self._keep_answers()
+            if self.answers is not None:
+                answers.save(self.folder, asdict(self.answers))
         except (LinkError, DeviceError, ReplyError, MetricsError, CheckpointError, DiskError) as error:
             raise self._explained(error) from error
-        self.generations.require_convergence(self.metrics.first_loss, self.device.step_count)
         return Run(
             folder=self.folder,
             step=self.device.step_count,
@@ -344,24 +285,33 @@ class _Session:
             test=test,
             validation=self.validation,
             answers=self.answers,
+            events=tuple(self.guard.events),
         )
 
     def _step(self, region: Region, every: int) -> None:
         if region == Region.batch:
             self.device.write_batch(self._batch(self.device.step_count))
         before = self.device.instructions
-        result = self.device.step(region, self.stop.check)
+        try:
+            result = self.device.step(region, self.stop.check)
+        except DeviceError as error:
+            if error.name != "non_finite":
+                raise
+            self.guard.went_astray(self.device.step_count)
+            self._return()
+            return
         after = self.device.instructions
         if before is not None and after is not None:
             self.instructions = (self.instructions or 0) + after - before
         self.macs += result.macs
         self.loss = result.loss
-        self.losses.append(result.loss)
         self.evaluations += result.evaluations
         test, validation = None, None
-        is_measured = result.step % every == 0 or result.step == self.settings.steps
-        if is_measured:
-            test, validation = self._measure(is_last=result.step == self.settings.steps)
+        is_last = result.step == self.settings.steps
+        is_due = result.step % every == 0 or is_last
+        if is_due:
+            test, validation = self._measure(is_last)
+        judged = self._judged(result.step, as_kept(result.loss), is_due, validation)
         classes = self.device.plan.has_classes
         self.metrics.write(
             step=result.step,
@@ -370,39 +320,124 @@ class _Session:
             gradient_norm=result.gradient_norm,
             evaluations=self.evaluations,
             seconds=self._seconds(),
-            accuracy=test.accuracy if test and classes else None,
-            test_loss=test.loss if test else None,
             validation_accuracy=validation.accuracy if validation and classes else None,
             validation_loss=validation.loss if validation else None,
-            relative_l2=test.relative if test else None,
             macs=self.macs or None,
             instructions=self.instructions,
+            judged=judged,
+            **self._test_values(test),
         )
-        if is_measured:
-            mean = math.fsum(self.losses) / len(self.losses)
-            self.generations.keep(validation.loss if validation else mean, self._read)
-            self.losses.clear()
+        self._judge(result.step, judged)
+        self.recorded = self.device.step_count
         if self._due(result.step):
             self._save()
         self._tell(result.step, result.loss)
 
+    def _test_values(self, test: Evaluation | None) -> dict[str, float | None]:
+        """The columns of a measurement of test rows."""
+        if test is None:
+            return {}
+        accuracy = test.accuracy if self.device.plan.has_classes else None
+        return {"accuracy": accuracy, "test_loss": test.loss, "relative_l2": test.relative}
+
+    # ---- the guard
+
+    def _judged(self, step: int, loss: float, is_due: bool, validation: Evaluation | None) -> float | None:
+        """The loss that the guard looks at after this step; None: at none."""
+        self.guard.add(loss)
+        if self.validation_rows is None:
+            found = self.guard.window_mean(step, step == self.settings.steps)
+        else:
+            found = None if not is_due else validation.loss if validation else math.inf
+        return None if found is None else as_kept(found)
+
+    def _judge(self, step: int, judged: float | None) -> None:
+        if judged is None:
+            return
+        verdict = self.guard.judge(step, judged)
+        if step == self.settings.steps and self.guard.is_lost and verdict not in ASTRAY:
+            verdict = self.guard.went_astray(step, judged)
+        if verdict in ASTRAY:
+            self._return()
+        else:
+            self.generations.keep(judged, self._read)
+
+    def _return(self) -> None:
+        """Goes back to the best parameters, as the guard's last event says. Raises `Diverged` where it gives up."""
+        event = self.guard.events[-1]
+        self.recorded = -1
+        self._record(replace(event, back_to=self.generations.kept().state.step))
+        self.device.configure(self._in_force())
+        self._load_kept()
+        self._save()
+        self.recorded = event.step
+        if event.kind == Kind.gave_up:
+            self._require_convergence(event.step)
+
+    def _require_convergence(self, step: int | None = None) -> None:
+        """Raises `Diverged` when the guard's last event is a return after `step` steps (default: the run's last)."""
+        event = self.guard.events[-1] if self.guard.events else None
+        if event is None or event.kind not in OF_RETURN or event.step != (step or self.settings.steps):
+            return
+        raise diverged(event, self.generations.best, self.folder / Generation.best.value)
+
+    def _load_kept(self) -> None:
+        """Puts the best parameters onto the device. Moments begin anew; steps and evaluations go on counting."""
+        kept, now = self.generations.kept(), self.device.state()
+        state = replace(kept.state, step=now.step, phase_start=now.step, evaluations=now.evaluations)
+        self.device.load(kept.parameters, np.zeros_like(kept.moments), state)
+
+    def _in_force(self) -> Training:
+        """The settings with the rates as often halved as the guard has said."""
+        return slowed(self.settings, self.guard.rate)
+
+    def _record(self, event: Event, test: Evaluation | None = None) -> None:
+        values = {"event": int(event.kind), "back_to": event.back_to, "judged": event.loss}
+        self.metrics.write(step=event.step, **values, **self._test_values(test))
+        self.say(describe(event, ", ".join(f"{rate:g}" for rate in rates_of(self._in_force()))))
+
+    def _end(self) -> None:
+        """Says what the run has come to, and puts the best parameters in the place of the last where they are asked for."""
+        step, known = self.device.step_count, {(event.kind, event.step) for event in self.guard.events}
+        if self.guard.constant and self.guard.kept_step == 0 and self.resumed_from < step:
+            told = f"{self.guard.constant:.4g}, which the best constant answer has"
+            self.say(f"nothing was learned: the loss never fell below {told}; try another --lr, or more --steps")
+        if step < self.settings.steps and (Kind.stopped_early, step) not in known:
+            self.test = None
+            self._record(self.guard.happened(Kind.stopped_early, step))
+        if self.keeps_best and (Kind.kept_best, step) not in known and self.generations.kept().state.step != step:
+            self._load_kept()
+            self.test, self.validation = self._measure_last(), self._measure_validation()
+            self._record(self.guard.happened(Kind.kept_best, step), self.test)
+        self._save()
+
     def _batch(self, step: int) -> np.ndarray:
-        return self.data.train_rows[
-            batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
-        ]
+        chosen = batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
+        return self.data.train_rows[chosen]
 
     def _measure(self, is_last: bool) -> tuple[Evaluation | None, Evaluation | None]:
         """What is measured now, on test rows and on validation rows: on the latter where there are any, then on test rows
         at the end alone."""
-        test, validation = None, None
-        if self.validation_rows is not None:
-            validation = self.validation = self.device.evaluate(self.validation_rows, self.stop.check)
+        test, validation = None, self._measure_validation()
+        self.validation = validation
         if is_last:
             test = self._measure_last()
-        elif validation is None:
-            test = self.device.evaluate(test_subset(self.data, self.n_test_rows), self.stop.check)
+        elif self.validation_rows is None:
+            test = self._evaluate(test_subset(self.data, self.n_test_rows))
         self.test = test or self.test
         return test, validation
+
+    def _measure_validation(self) -> Evaluation | None:
+        return None if self.validation_rows is None else self._evaluate(self.validation_rows)
+
+    def _evaluate(self, rows: np.ndarray) -> Evaluation | None:
+        """Packed rows measured on the device; None where their loss is not finite."""
+        try:
+            return self.device.evaluate(rows, self.stop.check)
+        except DeviceError as error:
+            if error.name != "non_finite":
+                raise
+            return None
 
     def _measure_last(self) -> Evaluation:
         """The test rows at the end of the run, and what the answers to them are worth."""
@@ -424,13 +459,12 @@ class _Session:
         return time.monotonic() - self.saved_at > max(CHECKPOINT_S, CHECKPOINT_SHARE * self.save_cost)
 
     def _read(self, measured: float = math.nan, measured_rows: int = 0) -> Checkpoint:
-        device = self.device
         return Checkpoint(
-            parameters=device.parameters(),
-            moments=device.moments(),
-            state=device.state(),
+            parameters=self.device.parameters(),
+            moments=self.device.moments(),
+            state=self.device.state(),
             settings=self.settings,
-            model_hash=model_hash(device.plan),
+            model_hash=model_hash(self.device.plan),
             data_checksum=self.data.checksum,
             measured=measured,
             measured_rows=measured_rows,
@@ -438,20 +472,15 @@ class _Session:
 
     def _save(self) -> None:
         began = time.monotonic()
-        saved = self._read()
-        checkpoints.save(self.path, saved)
+        checkpoints.save(self.path, saved := self._read())
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began
-
-    def _keep_answers(self) -> None:
-        if self.answers is not None:
-            answers.save(self.folder, asdict(self.answers))
 
     # ---- endings
 
     def interrupted(self) -> Interrupted:
-        """Saves what the device has done, and says so. Before the first step there is nothing to save."""
-        if self.begun:
+        """Saves what the device has done, where the metrics file holds all of it, and says so."""
+        if self.begun and self.device.step_count == self.recorded:
             with suppress(LinkError, DeviceError, ReplyError, DiskError, KeyboardInterrupt):
                 self._save()
         if not self.path.exists():

@@ -129,7 +129,7 @@ def test_every_error_has_words_and_the_c_side_has_none():
 def test_ranges_are_those_of_the_field_and_of_the_page():
     phase, training = RANGE["phase"], RANGE["training"]
     assert list(phase) == [name for _, name in PhaseRecord.FIELDS]
-    assert (phase["estimator"].least, phase["estimator"].most) == (0, 7)
+    assert (phase["estimator"].least, phase["estimator"].most) == (0, 8)
     assert (phase["n_queries"].least, phase["n_queries"].most) == (1, 1_000_000)
     assert (training["seed"].least, training["seed"].most) == (0, 2**64 - 1)
     assert (training["plateau_patience"].least, training["plateau_patience"].most) == (1, 65_535)
@@ -156,10 +156,13 @@ def end_of(layout, data, at, known):
     return at
 
 
-@pytest.mark.parametrize("model", ["digits", "names", "burgers", "hjb20", "black-scholes", "darcy"])
+@pytest.mark.parametrize("model", ["digits", "names", "burgers", "hjb20", "black-scholes", "darcy", "battery"])
 def test_the_layouts_lead_through_a_bundle_to_its_last_byte(model):
     data = to_bundle.write(plan_of(model))
-    known = {name: number for name, (number, _) in PAGE["limit"].items()} | {"residual": Loss.residual}
+    known = {name: number for name, (number, _) in PAGE["limit"].items()} | {
+        "residual": Loss.residual,
+        "simulation": Loss.simulation,
+    }
     assert end_of("bundle", data, 0, known) == len(data) == known["total_bytes"]
 
 

@@ -11,7 +11,7 @@ from ttzo.exporter import pde
 from ttzo.exporter.pde.differentiate import Calculus
 from ttzo.exporter.pde.expression import leaf
 from ttzo.exporter.pde.program import compile_expression
-from ttzo.host_tools.reference.equations import program as reference_program
+from ttzo.host_tools.reference.programs import program as reference_program
 
 
 def problem(residual, **options) -> pde.Problem:

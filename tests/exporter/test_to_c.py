@@ -136,3 +136,25 @@ def test_the_text_names_every_tensor_with_shape_and_offset():
     for line in ("// in_.core0: 1 x 4 x 3 x 3, from 0", "// in_.bias: 8, from 60", "// out.weight: 4 x 6, from 106"):
         assert line in text
     assert ".update = TTZO_UPDATE_EMA_MOMENTUM" in text and ".kind = TTZO_LAYER_KIND_TT_TENSOR" in text
+
+
+def test_names_of_classes_are_c_strings_whatever_they_hold(tmp_path):
+    """Printed by a C program, byte for byte."""
+    labels = ["walk", 'a"b\\n%d??/', "Spülen 1", "*/"]
+    layer = Layer("only", LayerKind.dense, 3, 4, 0)
+    plan = Plan.of_layers(
+        (layer,),
+        np.zeros(16, np.float32),
+        Loss.cross_entropy,
+        Training(),
+        2,
+        metadata={"preparation": {"labels": labels}},
+    )
+    for name, text in c_files(plan).items():
+        (tmp_path / name).write_text(text)
+    main = '#include <stdio.h>\n#include "model.h"\nint main(void) { for (unsigned i = 0; i < TTZO_MODEL_CLASSES; i++) puts(ttzo_model_class_names[i]); return 0; }\n'
+    (tmp_path / "main.c").write_text(main)
+    command = ["cc", *STRICT, "-trigraphs", f"-I{FOLDER}", f"-I{tmp_path}", "main.c", "model.c", "-o", "names"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    ran = subprocess.run([tmp_path / "names"], capture_output=True, check=True)
+    assert ran.stdout.decode().splitlines() == labels

@@ -12,8 +12,9 @@ import pytest
 from firmware import needs_compiler, plan_for_firmware, write_bundle
 
 from ttzo.device_runtime.contract import Arithmetic, TtzoError
-from ttzo.exporter.costs.memory import flash_items, work_bytes
+from ttzo.exporter.costs.memory import flash_items, forward_bytes, work_bytes
 from ttzo.exporter.export import plan_of
+from ttzo.exporter.plan.parts import parts_of
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.firmware.firmware_image import Image, ImageError
@@ -68,7 +69,7 @@ def test_only_what_the_model_needs_is_linked(tmp_path):
     least = build.build(folder, BOARD)
     small = build.build(folder, BOARD, size=True)
     whole = build.build(folder, BOARD, all_parts=True)
-    assert small.flash_bytes < least.flash_bytes < whole.flash_bytes
+    assert small.flash_bytes < least.flash_bytes <= 50_000 < whole.flash_bytes
     symbols = Image(whole.elf, BOARD.toolchain).symbols
     assert {"ttzo_estimate", "ttzo_link_poll", "ttzo_gauss_newton"} <= symbols.keys()
 
@@ -362,3 +363,44 @@ def test_each_arithmetic_and_compiler_has_its_own_native_program(monkeypatch, tm
     wrapper.chmod(0o755)
     monkeypatch.setenv("CC", str(wrapper))
     assert build.build_native(Arithmetic.separate) not in made
+
+
+@needs_compiler
+def test_inference_alone_takes_8_kilobytes_of_code_and_its_forward_pass_s_arrays(tmp_path):
+    plan = plan_of("digits")
+    folder = write_bundle(tmp_path, plan)
+    main = tmp_path / "main.c"
+    main.write_text("""
+        #include "model.h"
+        static uint64_t scratch[(TTZO_MODEL_INFER_BYTES + 7u) / 8u];
+        static uint8_t row[TTZO_MODEL_INPUT_BYTES];
+        volatile float first;
+        int main(void)
+        {
+            uint32_t detail;
+            const float *outputs;
+            if (!ttzo_infer(&ttzo_model, 0, row, scratch, sizeof scratch, &outputs, &detail))
+                first = outputs[0];
+            return 0;
+        }
+        """)
+    parts = parts_of(plan)
+    command = [
+        f"{BOARD.toolchain}-gcc",
+        *BOARD.cpu_flags,
+        "-std=gnu11",
+        "-O2",
+        "-ffunction-sections",
+        "-fdata-sections",
+    ]
+    command += ["--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections,-e,main"]
+    command += [
+        f"-DTTZO_PARTS={sum(parts):#x}u",
+        f"-I{build.RUNTIME}",
+        f"-I{folder}",
+        *map(str, build.sources_of(parts)),
+    ]
+    subprocess.run([*command, str(folder / "model.c"), str(main), "-o", str(tmp_path / "infer.elf")], check=True)
+    sizes = Image(tmp_path / "infer.elf", BOARD.toolchain).section_bytes
+    assert sizes[".text"] + sizes[".rodata"] - 4 * plan.n_parameters <= 8 << 10
+    assert sizes[".bss"] + sizes.get(".data", 0) <= forward_bytes(plan) + (1 << 10)

@@ -39,6 +39,7 @@ from ttzo.host_tools.data import data_set, mnist, npz, run_data
 from ttzo.host_tools.device import link, replies
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.training import checkpoint, metrics
+from ttzo.host_tools.training.guard import Guard
 
 MOST_MEMORY = 8 << 30
 MOST_S = 20
@@ -190,7 +191,8 @@ def _metrics_files() -> list[bytes]:
         path = Path(folder) / "metrics.csv"
         file = metrics.MetricsFile(path, "a model", small_plan().training, 0)
         for step in range(1, 12):
-            file.write(**dict.fromkeys(metrics.COLUMNS, 0.25) | {"step": step, "accuracy": None})
+            file.write(**dict.fromkeys(metrics.COLUMNS, 0.25) | {"step": step, "accuracy": None, "event": None})
+        file.write(step=11, event=1, back_to=5, judged=9.0)
         file.close()
         return [path.read_bytes()]
 
@@ -200,7 +202,9 @@ def _read_and_go_on(path: Path) -> object:
     try:
         return metrics.read(path)
     finally:
-        metrics.MetricsFile(path, "a model", small_plan().training, 5).close()
+        file = metrics.MetricsFile(path, "a model", small_plan().training, 11)
+        file.close()
+        Guard(1.0).replay(file.done)
         for aside in path.parent.glob("*.aside-*"):
             aside.unlink()
 

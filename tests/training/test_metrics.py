@@ -15,7 +15,9 @@ def write(path, steps, start=0):
     """Steps start + 1 .. steps, a second each; the file, closed."""
     file = MetricsFile(path, "a model", Training(), start)
     for step in range(start + 1, steps + 1):
-        file.write(**dict.fromkeys(COLUMNS, 0.5) | {"step": step, "seconds": float(step), "accuracy": None})
+        file.write(
+            **dict.fromkeys(COLUMNS, 0.5) | {"step": step, "seconds": float(step), "accuracy": None, "event": None}
+        )
     file.close()
     return file
 

@@ -3,6 +3,8 @@
 
     python tests/vectors/zoo_counts.py      writes the file anew: when costs were changed on purpose, with both figures in
                                             the commit
+    python tests/vectors/zoo_counts.py sizes        writes bytes alone anew, and keeps the instructions: when only
+                                                    what is linked was changed
     python tests/vectors/zoo_counts.py digits names   counts only the cases of these models anew
 
 A case is a model with its default settings, or a small model with another estimator, cache, arithmetic or derivative.
@@ -49,7 +51,7 @@ def cases() -> Iterator[dict[str, str]]:
     yield from ({"model": "burgers", "estimator": name} for name in ("subspace_gn", "last_layer_gn"))
 
 
-def record(case: dict[str, str]) -> dict[str, object]:
+def record(case: dict[str, str], sizes_alone: bool = False) -> dict[str, object]:
     """The case's costs: bytes of flash, variables, stack (deepest path of calls) and work buffer; instructions of a
     forward pass and of a step's gradient estimate, or of one residual. {"refused": class of the error} where the model
     cannot be exported or does not fit."""
@@ -63,8 +65,10 @@ def record(case: dict[str, str]) -> dict[str, object]:
         return {"refused": type(error).__name__}
     with tempfile.TemporaryDirectory() as folder:
         report = bench.firmware(Path(folder) / "made", plan, board)
-        machine = Machine(board, report)
         made = {name: getattr(report, "work_needed" if name == "work_bytes" else name) for name in FIELDS}
+        if sizes_alone:
+            return made
+        machine = Machine(board, report)
         return made | (_residual(machine) if plan.pde else _step(machine, rows_of(plan)))
 
 
@@ -91,17 +95,16 @@ def compiler() -> str:
 
 def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    models, kept = sys.argv[1:], {}
-    if models:
-        kept = {
-            json.dumps(each["case"]): each["costs"] for each in json.loads(PATH.read_text(encoding="utf-8"))["cases"]
-        }
+    models, sizes_alone = sys.argv[1:], sys.argv[1:] == ["sizes"]
+    kept = {json.dumps(each["case"]): each["costs"] for each in json.loads(PATH.read_text(encoding="utf-8"))["cases"]}
     found = []
     for case in cases():
-        anew = not models or case["model"] in models
-        found.append({"case": case, "costs": record(case) if anew else kept[json.dumps(case)]})
-        if anew:
-            print(case, found[-1]["costs"], file=sys.stderr, flush=True)
+        if models and not sizes_alone and case["model"] not in models:
+            found.append({"case": case, "costs": kept[json.dumps(case)]})
+            continue
+        instructions = kept[json.dumps(case)] if sizes_alone else {}
+        found.append({"case": case, "costs": instructions | record(case, sizes_alone)})
+        print(case, found[-1]["costs"], file=sys.stderr, flush=True)
     head = {"commit": commit, "board": BOARD, "compiler": compiler(), "batch": BATCH, "n_queries": QUERIES}
     lines = ",\n".join(json.dumps(each) for each in found)
     PATH.write_text(f'{json.dumps(head)[:-1]}, "cases": [\n{lines}\n]}}\n', encoding="utf-8")

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What the parts of the Cortex-M port share. The board's numbers come from boards/NAME.toml as -D macros:
-// TTZO_BOARD, TTZO_CLOCK_HZ, TTZO_BAUD, TTZO_UART_BASE, TTZO_UART_IRQ, TTZO_ROWS_ORIGIN, TTZO_ROWS_BYTES.
+// TTZO_BOARD, TTZO_CLOCK_HZ, TTZO_BAUD, TTZO_UART_BASE, TTZO_UART_IRQ, TTZO_PAYLOAD_BYTES, TTZO_ROWS_ORIGIN,
+// TTZO_ROWS_BYTES.
 #ifndef TTZO_CORTEX_M_H
 #define TTZO_CORTEX_M_H
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "link/line.h"
 
 #define TTZO_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
@@ -32,6 +35,9 @@ void ttzo_uart_put(uint8_t byte);
 
 // The UART's interrupt handler: moves received bytes into a ring buffer, so that none is lost while the device computes.
 void ttzo_uart_interrupt(void);
+
+// The UART as a link's port.
+extern const struct ttzo_port ttzo_uart_port;
 
 // Clock, UART and its interrupt.
 void ttzo_port_start(void);

@@ -20,7 +20,7 @@ int main(void)
     enum ttzo_error error = ttzo_open(&trainer, &ttzo_model, ttzo_work_start, work_bytes, &detail);
     if (!error && TTZO_ROWS_BYTES)
         ttzo_lend_sparse(&trainer, (void *)TTZO_ROWS_ORIGIN, TTZO_ROWS_BYTES);
-    ttzo_link_init(&link, &trainer, TTZO_BOARD, error, detail);
+    (void)ttzo_link_init(&link, &ttzo_uart_port, &trainer, TTZO_BOARD, error, detail); // its arguments are constants
     ttzo_port_start();
     for (;;) {
         ttzo_link_poll(&link);

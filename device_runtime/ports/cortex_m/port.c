@@ -5,7 +5,7 @@
 #include "link/link.h"
 
 // Holds the longest frame; the host has one request outstanding, and sends again what found no room.
-#define RING_BYTES 2048u
+#define RING_BYTES (TTZO_LINE_BYTES(TTZO_PAYLOAD_BYTES) < 512u ? 512u : 2048u)
 
 // The interrupt writes `head`, the main loop writes `tail`; both run freely, their difference is what waits.
 static struct {
@@ -28,8 +28,9 @@ void ttzo_uart_interrupt(void)
     }
 }
 
-uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
+static uint32_t uart_port_read(void *context, uint8_t *bytes, uint32_t capacity)
 {
+    (void)context;
     uint32_t tail = ring.tail, n = ring.head - tail;
     if (n > capacity)
         n = capacity;
@@ -43,13 +44,17 @@ uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
 
 // ---- sending
 
-void ttzo_port_write(const uint8_t *bytes, uint32_t count)
+static void uart_port_write(void *context, const uint8_t *bytes, uint32_t count)
 {
+    (void)context;
     for (uint32_t i = 0; i < count; i++)
         ttzo_uart_put(bytes[i]);
 }
 
-// ---- start and sleep
+// ---- the port, start and sleep
+
+static uint8_t frames[TTZO_PORT_BUFFER_BYTES(TTZO_PAYLOAD_BYTES)];
+const struct ttzo_port ttzo_uart_port = { uart_port_read, uart_port_write, NULL, frames, TTZO_PAYLOAD_BYTES };
 
 void ttzo_port_start(void)
 {

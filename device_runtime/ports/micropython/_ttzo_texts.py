@@ -29,4 +29,8 @@ TEXTS = {
     25: "this build does not compute the contract's bits (check {detail}: 1 rounding mode, 2 subnormal numbers flushed to 0, 3 excess precision, 4 contraction, 5 fmaf)",
     26: "argument {detail} is NULL",
     27: "a buffer does not begin at a multiple of {detail} bytes",
+    28: "input or output {detail} of the sample is no number that the model's rows can hold",
+    29: "the run could not be saved or loaded: the caller's function failed ({detail} bytes in all)",
+    30: "these bytes are not a saved run of {detail} bytes",
+    31: "the saved run is of another model",
 }

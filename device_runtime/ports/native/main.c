@@ -71,8 +71,9 @@ static void hang_up(void)
 
 // ---- the link's port ------------------------------------------------------------------------------------------------
 
-uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
+static uint32_t socket_port_read(void *context, uint8_t *bytes, uint32_t capacity)
 {
+    (void)context;
     // without a client, too: while a step goes on, standard input may close and the next client come
     if (!wait_for_line(0))
         return 0;
@@ -88,8 +89,9 @@ uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
     return 0;
 }
 
-void ttzo_port_write(const uint8_t *bytes, uint32_t count)
+static void socket_port_write(void *context, const uint8_t *bytes, uint32_t count)
 {
+    (void)context;
     while (client >= 0 && count) {
         ssize_t sent = send(client, bytes, count, 0);
         if (sent >= 0) {
@@ -201,7 +203,9 @@ int main(int argc, char **argv)
     error = ttzo_open(&trainer, &model, work, work_bytes, &detail);
     if (!error)
         ttzo_lend_sparse(&trainer, sparse, (uint32_t)sparse_bytes);
-    ttzo_link_init(&link, &trainer, "native", error, detail);
+    static uint8_t frames[TTZO_PORT_BUFFER_BYTES(TTZO_MAX_PAYLOAD)];
+    const struct ttzo_port line = { socket_port_read, socket_port_write, NULL, frames, TTZO_MAX_PAYLOAD };
+    (void)ttzo_link_init(&link, &line, &trainer, "native", error, detail); // nothing of it is out of range
     signal(SIGPIPE, SIG_IGN);
     listen_on((uint16_t)port);
     serve(&link);

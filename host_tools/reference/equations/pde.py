@@ -8,9 +8,9 @@ import numpy as np
 from ttzo.device_runtime.contract import LIMIT, Sampler, Stream
 from ttzo.exporter.pde.program import Program, RowGroup
 from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.reference.equations import program
 from ttzo.host_tools.reference.equations.derive import Derivatives, Noise, derive
 from ttzo.host_tools.reference.number.random import philox
+from ttzo.host_tools.reference.programs import program
 
 # ---- points ---------------------------------------------------------------------------------------------------------
 

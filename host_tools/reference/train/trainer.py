@@ -30,6 +30,7 @@ from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
 from ttzo.host_tools.reference.equations import pde
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
+from ttzo.host_tools.reference.identification.identify import Fit
 from ttzo.host_tools.reference.network import sparse_rows
 from ttzo.host_tools.reference.network.loss import hits as count_hits
 from ttzo.host_tools.reference.network.loss import sum_in_order
@@ -217,6 +218,10 @@ class Trainer:
         inputs, targets = self._decode(self._rows[region][:n])
         if (bad := self._rows_of_unknown_classes(targets)).size:
             raise DeviceError("bad_label", int(bad[0]))
+        if self.plan.simulation:
+            numbers = self._rows[region][:n].view("<f4").reshape(-1)
+            if (bad := np.flatnonzero(~np.isfinite(numbers))).size:
+                raise DeviceError("bad_number", int(bad[0]))
         if (bad := self._rows_of_unknown_tokens(inputs)).size:
             raise DeviceError("bad_token", int(bad[0]))
         self._count[region] = n
@@ -285,7 +290,11 @@ class Trainer:
         if state.step == LAST_STEP:
             raise DeviceError("last_step", state.step)
         rate = np.float32(phase.learning_rate) * rate_factor(self.training, state.step)
-        move = self._move_by_residuals if phase.estimator in GAUSS_NEWTON else self._move_by_gradient
+        move = self._move_by_gradient
+        if self.plan.simulation:
+            move = self._move_along_log
+        elif phase.estimator in GAUSS_NEWTON:
+            move = self._move_by_residuals
         loss, norm, evaluations = move(phase, region, rate)
         self.state = state_after_step(state, self.training, float(loss), evaluations)
         if self.state.phase != state.phase:
@@ -293,7 +302,7 @@ class Trainer:
         return StepResult(state.phase, float(loss), float(norm), evaluations, self._macs(phase, evaluations))
 
     def _macs(self, phase: PhaseRecord, evaluations: int) -> int:
-        if phase.estimator in REUSING:
+        if phase.estimator in REUSING or self.plan.simulation:
             return 0
         plan = self.plan
         return evaluations * (plan.batch * self.macs_per_row if plan.pde else plan.forward_macs(plan.batch))
@@ -371,6 +380,17 @@ class Trainer:
         self.theta, self.moments, loss, length = work.run(rate)
         return loss, length, work.evaluations
 
+    def _move_along_log(self, phase: PhaseRecord, region: int, rate: np.float32) -> tuple[np.float32, np.float32, int]:
+        """The next rows of a simulation's log: mean square of the sweep so far, the next step's length, evaluations spent."""
+        stays = region == Region.dataset
+        rows = self._committed(region).view("<f4")  # of batch and dataset; others are refused
+        if len(rows) < (1 if stays else self.plan.batch):
+            raise DeviceError("not_committed", self.state.step)
+        fit = Fit(self.plan, phase, self.theta, self.moments, self.training.seed)
+        loss, length = fit.run(rows, stays, self._poll, self.state.step)
+        self.theta, self.moments = fit.theta, fit.moments
+        return loss, length, 1 + self.plan.n_parameters
+
     def _residuals(self, region: int) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
         """The weighted residuals of the step's rows as a function of the parameters, and the rows' points."""
         if self.plan.pde is None or region != Region.collocation:
@@ -419,7 +439,7 @@ class Trainer:
 
     def evaluate(self, region: int, first: int, count: int) -> tuple[float, int]:
         """Sum of the losses of rows [first, first + count), and how many of them are classified right."""
-        if self.plan.pde is not None:
+        if self.plan.pde is not None or self.plan.simulation is not None:
             raise DeviceError("bad_request", first)
         rows = self._committed(region)
         if first + count > len(rows):
@@ -438,6 +458,8 @@ class Trainer:
 
     def predict(self, row: int) -> np.ndarray:
         """Outputs float32 [out_features] for one row of the batch; with a PDE, u there."""
+        if self.plan.simulation is not None:  # an answer depends on all rows before it
+            raise DeviceError("bad_request", row)
         rows = self._committed(Region.batch)
         if row >= len(rows):
             raise DeviceError("out_of_range", row)

@@ -51,6 +51,7 @@ struct ttzo_run_line {
     ttzo_exchange receive, send; // while it is polled
     void *asked[2];              // what a port that calls Python calls there
     struct ttzo_link link;
+    uint8_t frames[TTZO_PORT_BUFFER_BYTES(TTZO_MAX_PAYLOAD)];
     char board_name[TTZO_BOARD_NAME_BYTES + 1];
 };
 

@@ -10,9 +10,9 @@ static void copy(uint8_t *to, const uint8_t *from, uint32_t count)
         to[i] = from[i];
 }
 
-uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
+static uint32_t stream_port_read(void *context, uint8_t *bytes, uint32_t capacity)
 {
-    struct ttzo_run_line *line = ttzo_run_polled;
+    struct ttzo_run_line *line = context;
     uint32_t most = capacity < TTZO_RUN_INBOX_BYTES ? capacity : TTZO_RUN_INBOX_BYTES, count = line->receive(most);
     if (count > most)
         count = most;
@@ -20,9 +20,9 @@ uint32_t ttzo_port_read(uint8_t *bytes, uint32_t capacity)
     return count;
 }
 
-void ttzo_port_write(const uint8_t *bytes, uint32_t count)
+static void stream_port_write(void *context, const uint8_t *bytes, uint32_t count)
 {
-    struct ttzo_run_line *line = ttzo_run_polled;
+    struct ttzo_run_line *line = context;
     while (count) {
         uint32_t part = count < TTZO_RUN_OUTBOX_BYTES ? count : TTZO_RUN_OUTBOX_BYTES;
         copy(line->outbox, bytes, part);
@@ -50,8 +50,13 @@ uint32_t ttzo_run_listen(void *memory, void *line_memory, uint32_t line_bytes, c
     line->board_name[most] = 0;
     run->line = line;
     run->facts.left = 0;
-    ttzo_link_init(&line->link, &run->trainer, line->board_name, TTZO_ERROR_OK, 0);
-    return TTZO_ERROR_OK;
+    struct ttzo_port port;
+    port.read = stream_port_read; // set here: a native module's data cannot hold addresses of functions
+    port.write = stream_port_write;
+    port.context = line;
+    port.buffer = line->frames;
+    port.payload_bytes = TTZO_MAX_PAYLOAD;
+    return ttzo_link_init(&line->link, &port, &run->trainer, line->board_name, TTZO_ERROR_OK, 0);
 }
 
 uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Residual programs: a PDE's residual, conditions and solution as operations on registers.
+// Residual programs: a PDE's residual, conditions and solution, or a simulation's rates, as operations on registers.
 #ifndef TTZO_PROGRAM_H
 #define TTZO_PROGRAM_H
 #include "model/model.h"

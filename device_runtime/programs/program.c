@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "equations/program.h"
+#include "programs/program.h"
 
 #include "number/real.h"
+
+#if TTZO_HAS(EQUATIONS) || TTZO_HAS(IDENTIFICATION)
 
 // ---- shapes ---------------------------------------------------------------------------------------------------------
 
@@ -217,3 +219,5 @@ bool ttzo_program_is_sound(const struct ttzo_program *program, uint32_t n_space,
     return may_read(program->output, first + program->n_instructions, needs) &&
            is_vector(&shapes, program->output) == wants_vector;
 }
+
+#endif

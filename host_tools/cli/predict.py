@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo predict`: a model's answers for rows, computed on a device."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ttzo.exporter.costs.memory import batch_capacity
+from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
+from ttzo.host_tools.cli.data import ROW_OPTIONS, taken
+from ttzo.host_tools.cli.device import BAUD, DEVICE, choose_parameters
+from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.data import answer_rows, data_set, run_data
+from ttzo.host_tools.data.whole_file import write_atomically
+from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
+from ttzo.host_tools.training import predict
+from ttzo.host_tools.training.checkpoint import Generation
+
+SHOWN = 20  # lines on the screen where no file is named
+
+
+@click.command("predict")
+@BUNDLE
+@DEVICE
+@click.option(
+    "--data",
+    "source",
+    metavar="SOURCE",
+    required=True,
+    help="Rows: a table (.csv, .parquet, ..), an .npz file with x, or a known data set, whose test rows are answered.",
+)
+@with_options(ROW_OPTIONS)
+@click.option(
+    "--run",
+    "folder",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="The run whose parameters answer (default: DIR/runs/DEVICE where it is, else as exported).",
+)
+@GENERATION
+@click.option("--exported", is_flag=True, help="Answer with the exported parameters instead of the trained ones.")
+@click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="File for the answers, as CSV.")
+@BAUD
+@command
+def predict_command(
+    screen: Screen,
+    bundle: Path,
+    url: str,
+    source: str,
+    folder: Path | None,
+    generation: str | None,
+    exported: bool,
+    out: Path | None,
+    baud: int | None,
+    **options,
+) -> dict:
+    """Answer rows on a device: the name of a class and its probability, or numbers in the target's own unit.
+
+    Columns are found by their names where the model was trained on named ones, and get the treatment that the training
+    rows got. A column with the target may be there; it is not looked at.
+    """  # fmt: skip
+    plan, run = read_bundle(bundle), folder or run_folder(bundle, url)
+    known = (run_data.load(run) if run.is_dir() else None) or data_set.preparation_of(plan)
+    given = taken({name: None for name in data_set.DataOptions.__dataclass_fields__} | options)
+    rows = answer_rows.load(source, plan, given, known)
+    for note in rows.notes:
+        screen.say(note)
+    outputs = np.empty((len(rows.x), plan.out_features), np.float32)
+    with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
+        origin = choose_parameters(
+            device, run, exported, folder is not None, Generation[generation] if generation else None
+        )
+        each = batch_capacity(plan)
+        with screen.bar("answering", "rows") as bar:
+            for at in range(0, len(rows.x), each):
+                outputs[at : at + each] = device.predict(rows.x[at : at + each])
+                bar(min(at + each, len(rows.x)), len(rows.x))
+        board = device.board
+    found = predict.of_outputs(plan, outputs, rows.places, rows.preparation)
+    if out is not None:
+        write_atomically(out, found.as_csv().encode())
+        screen.tell(f"{len(found.lines):,} answers of {board} at {url} ({origin}) -> {out}")
+    else:
+        shown = [tuple(_text(cell) for cell in line) for line in found.lines[:SHOWN]]
+        screen.table(f"{board} at {url}, {origin}", shown, found.heading)
+        if len(found.lines) > SHOWN:
+            screen.say(f"{len(found.lines) - SHOWN:,} more rows; -o FILE writes all")
+    return {
+        "device": url,
+        "board": board,
+        "parameters": origin,
+        "out": out,
+        "heading": found.heading,
+        "answers": [list(line) for line in found.lines],
+    }
+
+
+def _text(cell: str | float) -> str:
+    return cell if isinstance(cell, str) else f"{cell:.6g}"

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""A model's outputs as answers that a person reads: a class by its name and how probable it is, or numbers in the target's
+own unit."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.data.prepare_rows import Preparation
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A table: `heading`, and one line for each row that was answered."""
+
+    heading: tuple[str, ...]
+    lines: tuple[tuple[str | float, ...], ...]
+
+    def as_csv(self) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([self.heading, *([_cell(cell) for cell in line] for line in self.lines)])
+        return text.getvalue()
+
+
+def _cell(cell: str | float) -> str:
+    return cell if isinstance(cell, str) else f"{cell:.9g}"
+
+
+def of_outputs(plan: Plan, outputs: np.ndarray, places: Sequence[str], known: Preparation | None) -> Predictions:
+    """Of outputs float32 (n, out_features). Of equal outputs the first class counts, as on the device."""
+    if not plan.has_classes:
+        undo = known.target_normalisation if known else None
+        values = undo.undo(outputs.astype(float)) if undo else outputs.astype(float)
+        heading = ("row", *_numbered("answer", plan.out_features))
+        return Predictions(heading, tuple((p, *map(float, v)) for p, v in zip(places, values, strict=True)))
+    scores = outputs.reshape(len(outputs), plan.n_places, -1).astype(float)
+    if plan.n_classes == 2 and scores.shape[2] == 1:  # one logit; that of class 0 is 0
+        scores = np.concatenate([np.zeros_like(scores), scores], axis=2)
+    labels = (known.labels if known else None) or ()
+    chosen = scores.argmax(2)
+    names = [[labels[k] if k < len(labels) else str(k) for k in row] for row in chosen]
+    if plan.n_places > 1:
+        heading = ("row", *_numbered("place", plan.n_places))
+        return Predictions(heading, tuple((p, *row) for p, row in zip(places, names, strict=True)))
+    share = np.exp(scores - scores.max(2, keepdims=True))
+    share = share.max(2) / share.sum(2)
+    return Predictions(
+        ("row", "class", "probability"),
+        tuple((p, *name, *map(float, s)) for p, name, s in zip(places, names, share, strict=True)),
+    )
+
+
+def _numbered(word: str, count: int) -> tuple[str, ...]:
+    return (word,) if count == 1 else tuple(f"{word} {k + 1}" for k in range(count))
