@@ -1051,9 +1051,8 @@ class EvaluateReply(Record):
 @dataclass(frozen=True)
 class PredictRequest(Record):
     row: int
-    first_output: int
-    n_outputs: int
-    """at most max_payload / 4"""
+    first: int
+    """the output that the answer begins with"""
 
 @dataclass(frozen=True)
 class PredictReply(Record): ...

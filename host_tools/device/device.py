@@ -385,15 +385,16 @@ class Device:
 
     def _outputs(self, n: int) -> list[np.ndarray]:
         """Outputs float32 (out_features,) of the first n rows of the region batch."""
-        firsts = range(0, self.plan.out_features, self.info.payload_bytes // 4)
-        return [np.concatenate([self._some_outputs(row, first) for first in firsts]) for row in range(n)]
-
-    def _some_outputs(self, row: int, first: int) -> np.ndarray:
-        """As many of a row's outputs as one reply holds."""
-        count = min(self.info.payload_bytes // 4, self.plan.out_features - first)
-        macs = self.plan.forward_macs(1)
-        content = self._ask("predict", n_samples=1, macs=macs, row=row, first_output=first, n_outputs=count)[1]
-        return replies.numbers_told("predict", "output", content, count)
+        made, macs = [], self.plan.forward_macs(1)
+        for row in range(n):
+            content = b""
+            while len(content) < 4 * self.plan.out_features:
+                part = self._ask("predict", n_samples=1, macs=macs, row=row, first=len(content) // 4)[1]
+                if not part:
+                    break
+                content += part
+            made.append(replies.numbers_told("predict", "output", content, self.plan.out_features))
+        return made
 
 
 def _leave(link: Link) -> None:

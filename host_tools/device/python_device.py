@@ -211,11 +211,10 @@ class DeviceSide:
         return REPLY["solution_error"](*sums).pack()
 
     def _predict(self, request: PredictRequest, _: bytes) -> bytes:
-        _check(4 * request.n_outputs <= LIMIT["max_payload"], 8)
-        end = request.first_output + request.n_outputs
-        if end > self._trainer.plan.out_features:
-            raise DeviceError("out_of_range", request.first_output)
-        return np.asarray(self._trainer.predict(request.row)[request.first_output : end], "<f4").tobytes()
+        if request.first >= self._trainer.plan.out_features:
+            raise DeviceError("out_of_range", request.first)
+        outputs = np.asarray(self._trainer.predict(request.row), "<f4")
+        return outputs[request.first :].tobytes()[: LIMIT["max_payload"] // 4 * 4]
 
     def _reset(self, *_: Any) -> bytes:
         self._trainer.reset()

@@ -349,14 +349,7 @@ def test_what_lies_outside_a_region_is_refused(url):
         *(request(1, "commit", region=region, count=2**32 - at, crc=0) for region in range(4) for at in (1, 2**31)),
         *(request(1, "evaluate", region=2, first_row=2**32 - at, n_rows=at) for at in (1, 4, 4096)),
         request(1, "evaluate", region=2, first_row=SMALL.batch, n_rows=1),
-        *(
-            request(1, "predict", row=at + SMALL.batch - 1, first_output=0, n_outputs=1)
-            for at in (1, 2**31, 2**32 - SMALL.batch)
-        ),
-        *(
-            request(1, "predict", row=0, first_output=at, n_outputs=n)
-            for at, n in ((SMALL.out_features, 1), (2**32 - 1, 2), (1, SMALL.out_features), (2**31, 0))
-        ),
+        *(request(1, "predict", row=at + SMALL.batch - 1, first=0) for at in (1, 2**31, 2**32 - SMALL.batch)),
     ]
     with Line(url) as line:
         for frame in outside:
@@ -374,7 +367,6 @@ def test_a_region_that_does_not_fit_the_message_is_refused_by_its_place(url):
         (request(1, "step", step=0, region=0), 4),
         (request(1, "evaluate", region=1, first_row=0, n_rows=0), 0),
         *((request(1, "evaluate", region=2, first_row=0, n_rows=n), 5) for n in (4097, 2**31, 2**32 - 1)),
-        *((request(1, "predict", row=0, first_output=0, n_outputs=n), 8) for n in (257, 2**30, 2**32 - 1)),
         *((request(1, "solution_error", region=2, first_row=0, n_rows=n), 5) for n in (4097, 2**31, 2**32 - 1)),
     ]
     with Line(url) as line:
@@ -382,15 +374,16 @@ def test_a_region_that_does_not_fit_the_message_is_refused_by_its_place(url):
             assert error(line.ask(frame)) == (CODE["bad_request"], at)
 
 
-def test_outputs_come_in_as_many_frames_as_they_need(start):
+def test_outputs_that_no_frame_holds_come_in_pieces_and_none_beyond_them(start):
     plan = devices.dense_plan(2, 257)
     with start(plan, 1 << 20) as url, connect(url) as link:
         fill(link, Region.batch, rows(plan, plan.batch))
-        parts = [
-            link.request("predict", row=0, first_output=at, n_outputs=n)[1] for at, n in ((0, 256), (256, 1), (257, 0))
-        ]
-        again = [link.request("predict", row=0, first_output=at, n_outputs=128)[1] for at in (0, 128)]
-    assert [len(part) for part in parts] == [4 * 256, 4, 0] and b"".join(again) == parts[0]
+        pieces = [link.request("predict", row=0, first=first)[1] for first in (0, 1, 200, 256)]
+        assert [len(piece) for piece in pieces] == [1024, 1024, 57 * 4, 4]
+        whole = pieces[0] + pieces[3]
+        assert pieces[1] == whole[4:] and pieces[2] == whole[800:]
+        with pytest.raises(DeviceError, match="outside"):
+            link.request("predict", row=0, first=257)
 
 
 # ---- repetition
