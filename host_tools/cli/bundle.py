@@ -33,14 +33,14 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
-from ttzo.host_tools.cli.export_run import export_run, say_missing_formats
+from ttzo.host_tools.cli.export_run import export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.link import list_ports
-from ttzo.host_tools.firmware import boards, build, forecast
+from ttzo.host_tools.firmware import boards, build, c_library, forecast
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.network.network import read_inputs
@@ -193,6 +193,12 @@ def with_options(options):
 @with_options(TABLE_OPTIONS)
 @GENERATION
 @click.option(
+    "--library",
+    type=click.Choice([kind.value for kind in c_library.Kind]),
+    metavar="KIND",
+    help="Also a library for firmware of your own, in DIR/KIND: cmake, arduino, platformio, zephyr or esp-idf.",
+)
+@click.option(
     "--for-adaptation",
     "adapts",
     is_flag=True,
@@ -200,7 +206,14 @@ def with_options(options):
 )
 @command
 def export_command(
-    screen: Screen, model: str, out: Path, board: str | None, generation: str | None, adapts: bool, **options
+    screen: Screen,
+    model: str,
+    out: Path,
+    board: str | None,
+    generation: str | None,
+    library: str | None,
+    adapts: bool,
+    **options,
 ) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
@@ -223,6 +236,7 @@ def export_command(
     if run_model.is_run(Path(model)):
         plan = export_run(screen, Path(model), out, room, generation, adapts, options)
         screen.table(f"{plan.metadata.get('title', model)}, trained in {model} -> {out}", describe(plan))
+        write_library(screen, plan, out, library)
         return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
     if generation or adapts:
         given = "--generation" if generation else "--for-adaptation"
@@ -238,6 +252,7 @@ def export_command(
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
+    write_library(screen, plan, out, library)
     say_missing_formats(screen, plan, out)
     told = ["identify", str(out), "--data", "LOG.csv"] if plan.simulation else ["train", str(out)]
     screen.say(f"next: {shlex.join(['ttzo', *told, '--device', 'native:'])}")
