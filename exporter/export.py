@@ -9,13 +9,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, ExitCode, Loss, Number, TtzoError
+from ttzo.device_runtime.contract import (
+    Activation,
+    Arithmetic,
+    Cache,
+    Derivative,
+    ExitCode,
+    Loss,
+    Need,
+    Number,
+    TtzoError,
+)
 from ttzo.exporter import ode, zoo
 from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
-from ttzo.exporter.pde import Problem, trace
+from ttzo.exporter.pde import Problem, trace, why_no_exact, why_scale
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan import pruning, train_defaults
 from ttzo.exporter.plan.loss_options import LossOptions
@@ -278,6 +288,9 @@ def plan_of(
     plan = _reader(source)(source, **settings)
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
+    if recipe.problem is not None:
+        _require_smooth(plan)
+        plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
         raise PlanError("nothing is trained", "freeze less: leave out a --freeze, or set requires_grad=True")
@@ -291,6 +304,20 @@ def plan_of(
     else:
         plan = fitted(plan, least, given=options.get("cache") is not None)
     return to_bundle.read(to_bundle.write(plan))
+
+
+def _require_smooth(plan: Plan) -> None:
+    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
+    pde = plan.equation
+    smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
+    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal):
+        return
+    for layer in plan.layers:
+        if layer.activation == Activation.relu:
+            raise PlanError(
+                f"layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
+                "use torch.nn.Tanh() or ttzo.nn.Sine(); or --derivative sparse_grid, which smooths",
+            )
 
 
 def _simulation_plan(recipe: Recipe, source: ode.Model, model: str, options: dict[str, Any]) -> Plan:

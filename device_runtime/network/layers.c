@@ -149,6 +149,9 @@ uint32_t ttzo_contract(const struct ttzo_contraction *step, const float *core, c
     enum ttzo_data left = skip_zeros ? TTZO_DATA_LEFT : TTZO_DATA_NONE;
     enum ttzo_data right = skip_zeros ? TTZO_DATA_RIGHT : TTZO_DATA_NONE;
     uint32_t done = 0;
+    if (step->core_left && step->columns == 1 && !bias && !skip_zeros) // the repeats are the rows of one product
+        return ttzo_product(out, NULL, (struct ttzo_operand){ in, step->inner, 1 }, weights, step->repeats, step->inner,
+                            step->rows, TTZO_DATA_NONE);
     for (uint32_t repeat = 0; repeat < step->repeats; repeat++) {
         if (step->core_left && step->columns == 1)
             // One column: as one row it fills the four chains. A product commutes, so the bits are the same.

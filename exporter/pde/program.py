@@ -86,11 +86,21 @@ def compile_expression(e: Expression) -> Program:
     output = emit(e)
     if len(registers) > LIMIT["max_instructions"] or len(constants) > LIMIT["max_constants"]:
         raise PdeError(
-            f"the residual needs {len(registers)} instructions and {len(constants)} constants; "
+            f"this takes {len(registers)} instructions and {len(constants)} constants; "
             f"at most {LIMIT['max_instructions']} and {LIMIT['max_constants']} are supported",
             "write it with vectors and pde.sum instead of coordinate by coordinate",
         )
     return Program(tuple(constants), tuple(registers), output)
+
+
+def _require_float32(value: float) -> None:
+    with np.errstate(over="ignore", under="ignore"):
+        kept = float(np.float32(value))
+    if math.isinf(kept) or (kept == 0) != (value == 0):
+        raise PdeError(
+            f"the constant {value:g} becomes {kept:g} in float32",
+            "scale the equation: devices hold numbers from 1.4e-45 to 3.4e38",
+        )
 
 
 def _collect_constants(e: Expression, found: dict[float, int], seen: set[int]) -> None:
@@ -98,6 +108,7 @@ def _collect_constants(e: Expression, found: dict[float, int], seen: set[int]) -
         return
     seen.add(id(e))
     if e.operation == "constant":
+        _require_float32(e.value)
         found.setdefault(float(np.float32(e.value)), len(found))
     for arg in e.args:
         _collect_constants(arg, found, seen)
