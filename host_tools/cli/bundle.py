@@ -23,6 +23,7 @@ from ttzo.device_runtime.contract import (
     TtzoError,
     Update,
 )
+from ttzo.exporter.choose.method import BY_THE_DATA
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.operations.affine import Affine
@@ -287,6 +288,12 @@ def phase_text(plan: Plan, number: int) -> str:
     return f"{phase.estimator.name}{queries}, {phase.difference.name}, mu {phase.perturb_radius:g}; {phase.update.name}, lr {phase.learning_rate:g}"
 
 
+def _steps_text(plan: Plan) -> str:
+    if plan.metadata.get("steps") == BY_THE_DATA:
+        return "steps by the number of training rows"
+    return f"{plan.training.steps:,} steps"
+
+
 def describe(plan: Plan) -> list[tuple[str, str]]:
     if plan.simulation:
         return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
@@ -299,7 +306,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
     rows += [
         (
             "schedule",
-            f"{plan.training.steps:,} steps, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
+            f"{_steps_text(plan)}, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
         )
     ]
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
