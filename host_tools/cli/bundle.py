@@ -32,16 +32,16 @@ from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.cli.choices import Explained
+from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
-from ttzo.host_tools.cli.export_run import export_run, say_missing_formats, write_library
+from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.link import list_ports
-from ttzo.host_tools.firmware import boards, build, c_library, forecast
+from ttzo.host_tools.firmware import boards, build, forecast
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.network.network import read_inputs
@@ -193,12 +193,7 @@ def with_options(options):
 @with_options(_EXPORT_OPTIONS)
 @with_options(TABLE_OPTIONS)
 @GENERATION
-@click.option(
-    "--library",
-    type=click.Choice([kind.value for kind in c_library.Kind]),
-    metavar="KIND",
-    help="Also a library for firmware of your own, in DIR/KIND: cmake, arduino, platformio, zephyr or esp-idf.",
-)
+@LIBRARY
 @click.option(
     "--for-adaptation",
     "adapts",
@@ -410,11 +405,6 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 # ---- build, flash, boards --------------------------------------------------------------------------------------------
 
 BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A board's name, or its own .toml file.")
-
-SIZE = click.option("--size", is_flag=True, help="Optimise for size (-Os): less flash, slower steps, the same bits.")
-ALL_PARTS = click.option(
-    "--all-parts", is_flag=True, help="Link the whole runtime, not only what the model and the link need."
-)
 
 
 @click.command("build")

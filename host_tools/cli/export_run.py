@@ -4,6 +4,8 @@
 from pathlib import Path
 from typing import Any
 
+import click
+
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter import adaptation
 from ttzo.exporter.costs.memory import Room
@@ -16,6 +18,13 @@ from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.firmware import c_library
 from ttzo.host_tools.training import run_model
 from ttzo.host_tools.training.checkpoint import Generation
+
+LIBRARY = click.option(
+    "--library",
+    type=click.Choice([kind.value for kind in c_library.Kind]),
+    metavar="KIND",
+    help="Also a library for firmware of your own, in DIR/KIND: cmake, arduino, platformio, zephyr or esp-idf.",
+)
 
 
 def write_library(screen: Screen, plan: Plan, out: Path, kind: str | None) -> None:
