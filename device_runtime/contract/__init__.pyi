@@ -1051,6 +1051,8 @@ class EvaluateReply(Record):
 @dataclass(frozen=True)
 class PredictRequest(Record):
     row: int
+    first: int
+    """the output that the answer begins with"""
 
 @dataclass(frozen=True)
 class PredictReply(Record): ...

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0xF47482B5u
+#define TTZO_CONTRACT_HASH 0x62C4109Bu
 #define TTZO_MESSAGE_HASH_HELLO 0x717AFADAu
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -16,7 +16,7 @@
 #define TTZO_MESSAGE_HASH_SET_STATE 0xCB56BB31u
 #define TTZO_MESSAGE_HASH_STEP 0x1686212Au
 #define TTZO_MESSAGE_HASH_EVALUATE 0x358A1E25u
-#define TTZO_MESSAGE_HASH_PREDICT 0x025F9896u
+#define TTZO_MESSAGE_HASH_PREDICT 0x395C7B71u
 #define TTZO_MESSAGE_HASH_RESET 0xF62EC850u
 #define TTZO_MESSAGE_HASH_CANCEL 0x1EDF8ADFu
 #define TTZO_MESSAGE_HASH_SOLUTION_ERROR 0xC0036BAFu
@@ -1726,17 +1726,20 @@ static inline void ttzo_pack_evaluate_reply(const struct ttzo_evaluate_reply *in
     ttzo_put_u32(bytes + 4, in->n_correct);
 }
 
-#define TTZO_PREDICT_REQUEST_BYTES 4u
+#define TTZO_PREDICT_REQUEST_BYTES 8u
 struct ttzo_predict_request {
     uint32_t row;
+    uint32_t first;                         // the output that the answer begins with
 };
 static inline void ttzo_unpack_predict_request(const uint8_t *bytes, struct ttzo_predict_request *out)
 {
     out->row = ttzo_get_u32(bytes + 0);
+    out->first = ttzo_get_u32(bytes + 4);
 }
 static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *in, uint8_t *bytes)
 {
     ttzo_put_u32(bytes + 0, in->row);
+    ttzo_put_u32(bytes + 4, in->first);
 }
 
 #define TTZO_SOLUTION_ERROR_REQUEST_BYTES 9u

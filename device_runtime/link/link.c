@@ -241,17 +241,18 @@ static enum ttzo_error predict(const struct ttzo_link *link, const uint8_t *payl
     struct ttzo_trainer *trainer = link->trainer;
     struct ttzo_predict_request request;
     const float *outputs;
-    uint32_t n = trainer->model->info.out_features;
+    uint32_t n = trainer->model->info.out_features, most = link->line.port.payload_bytes / 4;
     ttzo_unpack_predict_request(payload, &request);
-    if (4 * n > link->line.port.payload_bytes) { // more outputs than a frame holds
-        *detail = request.row;
+    if (request.first >= n) {
+        *detail = request.first;
         return TTZO_ERROR_OUT_OF_RANGE;
     }
+    n = n - request.first < most ? n - request.first : most;
     enum ttzo_error error = ttzo_predict(trainer, request.row, &outputs, detail);
     if (error)
         return error;
     for (uint32_t i = 0; i < n; i++)
-        ttzo_put_f32(out + 4 * i, outputs[i]);
+        ttzo_put_f32(out + 4 * i, outputs[request.first + i]);
     *out_bytes = 4 * n;
     return TTZO_ERROR_OK;
 }

@@ -3,8 +3,10 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -297,9 +299,22 @@ def geometry(
         automatic = modes(in_features, len(one)), modes(out_features, len(one))
     ins, outs = (tuple(given or chosen) for given, chosen in zip((in_modes, out_modes), automatic, strict=True))
     n_bonds = (len(ins) if kind == LayerKind.tt_matrix else len(ins) + len(outs)) - 1
-    full = tensor_train.full_ranks(1 if ranks is None else ranks, n_bonds)
+    full = tensor_train.full_ranks(1 if ranks is None else _whole_ranks(ranks), n_bonds)
     layer = Layer("TTLinear", kind, in_features, out_features, 0, bias, in_modes=ins, out_modes=outs, ranks=full)
     return layer if budget is None else dataclasses.replace(layer, ranks=tensor_train.ranks_within(layer, budget))
+
+
+def _whole_ranks(ranks: Any) -> int | tuple[int, ...]:
+    """One rank or one for each bond, of NumPy's whole numbers too. Raises `TtzoError`."""
+    try:
+        return operator.index(ranks)
+    except TypeError:
+        pass
+    try:
+        return tuple(operator.index(rank) for rank in ranks)
+    except TypeError as error:
+        hint = "give one whole number for all bonds, or one for each: ranks=4, or ranks=(4, 6, 4)"
+        raise TtzoError(f"ranks are {ranks!r}", hint) from error
 
 
 def _matrix_product(layer: Layer, cores: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:

@@ -260,6 +260,9 @@ def _tensors(place: str, part: torch.nn.Module) -> list[tuple[str, torch.Tensor]
         named.append(("weight", part.weight.view(part.out_channels, -1)))
         bias = part.bias
     elif isinstance(part, torch.nn.Linear):
+        if part.weight.shape != (part.out_features, part.in_features):
+            says = f"says {part.in_features} -> {part.out_features} and has a weight {list(part.weight.shape)}"
+            raise _final(place, part, says, "build it anew with the sizes of its weight")
         named.append(("weight", part.weight))
         bias = part.bias
     if bias is not None:

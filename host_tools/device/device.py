@@ -387,7 +387,12 @@ class Device:
         """Outputs float32 (out_features,) of the first n rows of the region batch."""
         made, macs = [], self.plan.forward_macs(1)
         for row in range(n):
-            content = self._ask("predict", n_samples=1, macs=macs, row=row)[1]
+            content = b""
+            while len(content) < 4 * self.plan.out_features:
+                part = self._ask("predict", n_samples=1, macs=macs, row=row, first=len(content) // 4)[1]
+                if not part:
+                    break
+                content += part
             made.append(replies.numbers_told("predict", "output", content, self.plan.out_features))
         return made
 

@@ -211,9 +211,10 @@ class DeviceSide:
         return REPLY["solution_error"](*sums).pack()
 
     def _predict(self, request: PredictRequest, _: bytes) -> bytes:
-        if 4 * self._trainer.plan.out_features > LIMIT["max_payload"]:
-            raise DeviceError("out_of_range", request.row)
-        return np.asarray(self._trainer.predict(request.row), "<f4").tobytes()
+        if request.first >= self._trainer.plan.out_features:
+            raise DeviceError("out_of_range", request.first)
+        outputs = np.asarray(self._trainer.predict(request.row), "<f4")
+        return outputs[request.first :].tobytes()[: LIMIT["max_payload"] // 4 * 4]
 
     def _reset(self, *_: Any) -> bytes:
         self._trainer.reset()

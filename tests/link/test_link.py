@@ -349,7 +349,7 @@ def test_what_lies_outside_a_region_is_refused(url):
         *(request(1, "commit", region=region, count=2**32 - at, crc=0) for region in range(4) for at in (1, 2**31)),
         *(request(1, "evaluate", region=2, first_row=2**32 - at, n_rows=at) for at in (1, 4, 4096)),
         request(1, "evaluate", region=2, first_row=SMALL.batch, n_rows=1),
-        *(request(1, "predict", row=at + SMALL.batch - 1) for at in (1, 2**31, 2**32 - SMALL.batch)),
+        *(request(1, "predict", row=at + SMALL.batch - 1, first=0) for at in (1, 2**31, 2**32 - SMALL.batch)),
     ]
     with Line(url) as line:
         for frame in outside:
@@ -374,12 +374,16 @@ def test_a_region_that_does_not_fit_the_message_is_refused_by_its_place(url):
             assert error(line.ask(frame)) == (CODE["bad_request"], at)
 
 
-def test_outputs_that_no_frame_holds_are_refused(start):
+def test_outputs_that_no_frame_holds_come_in_pieces_and_none_beyond_them(start):
     plan = devices.dense_plan(2, 257)
     with start(plan, 1 << 20) as url, connect(url) as link:
         fill(link, Region.batch, rows(plan, plan.batch))
+        pieces = [link.request("predict", row=0, first=first)[1] for first in (0, 1, 200, 256)]
+        assert [len(piece) for piece in pieces] == [1024, 1024, 57 * 4, 4]
+        whole = pieces[0] + pieces[3]
+        assert pieces[1] == whole[4:] and pieces[2] == whole[800:]
         with pytest.raises(DeviceError, match="outside"):
-            link.request("predict", row=0)
+            link.request("predict", row=0, first=257)
 
 
 # ---- repetition

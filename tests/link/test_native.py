@@ -187,5 +187,5 @@ def test_under_the_sanitizers_a_session_runs_clean(sanitized, tmp_path):
         for step in range(4):
             link.request("step", step=step, region=Region.batch if step % 2 else Region.dataset)
         link.request("evaluate", region=Region.dataset, first_row=3, n_rows=13)
-        assert len(link.request("predict", row=3)[1]) == 4 * SMALL.out_features
+        assert len(link.request("predict", row=3, first=0)[1]) == 4 * SMALL.out_features
         link.request("reset")

@@ -119,6 +119,15 @@ def test_one_logit_answers_the_second_class_where_it_is_above_0(tmp_path):
     assert np.allclose([line[2] for line in found], 1 / (1 + np.exp(-np.abs(logits))), atol=1e-5)
 
 
+@pytest.mark.parametrize("url", ["numpy:", "native:"])
+def test_more_outputs_than_a_frame_holds_come_in_pieces(tmp_path, url):
+    folder, weight, bias = bundle(tmp_path / "b", Loss.mse, None, n_out=640)
+    np.savez(tmp_path / "new.npz", x=ROWS)
+    found = ttzo("predict", folder, "--device", url, "--data", tmp_path / "new.npz")
+    assert found["heading"][-1] == "answer 640"
+    assert np.allclose([line[1:] for line in found["answers"]], ROWS @ weight.T + bias, rtol=1e-5, atol=1e-5)
+
+
 def test_a_lacking_number_is_refused_dropped_or_filled(tmp_path):
     page = weather() | {"fill": [10.0, 20.0]}
     folder, weight, bias = bundle(tmp_path / "b", Loss.cross_entropy, page)
