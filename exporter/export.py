@@ -9,13 +9,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, ExitCode, Loss, Number, TtzoError
+from ttzo.device_runtime.contract import (
+    Activation,
+    Arithmetic,
+    Cache,
+    Derivative,
+    ExitCode,
+    Loss,
+    Need,
+    Number,
+    TtzoError,
+)
 from ttzo.exporter import ode, zoo
-from ttzo.exporter.choose import contraction
+from ttzo.exporter.choose import contraction, method
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
-from ttzo.exporter.pde import Problem, trace
+from ttzo.exporter.pde import Problem, trace, why_no_exact, why_scale
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan import pruning, train_defaults
 from ttzo.exporter.plan.loss_options import LossOptions
@@ -79,7 +89,7 @@ def resolve(
             raise TtzoError("the layers of an ONNX file cannot be changed", "leave out --ranks and --format")
         from ttzo.exporter.readers.from_onnx import options_in_file
 
-        recipe = Recipe(name=Path(model).stem, title=Path(model).stem, build=None)
+        recipe = Recipe(name=Path(model).stem, title=Path(model).stem, build=None, given={})
         return _changed(recipe, options_in_file(Path(model))), Path(model)
     _refuse_weights_alone(model)
     path, colon, function = model.rpartition(":")
@@ -91,9 +101,9 @@ def resolve(
     from ttzo.exporter.readers import user_model
 
     module, options = user_model.load(Path(path), function, given)
-    base = Recipe(name=function, title=function, build=None)
+    base = Recipe(name=function, title=function, build=None, given={})
     if isinstance(module, ode.Model):
-        base = dataclasses.replace(base, batch=LOG_ROWS)
+        base = dataclasses.replace(base, batch=LOG_ROWS, given=None)
     return _changed(base, options), module
 
 
@@ -126,6 +136,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         known = ", ".join((*MODEL_OPTIONS, *train_defaults.SETTINGS))
         raise PlanError(f"there is no option {unknown[0]!r}", f"the options are {known}")
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
+    chosen = training | ({"batch": given["batch"]} if "batch" in given else {})
     data = str(given["data"]) if "data" in given else recipe.data
     inputs = (known_inputs(data) if "data" in given else None) or recipe.inputs
     inputs = Inputs(
@@ -136,6 +147,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
     return dataclasses.replace(
         recipe,
         title=str(given.get("title", recipe.title)),
+        given=None if recipe.given is None else {**recipe.given, **chosen},
         data=data,
         loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
         loss_options=_loss_options(given, recipe.loss_options),
@@ -278,12 +290,17 @@ def plan_of(
     plan = _reader(source)(source, **settings)
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
+    if recipe.problem is not None:
+        _require_smooth(plan)
+        plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
         raise PlanError("nothing is trained", "freeze less: leave out a --freeze, or set requires_grad=True")
     plan = pruning.keep_zeros(plan) if recipe.keep_zeros else _with_note(plan, pruning.zeros_text(plan))
-    plan = dataclasses.replace(plan, cache=recipe.cache)
     least = _least(room, budget)
+    if recipe.given is not None and "estimator" not in recipe.given:
+        plan = method.chosen(plan, recipe.given, least, fitted)
+    plan = dataclasses.replace(plan, cache=recipe.cache)
     if contractions:
         plan = contraction.given(plan, contractions)
     elif least is None:
@@ -291,6 +308,20 @@ def plan_of(
     else:
         plan = fitted(plan, least, given=options.get("cache") is not None)
     return to_bundle.read(to_bundle.write(plan))
+
+
+def _require_smooth(plan: Plan) -> None:
+    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
+    pde = plan.equation
+    smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
+    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal):
+        return
+    for layer in plan.layers:
+        if layer.activation == Activation.relu:
+            raise PlanError(
+                f"layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
+                "use torch.nn.Tanh() or ttzo.nn.Sine(); or --derivative sparse_grid, which smooths",
+            )
 
 
 def _simulation_plan(recipe: Recipe, source: ode.Model, model: str, options: dict[str, Any]) -> Plan:

@@ -111,7 +111,8 @@ void ttzo_gathered_cache_turn_to(struct ttzo_gathered_cache *cache, uint32_t l, 
 {
     const struct ttzo_layer *layer = &cache->model->layers[l];
     const float *input = cache->layers[l].input;
-    use_layer(cache, l);
+    if (cache->l != l || cache->one.z != cache->z) // else the position before was of this layer
+        use_layer(cache, l);
     if (ttzo_has_patches(layer)) {
         ttzo_gathered_patch(layer, input, position, cache->patch, 1);
         cache->one.input = ttzo_array_of(cache->patch);

@@ -30,10 +30,9 @@ static uint32_t run_of(const struct ttzo_layer *layer)
     return ttzo_has_patches(layer) ? (uint32_t)ttzo_layer_positions(layer) : 1;
 }
 
-static uint64_t slices_of_core(const struct ttzo_layer *layer, uint32_t k)
+static uint64_t slices_of_core(const struct ttzo_core *core)
 {
-    struct ttzo_core core = ttzo_layer_core(layer, k);
-    return (uint64_t)core.left * core.n * core.right;
+    return (uint64_t)core->left * core->n * core->right;
 }
 
 // Outputs that an entry of core k moves.
@@ -47,9 +46,33 @@ static uint32_t moved_outputs(const struct ttzo_layer *layer, uint32_t k)
 static uint64_t moves_before(const struct ttzo_layer *layer, uint32_t end)
 {
     uint64_t numbers = 0;
-    for (uint32_t k = 0; k < end; k++)
-        numbers += (slices_of_core(layer, k) + 3) / 4 * 4 * moved_outputs(layer, k);
+    for (uint32_t k = 0; k < end; k++) {
+        struct ttzo_core core = ttzo_layer_core_shape(layer, k);
+        numbers += (slices_of_core(&core) + 3) / 4 * 4 * moved_outputs(layer, k);
+    }
     return numbers;
+}
+
+// A core of a layer whose entries are under way.
+struct moved_core {
+    uint32_t l;
+    struct ttzo_core core;
+    uint32_t slices, moved; // of the core; outputs that an entry moves
+    uint32_t ml, mr;        // extents of the layer's outputs before and after the core
+    uint32_t outer, run;
+    float *moves; // [slices / 4][moved][4]
+};
+
+static struct moved_core core_of(const struct ttzo_gathered_estimate *e, uint32_t l, uint32_t k)
+{
+    const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
+    struct ttzo_extents extents = ttzo_extents_around(layer, k);
+    struct moved_core made = { .l = l, .core = ttzo_layer_core(layer, k), .ml = extents.ml, .mr = extents.mr };
+    made.slices = (uint32_t)slices_of_core(&made.core);
+    made.outer = outer_of(layer), made.run = run_of(layer);
+    made.moved = made.ml * made.mr * made.outer * made.run;
+    made.moves = e->moves + moves_before(layer, k);
+    return made;
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
@@ -94,40 +117,43 @@ static uint32_t digit(const struct ttzo_layer *layer, uint32_t k, uint32_t token
 {
     uint32_t rest = 1;
     for (uint32_t i = k + 1; i < ttzo_layer_length(layer); i++)
-        rest *= ttzo_layer_core(layer, i).n;
-    return token / rest % ttzo_layer_core(layer, k).n;
+        rest *= ttzo_layer_core_shape(layer, i).n;
+    return token / rest % ttzo_layer_core_shape(layer, k).n;
 }
 
-// Brings slice `lane` of `quad` to its place among the moves of core k; sums of tokens are added up.
-static void keep_slice(struct ttzo_gathered_estimate *e, uint32_t k, const struct ttzo_slice_quad *quad, uint32_t lane,
-                       uint32_t position)
+// Brings slice `lane` of `quad` to its place among the moves of a core, its token's digit being `digit`; sums of tokens
+// are added up.
+static void keep_slice(struct ttzo_gathered_estimate *e, const struct moved_core *moved,
+                       const struct ttzo_slice_quad *quad, uint32_t lane, uint32_t digit, uint32_t position)
 {
-    const struct ttzo_layer *layer = &e->base.trainer->model->layers[e->queries.cache.l];
-    struct ttzo_core core = ttzo_layer_core(layer, k);
-    uint32_t run = run_of(layer), size = e->environment.ml * e->environment.mr, moved = moved_outputs(layer, k);
+    const struct ttzo_core *core = &moved->core;
+    uint32_t run = moved->run, size = e->environment.ml * e->environment.mr;
     uint32_t at = quad->at[lane] - e->environment.core.offset;
-    uint32_t a = at / (core.m * quad->m_stride), rest = at % quad->m_stride;
-    if (ttzo_has_tokens(layer))
-        rest += digit(layer, k, (uint32_t)e->queries.cache.layers[e->queries.cache.l].input[position]) * core.right;
-    uint32_t slice = a * core.n * core.right + rest;
-    uint32_t first = run > 1 ? position : outer_of(layer) > 1 ? position * size : 0;
-    float *move = e->moves + moves_before(layer, k) + (slice / Q * moved + first) * Q + slice % Q;
-    for (uint32_t i = 0; i < size; i++, move += run * Q)
-        *move = *move + e->slices[i * Q + lane];
+    uint32_t a = at / (core->m * quad->m_stride), rest = at % quad->m_stride + digit * core->right;
+    uint32_t slice = a * core->n * core->right + rest;
+    uint32_t first = run > 1 ? position : moved->outer > 1 ? position * size : 0;
+    float *move = moved->moves + (slice / Q * moved->moved + first) * Q + slice % Q;
+    const float *from = e->slices + lane;
+    for (uint32_t i = 0; i < size; i++, move += run * Q, from += Q)
+        *move = *move + *from;
 }
 
 static void add_position(struct ttzo_gathered_estimate *e, uint32_t position)
 {
+    const struct ttzo_layer *layer = &e->base.trainer->model->layers[e->queries.cache.l];
     struct ttzo_slices slices;
     struct ttzo_slice_quad quad;
+    uint32_t token = ttzo_has_tokens(layer) ? (uint32_t)e->queries.cache.layers[e->queries.cache.l].input[position] : 0;
     e->environment = (struct ttzo_environment){ 0 };
     for (uint32_t k = 0; k < ttzo_layer_length(&e->queries.cache.application); k++) {
+        const struct moved_core moved = core_of(e, e->queries.cache.l, k);
+        uint32_t its_digit = ttzo_has_tokens(layer) ? digit(layer, k, token) : 0;
         e->queries.cache.macs += ttzo_environment_open(&e->environment, &e->queries.cache.one, k);
         ttzo_slices_begin(&slices, &e->environment, e->base.phase->perturb_radius);
         while (ttzo_slices_next(&slices, &quad))
             if (ttzo_slices_make(&slices, &quad, e->slices, &e->queries.cache.macs))
                 for (uint32_t lane = 0; lane < quad.count; lane++)
-                    keep_slice(e, k, &quad, lane, position);
+                    keep_slice(e, &moved, &quad, lane, its_digit, position);
     }
 }
 
@@ -152,44 +178,46 @@ static void make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
 
 // ---- queries --------------------------------------------------------------------------------------------------------
 
-// Outputs of layer `l` that mode m of core k moves; `moves` [moved outputs][4] times sign. Returns how many change.
-static uint32_t list_moved(struct ttzo_gathered_estimate *e, uint32_t l, uint32_t k, uint32_t m, const float *moves,
-                           float sign)
+// Outputs that mode m of a core moves; `moves` [moved outputs][4] times sign. Returns how many change.
+static uint32_t list_moved(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t m,
+                           const float *moves, float sign)
 {
-    const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
-    struct ttzo_extents extents = ttzo_extents_around(layer, k);
-    uint32_t run = run_of(layer), modes = ttzo_layer_core(layer, k).m, n = 0;
-    for (uint32_t o = 0; o < outer_of(layer); o++)
-        for (uint32_t i = 0; i < extents.ml; i++) {
-            uint32_t first = (o * layer->out_features + (i * modes + m) * extents.mr) * run, count = extents.mr * run;
-            n = ttzo_gathered_changes(&e->queries, l, n, first, first + count, moves, Q, 1, sign);
-            moves += Q * count;
+    uint32_t features = e->base.trainer->model->layers[moved->l].out_features, count = moved->mr * moved->run, n = 0;
+    for (uint32_t o = 0; o < moved->outer; o++)
+        for (uint32_t i = 0; i < moved->ml; i++, moves += Q * count) {
+            uint32_t first = (o * features + (i * moved->core.m + m) * moved->mr) * moved->run;
+            n = ttzo_gathered_changes(&e->queries, moved->l, n, first, first + count, moves, Q, 1, sign);
         }
     return n;
 }
 
-// Entries m of the four slices from `slice` on.
-static void query_entries(struct ttzo_gathered_estimate *e, uint32_t l, uint32_t k, uint32_t slice, uint32_t m)
+// Entries of the four slices from `slice` on: mode by mode, because those of one mode move the same outputs.
+static void query_entries(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t slice)
 {
-    const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
-    struct ttzo_core core = ttzo_layer_core(layer, k);
-    uint32_t each = core.n * core.right, left = (uint32_t)slices_of_core(layer, k) - slice, wanted = 0, at[Q];
-    uint32_t count = left < Q ? left : Q;
+    const struct ttzo_coordinate_window *asked = &e->base.asked;
+    uint32_t each = moved->core.n * moved->core.right, left = moved->slices - slice, at[Q];
+    uint32_t count = left < Q ? left : Q, offset = e->base.trainer->model->layers[moved->l].parameter_offset;
     float differences[Q], below[Q] = { 0.0f }, *gradient = e->base.trainer->gradient;
-    const float *moves = e->moves + moves_before(layer, k) + slice * moved_outputs(layer, k);
+    const float *moves = moved->moves + slice * moved->moved;
     for (uint32_t q = 0; q < count; q++) {
         uint32_t a = (slice + q) / each, rest = (slice + q) % each;
-        at[q] = layer->parameter_offset + core.offset + (a * core.m + m) * each + rest;
-        wanted += ttzo_is_asked(&e->base.asked, at[q]);
+        at[q] = offset + moved->core.offset + a * moved->core.m * each + rest;
     }
-    if (!wanted)
-        return;
-    ttzo_gathered_propagate(&e->queries, l, list_moved(e, l, k, m, moves, 1.0f), count, differences);
-    if (e->base.antithetic)
-        ttzo_gathered_propagate(&e->queries, l, list_moved(e, l, k, m, moves, -1.0f), count, below);
-    for (uint32_t q = 0; q < count; q++)
-        if (ttzo_is_asked(&e->base.asked, at[q]))
-            gradient[at[q]] = gradient[at[q]] + (differences[q] - below[q]);
+    for (uint32_t m = 0; m < moved->core.m; m++) {
+        bool wanted = false;
+        for (uint32_t q = 0; q < count; q++)
+            wanted |= ttzo_is_asked(asked, at[q] + m * each);
+        if (!wanted)
+            continue;
+        ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, 1.0f), count, differences);
+        if (e->base.antithetic)
+            ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, -1.0f), count, below);
+        for (uint32_t q = 0; q < count; q++) {
+            uint32_t entry = at[q] + m * each;
+            if (ttzo_is_asked(asked, entry))
+                gradient[entry] = gradient[entry] + (differences[q] - below[q]);
+        }
+    }
 }
 
 // A bias moves its output at every position.
@@ -223,12 +251,13 @@ static enum ttzo_error gradient_of_layer(struct ttzo_gathered_estimate *e, uint3
     make_moves(e, l);
     for (uint32_t feature = 0; layer->has_bias && feature < layer->out_features; feature++)
         query_bias(e, l, feature);
-    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++)
-        for (uint32_t slice = 0; slice < slices_of_core(layer, k) && !error; slice += Q) {
-            for (uint32_t m = 0; m < ttzo_layer_core(layer, k).m; m++)
-                query_entries(e, l, k, slice, m);
+    for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
+        const struct moved_core moved = core_of(e, l, k);
+        for (uint32_t slice = 0; slice < moved.slices && !error; slice += Q) {
+            query_entries(e, &moved, slice);
             error = ttzo_rows_still_wanted(&e->base, &e->queries.cache.macs);
         }
+    }
     return error;
 }
 

@@ -39,19 +39,34 @@ void ttzo_gathered_scratch_carve(struct ttzo_gathered_scratch *scratch, const st
 
 // ---- changes on their way -------------------------------------------------------------------------------------------
 
-// What four moves do to an activation at z, h; whether they change it at all.
-static bool change_activation(enum ttzo_activation activation, float z, float h, const float move[Q], float change[Q])
+static bool any_moves(const float move[Q])
 {
-    float low = move[0] < move[1] ? move[0] : move[1], high = move[0] > move[1] ? move[0] : move[1];
-    low = move[2] < low ? move[2] : low, high = move[2] > high ? move[2] : high;
-    low = move[3] < low ? move[3] : low, high = move[3] > high ? move[3] : high;
-    if (activation == TTZO_ACTIVATION_RELU && z <= 0.0f && z + high <= 0.0f)
+    return (ttzo_size_bits(move[0]) | ttzo_size_bits(move[1]) | ttzo_size_bits(move[2]) | ttzo_size_bits(move[3])) != 0;
+}
+
+static float least(const float move[Q])
+{
+    float a = move[0] < move[1] ? move[0] : move[1], b = move[2] < move[3] ? move[2] : move[3];
+    return a < b ? a : b;
+}
+
+static float most(const float move[Q])
+{
+    float a = move[0] > move[1] ? move[0] : move[1], b = move[2] > move[3] ? move[2] : move[3];
+    return a > b ? a : b;
+}
+
+// What four moves do to an activation at z, h; whether they change it at all.
+static inline bool change_activation(enum ttzo_activation activation, float z, float h, const float move[Q],
+                                     float change[Q])
+{
+    bool relu = activation == TTZO_ACTIVATION_RELU, live = false;
+    if (relu && z <= 0.0f && z + most(move) <= 0.0f)
         return false;
-    if (activation == TTZO_ACTIVATION_IDENTITY || (activation == TTZO_ACTIVATION_RELU && z > 0.0f && z + low > 0.0f)) {
+    if (activation == TTZO_ACTIVATION_IDENTITY || (relu && z > 0.0f && z + least(move) > 0.0f)) {
         change[0] = move[0], change[1] = move[1], change[2] = move[2], change[3] = move[3];
-        return low != 0.0f || high != 0.0f;
+        return any_moves(move);
     }
-    bool live = false;
     for (uint32_t q = 0; q < Q; q++) {
         change[q] = move[q] == 0.0f ? 0.0f : ttzo_activation_change(activation, z, h, move[q]);
         live |= change[q] != 0.0f;
@@ -162,22 +177,37 @@ static uint32_t arrive(struct ttzo_gathered_queries *queries, uint32_t l, uint32
                                  1.0f);
 }
 
+static void measure(const struct ttzo_gathered_queries *queries, uint32_t stride, uint32_t n_queries,
+                    float differences[Q])
+{
+    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, stride, n_queries,
+                      queries->cache.target, differences);
+}
+
 void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries,
                              float differences[Q])
 {
     uint32_t last = queries->cache.model->info.n_layers - 1u, outputs = queries->cache.model->info.out_features;
+    const struct ttzo_layer *end = &queries->cache.model->layers[last];
+    bool arrives_whole = !ttzo_has_patches(end) && end->activation == TTZO_ACTIVATION_IDENTITY;
     for (uint32_t q = 0; q < Q; q++)
         differences[q] = 0.0f;
-    for (; l < last && n; l++)
+    for (; l < last && n; l++) {
+        if (l + 1 == last && arrives_whole) {
+            arrive_at_whole(queries, last, n, n_queries);
+            measure(queries, to_multiple_of_4(outputs), n_queries, differences);
+            return;
+        }
         n = arrive(queries, l + 1, n, n_queries);
+    }
     if (!n)
         return;
     for (uint32_t i = 0; i < Q * outputs; i++)
         queries->scratch.arrivals[i] = 0.0f;
-    for (uint32_t i = 0; i < n * Q; i++)
-        queries->scratch.arrivals[i % Q * outputs + queries->scratch.places[i / Q]] = queries->scratch.changes[i];
-    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, outputs, n_queries,
-                      queries->cache.target, differences);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t q = 0; q < Q; q++)
+            queries->scratch.arrivals[q * outputs + queries->scratch.places[i]] = queries->scratch.changes[i * Q + q];
+    measure(queries, outputs, n_queries, differences);
 }
 
 #endif

@@ -17,7 +17,17 @@ from ttzo.exporter.pde.expression import (
     tanh,
     where,
 )
-from ttzo.exporter.pde.problem import Condition, Point, Problem, at_end, at_start, on_faces, trace
+from ttzo.exporter.pde.problem import (
+    Condition,
+    Point,
+    Problem,
+    at_end,
+    at_start,
+    on_faces,
+    trace,
+    why_no_exact,
+    why_scale,
+)
 from ttzo.exporter.pde.program import Pde, Program
 
 __all__ = [
@@ -44,4 +54,6 @@ __all__ = [
     "tanh",
     "trace",
     "where",
+    "why_no_exact",
+    "why_scale",
 ]

@@ -18,8 +18,9 @@ import numpy as np
 
 from ttzo.device_runtime.contract import TtzoError
 
-_HERE = (Path(__file__).parent, Path(__file__).parents[1] / "ode")
+HERE = (Path(__file__).parent, Path(__file__).parents[1] / "ode")
 _VECTORS = ("x", "n_x", "n_xx")
+_DERIVATIVES = ("grad", "second", "lap", "u_t", "u_tt")
 
 
 class PdeError(TtzoError):
@@ -29,7 +30,7 @@ class PdeError(TtzoError):
 def refusal(what: str, hint: str) -> PdeError:
     """The error for the user's line that is being traced."""
     frame: FrameType | None = sys._getframe(1)
-    while frame and Path(frame.f_code.co_filename).parent in _HERE:
+    while frame and Path(frame.f_code.co_filename).parent in HERE:
         frame = frame.f_back
     if frame is None:
         return PdeError(what, hint)
@@ -83,6 +84,22 @@ class Expression:
     def __pow__(self, exponent):
         return _power(self, exponent)
 
+    def __rpow__(self, base):
+        if is_number(wrap(base)) and wrap(base).value > 0:
+            return exp(multiply(self, math.log(wrap(base).value)))
+        raise refusal("a power needs a positive number below a traced exponent", "write pde.exp(b * pde.log(a))")
+
+    def __and__(self, other):
+        return multiply(self, other)
+
+    def __or__(self, other):
+        return subtract(1.0, multiply(subtract(1.0, self), subtract(1.0, other)))
+
+    __rand__, __ror__ = __and__, __or__
+
+    def __invert__(self):
+        return subtract(1.0, self)
+
     def __abs__(self):
         return where(less(self, 0.0), negate(self), self)
 
@@ -103,6 +120,8 @@ class Expression:
     def __getitem__(self, index):
         if self.size is None:
             raise refusal("a scalar has no coordinates", "only x, grad and second are vectors")
+        if isinstance(index, slice):
+            raise refusal("parts of a vector cannot be traced", "name its coordinates one by one, as p.x[0] + p.x[1]")
         if not isinstance(index, (int, np.integer)) or not -self.size <= index < self.size:
             raise refusal(f"there is no coordinate {index} among {self.size}", "coordinates count from 0")
         return component(self, int(index) % self.size)
@@ -127,8 +146,22 @@ class Expression:
 
     __int__ = __index__ = __complex__ = __float__
 
-    def __array_ufunc__(self, ufunc, *_, **__):
+    def __array_ufunc__(self, ufunc, method, *inputs, **__):
+        if method == "__call__" and ufunc.__name__ in _OF_NUMPY:  # a number of NumPy before an operator
+            return _OF_NUMPY[ufunc.__name__](
+                *(each.item() if isinstance(each, np.generic) else each for each in inputs)
+            )
         raise refusal(f"numpy's {ufunc.__name__} cannot be traced", "use pde.sin, pde.exp, pde.where, ...")
+
+    @classmethod
+    def __torch_function__(cls, function, *_, **__):
+        name = getattr(function, "__name__", "function")
+        if name.strip("_r") in ("add", "sub", "mul", "div", "truediv", "pow"):
+            raise refusal(
+                "torch's numbers cannot be traced",
+                "give a Python number, as float(value): an equation has no unknown coefficients",
+            )
+        raise refusal(f"torch's {name} cannot be traced", "use pde.sin, pde.exp, pde.where, ...")
 
     def __array__(self, *_, **__):
         raise refusal("a traced value is not an array", "use the functions of ttzo.pde")
@@ -141,6 +174,11 @@ class Expression:
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in _DERIVATIVES:
+            raise refusal(
+                f"`{name}` of a part of the solution is a mixed or higher derivative, which is not supported",
+                "the derivatives are p.u_t, p.u_tt, p.grad, p.second (unmixed) and p.lap; a higher equation is split into a system of lower ones",
+            )
         raise refusal(f"a traced value has no `{name}`", "use the functions of ttzo.pde")
 
 
@@ -164,6 +202,11 @@ def wrap(value) -> Expression:
         return value
     if isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value):
         return constant(float(value))
+    if type(value).__module__.startswith("torch"):
+        raise refusal(
+            f"torch's {type(value).__name__} cannot be traced",
+            "give a Python number, as float(value); it stays as it is",
+        )
     raise refusal(
         f"{type(value).__name__} {value!r} cannot be used in a problem", "use finite numbers and traced values"
     )
@@ -289,15 +332,32 @@ _BUILD: dict[str, Callable[..., Expression]] = {
 }
 
 
+_OF_NUMPY: dict[str, Callable[..., Expression]] = {
+    "add": add,
+    "subtract": subtract,
+    "multiply": multiply,
+    "divide": divide,
+    "negative": negate,
+    "less": less,
+    "greater": lambda a, b: less(b, a),
+    "less_equal": lambda a, b: subtract(1.0, less(b, a)),
+    "greater_equal": lambda a, b: subtract(1.0, less(a, b)),
+    "power": lambda a, b: wrap(a) ** b,
+}  # what NumPy calls the operators
+MOST_SQUARED = 4096  # largest whole exponent that is multiplied out, by squaring
+
+
 def _power(base: Expression, exponent) -> Expression:
-    if not isinstance(exponent, (int, float)):
+    if isinstance(exponent, Expression) and is_number(exponent):
+        exponent = exponent.value
+    if not isinstance(exponent, (int, float, np.integer, np.floating)):
         raise refusal("an exponent must be a number", "write pde.exp(b * pde.log(a))")
     if exponent < 0:
         return divide(1.0, _power(base, -exponent))
     if exponent == 0.5:
         return sqrt(base)
-    if exponent != int(exponent) or exponent > 64:
-        return exp(multiply(constant(exponent), log(base)))
+    if exponent != int(exponent) or exponent > MOST_SQUARED:
+        return exp(multiply(constant(float(exponent)), log(base)))
     result, square, n = ONE, base, int(exponent)
     while n:
         result = multiply(result, square) if n & 1 else result

@@ -12,34 +12,68 @@ problem = pde.Problem(
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Derivative, Sampler
+from ttzo.device_runtime.contract import Derivative, ProgramInput, Sampler
+from ttzo.exporter.pde import probe
+from ttzo.exporter.pde.check import called, line_of, line_of_caller, require_bounds, require_count, require_weight
 from ttzo.exporter.pde.differentiate import Calculus
-from ttzo.exporter.pde.expression import Expression, PdeError, add, component, leaf, place, spread, total, wrap
-from ttzo.exporter.pde.program import Pde, Program, RowGroup, compile_expression
+from ttzo.exporter.pde.expression import (
+    Expression,
+    PdeError,
+    add,
+    component,
+    leaf,
+    place,
+    refusal,
+    spread,
+    total,
+    wrap,
+)
+from ttzo.exporter.pde.program import Pde, Program, RowGroup, compile_expression, operand_count
 
 Function = Callable[..., Any]
 PROBES = 4096  # points at which the placing of training points is tried
+WIDE = 1e4  # largest coordinate without a remark
+FEW = 0.005  # share of points at which a residual may be undefined: single points of a border
 
 
 class Point:
     """What a residual or condition is written with: `x` (vector), `t`, and of the solution `u`, `u_t`, `u_tt`,
     `grad` (vector), `lap` and `second` (vector of unmixed second derivatives)."""
 
-    def __init__(self, u: Expression, x: Expression, t: Expression, calculus: Calculus):
-        self.u, self.x, self.t, self._calculus = u, x, t, calculus
+    def __init__(self, u: Expression, x: Expression, t: Expression | None, calculus: Calculus):
+        self.u, self.x, self._t, self._calculus = u, x, t, calculus
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        hint = "derivatives in space are p.grad[0], p.grad[1], .. and p.second[0], ..; mixed and higher ones are not supported"
+        known = "u, x, t, u_t, u_tt, grad, second and lap"
+        is_derivative = name.startswith("u_") and set(name[2:]) <= set("xyzt012")
+        raise refusal(f"a point has no `{name}`", hint if is_derivative else f"it has {known}")
+
+    def _require_time(self, name: str) -> None:
+        if self._t is None:
+            raise refusal(f"a problem without time has no {name}", "give the problem time=(low, high), or leave it out")
+
+    @property
+    def t(self) -> Expression:
+        self._require_time("t")
+        return cast(Expression, self._t)
 
     @property
     def u_t(self) -> Expression:
+        self._require_time("u_t")
         return self._calculus.in_time(self.u)
 
     @property
     def u_tt(self) -> Expression:
+        self._require_time("u_tt")
         return self._calculus.in_time(self.u_t)
 
     @property
@@ -107,6 +141,10 @@ class Problem:
     conditions: Sequence[Condition] = ()
     rows: int = 100
     points: Function | None = None
+    line: str = field(default="", repr=False, compare=False)  # where the person wrote it: `file.py:7: `
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "line", self.line or line_of_caller())
 
     @property
     def n_inputs(self) -> int:
@@ -133,23 +171,110 @@ def trace(
 
 
 def _trace(problem: Problem, derivative: Derivative | str, radius: float, level: int, n_pairs: int) -> Pde:
+    try:
+        _require_arguments(problem)
+    except PdeError as error:
+        raise PdeError(problem.line * (".py:" not in str(error)) + str(error), error.hint) from None
     size = len(problem.space)
     bounds = [*problem.space, *([problem.time] if problem.time is not None else [])]
     inside = Condition(Sampler.interior, problem.residual, 1.0, problem.rows)
-    return Pde(
+    made = Pde(
         n_space=size,
         has_time=problem.time is not None,
         low=tuple(_float32(low) for low, _ in bounds),
         high=tuple(_float32(high) for _, high in bounds),
         groups=tuple(_row_group(problem, condition) for condition in (inside, *problem.conditions)),
-        solution=_program("solution", problem.solution(leaf("n", size), *_place(problem))),
-        exact=_program("exact", problem.exact(*_place(problem))) if problem.exact else None,
+        solution=_program("solution", _solution(problem)),
+        exact=_exact(problem),
         points=_points(problem),
         derivative=_derivative(derivative),
         radius=_float32(radius),
         level=level,
         n_pairs=n_pairs,
     )
+    if not any(reads_network(each.condition) for each in made.groups[:1]):
+        raise PdeError(
+            f"{line_of(problem.residual)}the residual does not contain u",
+            "write what should be zero, with p.u or its derivatives",
+        )
+    return made
+
+
+def reads_network(program: Program) -> bool:
+    """Whether a program reads the network's output or a derivative of it."""
+    read = {program.output} | {r for op, *registers in program.instructions for r in registers[: operand_count(op)]}
+    return any(ProgramInput.n <= r < len(ProgramInput) for r in read)
+
+
+def _require_arguments(problem: Problem) -> None:
+    space = problem.space
+    if not isinstance(space, list | tuple) or not space:
+        raise PdeError(
+            f"space is {space!r}, no coordinate",
+            "write space=[(low, high), ...]; an equation in one variable alone has it as its coordinate, without time",
+        )
+    for index, bounds in enumerate(space):
+        require_bounds(f"coordinate {index} of space", bounds, "space=[(0, 1)], a pair for each coordinate")
+    if problem.time is not None:
+        require_bounds("time", problem.time, "time=(0, 1), or leave it out")
+    require_count("rows", problem.rows)
+    if not isinstance(problem.conditions, list | tuple):
+        raise PdeError(f"conditions is a {type(problem.conditions).__name__}, not a list", "write conditions=[...]")
+    for index, condition in enumerate(problem.conditions):
+        if not isinstance(condition, Condition):
+            raise PdeError(
+                f"{line_of(condition)}condition {index} is a {type(condition).__name__}",
+                "wrap it: pde.on_faces(..), pde.at_start(..) or pde.at_end(..)",
+            )
+        require_count(f"rows of condition {index}", condition.rows)
+        require_weight(f"condition {index}", condition.weight)
+        if problem.time is None and condition.sampler in (Sampler.start, Sampler.end):
+            raise PdeError(f"condition {index} is one of time, which the problem lacks", "give time=(low, high)")
+
+
+def _solution(problem: Problem) -> Expression:
+    names = "n, x, t"
+    return _scalar(
+        f"{line_of(problem.solution)}solution",
+        called("solution", problem.solution, leaf("n", len(problem.space)), *_place(problem), names=names),
+    )
+
+
+def _exact(problem: Problem) -> Program | None:
+    """Its program; None where there is none, or where it is not finite (`why_no_exact`)."""
+    if problem.exact is None:
+        return None
+    made = _program(f"{line_of(problem.exact)}exact", called("exact", problem.exact, *_place(problem), names="x, t"))
+    return None if _bad_share(problem) else made
+
+
+def _bounds(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.array([*problem.space, *([problem.time] if problem.time is not None else [])], float).T
+    return low, high
+
+
+def _bad_share(problem: Problem) -> float:
+    place = probe.points(*_bounds(problem), len(problem.space), Sampler.interior)
+    return probe.not_finite_exact(problem.exact, *place) if problem.exact else 0.0
+
+
+def why_no_exact(problem: Problem) -> str:
+    """What a person should know of an exact solution that is left out; "" where nothing is."""
+    share = _bad_share(problem)
+    return (
+        f"exact is not finite at {100 * share:.3g} % of random points: it is left out, so that the solution's error is not "
+        "measured; correct it, or give points with values by --data"
+        if share
+        else ""
+    )
+
+
+def why_scale(problem: Problem) -> str:
+    """What a person should know of a domain whose coordinates are far from what a network takes; "" for others."""
+    largest = float(np.max(np.abs(_bounds(problem))))
+    if largest <= WIDE:
+        return ""
+    return f"coordinates go up to {largest:.3g}: a network trains on inputs of about 1, so write the equation in scaled space and time"
 
 
 def _float32(value: float) -> float:
@@ -170,21 +295,24 @@ def _derivative(name: Derivative | str) -> Derivative:
 
 def _row_group(problem: Problem, condition: Condition) -> RowGroup:
     x, t = _place(problem)
-    u = wrap(problem.solution(leaf("n", len(x)), x, t))
-    point = Point(u, x, t, Calculus(len(x)))
-    name = getattr(condition.holds, "__name__", "condition")
-    if not condition.weight > 0:
-        raise PdeError(f"{name} has weight {condition.weight}", "give a positive weight")
-    return RowGroup(
-        condition.sampler, condition.rows, _float32(math.sqrt(condition.weight)), _program(name, condition.holds(point))
-    )
+    point = Point(_solution(problem), x, t if problem.time is not None else None, Calculus(len(x)))
+    name = "residual" if condition.sampler == Sampler.interior else "condition"
+    value = called(name, condition.holds, point, names="p")
+    made = _program(f"{line_of(condition.holds)}{name}", value)
+    share = probe.not_finite(condition.holds, *probe.points(*_bounds(problem), len(x), condition.sampler))
+    if share > FEW:
+        raise PdeError(
+            f"{line_of(condition.holds)}{name} is not finite at {100 * share:.3g} % of its points, whatever u is",
+            "look for logarithms, roots and powers of negative numbers and divisions by zero",
+        )
+    return RowGroup(condition.sampler, condition.rows, _float32(math.sqrt(condition.weight)), made)
 
 
 def _points(problem: Problem) -> tuple[Program, ...]:
     if problem.points is None:
         return ()
     size, timed = len(problem.space), problem.time is not None
-    x, t = _pair(problem.points(*_place(problem)), timed)
+    x, t = _pair(called("points", problem.points, *_place(problem), names="x, t"), timed)
     if isinstance(x, list | tuple):
         if len(x) != size:
             raise PdeError(f"points returns {len(x)} coordinates in space, the problem has {size}", "give one for each")
@@ -233,4 +361,8 @@ def _scalar(name: str, value: Any) -> Expression:
 
 
 def _program(name: str, value: Any) -> Program:
-    return compile_expression(_scalar(name, value))
+    scalar = _scalar(name, value)
+    try:
+        return compile_expression(scalar)
+    except PdeError as error:
+        raise PdeError(f"{name}: {error}", error.hint) from None

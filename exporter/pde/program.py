@@ -15,6 +15,7 @@ from ttzo.device_runtime.contract import LIMIT, Derivative, Need, Operation, Pro
 from ttzo.exporter.pde.expression import Expression, PdeError
 from ttzo.exporter.pde.sparse_grid import SparseGrid, smolyak
 
+MOST_NODES = 1 << 20  # of a sparse grid
 VECTOR_INPUTS = (ProgramInput.x, ProgramInput.n_x, ProgramInput.n_xx)
 _NEEDS = {
     ProgramInput.n_x: Need.first,
@@ -86,11 +87,21 @@ def compile_expression(e: Expression) -> Program:
     output = emit(e)
     if len(registers) > LIMIT["max_instructions"] or len(constants) > LIMIT["max_constants"]:
         raise PdeError(
-            f"the residual needs {len(registers)} instructions and {len(constants)} constants; "
+            f"this takes {len(registers)} instructions and {len(constants)} constants; "
             f"at most {LIMIT['max_instructions']} and {LIMIT['max_constants']} are supported",
             "write it with vectors and pde.sum instead of coordinate by coordinate",
         )
     return Program(tuple(constants), tuple(registers), output)
+
+
+def _require_float32(value: float) -> None:
+    with np.errstate(over="ignore", under="ignore"):
+        kept = float(np.float32(value))
+    if math.isinf(kept) or (kept == 0) != (value == 0):
+        raise PdeError(
+            f"the constant {value:g} becomes {kept:g} in float32",
+            "scale the equation: devices hold numbers from 1.4e-45 to 3.4e38",
+        )
 
 
 def _collect_constants(e: Expression, found: dict[float, int], seen: set[int]) -> None:
@@ -98,6 +109,7 @@ def _collect_constants(e: Expression, found: dict[float, int], seen: set[int]) -
         return
     seen.add(id(e))
     if e.operation == "constant":
+        _require_float32(e.value)
         found.setdefault(float(np.float32(e.value)), len(found))
     for arg in e.args:
         _collect_constants(arg, found, seen)
@@ -163,11 +175,12 @@ class Pde:
     def passes(self) -> int:
         """About how many forward passes one point takes."""
         n = self.n_inputs
+        if self.grid:
+            return self.grid.n_nodes
         made = {
             Derivative.jet: 2 + n,
             Derivative.compensated_jet: 3 + n,
             Derivative.finite_difference: 1 + 2 * n,
-            Derivative.sparse_grid: 1 + 2 * n * n,
         }
         return made.get(self.derivative, 1 + 2 * self.n_pairs)
 
@@ -200,6 +213,11 @@ class Pde:
             return "every kind of rows needs a count of 1 or more and a positive weight"
         if not self.has_time and any(group.sampler in (Sampler.start, Sampler.end) for group in self.groups):
             return "a problem without time has no rows at its start or end"
+        if self.grid and self.grid.n_nodes > MOST_NODES:
+            return (
+                f"the sparse grid of level {self.level} in {self.n_inputs} dimensions has {self.grid.n_nodes:,} nodes, each a "
+                f"forward pass of every point; at most {MOST_NODES:,} are supported. Give a lower --level, or --derivative jet"
+            )
         if not 0 < self.radius < math.inf or self.n_pairs < 1:
             return "the radius of the derivatives must be positive, and n_pairs 1 or more"
         return ""

@@ -139,8 +139,8 @@ class Plan:
             if isinstance(node.operation, Affine) and node.operation.layer.contraction:
                 return f"layer {node.name} of a graph is contracted core by core: contraction 0"
         for phase in self.training.phases:
-            if phase.is_gauss_newton or phase.estimator in (Estimator.node_cge, Estimator.block_rge):
-                return f"{phase.estimator.name} works on chains of layers only, choose cge, cocd or rge: {why}"
+            if phase.is_gauss_newton:
+                return f"{phase.estimator.name} works on chains of layers only, choose cge, node_cge or rge: {why}"
         return ""
 
     def _token_inconsistency(self) -> str:
@@ -210,7 +210,7 @@ class Plan:
         if self.pde is None:
             return ""
         if self.in_features != self.pde.n_inputs or self.out_features != 1:
-            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs and 1 output"
+            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs (coordinates in space, then time) and 1 output"
         if self.input_number != Number.float32:
             return "a PDE's points are float32"
         if self.batch != self.pde.batch:

@@ -97,10 +97,10 @@ def test_a_program_that_nests_too_deeply_is_refused():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"space": [(0.0, 0.0)]}, "bound"),
-        ({"space": [(0.0, math.inf)]}, "bound"),
-        ({"time": None, "conditions": [pde.at_end(lambda p: p.u)]}, "without time"),
-        ({"rows": 0}, "count"),
+        ({"space": [(0.0, 0.0)]}, "from 0 to 0"),
+        ({"space": [(0.0, math.inf)]}, "from 0 to inf"),
+        ({"time": None, "conditions": [pde.at_end(lambda p: p.u)]}, "one of time"),
+        ({"rows": 0}, "rows is 0"),
         ({"conditions": [pde.on_faces(lambda p: p.u, weight=-1.0)]}, "weight"),
         ({"conditions": [pde.on_faces(lambda p: p.u)] * 4}, "kinds of rows"),
     ],

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""A problem's functions at random points, in float64: what is not finite there would end every training."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ttzo.device_runtime.contract import Sampler
+
+POINTS = 256
+DRAWS = 8  # of the solution and its derivatives at each point
+
+
+def points(low: np.ndarray, high: np.ndarray, n_space: int, sampler: Sampler) -> tuple[np.ndarray, Any]:
+    """Places (n_space, POINTS) and times (POINTS,), 0.0 without time, as rows of that kind have them."""
+    rng = np.random.default_rng(0)
+    drawn = rng.uniform(low, high, (POINTS, len(low))).T
+    if sampler == Sampler.faces:
+        faces = rng.integers(0, 2 * n_space, POINTS)
+        drawn[faces // 2, np.arange(POINTS)] = np.where(faces % 2, high[faces // 2], low[faces // 2])
+    elif sampler != Sampler.interior:
+        drawn[n_space] = (low if sampler == Sampler.start else high)[n_space]
+    return drawn[:n_space], drawn[n_space] if len(low) > n_space else 0.0
+
+
+def not_finite(function: Callable[[Any], Any], x: np.ndarray, t: Any) -> float:
+    """Share of the points at which a residual is not finite whatever the solution is there; 0 where it cannot be asked."""
+    rng, bad = np.random.default_rng(1), np.ones(POINTS, bool)
+    with np.errstate(all="ignore"):
+        for _ in range(DRAWS):
+            scalars = {name: rng.normal(size=POINTS) for name in ("u", "u_t", "u_tt", "lap")}
+            vectors = {name: rng.normal(size=x.shape) for name in ("grad", "second")}
+            try:
+                made = np.asarray(function(SimpleNamespace(x=x, t=t, **scalars, **vectors)), float)
+                bad &= ~np.isfinite(np.broadcast_to(made, POINTS))
+            except Exception:  # a function that is traced need not take arrays
+                return 0.0
+    return float(bad.mean())
+
+
+def not_finite_exact(function: Callable[..., Any], x: np.ndarray, t: Any) -> float:
+    """Share of the points at which the exact solution is not finite."""
+    with np.errstate(all="ignore"):
+        try:
+            made = np.asarray(function(x, t), float)
+            return float((~np.isfinite(np.broadcast_to(made, POINTS))).mean())
+        except Exception:  # as above
+            return 0.0
