@@ -8,6 +8,7 @@
 | URL | device |
 |---|---|
 | `/dev/ttyACM0`, `COM3`, `socket://HOST:PORT` | whatever answers there |
+| `usb:VID:PID`, `usb:SERIAL` | the board with these USB numbers, whatever its port is called |
 | `mpy:/dev/ttyACM0` | a MicroPython board with the module and the model on it, at its prompt |
 | `native:` | the C runtime as a process on this machine |
 | `numpy:`, `onnx:` | the Python training loop, its losses from NumPy or onnxruntime |

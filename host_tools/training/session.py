@@ -118,10 +118,9 @@ def train(
             session.n_test_rows = test_rows or default_test_rows(device, data)
             held.enter_context(session.stop.listening())
             try:
-                if first is None:
-                    first = session.resumed_from
-                else:
+                if first is not None:
                     device.greet()
+                first = session.resumed_from if first is None else first
                 return replace(session.run(), resumed_from=first)
             except KeyboardInterrupt:
                 raise session.interrupted() from None
