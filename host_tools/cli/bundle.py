@@ -32,9 +32,9 @@ from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.cli.choices import Explained
+from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
-from ttzo.host_tools.cli.export_run import export_run, say_missing_formats
+from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
@@ -193,6 +193,7 @@ def with_options(options):
 @with_options(_EXPORT_OPTIONS)
 @with_options(TABLE_OPTIONS)
 @GENERATION
+@LIBRARY
 @click.option(
     "--for-adaptation",
     "adapts",
@@ -201,7 +202,14 @@ def with_options(options):
 )
 @command
 def export_command(
-    screen: Screen, model: str, out: Path, board: str | None, generation: str | None, adapts: bool, **options
+    screen: Screen,
+    model: str,
+    out: Path,
+    board: str | None,
+    generation: str | None,
+    library: str | None,
+    adapts: bool,
+    **options,
 ) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
 
@@ -224,6 +232,7 @@ def export_command(
     if run_model.is_run(Path(model)):
         plan = export_run(screen, Path(model), out, room, generation, adapts, options)
         screen.table(f"{plan.metadata.get('title', model)}, trained in {model} -> {out}", describe(plan))
+        write_library(screen, plan, out, library)
         return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
     if generation or adapts:
         given = "--generation" if generation else "--for-adaptation"
@@ -239,6 +248,7 @@ def export_command(
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
+    write_library(screen, plan, out, library)
     say_missing_formats(screen, plan, out)
     told = ["identify", str(out), "--data", "LOG.csv"] if plan.simulation else ["train", str(out)]
     screen.say(f"next: {shlex.join(['ttzo', *told, '--device', 'native:'])}")
@@ -395,11 +405,6 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 # ---- build, flash, boards --------------------------------------------------------------------------------------------
 
 BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A board's name, or its own .toml file.")
-
-SIZE = click.option("--size", is_flag=True, help="Optimise for size (-Os): less flash, slower steps, the same bits.")
-ALL_PARTS = click.option(
-    "--all-parts", is_flag=True, help="Link the whole runtime, not only what the model and the link need."
-)
 
 
 @click.command("build")
