@@ -35,10 +35,10 @@ from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
 from ttzo.host_tools.training.folder_lock import alone_in
 from ttzo.host_tools.training.generations import Generations
-from ttzo.host_tools.training.guard import ASTRAY, OF_RETURN, Event, Guard, Kind, describe
+from ttzo.host_tools.training.guard import ASTRAY, Event, Kind, Verdict, describe
 from ttzo.host_tools.training.measurement import (
-    best_constant_loss,
     default_test_rows,
+    guard_of,
     measure_answers,
     most_rows,
     subset,
@@ -189,7 +189,7 @@ class _Session:
         )
         audited = test_subset(data, audit.ROWS) if self.validation_rows is None else self.validation_rows
         self.generations = Generations(folder, device, self.validation_rows, audited)
-        self.guard = Guard(best_constant_loss(data, device.plan), self.settings.steps)
+        self.guard = guard_of(device.plan, data, self.settings, self.validation_rows)
         self.saved_at, self.save_cost = time.monotonic(), 0.0
 
     # ---- beginning
@@ -240,9 +240,8 @@ class _Session:
             self._record(self.guard.happened(Kind.new_rate, self.resumed_from))
         self.device.configure(self._in_force())
         last, state = self.guard.events[-1:], self.found.state
-        if last and last[0].step == state.step > state.phase_start and last[0].kind in OF_RETURN:
+        if last and last[0].step == state.step > state.phase_start and last[0].returns:
             self._load_kept()  # the run was cut between the event and the checkpoint
-            self._save()
 
     def _upload(self) -> Region:
         """Puts the rows onto the device where they fit and pay; the region that the steps take their rows from."""
@@ -262,7 +261,7 @@ class _Session:
             self.started_at = time.monotonic()
             times = MEASUREMENTS if self.device.plan.pde is None else SOLUTION_MEASUREMENTS
             every = max(1, self.settings.steps // times)
-            while self.device.step_count < self.settings.steps and self.guard.looks_since_best < self.patience:
+            while self.device.step_count < self.settings.steps and not self._has_ended():
                 self.stop.check()
                 self._step(region, every)
             self._end()
@@ -356,14 +355,15 @@ class _Session:
             return
         verdict = self.guard.judge(step, judged)
         if step == self.settings.steps and self.guard.is_lost and verdict not in ASTRAY:
-            verdict = self.guard.went_astray(step, judged)
+            verdict = Verdict.give_up
+            self.guard.happened(Kind.gave_up, step)
         if verdict in ASTRAY:
             self._return()
         else:
             self.generations.keep(judged, self._read)
 
     def _return(self) -> None:
-        """Goes back to the best parameters, as the guard's last event says. Raises `Diverged` where it gives up."""
+        """Goes back, as the guard's last event says. Raises `Diverged` where it gives up."""
         event = self.guard.events[-1]
         self.recorded = -1
         self._record(replace(event, back_to=self.generations.kept().state.step))
@@ -375,11 +375,9 @@ class _Session:
             self._require_convergence(event.step)
 
     def _require_convergence(self, step: int | None = None) -> None:
-        """Raises `Diverged` when the guard's last event is a return after `step` steps (default: the run's last)."""
-        event = self.guard.events[-1] if self.guard.events else None
-        if event is None or event.kind not in OF_RETURN or event.step != (step or self.settings.steps):
-            return
-        raise diverged(event, self.generations.best, self.folder / Generation.best.value)
+        """Raises `Diverged` when the run came back from a hopeless loss after `step` steps (default: its last)."""
+        if event := self.guard.divergence(step or self.settings.steps):
+            raise diverged(event, self.generations.best, self.folder / Generation.best.value)
 
     def _load_kept(self) -> None:
         """Puts the best parameters onto the device. Moments begin anew; steps and evaluations go on counting."""
@@ -392,9 +390,12 @@ class _Session:
         return slowed(self.settings, self.guard.rate)
 
     def _record(self, event: Event, test: Evaluation | None = None) -> None:
-        values = {"event": int(event.kind), "back_to": event.back_to, "judged": event.loss}
-        self.metrics.write(step=event.step, **values, **self._test_values(test))
+        values = self._test_values(test) | {"event": int(event.kind), "back_to": event.back_to, "judged": event.loss}
+        self.metrics.write(step=event.step, **values)
         self.say(describe(event, ", ".join(f"{rate:g}" for rate in rates_of(self._in_force()))))
+
+    def _has_ended(self) -> bool:
+        return self.guard.has_ended or self.guard.looks_since_best >= self.patience
 
     def _end(self) -> None:
         """Says what the run has come to, and puts the best parameters in the place of the last where they are asked for."""
@@ -416,8 +417,7 @@ class _Session:
         return self.data.train_rows[chosen]
 
     def _measure(self, is_last: bool) -> tuple[Evaluation | None, Evaluation | None]:
-        """What is measured now, on test rows and on validation rows: on the latter where there are any, then on test rows
-        at the end alone."""
+        """What is measured now: validation rows where there are any, and test rows then at the end alone."""
         test, validation = None, self._measure_validation()
         self.validation = validation
         if is_last:
