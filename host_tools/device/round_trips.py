@@ -10,7 +10,7 @@ from ttzo.device_runtime.contract import LIMIT
 
 FIRST_SILENCE_S = 1.0  # until the first repetition, before anything is known
 LEAST_SILENCE_S = 0.02
-LONGEST_SILENCE_S = 8.0
+LONGEST_SILENCE_S = 2.0
 MOST_BYTES = LIMIT["max_payload"]  # of a frame's payload
 FIRST_BYTES = 256.0
 LEAST_BYTES = 24.0
@@ -41,7 +41,7 @@ class RoundTrips:
     def silence(self, message: str) -> float:
         """Seconds until a request is repeated."""
         if message in self._waiting:
-            return self._waiting[message]
+            return min(self._waiting[message], FIRST_SILENCE_S)
         if message not in self._times:
             return FIRST_SILENCE_S
         mean, deviation = self._times[message]
