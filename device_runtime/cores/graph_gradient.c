@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cores/graph_gradient.h"
 
+#include "cores/graph_blocks.h"
+#include "cores/graph_units.h"
 #include "network/loss.h"
 #include "operations/graph.h"
 
@@ -48,6 +50,7 @@ static void carve_all(struct ttzo_graph_estimate *e, const struct ttzo_model *mo
     e->scratch = ttzo_take_even(carve, ttzo_graph_scratch(graph));
     e->slopes = ttzo_take_even(carve, model->info.out_features);
     e->changes = ttzo_take_even(carve, model->info.out_features);
+    ttzo_graph_units_carve(e, model, carve);
 }
 
 uint64_t ttzo_graph_gradient_numbers(const struct ttzo_model *model)
@@ -88,7 +91,7 @@ static float *place_of(const struct ttzo_graph_estimate *e, uint32_t a)
 static float *kept_outputs(const struct ttzo_graph_estimate *e)
 {
     const struct ttzo_graph *graph = &e->base.trainer->model->graph;
-    return e->kept + e->kept_at[ttzo_node_at(graph, graph->info.n_nodes - 1u).output];
+    return ttzo_graph_kept(e, ttzo_node_at(graph, graph->info.n_nodes - 1u).output);
 }
 
 float ttzo_graph_gradient_forward(struct ttzo_graph_estimate *e, const uint8_t *row)
@@ -112,95 +115,79 @@ float ttzo_graph_gradient_forward(struct ttzo_graph_estimate *e, const uint8_t *
     return ttzo_row_loss(model, e->changes, e->target);
 }
 
-// ---- queries --------------------------------------------------------------------------------------------------------
+// ---- the parameters of a row ---------------------------------------------------------------------------------------
 
-// Whether the node's parameters are those of `owner`, trained ones.
-static bool has_parameters_of(const struct ttzo_node *node, const struct ttzo_node *owner)
-{
-    return node->operation == owner->operation && node->parameters == owner->parameters &&
-           (node->flags & ~TTZO_NODE_FLAG_SHARED) == 0;
-}
-
-// One node again, where the query reaches it. `index`: of the changed parameter among the owner's.
-static void run_again(struct ttzo_graph_estimate *e, const struct ttzo_node *node, const struct ttzo_node *owner,
-                      uint32_t index)
-{
-    const struct ttzo_trainer *trainer = e->base.trainer;
-    const struct ttzo_graph *graph = &trainer->model->graph;
-    const float *inputs[3] = { NULL, NULL, NULL };
-    struct ttzo_node_array made = ttzo_node_array_at(graph, node->output);
-    bool own = has_parameters_of(node, owner), moved = false;
-    for (uint32_t k = 0; k < 3 && node->inputs[k] != TTZO_NO_ARRAY; k++) {
-        bool is_changed = e->reached[node->inputs[k]];
-        inputs[k] = is_changed ? e->changed + ttzo_node_array_at(graph, node->inputs[k]).place
-                               : e->kept + e->kept_at[node->inputs[k]];
-        moved = moved || is_changed;
-    }
-    e->reached[node->output] = own || moved;
-    if (!own && !moved)
-        return;
-    float *output = e->changed + made.place;
-    if (own && !moved) {
-        for (uint32_t i = 0; i < made.numbers; i++)
-            output[i] = e->kept[e->kept_at[node->output] + i];
-        e->macs += ttzo_graph_run_row(graph, node, index, trainer->perturbed, inputs, output, e->scratch);
-    } else {
-        ttzo_graph_run_node(graph, node, trainer->perturbed, inputs, output, e->scratch);
-        e->macs += ttzo_graph_node_macs(graph, node);
-    }
-}
-
-// The row's loss at trainer->perturbed less that at theta; they differ in parameter `index` of node `number`.
-static float difference_of(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner,
-                           uint32_t index)
-{
-    const struct ttzo_model *model = e->base.trainer->model;
-    const struct ttzo_graph *graph = &model->graph;
-    struct ttzo_node node = *owner;
-    float difference;
-    for (uint32_t a = 0; a < graph->info.n_arrays; a++)
-        e->reached[a] = 0;
-    for (uint32_t i = number; i < graph->info.n_nodes; i++) {
-        node = ttzo_node_at(graph, i);
-        run_again(e, &node, owner, index);
-    }
-    const float *outputs = e->changed + ttzo_node_array_at(graph, node.output).place;
-    for (uint32_t j = 0; j < model->info.out_features; j++)
-        e->changes[j] = outputs[j] - kept_outputs(e)[j];
-    ttzo_loss_changes(model, e->slopes, e->changes, 0, 1, e->target, &difference);
-    return difference;
-}
-
-static void ask(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner, uint32_t index)
+static float difference_at(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner,
+                           uint32_t index, float move)
 {
     const struct ttzo_trainer *trainer = e->base.trainer;
     uint32_t at = owner->parameters + index;
-    float mu = e->base.phase->perturb_radius;
-    trainer->perturbed[at] = trainer->theta[at] + mu;
-    float difference = difference_of(e, number, owner, index);
-    if (e->base.antithetic) {
-        trainer->perturbed[at] = trainer->theta[at] - mu;
-        difference = difference - difference_of(e, number, owner, index);
-    }
+    trainer->perturbed[at] = trainer->theta[at] + move;
+    ttzo_graph_query_begin(e);
+    float difference = ttzo_graph_carry(e, number, owner, index);
     trainer->perturbed[at] = trainer->theta[at];
-    trainer->gradient[at] = trainer->gradient[at] + difference;
+    return difference;
+}
+
+// Parameter by parameter.
+static enum ttzo_error ask_parameters(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner)
+{
+    const struct ttzo_trainer *trainer = e->base.trainer;
+    uint32_t parameters = ttzo_graph_node_parameters(&trainer->model->graph, owner);
+    float mu = e->base.phase->perturb_radius, *gradient = trainer->gradient + owner->parameters;
+    enum ttzo_error error = TTZO_ERROR_OK;
+    for (uint32_t p = 0; p < parameters && !error; p++)
+        if (ttzo_is_asked(&e->base.asked, owner->parameters + p)) {
+            float difference = difference_at(e, number, owner, p, mu);
+            if (e->base.antithetic)
+                difference = difference - difference_at(e, number, owner, p, -mu);
+            gradient[p] = gradient[p] + difference;
+            error = ttzo_rows_still_wanted(&e->base, &e->macs);
+        }
+    return error;
 }
 
 enum ttzo_error ttzo_graph_gradient_of_row(struct ttzo_graph_estimate *e)
 {
     const struct ttzo_graph *graph = &e->base.trainer->model->graph;
+    bool by_units = TTZO_HAS(BLOCKS) && e->base.phase->estimator == TTZO_ESTIMATOR_NODE_CGE;
+    bool by_blocks = TTZO_HAS(BLOCKS) && e->base.phase->estimator == TTZO_ESTIMATOR_BLOCK_RGE;
     enum ttzo_error error = TTZO_ERROR_OK;
+    uint32_t block = 0;
     for (uint32_t i = 0; i < graph->info.n_nodes && !error; i++) {
         struct ttzo_node node = ttzo_node_at(graph, i);
-        uint32_t parameters = node.flags ? 0 : ttzo_graph_node_parameters(graph, &node);
-        for (uint32_t p = 0; p < parameters && !error; p++)
-            if (ttzo_is_asked(&e->base.asked, node.parameters + p)) {
-                ask(e, i, &node, p);
-                error = ttzo_rows_still_wanted(&e->base, &e->macs);
-            }
+        bool owns = node.flags == 0 && ttzo_graph_node_parameters(graph, &node);
+        if (by_units && ttzo_has_trained_units(&node)) {
+            error = ttzo_graph_units_ask(e, i, &node);
+            if (!error)
+                ttzo_graph_units_add(e, &node);
+        } else if (owns)
+            error = by_blocks ? ttzo_graph_blocks_ask(e, i, &node, &block) : ask_parameters(e, i, &node);
     }
     e->base.done++;
     return error ? error : ttzo_rows_still_wanted(&e->base, &e->macs);
+}
+
+// ---- the end --------------------------------------------------------------------------------------------------------
+
+uint32_t ttzo_graph_gradient_queries(const struct ttzo_graph_estimate *e)
+{
+    const struct ttzo_graph *graph = &e->base.trainer->model->graph;
+    uint8_t estimator = e->base.phase->estimator;
+    uint32_t queries = 0;
+    if (estimator != TTZO_ESTIMATOR_NODE_CGE && estimator != TTZO_ESTIMATOR_BLOCK_RGE)
+        return e->base.asked.length;
+    for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        uint32_t parameters = node.flags ? 0 : ttzo_graph_node_parameters(graph, &node);
+        if (estimator == TTZO_ESTIMATOR_BLOCK_RGE)
+            queries += parameters ? ttzo_graph_blocks(graph, &node) * e->base.phase->n_queries : 0;
+        else if (ttzo_has_trained_units(&node))
+            queries += ttzo_node_array_at(graph, node.output).numbers;
+        else
+            queries += parameters;
+    }
+    return queries;
 }
 
 #endif

@@ -68,7 +68,10 @@ enum ttzo_error ttzo_row_estimate_end(struct ttzo_row_estimate *estimate, float 
 {
     struct ttzo_estimate_base *base = &estimate->by.base;
     uint32_t queries = base->asked.length, repeats = 1;
-    if (!estimate->is_gathered && !estimate->is_graph)
+    if (estimate->is_graph) {
+        queries = ttzo_graph_gradient_queries(&estimate->by.graph);
+        repeats = base->phase->estimator == TTZO_ESTIMATOR_BLOCK_RGE ? base->phase->n_queries : 1;
+    } else if (!estimate->is_gathered)
         queries = ttzo_core_gradient_end(&estimate->by.cores, &repeats);
     ttzo_coordinate_window_finish(&base->asked, base->trainer, base->phase, repeats);
     *loss = base->loss_sum * (1.0f / (float)base->trainer->model->info.batch);

@@ -7,8 +7,7 @@
 #include "network/product.h"
 #include "operations/calls.h"
 
-// The layer, or with groups the first group as a layer of its own.
-static struct ttzo_layer first_group(const struct ttzo_layer *layer)
+struct ttzo_layer ttzo_affine_group(const struct ttzo_layer *layer)
 {
     struct ttzo_layer group = *layer;
     if (layer->gather != TTZO_GATHER_PATCHES)
@@ -21,7 +20,7 @@ static struct ttzo_layer first_group(const struct ttzo_layer *layer)
 
 static uint64_t scratch_numbers(const struct ttzo_layer *layer)
 {
-    struct ttzo_layer group = first_group(layer);
+    struct ttzo_layer group = ttzo_affine_group(layer);
     if (layer->gather == TTZO_GATHER_PATCHES || layer->gather == TTZO_GATHER_TOKENS)
         return ttzo_gathered_scratch(&group);
     return layer->kind == TTZO_LAYER_KIND_DENSE ? 0 : 2 * ttzo_layer_widest(layer);
@@ -81,7 +80,7 @@ static void forward_group(const struct ttzo_layer *layer, const float *parameter
 static void forward_int8_rows(const struct ttzo_layer *layer, const uint8_t *constants, uint32_t first, uint32_t n,
                               const float *in, float *out, float *block)
 {
-    struct ttzo_layer part = first_group(layer);
+    struct ttzo_layer part = ttzo_affine_group(layer);
     uint32_t rows = layer->out_features;
     const uint8_t *bias = constants + ttzo_int8_bytes(rows, layer->in_features);
     float *scratch = block + TTZO_INT8_ROWS * (layer->in_features + 1u);
@@ -94,7 +93,7 @@ static void forward_int8_rows(const struct ttzo_layer *layer, const uint8_t *con
 
 static void forward_int8(const struct ttzo_layer *layer, const struct ttzo_node_call *call)
 {
-    struct ttzo_layer group = first_group(layer);
+    struct ttzo_layer group = ttzo_affine_group(layer);
     uint32_t inputs = (uint32_t)ttzo_layer_inputs(&group), groups = layer->out_features / group.out_features;
     uint32_t apart = layer->gather == TTZO_GATHER_PATCHES ? (uint32_t)ttzo_layer_positions(layer) : 1;
     for (uint32_t g = 0; g < groups; g++)
@@ -108,7 +107,7 @@ static void forward_int8(const struct ttzo_layer *layer, const struct ttzo_node_
 
 static void forward_groups(const struct ttzo_layer *layer, const struct ttzo_node_call *call)
 {
-    struct ttzo_layer group = first_group(layer);
+    struct ttzo_layer group = ttzo_affine_group(layer);
     uint32_t inputs = (uint32_t)ttzo_layer_inputs(&group), outputs = (uint32_t)ttzo_layer_outputs(&group);
     const float *weight = call->parameters, *bias = weight + (uint32_t)layer->out_features * layer->in_features;
     for (uint32_t g = 0; g < layer->groups; g++) {
@@ -139,7 +138,7 @@ void ttzo_affine_forward(const struct ttzo_node_call *call)
 static void patches_of_row(const struct ttzo_layer *layer, const struct ttzo_node_call *call, uint32_t row,
                            const float *weight, const float *bias, float *out)
 {
-    struct ttzo_layer part = first_group(layer);
+    struct ttzo_layer part = ttzo_affine_group(layer);
     uint32_t group = row / part.out_features, inputs = (uint32_t)ttzo_layer_inputs(&part);
     part.out_features = 1;
     ttzo_gathered_patches(&part, weight, bias, call->inputs[0] + group * inputs, out, call->scratch);

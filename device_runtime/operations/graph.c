@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "operations/graph.h"
 
+#include "network/layers.h"
 #include "operations/calls.h"
 
 // ---- sizes ----------------------------------------------------------------------------------------------------------
@@ -72,6 +73,33 @@ uint64_t ttzo_graph_node_macs(const struct ttzo_graph *graph, const struct ttzo_
     return sizes_of(graph, node).macs;
 }
 
+struct ttzo_layer ttzo_graph_layer(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    struct ttzo_layer layer;
+    ttzo_unpack_layer(graph->attributes + 4u * node->attributes, &layer);
+    return layer;
+}
+
+uint32_t ttzo_graph_blocks(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    if (node->operation != TTZO_NODE_OPERATION_AFFINE)
+        return 1;
+    struct ttzo_layer layer = ttzo_graph_layer(graph, node);
+    return ttzo_layer_length(&layer) + layer.has_bias;
+}
+
+struct ttzo_block ttzo_graph_block(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index)
+{
+    uint32_t parameters = ttzo_graph_node_parameters(graph, node);
+    if (node->operation != TTZO_NODE_OPERATION_AFFINE)
+        return (struct ttzo_block){ node->parameters, parameters };
+    struct ttzo_layer layer = ttzo_graph_layer(graph, node);
+    if (index == ttzo_layer_length(&layer))
+        return (struct ttzo_block){ node->parameters + parameters - layer.out_features, layer.out_features };
+    struct ttzo_core core = ttzo_layer_core(&layer, index);
+    return (struct ttzo_block){ node->parameters + core.offset, core.left * core.m * core.n * core.right };
+}
+
 uint32_t ttzo_graph_tokens(const struct ttzo_graph *graph)
 {
     uint32_t known = 0;
@@ -129,6 +157,29 @@ void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node 
     ttzo_node_forward(node->operation, &call);
 }
 
+enum ttzo_activation ttzo_graph_activation(const struct ttzo_graph *graph, const struct ttzo_node *node)
+{
+    return (enum ttzo_activation)ttzo_graph_layer(graph, node).activation;
+}
+
+void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                           const float *input, float *output, float *scratch)
+{
+    uint8_t attributes[TTZO_LAYER_BYTES];
+    struct ttzo_layer layer = ttzo_graph_layer(graph, node);
+    layer.activation = TTZO_ACTIVATION_IDENTITY;
+    ttzo_pack_layer(&layer, attributes);
+    const struct ttzo_node_call call = {
+        .attributes = attributes,
+        .numbers = ttzo_node_array_at(graph, node->output).numbers,
+        .parameters = theta + node->parameters,
+        .inputs = { input },
+        .output = output,
+        .scratch = scratch,
+    };
+    ttzo_affine_forward(&call);
+}
+
 uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
                             const float *theta, const float *const inputs[3], float *output, float *scratch)
 {
@@ -139,11 +190,7 @@ uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_no
         .output = output,
         .scratch = scratch,
     };
-    uint64_t macs = node->operation == TTZO_NODE_OPERATION_AFFINE ? ttzo_affine_row(&call, index) : 0;
-    if (macs)
-        return macs;
-    ttzo_graph_run_node(graph, node, theta, inputs, output, scratch);
-    return sizes_of(graph, node).macs;
+    return node->operation == TTZO_NODE_OPERATION_AFFINE ? ttzo_affine_row(&call, index) : 0;
 }
 
 float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row)

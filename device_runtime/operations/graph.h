@@ -29,8 +29,25 @@ uint64_t ttzo_graph_node_macs(const struct ttzo_graph *graph, const struct ttzo_
 void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
                          const float *const inputs[3], float *output, float *scratch);
 
-// The same where parameter `index` of a node's own alone has changed since `output` was made: of a dense layer that is not
-// an embedding only the row of that parameter is made anew. Returns the multiply-accumulates.
+// Of an affine node whose parameters are float32: its outputs before the activation.
+void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                           const float *input, float *output, float *scratch);
+
+// Of an affine node, its layer, and that layer's activation.
+struct ttzo_layer ttzo_graph_layer(const struct ttzo_graph *graph, const struct ttzo_node *node);
+enum ttzo_activation ttzo_graph_activation(const struct ttzo_graph *graph, const struct ttzo_node *node);
+
+// Parameters [first, first + size) of theta: a core, weight or bias of a layer, or all parameters of another node.
+struct ttzo_block {
+    uint32_t first, size;
+};
+
+// How many blocks a node with parameters has, and which one is number `index`.
+uint32_t ttzo_graph_blocks(const struct ttzo_graph *graph, const struct ttzo_node *node);
+struct ttzo_block ttzo_graph_block(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index);
+
+// The same where parameter `index` of a node's own alone has changed since `output` was made. Of a dense layer that is not
+// an embedding the row of that parameter is made anew; returns the multiply-accumulates, 0 where nothing was done.
 uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
                             const float *theta, const float *const inputs[3], float *output, float *scratch);
 

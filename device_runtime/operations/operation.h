@@ -33,6 +33,9 @@ struct ttzo_node_call {
 // ttzo_affine_forward would. Returns the multiply-accumulates; 0, and nothing is done, for other layers.
 uint64_t ttzo_affine_row(const struct ttzo_node_call *call, uint32_t index);
 
+// A layer, or with groups its first group as a layer of its own.
+struct ttzo_layer ttzo_affine_group(const struct ttzo_layer *layer);
+
 // a * b, or 2^32 where it would be more.
 static inline uint64_t ttzo_times(uint64_t a, uint64_t b)
 {

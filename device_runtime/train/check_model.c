@@ -83,13 +83,12 @@ static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
     return true;
 }
 
-// Graphs are trained by whole losses of rows or coordinate by coordinate, nothing of them is kept in 16 bits.
+// Graphs are trained by whole losses of rows or by what a change of a row reaches; nothing of them is kept in 16 bits.
 static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++) {
         uint8_t estimator = model->phases[p].estimator;
-        if (estimator == TTZO_ESTIMATOR_NODE_CGE || estimator == TTZO_ESTIMATOR_BLOCK_RGE ||
-            ttzo_is_gauss_newton(estimator))
+        if (ttzo_is_gauss_newton(estimator))
             return false;
     }
     return model->info.cache == TTZO_CACHE_FLOAT32 && model->info.loss != TTZO_LOSS_RESIDUAL &&

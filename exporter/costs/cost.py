@@ -26,7 +26,7 @@ from ttzo.exporter.costs.core_memory import (
     stored_products,
 )
 from ttzo.exporter.costs.gathered_memory import gathered_gradient_macs
-from ttzo.exporter.costs.graph_memory import coordinate_macs
+from ttzo.exporter.costs.graph_memory import blocks, graph_macs_a_row, other_owners, trained_layers
 from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
@@ -40,10 +40,13 @@ def n_queries(plan: Plan, phase: Phase | PhaseRecord) -> int:
         return phase.n_queries
     if phase.estimator in GAUSS_NEWTON:  # its directions, the last two steps, and the ridges it tries
         return phase.n_queries + 2 * (phase.estimator == Estimator.subspace_gn) + LIMIT["gn_tries"]
+    if phase.estimator == Estimator.node_cge and plan.chain is None:
+        units = sum(node.operation.n_outputs for node in trained_layers(plan))
+        return units + sum(node.operation.n_parameters for node in other_owners(plan))
     if phase.estimator == Estimator.node_cge:
         return sum(layer.out_features for layer in plan.layers)
     if phase.estimator == Estimator.block_rge:
-        return phase.n_queries * len(plan.tensors)
+        return phase.n_queries * len(blocks(plan))
     return min(phase.n_coordinates, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
 
 
@@ -62,8 +65,7 @@ def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
     if phase.estimator not in REUSING:
         return evaluations_a_step(plan, phase) * plan.forward_macs(plan.batch)
     if plan.chain is None:
-        share = n_queries(plan, phase) / plan.n_parameters
-        return round(plan.batch * (plan.macs + (1 + phase.difference) * share * coordinate_macs(plan)))
+        return round(plan.batch * graph_macs_a_row(plan, phase))
     if plan.gathers:
         share = n_queries(plan, phase) / plan.n_parameters  # cocd queries a part of them
         return round(plan.batch * (plan.macs + share * (gathered_gradient_macs(plan, phase) - plan.macs)))

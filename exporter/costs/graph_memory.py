@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What cge and cocd keep, and cost, on graphs: device_runtime/cores/graph_gradient.c."""
+"""What cge, cocd, node_cge and block_rge keep, and cost, on graphs: device_runtime/cores/graph_gradient.c."""
 
-from ttzo.device_runtime.contract import LayerKind
+import math
+
+from ttzo.device_runtime.contract import Estimator, LayerKind, PhaseRecord
 from ttzo.exporter.costs.core_memory import even
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Tokens
 from ttzo.exporter.plan.graph import Graph, Node
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import REUSING
+from ttzo.exporter.plan.training import REUSING, Phase
 
 
 def graph_numbers(plan: Plan) -> int:
@@ -17,7 +19,17 @@ def graph_numbers(plan: Plan) -> int:
         return 0
     graph = plan.graph
     kept, count = sum(graph.arrays[a].numbers for a in _needed_again(graph)), len(graph.arrays)
-    return even(count, (count + 3) // 4, kept, graph.arena, graph.scratch, plan.out_features, plan.out_features)
+    units, inputs = _of_units(plan)
+    out = plan.out_features
+    return even(count, (count + 3) // 4, kept, graph.arena, graph.scratch, out, out, units, units, inputs)
+
+
+def _of_units(plan: Plan) -> tuple[int, int]:
+    """With node_cge, the most outputs of a trained layer, and the most inputs of one application."""
+    layers = [node.layer for node in trained_layers(plan)]
+    if not layers or all(phase.estimator != Estimator.node_cge for phase in plan.training.phases):
+        return 0, 0
+    return max(layer.n_outputs for layer in layers), max(layer.in_features for layer in layers)
 
 
 def _needed_again(graph: Graph) -> set[int]:
@@ -27,12 +39,68 @@ def _needed_again(graph: Graph) -> set[int]:
     return {a for node in again for a in (*node.inputs, node.output)}
 
 
-def coordinate_macs(plan: Plan) -> int:
-    """Multiply-accumulates of one query for every parameter, at one row: the nodes that it reaches run again."""
-    return sum(node.operation.n_parameters * _query_macs(plan, node) for node in plan.graph.nodes if not node.flags)
+# ---- what an estimate costs ------------------------------------------------------------------------------------------
 
 
-def _query_macs(plan: Plan, owner: Node) -> int:
+def trained_layers(plan: Plan) -> list[Node]:
+    """Layers whose parameters, their own or an earlier node's, are trained: node_cge asks their units."""
+    return [node for node in plan.graph.nodes if isinstance(node.operation, Affine) and not node.frozen]
+
+
+def other_owners(plan: Plan) -> list[Node]:
+    """Other nodes that own trained parameters: node_cge asks these one by one."""
+    return [node for node in _owners(plan) if not isinstance(node.operation, Affine)]
+
+
+def blocks(plan: Plan) -> list[slice]:
+    """The blocks of block_rge in theta: cores, weights and biases; of nodes of graphs that are no layers, all parameters."""
+    made: list[slice] = []
+    for node in _owners(plan):
+        parts = [(tensor.offset, tensor.size) for tensor in node.tensors]
+        if not isinstance(node.operation, Affine):
+            parts = [(node.parameters, node.operation.n_parameters)]
+        made += [slice(first, first + size) for first, size in parts]
+    return made
+
+
+def _owners(plan: Plan) -> list[Node]:
+    return [node for node in plan.graph.nodes if not node.flags and node.operation.n_parameters]
+
+
+def graph_macs_a_row(plan: Plan, phase: Phase | PhaseRecord) -> float:
+    """Multiply-accumulates of an estimate that reuses a row's arrays, at one row, where a change reaches all that it can."""
+    sides = 1 + phase.difference
+    if phase.estimator == Estimator.node_cge:
+        others = sum(node.operation.n_parameters * _query_macs(plan, node) for node in other_owners(plan))
+        return plan.macs + sides * others + sum(_unit_macs(plan, node, sides) for node in trained_layers(plan))
+    if phase.estimator == Estimator.block_rge:
+        asked = phase.n_queries * sides
+        counts = [len(n.tensors) if isinstance(n.operation, Affine) else 1 for n in _owners(plan)]
+        pairs = zip(counts, _owners(plan), strict=True)
+        return plan.macs + asked * sum(count * _query_macs(plan, node, whole=True) for count, node in pairs)
+    share = min(phase.n_coordinates, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
+    each = sum(node.operation.n_parameters * _query_macs(plan, node) for node in _owners(plan)) / plan.n_parameters
+    return plan.macs + sides * share * each
+
+
+def _unit_macs(plan: Plan, node: Node, sides: int) -> int:
+    """node_cge: every unit of one layer, and what its parameters are made of."""
+    layer, changed, behind = node.layer, {node.output}, 0
+    for later in plan.graph.nodes[plan.graph.nodes.index(node) + 1 :]:
+        if changed & set(later.inputs):
+            changed.add(later.output)
+            behind += later.operation.macs
+    n = layer.n_outputs
+    made = layer.positions * layer.in_features * layer.out_features
+    if layer.kind != LayerKind.dense:
+        made = sum(math.prod(shape) for shape in layer.core_shapes) * (layer.macs + n)
+    elif isinstance(layer.gather, Tokens):
+        made = 0
+    return layer.macs + n * sides * behind + made
+
+
+def _query_macs(plan: Plan, owner: Node, whole: bool = False) -> int:
+    """One query of a parameter of `owner`; `whole`: of several of them."""
     changed: set[int] = set()
     macs = 0
     for node in plan.graph.nodes:
@@ -41,7 +109,7 @@ def _query_macs(plan: Plan, owner: Node) -> int:
         moved = bool(changed & set(node.inputs))
         if own or moved:
             changed.add(node.output)
-            macs += _row_macs(node) if own and not moved else node.operation.macs
+            macs += _row_macs(node) if own and not moved and not whole else node.operation.macs
     return macs
 
 

@@ -52,6 +52,13 @@ class Node:
         return sum(flag for flag, there in given.items() if there)
 
     @property
+    def layer(self) -> Layer:
+        """The layer of an affine node. Raises `PlanError` for other operations."""
+        if not isinstance(self.operation, Affine):
+            raise PlanError(f"node {self.name} is no layer", "")
+        return self.operation.layer
+
+    @property
     def tensors(self) -> tuple[Tensor, ...]:
         """Its parameters as slices of theta, or, frozen, of its constants once they are all float32."""
         made, at = [], 0 if self.frozen else self.parameters

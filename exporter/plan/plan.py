@@ -139,8 +139,8 @@ class Plan:
             if isinstance(node.operation, Affine) and node.operation.layer.contraction:
                 return f"layer {node.name} of a graph is contracted core by core: contraction 0"
         for phase in self.training.phases:
-            if phase.is_gauss_newton or phase.estimator in (Estimator.node_cge, Estimator.block_rge):
-                return f"{phase.estimator.name} works on chains of layers only, choose cge, cocd or rge: {why}"
+            if phase.is_gauss_newton:
+                return f"{phase.estimator.name} works on chains of layers only, choose cge, node_cge or rge: {why}"
         return ""
 
     def _token_inconsistency(self) -> str:

@@ -87,7 +87,8 @@ class OnnxGraph:
         self.notes += heads.notes
         needed = _needed(self.graph, wanted)
         for node in self.graph.node:
-            if any(name in needed for name in node.output) and node.output[0] not in self.values:
+            is_done = any(name in self.values for name in node.output if name)  # an output without a name is not wanted
+            if any(name in needed for name in node.output) and not is_done:
                 self._take(node)
         if wanted not in self.values:
             raise OnnxError(f"no layer leads to {wanted}", SUPPORTED)
@@ -118,6 +119,8 @@ class OnnxGraph:
         axes = entry.type.tensor_type.shape.dim
         if not axes:
             raise OnnxError(f"input {entry.name} is a single number", "let its first axis count the rows")
+        if len(axes) == 1:
+            raise OnnxError(f"input {entry.name} has one axis, which counts the rows", "give a row an axis of its own")
         row = [axis.dim_value if axis.HasField("dim_value") else None for axis in axes[1:]]
         if shape is not None:
             fits = len(shape) == len(row) and all(mine in (None, one) for mine, one in zip(row, shape, strict=True))

@@ -247,6 +247,8 @@ USUAL = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh"
 def recurrent(graph: Any, call: Any) -> tuple[Any, ...]:
     kind, x, told = call.node.op_type, call.inputs[0], call.attributes
     _refuse_unusual_cell(call)
+    if not isinstance(x, Rows):
+        raise Refused("has weights that depend on the input", "give it constant weights")
     directions = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[
         told.get("direction", "forward")
     ]

@@ -112,3 +112,9 @@ class Explained(click.Command):
             if name in names:
                 with formatter.section(f"Values of {name}"):
                     formatter.write_dl([(f"{value:{width}}", text) for value, text in values.items()])
+
+
+SIZE = click.option("--size", is_flag=True, help="Optimise for size (-Os): less flash, slower steps, the same bits.")
+ALL_PARTS = click.option(
+    "--all-parts", is_flag=True, help="Link the whole runtime, not only what the model and the link need."
+)

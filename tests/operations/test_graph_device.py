@@ -28,7 +28,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.costs.cost import macs_a_step
-from ttzo.exporter.plan.training import Phase, Training
+from ttzo.exporter.plan.training import REUSING, Phase, Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE, read_inputs
 from ttzo.host_tools.reference.operations.graph import graph_bounded
@@ -60,10 +60,21 @@ def random_training(rng, estimator):
     return Training((phase,), seed=int(rng.integers(2**63)), steps=20)
 
 
+ESTIMATORS = (
+    Estimator.rge,
+    Estimator.cge,
+    Estimator.node_cge,
+    Estimator.block_rge,
+    Estimator.cocd,
+    Estimator.node_cge,
+    Estimator.cge_plain,
+)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_c_and_numpy_train_a_graph_to_the_same_bits(core, seed):
     rng = np.random.default_rng(seed)
-    estimator = (Estimator.rge, Estimator.cge, Estimator.cocd, Estimator.cge_plain)[seed % 4]
+    estimator = ESTIMATORS[seed % len(ESTIMATORS)]
     nodes = 4 if estimator == Estimator.cge_plain else 8  # it runs the network once for each parameter
     plan = random_graph(rng, random_training(rng, estimator), nodes=nodes, int8=bool(seed % 2))
     device, reference = Runtime(core, plan), Trainer(plan, NumpyNetwork(plan))
@@ -79,9 +90,11 @@ def test_c_and_numpy_train_a_graph_to_the_same_bits(core, seed):
             theirs.gradient_norm,
             theirs.evaluations,
         )
-        if estimator == Estimator.cge:
-            assert ours.macs == macs_a_step(plan, plan.training.phases[0])
-        elif estimator != Estimator.cocd:
+        if (
+            estimator in REUSING
+        ):  # a change that a node swallows costs less; cocd's price is that of its mean coordinate
+            assert estimator == Estimator.cocd or 0 < ours.macs <= macs_a_step(plan, plan.training.phases[0])
+        else:
             assert ours.macs == theirs.macs == theirs.evaluations * plan.batch * plan.graph.macs
     assert device.theta.tobytes() == reference.theta.tobytes()
     assert device.moments.tobytes() == reference.moments.tobytes()

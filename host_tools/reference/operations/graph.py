@@ -20,10 +20,15 @@ def tensors_of(plan: Plan, node: Node, theta: np.ndarray) -> list[np.ndarray]:
 def graph_forward(plan: Plan, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Inputs float32 [in_features, n] -> outputs [out_features, n]."""
     arrays = {0: x}
-    for node in plan.graph.nodes:
+    run_nodes(plan, theta, arrays, 0)
+    return np.broadcast_to(arrays[plan.graph.nodes[-1].output], (plan.out_features, x.shape[1]))
+
+
+def run_nodes(plan: Plan, theta: np.ndarray, arrays: dict[int, np.ndarray], first: int) -> None:
+    """The nodes from number `first` on; `arrays` [numbers, n] hold what they read and get what they make."""
+    for node in plan.graph.nodes[first:]:
         inputs = [arrays[array] for array in node.inputs]
         arrays[node.output] = TWINS[node.operation.CODE].forward(node.operation, tensors_of(plan, node, theta), inputs)
-    return np.broadcast_to(arrays[plan.graph.nodes[-1].output], (plan.out_features, x.shape[1]))
 
 
 def model_forward(plan: Plan, theta: np.ndarray, x: np.ndarray) -> np.ndarray:

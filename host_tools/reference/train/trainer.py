@@ -21,6 +21,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.cost import evaluations_a_step
+from ttzo.exporter.costs.graph_memory import blocks
 from ttzo.exporter.plan import pruning
 from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.exporter.plan.plan import Plan
@@ -355,14 +356,13 @@ class Trainer:
             estimate = (
                 CoreEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
                 if self.plan.chain is not None
-                else GraphEstimate(self.plan, phase, self.theta, x, targets, age, buffer)
+                else GraphEstimate(self.plan, phase, seed, state.step, self.theta, x, targets, age, buffer)
             )
             if not np.isfinite(estimate.loss):
                 raise DeviceError("non_finite", state.step)
             return estimate
-        blocks = [slice(t.offset, t.offset + t.size) for t in self.plan.tensors]
         losses = self._counted(self._row_losses(region), evaluations_a_step(self.plan, phase))
-        return Estimate(phase, seed, state.step, self.theta, losses, blocks, age, buffer)
+        return Estimate(phase, seed, state.step, self.theta, losses, blocks(self.plan), age, buffer)
 
     def _move_by_residuals(
         self, phase: PhaseRecord, region: int, rate: np.float32
