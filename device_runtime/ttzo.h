@@ -112,7 +112,7 @@ enum ttzo_error ttzo_set_outputs(struct ttzo_trainer *trainer, enum ttzo_region 
                                  const float *outputs, uint32_t n, uint32_t *detail);
 
 // On-line training: takes one labelled sample into the region batch, and makes a step when the batch is full; `stepped`
-// tells whether, `result` is filled in then. A sample that is refused is not counted. Not to be mixed with other writes
+// tells whether, `result` is filled in then. Not for sequences of classes. A sample that is refused is not counted. Not to be mixed with other writes
 // to the region batch between two steps.
 enum ttzo_error ttzo_learn_class(struct ttzo_trainer *trainer, const float *inputs, uint32_t n, uint32_t label,
                                  struct ttzo_step_result *result, bool *stepped, uint32_t *detail);

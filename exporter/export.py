@@ -21,7 +21,7 @@ from ttzo.device_runtime.contract import (
     TtzoError,
 )
 from ttzo.exporter import ode, zoo
-from ttzo.exporter.choose import contraction
+from ttzo.exporter.choose import contraction, method
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
@@ -89,7 +89,7 @@ def resolve(
             raise TtzoError("the layers of an ONNX file cannot be changed", "leave out --ranks and --format")
         from ttzo.exporter.readers.from_onnx import options_in_file
 
-        recipe = Recipe(name=Path(model).stem, title=Path(model).stem, build=None)
+        recipe = Recipe(name=Path(model).stem, title=Path(model).stem, build=None, given={})
         return _changed(recipe, options_in_file(Path(model))), Path(model)
     _refuse_weights_alone(model)
     path, colon, function = model.rpartition(":")
@@ -101,9 +101,9 @@ def resolve(
     from ttzo.exporter.readers import user_model
 
     module, options = user_model.load(Path(path), function, given)
-    base = Recipe(name=function, title=function, build=None)
+    base = Recipe(name=function, title=function, build=None, given={})
     if isinstance(module, ode.Model):
-        base = dataclasses.replace(base, batch=LOG_ROWS)
+        base = dataclasses.replace(base, batch=LOG_ROWS, given=None)
     return _changed(base, options), module
 
 
@@ -136,6 +136,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         known = ", ".join((*MODEL_OPTIONS, *train_defaults.SETTINGS))
         raise PlanError(f"there is no option {unknown[0]!r}", f"the options are {known}")
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
+    chosen = training | ({"batch": given["batch"]} if "batch" in given else {})
     data = str(given["data"]) if "data" in given else recipe.data
     inputs = (known_inputs(data) if "data" in given else None) or recipe.inputs
     inputs = Inputs(
@@ -146,6 +147,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
     return dataclasses.replace(
         recipe,
         title=str(given.get("title", recipe.title)),
+        given=None if recipe.given is None else {**recipe.given, **chosen},
         data=data,
         loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
         loss_options=_loss_options(given, recipe.loss_options),
@@ -295,8 +297,10 @@ def plan_of(
     if not plan.n_parameters:
         raise PlanError("nothing is trained", "freeze less: leave out a --freeze, or set requires_grad=True")
     plan = pruning.keep_zeros(plan) if recipe.keep_zeros else _with_note(plan, pruning.zeros_text(plan))
-    plan = dataclasses.replace(plan, cache=recipe.cache)
     least = _least(room, budget)
+    if recipe.given is not None and "estimator" not in recipe.given:
+        plan = method.chosen(plan, recipe.given, least, fitted)
+    plan = dataclasses.replace(plan, cache=recipe.cache)
     if contractions:
         plan = contraction.given(plan, contractions)
     elif least is None:

@@ -6,6 +6,12 @@
 #ifndef TTZO_EXACT_H
 #define TTZO_EXACT_H
 
+#if defined(__has_include)
+#if __has_include("ttzo_config.h") // of an exported library: which parts of the runtime it holds
+#include "ttzo_config.h"
+#endif
+#endif
+
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) ||                               \
     defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__)
 #error "ttzo: -ffast-math and -Ofast change results; compile these files without them (-O2, or add -fno-fast-math)"

@@ -476,7 +476,7 @@ uint32_t ttzo_derive_passes(const struct ttzo_model *model)
     case TTZO_DERIVATIVE_JET: return 2 + n;
     case TTZO_DERIVATIVE_COMPENSATED_JET: return ttzo_compensated_passes(model);
     case TTZO_DERIVATIVE_FINITE_DIFFERENCE: return 1 + 2 * n;
-    case TTZO_DERIVATIVE_SPARSE_GRID: return 1 + 2 * n * n; // exact at level 3 up to 2 n
+    case TTZO_DERIVATIVE_SPARSE_GRID: return ttzo_sparse_grid_nodes(&model->pde.grid);
     case TTZO_DERIVATIVE_MONTE_CARLO: return 1 + 2 * model->pde.info.n_pairs;
     }
     return 1;

@@ -85,6 +85,28 @@ static bool next_state(const struct ttzo_sparse_grid *grid, struct ttzo_sparse_n
 
 // ---- the walk
 
+// Choices of coordinates, orders of values on them, signs: D (D - 1) .. (D - n + 1) 2^n / (repeats' factorials).
+static uint64_t class_nodes(const struct ttzo_sparse_class *class, uint32_t dimension)
+{
+    uint64_t nodes = 1, repeats = 1;
+    for (uint32_t k = 0; k < class->n_nonzero; k++) {
+        if (nodes > UINT64_MAX / (2 * 65535u))
+            return UINT32_MAX;
+        nodes *= 2u * (dimension - k);
+        repeats = k && class->value[k] == class->value[k - 1] ? repeats + 1 : 1;
+        nodes /= repeats;
+    }
+    return nodes;
+}
+
+uint32_t ttzo_sparse_grid_nodes(const struct ttzo_sparse_grid *grid)
+{
+    uint64_t nodes = 0;
+    for (uint32_t c = 0; c < grid->n_classes && nodes < UINT32_MAX; c++)
+        nodes += class_nodes(&grid->classes[c], grid->dimension);
+    return nodes < UINT32_MAX ? (uint32_t)nodes : UINT32_MAX;
+}
+
 void ttzo_sparse_grid_begin(const struct ttzo_sparse_grid *grid, struct ttzo_sparse_node *node)
 {
     node->number = 0;

@@ -29,6 +29,9 @@ struct ttzo_sparse_node {
 // Whether every number of a grid is such that the walk stays inside its arrays. Once, before the first walk.
 bool ttzo_sparse_grid_is_valid(const struct ttzo_sparse_grid *grid);
 
+// Nodes of a valid grid; UINT32_MAX where there are more.
+uint32_t ttzo_sparse_grid_nodes(const struct ttzo_sparse_grid *grid);
+
 // Puts `node` before the first node of a valid grid.
 void ttzo_sparse_grid_begin(const struct ttzo_sparse_grid *grid, struct ttzo_sparse_node *node);
 

@@ -166,6 +166,8 @@ enum ttzo_error ttzo_learn_class(struct ttzo_trainer *trainer, const float *inpu
         return TTZO_ERROR_NULL_POINTER;
     *stepped = false;
     *detail = trainer->waiting;
+    if (ttzo_loss_places(trainer->model) != 1)
+        return TTZO_ERROR_BAD_REQUEST;
     if (label >= ttzo_loss_classes(trainer->model))
         return TTZO_ERROR_BAD_LABEL;
     enum ttzo_error error = ttzo_set_class(trainer, TTZO_REGION_BATCH, trainer->waiting, 0, label, detail);

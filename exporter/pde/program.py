@@ -15,6 +15,7 @@ from ttzo.device_runtime.contract import LIMIT, Derivative, Need, Operation, Pro
 from ttzo.exporter.pde.expression import Expression, PdeError
 from ttzo.exporter.pde.sparse_grid import SparseGrid, smolyak
 
+MOST_NODES = 1 << 20  # of a sparse grid
 VECTOR_INPUTS = (ProgramInput.x, ProgramInput.n_x, ProgramInput.n_xx)
 _NEEDS = {
     ProgramInput.n_x: Need.first,
@@ -174,11 +175,12 @@ class Pde:
     def passes(self) -> int:
         """About how many forward passes one point takes."""
         n = self.n_inputs
+        if self.grid:
+            return self.grid.n_nodes
         made = {
             Derivative.jet: 2 + n,
             Derivative.compensated_jet: 3 + n,
             Derivative.finite_difference: 1 + 2 * n,
-            Derivative.sparse_grid: 1 + 2 * n * n,
         }
         return made.get(self.derivative, 1 + 2 * self.n_pairs)
 
@@ -211,6 +213,11 @@ class Pde:
             return "every kind of rows needs a count of 1 or more and a positive weight"
         if not self.has_time and any(group.sampler in (Sampler.start, Sampler.end) for group in self.groups):
             return "a problem without time has no rows at its start or end"
+        if self.grid and self.grid.n_nodes > MOST_NODES:
+            return (
+                f"the sparse grid of level {self.level} in {self.n_inputs} dimensions has {self.grid.n_nodes:,} nodes, each a "
+                f"forward pass of every point; at most {MOST_NODES:,} are supported. Give a lower --level, or --derivative jet"
+            )
         if not 0 < self.radius < math.inf or self.n_pairs < 1:
             return "the radius of the derivatives must be positive, and n_pairs 1 or more"
         return ""

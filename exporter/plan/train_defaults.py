@@ -77,6 +77,43 @@ LEARNING_RATES = {
     for update, rate in rates.items()
 } | {(estimator, Update.sgd): 1.0 for estimator in GAUSS_NEWTON}
 
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How a model is trained where a person chooses no estimator (choose/method.py); what is chosen goes before it.
+
+    learning_rate: of `update`; warmup_steps: at most a tenth of all. steps: of a run without rows (an equation); with
+    rows, `steps_for` counts them."""
+
+    estimator: str
+    update: Update
+    learning_rate: float
+    schedule: Schedule = Schedule.linear
+    warmup_steps: int = 100
+    batch: int = 32
+    steps: int = 1000
+
+
+# The one table of what trains where nothing is chosen, in the order in which they are tried: the first that works on the
+# model, costs no more than AFFORDABLE_MACS a step, and fits the board. `tests/exporter/test_method.py` measures it.
+METHODS = (
+    Method("subspace_gn", Update.sgd, 1.0, Schedule.constant, 0, steps=300),  # equations
+    Method("node_cge", Update.momentum, 0.1),  # chains of layers
+    Method("cge", Update.momentum, 0.1),  # other graphs
+    Method("rge", Update.adam, 0.005),  # what is too large for cge
+)
+AFFORDABLE_MACS = 100_000_000  # of a step: a quarter of a second on a laptop, ten seconds on a Cortex-M4F
+FEWEST_EPOCHS = 3
+MOST_EPOCHS = 100
+ROWS_SEEN = 64_000  # with repetitions, where that is neither fewer nor more epochs
+
+
+def steps_for(n_rows: int, batch: int) -> int:
+    """Steps of a run on `n_rows` training rows where nobody says how many."""
+    seen = max(FEWEST_EPOCHS * n_rows, min(MOST_EPOCHS * n_rows, ROWS_SEEN))
+    return max(1, -(-seen // batch))
+
+
 PHASE_SETTINGS = {
     "direction": "direction",
     "difference": "difference",

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Number
 from ttzo.exporter.operations.layer import PlanError
@@ -77,6 +77,7 @@ class Recipe:
     reference: Callable[["np.ndarray"], "np.ndarray"] | None = None
     training: Training = field(default_factory=Training)
     trainings: Mapping[str, Training] = field(default_factory=dict)  # of other estimators, by name
+    given: Mapping[str, Any] | None = None  # settings that a person chose, batch among them; None: all are the zoo's
 
 
 def layer_ranks(ranks: Ranks, default: tuple[int | tuple[int, ...], ...]) -> tuple[int | tuple[int, ...], ...]:

@@ -23,6 +23,7 @@ from ttzo.device_runtime.contract import (
     TtzoError,
     Update,
 )
+from ttzo.exporter.choose.method import BY_THE_DATA
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.operations.affine import Affine
@@ -31,9 +32,9 @@ from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.cli.choices import Explained
+from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
-from ttzo.host_tools.cli.export_run import export_run, say_missing_formats
+from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
@@ -192,17 +193,14 @@ def with_options(options):
 @with_options(_EXPORT_OPTIONS)
 @with_options(TABLE_OPTIONS)
 @GENERATION
+@LIBRARY
 @click.option(
     "--for-adaptation",
     "adapts",
     is_flag=True,
     help="Of a run: freeze all layers except the last one, for `ttzo adapt`.",
 )
-@click.option(
-    "--plain-onnx",
-    is_flag=True,
-    help="Write model.onnx for C code generators (onnx2c, emx-onnx-cgen): one row, fixed shapes, no functions.",
-)
+@click.option("--plain-onnx", is_flag=True, help="Write model.onnx for C code generators: one row, no functions.")
 @command
 def export_command(
     screen: Screen,
@@ -210,6 +208,7 @@ def export_command(
     out: Path,
     board: str | None,
     generation: str | None,
+    library: str | None,
     adapts: bool,
     plain_onnx: bool,
     **options,
@@ -235,6 +234,7 @@ def export_command(
     if run_model.is_run(Path(model)):
         plan = export_run(screen, Path(model), out, room, generation, adapts, plain_onnx, options)
         screen.table(f"{plan.metadata.get('title', model)}, trained in {model} -> {out}", describe(plan))
+        write_library(screen, plan, out, library)
         return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
     if generation or adapts:
         given = "--generation" if generation else "--for-adaptation"
@@ -252,6 +252,7 @@ def export_command(
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
+    write_library(screen, plan, out, library)
     say_missing_formats(screen, plan, out)
     told = ["identify", str(out), "--data", "LOG.csv"] if plan.simulation else ["train", str(out)]
     screen.say(f"next: {shlex.join(['ttzo', *told, '--device', 'native:'])}")
@@ -286,6 +287,12 @@ def phase_text(plan: Plan, number: int) -> str:
     return f"{phase.estimator.name}{queries}, {phase.difference.name}, mu {phase.perturb_radius:g}; {phase.update.name}, lr {phase.learning_rate:g}"
 
 
+def _steps_text(plan: Plan) -> str:
+    if plan.metadata.get("steps") == BY_THE_DATA:
+        return "steps by the number of training rows"
+    return f"{plan.training.steps:,} steps"
+
+
 def describe(plan: Plan) -> list[tuple[str, str]]:
     if plan.simulation:
         return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
@@ -298,7 +305,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
     rows += [
         (
             "schedule",
-            f"{plan.training.steps:,} steps, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
+            f"{_steps_text(plan)}, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
         )
     ]
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
@@ -402,11 +409,6 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 # ---- build, flash, boards --------------------------------------------------------------------------------------------
 
 BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A board's name, or its own .toml file.")
-
-SIZE = click.option("--size", is_flag=True, help="Optimise for size (-Os): less flash, slower steps, the same bits.")
-ALL_PARTS = click.option(
-    "--all-parts", is_flag=True, help="Link the whole runtime, not only what the model and the link need."
-)
 
 
 @click.command("build")

@@ -16,6 +16,7 @@ from ttzo.host_tools.cli import (
     ranks,
     record,
     reproduce,
+    sensors,
 )
 from ttzo.host_tools.cli.screen import Screen
 
@@ -77,6 +78,7 @@ for made in (
     bench.bench_command,
     ranks.ranks_command,
     reproduce.reproduce_command,
+    sensors.sensors_command,
     bundle.boards_command,
     demo.demo_command,
 ):

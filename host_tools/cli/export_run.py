@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""`ttzo export RUN`: a trained model in every format again."""
+"""What else `ttzo export` writes: a trained model in every format again, a library for firmware of one's own."""
 
 from pathlib import Path
 from typing import Any
+
+import click
 
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter import adaptation
@@ -13,8 +15,22 @@ from ttzo.exporter.plan.freeze import thawed
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen
 from ttzo.host_tools.data.data_options import DataOptions
+from ttzo.host_tools.firmware import c_library
 from ttzo.host_tools.training import run_model
 from ttzo.host_tools.training.checkpoint import Generation
+
+LIBRARY = click.option(
+    "--library",
+    type=click.Choice([kind.value for kind in c_library.Kind]),
+    metavar="KIND",
+    help="Also a library for firmware of your own, in DIR/KIND: cmake, arduino, platformio, zephyr or esp-idf.",
+)
+
+
+def write_library(screen: Screen, plan: Plan, out: Path, kind: str | None) -> None:
+    """The library of that kind, where one was asked for."""
+    if kind:
+        screen.say(f"library: {c_library.write(plan, out, c_library.Kind(kind))}")
 
 
 def export_run(
@@ -45,6 +61,8 @@ def export_run(
 
 def say_missing_formats(screen: Screen, plan: Plan, out: Path) -> None:
     """Names the format that the export to `out` has not written, and why."""
-    if not plan.simulation and not (out / "model.tflite").is_file():
+    if plan.simulation:
+        screen.say("written: C arrays and model.ttzo; a simulation has no network for ONNX or TFLite")
+    elif not (out / "model.tflite").is_file():
         why = thawed(plan).graph.why_no_chain
         screen.say(f"model.tflite is not written: TFLite files hold chains of layers, and {why}")

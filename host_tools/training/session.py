@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import DeviceError, ExitCode, Region, TtzoError
+from ttzo.exporter.choose.method import with_steps
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data import run_data
@@ -93,8 +94,7 @@ def train(
 
     Raises:
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
-        SessionError: the run was trained on other data, another process trains in the folder, or there are no
-            validation rows for `patience` or `keep`.
+        SessionError: other data, another process in the folder, or no validation rows for `patience` or `keep`.
         Interrupted: Ctrl-C; the checkpoint is written.
         LinkError, DeviceError, ReplyError, DiskError: line, device or disk failed; the hint says how to go on.
         Diverged: the loss went astray at the end, or however often the rate was halved (guard.py); the checkpoints hold
@@ -156,7 +156,8 @@ class _Session:
                 f"the run in {folder} was trained on other data", "give the same data, or start again with --restart"
             )
         self.found = found
-        self.settings = run_settings(found.settings if found else device.plan.training, changes)
+        exported = with_steps(device.plan, len(data.x_train), changes.get("steps"))
+        self.settings = run_settings(found.settings if found else exported, changes)
         self.resumed_from = self.saved_step = found.state.step if found else 0
         self.evaluations = found.state.evaluations if found else 0
         self.macs = 0
@@ -308,8 +309,7 @@ class _Session:
         self.evaluations += result.evaluations
         test, validation = None, None
         is_last = result.step == self.settings.steps
-        is_due = result.step % every == 0 or is_last
-        if is_due:
+        if is_due := result.step % every == 0 or is_last:
             test, validation = self._measure(is_last)
         judged = self._judged(result.step, as_kept(result.loss), is_due, validation)
         classes = self.device.plan.has_classes

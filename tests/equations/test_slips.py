@@ -136,6 +136,15 @@ def test_what_is_right_is_exported_and_the_device_takes_a_step(name, c_library):
     assert note == "" or plan.pde.exact is None
 
 
+def test_a_grid_s_cost_follows_its_level_and_one_too_large_is_refused_with_its_numbers():
+    burgers = get("burgers").problem
+    cost = {level: pde.trace(burgers, "sparse_grid", level=level).passes for level in (2, 3, 5)}
+    assert cost == {2: 5, 3: 2 * 2 * 2 + 2 * 2 + 1, 5: pde.trace(burgers, "sparse_grid", level=5).grid.n_nodes}
+    with pytest.raises(TtzoError, match=r"level 6 in 21 dimensions has [\d,]+ nodes") as told:
+        plan_of("hjb20", derivative="sparse_grid", level=6)
+    assert "--level" in str(told.value)
+
+
 def test_powers_of_numpy_s_numbers_and_high_whole_powers_are_those_of_python():
     from ttzo.exporter.pde.expression import leaf
     from ttzo.exporter.pde.program import compile_expression

@@ -212,6 +212,7 @@ SHIM = """\
 #include <stddef.h>
 uint32_t walk(float *nodes, float *weights, uint32_t capacity);
 uint32_t table_bytes(void);
+uint32_t counted(void);
 bool is_valid(uint16_t dimension, uint8_t n_values, const float *values, uint8_t n_classes,
               const struct ttzo_sparse_class *classes);
 
@@ -230,6 +231,8 @@ uint32_t walk(float *nodes, float *weights, uint32_t capacity)
     }
     return count;
 }
+
+uint32_t counted(void) { return ttzo_sparse_grid_nodes(&grid); }
 
 uint32_t table_bytes(void) { return sizeof grid + sizeof grid_values + sizeof grid_classes; }
 
@@ -253,10 +256,9 @@ def test_c_walks_the_nodes_in_the_order_of_python(dimension, level, compiled):
     grid = smolyak(dimension, level)
     nodes = np.zeros((grid.n_nodes + 1, dimension), np.float32)
     weights = np.zeros(grid.n_nodes + 1, np.float32)
-    count = compiled(grid).walk(
-        nodes.ctypes.data_as(ctypes.c_void_p), weights.ctypes.data_as(ctypes.c_void_p), len(weights)
-    )
-    assert count == grid.n_nodes
+    library = compiled(grid)
+    count = library.walk(nodes.ctypes.data_as(ctypes.c_void_p), weights.ctypes.data_as(ctypes.c_void_p), len(weights))
+    assert count == grid.n_nodes == ctypes.c_uint32(library.counted()).value
     np.testing.assert_array_equal(nodes[:-1], grid.nodes().astype(np.float32))
     np.testing.assert_array_equal(weights[:-1], grid.weights().astype(np.float32))
 

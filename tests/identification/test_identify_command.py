@@ -49,12 +49,28 @@ def test_the_command_exports_fits_and_says_what_it_knows(tmp_path, monkeypatch):
     assert again["result"]["resumed"] and again["result"]["simulations"] == told["result"]["simulations"]
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "plan"])
+@pytest.mark.parametrize("command", ["train", "eval", "predict", "bench", "plan"])
 def test_other_commands_refuse_or_describe_a_simulation(tmp_path, command):
     export("house", tmp_path)
-    device = [] if command == "plan" else ["--device", "native:"]
-    told = run(command, str(tmp_path), *device)
+    write_table(tmp_path / "log.csv")
+    options = {
+        "train": ["--device", "native:"],
+        "predict": ["--device", "native:", "--data", str(tmp_path / "log.csv")],
+    }
+    told = run(command, str(tmp_path), *options.get("train" if command == "eval" else command, []))
     assert told["ok"] == (command == "plan") and (told["ok"] or "ttzo identify" in told["next"])
+
+
+def test_what_was_found_is_exported_as_the_start_of_a_new_bundle(tmp_path):
+    assert run("export", "heater", "-o", str(tmp_path / "heater"))["ok"]
+    log = heater_log()[0]
+    with open_device("native:", tmp_path / "heater") as device:
+        identify.identify(device, log, tmp_path / "run", most_sweeps=2)
+        found = device.parameters()
+    (tmp_path / "heater" / "runs").mkdir()
+    (tmp_path / "run").rename(tmp_path / "heater" / "runs" / "native-identified")
+    assert run("export", str(tmp_path / "heater" / "runs" / "native-identified"), "-o", str(tmp_path / "again"))["ok"]
+    assert read_bundle(tmp_path / "again").parameters.tobytes() == found.tobytes()
 
 
 def test_a_network_is_not_identified(tmp_path):

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""How a model is trained where nobody chooses an estimator: by its structure, and by what a step costs."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ttzo.exporter.costs import memory
+from ttzo.exporter.costs.cost import macs_a_step
+from ttzo.exporter.costs.memory import Room
+from ttzo.exporter.operations.layer import PlanError
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.train_defaults import METHODS, Method
+from ttzo.exporter.plan.training import Training
+
+BY_THE_DATA = "by the data"  # metadata `steps` of a plan whose steps a run counts by its rows
+
+
+def chosen(plan: Plan, given: Mapping[str, Any], room: Room | None, fitted: Callable[[Plan, Room], Plan]) -> Plan:
+    """The plan with the first method of `METHODS` that works on it, is affordable and fits `room` once `fitted` to it; of
+    those that do not fit, the first. `given`: the settings that a person chose, batch among them; no estimator.
+
+    Raises `PlanError` for a setting that no method takes.
+    """
+    made, refusal = [], None
+    for method in METHODS:
+        if (method.estimator == "subspace_gn") != (plan.pde is not None) and method.estimator != "rge":
+            continue
+        try:
+            made.append(_with(plan, method, given))
+        except PlanError as error:
+            refusal = refusal or error
+    if not made:
+        raise refusal or PlanError("no estimator works on this model", "choose one with --estimator")
+    affordable = [each for each in made if _is_affordable(each)] or made[-1:]
+    if room is None:
+        return affordable[0]
+    fitting = (each for each in affordable if memory.work_bytes(fitted(each, room)) <= room.ram_bytes)
+    return next(fitting, affordable[0])
+
+
+def _with(plan: Plan, method: Method, given: Mapping[str, Any]) -> Plan:
+    settings: dict[str, Any] = {
+        "estimator": method.estimator,
+        "update": method.update,
+        "schedule": method.schedule,
+        "warmup_steps": method.warmup_steps,
+        "steps": method.steps,
+    }
+    if "update" not in given:
+        settings["lr"] = method.learning_rate
+    rest = {name: value for name, value in given.items() if name != "batch"}
+    training = train_defaults.overridden(Training(), settings | rest)
+    batch = plan.batch if plan.pde is not None or "batch" in given else method.batch
+    counted = plan.pde is None and "steps" not in given
+    metadata = plan.metadata | ({"steps": BY_THE_DATA} if counted else {})
+    return dataclasses.replace(plan, training=training, batch=batch, metadata=metadata)
+
+
+def _is_affordable(plan: Plan) -> bool:
+    (phase,) = plan.training.phases
+    return macs_a_step(plan, phase) <= train_defaults.AFFORDABLE_MACS or phase.is_gauss_newton
+
+
+def with_steps(plan: Plan, n_rows: int, steps: int | None = None) -> Training:
+    """The plan's settings for a run of `steps` steps on `n_rows` training rows; None: nobody said how many, and where the
+    plan leaves them to the data, the rows count."""
+    if plan.metadata.get("steps") != BY_THE_DATA:
+        return plan.training
+    steps = steps or train_defaults.steps_for(n_rows, plan.batch)
+    return dataclasses.replace(plan.training, steps=steps, warmup_steps=min(plan.training.warmup_steps, steps // 10))
