@@ -40,7 +40,7 @@ from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
-from ttzo.host_tools.device.link import list_ports
+from ttzo.host_tools.device.ports import list_ports
 from ttzo.host_tools.firmware import boards, build, forecast
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.measure import precision
