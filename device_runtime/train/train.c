@@ -93,7 +93,7 @@ static struct rule rule_of(const struct ttzo_trainer *trainer, const struct ttzo
 }
 
 // Coordinate i of theta - rate * direction; the direction of each rule.
-static struct moved move_coordinate(const struct ttzo_trainer *trainer, const struct rule *rule, uint32_t i)
+static inline struct moved move_coordinate(const struct ttzo_trainer *trainer, const struct rule *rule, uint32_t i)
 {
     const struct ttzo_phase *phase = rule->phase;
     const float *v = trainer->moments, *squares = trainer->moments + trainer->model->info.n_parameters;
@@ -120,6 +120,12 @@ static struct moved move_coordinate(const struct ttzo_trainer *trainer, const st
     return to;
 }
 
+// A finite number less itself is 0, any other one NaN.
+static inline bool is_finite(const struct moved *to)
+{
+    return (to->theta - to->theta) + (to->v - to->v) + (to->square - to->square) == 0.0f;
+}
+
 // Takes the step, or nothing of it when a parameter or moment would not be finite: looks at all coordinates before it
 // writes the first.
 static enum ttzo_error update(struct ttzo_trainer *trainer, const struct rule *rule)
@@ -128,19 +134,20 @@ static enum ttzo_error update(struct ttzo_trainer *trainer, const struct rule *r
     uint8_t rule_of_update = rule->phase->update;
     bool first = rule_of_update == TTZO_UPDATE_MOMENTUM || rule_of_update == TTZO_UPDATE_EMA_MOMENTUM;
     bool both = rule_of_update == TTZO_UPDATE_ADAM;
-    for (uint32_t i = 0; i < n; i++) {
-        struct moved to = move_coordinate(trainer, rule, i);
-        if (!ttzo_is_finite(to.theta) || !ttzo_is_finite(to.v) || !ttzo_is_finite(to.square))
-            return TTZO_ERROR_NON_FINITE;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        struct moved to = move_coordinate(trainer, rule, i);
-        trainer->theta[i] = to.theta;
-        if (first || both)
-            trainer->moments[i] = to.v;
-        if (both)
-            trainer->moments[n + i] = to.square;
-    }
+    for (uint32_t pass = 0; pass < 2; pass++) // the first one looks, the second one writes
+        for (uint32_t i = 0; i < n; i++) {
+            struct moved to = move_coordinate(trainer, rule, i);
+            if (pass == 0) {
+                if (!is_finite(&to))
+                    return TTZO_ERROR_NON_FINITE;
+                continue;
+            }
+            trainer->theta[i] = to.theta;
+            if (first || both)
+                trainer->moments[i] = to.v;
+            if (both)
+                trainer->moments[n + i] = to.square;
+        }
     return TTZO_ERROR_OK;
 }
 
