@@ -9,7 +9,7 @@ from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 
 BATCH = 4
-RATE = 0.1
+RATE = 0.2
 
 
 def last_layer_alone(plan: Plan, room: Room | None = None) -> Plan:

@@ -13,6 +13,7 @@ from ttzo.exporter.zoo import (
     heat,
     hjb20,
     mnist,
+    names_gpt,
     sensors,
     unicode_names,
 )
@@ -31,7 +32,7 @@ _PDES = (
 )
 _CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
 SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER)
-SEQUENCES = (digits_rnn.RECIPE,)
+SEQUENCES = (digits_rnn.RECIPE, names_gpt.RECIPE)
 _MNIST = (mnist.RECIPE, mnist.RECIPE_3898)
 _RECIPES = {
     recipe.name: recipe

@@ -25,12 +25,11 @@ from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.data.prepare_rows import Preparation
 from ttzo.host_tools.device.device import BundleError, Evaluation, open_device, read_bundle, run_folder
 from ttzo.host_tools.training import measurement, run_model
-from ttzo.host_tools.training.adapt import Adaptation, Measured, adapt, labelled, shifted
+from ttzo.host_tools.training.adapt import SHARE_OF_RATE, Adaptation, Measured, adapt, labelled, shifted
 from ttzo.host_tools.training.checkpoint import Checkpoint
 from ttzo.host_tools.training.run import Interrupted, Progress
 
 ROWS = 100  # labelled ones, when nobody says how many
-SHARE_OF_RATE = 0.5  # of a run's learning rate
 LAST = "last-layer"  # folder of the bundle for `--only last`, in the run's
 
 
@@ -79,7 +78,7 @@ def adapt_command(
 
     RUN is the folder of a run (DIR/runs/DEVICE), or a bundle that `ttzo export RUN --for-adaptation` has written. The
     rows are drawn from the training rows of --data by the seed, and a tenth of them is held out: if the model answers
-    these worse after the training, the device goes back to the parameters from before. Without --steps it makes 20
+    these worse at the end, the device goes back to the best point on the way, or to the parameters from before. Without --steps it makes 20
     passes over the rows, without --lr at half the run's rate.
 
     --only last freezes all layers except the last one. That is another bundle, so a board must be flashed with it.
@@ -110,9 +109,7 @@ def adapt_command(
     lines += [("memory beyond inference", f"{beyond:,} bytes", "")]
     screen.table(f"{device.board} at {url}, {n_rows} labelled rows of {rows.name}", lines, ("", "before", "after"))
     if found.went_back:
-        screen.tell(
-            "the held-out rows were answered worse after the training: the device holds the parameters from before"
-        )
+        screen.tell(f"the held-out rows were answered worse at the end: the device went back to {found.went_back}")
     return result | {"rows": n_rows, "held_out": rows.n_validation, "beyond_inference_bytes": beyond, "bundle": origin.bundle}  # fmt: skip
 
 

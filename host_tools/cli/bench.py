@@ -10,6 +10,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Update
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.cli.data import require_network
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.firmware import boards
 
@@ -113,6 +114,7 @@ def _plan(model: str, options: dict, room=None) -> Plan:
     from ttzo.host_tools.device.device import bundle_path, read_bundle
 
     plan = read_bundle(model) if bundle_path(model).is_file() else plan_of(model, room=room, **options)
+    require_network(plan)
     if room is not None:
         require_room(plan, room)
     return plan

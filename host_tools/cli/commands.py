@@ -16,6 +16,7 @@ from ttzo.host_tools.cli import (
     ranks,
     record,
     reproduce,
+    sensors,
 )
 from ttzo.host_tools.cli.screen import Screen
 
@@ -25,6 +26,7 @@ HELP = f"""Train tensor-train networks on a microcontroller, with forward passes
 \b
 A device is a URL:
   /dev/ttyACM0, COM3, socket://HOST:PORT   a board, or whatever answers there
+  usb:VID:PID, usb:SERIAL                  a board by its USB numbers, whatever its port is called
   mpy:/dev/ttyACM0, mpy:COM3               a MicroPython board, after `ttzo deploy`
   native:                                  the C runtime on this machine
   qemu:netduinoplus2                       the real firmware in an emulated board
@@ -77,6 +79,7 @@ for made in (
     bench.bench_command,
     ranks.ranks_command,
     reproduce.reproduce_command,
+    sensors.sensors_command,
     bundle.boards_command,
     demo.demo_command,
 ):

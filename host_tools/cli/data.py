@@ -64,6 +64,12 @@ def taken(options: dict[str, Any]) -> DataOptions:
     return DataOptions(**{name: options.pop(name) for name in DataOptions.__dataclass_fields__})
 
 
+def require_network(plan: Plan) -> None:
+    """Raises `DataError` for a simulation."""
+    if plan.simulation is not None:
+        raise DataError("the bundle holds a simulation, whose constants are fitted to a log", "use `ttzo identify`")
+
+
 def load_rows(
     screen: Screen,
     plan: Plan,
@@ -74,8 +80,7 @@ def load_rows(
 ) -> DataSet:
     """A command's data set; what is to be said of it is said. `run`: the folder whose data and preparation count where
     nothing else is named."""
-    if plan.simulation is not None:
-        raise DataError("the bundle holds a simulation, whose constants are fitted to a log", "use `ttzo identify`")
+    require_network(plan)
     known = run_data.load(run) if run else None
     if known and source is None and not plan.metadata.get("data"):
         source = known.source

@@ -8,7 +8,7 @@ import numpy as np
 
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
-from ttzo.host_tools.cli.data import ROW_OPTIONS, taken
+from ttzo.host_tools.cli.data import ROW_OPTIONS, require_network, taken
 from ttzo.host_tools.cli.device import BAUD, DEVICE, choose_parameters
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import answer_rows, data_set, run_data
@@ -61,6 +61,7 @@ def predict_command(
     rows got. A column with the target may be there; it is not looked at.
     """  # fmt: skip
     plan, run = read_bundle(bundle), folder or run_folder(bundle, url)
+    require_network(plan)
     known = (run_data.load(run) if run.is_dir() else None) or data_set.preparation_of(plan)
     given = taken({name: None for name in data_set.DataOptions.__dataclass_fields__} | options)
     rows = answer_rows.load(source, plan, given, known)

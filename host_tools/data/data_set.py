@@ -190,11 +190,13 @@ def _whole(what: str, x: np.ndarray, y: np.ndarray, plan: Plan) -> Samples:
                 f"{what} have 1 number as target, the model learns {plan.out_features}", "choose other data"
             )
         return Samples(x, y.reshape(-1, 1).astype(float))
-    if plan.has_padding:
-        raise DataError(f"{what} have one class, the model learns one for each place", "choose other data")
-    if y.max() >= plan.n_classes:
+    n_places = 1 if y.ndim == 1 else y.shape[1]
+    if n_places != plan.n_places:
+        raise DataError(f"{what} have {n_places} classes each, the model learns {plan.n_places}", "choose other data")
+    largest = y[y != NO_CLASS].max()
+    if largest >= plan.n_classes:
         raise DataError(
-            f"{what} have the class {y.max()}, the model knows 0 to {plan.n_classes - 1}",
+            f"{what} have the class {largest}, the model knows 0 to {plan.n_classes - 1}",
             "export a model with more outputs",
         )
     return Samples(x, y.astype(np.int64))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.host_tools.data import mnist, series, unicode_names, watch
+from ttzo.host_tools.data import mnist, series, surnames, unicode_names, watch
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.known_rows import KnownRows, Pair
 
 HOLD_OUT = 5  # without published test rows, every fifth row is kept for the test
-NAMES = ("digits", "names", "mnist", watch.NAME, *series.SERIES)
+NAMES = ("digits", "names", surnames.NAME, "mnist", watch.NAME, *series.SERIES)
 
 
 def is_known(source: str) -> bool:
@@ -27,6 +27,8 @@ def read(source: str) -> KnownRows:
     if source == "names":
         tokens, kinds, _ = unicode_names.rows()
         return KnownRows(*_every_fifth(tokens, kinds))
+    if source == surnames.NAME:
+        return KnownRows(*_every_fifth(*surnames.rows()))
     if source in series.SERIES:
         return series.rows(source)
     if is_known(source) and source != "mnist":
@@ -50,7 +52,8 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _every_fifth(x: np.ndarray, y: np.ndarray) -> tuple[Pair, Pair]:
-    """Every fifth row in the order of classes becomes a test row; both parts keep the order of the data."""
+    """Every fifth row in the order of classes (of sequences: of the data) becomes a test row; both parts keep the order of
+    the data."""
     test = np.zeros(len(x), bool)
-    test[np.argsort(y, kind="stable")[::HOLD_OUT]] = True
+    test[(np.argsort(y, kind="stable") if y.ndim == 1 else np.arange(len(x)))[::HOLD_OUT]] = True
     return (x[~test], y[~test]), (x[test], y[test])

@@ -66,9 +66,10 @@ def make_log(
     return made
 
 
-def read_log(path: Path, simulation: Simulation, hold_out: float = 0.2, time: str = TIME) -> Log:
+def read_log(path: str | Path, simulation: Simulation, hold_out: float = 0.2, time: str = TIME) -> Log:
     """The log in a .csv, .parquet or .npy table: a column of times (numbers in the simulation's unit, or dates), and the
     columns that the simulation names. Raises `DataError`."""
+    path = Path(path)
     table = _table(path)
     lost = [each for each in (time, *simulation.inputs, *simulation.measured) if each not in table.names]
     if lost:

@@ -21,22 +21,38 @@ if TYPE_CHECKING:  # what `_PLACES` gives at run time
     from ttzo.device_runtime.contract import TtzoError
     from ttzo.exporter.export import export
     from ttzo.host_tools.data.data_set import load as load_data
+    from ttzo.host_tools.data.read_log import read_log
     from ttzo.host_tools.device.device import open_device
+    from ttzo.host_tools.training.identify import identify
     from ttzo.host_tools.training.session import train
 
     __version__: str
 
-__all__ = ["TtzoError", "__version__", "export", "load_data", "nn", "ode", "open_device", "pde", "train"]
+__all__ = [
+    "TtzoError",
+    "__version__",
+    "export",
+    "identify",
+    "load_data",
+    "nn",
+    "ode",
+    "open_device",
+    "pde",
+    "read_log",
+    "train",
+]
 
 # name here: module, and the name there (None: the module itself)
 _PLACES = {
     "TtzoError": ("ttzo.device_runtime.contract", "TtzoError"),
     "export": ("ttzo.exporter.export", "export"),
+    "identify": ("ttzo.host_tools.training.identify", "identify"),
     "load_data": ("ttzo.host_tools.data.data_set", "load"),
     "nn": ("ttzo.nn", None),
     "ode": ("ttzo.ode", None),
     "open_device": ("ttzo.host_tools.device.device", "open_device"),
     "pde": ("ttzo.pde", None),
+    "read_log": ("ttzo.host_tools.data.read_log", "read_log"),
     "train": ("ttzo.host_tools.training.session", "train"),
 }
 

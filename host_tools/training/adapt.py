@@ -2,7 +2,7 @@
 """A trained model meets new data: a few labelled rows of them train it further, on the device.
 
 A part of these rows is held out. Where the model answers it worse after the training than before, the device goes back to
-the parameters from before. Rows of the old data show what the model forgets.
+the best point on the way; where that is worse too, to the parameters from before. Rows of the old data show what the model forgets.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +20,13 @@ from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.device.device import Device, Evaluation
 from ttzo.host_tools.reference.number.random import sample_rows
 from ttzo.host_tools.training import checkpoint, measurement, session
-from ttzo.host_tools.training.checkpoint import Checkpoint, Generation
+from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
 from ttzo.host_tools.training.run import Diverged, Progress, Run
 from ttzo.host_tools.training.stop import Stop
 
 PASSES = 20  # over the labelled rows, when nobody says how many steps
 HELD_OUT = 0.1  # of the labelled rows
+SHARE_OF_RATE = 0.5  # of a run's learning rate, when nobody says which
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """`after` is of the parameters that the device holds at the end: those from before where it `went_back`."""
+    """`after` is of the parameters that the device holds at the end: those of the last step, or what it `went_back` to."""
 
     before: Measured
     after: Measured
-    went_back: bool
+    went_back: str | None
     run: Run
+
+
+BEST, START = "the best point on the way", "the start"  # what an adaptation goes back to
 
 
 def labelled(new: DataSet, n: int, seed: int) -> DataSet:
@@ -120,15 +124,33 @@ def adapt(
         _go_back(device, folder, first)
         raise
     with stop.listening():
-        after = _measure(device, rows, old, test_rows, stop)
-        went_back = is_worse(device.plan.loss, after.held_out, before.held_out)
-        if went_back:
+        after, went_back = _measure(device, rows, old, test_rows, stop), None
+        if is_worse(device.plan.loss, after.held_out, before.held_out):
+            best = _best(device, rows, old, test_rows, stop, folder, first)
+            if best is not None and best.held_out.loss < before.held_out.loss:
+                return Adaptation(before, best, BEST, run)
             _go_back(device, folder, first)
-    return Adaptation(before, before if went_back else after, went_back, run)
+            after, went_back = before, START
+    return Adaptation(before, after, went_back, run)
+
+
+def _best(
+    device: Device, rows: DataSet, old: DataSet | None, test_rows: int, stop: Stop, folder: Path, first: np.ndarray
+) -> Measured | None:
+    """Gives the device the parameters of the lowest loss of held-out rows during the run, and measures them; None where
+    none were kept except the `first` ones."""
+    try:
+        best = checkpoint.load(folder / Generation.best.value, device.plan)
+    except CheckpointError:
+        return None
+    if np.array_equal(best.parameters, first):
+        return None
+    _go_back(device, folder, best.parameters)
+    return _measure(device, rows, old, test_rows, stop)
 
 
 def _go_back(device: Device, folder: Path, parameters: np.ndarray) -> None:
-    """Gives the device and the run's checkpoint the parameters from before; its step stays."""
+    """Gives the device and the run's checkpoint other parameters; its step stays."""
     path = folder / Generation.last.value
     made = checkpoint.load(path, device.plan)
     kept = replace(made, parameters=parameters, moments=np.zeros_like(made.moments))
@@ -152,7 +174,6 @@ def check_rows(old: DataSet, n: int) -> np.ndarray:
 
 
 def is_worse(loss: Loss, after: Evaluation, before: Evaluation) -> bool:
-    """Of classes: fewer are right. Of numbers: a larger loss."""
-    if loss == Loss.cross_entropy:
-        return after.n_correct < before.n_correct
-    return not after.loss <= before.loss
+    """Of classes: fewer are right, and the loss is larger; of numbers: the loss is larger."""
+    fewer = loss != Loss.cross_entropy or after.n_correct < before.n_correct
+    return fewer and not after.loss <= before.loss

@@ -56,7 +56,7 @@ class Identified:
 def identify(
     device: Device,
     log: Log,
-    folder: Path,
+    folder: str | Path,
     *,
     restart: bool = False,
     forget: float = 1.0,
@@ -66,7 +66,7 @@ def identify(
 ) -> Identified:
     """Fits the log on the device, from the run's checkpoint if there is one. After another log, what that one said counts with
     the factor `forget`, 0 to 1. Ctrl-C writes a checkpoint. Raises `IdentifyError`, `Interrupted`, and device errors."""
-    run = _Run(device, log, folder)
+    run = _Run(device, log, Path(folder))
     resumed = run.begin(restart, forget, say)
     before, sweeps = device.instructions, -1
     with Stop().listening() as stop:

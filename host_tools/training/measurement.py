@@ -3,13 +3,15 @@
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Loss
+from ttzo.device_runtime.contract import Loss, Schedule
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, Evaluation, OnProgress
 from ttzo.host_tools.reference.number.random import sample_rows
 from ttzo.host_tools.training import answers
 from ttzo.host_tools.training.answers import Answers
+from ttzo.host_tools.training.guard import WINDOW, Guard
 
 QUICK = ("native:", "numpy:", "onnx:")
 QUICK_ROWS = 1000
@@ -63,3 +65,10 @@ def best_constant_loss(data: DataSet, plan: Plan) -> float | None:
     if plan.loss == Loss.huber:
         return float(np.where(error <= delta, error**2 / 2, delta * (error - delta / 2)).mean())
     return float((error**2).mean())
+
+
+def guard_of(plan: Plan, data: DataSet, settings: Training, validation_rows: np.ndarray | None) -> Guard:
+    """The guard of a run that begins. `validation_rows`: the packed ones that it will see, None where there are none."""
+    looked_at = WINDOW * plan.batch if validation_rows is None else len(validation_rows)
+    falls = settings.schedule != Schedule.constant
+    return Guard(best_constant_loss(data, plan), settings.steps, looked_at, may_stand_still=falls)

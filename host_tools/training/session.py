@@ -24,8 +24,9 @@ from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data import run_data
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError
-from ttzo.host_tools.device.device import Device, Evaluation, StartedAnew, run_folder
-from ttzo.host_tools.device.link import LinkError
+from ttzo.host_tools.device.device import Device, Evaluation, run_folder
+from ttzo.host_tools.device.link import StartedAnew
+from ttzo.host_tools.device.ports import LinkError
 from ttzo.host_tools.device.replies import ReplyError
 from ttzo.host_tools.reference.number.random import batch_rows
 from ttzo.host_tools.training import answers, audit, run_model
@@ -34,10 +35,10 @@ from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
 from ttzo.host_tools.training.folder_lock import alone_in
 from ttzo.host_tools.training.generations import Generations
-from ttzo.host_tools.training.guard import ASTRAY, OF_RETURN, Event, Guard, Kind, describe
+from ttzo.host_tools.training.guard import ASTRAY, Event, Kind, Verdict, describe
 from ttzo.host_tools.training.measurement import (
-    best_constant_loss,
     default_test_rows,
+    guard_of,
     measure_answers,
     most_rows,
     subset,
@@ -50,15 +51,18 @@ from ttzo.host_tools.training.run import (
     Run,
     SessionError,
     diverged,
+    no_validation_rows,
     rates_of,
     require_trained,
     run_settings,
     slowed,
 )
 from ttzo.host_tools.training.stop import Stop
+from ttzo.host_tools.training.upload import upload
 
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
+MOST_IN_VAIN = 5  # times in a row that a device may start anew before the next checkpoint
 MEASUREMENTS = 20  # of validation or test rows during a run
 SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
 
@@ -88,7 +92,8 @@ def train(
     Goes on from the folder's checkpoint (that of `generation`) unless `restart`, under the checkpoint's settings with
     `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint
     (run_model.start_for), or as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
-    the generations good and best where the guard looks at the loss. With `patience` the run ends early, when the loss of
+    the generations good and best where the guard looks at the loss. A device that reconnects and has lost what it held is
+    brought to the last checkpoint again. With `patience` the run ends early, when the loss of
     the validation rows has not fallen for so many measurements; `keep` best: it ends with the parameters of the lowest.
     `say(text)` hears what the person should know.
 
@@ -101,18 +106,31 @@ def train(
             the best parameters.
     """
     folder = folder or run_folder(device.folder, device.url)
-    with ExitStack() as held:
-        session = _Session(device, data, folder, changes, restart, generation, held)
-        session.start, session.checkpoint_steps = start, checkpoint_steps
-        session.patience, session.keeps_best = patience or math.inf, keep == Generation.best
-        session.require_validation_rows()
-        session.report, session.on_upload, session.say = report, on_upload, say
-        session.n_test_rows = test_rows or default_test_rows(device, data)
-        held.enter_context(session.stop.listening())
-        try:
-            return session.run()
-        except KeyboardInterrupt:
-            raise session.interrupted() from None
+    first, in_vain = None, 0
+    while True:
+        with ExitStack() as held:
+            session = _Session(device, data, folder, changes, restart, generation, held)
+            session.start, session.checkpoint_steps = start, checkpoint_steps
+            session.patience, session.keeps_best = patience or math.inf, keep == Generation.best
+            if session.validation_rows is None and (session.keeps_best or patience):
+                raise no_validation_rows()
+            session.report, session.on_upload, session.say = report, on_upload, say
+            session.n_test_rows = test_rows or default_test_rows(device, data)
+            held.enter_context(session.stop.listening())
+            try:
+                if first is not None:
+                    device.greet()
+                first = session.resumed_from if first is None else first
+                return replace(session.run(), resumed_from=first)
+            except KeyboardInterrupt:
+                raise session.interrupted() from None
+            except StartedAnew as error:
+                in_vain = in_vain + 1 if session.saved_step == session.resumed_from else 0
+                if not device.reconnects or in_vain == MOST_IN_VAIN:
+                    raise
+                say(f"{error}; the run goes on from step {session.saved_step}")
+            if session.begun:
+                restart, generation = False, Generation.last
 
 
 class _Session:
@@ -171,15 +189,8 @@ class _Session:
         )
         audited = test_subset(data, audit.ROWS) if self.validation_rows is None else self.validation_rows
         self.generations = Generations(folder, device, self.validation_rows, audited)
-        self.guard = Guard(best_constant_loss(data, device.plan), self.settings.steps)
+        self.guard = guard_of(device.plan, data, self.settings, self.validation_rows)
         self.saved_at, self.save_cost = time.monotonic(), 0.0
-
-    def require_validation_rows(self) -> None:
-        if self.validation_rows is None and (self.keeps_best or self.patience < math.inf):
-            raise SessionError(
-                "the run has no validation rows, by which the best parameters are chosen",
-                "take some out of the training rows with --validation 0.1, or leave out --keep and --patience",
-            )
 
     # ---- beginning
 
@@ -196,6 +207,7 @@ class _Session:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_alone:
                 self.held.enter_context(alone_in(self.folder))
+                self.is_alone = True
             self.generations.begin(goes_on=self.found is not None)
             self._save()
             if not self.found:
@@ -228,30 +240,17 @@ class _Session:
             self._record(self.guard.happened(Kind.new_rate, self.resumed_from))
         self.device.configure(self._in_force())
         last, state = self.guard.events[-1:], self.found.state
-        if last and last[0].step == state.step > state.phase_start and last[0].kind in OF_RETURN:
+        if last and last[0].step == state.step > state.phase_start and last[0].returns:
             self._load_kept()  # the run was cut between the event and the checkpoint
-            self._save()
 
     def _upload(self) -> Region:
-        """Puts the data set onto the device when it fits and is not more than the steps will use; the region that the
-        steps take their rows from."""
-        device, n = self.device, len(self.data.x_train)
-        if device.plan.pde is not None:
-            return Region.collocation
-        if (self.settings.steps - device.step_count) * device.plan.batch < n:
-            return Region.batch
+        """Puts the rows onto the device where they fit and pay; the region that the steps take their rows from."""
 
         def tell(done: int, total: int) -> None:
             self.on_upload(done, total)
             self.stop.check()
 
-        if n <= device.info.dataset_capacity:
-            device.write_dataset(self.data.train_rows, tell)
-            return Region.dataset
-        if device.info.sparse_capacity and len(self.data.sparse_rows) <= device.info.sparse_capacity:
-            device.write_sparse(self.data.sparse_rows, tell)
-            return Region.sparse
-        return Region.batch
+        return upload(self.device, self.data, self.settings.steps - self.device.step_count, tell)
 
     # ---- steps
 
@@ -262,7 +261,7 @@ class _Session:
             self.started_at = time.monotonic()
             times = MEASUREMENTS if self.device.plan.pde is None else SOLUTION_MEASUREMENTS
             every = max(1, self.settings.steps // times)
-            while self.device.step_count < self.settings.steps and self.guard.looks_since_best < self.patience:
+            while self.device.step_count < self.settings.steps and not self._has_ended():
                 self.stop.check()
                 self._step(region, every)
             self._end()
@@ -356,14 +355,15 @@ class _Session:
             return
         verdict = self.guard.judge(step, judged)
         if step == self.settings.steps and self.guard.is_lost and verdict not in ASTRAY:
-            verdict = self.guard.went_astray(step, judged)
+            verdict = Verdict.give_up
+            self.guard.happened(Kind.gave_up, step)
         if verdict in ASTRAY:
             self._return()
         else:
             self.generations.keep(judged, self._read)
 
     def _return(self) -> None:
-        """Goes back to the best parameters, as the guard's last event says. Raises `Diverged` where it gives up."""
+        """Goes back, as the guard's last event says. Raises `Diverged` where it gives up."""
         event = self.guard.events[-1]
         self.recorded = -1
         self._record(replace(event, back_to=self.generations.kept().state.step))
@@ -375,11 +375,9 @@ class _Session:
             self._require_convergence(event.step)
 
     def _require_convergence(self, step: int | None = None) -> None:
-        """Raises `Diverged` when the guard's last event is a return after `step` steps (default: the run's last)."""
-        event = self.guard.events[-1] if self.guard.events else None
-        if event is None or event.kind not in OF_RETURN or event.step != (step or self.settings.steps):
-            return
-        raise diverged(event, self.generations.best, self.folder / Generation.best.value)
+        """Raises `Diverged` when the run came back from a hopeless loss after `step` steps (default: its last)."""
+        if event := self.guard.divergence(step or self.settings.steps):
+            raise diverged(event, self.generations.best, self.folder / Generation.best.value)
 
     def _load_kept(self) -> None:
         """Puts the best parameters onto the device. Moments begin anew; steps and evaluations go on counting."""
@@ -392,9 +390,12 @@ class _Session:
         return slowed(self.settings, self.guard.rate)
 
     def _record(self, event: Event, test: Evaluation | None = None) -> None:
-        values = {"event": int(event.kind), "back_to": event.back_to, "judged": event.loss}
-        self.metrics.write(step=event.step, **values, **self._test_values(test))
+        values = self._test_values(test) | {"event": int(event.kind), "back_to": event.back_to, "judged": event.loss}
+        self.metrics.write(step=event.step, **values)
         self.say(describe(event, ", ".join(f"{rate:g}" for rate in rates_of(self._in_force()))))
+
+    def _has_ended(self) -> bool:
+        return self.guard.has_ended or self.guard.looks_since_best >= self.patience
 
     def _end(self) -> None:
         """Says what the run has come to, and puts the best parameters in the place of the last where they are asked for."""
@@ -416,8 +417,7 @@ class _Session:
         return self.data.train_rows[chosen]
 
     def _measure(self, is_last: bool) -> tuple[Evaluation | None, Evaluation | None]:
-        """What is measured now, on test rows and on validation rows: on the latter where there are any, then on test rows
-        at the end alone."""
+        """What is measured now: validation rows where there are any, and test rows then at the end alone."""
         test, validation = None, self._measure_validation()
         self.validation = validation
         if is_last:

@@ -204,10 +204,6 @@ def test_trouble_with_the_device_is_exit_code_4(bundle, train):
     assert "not an emulated device" in refused("emulate", bundle, "--device", "COM3", code=3)
 
 
-def test_training_that_diverges_is_exit_code_6(bundle, train):
-    assert "the run has diverged" in refused(*train, "numpy:", "--lr", "1e38", code=6)
-
-
 def test_a_folder_that_cannot_be_written_is_exit_code_7(bundle, train, tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(*train, "numpy:", "--run", tmp_path / "file" / "run", code=7)

@@ -44,12 +44,15 @@ def test_sensors_are_small_dense_networks_over_the_whole_numbers_that_their_data
             built(name, ranks=3)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("digits-rnn", 16 * (8 + 16 + 2) + 10 * 17)])
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("digits-rnn", 16 * (8 + 16 + 2) + 10 * 17), ("names-gpt", 16 * (27 + 14 + 4 * 16 + 2 * 64 + 27))],
+)
 def test_sequences_are_graphs_without_tensor_trains(name, parameters):
     recipe = zoo.get(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing of torch's tracing reaches a person
-        plan = plan_from_module(recipe.build(), input_shape=recipe.input_shape)
+        plan = plan_from_module(recipe.build(), input_shape=recipe.input_shape, loss=recipe.loss)
     assert plan.n_parameters == parameters and plan.chain is None
     with pytest.raises(PlanError, match="has no tensor trains"):
         recipe.build(ranks=3)

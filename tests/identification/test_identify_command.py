@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`ttzo identify` from model and table to an answer, cut in between, and the same bits on an emulated board."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,8 @@ from firmware import needs_compiler, needs_qemu
 from ttzo.exporter.export import export, plan_of
 from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.data.read_log import Log
-from ttzo.host_tools.device.device import open_device, read_bundle
+from ttzo.host_tools.device.device import Device, open_device, read_bundle
+from ttzo.host_tools.device.link import LinkError
 from ttzo.host_tools.research.reproduce import identification
 from ttzo.host_tools.training import checkpoint, identify
 from ttzo.host_tools.training.session import Interrupted
@@ -49,12 +51,28 @@ def test_the_command_exports_fits_and_says_what_it_knows(tmp_path, monkeypatch):
     assert again["result"]["resumed"] and again["result"]["simulations"] == told["result"]["simulations"]
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "plan"])
+@pytest.mark.parametrize("command", ["train", "eval", "predict", "bench", "plan"])
 def test_other_commands_refuse_or_describe_a_simulation(tmp_path, command):
     export("house", tmp_path)
-    device = [] if command == "plan" else ["--device", "native:"]
-    told = run(command, str(tmp_path), *device)
+    write_table(tmp_path / "log.csv")
+    options = {
+        "train": ["--device", "native:"],
+        "predict": ["--device", "native:", "--data", str(tmp_path / "log.csv")],
+    }
+    told = run(command, str(tmp_path), *options.get("train" if command == "eval" else command, []))
     assert told["ok"] == (command == "plan") and (told["ok"] or "ttzo identify" in told["next"])
+
+
+def test_what_was_found_is_exported_as_the_start_of_a_new_bundle(tmp_path):
+    assert run("export", "heater", "-o", str(tmp_path / "heater"))["ok"]
+    log = heater_log()[0]
+    with open_device("native:", tmp_path / "heater") as device:
+        identify.identify(device, log, tmp_path / "run", most_sweeps=2)
+        found = device.parameters()
+    (tmp_path / "heater" / "runs").mkdir()
+    (tmp_path / "run").rename(tmp_path / "heater" / "runs" / "native-identified")
+    assert run("export", str(tmp_path / "heater" / "runs" / "native-identified"), "-o", str(tmp_path / "again"))["ok"]
+    assert read_bundle(tmp_path / "again").parameters.tobytes() == found.tobytes()
 
 
 def test_a_network_is_not_identified(tmp_path):
@@ -93,6 +111,51 @@ def test_a_fit_that_is_stopped_goes_on_to_the_bits_of_one_that_was_not(tmp_path,
         identify.identify(device, log, tmp_path / "cut")
     whole, cut = ((tmp_path / name / "checkpoint.npz").read_bytes() for name in ("whole", "cut"))
     assert whole == cut
+
+
+def test_a_fit_whose_power_is_cut_goes_on_from_the_last_sweep_to_the_same_bits(tmp_path, monkeypatch):
+    export("heater", tmp_path)
+    log = heater_log()[0]
+    with open_device("native:", tmp_path) as device:
+        identify.identify(device, log, tmp_path / "whole")
+    step, calls = Device.step, iter(range(1000))
+
+    def cut(self, *arguments):
+        if next(calls) == 37:  # in the midst of the fourth sweep
+            raise LinkError("the board does not answer", "")
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Device, "step", cut)
+    with open_device("native:", tmp_path) as device, pytest.raises(LinkError):
+        identify.identify(device, log, tmp_path / "cut")
+    assert checkpoint.load(tmp_path / "cut" / "checkpoint.npz", read_bundle(tmp_path)).state.step == 30
+    with open_device("native:", tmp_path) as device:
+        identify.identify(device, log, tmp_path / "cut")
+    whole, after = ((tmp_path / name / "checkpoint.npz").read_bytes() for name in ("whole", "cut"))
+    assert whole == after
+
+
+def test_a_log_larger_than_the_device_s_memory_is_fitted_to_the_same_bits(tmp_path):
+    export("heater", tmp_path)
+    log = heater_log()[0]
+    with open_device("native:", tmp_path) as device:
+        stays = identify.identify(device, log, tmp_path / "stays")
+        device.info = dataclasses.replace(device.info, dataset_capacity=len(log.rows) - 1)
+        sent = identify.identify(device, log, tmp_path / "sent")
+    assert (stays.resident, sent.resident) == (True, False) and stays.found == sent.found
+    stays, sent = ((tmp_path / name / "checkpoint.npz").read_bytes() for name in ("stays", "sent"))
+    assert stays == sent
+
+
+def test_fused_arithmetic_finds_the_same_constants(tmp_path):
+    log = heater_log()[0]
+    found = {}
+    for arithmetic in ("separate", "fused"):
+        export("heater", tmp_path / arithmetic, arithmetic=arithmetic)
+        with open_device("native:", tmp_path / arithmetic) as device:
+            found[arithmetic] = identify.identify(device, log, tmp_path / "runs" / arithmetic).found.constants
+    for a, b in zip(*found.values(), strict=True):
+        assert a.value == pytest.approx(b.value, abs=0.05 * a.error)
 
 
 @needs_compiler

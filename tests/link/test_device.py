@@ -13,7 +13,8 @@ from ttzo.device_runtime.contract import DeviceError, Region, TtzoError
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import BundleError, Device, WrongModel, open_device, read_bundle, slug
-from ttzo.host_tools.device.link import Link, LinkError, open_stream
+from ttzo.host_tools.device.link import Link
+from ttzo.host_tools.device.ports import LinkError, open_stream
 from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.reference.network.network import read_inputs
 from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
@@ -106,13 +107,18 @@ def test_a_slow_device_may_be_silent_for_one_loss_evaluation(bundle, rows, monke
     plan = small_plan()
     macs = plan.batch * (6 * 8 + 8 * 3)  # of one loss evaluation
     with open_device("numpy:", bundle) as device:
-        waited, ask = {}, device._link.request
+        waited, ask, write = {}, device._link.request, device._link.write
 
         def request(message, *words, timeout, **options):
             waited[message] = timeout
             return ask(message, *words, timeout=timeout, **options)
 
+        def write_it(region, content, timeout, *words):
+            waited["write"] = timeout
+            return write(region, content, timeout, *words)
+
         monkeypatch.setattr(device._link, "request", request)
+        monkeypatch.setattr(device._link, "write", write_it)
         device.write_batch(rows.train_rows[: plan.batch])
         device.step(Region.batch)
         device.predict(rows.x_test[:1])

@@ -18,7 +18,7 @@ from ttzo.device_runtime.contract import MESSAGE, REPLY, Arithmetic, DeviceError
 from ttzo.exporter.plan.training import Phase
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.device import qemu
-from ttzo.host_tools.device.link import encode
+from ttzo.host_tools.device.frames import encode
 from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.firmware.firmware_image import Image
 

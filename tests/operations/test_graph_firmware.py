@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Graphs through every format and on every device: the files of a folder, the native port, NumPy, the emulated board."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from devices import connect, fill, native, numpy, read_parameters
@@ -10,8 +12,10 @@ from plans import random_rows
 
 from ttzo.device_runtime.contract import Estimator, NodeOperation, Part, Region
 from ttzo.exporter import export as exporting
+from ttzo.exporter import zoo
 from ttzo.exporter.plan.parts import GRAPH_PARTS, parts_of
 from ttzo.exporter.plan.training import Phase, Training
+from ttzo.exporter.readers.from_torch import plan_from_module
 from ttzo.host_tools.device import qemu
 from ttzo.host_tools.firmware import boards, build
 
@@ -28,10 +32,25 @@ def graph_with(*operations, estimator=Estimator.rge, seeds=range(200)):
     raise AssertionError("no such graph")
 
 
+def from_zoo(name, batch):
+    """A model of the zoo with its own estimator and two queries."""
+    recipe = zoo.get(name)
+    training = Training((dataclasses.replace(recipe.training.phases[0], n_queries=2),))
+    return plan_from_module(
+        recipe.build(),
+        input_shape=recipe.input_shape,
+        loss=recipe.loss,
+        batch=batch,
+        input_number=recipe.inputs.number,
+        training=training,
+    )
+
+
 PLANS = {
     "images": graph_with(NodeOperation.max_pool, NodeOperation.average_pool, NodeOperation.affine),
     "sequences": graph_with(NodeOperation.recurrent, NodeOperation.matrix_product, estimator=Estimator.node_cge),
     "norms": graph_with(NodeOperation.layer_norm, NodeOperation.concat, estimator=Estimator.block_rge),
+    "names-gpt": from_zoo("names-gpt", batch=2),
 }
 
 

@@ -128,16 +128,28 @@ def test_the_device_goes_back_where_the_held_out_rows_are_answered_worse(tmp_pat
         session.train(device, good, tmp_path / "first", changes={"steps": 60})
         start = checkpoint.load(tmp_path / "first" / "checkpoint.npz", device.plan)
         found = adapting.adapt(
-            device, wrong, start, tmp_path / "second", old=good, changes={"steps": 60}, test_rows=100
+            device, wrong, start, tmp_path / "second", old=good, changes={"steps": 60, "lr": 0.5}, test_rows=100
         )
-        assert found.went_back and found.after == found.before and found.run.step == 60
+        assert found.went_back == adapting.START and found.after == found.before and found.run.step == 60
         assert found.run.validation.n_correct < found.before.held_out.n_correct
         assert np.array_equal(device.parameters(), start.parameters) and not device.moments().any()
         kept = checkpoint.load(tmp_path / "second" / "checkpoint.npz", device.plan)
         assert np.array_equal(kept.parameters, start.parameters) and kept.state == device.state()
         better = adapting.adapt(device, good, start, tmp_path / "third", changes={"steps": 60}, test_rows=100)
-        assert not better.went_back and better.before.old is None
+        assert better.went_back is None and better.before.old is None
         assert not np.array_equal(device.parameters(), start.parameters)
+
+
+def test_the_device_goes_back_to_the_best_point_where_only_the_end_is_bad(tmp_path, monkeypatch):
+    """The end is called worse than the start; the best point has a lower loss."""
+    bundle = write_bundle(tmp_path / "bundle", small_plan())
+    good = data_set.load(bundle / "rows.npz", small_plan(), DataOptions(validation=0.2))
+    monkeypatch.setattr(adapting, "is_worse", lambda *_: True)
+    with open_device("numpy:", bundle) as device:
+        found = adapting.adapt(device, good, None, tmp_path / "run", changes={"steps": 60}, test_rows=100)
+        best = checkpoint.load(tmp_path / "run" / "best.npz", device.plan)
+        assert found.went_back == adapting.BEST and np.array_equal(device.parameters(), best.parameters)
+        assert found.after.held_out.loss == pytest.approx(best.measured, rel=1e-6)
 
 
 def test_the_last_layer_alone_is_trained_in_little_memory():

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The tables of docs/sensors.md: from scratch, and the watch that learns its wearer."""

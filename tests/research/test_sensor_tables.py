@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""The stored tables of sensors hold what docs/sensors.md says, and the command that makes them measures as the verb does."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ttzo.host_tools.cli.commands import main
+from ttzo.host_tools.data import series, watch, wheel_files
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "results"
+
+
+def stored(name: str) -> dict:
+    return json.loads((RESULTS / f"sensors-{name}.json").read_text(encoding="utf-8"))
+
+
+def test_a_watch_learns_nine_of_ten_wearers():
+    page = stored("watch")
+    persons = page["persons"]
+    assert [each["person"] for each in persons] == list(range(1, 11)) and page["rows"] == 100
+    for name, mean in page["mean"].items():
+        assert mean == pytest.approx(sum(each[name] for each in persons) / 10)
+    assert page["mean"]["after"] - page["mean"]["before"] >= 0.09
+    assert page["mean"]["last_layer"] - page["mean"]["before"] >= 0.04
+    assert sum(each["after"] > each["before"] for each in persons) == page["better"] >= 9
+    assert page["same_bits"] == {"devices": ["native:", "qemu:netduinoplus2"], "person": 1, "same": True}
+    text = (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8")
+    for each in persons:
+        shares = " | ".join(f"{100 * each[name]:.1f} %" for name in ("before", "after", "last_layer"))
+        assert f"| {each['person']} | {each['test_rows']} | {shares} |" in text
+
+
+def test_models_from_scratch_reach_what_the_page_says():
+    wanted = {"motions": (1.0, 1700), "vowels": (0.98, 3000), "power": (0.972, 450)}
+    page, text = stored("scratch"), (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8")
+    assert {each["model"] for each in page["models"]} == set(wanted)
+    for each in page["models"]:
+        accuracy, parameters = wanted[each["model"]]
+        assert len(each["accuracies"]) == 3 and each["mean"] == pytest.approx(sum(each["accuracies"]) / 3)
+        assert each["mean"] >= accuracy and each["parameters"] <= parameters and each["work_bytes"] < 128 << 10
+        assert f"| `{each['model']}` | {each['parameters']:,} | {100 * each['mean']:.2f} % |" in text
+
+
+def test_the_command_measures_the_table_again(tmp_path):
+    """`power` for one seed is the first of the three stored; it takes a second."""
+    if not wheel_files.is_installed("sktime"):
+        pytest.skip(f"needs the package sktime: {series.INSTALL}")
+    if not shutil.which("cc"):
+        pytest.skip("needs a C compiler")
+    words = ["sensors", "scratch", "--model", "power", "--seeds", "1", "-o", str(tmp_path / "s.json"), "--json"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.stderr
+    (found,) = json.loads((tmp_path / "s.json").read_text())["models"]
+    (power,) = (each for each in stored("scratch")["models"] if each["model"] == "power")
+    assert found["accuracies"] == power["accuracies"][:1] and found["macs"] == power["macs"]
+
+
+def test_the_watchs_recordings_are_asked_for_by_the_command_that_brings_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "FILE", "data/no_such_file.npy")
+    monkeypatch.setattr(watch, "user_cache_path", lambda name: tmp_path)
+    if not wheel_files.is_installed("seglearn"):
+        pytest.skip(f"needs the package seglearn: {watch.INSTALL}")
+    done = CliRunner().invoke(main, ["sensors", "watch", "--json"])
+    assert done.exit_code == 3 and watch.INSTALL in json.loads(done.stdout)["next"]
