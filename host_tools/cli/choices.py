@@ -50,13 +50,6 @@ WHAT_FOR = {
         "int16": "caches in 16 bits: about half the memory, a less accurate gradient",
         "int16_least": "also without the matrices of later layers, which are computed again when needed: least memory",
     },
-    "--library": {
-        "cmake": "CMakeLists.txt: add_subdirectory or FetchContent",
-        "arduino": "a library of the Arduino IDE and arduino-cli",
-        "platformio": "library.json",
-        "zephyr": "a module with Kconfig, and a sample",
-        "esp-idf": "a component, and a project that uses it",
-    },
     "--frozen": {
         "float32": "as they are: the default",
         "int8": "matrices as 8-bit integers with a scale for each row: a quarter of the flash, slightly other outputs",
