@@ -121,10 +121,15 @@ def _plan(model: str, options: dict, room=None) -> Plan:
 
 
 def _rows(plan: Plan, source: str | None) -> np.ndarray:
-    from ttzo.host_tools.data.data_set import DTYPES, load, pack_rows, random_targets
+    from ttzo.host_tools.data.data_set import load
 
-    if source:
-        return load(source, plan).train_rows
+    return load(source, plan).train_rows if source else random_rows(plan)
+
+
+def random_rows(plan: Plan) -> np.ndarray:
+    """One batch, uint8 (batch, row_bytes), from a seed."""
+    from ttzo.host_tools.data.data_set import DTYPES, pack_rows, random_targets
+
     rng = np.random.default_rng(ROWS_SEED)
     kind, n = np.dtype(DTYPES[plan.input_number]), plan.batch
     largest = 1.0 if kind.kind == "f" else plan.n_tokens - 1 if plan.n_tokens else np.iinfo(kind).max
