@@ -203,8 +203,8 @@ static enum ttzo_error unpack_batch(struct ttzo_trainer *trainer)
 static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_region region, const struct ttzo_rows *rows)
 {
     uint32_t batch = trainer->model->info.batch;
-    if (ttzo_has_equation(trainer->model) != (region == TTZO_REGION_COLLOCATION) ||
-        ttzo_has_equation(trainer->model) == (rows != NULL))
+    bool without = ttzo_needs_no_rows(trainer->model);
+    if (without != (region == TTZO_REGION_COLLOCATION) || without == (rows != NULL))
         return TTZO_ERROR_BAD_REQUEST;
     if (ttzo_has_simulation(trainer->model) && region == TTZO_REGION_SPARSE)
         return TTZO_ERROR_BAD_REQUEST;
@@ -285,7 +285,7 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
     float sum = 0.0f;
     uint32_t hits = 0;
     *detail = first;
-    if (!rows || ttzo_has_equation(trainer->model) || ttzo_has_simulation(trainer->model))
+    if (!rows || ttzo_needs_no_rows(trainer->model) || ttzo_has_simulation(trainer->model))
         return TTZO_ERROR_BAD_REQUEST;
     if (first > rows->count || count > rows->count - first)
         return TTZO_ERROR_OUT_OF_RANGE;
@@ -312,7 +312,8 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
     if (!trainer || !outputs || !detail)
         return TTZO_ERROR_NULL_POINTER;
     *detail = row;
-    if (ttzo_has_simulation(trainer->model)) // an answer depends on all rows before it
+    if (ttzo_has_simulation(trainer->model) ||
+        ttzo_has_black_box(trainer->model)) // an answer depends on all rows before it
         return TTZO_ERROR_BAD_REQUEST;
     if (row >= trainer->batch.count)
         return TTZO_ERROR_OUT_OF_RANGE;
