@@ -23,7 +23,7 @@ LIBRARY = click.option(
     "--library",
     type=click.Choice([kind.value for kind in c_library.Kind]),
     metavar="KIND",
-    help="Also a library for firmware of your own, in DIR/KIND: cmake, arduino, platformio, zephyr or esp-idf.",
+    help="Also a library for firmware of your own, in DIR/KIND.",
 )
 
 
