@@ -74,7 +74,8 @@ def test_only_what_the_model_needs_is_linked(tmp_path):
     folder = write_bundle(tmp_path, plan_of("digits"))
     least = build.build(folder, BOARD)
     small = build.build(folder, BOARD, size=True)
-    whole = build.build(folder, BOARD, all_parts=True)
+    # of parts that the model does not use, the deepest calls need a larger stack
+    whole = build.build(folder, BOARD.model_copy(update={"stack_bytes": 8192}), all_parts=True)
     assert small.flash_bytes < least.flash_bytes <= 50_000 < whole.flash_bytes
     symbols = Image(whole.elf, BOARD.toolchain).symbols
     assert {"ttzo_estimate", "ttzo_link_poll", "ttzo_gauss_newton"} <= symbols.keys()
