@@ -915,6 +915,8 @@ class HelloRequest(Record):
     """of this message in the host's contract; the field after it counts only when the device has the same"""
     leave_hash: int
     """of LEAVE in the host's contract; a device that has the same answers it whatever the contract"""
+    session: int
+    """a number that the host draws for this connection"""
 
 @dataclass(frozen=True)
 class HelloReply(Record):
@@ -945,6 +947,8 @@ class HelloReply(Record):
     """work buffer the device has"""
     sparse_capacity: int
     """bytes of the region sparse"""
+    session_before: int
+    """session of the last HELLO that had another one; 0: none since the device's start. A host that reads its own here finds all as it was"""
     payload_bytes: int
     """bytes of the longest payload that the device takes and sends: min_payload to max_payload"""
 

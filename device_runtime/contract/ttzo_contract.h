@@ -6,8 +6,8 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x62C4109Bu
-#define TTZO_MESSAGE_HASH_HELLO 0x717AFADAu
+#define TTZO_CONTRACT_HASH 0xA40B7A39u
+#define TTZO_MESSAGE_HASH_HELLO 0xADD559C0u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
 #define TTZO_MESSAGE_HASH_READ 0xC1F23428u
@@ -354,7 +354,7 @@ enum ttzo_message {
     TTZO_MESSAGE_WRITE = 5, // bytes into a region (all except collocation); parameters and moments change only with COMMIT
     TTZO_MESSAGE_COMMIT = 6, // the region is whole: take it over if its checksum is right
     TTZO_MESSAGE_SET_STATE = 7, // training state of a checkpoint
-    TTZO_MESSAGE_STEP = 8, // one training step; refused unless `step` is the next one, so that a lost reply never trains twice
+    TTZO_MESSAGE_STEP = 8, // one training step; refused unless `step` is the next one, so that a lost reply never trains twice. The step that was done last is answered again, also over a new connection, until COMMIT, SET_STATE or RESET
     TTZO_MESSAGE_EVALUATE = 9, // loss and hits over rows at the present parameters; changes nothing
     TTZO_MESSAGE_PREDICT = 10, // network outputs of one row of the batch region
     TTZO_MESSAGE_RESET = 11, // back to the exported parameters and settings, step 0
@@ -1452,26 +1452,29 @@ static inline int ttzo_phase_field_out_of_range(const struct ttzo_phase *in)
 }
 
 // ---- messages
-#define TTZO_HELLO_REQUEST_BYTES 12u
+#define TTZO_HELLO_REQUEST_BYTES 16u
 struct ttzo_hello_request {
     uint32_t contract_hash;                 // the host's; a device of another contract refuses all requests except HELLO and LEAVE
     uint32_t hello_hash;                    // of this message in the host's contract; the field after it counts only when the device has the same
     uint32_t leave_hash;                    // of LEAVE in the host's contract; a device that has the same answers it whatever the contract
+    uint32_t session;                       // a number that the host draws for this connection
 };
 static inline void ttzo_unpack_hello_request(const uint8_t *bytes, struct ttzo_hello_request *out)
 {
     out->contract_hash = ttzo_get_u32(bytes + 0);
     out->hello_hash = ttzo_get_u32(bytes + 4);
     out->leave_hash = ttzo_get_u32(bytes + 8);
+    out->session = ttzo_get_u32(bytes + 12);
 }
 static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, uint8_t *bytes)
 {
     ttzo_put_u32(bytes + 0, in->contract_hash);
     ttzo_put_u32(bytes + 4, in->hello_hash);
     ttzo_put_u32(bytes + 8, in->leave_hash);
+    ttzo_put_u32(bytes + 12, in->session);
 }
 
-#define TTZO_HELLO_REPLY_BYTES 92u
+#define TTZO_HELLO_REPLY_BYTES 96u
 struct ttzo_hello_reply {
     uint32_t contract_hash;                 // the device's
     uint32_t hello_hash;                    // of this message in the device's contract; the fields after it count only when the host has the same
@@ -1487,6 +1490,7 @@ struct ttzo_hello_reply {
     uint32_t work_bytes;                    // work buffer the model uses
     uint32_t work_capacity;                 // work buffer the device has
     uint32_t sparse_capacity;               // bytes of the region sparse
+    uint32_t session_before;                // session of the last HELLO that had another one; 0: none since the device's start. A host that reads its own here finds all as it was
     uint32_t payload_bytes;                 // bytes of the longest payload that the device takes and sends: min_payload to max_payload
 };
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
@@ -1505,7 +1509,8 @@ static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hel
     out->work_bytes = ttzo_get_u32(bytes + 76);
     out->work_capacity = ttzo_get_u32(bytes + 80);
     out->sparse_capacity = ttzo_get_u32(bytes + 84);
-    out->payload_bytes = ttzo_get_u32(bytes + 88);
+    out->session_before = ttzo_get_u32(bytes + 88);
+    out->payload_bytes = ttzo_get_u32(bytes + 92);
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
@@ -1523,7 +1528,8 @@ static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint
     ttzo_put_u32(bytes + 76, in->work_bytes);
     ttzo_put_u32(bytes + 80, in->work_capacity);
     ttzo_put_u32(bytes + 84, in->sparse_capacity);
-    ttzo_put_u32(bytes + 88, in->payload_bytes);
+    ttzo_put_u32(bytes + 88, in->session_before);
+    ttzo_put_u32(bytes + 92, in->payload_bytes);
 }
 
 #define TTZO_STATUS_REPLY_BYTES 168u

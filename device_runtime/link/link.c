@@ -47,6 +47,7 @@ static void answer_hello(const struct ttzo_link *link, uint8_t *out)
     struct ttzo_hello_reply reply = { .contract_hash = TTZO_CONTRACT_HASH,
                                       .hello_hash = TTZO_MESSAGE_HASH_HELLO,
                                       .leave_hash = TTZO_MESSAGE_HASH_LEAVE,
+                                      .session_before = link->session_before,
                                       .payload_bytes = link->line.port.payload_bytes };
     for (uint32_t i = 0; i < TTZO_BOARD_NAME_BYTES && link->board_name[i]; i++)
         reply.board[i] = (uint8_t)link->board_name[i];
@@ -73,6 +74,10 @@ static void hear_hello(struct ttzo_link *link, const uint8_t *payload, uint32_t 
     link->foreign = ttzo_get_u32(payload) != TTZO_CONTRACT_HASH;
     if (payload_bytes >= TTZO_HELLO_REQUEST_BYTES)
         ttzo_unpack_hello_request(payload, &request);
+    if (request.session != link->session) { // else it is the same HELLO again
+        link->session_before = link->session;
+        link->session = request.session;
+    }
     link->foreign_leave = link->foreign && (request.hello_hash != TTZO_MESSAGE_HASH_HELLO ||
                                             request.leave_hash != TTZO_MESSAGE_HASH_LEAVE);
 }
@@ -184,6 +189,11 @@ static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint
     ttzo_unpack_step_request(payload, &request);
     if (!trains_on(trainer, request.region))
         return bad_field(4, detail);
+    struct ttzo_step_reply *done = &link->done;
+    if (done->step && done->step == trainer->state.step && request.step == done->step - 1) {
+        ttzo_pack_step_reply(done, out);
+        return TTZO_ERROR_OK;
+    }
     if (request.step != trainer->state.step) {
         *detail = trainer->state.step;
         return TTZO_ERROR_WRONG_STEP;
@@ -192,9 +202,9 @@ static enum ttzo_error step(struct ttzo_link *link, const uint8_t *payload, uint
     enum ttzo_error error = ttzo_step(trainer, (enum ttzo_region)request.region, &result, detail);
     if (error)
         return error;
-    struct ttzo_step_reply reply = { trainer->state.step,  result.phase,       result.loss,
-                                     result.gradient_norm, result.evaluations, result.macs };
-    ttzo_pack_step_reply(&reply, out);
+    *done = (struct ttzo_step_reply){ trainer->state.step,  result.phase,       result.loss,
+                                      result.gradient_norm, result.evaluations, result.macs };
+    ttzo_pack_step_reply(done, out);
     return TTZO_ERROR_OK;
 }
 
@@ -314,6 +324,9 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct ttzo_frame
     *out_bytes = 0;
     if (error)
         return error;
+    if (frame->code == TTZO_MESSAGE_COMMIT || frame->code == TTZO_MESSAGE_SET_STATE ||
+        frame->code == TTZO_MESSAGE_RESET)
+        link->done.step = 0;
     switch ((enum ttzo_message)frame->code) {
     case TTZO_MESSAGE_HELLO:
         hear_hello(link, payload, frame->payload_bytes);
@@ -382,6 +395,7 @@ enum ttzo_error ttzo_link_init(struct ttzo_link *link, const struct ttzo_port *p
     link->model_error = error;
     link->model_detail = detail;
     link->left = link->foreign = false;
+    link->session = link->session_before = link->done.step = 0;
     link->answered = false;
     if (!error) {
         trainer->poll = while_working;

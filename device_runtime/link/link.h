@@ -29,6 +29,10 @@ struct ttzo_link {
     bool foreign;       // the last HELLO came from another contract: all other requests but LEAVE are refused
     bool foreign_leave; // and its LEAVE is not ours either
 
+    uint32_t session; // of the last HELLO, and of the last one that had another
+    uint32_t session_before;
+    struct ttzo_step_reply done; // the last step's answer; step 0: none, or what it left has been replaced
+
     struct ttzo_line line; // to the host; holds the answer to the last request while `answered`
     bool answered;         // ... which was the request (sequence, crc)
     uint8_t sequence;

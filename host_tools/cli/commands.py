@@ -8,6 +8,7 @@ from ttzo.host_tools.cli import (
     adapt,
     bench,
     bundle,
+    check_boards,
     demo,
     device,
     identify,
@@ -26,6 +27,7 @@ HELP = f"""Train tensor-train networks on a microcontroller, with forward passes
 \b
 A device is a URL:
   /dev/ttyACM0, COM3, socket://HOST:PORT   a board, or whatever answers there
+  usb:VID:PID, usb:SERIAL                  a board by its USB numbers, whatever its port is called
   mpy:/dev/ttyACM0, mpy:COM3               a MicroPython board, after `ttzo deploy`
   native:                                  the C runtime on this machine
   qemu:netduinoplus2                       the real firmware in an emulated board
@@ -76,6 +78,7 @@ for made in (
     micropython.deploy_command,
     micropython.module_command,
     bench.bench_command,
+    check_boards.check_boards_command,
     ranks.ranks_command,
     reproduce.reproduce_command,
     sensors.sensors_command,

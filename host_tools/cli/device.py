@@ -20,6 +20,7 @@ from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
+from ttzo.host_tools.device.faulty_line import KINDS, Faults
 from ttzo.host_tools.device.pty_bridge import PtyBridge
 from ttzo.host_tools.training import checkpoint, compare, measurement, report, run_model, session
 from ttzo.host_tools.training.checkpoint import Generation
@@ -134,6 +135,21 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
     show_default=True,
     help="Parameters that the run ends with: the last ones, or those of the lowest loss of the validation rows.",
 )
+@click.option(
+    "--reconnect",
+    "reconnect_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How long to wait for a device whose connection broke off; 0: not at all.",
+)
+@click.option(
+    "--faults",
+    "faults_spec",
+    metavar="SPEC",
+    help=f"Put faults on the line: KIND=SHARE,...,seed=N,rate=BYTES_PER_SECOND. Kinds: all, {', '.join(KINDS)}.",
+)
 @click.option("--count", is_flag=True, help="Count the instructions of the steps (only with qemu:BOARD).")
 @BAUD
 @command
@@ -146,6 +162,8 @@ def train_command(
     origin: Path | None,
     count: bool,
     baud: int | None,
+    reconnect_s: float,
+    faults_spec: str | None,
     **options,
 ) -> dict:
     """Train on a device, from the run's checkpoint if there is one. Ctrl-C writes a checkpoint."""
@@ -157,11 +175,22 @@ def train_command(
     options["keep"] = Generation[options["keep"]]
     begins = options["restart"] or not (folder / "checkpoint.npz").exists()
     rows = load_rows(screen, plan, source, taken(options), origin if begins else folder)
-    with open_device(url, bundle, baud=baud, on_line=screen.say, rows=rows, count_instructions=count) as device:
+    faults = Faults.parse(faults_spec) if faults_spec else None
+    with open_device(
+        url,
+        bundle,
+        baud=baud,
+        on_line=screen.say,
+        rows=rows,
+        count_instructions=count,
+        patience_s=reconnect_s,
+        faults=faults,
+    ) as device:
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
         on_device = measured(device, run.test, len(rows.x_test))
-        result = run_json(device, run)
-    words = _run_rows(run, on_device, plan.has_classes) + answers_rows(plan, run.answers) + baseline_rows(device, rows)
+        result = run_json(device, run) | {"line": device.line_counts, "faults": dict(faults.counts) if faults else None}
+    words = _run_rows(run, on_device, plan.has_classes) + _line_rows(result)
+    words += answers_rows(plan, run.answers) + baseline_rows(device, rows)
     screen.table(f"{device.board} at {url}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.step:
@@ -212,6 +241,16 @@ def train_with_bar(
             say=screen.say,
             **options,
         )
+
+
+def _line_rows(result: dict) -> list[tuple[str, str]]:
+    """What the line did, where it did not always do what it should."""
+    line, faults = result["line"], result["faults"]
+    rows = [("faults", ", ".join(f"{kind} {count:,}" for kind, count in faults.items()) or "none")] if faults else []
+    if faults is not None or line["reconnections"]:
+        words = f"{line['frames']:,} frames, {line['repeats']:,} of them again, {line['reconnections']:,} reconnections"
+        rows.append(("line", words))
+    return rows
 
 
 def run_json(device: Device, run: Run) -> dict:

@@ -11,9 +11,8 @@ from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import record_rows
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.device import emulated_device
-from ttzo.host_tools.device.device import DEFAULT_BAUD
-from ttzo.host_tools.device.link import LinkError, open_stream
 from ttzo.host_tools.device.micropython_board import SCHEME
+from ttzo.host_tools.device.ports import DEFAULT_BAUD, LinkError, open_stream
 from ttzo.host_tools.training.stop import Stop
 
 

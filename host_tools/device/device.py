@@ -8,6 +8,7 @@
 | URL | device |
 |---|---|
 | `/dev/ttyACM0`, `COM3`, `socket://HOST:PORT` | whatever answers there |
+| `usb:VID:PID`, `usb:SERIAL` | the board with these USB numbers, whatever its port is called |
 | `mpy:/dev/ttyACM0` | a MicroPython board with the module and the model on it, at its prompt |
 | `native:` | the C runtime as a process on this machine |
 | `numpy:`, `onnx:` | the Python training loop, its losses from NumPy or onnxruntime |
@@ -28,8 +29,6 @@ from typing import Any
 import numpy as np
 
 from ttzo.device_runtime.contract import (
-    REPLY,
-    REQUEST,
     DeviceError,
     EvaluateReply,
     ExitCode,
@@ -45,16 +44,17 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import Training
+from ttzo.exporter.plan.training import REUSING, Training
 from ttzo.exporter.plan.untrusted_file import read_bytes
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet, n_judged, pack_rows
 from ttzo.host_tools.device import emulated_device, micropython_board, replies
-from ttzo.host_tools.device.link import Link, LinkError, board_name, open_stream
+from ttzo.host_tools.device.faulty_line import Faults
+from ttzo.host_tools.device.link import Link, StartedAnew, board_name
+from ttzo.host_tools.device.ports import DEFAULT_BAUD, Line, LinkError, Stream
 from ttzo.host_tools.reference.train.trainer import START, state_after_step
 
 BUNDLE = "model.ttzo"
-DEFAULT_BAUD = 115200
 SILENCE_S = 10.0  # longest silence of a device that is not computing
 SLOWEST_MACS_PER_S = 100_000  # of a slow core: some 16 MHz without floating-point unit
 LIMIT_S = 60.0  # longest wait for an answer that takes no forward passes, whatever comes
@@ -73,10 +73,6 @@ class WrongModel(TtzoError):
     """The device is well, but holds another model."""
 
     exit_code = ExitCode.device
-
-
-class StartedAnew(LinkError):
-    """The device was reset in mid-training: what it holds is not what it was given."""
 
 
 @dataclass(frozen=True)
@@ -144,15 +140,30 @@ class Device:
     def __init__(self, link: Link, plan: Plan, url: str, line: str, folder: Path):
         self.plan, self.url, self.line, self.folder = plan, url, line, folder
         self._link, self._owned = link, ExitStack()
-        self._settings = plan.training  # in force, as far as is known
-        self.info = link.hello(limit=self._limit(self._step_macs()))
+        self.counter: Path | None = None
+        self.greet()
+
+    def greet(self) -> None:
+        """Asks who is there, as if for the first time. Raises `WrongModel` when it is not a device with the model."""
+        self._settings = self.plan.training  # in force, as far as is known
+        self.info = self._link.hello(limit=self._limit(self._step_macs()))
         self.board = board_name(self.info)
         self._require_model()
-        replies.check_hello(self.info, plan)
+        replies.check_hello(self.info, self.plan)
+        self._link.fit(self.info.payload_bytes)
         self._expected: StateRecord | None = None  # the device's state, where it is known
         self._records: Records | None = None  # its settings, where they are known
         self.step_count = self.state().step
-        self.counter: Path | None = None
+
+    @property
+    def reconnects(self) -> bool:
+        """Whether a connection that breaks off is opened again."""
+        return self._link.reconnects
+
+    @property
+    def line_counts(self) -> dict[str, int]:
+        """Frames that were sent, how many of them again, and connections that were opened again."""
+        return {"frames": self._link.frames, "repeats": self._link.repeats, "reconnections": self._link.cuts}
 
     def _require_model(self) -> None:
         wanted = to_bundle.model_hash(self.plan)
@@ -265,22 +276,25 @@ class Device:
     def _read(self, region: Region, what: str, n_numbers: int) -> np.ndarray:
         """A region, once the checksum that comes with its last piece is right and all its numbers are finite."""
         content, crc = b"", 0
-        most = (self.info.payload_bytes - REPLY["read"].SIZE) // 4 * 4
         while len(content) < 4 * n_numbers:
-            count = min(most, 4 * n_numbers - len(content))
-            reply, part = self._ask("read", region=region, offset=len(content), count=count)
-            replies.require_length("read", len(part), count)
+            left = 4 * n_numbers - len(content)
+            reply, part = self._link.read(region, len(content), left, SILENCE_S, self._limit(0))
             content, crc = content + part, reply.crc
         return replies.region_told(what, content, crc, n_numbers)
 
     def _write(self, region: Region, content: bytes, on_progress: OnProgress | None = None) -> None:
         """Writes the region in pieces, then has the device take it over as a whole."""
-        most = self.info.payload_bytes - REQUEST["write"].SIZE
-        for at in range(0, len(content), most):
-            self._ask("write", content[at : at + most], region=region, offset=at)
-            if on_progress:
-                on_progress(min(at + most, len(content)), len(content))
+        self._link.write(region, content, SILENCE_S, self._limit(0), on_progress)
         self._commit(region, content)
+
+    def _write_what_is_missing(self, region: Region, content: bytes, on_progress: OnProgress | None) -> None:
+        """Writes the region unless that content stands there already."""
+        try:
+            self._commit(region, content)
+        except DeviceError as error:
+            if error.name != "bad_checksum":
+                raise
+            self._write(region, content, on_progress)
 
     def _commit(self, region: Region, content: bytes) -> None:
         self._ask("commit", region=region, count=len(content), crc=zlib.crc32(content))
@@ -298,24 +312,21 @@ class Device:
         self._write(Region.batch, rows.tobytes())
 
     def write_dataset(self, rows: np.ndarray, on_progress: OnProgress | None = None) -> None:
-        """Packed rows that stay on the device; at most `info.dataset_capacity`."""
-        self._write(Region.dataset, rows.tobytes(), on_progress)
+        """Packed rows that stay on the device, at most `info.dataset_capacity`; not sent when they stand there."""
+        self._write_what_is_missing(Region.dataset, rows.tobytes(), on_progress)
 
     def write_sparse(self, content: bytes, on_progress: OnProgress | None = None) -> None:
         """Sparse rows that stay on the device, at most `info.sparse_capacity` bytes; not sent when they stand there."""
-        try:
-            self._commit(Region.sparse, content)
-        except DeviceError as error:
-            if error.name != "bad_checksum":
-                raise
-            self._write(Region.sparse, content, on_progress)
+        self._write_what_is_missing(Region.sparse, content, on_progress)
 
     # ---- work
 
     def step(self, region: Region, on_progress: OnProgress | None = None) -> StepReply:
         """One training step: `step` done, `phase`, `loss` before the update, `gradient_norm`, `evaluations` spent."""
-        # it looks at the line after each loss evaluation
+        # it looks at the line after each loss evaluation, or after each row whose queries share its work
         passes = self.plan.batch * self.plan.passes
+        if any(phase.estimator in REUSING for phase in self._settings.phases):
+            passes = max(passes, -(-self._step_macs() // (self.plan.batch * self.plan.macs)))
         before, self._expected = self._expected, None  # of a step whose answer does not come, nobody knows
         try:
             result: StepReply
@@ -418,11 +429,15 @@ def open_device(
     on_line: Callable[[str], object] | None = None,
     rows: DataSet | None = None,
     count_instructions: bool = False,
+    patience_s: float = 0.0,
+    faults: Faults | None = None,
 ) -> Device:
     """The device at `url`, holding the model of `bundle` (a folder or file); emulated ones are started for it.
 
     `on_line(text)` hears what takes time: compiling, starting, a device that has not answered yet. An emulated board finds the training rows of `rows` in
-    its memory for them, where it has one that they need; its instructions can be counted. Raises `LinkError` when nobody answers, `WrongModel`
+    its memory for them, where it has one that they need; its instructions can be counted.
+    A connection that breaks off is opened again within `patience_s` seconds (0: never; not of `mpy:`); `faults` are put
+    between here and the device. Raises `LinkError` when nobody answers, `WrongModel`
     when the device holds another model, and the reason of an emulator that does not start.
     """
     plan = read_bundle(bundle)
@@ -431,13 +446,19 @@ def open_device(
         if url.startswith(micropython_board.SCHEME):
             line = url.removeprefix(micropython_board.SCHEME)
             board = owned.enter_context(micropython_board.MicroPythonBoard(line, baud or DEFAULT_BAUD))
-            link = Link(board.serve(to_bundle.model_hash(plan)))
+            served = board.serve(to_bundle.model_hash(plan))
+            link = Link(faults.through(served) if faults else served)
             owned.callback(_leave, link)
         else:
             say = on_line or (lambda text: None)
             counter = _counter_file(url, owned) if count_instructions else None
             line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows=rows, counter=counter)
-            link = Link(open_stream(line, baud or DEFAULT_BAUD))
+            place = Line(line, baud or DEFAULT_BAUD)
+
+            def open_it() -> Stream:
+                return faults.through(place.open()) if faults else place.open()
+
+            link = Link(open_it(), open_it if patience_s else None, patience_s)
             owned.callback(link.close)
         link.on_wait = on_line or link.on_wait
         device = Device(link, plan, url, line, bundle_path(bundle).parent)

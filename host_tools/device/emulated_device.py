@@ -16,6 +16,7 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device import python_device, qemu
 from ttzo.host_tools.device.pipes import Pipes, pipes_of
+from ttzo.host_tools.device.ports import USB
 from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.reference.train.numpy_network import Network
 from ttzo.host_tools.reference.train.trainer import Trainer
@@ -50,7 +51,7 @@ def start(
     rows holds those of `rows` from the start, when they are too many for its RAM; its instructions are counted in the file `counter`."""
     scheme, _, argument = url.partition(":")
     if scheme not in KINDS:
-        if ":" in url and "://" not in url:
+        if ":" in url and "://" not in url and not url.startswith(USB):
             raise EmulatorError(f"there is no kind of device {scheme}:", f"the kinds are {', '.join(KINDS)}, and ports")
         return url
     if bool(argument) != (scheme == "qemu"):

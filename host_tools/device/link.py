@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""The host side of the serial link: one request after the other over a line that may lose, damage or repeat bytes.
+"""The host side of the serial link: one request after the other over a line that may lose, damage or repeat bytes, and
+may break off.
 
-A frame is `COBS(u8 sequence, u8 code, payload, u32 CRC-32 of all before)` and the delimiter 0x00; the payload is the
-message's record of the contract, then its tail. A reply repeats the request's sequence (1 to 255) and code; a refusal
-has the code of ERROR, a sign of life during long work that of PROGRESS. The host repeats the identical frame when it
-hears nothing; the device answers a repeated frame from store, so that nothing is carried out twice. Sequence 0 is the
-device's `bad_frame`, which belongs to no request. A frame begins with a delimiter of its own, so that what was lost
-before it costs only itself; empty frames mean nothing.
+A reply repeats the request's sequence (1 to 255) and code; a refusal has the code of ERROR, a sign of life during long
+work that of PROGRESS. The host repeats a request when it hears nothing; the device answers a repeated frame from store, so
+that nothing is carried out twice. Sequence 0 is the device's `bad_frame`, which belongs to no request. A frame begins with
+a delimiter of its own, so that what was lost before it costs only itself; empty frames mean nothing.
 
-This is the one module that imports pyserial.
+Pieces of a region may have any size: they shrink where frames are damaged, and grow again. Pieces that are written, placed
+by their offset, are on the line together. A connection that breaks off is opened again; a device that still has this
+link's session is asked the same again, and of any other `StartedAnew` says so.
 """
 
-import errno
 import random
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
-
-import serial
-from cobs import cobs
+from itertools import count
+from typing import Any
 
 from ttzo.device_runtime.contract import (
     HASH,
@@ -32,134 +28,68 @@ from ttzo.device_runtime.contract import (
     REPLY,
     REQUEST,
     DeviceError,
-    ExitCode,
     HelloReply,
-    HelloRequest,
     ProgressReply,
+    Region,
     TtzoError,
     error_page,
 )
-from ttzo.exporter.plan.printable import printable_name
+from ttzo.exporter.plan.printable import printable, printable_name
+from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode, hello, split
+from ttzo.host_tools.device.ports import READ_S, LinkError, Stream
 from ttzo.host_tools.device.replies import ReplyError, require_length, require_range
+from ttzo.host_tools.device.round_trips import Pieces, RoundTrips, Wait
 
-FRAME_BYTES = 2 + LIMIT["max_payload"] + 4
-LINE_BYTES = FRAME_BYTES + FRAME_BYTES // 254 + 1
-
-READ_S = 0.05  # how long one look at the line waits for its first byte
-FIRST_SILENCE_S = 1.0  # until a request is repeated; doubled each time
-LONGEST_SILENCE_S = 8.0
 LONGEST_S = 600.0  # that a request takes when its caller names no limit
-FIRST_NOTICE_S = 5.0  # until the person hears what is waited for; doubled each time
 DAMAGE_PAUSE_S = 0.05  # until a request is repeated after a damaged frame: its answer may follow
-WRITE_S = 10.0
 CANCEL_S = 3.0  # how long Ctrl-C waits for the device to let go
 CANCEL_SILENCE_S = 0.5
+AGAIN_S = 0.2  # from one try to connect again to the next
+GREETING_S = 5.0  # that a device that has come back may be silent
+MOST_CUTS = 20  # connections that one request may cost
+NOISE_BYTES = 512  # kept of what is no frame
 WITH_TAIL = ("read", "predict")  # whose replies go on behind their record
 
 
-class LinkError(TtzoError):
-    """The line to the device is missing, busy, silent or cut."""
-
-    exit_code = ExitCode.device
+class LineCut(LinkError):
+    """The connection broke off, or nothing comes any more: it may be worth opening it again."""
 
 
-# ---- frames ---------------------------------------------------------------------------------------------------------
-
-
-class Frame(NamedTuple):
-    sequence: int
-    code: int
-    payload: bytes
-
-
-def encode(frame: Frame) -> bytes:
-    """The frame's bytes on the line, delimiter included."""
-    raw = bytes([frame.sequence, frame.code]) + frame.payload
-    return cobs.encode(raw + zlib.crc32(raw).to_bytes(4, "little")) + b"\0"
-
-
-def decode(line: bytes) -> Frame | None:
-    """The frame between two delimiters; None when it is damaged."""
-    try:
-        raw = cobs.decode(line)
-    except cobs.DecodeError:
-        return None
-    if not 6 <= len(raw) <= FRAME_BYTES or zlib.crc32(raw[:-4]).to_bytes(4, "little") != raw[-4:]:
-        return None
-    return Frame(raw[0], raw[1], raw[2:-4])
-
-
-def split(buffer: bytes) -> tuple[list[bytes], bytes]:
-    """What stands between the delimiters of `buffer`, and the frame that has only begun. Of a frame that is too long
-    to be one, enough is kept to know it for damaged."""
-    *whole, rest = buffer.split(b"\0")
-    return [line for line in whole if line], rest[: LINE_BYTES + 1]
-
-
-# How a host begins. The device answers it whatever its contract, and LEAVE too if it has the same two messages.
-HELLO = HelloRequest(HASH, MESSAGE_HASH["hello"], MESSAGE_HASH["leave"]).pack()
-BAD_FRAME = Frame(0, MESSAGE["error"], REPLY["error"](DeviceError("bad_frame").code, 0).pack())
-
-
-# ---- the stream -----------------------------------------------------------------------------------------------------
-
-_OPEN_ERRORS = {
-    errno.ENOENT: ("there is no port {url}", "is the board plugged in? `ttzo boards` and the system's device list name ports"),
-    errno.EACCES: ("no permission for port {url}", "add yourself to the port's group (often `dialout`) and log in again"),
-    errno.EBUSY: ("port {url} is in use by another program", "close the other program (a serial monitor?) and try again"),
-    errno.EAGAIN: ("port {url} is in use by another program", "close the other program (a serial monitor?) and try again"),
-}  # fmt: skip
-
-
-def open_stream(url: str, baud: int = 115200) -> serial.Serial:
-    """Opens a serial port or `socket://HOST:PORT`. Raises `LinkError` when it is missing, busy or not one."""
-    is_socket = url.startswith("socket://")
-    try:
-        if is_socket and urlsplit(url).port is None:
-            raise ValueError("it lacks the port's number")
-        stream = serial.serial_for_url(url, do_not_open=True, baudrate=baud, timeout=READ_S, write_timeout=WRITE_S)
-        if not is_socket:
-            stream.exclusive = True
-        stream.open()
-    except (ValueError, TypeError) as error:
-        raise LinkError(
-            f"{url} is not a valid port: {error}", "use /dev/ttyACM0, COM3 or socket://HOST:PORT"
-        ) from error
-    except OSError as error:
-        if is_socket:
-            raise LinkError(f"nothing listens at {url}", "start the device first: `ttzo emulate`") from error
-        what, hint = _OPEN_ERRORS.get(
-            error.errno or 0, ("port {url} cannot be opened: {error}", "check that it is a serial port")
-        )
-        raise LinkError(what.format(url=url, error=error), hint) from error
-    return stream
-
-
-def list_ports() -> list[tuple[str, str]]:
-    """Serial ports of this machine that may lead to a board, each with what the system says of it."""
-    from serial.tools.list_ports import comports
-
-    return sorted((port.device, port.description) for port in comports() if port.description != "n/a")
-
-
-# ---- the link -------------------------------------------------------------------------------------------------------
+class StartedAnew(LinkError):
+    """The device was reset in mid-training, or somebody else has used it: what it holds is not what it was given."""
 
 
 class Link:
-    """Requests and replies over an open pyserial stream. One request at a time, from one thread.
+    """Requests and replies over an open stream. One request at a time, from one thread.
 
-    `repeats` counts the frames that had to be sent again. `on_wait(text)` hears what is waited for, and how long at most.
+    `repeats` counts the frames that had to be sent again, `frames` all that were sent, `cuts` the connections that were
+    opened again, by `reopen()` within `patience` seconds. `on_wait(text)` hears what is waited for, and how long at most.
     """
 
-    def __init__(self, stream: serial.Serial):
-        self._stream = stream
+    def __init__(self, stream: Stream, reopen: Callable[[], Stream] | None = None, patience: float = 0.0):
+        self._stream, self._reopen, self._patience = stream, reopen, patience
+        self._sequence = random.randrange(1, 256)
+        self._session = 0  # of the last HELLO that was answered
+        self._rest = self._noise = b""
+        self._frames: deque[Frame] = deque()
+        self._trips = RoundTrips()
+        self.repeats = self.frames = self.cuts = 0
+        self.on_wait: Callable[[str], Any] = lambda text: None
+        self._take(stream)
+
+    @property
+    def reconnects(self) -> bool:
+        return self._reopen is not None
+
+    def fit(self, payload_bytes: int) -> None:
+        """The device takes and sends payloads of so many bytes at most."""
+        self._trips.most_bytes = payload_bytes
+
+    def _take(self, stream: Stream) -> None:
+        self._stream, self._rest = stream, b""
+        self._frames.clear()
         self._name = stream.port or "the line"
         self._is_socket = str(stream.port).startswith("socket://")
-        self._sequence = random.randrange(1, 256)
-        self._rest = b""
-        self._frames: deque[Frame] = deque()
-        self.repeats = 0
-        self.on_wait: Callable[[str], Any] = lambda text: None
         stream.timeout = READ_S
 
     def close(self) -> None:
@@ -171,14 +101,14 @@ class Link:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # ---- requests
+
     def hello(self, timeout: float = 10.0, limit: float = LONGEST_S) -> HelloReply:
         """Who is there and what is loaded. Raises `DeviceError`: `bad_contract` when the device was built from another
         contract, the device's own reason when it has no model."""
-        payload = self._ask("hello", HELLO, timeout, limit, None)
-        reply = HelloReply.unpack(payload.ljust(HelloReply.SIZE, b"\0"))
-        if reply.contract_hash != HASH:
-            raise _other_contract(reply)
-        require_length("hello", len(payload), HelloReply.SIZE)
+        session = random.randrange(1, 1 << 32)
+        reply = self._through_cuts(lambda: self._greet(session, timeout, limit), self._open_again)
+        self._session = session
         if reply.n_parameters == 0:
             self.request("status")
         return reply
@@ -197,80 +127,216 @@ class Link:
         `timeout` is the longest silence in seconds before giving up; PROGRESS that goes on breaks it and calls
         `on_progress(done, total)`. `limit` is the longest wait in seconds whatever comes. Raises `DeviceError` when the
         device refuses, `ReplyError` when its answer has the wrong length or an unknown error, `LinkError` when the line
-        is silent or cut. On Ctrl-C the device is asked to stop, then `KeyboardInterrupt` goes on; the request may have
-        been carried out by then, STATUS knows.
+        is silent or cut, `StartedAnew` when it was and the device has forgotten. On Ctrl-C the device is asked to stop,
+        then `KeyboardInterrupt` goes on; the request may have been carried out by then, STATUS knows.
         """
         payload = REQUEST[message](**fields).pack() + tail
         if len(payload) > LIMIT["max_payload"]:
             raise ValueError(f"{message}: {len(payload)} bytes of payload, at most {LIMIT['max_payload']} can be sent")
-        return _open(message, self._ask(message, payload, timeout, limit, on_progress))
+
+        def ask() -> bytes:
+            request = Frame(self._next_sequence(), MESSAGE[message], payload)
+            return self._ask(message, lambda: request, timeout, limit, on_progress)
+
+        return _open(message, self._through_cuts(ask, self._reconnect))
+
+    def read(self, region: Region, offset: int, most: int, timeout: float = 10.0, limit: float = LONGEST_S):
+        """The reply's record and 1 to `most` bytes of a region from `offset` on, fewer the worse the line is."""
+        asked = set()
+
+        def make() -> Frame:
+            wanted = min(most, max(4, (self._trips.piece_bytes - REPLY["read"].SIZE) // 4 * 4))
+            asked.add(wanted)
+            payload = REQUEST["read"](region=region, offset=offset, count=wanted).pack()
+            return Frame(self._next_sequence(), MESSAGE["read"], payload)
+
+        reply, content = _open(
+            "read", self._through_cuts(lambda: self._ask("read", make, timeout, limit, None), self._reconnect)
+        )
+        if len(content) not in asked:
+            require_length("read", len(content), max(asked))
+        return reply, content
+
+    def write(
+        self,
+        region: Region,
+        content: bytes,
+        timeout: float = 10.0,
+        limit: float = LONGEST_S,
+        on_progress: Callable[[int, int], Any] | None = None,
+    ) -> None:
+        """Writes `content` at the beginning of a region, several pieces at once on the line. `timeout` and `limit` are
+        those of each piece."""
+        pieces, cuts = Pieces(len(content), 2 * self._trips.most_bytes), 0
+        while pieces.left:
+            before = pieces.left
+            try:
+                self._write(pieces, region, content, timeout, limit, on_progress)
+            except LineCut as cut:
+                cuts = 1 if pieces.left < before else cuts + 1
+                self._require_mendable(cut, cuts)
+                self._reconnect(cut)
+                pieces.all_lost()
+
+    # ---- one request on the line
+
+    def _greet(self, session: int, timeout: float, limit: float) -> HelloReply:
+        request = Frame(self._next_sequence(), MESSAGE["hello"], hello(session))
+        payload = self._ask("hello", lambda: request, timeout, limit, None)
+        if payload == request.payload:
+            raise LinkError(
+                f"{self._name} sends back what it is sent",
+                "switch the echo off; look whether its two data wires touch; is a terminal server on the line?",
+            )
+        reply = HelloReply.unpack(payload.ljust(HelloReply.SIZE, b"\0"))
+        if reply.contract_hash != HASH:
+            raise _other_contract(reply)
+        require_length("hello", len(payload), HelloReply.SIZE)
+        return reply
 
     def _ask(
         self,
         message: str,
-        payload: bytes,
+        make: Callable[[], Frame],
         timeout: float,
         limit: float,
         on_progress: Callable[[int, int], Any] | None,
     ) -> bytes:
-        request = Frame(self._next_sequence(), MESSAGE[message], payload)
-        wait = _Wait(f"{self._name} to answer {message.upper()}", timeout, limit, self.on_wait)
+        """The answer's payload. `make()` gives the frame to send, also when it is sent again."""
+        wait = Wait(f"{self._name} to answer {message.upper()}", timeout, limit, self.on_wait)
         try:
-            answer = self._exchange(request, wait, on_progress)
+            answer = self._exchange(message, make, wait, on_progress)
         except KeyboardInterrupt:
-            self._cancel(request.sequence)
+            self._cancel(self._sequence)
             raise
         if answer.code == MESSAGE["error"]:
             raise _refusal(message, answer.payload)
         return answer.payload
 
-    def _exchange(self, request: Frame, wait: "_Wait", on_progress: Callable[[int, int], Any] | None) -> Frame:
+    def _exchange(
+        self,
+        message: str,
+        make: Callable[[], Frame],
+        wait: Wait,
+        on_progress: Callable[[int, int], Any] | None,
+    ) -> Frame:
         """Sends the request until its answer is there."""
-        silence, damaged, told = FIRST_SILENCE_S, False, None
-        self._send(request)
-        repeat_at = time.monotonic() + silence
+        silence, damaged, told, trips = self._trips.silence(message), False, None, 0
+        sent_at = repeat_at = time.monotonic()
+        sequences: set[int] = set()
         while wait.goes_on():
+            now = time.monotonic()
+            if now >= repeat_at:
+                request = make()
+                sequences.add(request.sequence)
+                self._send(request)
+                self.repeats += trips > 0
+                if trips:
+                    self._trips.lost()
+                trips += 1
+                repeat_at = now + silence
             answer = self._next_frame(min(repeat_at, wait.until))
             now = time.monotonic()
             if answer is None:
-                if now < repeat_at:
-                    continue
-                self._send(request)
-                self.repeats += 1
-                silence = min(2 * silence, LONGEST_SILENCE_S)
-                repeat_at = now + silence
+                if now >= repeat_at:
+                    silence = self._trips.waited(message, silence)
             elif answer == BAD_FRAME:
-                damaged = True
-                repeat_at = min(repeat_at, now + DAMAGE_PAUSE_S)
-            elif answer.sequence != request.sequence:
-                continue  # a late answer to an earlier repetition
+                damaged, silence = True, self._trips.damaged(message)
+                if self._session:  # the line has worked, and still does something
+                    wait.begin_anew()
+                repeat_at = min(repeat_at, now + min(DAMAGE_PAUSE_S, silence / 4))
+            elif answer.sequence not in sequences:
+                continue  # a late answer to an earlier request
             elif answer.code == MESSAGE["progress"]:
                 progress = _progress(answer.payload)
                 if progress != told:  # a device that goes on telling the same does not go on
                     told = progress
                     wait.begin_anew()
+                silence = self._trips.working(silence)  # it works: no need to ask so soon
                 repeat_at = now + silence
                 if on_progress:
                     on_progress(progress.done, progress.total)
-            elif answer.code in (request.code, MESSAGE["error"]):
+            elif answer.code in (MESSAGE[message], MESSAGE["error"]):
+                self._trips.came(message, now - sent_at, trips)
                 return answer
         raise self._given_up(wait, damaged, told)
 
-    def _given_up(self, wait: "_Wait", damaged: bool, told: ProgressReply | None) -> LinkError:
+    def _write(
+        self,
+        pieces: Pieces,
+        region: Region,
+        content: bytes,
+        timeout: float,
+        limit: float,
+        on_progress: Callable[[int, int], Any] | None,
+    ) -> None:
+        """Sends pieces until all are answered. One that is answered before those that were sent earlier shows that these,
+        or their answers, are lost: frames keep their order."""
+        wait = Wait(f"{self._name} to answer WRITE", timeout, limit, self.on_wait)
+        silence, damaged = self._trips.silence("write"), False
+        repeat_at = time.monotonic() + silence
+        while pieces.left and wait.goes_on():
+            while piece := pieces.next(self._trips.piece_bytes - REQUEST["write"].SIZE):
+                start, end = piece
+                payload = REQUEST["write"](region=region, offset=start).pack() + content[start:end]
+                frame = Frame(self._next_sequence(), MESSAGE["write"], payload)
+                pieces.sent(frame.sequence, start, end)  # before it is: the line may break off meanwhile
+                self._send(frame)
+            answer = self._next_frame(min(repeat_at, wait.until))
+            now = time.monotonic()
+            if answer is None and now >= repeat_at:
+                silence = self._trips.waited("write", silence)
+                self.repeats += pieces.all_lost()
+                self._trips.lost()
+                repeat_at = now + silence
+            elif answer == BAD_FRAME:
+                damaged, silence = True, self._trips.damaged("write")
+                wait.begin_anew()
+                repeat_at = min(repeat_at, now + min(DAMAGE_PAUSE_S, silence / 4))
+            elif answer is not None and answer.sequence in pieces.flight:
+                if answer.code == MESSAGE["error"]:
+                    raise _refusal("write", answer.payload)
+                if answer.code != MESSAGE["write"]:
+                    continue
+                _open("write", answer.payload)
+                seconds, n_lost = pieces.came(answer.sequence)
+                self.repeats += n_lost
+                self._trips.came("write", seconds, 1 + n_lost)
+                if n_lost:
+                    self._trips.lost()
+                silence = self._trips.silence("write")
+                repeat_at = now + silence
+                wait.restart()
+                if on_progress:
+                    on_progress(len(content) - pieces.left, len(content))
+        if pieces.left:
+            raise self._given_up(wait, damaged, None)
+
+    def _given_up(self, wait: Wait, damaged: bool, told: ProgressReply | None) -> LinkError:
+        if b">>>" in self._noise or b"MicroPython" in self._noise:
+            return LinkError(
+                f"a MicroPython prompt answers at {self._name}",
+                f"put the model there by `ttzo deploy`, then name the device mpy:{self._name}",
+            )
         if damaged:
             return LinkError(
-                f"only damaged frames pass between here and {self._name}",
-                "look at the cable, and give both sides the same baud rate",
+                f"only damaged frames pass between here and {self._name}{self._heard()}",
+                "look at the cable, give both sides the same baud rate, switch software flow control (XON/XOFF) off",
             )
         if told:
             return LinkError(
                 f"{self._name} has worked for {wait.spent:.0f} s without an end (at {told.done} of {told.total})",
                 "reset the device and run the same command again",
             )
-        return LinkError(
+        return LineCut(
             f"{self._name} has not answered for {wait.spent:.3g} s",
             "is the board on, flashed by `ttzo flash`, and this its port and baud rate? Then reset it and try again",
         )
+
+    def _heard(self) -> str:
+        """What came instead of frames, where it is text."""
+        text = self._noise.decode("ascii", errors="replace").strip()
+        return f"; it says {printable(text[-60:])!r}" if text and text.isascii() and text.isprintable() else ""
 
     def _cancel(self, running: int) -> None:
         """Asks the device to stop until the running request or the CANCEL is answered; gives up without a word."""
@@ -284,6 +350,59 @@ class Link:
                     if answer.sequence in (running, cancel.sequence) and answer.code != MESSAGE["progress"]:
                         return
 
+    # ---- connections that break off
+
+    def _through_cuts(self, act: Callable[[], Any], mend: Callable[[LineCut], None]) -> Any:
+        """What `act()` gives; when the line breaks off, `mend` and act again."""
+        for cuts in count(1):
+            try:
+                return act()
+            except LineCut as cut:
+                self._require_mendable(cut, cuts)
+                mend(cut)
+        raise AssertionError("counting has no end")
+
+    def _require_mendable(self, cut: LineCut, cuts: int) -> None:
+        if self._reopen is None or cuts > MOST_CUTS:
+            raise cut
+
+    def _open_again(self, cut: LineCut) -> None:
+        """Opens the connection again, under whatever name it comes back. Raises `cut` when it does not."""
+        assert self._reopen
+        end, is_told = time.monotonic() + self._patience, False
+        while True:
+            with suppress(OSError):
+                self._stream.close()
+            try:
+                self._take(self._reopen())
+                self.cuts += 1
+                return
+            except LinkError:
+                if time.monotonic() >= end:
+                    raise cut from None
+                if not is_told:
+                    self.on_wait(f"{cut}; waiting for it to come back, {self._patience:.0f} s at most")
+                    is_told = True
+                time.sleep(AGAIN_S)
+
+    def _reconnect(self, cut: LineCut) -> None:
+        """Opens the connection again and asks whether the device is as it was left."""
+        session, end = random.randrange(1, 1 << 32), time.monotonic() + self._patience
+        while True:
+            self._open_again(cut)
+            try:
+                reply = self._greet(session, GREETING_S, GREETING_S)
+                break
+            except LineCut:
+                if time.monotonic() >= end:
+                    raise cut from None
+        before, self._session = self._session, session
+        if not before or reply.session_before != before:
+            raise StartedAnew(
+                f"{board_name(reply)} was reset, or used by somebody else, while the connection was broken",
+                "see to its power supply, and that nobody else uses it",
+            )
+
     # ---- bytes
 
     def _next_sequence(self) -> int:
@@ -291,13 +410,14 @@ class Link:
         return self._sequence
 
     def _send(self, frame: Frame) -> None:
+        self.frames += 1
         try:
             self._stream.write(b"\0" + encode(frame))
-        except serial.SerialTimeoutException as error:
-            raise LinkError(
-                f"{self._name} does not accept data (write timed out)", "reset the board and try again"
-            ) from error
         except OSError as error:
+            if "timeout" in str(error).lower():
+                raise LinkError(
+                    f"{self._name} does not accept data (write timed out)", "reset the board and try again"
+                ) from error
             raise self._cut(error) from error
 
     def _next_frame(self, until: float) -> Frame | None:
@@ -305,53 +425,33 @@ class Link:
         while not self._frames:
             if time.monotonic() >= until:
                 return None
-            lines, self._rest = split(self._rest + self._read())
-            self._frames.extend(decode(line) or BAD_FRAME for line in lines)
+            lines, self._rest = split(self._rest + self._read(until))
+            for line in lines:
+                frame = decode(line)
+                if frame is None:
+                    self._noise = (self._noise + line)[-NOISE_BYTES:]
+                self._frames.append(frame or BAD_FRAME)
         return self._frames.popleft()
 
-    def _read(self) -> bytes:
-        """What has arrived; waits up to READ_S for the first byte."""
+    def _read(self, until: float) -> bytes:
+        """What has arrived; waits up to READ_S for the first byte, not beyond `until`."""
         try:
+            wait = min(READ_S, max(0.0, until - time.monotonic()))
+            if self._stream.timeout != wait:
+                self._stream.timeout = wait
             data = self._stream.read(max(1, self._stream.in_waiting))
             if data and self._is_socket:  # there, in_waiting only tells whether there is anything
                 self._stream.timeout = 0
                 data += self._stream.read(1 << 16)
-                self._stream.timeout = READ_S
         except OSError as error:
             raise self._cut(error) from error
         return data
 
-    def _cut(self, error: OSError) -> LinkError:
-        return LinkError(
+    def _cut(self, error: OSError) -> LineCut:
+        return LineCut(
             f"the connection to {self._name} broke off: {error}",
             "connect the device again; training goes on from its checkpoint",
         )
-
-
-class _Wait:
-    """How long a request may take: `timeout` seconds of silence, `limit` seconds in all. Tells about it now and then."""
-
-    def __init__(self, what: str, timeout: float, limit: float, tell: Callable[[str], Any]):
-        self._what, self._timeout, self._tell = what, timeout, tell
-        self._began = time.monotonic()
-        self._end = self._began + max(limit, timeout)
-        self._notice = FIRST_NOTICE_S
-        self.begin_anew()
-
-    def begin_anew(self) -> None:
-        """The device is alive: its silence counts from now."""
-        self.until = min(self._end, time.monotonic() + self._timeout)
-
-    @property
-    def spent(self) -> float:
-        return time.monotonic() - self._began
-
-    def goes_on(self) -> bool:
-        if self.spent > self._notice:
-            self._notice *= 2
-            most = self.until - self._began
-            self._tell(f"waiting for {self._what}: {self.spent:.0f} s by now, {most:.0f} s at most without news")
-        return time.monotonic() < self.until
 
 
 def board_name(reply: HelloReply) -> str:

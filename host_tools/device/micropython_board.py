@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import serial
 
 from ttzo.device_runtime.contract import MESSAGE, ExitCode, TtzoError
-from ttzo.host_tools.device.link import HELLO, Frame, LinkError, encode, open_stream
+from ttzo.host_tools.device.frames import Frame, encode, hello
+from ttzo.host_tools.device.ports import LinkError, open_stream
 
 PIP = "pip install 'ttzo[micropython]'"
 # bits 10 to 13 of sys.implementation._mpy, and of a .mpy file's third byte 2 to 5
@@ -217,7 +218,7 @@ class MicroPythonBoard:
         return self._transport.exec_raw(f"print('{word}')", timeout=ENTER_S)[0].strip() == word.encode()
 
     def _ask_to_leave(self) -> None:
-        for sequence, (name, payload) in enumerate((("cancel", b""), ("hello", HELLO), ("leave", b"")), 1):
+        for sequence, (name, payload) in enumerate((("cancel", b""), ("hello", hello(1)), ("leave", b"")), 1):
             self._stream.write(b"\0" + encode(Frame(sequence, MESSAGE[name], payload)))
             time.sleep(LEAVE_S / 4)
 

@@ -38,7 +38,7 @@ from ttzo.device_runtime.contract import (
     WriteRequest,
 )
 from ttzo.exporter.writers.to_bundle import model_hash
-from ttzo.host_tools.device.link import BAD_FRAME, Frame, decode, encode, split
+from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode, split
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 _REQUEST_NAMES = {code: name for name, code in MESSAGE.items() if name not in ("progress", "error")}
@@ -64,6 +64,8 @@ class DeviceSide:
         self._lines: deque[bytes] = deque()
         self._foreign = False  # the last HELLO came from another contract
         self._foreign_leave = False  # whose LEAVE is not ours either
+        self._session = self._session_before = 0  # of the last HELLO, and of the last one that had another
+        self._done: Any = None  # the last step's answer, while what it left stands
         self._last: Frame | None = None  # the request that `_answer` belongs to
         self._answer = b""
         self._running = 0
@@ -130,12 +132,15 @@ class DeviceSide:
             raise DeviceError("bad_request", len(payload))
         if self._foreign_leave if name == "leave" else self._foreign and name != "hello":
             raise DeviceError("bad_contract")
-        return getattr(self, f"_{name}")(record.unpack(payload.ljust(record.SIZE, b"\0")), payload[record.SIZE :])
+        fields = payload if len(payload) >= record.SIZE else payload[:least].ljust(record.SIZE, b"\0")
+        return getattr(self, f"_{name}")(record.unpack(fields), payload[record.SIZE :])
 
     # ---- requests: each checks its fields, calls the trainer and gives the reply's payload
 
     def _hello(self, request: HelloRequest, _: bytes) -> bytes:
         trainer, plan = self._trainer, self._trainer.plan
+        if request.session != self._session:  # else it is the same HELLO again
+            self._session_before, self._session = self._session, request.session
         ours = (MESSAGE_HASH["hello"], MESSAGE_HASH["leave"])
         self._foreign = request.contract_hash != HASH
         self._foreign_leave = self._foreign and (request.hello_hash, request.leave_hash) != ours
@@ -154,6 +159,7 @@ class DeviceSide:
             work_bytes=trainer.work_bytes,
             work_capacity=trainer.work_capacity,
             sparse_capacity=trainer.sparse_capacity,
+            session_before=self._session_before,
             payload_bytes=LIMIT["max_payload"],
         ).pack()
 
@@ -180,22 +186,27 @@ class DeviceSide:
 
     def _commit(self, request: CommitRequest, _: bytes) -> bytes:
         _check(request.region in _WRITABLE, 0)
+        self._done = None
         self._trainer.commit(request.region, request.count, request.crc)
         return b""
 
     def _set_state(self, request: SetStateRequest, _: bytes) -> bytes:
+        self._done = None
         self._trainer.set_state(request.state)
         return b""
 
     def _step(self, request: StepRequest, _: bytes) -> bytes:
         trainer = self._trainer
         _check(request.region in ((Region.collocation,) if trainer.plan.pde else (*_ROWS, Region.sparse)), 4)
+        if self._done and self._done.step == trainer.state.step == request.step + 1:
+            return self._done.pack()
         if request.step != trainer.state.step:
             raise DeviceError("wrong_step", trainer.state.step)
         self._begin_work(trainer.plan.batch * trainer.macs_per_row)
         result = trainer.step(request.region)
         numbers = result.phase, result.loss, result.gradient_norm, result.evaluations, result.macs
-        return REPLY["step"](trainer.state.step, *numbers).pack()
+        self._done = REPLY["step"](trainer.state.step, *numbers)
+        return self._done.pack()
 
     def _evaluate(self, request: EvaluateRequest, _: bytes) -> bytes:
         _check(request.region in _ROWS, 0)
@@ -217,6 +228,7 @@ class DeviceSide:
         return outputs[request.first :].tobytes()[: LIMIT["max_payload"] // 4 * 4]
 
     def _reset(self, *_: Any) -> bytes:
+        self._done = None
         self._trainer.reset()
         return b""
 

@@ -74,6 +74,13 @@ class Run:
         return math.nan if self.loss is None else self.loss
 
 
+def no_validation_rows() -> SessionError:
+    return SessionError(
+        "the run has no validation rows, by which the best parameters are chosen",
+        "take some out of the training rows with --validation 0.1, or leave out --keep and --patience",
+    )
+
+
 def require_trained(plan: Plan) -> None:
     """Raises `SessionError` for a plan of which every parameter is frozen."""
     if not plan.n_parameters:

@@ -24,8 +24,9 @@ from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.data import run_data
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError
-from ttzo.host_tools.device.device import Device, Evaluation, StartedAnew, run_folder
-from ttzo.host_tools.device.link import LinkError
+from ttzo.host_tools.device.device import Device, Evaluation, run_folder
+from ttzo.host_tools.device.link import StartedAnew
+from ttzo.host_tools.device.ports import LinkError
 from ttzo.host_tools.device.replies import ReplyError
 from ttzo.host_tools.reference.number.random import batch_rows
 from ttzo.host_tools.training import answers, audit, run_model
@@ -50,15 +51,18 @@ from ttzo.host_tools.training.run import (
     Run,
     SessionError,
     diverged,
+    no_validation_rows,
     rates_of,
     require_trained,
     run_settings,
     slowed,
 )
 from ttzo.host_tools.training.stop import Stop
+from ttzo.host_tools.training.upload import upload
 
 CHECKPOINT_S = 5.0  # at the soonest, and
 CHECKPOINT_SHARE = 20  # at most one part in so many of the time goes into checkpoints
+MOST_IN_VAIN = 5  # times in a row that a device may start anew before the next checkpoint
 MEASUREMENTS = 20  # of validation or test rows during a run
 SOLUTION_MEASUREMENTS = 25  # of a PDE's solution: its points cost less than a step
 
@@ -88,7 +92,8 @@ def train(
     Goes on from the folder's checkpoint (that of `generation`) unless `restart`, under the checkpoint's settings with
     `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint
     (run_model.start_for), or as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
-    the generations good and best where the guard looks at the loss. With `patience` the run ends early, when the loss of
+    the generations good and best where the guard looks at the loss. A device that reconnects and has lost what it held is
+    brought to the last checkpoint again. With `patience` the run ends early, when the loss of
     the validation rows has not fallen for so many measurements; `keep` best: it ends with the parameters of the lowest.
     `say(text)` hears what the person should know.
 
@@ -101,18 +106,31 @@ def train(
             the best parameters.
     """
     folder = folder or run_folder(device.folder, device.url)
-    with ExitStack() as held:
-        session = _Session(device, data, folder, changes, restart, generation, held)
-        session.start, session.checkpoint_steps = start, checkpoint_steps
-        session.patience, session.keeps_best = patience or math.inf, keep == Generation.best
-        session.require_validation_rows()
-        session.report, session.on_upload, session.say = report, on_upload, say
-        session.n_test_rows = test_rows or default_test_rows(device, data)
-        held.enter_context(session.stop.listening())
-        try:
-            return session.run()
-        except KeyboardInterrupt:
-            raise session.interrupted() from None
+    first, in_vain = None, 0
+    while True:
+        with ExitStack() as held:
+            session = _Session(device, data, folder, changes, restart, generation, held)
+            session.start, session.checkpoint_steps = start, checkpoint_steps
+            session.patience, session.keeps_best = patience or math.inf, keep == Generation.best
+            if session.validation_rows is None and (session.keeps_best or patience):
+                raise no_validation_rows()
+            session.report, session.on_upload, session.say = report, on_upload, say
+            session.n_test_rows = test_rows or default_test_rows(device, data)
+            held.enter_context(session.stop.listening())
+            try:
+                if first is not None:
+                    device.greet()
+                first = session.resumed_from if first is None else first
+                return replace(session.run(), resumed_from=first)
+            except KeyboardInterrupt:
+                raise session.interrupted() from None
+            except StartedAnew as error:
+                in_vain = in_vain + 1 if session.saved_step == session.resumed_from else 0
+                if not device.reconnects or in_vain == MOST_IN_VAIN:
+                    raise
+                say(f"{error}; the run goes on from step {session.saved_step}")
+            if session.begun:
+                restart, generation = False, Generation.last
 
 
 class _Session:
@@ -174,13 +192,6 @@ class _Session:
         self.guard = guard_of(device.plan, data, self.settings, self.validation_rows)
         self.saved_at, self.save_cost = time.monotonic(), 0.0
 
-    def require_validation_rows(self) -> None:
-        if self.validation_rows is None and (self.keeps_best or self.patience < math.inf):
-            raise SessionError(
-                "the run has no validation rows, by which the best parameters are chosen",
-                "take some out of the training rows with --validation 0.1, or leave out --keep and --patience",
-            )
-
     # ---- beginning
 
     def _begin(self) -> None:
@@ -196,6 +207,7 @@ class _Session:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_alone:
                 self.held.enter_context(alone_in(self.folder))
+                self.is_alone = True
             self.generations.begin(goes_on=self.found is not None)
             self._save()
             if not self.found:
@@ -232,25 +244,13 @@ class _Session:
             self._load_kept()  # the run was cut between the event and the checkpoint
 
     def _upload(self) -> Region:
-        """Puts the data set onto the device when it fits and is not more than the steps will use; the region that the
-        steps take their rows from."""
-        device, n = self.device, len(self.data.x_train)
-        if device.plan.pde is not None:
-            return Region.collocation
-        if (self.settings.steps - device.step_count) * device.plan.batch < n:
-            return Region.batch
+        """Puts the rows onto the device where they fit and pay; the region that the steps take their rows from."""
 
         def tell(done: int, total: int) -> None:
             self.on_upload(done, total)
             self.stop.check()
 
-        if n <= device.info.dataset_capacity:
-            device.write_dataset(self.data.train_rows, tell)
-            return Region.dataset
-        if device.info.sparse_capacity and len(self.data.sparse_rows) <= device.info.sparse_capacity:
-            device.write_sparse(self.data.sparse_rows, tell)
-            return Region.sparse
-        return Region.batch
+        return upload(self.device, self.data, self.settings.steps - self.device.step_count, tell)
 
     # ---- steps
 

@@ -5,13 +5,13 @@ import pytest
 from devices import SMALL, WORK_BYTES, connect, fill, rows
 
 from ttzo.device_runtime.contract import Region
-from ttzo.host_tools.device import link as link_module
+from ttzo.host_tools.device import round_trips
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Silence is short."""
-    monkeypatch.setattr(link_module, "FIRST_SILENCE_S", 0.3)
+    monkeypatch.setattr(round_trips, "FIRST_SILENCE_S", 0.3)
 
 
 @pytest.fixture(params=["native", "numpy"])

@@ -16,7 +16,9 @@ from ttzo.device_runtime.contract import (
     DeviceError,
     Region,
 )
-from ttzo.host_tools.device.link import BAD_FRAME, Frame, Link, LinkError, decode, encode, open_stream
+from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode
+from ttzo.host_tools.device.link import Link
+from ttzo.host_tools.device.ports import LinkError, open_stream
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -44,7 +44,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs import memory
 from ttzo.exporter.writers.to_bundle import model_hash, training_records
-from ttzo.host_tools.device.link import BAD_FRAME, Frame, decode, encode
+from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode
 from ttzo.host_tools.reference.network import sparse_rows
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -107,7 +107,9 @@ SAME = (MESSAGE_HASH["hello"], MESSAGE_HASH["leave"])
 )
 @pytest.mark.parametrize("more", [b"", b"more than we know of"])
 def test_a_host_of_another_contract_says_only_hello_and_leave(url, messages, leaves, more):
-    hello = b"".join(number.to_bytes(4, "little") for number in (HASH ^ 1, *messages)) + (more if messages else b"")
+    session = (5,) if messages else ()
+    numbers = (HASH ^ 1, *messages, *session)
+    hello = b"".join(number.to_bytes(4, "little") for number in numbers) + (more if messages else b"")
     with Line(url) as line:
         other = line.ask(Frame(1, MESSAGE["hello"], hello))
         assert other.payload[:12] == b"".join(number.to_bytes(4, "little") for number in (HASH, *SAME))
@@ -196,7 +198,9 @@ def test_a_step_is_refused_unless_it_is_the_next(url):
     with connect(url) as link:
         reply, _ = link.request("step", step=0, region=Region.batch)
         assert (reply.step, reply.evaluations) == (1, 4)
-        for wrong in (0, 2, 2**32 - 1):
+        again, _ = link.request("step", step=0, region=Region.batch)
+        assert again == reply, "the last step is answered again"
+        for wrong in (2, 3, 2**32 - 1):
             with pytest.raises(DeviceError) as caught:
                 link.request("step", step=wrong, region=Region.batch)
             assert (caught.value.name, caught.value.detail) == ("wrong_step", 1)
@@ -415,6 +419,9 @@ def test_the_same_sequence_with_another_request_is_carried_out(url):
 
 def test_hello_ends_the_time_of_a_stored_answer(url):
     with Line(url) as line:
-        line.ask(STEP)
+        done = line.ask(STEP)
         assert [line.ask(HELLO), line.ask(HELLO)] == [line.ask(HELLO)] * 2
-        assert error(line.ask(STEP)) == (CODE["wrong_step"], 1), "carried out afresh, so refused"
+        assert line.ask(STEP) == done, "the last step is answered again over a new connection"
+        assert line.step_count() == 1
+        line.ask(request(90, "reset"))
+        assert error(line.ask(request(91, "step", step=4, region=Region.batch))) == (CODE["wrong_step"], 0)

@@ -20,7 +20,7 @@ from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.training import Phase
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.device import link as link_module
-from ttzo.host_tools.device.link import BAD_FRAME, Frame, encode
+from ttzo.host_tools.device.frames import BAD_FRAME, Frame, encode
 
 pytestmark = pytest.mark.usefixtures("quick")
 

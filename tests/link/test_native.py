@@ -15,7 +15,7 @@ from devices import SMALL, WORK_BYTES, Line, connect, encode, fill, rows
 from ttzo.device_runtime.contract import MESSAGE, REQUEST, DeviceError, Region
 from ttzo.exporter.costs import memory
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.device.link import Frame
+from ttzo.host_tools.device.frames import Frame
 
 
 @pytest.fixture

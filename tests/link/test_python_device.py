@@ -10,7 +10,8 @@ import pytest
 from devices import LONG_STEP, SMALL, Line, connect, encode, fill, request, rows
 
 from ttzo.device_runtime.contract import MESSAGE, Region
-from ttzo.host_tools.device.link import Link, open_stream
+from ttzo.host_tools.device.link import Link
+from ttzo.host_tools.device.ports import open_stream
 from ttzo.host_tools.device.python_device import DeviceSide, serve
 from ttzo.host_tools.reference.train.trainer import Trainer
 

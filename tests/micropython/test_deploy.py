@@ -17,8 +17,8 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.device import micropython_board
 from ttzo.host_tools.device.device import Device, open_device
-from ttzo.host_tools.device.link import LinkError
 from ttzo.host_tools.device.micropython_board import MicroPythonBoard, MicroPythonError
+from ttzo.host_tools.device.ports import LinkError
 from ttzo.host_tools.micropython import deploy as deploying
 from ttzo.host_tools.micropython import native_module
 from ttzo.host_tools.micropython.deploy import bundle_name, deploy

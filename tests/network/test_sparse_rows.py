@@ -21,7 +21,8 @@ from ttzo.exporter.readers.nn import Tokens, torch
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.device.device import Device, open_device
-from ttzo.host_tools.device.link import Link, LinkError, open_stream
+from ttzo.host_tools.device.link import Link
+from ttzo.host_tools.device.ports import LinkError, open_stream
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.reference.network import sparse_rows
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE

@@ -17,8 +17,9 @@ from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.device.link import HELLO as GREETING
-from ttzo.host_tools.device.link import Frame, Link, decode, encode, open_stream
+from ttzo.host_tools.device.frames import Frame, decode, encode, hello
+from ttzo.host_tools.device.link import Link
+from ttzo.host_tools.device.ports import open_stream
 from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.reference.train.trainer import Trainer
 
@@ -120,7 +121,7 @@ def request(sequence: int, message: str, tail: bytes = b"", **fields) -> Frame:
     return Frame(sequence, MESSAGE[message], REQUEST[message](**fields).pack() + tail)
 
 
-HELLO = Frame(0, MESSAGE["hello"], GREETING)
+HELLO = Frame(0, MESSAGE["hello"], hello(1))
 
 
 def error(frame: Frame) -> tuple[int, int]:

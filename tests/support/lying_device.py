@@ -28,9 +28,9 @@ from ttzo.device_runtime.contract import MESSAGE, RECORD, REPLY, DeviceError, Re
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device import device as device_module
-from ttzo.host_tools.device import link as link_module
+from ttzo.host_tools.device import round_trips
 from ttzo.host_tools.device.device import open_device
-from ttzo.host_tools.device.link import Frame, decode, encode
+from ttzo.host_tools.device.frames import Frame, decode, encode
 from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.reference.train.trainer import Trainer
 from ttzo.host_tools.training import checkpoint, session
@@ -309,7 +309,7 @@ class Remembering(Trainer):
 def impatient() -> Iterator[None]:
     """Waits are a tenth of what they are."""
     quick: dict[ModuleType, dict[str, float]] = {
-        link_module: {"FIRST_SILENCE_S": 0.2, "READ_S": 0.01},
+        round_trips: {"FIRST_SILENCE_S": 0.2},
         device_module: {"SILENCE_S": 0.8, "LIMIT_S": 2.0, "WORK_MARGIN": 0.5},
     }
     before = {module: {name: getattr(module, name) for name in values} for module, values in quick.items()}

@@ -36,7 +36,7 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.writers.onnx import to_onnx
 from ttzo.exporter.zoo import convolution
 from ttzo.host_tools.data import data_set, mnist, npz, run_data
-from ttzo.host_tools.device import link, replies
+from ttzo.host_tools.device import frames, link, replies
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.training import checkpoint, metrics
 from ttzo.host_tools.training.guard import Guard
@@ -256,14 +256,14 @@ def _read_preparation(path: Path) -> object:
 
 
 def _frames() -> list[bytes]:
-    return [link.encode(link.Frame(7, 8, bytes(range(40)))) * 3, link.encode(link.Frame(1, 4, bytes(1020)))]
+    return [frames.encode(frames.Frame(7, 8, bytes(range(40)))) * 3, frames.encode(frames.Frame(1, 4, bytes(1020)))]
 
 
 def _take_frames(content: bytes, _: Path) -> object:
-    lines, rest = link.split(content)
-    if len(rest) > link.LINE_BYTES + 1:
+    lines, rest = frames.split(content)
+    if len(rest) > frames.LINE_BYTES + 1:
         raise AssertionError(f"{len(rest)} bytes are kept of a frame that has only begun")
-    return [link.decode(line) for line in lines]
+    return [frames.decode(line) for line in lines]
 
 
 def _replies() -> list[bytes]:

@@ -14,7 +14,7 @@ from ttzo.host_tools.data import data_set, whole_file
 from ttzo.host_tools.data.whole_file import DiskError
 from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import open_device
-from ttzo.host_tools.device.link import LinkError
+from ttzo.host_tools.device.ports import LinkError
 from ttzo.host_tools.device.python_device import serve
 from ttzo.host_tools.reference.train.trainer import Trainer
 from ttzo.host_tools.training import checkpoint, metrics, session
