@@ -51,7 +51,7 @@ def builds():
 
 
 @needs_compiler
-@pytest.mark.parametrize(("name", "arithmetic"), builds())
+@pytest.mark.parametrize(("name", "arithmetic"), list(builds()))
 def test_firmware_compiles_without_a_warning_and_within_its_forecast(tmp_path, name, arithmetic):
     board, plan = boards.load(name), small_plan(arithmetic) if name == "microbit" else plan_for_firmware(arithmetic)
     report = build.build(write_bundle(tmp_path, plan), board, ["-Werror"])
