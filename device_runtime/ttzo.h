@@ -89,6 +89,29 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
 enum ttzo_error ttzo_infer(const struct ttzo_model *model, const float *parameters, const uint8_t *row, void *scratch,
                            size_t scratch_bytes, const float **outputs, uint32_t *detail);
 
+// ---- a black box in the place of a network
+
+// A function of a program's own whose parameters are trained: gains of a controller, constants of a simulation. `ask`
+// gives its losses at any parameters, or residuals, whose squares are the losses; what is minimised is their mean. Steps
+// end in the same bits, and a saved run goes on to them, only where `ask` is pure: equal parameters give equal numbers,
+// whatever was asked before. Of a real plant that measures, neither holds.
+struct ttzo_black_box {
+    ttzo_ask_black_box ask;
+    void *context;      // handed to `ask`
+    const float *start; // [n_parameters] where training starts; stays in use
+    uint32_t n_parameters;
+    uint32_t n_losses; // 1 to TTZO_MAX_BATCH
+    bool gives_residuals;
+    uint64_t seed;
+    uint32_t steps;          // length of the schedule
+    uint8_t schedule;        // enum ttzo_schedule
+    struct ttzo_phase phase; // estimator rge (n_queries directions) or cge_plain, its update rule, mu, rates
+};
+
+// The model of a black box, to be given to ttzo_open with a work buffer of ttzo_work_bytes. ttzo_step takes the region
+// `collocation`; ttzo_evaluate, ttzo_predict and ttzo_infer refuse it.
+void ttzo_black_box_model(struct ttzo_model *model, const struct ttzo_black_box *box);
+
 // ---- rows from a program's own numbers
 
 // The raw inputs of a row [TTZO_MODEL_INPUT_BYTES] from numbers as the network reads them: raw = (input - offset) /

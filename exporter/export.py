@@ -413,17 +413,19 @@ def export(
     ranks: Ranks = None,
     format: str | None = None,
     describe: Callable[[Plan], Mapping[str, Any]] | None = None,
+    plain_onnx: bool = False,
     **options: Any,
 ) -> Plan:
     """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan. The estimator's caches are the widest
     that fit `room`, unless `cache` says which. What `describe` makes of the plan joins its metadata.
+    `plain_onnx`: model.onnx is written for C code generators (writers/onnx/plain.py).
 
     All files are made before the first is put in its place, each by one rename and the bundle last, so that an export
     that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
     `room`, and the errors of `plan_of`.
     """
     plan = plan_of(model, ranks=ranks, format=format, room=room, **options)
-    return write_files(plan, out_dir, room=room, describe=describe)
+    return write_files(plan, out_dir, room=room, describe=describe, plain_onnx=plain_onnx)
 
 
 def write_files(
@@ -432,13 +434,14 @@ def write_files(
     *,
     room: Room | None = None,
     describe: Callable[[Plan], Mapping[str, Any]] | None = None,
+    plain_onnx: bool = False,
 ) -> Plan:
     """`export` of a plan that is there."""
     if room is not None:
         require_room(plan, room)
     if describe is not None:
         plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
-    _replace_files(Path(out_dir), render(plan))
+    _replace_files(Path(out_dir), render(plan, plain_onnx=plain_onnx))
     return plan
 
 
@@ -454,8 +457,9 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
     return made
 
 
-def render(plan: Plan) -> dict[str, bytes]:
+def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
     """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_CHAINS` for chains of layers alone."""
+    from ttzo.exporter.writers.onnx.plain import plain
     from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
     from ttzo.exporter.writers.to_c import c_files
     from ttzo.exporter.writers.to_tflite import tflite_bytes
@@ -463,7 +467,8 @@ def render(plan: Plan) -> dict[str, bytes]:
     made = {name: text.encode() for name, text in c_files(plan).items()}
     if plan.simulation:  # no network that other runtimes could run
         return made | {"model.ttzo": to_bundle.write(plan)}
-    made["model.onnx"] = forward_graph(plan).SerializeToString()
+    network = forward_graph(plan)
+    made["model.onnx"] = (plain(network) if plain_onnx else network).SerializeToString()
     made["loss.onnx"] = loss_graph(plan).SerializeToString()
     trained = freezing.thawed(plan) if plan.constants else plan  # a TFLite file says nothing about training
     if trained.chain is not None:

@@ -39,37 +39,34 @@ void ttzo_gathered_scratch_carve(struct ttzo_gathered_scratch *scratch, const st
 
 // ---- changes on their way -------------------------------------------------------------------------------------------
 
-static bool any_moves(const float move[Q])
+static bool any_moves(struct ttzo_quad move)
 {
-    return (ttzo_size_bits(move[0]) | ttzo_size_bits(move[1]) | ttzo_size_bits(move[2]) | ttzo_size_bits(move[3])) != 0;
+    return (ttzo_size_bits(move.of[0]) | ttzo_size_bits(move.of[1]) | ttzo_size_bits(move.of[2]) |
+            ttzo_size_bits(move.of[3])) != 0;
 }
 
-static float least(const float move[Q])
+static float least(struct ttzo_quad move)
 {
-    float a = move[0] < move[1] ? move[0] : move[1], b = move[2] < move[3] ? move[2] : move[3];
+    float a = move.of[0] < move.of[1] ? move.of[0] : move.of[1];
+    float b = move.of[2] < move.of[3] ? move.of[2] : move.of[3];
     return a < b ? a : b;
 }
 
-static float most(const float move[Q])
+static float most(struct ttzo_quad move)
 {
-    float a = move[0] > move[1] ? move[0] : move[1], b = move[2] > move[3] ? move[2] : move[3];
+    float a = move.of[0] > move.of[1] ? move.of[0] : move.of[1];
+    float b = move.of[2] > move.of[3] ? move.of[2] : move.of[3];
     return a > b ? a : b;
 }
 
-// What four moves do to an activation at z, h; whether they change it at all.
-static inline bool change_activation(enum ttzo_activation activation, float z, float h, const float move[Q],
-                                     float change[Q])
+// What four moves in `change` do to an activation at z, h; whether they change it at all.
+static bool bend(enum ttzo_activation activation, float z, float h, struct ttzo_quad *change)
 {
-    bool relu = activation == TTZO_ACTIVATION_RELU, live = false;
-    if (relu && z <= 0.0f && z + most(move) <= 0.0f)
-        return false;
-    if (activation == TTZO_ACTIVATION_IDENTITY || (relu && z > 0.0f && z + least(move) > 0.0f)) {
-        change[0] = move[0], change[1] = move[1], change[2] = move[2], change[3] = move[3];
-        return any_moves(move);
-    }
+    bool live = false;
     for (uint32_t q = 0; q < Q; q++) {
-        change[q] = move[q] == 0.0f ? 0.0f : ttzo_activation_change(activation, z, h, move[q]);
-        live |= change[q] != 0.0f;
+        float move = change->of[q];
+        change->of[q] = move == 0.0f ? 0.0f : ttzo_activation_change(activation, z, h, move);
+        live |= change->of[q] != 0.0f;
     }
     return live;
 }
@@ -78,14 +75,23 @@ uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l
                                uint32_t end, const float *moves, uint32_t step, uint32_t stride, float sign)
 {
     enum ttzo_activation activation = (enum ttzo_activation)queries->cache.model->layers[l].activation;
-    const float *z = queries->cache.layers[l].z, *h = queries->cache.layers[l].output;
-    for (uint32_t place = first; place < end; place++, moves += step) {
-        const float move[Q] = { sign * moves[0], sign * moves[stride], sign * moves[2 * stride],
-                                sign * moves[3 * stride] };
-        queries->scratch.places[n] = (uint16_t)place;
-        n += change_activation(activation, z[place], h[place], move, queries->scratch.changes + n * Q);
+    const float *z = queries->cache.layers[l].z + first, *h = queries->cache.layers[l].output + first;
+    struct ttzo_quad *change = (struct ttzo_quad *)queries->scratch.changes + n;
+    uint16_t *place = queries->scratch.places + n;
+    bool relu = activation == TTZO_ACTIVATION_RELU, straight = activation == TTZO_ACTIVATION_IDENTITY;
+    for (; first < end; first++, moves += step, z++, h++) {
+        const struct ttzo_quad move = { { sign * moves[0], sign * moves[stride], sign * moves[2 * stride],
+                                          sign * moves[3 * stride] } };
+        if (relu && *z <= 0.0f && *z + most(move) <= 0.0f)
+            continue;
+        bool linear = straight || (relu && *z > 0.0f && *z + least(move) > 0.0f);
+        *change = move;
+        *place = (uint16_t)first;
+        if (linear ? !any_moves(move) : !bend(activation, *z, *h, change))
+            continue;
+        change++, place++;
     }
-    return n;
+    return (uint32_t)(place - queries->scratch.places);
 }
 
 // The panel [kernel][4] of channel `channel` of the changed image at a position.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "cores/query_group.h"
 
+#include <stddef.h>
+
 #define Q TTZO_QUERIES_AT_ONCE
 
 static void move_quad(const struct ttzo_query_group *group, struct ttzo_queries *queries, float sign, uint32_t i,
                       bool first)
 {
-    struct ttzo_moves moves = { 0 };
+    struct ttzo_moves moves; // lines are only read where there are no quads
+    moves.quads = NULL;
     if (!TTZO_HAS(NARROW) || group->moves)
         moves.quads = (const struct ttzo_quad *)(group->moves + i * group->size);
     else

@@ -258,34 +258,69 @@ static uint32_t forward_by_halves(const struct ttzo_layer_cache *cache)
     return done;
 }
 
-// out[i * out_step] += number * in[i * in_step], i < n
-static void add_times(float *out, uint32_t out_step, const float *in, uint32_t in_step, float number, uint32_t n)
+// Inputs that are not zero, of so many at a time.
+#define CHUNK 64u
+struct live {
+    const float *input; // number 0 of the chunk
+    uint32_t n;
+    uint16_t at[CHUNK];
+};
+
+static void list_live(struct live *live, const float *input, uint32_t n)
 {
-    for (; n >= 2; n -= 2, out += 2 * out_step, in += 2 * in_step) {
-        float first = TTZO_MULADD(in[0], number, out[0]), second = TTZO_MULADD(in[in_step], number, out[out_step]);
-        out[0] = first, out[out_step] = second;
+    live->input = input;
+    live->n = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (input[i] != 0.0f)
+            live->at[live->n++] = (uint16_t)i;
+}
+
+// Four neighbouring outputs of a matrix [input][output], whose steps are these: chains over the listed inputs.
+static inline void add_inputs_to_four(float *z, const struct live *live, const float *weights, uint32_t in_step,
+                                      uint32_t out_step)
+{
+    float s0 = z[0], s1 = z[1], s2 = z[2], s3 = z[3];
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++) {
+        const float *w = weights + *at * in_step;
+        float x = live->input[*at];
+        s0 = TTZO_MULADD(w[0], x, s0), s1 = TTZO_MULADD(w[out_step], x, s1);
+        s2 = TTZO_MULADD(w[2 * out_step], x, s2), s3 = TTZO_MULADD(w[3 * out_step], x, s3);
     }
-    if (n)
-        *out = TTZO_MULADD(*in, number, *out);
+    z[0] = s0, z[1] = s1, z[2] = s2, z[3] = s3;
+}
+
+static void add_inputs(float *z, const struct live *live, const float *weights, uint32_t in_step)
+{
+    float sum = *z;
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++)
+        sum = TTZO_MULADD(weights[*at * in_step], live->input[*at], sum);
+    *z = sum;
 }
 
 static uint32_t forward_by_matrix(const struct ttzo_layer_cache *cache)
 {
     const struct ttzo_layer *layer = cache->layer;
-    const float *bias = bias_of(cache), *input = inputs_of(cache), *matrix = cache->matrix;
+    const float *bias = bias_of(cache), *input = inputs_of(cache);
     uint32_t inputs = layer->in_features, outputs = layer->out_features, done = 0;
     bool is_dense = ttzo_layer_length(layer) == 1;
+    const float *matrix = is_dense ? cache->parameters : cache->matrix;
+    uint32_t in_step = is_dense ? 1 : outputs, out_step = is_dense ? inputs : 1;
     float *z = cache->z;
     for (uint32_t o = 0; o < outputs; o++)
         z[o] = bias ? bias[o] : 0.0f;
-    for (uint32_t i = 0; i < inputs; i++) {
-        if (input[i] == 0.0f)
-            continue;
-        if (is_dense)
-            add_times(z, 1, cache->parameters + i, inputs, input[i], outputs);
-        else
-            add_times(z, 1, matrix + i * outputs, 1, input[i], outputs);
-        done += outputs;
+    for (uint32_t first = 0; first < inputs; first += CHUNK) {
+        const float *weights = matrix + first * in_step;
+        struct live live;
+        uint32_t o = 0;
+        list_live(&live, input + first, inputs - first < CHUNK ? inputs - first : CHUNK);
+        for (; o + 4 <= outputs; o += 4)
+            if (out_step == 1)
+                add_inputs_to_four(z + o, &live, weights + o, in_step, 1);
+            else
+                add_inputs_to_four(z + o, &live, weights + o * out_step, 1, out_step);
+        for (; o < outputs; o++)
+            add_inputs(z + o, &live, weights + o * out_step, in_step);
+        done += outputs * live.n;
     }
     return done;
 }
@@ -315,16 +350,39 @@ static uint32_t add_to_halves(const struct ttzo_layer_cache *cache, const float 
     return done;
 }
 
+// row[input] += difference * input
+static void add_to_row(float *row, const struct live *live, float difference)
+{
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++)
+        row[*at] = TTZO_MULADD(difference, live->input[*at], row[*at]);
+}
+
+// The same for four rows.
+static void add_to_four_rows(float *row0, uint32_t stride, const struct live *live, const float *differences)
+{
+    float *row1 = row0 + stride, *row2 = row1 + stride, *row3 = row2 + stride;
+    float d0 = differences[0], d1 = differences[1], d2 = differences[2], d3 = differences[3];
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++) {
+        uint32_t i = *at;
+        float x = live->input[i];
+        row0[i] = TTZO_MULADD(d0, x, row0[i]), row1[i] = TTZO_MULADD(d1, x, row1[i]);
+        row2[i] = TTZO_MULADD(d2, x, row2[i]), row3[i] = TTZO_MULADD(d3, x, row3[i]);
+    }
+}
+
 static uint32_t add_to_matrix(const struct ttzo_layer *layer, const float *input, const float *differences,
                               float *matrix)
 {
     uint32_t inputs = layer->in_features, outputs = layer->out_features, done = 0;
-    for (uint32_t i = 0; i < inputs; i++) {
-        float number = input[i];
-        if (number == 0.0f)
-            continue;
-        add_times(matrix + i, inputs, differences, 1, number, outputs);
-        done += outputs;
+    for (uint32_t first = 0; first < inputs; first += CHUNK, matrix += CHUNK, input += CHUNK) {
+        struct live live;
+        uint32_t o = 0;
+        list_live(&live, input, inputs - first < CHUNK ? inputs - first : CHUNK);
+        for (; o + 4 <= outputs; o += 4)
+            add_to_four_rows(matrix + o * inputs, inputs, &live, differences + o);
+        for (; o < outputs; o++)
+            add_to_row(matrix + o * inputs, &live, differences[o]);
+        done += outputs * live.n;
     }
     return done;
 }

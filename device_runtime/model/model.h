@@ -62,6 +62,16 @@ struct ttzo_graph {
     const uint8_t *constants;    // [constant_bytes], 4-byte aligned
 };
 
+// Gives the losses of a black box at `theta` [n_parameters]: `losses` [n_losses].
+typedef void (*ttzo_ask_black_box)(void *context, const float *theta, float *losses);
+
+// What is trained in the place of a network: a function of a program's own (ttzo_black_box). All zeros for other models.
+struct ttzo_box {
+    ttzo_ask_black_box ask;
+    void *context;
+    bool gives_residuals; // whose squares are the losses
+};
+
 // A model: data only, from model.c in flash or from a bundle. Layers and parameters stay where they are.
 struct ttzo_model {
     uint8_t hash[TTZO_HASH_BYTES];
@@ -72,6 +82,7 @@ struct ttzo_model {
     struct ttzo_graph graph;           // of any other model
     const float *parameters;           // [info.n_parameters], theta at the start of training
     struct ttzo_pde pde;               // with info.loss residual
+    struct ttzo_box box;               // of a black box: no layers
     struct ttzo_loss_info loss;        // with info.has_loss_section, else zeros
     const float *class_weights;        // [loss.n_class_weights]
     struct ttzo_simulation simulation; // with info.loss simulation: no layers
@@ -86,6 +97,17 @@ static inline bool ttzo_has_equation(const struct ttzo_model *model)
 static inline bool ttzo_has_simulation(const struct ttzo_model *model)
 {
     return TTZO_HAS(IDENTIFICATION) && model->info.loss == TTZO_LOSS_SIMULATION;
+}
+
+static inline bool ttzo_has_black_box(const struct ttzo_model *model)
+{
+    return model->box.ask != NULL;
+}
+
+// Whether a step takes no rows: the model makes its own.
+static inline bool ttzo_needs_no_rows(const struct ttzo_model *model)
+{
+    return ttzo_has_equation(model) || ttzo_has_black_box(model);
 }
 
 static inline bool ttzo_is_graph(const struct ttzo_model *model)

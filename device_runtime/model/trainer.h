@@ -61,6 +61,7 @@ struct ttzo_trainer {
     float *scratch;            // of one layer
     struct ttzo_pde_work pde;  // with a PDE
     float *gauss_newton;       // triangles and block of rows of subspace_gn and last_layer_gn
+    float *box_losses;         // [batch] of a black box: what it gave last
     float *simulation;         // with a simulation: what its step needs
     struct ttzo_rows batch;    // region batch
     struct ttzo_rows dataset;  // region dataset: what the work buffer has left

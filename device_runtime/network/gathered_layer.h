@@ -83,6 +83,12 @@ static inline uint64_t ttzo_gathered_macs(const struct ttzo_layer *layer)
     return 0;
 }
 
+static inline void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uint32_t position,
+                                       float *patch, uint32_t stride)
+{
+    (void)layer, (void)image, (void)position, (void)patch, (void)stride;
+}
+
 static inline void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in,
                                          float *out, float *scratch)
 {

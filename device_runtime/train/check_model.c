@@ -95,13 +95,22 @@ static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
            ttzo_graph_is_sound(model, detail) && ttzo_graph_scratch(&model->graph) <= TTZO_MAX_WIDTH;
 }
 
+// What a black box can be trained by.
+static bool asks_whole_losses(const struct ttzo_model *model)
+{
+    for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
+        if (model->phases[p].estimator != TTZO_ESTIMATOR_RGE && model->phases[p].estimator != TTZO_ESTIMATOR_CGE_PLAIN)
+            return false;
+    return true;
+}
+
 enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detail)
 {
     const struct ttzo_model_info *info = &model->info;
     // derivatives walk the layers core by core
     const uint32_t walked_otherwise = TTZO_PART_CORES | TTZO_PART_SPLIT | TTZO_PART_GATHERED;
     *detail = info->n_layers;
-    const bool has_layers = !ttzo_is_graph(model) && !ttzo_has_simulation(model);
+    const bool has_layers = !ttzo_is_graph(model) && !ttzo_has_simulation(model) && !ttzo_has_black_box(model);
     if ((info->n_layers > 0) != has_layers || info->n_layers > TTZO_MAX_LAYERS ||
         info->n_parameters > TTZO_MAX_PARAMETERS || info->batch < 1 || info->batch > TTZO_MAX_BATCH ||
         info->input_number > TTZO_NUMBER_FLOAT32 || info->loss > TTZO_LOSS_SIMULATION || !ttzo_loss_is_sound(model) ||
@@ -110,6 +119,8 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
     if (has_layers && (!layers_are_sound(model, detail) || !gathers_are_sound(model, detail)))
         return TTZO_ERROR_BAD_MODEL;
     if (ttzo_is_graph(model) && !graph_is_sound(model, detail))
+        return TTZO_ERROR_BAD_MODEL;
+    if (ttzo_has_black_box(model) && !asks_whole_losses(model))
         return TTZO_ERROR_BAD_MODEL;
     if (ttzo_has_simulation(model) ? !ttzo_simulation_is_sound(model)
                                    : ttzo_has_estimator(model, TTZO_ESTIMATOR_SIMULATION_GN))

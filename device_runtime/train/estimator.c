@@ -25,6 +25,10 @@ static float row_loss(const struct estimate *e, const float *theta, uint32_t j)
 {
     struct ttzo_trainer *trainer = e->trainer;
     const struct ttzo_model *model = trainer->model;
+    if (ttzo_has_black_box(model)) {
+        float given = trainer->box_losses[j];
+        return model->box.gives_residuals ? given * given : given;
+    }
     if (ttzo_has_equation(model)) {
         float residual = ttzo_pde_residual(trainer, theta, j);
         return residual * residual;
@@ -34,9 +38,18 @@ static float row_loss(const struct estimate *e, const float *theta, uint32_t j)
     return ttzo_row_loss(model, outputs, row + ttzo_input_bytes(model));
 }
 
+// A function of its own, so that the stack check knows what its pointer reaches.
+__attribute__((noinline)) static void call_black_box(const struct ttzo_trainer *trainer, const float *theta)
+{
+    const struct ttzo_box *box = &trainer->model->box;
+    box->ask(box->context, theta, trainer->box_losses);
+}
+
 static void begin_evaluation(struct estimate *e, const float *theta)
 {
     struct ttzo_trainer *trainer = e->trainer;
+    if (ttzo_has_black_box(trainer->model))
+        call_black_box(trainer, theta);
     trainer->macs += ttzo_network_prepare(trainer, theta) + trainer->model->info.batch * trainer->macs_per_row;
     e->done++;
 }

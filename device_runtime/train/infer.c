@@ -13,7 +13,7 @@ enum ttzo_error ttzo_infer(const struct ttzo_model *model, const float *paramete
     *detail = 8;
     if ((uintptr_t)scratch % 8)
         return TTZO_ERROR_MISALIGNED;
-    if (ttzo_has_equation(model) || ttzo_has_simulation(model))
+    if (ttzo_needs_no_rows(model) || ttzo_has_simulation(model))
         return TTZO_ERROR_BAD_REQUEST;
     struct ttzo_trainer pass = { .model = model }; // of which a forward pass reads four arrays
     struct ttzo_carve carve = { scratch, 0 };

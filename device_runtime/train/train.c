@@ -93,7 +93,7 @@ static struct rule rule_of(const struct ttzo_trainer *trainer, const struct ttzo
 }
 
 // Coordinate i of theta - rate * direction; the direction of each rule.
-static struct moved move_coordinate(const struct ttzo_trainer *trainer, const struct rule *rule, uint32_t i)
+static inline struct moved move_coordinate(const struct ttzo_trainer *trainer, const struct rule *rule, uint32_t i)
 {
     const struct ttzo_phase *phase = rule->phase;
     const float *v = trainer->moments, *squares = trainer->moments + trainer->model->info.n_parameters;
@@ -120,6 +120,12 @@ static struct moved move_coordinate(const struct ttzo_trainer *trainer, const st
     return to;
 }
 
+// A finite number less itself is 0, any other one NaN.
+static inline bool is_finite(const struct moved *to)
+{
+    return (to->theta - to->theta) + (to->v - to->v) + (to->square - to->square) == 0.0f;
+}
+
 // Takes the step, or nothing of it when a parameter or moment would not be finite: looks at all coordinates before it
 // writes the first.
 static enum ttzo_error update(struct ttzo_trainer *trainer, const struct rule *rule)
@@ -128,19 +134,20 @@ static enum ttzo_error update(struct ttzo_trainer *trainer, const struct rule *r
     uint8_t rule_of_update = rule->phase->update;
     bool first = rule_of_update == TTZO_UPDATE_MOMENTUM || rule_of_update == TTZO_UPDATE_EMA_MOMENTUM;
     bool both = rule_of_update == TTZO_UPDATE_ADAM;
-    for (uint32_t i = 0; i < n; i++) {
-        struct moved to = move_coordinate(trainer, rule, i);
-        if (!ttzo_is_finite(to.theta) || !ttzo_is_finite(to.v) || !ttzo_is_finite(to.square))
-            return TTZO_ERROR_NON_FINITE;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        struct moved to = move_coordinate(trainer, rule, i);
-        trainer->theta[i] = to.theta;
-        if (first || both)
-            trainer->moments[i] = to.v;
-        if (both)
-            trainer->moments[n + i] = to.square;
-    }
+    for (uint32_t pass = 0; pass < 2; pass++) // the first one looks, the second one writes
+        for (uint32_t i = 0; i < n; i++) {
+            struct moved to = move_coordinate(trainer, rule, i);
+            if (pass == 0) {
+                if (!is_finite(&to))
+                    return TTZO_ERROR_NON_FINITE;
+                continue;
+            }
+            trainer->theta[i] = to.theta;
+            if (first || both)
+                trainer->moments[i] = to.v;
+            if (both)
+                trainer->moments[n + i] = to.square;
+        }
     return TTZO_ERROR_OK;
 }
 
@@ -196,8 +203,8 @@ static enum ttzo_error unpack_batch(struct ttzo_trainer *trainer)
 static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_region region, const struct ttzo_rows *rows)
 {
     uint32_t batch = trainer->model->info.batch;
-    if (ttzo_has_equation(trainer->model) != (region == TTZO_REGION_COLLOCATION) ||
-        ttzo_has_equation(trainer->model) == (rows != NULL))
+    bool without = ttzo_needs_no_rows(trainer->model);
+    if (without != (region == TTZO_REGION_COLLOCATION) || without == (rows != NULL))
         return TTZO_ERROR_BAD_REQUEST;
     if (ttzo_has_simulation(trainer->model) && region == TTZO_REGION_SPARSE)
         return TTZO_ERROR_BAD_REQUEST;
@@ -278,7 +285,7 @@ enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region reg
     float sum = 0.0f;
     uint32_t hits = 0;
     *detail = first;
-    if (!rows || ttzo_has_equation(trainer->model) || ttzo_has_simulation(trainer->model))
+    if (!rows || ttzo_needs_no_rows(trainer->model) || ttzo_has_simulation(trainer->model))
         return TTZO_ERROR_BAD_REQUEST;
     if (first > rows->count || count > rows->count - first)
         return TTZO_ERROR_OUT_OF_RANGE;
@@ -305,7 +312,8 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
     if (!trainer || !outputs || !detail)
         return TTZO_ERROR_NULL_POINTER;
     *detail = row;
-    if (ttzo_has_simulation(trainer->model)) // an answer depends on all rows before it
+    if (ttzo_has_simulation(trainer->model) ||
+        ttzo_has_black_box(trainer->model)) // an answer depends on all rows before it
         return TTZO_ERROR_BAD_REQUEST;
     if (row >= trainer->batch.count)
         return TTZO_ERROR_OUT_OF_RANGE;

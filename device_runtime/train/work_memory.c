@@ -51,9 +51,12 @@ static uint64_t gauss_newton_count(const struct ttzo_model *model)
     return most;
 }
 
-// Rows of the region batch. A PDE trains on points of its own: the region only serves the host's questions.
+// Rows of the region batch. A PDE trains on points of its own: the region only serves the host's questions. A black box
+// has no rows at all.
 static uint32_t batch_capacity(const struct ttzo_model *model)
 {
+    if (ttzo_has_black_box(model))
+        return 0;
     bool fewer = ttzo_has_equation(model) && model->info.batch > TTZO_QUESTION_ROWS;
     return fewer ? TTZO_QUESTION_ROWS : model->info.batch;
 }
@@ -73,6 +76,7 @@ static void carve_state(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
     if (ttzo_has_equation(model))
         ttzo_pde_carve(trainer, carve);
     trainer->gauss_newton = ttzo_take_even(carve, gauss_newton_count(model));
+    trainer->box_losses = ttzo_take_even(carve, ttzo_has_black_box(model) ? batch : 0);
     if (ttzo_has_simulation(model))
         trainer->simulation = ttzo_take_even(carve, ttzo_simulation_numbers(model));
 }

@@ -49,7 +49,8 @@ def _with(plan: Plan, method: Method, given: Mapping[str, Any]) -> Plan:
         "steps": method.steps,
     }
     if "update" not in given:
-        settings["lr"] = method.learning_rate
+        of_numbers = None if plan.has_classes else method.rate_of_numbers
+        settings["lr"] = method.learning_rate if of_numbers is None else of_numbers
     rest = {name: value for name, value in given.items() if name != "batch"}
     training = train_defaults.overridden(Training(), settings | rest)
     batch = plan.batch if plan.pde is not None or "batch" in given else method.batch

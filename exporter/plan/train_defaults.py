@@ -82,12 +82,13 @@ LEARNING_RATES = {
 class Method:
     """How a model is trained where a person chooses no estimator (choose/method.py); what is chosen goes before it.
 
-    learning_rate: of `update`; warmup_steps: at most a tenth of all. steps: of a run without rows (an equation); with
+    learning_rate: of `update`; rate_of_numbers: the same where the target is numbers, None: as for classes; warmup_steps: at most a tenth of all. steps: of a run without rows (an equation); with
     rows, `steps_for` counts them."""
 
     estimator: str
     update: Update
     learning_rate: float
+    rate_of_numbers: float | None = None
     schedule: Schedule = Schedule.linear
     warmup_steps: int = 100
     batch: int = 32
@@ -95,11 +96,11 @@ class Method:
 
 
 # The one table of what trains where nothing is chosen, in the order in which they are tried: the first that works on the
-# model, costs no more than AFFORDABLE_MACS a step, and fits the board. `tests/exporter/test_method.py` measures it.
+# model, costs no more than AFFORDABLE_MACS a step, and fits the board. `tests/vectors/default_training.py` measures it.
 METHODS = (
-    Method("subspace_gn", Update.sgd, 1.0, Schedule.constant, 0, steps=300),  # equations
-    Method("node_cge", Update.momentum, 0.1),  # chains of layers
-    Method("cge", Update.momentum, 0.1),  # other graphs
+    Method("subspace_gn", Update.sgd, 1.0, schedule=Schedule.constant, warmup_steps=0, steps=300),  # equations
+    Method("node_cge", Update.momentum, 0.1, 0.06),
+    Method("cge", Update.momentum, 0.1, 0.06),  # where node_cge does not work: convolutions
     Method("rge", Update.adam, 0.005),  # what is too large for cge
 )
 AFFORDABLE_MACS = 100_000_000  # of a step: a quarter of a second on a laptop, ten seconds on a Cortex-M4F

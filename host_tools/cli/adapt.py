@@ -20,6 +20,7 @@ from ttzo.host_tools.cli.device import BAUD, CHANGES, DEVICE, OVERRIDES, RowCoun
 from ttzo.host_tools.cli.screen import Screen, Show, command
 from ttzo.host_tools.data import data_set, run_data
 from ttzo.host_tools.data.data_error import DataError
+from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.data.prepare_rows import Preparation
@@ -96,7 +97,7 @@ def adapt_command(
         try:
             found = adapt(
                 device, rows, origin.start, folder, old=old, changes=changes, report=partial(_move_bar, bar),
-                test_rows=test_rows or measurement.default_test_rows(device, rows), say=screen.say,
+                test_rows=test_rows or measurement.most_rows(device), say=screen.say,
             )  # fmt: skip
         except Interrupted as error:
             raise Interrupted(
@@ -161,12 +162,14 @@ def _old_rows(screen: Screen, origin: Origin, source: str | None) -> DataSet | N
 
 
 def _new_rows(
-    screen: Screen, origin: Origin, run: Path, source: str | None, options, shift: str | None, draw: tuple[int | None, int]
+    screen: Screen, origin: Origin, run: Path, source: str | None, options: DataOptions, shift: str | None, draw: tuple[int | None, int]
 ) -> DataSet:  # fmt: skip
     if source is None and shift is None:
         raise DataError("no new data are named", "give --data NEW, or for images --shift")
     if origin.plan.pde is not None:
         raise DataError("an equation has no rows to adapt to", "name a run of a model that learns rows")
+    if options.validation is None:  # what is held out comes out of the labelled rows
+        options = dataclasses.replace(options, validation=0.0)
     new = load_rows(screen, origin.plan, source, options, run if run.is_dir() else run.parent)
     n, seed = draw
     rows = labelled(new, n or min(ROWS, len(new.x_train)), seed)

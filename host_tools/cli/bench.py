@@ -14,6 +14,7 @@ from ttzo.host_tools.cli.data import require_network
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.firmware import boards
 
+COUNTED = ("mps2-an386", "netduinoplus2")  # boards where none is named
 MODELS = ("digits", "mnist-mlp")
 ROWS_SEED = 0
 INK = 0.19  # share of random inputs that are not zero, as in MNIST
@@ -65,7 +66,7 @@ def bench_command(
     for model in models or MODELS:
         for arithmetic in arithmetics or Arithmetic.__members__:
             given = options | {"arithmetic": Arithmetic[arithmetic]}
-            for board in map(boards.load, names or boards.names()):
+            for board in map(boards.load, names or COUNTED):
                 try:
                     costs.append(_board_cost(model, given, board, data, after))
                 except PlanError as error:
@@ -120,10 +121,15 @@ def _plan(model: str, options: dict, room=None) -> Plan:
 
 
 def _rows(plan: Plan, source: str | None) -> np.ndarray:
-    from ttzo.host_tools.data.data_set import DTYPES, load, pack_rows, random_targets
+    from ttzo.host_tools.data.data_set import load
 
-    if source:
-        return load(source, plan).train_rows
+    return load(source, plan).train_rows if source else random_rows(plan)
+
+
+def random_rows(plan: Plan) -> np.ndarray:
+    """One batch, uint8 (batch, row_bytes), from a seed."""
+    from ttzo.host_tools.data.data_set import DTYPES, pack_rows, random_targets
+
     rng = np.random.default_rng(ROWS_SEED)
     kind, n = np.dtype(DTYPES[plan.input_number]), plan.batch
     largest = 1.0 if kind.kind == "f" else plan.n_tokens - 1 if plan.n_tokens else np.iinfo(kind).max

@@ -200,6 +200,7 @@ def with_options(options):
     is_flag=True,
     help="Of a run: freeze all layers except the last one, for `ttzo adapt`.",
 )
+@click.option("--plain-onnx", is_flag=True, help="Write model.onnx for C code generators: one row, no functions.")
 @command
 def export_command(
     screen: Screen,
@@ -209,6 +210,7 @@ def export_command(
     generation: str | None,
     library: str | None,
     adapts: bool,
+    plain_onnx: bool,
     **options,
 ) -> dict:
     """Turn a model into a bundle folder: C arrays, ONNX, TFLite and model.ttzo.
@@ -230,7 +232,7 @@ def export_command(
     options["freeze"] = options["freeze"] or None
     room = boards.load(board).room if board else None
     if run_model.is_run(Path(model)):
-        plan = export_run(screen, Path(model), out, room, generation, adapts, options)
+        plan = export_run(screen, Path(model), out, room, generation, adapts, plain_onnx, options)
         screen.table(f"{plan.metadata.get('title', model)}, trained in {model} -> {out}", describe(plan))
         write_library(screen, plan, out, library)
         return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
@@ -244,7 +246,9 @@ def export_command(
         and table.normalise not in (None, "none")
     ):
         options["input_scale"] = STEP_OF_NORMALISED
-    plan = export(model, out, room=room, describe=lambda plan: prepared(screen, plan, table), **options)
+    plan = export(
+        model, out, room=room, describe=lambda plan: prepared(screen, plan, table), plain_onnx=plain_onnx, **options
+    )
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")

@@ -70,6 +70,13 @@ WHAT_FOR = {
         "sparse_grid": "Stein's estimator on a sparse grid (paper eqs. 8-13), sigma --radius",
         "monte_carlo": "Stein's estimator over --n-pairs random pairs: noisy, sigma --radius",
     },
+    "--library": {
+        "cmake": "a CMake project",
+        "arduino": "a library of the Arduino IDE",
+        "platformio": "a library of PlatformIO",
+        "zephyr": "a module of Zephyr",
+        "esp-idf": "a component of ESP-IDF",
+    },
     "--generation": {
         "last": "the last state that was saved: the default",
         "good": "the last one whose loss was near the best",

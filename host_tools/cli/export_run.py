@@ -23,7 +23,7 @@ LIBRARY = click.option(
     "--library",
     type=click.Choice([kind.value for kind in c_library.Kind]),
     metavar="KIND",
-    help="Also a library for firmware of your own, in DIR/KIND: cmake, arduino, platformio, zephyr or esp-idf.",
+    help="Also a library for firmware of your own, in DIR/KIND.",
 )
 
 
@@ -40,6 +40,7 @@ def export_run(
     room: Room | None,
     generation: str | None,
     adapts: bool,
+    plain_onnx: bool,
     options: dict[str, Any],
 ) -> Plan:
     """Writes the run's trained model into `out`, with the changes that `options` ask for. With `adapts` its last layer
@@ -51,7 +52,7 @@ def export_run(
         raise TtzoError(f"{run} is one checkpoint", "leave out --generation, or name the run's folder")
     plan = run_model.trained(run, Generation[generation or "last"])
     plan = changed(adaptation.last_layer_alone(plan, room) if adapts else plan, room=room, **options)
-    write_files(plan, out, room=room)
+    write_files(plan, out, room=room, plain_onnx=plain_onnx)
     say_missing_formats(screen, plan, out)
     if not plan.n_parameters:
         screen.say("all parameters are frozen: this model answers (`ttzo predict`, `ttzo eval`) and cannot be trained")

@@ -44,7 +44,7 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import Training
+from ttzo.exporter.plan.training import REUSING, Training
 from ttzo.exporter.plan.untrusted_file import read_bytes
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet, n_judged, pack_rows
@@ -323,8 +323,10 @@ class Device:
 
     def step(self, region: Region, on_progress: OnProgress | None = None) -> StepReply:
         """One training step: `step` done, `phase`, `loss` before the update, `gradient_norm`, `evaluations` spent."""
-        # it looks at the line after each loss evaluation
+        # it looks at the line after each loss evaluation, or after each row whose queries share its work
         passes = self.plan.batch * self.plan.passes
+        if any(phase.estimator in REUSING for phase in self._settings.phases):
+            passes = max(passes, -(-self._step_macs() // (self.plan.batch * self.plan.macs)))
         before, self._expected = self._expected, None  # of a step whose answer does not come, nobody knows
         try:
             result: StepReply

@@ -20,10 +20,10 @@ FORBIDDEN = re.compile(r"_*(malloc|calloc|realloc|free|sbrk|v?[dfs]?n?i?printf|p
 
 # Pointers of one kind are called by one function each, and reach functions with such an ending of their names
 # (device_runtime/link/line.c); all other pointers reach any function whose address is taken, except those.
-POINTERS = {"call_port_read": "_port_read", "call_port_write": "_port_write"}
+POINTERS = {"call_port_read": "_port_read", "call_port_write": "_port_write", "call_black_box": "_black_box"}
 
 _FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$")
-_INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\t(\S+)(?:\t([^@]*))?")
+_INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\t(\S+)(?:\t([^@]*)(?:@ \(([0-9a-f]+) <)?)?")
 _PUSH = re.compile(r"\{(.*)\}")
 _STORE_DOWN = re.compile(r"\[sp, #-(\d+)\]!")
 _MOVE_DOWN = re.compile(r"^(?:sp, )?(?:sp, )?#(\d+)$")
@@ -83,12 +83,20 @@ class Image:
         """The image's functions by address."""
         found: dict[int, tuple[str, list[tuple[str, str]]]] = {}
         body: list[tuple[str, str]] = []
+        words: dict[int, int] = {}  # constants that lie between functions' instructions, by address
         for line in self._tool("objdump", "-d", "--no-show-raw-insn", "--section=.text").splitlines():
             if head := _FUNCTION.match(line):
                 body = []
                 found[int(head[1], 16)] = (head[2], body)
             elif instruction := _INSTRUCTION.match(line):
-                body.append((instruction[2], (instruction[3] or "").strip()))
+                operands = (instruction[3] or "").strip()
+                if instruction[2] == ".word":
+                    words[int(instruction[1], 16)] = int(operands, 16)
+                if instruction[4] and instruction[2].startswith("ldr"):
+                    operands = f"{operands.split(',')[0]}, @{instruction[4]}"
+                body.append((instruction[2], operands))
+        for name, code in found.values():
+            code[:] = _with_constants(name, code, words)
         starts = sorted(found)
         return {address: _function(address, *found[address], starts) for address in starts}
 
@@ -173,11 +181,48 @@ def _function(address: int, name: str, body: list[tuple[str, str]], starts: list
         target = re.match(r"^(?:r\d+, )?([0-9a-f]+) <", operands)
         if target and operation.startswith(("b", "cb")):
             callee = starts[bisect.bisect_right(starts, int(target[1], 16)) - 1]
-            if callee != address or operation in ("bl", "blx"):
+            # a Cortex-M0 jumps far inside a function with bl
+            if callee != address or (operation in ("bl", "blx") and int(target[1], 16) == address):
                 calls.add(callee)
         elif re.match(r"blx?\b|bx\b", operation) and operands != "lr":
             indirect = True
     return Function(name, sum(_pushed(name, *instruction) for instruction in body), frozenset(calls), indirect)
+
+
+def _with_constants(name: str, code: list[tuple[str, str]], words: dict[int, int]) -> list[tuple[str, str]]:
+    """The instructions with `add sp, rN`, by which a Cortex-M0 makes large frames, as `sub sp, #bytes` where the constant
+    in rN is negative, and without it where it gives a frame back. Raises `ImageError` where the constant is not known."""
+    known: dict[str, int] = {}  # registers that hold constants
+    made = []
+    for operation, operands in code:
+        stem = operation.split(".")[0]
+        to, _, rest = operands.partition(", ")
+        if stem == "add" and to == "sp" and rest in known:
+            if known[rest] >> 31:
+                made.append(("sub", f"sp, #{(1 << 32) - known[rest]}"))
+            continue
+        if stem == "add" and to == "sp" and re.fullmatch(r"r\d+", rest):
+            raise ImageError(f"{name} moves its stack by an amount that is not constant", "use arrays of fixed length")
+        value = _constant(stem, to, rest, known, words)
+        known.pop(to, None)
+        if value is not None:
+            known[to] = value & 0xFFFFFFFF
+        made.append((operation, operands))
+    return made
+
+
+def _constant(stem: str, to: str, rest: str, known: dict[str, int], words: dict[int, int]) -> int | None:
+    """What the instruction leaves in its register; None where that is no known constant."""
+    if rest.startswith("@"):
+        return words.get(int(rest[1:], 16))
+    number = re.fullmatch(r"(?:(r\d+), )?#(\d+)", rest)
+    if stem in ("mov", "movs") and number and not number[1]:
+        return int(number[2])
+    if stem in ("lsl", "lsls") and number and (number[1] or to) in known:
+        return known[number[1] or to] << int(number[2])
+    if stem in ("neg", "negs", "rsb", "rsbs") and rest.split(",")[0] in known:
+        return -known[rest.split(",")[0]]
+    return None
 
 
 def _pushed(name: str, operation: str, operands: str) -> int:

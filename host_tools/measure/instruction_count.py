@@ -38,6 +38,29 @@ HOST = 0xD0000000  # memory that no board has, for what the host hands over and 
 HOST_BYTES = 1 << 20
 
 
+CORES = {
+    "cortex-m0": arm_const.UC_CPU_ARM_CORTEX_M0,
+    "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
+    "cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4,
+    "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
+    "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
+}  # that Unicorn emulates, by gcc's name
+
+
+def core_of(board: Board) -> str:
+    """The board's core by gcc's name; empty where its flags name none."""
+    return next((flag.removeprefix("-mcpu=") for flag in board.cpu_flags if flag.startswith("-mcpu=")), "")
+
+
+def _cpu_model(board: Board) -> int:
+    if core_of(board) not in CORES:
+        raise TtzoError(
+            f"Unicorn does not emulate the core of {board.name} ({core_of(board)})",
+            f"count on a board with one of: {', '.join(CORES)}",
+        )
+    return CORES[core_of(board)]
+
+
 class BudgetSpent(Exception):
     """More instructions were executed than were allowed."""
 
@@ -66,7 +89,7 @@ class Machine:
         self._kept: Counter | None = None
         self._stops = False
         self._cpu = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-        self._cpu.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
+        self._cpu.ctl_set_cpu_model(_cpu_model(board))
         memory = {
             board.flash_origin: board.flash_bytes,
             board.ram_origin: board.ram_bytes,

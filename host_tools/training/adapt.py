@@ -25,6 +25,7 @@ from ttzo.host_tools.training.run import Diverged, Progress, Run
 from ttzo.host_tools.training.stop import Stop
 
 PASSES = 20  # over the labelled rows, when nobody says how many steps
+FEWEST_STEPS = 20
 HELD_OUT = 0.1  # of the labelled rows
 SHARE_OF_RATE = 0.5  # of a run's learning rate, when nobody says which
 
@@ -101,7 +102,7 @@ def adapt(
     the device holds the parameters from before."""
     stop = Stop()
     if changes.get("steps") is None:
-        changes = {**changes, "steps": -(-PASSES * len(rows.x_train) // device.plan.batch)}
+        changes = {**changes, "steps": max(FEWEST_STEPS, -(-PASSES * len(rows.x_train) // device.plan.batch))}
     device.reset()
     if start:
         device.load(start.parameters, np.zeros(device.plan.n_moments, np.float32), device.state())

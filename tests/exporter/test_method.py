@@ -75,7 +75,7 @@ def plan_of(tmp_path):
     [
         ("chain", Estimator.node_cge),
         ("convolution", Estimator.cge),
-        ("graph", Estimator.cge),
+        ("graph", Estimator.node_cge),
         ("large_graph", Estimator.rge),  # 166,803 loss evaluations a step
         ("equation", Estimator.subspace_gn),
     ],
@@ -94,6 +94,11 @@ def test_what_is_chosen_goes_before_the_table(plan_of):
     assert "steps" not in made.metadata and plain.metadata["steps"] == BY_THE_DATA
     (phase,) = plan_of("adam").training.phases
     assert (phase.estimator, phase.update, phase.clip_norm) == (Estimator.node_cge, Update.adam, 0.0)
+
+
+def test_targets_that_are_numbers_have_a_rate_of_their_own(plan_of):
+    rates = [plan_of("chain", loss=loss).training.phases[0].learning_rate for loss in ("cross_entropy", "mse")]
+    assert rates == pytest.approx([0.1, 0.06])
 
 
 def test_a_chosen_estimator_keeps_its_own_defaults(plan_of):

@@ -75,7 +75,7 @@ def test_a_missing_field_is_named(tmp_path, field):
         ({"stack_bytes": 4098}, "stack_bytes"),
         ({"stack_bytes": 131072}, "stack_bytes"),
         ({"code_bytes": 1 << 20}, "code_bytes"),
-        ({"uart": "pigeon"}, "uart is 'pigeon'; there are: cmsdk, stm32"),
+        ({"uart": "pigeon"}, "uart is 'pigeon'; there are: cmsdk, nrf51, stm32"),
         ({"uart": "../native/main"}, "uart"),
         ({"clock": "sundial"}, "clock is 'sundial'; there are: fixed, stm32f405"),
         ({"port": "native"}, "port is 'native'; there are: cortex_m"),

@@ -115,6 +115,12 @@ CORES = {  # compiler prefix, flags of the core, memory, emulator
         ARM_MEMORY,
         ["qemu-system-arm", "-M", "mps2-an386"],
     ),
+    "rv32f": (
+        "riscv64-unknown-elf",
+        ["-march=rv32imafc", "-mabi=ilp32f"],
+        ["0x80000000", "0x00400000", "0x80400000", "0x00400000"],
+        ["qemu-system-riscv32", "-M", "virt", "-bios", "none"],
+    ),
     "rv32": (
         "riscv64-unknown-elf",
         ["-march=rv32imac", "-mabi=ilp32"],

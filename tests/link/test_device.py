@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Devices by URL: they start and stop by themselves, compute the same, and refuse with a sentence."""
 
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from bundles import small_plan, write_bundle
 
-from ttzo.device_runtime.contract import DeviceError, Region, TtzoError
+from ttzo.device_runtime.contract import DeviceError, Estimator, Region, TtzoError
+from ttzo.exporter.plan.freeze import freeze
+from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import BundleError, Device, WrongModel, open_device, read_bundle, slug
@@ -124,6 +127,25 @@ def test_a_slow_device_may_be_silent_for_one_loss_evaluation(bundle, rows, monke
         device.predict(rows.x_test[:1])
     assert waited["write"] == 10 and waited["step"] == 10 + macs / 1e5  # seconds; a slow core does 10^5 MACs in one
     assert waited["predict"] == 10 + macs / plan.batch / 1e5
+
+
+def test_a_slow_device_may_be_silent_for_all_queries_of_one_row(tmp_path, monkeypatch):
+    plan = freeze(
+        small_plan().with_training(Training((Phase(estimator=Estimator.cge),))), [small_plan().layers[0].name]
+    )
+    plan = dataclasses.replace(plan, batch=1)
+    (tmp_path / "model.ttzo").write_bytes(to_bundle.write(plan))
+    waited = []
+    with open_device("numpy:", tmp_path) as device:
+        ask = device._link.request
+        monkeypatch.setattr(
+            device._link, "request", lambda message, *w, timeout, **o: waited.append(timeout) or ask(message, *w, timeout=timeout, **o)
+        )  # fmt: skip
+        device.write_batch(np.zeros((1, plan.row_bytes), np.uint8))
+        waited.clear()
+        device.step(Region.batch)
+    forward, last = 6 * 8 + 8 * 3, 8 * 3 + 3  # multiply-accumulates of a row, parameters that a query each moves
+    assert waited[0] >= 10 + (forward + last * 8) / 1e5  # a query of a weight of the last layer takes its row of 8
 
 
 def test_a_missing_port_and_a_silent_socket_are_named(bundle):

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 from devices import Line, connect, dense_plan, error, fill, native, read_parameters, request, rows
-from firmware import needs_compiler, needs_qemu, plan_for_firmware, write_bundle
+from firmware import MAIN_BOARDS, needs_compiler, needs_qemu, plan_for_firmware, write_bundle
 
 from ttzo.device_runtime.contract import MESSAGE, REPLY, Arithmetic, DeviceError, Estimator, Region
 from ttzo.exporter.plan.training import Phase
@@ -65,7 +65,7 @@ def stack_used(emulation, board, folder):
 
 @needs_compiler
 @needs_qemu
-@pytest.mark.parametrize("name", boards.names())
+@pytest.mark.parametrize("name", MAIN_BOARDS)
 def test_firmware_tells_its_board_its_model_and_its_memory(firmware, name):
     board = boards.load(name)
     report = firmware(board, PLAN)
@@ -80,7 +80,7 @@ def test_firmware_tells_its_board_its_model_and_its_memory(firmware, name):
 @needs_qemu
 @pytest.mark.parametrize("estimator", (Estimator.rge, Estimator.cge))
 @pytest.mark.parametrize("arithmetic", Arithmetic)
-@pytest.mark.parametrize("name", boards.names())
+@pytest.mark.parametrize("name", MAIN_BOARDS)
 def test_board_and_native_train_to_the_same_bits(firmware, tmp_path, name, arithmetic, estimator):
     plan, board = plan_for_firmware(arithmetic, estimator=estimator), boards.load(name)
     with qemu.emulated(board, firmware(board, plan).elf) as emulation:
@@ -109,7 +109,7 @@ def test_stack_stays_below_its_bound(firmware, tmp_path):
 
 @needs_compiler
 @needs_qemu
-@pytest.mark.parametrize("name", boards.names())
+@pytest.mark.parametrize("name", MAIN_BOARDS)
 def test_no_byte_is_lost_while_the_board_computes(firmware, name):
     """2,000 bytes arrive during a step that would take a minute: every frame among them gets its answer, then it stops."""
     board = boards.load(name)

@@ -11,6 +11,7 @@ import pytest
 from ttzo.device_runtime.contract import (
     Activation,
     Arithmetic,
+    Cache,
     Difference,
     Direction,
     Estimator,
@@ -28,6 +29,10 @@ needs_compiler = pytest.mark.skipif(
     reason="arm-none-eabi-gcc is not installed (gcc-arm-none-eabi libnewlib-arm-none-eabi)",
 )
 needs_qemu = pytest.mark.skipif(not shutil.which("qemu-system-arm"), reason="qemu-system-arm is not installed")
+
+
+# The boards that every test of firmware is run on; the others have tests of their own.
+MAIN_BOARDS = ("mps2-an386", "netduinoplus2")
 
 
 def plan_for_firmware(
@@ -54,6 +59,17 @@ def plan_for_firmware(
         (first, second, third), theta, Loss.cross_entropy, Training((phase,), seed=11), batch=8, input_scale=1 / 64
     )
     return dataclasses.replace(plan, arithmetic=arithmetic)
+
+
+def small_plan(arithmetic: Arithmetic = Arithmetic.separate) -> Plan:
+    """A classifier for the smallest boards, in caches of 16 bits."""
+    first = Layer("first", LayerKind.tt_matrix, 64, 32, 0, True, Activation.relu, (8, 8), (8, 4), (1, 2, 1))
+    second = Layer("second", LayerKind.dense, 32, 10, first.n_parameters)
+    n = second.parameter_offset + second.n_parameters
+    theta = np.random.default_rng(5).normal(0, 0.3, n).astype(np.float32)
+    training = Training((Phase(Estimator.node_cge, update=Update.momentum),), seed=11)
+    plan = Plan.of_layers((first, second), theta, Loss.cross_entropy, training, batch=4, input_scale=1 / 64)
+    return dataclasses.replace(plan, arithmetic=arithmetic, cache=Cache.int16)
 
 
 def write_bundle(folder: Path, plan: Plan) -> Path:

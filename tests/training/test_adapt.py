@@ -10,13 +10,13 @@ import pytest
 from bundles import STEPS, small_plan, write_bundle
 from click.testing import CliRunner
 
-from ttzo.device_runtime.contract import Region
+from ttzo.device_runtime.contract import Number, Region
 from ttzo.exporter import adaptation
 from ttzo.exporter.costs import memory
 from ttzo.exporter.export import export, plan_of
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.host_tools.cli.commands import main
-from ttzo.host_tools.data import data_set, domain_shifts, known_data
+from ttzo.host_tools.data import data_set, domain_shifts, known_data, run_data
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.device.device import open_device, read_bundle
@@ -182,6 +182,39 @@ def test_one_export_answers_and_adapts_and_only_last_writes_the_same(tmp_path):
     assert (whole["rows"], whole["bundle"]) == (20, str(bundle)) and whole["before"]["old"]["rows"] == 3
     assert whole["beyond_inference_bytes"] > found["beyond_inference_bytes"]
     assert "no run" in ttzo("export", "digits", "--for-adaptation", "-o", tmp_path / "b", code=3)["error"]
+
+
+def table(path: Path, n: int, shift: float, kinds: tuple[str, ...]) -> Path:
+    """Six columns of very different means; the kind of a row raises two of them."""
+    rng = np.random.default_rng(n)
+    y = rng.integers(0, len(kinds), n)
+    x = rng.normal(0, 0.3, (n, 6)) + shift
+    x[np.arange(n), 2 * y] += 3
+    x[np.arange(n), 2 * y + 1] -= 3
+    lines = [",".join(f"{value:.4f}" for value in row * 10 + np.arange(6) * 500) for row in x]
+    named = (f"{line},{kinds[kind]}" for line, kind in zip(lines, y, strict=True))
+    path.write_text("a,b,c,d,e,f,kind\n" + "\n".join(named))
+    return path
+
+
+def test_new_rows_of_a_table_are_treated_as_the_old_ones(tmp_path):
+    """Names of classes and normalisation are those of the first table; what is held out comes from the labelled rows."""
+    first = small_plan(learning_rate=0.05)
+    plan = first.with_layers(first.layers, input_number=Number.float32, input_scale=1.0)
+    bundle, kinds = write_bundle(tmp_path / "m", plan), ("walk", "run", "sit")
+    old, new = table(tmp_path / "old.csv", 200, 0.0, kinds), table(tmp_path / "new.csv", 60, 1.0, kinds)
+    trained = ttzo("train", bundle, "--device", "numpy:", "--data", old, "--steps", 60)
+    found = ttzo("adapt", trained["run"], "--device", "numpy:", "--data", new)
+    tested = found["before"]["test"]["rows"]
+    assert found["rows"] + tested == 60 and 10 <= tested <= 14  # a fifth of each class, no row for validation
+    assert 18 <= found["before"]["old"]["rows"] <= 22
+    kept = [run_data.load(Path(each)) for each in (trained["run"], found["training"]["run"])]
+    assert kept[0].labels == kept[1].labels == ("run", "sit", "walk") and kept[1].inputs == tuple("abcdef")
+    assert np.array_equal(kept[0].normalisation.centre, kept[1].normalisation.centre)
+    wanted = (np.loadtxt(new, delimiter=",", skiprows=1, usecols=range(6)) - kept[0].normalisation.centre).mean(0)
+    assert (wanted > 5).all()  # the new table lies elsewhere, as its own mean would hide
+    other = table(tmp_path / "other.csv", 60, 0.0, ("walk", "fly", "sit"))
+    assert "`fly`" in ttzo("adapt", trained["run"], "--device", "numpy:", "--data", other, code=3)["error"]
 
 
 def test_adapting_without_new_data_says_what_to_give(tmp_path):
