@@ -11,6 +11,7 @@ from ttzo.host_tools.cli import (
     check_boards,
     demo,
     device,
+    estimators,
     identify,
     micropython,
     predict,
@@ -64,6 +65,7 @@ def main() -> None:
 for made in (
     bundle.export_command,
     bundle.plan_command,
+    estimators.estimators_command,
     bundle.build_command,
     bundle.flash_command,
     record.record_command,
