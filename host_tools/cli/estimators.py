@@ -35,7 +35,7 @@ def estimators_command(screen: Screen, bundle: Path | None) -> dict:
         raise TtzoError("every parameter of this model is frozen: no estimator trains it", "name another bundle")
     used = estimator_name(plan.training)
     costs = {name: _cost(plan, name, used) for name in ESTIMATORS}
-    heading = (str(bundle), "forward passes a step", "multiply-accumulates a step", "work buffer")
+    heading = (str(bundle), "forward passes a step", "MACs a step", "work buffer")
     screen.tell("")
     taken = [(name, cost) for name, cost in costs.items() if not cost["refusal"]]
     if taken:
