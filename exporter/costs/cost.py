@@ -74,6 +74,11 @@ def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
     return a_step + plan.batch * _sample(plan, phase)
 
 
+def forward_passes(plan: Plan, phase: Phase | PhaseRecord, macs: int) -> int:
+    """`macs` of one step in forward passes of one row; loss evaluations where a pass has no multiply-accumulates."""
+    return round(macs / plan.macs) if plan.macs else evaluations_a_step(plan, phase)
+
+
 def _finish(plan: Plan, number: int) -> int:
     """node_cge, once a step: from the derivatives of the matrix or its halves to those of the cores."""
     layer, by = plan.layers[number], assembled_by(plan, number)

@@ -11,6 +11,7 @@ from ttzo.host_tools.cli import (
     check_boards,
     demo,
     device,
+    estimators,
     identify,
     micropython,
     predict,
@@ -22,19 +23,19 @@ from ttzo.host_tools.cli import (
 from ttzo.host_tools.cli.screen import Screen
 
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
+WHOLE = 1000  # characters, more than any first sentence has
 HELP = f"""Train tensor-train networks on a microcontroller, with forward passes only.
-
-\b
-A device is a URL:
-  /dev/ttyACM0, COM3, socket://HOST:PORT   a board, or whatever answers there
-  usb:VID:PID, usb:SERIAL                  a board by its USB numbers, whatever its port is called
-  mpy:/dev/ttyACM0, mpy:COM3               a MicroPython board, after `ttzo deploy`
-  native:                                  the C runtime on this machine
-  qemu:netduinoplus2                       the real firmware in an emulated board
-  numpy:, onnx:                            the Python training loop
 
 Exit codes: {_EXIT_CODES}.
 """
+DEVICES = (
+    ("/dev/ttyACM0, COM3, socket://HOST:PORT", "a board, or whatever answers there"),
+    ("usb:VID:PID, usb:SERIAL", "a board by its USB numbers, whatever its port is called"),
+    ("mpy:/dev/ttyACM0, mpy:COM3", "a MicroPython board, after `ttzo deploy`"),
+    ("native:", "the C runtime on this machine"),
+    ("qemu:netduinoplus2", "the real firmware in an emulated board"),
+    ("numpy:, onnx:", "the Python training loop"),
+)
 
 
 class Commands(click.Group):
@@ -43,6 +44,18 @@ class Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = Screen("--json" in args)
         return super().parse_args(ctx, args)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        with formatter.section("A device is a URL"):
+            formatter.write_dl(DEVICES)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with its whole first sentence, which click would cut where the line ends."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, self.commands[name].get_short_help_str(WHOLE)) for name in sorted(self.commands)]
+            )
 
     def invoke(self, ctx: click.Context) -> None:
         try:
@@ -64,6 +77,7 @@ def main() -> None:
 for made in (
     bundle.export_command,
     bundle.plan_command,
+    estimators.estimators_command,
     bundle.build_command,
     bundle.flash_command,
     record.record_command,

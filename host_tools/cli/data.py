@@ -126,17 +126,18 @@ def answers_rows(plan: Plan, answers: Answers | None) -> list[tuple[str, str]]:
 
 
 def show_answers(screen: Screen, plan: Plan, answers: Answers | None) -> None:
-    """The confusion matrix, each class with its recall and precision; of many classes the worst."""
+    """The confusion matrix, then recall and precision of each class (one table of both is wider than 80 columns); of
+    many classes the worst."""
     if answers is None or not answers.classes:
         return
     present = [k for k, each in enumerate(answers.classes) if each.rows or any(row[k] for row in answers.confusion)]
     if len(present) <= WIDEST_CONFUSION:
-        heading = ("rows of class", *(f"-> {answers.classes[k].name}" for k in present), "recall", "precision")
-        rows = [
-            (answers.classes[k].name, *(answers.confusion[k][j] for j in present), *_shares(answers, k))
-            for k in present
-        ]
-        screen.table("", rows, heading)
+        rows = [(answers.classes[k].name, *(answers.confusion[k][j] for j in present)) for k in present]
+        screen.table(
+            "rows of each class, by the class answered", rows, ("", *(answers.classes[k].name for k in present))
+        )
+        shares = [(answers.classes[k].name, *_shares(answers, k)) for k in present]
+        screen.table("", shares, ("class", "recall", "precision"))
         return
     worst = sorted((k for k in present if answers.classes[k].rows), key=lambda k: answers.classes[k].recall or 0.0)[
         :WORST

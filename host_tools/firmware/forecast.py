@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
+from ttzo.exporter.costs.cost import evaluations_a_step, forward_passes, macs_a_step
 from ttzo.exporter.costs.memory import dataset_capacity, flash_items, require_room, work_bytes
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
@@ -56,7 +56,7 @@ def forecast(plan: Plan, board: Board) -> Forecast:
         work_capacity=room.ram_bytes,
         dataset_rows=dataset_capacity(plan, room.ram_bytes),
         evaluations=evaluations_a_step(plan, phase),
-        forward_passes=round(macs / plan.macs) if plan.macs else evaluations_a_step(plan, phase),
+        forward_passes=forward_passes(plan, phase, macs),
         macs=macs,
         step_seconds=macs * cycles / board.clock_hz,
         line_seconds=plan.batch * plan.row_bytes * LINE_OVERHEAD * BITS_A_BYTE / board.baud,

@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -167,6 +168,13 @@ def test_help_tells_devices_and_exit_codes():
         "130 interrupted",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_help_of_all_commands_fits_the_terminal_and_no_sentence_is_cut(columns):
+    text = CliRunner().invoke(main, ["--help"], terminal_width=columns).stdout
+    assert max(map(len, text.splitlines())) <= columns and "..." not in text.partition("\n\n")[2]
+    assert set(re.findall(r"^  ([a-z][a-z-]*)  ", text.partition("Commands:")[2], re.MULTILINE)) == set(main.commands)
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------

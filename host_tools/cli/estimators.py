@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo estimators`: how gradients can be estimated, and what each way costs on a model."""
+
+from pathlib import Path
+
+import click
+
+from ttzo.device_runtime.contract import TtzoError
+from ttzo.exporter.costs.cost import forward_passes, macs_a_step
+from ttzo.exporter.costs.memory import work_bytes
+from ttzo.exporter.export_again import changed
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.train_defaults import ESTIMATORS, estimator_name
+from ttzo.host_tools.cli.choices import WHAT_FOR
+from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.device.device import read_bundle
+
+
+@click.command("estimators")
+@click.argument("bundle", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@command
+def estimators_command(screen: Screen, bundle: Path | None) -> dict:
+    """List the estimators; with a bundle folder, what a step of each costs on this model.
+
+    The bundle's own estimator is counted with the bundle's settings, every other one with its default settings and the
+    bundle's batch and caches. Costs are counted as by `ttzo plan`: a forward pass is one row's, in the order of
+    multiplication that an export with this estimator chooses. Of hybrid there is a number for each of its two phases.
+    """
+    texts = WHAT_FOR["--estimator"]
+    screen.table("", [(name, texts[name]) for name in ESTIMATORS])
+    if bundle is None:
+        return {"estimators": [{"name": name, "text": texts[name]} for name in ESTIMATORS]}
+    plan = read_bundle(bundle)
+    if not plan.n_parameters:
+        raise TtzoError("every parameter of this model is frozen: no estimator trains it", "name another bundle")
+    used = estimator_name(plan.training)
+    costs = {name: _cost(plan, name, used) for name in ESTIMATORS}
+    heading = (str(bundle), "forward passes a step", "MACs a step", "work buffer")
+    screen.tell("")
+    taken = [(name, cost) for name, cost in costs.items() if not cost["refusal"]]
+    if taken:
+        screen.table("", [_row(name, cost) for name, cost in taken], heading)
+    for name, cost in costs.items():
+        if cost["refusal"]:
+            screen.tell(f"{name} does not train this model: {cost['refusal']}")
+    screen.tell(f"the bundle uses {used}")
+    listed = [{"name": name, "text": texts[name], **cost} for name, cost in costs.items()]
+    return {"bundle": bundle, "used": used, "estimators": listed}
+
+
+def _cost(plan: Plan, name: str, used: str) -> dict:
+    """Costs of a step, one number for each phase, and bytes of the work buffer; `refusal` says why there are none."""
+    try:
+        made = plan if name == used else changed(plan, estimator=name)
+        macs = [macs_a_step(made, phase) for phase in made.training.phases]
+        passes = [forward_passes(made, *each) for each in zip(made.training.phases, macs, strict=True)]
+        return {"refusal": "", "forward_passes": passes, "macs": macs, "work_bytes": work_bytes(made)}
+    except TtzoError as error:
+        return {"refusal": str(error)}
+
+
+def _row(name: str, cost: dict) -> tuple[str, ...]:
+    phases = [", then ".join(f"{number:,}" for number in cost[key]) for key in ("forward_passes", "macs")]
+    return (name, *phases, f"{cost['work_bytes']:,} bytes")

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo estimators`: the names, and costs that are those of a bundle exported with each estimator."""
+
+import json
+
+import pytest
+from bundles import small_plan, wave_plan, write_bundle
+from click.testing import CliRunner
+
+from ttzo.device_runtime.contract import ExitCode
+from ttzo.exporter import export_again
+from ttzo.exporter.plan.train_defaults import ESTIMATORS
+from ttzo.host_tools.cli.choices import WHAT_FOR
+from ttzo.host_tools.cli.commands import main
+
+MACS_A_ROW = 6 * 8 + 8 * 3  # of small_plan, whose layers are multiplied out
+
+
+def run(*words, code=0):
+    done = CliRunner().invoke(main, ["estimators", *map(str, words)])
+    assert done.exit_code == code, done.output
+    return done
+
+
+def costs(bundle):
+    answer = json.loads(run(bundle, "--json").stdout)
+    return answer["used"], {each["name"]: each for each in answer["estimators"]}
+
+
+def test_without_a_bundle_each_estimator_has_the_line_of_the_help():
+    answer = json.loads(run("--json").stdout)
+    assert {each["name"]: each["text"] for each in answer["estimators"]} == WHAT_FOR["--estimator"]
+    assert [each["name"] for each in answer["estimators"]] == list(ESTIMATORS)
+
+
+def test_whole_loss_evaluations_are_counted_by_hand(tmp_path):
+    plan = small_plan()
+    used, found = costs(write_bundle(tmp_path / "small", plan))
+    assert used == "rge" and found["rge"]["forward_passes"] == [4 * plan.batch]  # one at theta, three queries
+    assert found["rge"]["macs"] == [4 * plan.batch * MACS_A_ROW]
+    evaluations = 1 + plan.n_parameters
+    assert found["cge_plain"]["forward_passes"] == [evaluations * plan.batch]
+    assert len(found["hybrid"]["macs"]) == 2 and found["hybrid"]["macs"][1] == found["cge"]["macs"][0]
+
+
+def test_the_work_buffer_is_the_one_that_a_bundle_with_the_estimator_states(tmp_path):
+    plan = small_plan()
+    _, found = costs(write_bundle(tmp_path / "small", plan))
+    for name in ("cge", "node_cge", "block_rge", "cocd"):
+        made = write_bundle(tmp_path / name, export_again.changed(plan, estimator=name))
+        answer = json.loads(CliRunner().invoke(main, ["plan", str(made), "--board", "netduinoplus2", "--json"]).stdout)
+        forecast = answer["forecasts"][0]
+        assert found[name]["work_bytes"] == forecast["work_bytes"]
+        assert (found[name]["forward_passes"], found[name]["macs"]) == (
+            [forecast["forward_passes"]],
+            [forecast["macs"]],
+        )
+
+
+@pytest.mark.parametrize(("made", "name", "why"), [(small_plan, "subspace_gn", "PDE"), (wave_plan, "cge", "residuals")])
+def test_an_estimator_that_the_model_refuses_says_why(tmp_path, made, name, why):
+    bundle = write_bundle(tmp_path / "bundle", made())
+    used, found = costs(bundle)
+    assert why in found[name]["refusal"] and "macs" not in found[name] and not found[used]["refusal"]
+    shown = run(bundle).stdout
+    assert f"{name} does not train this model: " in shown and f"the bundle uses {used}" in shown
+
+
+def test_a_model_that_is_frozen_whole_is_refused(tmp_path):
+    frozen = export_again.changed(small_plan(), frozen="float32")
+    assert "frozen" in run(write_bundle(tmp_path / "frozen", frozen), code=ExitCode.input).stderr
