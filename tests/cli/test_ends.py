@@ -55,7 +55,10 @@ def test_training_goes_on_when_nobody_hears_it(bundle):
 def test_a_terminal_that_is_closed_leaves_a_checkpoint(bundle):
     master, slave = os.openpty()
     process = subprocess.Popen(
-        [*TTZO, *train(bundle, "--steps", "100000", "--checkpoint-every", "100000")], stdout=slave, stderr=slave
+        [*TTZO, *train(bundle, "--steps", "100000", "--checkpoint-every", "100000")],
+        stdout=slave,
+        stderr=slave,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # these tests may run under nohup
     )
     os.close(slave)
     path = bundle / "runs" / "numpy" / "metrics.csv"
@@ -68,7 +71,10 @@ def test_a_terminal_that_is_closed_leaves_a_checkpoint(bundle):
             time.sleep(0.02)
     os.close(master)  # from here on, what is written there is refused
     process.send_signal(signal.SIGHUP)
-    assert process.wait(60) == ExitCode.interrupted
+    try:
+        assert process.wait(60) == ExitCode.interrupted
+    finally:
+        process.kill()
     step = checkpoint.load(path.with_name("checkpoint.npz"), small_plan()).state.step
     assert step > 10 and step == metrics.read(path)[-1]["step"]
 
