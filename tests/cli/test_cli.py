@@ -272,7 +272,13 @@ LONG = ("--steps", "400", "--n-queries", "20")
 def start_training(bundle, *words):
     """`ttzo train` as a process, once it has done some steps."""
     command = [*TTZO, "train", bundle, "--data", bundle / "rows.npz", "--device", "numpy:", *LONG, *words]
-    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the suite may run under nohup
+    )
     metrics = bundle / "runs" / "numpy" / "metrics.csv"
     while not metrics.exists() or len(metrics.read_text().splitlines()) < 20:
         assert process.poll() is None, process.communicate()
