@@ -2,6 +2,8 @@
 """model.onnx for C code generators: the same numbers, in a form that they read."""
 
 import subprocess
+import sysconfig
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -43,5 +45,6 @@ def test_a_code_generator_makes_c_of_a_tensor_train_and_its_c_computes_the_same(
     pytest.importorskip("emx_onnx_cgen", reason="needs emx-onnx-cgen, which is a package of the tests")
     path = tmp_path / "model.onnx"
     path.write_bytes(plain(forward_graph(plan_of("digits"))).SerializeToString())
-    done = subprocess.run(["emx-onnx-cgen", "verify", path], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    tool = Path(sysconfig.get_path("scripts")) / "emx-onnx-cgen"  # a virtual environment need not be on the PATH
+    done = subprocess.run([tool, "verify", path], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
