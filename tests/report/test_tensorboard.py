@@ -27,9 +27,7 @@ def events_of(folder):
 
 
 def values_of(events):
-    return {
-        (value.tag, event.step): round(value.simple_value, 4) for event in events for value in event.summary.value
-    }
+    return {(value.tag, event.step): round(value.simple_value, 4) for event in events for value in event.summary.value}
 
 
 def progress(step, test=None):
