@@ -316,6 +316,10 @@ class Operation(IntEnum):
     """the vector that is the scalar a at coordinate number b and 0 elsewhere"""
     spread = 18
     """the vector whose coordinates all are the scalar a"""
+    atan = 19
+    """inverse tangent of a"""
+    atan2 = 20
+    """angle of the point (b, a), -pi to pi"""
 
 class Direction(IntEnum):
     rademacher = 0

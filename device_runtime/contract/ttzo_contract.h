@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0xE3BE62ABu
+#define TTZO_CONTRACT_HASH 0x903465C7u
 #define TTZO_MESSAGE_HASH_HELLO 0xADD559C0u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -243,6 +243,8 @@ enum ttzo_operation {
     TTZO_OPERATION_COMPONENT = 16, // coordinate number b (a plain number) of the vector a
     TTZO_OPERATION_PLACE = 17, // the vector that is the scalar a at coordinate number b and 0 elsewhere
     TTZO_OPERATION_SPREAD = 18, // the vector whose coordinates all are the scalar a
+    TTZO_OPERATION_ATAN = 19, // inverse tangent of a
+    TTZO_OPERATION_ATAN2 = 20, // angle of the point (b, a), -pi to pi
 };
 enum ttzo_direction {
     TTZO_DIRECTION_RADEMACHER = 0, // each coordinate +1 or -1
