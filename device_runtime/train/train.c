@@ -12,6 +12,7 @@
 #include "number/real.h"
 #include "model/phase.h"
 #include "network/sparse_rows.h"
+#include "network/vary_row.h"
 #include "ttzo.h"
 
 // ---- learning rate --------------------------------------------------------------------------------------------------
@@ -200,8 +201,27 @@ static enum ttzo_error unpack_batch(struct ttzo_trainer *trainer)
     return TTZO_ERROR_OK;
 }
 
-static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_region region, const struct ttzo_rows *rows)
+// Copies the rows that a step has picked into the region batch and varies them there. Rows that the host wrote there are
+// used up: another step needs them written again.
+static void vary_rows(struct ttzo_trainer *trainer, const struct ttzo_rows **rows)
 {
+    for (uint32_t j = 0; j < trainer->model->info.batch; j++) {
+        uint8_t *to = trainer->batch.bytes + (size_t)j * trainer->row_bytes;
+        const uint8_t *from = (*rows)->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes;
+        for (uint32_t b = 0; from != to && b < trainer->row_bytes; b++)
+            to[b] = from[b];
+        ttzo_vary_row(trainer->model, trainer->training.seed, trainer->state.step, j, to);
+        trainer->batch_rows[j] = j;
+    }
+    trainer->batch.count = 0;
+    *rows = &trainer->batch;
+}
+
+// Picks the batch's rows; `chosen` is where they stand then.
+static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_region region,
+                                   const struct ttzo_rows **chosen)
+{
+    const struct ttzo_rows *rows = *chosen = rows_of(trainer, region);
     uint32_t batch = trainer->model->info.batch;
     bool without = ttzo_needs_no_rows(trainer->model);
     if (without != (region == TTZO_REGION_COLLOCATION) || without == (rows != NULL))
@@ -219,6 +239,8 @@ static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_regio
     for (uint32_t j = 0; j < batch; j++)
         trainer->batch_rows[j] =
             region == TTZO_REGION_DATASET ? ttzo_sample_row(trainer->training.seed, position + j, rows->count) : j;
+    if (ttzo_varies_rows(trainer->model))
+        vary_rows(trainer, chosen);
     return TTZO_ERROR_OK;
 }
 
@@ -270,13 +292,13 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
     if (!trainer || !result || !detail)
         return TTZO_ERROR_NULL_POINTER;
     const struct ttzo_phase *phase = &trainer->phases[trainer->state.phase];
-    const struct ttzo_rows *rows = rows_of(trainer, region);
+    const struct ttzo_rows *rows;
     uint64_t macs_before = trainer->macs;
     ttzo_abandon_step(trainer);
     *detail = trainer->state.step;
     if (trainer->state.step == UINT32_MAX)
         return TTZO_ERROR_LAST_STEP;
-    enum ttzo_error error = choose_rows(trainer, region, rows);
+    enum ttzo_error error = choose_rows(trainer, region, &rows);
     if (!error)
         error = estimate_and_update(trainer, rows, phase, result);
     if (!error)
@@ -305,10 +327,10 @@ static bool is_cut(const struct ttzo_trainer *trainer)
 // The first slice: chooses the rows, and makes what all of them share.
 static enum ttzo_error begin_slices(struct ttzo_trainer *trainer, struct sliced_step *step, enum ttzo_region region)
 {
-    const struct ttzo_rows *rows = rows_of(trainer, region);
+    const struct ttzo_rows *rows;
     if (trainer->state.step == UINT32_MAX)
         return TTZO_ERROR_LAST_STEP;
-    enum ttzo_error error = choose_rows(trainer, region, rows);
+    enum ttzo_error error = choose_rows(trainer, region, &rows);
     if (error)
         return error;
     trainer->running_rows = rows;
