@@ -80,7 +80,7 @@ def _config(plan: Plan, parts: frozenset[Part]) -> str:
 def _manifest(kind: Kind, plan: Plan, rooms: list[str]) -> dict[str, str]:
     """The files besides src/, by name."""
     number = version("ttzo")
-    files = {}
+    files: dict[str, str] = {}
     for name, text in _examples(plan).items():
         files |= _example(kind, name, text)
     match kind:
