@@ -330,7 +330,8 @@ class Link:
             )
         return LineCut(
             f"{self._name} has not answered for {wait.spent:.3g} s",
-            "is the board on, flashed by `ttzo flash`, and this its port and baud rate? Then reset it and try again",
+            "is the board on, flashed by `ttzo flash`, and this its port and baud rate? Then reset it and try again; with a "
+            "board file of your own, check uart, uart_base and uart_irq, the receiver's: a wrong one leaves it deaf",
         )
 
     def _heard(self) -> str:

@@ -26,7 +26,7 @@ BOARD = boards.load("netduinoplus2")
 PLAN = plan_for_firmware()
 # A minute of work; the smaller board has room for the loss differences of no more than 15,000 queries.
 LONG_STEP = dense_plan(64, 64, 2, batch=32, phases=(Phase(n_queries=10_000),))
-STACK_PAINT = 0xC0DEC0DE  # cortex_m.h
+STACK_PAINT = 0xC0DEC0DE  # serial.h
 
 
 @pytest.fixture(scope="module")
