@@ -314,7 +314,7 @@ def _require_smooth(plan: Plan) -> None:
     """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
     pde = plan.equation
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
-    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal):
+    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
         return
     for layer in plan.layers:
         if layer.activation == Activation.relu:

@@ -246,6 +246,8 @@ class Need(IntEnum):
     """sum of the second derivatives in space"""
     diagonal = 4
     """each second derivative, time included"""
+    along = 8
+    """derivatives along the section's directions, to the order of each"""
 
 class Sampler(IntEnum):
     interior = 0
@@ -256,6 +258,8 @@ class Sampler(IntEnum):
     """uniform in space, at the earliest time"""
     end = 3
     """uniform in space, at the latest time"""
+    opposite = 4
+    """as faces; the residual is what the program gives there, less what it gives at the same place of the opposite face"""
 
 class ProgramInput(IntEnum):
     x = 0
@@ -318,6 +322,10 @@ class Operation(IntEnum):
     """inverse tangent of a"""
     atan2 = 20
     """angle of the point (b, a), -pi to pi"""
+    output = 21
+    """program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone"""
+    along = 22
+    """derivative of order c of the network's output number b along direction number a (plain numbers)"""
 
 class Direction(IntEnum):
     rademacher = 0
@@ -734,7 +742,7 @@ class RecurrentAttributesRecord(Record):
 @dataclass(frozen=True)
 class PdeInfo(Record):
     section_bytes: int
-    """this record and all that belongs to it: bounds, row groups, programs, sparse grid"""
+    """this record and all that belongs to it: bounds, directions, row groups, programs, sparse grid"""
     n_space: int
     """coordinates in space: the network's first inputs"""
     has_time: int
@@ -744,7 +752,7 @@ class PdeInfo(Record):
     n_groups: int
     """row groups that follow the bounds"""
     has_exact: int
-    """1 when the exact solution is a program after u's"""
+    """1 when the exact solution follows as programs"""
     n_classes: int
     """classes of the sparse grid; 0 without one"""
     n_values: int
@@ -753,7 +761,9 @@ class PdeInfo(Record):
     """of the sparse grid"""
     has_points: int
     """1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time"""
-    reserved: bytes
+    n_directions: int
+    """directions that follow the bounds"""
+    reserved: int
     """0"""
     n_pairs: int
     """monte_carlo: antithetic pairs a point"""
@@ -772,6 +782,23 @@ class RowGroupRecord(Record):
     """rows of a batch"""
     root_weight: float
     """square root of the rows' weight in the loss"""
+    first_face: int
+    """of samplers faces and opposite: face 2 i is the lower, 2 i + 1 the upper bound of coordinate i"""
+    n_faces: int
+    """faces from that one on, each as likely as the other; 0 of other samplers"""
+
+@dataclass(frozen=True)
+class PdeDirectionRecord(Record):
+    first: int
+    """the direction is 1 in this input of the network"""
+    second: int
+    """and factor in this one"""
+    factor: float
+    """0: in the first alone"""
+    order: int
+    """1 to max_order: up to which derivatives are computed"""
+    reserved: bytes
+    """0"""
 
 @dataclass(frozen=True)
 class ProgramRecord(Record):

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x235C32B3u
+#define TTZO_CONTRACT_HASH 0x92FE969Au
 #define TTZO_MESSAGE_HASH_HELLO 0xADD559C0u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -46,7 +46,10 @@
 #define TTZO_INT8_ROWS 8u // rows of int8 weights that a layer turns into float32 at once
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
-#define TTZO_MAX_ROW_GROUPS 4u // kinds of collocation rows of one PDE
+#define TTZO_MAX_ROW_GROUPS 16u // kinds of collocation rows of one PDE
+#define TTZO_MAX_FIELDS 8u // unknown functions of one PDE: outputs of its network
+#define TTZO_MAX_PDE_DIRECTIONS 64u // directions of one PDE along which derivatives are computed
+#define TTZO_MAX_ORDER 3u // order of a PDE's derivatives
 #define TTZO_MAX_INSTRUCTIONS 192u // instructions of one residual program
 #define TTZO_MAX_CONSTANTS 48u // constants of one residual program
 #define TTZO_PROGRAM_INPUTS 8u // registers that are filled before a residual program runs: enum program_input
@@ -205,12 +208,14 @@ enum ttzo_need {
     TTZO_NEED_FIRST = 1, // first derivatives in all coordinates
     TTZO_NEED_LAPLACIAN = 2, // sum of the second derivatives in space
     TTZO_NEED_DIAGONAL = 4, // each second derivative, time included
+    TTZO_NEED_ALONG = 8, // derivatives along the section's directions, to the order of each
 };
 enum ttzo_sampler {
     TTZO_SAMPLER_INTERIOR = 0, // uniform in the box of space and time
     TTZO_SAMPLER_FACES = 1, // uniform on the faces of the box of space, each as likely as the other
     TTZO_SAMPLER_START = 2, // uniform in space, at the earliest time
     TTZO_SAMPLER_END = 3, // uniform in space, at the latest time
+    TTZO_SAMPLER_OPPOSITE = 4, // as faces; the residual is what the program gives there, less what it gives at the same place of the opposite face
 };
 enum ttzo_program_input {
     TTZO_PROGRAM_INPUT_X = 0, // the point in space, a vector
@@ -244,6 +249,8 @@ enum ttzo_operation {
     TTZO_OPERATION_SPREAD = 18, // the vector whose coordinates all are the scalar a
     TTZO_OPERATION_ATAN = 19, // inverse tangent of a
     TTZO_OPERATION_ATAN2 = 20, // angle of the point (b, a), -pi to pi
+    TTZO_OPERATION_OUTPUT = 21, // program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone
+    TTZO_OPERATION_ALONG = 22, // derivative of order c of the network's output number b along direction number a (plain numbers)
 };
 enum ttzo_direction {
     TTZO_DIRECTION_RADEMACHER = 0, // each coordinate +1 or -1
@@ -1014,17 +1021,18 @@ static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_at
 
 #define TTZO_PDE_INFO_BYTES 28u
 struct ttzo_pde_info {
-    uint32_t section_bytes;                 // this record and all that belongs to it: bounds, row groups, programs, sparse grid
+    uint32_t section_bytes;                 // this record and all that belongs to it: bounds, directions, row groups, programs, sparse grid
     uint16_t n_space;                       // coordinates in space: the network's first inputs
     uint8_t has_time;                       // 1 when time is the network's last input
     uint8_t derivative;                     // enum derivative
     uint8_t n_groups;                       // row groups that follow the bounds
-    uint8_t has_exact;                      // 1 when the exact solution is a program after u's
+    uint8_t has_exact;                      // 1 when the exact solution follows as programs
     uint8_t n_classes;                      // classes of the sparse grid; 0 without one
     uint8_t n_values;                       // its distinct non-zero |coordinates|
     uint8_t level;                          // of the sparse grid
     uint8_t has_points;                     // 1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time
-    uint8_t reserved[2];                    // 0
+    uint8_t n_directions;                   // directions that follow the bounds
+    uint8_t reserved;                       // 0
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points
     float radius;                           // stein_radius (sigma), or the step of finite differences
@@ -1041,7 +1049,8 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->n_values = ttzo_get_u8(bytes + 11);
     out->level = ttzo_get_u8(bytes + 12);
     out->has_points = ttzo_get_u8(bytes + 13);
-    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 14 + 1 * i);
+    out->n_directions = ttzo_get_u8(bytes + 14);
+    out->reserved = ttzo_get_u8(bytes + 15);
     out->n_pairs = ttzo_get_u32(bytes + 16);
     out->validation_seed = ttzo_get_u32(bytes + 20);
     out->radius = ttzo_get_f32(bytes + 24);
@@ -1058,18 +1067,21 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_u8(bytes + 11, in->n_values);
     ttzo_put_u8(bytes + 12, in->level);
     ttzo_put_u8(bytes + 13, in->has_points);
-    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 14 + 1 * i, in->reserved[i]);
+    ttzo_put_u8(bytes + 14, in->n_directions);
+    ttzo_put_u8(bytes + 15, in->reserved);
     ttzo_put_u32(bytes + 16, in->n_pairs);
     ttzo_put_u32(bytes + 20, in->validation_seed);
     ttzo_put_f32(bytes + 24, in->radius);
 }
 
-#define TTZO_ROW_GROUP_BYTES 8u
+#define TTZO_ROW_GROUP_BYTES 12u
 struct ttzo_row_group {
     uint8_t sampler;                        // enum sampler
     uint8_t needs;                          // sum of enum need: what the group's program reads
     uint16_t count;                         // rows of a batch
     float root_weight;                      // square root of the rows' weight in the loss
+    uint16_t first_face;                    // of samplers faces and opposite: face 2 i is the lower, 2 i + 1 the upper bound of coordinate i
+    uint16_t n_faces;                       // faces from that one on, each as likely as the other; 0 of other samplers
 };
 static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_group *out)
 {
@@ -1077,6 +1089,8 @@ static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_g
     out->needs = ttzo_get_u8(bytes + 1);
     out->count = ttzo_get_u16(bytes + 2);
     out->root_weight = ttzo_get_f32(bytes + 4);
+    out->first_face = ttzo_get_u16(bytes + 8);
+    out->n_faces = ttzo_get_u16(bytes + 10);
 }
 static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t *bytes)
 {
@@ -1084,6 +1098,33 @@ static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t 
     ttzo_put_u8(bytes + 1, in->needs);
     ttzo_put_u16(bytes + 2, in->count);
     ttzo_put_f32(bytes + 4, in->root_weight);
+    ttzo_put_u16(bytes + 8, in->first_face);
+    ttzo_put_u16(bytes + 10, in->n_faces);
+}
+
+#define TTZO_PDE_DIRECTION_BYTES 12u
+struct ttzo_pde_direction {
+    uint16_t first;                         // the direction is 1 in this input of the network
+    uint16_t second;                        // and factor in this one
+    float factor;                           // 0: in the first alone
+    uint8_t order;                          // 1 to max_order: up to which derivatives are computed
+    uint8_t reserved[3];                    // 0
+};
+static inline void ttzo_unpack_pde_direction(const uint8_t *bytes, struct ttzo_pde_direction *out)
+{
+    out->first = ttzo_get_u16(bytes + 0);
+    out->second = ttzo_get_u16(bytes + 2);
+    out->factor = ttzo_get_f32(bytes + 4);
+    out->order = ttzo_get_u8(bytes + 8);
+    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 9 + 1 * i);
+}
+static inline void ttzo_pack_pde_direction(const struct ttzo_pde_direction *in, uint8_t *bytes)
+{
+    ttzo_put_u16(bytes + 0, in->first);
+    ttzo_put_u16(bytes + 2, in->second);
+    ttzo_put_f32(bytes + 4, in->factor);
+    ttzo_put_u8(bytes + 8, in->order);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 9 + 1 * i, in->reserved[i]);
 }
 
 #define TTZO_PROGRAM_RECORD_BYTES 4u

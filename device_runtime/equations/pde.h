@@ -18,11 +18,15 @@ float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32
 float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
                                      float *gradient);
 
-// u and the exact solution at validation point number `row`.
-void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact);
+// The network at validation point number `row`, for the next two functions to read.
+void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row);
 
-// u at the point that stands in `row` as it is sent.
-float ttzo_pde_solution(struct ttzo_trainer *trainer, const uint8_t *row);
+// The same at the point that stands in `row` as it is sent.
+void ttzo_pde_solve(struct ttzo_trainer *trainer, const uint8_t *row);
+
+// Unknown function number `field` at that point: as the network has it, and exact.
+float ttzo_pde_solution(struct ttzo_trainer *trainer, uint32_t field);
+float ttzo_pde_exact(struct ttzo_trainer *trainer, uint32_t field);
 
 #else
 
@@ -37,15 +41,25 @@ static inline float ttzo_pde_residual(struct ttzo_trainer *trainer, const float 
     return 0.0f;
 }
 
-static inline void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact)
+static inline void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row)
 {
     (void)trainer, (void)row;
-    *u = *exact = 0.0f;
 }
 
-static inline float ttzo_pde_solution(struct ttzo_trainer *trainer, const uint8_t *row)
+static inline void ttzo_pde_solve(struct ttzo_trainer *trainer, const uint8_t *row)
 {
     (void)trainer, (void)row;
+}
+
+static inline float ttzo_pde_solution(struct ttzo_trainer *trainer, uint32_t field)
+{
+    (void)trainer, (void)field;
+    return 0.0f;
+}
+
+static inline float ttzo_pde_exact(struct ttzo_trainer *trainer, uint32_t field)
+{
+    (void)trainer, (void)field;
     return 0.0f;
 }
 

@@ -209,8 +209,9 @@ class Plan:
             return "the loss `residual` needs a PDE, and a PDE needs this loss"
         if self.pde is None:
             return ""
-        if self.in_features != self.pde.n_inputs or self.out_features != 1:
-            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs (coordinates in space, then time) and 1 output"
+        if (self.in_features, self.out_features) != (self.pde.n_inputs, self.pde.n_outputs):
+            fields = f"{self.pde.n_outputs} unknown functions" if self.pde.n_outputs > 1 else "1 output"
+            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs (coordinates in space, then time) and {fields}; pde.Problem(fields=[..]) names several"
         if self.input_number != Number.float32:
             return "a PDE's points are float32"
         if self.batch != self.pde.batch:
