@@ -63,7 +63,8 @@ enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_t
 // Takes over a checkpoint's state.
 enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_state *state, uint32_t *detail);
 
-// One training step on the rows of `region` (batch, dataset or sparse); a pure function of parameters, moments, state,
+// One training step on the rows of `region` (batch, dataset or sparse), varied where the model says so (which uses up
+// what the region batch held); a pure function of parameters, moments, state,
 // settings and rows.
 enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region, struct ttzo_step_result *result,
                           uint32_t *detail);

@@ -12,6 +12,7 @@
 #include "number/real.h"
 #include "model/phase.h"
 #include "network/sparse_rows.h"
+#include "network/vary_row.h"
 #include "ttzo.h"
 
 // ---- learning rate --------------------------------------------------------------------------------------------------
@@ -200,6 +201,22 @@ static enum ttzo_error unpack_batch(struct ttzo_trainer *trainer)
     return TTZO_ERROR_OK;
 }
 
+// Copies the rows that a step has picked into the region batch and varies them there. Rows that the host wrote there are
+// used up: another step needs them written again.
+static void vary_rows(struct ttzo_trainer *trainer, const struct ttzo_rows **rows)
+{
+    for (uint32_t j = 0; j < trainer->model->info.batch; j++) {
+        uint8_t *to = trainer->batch.bytes + (size_t)j * trainer->row_bytes;
+        const uint8_t *from = (*rows)->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes;
+        for (uint32_t b = 0; from != to && b < trainer->row_bytes; b++)
+            to[b] = from[b];
+        ttzo_vary_row(trainer->model, trainer->training.seed, trainer->state.step, j, to);
+        trainer->batch_rows[j] = j;
+    }
+    trainer->batch.count = 0;
+    *rows = &trainer->batch;
+}
+
 static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_region region, const struct ttzo_rows *rows)
 {
     uint32_t batch = trainer->model->info.batch;
@@ -261,6 +278,8 @@ enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region,
     if (state->step == UINT32_MAX)
         return TTZO_ERROR_LAST_STEP;
     enum ttzo_error error = choose_rows(trainer, region, rows);
+    if (!error && ttzo_varies_rows(trainer->model))
+        vary_rows(trainer, &rows);
     if (!error)
         error = estimate_and_update(trainer, rows, phase, result);
     if (error)

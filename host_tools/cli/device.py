@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from ttzo.device_runtime.contract import ExitCode
-from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
+from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
+from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.data_error import DataError
