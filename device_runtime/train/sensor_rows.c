@@ -88,6 +88,7 @@ static uint8_t *row_to_write(struct ttzo_trainer *trainer, enum ttzo_region regi
                                                              : NULL;
     if (!rows || row >= rows->capacity)
         return NULL;
+    ttzo_abandon_step_on(trainer, rows);
     rows->count = 0;
     return rows->bytes + (size_t)row * trainer->row_bytes;
 }
