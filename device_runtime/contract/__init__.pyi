@@ -192,6 +192,8 @@ class Estimator(IntEnum):
     """the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free"""
     simulation_gn = 8
     """Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments"""
+    coordinate_gn = 9
+    """Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it"""
 
 class Part(IntEnum):
     equations = 1
@@ -891,13 +893,13 @@ class PhaseRecord(Record):
     clip_norm: float
     """largest gradient norm; 0 means none"""
     n_coordinates: int
-    """cocd: coordinates a step"""
+    """cocd: coordinates a step; coordinate_gn: columns that are made at once, fixed at export"""
     stale_decay: float
     """cocd: factor a step of the estimates that are not made anew"""
     ridge: float
-    """Gauss-Newton: ridge at the start, relative to the mean squared column"""
+    """Gauss-Newton: ridge at the start, of coordinate_gn also the least, relative to the mean squared column"""
     trust_radius: float
-    """Gauss-Newton: largest norm of the directions' coefficients; 0 means none"""
+    """Gauss-Newton: largest norm of the coefficients, the last layer's apart; 0 means none"""
 
 @dataclass(frozen=True)
 class TrainingRecord(Record):

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0xB95C6745u
+#define TTZO_CONTRACT_HASH 0x1E7D25F5u
 #define TTZO_MESSAGE_HASH_HELLO 0xADD559C0u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -34,7 +34,8 @@
 #define TTZO_MAX_BATCH 4096u // rows of one batch
 #define TTZO_MAX_QUERIES 1000000u // directions of one step
 #define TTZO_MIN_QUERY_ROOM 128u // random directions of one step that any model has memory for; more are fixed at export
-#define TTZO_MAX_COLUMNS 1024u // unknowns of one Gauss-Newton step
+#define TTZO_MAX_COLUMNS 1024u // unknowns of one Gauss-Newton step; of coordinate_gn, or its rows where those are fewer
+#define TTZO_MAX_COORDINATES 4096u // parameters of a dense network that coordinate_gn asks all of
 #define TTZO_GN_BLOCK_ROWS 16u // rows that a Gauss-Newton step folds into its triangle at once
 #define TTZO_GN_TRIES 3u // ridges that a Gauss-Newton step tries before it stays where it is
 #define TTZO_POSITIONS_AT_ONCE 4u // patches that a layer of patches contracts side by side
@@ -179,6 +180,7 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_SUBSPACE_GN = 6, // Gauss-Newton on a PDE's residuals in n_queries random directions and the last two steps
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
     TTZO_ESTIMATOR_SIMULATION_GN = 8, // Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments
+    TTZO_ESTIMATOR_COORDINATE_GN = 9, // Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it
 };
 #define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps
 #define TTZO_PART_CORES 2u // estimators that reuse a core's environments
@@ -1267,10 +1269,10 @@ struct ttzo_phase {
     float beta2;                            // Adam: decay of the mean squared gradient
     float epsilon;                          // Adam: what is added to the root of that mean
     float clip_norm;                        // largest gradient norm; 0 means none
-    uint32_t n_coordinates;                 // cocd: coordinates a step
+    uint32_t n_coordinates;                 // cocd: coordinates a step; coordinate_gn: columns that are made at once, fixed at export
     float stale_decay;                      // cocd: factor a step of the estimates that are not made anew
-    float ridge;                            // Gauss-Newton: ridge at the start, relative to the mean squared column
-    float trust_radius;                     // Gauss-Newton: largest norm of the directions' coefficients; 0 means none
+    float ridge;                            // Gauss-Newton: ridge at the start, of coordinate_gn also the least, relative to the mean squared column
+    float trust_radius;                     // Gauss-Newton: largest norm of the coefficients, the last layer's apart; 0 means none
 };
 static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *out)
 {
@@ -1494,7 +1496,7 @@ static inline int ttzo_training_field_out_of_range(const struct ttzo_training *i
 // Number of the first field of a phase that is out of range; -1 when all are in range.
 static inline int ttzo_phase_field_out_of_range(const struct ttzo_phase *in)
 {
-    if (!(in->estimator <= 8u))
+    if (!(in->estimator <= 9u))
         return 0;
     if (!(in->direction <= 1u))
         return 1;

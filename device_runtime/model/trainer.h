@@ -61,7 +61,7 @@ struct ttzo_trainer {
     float *prepared;           // cores multiplied out at the parameters of the running loss evaluation
     float *scratch;            // of one layer
     struct ttzo_pde_work pde;  // with a PDE
-    float *gauss_newton;       // triangles and block of rows of subspace_gn and last_layer_gn
+    float *gauss_newton;       // what a Gauss-Newton step keeps: triangles, rows, columns
     float *box_losses;         // [batch] of a black box: what it gave last
     float *simulation;         // with a simulation: what its step needs
     struct ttzo_rows batch;    // region batch

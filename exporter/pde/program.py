@@ -259,6 +259,16 @@ class Pde:
         return result
 
     @property
+    def beyond_columns(self) -> str:
+        """What coordinate_gn, whose columns follow one output's first and unmixed second derivatives at one point, cannot
+        have, in words; empty where there is nothing."""
+        if self.n_outputs > 1:
+            return "systems of equations"
+        if self.directions:
+            return "mixed and third derivatives"
+        return "periodic conditions" if any(group.sampler == Sampler.opposite for group in self.groups) else ""
+
+    @property
     def passes(self) -> int:
         """About how many forward passes one point takes."""
         n = self.n_inputs

@@ -205,11 +205,19 @@ class Plan:
             if phase.update != Update.sgd:
                 return f"{name} computes whole steps: its update must be sgd"
             last = self.layers[-1]
-            if self.uses_last_layer and (
+            if phase.estimator != Estimator.subspace_gn and (
                 len(self.layers) < 2 or last.kind != LayerKind.dense or last.activation != Activation.identity
             ):
                 return f"{name} needs a dense last layer without activation, after another layer"
-            if self.n_columns(phase) > LIMIT["max_columns"]:
+            if phase.estimator == Estimator.coordinate_gn:
+                if self.pde.beyond_columns:
+                    return f"{name} makes no columns of {self.pde.beyond_columns}: choose subspace_gn"
+                least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
+                if self.n_coordinates > most:
+                    return f"{name} asks {self.n_coordinates:,} parameters; with {self.batch:,} rows at most {most:,} are supported"
+                if least > LIMIT["max_columns"]:
+                    return f"{name} has {self.n_coordinates:,} unknowns and {self.batch:,} rows; at most {LIMIT['max_columns']:,} of one of both are supported"
+            elif self.n_columns(phase) > LIMIT["max_columns"]:
                 return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} are supported"
         return ""
 
@@ -315,8 +323,24 @@ class Plan:
         """Unknowns of a Gauss-Newton step: the last layer's, the directions, the last two steps; 0 for others."""
         if not phase.is_gauss_newton:
             return 0
+        if phase.estimator == Estimator.coordinate_gn:
+            return self.n_coordinates
         own = 2 if phase.estimator == Estimator.subspace_gn else self.layers[-1].n_parameters
         return phase.n_queries + own
+
+    @property
+    def asks_all(self) -> bool:
+        """Whether coordinate_gn asks all parameters: of a small dense network."""
+        dense = all(layer.kind == LayerKind.dense for layer in self.layers)
+        return dense and self.n_parameters <= LIMIT["max_coordinates"]
+
+    @property
+    def n_coordinates(self) -> int:
+        """Parameters that coordinate_gn asks: all, or the last layer's and the biases before it."""
+        if self.asks_all:
+            return self.n_parameters
+        *_, before, last = self.layers
+        return last.n_parameters + (before.out_features if before.has_bias else 0)
 
     @property
     def uses_last_layer(self) -> bool:

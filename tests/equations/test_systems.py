@@ -23,7 +23,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter import pde
-from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.operations.layer import Layer, PlanError
 from ttzo.exporter.pde import section
 from ttzo.exporter.pde.differentiate import Calculus
 from ttzo.exporter.pde.expression import leaf
@@ -124,6 +124,20 @@ def test_a_system_without_mixed_derivatives_takes_every_other_way_to_them(core, 
     for _ in range(2):
         assert device.step(Region.collocation).loss == twin.step(Region.collocation).loss
         assert device.theta.tobytes() == twin.theta.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (system(), "systems of equations"),
+        (pde.Problem(space=[(0, 1)] * 2, residual=lambda p: p.lap + p.d(p.u, 0, 1)), "mixed and third"),
+        (pde.Problem(space=[(0, 1)], residual=lambda p: p.lap, conditions=[pde.periodic(lambda p: p.u)]), "periodic"),
+    ],
+)
+def test_coordinate_gn_refuses_what_it_has_no_columns_of(problem, words):
+    phase = dataclasses.replace(GN["subspace_gn"], estimator=Estimator.coordinate_gn)
+    with pytest.raises(PlanError, match=f"{words}.*choose subspace_gn"):
+        plan_of(problem, phase)
 
 
 def test_mixed_derivatives_ask_for_jets():

@@ -27,7 +27,8 @@ from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
-from ttzo.host_tools.reference.equations import pde
+from ttzo.host_tools.reference.equations import coordinate_columns, pde
+from ttzo.host_tools.reference.equations.coordinate_gn import CoordinateGaussNewton
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.identification.identify import Fit
 from ttzo.host_tools.reference.network import sparse_rows
@@ -336,11 +337,14 @@ class Trainer:
         seed, step = self.training.seed, self.state.step
         counted = self._counted(residuals, evaluations_a_step(self.plan, phase))
 
-        def columns() -> tuple[np.ndarray, np.ndarray]:
-            mu = np.float32(phase.perturb_radius)
-            return pde.residuals_and_columns(self.plan, self.theta, points, seed, step, mu)
+        in_units = phase.estimator == Estimator.coordinate_gn
 
-        work = GaussNewton(self.plan, phase, seed, step, self.theta, self.moments, counted, columns)
+        def columns() -> tuple[np.ndarray, np.ndarray]:
+            made_by, mu = coordinate_columns if in_units else pde, np.float32(phase.perturb_radius)
+            return made_by.residuals_and_columns(self.plan, self.theta, points, seed, step, mu)
+
+        kind: type[CoordinateGaussNewton | GaussNewton] = CoordinateGaussNewton if in_units else GaussNewton
+        work = kind(self.plan, phase, seed, step, self.theta, self.moments, counted, columns)
         self.theta, self.moments, loss, length = work.run(rate)
         return loss, length, work.evaluations
 
