@@ -301,17 +301,6 @@ static bool lacks_storage(const struct ttzo_link *link, uint8_t code)
 
 #else
 
-static enum ttzo_error keep(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
-{
-    (void)link, (void)payload, (void)out, (void)detail;
-    return TTZO_ERROR_OK;
-}
-
-static void restore(struct ttzo_link *link, uint8_t *out)
-{
-    (void)link, (void)out;
-}
-
 static bool lacks_storage(const struct ttzo_link *link, uint8_t code)
 {
     (void)link, (void)code;
@@ -338,8 +327,10 @@ static uint32_t fixed_bytes(uint8_t code)
     case TTZO_MESSAGE_EVALUATE: return TTZO_EVALUATE_REQUEST_BYTES;
     case TTZO_MESSAGE_PREDICT: return TTZO_PREDICT_REQUEST_BYTES;
     case TTZO_MESSAGE_SOLUTION_ERROR: return TTZO_SOLUTION_ERROR_REQUEST_BYTES;
-    case TTZO_MESSAGE_KEEP: return TTZO_HAS(STORAGE) ? TTZO_KEEP_REQUEST_BYTES : NO_REQUEST;
-    case TTZO_MESSAGE_RESTORE: return TTZO_HAS(STORAGE) ? 0 : NO_REQUEST;
+#if TTZO_HAS(STORAGE)
+    case TTZO_MESSAGE_KEEP: return TTZO_KEEP_REQUEST_BYTES;
+    case TTZO_MESSAGE_RESTORE: return 0;
+#endif
     case TTZO_MESSAGE_STATUS:
     case TTZO_MESSAGE_RESET:
     case TTZO_MESSAGE_LEAVE:
@@ -367,10 +358,8 @@ static enum ttzo_error refusal(const struct ttzo_link *link, const struct ttzo_f
     if (link->foreign)
         return TTZO_ERROR_BAD_CONTRACT;
     *detail = link->model_detail;
-    if (link->model_error)
+    if (link->model_error || !lacks_storage(link, frame->code))
         return link->model_error;
-    if (!lacks_storage(link, frame->code))
-        return TTZO_ERROR_OK;
     *detail = frame->code;
     return TTZO_ERROR_UNKNOWN_MESSAGE;
 }
@@ -385,7 +374,7 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct ttzo_frame
     if (error)
         return error;
     if (frame->code == TTZO_MESSAGE_COMMIT || frame->code == TTZO_MESSAGE_SET_STATE ||
-        frame->code == TTZO_MESSAGE_RESET || frame->code == TTZO_MESSAGE_RESTORE)
+        frame->code == TTZO_MESSAGE_RESET || (TTZO_HAS(STORAGE) && frame->code == TTZO_MESSAGE_RESTORE))
         link->done.step = 0;
     switch ((enum ttzo_message)frame->code) {
     case TTZO_MESSAGE_HELLO:
@@ -410,11 +399,16 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct ttzo_frame
     case TTZO_MESSAGE_SET_STATE: return set_state(trainer, payload, detail);
     case TTZO_MESSAGE_RESET: ttzo_reset(trainer); break;
     case TTZO_MESSAGE_LEAVE: link->left = true; break;
+#if TTZO_HAS(STORAGE)
     case TTZO_MESSAGE_KEEP: *out_bytes = TTZO_KEEP_REPLY_BYTES; return keep(link, payload, out, detail);
     case TTZO_MESSAGE_RESTORE:
         *out_bytes = TTZO_RESTORE_REPLY_BYTES;
         restore(link, out);
         break;
+#else
+    case TTZO_MESSAGE_KEEP:
+    case TTZO_MESSAGE_RESTORE: break; // refused above
+#endif
     case TTZO_MESSAGE_CANCEL: break; // nothing is under way
     case TTZO_MESSAGE_PROGRESS:
     case TTZO_MESSAGE_ERROR: break; // refused above

@@ -83,7 +83,7 @@ static bool model_slot_write(void *context, uint32_t slot, uint32_t offset, cons
     (void)context;
     for (uint32_t i = 0; i < count && !flash.dead; i++) {
         uint8_t *at = flash.bytes[slot] + offset + i;
-        misused += (*at != 0xFF && !flash.is_ram) || offset % 4 || count % 4;
+        misused += (*at != 0xFF && !flash.is_ram && !flash.is_worn) || offset % 4 || count % 4;
         if (flash.is_ram)
             *at = has_power() ? bytes[i] : (uint8_t)any();
         else

@@ -7,22 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from ttzo.device_runtime import FOLDER
+from ttzo.device_runtime import FOLDER, core_headers
 from ttzo.device_runtime.contract import Part
-from ttzo.host_tools.firmware.build import sources_of
+from ttzo.host_tools.firmware.build import for_this_machine, sources_of
 
 HERE = Path(__file__).parent
 PARTS = frozenset({Part.evaluations, Part.storage})
-FLAGS = ["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
+FLAGS = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{FOLDER}", f"-DTTZO_PARTS={sum(PARTS):#x}u"]
 CUTS = r"(\d+) cuts at (\d+) bytes, (\d+) whole; (\d+) runs, (\d+) same; (\d+) misused"
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory) -> list[str]:
+def said() -> list[str]:
     """What the program prints: flash, rot, four odd cases, a memory that needs no erasing."""
-    program = tmp_path_factory.mktemp("cuts") / "flash_cuts"
-    flags = [*FLAGS, f"-I{FOLDER}", f"-DTTZO_PARTS={sum(PARTS):#x}u"]
-    subprocess.run(["cc", *flags, HERE / "flash_cuts.c", *sources_of(PARTS), "-o", program], check=True)
+    sources = [HERE / "flash_cuts.c", *sources_of(PARTS)]
+    program = for_this_machine("flash-cuts", sources, core_headers(), FLAGS, [])
     ran = subprocess.run([program], check=True, capture_output=True, text=True, timeout=60)
     return ran.stdout.splitlines()
 
