@@ -24,6 +24,11 @@ def run_number(parameters: np.ndarray, data_checksum: int) -> int:
     return zlib.crc32(parameters.astype("<f4").tobytes(), data_checksum)
 
 
+def _packed(settings: Training) -> list[bytes]:
+    """The settings as a device holds them."""
+    return [record.pack() for record in training_records(settings)]
+
+
 class KeptRun:
     """Of one session on `device`, which loads its newest run here. `say(text)` hears what the person should know."""
 
@@ -44,7 +49,7 @@ class KeptRun:
         device = self._device
         if found or restart or not self._found or not self._found.generation or self._found.run != self.run:
             return found
-        if training_records(device.settings()) != training_records(settings):
+        if _packed(device.settings()) != _packed(settings):
             self._say(f"{device.board} keeps step {device.step_count} of this run under other settings: it begins anew")
             return None
         self._say(f"{device.board} has kept step {device.step_count} of this run; it goes on from there")

@@ -123,11 +123,12 @@ def train(
             try:
                 if first is not None:
                     device.greet()
-                first = session.resumed_from if first is None else first
-                return replace(session.run(), resumed_from=first)
+                run = session.run()
+                return replace(run, resumed_from=run.resumed_from if first is None else first)
             except KeyboardInterrupt:
                 raise session.interrupted() from None
             except StartedAnew as error:
+                first = session.resumed_from if first is None else first
                 in_vain = in_vain + 1 if session.saved_step == session.resumed_from else 0
                 if not device.reconnects or in_vain == MOST_IN_VAIN:
                     raise
