@@ -200,6 +200,41 @@ float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *
     return residual;
 }
 
+// ---- how the residual follows the network --------------------------------------------------------------------------
+
+// The slope of the residual in one of the numbers that the program reads.
+static float slope_in(struct ttzo_trainer *trainer, uint32_t group, float residual, float mu, float *number)
+{
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    float kept = *number;
+    *number = TTZO_MULADD(mu, 1.0f + (kept < 0.0f ? -kept : kept), kept);
+    float step = *number - kept;
+    float moved = pde->groups[group].root_weight * run_at_point(trainer, &pde->conditions[group]);
+    *number = kept;
+    return (moved - residual) / step;
+}
+
+float ttzo_pde_linearise(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
+                         struct ttzo_row_slopes *slopes)
+{
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    const struct ttzo_pde_work *work = &trainer->pde;
+    uint32_t g = begin_row(trainer, row), needs = pde->groups[g].needs, n = trainer->model->info.in_features;
+    ttzo_derive(trainer, theta, trainer->model->info.n_layers, needs, row);
+    float residual = pde->groups[g].root_weight * run_at_point(trainer, &pde->conditions[g]), of_laplacian = 0.0f;
+    slopes->has_derivatives = needs != 0;
+    slopes->value = slope_in(trainer, g, residual, mu, work->value);
+    if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
+        of_laplacian = slope_in(trainer, g, residual, mu, work->laplacian);
+    for (uint32_t i = 0; i < n && needs; i++) {
+        slopes->first[i] = slope_in(trainer, g, residual, mu, work->first + i);
+        slopes->second[i] = i < pde->info.n_space ? of_laplacian : 0.0f;
+        if (needs & TTZO_NEED_DIAGONAL)
+            slopes->second[i] = slopes->second[i] + slope_in(trainer, g, residual, mu, work->diagonal + i);
+    }
+    return residual;
+}
+
 // ---- validation -----------------------------------------------------------------------------------------------------
 
 void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact)

@@ -2,6 +2,7 @@
 // A PDE's rows: where their points lie, and the residual there.
 #ifndef TTZO_PDE_H
 #define TTZO_PDE_H
+#include "equations/row_slopes.h"
 #include "model/carve.h"
 #include "model/trainer.h"
 
@@ -17,6 +18,11 @@ float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32
 // (by differences of mu in each) into `gradient`. Costs one derivation and a run of the program for each.
 float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
                                      float *gradient);
+
+// The same residual, and how it follows the network's value and derivatives: differences of mu times 1 and the size of
+// what moves. `slopes` points to its numbers.
+float ttzo_pde_linearise(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
+                         struct ttzo_row_slopes *slopes);
 
 // u and the exact solution at validation point number `row`.
 void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact);

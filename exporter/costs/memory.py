@@ -218,8 +218,30 @@ def _merged_numbers(plan: Plan) -> Callable[[Layer], int]:
 
 def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:
     """Floats of two triangles, a block of rows and the coefficients, as in ttzo_gauss_newton_count."""
+    if phase.estimator == Estimator.coordinate_gn:
+        return _coordinate_numbers(plan, phase)
     n = plan.n_columns(phase)
     return n * (n + 3) + LIMIT["gn_block_rows"] * (n + 1) + n if n else 0
+
+
+def _coordinate_numbers(plan: Plan, phase: Phase) -> int:
+    """Floats as in ttzo_coordinate_gn_count: triangles, block of rows, columns, residuals, answer, and what a row needs."""
+    n, rows = plan.n_coordinates, plan.batch
+    order = min(n, rows)
+    kept = 0 if n < rows else min(phase.n_coordinates, n) * rows
+    return order * (order + 3) + LIMIT["gn_block_rows"] * (order + 1) + kept + rows + order + _column_numbers(plan)
+
+
+def _column_numbers(plan: Plan) -> int:
+    """Floats of `struct ttzo_column_work`."""
+    width, before, last = 2 + plan.in_features, plan.layers[:-1], plan.layers[-1]
+    if plan.asks_all:
+        features = sum(layer.in_features + layer.out_features for layer in before) + last.in_features
+        widest = max(layer.out_features for layer in before)
+        return 2 * plan.in_features + width * (features + 2 * widest + 2)
+    merged = sum(0 if layer.merged is layer else layer.merged.n_parameters for layer in before)
+    units = sum(layer.out_features for layer in before[:-1])
+    return 2 * plan.in_features + 3 * units + 4 * last.in_features + merged
 
 
 def work_bytes(plan: Plan) -> int:

@@ -55,7 +55,8 @@ from ttzo.host_tools.device import emulated_device, micropython_board, replies
 from ttzo.host_tools.device.faulty_line import Faults
 from ttzo.host_tools.device.link import Link, StartedAnew, board_name
 from ttzo.host_tools.device.ports import DEFAULT_BAUD, Line, LinkError, Stream
-from ttzo.host_tools.reference.train.trainer import START, state_after_step
+from ttzo.host_tools.reference.train.schedule import state_after_step
+from ttzo.host_tools.reference.train.trainer import START
 
 BUNDLE = "model.ttzo"
 SILENCE_S = 10.0  # longest silence of a device that is not computing

@@ -90,7 +90,7 @@ def _slopes(kind: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     return np.where(z < 0, np.float32(0), z), np.where(z < 0, np.float32(0), ONE), np.zeros_like(z)
 
 
-def _linear_part(layer: Layer, theta: np.ndarray, state: np.ndarray) -> np.ndarray:
+def linear_part(layer: Layer, theta: np.ndarray, state: np.ndarray) -> np.ndarray:
     """The layer's product without its bias: [in, ..., n] -> [out, ..., n]."""
     bare = dataclasses.replace(layer, has_bias=False)
     return layer_forward(bare, theta, state.reshape(len(state), -1)).reshape(layer.out_features, *state.shape[1:])
@@ -107,8 +107,8 @@ def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Nois
     second: np.ndarray = np.zeros((n_inputs, columns, n), np.float32)
     for layer, theta in network.layers:
         value = layer_forward(layer, theta, value)
-        first = _linear_part(layer, theta, first)
-        second = _linear_part(layer, theta, second)
+        first = linear_part(layer, theta, first)
+        second = linear_part(layer, theta, second)
         if layer.activation == Activation.identity:
             continue
         value, slope, curvature = _slopes(layer.activation, value)
@@ -150,7 +150,7 @@ class _Centre:
         """even and odd [m, n]: the outputs at points +- offset are value + even +- odd."""
         even, odd = np.zeros_like(offset), offset * self.network.scale
         for number, ((layer, theta), (at, slope)) in enumerate(zip(self.network.layers, self._known, strict=True)):
-            odd, even = (_linear_part(layer, theta, part) for part in (odd, even))
+            odd, even = (linear_part(layer, theta, part) for part in (odd, even))
             if number == 0 and layer.activation == Activation.sine:
                 sine, versine = real.sine_and_versine(odd)
                 even, odd = -at * versine, slope * sine
