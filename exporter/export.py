@@ -5,6 +5,7 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model.ttzo")
 LOG_ROWS = 64  # rows of a simulation's log in one step
 OF_SIMULATIONS = ("batch", "arithmetic", "seed", "title")  # their options
-OF_CHAINS = ("model.tflite",)  # not written for other graphs
+OF_SOME = ("model.tflite",)  # not written for graphs with a node that the format does not have
 PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
 MODEL_OPTIONS = (
     "title",
@@ -416,7 +417,7 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
 
 
 def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
-    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_CHAINS` for chains of layers alone."""
+    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_SOME` where the format has all nodes."""
     from ttzo.exporter.writers.onnx.plain import plain
     from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
     from ttzo.exporter.writers.to_c import c_files
@@ -428,9 +429,8 @@ def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
     network = forward_graph(plan)
     made["model.onnx"] = (plain(network) if plain_onnx else network).SerializeToString()
     made["loss.onnx"] = loss_graph(plan).SerializeToString()
-    trained = freezing.thawed(plan) if plan.constants else plan  # a TFLite file says nothing about training
-    if trained.chain is not None:
-        made["model.tflite"] = tflite_bytes(trained)
+    with suppress(PlanError):  # `ttzo export` says why
+        made["model.tflite"] = tflite_bytes(plan)
     made["model.ttzo"] = to_bundle.write(plan)
     return {name: made[name] for name in FILES if name in made}
 
@@ -447,7 +447,7 @@ def _replace_files(folder: Path, files: dict[str, bytes]) -> None:
             (staging / name).write_bytes(data)
         for name in files:
             (staging / name).replace(folder / name)
-        for name in set(OF_CHAINS) - set(files):  # of an earlier export: it would be another model's
+        for name in set(OF_SOME) - set(files):  # of an earlier export: it would be another model's
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise TtzoError(
