@@ -230,6 +230,8 @@ class Part(IntEnum):
     """unknown constants of differential equations, from logs"""
     augmentation = 65536
     """training rows that the device varies by the seed"""
+    storage = 131072
+    """runs that outlive a reset: generations in two slots of a memory"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -960,6 +962,19 @@ class SavedRunRecord(Record):
     state: StateRecord
 
 @dataclass(frozen=True)
+class SealRecord(Record):
+    magic: int
+    """seal_magic"""
+    generation: int
+    """number of the saved run before it: one more than that in the other slot, from 1 on; after 2^32 - 1 comes 1"""
+    run: int
+    """what the host calls the run: see KEEP"""
+    saved_crc: int
+    """the CRC-32 at the end of the saved run"""
+    crc: int
+    """CRC-32 of the fields before"""
+
+@dataclass(frozen=True)
 class HelloRequest(Record):
     contract_hash: int
     """the host's; a device of another contract refuses all requests except HELLO and LEAVE"""
@@ -1145,6 +1160,28 @@ class LeaveRequest(Record): ...
 
 @dataclass(frozen=True)
 class LeaveReply(Record): ...
+
+@dataclass(frozen=True)
+class KeepRequest(Record):
+    run: int
+    """names the run for whoever goes on with it: the host's CRC-32 of what a run begins with"""
+
+@dataclass(frozen=True)
+class KeepReply(Record):
+    generation: int
+    """number of the new generation, from 1 on"""
+
+@dataclass(frozen=True)
+class RestoreRequest(Record): ...
+
+@dataclass(frozen=True)
+class RestoreReply(Record):
+    generation: int
+    """its number; 0: there is none of this model"""
+    run: int
+    """as KEEP named it"""
+    rated_erases: int
+    """how often each of the two slots may be erased by its data sheet; 0: the memory does not wear"""
 
 @dataclass(frozen=True)
 class ProgressRequest(Record): ...

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x1E7D25F5u
+#define TTZO_CONTRACT_HASH 0x008BF073u
 #define TTZO_MESSAGE_HASH_HELLO 0xADD559C0u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -21,6 +21,8 @@
 #define TTZO_MESSAGE_HASH_CANCEL 0x1EDF8ADFu
 #define TTZO_MESSAGE_HASH_SOLUTION_ERROR 0xC0036BAFu
 #define TTZO_MESSAGE_HASH_LEAVE 0x98084E1Cu
+#define TTZO_MESSAGE_HASH_KEEP 0x49798392u
+#define TTZO_MESSAGE_HASH_RESTORE 0x316C2EEDu
 #define TTZO_MESSAGE_HASH_PROGRESS 0xC6CF9107u
 #define TTZO_MESSAGE_HASH_ERROR 0xE0F1A5E1u
 
@@ -64,6 +66,7 @@
 #define TTZO_BUNDLE_FORMAT 3u // layout of the bundle file
 #define TTZO_SAVED_RUN_MAGIC 1381651540u // the first four bytes of a saved run: TTZR
 #define TTZO_SAVED_RUN_FORMAT 1u // layout of a saved run
+#define TTZO_SEAL_MAGIC 1398428756u // the first four bytes of a slot's seal: TTZS
 #define TTZO_QUERIES_AT_ONCE 4u // queries that reusing estimators evaluate side by side: a quad
 #define TTZO_QUADS_AT_ONCE 12u // quads of slices that they make and ask together
 #define TTZO_QUADS_IF_NARROW 2u // the same with caches of 16 bits, at least
@@ -199,7 +202,8 @@ enum ttzo_estimator {
 #define TTZO_PART_RECURRENT 16384u // their recurrent nodes
 #define TTZO_PART_IDENTIFICATION 32768u // unknown constants of differential equations, from logs
 #define TTZO_PART_AUGMENTATION 65536u // training rows that the device varies by the seed
-#define TTZO_ALL_PARTS 131071u
+#define TTZO_PART_STORAGE 131072u // runs that outlive a reset: generations in two slots of a memory
+#define TTZO_ALL_PARTS 262143u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -374,6 +378,8 @@ enum ttzo_message {
     TTZO_MESSAGE_CANCEL = 12, // stop the long work that is under way; it answers with the error `cancelled` and leaves the state as it was
     TTZO_MESSAGE_SOLUTION_ERROR = 13, // how far the solution of a PDE is from the exact one; changes nothing
     TTZO_MESSAGE_LEAVE = 14, // the host is done: a device that has something else to do (a MicroPython prompt) stops serving, any other goes on
+    TTZO_MESSAGE_KEEP = 15, // save the run as the next generation, where a reset and a power cut leave it; a device without a memory for it answers unknown_message
+    TTZO_MESSAGE_RESTORE = 16, // load the newest whole generation: parameters, moments, state and settings, as a device does at its start; without one nothing changes
     TTZO_MESSAGE_PROGRESS = 126, // from the device, while long work goes on; carries that request's sequence number
     TTZO_MESSAGE_ERROR = 127, // the answer to a request that was refused; nothing has changed
 };
@@ -1419,6 +1425,31 @@ static inline void ttzo_pack_saved_run(const struct ttzo_saved_run *in, uint8_t 
     ttzo_pack_state(&in->state, bytes + 160);
 }
 
+#define TTZO_SEAL_BYTES 20u
+struct ttzo_seal {
+    uint32_t magic;                         // seal_magic
+    uint32_t generation;                    // number of the saved run before it: one more than that in the other slot, from 1 on; after 2^32 - 1 comes 1
+    uint32_t run;                           // what the host calls the run: see KEEP
+    uint32_t saved_crc;                     // the CRC-32 at the end of the saved run
+    uint32_t crc;                           // CRC-32 of the fields before
+};
+static inline void ttzo_unpack_seal(const uint8_t *bytes, struct ttzo_seal *out)
+{
+    out->magic = ttzo_get_u32(bytes + 0);
+    out->generation = ttzo_get_u32(bytes + 4);
+    out->run = ttzo_get_u32(bytes + 8);
+    out->saved_crc = ttzo_get_u32(bytes + 12);
+    out->crc = ttzo_get_u32(bytes + 16);
+}
+static inline void ttzo_pack_seal(const struct ttzo_seal *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->magic);
+    ttzo_put_u32(bytes + 4, in->generation);
+    ttzo_put_u32(bytes + 8, in->run);
+    ttzo_put_u32(bytes + 12, in->saved_crc);
+    ttzo_put_u32(bytes + 16, in->crc);
+}
+
 // ---- nodes
 static inline uint32_t ttzo_node_part(uint8_t operation)
 {
@@ -1859,6 +1890,51 @@ static inline void ttzo_pack_solution_error_reply(const struct ttzo_solution_err
 {
     ttzo_put_f32(bytes + 0, in->squared_error);
     ttzo_put_f32(bytes + 4, in->squared_exact);
+}
+
+#define TTZO_KEEP_REQUEST_BYTES 4u
+struct ttzo_keep_request {
+    uint32_t run;                           // names the run for whoever goes on with it: the host's CRC-32 of what a run begins with
+};
+static inline void ttzo_unpack_keep_request(const uint8_t *bytes, struct ttzo_keep_request *out)
+{
+    out->run = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_keep_request(const struct ttzo_keep_request *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->run);
+}
+
+#define TTZO_KEEP_REPLY_BYTES 4u
+struct ttzo_keep_reply {
+    uint32_t generation;                    // number of the new generation, from 1 on
+};
+static inline void ttzo_unpack_keep_reply(const uint8_t *bytes, struct ttzo_keep_reply *out)
+{
+    out->generation = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_keep_reply(const struct ttzo_keep_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->generation);
+}
+
+#define TTZO_RESTORE_REPLY_BYTES 12u
+struct ttzo_restore_reply {
+    uint32_t generation;                    // its number; 0: there is none of this model
+    uint32_t run;                           // as KEEP named it
+    uint32_t rated_erases;                  // how often each of the two slots may be erased by its data sheet; 0: the memory does not wear
+};
+static inline void ttzo_unpack_restore_reply(const uint8_t *bytes, struct ttzo_restore_reply *out)
+{
+    out->generation = ttzo_get_u32(bytes + 0);
+    out->run = ttzo_get_u32(bytes + 4);
+    out->rated_erases = ttzo_get_u32(bytes + 8);
+}
+static inline void ttzo_pack_restore_reply(const struct ttzo_restore_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->generation);
+    ttzo_put_u32(bytes + 4, in->run);
+    ttzo_put_u32(bytes + 8, in->rated_erases);
 }
 
 #define TTZO_PROGRESS_REPLY_BYTES 8u
