@@ -11,7 +11,7 @@ problem = pde.Problem(
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -52,6 +52,42 @@ class Condition:
     rows: int = 20
     axis: int | None = None
     side: str | None = None
+    readings: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A constant to be found: where the search starts, and whether its logarithm is fitted, which suits every positive
+    constant. One of either sign starts at a value of its size."""
+
+    start: float
+    log: bool = True
+
+
+def at_readings(
+    readings: Any,
+    holds: Callable[[Point], Any] | None = None,
+    weight: float = 1.0,
+    rows: int | None = None,
+) -> Condition:
+    """Where something was measured: `readings` is an array with a line for each reading, its coordinates in space, its
+    time (with time) and the measured numbers. `holds` is what should be zero; without it the first field is what was
+    measured first. `rows` readings make a step, all of them if not given; they follow each other in turn."""
+    try:
+        table = np.asarray(readings, float)
+    except (TypeError, ValueError):
+        table = np.zeros(0)
+    if table.ndim != 2 or not table.size or not np.isfinite(table).all():
+        raise PdeError(
+            f"{line_of_caller()}readings are no table of finite numbers",
+            "give a list of lines, each with the coordinates, the time and what was measured",
+        )
+    lines = tuple(tuple(_float32(number) for number in line) for line in table)
+    return Condition(Sampler.readings, holds or _first_as_measured, weight, rows or len(lines), readings=lines)
+
+
+def _first_as_measured(p: Point) -> Expression:
+    return p.first - p.measured[0]
 
 
 def on_faces(
@@ -95,7 +131,7 @@ class Problem:
     network. solution(n, x, t): u from the network's output n, so that known parts are met exactly (paper section 5); of
     several fields n is the tuple of the outputs, and so is what is returned. exact(x, t): the exact solution, where there
     is one in elementary functions; a tuple for several fields. Vectors have their coordinates on the
-    first axis. The network's inputs are the coordinates in space, then time.
+    first axis. unknowns: constants to be found, by name: `p.k` in a residual; a number is a positive start. The network's inputs are the coordinates in space, then time.
     points(x, t): where training points go that are drawn uniform in the box, (x, t) or, without time, x alone; a vector
     may be a list of its coordinates. They are denser where the function changes slowly: lambda x, t: (x**3, t) puts more
     of them near 0. Validation points stay uniform.
@@ -110,6 +146,7 @@ class Problem:
     rows: int = 100
     points: Function | None = None
     fields: Sequence[str] = ("u",)
+    unknowns: Mapping[str, Unknown | float] = field(default_factory=dict)
     line: str = field(default="", repr=False, compare=False)  # where the person wrote it: `file.py:7: `
 
     def __post_init__(self) -> None:
@@ -160,6 +197,8 @@ def _trace(problem: Problem, derivative: Derivative | str, radius: float, level:
         exact=_exact(problem, network),
         points=_points(problem),
         directions=network.directions,
+        units=tuple(_unit(each) for each in _unknowns(problem).values()),
+        readings=_readings(problem),
         derivative=_derivative(derivative),
         radius=_float32(radius),
         level=level,
@@ -192,19 +231,68 @@ def _require_arguments(problem: Problem) -> None:
         require_bounds("time", problem.time, "time=(0, 1), or leave it out")
     require_count("rows", problem.rows)
     _require_fields(problem.fields)
+    _require_unknowns(problem)
     if not isinstance(problem.conditions, list | tuple):
         raise PdeError(f"conditions is a {type(problem.conditions).__name__}, not a list", "write conditions=[...]")
     for index, condition in enumerate(problem.conditions):
         if not isinstance(condition, Condition):
             raise PdeError(
                 f"{line_of(condition)}condition {index} is a {type(condition).__name__}",
-                "wrap it: pde.on_faces(..), pde.at_start(..) or pde.at_end(..)",
+                "wrap it: pde.on_faces(..), pde.at_start(..), pde.at_end(..) or pde.at_readings(..)",
             )
         require_count(f"rows of condition {index}", condition.rows)
         _require_faces(index, condition, len(space))
         require_weight(f"condition {index}", condition.weight)
         if problem.time is None and condition.sampler in (Sampler.start, Sampler.end):
             raise PdeError(f"condition {index} is one of time, which the problem lacks", "give time=(low, high)")
+
+
+def _unknowns(problem: Problem) -> dict[str, Unknown]:
+    return {name: each if isinstance(each, Unknown) else Unknown(each) for name, each in problem.unknowns.items()}
+
+
+def unknown_starts(problem: Problem) -> np.ndarray:
+    """Parameters of the unknown constants where the search starts, float32."""
+    made = _unknowns(problem).values()
+    return np.array([math.log(each.start) if each.log else math.copysign(1, each.start) for each in made], np.float32)
+
+
+def _unit(unknown: Unknown) -> float:
+    """The contract's unit of a constant."""
+    return 0.0 if unknown.log else _float32(abs(unknown.start))
+
+
+def _require_unknowns(problem: Problem) -> None:
+    if not isinstance(problem.unknowns, Mapping):
+        raise PdeError(
+            f"unknowns is a {type(problem.unknowns).__name__}, not a dictionary", 'write unknowns={"k": 1.0}'
+        )
+    for name, each in problem.unknowns.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in (*OWN, *problem.fields):
+            raise PdeError(f"an unknown constant is called {name!r}", "give it a name of its own")
+        start = each.start if isinstance(each, Unknown) else each
+        is_log = each.log if isinstance(each, Unknown) else True
+        if isinstance(start, bool) or not isinstance(start, int | float) or not math.isfinite(start) or not start:
+            raise PdeError(f"the unknown constant {name} starts at {start!r}", "give a number other than 0")
+        if is_log and start < 0:
+            raise PdeError(
+                f"the unknown constant {name} starts at {start:g}, and its logarithm is fitted",
+                f"write pde.Unknown({start:g}, log=False)",
+            )
+
+
+def _readings(problem: Problem) -> tuple[tuple[float, ...], ...]:
+    """The lines of the one condition that has readings. Raises `PdeError`."""
+    found = [each.readings for each in problem.conditions if each.sampler == Sampler.readings]
+    if len(found) > 1:
+        raise PdeError("two conditions have readings", "put what was measured into one table, a column for each number")
+    lines = found[0] if found else ()
+    if lines and len(lines[0]) <= problem.n_inputs:
+        raise PdeError(
+            f"a reading has {len(lines[0])} numbers, the point alone has {problem.n_inputs}",
+            "give each line its coordinates, its time and what was measured",
+        )
+    return lines
 
 
 def _require_fields(fields: Any) -> None:
@@ -326,7 +414,17 @@ def _row_groups(
     low, high = _box(problem)
     normal = outward_normal(x, low[:size], high[:size], faces) if condition.sampler == Sampler.faces else None
     fields = dict(zip(problem.fields, solution, strict=True))
-    point = Point(fields, x, t if problem.time is not None else None, Calculus(size), normal)
+    lines = _readings(problem) if condition.sampler == Sampler.readings else ()
+    n_measured = len(lines[0]) - problem.n_inputs if lines else 0
+    point = Point(
+        fields,
+        x,
+        t if problem.time is not None else None,
+        Calculus(size),
+        normal,
+        {name: Expression("unknown", index=k) for k, name in enumerate(problem.unknowns)},
+        tuple(Expression("measured", index=k) for k in range(n_measured)),
+    )
     name = "residual" if condition.sampler == Sampler.interior else "condition"
     value = called(name, condition.holds, point, names="p")
     made = [
@@ -336,7 +434,7 @@ def _row_groups(
     if not made:
         raise PdeError(f"{line_of(condition.holds)}{name} returns nothing", "return what should be zero")
     place = probe.points(*_bounds(problem), size, condition.sampler)
-    share = probe.not_finite(condition.holds, *place, tuple(problem.fields))
+    share = probe.not_finite(condition.holds, *place, tuple(problem.fields), tuple(problem.unknowns))
     if share > FEW:
         raise PdeError(
             f"{line_of(condition.holds)}{name} is not finite at {100 * share:.3g} % of its points, whatever u is",
