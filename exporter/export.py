@@ -30,7 +30,7 @@ from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
 from ttzo.exporter.pde import Pde, Problem, trace, unknown_starts, why_no_exact, why_scale
-from ttzo.exporter.plan import augmentation, pruning, train_defaults
+from ttzo.exporter.plan import anomaly, augmentation, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
@@ -50,6 +50,9 @@ PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
 MODEL_OPTIONS = (
     "title",
     "data",
+    "task",
+    "threshold",
+    "votes",
     "loss",
     "places",
     "class_weights",
@@ -149,12 +152,16 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         scale=number("input_scale", given.get("input_scale", inputs.scale)),
         offset=number("input_offset", given.get("input_offset", inputs.offset)),
     )
+    task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
     return dataclasses.replace(
         recipe,
         title=str(given.get("title", recipe.title)),
         given=None if recipe.given is None else {**recipe.given, **chosen},
         data=data,
-        loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
+        task=task,
+        threshold=given.get("threshold", recipe.threshold),
+        votes=given.get("votes", recipe.votes),
+        loss=train_defaults.member("loss", given.get("loss", Loss.mse if "task" in given else recipe.loss), Loss),
         loss_options=_loss_options(given, recipe.loss_options),
         inputs=inputs,
         input_shape=shape(given.get("input_shape", recipe.input_shape)),
@@ -254,6 +261,10 @@ def plan_of(
         plan = _with_unknowns(plan, recipe.problem, pde)
         _require_smooth(plan)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
+    if recipe.task and (wrong := anomaly.why_not(plan.loss, plan.in_features, plan.out_features)):
+        raise PlanError(
+            wrong, "leave out --task, or give a model whose last layer has as many outputs as a row has numbers"
+        )
     plan = augmentation.of_plan(plan, recipe.augment, recipe.input_shape)
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
@@ -361,6 +372,8 @@ def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str
         "overrides": given,
         "ttzo": version("ttzo"),
     }
+    if recipe.task:
+        metadata |= {"task": recipe.task, "detection": anomaly.detection_of(recipe.threshold, recipe.votes).as_json()}
     return metadata | ({"data": str(recipe.data)} if recipe.data else {})
 
 

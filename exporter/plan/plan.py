@@ -274,6 +274,11 @@ class Plan:
         return self.loss_options.n_classes(self.loss, self.out_features)
 
     @property
+    def finds_anomalies(self) -> bool:
+        """Whether the model learns to give good rows back (anomaly.py): its targets are its inputs."""
+        return self.metadata.get("task") == "anomaly"
+
+    @property
     def has_classes(self) -> bool:
         return self.loss in CLASSES
 
