@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What an equation is written with; `ttzo.pde` offers it."""
 
+from ttzo.exporter.pde.condition import Condition, Unknown, at_end, at_readings, at_start, on_faces, periodic
 from ttzo.exporter.pde.expression import (
     PdeError,
     abs,
@@ -25,14 +26,7 @@ from ttzo.exporter.pde.expression import (
 )
 from ttzo.exporter.pde.point import Point
 from ttzo.exporter.pde.problem import (
-    Condition,
     Problem,
-    Unknown,
-    at_end,
-    at_readings,
-    at_start,
-    on_faces,
-    periodic,
     trace,
     unknown_starts,
     why_no_exact,

@@ -21,6 +21,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Derivative, Sampler
 from ttzo.exporter.pde import probe
 from ttzo.exporter.pde.check import called, line_of, line_of_caller, require_bounds, require_count, require_weight
+from ttzo.exporter.pde.condition import Condition, Unknown, faces_of, float32, require_faces
 from ttzo.exporter.pde.differentiate import Calculus
 from ttzo.exporter.pde.expression import (
     Expression,
@@ -39,82 +40,6 @@ Function = Callable[..., Any]
 PROBES = 4096  # points at which the placing of training points is tried
 WIDE = 1e4  # largest coordinate without a remark
 FEW = 0.005  # share of points at which a residual may be undefined: single points of a border
-
-
-@dataclass(frozen=True)
-class Condition:
-    """Something that should be zero on part of the domain's border, or several such things, each at `rows` random points,
-    `weight` times as heavy as a row inside. `axis` and `side` ("low" or "high") choose faces."""
-
-    sampler: Sampler
-    holds: Callable[[Point], Any]
-    weight: float = 1.0
-    rows: int = 20
-    axis: int | None = None
-    side: str | None = None
-    readings: tuple[tuple[float, ...], ...] = ()
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """A constant to be found: where the search starts, and whether its logarithm is fitted, which suits every positive
-    constant. One of either sign starts at a value of its size."""
-
-    start: float
-    log: bool = True
-
-
-def at_readings(
-    readings: Any,
-    holds: Callable[[Point], Any] | None = None,
-    weight: float = 1.0,
-    rows: int | None = None,
-) -> Condition:
-    """Where something was measured: `readings` is an array with a line for each reading, its coordinates in space, its
-    time (with time) and the measured numbers. `holds` is what should be zero; without it the first field is what was
-    measured first. `rows` readings make a step, all of them if not given; they follow each other in turn."""
-    try:
-        table = np.asarray(readings, float)
-    except (TypeError, ValueError):
-        table = np.zeros(0)
-    if table.ndim != 2 or not table.size or not np.isfinite(table).all():
-        raise PdeError(
-            f"{line_of_caller()}readings are no table of finite numbers",
-            "give a list of lines, each with the coordinates, the time and what was measured",
-        )
-    lines = tuple(tuple(_float32(number) for number in line) for line in table)
-    return Condition(Sampler.readings, holds or _first_as_measured, weight, rows or len(lines), readings=lines)
-
-
-def _first_as_measured(p: Point) -> Expression:
-    return p.first - p.measured[0]
-
-
-def on_faces(
-    holds: Callable[[Point], Any],
-    weight: float = 1.0,
-    rows: int = 20,
-    axis: int | None = None,
-    side: str | None = None,
-) -> Condition:
-    """On random faces of the box in space, at any time: on all, on both of coordinate `axis`, or on its "low" or "high"
-    one. There p.u_n is the derivative along the outward normal."""
-    return Condition(Sampler.faces, holds, weight, rows, axis, side)
-
-
-def periodic(holds: Callable[[Point], Any], weight: float = 1.0, rows: int = 20, axis: int | None = None) -> Condition:
-    """What is the same on opposite faces, of all coordinates or of coordinate `axis`: lambda p: [p.u, p.grad[0]]."""
-    return Condition(Sampler.opposite, holds, weight, rows, axis)
-
-
-def at_start(holds: Callable[[Point], Any], weight: float = 1.0, rows: int = 20) -> Condition:
-    """At the earliest time."""
-    return Condition(Sampler.start, holds, weight, rows)
-
-
-def at_end(holds: Callable[[Point], Any], weight: float = 1.0, rows: int = 20) -> Condition:
-    """At the latest time."""
-    return Condition(Sampler.end, holds, weight, rows)
 
 
 def network_alone(n, x, t):
@@ -200,7 +125,7 @@ def _trace(problem: Problem, derivative: Derivative | str, radius: float, level:
         units=tuple(_unit(each) for each in _unknowns(problem).values()),
         readings=_readings(problem),
         derivative=_derivative(derivative),
-        radius=_float32(radius),
+        radius=float32(radius),
         level=level,
         n_pairs=n_pairs,
     )
@@ -215,7 +140,7 @@ def _trace(problem: Problem, derivative: Derivative | str, radius: float, level:
 def _box(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Lower and upper bounds of space, then time, as a device keeps them."""
     bounds = [*problem.space, *([problem.time] if problem.time is not None else [])]
-    return tuple(_float32(low) for low, _ in bounds), tuple(_float32(high) for _, high in bounds)
+    return tuple(float32(low) for low, _ in bounds), tuple(float32(high) for _, high in bounds)
 
 
 def _require_arguments(problem: Problem) -> None:
@@ -241,7 +166,7 @@ def _require_arguments(problem: Problem) -> None:
                 "wrap it: pde.on_faces(..), pde.at_start(..), pde.at_end(..) or pde.at_readings(..)",
             )
         require_count(f"rows of condition {index}", condition.rows)
-        _require_faces(index, condition, len(space))
+        require_faces(index, condition, len(space))
         require_weight(f"condition {index}", condition.weight)
         if problem.time is None and condition.sampler in (Sampler.start, Sampler.end):
             raise PdeError(f"condition {index} is one of time, which the problem lacks", "give time=(low, high)")
@@ -259,7 +184,7 @@ def unknown_starts(problem: Problem) -> np.ndarray:
 
 def _unit(unknown: Unknown) -> float:
     """The contract's unit of a constant."""
-    return 0.0 if unknown.log else _float32(abs(unknown.start))
+    return 0.0 if unknown.log else float32(abs(unknown.start))
 
 
 def _require_unknowns(problem: Problem) -> None:
@@ -303,24 +228,6 @@ def _require_fields(fields: Any) -> None:
             raise PdeError(f"a field is called {name!r}", f"give it letters other than {', '.join(OWN)}")
     if len(set(fields)) < len(fields):
         raise PdeError(f"two fields have one name: {', '.join(fields)}", "give each its own")
-
-
-def _require_faces(index: int, condition: Condition, n_space: int) -> None:
-    axis, side = condition.axis, condition.side
-    if axis is not None and (not isinstance(axis, int) or not 0 <= axis < n_space):
-        raise PdeError(f"axis of condition {index} is {axis!r}", f"give a coordinate from 0 to {n_space - 1}")
-    if side is not None and (side not in ("low", "high") or axis is None):
-        raise PdeError(f"side of condition {index} is {side!r}", 'give "low" or "high", and the coordinate as axis')
-
-
-def _faces(condition: Condition, n_space: int) -> range:
-    """The contract's numbers of the faces on which rows of a condition lie."""
-    if condition.sampler not in (Sampler.faces, Sampler.opposite):
-        return range(0)
-    if condition.axis is None:
-        return range(2 * n_space)
-    first = 2 * condition.axis + (condition.side == "high")
-    return range(first, first + (2 if condition.side is None else 1))
 
 
 def _solution(problem: Problem) -> tuple[Expression, ...]:
@@ -389,11 +296,6 @@ def why_scale(problem: Problem) -> str:
     return f"coordinates go up to {largest:.3g}: a network trains on inputs of about 1, so write the equation in scaled space and time"
 
 
-def _float32(value: float) -> float:
-    """What a device keeps of it."""
-    return float(np.float32(value))
-
-
 def _place(problem: Problem) -> tuple[Expression, Expression]:
     size = len(problem.space)
     return leaf("x", size), (leaf("t", size) if problem.time is not None else wrap(0.0))
@@ -410,7 +312,7 @@ def _row_groups(
 ) -> list[RowGroup]:
     """A group for each thing that a residual or condition says is zero."""
     x, t = _place(problem)
-    size, faces = len(x), _faces(condition, len(x))
+    size, faces = len(x), faces_of(condition, len(x))
     low, high = _box(problem)
     normal = outward_normal(x, low[:size], high[:size], faces) if condition.sampler == Sampler.faces else None
     fields = dict(zip(problem.fields, solution, strict=True))
@@ -440,7 +342,7 @@ def _row_groups(
             f"{line_of(condition.holds)}{name} is not finite at {100 * share:.3g} % of its points, whatever u is",
             "look for logarithms, roots and powers of negative numbers and divisions by zero",
         )
-    root_weight, first = _float32(math.sqrt(condition.weight)), faces[0] if faces else 0
+    root_weight, first = float32(math.sqrt(condition.weight)), faces[0] if faces else 0
     return [RowGroup(condition.sampler, condition.rows, root_weight, each, first, len(faces)) for each in made]
 
 
