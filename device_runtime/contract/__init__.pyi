@@ -226,6 +226,8 @@ class Part(IntEnum):
     """their recurrent nodes"""
     identification = 32768
     """unknown constants of differential equations, from logs"""
+    key = 65536
+    """orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -314,6 +316,14 @@ class Operation(IntEnum):
     """the vector that is the scalar a at coordinate number b and 0 elsewhere"""
     spread = 18
     """the vector whose coordinates all are the scalar a"""
+
+class Access(IntEnum):
+    open = 0
+    """no key: whoever reaches the device may use it"""
+    reading = 1
+    """STATUS and READ need no key, all else does"""
+    keyed = 2
+    """all but HELLO and AUTHENTICATE needs the key"""
 
 class Direction(IntEnum):
     rademacher = 0
@@ -908,6 +918,13 @@ class SavedRunRecord(Record):
     state: StateRecord
 
 @dataclass(frozen=True)
+class SealRecord(Record):
+    number: int
+    """of the request in its session, larger than all before; a reply repeats it"""
+    tag: bytes
+    """first bytes of the HMAC-SHA-256, by the session's key, of the letter Q (request) or R (reply) and the frame up to and including number"""
+
+@dataclass(frozen=True)
 class HelloRequest(Record):
     contract_hash: int
     """the host's; a device of another contract refuses all requests except HELLO and LEAVE"""
@@ -951,6 +968,10 @@ class HelloReply(Record):
     """session of the last HELLO that had another one; 0: none since the device's start. A host that reads its own here finds all as it was"""
     payload_bytes: int
     """bytes of the longest payload that the device takes and sends: min_payload to max_payload"""
+    access: int
+    """enum access"""
+    challenge: bytes
+    """that AUTHENTICATE answers; the same for a HELLO with the same session, until it is answered; zeros without a key"""
 
 @dataclass(frozen=True)
 class StatusRequest(Record): ...
@@ -1093,6 +1114,18 @@ class LeaveRequest(Record): ...
 
 @dataclass(frozen=True)
 class LeaveReply(Record): ...
+
+@dataclass(frozen=True)
+class AuthenticateRequest(Record):
+    challenge: bytes
+    """the host's"""
+    proof: bytes
+    """first bytes of the HMAC-SHA-256 of the letter H, by the session's key"""
+
+@dataclass(frozen=True)
+class AuthenticateReply(Record):
+    proof: bytes
+    """the same of the letter D: the device has the key too"""
 
 @dataclass(frozen=True)
 class ProgressRequest(Record): ...
