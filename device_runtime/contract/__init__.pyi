@@ -226,7 +226,9 @@ class Part(IntEnum):
     """their recurrent nodes"""
     identification = 32768
     """unknown constants of differential equations, from logs"""
-    key = 65536
+    augmentation = 65536
+    """training rows that the device varies by the seed"""
+    key = 131072
     """orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames"""
 
 class Derivative(IntEnum):
@@ -316,6 +318,10 @@ class Operation(IntEnum):
     """the vector that is the scalar a at coordinate number b and 0 elsewhere"""
     spread = 18
     """the vector whose coordinates all are the scalar a"""
+    atan = 19
+    """inverse tangent of a"""
+    atan2 = 20
+    """angle of the point (b, a), -pi to pi"""
 
 class Access(IntEnum):
     open = 0
@@ -384,6 +390,8 @@ class Stream(IntEnum):
     """validation points, likewise: counter (block, row, 0), key validation_seed"""
     face = 4
     """the face of a boundary row: counter (0, row, step)"""
+    augmentation = 5
+    """how a training row is varied: counter (block, row of the batch, step); block 0: its shift down and to the right, word % (2 most + 1) - most; then four normal numbers a block: of the channels, after them of the row's numbers"""
 
 class LogRow(IntEnum):
     fitted = 0
@@ -456,7 +464,7 @@ class BundleHeader(Record):
     metadata_bytes: int
     """UTF-8 JSON after the parameters, for people and host tools; the device skips it"""
     hash: bytes
-    """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases, loss and layers, the section of a graph or an equation, parameters"""
+    """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases, loss, rows and layers, the section of a graph or an equation, parameters"""
 
 @dataclass(frozen=True)
 class ModelInfo(Record):
@@ -482,8 +490,8 @@ class ModelInfo(Record):
     """enum cache"""
     has_loss_section: int
     """1 where a loss_section stands after the phases"""
-    reserved: int
-    """0"""
+    has_row_section: int
+    """1 where a row_section stands after the loss_section"""
     input_scale: float
     """network input = number * scale + offset, one multiply-add"""
     input_offset: float
@@ -497,6 +505,21 @@ class LossInfo(Record):
     """0, or the number of classes: what a class's weight multiplies is the loss of a row or place"""
     huber_delta: float
     """huber: the error from which on the loss grows linearly; else 0"""
+
+@dataclass(frozen=True)
+class RowInfo(Record):
+    channels: int
+    """the inputs of a row are [channels][height][width]"""
+    height: int
+    width: int
+    shift_height: int
+    """each training row is moved by up to so many rows, up or down; zeros move in"""
+    shift_width: int
+    """and by up to so many columns; zeros move in, where height is 1 the number at that end"""
+    scaling: float
+    """then each channel's raw numbers are multiplied by 1 + scaling N(0, 1)"""
+    jitter: float
+    """then jitter N(0, 1) is added to each raw number; integers are rounded to the nearest, ties to even, and clipped"""
 
 @dataclass(frozen=True)
 class LayerRecord(Record):

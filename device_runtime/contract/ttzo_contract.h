@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x87C9E1A6u
+#define TTZO_CONTRACT_HASH 0xFC238314u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -198,8 +198,9 @@ enum ttzo_estimator {
 #define TTZO_PART_ATTENTION 8192u // their nodes soft_max, layer_norm, rms_norm and matrix_product
 #define TTZO_PART_RECURRENT 16384u // their recurrent nodes
 #define TTZO_PART_IDENTIFICATION 32768u // unknown constants of differential equations, from logs
-#define TTZO_PART_KEY 65536u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
-#define TTZO_ALL_PARTS 131071u
+#define TTZO_PART_AUGMENTATION 65536u // training rows that the device varies by the seed
+#define TTZO_PART_KEY 131072u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
+#define TTZO_ALL_PARTS 262143u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -248,6 +249,8 @@ enum ttzo_operation {
     TTZO_OPERATION_COMPONENT = 16, // coordinate number b (a plain number) of the vector a
     TTZO_OPERATION_PLACE = 17, // the vector that is the scalar a at coordinate number b and 0 elsewhere
     TTZO_OPERATION_SPREAD = 18, // the vector whose coordinates all are the scalar a
+    TTZO_OPERATION_ATAN = 19, // inverse tangent of a
+    TTZO_OPERATION_ATAN2 = 20, // angle of the point (b, a), -pi to pi
 };
 enum ttzo_access {
     TTZO_ACCESS_OPEN = 0, // no key: whoever reaches the device may use it
@@ -289,6 +292,7 @@ enum ttzo_stream {
     TTZO_STREAM_COLLOCATION = 2, // training points: counter (block, row, step); coordinate i takes word i % 4 of block i / 4
     TTZO_STREAM_VALIDATION = 3, // validation points, likewise: counter (block, row, 0), key validation_seed
     TTZO_STREAM_FACE = 4, // the face of a boundary row: counter (0, row, step)
+    TTZO_STREAM_AUGMENTATION = 5, // how a training row is varied: counter (block, row of the batch, step); block 0: its shift down and to the right, word % (2 most + 1) - most; then four normal numbers a block: of the channels, after them of the row's numbers
 };
 enum ttzo_log_row {
     TTZO_LOG_ROW_FITTED = 0, // its measured numbers are fitted
@@ -456,7 +460,7 @@ struct ttzo_bundle_header {
     uint32_t format;                        // bundle_format
     uint32_t total_bytes;                   // the whole file, the CRC-32 at its end included
     uint32_t metadata_bytes;                // UTF-8 JSON after the parameters, for people and host tools; the device skips it
-    uint8_t hash[16];                       // first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases, loss and layers, the section of a graph or an equation, parameters
+    uint8_t hash[16];                       // first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases, loss, rows and layers, the section of a graph or an equation, parameters
 };
 static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_bundle_header *out)
 {
@@ -488,7 +492,7 @@ struct ttzo_model_info {
     uint8_t arithmetic;                     // enum arithmetic
     uint8_t cache;                          // enum cache
     uint8_t has_loss_section;               // 1 where a loss_section stands after the phases
-    uint8_t reserved;                       // 0
+    uint8_t has_row_section;                // 1 where a row_section stands after the loss_section
     float input_scale;                      // network input = number * scale + offset, one multiply-add
     float input_offset;                     // see input_scale
 };
@@ -505,7 +509,7 @@ static inline void ttzo_unpack_model_info(const uint8_t *bytes, struct ttzo_mode
     out->arithmetic = ttzo_get_u8(bytes + 20);
     out->cache = ttzo_get_u8(bytes + 21);
     out->has_loss_section = ttzo_get_u8(bytes + 22);
-    out->reserved = ttzo_get_u8(bytes + 23);
+    out->has_row_section = ttzo_get_u8(bytes + 23);
     out->input_scale = ttzo_get_f32(bytes + 24);
     out->input_offset = ttzo_get_f32(bytes + 28);
 }
@@ -522,7 +526,7 @@ static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_
     ttzo_put_u8(bytes + 20, in->arithmetic);
     ttzo_put_u8(bytes + 21, in->cache);
     ttzo_put_u8(bytes + 22, in->has_loss_section);
-    ttzo_put_u8(bytes + 23, in->reserved);
+    ttzo_put_u8(bytes + 23, in->has_row_section);
     ttzo_put_f32(bytes + 24, in->input_scale);
     ttzo_put_f32(bytes + 28, in->input_offset);
 }
@@ -544,6 +548,37 @@ static inline void ttzo_pack_loss_info(const struct ttzo_loss_info *in, uint8_t 
     ttzo_put_u16(bytes + 0, in->places);
     ttzo_put_u16(bytes + 2, in->n_class_weights);
     ttzo_put_f32(bytes + 4, in->huber_delta);
+}
+
+#define TTZO_ROW_INFO_BYTES 16u
+struct ttzo_row_info {
+    uint16_t channels;                      // the inputs of a row are [channels][height][width]
+    uint16_t height;
+    uint16_t width;
+    uint8_t shift_height;                   // each training row is moved by up to so many rows, up or down; zeros move in
+    uint8_t shift_width;                    // and by up to so many columns; zeros move in, where height is 1 the number at that end
+    float scaling;                          // then each channel's raw numbers are multiplied by 1 + scaling N(0, 1)
+    float jitter;                           // then jitter N(0, 1) is added to each raw number; integers are rounded to the nearest, ties to even, and clipped
+};
+static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_info *out)
+{
+    out->channels = ttzo_get_u16(bytes + 0);
+    out->height = ttzo_get_u16(bytes + 2);
+    out->width = ttzo_get_u16(bytes + 4);
+    out->shift_height = ttzo_get_u8(bytes + 6);
+    out->shift_width = ttzo_get_u8(bytes + 7);
+    out->scaling = ttzo_get_f32(bytes + 8);
+    out->jitter = ttzo_get_f32(bytes + 12);
+}
+static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *bytes)
+{
+    ttzo_put_u16(bytes + 0, in->channels);
+    ttzo_put_u16(bytes + 2, in->height);
+    ttzo_put_u16(bytes + 4, in->width);
+    ttzo_put_u8(bytes + 6, in->shift_height);
+    ttzo_put_u8(bytes + 7, in->shift_width);
+    ttzo_put_f32(bytes + 8, in->scaling);
+    ttzo_put_f32(bytes + 12, in->jitter);
 }
 
 #define TTZO_LAYER_BYTES 108u

@@ -85,6 +85,7 @@ struct ttzo_model {
     struct ttzo_box box;               // of a black box: no layers
     struct ttzo_loss_info loss;        // with info.has_loss_section, else zeros
     const float *class_weights;        // [loss.n_class_weights]
+    struct ttzo_row_info rows;         // with info.has_row_section, else zeros
     struct ttzo_simulation simulation; // with info.loss simulation: no layers
 };
 
@@ -108,6 +109,12 @@ static inline bool ttzo_has_black_box(const struct ttzo_model *model)
 static inline bool ttzo_needs_no_rows(const struct ttzo_model *model)
 {
     return ttzo_has_equation(model) || ttzo_has_black_box(model);
+}
+
+// Whether each step varies the rows that it takes.
+static inline bool ttzo_varies_rows(const struct ttzo_model *model)
+{
+    return TTZO_HAS(AUGMENTATION) && model->info.has_row_section;
 }
 
 static inline bool ttzo_is_graph(const struct ttzo_model *model)

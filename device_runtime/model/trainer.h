@@ -66,7 +66,10 @@ struct ttzo_trainer {
     struct ttzo_rows batch;    // region batch
     struct ttzo_rows dataset;  // region dataset: what the work buffer has left
     struct ttzo_sparse sparse; // region sparse: what ttzo_lend_sparse was given
-    uint32_t waiting;          // samples of ttzo_learn_* in the region batch, until it is full
+    // The step under way in ttzo_step_slice, and whose rows it reads; NULL when there is none.
+    const struct ttzo_running_step *running;
+    const struct ttzo_rows *running_rows;
+    uint32_t waiting; // samples of ttzo_learn_* in the region batch, until it is full
     uint32_t row_bytes;
     uint32_t macs_per_sample; // one forward pass
     uint64_t macs_per_row;    // a training row: with a PDE, all passes that its derivatives take
@@ -85,6 +88,28 @@ struct ttzo_step_result {
     uint32_t evaluations;
     uint64_t macs;
 };
+
+// What ttzo_step_slice keeps between two slices, in its caller's memory.
+#define TTZO_RUNNING_STEP_WORDS (TTZO_HAS(CORES) ? 272 : 24)
+struct ttzo_running_step {
+    union {
+        uint64_t alignment;
+        void *words[TTZO_RUNNING_STEP_WORDS];
+    } memory;
+};
+
+// Gives up the step in slices that is under way, because what it needs is about to change.
+static inline void ttzo_abandon_step(struct ttzo_trainer *trainer)
+{
+    trainer->running = NULL;
+}
+
+// The same before `rows` change.
+static inline void ttzo_abandon_step_on(struct ttzo_trainer *trainer, const struct ttzo_rows *rows)
+{
+    if (trainer->running_rows == rows)
+        trainer->running = NULL;
+}
 
 // TTZO_ERROR_CANCELLED when the caller's poll says so after `done` of `total` pieces of work.
 static inline enum ttzo_error ttzo_still_wanted(const struct ttzo_trainer *trainer, uint32_t done, uint32_t total)

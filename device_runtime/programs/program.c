@@ -36,9 +36,16 @@ static struct shapes shapes_of_inputs(void)
 // How many of a, b, c are registers.
 static uint32_t operand_count(uint32_t operation)
 {
-    return operation == TTZO_OPERATION_SELECT                                       ? 3
-           : operation <= TTZO_OPERATION_LESS && operation != TTZO_OPERATION_NEGATE ? 2
-                                                                                    : 1;
+    switch ((enum ttzo_operation)operation) {
+    case TTZO_OPERATION_SELECT: return 3;
+    case TTZO_OPERATION_ADD:
+    case TTZO_OPERATION_SUBTRACT:
+    case TTZO_OPERATION_MULTIPLY:
+    case TTZO_OPERATION_DIVIDE:
+    case TTZO_OPERATION_LESS:
+    case TTZO_OPERATION_ATAN2: return 2;
+    default: return 1;
+    }
 }
 
 // Whether the result is a vector: sums and components never are, the others are as one of their operands is.
@@ -74,6 +81,8 @@ static float apply(enum ttzo_operation operation, float a, float b, float c)
     case TTZO_OPERATION_SIN: return ttzo_sin(a);
     case TTZO_OPERATION_COS: return ttzo_cos(a);
     case TTZO_OPERATION_TANH: return ttzo_tanh(a);
+    case TTZO_OPERATION_ATAN: return ttzo_atan(a);
+    case TTZO_OPERATION_ATAN2: return ttzo_atan2(a, b);
     case TTZO_OPERATION_ADD:
     case TTZO_OPERATION_SUBTRACT:
     case TTZO_OPERATION_MULTIPLY: // in loops of their own
@@ -153,7 +162,7 @@ const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_spa
         for (uint32_t i = 0; i < 3; i++)
             operands[i] = find(&where, i < count ? instruction[1 + i] : instruction[1]);
         bool vector = operands[0].step | operands[1].step | operands[2].step; // as makes_vector says
-        if (instruction[0] >= TTZO_OPERATION_SUM)
+        if (instruction[0] >= TTZO_OPERATION_SUM && instruction[0] <= TTZO_OPERATION_SPREAD)
             vector = instruction[0] == TTZO_OPERATION_PLACE || instruction[0] == TTZO_OPERATION_SPREAD;
         if (vector)
             set_vector(&where.shapes, where.first + k);
@@ -185,7 +194,7 @@ static bool instruction_is_sound(const uint8_t *instruction, const struct shapes
                                  uint32_t n_space, uint32_t needs)
 {
     uint32_t operation = instruction[0];
-    if (operation > TTZO_OPERATION_SPREAD)
+    if (operation > TTZO_OPERATION_ATAN2)
         return false;
     for (uint32_t i = 0; i < operand_count(operation); i++)
         if (!may_read(instruction[1 + i], end, needs))

@@ -63,6 +63,11 @@ def _partials(e: Expression) -> Terms:
             return [(a, negate(Expression("sin", (a,), size=a.size)))]
         case "tanh":
             return [(a, subtract(1.0, multiply(e, e)))]
+        case "atan":
+            return [(a, divide(1.0, add(1.0, multiply(a, a))))]
+        case "atan2":
+            square = add(multiply(a, a), multiply(b, b))
+            return [(a, divide(b, square)), (b, negate(divide(a, square)))]
     raise AssertionError(e.operation)
 
 

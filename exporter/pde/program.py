@@ -31,6 +31,7 @@ _OPERANDS = {
     Operation.multiply: 2,
     Operation.divide: 2,
     Operation.less: 2,
+    Operation.atan2: 2,
 }
 
 

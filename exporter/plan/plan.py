@@ -30,6 +30,7 @@ from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Tokens
 from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
 from ttzo.exporter.pde.program import Pde
+from ttzo.exporter.plan.augmentation import Augmentation
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
 from ttzo.exporter.plan.training import REUSING, Phase, Training
@@ -63,6 +64,7 @@ class Plan:
     constants: bytes = b""
     loss_options: LossOptions = LossOptions()
     simulation: Simulation | None = None  # with loss `simulation`: there is no network
+    augmentation: Augmentation | None = None
 
     @classmethod
     def of_simulation(cls, simulation: Simulation, start: np.ndarray, **settings: Any) -> "Plan":
@@ -111,7 +113,7 @@ class Plan:
             return self._simulation_inconsistency(self.simulation)
         if any(phase.estimator == Estimator.simulation_gn for phase in self.training.phases):
             return "simulation_gn fits the unknown constants of a simulation (ttzo.ode), not a network"
-        wrong = self.loss_options.inconsistency(self.loss, self.out_features)
+        wrong = self.loss_options.inconsistency(self.loss, self.out_features) or self._augmentation_inconsistency()
         if wrong:
             return wrong
         if self.chain is None:
@@ -142,6 +144,13 @@ class Plan:
             if phase.is_gauss_newton:
                 return f"{phase.estimator.name} works on chains of layers only, choose cge, node_cge or rge: {why}"
         return ""
+
+    def _augmentation_inconsistency(self) -> str:
+        if self.augmentation is None:
+            return ""
+        if self.pde or self.n_tokens:
+            return "rows of tokens and points of an equation cannot be augmented: a moved one means something else"
+        return self.augmentation.inconsistency(self.in_features)
 
     def _token_inconsistency(self) -> str:
         if not self.n_tokens:

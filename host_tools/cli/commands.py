@@ -19,6 +19,7 @@ from ttzo.host_tools.cli import (
     predict,
     ranks,
     record,
+    report,
     reproduce,
     sensors,
 )
@@ -91,7 +92,7 @@ for made in (
     device.compare_command,
     emulate.emulate_command,
     key.key_command,
-    device.report_command,
+    report.report_command,
     micropython.deploy_command,
     micropython.module_command,
     bench.bench_command,

@@ -54,7 +54,8 @@ from ttzo.host_tools.device.link import Link, StartedAnew
 from ttzo.host_tools.device.ports import DEFAULT_BAUD, Line, LinkError, Stream
 from ttzo.host_tools.firmware import key_file
 from ttzo.host_tools.firmware.key_file import Lock
-from ttzo.host_tools.reference.train.trainer import START, state_after_step
+from ttzo.host_tools.reference.train.schedule import state_after_step
+from ttzo.host_tools.reference.train.trainer import START
 
 BUNDLE = "model.ttzo"
 SILENCE_S = 10.0  # longest silence of a device that is not computing

@@ -131,6 +131,9 @@ ANSATZES = [
     lambda n, x, t: x[0] * (1 - x[0]) * n * t + pde.exp(-t) * pde.sum(pde.sin(x)),
     lambda n, x, t: pde.tanh(n * pde.sum(x * x)) / (1 + t * t),
     lambda n, x, t: pde.where(x[1] < 0.5, n * x[1], 0.5 * n) + abs(x[2] - 2.0) ** 1.5,
+    lambda n, x, t: pde.atan(n * x[0]) + pde.atan2(n + 1.0, x[1] * t) + pde.sinh(x[2] * n) * pde.cosh(t * x[0]),
+    lambda n, x, t: pde.maximum(n, 5.0 * x[0]) + pde.minimum(t, n) + pde.abs(x[2] - n) + pde.tan(x[1] * t),
+    lambda n, x, t: n**1.5 + (x[0] + 1.0) ** n + 2.0 ** (x[1] * t) + pde.abs(n) ** -0.5,
     lambda n, x, t: pde.log1p(pde.sum(x * n) ** 2) + pde.sqrt(pde.sum(x * x) + 1.0) + pde.expm1(x[0] * t),
 ]
 
@@ -173,6 +176,29 @@ def test_normal_cdf_is_that_of_the_error_function():
     z = np.linspace(-6, 6, 1001)
     exact = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in z])
     assert np.abs(pde.normal_cdf(z) - exact).max() < 8e-8  # the formula's stated bound, rounded up
+
+
+FUNCTIONS = {
+    "atan": math.atan,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "tan": math.tan,
+    "abs": abs,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_those_of_the_standard_library_in_a_program_in_numpy_and_in_torch(name):
+    torch = pytest.importorskip("torch")
+    x = np.concatenate([np.linspace(-1.5, 1.5, 101), [1e-6, -1e-6]])
+    exact = np.array([FUNCTIONS[name](v) for v in x])
+    function = getattr(pde, name)
+    inputs = [np.float32(x[None]), np.zeros(len(x), np.float32), *[None] * 6]
+    program = compile_expression(function(leaf("x", 1)[0]))
+    # 16 roundings of 2^-24 at most, and of x itself, which tan's slope of 200 enlarges
+    np.testing.assert_allclose(reference_program.run(program, 1, inputs), exact, rtol=5e-6, atol=0)
+    np.testing.assert_allclose(function(x), exact, rtol=1e-14)
+    np.testing.assert_allclose(function(torch.from_numpy(x)).numpy(), exact, rtol=1e-14)
 
 
 # ---- names -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ the network at all nodes and a matrix product with their weights; jets go throug
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ _UNARY = {
     Operation.sin: "Sin",
     Operation.cos: "Cos",
     Operation.tanh: "Tanh",
+    Operation.atan: "Atan",
 }
 _BINARY = {Operation.add: "Add", Operation.subtract: "Sub", Operation.multiply: "Mul", Operation.divide: "Div"}
 
@@ -269,6 +271,8 @@ class _Builder:
                 return self.op("Sub", self.op("Exp", a), self.number(1.0))
             case Operation.log1p:
                 return self.op("Log", self.op("Add", a, self.number(1.0)))
+            case Operation.atan2:
+                return self.angle(*args)
             case Operation.sum:
                 return self.op("ReduceSum", a, self.whole([1]), keepdims=1)
             case Operation.component:
@@ -278,3 +282,13 @@ class _Builder:
             case Operation.spread:
                 return self.op("Mul", a, self.floats(np.ones((1, n))))
         return self.op(_UNARY[operation], a) if operation in _UNARY else self.op(_BINARY[operation], *args)
+
+    def angle(self, y: str, x: str) -> str:
+        """atan2(y, x): atan(y / x), and half a turn more where x is negative; 0 at the origin."""
+        zero, half = self.number(0.0), self.number(math.pi / 2)
+        left, down, on_axis = self.op("Less", x, zero), self.op("Less", y, zero), self.op("Equal", x, zero)
+        beside = self.op("Atan", self.op("Div", y, self.op("Where", on_axis, self.number(1.0), x)))
+        turn = self.op("Where", down, self.number(-math.pi), self.number(math.pi))
+        aside = self.op("Where", left, self.op("Add", beside, turn), beside)
+        upright = self.op("Mul", self.op("Sign", y), half)
+        return self.op("Where", on_axis, upright, aside)

@@ -19,12 +19,14 @@ _UNARY: dict[Operation, Callable[[np.ndarray], np.ndarray]] = {
     Operation.sin: real.sin,
     Operation.cos: real.cos,
     Operation.tanh: real.tanh,
+    Operation.atan: real.atan,
 }
 _BINARY: dict[Operation, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     Operation.add: np.add,
     Operation.subtract: np.subtract,
     Operation.multiply: np.multiply,
     Operation.divide: np.divide,
+    Operation.atan2: real.atan2,
 }
 
 
