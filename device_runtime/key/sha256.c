@@ -31,15 +31,34 @@ static void put_big_endian(uint8_t *bytes, uint32_t value)
         bytes[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
-// Word `t` of the message schedule, of which `w` keeps the last 16.
-static uint32_t next_word(uint32_t w[16], unsigned t)
+// The next 16 words of the message schedule in place of the last.
+static void next_words(uint32_t w[16])
 {
-    if (t < 16)
-        return w[t];
-    uint32_t a = w[(t + 1) % 16], b = w[(t + 14) % 16];
-    uint32_t small_0 = rotate(a, 7) ^ rotate(a, 18) ^ a >> 3;
-    uint32_t small_1 = rotate(b, 17) ^ rotate(b, 19) ^ b >> 10;
-    return w[t % 16] += small_0 + w[(t + 9) % 16] + small_1;
+    for (unsigned t = 0; t < 16; t++) {
+        uint32_t a = w[(t + 1) % 16], b = w[(t + 14) % 16];
+        uint32_t small_0 = rotate(a, 7) ^ rotate(a, 18) ^ a >> 3;
+        uint32_t small_1 = rotate(b, 17) ^ rotate(b, 19) ^ b >> 10;
+        w[t] += small_0 + w[(t + 9) % 16] + small_1;
+    }
+}
+
+// 16 rounds on a..h = v[0..7]; the letters are the standard's.
+static void rounds(uint32_t v[8], const uint32_t w[16], const uint32_t constants[16])
+{
+    uint32_t a = v[0], b = v[1], c = v[2], d = v[3], e = v[4], f = v[5], g = v[6], h = v[7];
+    for (unsigned t = 0; t < 16; t++) {
+        uint32_t first = h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + (g ^ (e & (f ^ g))) + constants[t] + w[t];
+        uint32_t second = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) | (c & (a | b)));
+        h = g;
+        g = f;
+        f = e;
+        e = d + first;
+        d = c;
+        c = b;
+        b = a;
+        a = first + second;
+    }
+    v[0] = a, v[1] = b, v[2] = c, v[3] = d, v[4] = e, v[5] = f, v[6] = g, v[7] = h;
 }
 
 static void take_block(uint32_t state[8], const uint8_t *block)
@@ -49,16 +68,10 @@ static void take_block(uint32_t state[8], const uint8_t *block)
         w[i] = big_endian(block + 4 * i);
     for (unsigned i = 0; i < 8; i++)
         v[i] = state[i];
-    for (unsigned t = 0; t < 64; t++) {
-        uint32_t big_1 = rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25);
-        uint32_t big_0 = rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22);
-        uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        uint32_t first = v[7] + big_1 + choice + round_constant[t] + next_word(w, t);
-        for (unsigned i = 7; i; i--)
-            v[i] = v[i - 1];
-        v[4] += first;
-        v[0] = first + big_0 + majority;
+    for (unsigned k = 0; k < 64; k += 16) {
+        if (k)
+            next_words(w);
+        rounds(v, w, round_constant + k);
     }
     for (unsigned i = 0; i < 8; i++)
         state[i] += v[i];
@@ -83,9 +96,14 @@ void ttzo_sha256_begin(struct ttzo_sha256 *hash)
 
 void ttzo_sha256_add(struct ttzo_sha256 *hash, const uint8_t *bytes, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        hash->block[hash->count++ % 64] = bytes[i];
-        if (hash->count % 64 == 0)
+    while (count) {
+        uint32_t filled = hash->count % 64, part = count < 64 - filled ? count : 64 - filled;
+        for (uint32_t i = 0; i < part; i++)
+            hash->block[filled + i] = bytes[i];
+        hash->count += part;
+        bytes += part;
+        count -= part;
+        if (filled + part == 64)
             take_block(hash->state, hash->block);
     }
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.host_tools.cli.bundle import BUNDLE
 from ttzo.host_tools.cli.device import DEVICE
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
@@ -62,9 +63,13 @@ def emulate_command(
     if not emulated_device.is_emulated(url):
         raise DataError(f"{url} is not an emulated device", "use native:, numpy:, onnx: or qemu:BOARD")
     if port is not None and not (key or is_open):
-        raise click.UsageError("every user of this machine can reach a TCP port: give --key FILE too, or --open")
+        raise TtzoError(
+            "every user of this machine can reach a TCP port",
+            "give --key FILE too, or --open to let them all in",
+            ExitCode.usage,
+        )
     if port is None and is_open:
-        raise click.UsageError("--open goes with --port: no other user can reach a Unix socket")
+        raise TtzoError("no other user can reach a Unix socket", "--open goes with --port", ExitCode.usage)
     ended = threading.Event()
     with ExitStack() as owned:
         for number in stop_signals():

@@ -22,7 +22,7 @@ from ttzo.host_tools.device import unix_socket
 from ttzo.host_tools.device.frames import Frame, encode
 
 IDLE_S = 30.0
-FAREWELL_S = 2.0  # that a client who is sent away has for hearing why
+FAREWELL_S = 5.0  # that a client who is sent away has for asking, and for hearing why
 CHUNK_BYTES = 4096
 
 
@@ -89,10 +89,11 @@ class FrontDoor:
         ready = select.select(watched, [], [], FAREWELL_S if self._sent_away else None)[0]
         if self._woken in ready:
             return False
-        for client, until in list(self._sent_away.items()):
-            if time.monotonic() > until or (client in ready and not _received(client)):
-                del self._sent_away[client]
-                client.close()
+        for client in [client for client in self._sent_away if client in ready]:
+            self._send_away(client)
+        for client in [client for client, until in self._sent_away.items() if time.monotonic() > until]:
+            del self._sent_away[client]
+            client.close()
         if self._client in ready:
             self._heard_at = time.monotonic()
         for source, sink in ((self._client, self._device), (self._device, self._client)):
@@ -107,9 +108,6 @@ class FrontDoor:
         if self._client and time.monotonic() - self._heard_at > IDLE_S:
             self._hang_up()
         if self._client:
-            with contextlib.suppress(OSError):
-                client.sendall(in_use(_process_of(self._client)))
-                client.shutdown(socket.SHUT_WR)
             self._sent_away[client] = time.monotonic() + FAREWELL_S
             return
         try:
@@ -120,6 +118,15 @@ class FrontDoor:
         if client.family == socket.AF_INET:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client, self._heard_at = client, time.monotonic()
+
+    def _send_away(self, client: socket.socket) -> None:
+        """Answers whatever he says; he is hung up on when he has gone, or has had his time."""
+        holder = _process_of(self._client) if self._client else 0
+        if not _received(client):
+            self._sent_away[client] = 0.0
+            return
+        with contextlib.suppress(OSError):
+            client.sendall(in_use(holder))
 
     def _hang_up(self) -> None:
         for end in (self._client, self._device):

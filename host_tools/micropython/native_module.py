@@ -51,7 +51,10 @@ COMPILERS = {
     "armv7emdp": "gcc-arm-none-eabi",
     "rv32imc": "gcc-riscv64-unknown-elf",
 }
-ALL_PARTS: Parts = frozenset(Part) - {Part.sparse}  # an interpreter has no memory for the region sparse
+ALL_PARTS: Parts = frozenset(Part) - {
+    Part.sparse,
+    Part.key,
+}  # an interpreter has no memory for the region sparse, and no key
 
 
 class ModuleError(TtzoError):

