@@ -13,7 +13,8 @@ static uint32_t reply_room(const struct ttzo_link *link)
     return link->line.port.payload_bytes - (link->sealed ? TTZO_SEAL_BYTES : 0u);
 }
 
-static void answer_hello(struct ttzo_link *link, bool same, uint8_t *out)
+// Its reply must not lie on the stack below a step.
+__attribute__((noinline)) static void answer_hello(struct ttzo_link *link, bool same, uint8_t *out)
 {
     const struct ttzo_trainer *trainer = link->trainer;
     const uint8_t *challenge = ttzo_session_challenge(&link->holder, same);
