@@ -13,7 +13,7 @@ static uint32_t reply_room(const struct ttzo_link *link)
     return link->line.port.payload_bytes - (link->sealed ? TTZO_SEAL_BYTES : 0u);
 }
 
-// Its reply must not lie on the stack below a step.
+// Kept out of ttzo_link_poll, as two more below: what they need must not lie on the stack below a step.
 __attribute__((noinline)) static void answer_hello(struct ttzo_link *link, bool same, uint8_t *out)
 {
     const struct ttzo_trainer *trainer = link->trainer;
@@ -83,13 +83,14 @@ static enum ttzo_error authenticate(struct ttzo_link *link, const uint8_t *paylo
     return TTZO_ERROR_OK;
 }
 
-static void answer_status(const struct ttzo_trainer *trainer, uint8_t *out)
+__attribute__((noinline)) static void answer_status(const struct ttzo_trainer *trainer, uint8_t *out)
 {
     struct ttzo_status_reply reply = { trainer->state, trainer->training, trainer->phases[0], trainer->phases[1] };
     ttzo_pack_status_reply(&reply, out);
 }
 
-static enum ttzo_error configure(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t *detail)
+__attribute__((noinline)) static enum ttzo_error configure(struct ttzo_trainer *trainer, const uint8_t *payload,
+                                                           uint32_t *detail)
 {
     struct ttzo_training training; // configure_request, its two phases as an array: no second copy on the stack
     struct ttzo_phase phases[TTZO_MAX_PHASES];
