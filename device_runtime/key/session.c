@@ -89,7 +89,7 @@ enum ttzo_error ttzo_session_begin(struct ttzo_session *session, const struct tt
 static bool is_ours(const struct ttzo_session *session, const uint8_t *frame, uint32_t frame_bytes)
 {
     uint8_t mac[TTZO_SHA256_BYTES];
-    if (!session->runs || frame_bytes < 2 + TTZO_SEAL_BYTES)
+    if (!session->runs || frame_bytes < 2 + TTZO_FRAME_SEAL_BYTES)
         return false;
     mac_of(&session->running, 'Q', frame, frame_bytes - TTZO_TAG_BYTES, mac);
     return are_equal(mac, frame + frame_bytes - TTZO_TAG_BYTES, TTZO_TAG_BYTES);
@@ -97,7 +97,7 @@ static bool is_ours(const struct ttzo_session *session, const uint8_t *frame, ui
 
 static uint32_t number_of(const uint8_t *frame, uint32_t frame_bytes)
 {
-    return ttzo_get_u32(frame + frame_bytes - TTZO_SEAL_BYTES);
+    return ttzo_get_u32(frame + frame_bytes - TTZO_FRAME_SEAL_BYTES);
 }
 
 enum ttzo_seal_state ttzo_session_unseal(struct ttzo_session *session, const uint8_t *frame, uint32_t frame_bytes)

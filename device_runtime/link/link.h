@@ -33,6 +33,11 @@ enum ttzo_error ttzo_link_lock(struct ttzo_link *link, const uint8_t secret[TTZO
 // recorded.
 void ttzo_link_stir(struct ttzo_link *link, uint32_t word);
 
+#if TTZO_HAS(STORAGE)
+// Lends the link a storage of its trainer, for a host that keeps runs on the device. It stays in use.
+void ttzo_link_lend_storage(struct ttzo_link *link, struct ttzo_storage *storage);
+#endif
+
 // Takes all that has arrived, answers it, and returns. A step or evaluation is carried out in here; meanwhile PROGRESS
 // is sent and CANCEL heeded.
 void ttzo_link_poll(struct ttzo_link *link);

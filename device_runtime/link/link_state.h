@@ -3,6 +3,7 @@
 #define TTZO_LINK_STATE_H
 #include "key/session.h"
 #include "link/line.h"
+#include "storage/storage.h"
 #include "ttzo.h"
 
 // All of a link. Caller-owned; fields belong to link.c and work.c.
@@ -27,6 +28,10 @@ struct ttzo_link {
 
     struct ttzo_session holder; // of the key, where there is one
     uint32_t asked_session;     // of the last HELLO; with a key it counts once it has proved to have the key
+
+#if TTZO_HAS(STORAGE)
+    struct ttzo_storage *storage; // that KEEP and RESTORE work on; NULL: they are unknown messages
+#endif
 
     uint64_t macs_per_unit; // long work: multiply-accumulates of a unit; 0 where the trainer counts them
     uint64_t reported;      // of them, at the last PROGRESS

@@ -20,7 +20,7 @@ static bool cancels(const struct ttzo_link *link, const struct ttzo_frame *frame
 {
     if (!ttzo_needs_key(link))
         return frame->code == TTZO_MESSAGE_CANCEL && frame->payload_bytes == 0;
-    return frame->code == (TTZO_MESSAGE_CANCEL | TTZO_SEALED) && frame->payload_bytes == TTZO_SEAL_BYTES &&
+    return frame->code == (TTZO_MESSAGE_CANCEL | TTZO_SEALED) && frame->payload_bytes == TTZO_FRAME_SEAL_BYTES &&
            ttzo_session_is_newer(&link->holder, frame->payload - 2, 2 + frame->payload_bytes);
 }
 

@@ -56,11 +56,11 @@ def start(
         if ":" in url and "://" not in url and not url.startswith(USB):
             raise EmulatorError(f"there is no kind of device {scheme}:", f"the kinds are {', '.join(KINDS)}, and ports")
         return url
-    if bool(argument) != (scheme == "qemu"):
+    if scheme != "native" and bool(argument) != (scheme == "qemu"):
         raise EmulatorError(f"{url} is not a device", "use native:, numpy:, onnx: or qemu:BOARD, with the board's name")
     if scheme == "qemu":
         return _start_qemu(argument, bundle, owned, say, rows, counter, lock)
-    return STARTERS[scheme](bundle, plan, owned, say, lock)
+    return STARTERS[scheme](argument, bundle, plan, owned, say, lock)
 
 
 def other_work_size(device: str, plan: Plan, wanted: int) -> tuple[str, str]:
@@ -77,12 +77,13 @@ def _path(owned: ExitStack) -> Path | None:
     return unix_socket.private_path(owned) if unix_socket.is_there() else None
 
 
-def _start_native(bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None) -> str:
+def _start_native(storage: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None) -> str:
     say("compiling the C runtime for this machine")
     program = build.build_native(plan.arithmetic)
     pipe = subprocess.PIPE
     path = unix_socket.private_path(owned)
     command = [str(program), str(bundle), "--socket", str(path), *(_key_options(lock, path) if lock else [])]
+    command += ["--storage", storage] if storage else []
     # a process group of its own: Ctrl-C in the terminal is for the host, which then saves the run
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)
     pipes = pipes_of(process)
@@ -94,7 +95,8 @@ def _start_native(bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lo
         reason = pipes.stderr.read().decode(errors="replace").strip()
         if wanted := re.search(r"wrong_work_size \(detail (\d+)\)", reason):
             raise EmulatorError(*other_work_size("native:", plan, int(wanted[1])))
-        raise EmulatorError(f"native: did not start: {reason or 'it printed nothing'}", "export the model again")
+        hint = "name another file, or end that process" if storage and storage in reason else "export the model again"
+        raise EmulatorError(f"native: did not start: {reason or 'it printed nothing'}", hint)
     return f"{unix_socket.SCHEME}{path}"
 
 
@@ -118,7 +120,7 @@ def _end(process: subprocess.Popen[bytes], pipes: Pipes) -> None:
 
 
 def _start_python(name: str, network: Callable[[Plan], Network | None]):
-    def start_it(bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None) -> str:
+    def start_it(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None) -> str:
         trainer = Trainer(plan, network(plan), memory.work_bytes(plan) + DATASET_ROOM_BYTES)
         return owned.enter_context(python_device.serve(trainer, name, lock=lock, path=_path(owned))).url
 

@@ -18,8 +18,8 @@ from ttzo.device_runtime.contract import (
     AuthenticateRequest,
     DeviceError,
     ExitCode,
+    FrameSealRecord,
     HelloReply,
-    SealRecord,
     TtzoError,
 )
 from ttzo.host_tools.device.frames import Frame
@@ -59,10 +59,10 @@ class SessionKey:
 
     def unseal(self, letter: bytes, frame: Frame) -> tuple[Frame, int] | None:
         """The frame without its seal, and its number; None when the seal is not right."""
-        if not frame.code & SEALED or len(frame.payload) < SealRecord.SIZE:
+        if not frame.code & SEALED or len(frame.payload) < FrameSealRecord.SIZE:
             return None
-        seal = SealRecord.unpack(frame.payload[-SealRecord.SIZE :])
-        bare = Frame(frame.sequence, frame.code & ~SEALED, frame.payload[: -SealRecord.SIZE])
+        seal = FrameSealRecord.unpack(frame.payload[-FrameSealRecord.SIZE :])
+        bare = Frame(frame.sequence, frame.code & ~SEALED, frame.payload[: -FrameSealRecord.SIZE])
         right = hmac.compare_digest(self.seal(letter, bare, seal.number).payload, frame.payload)
         return (bare, seal.number) if right else None
 

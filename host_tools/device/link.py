@@ -27,10 +27,10 @@ from ttzo.device_runtime.contract import (
     REPLY,
     REQUEST,
     DeviceError,
+    FrameSealRecord,
     HelloReply,
     ProgressReply,
     Region,
-    SealRecord,
 )
 from ttzo.exporter.plan.printable import printable
 from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode, hello, split
@@ -97,7 +97,7 @@ class Link:
 
     def fit(self, payload_bytes: int) -> None:
         """The device takes and sends payloads of so many bytes at most."""
-        self._trips.most_bytes = payload_bytes - (SealRecord.SIZE if self._holder else 0)
+        self._trips.most_bytes = payload_bytes - (FrameSealRecord.SIZE if self._holder else 0)
 
     def _take(self, stream: Stream) -> None:
         self._stream, self._rest = stream, b""

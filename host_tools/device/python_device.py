@@ -31,11 +31,11 @@ from ttzo.device_runtime.contract import (
     ConfigureRequest,
     DeviceError,
     EvaluateRequest,
+    FrameSealRecord,
     HelloRequest,
     PredictRequest,
     ReadRequest,
     Region,
-    SealRecord,
     SetStateRequest,
     SolutionErrorRequest,
     StepRequest,
@@ -137,7 +137,7 @@ class DeviceSide:
             return encode(_refusal(frame.sequence, error))
         if frame != self._last:
             is_sealed = self._gate is not None and bool(frame.code & SEALED)
-            self._room = LIMIT["max_payload"] - (SealRecord.SIZE if is_sealed else 0)
+            self._room = LIMIT["max_payload"] - (FrameSealRecord.SIZE if is_sealed else 0)
             self._last, self._running = None, request.sequence
             try:
                 answer = Frame(
@@ -279,6 +279,12 @@ class DeviceSide:
 
     def _cancel(self, *_: Any) -> bytes:
         return b""  # nothing is under way
+
+    def _keep(self, *_: Any) -> bytes:
+        raise DeviceError("unknown_message", MESSAGE["keep"])  # as of a board without a memory for runs
+
+    def _restore(self, *_: Any) -> bytes:
+        raise DeviceError("unknown_message", MESSAGE["restore"])
 
 
 def _refusal(sequence: int, error: DeviceError) -> Frame:
