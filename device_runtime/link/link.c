@@ -277,7 +277,7 @@ static enum ttzo_error refusal(const struct ttzo_link *link, const struct ttzo_f
         return TTZO_ERROR_OK;
     if (link->foreign && !link->sealed) // the key of a session is one of the contract
         return TTZO_ERROR_BAD_CONTRACT;
-    if (frame->code == TTZO_MESSAGE_AUTHENTICATE)
+    if (frame->code == TTZO_MESSAGE_AUTHENTICATE && ttzo_needs_key(link))
         return TTZO_ERROR_OK;
     *detail = link->model_detail;
     if (link->model_error || !lacks_storage(link, frame->code))
