@@ -36,6 +36,13 @@ _AFTER_FRAME = """
 A request that arrives twice (same sequence, same bytes) gets the stored answer and is not carried out again; HELLO is
 always answered afresh. A damaged frame is answered by the error `bad_frame` under sequence 0. During long work the device
 sends PROGRESS under the request's sequence, and answers whatever arrives with PROGRESS too, except CANCEL.
+
+## Sealed frames
+
+A device with a key (HELLO's `access`) refuses requests without a seal by `locked`, and frames whose seal is not right by
+`bad_seal`, without carrying anything out and without losing its stored answer. After AUTHENTICATE a request's code has
+`sealed` added and its payload ends with a [seal](#frame_seal); so has its answer. PROGRESS and `bad_frame` have no seal. A device
+that is in use by another program may say so by the error `in_use` under sequence 0, and hang up.
 """
 
 
@@ -121,4 +128,9 @@ def _code(name: str) -> str:
 
 def _table(heading: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
     lines = [heading, tuple("---" for _ in heading), *rows]
-    return ["\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in row) + " |" for row in lines) + "\n"]
+    return ["\n".join("| " + " | ".join(_cell(cell) for cell in row) + " |" for row in lines) + "\n"]
+
+
+def _cell(value: Any) -> str:
+    """Without what Markdown takes for the end of a cell, or for a link: an array [rows][columns]."""
+    return str(value).replace("|", r"\|").replace("][", r"]\[")

@@ -4,6 +4,9 @@
 import click
 
 WHAT_FOR = {
+    "--task": {
+        "anomaly": "the model gives good rows back, and a row that it gives back badly is anomalous",
+    },
     "--format": {
         "matrix": "each core has an input and an output mode (paper eq. 7)",
         "tensor": "2L-way: cores of the input modes first, then cores of the output modes",
@@ -18,6 +21,7 @@ WHAT_FOR = {
         "cocd": "cge of the next --n-coordinates parameters in turn: cheaper steps; older derivatives decay",
         "hybrid": "sign_rge until the loss stops falling, then cge: the paper's two phases",
         "subspace_gn": "PDEs: Gauss-Newton within random directions and the last two steps",
+        "coordinate_gn": "PDEs: Gauss-Newton in the parameters themselves, each asked where it moves the residual",
         "last_layer_gn": "PDEs whose last layer is dense: the same, and all of the last layer is solved for",
     },
     "--update": {
@@ -100,6 +104,7 @@ WHAT_FOR = {
     "--window-label": {
         "majority": "the class of most rows of the window: the default",
         "last": "the class of its last row",
+        "any": "the largest one of its rows: a window is anomalous where a row is",
     },
     "--input": {
         "uint8": "one byte",

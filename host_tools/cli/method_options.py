@@ -21,12 +21,18 @@ class Numbers(click.ParamType):
 
 # Settings that one kind of estimator has; a command that trains takes them too.
 METHOD_OPTIONS = (
-    click.option("--n-coordinates", type=Numbers(int), help="cocd: coordinates that one step differentiates."),
+    click.option(
+        "--n-coordinates",
+        type=Numbers(int),
+        help="cocd: coordinates that one step differentiates; coordinate_gn: columns that memory keeps (others are made twice).",
+    ),
     click.option(
         "--stale-decay", type=Numbers(float), help="cocd: factor by which a step reduces the other estimates."
     ),
     click.option(
-        "--ridge", type=Numbers(float), help="Gauss-Newton: ridge at the start, relative to the mean squared column."
+        "--ridge",
+        type=Numbers(float),
+        help="Gauss-Newton: ridge at the start, relative to the mean squared column; of coordinate_gn also the least.",
     ),
     click.option(
         "--trust-radius", type=Numbers(float), help="Gauss-Newton: longest step along its directions; 0: no limit."

@@ -26,11 +26,12 @@ class ChipPort:
         return list(dict.fromkeys((PORTS / self.name, SHARED)))
 
     def sources(self, chosen: set[str]) -> list[Path]:
-        """Its C files by name, without clocks and UARTs that are not `chosen`; its own before the shared ones."""
+        """Its C files by name, without clocks, UARTs and random generators that are not `chosen`; its own before the shared
+        ones."""
         found: dict[str, Path] = {}
         for folder in reversed(self.folders):
             found |= {path.name: path for path in folder.glob("*.c")}
-        wanted = (name for name in found if name in chosen or not name.startswith(("uart_", "clock_")))
+        wanted = (name for name in found if name in chosen or not name.startswith(("uart_", "clock_", "random_")))
         return [found[name] for name in sorted(wanted)]
 
 

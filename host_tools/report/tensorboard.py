@@ -27,7 +27,8 @@ class EventFile:
 
     def __call__(self, now: Progress) -> None:
         if self._writer is None:
-            self._writer = self._make(str(self._folder), purge_step=now.step)
+            suffix = f".{now.step:09d}"  # two starts within one second have two files
+            self._writer = self._make(str(self._folder), purge_step=now.step, filename_suffix=suffix)
         values = {"loss/batch": now.loss, "cost/loss_evaluations": now.evaluations}
         for kind, measured in (("test", now.test), ("validation", now.validation)):
             if measured is not None and self._seen.get(kind) is not measured:  # it stays until the next one

@@ -27,7 +27,8 @@ from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
-from ttzo.host_tools.reference.equations import pde
+from ttzo.host_tools.reference.equations import coordinate_columns, pde
+from ttzo.host_tools.reference.equations.coordinate_gn import CoordinateGaussNewton
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.identification.identify import Fit
 from ttzo.host_tools.reference.network import sparse_rows
@@ -186,7 +187,7 @@ class Trainer:
         if not self.plan.has_classes:
             return np.zeros(0, int)
         unknown = (targets >= self.plan.n_classes) & ~(self.plan.has_padding & (targets == NO_CLASS))
-        return np.flatnonzero(unknown.reshape(len(targets), -1).any(axis=1))
+        return np.flatnonzero(unknown.any(axis=tuple(range(1, unknown.ndim))))
 
     def _rows_of_unknown_tokens(self, inputs: np.ndarray) -> np.ndarray:
         n_tokens = self.plan.n_tokens
@@ -336,11 +337,14 @@ class Trainer:
         seed, step = self.training.seed, self.state.step
         counted = self._counted(residuals, evaluations_a_step(self.plan, phase))
 
-        def columns() -> tuple[np.ndarray, np.ndarray]:
-            mu = np.float32(phase.perturb_radius)
-            return pde.residuals_and_columns(self.plan, self.theta, points, seed, step, mu)
+        in_units = phase.estimator == Estimator.coordinate_gn
 
-        work = GaussNewton(self.plan, phase, seed, step, self.theta, self.moments, counted, columns)
+        def columns() -> tuple[np.ndarray, np.ndarray]:
+            made_by, mu = coordinate_columns if in_units else pde, np.float32(phase.perturb_radius)
+            return made_by.residuals_and_columns(self.plan, self.theta, points, seed, step, mu)
+
+        kind: type[CoordinateGaussNewton | GaussNewton] = CoordinateGaussNewton if in_units else GaussNewton
+        work = kind(self.plan, phase, seed, step, self.theta, self.moments, counted, columns)
         self.theta, self.moments, loss, length = work.run(rate)
         return loss, length, work.evaluations
 
@@ -429,14 +433,14 @@ class Trainer:
             raise DeviceError("out_of_range", row)
         if self.plan.pde is not None:
             points = rows[row : row + 1].view("<f4")[:, : self.plan.in_features].T
-            return self._solution(points)
+            return self._solution(points)[:, 0]
         x, _ = self._decode(rows[row : row + 1])
         return self.network.outputs(self.theta, x)[0]
 
     def _solution(self, points: np.ndarray) -> np.ndarray:
-        """u at points [inputs, n]."""
+        """The fields [fields, n] at points [inputs, n]."""
         inputs = points * np.float32(self.plan.input_scale) + np.float32(self.plan.input_offset)
-        return pde.solution(self.plan, self.network.outputs(self.theta, np.ascontiguousarray(inputs.T))[:, 0], points)
+        return pde.solution(self.plan, self.network.outputs(self.theta, np.ascontiguousarray(inputs.T)).T, points)
 
     def solution_error(self, region: int, first: int, count: int) -> tuple[float, float]:
         """Sums of (u - exact)^2 and exact^2 over seeded validation points (collocation), or rows with the host's u."""
@@ -450,10 +454,10 @@ class Trainer:
             if first + count > len(rows):
                 raise DeviceError("out_of_range", first)
             numbers = rows[first : first + count].view("<f4")
-            points, exact = numbers[:, : self.plan.in_features].T, numbers[:, -1]
+            points, exact = numbers[:, : self.plan.in_features].T, numbers[:, self.plan.in_features :].T
         with np.errstate(all="ignore"):
             difference = self._solution(points) - exact
-            sums = [sum_in_order(values * values) for values in (difference, exact)]
+            sums = [sum_in_order((values * values).T.ravel()) for values in (difference, exact)]
         self._poll(count, count)
         if not np.isfinite(sums).all():
             raise DeviceError("non_finite", self.state.step)
