@@ -119,7 +119,8 @@ def build(
     bundle_dir = Path(bundle_dir)
     plan = _read_plan(bundle_dir)
     if board.not_built:
-        raise BuildError(*board.not_built.split("; ", 1))
+        reason, _, way_out = board.not_built.partition("; ")
+        raise BuildError(reason, way_out)
     if plan.arithmetic.name not in board.arithmetics:
         raise BuildError(
             f"{board.name} does not support {plan.arithmetic.name} arithmetic",
