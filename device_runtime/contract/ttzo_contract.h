@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0xA40B7A39u
+#define TTZO_CONTRACT_HASH 0x0B4A5202u
 #define TTZO_MESSAGE_HASH_HELLO 0xADD559C0u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -76,6 +76,7 @@
 #define TTZO_MAX_LOG_INPUTS 16u // input columns of a simulation's log
 #define TTZO_MAX_MEASURED 8u // measured columns of a simulation's log
 #define TTZO_MAX_SUBSTEPS 1000u // integration steps from one row of a log to the next
+#define TTZO_HALVED_SUMS_NUMBERS 20u // numbers in front of the sums of a layer that node_cge takes by halves
 
 // ---- enumerations
 enum ttzo_layer_kind {
