@@ -63,10 +63,23 @@ enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_t
 // Takes over a checkpoint's state.
 enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_state *state, uint32_t *detail);
 
-// One training step on the rows of `region` (batch, dataset or sparse); a pure function of parameters, moments, state,
+// One training step on the rows of `region` (batch, dataset or sparse), varied where the model says so (which uses up
+// what the region batch held); a pure function of parameters, moments, state,
 // settings and rows.
 enum ttzo_error ttzo_step(struct ttzo_trainer *trainer, enum ttzo_region region, struct ttzo_step_result *result,
                           uint32_t *detail);
+
+// The same step in slices, for a main loop that has other work: each call does a part of it, and `stepped` tells whether
+// the step is done; then `result` is filled in. The first slice begins the step, the last one makes the update, each
+// other one does one row of one loss evaluation (rge, cge_plain), or one row with all its queries (cge, node_cge,
+// block_rge, cocd); a step of subspace_gn, last_layer_gn or an identification is one slice. Bits, errors and `poll` are
+// those of ttzo_step. `running` needs no initial value and stays in use until the step is done. Between two slices
+// ttzo_infer, ttzo_read and ttzo_save_run (of the state before the step) may be called, and rows may go into a region
+// that the step does not read. Whatever else is called for this trainer abandons the step, which is a pure function: the
+// next slice begins it anew.
+enum ttzo_error ttzo_step_slice(struct ttzo_trainer *trainer, struct ttzo_running_step *running,
+                                enum ttzo_region region, struct ttzo_step_result *result, bool *stepped,
+                                uint32_t *detail);
 
 // Sum of the losses of rows [first, first + count) in row order, and how many are classified right.
 enum ttzo_error ttzo_evaluate(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t first, uint32_t count,

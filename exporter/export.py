@@ -4,7 +4,8 @@
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,10 @@ from ttzo.exporter.choose import contraction, method
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
+from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
 from ttzo.exporter.pde import Problem, trace, why_no_exact, why_scale
+from ttzo.exporter.plan import augmentation, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
-from ttzo.exporter.plan import pruning, train_defaults
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model.ttzo")
 LOG_ROWS = 64  # rows of a simulation's log in one step
 OF_SIMULATIONS = ("batch", "arithmetic", "seed", "title")  # their options
-OF_CHAINS = ("model.tflite",)  # not written for other graphs
+OF_SOME = ("model.tflite",)  # not written for graphs with a node that the format does not have
 PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
 MODEL_OPTIONS = (
     "title",
@@ -54,6 +56,7 @@ MODEL_OPTIONS = (
     "input_scale",
     "input_offset",
     "input_shape",
+    "augment",
     "batch",
     "arithmetic",
     "cache",
@@ -141,8 +144,8 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
     inputs = (known_inputs(data) if "data" in given else None) or recipe.inputs
     inputs = Inputs(
         number=train_defaults.member("input_number", given.get("input_number", inputs.number), Number),
-        scale=_number("input_scale", given.get("input_scale", inputs.scale)),
-        offset=_number("input_offset", given.get("input_offset", inputs.offset)),
+        scale=number("input_scale", given.get("input_scale", inputs.scale)),
+        offset=number("input_offset", given.get("input_offset", inputs.offset)),
     )
     return dataclasses.replace(
         recipe,
@@ -152,18 +155,19 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
         loss_options=_loss_options(given, recipe.loss_options),
         inputs=inputs,
-        input_shape=_shape(given.get("input_shape", recipe.input_shape)),
-        batch=_whole("batch", given.get("batch", recipe.batch)),
+        input_shape=shape(given.get("input_shape", recipe.input_shape)),
+        augment=augmentation.settings_of(given.get("augment", recipe.augment)),
+        batch=whole("batch", given.get("batch", recipe.batch)),
         arithmetic=train_defaults.member("arithmetic", given.get("arithmetic", recipe.arithmetic), Arithmetic),
         cache=train_defaults.member("cache", given.get("cache", recipe.cache), Cache),
         freeze=names_of("freeze", given.get("freeze", recipe.freeze)),
         frozen=one_of("frozen", given.get("frozen", recipe.frozen), freezing.KINDS),
-        keep_zeros=_yes_or_no("keep_zeros", given.get("keep_zeros", recipe.keep_zeros)),
+        keep_zeros=yes_or_no("keep_zeros", given.get("keep_zeros", recipe.keep_zeros)),
         problem=_problem(given.get("problem", recipe.problem)),
         derivative=train_defaults.member("derivative", given.get("derivative", recipe.derivative), Derivative),
-        radius=_number("radius", given.get("radius", recipe.radius)),
-        level=_whole("level", given.get("level", recipe.level)),
-        n_pairs=_whole("n_pairs", given.get("n_pairs", recipe.n_pairs)),
+        radius=number("radius", given.get("radius", recipe.radius)),
+        level=whole("level", given.get("level", recipe.level)),
+        n_pairs=whole("n_pairs", given.get("n_pairs", recipe.n_pairs)),
         training=train_defaults.overridden(
             recipe.trainings.get(str(given.get("estimator")), recipe.training), training
         ),
@@ -179,30 +183,10 @@ def _loss_options(given: dict[str, Any], options: LossOptions) -> LossOptions:
     except (TypeError, ValueError):
         raise PlanError(f"option class_weights is {weights!r}", "give a number for each class, as 1,5") from None
     return LossOptions(
-        places=_whole("places", given.get("places", options.places)),
+        places=whole("places", given.get("places", options.places)),
         class_weights=made,
-        huber_delta=_number("huber_delta", given.get("huber_delta", options.huber_delta)),
+        huber_delta=number("huber_delta", given.get("huber_delta", options.huber_delta)),
     )
-
-
-def names_of(option: str, value: Any) -> tuple[str, ...]:
-    """A name, or several."""
-    names = (value,) if isinstance(value, str) else value
-    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-        return tuple(names)
-    raise PlanError(f"option {option} is {value!r}", 'give a name or a list of names, such as "conv1" or ["encoder.*"]')
-
-
-def one_of(option: str, value: Any, known: Sequence[str]) -> str:
-    if value in known:
-        return str(value)
-    raise PlanError(f"option {option} is {value!r}", f"give one of {', '.join(known)}")
-
-
-def _yes_or_no(option: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise PlanError(f"option {option} is {value!r}", "give True or False")
 
 
 def _problem(value: Any) -> Problem | None:
@@ -218,32 +202,6 @@ def _with_rows(problem: Problem, rows: int | None) -> Problem:
     share = rows / (problem.rows + sum(condition.rows for condition in problem.conditions))
     conditions = [dataclasses.replace(c, rows=max(1, round(c.rows * share))) for c in problem.conditions]
     return dataclasses.replace(problem, rows=max(1, rows - sum(c.rows for c in conditions)), conditions=conditions)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 3e38:
-        return float(value)
-    raise PlanError(f"option {name} is {value!r}", "give a finite number")
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    """Sizes of one row: a tuple, or text as "1,28,28"."""
-    if value is None:
-        return None
-    sizes = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
-    try:
-        made = tuple(int(size) for size in sizes)
-    except (TypeError, ValueError):
-        made = ()
-    if not made or min(made) < 1:
-        raise PlanError(f"option input_shape is {value!r}", "give the sizes of one row, as 1,28,28")
-    return made
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise PlanError(f"option {name} is {value!r}", "give a whole number")
 
 
 def plan_of(
@@ -293,6 +251,7 @@ def plan_of(
     if recipe.problem is not None:
         _require_smooth(plan)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
+    plan = augmentation.of_plan(plan, recipe.augment, recipe.input_shape)
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
         raise PlanError("nothing is trained", "freeze less: leave out a --freeze, or set requires_grad=True")
@@ -314,7 +273,7 @@ def _require_smooth(plan: Plan) -> None:
     """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
     pde = plan.equation
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
-    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal):
+    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
         return
     for layer in plan.layers:
         if layer.activation == Activation.relu:
@@ -458,7 +417,7 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
 
 
 def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
-    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_CHAINS` for chains of layers alone."""
+    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_SOME` where the format has all nodes."""
     from ttzo.exporter.writers.onnx.plain import plain
     from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
     from ttzo.exporter.writers.to_c import c_files
@@ -470,9 +429,8 @@ def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
     network = forward_graph(plan)
     made["model.onnx"] = (plain(network) if plain_onnx else network).SerializeToString()
     made["loss.onnx"] = loss_graph(plan).SerializeToString()
-    trained = freezing.thawed(plan) if plan.constants else plan  # a TFLite file says nothing about training
-    if trained.chain is not None:
-        made["model.tflite"] = tflite_bytes(trained)
+    with suppress(PlanError):  # `ttzo export` says why
+        made["model.tflite"] = tflite_bytes(plan)
     made["model.ttzo"] = to_bundle.write(plan)
     return {name: made[name] for name in FILES if name in made}
 
@@ -489,7 +447,7 @@ def _replace_files(folder: Path, files: dict[str, bytes]) -> None:
             (staging / name).write_bytes(data)
         for name in files:
             (staging / name).replace(folder / name)
-        for name in set(OF_CHAINS) - set(files):  # of an earlier export: it would be another model's
+        for name in set(OF_SOME) - set(files):  # of an earlier export: it would be another model's
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise TtzoError(

@@ -7,12 +7,13 @@ from typing import Any
 from ttzo.device_runtime.contract import Arithmetic, Cache, TtzoError
 from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs.memory import Room
-from ttzo.exporter.export import fitted, names_of, one_of
-from ttzo.exporter.plan import freeze, pruning, train_defaults
+from ttzo.exporter.export import fitted
+from ttzo.exporter.option_values import names_of, one_of
+from ttzo.exporter.plan import augmentation, freeze, pruning, train_defaults
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 
-CHANGES = ("freeze", "frozen", "keep_zeros", "batch", "arithmetic", "cache", *train_defaults.SETTINGS)
+CHANGES = ("augment", "freeze", "frozen", "keep_zeros", "batch", "arithmetic", "cache", *train_defaults.SETTINGS)
 
 
 def changed(plan: Plan, *, room: Room | None = None, **options: Any) -> Plan:
@@ -39,6 +40,7 @@ def changed(plan: Plan, *, room: Room | None = None, **options: Any) -> Plan:
         arithmetic=train_defaults.member("arithmetic", given.get("arithmetic", plan.arithmetic), Arithmetic),
         metadata=metadata,
     )
+    made = augmentation.of_plan(made, augmentation.settings_of(given.get("augment")), None)
     made = freeze.freeze(made, patterns, int8=kind == "int8")
     made = pruning.keep_zeros(made) if given.get("keep_zeros") else made
     cache = train_defaults.member("cache", given.get("cache", plan.cache), Cache)

@@ -192,6 +192,8 @@ class Estimator(IntEnum):
     """the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free"""
     simulation_gn = 8
     """Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments"""
+    coordinate_gn = 9
+    """Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it"""
 
 class Part(IntEnum):
     equations = 1
@@ -226,6 +228,10 @@ class Part(IntEnum):
     """their recurrent nodes"""
     identification = 32768
     """unknown constants of differential equations, from logs"""
+    augmentation = 65536
+    """training rows that the device varies by the seed"""
+    storage = 131072
+    """runs that outlive a reset: generations in two slots of a memory"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -246,6 +252,8 @@ class Need(IntEnum):
     """sum of the second derivatives in space"""
     diagonal = 4
     """each second derivative, time included"""
+    along = 8
+    """derivatives along the section's directions, to the order of each"""
 
 class Sampler(IntEnum):
     interior = 0
@@ -256,6 +264,8 @@ class Sampler(IntEnum):
     """uniform in space, at the earliest time"""
     end = 3
     """uniform in space, at the latest time"""
+    opposite = 4
+    """as faces; the residual is what the program gives there, less what it gives at the same place of the opposite face"""
 
 class ProgramInput(IntEnum):
     x = 0
@@ -314,6 +324,14 @@ class Operation(IntEnum):
     """the vector that is the scalar a at coordinate number b and 0 elsewhere"""
     spread = 18
     """the vector whose coordinates all are the scalar a"""
+    atan = 19
+    """inverse tangent of a"""
+    atan2 = 20
+    """angle of the point (b, a), -pi to pi"""
+    output = 21
+    """program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone"""
+    along = 22
+    """derivative of order c of the network's output number b along direction number a (plain numbers)"""
 
 class Direction(IntEnum):
     rademacher = 0
@@ -374,6 +392,8 @@ class Stream(IntEnum):
     """validation points, likewise: counter (block, row, 0), key validation_seed"""
     face = 4
     """the face of a boundary row: counter (0, row, step)"""
+    augmentation = 5
+    """how a training row is varied: counter (block, row of the batch, step); block 0: its shift down and to the right, word % (2 most + 1) - most; then four normal numbers a block: of the channels, after them of the row's numbers"""
 
 class LogRow(IntEnum):
     fitted = 0
@@ -446,7 +466,7 @@ class BundleHeader(Record):
     metadata_bytes: int
     """UTF-8 JSON after the parameters, for people and host tools; the device skips it"""
     hash: bytes
-    """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases, loss and layers, the section of a graph or an equation, parameters"""
+    """first bytes of SHA-256 over all from model_info to the parameters, as it stands in the file: records of model, training, phases, loss, rows and layers, the section of a graph or an equation, parameters"""
 
 @dataclass(frozen=True)
 class ModelInfo(Record):
@@ -472,8 +492,8 @@ class ModelInfo(Record):
     """enum cache"""
     has_loss_section: int
     """1 where a loss_section stands after the phases"""
-    reserved: int
-    """0"""
+    has_row_section: int
+    """1 where a row_section stands after the loss_section"""
     input_scale: float
     """network input = number * scale + offset, one multiply-add"""
     input_offset: float
@@ -487,6 +507,21 @@ class LossInfo(Record):
     """0, or the number of classes: what a class's weight multiplies is the loss of a row or place"""
     huber_delta: float
     """huber: the error from which on the loss grows linearly; else 0"""
+
+@dataclass(frozen=True)
+class RowInfo(Record):
+    channels: int
+    """the inputs of a row are [channels][height][width]"""
+    height: int
+    width: int
+    shift_height: int
+    """each training row is moved by up to so many rows, up or down; zeros move in"""
+    shift_width: int
+    """and by up to so many columns; zeros move in, where height is 1 the number at that end"""
+    scaling: float
+    """then each channel's raw numbers are multiplied by 1 + scaling N(0, 1)"""
+    jitter: float
+    """then jitter N(0, 1) is added to each raw number; integers are rounded to the nearest, ties to even, and clipped"""
 
 @dataclass(frozen=True)
 class LayerRecord(Record):
@@ -730,7 +765,7 @@ class RecurrentAttributesRecord(Record):
 @dataclass(frozen=True)
 class PdeInfo(Record):
     section_bytes: int
-    """this record and all that belongs to it: bounds, row groups, programs, sparse grid"""
+    """this record and all that belongs to it: bounds, directions, row groups, programs, sparse grid"""
     n_space: int
     """coordinates in space: the network's first inputs"""
     has_time: int
@@ -740,7 +775,7 @@ class PdeInfo(Record):
     n_groups: int
     """row groups that follow the bounds"""
     has_exact: int
-    """1 when the exact solution is a program after u's"""
+    """1 when the exact solution follows as programs"""
     n_classes: int
     """classes of the sparse grid; 0 without one"""
     n_values: int
@@ -749,7 +784,9 @@ class PdeInfo(Record):
     """of the sparse grid"""
     has_points: int
     """1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time"""
-    reserved: bytes
+    n_directions: int
+    """directions that follow the bounds"""
+    reserved: int
     """0"""
     n_pairs: int
     """monte_carlo: antithetic pairs a point"""
@@ -768,6 +805,23 @@ class RowGroupRecord(Record):
     """rows of a batch"""
     root_weight: float
     """square root of the rows' weight in the loss"""
+    first_face: int
+    """of samplers faces and opposite: face 2 i is the lower, 2 i + 1 the upper bound of coordinate i"""
+    n_faces: int
+    """faces from that one on, each as likely as the other; 0 of other samplers"""
+
+@dataclass(frozen=True)
+class PdeDirectionRecord(Record):
+    first: int
+    """the direction is 1 in this input of the network"""
+    second: int
+    """and factor in this one"""
+    factor: float
+    """0: in the first alone"""
+    order: int
+    """1 to max_order: up to which derivatives are computed"""
+    reserved: bytes
+    """0"""
 
 @dataclass(frozen=True)
 class ProgramRecord(Record):
@@ -841,13 +895,13 @@ class PhaseRecord(Record):
     clip_norm: float
     """largest gradient norm; 0 means none"""
     n_coordinates: int
-    """cocd: coordinates a step"""
+    """cocd: coordinates a step; coordinate_gn: columns that are made at once, fixed at export"""
     stale_decay: float
     """cocd: factor a step of the estimates that are not made anew"""
     ridge: float
-    """Gauss-Newton: ridge at the start, relative to the mean squared column"""
+    """Gauss-Newton: ridge at the start, of coordinate_gn also the least, relative to the mean squared column"""
     trust_radius: float
-    """Gauss-Newton: largest norm of the directions' coefficients; 0 means none"""
+    """Gauss-Newton: largest norm of the coefficients, the last layer's apart; 0 means none"""
 
 @dataclass(frozen=True)
 class TrainingRecord(Record):
@@ -906,6 +960,19 @@ class SavedRunRecord(Record):
     phase_0: PhaseRecord
     phase_1: PhaseRecord
     state: StateRecord
+
+@dataclass(frozen=True)
+class SealRecord(Record):
+    magic: int
+    """seal_magic"""
+    generation: int
+    """number of the saved run before it: one more than that in the other slot, from 1 on; after 2^32 - 1 comes 1"""
+    run: int
+    """what the host calls the run: see KEEP"""
+    saved_crc: int
+    """the CRC-32 at the end of the saved run"""
+    crc: int
+    """CRC-32 of the fields before"""
 
 @dataclass(frozen=True)
 class HelloRequest(Record):
@@ -1093,6 +1160,28 @@ class LeaveRequest(Record): ...
 
 @dataclass(frozen=True)
 class LeaveReply(Record): ...
+
+@dataclass(frozen=True)
+class KeepRequest(Record):
+    run: int
+    """names the run for whoever goes on with it: the host's CRC-32 of what a run begins with"""
+
+@dataclass(frozen=True)
+class KeepReply(Record):
+    generation: int
+    """number of the new generation, from 1 on"""
+
+@dataclass(frozen=True)
+class RestoreRequest(Record): ...
+
+@dataclass(frozen=True)
+class RestoreReply(Record):
+    generation: int
+    """its number; 0: there is none of this model"""
+    run: int
+    """as KEEP named it"""
+    rated_erases: int
+    """how often each of the two slots may be erased by its data sheet; 0: the memory does not wear"""
 
 @dataclass(frozen=True)
 class ProgressRequest(Record): ...

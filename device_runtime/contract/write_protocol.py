@@ -121,4 +121,9 @@ def _code(name: str) -> str:
 
 def _table(heading: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
     lines = [heading, tuple("---" for _ in heading), *rows]
-    return ["\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in row) + " |" for row in lines) + "\n"]
+    return ["\n".join("| " + " | ".join(_cell(cell) for cell in row) + " |" for row in lines) + "\n"]
+
+
+def _cell(value: Any) -> str:
+    """Without what Markdown takes for the end of a cell, or for a link: an array [rows][columns]."""
+    return str(value).replace("|", r"\|").replace("][", r"]\[")

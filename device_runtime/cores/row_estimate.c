@@ -78,14 +78,3 @@ enum ttzo_error ttzo_row_estimate_end(struct ttzo_row_estimate *estimate, float 
     *evaluations = 1 + (base->antithetic ? 2 : 1) * queries;
     return ttzo_is_finite(*loss) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;
 }
-
-enum ttzo_error ttzo_estimate_by_rows(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
-                                      const struct ttzo_phase *phase, float *loss, uint32_t *evaluations)
-{
-    struct ttzo_row_estimate estimate;
-    enum ttzo_error error = TTZO_ERROR_OK;
-    ttzo_row_estimate_begin(&estimate, trainer, rows, phase);
-    for (uint32_t j = 0; j < trainer->model->info.batch && !error; j++)
-        error = ttzo_row_estimate_next(&estimate);
-    return error ? error : ttzo_row_estimate_end(&estimate, loss, evaluations);
-}

@@ -12,11 +12,19 @@ struct ttzo_row_estimate {
     bool is_gathered; // a layer of the chain is applied several times to a sample
     union {
         struct ttzo_estimate_base base; // the first member of all
+#if TTZO_HAS(CORES)
         struct ttzo_core_estimate cores;
         struct ttzo_gathered_estimate gathered;
         struct ttzo_graph_estimate graph;
+#endif
     } by;
 };
+
+// Whether all rows of the batch are done.
+static inline bool ttzo_row_estimate_is_complete(const struct ttzo_row_estimate *estimate)
+{
+    return estimate->by.base.done == estimate->by.base.trainer->model->info.batch;
+}
 
 #if TTZO_HAS(CORES)
 
@@ -31,12 +39,8 @@ void ttzo_row_estimate_begin(struct ttzo_row_estimate *estimate, struct ttzo_tra
 // The next row of the batch. Fails with `non_finite` when its loss is not a number, and with `cancelled`.
 enum ttzo_error ttzo_row_estimate_next(struct ttzo_row_estimate *estimate);
 
-// After the last row: trainer->gradient is the estimate. `loss` and `evaluations` as in ttzo_estimate.
+// After the last row: trainer->gradient is the estimate. `loss` and `evaluations` as in ttzo_estimate_end.
 enum ttzo_error ttzo_row_estimate_end(struct ttzo_row_estimate *estimate, float *loss, uint32_t *evaluations);
-
-// All of it.
-enum ttzo_error ttzo_estimate_by_rows(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
-                                      const struct ttzo_phase *phase, float *loss, uint32_t *evaluations);
 
 #else
 
@@ -46,10 +50,22 @@ static inline uint64_t ttzo_row_estimate_numbers(const struct ttzo_model *model)
     return 0;
 }
 
-static inline enum ttzo_error ttzo_estimate_by_rows(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
-                                                    const struct ttzo_phase *phase, float *loss, uint32_t *evaluations)
+static inline void ttzo_row_estimate_begin(struct ttzo_row_estimate *estimate, struct ttzo_trainer *trainer,
+                                           const struct ttzo_rows *rows, const struct ttzo_phase *phase)
 {
-    (void)trainer, (void)rows, (void)phase, (void)loss, (void)evaluations;
+    (void)estimate, (void)trainer, (void)rows, (void)phase;
+}
+
+static inline enum ttzo_error ttzo_row_estimate_next(struct ttzo_row_estimate *estimate)
+{
+    (void)estimate;
+    return TTZO_ERROR_NOT_BUILT_IN;
+}
+
+static inline enum ttzo_error ttzo_row_estimate_end(struct ttzo_row_estimate *estimate, float *loss,
+                                                    uint32_t *evaluations)
+{
+    (void)estimate, (void)loss, (void)evaluations;
     return TTZO_ERROR_NOT_BUILT_IN;
 }
 

@@ -4,7 +4,9 @@
 // two steps (subspace_gn).
 #include "equations/gauss_newton.h"
 
+#include "equations/coordinate_gn.h"
 #include "equations/pde.h"
+#include "equations/scales.h"
 #include "equations/triangle.h"
 #include "model/phase.h"
 #include "network/layers.h"
@@ -38,6 +40,8 @@ uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct tt
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return 0;
+    if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
+        return ttzo_coordinate_gn_count(model, phase);
     uint64_t n = unknown_count(model, phase);
     return n * (n + 3) + TTZO_GN_BLOCK_ROWS * (n + 1) + n; // two triangles, a block of rows, the coefficients
 }
@@ -51,6 +55,8 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return true;
+    if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
+        return ttzo_coordinate_gn_is_sound(model, phase);
     if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS ||
         phase->update != TTZO_UPDATE_SGD)
         return false;
@@ -87,21 +93,6 @@ static enum ttzo_error count_row(struct gauss_newton *gn)
 
 // ---- directions: Gaussian, each number at its tensor's scale, or at a share of its own size where that is more ------
 
-// A layer's cores start at this standard deviation, so that W has Xavier's; a bias moves by 0.1.
-static float core_scale(const struct ttzo_layer *layer)
-{
-    uint32_t length = ttzo_layer_length(layer);
-    float spread = (float)((uint32_t)layer->in_features + layer->out_features);
-    if (layer->kind == TTZO_LAYER_KIND_DENSE)
-        return ttzo_sqrt(2.0f / spread);
-    for (uint32_t k = 1; k < length; k++)
-        spread = spread * (float)layer->ranks[k];
-    return ttzo_exp(ttzo_log(2.0f / spread) * (0.5f / (float)length));
-}
-
-static const float bias_scale = 0.1f;
-static const float own_share = 0.2f; // so that a steep unit's large weights move as readily as a flat one's small ones
-
 static float larger(float a, float b)
 {
     return a < b ? b : a;
@@ -121,10 +112,9 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
         bool is_free = gn->n_free > 0 && l + 1 == model->info.n_layers;
         uint32_t end = layer->parameter_offset + ttzo_layer_parameters(layer);
         uint32_t bias = end - (layer->has_bias ? layer->out_features : 0u);
-        float of_core = core_scale(layer);
+        float of_core = ttzo_core_scale(layer);
         for (uint32_t i = layer->parameter_offset; i < end; i++) {
-            float own = own_share * (trainer->theta[i] < 0.0f ? -trainer->theta[i] : trainer->theta[i]);
-            float scale = is_free ? 0.0f : larger(i < bias ? of_core : bias_scale, own);
+            float scale = is_free ? 0.0f : ttzo_parameter_scale(i, bias, of_core, trainer->theta[i]);
             out[i] = TTZO_MULADD(factor * scale, out[i], base[i]);
         }
     }
@@ -137,9 +127,9 @@ static float direction_length(const struct ttzo_model *model)
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         uint32_t biases = layer->has_bias ? layer->out_features : 0u, cores = ttzo_layer_parameters(layer) - biases;
-        float scale = core_scale(layer);
+        float scale = ttzo_core_scale(layer);
         squares = TTZO_MULADD(scale * scale, (float)cores, squares);
-        squares = TTZO_MULADD(bias_scale * bias_scale, (float)biases, squares);
+        squares = TTZO_MULADD(TTZO_BIAS_SCALE * TTZO_BIAS_SCALE, (float)biases, squares);
     }
     return ttzo_sqrt(squares);
 }
@@ -354,6 +344,8 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
 enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate,
                                   struct ttzo_step_result *result)
 {
+    if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
+        return ttzo_coordinate_gn(trainer, phase, rate, result);
     struct gauss_newton gn = begin(trainer, phase);
     uint32_t n = trainer->model->info.n_parameters, batch = trainer->model->info.batch;
     float ridge = *gn.ridge > 0.0f ? *gn.ridge : phase->ridge;

@@ -13,6 +13,37 @@ static float *row_of(float *triangle, uint32_t n, uint32_t j)
 // float32's normal numbers.
 static const float used_up = 1e-30f;
 
+#define COLUMNS 8u // side by side
+
+struct place {
+    uint32_t j, c, width;
+};
+
+// Columns [c, c + COLUMNS), as far as there are any, of a reflection whose vector stands in the block's column j.
+static void reflect_columns(float *row, float *block, uint32_t rows, struct place at, float weight)
+{
+    uint32_t n = at.width - at.c < COLUMNS ? at.width - at.c : COLUMNS;
+    float factors[COLUMNS];
+    for (uint32_t k = 0; k < n; k++)
+        factors[k] = row[at.c + k];
+    for (uint32_t i = 0; i < rows; i++) {
+        const float *numbers = block + i * at.width + at.c;
+        const float own = block[i * at.width + at.j];
+        for (uint32_t k = 0; k < n; k++)
+            factors[k] = TTZO_MULADD(own, numbers[k], factors[k]);
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        factors[k] = factors[k] * weight;
+        row[at.c + k] = row[at.c + k] + factors[k];
+    }
+    for (uint32_t i = 0; i < rows; i++) {
+        float *numbers = block + i * at.width + at.c;
+        const float own = block[i * at.width + at.j];
+        for (uint32_t k = 0; k < n; k++)
+            numbers[k] = TTZO_MULADD(factors[k], own, numbers[k]);
+    }
+}
+
 // One reflection: what the block holds in column j goes into the triangle's row j. The reflection's vector is (1, w),
 // w = column / head.
 static void reflect(float *row, uint32_t n, uint32_t j, float *block, uint32_t rows)
@@ -29,15 +60,8 @@ static void reflect(float *row, uint32_t n, uint32_t j, float *block, uint32_t r
     row[j] = turned;
     for (uint32_t i = 0; i < rows; i++)
         block[i * width + j] = block[i * width + j] * per_head;
-    for (uint32_t c = j + 1; c < width; c++) {
-        float dot = row[c];
-        for (uint32_t i = 0; i < rows; i++)
-            dot = TTZO_MULADD(block[i * width + j], block[i * width + c], dot);
-        float factor = dot * weight;
-        row[c] = row[c] + factor;
-        for (uint32_t i = 0; i < rows; i++)
-            block[i * width + c] = TTZO_MULADD(factor, block[i * width + j], block[i * width + c]);
-    }
+    for (uint32_t c = j + 1; c < width; c += COLUMNS)
+        reflect_columns(row, block, rows, (struct place){ j, c, width }, weight);
 }
 
 void ttzo_triangle_fold(float *triangle, uint32_t n, float *block, uint32_t rows)
@@ -82,4 +106,28 @@ void ttzo_triangle_solve(const float *triangle, uint32_t n, uint32_t n_free, flo
         if (j == n_free)
             shorten(a + n_free, n - n_free, radius);
     }
+}
+
+void ttzo_triangle_solve_twice(const float *triangle, uint32_t n, const float *b, float *y)
+{
+    const float *row = triangle;
+    for (uint32_t j = 0; j < n; j++)
+        y[j] = -b[j];
+    for (uint32_t j = 0; j < n; row += n + 1 - j, j++) { // R' t = -b, t in the place of y
+        y[j] = row[0] < 0.0f || row[0] > 0.0f ? y[j] / row[0] : 0.0f;
+        for (uint32_t c = j + 1; c < n; c++)
+            y[c] = TTZO_MULADD(-row[c - j], y[j], y[c]);
+    }
+    for (uint32_t j = n; j-- > 0;) { // R y = t
+        row -= n + 1 - j;            // at column j
+        for (uint32_t c = j + 1; c < n; c++)
+            y[j] = TTZO_MULADD(-row[c - j], y[c], y[j]);
+        y[j] = row[0] < 0.0f || row[0] > 0.0f ? y[j] / row[0] : 0.0f;
+    }
+}
+
+void ttzo_triangle_scale(float *triangle, uint32_t n, float factor)
+{
+    for (uint32_t i = 0; i < ttzo_triangle_count(n); i++)
+        triangle[i] = triangle[i] * factor;
 }

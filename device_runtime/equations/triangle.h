@@ -21,4 +21,10 @@ float ttzo_triangle_squares(const float *triangle, uint32_t n, uint32_t first, u
 // it, and the others are solved for what is left.
 void ttzo_triangle_solve(const float *triangle, uint32_t n, uint32_t n_free, float radius, float *a);
 
+// y [n] with R'R y = -b, from the first n columns alone.
+void ttzo_triangle_solve_twice(const float *triangle, uint32_t n, const float *b, float *y);
+
+// Multiplies all of it by `factor`.
+void ttzo_triangle_scale(float *triangle, uint32_t n, float factor);
+
 #endif

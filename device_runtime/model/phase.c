@@ -17,7 +17,8 @@ bool ttzo_estimator_reuses(uint8_t estimator)
 
 bool ttzo_is_gauss_newton(uint8_t estimator)
 {
-    return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN;
+    return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN ||
+           estimator == TTZO_ESTIMATOR_COORDINATE_GN;
 }
 
 static uint32_t arrays_of_update(const struct ttzo_phase *phase)

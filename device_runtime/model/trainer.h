@@ -23,20 +23,21 @@ struct ttzo_sparse {
     uint32_t count;
 };
 
-// Work memory of a PDE's rows; m outputs are derived at once (1, or the features of the last layer).
+// Work memory of a PDE's rows; m outputs are derived at once (the network's, or the features of the last layer).
 struct ttzo_pde_work {
     float *point;      // [in_features]
     float *value;      // [m]
     float *first;      // [in_features][m]
     float *laplacian;  // [m]
     float *diagonal;   // [in_features][m], where it is needed
+    float *along;      // [n_directions][TTZO_MAX_ORDER][m]
     float *at, *slope; // [units] phi(z), of relu z, and phi'(z); of compensated jets the latter alone, [units][2]
     float *squares; // [units] of jets with a Laplacian: the sum of squared directional derivatives; of compensated ones
                     // [units][2] that, or phi''(z)
     float *normals; // [4][in_features] of monte_carlo: Gaussian directions
     float *merged;  // parameters of the layers whose cores are merged; of compensated jets those cores alone
     float *basis;   // of compensated jets, where the first layer reads few combinations of its inputs
-    float *combined;  // [2][2 + 2 in_features] the network's value and derivatives, put together from its features
+    float *combined;  // two sets of the network's values and derivatives, put together from its features
     float *registers; // of the longest program
 };
 
@@ -60,13 +61,16 @@ struct ttzo_trainer {
     float *prepared;           // cores multiplied out at the parameters of the running loss evaluation
     float *scratch;            // of one layer
     struct ttzo_pde_work pde;  // with a PDE
-    float *gauss_newton;       // triangles and block of rows of subspace_gn and last_layer_gn
+    float *gauss_newton;       // what a Gauss-Newton step keeps: triangles, rows, columns
     float *box_losses;         // [batch] of a black box: what it gave last
     float *simulation;         // with a simulation: what its step needs
     struct ttzo_rows batch;    // region batch
     struct ttzo_rows dataset;  // region dataset: what the work buffer has left
     struct ttzo_sparse sparse; // region sparse: what ttzo_lend_sparse was given
-    uint32_t waiting;          // samples of ttzo_learn_* in the region batch, until it is full
+    // The step under way in ttzo_step_slice, and whose rows it reads; NULL when there is none.
+    const struct ttzo_running_step *running;
+    const struct ttzo_rows *running_rows;
+    uint32_t waiting; // samples of ttzo_learn_* in the region batch, until it is full
     uint32_t row_bytes;
     uint32_t macs_per_sample; // one forward pass
     uint64_t macs_per_row;    // a training row: with a PDE, all passes that its derivatives take
@@ -85,6 +89,28 @@ struct ttzo_step_result {
     uint32_t evaluations;
     uint64_t macs;
 };
+
+// What ttzo_step_slice keeps between two slices, in its caller's memory.
+#define TTZO_RUNNING_STEP_WORDS (TTZO_HAS(CORES) ? 272 : 24)
+struct ttzo_running_step {
+    union {
+        uint64_t alignment;
+        void *words[TTZO_RUNNING_STEP_WORDS];
+    } memory;
+};
+
+// Gives up the step in slices that is under way, because what it needs is about to change.
+static inline void ttzo_abandon_step(struct ttzo_trainer *trainer)
+{
+    trainer->running = NULL;
+}
+
+// The same before `rows` change.
+static inline void ttzo_abandon_step_on(struct ttzo_trainer *trainer, const struct ttzo_rows *rows)
+{
+    if (trainer->running_rows == rows)
+        trainer->running = NULL;
+}
 
 // TTZO_ERROR_CANCELLED when the caller's poll says so after `done` of `total` pieces of work.
 static inline enum ttzo_error ttzo_still_wanted(const struct ttzo_trainer *trainer, uint32_t done, uint32_t total)

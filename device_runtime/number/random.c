@@ -39,8 +39,7 @@ static void add_signs(float *out, const float *base, float scale, uint32_t n, co
     }
 }
 
-// Box-Muller: two normal numbers of two words.
-static void normal_pair(const uint32_t words[2], float normals[2])
+void ttzo_normal_pair(const uint32_t words[2], float normals[2])
 {
     const float step = 1.0f / 16777216.0f;
     float u = (float)((words[0] >> 8) + 1u) * step; // (0, 1]
@@ -54,9 +53,9 @@ static void normal_pair(const uint32_t words[2], float normals[2])
 static void add_normals(float *out, const float *base, float scale, uint32_t n, const uint32_t words[4])
 {
     float normals[4];
-    normal_pair(words, normals);
+    ttzo_normal_pair(words, normals);
     if (n > 2)
-        normal_pair(words + 2, normals + 2);
+        ttzo_normal_pair(words + 2, normals + 2);
     for (uint32_t i = 0; i < n; i++)
         out[i] = TTZO_MULADD(scale, normals[i], base[i]);
 }

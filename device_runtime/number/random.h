@@ -10,6 +10,9 @@
 // Philox4x32-10 (Salmon et al. 2011): 128 random bits for each counter; the key's low word is the first.
 void ttzo_philox(const uint32_t counter[4], uint64_t key, uint32_t out[4]);
 
+// Two N(0, 1) numbers of two words of noise (Box-Muller).
+void ttzo_normal_pair(const uint32_t words[2], float normals[2]);
+
 // out[i] = base[i] + scale v_i (one multiply-add), i < n, where v is direction number `query` of step `step`: made on
 // the fly, never stored. `out` may be `base`. Cost: one Philox call for 128 Rademacher or 4 Gaussian coordinates.
 void ttzo_direction_add(float *out, const float *base, float scale, uint32_t n, enum ttzo_direction kind, uint64_t seed,

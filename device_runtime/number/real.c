@@ -366,6 +366,52 @@ float ttzo_cos(float x)
     return sine_of(x, 1);
 }
 
+// ---- inverse tangent ------------------------------------------------------------------------------------------------
+
+// pi / 2 and pi / 4 in two parts
+static const float HALF_PI = 1.57079637f, HALF_PI_LOW = -4.37113883e-08f;
+static const float QUARTER_PI = 0.785398185f, QUARTER_PI_LOW = -2.18556941e-08f;
+
+float ttzo_atan(float x)
+{
+    uint32_t size = to_bits(x) & ~SIGN;
+    if (size > INFINITE)
+        return not_a_number();
+    if (size < 0x39800000u) // 2^-12
+        return x;
+    float r = from_bits(size), high = 0.0f, low = 0.0f;
+    if (r > 2.41421366f) { // 1 + sqrt 2
+        r = -1.0f / r;
+        high = HALF_PI;
+        low = HALF_PI_LOW;
+    } else if (r > 0.414213568f) { // sqrt 2 - 1
+        r = (r - 1.0f) / (r + 1.0f);
+        high = QUARTER_PI;
+        low = QUARTER_PI_LOW;
+    }
+    float z = r * r;
+    float q = TTZO_MULADD(0.0805053636f, z, -0.138767198f);
+    q = TTZO_MULADD(q, z, 0.199776232f);
+    q = TTZO_MULADD(q, z, -0.333329469f);
+    float y = high + (r + TTZO_MULADD(r * z, q, low));
+    return from_bits(to_bits(y) | (to_bits(x) & SIGN));
+}
+
+float ttzo_atan2(float y, float x)
+{
+    float b = from_bits(to_bits(y) & ~SIGN), a = from_bits(to_bits(x) & ~SIGN);
+    bool steep = b > a;
+    float ratio = steep ? a / b : a == b ? (a == 0.0f ? 0.0f : 1.0f) : b / a; // of two infinities 1, as IEEE 754 has it
+    if (to_bits(a) > INFINITE || to_bits(b) > INFINITE)
+        return not_a_number();
+    float angle = ttzo_atan(ratio);
+    if (steep)
+        angle = (HALF_PI - angle) + HALF_PI_LOW;
+    if (to_bits(x) & SIGN)
+        angle = 2.0f * HALF_PI - (angle - 2.0f * HALF_PI_LOW);
+    return from_bits(to_bits(angle) | (to_bits(y) & SIGN));
+}
+
 void ttzo_sin_cos_turns(float turns, float *sine, float *cosine)
 {
     float rounded = TTZO_MULADD(turns, 4.0f, ROUND);

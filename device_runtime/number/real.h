@@ -46,6 +46,9 @@ float ttzo_gelu(float x);    // x (1 + erf(x / sqrt 2)) / 2: within 2^-22 of its
 float ttzo_sin(float x); // odd, bit for bit
 float ttzo_cos(float x); // even, bit for bit
 
+float ttzo_atan(float x);           // 2.04 ulp; odd, bit for bit
+float ttzo_atan2(float y, float x); // the angle of (x, y), -pi to pi: 2.22 ulp where y / x is no subnormal number
+
 // sin and cos of 2 pi `turns`, 0 <= turns < 1, within 2^-23.
 void ttzo_sin_cos_turns(float turns, float *sine, float *cosine);
 

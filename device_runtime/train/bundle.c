@@ -49,8 +49,9 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         return TTZO_ERROR_BAD_BUNDLE;
     struct ttzo_loss_info loss = { 0 };
     size_t loss_bytes = info.has_loss_section ? loss_section_bytes(bytes + fixed, size - fixed, &loss) : 0;
-    size_t without_section = fixed + loss_bytes + info.n_layers * TTZO_LAYER_BYTES + sizeof(float) * info.n_parameters +
-                             header.metadata_bytes + 4;
+    size_t row_bytes = info.has_row_section ? TTZO_ROW_INFO_BYTES : 0;
+    size_t without_section = fixed + loss_bytes + row_bytes + info.n_layers * TTZO_LAYER_BYTES +
+                             sizeof(float) * info.n_parameters + header.metadata_bytes + 4;
     if ((info.has_loss_section && !loss_bytes) || without_section > size ||
         (info.n_layers && info.loss != TTZO_LOSS_RESIDUAL && without_section != size))
         return TTZO_ERROR_BAD_BUNDLE;
@@ -65,6 +66,9 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         ttzo_unpack_phase(at, &model->phases[p]);
     model->class_weights = (const float *)(const void *)(at + TTZO_LOSS_INFO_BYTES);
     at += loss_bytes;
+    if (row_bytes)
+        ttzo_unpack_row_info(at, &model->rows);
+    at += row_bytes;
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);
     if (!info.n_layers &&
@@ -83,7 +87,7 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         return TTZO_ERROR_NOT_BUILT_IN;
     if (ttzo_has_equation(model)) { // its section fills what is left between layers and parameters
         *detail = 6;
-        if (!ttzo_read_pde(at, size - without_section, info.in_features, &model->pde) ||
+        if (!ttzo_read_pde(at, size - without_section, info.in_features, info.out_features, &model->pde) ||
             model->pde.info.section_bytes != size - without_section)
             return TTZO_ERROR_BAD_BUNDLE;
         at += model->pde.info.section_bytes;

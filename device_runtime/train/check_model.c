@@ -13,6 +13,7 @@
 #include "network/loss.h"
 #include "network/merged_layer.h"
 #include "network/split_layer.h"
+#include "network/vary_row.h"
 #include "number/real.h"
 #include "operations/graph.h"
 #include "train/settings.h"
@@ -95,6 +96,13 @@ static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
            ttzo_graph_is_sound(model, detail) && ttzo_graph_scratch(&model->graph) <= TTZO_MAX_WIDTH;
 }
 
+// Numbers that mean something alone, as those of tokens and of a log do, are not varied.
+static bool row_section_is_sound(const struct ttzo_model *model)
+{
+    return !ttzo_needs_no_rows(model) && !ttzo_has_simulation(model) && ttzo_known_tokens(model) == 0 &&
+           ttzo_row_info_is_sound(model);
+}
+
 // What a black box can be trained by.
 static bool asks_whole_losses(const struct ttzo_model *model)
 {
@@ -127,8 +135,11 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (ttzo_has_equation(model) &&
-        (info->out_features != 1 || (ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
-         info->input_number != TTZO_NUMBER_FLOAT32 || !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
+        ((ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
+         info->input_number != TTZO_NUMBER_FLOAT32 ||
+         !ttzo_pde_is_sound(&model->pde, info->in_features, info->out_features, info->batch)))
+        return TTZO_ERROR_BAD_MODEL;
+    if (ttzo_varies_rows(model) && !row_section_is_sound(model))
         return TTZO_ERROR_BAD_MODEL;
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
         if (!ttzo_gauss_newton_is_sound(model, &model->phases[p]))

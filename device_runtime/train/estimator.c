@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "train/estimator.h"
 
-#include "cores/row_estimate.h"
 #include "network/loss.h"
 #include "operations/graph.h"
 #include "equations/pde.h"
@@ -11,17 +10,11 @@
 
 // ---- loss evaluations -----------------------------------------------------------------------------------------------
 
-// One estimate under way. The losses of a batch are kept row by row: a difference of two evaluations is taken row by
-// row and averaged, which loses less to rounding than the difference of two means.
-struct estimate {
-    struct ttzo_trainer *trainer;
-    const struct ttzo_rows *rows;
-    const struct ttzo_phase *phase;
-    uint32_t done, total; // loss evaluations
-};
+// The losses of a batch are kept row by row: a difference of two evaluations is taken row by row and averaged, which
+// loses less to rounding than the difference of two means.
 
 // The loss of row j of the batch.
-static float row_loss(const struct estimate *e, const float *theta, uint32_t j)
+static float row_loss(const struct ttzo_evaluations *e, const float *theta, uint32_t j)
 {
     struct ttzo_trainer *trainer = e->trainer;
     const struct ttzo_model *model = trainer->model;
@@ -45,22 +38,63 @@ __attribute__((noinline)) static void call_black_box(const struct ttzo_trainer *
     box->ask(box->context, theta, trainer->box_losses);
 }
 
-static void begin_evaluation(struct estimate *e, const float *theta)
+static bool takes_coordinates(const struct ttzo_evaluations *e)
 {
-    struct ttzo_trainer *trainer = e->trainer;
-    if (ttzo_has_black_box(trainer->model))
-        call_black_box(trainer, theta);
-    trainer->macs += ttzo_network_prepare(trainer, theta) + trainer->model->info.batch * trainer->macs_per_row;
-    e->done++;
+    return e->phase->estimator == TTZO_ESTIMATOR_CGE_PLAIN;
 }
 
-// The rows' losses at `theta` into base_losses.
-static enum ttzo_error evaluate(struct estimate *e, const float *theta)
+static bool is_antithetic(const struct ttzo_evaluations *e)
 {
-    begin_evaluation(e, theta);
-    for (uint32_t j = 0; j < e->trainer->model->info.batch; j++)
-        e->trainer->base_losses[j] = row_loss(e, theta, j);
-    return ttzo_still_wanted(e->trainer, e->done, e->total);
+    return e->phase->difference == TTZO_DIFFERENCE_ANTITHETIC;
+}
+
+// Whether the running evaluation's losses are those that queries are compared with: at theta, or theta - mu v.
+static bool is_base(const struct ttzo_evaluations *e)
+{
+    return e->done == 0 || (is_antithetic(e) && e->done % 2 == 1);
+}
+
+// The query that the running evaluation, which is not the first, belongs to.
+static uint32_t query_of(const struct ttzo_evaluations *e)
+{
+    return (e->done - 1) / (is_antithetic(e) ? 2 : 1);
+}
+
+// trainer->perturbed = theta + step e_i; there was coordinate i - 1 before, or i itself.
+static void move_coordinate(struct ttzo_trainer *trainer, uint32_t i, float step)
+{
+    if (i == 0)
+        for (uint32_t k = 0; k < trainer->model->info.n_parameters; k++)
+            trainer->perturbed[k] = trainer->theta[k];
+    else
+        trainer->perturbed[i - 1] = trainer->theta[i - 1];
+    trainer->perturbed[i] = trainer->theta[i] + step;
+}
+
+// The parameters of the running evaluation.
+static const float *choose_parameters(const struct ttzo_evaluations *e)
+{
+    struct ttzo_trainer *trainer = e->trainer;
+    if (e->done == 0)
+        return trainer->theta;
+    float step = is_base(e) ? -e->phase->perturb_radius : e->phase->perturb_radius;
+    if (takes_coordinates(e))
+        move_coordinate(trainer, query_of(e), step);
+    else
+        ttzo_direction_add(trainer->perturbed, trainer->theta, step, trainer->model->info.n_parameters,
+                           (enum ttzo_direction)e->phase->direction, trainer->training.seed, trainer->state.step,
+                           query_of(e));
+    return trainer->perturbed;
+}
+
+static void begin_evaluation(struct ttzo_evaluations *e)
+{
+    struct ttzo_trainer *trainer = e->trainer;
+    e->parameters = choose_parameters(e);
+    e->sum = 0.0f;
+    if (ttzo_has_black_box(trainer->model))
+        call_black_box(trainer, e->parameters);
+    trainer->macs += ttzo_network_prepare(trainer, e->parameters) + trainer->model->info.batch * trainer->macs_per_row;
 }
 
 static float mean(const float *losses, uint32_t n)
@@ -71,105 +105,111 @@ static float mean(const float *losses, uint32_t n)
     return sum * (1.0f / (float)n);
 }
 
-// The difference of a query: the losses at trainer->perturbed against those in base_losses.
-static enum ttzo_error query(struct estimate *e, float *difference)
+// After the last row: the loss at theta, or the difference of a query.
+static enum ttzo_error end_evaluation(struct ttzo_evaluations *e)
 {
     struct ttzo_trainer *trainer = e->trainer;
-    uint32_t batch = trainer->model->info.batch;
-    float sum = 0.0f;
-    begin_evaluation(e, trainer->perturbed);
-    for (uint32_t j = 0; j < batch; j++)
-        sum = sum + (row_loss(e, trainer->perturbed, j) - trainer->base_losses[j]);
-    *difference = sum * (1.0f / (float)batch);
-    enum ttzo_error error = ttzo_still_wanted(e->trainer, e->done, e->total);
+    uint32_t number = e->done, batch = trainer->model->info.batch;
+    bool base = is_base(e);
+    float mu = e->phase->perturb_radius,
+          found = number == 0 ? mean(trainer->base_losses, batch) : e->sum * (1.0f / (float)batch);
+    if (number == 0)
+        e->loss = found;
+    else if (!base && takes_coordinates(e))
+        trainer->gradient[query_of(e)] = found * (1.0f / (is_antithetic(e) ? 2.0f * mu : mu));
+    else if (!base)
+        trainer->differences[query_of(e)] = found;
+    e->row = 0;
+    e->done++;
+    enum ttzo_error error = ttzo_still_wanted(trainer, e->done, e->total);
     if (error)
         return error;
-    return ttzo_is_finite(*difference) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;
+    return (base && number > 0) || ttzo_is_finite(found) ? TTZO_ERROR_OK : TTZO_ERROR_NON_FINITE;
 }
 
-// ---- random directions ----------------------------------------------------------------------------------------------
+static void evaluations_begin(struct ttzo_evaluations *e, struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
+                              const struct ttzo_phase *phase)
+{
+    *e = (struct ttzo_evaluations){ .trainer = trainer, .rows = rows, .phase = phase };
+    uint32_t queries = takes_coordinates(e) ? trainer->model->info.n_parameters : phase->n_queries;
+    e->total = 1 + (is_antithetic(e) ? 2 : 1) * queries;
+}
 
-static enum ttzo_error random_gradient(struct estimate *e)
+// One row of one evaluation.
+static enum ttzo_error evaluations_next(struct ttzo_evaluations *e)
+{
+    struct ttzo_trainer *trainer = e->trainer;
+    if (e->row == 0)
+        begin_evaluation(e);
+    float loss = row_loss(e, e->parameters, e->row);
+    if (is_base(e))
+        trainer->base_losses[e->row] = loss;
+    else
+        e->sum = e->sum + (loss - trainer->base_losses[e->row]);
+    return ++e->row < trainer->model->info.batch ? TTZO_ERROR_OK : end_evaluation(e);
+}
+
+// The gradient of random directions may lie where the queries' parameters were, so that it is made when all are
+// answered; a coordinate's derivative stands in it already.
+static void evaluations_end(const struct ttzo_evaluations *e)
 {
     struct ttzo_trainer *trainer = e->trainer;
     const struct ttzo_phase *phase = e->phase;
-    uint32_t n = trainer->model->info.n_parameters, step = trainer->state.step;
-    uint64_t seed = trainer->training.seed;
-    enum ttzo_direction kind = (enum ttzo_direction)phase->direction;
-    bool antithetic = phase->difference == TTZO_DIFFERENCE_ANTITHETIC;
-    float mu = phase->perturb_radius;
-    float scale = 1.0f / ((float)(antithetic ? 2 * phase->n_queries : phase->n_queries) * mu);
-
-    for (uint32_t q = 0; q < phase->n_queries; q++) {
-        enum ttzo_error error;
-        if (antithetic) { // base_losses: at theta - mu v
-            ttzo_direction_add(trainer->perturbed, trainer->theta, -mu, n, kind, seed, step, q);
-            if ((error = evaluate(e, trainer->perturbed)))
-                return error;
-        }
-        ttzo_direction_add(trainer->perturbed, trainer->theta, mu, n, kind, seed, step, q);
-        if ((error = query(e, &trainer->differences[q])))
-            return error;
-    }
-    // The gradient may lie where the queries' parameters were, so that it is made when all are answered.
+    uint32_t n = trainer->model->info.n_parameters;
+    if (takes_coordinates(e))
+        return;
+    float scale = 1.0f / ((float)(is_antithetic(e) ? 2 * phase->n_queries : phase->n_queries) * phase->perturb_radius);
     for (uint32_t i = 0; i < n; i++)
         trainer->gradient[i] = 0.0f;
     for (uint32_t q = 0; q < phase->n_queries; q++)
-        ttzo_direction_add(trainer->gradient, trainer->gradient, trainer->differences[q] * scale, n, kind, seed, step,
-                           q);
-    return TTZO_ERROR_OK;
-}
-
-// ---- coordinates ----------------------------------------------------------------------------------------------------
-
-static enum ttzo_error coordinate_gradient(struct estimate *e)
-{
-    struct ttzo_trainer *trainer = e->trainer;
-    uint32_t n = trainer->model->info.n_parameters;
-    bool antithetic = e->phase->difference == TTZO_DIFFERENCE_ANTITHETIC;
-    float mu = e->phase->perturb_radius;
-    float scale = 1.0f / (antithetic ? 2.0f * mu : mu);
-
-    for (uint32_t i = 0; i < n; i++)
-        trainer->perturbed[i] = trainer->theta[i];
-    for (uint32_t i = 0; i < n; i++) {
-        float difference;
-        enum ttzo_error error;
-        if (antithetic) { // base_losses: at theta - mu e_i
-            trainer->perturbed[i] = trainer->theta[i] - mu;
-            if ((error = evaluate(e, trainer->perturbed)))
-                return error;
-        }
-        trainer->perturbed[i] = trainer->theta[i] + mu;
-        if ((error = query(e, &difference)))
-            return error;
-        trainer->perturbed[i] = trainer->theta[i];
-        trainer->gradient[i] = difference * scale;
-    }
-    return TTZO_ERROR_OK;
+        ttzo_direction_add(trainer->gradient, trainer->gradient, trainer->differences[q] * scale, n,
+                           (enum ttzo_direction)phase->direction, trainer->training.seed, trainer->state.step, q);
 }
 
 // ---- the estimate ---------------------------------------------------------------------------------------------------
 
+void ttzo_estimate_begin(struct ttzo_gradient_estimate *estimate, struct ttzo_trainer *trainer,
+                         const struct ttzo_rows *rows, const struct ttzo_phase *phase)
+{
+    estimate->reuses = ttzo_estimator_reuses(phase->estimator);
+    if (estimate->reuses)
+        ttzo_row_estimate_begin(&estimate->by.rows, trainer, rows, phase);
+    else if (TTZO_HAS(EVALUATIONS))
+        evaluations_begin(&estimate->by.evaluations, trainer, rows, phase);
+}
+
+enum ttzo_error ttzo_estimate_next(struct ttzo_gradient_estimate *estimate, bool *complete)
+{
+    enum ttzo_error error = TTZO_ERROR_NOT_BUILT_IN; // never: ttzo_read_bundle has refused the model
+    if (estimate->reuses) {
+        error = ttzo_row_estimate_next(&estimate->by.rows);
+        *complete = ttzo_row_estimate_is_complete(&estimate->by.rows);
+    } else if (TTZO_HAS(EVALUATIONS)) {
+        error = evaluations_next(&estimate->by.evaluations);
+        *complete = estimate->by.evaluations.done == estimate->by.evaluations.total;
+    }
+    return error;
+}
+
+enum ttzo_error ttzo_estimate_end(struct ttzo_gradient_estimate *estimate, float *loss, uint32_t *evaluations)
+{
+    if (estimate->reuses)
+        return ttzo_row_estimate_end(&estimate->by.rows, loss, evaluations);
+    if (!TTZO_HAS(EVALUATIONS))
+        return TTZO_ERROR_NOT_BUILT_IN;
+    evaluations_end(&estimate->by.evaluations);
+    *loss = estimate->by.evaluations.loss;
+    *evaluations = estimate->by.evaluations.done;
+    return TTZO_ERROR_OK;
+}
+
 enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,
                               const struct ttzo_phase *phase, float *loss, uint32_t *evaluations)
 {
-    if (ttzo_estimator_reuses(phase->estimator))
-        return ttzo_estimate_by_rows(trainer, rows, phase, loss, evaluations);
-    if (!TTZO_HAS(EVALUATIONS)) // ttzo_read_bundle has refused the model
-        return TTZO_ERROR_NOT_BUILT_IN;
-    bool coordinates = phase->estimator == TTZO_ESTIMATOR_CGE_PLAIN;
-    uint32_t queries = coordinates ? trainer->model->info.n_parameters : phase->n_queries;
-    uint32_t sides = phase->difference == TTZO_DIFFERENCE_ANTITHETIC ? 2 : 1;
-    struct estimate e = { trainer, rows, phase, 0, 1 + sides * queries };
-
-    enum ttzo_error error = evaluate(&e, trainer->theta);
-    if (error)
-        return error;
-    *loss = mean(trainer->base_losses, trainer->model->info.batch);
-    if (!ttzo_is_finite(*loss))
-        return TTZO_ERROR_NON_FINITE;
-    error = coordinates ? coordinate_gradient(&e) : random_gradient(&e);
-    *evaluations = e.done;
-    return error;
+    struct ttzo_gradient_estimate estimate;
+    enum ttzo_error error = TTZO_ERROR_OK;
+    ttzo_estimate_begin(&estimate, trainer, rows, phase);
+    for (bool complete = false; !complete && !error;)
+        error = ttzo_estimate_next(&estimate, &complete);
+    return error ? error : ttzo_estimate_end(&estimate, loss, evaluations);
 }

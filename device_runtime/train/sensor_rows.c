@@ -23,15 +23,23 @@ static void put_raw(const struct ttzo_model *model, uint8_t *row, uint32_t i, in
         ttzo_put_i16(row + 2 * i, (int16_t)raw);
 }
 
+// Whether `inputs` and `row` are there and `inputs` holds all n numbers of a row of the model.
+static enum ttzo_error check_row(const struct ttzo_model *model, const void *inputs, uint32_t n, const uint8_t *row,
+                                 uint32_t *detail)
+{
+    if (!model || !inputs || !row || !detail)
+        return TTZO_ERROR_NULL_POINTER;
+    *detail = model->info.in_features;
+    return n == model->info.in_features ? TTZO_ERROR_OK : TTZO_ERROR_OUT_OF_RANGE;
+}
+
 enum ttzo_error ttzo_pack_inputs(const struct ttzo_model *model, const float *inputs, uint32_t n, uint8_t *row,
                                  uint32_t *detail)
 {
     const float round = 12582912.0f; // adding it rounds |x| < 2^22 to the nearest integer, ties to even
-    if (!model || !inputs || !row || !detail)
-        return TTZO_ERROR_NULL_POINTER;
-    *detail = model->info.in_features;
-    if (n != model->info.in_features)
-        return TTZO_ERROR_OUT_OF_RANGE;
+    enum ttzo_error error = check_row(model, inputs, n, row, detail);
+    if (error)
+        return error;
     int32_t low, high;
     raw_range(model, &low, &high);
     for (*detail = 0; *detail < n; ++*detail) {
@@ -53,11 +61,9 @@ enum ttzo_error ttzo_pack_inputs(const struct ttzo_model *model, const float *in
 enum ttzo_error ttzo_pack_integers(const struct ttzo_model *model, const int32_t *inputs, uint32_t n, uint8_t *row,
                                    uint32_t *detail)
 {
-    if (!model || !inputs || !row || !detail)
-        return TTZO_ERROR_NULL_POINTER;
-    *detail = model->info.in_features;
-    if (n != model->info.in_features)
-        return TTZO_ERROR_OUT_OF_RANGE;
+    enum ttzo_error error = check_row(model, inputs, n, row, detail);
+    if (error)
+        return error;
     int32_t low, high;
     raw_range(model, &low, &high);
     for (*detail = 0; *detail < n; ++*detail) {
@@ -82,6 +88,7 @@ static uint8_t *row_to_write(struct ttzo_trainer *trainer, enum ttzo_region regi
                                                              : NULL;
     if (!rows || row >= rows->capacity)
         return NULL;
+    ttzo_abandon_step_on(trainer, rows);
     rows->count = 0;
     return rows->bytes + (size_t)row * trainer->row_bytes;
 }

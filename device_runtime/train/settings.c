@@ -35,6 +35,10 @@ enum ttzo_error ttzo_check_fixed(const struct ttzo_training *training, const str
             }
         bool too_many =
             given->estimator == TTZO_ESTIMATOR_RGE && wanted->n_queries > ttzo_difference_capacity(exported);
+        if (given->estimator == TTZO_ESTIMATOR_COORDINATE_GN && wanted->n_coordinates != given->n_coordinates) {
+            *detail = TTZO_SETTING_NUMBERS * (p + 1) + 11;
+            return TTZO_ERROR_FIXED_AT_EXPORT;
+        }
         if (too_many || (ttzo_is_gauss_newton(given->estimator) && wanted->n_queries != given->n_queries)) {
             *detail = TTZO_SETTING_NUMBERS * (p + 1) + 4;
             return TTZO_ERROR_FIXED_AT_EXPORT;

@@ -71,6 +71,7 @@ void ttzo_reset(struct ttzo_trainer *trainer)
         trainer->phases[p] = model->phases[p];
     trainer->state = (struct ttzo_state){ .best_window = infinity.value };
     trainer->waiting = 0;
+    ttzo_abandon_step(trainer);
     for (uint32_t i = 0; i < model->info.n_parameters; i++)
         trainer->theta[i] = model->parameters[i];
     for (uint32_t i = 0; i < trainer->n_moments; i++)
@@ -87,6 +88,7 @@ enum ttzo_error ttzo_configure(struct ttzo_trainer *trainer, const struct ttzo_t
         error = ttzo_check_settings(training, phases, detail);
     if (error)
         return error;
+    ttzo_abandon_step(trainer);
     trainer->training = *training;
     for (uint32_t p = 0; p < TTZO_MAX_PHASES; p++)
         trainer->phases[p] = phases[p];
@@ -111,6 +113,7 @@ enum ttzo_error ttzo_set_state(struct ttzo_trainer *trainer, const struct ttzo_s
     for (*detail = 0; *detail < sizeof possible / sizeof *possible; ++*detail)
         if (!possible[*detail])
             return TTZO_ERROR_BAD_REQUEST;
+    ttzo_abandon_step(trainer);
     trainer->state = *state;
     return TTZO_ERROR_OK;
 }
@@ -161,8 +164,12 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
     *detail = offset;
     if (!find_region(trainer, name, &region) || offset > region.size || count > region.size - offset)
         return TTZO_ERROR_OUT_OF_RANGE;
-    if (region.rows)
+    if (region.target) // their stage is where the estimate is made
+        ttzo_abandon_step(trainer);
+    if (region.rows) {
+        ttzo_abandon_step_on(trainer, region.rows);
         region.rows->count = 0; // no longer whole, until the next commit
+    }
     if (name == TTZO_REGION_SPARSE)
         trainer->sparse.count = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -199,6 +206,7 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region na
     *detail = count;
     if (!find_region(trainer, name, &region) || !region.rows || count > region.rows->capacity)
         return TTZO_ERROR_OUT_OF_RANGE;
+    ttzo_abandon_step_on(trainer, region.rows);
     region.rows->count = 0;
     for (*detail = 0; *detail < count; ++*detail)
         if (!ttzo_target_is_sound(trainer->model, region.bytes + *detail * trainer->row_bytes + input_bytes))
@@ -221,6 +229,7 @@ static enum ttzo_error take_sparse(struct ttzo_trainer *trainer, uint32_t count,
 {
     struct ttzo_sparse *sparse = &trainer->sparse;
     uint32_t n_rows;
+    ttzo_abandon_step(trainer);
     sparse->count = 0;
     enum ttzo_error error = ttzo_sparse_check(trainer->model, sparse->bytes, count, &n_rows, detail);
     if (error)
@@ -256,6 +265,7 @@ enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region name,
     for (*detail = 0; *detail < count / 4; ++*detail)
         if (!ttzo_is_finite(ttzo_get_f32(region.bytes + 4 * *detail)))
             return TTZO_ERROR_BAD_NUMBER;
+    ttzo_abandon_step(trainer);
     for (uint32_t i = 0; i < count / 4; i++)
         region.target[i] = ttzo_get_f32(region.bytes + 4 * i);
     return TTZO_ERROR_OK;

@@ -5,6 +5,7 @@ is zero; zeros and dead units, which the device leaves out, make it less."""
 import math
 
 from ttzo.device_runtime.contract import LIMIT, Difference, Estimator, LayerKind, PhaseRecord
+from ttzo.exporter.costs import coordinates
 from ttzo.exporter.costs.core_memory import (
     QUERIES_AT_ONCE,
     REUSING,
@@ -38,6 +39,8 @@ def n_queries(plan: Plan, phase: Phase | PhaseRecord) -> int:
     """Queries of one estimate: its loss evaluations without the one at theta and without second sides."""
     if phase.estimator == Estimator.rge:
         return phase.n_queries
+    if phase.estimator == Estimator.coordinate_gn:  # in loss evaluations
+        return coordinates.evaluations(plan, phase) - 1
     if phase.estimator in GAUSS_NEWTON:  # its directions, the last two steps, and the ridges it tries
         return phase.n_queries + 2 * (phase.estimator == Estimator.subspace_gn) + LIMIT["gn_tries"]
     if phase.estimator == Estimator.node_cge and plan.chain is None:
@@ -60,6 +63,8 @@ def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
     """Multiply-accumulates of one step's estimate."""
     if plan.simulation is not None:
         return plan.batch * LIMIT["max_substeps"] * plan.simulation.instructions_a_row
+    if phase.estimator == Estimator.coordinate_gn:
+        return coordinates.step_macs(plan, phase, LIMIT["gn_tries"])
     if plan.pde is not None:
         return evaluations_a_step(plan, phase) * plan.batch * plan.macs * plan.passes
     if phase.estimator not in REUSING:

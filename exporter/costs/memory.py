@@ -63,7 +63,8 @@ def columns_at_once(plan: Plan) -> int:
         return MANY_COLUMNS
     second = pde.n_inputs if pde.needs & Need.diagonal else bool(pde.needs & Need.laplacian)
     whole = 1 + pde.n_inputs + second
-    return whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
+    columns = whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
+    return max([columns, *(direction.order for direction in pde.directions)])
 
 
 # ---- split layers: the sizes of split_layer.c -----------------------------------------------------------------------
@@ -190,7 +191,9 @@ def _pde_numbers(plan: Plan) -> int:
     pde = plan.pde
     if pde is None:
         return 0
-    n, m = plan.in_features, plan.layers[-1].in_features if plan.uses_last_layer else 1
+    n, outputs = plan.in_features, plan.out_features
+    m = max(plan.layers[-1].in_features, outputs) if plan.uses_last_layer else outputs
+    along = LIMIT["max_order"] * len(pde.directions)
     units = sum(layer.out_features for layer in plan.layers if layer.activation != Activation.identity)
     sampled = pde.derivative == Derivative.monte_carlo
     kept = _kept_of_a_unit(plan) * units + (PAIRS * n if sampled else 0)
@@ -198,8 +201,8 @@ def _pde_numbers(plan: Plan) -> int:
     basis = 2 * plan.basis_size * pde.n_space if pde.derivative == Derivative.compensated_jet else 0
     derivatives = 2 if pde.needs & Need.diagonal else 1
     registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
-    combined = 2 * (2 + 2 * n) if plan.uses_last_layer else 0
-    return n + 2 * m + derivatives * n * m + kept + merged + basis + combined + registers
+    combined = 2 * outputs * (2 + 2 * n + along) if plan.uses_last_layer else 0
+    return n + 2 * m + derivatives * n * m + along * m + kept + merged + basis + combined + registers
 
 
 def _kept_of_a_unit(plan: Plan) -> int:
@@ -218,8 +221,30 @@ def _merged_numbers(plan: Plan) -> Callable[[Layer], int]:
 
 def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:
     """Floats of two triangles, a block of rows and the coefficients, as in ttzo_gauss_newton_count."""
+    if phase.estimator == Estimator.coordinate_gn:
+        return _coordinate_numbers(plan, phase)
     n = plan.n_columns(phase)
     return n * (n + 3) + LIMIT["gn_block_rows"] * (n + 1) + n if n else 0
+
+
+def _coordinate_numbers(plan: Plan, phase: Phase) -> int:
+    """Floats as in ttzo_coordinate_gn_count: triangles, block of rows, columns, residuals, answer, and what a row needs."""
+    n, rows = plan.n_coordinates, plan.batch
+    order = min(n, rows)
+    kept = 0 if n < rows else min(phase.n_coordinates, n) * rows
+    return order * (order + 3) + LIMIT["gn_block_rows"] * (order + 1) + kept + rows + order + _column_numbers(plan)
+
+
+def _column_numbers(plan: Plan) -> int:
+    """Floats of `struct ttzo_column_work`."""
+    width, before, last = 2 + plan.in_features, plan.layers[:-1], plan.layers[-1]
+    if plan.asks_all:
+        features = sum(layer.in_features + layer.out_features for layer in before) + last.in_features
+        widest = max(layer.out_features for layer in before)
+        return 2 * plan.in_features + width * (features + 2 * widest + 2)
+    merged = sum(0 if layer.merged is layer else layer.merged.n_parameters for layer in before)
+    units = sum(layer.out_features for layer in before[:-1])
+    return 2 * plan.in_features + 3 * units + 4 * last.in_features + merged
 
 
 def work_bytes(plan: Plan) -> int:

@@ -48,8 +48,9 @@ class Expression:
     args: tuple["Expression", ...] = ()
     name: str = ""
     value: float = 0.0
-    index: int = 0
+    index: int = 0  # of a coordinate, or of the network's output
     size: int | None = None
+    along: tuple[int, ...] = ()  # of a "derivative": the inputs, ascending; of "along": direction's number and order
 
     # ---- what Python can do with a number
 
@@ -176,8 +177,8 @@ class Expression:
             raise AttributeError(name)
         if name in _DERIVATIVES:
             raise refusal(
-                f"`{name}` of a part of the solution is a mixed or higher derivative, which is not supported",
-                "the derivatives are p.u_t, p.u_tt, p.grad, p.second (unmixed) and p.lap; a higher equation is split into a system of lower ones",
+                f"`{name}` is no attribute of an expression",
+                'write p.d(expression, 0, 1) for its derivative in coordinates 0 and 1, p.d(expression, "t"), p.gradient(expression) or p.laplacian(expression)',
             )
         raise refusal(f"a traced value has no `{name}`", "use the functions of ttzo.pde")
 
@@ -192,9 +193,10 @@ def constant(value: float) -> Expression:
 ZERO, ONE = constant(0.0), constant(1.0)
 
 
-def leaf(name: str, size: int) -> Expression:
-    """An input of the program: `name` of the contract's enum program_input, `size` coordinates in space."""
-    return Expression("input", name=name, size=size if name in _VECTORS else None)
+def leaf(name: str, size: int, output: int = 0) -> Expression:
+    """An input of the program: `name` of the contract's enum program_input, `size` coordinates in space; from n on of the
+    network's output number `output`."""
+    return Expression("input", name=name, size=size if name in _VECTORS else None, index=output)
 
 
 def wrap(value) -> Expression:
@@ -288,7 +290,7 @@ def component(a: Expression, index: int) -> Expression:
     if a.operation == "place":
         return a.args[0] if a.index == index else ZERO
     if a.size == 1 and a.operation == "input" and a.name == "n_xx":
-        return leaf("lap", 1)
+        return leaf("lap", 1, a.index)
     return Expression("component", (a,), index=index)
 
 
@@ -319,7 +321,7 @@ def total(a: Expression, size: int) -> Expression:
     if a.operation == "spread":
         return multiply(constant(size), a.args[0])
     if a.operation == "input" and a.name == "n_xx":
-        return leaf("lap", size)
+        return leaf("lap", size, a.index)
     return Expression("sum", (a,))
 
 
@@ -350,8 +352,10 @@ MOST_SQUARED = 4096  # largest whole exponent that is multiplied out, by squarin
 def _power(base: Expression, exponent) -> Expression:
     if isinstance(exponent, Expression) and is_number(exponent):
         exponent = exponent.value
+    if isinstance(exponent, Expression):
+        return exp(multiply(exponent, log(base)))
     if not isinstance(exponent, (int, float, np.integer, np.floating)):
-        raise refusal("an exponent must be a number", "write pde.exp(b * pde.log(a))")
+        raise refusal(f"an exponent is {exponent!r}, not a number", "use numbers and traced values")
     if exponent < 0:
         return divide(1.0, _power(base, -exponent))
     if exponent == 0.5:
@@ -369,10 +373,13 @@ def _power(base: Expression, exponent) -> Expression:
 
 
 def _elementary(name: str):
+    of_numpy = np.arctan if name == "atan" else getattr(np, name)
+
     def function(a):
         if isinstance(a, Expression):
-            return constant(getattr(np, name)(a.value)) if is_number(a) else _node(name, a)
-        return getattr(_library(a), name)(a)
+            return constant(of_numpy(a.value)) if is_number(a) else _node(name, a)
+        library = _library(a)
+        return of_numpy(a) if library is np else getattr(library, name)(a)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{name}(a), of every coordinate."
@@ -384,9 +391,39 @@ def _library(value):
     return sys.modules["torch"] if type(value).__module__.startswith("torch") else np
 
 
-sqrt, exp, expm1, log, log1p, sin, cos, tanh = map(
-    _elementary, ("sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh")
+sqrt, exp, expm1, log, log1p, sin, cos, tanh, atan = map(
+    _elementary, ("sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "atan")
 )
+
+
+def atan2(y, x):
+    """The angle of the point (x, y), -pi to pi."""
+    if not isinstance(y, Expression) and not isinstance(x, Expression):
+        library = _library(y) if _library(y) is not np else _library(x)
+        return np.arctan2(y, x) if library is np else library.atan2(*map(library.as_tensor, (y, x)))
+    y, x = wrap(y), wrap(x)
+    return constant(math.atan2(y.value, x.value)) if is_number(y) and is_number(x) else _node("atan2", y, x)
+
+
+def sinh(a):
+    """The hyperbolic sine, to full relative accuracy near 0."""
+    half = 0.5 * expm1(a)
+    return half + half / (2.0 * half + 1.0)
+
+
+def cosh(a):
+    """The hyperbolic cosine."""
+    return 0.5 * (exp(a) + exp(-a))
+
+
+def tan(a):
+    """The tangent."""
+    return sin(a) / cos(a)
+
+
+def abs(a):
+    """The size of a, coordinate by coordinate."""
+    return a.__abs__()
 
 
 def where(condition, a, b):

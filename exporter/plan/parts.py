@@ -26,6 +26,7 @@ def parts_of(plan: Plan) -> Parts:
         Part.blocks: bool(estimators & {Estimator.node_cge, Estimator.block_rge}),
         Part.narrow: reuses and plan.cache != Cache.float32,
         Part.tensors: reuses and any(layer.kind == LayerKind.tt_tensor for layer in layers),
+        Part.augmentation: plan.augmentation is not None,
         Part.compensated: plan.pde is not None and plan.pde.derivative == Derivative.compensated_jet,
     }
     needed = {part for part, wanted in needs.items() if wanted}

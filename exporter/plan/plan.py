@@ -30,6 +30,7 @@ from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Tokens
 from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
 from ttzo.exporter.pde.program import Pde
+from ttzo.exporter.plan.augmentation import Augmentation
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
 from ttzo.exporter.plan.training import REUSING, Phase, Training
@@ -63,6 +64,7 @@ class Plan:
     constants: bytes = b""
     loss_options: LossOptions = LossOptions()
     simulation: Simulation | None = None  # with loss `simulation`: there is no network
+    augmentation: Augmentation | None = None
 
     @classmethod
     def of_simulation(cls, simulation: Simulation, start: np.ndarray, **settings: Any) -> "Plan":
@@ -111,7 +113,7 @@ class Plan:
             return self._simulation_inconsistency(self.simulation)
         if any(phase.estimator == Estimator.simulation_gn for phase in self.training.phases):
             return "simulation_gn fits the unknown constants of a simulation (ttzo.ode), not a network"
-        wrong = self.loss_options.inconsistency(self.loss, self.out_features)
+        wrong = self.loss_options.inconsistency(self.loss, self.out_features) or self._augmentation_inconsistency()
         if wrong:
             return wrong
         if self.chain is None:
@@ -142,6 +144,13 @@ class Plan:
             if phase.is_gauss_newton:
                 return f"{phase.estimator.name} works on chains of layers only, choose cge, node_cge or rge: {why}"
         return ""
+
+    def _augmentation_inconsistency(self) -> str:
+        if self.augmentation is None:
+            return ""
+        if self.pde or self.n_tokens:
+            return "rows of tokens and points of an equation cannot be augmented: a moved one means something else"
+        return self.augmentation.inconsistency(self.in_features)
 
     def _token_inconsistency(self) -> str:
         if not self.n_tokens:
@@ -196,11 +205,19 @@ class Plan:
             if phase.update != Update.sgd:
                 return f"{name} computes whole steps: its update must be sgd"
             last = self.layers[-1]
-            if self.uses_last_layer and (
+            if phase.estimator != Estimator.subspace_gn and (
                 len(self.layers) < 2 or last.kind != LayerKind.dense or last.activation != Activation.identity
             ):
                 return f"{name} needs a dense last layer without activation, after another layer"
-            if self.n_columns(phase) > LIMIT["max_columns"]:
+            if phase.estimator == Estimator.coordinate_gn:
+                if self.pde.beyond_columns:
+                    return f"{name} makes no columns of {self.pde.beyond_columns}: choose subspace_gn"
+                least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
+                if self.n_coordinates > most:
+                    return f"{name} asks {self.n_coordinates:,} parameters; with {self.batch:,} rows at most {most:,} are supported"
+                if least > LIMIT["max_columns"]:
+                    return f"{name} has {self.n_coordinates:,} unknowns and {self.batch:,} rows; at most {LIMIT['max_columns']:,} of one of both are supported"
+            elif self.n_columns(phase) > LIMIT["max_columns"]:
                 return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} are supported"
         return ""
 
@@ -209,8 +226,9 @@ class Plan:
             return "the loss `residual` needs a PDE, and a PDE needs this loss"
         if self.pde is None:
             return ""
-        if self.in_features != self.pde.n_inputs or self.out_features != 1:
-            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs (coordinates in space, then time) and 1 output"
+        if (self.in_features, self.out_features) != (self.pde.n_inputs, self.pde.n_outputs):
+            fields = f"{self.pde.n_outputs} unknown functions" if self.pde.n_outputs > 1 else "1 output"
+            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs (coordinates in space, then time) and {fields}; pde.Problem(fields=[..]) names several"
         if self.input_number != Number.float32:
             return "a PDE's points are float32"
         if self.batch != self.pde.batch:
@@ -305,8 +323,24 @@ class Plan:
         """Unknowns of a Gauss-Newton step: the last layer's, the directions, the last two steps; 0 for others."""
         if not phase.is_gauss_newton:
             return 0
+        if phase.estimator == Estimator.coordinate_gn:
+            return self.n_coordinates
         own = 2 if phase.estimator == Estimator.subspace_gn else self.layers[-1].n_parameters
         return phase.n_queries + own
+
+    @property
+    def asks_all(self) -> bool:
+        """Whether coordinate_gn asks all parameters: of a small dense network."""
+        dense = all(layer.kind == LayerKind.dense for layer in self.layers)
+        return dense and self.n_parameters <= LIMIT["max_coordinates"]
+
+    @property
+    def n_coordinates(self) -> int:
+        """Parameters that coordinate_gn asks: all, or the last layer's and the biases before it."""
+        if self.asks_all:
+            return self.n_parameters
+        *_, before, last = self.layers
+        return last.n_parameters + (before.out_features if before.has_bias else 0)
 
     @property
     def uses_last_layer(self) -> bool:

@@ -13,6 +13,7 @@
 | `hybrid`   | `sign_rge` until the loss stops falling, then `cge` with the paper's momentum |
 | `subspace_gn`   | Gauss-Newton on a PDE's residuals in random directions                   |
 | `last_layer_gn` | the same, with all of the last layer solved for                          |
+| `coordinate_gn` | the same in unit directions: a column for each parameter                 |
 
 A setting of a phase may be one value for all phases or one for each, as in `lr=(1e-3, 0.1)`.
 """
@@ -40,6 +41,7 @@ ESTIMATORS = (
     "hybrid",
     "subspace_gn",
     "last_layer_gn",
+    "coordinate_gn",
 )
 COORDINATES = (Estimator.cge, Estimator.cge_plain, Estimator.node_cge)  # every derivative anew in every step
 
@@ -103,6 +105,7 @@ METHODS = (
     Method("cge", Update.momentum, 0.1, 0.06),  # where node_cge does not work: convolutions
     Method("rge", Update.adam, 0.005),  # what is too large for cge
 )
+ALL_COLUMNS = int(RANGE["phase"]["n_coordinates"].most)  # of coordinate_gn at once: none is made twice
 AFFORDABLE_MACS = 100_000_000  # of a step: a quarter of a second on a laptop, ten seconds on a Cortex-M4F
 FEWEST_EPOCHS = 3
 MOST_EPOCHS = 100
@@ -150,7 +153,7 @@ RUN_SETTINGS = (
 )
 # Settings that only these estimators have, and the one that a person may have meant by another's name.
 _ONLY_OF = {
-    "n_coordinates": frozenset({Estimator.cocd}),
+    "n_coordinates": frozenset({Estimator.cocd, Estimator.coordinate_gn}),
     "stale_decay": frozenset({Estimator.cocd}),
     "ridge": GAUSS_NEWTON,
     "trust_radius": GAUSS_NEWTON,
@@ -179,7 +182,7 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
         if update not in (None, Update.sign):
             raise PlanError("sign_rge always updates by the sign", f"use estimator rge with update {update.name}")
         return (_phase(Estimator.rge, Update.sign),)
-    if estimator in ("subspace_gn", "last_layer_gn"):
+    if estimator in ("subspace_gn", "last_layer_gn", "coordinate_gn"):
         if update not in (None, Update.sgd):
             raise PlanError(f"{estimator} computes whole steps, without an update rule", "leave the update rule out")
         return (_gauss_newton(Estimator[estimator]),)
@@ -194,13 +197,16 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
 
 
 def _gauss_newton(estimator: Estimator) -> Phase:
-    return Phase(
+    made = Phase(
         estimator=estimator,
         update=Update.sgd,
         n_queries=16,
-        perturb_radius=1e-3 if estimator == Estimator.subspace_gn else 1e-2,
+        perturb_radius=1e-2 if estimator == Estimator.last_layer_gn else 1e-3,
         learning_rate=LEARNING_RATES[estimator, Update.sgd],
     )
+    if estimator != Estimator.coordinate_gn:
+        return made
+    return dataclasses.replace(made, n_queries=1, n_coordinates=ALL_COLUMNS, ridge=1e-3, trust_radius=0.0)
 
 
 def _phase(estimator: Estimator, update: Update) -> Phase:

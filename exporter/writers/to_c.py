@@ -227,6 +227,8 @@ def _model(plan: Plan) -> list[str]:
     else:
         lines += _graph_initialiser(plan) if plan.chain is None else ["    .layers = ttzo_model_layers,"]
     lines += ["    .parameters = ttzo_model_parameters,", *_loss(plan)]
+    if plan.augmentation:
+        lines += ["    .rows = {", *_fields(plan.augmentation.info(), 8), "    },"]
     return [*lines, *(pde_to_c.initialiser(plan.pde) if plan.pde else []), "};"]
 
 

@@ -63,6 +63,7 @@ class Recipe:
     loss_options: LossOptions = LossOptions()
     inputs: Inputs = Inputs()
     input_shape: tuple[int, ...] | None = None  # of one row, where the model does not say it
+    augment: Mapping[str, Any] = field(default_factory=dict)  # how training rows are varied: plan/augmentation.py
     batch: int = 32
     arithmetic: Arithmetic = Arithmetic.separate
     cache: Cache = Cache.float32

@@ -25,6 +25,7 @@ from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.data.prepare_rows import Preparation
 from ttzo.host_tools.device.device import BundleError, Evaluation, open_device, read_bundle, run_folder
+from ttzo.host_tools.report import page
 from ttzo.host_tools.training import measurement, run_model
 from ttzo.host_tools.training.adapt import SHARE_OF_RATE, Adaptation, Measured, adapt, labelled, shifted
 from ttzo.host_tools.training.checkpoint import Checkpoint
@@ -103,6 +104,7 @@ def adapt_command(
             raise Interrupted(
                 "the adaptation was stopped", "the same command starts again from the beginning"
             ) from error
+        page.save_adaptation(folder, _json(device.plan, found))
         result = _json(device.plan, found) | {"training": run_json(device, found.run)}
     n_rows, beyond = len(rows.x_train) + rows.n_validation, memory.beyond_inference(origin.plan)
     lines = [*_lines(origin.plan, found), ("steps", f"{found.run.steps:,}", "")]
@@ -198,8 +200,8 @@ def _worth(plan: Plan, test: Evaluation) -> str:
 
 
 def _json(plan: Plan, found: Adaptation) -> dict:
-    def page(measured: Measured) -> dict:
+    def values_of(measured: Measured) -> dict:
         values = {name: getattr(measured, name) for name in ("test", "held_out", "old")}
         return {name: test_json(plan, value) if value else None for name, value in values.items()}
 
-    return {"before": page(found.before), "after": page(found.after), "went_back": found.went_back}
+    return {"before": values_of(found.before), "after": values_of(found.after), "went_back": found.went_back}

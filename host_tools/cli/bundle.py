@@ -36,6 +36,7 @@ from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.layer_text import layer_text
+from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.data import data_set
@@ -69,36 +70,6 @@ def choice(kind) -> dict:
     """Of an option whose values are an enumeration's members; help explains them after the options."""
     return {"type": click.Choice(list(kind.__members__)), "metavar": "NAME"}
 
-
-class Numbers(click.ParamType):
-    """One number, or one for each phase with commas between: `0.01` or `1e-3,0.1`."""
-
-    name = "NUMBER[,NUMBER]"
-
-    def __init__(self, kind: type):
-        self.kind = kind
-
-    def convert(self, value, param, ctx):
-        try:
-            return tuple(self.kind(word) for word in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor numbers separated by commas", param, ctx)
-
-
-# Settings that one kind of estimator has; a command that trains takes them too.
-METHOD_OPTIONS = (
-    click.option("--n-coordinates", type=Numbers(int), help="cocd: coordinates that one step differentiates."),
-    click.option(
-        "--stale-decay", type=Numbers(float), help="cocd: factor by which a step reduces the other estimates."
-    ),
-    click.option(
-        "--ridge", type=Numbers(float), help="Gauss-Newton: ridge at the start, relative to the mean squared column."
-    ),
-    click.option(
-        "--trust-radius", type=Numbers(float), help="Gauss-Newton: longest step along its directions; 0: no limit."
-    ),
-)
-METHOD_SETTINGS = ("n_coordinates", "stale_decay", "ridge", "trust_radius")
 
 # ---- export ----------------------------------------------------------------------------------------------------------
 
@@ -161,6 +132,11 @@ _EXPORT_OPTIONS = (
         "--class-weights", metavar="NUMBERS", help="How much the loss of each class counts, as 1,5 (all alike)."
     ),
     click.option("--huber-delta", type=float, help="huber: the error from which on the loss grows linearly (1)."),
+    click.option(
+        "--augment",
+        metavar="SETTINGS",
+        help="Vary training rows on the device, drawn by the seed: shift=1 (places), scaling=0.1, jitter=0.05 (network inputs), shape=1x28x28, separated by commas.",
+    ),
     click.option("--derivative", **choice(Derivative), help="How a PDE's derivatives are computed."),
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),

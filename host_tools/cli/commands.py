@@ -17,6 +17,7 @@ from ttzo.host_tools.cli import (
     predict,
     ranks,
     record,
+    report,
     reproduce,
     sensors,
 )
@@ -88,7 +89,7 @@ for made in (
     identify.identify_command,
     device.compare_command,
     device.emulate_command,
-    device.report_command,
+    report.report_command,
     micropython.deploy_command,
     micropython.module_command,
     bench.bench_command,

@@ -21,9 +21,10 @@ from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device import qemu
 from ttzo.host_tools.device.device import Evaluation, open_device, run_folder
 from ttzo.host_tools.firmware import boards, build
-from ttzo.host_tools.training import compare, report
+from ttzo.host_tools.report import pictures
+from ttzo.host_tools.report.pictures import ReportError
+from ttzo.host_tools.training import compare
 from ttzo.host_tools.training.compare import Comparison
-from ttzo.host_tools.training.report import ReportError
 from ttzo.host_tools.training.run import Interrupted, Run
 
 BOARD = "netduinoplus2"
@@ -146,7 +147,7 @@ def _compare_onnx(screen: Screen, story: Story) -> None:
 
 def _draw(story: Story, run: Run) -> None:
     try:
-        story.curves = report.draw(
+        story.curves = pictures.draw(
             run.folder, title=f"digits on {story.url}: {story.plan.n_parameters} parameters, forward passes only"
         )
     except ReportError as error:

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Commands about a device: train, eval, compare, emulate, report."""
+"""Commands about a device: train, eval, compare, emulate."""
 
 import shlex
 import signal
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ttzo.device_runtime.contract import ExitCode
-from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, METHOD_OPTIONS, METHOD_SETTINGS, Numbers, with_options
+from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
+from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.data_error import DataError
@@ -22,7 +23,8 @@ from ttzo.host_tools.device import emulated_device
 from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.faulty_line import KINDS, Faults
 from ttzo.host_tools.device.pty_bridge import PtyBridge
-from ttzo.host_tools.training import checkpoint, compare, measurement, report, run_model, session
+from ttzo.host_tools.report.tensorboard import EventFile
+from ttzo.host_tools.training import checkpoint, compare, measurement, run_model, session
 from ttzo.host_tools.training.checkpoint import Generation
 from ttzo.host_tools.training.run import Progress, Run, require_trained, run_settings
 from ttzo.host_tools.training.stop import stop_signals
@@ -151,6 +153,7 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
     help=f"Put faults on the line: KIND=SHARE,...,seed=N,rate=BYTES_PER_SECOND. Kinds: all, {', '.join(KINDS)}.",
 )
 @click.option("--count", is_flag=True, help="Count the instructions of the steps (only with qemu:BOARD).")
+@click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard, too, into the run's folder.")
 @BAUD
 @command
 def train_command(
@@ -164,6 +167,7 @@ def train_command(
     baud: int | None,
     reconnect_s: float,
     faults_spec: str | None,
+    tensorboard: bool,
     **options,
 ) -> dict:
     """Train on a device, from the run's checkpoint if there is one. Ctrl-C writes a checkpoint."""
@@ -186,6 +190,8 @@ def train_command(
         patience_s=reconnect_s,
         faults=faults,
     ) as device:
+        if tensorboard:
+            options["events"] = EventFile(folder)
         run = train_with_bar(screen, device, rows, folder, changes, options.pop("rows"), **options)
         on_device = measured(device, run.test, len(rows.x_test))
         result = run_json(device, run) | {"line": device.line_counts, "faults": dict(faults.counts) if faults else None}
@@ -205,14 +211,18 @@ def train_with_bar(
     folder: Path,
     changes: Mapping[str, Any],
     test_rows: int | None = None,
+    events: EventFile | None = None,
     **options,
 ) -> Run:
-    """`session.train` with live progress: loss, accuracy, evaluations spent, rate, time left."""
+    """`session.train` with live progress: loss, accuracy, evaluations spent, rate, time left. `events` hears of each step
+    and is closed."""
     classes = device.plan.has_classes
     with screen.bars() as make:
         sending, bar = make("sending the data set", "bytes"), make("training")
 
         def show(now: Progress) -> None:
+            if events:
+                events(now)
             test, loss = "", f"{now.loss:.3f}" if device.plan.pde is None else f"{now.loss:.2e}"
             if now.test and classes:
                 test = f"  test {100 * now.test.accuracy:.1f} %"
@@ -230,17 +240,18 @@ def train_with_bar(
                 f"{now.step}/{now.steps}  loss {loss}{test}  {now.evaluations:,} evaluations  {now.rate:.3g} steps/s",
             )
 
-        return session.train(
-            device,
-            rows,
-            folder,
-            changes=changes,
-            test_rows=test_rows,
-            report=show,
-            on_upload=sending,
-            say=screen.say,
-            **options,
-        )
+        with closing(events) if events else nullcontext():
+            return session.train(
+                device,
+                rows,
+                folder,
+                changes=changes,
+                test_rows=test_rows,
+                report=show,
+                on_upload=sending,
+                say=screen.say,
+                **options,
+            )
 
 
 def _line_rows(result: dict) -> list[tuple[str, str]]:
@@ -478,21 +489,3 @@ def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool
         while not ended.wait(0.5):
             pass
     raise SystemExit(0)
-
-
-# ---- report ----------------------------------------------------------------------------------------------------------
-
-
-@click.command("report")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="File of the picture (default: RUN/curves.png).")
-@click.option("--bundle", type=click.Path(path_type=Path), help="Folder of the bundle (default: two levels above RUN).")
-@command
-def report_command(screen: Screen, run: Path, out: Path | None, bundle: Path | None) -> dict:
-    """Draw a run's curves; for a PDE also its solution, the exact one and their difference.
-
-    RUN is a run's folder, such as DIR/runs/native.
-    """
-    path = report.draw(run, out, bundle=bundle)
-    screen.tell(f"curves: {path}")
-    return {"curves": path}

@@ -184,7 +184,7 @@ def _written(
     screen: Screen, stem: Path, texts: dict[str, str], draw: Callable[[Path], object], picture: str = ""
 ) -> list[Path]:
     """The texts by their suffixes, and the picture, of a name of its own or of theirs, where matplotlib is installed."""
-    from ttzo.host_tools.training.report import ReportError
+    from ttzo.host_tools.report.pictures import ReportError
 
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in texts]

@@ -4,8 +4,8 @@
     write(plan, bundle_dir, Kind.arduino)   ->  BUNDLE/arduino/
 
 All kinds share `src/`: the rooms of the parts that the model needs, ttzo.h, model.h, model.c, and `ttzo_config.h`, which
-says which parts there are, so that no build system has to pass a flag. Each adds its manifest and an example that trains
-from a sensor loop.
+says which parts there are, so that no build system has to pass a flag. Each adds its manifest and two examples: `train`
+makes a step when a sensor loop has filled the batch, `slices` takes the same steps in slices.
 """
 
 import json
@@ -80,41 +80,63 @@ def _config(plan: Plan, parts: frozenset[Part]) -> str:
 def _manifest(kind: Kind, plan: Plan, rooms: list[str]) -> dict[str, str]:
     """The files besides src/, by name."""
     number = version("ttzo")
-    example = library_texts.EQUATION if plan.pde else library_texts.SENSOR
-    main = library_texts.main(example)
+    files: dict[str, str] = {}
+    for name, text in _examples(plan).items():
+        files |= _example(kind, name, text)
     match kind:
         case Kind.cmake:
-            return {
-                "CMakeLists.txt": library_texts.CMAKE % number,
-                "examples/train/CMakeLists.txt": library_texts.CMAKE_EXAMPLE,
-                "examples/train/main.c": main,
-            }
+            return files | {"CMakeLists.txt": library_texts.CMAKE % number}
         case Kind.arduino:
-            return {
+            return files | {
                 "library.properties": library_texts.ARDUINO % number,
                 "keywords.txt": library_texts.KEYWORDS,
-                "examples/Train/Train.ino": library_texts.sketch(example),
             }
         case Kind.platformio:
             page = library_texts.PLATFORMIO | {"version": number}
-            return {"library.json": json.dumps(page, indent=2) + "\n", "examples/train/main.c": main}
+            return files | {"library.json": json.dumps(page, indent=2) + "\n"}
         case Kind.zephyr:
-            return {
+            return files | {
                 "zephyr/module.yml": library_texts.ZEPHYR_MODULE,
                 "zephyr/CMakeLists.txt": library_texts.ZEPHYR_CMAKE,
                 "zephyr/Kconfig": library_texts.ZEPHYR_KCONFIG,
-                "samples/train/CMakeLists.txt": library_texts.ZEPHYR_SAMPLE,
-                "samples/train/prj.conf": library_texts.ZEPHYR_CONFIG,
-                "samples/train/src/main.c": main,
             }
         case Kind.esp_idf:
             folders = " ".join(f'"src/{room}"' for room in rooms)
-            return {
+            return files | {
                 "idf_component.yml": library_texts.ESP_MANIFEST % number,
                 "CMakeLists.txt": library_texts.ESP_CMAKE % folders,
-                "examples/train/CMakeLists.txt": library_texts.ESP_PROJECT,
-                "examples/train/main/CMakeLists.txt": library_texts.ESP_MAIN,
-                "examples/train/main/idf_component.yml": library_texts.ESP_DEPENDENCY,
-                "examples/train/main/main.c": main.replace("int main(void)", "void app_main(void)").replace("return 1;", "return;").replace("    return 0;\n", ""),
-            }  # fmt: skip
+            }
     raise AssertionError(kind)
+
+
+def _examples(plan: Plan) -> dict[str, str]:
+    """What each example does in a turn of its main loop."""
+    if plan.pde:
+        return {"train": library_texts.TRAIN_EQUATION, "slices": library_texts.SLICES_EQUATION}
+    return {"train": library_texts.TRAIN, "slices": library_texts.SLICES}
+
+
+def _example(kind: Kind, name: str, text: str) -> dict[str, str]:
+    """The files of one example, by name."""
+    main, named = library_texts.main(text), {"name": name}
+    match kind:
+        case Kind.arduino:
+            return {f"examples/{name.capitalize()}/{name.capitalize()}.ino": library_texts.sketch(text)}
+        case Kind.zephyr:
+            return {
+                f"samples/{name}/CMakeLists.txt": library_texts.ZEPHYR_SAMPLE % named,
+                f"samples/{name}/prj.conf": library_texts.ZEPHYR_CONFIG,
+                f"samples/{name}/src/main.c": main,
+            }
+        case Kind.esp_idf:
+            main = main.replace("int main(void)", "void app_main(void)").replace("return 1;", "return;")
+            return {
+                f"examples/{name}/CMakeLists.txt": library_texts.ESP_PROJECT % named,
+                f"examples/{name}/main/CMakeLists.txt": library_texts.ESP_MAIN,
+                f"examples/{name}/main/idf_component.yml": library_texts.ESP_DEPENDENCY,
+                f"examples/{name}/main/main.c": main.replace("    return 0;\n", ""),
+            }
+    files = {f"examples/{name}/main.c": main}
+    if kind == Kind.cmake:
+        files[f"examples/{name}/CMakeLists.txt"] = library_texts.CMAKE_EXAMPLE % named
+    return files

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Texts of an exported library: manifests of five build systems, and the example."""
+"""Texts of an exported library: manifests of five build systems, and its examples."""
 
-# ---- the example ----------------------------------------------------------------------------------------------------
+# ---- the examples ---------------------------------------------------------------------------------------------------
 
-SENSOR = """\
+_SENSOR = """\
 static uint64_t work[(TTZO_MODEL_WORK_BYTES + 7u) / 8u];
 static struct ttzo_trainer trainer;
 
@@ -18,13 +18,17 @@ static uint32_t read_sample(uint32_t count, float inputs[TTZO_MODEL_INPUTS])
     }
     return label;
 }
+"""
 
-// Takes one labelled sample; the loss of the step in `loss` where the batch was full and a step was made.
-static enum ttzo_error learn_sample(uint32_t count, bool *stepped, float *loss, uint32_t *detail)
+TRAIN = (
+    _SENSOR
+    + """
+// One turn of the main loop takes a labelled sample; where that fills the batch, it makes a step, whose loss is `loss`.
+static enum ttzo_error take_turn(uint32_t turn, bool *stepped, float *loss, uint32_t *detail)
 {
     static float inputs[TTZO_MODEL_INPUTS];
     struct ttzo_step_result result = { 0, 0.0f, 0.0f, 0, 0 };
-    uint32_t label = read_sample(count, inputs);
+    uint32_t label = read_sample(turn, inputs);
 #if TTZO_MODEL_CLASSES
     enum ttzo_error error =
         ttzo_learn_class(&trainer, inputs, TTZO_MODEL_INPUTS, label, &result, stepped, detail);
@@ -38,18 +42,79 @@ static enum ttzo_error learn_sample(uint32_t count, bool *stepped, float *loss, 
     return error;
 }
 """
+)
 
-EQUATION = """\
+SLICES = (
+    _SENSOR
+    + """
+static struct ttzo_running_step running;
+static uint32_t waiting; // samples in the batch
+
+// Takes sample `count` into the batch, which counts when it is full.
+static enum ttzo_error take_sample(uint32_t count, uint32_t *detail)
+{
+    static float inputs[TTZO_MODEL_INPUTS];
+    uint32_t label = read_sample(count, inputs);
+#if TTZO_MODEL_CLASSES
+    enum ttzo_error error = ttzo_set_class(&trainer, TTZO_REGION_BATCH, waiting, 0, label, detail);
+#else
+    static float outputs[TTZO_MODEL_OUTPUTS]; // the numbers that the network should answer
+    enum ttzo_error error = ttzo_set_outputs(&trainer, TTZO_REGION_BATCH, waiting, outputs, TTZO_MODEL_OUTPUTS, detail);
+    (void)label;
+#endif
+    if (!error)
+        error = ttzo_set_inputs(&trainer, TTZO_REGION_BATCH, waiting, inputs, TTZO_MODEL_INPUTS, detail);
+    if (!error && ++waiting == TTZO_MODEL_BATCH)
+        error = ttzo_take_rows(&trainer, TTZO_REGION_BATCH, TTZO_MODEL_BATCH, detail);
+    return error;
+}
+
+// One turn of the main loop: a sample where the batch has room, else a slice of the step. Turns are short, so that other
+// work goes on between them.
+static enum ttzo_error take_turn(uint32_t turn, bool *stepped, float *loss, uint32_t *detail)
+{
+    static uint32_t count;
+    struct ttzo_step_result result = { 0, 0.0f, 0.0f, 0, 0 };
+    (void)turn;
+    if (waiting < TTZO_MODEL_BATCH)
+        return take_sample(count++, detail);
+    enum ttzo_error error = ttzo_step_slice(&trainer, &running, TTZO_REGION_BATCH, &result, stepped, detail);
+    if (*stepped)
+        waiting = 0;
+    *loss = result.loss;
+    return error;
+}
+"""
+)
+
+TRAIN_EQUATION = """\
 static uint64_t work[(TTZO_MODEL_WORK_BYTES + 7u) / 8u];
 static struct ttzo_trainer trainer;
 
 // An equation draws its points itself: each call is a step.
-static enum ttzo_error learn_sample(uint32_t count, bool *stepped, float *loss, uint32_t *detail)
+static enum ttzo_error take_turn(uint32_t turn, bool *stepped, float *loss, uint32_t *detail)
 {
     struct ttzo_step_result result = { 0, 0.0f, 0.0f, 0, 0 };
     enum ttzo_error error = ttzo_step(&trainer, TTZO_REGION_COLLOCATION, &result, detail);
-    (void)count;
+    (void)turn;
     *stepped = !error;
+    *loss = result.loss;
+    return error;
+}
+"""
+
+SLICES_EQUATION = """\
+static uint64_t work[(TTZO_MODEL_WORK_BYTES + 7u) / 8u];
+static struct ttzo_trainer trainer;
+static struct ttzo_running_step running;
+
+// An equation draws its points itself. One turn of the main loop: a slice of a step. Turns are short, so that other work
+// goes on between them.
+static enum ttzo_error take_turn(uint32_t turn, bool *stepped, float *loss, uint32_t *detail)
+{
+    struct ttzo_step_result result = { 0, 0.0f, 0.0f, 0, 0 };
+    enum ttzo_error error = ttzo_step_slice(&trainer, &running, TTZO_REGION_COLLOCATION, &result, stepped, detail);
+    (void)turn;
     *loss = result.loss;
     return error;
 }
@@ -59,7 +124,7 @@ static enum ttzo_error learn_sample(uint32_t count, bool *stepped, float *loss, 
 def main(example: str) -> str:
     """A C program that trains 20 steps and prints each loss and the parameters' CRC-32."""
     return f"""\
-// Trains the model from a sensor loop. Written by ttzo; change read_sample.
+// Trains the model from a sensor loop. Written by ttzo; change read_sample where there is one.
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -72,10 +137,10 @@ int main(void)
 {{
     uint32_t detail = 0;
     enum ttzo_error error = ttzo_open(&trainer, &ttzo_model, work, sizeof work, &detail);
-    for (uint32_t count = 0; !error && trainer.state.step < STEPS; count++) {{
+    for (uint32_t turn = 0; !error && trainer.state.step < STEPS; turn++) {{
         bool stepped = false;
         float loss = 0.0f;
-        error = learn_sample(count, &stepped, &loss, &detail);
+        error = take_turn(turn, &stepped, &loss, &detail);
         if (stepped)
             printf("step %" PRIu32 " loss %g\\n", trainer.state.step, (double)loss);
     }}
@@ -93,12 +158,12 @@ int main(void)
 def sketch(example: str) -> str:
     """The same as an Arduino sketch."""
     return f"""\
-// Trains the model from a sensor loop and prints each loss. Written by ttzo; change read_sample.
+// Trains the model from a sensor loop and prints each loss. Written by ttzo; change read_sample where there is one.
 #include <ttzo.h>
 #include <model.h>
 
 {example}
-static uint32_t count;
+static uint32_t turn;
 
 void setup()
 {{
@@ -116,7 +181,7 @@ void loop()
     float loss = 0.0f;
     if (!trainer.model) // refused in setup
         return;
-    enum ttzo_error error = learn_sample(count++, &stepped, &loss, &detail);
+    enum ttzo_error error = take_turn(turn++, &stepped, &loss, &detail);
     if (error)
         Serial.println(ttzo_error_name(error));
     else if (stepped)
@@ -144,13 +209,14 @@ target_compile_options(ttzo PRIVATE -ffunction-sections -fdata-sections)
 
 if(CMAKE_CURRENT_SOURCE_DIR STREQUAL CMAKE_SOURCE_DIR)
   add_subdirectory(examples/train)
+  add_subdirectory(examples/slices)
 endif()
 """
 
 CMAKE_EXAMPLE = """\
 # SPDX-License-Identifier: MIT
-add_executable(train main.c)
-target_link_libraries(train PRIVATE ttzo)
+add_executable(%(name)s main.c)
+target_link_libraries(%(name)s PRIVATE ttzo)
 """
 
 ARDUINO = f"""\
@@ -166,7 +232,7 @@ architectures=*
 includes=ttzo.h,model.h
 """
 
-KEYWORDS = "ttzo_trainer\tKEYWORD1\nttzo_open\tKEYWORD2\nttzo_learn_class\tKEYWORD2\nttzo_step\tKEYWORD2\nttzo_infer\tKEYWORD2\n"
+KEYWORDS = "ttzo_trainer\tKEYWORD1\nttzo_open\tKEYWORD2\nttzo_learn_class\tKEYWORD2\nttzo_step\tKEYWORD2\nttzo_step_slice\tKEYWORD2\nttzo_infer\tKEYWORD2\n"
 
 PLATFORMIO = {
     "name": "ttzo",
@@ -177,7 +243,10 @@ PLATFORMIO = {
     "platforms": "*",
     "headers": ["ttzo.h", "model.h"],
     "build": {"srcDir": "src", "includeDir": "src"},
-    "examples": [{"name": "train", "base": "examples/train", "files": ["main.c"]}],
+    "examples": [
+        {"name": "train", "base": "examples/train", "files": ["main.c"]},
+        {"name": "slices", "base": "examples/slices", "files": ["main.c"]},
+    ],
 }
 
 ZEPHYR_MODULE = """\
@@ -211,7 +280,7 @@ ZEPHYR_SAMPLE = """\
 cmake_minimum_required(VERSION 3.20)
 list(APPEND ZEPHYR_EXTRA_MODULES ${CMAKE_CURRENT_SOURCE_DIR}/../..)
 find_package(Zephyr REQUIRED HINTS $ENV{ZEPHYR_BASE})
-project(train)
+project(%(name)s)
 target_sources(app PRIVATE src/main.c)
 """
 
@@ -235,7 +304,7 @@ ESP_PROJECT = """\
 # SPDX-License-Identifier: MIT
 cmake_minimum_required(VERSION 3.16)
 include($ENV{IDF_PATH}/tools/cmake/project.cmake)
-project(train)
+project(%(name)s)
 """
 
 ESP_MAIN = 'idf_component_register(SRCS "main.c" INCLUDE_DIRS ".")\n'

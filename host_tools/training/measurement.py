@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Loss, Schedule
+from ttzo.device_runtime.contract import DeviceError, Loss, Schedule
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.data.data_set import DataSet
@@ -13,7 +13,7 @@ from ttzo.host_tools.training import answers
 from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.guard import WINDOW, Guard
 
-QUICK = ("native:", "numpy:", "onnx:")
+QUICK = ("native", "numpy", "onnx")  # devices on this machine
 QUICK_ROWS = 1000
 SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
 FEWEST_ROWS = 100
@@ -25,7 +25,11 @@ def default_test_rows(device: Device, data: DataSet) -> int:
 
 
 def most_rows(device: Device) -> int:
-    return QUICK_ROWS if device.url in QUICK else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
+    return (
+        QUICK_ROWS
+        if device.url.partition(":")[0] in QUICK
+        else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
+    )
 
 
 def subset(n: int, n_rows: int) -> np.ndarray:
@@ -72,3 +76,21 @@ def guard_of(plan: Plan, data: DataSet, settings: Training, validation_rows: np.
     looked_at = WINDOW * plan.batch if validation_rows is None else len(validation_rows)
     falls = settings.schedule != Schedule.constant
     return Guard(best_constant_loss(data, plan), settings.steps, looked_at, may_stand_still=falls)
+
+
+def finite_evaluation(device: Device, rows: np.ndarray, on_progress: OnProgress) -> Evaluation | None:
+    """Packed rows measured on the device; None where their loss is not finite."""
+    try:
+        return device.evaluate(rows, on_progress)
+    except DeviceError as error:
+        if error.name != "non_finite":
+            raise
+        return None
+
+
+def test_columns(plan: Plan, test: Evaluation | None) -> dict[str, float | None]:
+    """The columns of the metrics file for a measurement of test rows; none without one."""
+    if test is None:
+        return {}
+    accuracy = test.accuracy if plan.has_classes else None
+    return {"accuracy": accuracy, "test_loss": test.loss, "relative_l2": test.relative}

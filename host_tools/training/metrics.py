@@ -107,6 +107,15 @@ def read(path: Path) -> list[Row]:
     return [row for row in made if row["event"] is None]
 
 
+def origin(path: Path) -> str:
+    """Model and device of the run, as the first line of its metrics names them; "" where it names none."""
+    try:
+        first = next(iter(_whole_lines(path)), "")
+    except OSError:
+        return ""
+    return printable(first.partition(": ")[2]) if first.startswith("# from step") else ""
+
+
 def _word(value: float | None) -> str:
     if value is None:
         return ""

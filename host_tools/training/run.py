@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import ExitCode, TtzoError
+from ttzo.device_runtime.contract import Estimator, ExitCode, TtzoError
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
@@ -98,6 +98,8 @@ def run_settings(exported: Training, changes: Mapping[str, Any]) -> Training:
     fixed = [name for name in given if name not in train_defaults.RUN_SETTINGS]
     if any(phase.is_gauss_newton for phase in exported.phases) and "n_queries" in given:
         fixed.append("n_queries")  # the memory of its columns is
+    if any(phase.estimator == Estimator.coordinate_gn for phase in exported.phases) and "n_coordinates" in given:
+        fixed.append("n_coordinates")
     if fixed:
         raise SessionError(
             f"{fixed[0]} is fixed at export",

@@ -67,6 +67,8 @@ int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_pa
     const struct ttzo_phase phase = { .estimator = TTZO_ESTIMATOR_CGE, .difference = (uint8_t)difference,
                                       .perturb_radius = mu };
     struct ttzo_rows all = { .bytes = rows };
+    struct ttzo_row_estimate estimate;
+    enum ttzo_error error = TTZO_ERROR_OK;
     float loss;
     model.info = (struct ttzo_model_info){ .n_parameters = n_parameters, .batch = info[0], .n_layers = info[1],
                                            .in_features = info[2], .out_features = info[3],
@@ -77,7 +79,10 @@ int gradient_in_double(const uint8_t *info, const uint8_t *layers, uint32_t n_pa
         ttzo_unpack_layer(layers + l * TTZO_LAYER_BYTES, &unpacked[l]);
     for (uint32_t j = 0; j < model.info.batch; j++)
         numbers[j] = j;
-    return (int)ttzo_estimate_by_rows(&trainer, &all, &phase, &loss, &evaluations);
+    ttzo_row_estimate_begin(&estimate, &trainer, &all, &phase);
+    while (!error && !ttzo_row_estimate_is_complete(&estimate))
+        error = ttzo_row_estimate_next(&estimate);
+    return (int)(error ? error : ttzo_row_estimate_end(&estimate, &loss, &evaluations));
 }
 """
 

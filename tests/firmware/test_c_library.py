@@ -53,13 +53,14 @@ def last_line(text):
 
 
 @pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
-def test_the_cmake_example_is_configured_built_and_run(library, tmp_path, expected):
+def test_the_cmake_examples_are_configured_built_and_run(library, tmp_path, expected):
     out = library(Kind.cmake)
     run("cmake", "-S", out, "-B", tmp_path / "made", "-DCMAKE_BUILD_TYPE=Release")
     run("cmake", "--build", tmp_path / "made")
-    said = run(tmp_path / "made" / "examples" / "train" / "train")
-    assert last_line(said) == ["parameters", expected]
-    assert len(re.findall(r"^step \d+ loss \d", said, re.MULTILINE)) == STEPS
+    for name in ("train", "slices"):
+        said = run(tmp_path / "made" / "examples" / name / name)
+        assert last_line(said) == ["parameters", expected]
+        assert len(re.findall(r"^step \d+ loss \d", said, re.MULTILINE)) == STEPS
 
 
 @pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not installed")
@@ -130,8 +131,8 @@ CORES = {  # compiler prefix, flags of the core, memory, emulator
 }
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_the_arduino_layout_compiles_as_arduino_compiles_it_and_runs(library, tmp_path, expected, core):
+@pytest.mark.parametrize(("core", "name"), [*((core, "Train") for core in CORES), ("m4f", "Slices")])
+def test_the_arduino_layout_compiles_as_arduino_compiles_it_and_runs(library, tmp_path, expected, core, name):
     """Sketch by g++, sources of src/ by gnu11 C at -Os, src/ as include path, all without a flag of ours; the core's own
     libraries are played by picolibc, whose output goes through the emulator."""
     prefix, flags, memory, emulator = CORES[core]
@@ -142,7 +143,7 @@ def test_the_arduino_layout_compiles_as_arduino_compiles_it_and_runs(library, tm
         pytest.skip(f"picolibc-{prefix} is not installed")
     out = library(Kind.arduino)
     (tmp_path / "Arduino.h").write_text(ARDUINO_H)
-    sketch = "#include <Arduino.h>\n" + (out / "examples" / "Train" / "Train.ino").read_text() + RUNNER
+    sketch = "#include <Arduino.h>\n" + (out / "examples" / name / f"{name}.ino").read_text() + RUNNER
     (tmp_path / "sketch.cpp").write_text(sketch)
     specs = [
         f"--specs=/usr/lib/picolibc/{prefix}/picolibc.specs",

@@ -12,17 +12,18 @@ from c_library import FUSED, compile_library
 
 from ttzo.host_tools.reference.number import real
 
-NAMES = ["exp", "expm1", "log", "log1p", "tanh", "sqrt", "sin", "cos", "sigmoid", "erf", "gelu"]
+NAMES = ["exp", "expm1", "log", "log1p", "tanh", "sqrt", "sin", "cos", "sigmoid", "erf", "gelu", "atan"]
 INF, NAN = np.inf, np.nan
 
 EXACT = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "atan": np.arctan,
     "erf": lambda x: torch.erf(torch.from_numpy(x)).numpy(),
     "gelu": lambda x: 0.5 * x * torch.erfc(torch.from_numpy(-x / np.sqrt(2))).numpy(),
 }  # of what NumPy has not
 
 # name: (range of x, largest error in ulp). Measured over every 61st float32 of the range, in both arithmetics: exp 1.02,
-# expm1 1.19, log 0.89, log1p 0.88, tanh 1.42, sqrt 0.5, sigmoid 2.46 (of every 3061st), erf 2.28, sin and cos 1.55 to |x| = 100 and 2.35 to 10^4.
+# expm1 1.19, log 0.89, log1p 0.88, tanh 1.42, sqrt 0.5, sigmoid 2.46 (of every 3061st), erf 2.28, atan 2.04, sin and cos 1.55 to |x| = 100 and 2.35 to 10^4.
 ACCURACY = [
     ("exp", (-INF, INF), 1.1),
     ("expm1", (-INF, INF), 1.25),
@@ -36,6 +37,7 @@ ACCURACY = [
     ("cos", (-1e4, 1e4), 2.4),
     ("sigmoid", (-87.0, INF), 2.5),
     ("erf", (-INF, INF), 2.4),
+    ("atan", (-INF, INF), 2.1),
 ]
 
 SPECIAL = {
@@ -49,6 +51,7 @@ SPECIAL = {
     "sigmoid": [(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (100.0, 1.0), (-100.0, 0.0)],
     "erf": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (4.0, 1.0), (-5.0, -1.0)],
     "gelu": [(0.0, 0.0), (-0.0, 0.0), (INF, INF), (-INF, -0.0), (6.0, 6.0), (-100.0, -0.0)],
+    "atan": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.57079637), (-INF, -1.57079637), (1.0, 0.785398185), (1e-45, 1e-45)],
     "cos": [(0.0, 1.0), (-0.0, 1.0), (INF, NAN), (-INF, NAN), (2e5, NAN), (-3e38, NAN), (1e-45, 1.0)],
 }
 
@@ -65,7 +68,13 @@ def array_loops() -> str:
         "void map_turns(const float *x, float *y, uint32_t n)\n"
         "{\n    for (uint32_t i = 0; i < n; i++)\n        ttzo_sin_cos_turns(x[i], y + 2 * i, y + 2 * i + 1);\n}\n"
     )
-    return '#include <stdint.h>\n#include "number/real.h"\n' + "".join(loop.format(name) for name in NAMES) + turns
+    angles = (
+        "void map_atan2(const float *x, float *y, uint32_t n);\n"
+        "void map_atan2(const float *x, float *y, uint32_t n)\n"
+        "{\n    for (uint32_t i = 0; i < n; i++)\n        y[i] = ttzo_atan2(x[2 * i], x[2 * i + 1]);\n}\n"
+    )
+    each = "".join(loop.format(name) for name in NAMES)
+    return '#include <stdint.h>\n#include "number/real.h"\n' + each + turns + angles
 
 
 @pytest.fixture(scope="module", params=["separate", "fused"])
@@ -149,6 +158,39 @@ def test_turns_are_the_unit_circle(c_real):
     assert np.array_equal(quarters, [[0, 1], [1, 0], [0, -1], [-1, 0]])
 
 
+def angle_pairs() -> np.ndarray:
+    """(y, x): pairs of all sizes and signs, and every pair of special values."""
+    rng = np.random.default_rng(0)
+    patterns = rng.integers(0, 2**32, (300_000, 2), np.uint64).astype(np.uint32).view(np.float32)
+    special = np.array([0.0, -0.0, 1.0, -1.0, INF, -INF, NAN, 1e-45, -3e38], np.float32)
+    patterns = np.where(np.isnan(patterns), np.float32(NAN), patterns)
+    pairs = [patterns, rng.normal(size=(300_000, 2)), np.array(np.meshgrid(special, special)).reshape(2, -1).T]
+    return np.concatenate(pairs).astype(np.float32)
+
+
+def in_c_atan2(library: ctypes.CDLL, pairs: np.ndarray) -> np.ndarray:
+    y = np.empty(len(pairs), np.float32)
+    pairs = np.ascontiguousarray(pairs)
+    library.map_atan2(pairs.ctypes.data_as(ctypes.c_void_p), y.ctypes.data_as(ctypes.c_void_p), ctypes.c_uint32(len(y)))
+    return y
+
+
+def test_atan2_is_the_angle_and_that_of_ieee_754_for_special_values(c_real):
+    pairs = angle_pairs()
+    with np.errstate(all="ignore"):
+        exact = np.arctan2(pairs[:, 0].astype(np.float64), pairs[:, 1].astype(np.float64))
+    y = in_c_atan2(c_real, pairs)
+    assert np.array_equal(np.isnan(y), np.isnan(exact)) and np.all(y[np.isnan(y)].view(np.uint32) == 0x7FC00000)
+    known = ~np.isnan(exact) & (np.abs(exact) > 1e-37)  # below, y / x loses bits
+    assert np.max(ulps(y[known], exact[known])) <= 2.3  # measured: 2.22
+    assert np.array_equal(np.signbit(y[~np.isnan(y)]), np.signbit(exact[~np.isnan(exact)]))
+
+
+def test_atan2_gives_the_same_bits_in_c_and_numpy(c_separate):
+    pairs = angle_pairs()
+    assert same_bits(in_c_atan2(c_separate, pairs), real.atan2(*pairs.T))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_special_values_are_exact(c_real, name):
     x, expected = np.array(SPECIAL[name] + [(NAN, NAN), (-NAN, NAN)]).astype(np.float32).T.copy()
@@ -158,7 +200,7 @@ def test_special_values_are_exact(c_real, name):
     assert np.all(y[np.isnan(y)].view(np.uint32) == 0x7FC00000)
 
 
-@pytest.mark.parametrize("name", ["tanh", "sin", "cos", "erf"])
+@pytest.mark.parametrize("name", ["tanh", "sin", "cos", "erf", "atan"])
 def test_symmetry_holds_bit_for_bit(c_real, sweep, name):
     x = sweep[~np.isnan(sweep)]
     y, mirrored = in_c(c_real, name, x), in_c(c_real, name, -x)
@@ -166,7 +208,7 @@ def test_symmetry_holds_bit_for_bit(c_real, sweep, name):
     assert same_bits(mirrored[number], y[number] if name == "cos" else -y[number])
 
 
-@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "tanh", "sqrt", "sigmoid"])
+@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "tanh", "sqrt", "sigmoid", "atan"])
 def test_monotone_functions_never_fall(c_real, sweep, name):
     x = np.sort(sweep[~np.isnan(sweep)])
     y = in_c(c_real, name, x)

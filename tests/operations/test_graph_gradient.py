@@ -43,6 +43,8 @@ int graph_in_double(const uint8_t *section, size_t size, const uint32_t *info, u
     const struct ttzo_phase phase = { .estimator = (uint8_t)info[6], .difference = (uint8_t)difference,
                                       .perturb_radius = mu, .n_coordinates = info[7], .stale_decay = 0.75f };
     struct ttzo_rows all = { .bytes = rows };
+    struct ttzo_row_estimate estimate;
+    enum ttzo_error error = TTZO_ERROR_OK;
     float loss;
     if (ttzo_read_graph(section, size, &model.graph) != size)
         return -1;
@@ -50,7 +52,10 @@ int graph_in_double(const uint8_t *section, size_t size, const uint32_t *info, u
     model.phases[0] = phase;
     for (uint32_t j = 0; j < model.info.batch; j++)
         numbers[j] = j;
-    return (int)ttzo_estimate_by_rows(&trainer, &all, &phase, &loss, &evaluations);
+    ttzo_row_estimate_begin(&estimate, &trainer, &all, &phase);
+    while (!error && !ttzo_row_estimate_is_complete(&estimate))
+        error = ttzo_row_estimate_next(&estimate);
+    return (int)(error ? error : ttzo_row_estimate_end(&estimate, &loss, &evaluations));
 }
 """
 )

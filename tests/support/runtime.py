@@ -21,6 +21,8 @@ RUN = """
 #include "train/train.h"
 struct run { struct ttzo_layer layers[TTZO_MAX_LAYERS]; struct ttzo_model model; struct ttzo_trainer trainer; };
 size_t run_bytes(void);
+size_t running_step_bytes(void);
+size_t running_step_bytes(void) { return sizeof(struct ttzo_running_step); }
 int run_open(struct run *r, const uint8_t *bundle, size_t size, void *work, size_t work_bytes, uint32_t *detail);
 struct ttzo_trainer *run_trainer(struct run *r);
 uint64_t run_macs(const struct run *r);
@@ -137,6 +139,17 @@ class Runtime:
         result = StepResult()
         self._check(self._library.ttzo_step, self._trainer, region, ctypes.byref(result))
         return result
+
+    def slice(self, region: int, memory: np.ndarray | None = None) -> StepResult | None:
+        """One slice of a step; its result where the step is done. `memory` is another one than the run's own."""
+        self._library.running_step_bytes.restype = ctypes.c_size_t
+        if not hasattr(self, "_running"):
+            self._running = aligned(self._library.running_step_bytes())
+        self._running = self._running if memory is None else memory
+        result, stepped = StepResult(), ctypes.c_bool()
+        self._check(self._library.ttzo_step_slice, self._trainer, self._pointer(self._running), region,
+                    ctypes.byref(result), ctypes.byref(stepped))  # fmt: skip
+        return result if stepped.value else None
 
     def evaluate(self, region: int, first: int, count: int) -> tuple[float, int]:
         total, hits = ctypes.c_float(), ctypes.c_uint32()

@@ -16,6 +16,7 @@ LN2_HALF = float(mp.log(2) / 2) * 1.0005
 QUARTER_TURN = float(mp.pi / 4) * 1.0005
 LOG_EDGE = float(((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2) * 1.0005
 TANH_EDGE = 0.5625
+ATAN_EDGE = float(mp.sqrt(2) - 1) * 1.0005
 ERF_EDGE, ERF_END = 0.875, 4.0  # erf is 1 from the end on: 1 - erf is less than half a unit of float32
 
 # name: (target, weight of its error, interval, number of coefficients)
@@ -49,6 +50,12 @@ FITS = {
         lambda z: z**2 / mp.cos(mp.sqrt(z)),
         (0.0, QUARTER_TURN**2),
         3,
+    ),
+    "atan(x) = x + x z q(z), z = x^2": (
+        lambda z: (mp.atan(mp.sqrt(z)) - mp.sqrt(z)) / z**1.5,
+        lambda z: z**1.5 / mp.atan(mp.sqrt(z)),
+        (0.0, ATAN_EDGE**2),
+        4,
     ),
     "erf(x) = x q(z), z = x^2": (
         lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z),

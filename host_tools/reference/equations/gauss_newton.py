@@ -34,6 +34,16 @@ def core_scale(layer: Layer) -> np.float32:
     return real.exp(real.log(np.array([TWO / spread])) * (HALF / np.float32(len(layer.ranks) - 1)))[0]
 
 
+def parameter_scales(plan: Plan, theta: np.ndarray) -> np.ndarray:
+    """How far a step may reasonably move each parameter: twin of scales.c."""
+    parts = []
+    for layer in plan.layers:
+        biases = layer.out_features if layer.has_bias else 0
+        parts.append(np.full(layer.n_parameters - biases, core_scale(layer), np.float32))
+        parts.append(np.full(biases, BIAS_SCALE, np.float32))
+    return np.maximum(np.concatenate(parts), OWN_SHARE * np.abs(theta))
+
+
 def _norm(v: np.ndarray) -> np.float32:
     return _root(sum_in_order(v * v))
 
@@ -58,12 +68,7 @@ class GaussNewton:
 
     def scales(self, factor: np.float32) -> np.ndarray:
         """factor times each parameter's scale."""
-        parts = []
-        for layer in self.plan.layers:
-            biases = layer.out_features if layer.has_bias else 0
-            parts.append(np.full(layer.n_parameters - biases, core_scale(layer), np.float32))
-            parts.append(np.full(biases, BIAS_SCALE, np.float32))
-        scales = np.maximum(np.concatenate(parts), OWN_SHARE * np.abs(self.theta))
+        scales = parameter_scales(self.plan, self.theta)
         if self.n_free:
             scales[self.plan.layers[-1].parameter_offset :] = 0
         return factor * scales

@@ -58,3 +58,16 @@ def solve(triangle: np.ndarray, n_free: int, radius: np.float32) -> np.ndarray:
             if radius > 0 and length > radius:
                 a[n_free:] = a[n_free:] * (radius / length)
     return a
+
+
+def solve_twice(triangle: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """y [n] with R'R y = -b."""
+    y, n = -b, len(triangle)
+    for j, row in enumerate(triangle):
+        y[j] = y[j] / row[j] if row[j] < 0 or row[j] > 0 else ZERO
+        y[j + 1 :] = -row[j + 1 : n] * y[j] + y[j + 1 :]
+    for j in reversed(range(n)):
+        row = triangle[j]
+        total = _chain(-row[j + 1 : n], y[j + 1 :], y[j])
+        y[j] = total / row[j] if row[j] < 0 or row[j] > 0 else ZERO
+    return y

@@ -44,7 +44,7 @@ def direction(n: int, kind: Direction, seed: int, step: int, query: int) -> np.n
     block_size = 4 if kind == Direction.gaussian else 128
     blocks = np.arange(-(-n // block_size), dtype=np.uint32)
     words = philox(_counters(blocks, query, np.array(step, _U32), Stream.direction), seed)
-    numbers = _normals(words) if kind == Direction.gaussian else _signs(words)
+    numbers = normals(words) if kind == Direction.gaussian else _signs(words)
     return numbers.reshape(-1)[:n]
 
 
@@ -59,7 +59,7 @@ def _signs(words: np.ndarray) -> np.ndarray:
     return np.where(bits == 1, _F(1.0), _F(-1.0))
 
 
-def _normals(words: np.ndarray) -> np.ndarray:
+def normals(words: np.ndarray) -> np.ndarray:
     """(blocks, 4) words -> (blocks, 2, 2) normal numbers by Box-Muller, a pair from each two words."""
     step = _F(2.0**-24)
     u = ((words[:, 0::2] >> _U32(8)) + _U32(1)).astype(np.float32) * step

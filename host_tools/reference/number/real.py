@@ -259,6 +259,42 @@ def cos(x: np.ndarray) -> np.ndarray:
     return np.where(np.abs(x) <= _LARGEST_ANGLE, _sine_of(x, 1), _NAN)
 
 
+# ---- inverse tangent ------------------------------------------------------------------------------------------------
+
+_HALF_PI, _HALF_PI_LOW = _F(1.57079637), _F(-4.37113883e-08)
+_QUARTER_PI, _QUARTER_PI_LOW = _F(0.785398185), _F(-2.18556941e-08)
+
+
+@_quiet
+def atan(x: np.ndarray) -> np.ndarray:
+    """The inverse tangent, -pi/2 to pi/2; odd, bit for bit."""
+    x = np.asarray(x, np.float32)
+    a = np.abs(x)
+    steep, middle = a > _F(2.41421366), a > _F(0.414213568)
+    r = np.where(steep, _F(-1.0) / a, np.where(middle, (a - _F(1.0)) / (a + _F(1.0)), a))
+    high = np.where(steep, _HALF_PI, np.where(middle, _QUARTER_PI, _F(0.0)))
+    low = np.where(steep, _HALF_PI_LOW, np.where(middle, _QUARTER_PI_LOW, _F(0.0)))
+    z = r * r
+    q = _F(0.0805053636) * z + _F(-0.138767198)
+    q = q * z + _F(0.199776232)
+    q = q * z + _F(-0.333329469)
+    y = np.copysign(high + (r + (r * z * q + low)), x)
+    return np.where(np.isnan(x), _NAN, np.where(a < _F(2.0**-12), x, y))
+
+
+@_quiet
+def atan2(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The angle of (x, y), -pi to pi."""
+    y, x = np.broadcast_arrays(np.asarray(y, np.float32), np.asarray(x, np.float32))
+    b, a = np.abs(y), np.abs(x)
+    steep = b > a
+    ratio = np.where(a == b, np.where(a == 0, _F(0.0), _F(1.0)), b / a)
+    angle = atan(np.where(steep, a / b, ratio))
+    angle = np.where(steep, (_HALF_PI - angle) + _HALF_PI_LOW, angle)
+    angle = np.where(np.signbit(x), _F(2.0) * _HALF_PI - (angle - _F(2.0) * _HALF_PI_LOW), angle)
+    return np.where(np.isnan(x) | np.isnan(y), _NAN, np.copysign(angle, y))
+
+
 @_quiet
 def sine_and_versine(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """sin(x) and 1 - cos(x), the latter to full relative accuracy near 0; NaN from |x| = 10^5 on. Twin of pairs.c."""

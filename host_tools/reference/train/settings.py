@@ -27,5 +27,7 @@ def check_fixed(training: TrainingRecord, phases: tuple[PhaseRecord, ...], expor
                 raise DeviceError("fixed_at_export", LIMIT["setting_numbers"] * (number + 1) + field)
         if given.estimator == Estimator.rge and wanted.n_queries > difference_capacity(exported):
             raise DeviceError("fixed_at_export", LIMIT["setting_numbers"] * (number + 1) + 4)
+        if given.estimator == Estimator.coordinate_gn and wanted.n_coordinates != given.n_coordinates:
+            raise DeviceError("fixed_at_export", LIMIT["setting_numbers"] * (number + 1) + 11)
         if given.is_gauss_newton and wanted.n_queries != given.n_queries:
             raise DeviceError("fixed_at_export", LIMIT["setting_numbers"] * (number + 1) + 4)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Twin of trainer.c, settings.c and train.c: the one training loop in Python, for `numpy:` and `onnx:`."""
 
-import dataclasses
 import math
 import zlib
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from ttzo.device_runtime.contract import (
     Estimator,
     PhaseRecord,
     Region,
-    Schedule,
     StateRecord,
     TrainingRecord,
     Update,
@@ -29,20 +27,23 @@ from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
-from ttzo.host_tools.reference.equations import pde
+from ttzo.host_tools.reference.equations import coordinate_columns, pde
+from ttzo.host_tools.reference.equations.coordinate_gn import CoordinateGaussNewton
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.identification.identify import Fit
 from ttzo.host_tools.reference.network import sparse_rows
 from ttzo.host_tools.reference.network.loss import hits as count_hits
 from ttzo.host_tools.reference.network.loss import sum_in_order
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE, read_inputs
+from ttzo.host_tools.reference.network.vary_rows import varied_rows
 from ttzo.host_tools.reference.number import real
 from ttzo.host_tools.reference.number.random import sample_rows
 from ttzo.host_tools.reference.train.estimator import Estimate
 from ttzo.host_tools.reference.train.numpy_network import Network, NumpyNetwork
+from ttzo.host_tools.reference.train.schedule import power, rate_factor, state_after_step
 from ttzo.host_tools.reference.train.settings import check_fixed, check_settings
 
-ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
+ZERO, ONE = np.float32(0), np.float32(1)
 LAST_STEP = 2**32 - 1  # the step counter's end
 START = StateRecord(0, 0, 0, 0, 0.0, float("inf"), 0, 0)
 
@@ -54,51 +55,6 @@ class StepResult:
     gradient_norm: float
     evaluations: int
     macs: int  # multiply-accumulates; 0 for estimators that skip zeros, which only a device counts
-
-
-def power(base: np.float32, exponent: int) -> np.float32:
-    """base ** exponent by squaring, in float32."""
-    result = ONE
-    with np.errstate(under="ignore"):
-        while exponent:
-            if exponent & 1:
-                result = result * base
-            base, exponent = base * base, exponent >> 1
-    return result
-
-
-def rate_factor(training: TrainingRecord, step: int) -> np.float32:
-    """What the learning rate is multiplied by in the step after `step` steps: warm-up times decay."""
-    done = np.float32(step) / np.float32(training.steps) if step < training.steps else ONE
-    factor = ONE
-    if step < training.warmup_steps:
-        factor = np.float32(step + 1) / np.float32(training.warmup_steps)
-    if training.schedule == Schedule.step:
-        return factor * power(np.float32(training.decay_factor), step // training.decay_every)
-    if training.schedule == Schedule.linear:
-        return factor * (ONE - done)
-    if training.schedule == Schedule.cosine:
-        return factor * (HALF * (ONE + real.cos(np.array([np.pi], np.float32) * done)[0]))
-    return factor
-
-
-def state_after_step(state: StateRecord, training: TrainingRecord, loss: float, evaluations: int) -> StateRecord:
-    """The state after a step of that loss. Hybrid training: the next phase begins when the mean loss of
-    `plateau_patience` windows in a row did not fall."""
-    state = dataclasses.replace(state, step=state.step + 1, evaluations=state.evaluations + evaluations)
-    if state.phase + 1 >= training.n_phases:
-        return state
-    total, count = np.float32(state.window_sum) + np.float32(loss), state.window_count + 1
-    if count < training.plateau_window:
-        return dataclasses.replace(state, window_sum=float(total), window_count=count)
-    mean = total / np.float32(count)
-    state = dataclasses.replace(state, window_sum=0.0, window_count=0)
-    if mean < np.float32(state.best_window) * (ONE - np.float32(training.plateau_tolerance)):
-        return dataclasses.replace(state, best_window=float(mean), windows_without_progress=0)
-    state = dataclasses.replace(state, windows_without_progress=state.windows_without_progress + 1)
-    if state.windows_without_progress >= training.plateau_patience:
-        return dataclasses.replace(state, phase=state.phase + 1, phase_start=state.step)
-    return state
 
 
 class Trainer:
@@ -264,6 +220,15 @@ class Trainer:
     # ---- a step
 
     def _batch(self, region: int) -> np.ndarray:
+        """The rows of a step, uint8 [batch, row_bytes]."""
+        rows = self._chosen(region)
+        if self.plan.augmentation is None:
+            return rows
+        self._rows[Region.batch][:] = varied_rows(self.plan, rows, self.training.seed, self.state.step)
+        self._count[Region.batch] = 0  # used up
+        return self._rows[Region.batch]
+
+    def _chosen(self, region: int) -> np.ndarray:
         batch = self.plan.batch
         if region == Region.sparse:
             self._unpack_batch()
@@ -372,11 +337,14 @@ class Trainer:
         seed, step = self.training.seed, self.state.step
         counted = self._counted(residuals, evaluations_a_step(self.plan, phase))
 
-        def columns() -> tuple[np.ndarray, np.ndarray]:
-            mu = np.float32(phase.perturb_radius)
-            return pde.residuals_and_columns(self.plan, self.theta, points, seed, step, mu)
+        in_units = phase.estimator == Estimator.coordinate_gn
 
-        work = GaussNewton(self.plan, phase, seed, step, self.theta, self.moments, counted, columns)
+        def columns() -> tuple[np.ndarray, np.ndarray]:
+            made_by, mu = coordinate_columns if in_units else pde, np.float32(phase.perturb_radius)
+            return made_by.residuals_and_columns(self.plan, self.theta, points, seed, step, mu)
+
+        kind: type[CoordinateGaussNewton | GaussNewton] = CoordinateGaussNewton if in_units else GaussNewton
+        work = kind(self.plan, phase, seed, step, self.theta, self.moments, counted, columns)
         self.theta, self.moments, loss, length = work.run(rate)
         return loss, length, work.evaluations
 
@@ -465,14 +433,14 @@ class Trainer:
             raise DeviceError("out_of_range", row)
         if self.plan.pde is not None:
             points = rows[row : row + 1].view("<f4")[:, : self.plan.in_features].T
-            return self._solution(points)
+            return self._solution(points)[:, 0]
         x, _ = self._decode(rows[row : row + 1])
         return self.network.outputs(self.theta, x)[0]
 
     def _solution(self, points: np.ndarray) -> np.ndarray:
-        """u at points [inputs, n]."""
+        """The fields [fields, n] at points [inputs, n]."""
         inputs = points * np.float32(self.plan.input_scale) + np.float32(self.plan.input_offset)
-        return pde.solution(self.plan, self.network.outputs(self.theta, np.ascontiguousarray(inputs.T))[:, 0], points)
+        return pde.solution(self.plan, self.network.outputs(self.theta, np.ascontiguousarray(inputs.T)).T, points)
 
     def solution_error(self, region: int, first: int, count: int) -> tuple[float, float]:
         """Sums of (u - exact)^2 and exact^2 over seeded validation points (collocation), or rows with the host's u."""
@@ -486,10 +454,10 @@ class Trainer:
             if first + count > len(rows):
                 raise DeviceError("out_of_range", first)
             numbers = rows[first : first + count].view("<f4")
-            points, exact = numbers[:, : self.plan.in_features].T, numbers[:, -1]
+            points, exact = numbers[:, : self.plan.in_features].T, numbers[:, self.plan.in_features :].T
         with np.errstate(all="ignore"):
             difference = self._solution(points) - exact
-            sums = [sum_in_order(values * values) for values in (difference, exact)]
+            sums = [sum_in_order((values * values).T.ravel()) for values in (difference, exact)]
         self._poll(count, count)
         if not np.isfinite(sums).all():
             raise DeviceError("non_finite", self.state.step)

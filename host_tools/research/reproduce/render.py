@@ -6,8 +6,8 @@ import io
 import math
 from pathlib import Path
 
+from ttzo.host_tools.report.pictures import ReportError
 from ttzo.host_tools.research.reproduce.tables import Entry, Outcome, Table
-from ttzo.host_tools.training.report import ReportError
 
 MILESTONES = (50, 80, 85, 90, 95, 97)  # accuracies whose price is given, %
 MEASURES = {"%": "test accuracy, %", "MSE": "mean squared error"}

@@ -6,9 +6,9 @@ import dataclasses
 import io
 from pathlib import Path
 
+from ttzo.host_tools.report.pictures import ReportError
 from ttzo.host_tools.research.reproduce.derivatives import Finding
 from ttzo.host_tools.research.reproduce.render import count
-from ttzo.host_tools.training.report import ReportError
 
 TITLES = {
     "derivatives": "Gradient and Laplacian of a network in 20 dimensions, by way and setting",

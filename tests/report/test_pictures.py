@@ -10,7 +10,8 @@ from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.export import export
 from ttzo.host_tools.data import data_set, solution_points
 from ttzo.host_tools.device.device import open_device
-from ttzo.host_tools.training import metrics, report, session
+from ttzo.host_tools.report import pictures
+from ttzo.host_tools.training import checkpoint, metrics, session
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
@@ -62,18 +63,19 @@ def test_a_run_of_a_pde_is_drawn_with_its_solution(bowl, size, time):
     plan, run = bowl(size, time)
     rows = metrics.read(run.folder / "metrics.csv")
     assert np.isclose(rows[-1]["relative_l2"], run.test.relative, rtol=1e-6)
-    drawn = report._solution(plan, run.folder)
+    drawn = pictures._solution(plan, run.folder)
     assert (drawn.field is not None) == (plan.in_features <= 2) and set(drawn.baselines) == {"constant", "affine"}
-    with_solution = size_of(report.draw(run.folder))
+    with_solution = size_of(pictures.draw(run.folder))
     (run.folder.parents[1] / "model.ttzo").rename(run.folder / "kept.ttzo")
-    curves_alone = size_of(report.draw(run.folder, run.folder / "alone.png"))
+    (run.folder / "model.ttzo").unlink()
+    curves_alone = size_of(pictures.draw(run.folder, run.folder / "alone.png"))
     assert with_solution[1] > 1.3 * curves_alone[1]  # a second row of panels
-    assert size_of(report.draw(run.folder, bundle=run.folder / "kept.ttzo")) == with_solution
+    assert size_of(pictures.draw(run.folder, bundle=run.folder / "kept.ttzo")) == with_solution
 
 
 def test_a_field_holds_the_network_and_the_exact_solution(bowl):
     plan, run = bowl(1, (0, 1))
-    theta = report.checkpoint.load(run.folder / "checkpoint.npz", plan).parameters
+    theta = checkpoint.load(run.folder / "checkpoint.npz", plan).parameters
     field = solution_points.field(plan, theta)
     x, t = np.meshgrid(*field.axes, indexing="ij")
     assert field.names == ("x", "t")
@@ -87,9 +89,9 @@ def test_a_field_holds_the_network_and_the_exact_solution(bowl):
 
 def test_without_an_exact_solution_the_network_is_drawn_alone(bowl):
     plan, run = bowl(2, None, "None")
-    drawn = report._solution(plan, run.folder)
+    drawn = pictures._solution(plan, run.folder)
     assert drawn.field.exact is None and drawn.at_points is None and not drawn.baselines
-    size_of(report.draw(run.folder))
+    size_of(pictures.draw(run.folder))
 
 
 def test_a_run_of_another_model_is_not_drawn_with_this_ones_solution(bowl):
@@ -98,7 +100,7 @@ def test_a_run_of_another_model_is_not_drawn_with_this_ones_solution(bowl):
     _, other = bowl(2)
     (other.folder / "checkpoint.npz").write_bytes(checkpoint)
     with pytest.raises(TtzoError, match="another model"):
-        report.draw(other.folder)
+        pictures.draw(other.folder)
 
 
 @pytest.mark.parametrize("name", ["burgers", "darcy"])

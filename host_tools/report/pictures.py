@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Pictures of a run: its curves from the metrics file, and of a PDE the solution beside the exact one. The one module
-that imports matplotlib."""
+"""Pictures of a run, drawn by matplotlib: its curves from the metrics file, the confusion of its classes, and of a PDE the
+solution beside the exact one."""
 
 import math
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from ttzo.host_tools.training import answers, checkpoint, metrics
 INK, LOSS, SMOOTH, TEST = "#333333", "#b8c4d6", "#2b5c9e", "#c8551b"
 SMOOTHING = 20  # steps of the running mean, at most a tenth of the run
 DOTS_PER_INCH = 120
+LOOKS = ("o-", "s--")  # of test and of validation rows
 MOST_NAMED = 20  # classes whose names and counts stand in the confusion matrix
 
 
@@ -42,15 +43,8 @@ def draw(run: Path, out: Path | None = None, title: str = "", bundle: Path | Non
     Raises `MetricsError` for a folder without metrics, `ReportError` without matplotlib or before the first step, and
     `CheckpointError` where the solution's parameters are damaged or another model's.
     """
-    rows = metrics.read(run / "metrics.csv")
-    if not rows:
-        raise ReportError(f"the run in {run} has no steps yet", "train first: `ttzo train DIR --device URL`")
-    plan = _plan(run, bundle)
-    title = title or (plan.metadata.get("title") if plan and plan.pde else "") or run.name
-    if plan is None or plan.pde is None:
-        figure = _learning_figure(rows, answers.load(run), title)
-    else:
-        figure = _solution_figure(rows, _solution(plan, run), title)
+    rows, plan = steps_of(run), plan_of(run, bundle)
+    figure = whole_figure(run, rows, plan, title)
     path = out or run / "curves.png"
     try:
         figure.savefig(path, dpi=DOTS_PER_INCH)
@@ -61,7 +55,30 @@ def draw(run: Path, out: Path | None = None, title: str = "", bundle: Path | Non
     return path
 
 
-def _figure(width: float, height: float) -> Any:
+def steps_of(run: Path) -> list[metrics.Row]:
+    """The steps of the run in that folder, one at least. Raises `MetricsError`, `ReportError`."""
+    rows = metrics.read(run / "metrics.csv")
+    if not rows:
+        raise ReportError(f"the run in {run} has no steps yet", "train first: `ttzo train DIR --device URL`")
+    return rows
+
+
+def whole_figure(run: Path, rows: list[metrics.Row], plan: Plan | None, title: str) -> Any:
+    """All that is drawn of a run, in one picture."""
+    if plan is None or plan.pde is None:
+        return _learning_figure(rows, answers.load(run), title or _learning_title(run, plan, rows))
+    title = title or plan.metadata.get("title") or run.name
+    return _solution_figure(rows, _solution(plan, run), title)
+
+
+def _learning_title(run: Path, plan: Plan | None, rows: list[dict]) -> str:
+    model = plan.metadata.get("name", "") if plan else ""
+    what = "accuracy and loss" if any(row["accuracy"] is not None for row in rows) else "loss"
+    return f"{model or run.name}: {what} over {rows[-1]['step']:,.0f} steps"
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches. Raises `ReportError` without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -77,11 +94,13 @@ def _figure(width: float, height: float) -> Any:
 # ---- what is drawn ---------------------------------------------------------------------------------------------------
 
 
-def _plan(run: Path, bundle: Path | None) -> Plan | None:
-    """The model of the run; None where nobody says and none lies above the run's folder."""
-    if bundle is None and not bundle_path(run.resolve().parent.parent).is_file():
-        return None
-    return read_bundle(bundle or run.resolve().parent.parent)
+def plan_of(run: Path, bundle: Path | None) -> Plan | None:
+    """The model of the run: of `bundle`, else of the run's own folder, else of the one two levels above; None where there
+    is none."""
+    for folder in (bundle,) if bundle else (run, run.resolve().parent.parent):
+        if bundle or bundle_path(folder).is_file():
+            return read_bundle(folder)
+    return None
 
 
 def _solution(plan: Plan, run: Path) -> Solution:
@@ -92,7 +111,7 @@ def _solution(plan: Plan, run: Path) -> Solution:
     found = solution_points.baselines(plan, at, exact) if known else {}
     return Solution(
         baselines={name: math.sqrt(mse) / size for name, mse in found.items()},
-        at_points=(exact[:, 0], solution_points.solution_at(plan, theta, at)) if known else None,
+        at_points=(exact[:, 0], solution_points.solution_at(plan, theta, at)[:, 0]) if known else None,
         field=solution_points.field(plan, theta) if plan.in_features <= 2 else None,
     )
 
@@ -117,20 +136,20 @@ def _smoothed_log(losses: list[float]) -> list[float]:
 def _tidy(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=INK, alpha=0.1)
+    if axes.get_xlim()[1] > 1e4:
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} K")
 
 
 def _learning_figure(rows: list[dict], found: dict[str, Any] | None, title: str) -> Any:
     """Curves, and what the answers to the test rows are worth: the confusion of classes, or errors in words."""
-    confusion = np.array(found["confusion"], float) if found and found.get("confusion") else None
-    if confusion is None or found is None:
-        figure = _figure(8, 4.2)
-        _plot_learning(figure.add_subplot(), rows, title + _errors_text(found))
+    if not found or not found.get("confusion"):
+        figure = new_figure(8, 4.6)
+        plot_learning(figure.add_subplot(), rows, title + _errors_text(found))
         return figure
-    figure = _figure(12.5, 4.2)
+    figure = new_figure(12.5, 4.6)
     left, right = figure.subplots(1, 2, width_ratios=(1.8, 1))
-    _plot_learning(left, rows, title)
-    names = [each["name"] for each in found["classes"]]
-    _plot_confusion(right, confusion, names, 100 * found["balanced_accuracy"])
+    plot_learning(left, rows, title)
+    plot_answers(right, found)
     return figure
 
 
@@ -142,8 +161,11 @@ def _errors_text(found: dict[str, Any] | None) -> str:
     return f"\ntest rows: RMSE {errors}, R2 {r2}"
 
 
-def _plot_confusion(axes: Any, confusion: np.ndarray, names: list[str], balanced: float) -> None:
-    """Rows of each class by the class that the model answers, shaded by their share of the class."""
+def plot_answers(axes: Any, found: dict[str, Any]) -> None:
+    """Rows of each class by the class that the model answers (`confusion` of answers.py), shaded by their share of the
+    class."""
+    confusion, names = np.array(found["confusion"], float), [each["name"] for each in found["classes"]]
+    balanced = 100 * found["balanced_accuracy"]
     shares = confusion / np.maximum(1, confusion.sum(1, keepdims=True))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="answered", ylabel="class", title=f"test rows, balanced accuracy {balanced:.1f} %")
@@ -157,33 +179,69 @@ def _plot_confusion(axes: Any, confusion: np.ndarray, names: list[str], balanced
             axes.text(column, row, f"{count:.0f}", ha="center", va="center", color=color, fontsize=8)
 
 
-def _plot_learning(axes: Any, rows: list[dict], title: str) -> None:
+def plot_learning(axes: Any, rows: list[dict], title: str) -> None:
+    """Loss of the batches, and what was measured on other rows: accuracy where there are classes, else the loss."""
     spent, losses = [row["evaluations"] for row in rows], [row["loss"] for row in rows]
     axes.plot(spent, losses, color=LOSS, linewidth=0.8, label="batch loss")
     axes.plot(spent, _smoothed(losses), color=SMOOTH, linewidth=1.8, label="batch loss, running mean")
     axes.set(xlabel="loss evaluations spent", ylabel="loss", title=title)
     axes.set_ylim(bottom=0)
     lines = list(axes.get_lines())
-    curves = {
-        kind: _measured(rows, column) for kind, column in (("test", "accuracy"), ("validation", "validation_accuracy"))
-    }
-    if any(curves.values()):
+    accuracies = _curves(rows, "accuracy", 100.0)
+    if accuracies:
         right = axes.twinx()
-        for (kind, measured), look in zip(curves.items(), ("o-", "s--"), strict=True):
-            if measured:
-                label = f"accuracy on {kind} rows"
-                lines += right.plot(*zip(*measured, strict=True), look, color=TEST, markersize=4, label=label)
+        for (kind, measured), look in zip(accuracies.items(), LOOKS, strict=False):
+            label = f"accuracy on {kind} rows"
+            lines += right.plot(*zip(*measured, strict=True), look, color=TEST, markersize=4, label=label)
         right.set(ylabel="accuracy, %", ylim=(0, 100))
         right.spines[["top", "left"]].set_visible(False)
-        last = curves["test"] or curves["validation"]
+        last = accuracies.get("test") or accuracies["validation"]
         _name_last(right, last, f"{last[-1][1]:.1f} %", xytext=(-4, -14), ha="right")
+    else:
+        for (kind, measured), look in zip(_curves(rows, "loss", 1.0).items(), LOOKS, strict=False):
+            label = f"loss on {kind} rows"
+            lines += axes.plot(*zip(*measured, strict=True), look, color=TEST, markersize=4, label=label)
     _tidy(axes)
-    axes.legend(lines, [line.get_label() for line in lines], loc="center right", frameon=False)
+    _legend_below(axes, lines)
 
 
-def _measured(rows: list[dict], column: str) -> list[tuple[float, float]]:
-    """(evaluations, percent) where the column has a number."""
-    return [(row["evaluations"], 100 * row[column]) for row in rows if row[column] is not None]
+def plot_runs(axes: Any, runs: list[tuple[str, list[metrics.Row]]]) -> None:
+    """One curve of each run, by its name: accuracy or error of other rows where all of them have measured it, else the
+    loss of the batches."""
+    choices = (
+        ("accuracy", 100, "accuracy on test rows, %"),
+        ("relative_l2", 100, "relative error, %"),
+        ("test_loss", 1, "loss on test rows"),
+        ("loss", 1, "batch loss, running mean"),  # what every run has
+    )
+    column, unit, label = next(
+        choice for choice in choices if all(any(row[choice[0]] is not None for row in rows) for _, rows in runs)
+    )
+    for name, rows in runs:
+        kept = [(row["evaluations"], unit * value) for row in rows if (value := row[column]) is not None]
+        values = [value for _, value in kept]
+        values = _smoothed(values) if column == "loss" else values
+        axes.plot([spent for spent, _ in kept], values, linewidth=1.6, label=name)
+    axes.set(xlabel="loss evaluations spent", ylabel=label, title=f"{label.partition(',')[0]} of the runs")
+    axes.set_yscale("log" if column == "relative_l2" else "linear")
+    _tidy(axes)
+    _legend_below(axes, axes.get_lines())
+
+
+def _legend_below(axes: Any, lines: list) -> None:
+    """Under the axis, so that it covers no curve."""
+    names = [line.get_label() for line in lines]
+    axes.legend(lines, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=9)
+
+
+def _curves(rows: list[dict], what: str, unit: float) -> dict[str, list[tuple[float, float]]]:
+    """(evaluations, value in `unit`s) of test and of validation rows, where there is any."""
+    columns = {"test": "accuracy" if what == "accuracy" else "test_loss", "validation": f"validation_{what}"}
+    found = {
+        kind: [(row["evaluations"], unit * row[column]) for row in rows if row[column] is not None]
+        for kind, column in columns.items()
+    }
+    return {kind: measured for kind, measured in found.items() if measured}
 
 
 def _name_last(axes: Any, measured: list[tuple[float, float]], text: str, **place: Any) -> None:
@@ -196,10 +254,10 @@ def _name_last(axes: Any, measured: list[tuple[float, float]], text: str, **plac
 def _solution_figure(rows: list[dict], solution: Solution, title: str) -> Any:
     field, scatter = solution.field, solution.at_points
     below = field is not None or scatter is not None
-    figure = _figure(11, 6.7 if below else 3.6)
+    figure = new_figure(11, 6.7 if below else 3.6)
     figure.suptitle(title, color=INK, fontsize=13)
     top, *rest = figure.subfigures(2, 1, height_ratios=(1, 1.05)) if below else (figure,)
-    _plot_error(top.add_subplot(), rows, solution.baselines)
+    plot_error(top.add_subplot(), rows, solution.baselines)
     if field is not None and len(field.axes) == 2:
         _plot_field(rest[0], field)
     elif field is not None:
@@ -209,7 +267,7 @@ def _solution_figure(rows: list[dict], solution: Solution, title: str) -> Any:
     return figure
 
 
-def _plot_error(axes: Any, rows: list[dict], baselines: dict[str, float]) -> None:
+def plot_error(axes: Any, rows: list[dict], baselines: dict[str, float]) -> None:
     """Batch loss and relative error, both logarithmic."""
     spent, losses = [row["evaluations"] for row in rows], [row["loss"] for row in rows]
     axes.semilogy(spent, losses, color=LOSS, linewidth=0.8, label="batch loss")
@@ -230,10 +288,7 @@ def _plot_error(axes: Any, rows: list[dict], baselines: dict[str, float]) -> Non
         right.spines[["top", "left"]].set_visible(False)
         _name_last(right, measured, f"{measured[-1][1]:.2g} %", xytext=(7, 0), va="center")
     _tidy(axes)
-    legend = (right if measured else axes).legend(
-        lines, [line.get_label() for line in lines], loc="upper right", bbox_to_anchor=(1, 0.9), ncols=2, fontsize=9
-    )
-    legend.get_frame().set(edgecolor="none", alpha=0.85)
+    _legend_below(axes, list(lines))
 
 
 def _plot_field(figure: Any, field: solution_points.Field) -> None:

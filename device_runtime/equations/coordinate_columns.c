@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+#include "equations/coordinate_columns.h"
+
+#include "equations/bias_columns.h"
+#include "equations/pde.h"
+#include "network/layers.h"
+#include "network/product.h"
+#include "number/real.h"
+
+// ---- which coordinates ----------------------------------------------------------------------------------------------
+
+static const struct ttzo_layer *layer_from_end(const struct ttzo_model *model, uint32_t k)
+{
+    return &model->layers[model->info.n_layers - 1 - k];
+}
+
+bool ttzo_asks_all(const struct ttzo_model *model)
+{
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        if (model->layers[l].kind != TTZO_LAYER_KIND_DENSE)
+            return false;
+    return model->info.n_parameters <= TTZO_MAX_COORDINATES;
+}
+
+uint32_t ttzo_last_coordinates(const struct ttzo_model *model)
+{
+    return ttzo_layer_parameters(layer_from_end(model, 0));
+}
+
+uint32_t ttzo_coordinates(const struct ttzo_model *model)
+{
+    const struct ttzo_layer *before = layer_from_end(model, 1);
+    if (ttzo_asks_all(model))
+        return model->info.n_parameters;
+    return ttzo_last_coordinates(model) + (before->has_bias ? before->out_features : 0u);
+}
+
+uint32_t ttzo_coordinate_place(const struct ttzo_model *model, uint32_t u)
+{
+    uint32_t n_last = ttzo_last_coordinates(model), last = layer_from_end(model, 0)->parameter_offset;
+    if (u < n_last)
+        return last + u;
+    return ttzo_asks_all(model) ? u - n_last : last - layer_from_end(model, 1)->out_features + u - n_last;
+}
+
+// ---- memory ---------------------------------------------------------------------------------------------------------
+
+static uint32_t jet_numbers(const struct ttzo_model *model)
+{
+    return 2u + model->info.in_features;
+}
+
+// Features that the layers but the last take, and make.
+static uint64_t features_of_all(const struct ttzo_model *model)
+{
+    uint64_t features = 0;
+    for (uint32_t l = 0; l + 1 < model->info.n_layers; l++)
+        features += (uint64_t)model->layers[l].in_features + model->layers[l].out_features;
+    return features + layer_from_end(model, 0)->in_features;
+}
+
+static uint64_t widest_layer(const struct ttzo_model *model)
+{
+    uint64_t widest = 0;
+    for (uint32_t l = 0; l + 1 < model->info.n_layers; l++)
+        widest = model->layers[l].out_features > widest ? model->layers[l].out_features : widest;
+    return widest;
+}
+
+void ttzo_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve)
+{
+    uint64_t width = jet_numbers(model);
+    work->slopes.first = ttzo_take(carve, model->info.in_features);
+    work->slopes.second = ttzo_take(carve, model->info.in_features);
+    if (!ttzo_asks_all(model)) {
+        ttzo_bias_column_carve(model, work, carve);
+        return;
+    }
+    work->jets = ttzo_take(carve, width * features_of_all(model));
+    work->changes[0] = ttzo_take(carve, width * widest_layer(model));
+    work->changes[1] = ttzo_take(carve, width * widest_layer(model));
+    work->moved = ttzo_take(carve, width);
+    work->change = ttzo_take(carve, width);
+}
+
+// ---- a row of a dense network ---------------------------------------------------------------------------------------
+
+// One row under way. A jet is a value and, with derivatives, the first ones and the weighted sum of the second ones.
+struct row {
+    struct ttzo_trainer *trainer;
+    const struct ttzo_model *model;
+    const struct ttzo_row_slopes *slopes;
+    uint32_t n, width; // inputs, numbers of a jet
+    float mu;
+    float *inputs[TTZO_MAX_LAYERS]; // jets of what a layer takes
+    float *units[TTZO_MAX_LAYERS];  // jets of its units before the activation
+    float *const *changes;
+    float *moved, *change; // one jet
+};
+
+static struct row begin_row(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, float mu)
+{
+    const struct ttzo_model *model = trainer->model;
+    struct row r = { .trainer = trainer,
+                     .model = model,
+                     .slopes = &work->slopes,
+                     .mu = mu,
+                     .changes = work->changes,
+                     .moved = work->moved,
+                     .change = work->change };
+    float *at = work->jets;
+    r.n = model->info.in_features;
+    r.width = work->slopes.has_derivatives ? 2 + r.n : 1;
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        r.inputs[l] = at;
+        r.units[l] = at + r.width * model->layers[l].in_features;
+        at = r.units[l] + (l + 1 < model->info.n_layers ? r.width * model->layers[l].out_features : 0u);
+    }
+    return r;
+}
+
+// out = the jet of phi where its argument's is z.
+static void bend_jet(const struct row *r, enum ttzo_activation activation, const float *z, float *out)
+{
+    struct ttzo_bent of = ttzo_bend(activation, z[0]);
+    float square = 0.0f;
+    out[0] = of.value;
+    if (r->width == 1)
+        return;
+    for (uint32_t k = 0; k < r->n; k++) {
+        square = TTZO_MULADD(r->slopes->second[k] * z[1 + k], z[1 + k], square);
+        out[1 + k] = of.slope * z[1 + k];
+    }
+    out[1 + r->n] = TTZO_MULADD(of.curvature, square, of.slope * z[1 + r->n]);
+}
+
+// What the residual changes by when the network's jet changes so.
+static float change_of_residual(const struct row *r, const float *jet)
+{
+    float sum = r->slopes->value * jet[0];
+    for (uint32_t k = 0; k < r->n && r->width > 1; k++)
+        sum = TTZO_MULADD(r->slopes->first[k], jet[1 + k], sum);
+    return r->width > 1 ? sum + jet[1 + r->n] : sum;
+}
+
+static void begin_inputs(const struct row *r)
+{
+    const struct ttzo_model_info *info = &r->model->info;
+    float *jet = r->inputs[0];
+    for (uint32_t i = 0; i < r->n; i++, jet += r->width) {
+        for (uint32_t c = 1; c < r->width; c++)
+            jet[c] = c == 1 + i ? info->input_scale : 0.0f;
+        jet[0] = TTZO_MULADD(r->trainer->pde.point[i], info->input_scale, info->input_offset);
+    }
+}
+
+// The jets of all layers.
+static void carry_jets(const struct row *r)
+{
+    begin_inputs(r);
+    for (uint32_t l = 0; l + 1 < r->model->info.n_layers; l++) {
+        const struct ttzo_layer *layer = &r->model->layers[l];
+        const float *w = r->trainer->theta + layer->parameter_offset,
+                    *bias = w + layer->in_features * layer->out_features;
+        float *z = r->units[l], *out = r->inputs[l + 1];
+        for (uint32_t j = 0; j < layer->out_features; j++)
+            for (uint32_t c = 0; c < r->width; c++)
+                z[j * r->width + c] = c == 0 && layer->has_bias ? bias[j] : 0.0f;
+        ttzo_product(z, z, (struct ttzo_operand){ w, layer->in_features, 1 },
+                     (struct ttzo_operand){ r->inputs[l], 1, r->width }, layer->out_features, layer->in_features,
+                     r->width, TTZO_DATA_NONE);
+        for (uint32_t j = 0; j < layer->out_features; j++)
+            bend_jet(r, (enum ttzo_activation)layer->activation, z + j * r->width, out + j * r->width);
+        r->trainer->macs += (uint64_t)layer->in_features * layer->out_features * r->width;
+    }
+}
+
+// change = what unit j of layer l gives now, less what it gave; `moved` is its jet before the activation.
+static void change_unit(const struct row *r, uint32_t l, uint32_t j, const float *moved, float *change)
+{
+    const float *before = r->inputs[l + 1] + j * r->width;
+    bend_jet(r, (enum ttzo_activation)r->model->layers[l].activation, moved, change);
+    for (uint32_t c = 0; c < r->width; c++)
+        change[c] = change[c] - before[c];
+    r->trainer->macs += 3 * r->width;
+}
+
+// Units of layer l whose inputs [first, first + n) change: all of them, into `out`.
+static void change_layer(const struct row *r, uint32_t l, uint32_t first, uint32_t n, const float *changes, float *out)
+{
+    const struct ttzo_layer *layer = &r->model->layers[l];
+    const float *w = r->trainer->theta + layer->parameter_offset + first;
+    float *moved = r->moved;
+    for (uint32_t j = 0; j < layer->out_features; j++, w += layer->in_features) {
+        const float *z = r->units[l] + j * r->width;
+        for (uint32_t c = 0; c < r->width; c++)
+            moved[c] = z[c];
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t c = 0; c < r->width; c++)
+                moved[c] = TTZO_MULADD(w[i], changes[i * r->width + c], moved[c]);
+        change_unit(r, l, j, moved, out + j * r->width);
+    }
+    r->trainer->macs += (uint64_t)layer->out_features * n * r->width;
+}
+
+// The residual's change where unit j of layer l changes so.
+static float carry_change(const struct row *r, uint32_t l, uint32_t j, const float *change)
+{
+    uint32_t last = r->model->info.n_layers - 1, n = 1, side = 0;
+    for (l++; l < last; l++, side = 1 - side) {
+        change_layer(r, l, j, n, change, r->changes[side]);
+        change = r->changes[side];
+        j = 0;
+        n = r->model->layers[l].out_features;
+    }
+    const float *w = r->trainer->theta + r->model->layers[last].parameter_offset + j;
+    float sum = 0.0f;
+    for (uint32_t i = 0; i < n; i++)
+        sum = TTZO_MULADD(w[i], change_of_residual(r, change + i * r->width), sum);
+    r->trainer->macs += n * r->width;
+    return sum;
+}
+
+// The derivative by the parameter of unit j of layer l that multiplies input i; the bias' is after the last one.
+static float column_of_weight(const struct row *r, uint32_t l, uint32_t j, uint32_t i)
+{
+    const float *z = r->units[l] + j * r->width, *x = r->inputs[l] + i * r->width;
+    float *moved = r->moved;
+    bool is_bias = i == r->model->layers[l].in_features;
+    for (uint32_t c = 0; c < r->width; c++)
+        moved[c] = is_bias ? z[c] + (c == 0 ? r->mu : 0.0f) : TTZO_MULADD(r->mu, x[c], z[c]);
+    change_unit(r, l, j, moved, r->change);
+    return carry_change(r, l, j, r->change) * (1.0f / r->mu);
+}
+
+static float column_of(const struct row *r, uint32_t u)
+{
+    const struct ttzo_model *model = r->model;
+    const struct ttzo_layer *last = layer_from_end(model, 0);
+    uint32_t n_last = ttzo_last_coordinates(model), l = 0;
+    if (u < n_last) {
+        r->trainer->macs += r->width;
+        return u < last->in_features ? change_of_residual(r, r->inputs[model->info.n_layers - 1] + u * r->width)
+                                     : r->slopes->value;
+    }
+    uint32_t place = u - n_last;
+    while (place >= ttzo_layer_parameters(&model->layers[l]))
+        place -= ttzo_layer_parameters(&model->layers[l++]);
+    uint32_t inputs = model->layers[l].in_features, weights = inputs * model->layers[l].out_features;
+    return place < weights ? column_of_weight(r, l, place / inputs, place % inputs)
+                           : column_of_weight(r, l, place - weights, inputs);
+}
+
+float ttzo_row_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t row, float mu,
+                       uint32_t first, uint32_t end, float *column, uint32_t stride)
+{
+    struct ttzo_column_work own = *work;
+    float residual = ttzo_pde_linearise(trainer, trainer->theta, row, mu, &own.slopes);
+    trainer->macs += trainer->macs_per_row;
+    if (!ttzo_asks_all(trainer->model)) {
+        ttzo_bias_columns(trainer, &own, mu, first, end, column, stride);
+        return residual;
+    }
+    struct row r = begin_row(trainer, &own, mu);
+    carry_jets(&r);
+    for (uint32_t u = first; u < end; u++)
+        column[(u - first) * stride] = column_of(&r, u);
+    return residual;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// The coordinates that coordinate_gn asks, and what each does to the residual of a row: changes of one unit go through
+// the layers behind it as jets, and nothing before it moves.
+//
+// Of a network whose layers are all dense and that has at most TTZO_MAX_COORDINATES parameters, all parameters are
+// asked. Of another one, the last layer's and the biases before it: each of those moves one unit alone.
+//
+// Unknowns in order: the last layer's parameters, then the others in theta's order.
+#ifndef TTZO_COORDINATE_COLUMNS_H
+#define TTZO_COORDINATE_COLUMNS_H
+#include "equations/row_slopes.h"
+#include "model/carve.h"
+#include "model/trainer.h"
+
+// Work memory of one row.
+struct ttzo_column_work {
+    struct ttzo_row_slopes slopes;
+    float *jets;           // of all layers: inputs and units before the activation, [features][2 + in_features] each
+    float *changes[2];     // [widest layer][2 + in_features]
+    float *moved, *change; // [2 + in_features]
+    float *at, *slope, *squares;        // [units] of the layers before the last two: phi, phi', weighted sum of squared
+                                        // directions
+    float *z, *square, *along, *second; // [features of the last layer] of the units before it: a direction's share
+    float *merged;                      // parameters of the layers whose cores are merged
+};
+
+bool ttzo_asks_all(const struct ttzo_model *model);
+
+// How many unknowns are the last layer's, and how many there are.
+uint32_t ttzo_last_coordinates(const struct ttzo_model *model);
+uint32_t ttzo_coordinates(const struct ttzo_model *model);
+
+// Place in theta of unknown `u`.
+uint32_t ttzo_coordinate_place(const struct ttzo_model *model, uint32_t u);
+
+void ttzo_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve);
+
+// Derivatives of row `row`'s residual by the unknowns [first, end), at column[(u - first) stride]; returns the residual.
+// Differences of `mu`. trainer->macs counts the work.
+float ttzo_row_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t row, float mu,
+                       uint32_t first, uint32_t end, float *column, uint32_t stride);
+
+#endif
