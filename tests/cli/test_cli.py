@@ -354,3 +354,15 @@ def test_an_emulated_device_stays_open_for_other_programs(bundle, train, pty):
         assert process.wait(60) == 0
         process.communicate()
     assert not pty or not os.path.exists(url)  # noqa: PTH110
+
+
+def test_the_list_of_commands_imports_none_of_them():
+    """Neither NumPy, which takes a third of the time, nor a command's own modules."""
+    code = (
+        "import sys; from ttzo.host_tools.cli.commands import main\n"
+        "try: main(['--help'], prog_name='ttzo')\n"
+        "except SystemExit: pass\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('numpy', 'torch') or name.endswith('cli.device')])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"
