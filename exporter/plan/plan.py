@@ -33,6 +33,7 @@ from ttzo.exporter.pde.program import Pde
 from ttzo.exporter.plan.augmentation import Augmentation
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
+from ttzo.exporter.plan.normalisation import InputNormalisation
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 from ttzo.exporter.plan.unknowns import Unknowns
 
@@ -65,6 +66,7 @@ class Plan:
     loss_options: LossOptions = LossOptions()
     simulation: Simulation | None = None  # with loss `simulation`: there is no network
     augmentation: Augmentation | None = None
+    normalisation: InputNormalisation | None = None  # of readings, before the input scale and offset are undone
 
     @classmethod
     def of_simulation(cls, simulation: Simulation, start: np.ndarray, **settings: Any) -> "Plan":
@@ -90,7 +92,7 @@ class Plan:
     def _inconsistency(self) -> str:
         if self.chain and len(self.chain) > LIMIT["max_layers"]:
             return f"{len(self.chain)} layers; 1 to {LIMIT['max_layers']} are supported"
-        n = self.graph.n_parameters
+        n = sum(tensor.size for tensor in self.tensors)
         if self.parameters.shape != (n,) or self.parameters.dtype != np.float32:
             return f"parameters are {self.parameters.dtype}{list(self.parameters.shape)}, the layers hold float32[{n}]"
         if len(self.constants) != self.graph.constant_bytes:
@@ -146,6 +148,8 @@ class Plan:
         return ""
 
     def _augmentation_inconsistency(self) -> str:
+        if self.normalisation is not None and (wrong := self.normalisation.inconsistency(self.in_features)):
+            return wrong
         if self.augmentation is None:
             return ""
         if self.pde or self.n_tokens:
@@ -274,6 +278,11 @@ class Plan:
         return self.loss_options.n_classes(self.loss, self.out_features)
 
     @property
+    def finds_anomalies(self) -> bool:
+        """Whether the model learns to give good rows back (anomaly.py): its targets are its inputs."""
+        return self.metadata.get("task") == "anomaly"
+
+    @property
     def has_classes(self) -> bool:
         return self.loss in CLASSES
 
@@ -326,7 +335,7 @@ class Plan:
         if phase.estimator == Estimator.coordinate_gn:
             return self.n_coordinates
         own = 2 if phase.estimator == Estimator.subspace_gn else self.layers[-1].n_parameters
-        return phase.n_queries + own
+        return phase.n_queries + own + len(self.unknowns)
 
     @property
     def asks_all(self) -> bool:
@@ -349,7 +358,18 @@ class Plan:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        return self.graph.tensors
+        """The slices of theta, in order; an equation's unknown constants are the last ones."""
+        tensors = self.graph.tensors
+        names = self.unknowns
+        first = sum(tensor.size for tensor in tensors)
+        return (*tensors, *(Tensor(name, (1,), first + k) for k, name in enumerate(names)))
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:
+        """Names of an equation's unknown constants."""
+        units = self.pde.units if self.pde else ()
+        names = self.metadata.get("unknowns", ())
+        return tuple(names) if len(names) == len(units) else tuple(f"unknown{k}" for k in range(len(units)))
 
     @property
     def macs(self) -> int:
