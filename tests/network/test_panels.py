@@ -59,8 +59,7 @@ def numbers(rng: np.random.Generator, n: int) -> np.ndarray:
 @pytest.mark.parametrize("arithmetic", [(), FUSED], ids=["separate", "fused"])
 def test_every_tile_gives_the_bits_of_the_plain_loops(c_library, arithmetic):
     plain, portable, best = (
-        c_library(*SOURCES, extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic))
-        for tile in (0, 1, 2)
+        c_library(*SOURCES, extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic)) for tile in (0, 1, 2)
     )
     rng = np.random.default_rng(0)
     for _ in range(300):
