@@ -36,7 +36,9 @@ MODULES = {
     "report": "report",
     "reproduce": "reproduce",
     "sensors": "sensors",
+    "sign": "sign",
     "train": "device",
+    "verify": "sign",
 }
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
 WHOLE = 1000  # characters, more than any first sentence has
