@@ -5,6 +5,7 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
 from ttzo.exporter.pde import Problem, trace, why_no_exact, why_scale
-from ttzo.exporter.plan import augmentation, pruning, train_defaults
+from ttzo.exporter.plan import anomaly, augmentation, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
@@ -42,11 +43,14 @@ if TYPE_CHECKING:
 FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model.ttzo")
 LOG_ROWS = 64  # rows of a simulation's log in one step
 OF_SIMULATIONS = ("batch", "arithmetic", "seed", "title")  # their options
-OF_CHAINS = ("model.tflite",)  # not written for other graphs
+OF_SOME = ("model.tflite",)  # not written for graphs with a node that the format does not have
 PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
 MODEL_OPTIONS = (
     "title",
     "data",
+    "task",
+    "threshold",
+    "votes",
     "loss",
     "places",
     "class_weights",
@@ -146,12 +150,16 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         scale=number("input_scale", given.get("input_scale", inputs.scale)),
         offset=number("input_offset", given.get("input_offset", inputs.offset)),
     )
+    task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
     return dataclasses.replace(
         recipe,
         title=str(given.get("title", recipe.title)),
         given=None if recipe.given is None else {**recipe.given, **chosen},
         data=data,
-        loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
+        task=task,
+        threshold=given.get("threshold", recipe.threshold),
+        votes=given.get("votes", recipe.votes),
+        loss=train_defaults.member("loss", given.get("loss", Loss.mse if "task" in given else recipe.loss), Loss),
         loss_options=_loss_options(given, recipe.loss_options),
         inputs=inputs,
         input_shape=shape(given.get("input_shape", recipe.input_shape)),
@@ -250,6 +258,10 @@ def plan_of(
     if recipe.problem is not None:
         _require_smooth(plan)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
+    if recipe.task and (wrong := anomaly.why_not(plan.loss, plan.in_features, plan.out_features)):
+        raise PlanError(
+            wrong, "leave out --task, or give a model whose last layer has as many outputs as a row has numbers"
+        )
     plan = augmentation.of_plan(plan, recipe.augment, recipe.input_shape)
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
@@ -272,7 +284,7 @@ def _require_smooth(plan: Plan) -> None:
     """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
     pde = plan.equation
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
-    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal):
+    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
         return
     for layer in plan.layers:
         if layer.activation == Activation.relu:
@@ -350,6 +362,8 @@ def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str
         "overrides": given,
         "ttzo": version("ttzo"),
     }
+    if recipe.task:
+        metadata |= {"task": recipe.task, "detection": anomaly.detection_of(recipe.threshold, recipe.votes).as_json()}
     return metadata | ({"data": str(recipe.data)} if recipe.data else {})
 
 
@@ -416,7 +430,7 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
 
 
 def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
-    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_CHAINS` for chains of layers alone."""
+    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_SOME` where the format has all nodes."""
     from ttzo.exporter.writers.onnx.plain import plain
     from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
     from ttzo.exporter.writers.to_c import c_files
@@ -428,9 +442,8 @@ def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
     network = forward_graph(plan)
     made["model.onnx"] = (plain(network) if plain_onnx else network).SerializeToString()
     made["loss.onnx"] = loss_graph(plan).SerializeToString()
-    trained = freezing.thawed(plan) if plan.constants else plan  # a TFLite file says nothing about training
-    if trained.chain is not None:
-        made["model.tflite"] = tflite_bytes(trained)
+    with suppress(PlanError):  # `ttzo export` says why
+        made["model.tflite"] = tflite_bytes(plan)
     made["model.ttzo"] = to_bundle.write(plan)
     return {name: made[name] for name in FILES if name in made}
 
@@ -447,7 +460,7 @@ def _replace_files(folder: Path, files: dict[str, bytes]) -> None:
             (staging / name).write_bytes(data)
         for name in files:
             (staging / name).replace(folder / name)
-        for name in set(OF_CHAINS) - set(files):  # of an earlier export: it would be another model's
+        for name in set(OF_SOME) - set(files):  # of an earlier export: it would be another model's
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise TtzoError(

@@ -230,6 +230,8 @@ class Part(IntEnum):
     """unknown constants of differential equations, from logs"""
     augmentation = 65536
     """training rows that the device varies by the seed"""
+    storage = 131072
+    """runs that outlive a reset: generations in two slots of a memory"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -250,6 +252,8 @@ class Need(IntEnum):
     """sum of the second derivatives in space"""
     diagonal = 4
     """each second derivative, time included"""
+    along = 8
+    """derivatives along the section's directions, to the order of each"""
 
 class Sampler(IntEnum):
     interior = 0
@@ -260,6 +264,8 @@ class Sampler(IntEnum):
     """uniform in space, at the earliest time"""
     end = 3
     """uniform in space, at the latest time"""
+    opposite = 4
+    """as faces; the residual is what the program gives there, less what it gives at the same place of the opposite face"""
 
 class ProgramInput(IntEnum):
     x = 0
@@ -322,6 +328,10 @@ class Operation(IntEnum):
     """inverse tangent of a"""
     atan2 = 20
     """angle of the point (b, a), -pi to pi"""
+    output = 21
+    """program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone"""
+    along = 22
+    """derivative of order c of the network's output number b along direction number a (plain numbers)"""
 
 class Direction(IntEnum):
     rademacher = 0
@@ -755,7 +765,7 @@ class RecurrentAttributesRecord(Record):
 @dataclass(frozen=True)
 class PdeInfo(Record):
     section_bytes: int
-    """this record and all that belongs to it: bounds, row groups, programs, sparse grid"""
+    """this record and all that belongs to it: bounds, directions, row groups, programs, sparse grid"""
     n_space: int
     """coordinates in space: the network's first inputs"""
     has_time: int
@@ -765,7 +775,7 @@ class PdeInfo(Record):
     n_groups: int
     """row groups that follow the bounds"""
     has_exact: int
-    """1 when the exact solution is a program after u's"""
+    """1 when the exact solution follows as programs"""
     n_classes: int
     """classes of the sparse grid; 0 without one"""
     n_values: int
@@ -774,7 +784,9 @@ class PdeInfo(Record):
     """of the sparse grid"""
     has_points: int
     """1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time"""
-    reserved: bytes
+    n_directions: int
+    """directions that follow the bounds"""
+    reserved: int
     """0"""
     n_pairs: int
     """monte_carlo: antithetic pairs a point"""
@@ -793,6 +805,23 @@ class RowGroupRecord(Record):
     """rows of a batch"""
     root_weight: float
     """square root of the rows' weight in the loss"""
+    first_face: int
+    """of samplers faces and opposite: face 2 i is the lower, 2 i + 1 the upper bound of coordinate i"""
+    n_faces: int
+    """faces from that one on, each as likely as the other; 0 of other samplers"""
+
+@dataclass(frozen=True)
+class PdeDirectionRecord(Record):
+    first: int
+    """the direction is 1 in this input of the network"""
+    second: int
+    """and factor in this one"""
+    factor: float
+    """0: in the first alone"""
+    order: int
+    """1 to max_order: up to which derivatives are computed"""
+    reserved: bytes
+    """0"""
 
 @dataclass(frozen=True)
 class ProgramRecord(Record):
@@ -931,6 +960,19 @@ class SavedRunRecord(Record):
     phase_0: PhaseRecord
     phase_1: PhaseRecord
     state: StateRecord
+
+@dataclass(frozen=True)
+class SealRecord(Record):
+    magic: int
+    """seal_magic"""
+    generation: int
+    """number of the saved run before it: one more than that in the other slot, from 1 on; after 2^32 - 1 comes 1"""
+    run: int
+    """what the host calls the run: see KEEP"""
+    saved_crc: int
+    """the CRC-32 at the end of the saved run"""
+    crc: int
+    """CRC-32 of the fields before"""
 
 @dataclass(frozen=True)
 class HelloRequest(Record):
@@ -1118,6 +1160,28 @@ class LeaveRequest(Record): ...
 
 @dataclass(frozen=True)
 class LeaveReply(Record): ...
+
+@dataclass(frozen=True)
+class KeepRequest(Record):
+    run: int
+    """names the run for whoever goes on with it: the host's CRC-32 of what a run begins with"""
+
+@dataclass(frozen=True)
+class KeepReply(Record):
+    generation: int
+    """number of the new generation, from 1 on"""
+
+@dataclass(frozen=True)
+class RestoreRequest(Record): ...
+
+@dataclass(frozen=True)
+class RestoreReply(Record):
+    generation: int
+    """its number; 0: there is none of this model"""
+    run: int
+    """as KEEP named it"""
+    rated_erases: int
+    """how often each of the two slots may be erased by its data sheet; 0: the memory does not wear"""
 
 @dataclass(frozen=True)
 class ProgressRequest(Record): ...

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x8F70B970u
+#define TTZO_CONTRACT_HASH 0x008BF073u
 #define TTZO_MESSAGE_HASH_HELLO 0xADD559C0u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -21,6 +21,8 @@
 #define TTZO_MESSAGE_HASH_CANCEL 0x1EDF8ADFu
 #define TTZO_MESSAGE_HASH_SOLUTION_ERROR 0xC0036BAFu
 #define TTZO_MESSAGE_HASH_LEAVE 0x98084E1Cu
+#define TTZO_MESSAGE_HASH_KEEP 0x49798392u
+#define TTZO_MESSAGE_HASH_RESTORE 0x316C2EEDu
 #define TTZO_MESSAGE_HASH_PROGRESS 0xC6CF9107u
 #define TTZO_MESSAGE_HASH_ERROR 0xE0F1A5E1u
 
@@ -47,7 +49,10 @@
 #define TTZO_INT8_ROWS 8u // rows of int8 weights that a layer turns into float32 at once
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
-#define TTZO_MAX_ROW_GROUPS 4u // kinds of collocation rows of one PDE
+#define TTZO_MAX_ROW_GROUPS 16u // kinds of collocation rows of one PDE
+#define TTZO_MAX_FIELDS 8u // unknown functions of one PDE: outputs of its network
+#define TTZO_MAX_PDE_DIRECTIONS 64u // directions of one PDE along which derivatives are computed
+#define TTZO_MAX_ORDER 3u // order of a PDE's derivatives
 #define TTZO_MAX_INSTRUCTIONS 192u // instructions of one residual program
 #define TTZO_MAX_CONSTANTS 48u // constants of one residual program
 #define TTZO_PROGRAM_INPUTS 8u // registers that are filled before a residual program runs: enum program_input
@@ -61,6 +66,7 @@
 #define TTZO_BUNDLE_FORMAT 3u // layout of the bundle file
 #define TTZO_SAVED_RUN_MAGIC 1381651540u // the first four bytes of a saved run: TTZR
 #define TTZO_SAVED_RUN_FORMAT 1u // layout of a saved run
+#define TTZO_SEAL_MAGIC 1398428756u // the first four bytes of a slot's seal: TTZS
 #define TTZO_QUERIES_AT_ONCE 4u // queries that reusing estimators evaluate side by side: a quad
 #define TTZO_QUADS_AT_ONCE 12u // quads of slices that they make and ask together
 #define TTZO_QUADS_IF_NARROW 2u // the same with caches of 16 bits, at least
@@ -196,7 +202,8 @@ enum ttzo_estimator {
 #define TTZO_PART_RECURRENT 16384u // their recurrent nodes
 #define TTZO_PART_IDENTIFICATION 32768u // unknown constants of differential equations, from logs
 #define TTZO_PART_AUGMENTATION 65536u // training rows that the device varies by the seed
-#define TTZO_ALL_PARTS 131071u
+#define TTZO_PART_STORAGE 131072u // runs that outlive a reset: generations in two slots of a memory
+#define TTZO_ALL_PARTS 262143u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -208,12 +215,14 @@ enum ttzo_need {
     TTZO_NEED_FIRST = 1, // first derivatives in all coordinates
     TTZO_NEED_LAPLACIAN = 2, // sum of the second derivatives in space
     TTZO_NEED_DIAGONAL = 4, // each second derivative, time included
+    TTZO_NEED_ALONG = 8, // derivatives along the section's directions, to the order of each
 };
 enum ttzo_sampler {
     TTZO_SAMPLER_INTERIOR = 0, // uniform in the box of space and time
     TTZO_SAMPLER_FACES = 1, // uniform on the faces of the box of space, each as likely as the other
     TTZO_SAMPLER_START = 2, // uniform in space, at the earliest time
     TTZO_SAMPLER_END = 3, // uniform in space, at the latest time
+    TTZO_SAMPLER_OPPOSITE = 4, // as faces; the residual is what the program gives there, less what it gives at the same place of the opposite face
 };
 enum ttzo_program_input {
     TTZO_PROGRAM_INPUT_X = 0, // the point in space, a vector
@@ -247,6 +256,8 @@ enum ttzo_operation {
     TTZO_OPERATION_SPREAD = 18, // the vector whose coordinates all are the scalar a
     TTZO_OPERATION_ATAN = 19, // inverse tangent of a
     TTZO_OPERATION_ATAN2 = 20, // angle of the point (b, a), -pi to pi
+    TTZO_OPERATION_OUTPUT = 21, // program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone
+    TTZO_OPERATION_ALONG = 22, // derivative of order c of the network's output number b along direction number a (plain numbers)
 };
 enum ttzo_direction {
     TTZO_DIRECTION_RADEMACHER = 0, // each coordinate +1 or -1
@@ -367,6 +378,8 @@ enum ttzo_message {
     TTZO_MESSAGE_CANCEL = 12, // stop the long work that is under way; it answers with the error `cancelled` and leaves the state as it was
     TTZO_MESSAGE_SOLUTION_ERROR = 13, // how far the solution of a PDE is from the exact one; changes nothing
     TTZO_MESSAGE_LEAVE = 14, // the host is done: a device that has something else to do (a MicroPython prompt) stops serving, any other goes on
+    TTZO_MESSAGE_KEEP = 15, // save the run as the next generation, where a reset and a power cut leave it; a device without a memory for it answers unknown_message
+    TTZO_MESSAGE_RESTORE = 16, // load the newest whole generation: parameters, moments, state and settings, as a device does at its start; without one nothing changes
     TTZO_MESSAGE_PROGRESS = 126, // from the device, while long work goes on; carries that request's sequence number
     TTZO_MESSAGE_ERROR = 127, // the answer to a request that was refused; nothing has changed
 };
@@ -1049,17 +1062,18 @@ static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_at
 
 #define TTZO_PDE_INFO_BYTES 28u
 struct ttzo_pde_info {
-    uint32_t section_bytes;                 // this record and all that belongs to it: bounds, row groups, programs, sparse grid
+    uint32_t section_bytes;                 // this record and all that belongs to it: bounds, directions, row groups, programs, sparse grid
     uint16_t n_space;                       // coordinates in space: the network's first inputs
     uint8_t has_time;                       // 1 when time is the network's last input
     uint8_t derivative;                     // enum derivative
     uint8_t n_groups;                       // row groups that follow the bounds
-    uint8_t has_exact;                      // 1 when the exact solution is a program after u's
+    uint8_t has_exact;                      // 1 when the exact solution follows as programs
     uint8_t n_classes;                      // classes of the sparse grid; 0 without one
     uint8_t n_values;                       // its distinct non-zero |coordinates|
     uint8_t level;                          // of the sparse grid
     uint8_t has_points;                     // 1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time
-    uint8_t reserved[2];                    // 0
+    uint8_t n_directions;                   // directions that follow the bounds
+    uint8_t reserved;                       // 0
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points
     float radius;                           // stein_radius (sigma), or the step of finite differences
@@ -1076,7 +1090,8 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->n_values = ttzo_get_u8(bytes + 11);
     out->level = ttzo_get_u8(bytes + 12);
     out->has_points = ttzo_get_u8(bytes + 13);
-    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 14 + 1 * i);
+    out->n_directions = ttzo_get_u8(bytes + 14);
+    out->reserved = ttzo_get_u8(bytes + 15);
     out->n_pairs = ttzo_get_u32(bytes + 16);
     out->validation_seed = ttzo_get_u32(bytes + 20);
     out->radius = ttzo_get_f32(bytes + 24);
@@ -1093,18 +1108,21 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_u8(bytes + 11, in->n_values);
     ttzo_put_u8(bytes + 12, in->level);
     ttzo_put_u8(bytes + 13, in->has_points);
-    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 14 + 1 * i, in->reserved[i]);
+    ttzo_put_u8(bytes + 14, in->n_directions);
+    ttzo_put_u8(bytes + 15, in->reserved);
     ttzo_put_u32(bytes + 16, in->n_pairs);
     ttzo_put_u32(bytes + 20, in->validation_seed);
     ttzo_put_f32(bytes + 24, in->radius);
 }
 
-#define TTZO_ROW_GROUP_BYTES 8u
+#define TTZO_ROW_GROUP_BYTES 12u
 struct ttzo_row_group {
     uint8_t sampler;                        // enum sampler
     uint8_t needs;                          // sum of enum need: what the group's program reads
     uint16_t count;                         // rows of a batch
     float root_weight;                      // square root of the rows' weight in the loss
+    uint16_t first_face;                    // of samplers faces and opposite: face 2 i is the lower, 2 i + 1 the upper bound of coordinate i
+    uint16_t n_faces;                       // faces from that one on, each as likely as the other; 0 of other samplers
 };
 static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_group *out)
 {
@@ -1112,6 +1130,8 @@ static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_g
     out->needs = ttzo_get_u8(bytes + 1);
     out->count = ttzo_get_u16(bytes + 2);
     out->root_weight = ttzo_get_f32(bytes + 4);
+    out->first_face = ttzo_get_u16(bytes + 8);
+    out->n_faces = ttzo_get_u16(bytes + 10);
 }
 static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t *bytes)
 {
@@ -1119,6 +1139,33 @@ static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t 
     ttzo_put_u8(bytes + 1, in->needs);
     ttzo_put_u16(bytes + 2, in->count);
     ttzo_put_f32(bytes + 4, in->root_weight);
+    ttzo_put_u16(bytes + 8, in->first_face);
+    ttzo_put_u16(bytes + 10, in->n_faces);
+}
+
+#define TTZO_PDE_DIRECTION_BYTES 12u
+struct ttzo_pde_direction {
+    uint16_t first;                         // the direction is 1 in this input of the network
+    uint16_t second;                        // and factor in this one
+    float factor;                           // 0: in the first alone
+    uint8_t order;                          // 1 to max_order: up to which derivatives are computed
+    uint8_t reserved[3];                    // 0
+};
+static inline void ttzo_unpack_pde_direction(const uint8_t *bytes, struct ttzo_pde_direction *out)
+{
+    out->first = ttzo_get_u16(bytes + 0);
+    out->second = ttzo_get_u16(bytes + 2);
+    out->factor = ttzo_get_f32(bytes + 4);
+    out->order = ttzo_get_u8(bytes + 8);
+    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 9 + 1 * i);
+}
+static inline void ttzo_pack_pde_direction(const struct ttzo_pde_direction *in, uint8_t *bytes)
+{
+    ttzo_put_u16(bytes + 0, in->first);
+    ttzo_put_u16(bytes + 2, in->second);
+    ttzo_put_f32(bytes + 4, in->factor);
+    ttzo_put_u8(bytes + 8, in->order);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 9 + 1 * i, in->reserved[i]);
 }
 
 #define TTZO_PROGRAM_RECORD_BYTES 4u
@@ -1376,6 +1423,31 @@ static inline void ttzo_pack_saved_run(const struct ttzo_saved_run *in, uint8_t 
     ttzo_pack_phase(&in->phase_0, bytes + 64);
     ttzo_pack_phase(&in->phase_1, bytes + 112);
     ttzo_pack_state(&in->state, bytes + 160);
+}
+
+#define TTZO_SEAL_BYTES 20u
+struct ttzo_seal {
+    uint32_t magic;                         // seal_magic
+    uint32_t generation;                    // number of the saved run before it: one more than that in the other slot, from 1 on; after 2^32 - 1 comes 1
+    uint32_t run;                           // what the host calls the run: see KEEP
+    uint32_t saved_crc;                     // the CRC-32 at the end of the saved run
+    uint32_t crc;                           // CRC-32 of the fields before
+};
+static inline void ttzo_unpack_seal(const uint8_t *bytes, struct ttzo_seal *out)
+{
+    out->magic = ttzo_get_u32(bytes + 0);
+    out->generation = ttzo_get_u32(bytes + 4);
+    out->run = ttzo_get_u32(bytes + 8);
+    out->saved_crc = ttzo_get_u32(bytes + 12);
+    out->crc = ttzo_get_u32(bytes + 16);
+}
+static inline void ttzo_pack_seal(const struct ttzo_seal *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->magic);
+    ttzo_put_u32(bytes + 4, in->generation);
+    ttzo_put_u32(bytes + 8, in->run);
+    ttzo_put_u32(bytes + 12, in->saved_crc);
+    ttzo_put_u32(bytes + 16, in->crc);
 }
 
 // ---- nodes
@@ -1818,6 +1890,51 @@ static inline void ttzo_pack_solution_error_reply(const struct ttzo_solution_err
 {
     ttzo_put_f32(bytes + 0, in->squared_error);
     ttzo_put_f32(bytes + 4, in->squared_exact);
+}
+
+#define TTZO_KEEP_REQUEST_BYTES 4u
+struct ttzo_keep_request {
+    uint32_t run;                           // names the run for whoever goes on with it: the host's CRC-32 of what a run begins with
+};
+static inline void ttzo_unpack_keep_request(const uint8_t *bytes, struct ttzo_keep_request *out)
+{
+    out->run = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_keep_request(const struct ttzo_keep_request *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->run);
+}
+
+#define TTZO_KEEP_REPLY_BYTES 4u
+struct ttzo_keep_reply {
+    uint32_t generation;                    // number of the new generation, from 1 on
+};
+static inline void ttzo_unpack_keep_reply(const uint8_t *bytes, struct ttzo_keep_reply *out)
+{
+    out->generation = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_keep_reply(const struct ttzo_keep_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->generation);
+}
+
+#define TTZO_RESTORE_REPLY_BYTES 12u
+struct ttzo_restore_reply {
+    uint32_t generation;                    // its number; 0: there is none of this model
+    uint32_t run;                           // as KEEP named it
+    uint32_t rated_erases;                  // how often each of the two slots may be erased by its data sheet; 0: the memory does not wear
+};
+static inline void ttzo_unpack_restore_reply(const uint8_t *bytes, struct ttzo_restore_reply *out)
+{
+    out->generation = ttzo_get_u32(bytes + 0);
+    out->run = ttzo_get_u32(bytes + 4);
+    out->rated_erases = ttzo_get_u32(bytes + 8);
+}
+static inline void ttzo_pack_restore_reply(const struct ttzo_restore_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->generation);
+    ttzo_put_u32(bytes + 4, in->run);
+    ttzo_put_u32(bytes + 8, in->rated_erases);
 }
 
 #define TTZO_PROGRESS_REPLY_BYTES 8u

@@ -267,11 +267,53 @@ static enum ttzo_error predict(const struct ttzo_link *link, const uint8_t *payl
     return TTZO_ERROR_OK;
 }
 
+#if TTZO_HAS(STORAGE)
+
+// A sign of life comes first: erasing may stop the core for seconds.
+static enum ttzo_error keep(struct ttzo_link *link, const uint8_t *payload, uint8_t *out, uint32_t *detail)
+{
+    struct ttzo_keep_request request;
+    ttzo_unpack_keep_request(payload, &request);
+    ttzo_send_pair(&link->line, link->sequence, TTZO_MESSAGE_PROGRESS, 0, 1);
+    enum ttzo_error error = ttzo_keep(link->storage, request.run, detail);
+    struct ttzo_keep_reply reply = { link->storage->generation };
+    ttzo_pack_keep_reply(&reply, out);
+    return error;
+}
+
+static void restore(struct ttzo_link *link, uint8_t *out)
+{
+    struct ttzo_storage *storage = link->storage;
+    ttzo_restore(storage);
+    struct ttzo_restore_reply reply = { storage->generation, storage->run, storage->slots.rated_erases };
+    ttzo_pack_restore_reply(&reply, out);
+}
+
+void ttzo_link_lend_storage(struct ttzo_link *link, struct ttzo_storage *storage)
+{
+    link->storage = storage;
+}
+
+static bool lacks_storage(const struct ttzo_link *link, uint8_t code)
+{
+    return !link->storage && (code == TTZO_MESSAGE_KEEP || code == TTZO_MESSAGE_RESTORE);
+}
+
+#else
+
+static bool lacks_storage(const struct ttzo_link *link, uint8_t code)
+{
+    (void)link, (void)code;
+    return false;
+}
+
+#endif
+
 // ---- dispatch -------------------------------------------------------------------------------------------------------
 
 #define NO_REQUEST UINT32_MAX
 
-// Bytes of a request's fixed fields; NO_REQUEST for a code that no host sends.
+// Bytes of a request's fixed fields; NO_REQUEST for a code that this device does not know.
 static uint32_t fixed_bytes(uint8_t code)
 {
     switch (code) {
@@ -285,6 +327,10 @@ static uint32_t fixed_bytes(uint8_t code)
     case TTZO_MESSAGE_EVALUATE: return TTZO_EVALUATE_REQUEST_BYTES;
     case TTZO_MESSAGE_PREDICT: return TTZO_PREDICT_REQUEST_BYTES;
     case TTZO_MESSAGE_SOLUTION_ERROR: return TTZO_SOLUTION_ERROR_REQUEST_BYTES;
+#if TTZO_HAS(STORAGE)
+    case TTZO_MESSAGE_KEEP: return TTZO_KEEP_REQUEST_BYTES;
+    case TTZO_MESSAGE_RESTORE: return 0;
+#endif
     case TTZO_MESSAGE_STATUS:
     case TTZO_MESSAGE_RESET:
     case TTZO_MESSAGE_LEAVE:
@@ -312,7 +358,10 @@ static enum ttzo_error refusal(const struct ttzo_link *link, const struct ttzo_f
     if (link->foreign)
         return TTZO_ERROR_BAD_CONTRACT;
     *detail = link->model_detail;
-    return link->model_error;
+    if (link->model_error || !lacks_storage(link, frame->code))
+        return link->model_error;
+    *detail = frame->code;
+    return TTZO_ERROR_UNKNOWN_MESSAGE;
 }
 
 static enum ttzo_error carry_out(struct ttzo_link *link, const struct ttzo_frame *frame, uint8_t *out,
@@ -325,7 +374,7 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct ttzo_frame
     if (error)
         return error;
     if (frame->code == TTZO_MESSAGE_COMMIT || frame->code == TTZO_MESSAGE_SET_STATE ||
-        frame->code == TTZO_MESSAGE_RESET)
+        frame->code == TTZO_MESSAGE_RESET || (TTZO_HAS(STORAGE) && frame->code == TTZO_MESSAGE_RESTORE))
         link->done.step = 0;
     switch ((enum ttzo_message)frame->code) {
     case TTZO_MESSAGE_HELLO:
@@ -350,6 +399,16 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct ttzo_frame
     case TTZO_MESSAGE_SET_STATE: return set_state(trainer, payload, detail);
     case TTZO_MESSAGE_RESET: ttzo_reset(trainer); break;
     case TTZO_MESSAGE_LEAVE: link->left = true; break;
+#if TTZO_HAS(STORAGE)
+    case TTZO_MESSAGE_KEEP: *out_bytes = TTZO_KEEP_REPLY_BYTES; return keep(link, payload, out, detail);
+    case TTZO_MESSAGE_RESTORE:
+        *out_bytes = TTZO_RESTORE_REPLY_BYTES;
+        restore(link, out);
+        break;
+#else
+    case TTZO_MESSAGE_KEEP:
+    case TTZO_MESSAGE_RESTORE: break; // refused above
+#endif
     case TTZO_MESSAGE_CANCEL: break; // nothing is under way
     case TTZO_MESSAGE_PROGRESS:
     case TTZO_MESSAGE_ERROR: break; // refused above
@@ -397,6 +456,9 @@ enum ttzo_error ttzo_link_init(struct ttzo_link *link, const struct ttzo_port *p
     link->left = link->foreign = false;
     link->session = link->session_before = link->done.step = 0;
     link->answered = false;
+#if TTZO_HAS(STORAGE)
+    link->storage = NULL;
+#endif
     if (!error) {
         trainer->poll = while_working;
         trainer->poll_context = link;

@@ -13,7 +13,7 @@
 #ifndef TTZO_LINK_H
 #define TTZO_LINK_H
 #include "link/line.h"
-#include "ttzo.h"
+#include "storage/storage.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -38,6 +38,10 @@ struct ttzo_link {
     uint8_t sequence;
     uint32_t crc;
 
+#if TTZO_HAS(STORAGE)
+    struct ttzo_storage *storage; // that KEEP and RESTORE work on; NULL: they are unknown messages
+#endif
+
     uint64_t macs_per_unit; // long work: multiply-accumulates of a unit; 0 where the trainer counts them
     uint64_t reported;      // of them, at the last PROGRESS
 };
@@ -47,6 +51,11 @@ struct ttzo_link {
 // TTZO_ERROR_OUT_OF_RANGE: the port's payload_bytes.
 enum ttzo_error ttzo_link_init(struct ttzo_link *link, const struct ttzo_port *port, struct ttzo_trainer *trainer,
                                const char *board_name, enum ttzo_error error, uint32_t detail);
+
+#if TTZO_HAS(STORAGE)
+// Lends the link a storage of its trainer, for a host that keeps runs on the device. It stays in use.
+void ttzo_link_lend_storage(struct ttzo_link *link, struct ttzo_storage *storage);
+#endif
 
 // Takes all that has arrived, answers it, and returns. A step or evaluation is carried out in here; meanwhile PROGRESS
 // is sent and CANCEL heeded.

@@ -41,8 +41,9 @@ struct ttzo_pde {
     const float *low, *high; // [in_features] bounds of the network's inputs
     struct ttzo_row_group groups[TTZO_MAX_ROW_GROUPS];
     struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
-    struct ttzo_program solution;                        // u from the network's output
-    struct ttzo_program exact;                           // with has_exact
+    const uint8_t *directions;                           // [n_directions] records of the contract
+    struct ttzo_program solution[TTZO_MAX_FIELDS];       // [out_features] from the network's outputs
+    struct ttzo_program exact[TTZO_MAX_FIELDS];          // with has_exact
     struct ttzo_program points[2]; // with has_points: a uniform training point's place in space, its time
     struct ttzo_sparse_grid grid;  // with derivative sparse_grid
 };

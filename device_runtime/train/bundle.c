@@ -87,7 +87,7 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         return TTZO_ERROR_NOT_BUILT_IN;
     if (ttzo_has_equation(model)) { // its section fills what is left between layers and parameters
         *detail = 6;
-        if (!ttzo_read_pde(at, size - without_section, info.in_features, &model->pde) ||
+        if (!ttzo_read_pde(at, size - without_section, info.in_features, info.out_features, &model->pde) ||
             model->pde.info.section_bytes != size - without_section)
             return TTZO_ERROR_BAD_BUNDLE;
         at += model->pde.info.section_bytes;

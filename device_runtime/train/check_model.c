@@ -135,8 +135,9 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (ttzo_has_equation(model) &&
-        (info->out_features != 1 || (ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
-         info->input_number != TTZO_NUMBER_FLOAT32 || !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
+        ((ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
+         info->input_number != TTZO_NUMBER_FLOAT32 ||
+         !ttzo_pde_is_sound(&model->pde, info->in_features, info->out_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
     if (ttzo_varies_rows(model) && !row_section_is_sound(model))
         return TTZO_ERROR_BAD_MODEL;

@@ -23,13 +23,14 @@ from ttzo.exporter.pde.expression import (
     tanh,
     where,
 )
+from ttzo.exporter.pde.point import Point
 from ttzo.exporter.pde.problem import (
     Condition,
-    Point,
     Problem,
     at_end,
     at_start,
     on_faces,
+    periodic,
     trace,
     why_no_exact,
     why_scale,
@@ -58,6 +59,7 @@ __all__ = [
     "minimum",
     "normal_cdf",
     "on_faces",
+    "periodic",
     "sin",
     "sinh",
     "sqrt",

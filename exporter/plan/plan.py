@@ -210,6 +210,8 @@ class Plan:
             ):
                 return f"{name} needs a dense last layer without activation, after another layer"
             if phase.estimator == Estimator.coordinate_gn:
+                if self.pde.beyond_columns:
+                    return f"{name} makes no columns of {self.pde.beyond_columns}: choose subspace_gn"
                 least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
                 if self.n_coordinates > most:
                     return f"{name} asks {self.n_coordinates:,} parameters; with {self.batch:,} rows at most {most:,} are supported"
@@ -224,8 +226,9 @@ class Plan:
             return "the loss `residual` needs a PDE, and a PDE needs this loss"
         if self.pde is None:
             return ""
-        if self.in_features != self.pde.n_inputs or self.out_features != 1:
-            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs (coordinates in space, then time) and 1 output"
+        if (self.in_features, self.out_features) != (self.pde.n_inputs, self.pde.n_outputs):
+            fields = f"{self.pde.n_outputs} unknown functions" if self.pde.n_outputs > 1 else "1 output"
+            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs (coordinates in space, then time) and {fields}; pde.Problem(fields=[..]) names several"
         if self.input_number != Number.float32:
             return "a PDE's points are float32"
         if self.batch != self.pde.batch:
@@ -269,6 +272,11 @@ class Plan:
     def n_classes(self) -> int:
         """Classes of a target, at each place; 0 where targets are numbers."""
         return self.loss_options.n_classes(self.loss, self.out_features)
+
+    @property
+    def finds_anomalies(self) -> bool:
+        """Whether the model learns to give good rows back (anomaly.py): its targets are its inputs."""
+        return self.metadata.get("task") == "anomaly"
 
     @property
     def has_classes(self) -> bool:

@@ -174,7 +174,7 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         at += graph_section.size(data[at:])
     pde = None
     if info.loss == Loss.residual:
-        pde, section_bytes = section.read(data[at:])
+        pde, section_bytes = section.read(data[at:], info.out_features)
         at += section_bytes
     parameters = np.frombuffer(data, "<f4", info.n_parameters, at).astype(np.float32)
     at += 4 * info.n_parameters

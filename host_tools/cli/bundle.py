@@ -28,6 +28,7 @@ from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.anomaly import TASKS
 from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
@@ -127,6 +128,11 @@ _EXPORT_OPTIONS = (
     click.option(
         "--keep-zeros", is_flag=True, default=None, help="Weights that are zero stay zero: those of a pruned model."
     ),
+    click.option("--task", type=click.Choice(TASKS), help="Find anomalies: the model gives good rows back (loss mse)."),
+    click.option(
+        "--threshold", metavar="RULE", help="Of anomalies: percentile:99 (default) or gaussian:4, of good rows."
+    ),
+    click.option("--votes", metavar="K/N", help="Of anomalies: an alarm takes K of the last N rows (1/1)."),
     click.option("--loss", **choice(Loss), help="What training minimises."),
     click.option(
         "--class-weights", metavar="NUMBERS", help="How much the loss of each class counts, as 1,5 (all alike)."

@@ -11,6 +11,7 @@
 | `usb:VID:PID`, `usb:SERIAL` | the board with these USB numbers, whatever its port is called |
 | `mpy:/dev/ttyACM0` | a MicroPython board with the module and the model on it, at its prompt |
 | `native:` | the C runtime as a process on this machine |
+| `native:FILE` | the same; it keeps its run in that file when it ends |
 | `numpy:`, `onnx:` | the Python training loop, its losses from NumPy or onnxruntime |
 | `qemu:BOARD` | the real firmware in an emulated board |
 """
@@ -32,8 +33,10 @@ from ttzo.device_runtime.contract import (
     DeviceError,
     EvaluateReply,
     ExitCode,
+    KeepReply,
     PhaseRecord,
     Region,
+    RestoreReply,
     SolutionErrorReply,
     StateRecord,
     StatusReply,
@@ -263,6 +266,29 @@ class Device:
         self._ask("reset")
         self.step_count, self._expected = 0, START
         self._take_settings(self.plan.training)
+
+    # ---- what the device keeps over a reset
+
+    def restore(self) -> RestoreReply | None:
+        """Loads the newest run that the device keeps over a reset, settings included: its `generation` (0: there is none,
+        and nothing has changed) and `run`. None when the device keeps nothing."""
+        try:
+            reply: RestoreReply = self._ask("restore")[0]
+        except DeviceError as error:
+            if error.name != "unknown_message":
+                raise
+            return None
+        if reply.generation:
+            self._expected, self._records = None, None
+            self.state()
+        return reply
+
+    def keep(self, run: int) -> int:
+        """Has the device keep its run over a reset, under the number `run`; the new generation. Raises `DeviceError`
+        `not_stored` when its memory failed, `unknown_message` when it has none."""
+        reply: KeepReply = self._ask("keep", run=run)[0]
+        replies.require_range("keep", "generation", reply.generation, 1, 2**32 - 1)
+        return reply.generation
 
     # ---- regions
 

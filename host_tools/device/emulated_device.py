@@ -54,7 +54,7 @@ def start(
         if ":" in url and "://" not in url and not url.startswith(USB):
             raise EmulatorError(f"there is no kind of device {scheme}:", f"the kinds are {', '.join(KINDS)}, and ports")
         return url
-    if bool(argument) != (scheme == "qemu"):
+    if scheme != "native" and bool(argument) != (scheme == "qemu"):
         raise EmulatorError(f"{url} is not a device", "use native:, numpy:, onnx: or qemu:BOARD, with the board's name")
     if scheme == "qemu":
         return _start_qemu(argument, bundle, owned, say, port, rows, counter)
@@ -71,14 +71,13 @@ def other_work_size(device: str, plan: Plan, wanted: int) -> tuple[str, str]:
     )
 
 
-def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
+def _start_native(storage: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
     say("compiling the C runtime for this machine")
     program = build.build_native(plan.arithmetic)
+    command = [str(program), str(bundle), "--port", str(port), *(("--storage", storage) if storage else ())]
     pipe = subprocess.PIPE
     # a process group of its own: Ctrl-C in the terminal is for the host, which then saves the run
-    process = subprocess.Popen(
-        [str(program), str(bundle), "--port", str(port)], stdin=pipe, stdout=pipe, stderr=pipe, process_group=0
-    )
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)
     pipes = pipes_of(process)
     owned.callback(_end, process, pipes)
     ready = select.select([pipes.stdout], [], [], START_S)[0]
@@ -88,7 +87,8 @@ def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, 
         reason = pipes.stderr.read().decode(errors="replace").strip()
         if wanted := re.search(r"wrong_work_size \(detail (\d+)\)", reason):
             raise EmulatorError(*other_work_size("native:", plan, int(wanted[1])))
-        raise EmulatorError(f"native: did not start: {reason or 'it printed nothing'}", "export the model again")
+        hint = "name another file, or end that process" if storage and storage in reason else "export the model again"
+        raise EmulatorError(f"native: did not start: {reason or 'it printed nothing'}", hint)
     return f"socket://{line.split()[1]}"
 
 

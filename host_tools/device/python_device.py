@@ -238,6 +238,12 @@ class DeviceSide:
     def _cancel(self, *_: Any) -> bytes:
         return b""  # nothing is under way
 
+    def _keep(self, *_: Any) -> bytes:
+        raise DeviceError("unknown_message", MESSAGE["keep"])  # as of a board without a memory for runs
+
+    def _restore(self, *_: Any) -> bytes:
+        raise DeviceError("unknown_message", MESSAGE["restore"])
+
 
 def _check(right: bool, at: int) -> None:
     """A field out of range is `bad_request` with its place in the payload."""

@@ -367,7 +367,8 @@ def build_native(arithmetic: Arithmetic) -> Path:
     compiler = _host_compiler()
     flags = [*FLAGS, *_arithmetic_flags(arithmetic), *(_fma_flags(compiler) if arithmetic == Arithmetic.fused else [])]
     # libm only for a correctly rounded fmaf where the processor has none
-    return for_this_machine("ttzo-native", sources, core_headers(), [*flags, f"-I{RUNTIME}"], ["-lm"])
+    headers = [*core_headers(), *sorted(port.glob("*.h"))]
+    return for_this_machine("ttzo-native", sources, headers, [*flags, f"-I{RUNTIME}"], ["-lm"])
 
 
 def build_plugin() -> Path:

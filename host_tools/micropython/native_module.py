@@ -51,7 +51,7 @@ COMPILERS = {
     "armv7emdp": "gcc-arm-none-eabi",
     "rv32imc": "gcc-riscv64-unknown-elf",
 }
-ALL_PARTS: Parts = frozenset(Part) - {Part.sparse}  # an interpreter has no memory for the region sparse
+ALL_PARTS: Parts = frozenset(Part) - {Part.sparse, Part.storage}  # an interpreter has files for both
 
 
 class ModuleError(TtzoError):

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // ttzo-native: the C runtime as a process on a loopback socket.
 //
-//     ttzo-native BUNDLE [--work-bytes N] [--sparse-bytes S] [--port P]
+//     ttzo-native BUNDLE [--work-bytes N] [--sparse-bytes S] [--storage FILE] [--port P]
 //
 // Prints `listening 127.0.0.1:PORT` and serves one client after the other until its standard input closes, so that it
-// ends with the program that started it. N makes it as small as a board, S gives it a region sparse; P = 0 (the default) takes any free port.
-// Exit codes: 0 input closed, 1 no socket, 2 wrong usage, 3 bundle refused.
+// ends with the program that started it. N makes it as small as a board, S gives it a region sparse, FILE is its memory for runs; P = 0 (the default) takes any free port.
+// Exit codes: 0 input closed, 1 no socket, 2 wrong usage, 3 bundle or FILE refused.
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "link/link.h"
+#include "slot_file.h"
 
 #define ROOM_FOR_DATASET (64u << 20) // on top of what the model needs, when no size is given
 
@@ -139,6 +140,20 @@ static void refuse(const char *path, const char *why, uint32_t detail)
     exit(3);
 }
 
+// Opens the file of a run's generations and lends it to the link.
+static void keep_in(const char *path, struct ttzo_link *link, struct ttzo_trainer *trainer)
+{
+    static struct ttzo_storage storage;
+    static struct ttzo_slot_file file;
+    struct ttzo_slots slots;
+    uint32_t detail = 0;
+    if (!ttzo_open_slot_file(&file, path, ttzo_slot_bytes(trainer), &slots) ||
+        ttzo_storage_open(&storage, &slots, trainer, &detail))
+        refuse(path, errno == EAGAIN || errno == EACCES ? "used by another process, or not writable" : strerror(errno),
+               detail);
+    ttzo_link_lend_storage(link, &storage);
+}
+
 // The whole file; malloc aligns it.
 static uint8_t *read_file(const char *path, size_t *size)
 {
@@ -171,6 +186,7 @@ int main(int argc, char **argv)
     static struct ttzo_trainer trainer;
     static struct ttzo_link link;
     unsigned long work_bytes = 0, sparse_bytes = 0, port = 0;
+    const char *storage_path = NULL;
     size_t size;
     uint32_t detail;
 
@@ -179,13 +195,15 @@ int main(int argc, char **argv)
             work_bytes = number(argv[i + 1], UINT32_MAX);
         else if (!strcmp(argv[i], "--sparse-bytes"))
             sparse_bytes = number(argv[i + 1], UINT32_MAX);
+        else if (!strcmp(argv[i], "--storage"))
+            storage_path = argv[i + 1];
         else if (!strcmp(argv[i], "--port"))
             port = number(argv[i + 1], 65535);
         else
             argc = 0;
     }
     if (argc < 2 || argc % 2) {
-        fprintf(stderr, "usage: ttzo-native BUNDLE [--work-bytes N] [--sparse-bytes S] [--port P]\n");
+        fprintf(stderr, "usage: ttzo-native BUNDLE [--work-bytes N] [--sparse-bytes S] [--storage FILE] [--port P]\n");
         return 2;
     }
 
@@ -206,6 +224,8 @@ int main(int argc, char **argv)
     static uint8_t frames[TTZO_PORT_BUFFER_BYTES(TTZO_MAX_PAYLOAD)];
     const struct ttzo_port line = { socket_port_read, socket_port_write, NULL, frames, TTZO_MAX_PAYLOAD };
     (void)ttzo_link_init(&link, &line, &trainer, "native", error, detail); // nothing of it is out of range
+    if (storage_path && !error)
+        keep_in(storage_path, &link, &trainer);
     signal(SIGPIPE, SIG_IGN);
     listen_on((uint16_t)port);
     serve(&link);

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Twin of program.c: residual programs, the points of a batch as the last axis of every register."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Operation
+from ttzo.device_runtime.contract import Operation, ProgramInput
 from ttzo.exporter.pde.program import Program, operand_count
 from ttzo.host_tools.reference.number import real
 
@@ -30,15 +32,40 @@ _BINARY: dict[Operation, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def run(program: Program, n_space: int, inputs: list[np.ndarray]) -> np.ndarray:
+@dataclass(frozen=True)
+class Reads:
+    """What a program reads by number: `outputs`, for each output of the network its inputs from n on by code, and `along`
+    [directions, orders, outputs, n]."""
+
+    outputs: list[dict[int, np.ndarray | None]]
+    along: np.ndarray | None = None
+
+
+def run(program: Program, n_space: int, inputs: Sequence[np.ndarray | None], reads: Reads | None = None) -> np.ndarray:
     """The program's result, float32 [n]. `inputs` in the order of enum program_input: scalars [n], vectors [n_space, n];
     None for what the program does not read."""
-    registers = [*inputs, *(np.full_like(inputs[1], constant) for constant in program.constants)]
+    registers: list[Any] = [*inputs, *(np.full_like(inputs[1], constant) for constant in program.constants)]
     with np.errstate(all="ignore"):
         for operation, *numbers in program.instructions:
+            if operation in (Operation.output, Operation.along):
+                registers.append(_read(operation, numbers, reads))
+                continue
             args = [registers[r] for r in numbers[: operand_count(operation)]]
             registers.append(_apply(operation, args, numbers[1], n_space))
     return registers[program.output]
+
+
+def _read(operation: Operation, numbers: list[int], reads: Reads | None) -> np.ndarray:
+    which, output, order = numbers
+    if reads is None:
+        raise ValueError("the program reads a network, and there is none")
+    if operation == Operation.output:
+        value = reads.outputs[output][ProgramInput(which)]
+    else:
+        value = None if reads.along is None else reads.along[which, order - 1, output]
+    if value is None:
+        raise ValueError("the program reads what has not been derived")
+    return value
 
 
 def _apply(operation: Operation, args: list[np.ndarray], index: int, n_space: int) -> np.ndarray:

@@ -9,8 +9,10 @@ import onnxruntime
 from ttzo.device_runtime.contract import Derivative, Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
+from ttzo.exporter.writers.onnx.pde_to_onnx import has_opposite
 from ttzo.exporter.writers.onnx.to_onnx import loss_graph
 from ttzo.host_tools.reference.equations.derive import Noise, gaussian_pairs
+from ttzo.host_tools.reference.equations.pde import opposite_points
 
 
 class OnnxNetwork:
@@ -37,6 +39,8 @@ class OnnxNetwork:
         feed = self._parameters(theta) | {"x": np.ascontiguousarray(points.T)}
         if self.plan.equation.derivative == Derivative.monte_carlo:
             feed["normals"] = gaussian_pairs(self.plan, Noise(seed, step, np.arange(points.shape[1])))
+        if has_opposite(self.plan.equation):
+            feed["opposite"] = np.ascontiguousarray(opposite_points(self.plan, points, seed, step).T)
         return self._losses.run(["residuals"], feed)[0]
 
 

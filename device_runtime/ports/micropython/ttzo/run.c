@@ -249,10 +249,10 @@ uint32_t ttzo_run_status(void *memory, uint8_t *bytes, uint32_t count)
     struct ttzo_run *run = memory;
     const struct ttzo_trainer *trainer = &run->trainer;
     run->facts.detail = count;
-    if (count != sizeof(struct ttzo_status_reply))
+    if (count != TTZO_STATUS_REPLY_BYTES)
         return TTZO_ERROR_OUT_OF_RANGE;
     struct ttzo_status_reply status = { trainer->state, trainer->training, trainer->phases[0], trainer->phases[1] };
-    copy(bytes, (const uint8_t *)&status, sizeof status);
+    ttzo_pack_status_reply(&status, bytes);
     return TTZO_ERROR_OK;
 }
 
@@ -261,9 +261,9 @@ uint32_t ttzo_run_restore(void *memory, const uint8_t *bytes, uint32_t count)
     struct ttzo_run *run = memory;
     struct ttzo_status_reply status;
     run->facts.detail = count;
-    if (count != sizeof(struct ttzo_status_reply))
+    if (count != TTZO_STATUS_REPLY_BYTES)
         return TTZO_ERROR_OUT_OF_RANGE;
-    copy((uint8_t *)&status, bytes, sizeof status);
+    ttzo_unpack_status_reply(bytes, &status);
     const struct ttzo_phase phases[TTZO_MAX_PHASES] = { status.phase_0, status.phase_1 };
     enum ttzo_error error = ttzo_configure(&run->trainer, &status.training, phases, &run->facts.detail);
     if (!error)
