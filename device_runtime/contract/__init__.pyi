@@ -232,6 +232,8 @@ class Part(IntEnum):
     """training rows that the device varies by the seed"""
     storage = 131072
     """runs that outlive a reset: generations in two slots of a memory"""
+    key = 262144
+    """orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -332,6 +334,14 @@ class Operation(IntEnum):
     """program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone"""
     along = 22
     """derivative of order c of the network's output number b along direction number a (plain numbers)"""
+
+class Access(IntEnum):
+    open = 0
+    """no key: whoever reaches the device may use it"""
+    reading = 1
+    """STATUS and READ need no key, all else does"""
+    keyed = 2
+    """all but HELLO and AUTHENTICATE needs the key"""
 
 class Direction(IntEnum):
     rademacher = 0
@@ -975,6 +985,13 @@ class SealRecord(Record):
     """CRC-32 of the fields before"""
 
 @dataclass(frozen=True)
+class FrameSealRecord(Record):
+    number: int
+    """of the request in its session, larger than all before; a reply repeats it"""
+    tag: bytes
+    """first bytes of the HMAC-SHA-256, by the session's key, of the letter Q (request) or R (reply) and the frame up to and including number"""
+
+@dataclass(frozen=True)
 class HelloRequest(Record):
     contract_hash: int
     """the host's; a device of another contract refuses all requests except HELLO and LEAVE"""
@@ -1018,6 +1035,10 @@ class HelloReply(Record):
     """session of the last HELLO that had another one; 0: none since the device's start. A host that reads its own here finds all as it was"""
     payload_bytes: int
     """bytes of the longest payload that the device takes and sends: min_payload to max_payload"""
+    access: int
+    """enum access"""
+    challenge: bytes
+    """that AUTHENTICATE answers; the same for a HELLO with the same session, until it is answered; zeros without a key"""
 
 @dataclass(frozen=True)
 class StatusRequest(Record): ...
@@ -1182,6 +1203,18 @@ class RestoreReply(Record):
     """as KEEP named it"""
     rated_erases: int
     """how often each of the two slots may be erased by its data sheet; 0: the memory does not wear"""
+
+@dataclass(frozen=True)
+class AuthenticateRequest(Record):
+    challenge: bytes
+    """the host's"""
+    proof: bytes
+    """first bytes of the HMAC-SHA-256 of the letter H, by the session's key"""
+
+@dataclass(frozen=True)
+class AuthenticateReply(Record):
+    proof: bytes
+    """the same of the letter D: the device has the key too"""
 
 @dataclass(frozen=True)
 class ProgressRequest(Record): ...

@@ -6,8 +6,8 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x008BF073u
-#define TTZO_MESSAGE_HASH_HELLO 0xADD559C0u
+#define TTZO_CONTRACT_HASH 0xB002B8C1u
+#define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
 #define TTZO_MESSAGE_HASH_READ 0xC1F23428u
@@ -23,6 +23,7 @@
 #define TTZO_MESSAGE_HASH_LEAVE 0x98084E1Cu
 #define TTZO_MESSAGE_HASH_KEEP 0x49798392u
 #define TTZO_MESSAGE_HASH_RESTORE 0x316C2EEDu
+#define TTZO_MESSAGE_HASH_AUTHENTICATE 0x7B3079B6u
 #define TTZO_MESSAGE_HASH_PROGRESS 0xC6CF9107u
 #define TTZO_MESSAGE_HASH_ERROR 0xE0F1A5E1u
 
@@ -83,6 +84,10 @@
 #define TTZO_MAX_LOG_INPUTS 16u // input columns of a simulation's log
 #define TTZO_MAX_MEASURED 8u // measured columns of a simulation's log
 #define TTZO_MAX_SUBSTEPS 1000u // integration steps from one row of a log to the next
+#define TTZO_KEY_BYTES 32u // bytes of a pre-shared key
+#define TTZO_CHALLENGE_BYTES 16u // bytes of a challenge, which a device draws for each session, and of a proof
+#define TTZO_TAG_BYTES 8u // bytes of the HMAC-SHA-256 that a sealed frame carries
+#define TTZO_SEALED 128u // added to the code of a sealed frame
 
 // ---- enumerations
 enum ttzo_layer_kind {
@@ -203,7 +208,8 @@ enum ttzo_estimator {
 #define TTZO_PART_IDENTIFICATION 32768u // unknown constants of differential equations, from logs
 #define TTZO_PART_AUGMENTATION 65536u // training rows that the device varies by the seed
 #define TTZO_PART_STORAGE 131072u // runs that outlive a reset: generations in two slots of a memory
-#define TTZO_ALL_PARTS 262143u
+#define TTZO_PART_KEY 262144u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
+#define TTZO_ALL_PARTS 524287u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -258,6 +264,11 @@ enum ttzo_operation {
     TTZO_OPERATION_ATAN2 = 20, // angle of the point (b, a), -pi to pi
     TTZO_OPERATION_OUTPUT = 21, // program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone
     TTZO_OPERATION_ALONG = 22, // derivative of order c of the network's output number b along direction number a (plain numbers)
+};
+enum ttzo_access {
+    TTZO_ACCESS_OPEN = 0, // no key: whoever reaches the device may use it
+    TTZO_ACCESS_READING = 1, // STATUS and READ need no key, all else does
+    TTZO_ACCESS_KEYED = 2, // all but HELLO and AUTHENTICATE needs the key
 };
 enum ttzo_direction {
     TTZO_DIRECTION_RADEMACHER = 0, // each coordinate +1 or -1
@@ -362,6 +373,10 @@ enum ttzo_error {
     TTZO_ERROR_NOT_STORED = 29,
     TTZO_ERROR_BAD_SAVED_RUN = 30,
     TTZO_ERROR_OTHER_MODEL = 31,
+    TTZO_ERROR_LOCKED = 32,
+    TTZO_ERROR_WRONG_KEY = 33,
+    TTZO_ERROR_BAD_SEAL = 34,
+    TTZO_ERROR_IN_USE = 35,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -380,6 +395,7 @@ enum ttzo_message {
     TTZO_MESSAGE_LEAVE = 14, // the host is done: a device that has something else to do (a MicroPython prompt) stops serving, any other goes on
     TTZO_MESSAGE_KEEP = 15, // save the run as the next generation, where a reset and a power cut leave it; a device without a memory for it answers unknown_message
     TTZO_MESSAGE_RESTORE = 16, // load the newest whole generation: parameters, moments, state and settings, as a device does at its start; without one nothing changes
+    TTZO_MESSAGE_AUTHENTICATE = 17, // answers the challenge of HELLO, once; frames sealed by the key of this session are then taken, those of earlier sessions no more. That key is the HMAC-SHA-256, by the pre-shared key, of the letter S, both challenges, HELLO's session and the contract's hash
     TTZO_MESSAGE_PROGRESS = 126, // from the device, while long work goes on; carries that request's sequence number
     TTZO_MESSAGE_ERROR = 127, // the answer to a request that was refused; nothing has changed
 };
@@ -419,6 +435,10 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 29: return "not_stored";
     case 30: return "bad_saved_run";
     case 31: return "other_model";
+    case 32: return "locked";
+    case 33: return "wrong_key";
+    case 34: return "bad_seal";
+    case 35: return "in_use";
     default: return "unknown";
     }
 }
@@ -1450,6 +1470,22 @@ static inline void ttzo_pack_seal(const struct ttzo_seal *in, uint8_t *bytes)
     ttzo_put_u32(bytes + 16, in->crc);
 }
 
+#define TTZO_FRAME_SEAL_BYTES 12u
+struct ttzo_frame_seal {
+    uint32_t number;                        // of the request in its session, larger than all before; a reply repeats it
+    uint8_t tag[8];                         // first bytes of the HMAC-SHA-256, by the session's key, of the letter Q (request) or R (reply) and the frame up to and including number
+};
+static inline void ttzo_unpack_frame_seal(const uint8_t *bytes, struct ttzo_frame_seal *out)
+{
+    out->number = ttzo_get_u32(bytes + 0);
+    for (unsigned i = 0; i < 8; i++) out->tag[i] = ttzo_get_u8(bytes + 4 + 1 * i);
+}
+static inline void ttzo_pack_frame_seal(const struct ttzo_frame_seal *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->number);
+    for (unsigned i = 0; i < 8; i++) ttzo_put_u8(bytes + 4 + 1 * i, in->tag[i]);
+}
+
 // ---- nodes
 static inline uint32_t ttzo_node_part(uint8_t operation)
 {
@@ -1583,7 +1619,7 @@ static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, 
     ttzo_put_u32(bytes + 12, in->session);
 }
 
-#define TTZO_HELLO_REPLY_BYTES 96u
+#define TTZO_HELLO_REPLY_BYTES 116u
 struct ttzo_hello_reply {
     uint32_t contract_hash;                 // the device's
     uint32_t hello_hash;                    // of this message in the device's contract; the fields after it count only when the host has the same
@@ -1601,6 +1637,8 @@ struct ttzo_hello_reply {
     uint32_t sparse_capacity;               // bytes of the region sparse
     uint32_t session_before;                // session of the last HELLO that had another one; 0: none since the device's start. A host that reads its own here finds all as it was
     uint32_t payload_bytes;                 // bytes of the longest payload that the device takes and sends: min_payload to max_payload
+    uint32_t access;                        // enum access
+    uint8_t challenge[16];                  // that AUTHENTICATE answers; the same for a HELLO with the same session, until it is answered; zeros without a key
 };
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
 {
@@ -1620,6 +1658,8 @@ static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hel
     out->sparse_capacity = ttzo_get_u32(bytes + 84);
     out->session_before = ttzo_get_u32(bytes + 88);
     out->payload_bytes = ttzo_get_u32(bytes + 92);
+    out->access = ttzo_get_u32(bytes + 96);
+    for (unsigned i = 0; i < 16; i++) out->challenge[i] = ttzo_get_u8(bytes + 100 + 1 * i);
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
@@ -1639,6 +1679,8 @@ static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint
     ttzo_put_u32(bytes + 84, in->sparse_capacity);
     ttzo_put_u32(bytes + 88, in->session_before);
     ttzo_put_u32(bytes + 92, in->payload_bytes);
+    ttzo_put_u32(bytes + 96, in->access);
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 100 + 1 * i, in->challenge[i]);
 }
 
 #define TTZO_STATUS_REPLY_BYTES 168u
@@ -1935,6 +1977,35 @@ static inline void ttzo_pack_restore_reply(const struct ttzo_restore_reply *in, 
     ttzo_put_u32(bytes + 0, in->generation);
     ttzo_put_u32(bytes + 4, in->run);
     ttzo_put_u32(bytes + 8, in->rated_erases);
+}
+
+#define TTZO_AUTHENTICATE_REQUEST_BYTES 32u
+struct ttzo_authenticate_request {
+    uint8_t challenge[16];                  // the host's
+    uint8_t proof[16];                      // first bytes of the HMAC-SHA-256 of the letter H, by the session's key
+};
+static inline void ttzo_unpack_authenticate_request(const uint8_t *bytes, struct ttzo_authenticate_request *out)
+{
+    for (unsigned i = 0; i < 16; i++) out->challenge[i] = ttzo_get_u8(bytes + 0 + 1 * i);
+    for (unsigned i = 0; i < 16; i++) out->proof[i] = ttzo_get_u8(bytes + 16 + 1 * i);
+}
+static inline void ttzo_pack_authenticate_request(const struct ttzo_authenticate_request *in, uint8_t *bytes)
+{
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 0 + 1 * i, in->challenge[i]);
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 16 + 1 * i, in->proof[i]);
+}
+
+#define TTZO_AUTHENTICATE_REPLY_BYTES 16u
+struct ttzo_authenticate_reply {
+    uint8_t proof[16];                      // the same of the letter D: the device has the key too
+};
+static inline void ttzo_unpack_authenticate_reply(const uint8_t *bytes, struct ttzo_authenticate_reply *out)
+{
+    for (unsigned i = 0; i < 16; i++) out->proof[i] = ttzo_get_u8(bytes + 0 + 1 * i);
+}
+static inline void ttzo_pack_authenticate_reply(const struct ttzo_authenticate_reply *in, uint8_t *bytes)
+{
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 0 + 1 * i, in->proof[i]);
 }
 
 #define TTZO_PROGRESS_REPLY_BYTES 8u

@@ -10,6 +10,7 @@ from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import ROW_OPTIONS, require_network, taken
 from ttzo.host_tools.cli.device import BAUD, DEVICE, choose_parameters
+from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import answer_rows, data_set, run_data
 from ttzo.host_tools.data.whole_file import write_atomically
@@ -44,6 +45,7 @@ SHOWN = 20  # lines on the screen where no file is named
 @click.option("--exported", is_flag=True, help="Answer with the exported parameters instead of the trained ones.")
 @click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="File for the answers, as CSV.")
 @BAUD
+@KEY
 @command
 def predict_command(
     screen: Screen,
@@ -55,6 +57,7 @@ def predict_command(
     exported: bool,
     out: Path | None,
     baud: int | None,
+    key: Path | None,
     **options,
 ) -> dict:
     """Answer rows on a device: the name of a class and its probability, or numbers in the target's own unit.
@@ -70,7 +73,7 @@ def predict_command(
     for note in rows.notes:
         screen.say(note)
     outputs = np.empty((len(rows.x), plan.out_features), np.float32)
-    with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
+    with open_device(url, bundle, baud=baud, key=key, on_line=screen.say) as device:
         origin = choose_parameters(
             device, run, exported, folder is not None, Generation[generation] if generation else None
         )

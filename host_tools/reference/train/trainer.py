@@ -187,7 +187,7 @@ class Trainer:
         if not self.plan.has_classes:
             return np.zeros(0, int)
         unknown = (targets >= self.plan.n_classes) & ~(self.plan.has_padding & (targets == NO_CLASS))
-        return np.flatnonzero(unknown.reshape(len(targets), -1).any(axis=1))
+        return np.flatnonzero(unknown.any(axis=tuple(range(1, unknown.ndim))))
 
     def _rows_of_unknown_tokens(self, inputs: np.ndarray) -> np.ndarray:
         n_tokens = self.plan.n_tokens
