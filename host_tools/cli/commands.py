@@ -44,7 +44,7 @@ HELP = f"""Train tensor-train networks on a microcontroller, with forward passes
 Exit codes: {_EXIT_CODES}.
 """
 DEVICES = (
-    ("/dev/ttyACM0, COM3, socket://HOST:PORT", "a board, or whatever answers there"),
+    ("/dev/ttyACM0, COM3, unix:PATH, socket://HOST:PORT", "a board, or whatever answers there"),
     ("usb:VID:PID, usb:SERIAL", "a board by its USB numbers, whatever its port is called"),
     ("mpy:/dev/ttyACM0, mpy:COM3", "a MicroPython board, after `ttzo deploy`"),
     ("native:", "the C runtime on this machine"),
