@@ -128,7 +128,8 @@ void ttzo_black_box_model(struct ttzo_model *model, const struct ttzo_black_box 
 // ---- rows from a program's own numbers
 
 // The raw inputs of a row [TTZO_MODEL_INPUT_BYTES] from numbers as the network reads them: raw = (input - offset) /
-// scale, rounded to the nearest integer unless rows hold float32; or from raw integers as they stand in the data.
+// scale, rounded to the nearest integer unless rows hold float32; or from raw integers as they stand in the data. Where
+// model.h says TTZO_MODEL_NORMALISES, both take readings as they stood in the training table; windows channel by channel.
 // TTZO_ERROR_OUT_OF_RANGE: there must be `detail` inputs; TTZO_ERROR_BAD_INPUT: input `detail` does not fit.
 enum ttzo_error ttzo_pack_inputs(const struct ttzo_model *model, const float *inputs, uint32_t n, uint8_t *row,
                                  uint32_t *detail);

@@ -28,7 +28,7 @@ from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
 from ttzo.exporter.pde import Problem, trace, why_no_exact, why_scale
-from ttzo.exporter.plan import anomaly, augmentation, pruning, train_defaults
+from ttzo.exporter.plan import anomaly, augmentation, normalisation, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
@@ -413,6 +413,7 @@ def write_files(
         require_room(plan, room)
     if describe is not None:
         plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
+    plan = normalisation.of_metadata(plan)
     _replace_files(Path(out_dir), render(plan, plain_onnx=plain_onnx))
     return plan
 

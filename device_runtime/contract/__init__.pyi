@@ -521,7 +521,7 @@ class LossInfo(Record):
 @dataclass(frozen=True)
 class RowInfo(Record):
     channels: int
-    """the inputs of a row are [channels][height][width]"""
+    """where training rows are varied, the inputs of a row are [channels][height][width]; else all up to jitter is 0"""
     height: int
     width: int
     shift_height: int
@@ -532,6 +532,10 @@ class RowInfo(Record):
     """then each channel's raw numbers are multiplied by 1 + scaling N(0, 1)"""
     jitter: float
     """then jitter N(0, 1) is added to each raw number; integers are rounded to the nearest, ties to even, and clipped"""
+    columns: int
+    """0, or columns whose readings become network inputs as (reading - centre - rest) factor; input i is of column i / (in_features / columns)"""
+    reserved: int
+    """0"""
 
 @dataclass(frozen=True)
 class LayerRecord(Record):

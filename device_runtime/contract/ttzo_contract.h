@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0xB002B8C1u
+#define TTZO_CONTRACT_HASH 0x9C25FFE7u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -565,15 +565,17 @@ static inline void ttzo_pack_loss_info(const struct ttzo_loss_info *in, uint8_t 
     ttzo_put_f32(bytes + 4, in->huber_delta);
 }
 
-#define TTZO_ROW_INFO_BYTES 16u
+#define TTZO_ROW_INFO_BYTES 20u
 struct ttzo_row_info {
-    uint16_t channels;                      // the inputs of a row are [channels][height][width]
+    uint16_t channels;                      // where training rows are varied, the inputs of a row are [channels][height][width]; else all up to jitter is 0
     uint16_t height;
     uint16_t width;
     uint8_t shift_height;                   // each training row is moved by up to so many rows, up or down; zeros move in
     uint8_t shift_width;                    // and by up to so many columns; zeros move in, where height is 1 the number at that end
     float scaling;                          // then each channel's raw numbers are multiplied by 1 + scaling N(0, 1)
     float jitter;                           // then jitter N(0, 1) is added to each raw number; integers are rounded to the nearest, ties to even, and clipped
+    uint16_t columns;                       // 0, or columns whose readings become network inputs as (reading - centre - rest) factor; input i is of column i / (in_features / columns)
+    uint16_t reserved;                      // 0
 };
 static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_info *out)
 {
@@ -584,6 +586,8 @@ static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_in
     out->shift_width = ttzo_get_u8(bytes + 7);
     out->scaling = ttzo_get_f32(bytes + 8);
     out->jitter = ttzo_get_f32(bytes + 12);
+    out->columns = ttzo_get_u16(bytes + 16);
+    out->reserved = ttzo_get_u16(bytes + 18);
 }
 static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *bytes)
 {
@@ -594,6 +598,8 @@ static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *b
     ttzo_put_u8(bytes + 7, in->shift_width);
     ttzo_put_f32(bytes + 8, in->scaling);
     ttzo_put_f32(bytes + 12, in->jitter);
+    ttzo_put_u16(bytes + 16, in->columns);
+    ttzo_put_u16(bytes + 18, in->reserved);
 }
 
 #define TTZO_LAYER_BYTES 108u

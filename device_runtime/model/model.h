@@ -87,6 +87,7 @@ struct ttzo_model {
     struct ttzo_loss_info loss;        // with info.has_loss_section, else zeros
     const float *class_weights;        // [loss.n_class_weights]
     struct ttzo_row_info rows;         // with info.has_row_section, else zeros
+    const float *columns;              // [3][rows.columns] centres, what they lack, factors
     struct ttzo_simulation simulation; // with info.loss simulation: no layers
 };
 
@@ -115,7 +116,7 @@ static inline bool ttzo_needs_no_rows(const struct ttzo_model *model)
 // Whether each step varies the rows that it takes.
 static inline bool ttzo_varies_rows(const struct ttzo_model *model)
 {
-    return TTZO_HAS(AUGMENTATION) && model->info.has_row_section;
+    return TTZO_HAS(AUGMENTATION) && model->rows.channels != 0;
 }
 
 static inline bool ttzo_is_graph(const struct ttzo_model *model)

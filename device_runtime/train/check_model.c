@@ -96,11 +96,17 @@ static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
            ttzo_graph_is_sound(model, detail) && ttzo_graph_scratch(&model->graph) <= TTZO_MAX_WIDTH;
 }
 
-// Numbers that mean something alone, as those of tokens and of a log do, are not varied.
+// Numbers that mean something alone, as those of tokens and of a log do, are neither varied nor normalised.
 static bool row_section_is_sound(const struct ttzo_model *model)
 {
-    return !ttzo_needs_no_rows(model) && !ttzo_has_simulation(model) && ttzo_known_tokens(model) == 0 &&
-           ttzo_row_info_is_sound(model);
+    uint32_t columns = model->rows.columns;
+    if (ttzo_needs_no_rows(model) || ttzo_has_simulation(model) || ttzo_known_tokens(model) != 0 ||
+        (columns != 0 && model->info.in_features % columns != 0))
+        return false;
+    for (uint32_t i = 0; i < 3 * columns; i++)
+        if (!ttzo_is_finite(model->columns[i]))
+            return false;
+    return !ttzo_varies_rows(model) || ttzo_row_info_is_sound(model);
 }
 
 // What a black box can be trained by.
@@ -139,7 +145,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
          info->input_number != TTZO_NUMBER_FLOAT32 ||
          !ttzo_pde_is_sound(&model->pde, info->in_features, info->out_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
-    if (ttzo_varies_rows(model) && !row_section_is_sound(model))
+    if (info->has_row_section && !row_section_is_sound(model))
         return TTZO_ERROR_BAD_MODEL;
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
         if (!ttzo_gauss_newton_is_sound(model, &model->phases[p]))

@@ -33,6 +33,7 @@ from ttzo.exporter.pde.program import Pde
 from ttzo.exporter.plan.augmentation import Augmentation
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
+from ttzo.exporter.plan.normalisation import InputNormalisation
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 from ttzo.exporter.plan.unknowns import Unknowns
 
@@ -65,6 +66,7 @@ class Plan:
     loss_options: LossOptions = LossOptions()
     simulation: Simulation | None = None  # with loss `simulation`: there is no network
     augmentation: Augmentation | None = None
+    normalisation: InputNormalisation | None = None  # of readings, before the input scale and offset are undone
 
     @classmethod
     def of_simulation(cls, simulation: Simulation, start: np.ndarray, **settings: Any) -> "Plan":
@@ -146,6 +148,8 @@ class Plan:
         return ""
 
     def _augmentation_inconsistency(self) -> str:
+        if self.normalisation is not None and (wrong := self.normalisation.inconsistency(self.in_features)):
+            return wrong
         if self.augmentation is None:
             return ""
         if self.pde or self.n_tokens:
