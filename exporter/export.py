@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ttzo.device_runtime.contract import (
     Activation,
     Arithmetic,
@@ -27,7 +29,7 @@ from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
-from ttzo.exporter.pde import Problem, trace, why_no_exact, why_scale
+from ttzo.exporter.pde import Pde, Problem, trace, unknown_starts, why_no_exact, why_scale
 from ttzo.exporter.plan import anomaly, augmentation, normalisation, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
@@ -245,7 +247,7 @@ def plan_of(
         training=recipe.training,
         batch=pde.batch if pde else recipe.batch,
         input_number=Number.float32 if pde else recipe.inputs.number,
-        **({"pde": pde} if pde else {}),
+        **({"pde": dataclasses.replace(pde, units=())} if pde else {}),
         input_scale=recipe.inputs.scale,
         input_offset=recipe.inputs.offset,
         arithmetic=recipe.arithmetic,
@@ -255,7 +257,8 @@ def plan_of(
     plan = _reader(source)(source, **settings)
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
-    if recipe.problem is not None:
+    if recipe.problem is not None and pde is not None:
+        plan = _with_unknowns(plan, recipe.problem, pde)
         _require_smooth(plan)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
     if recipe.task and (wrong := anomaly.why_not(plan.loss, plan.in_features, plan.out_features)):
@@ -278,6 +281,13 @@ def plan_of(
     else:
         plan = fitted(plan, least, given=options.get("cache") is not None)
     return to_bundle.read(to_bundle.write(plan))
+
+
+def _with_unknowns(plan: Plan, problem: Problem, pde: Pde) -> Plan:
+    """The plan with the equation's unknown constants after the network's parameters."""
+    theta = np.concatenate([plan.parameters, unknown_starts(problem)])
+    names = {"unknowns": list(problem.unknowns)} if problem.unknowns else {}
+    return dataclasses.replace(plan, pde=pde, parameters=theta, metadata=plan.metadata | names)
 
 
 def _require_smooth(plan: Plan) -> None:

@@ -268,6 +268,8 @@ class Sampler(IntEnum):
     """uniform in space, at the latest time"""
     opposite = 4
     """as faces; the residual is what the program gives there, less what it gives at the same place of the opposite face"""
+    readings = 5
+    """where something was measured: the section's readings in turn, count of them a step"""
 
 class ProgramInput(IntEnum):
     x = 0
@@ -334,6 +336,10 @@ class Operation(IntEnum):
     """program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone"""
     along = 22
     """derivative of order c of the network's output number b along direction number a (plain numbers)"""
+    unknown = 23
+    """unknown constant number a (a plain number)"""
+    measured = 24
+    """number a (a plain number) of what was measured at the row's reading"""
 
 class Access(IntEnum):
     open = 0
@@ -779,7 +785,7 @@ class RecurrentAttributesRecord(Record):
 @dataclass(frozen=True)
 class PdeInfo(Record):
     section_bytes: int
-    """this record and all that belongs to it: bounds, directions, row groups, programs, sparse grid"""
+    """this record and all that belongs to it: bounds, directions, units, readings, row groups, programs, sparse grid"""
     n_space: int
     """coordinates in space: the network's first inputs"""
     has_time: int
@@ -800,14 +806,20 @@ class PdeInfo(Record):
     """1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time"""
     n_directions: int
     """directions that follow the bounds"""
-    reserved: int
-    """0"""
+    n_unknowns: int
+    """unknown constants: the last parameters"""
     n_pairs: int
     """monte_carlo: antithetic pairs a point"""
     validation_seed: int
     """key of the validation points"""
     radius: float
     """stein_radius (sigma), or the step of finite differences"""
+    n_readings: int
+    """points where something was measured"""
+    n_measured: int
+    """numbers measured at each"""
+    reserved: int
+    """0"""
 
 @dataclass(frozen=True)
 class RowGroupRecord(Record):

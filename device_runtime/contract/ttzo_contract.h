@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x9C25FFE7u
+#define TTZO_CONTRACT_HASH 0x9205164Bu
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -229,6 +229,7 @@ enum ttzo_sampler {
     TTZO_SAMPLER_START = 2, // uniform in space, at the earliest time
     TTZO_SAMPLER_END = 3, // uniform in space, at the latest time
     TTZO_SAMPLER_OPPOSITE = 4, // as faces; the residual is what the program gives there, less what it gives at the same place of the opposite face
+    TTZO_SAMPLER_READINGS = 5, // where something was measured: the section's readings in turn, count of them a step
 };
 enum ttzo_program_input {
     TTZO_PROGRAM_INPUT_X = 0, // the point in space, a vector
@@ -264,6 +265,8 @@ enum ttzo_operation {
     TTZO_OPERATION_ATAN2 = 20, // angle of the point (b, a), -pi to pi
     TTZO_OPERATION_OUTPUT = 21, // program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone
     TTZO_OPERATION_ALONG = 22, // derivative of order c of the network's output number b along direction number a (plain numbers)
+    TTZO_OPERATION_UNKNOWN = 23, // unknown constant number a (a plain number)
+    TTZO_OPERATION_MEASURED = 24, // number a (a plain number) of what was measured at the row's reading
 };
 enum ttzo_access {
     TTZO_ACCESS_OPEN = 0, // no key: whoever reaches the device may use it
@@ -1086,9 +1089,9 @@ static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_at
     ttzo_put_u16(bytes + 10, in->reserved);
 }
 
-#define TTZO_PDE_INFO_BYTES 28u
+#define TTZO_PDE_INFO_BYTES 32u
 struct ttzo_pde_info {
-    uint32_t section_bytes;                 // this record and all that belongs to it: bounds, directions, row groups, programs, sparse grid
+    uint32_t section_bytes;                 // this record and all that belongs to it: bounds, directions, units, readings, row groups, programs, sparse grid
     uint16_t n_space;                       // coordinates in space: the network's first inputs
     uint8_t has_time;                       // 1 when time is the network's last input
     uint8_t derivative;                     // enum derivative
@@ -1099,10 +1102,13 @@ struct ttzo_pde_info {
     uint8_t level;                          // of the sparse grid
     uint8_t has_points;                     // 1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time
     uint8_t n_directions;                   // directions that follow the bounds
-    uint8_t reserved;                       // 0
+    uint8_t n_unknowns;                     // unknown constants: the last parameters
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points
     float radius;                           // stein_radius (sigma), or the step of finite differences
+    uint16_t n_readings;                    // points where something was measured
+    uint8_t n_measured;                     // numbers measured at each
+    uint8_t reserved;                       // 0
 };
 static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_info *out)
 {
@@ -1117,10 +1123,13 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->level = ttzo_get_u8(bytes + 12);
     out->has_points = ttzo_get_u8(bytes + 13);
     out->n_directions = ttzo_get_u8(bytes + 14);
-    out->reserved = ttzo_get_u8(bytes + 15);
+    out->n_unknowns = ttzo_get_u8(bytes + 15);
     out->n_pairs = ttzo_get_u32(bytes + 16);
     out->validation_seed = ttzo_get_u32(bytes + 20);
     out->radius = ttzo_get_f32(bytes + 24);
+    out->n_readings = ttzo_get_u16(bytes + 28);
+    out->n_measured = ttzo_get_u8(bytes + 30);
+    out->reserved = ttzo_get_u8(bytes + 31);
 }
 static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *bytes)
 {
@@ -1135,10 +1144,13 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_u8(bytes + 12, in->level);
     ttzo_put_u8(bytes + 13, in->has_points);
     ttzo_put_u8(bytes + 14, in->n_directions);
-    ttzo_put_u8(bytes + 15, in->reserved);
+    ttzo_put_u8(bytes + 15, in->n_unknowns);
     ttzo_put_u32(bytes + 16, in->n_pairs);
     ttzo_put_u32(bytes + 20, in->validation_seed);
     ttzo_put_f32(bytes + 24, in->radius);
+    ttzo_put_u16(bytes + 28, in->n_readings);
+    ttzo_put_u8(bytes + 30, in->n_measured);
+    ttzo_put_u8(bytes + 31, in->reserved);
 }
 
 #define TTZO_ROW_GROUP_BYTES 12u

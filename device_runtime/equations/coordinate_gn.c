@@ -75,7 +75,7 @@ static bool has_columns(const struct ttzo_model *model)
     for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
         if (model->pde.groups[g].sampler == TTZO_SAMPLER_OPPOSITE)
             return false;
-    return model->info.out_features == 1 && model->pde.info.n_directions == 0;
+    return model->info.out_features == 1 && model->pde.info.n_directions == 0 && model->pde.info.n_unknowns == 0;
 }
 
 bool ttzo_coordinate_gn_is_sound(const struct ttzo_model *model, const struct ttzo_phase *phase)

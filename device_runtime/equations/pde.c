@@ -58,6 +58,18 @@ static void move_to_face(struct ttzo_trainer *trainer, uint32_t face)
     trainer->pde.point[face / 2] = face % 2 ? pde->high[face / 2] : pde->low[face / 2];
 }
 
+// The readings follow each other, from step to step.
+static void move_to_reading(struct ttzo_trainer *trainer, const struct ttzo_row_group *group, uint32_t row)
+{
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    uint32_t n = trainer->model->info.in_features, width = n + pde->info.n_measured;
+    uint64_t turn = (uint64_t)trainer->state.step * group->count + row;
+    const float *reading = pde->readings + (size_t)(turn % pde->info.n_readings) * width;
+    for (uint32_t i = 0; i < n; i++)
+        trainer->pde.point[i] = reading[i];
+    trainer->pde.reading = reading + n;
+}
+
 // Draws the point of a row of that group; gives the face on which it lies, where it lies on one.
 static uint32_t draw_training_point(struct ttzo_trainer *trainer, const struct ttzo_row_group *group, uint32_t row)
 {
@@ -74,6 +86,10 @@ static uint32_t draw_training_point(struct ttzo_trainer *trainer, const struct t
         uint32_t face = group->first_face + words[0] % group->n_faces;
         move_to_face(trainer, face);
         return face;
+    }
+    if (group->sampler == TTZO_SAMPLER_READINGS) {
+        move_to_reading(trainer, group, row);
+        return 0;
     }
     if (group->sampler != TTZO_SAMPLER_INTERIOR)
         point[time] = group->sampler == TTZO_SAMPLER_START ? pde->low[time] : pde->high[time];
@@ -111,7 +127,7 @@ static float run_with(struct ttzo_trainer *trainer, const struct ttzo_program *p
         [TTZO_PROGRAM_INPUT_N_XX] = at->diagonal,
         [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? at->diagonal + n * m : zeros,
     };
-    const struct ttzo_program_reads reads = { m, at->along };
+    const struct ttzo_program_reads reads = { m, at->along, work->unknowns, work->reading };
     return *ttzo_program_run(program, n, inputs, &reads, work->registers);
 }
 
@@ -140,9 +156,19 @@ static bool has_opposite(const struct ttzo_trainer *trainer, const struct row *r
     return trainer->model->pde.groups[row->group].sampler == TTZO_SAMPLER_OPPOSITE;
 }
 
+// The unknown constants stand at the end of theta.
+static void set_unknowns(struct ttzo_trainer *trainer, const float *theta)
+{
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    const float *own = theta + trainer->model->info.n_parameters - pde->info.n_unknowns;
+    for (uint32_t k = 0; k < pde->info.n_unknowns; k++)
+        trainer->pde.unknowns[k] = pde->units[k] > 0.0f ? pde->units[k] * own[k] : ttzo_exp(own[k]);
+}
+
 static float run_condition(struct ttzo_trainer *trainer, const float *theta, const struct row *row)
 {
     const struct ttzo_pde *pde = &trainer->model->pde;
+    set_unknowns(trainer, theta);
     ttzo_derive(trainer, theta, trainer->model->info.n_layers, pde->groups[row->group].needs, row->number);
     return run_at_point(trainer, &pde->conditions[row->group]);
 }
@@ -262,6 +288,7 @@ static float residual_and_gradient_at_point(struct ttzo_trainer *trainer, const 
     float root_weight = model->pde.groups[row->group].root_weight, per_mu = 1.0f / mu;
     struct kind kinds[KINDS];
     uint32_t n = outputs * (m + (last->has_bias ? 1u : 0u));
+    set_unknowns(trainer, theta);
     ttzo_derive(trainer, theta, model->info.n_layers - 1u, needs, row->number);
     uint32_t count = list_kinds(trainer, needs, kinds);
     combine_all(trainer, theta, kinds, count);
@@ -459,6 +486,7 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
     work->first = ttzo_take(carve, n * m);
     work->diagonal = ttzo_take(carve, needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
     work->along = ttzo_take(carve, along_count(model) * m);
+    work->unknowns = ttzo_take(carve, model->pde.info.n_unknowns);
     work->at = ttzo_take(carve, values_count(model));
     work->slope = ttzo_take(carve, slopes_count(model));
     work->squares = ttzo_take(carve, squares_count(model));

@@ -36,6 +36,9 @@ bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, uint32_
     pde->low = ttzo_section_numbers(&section, n_inputs);
     pde->high = ttzo_section_numbers(&section, n_inputs);
     pde->directions = ttzo_section_bytes(&section, TTZO_PDE_DIRECTION_BYTES * (size_t)pde->info.n_directions);
+    pde->units = ttzo_section_numbers(&section, pde->info.n_unknowns);
+    pde->readings =
+        ttzo_section_numbers(&section, (size_t)pde->info.n_readings * (n_inputs + (uint32_t)pde->info.n_measured));
     for (uint32_t g = 0; g < pde->info.n_groups; g++)
         if ((at = ttzo_section_bytes(&section, TTZO_ROW_GROUP_BYTES)))
             ttzo_unpack_row_group(at, &pde->groups[g]);
@@ -74,6 +77,18 @@ static bool directions_are_sound(const struct ttzo_pde *pde, uint32_t n_inputs)
            (pde->info.n_directions == 0 || pde->info.derivative == TTZO_DERIVATIVE_JET);
 }
 
+static bool numbers_are_sound(const struct ttzo_pde *pde, uint32_t n_inputs)
+{
+    uint32_t numbers = pde->info.n_readings * (n_inputs + (uint32_t)pde->info.n_measured);
+    for (uint32_t k = 0; k < pde->info.n_unknowns; k++)
+        if (!ttzo_is_finite(pde->units[k]) || !(pde->units[k] >= 0.0f))
+            return false;
+    for (uint32_t k = 0; k < numbers; k++)
+        if (!ttzo_is_finite(pde->readings[k]))
+            return false;
+    return pde->info.n_unknowns <= TTZO_MAX_UNKNOWNS;
+}
+
 // What programs may read at a point where these derivatives are known.
 static struct ttzo_program_scope scope_of(const struct ttzo_pde *pde, uint32_t n_outputs, uint32_t needs)
 {
@@ -98,11 +113,14 @@ static bool groups_are_sound(const struct ttzo_pde *pde, uint32_t n_outputs, uin
     uint32_t rows = 0;
     for (uint32_t g = 0; g < pde->info.n_groups; g++) {
         const struct ttzo_row_group *group = &pde->groups[g];
-        const struct ttzo_program_scope scope = scope_of(pde, n_outputs, group->needs);
+        struct ttzo_program_scope scope = scope_of(pde, n_outputs, group->needs);
+        bool is_measured = group->sampler == TTZO_SAMPLER_READINGS;
+        scope.n_unknowns = pde->info.n_unknowns;
+        scope.n_measured = is_measured ? pde->info.n_measured : 0;
         bool wants_time = group->sampler == TTZO_SAMPLER_START || group->sampler == TTZO_SAMPLER_END;
-        if (group->sampler > TTZO_SAMPLER_OPPOSITE || (wants_time && !pde->info.has_time) ||
-            group->needs & ~all_needs || group->count < 1 || !ttzo_is_finite(group->root_weight) ||
-            !(group->root_weight > 0.0f) || !faces_are_sound(pde, group) ||
+        if (group->sampler > TTZO_SAMPLER_READINGS || (is_measured && pde->info.n_readings < 1) ||
+            (wants_time && !pde->info.has_time) || group->needs & ~all_needs || group->count < 1 ||
+            !ttzo_is_finite(group->root_weight) || !(group->root_weight > 0.0f) || !faces_are_sound(pde, group) ||
             !ttzo_program_is_sound(&pde->conditions[g], &scope, false))
             return false;
         rows += group->count;
@@ -136,6 +154,7 @@ bool ttzo_pde_is_sound(const struct ttzo_pde *pde, uint32_t n_inputs, uint32_t n
            info->derivative <= TTZO_DERIVATIVE_COMPENSATED_JET && info->n_groups >= 1 &&
            info->n_groups <= TTZO_MAX_ROW_GROUPS && info->n_pairs >= 1 && ttzo_is_finite(info->radius) &&
            info->radius > 0.0f && bounds_are_sound(pde, n_inputs) && directions_are_sound(pde, n_inputs) &&
-           groups_are_sound(pde, n_outputs, batch) && solutions_are_sound(pde, n_outputs) && points_are_sound(pde) &&
+           numbers_are_sound(pde, n_inputs) && groups_are_sound(pde, n_outputs, batch) &&
+           solutions_are_sound(pde, n_outputs) && points_are_sound(pde) &&
            (info->derivative != TTZO_DERIVATIVE_SPARSE_GRID || ttzo_sparse_grid_is_valid(&pde->grid));
 }

@@ -42,6 +42,8 @@ struct ttzo_pde {
     struct ttzo_row_group groups[TTZO_MAX_ROW_GROUPS];
     struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
     const uint8_t *directions;                           // [n_directions] records of the contract
+    const float *units;                                  // [n_unknowns]
+    const float *readings;                               // [n_readings][in_features + n_measured]
     struct ttzo_program solution[TTZO_MAX_FIELDS];       // [out_features] from the network's outputs
     struct ttzo_program exact[TTZO_MAX_FIELDS];          // with has_exact
     struct ttzo_program points[2]; // with has_points: a uniform training point's place in space, its time

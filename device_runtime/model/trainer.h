@@ -25,13 +25,15 @@ struct ttzo_sparse {
 
 // Work memory of a PDE's rows; m outputs are derived at once (the network's, or the features of the last layer).
 struct ttzo_pde_work {
-    float *point;      // [in_features]
-    float *value;      // [m]
-    float *first;      // [in_features][m]
-    float *laplacian;  // [m]
-    float *diagonal;   // [in_features][m], where it is needed
-    float *along;      // [n_directions][TTZO_MAX_ORDER][m]
-    float *at, *slope; // [units] phi(z), of relu z, and phi'(z); of compensated jets the latter alone, [units][2]
+    float *point;         // [in_features]
+    float *value;         // [m]
+    float *first;         // [in_features][m]
+    float *laplacian;     // [m]
+    float *diagonal;      // [in_features][m], where it is needed
+    float *along;         // [n_directions][TTZO_MAX_ORDER][m]
+    float *unknowns;      // [n_unknowns] values of the unknown constants
+    const float *reading; // of the row under way, in the section
+    float *at, *slope;    // [units] phi(z), of relu z, and phi'(z); of compensated jets the latter alone, [units][2]
     float *squares; // [units] of jets with a Laplacian: the sum of squared directional derivatives; of compensated ones
                     // [units][2] that, or phi''(z)
     float *normals; // [4][in_features] of monte_carlo: Gaussian directions

@@ -45,7 +45,9 @@ static uint32_t operand_count(uint32_t operation)
     case TTZO_OPERATION_LESS:
     case TTZO_OPERATION_ATAN2: return 2;
     case TTZO_OPERATION_OUTPUT:
-    case TTZO_OPERATION_ALONG: return 0;
+    case TTZO_OPERATION_ALONG:
+    case TTZO_OPERATION_UNKNOWN:
+    case TTZO_OPERATION_MEASURED: return 0;
     default: return 1;
     }
 }
@@ -62,7 +64,9 @@ static bool makes_vector(const struct shapes *shapes, const uint8_t *instruction
     switch ((enum ttzo_operation)instruction[0]) {
     case TTZO_OPERATION_SUM:
     case TTZO_OPERATION_COMPONENT:
-    case TTZO_OPERATION_ALONG: return false;
+    case TTZO_OPERATION_ALONG:
+    case TTZO_OPERATION_UNKNOWN:
+    case TTZO_OPERATION_MEASURED: return false;
     case TTZO_OPERATION_OUTPUT: return is_vector_input(instruction[1]);
     case TTZO_OPERATION_PLACE:
     case TTZO_OPERATION_SPREAD: return true;
@@ -100,7 +104,9 @@ static float apply(enum ttzo_operation operation, float a, float b, float c)
     case TTZO_OPERATION_PLACE:
     case TTZO_OPERATION_SPREAD:
     case TTZO_OPERATION_OUTPUT:
-    case TTZO_OPERATION_ALONG: break; // not coordinate by coordinate
+    case TTZO_OPERATION_ALONG:
+    case TTZO_OPERATION_UNKNOWN:
+    case TTZO_OPERATION_MEASURED: break; // not coordinate by coordinate
     }
     return a;
 }
@@ -161,11 +167,15 @@ static void execute(const uint8_t *instruction, const struct operand operands[3]
     }
 }
 
-// One output of the network, or a derivative of it, into `out`.
-static void read_network(const uint8_t *instruction, const struct places *where, const struct ttzo_program_reads *reads,
-                         float *out)
+// What an instruction names by plain numbers, into `out`.
+static void read_by_number(const uint8_t *instruction, const struct places *where,
+                           const struct ttzo_program_reads *reads, float *out)
 {
     uint32_t m = reads->n_outputs, which = instruction[1], output = instruction[2];
+    if (instruction[0] >= TTZO_OPERATION_UNKNOWN) {
+        *out = instruction[0] == TTZO_OPERATION_UNKNOWN ? reads->unknowns[which] : reads->measured[which];
+        return;
+    }
     if (instruction[0] == TTZO_OPERATION_ALONG) {
         *out = reads->along[(which * TTZO_MAX_ORDER + instruction[3] - 1u) * m + output];
         return;
@@ -185,7 +195,7 @@ const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_spa
     const uint8_t *instruction = program->instructions;
     for (uint32_t k = 0; k < program->n_instructions; k++, instruction += 4) {
         if (instruction[0] >= TTZO_OPERATION_OUTPUT) {
-            read_network(instruction, &where, reads, &registers[k * n_space]);
+            read_by_number(instruction, &where, reads, &registers[k * n_space]);
             if (makes_vector(&where.shapes, instruction))
                 set_vector(&where.shapes, where.first + k);
             continue;
@@ -227,6 +237,10 @@ static bool may_read(uint32_t r, uint32_t end, const struct ttzo_program_scope *
 static bool reads_what_there_is(const uint8_t *instruction, const struct ttzo_program_scope *scope)
 {
     uint32_t which = instruction[1], order = instruction[3];
+    if (instruction[0] == TTZO_OPERATION_UNKNOWN)
+        return which < scope->n_unknowns;
+    if (instruction[0] == TTZO_OPERATION_MEASURED)
+        return which < scope->n_measured;
     if (instruction[2] >= scope->n_outputs)
         return false;
     if (instruction[0] == TTZO_OPERATION_OUTPUT)
@@ -243,7 +257,7 @@ static bool instruction_is_sound(const uint8_t *instruction, const struct shapes
                                  const struct ttzo_program_scope *scope)
 {
     uint32_t operation = instruction[0];
-    if (operation > TTZO_OPERATION_ALONG)
+    if (operation > TTZO_OPERATION_MEASURED)
         return false;
     for (uint32_t i = 0; i < operand_count(operation); i++)
         if (!may_read(instruction[1 + i], end, scope))

@@ -9,6 +9,7 @@ struct ttzo_program_reads {
     uint32_t
         n_outputs; // of the network; the inputs from n on hold a number for each: [n_outputs], [n_space][n_outputs]
     const float *along; // [n_directions][TTZO_MAX_ORDER][n_outputs] derivatives along directions
+    const float *unknowns, *measured;
 };
 
 // The result of a program of `n_space` coordinates, a number or so many; it stays until inputs or registers change.
@@ -23,6 +24,7 @@ struct ttzo_program_scope {
     uint32_t n_space, needs; // sum of enum ttzo_need
     uint32_t n_outputs, n_directions;
     const uint8_t *directions; // [n_directions] records
+    uint32_t n_unknowns, n_measured;
 };
 
 // Whether every operation, register and plain number is such that ttzo_program_run stays inside its arrays, the result

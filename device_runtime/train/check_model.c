@@ -57,7 +57,8 @@ static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
         if (parameters > info->n_parameters)
             return false;
     }
-    return parameters == info->n_parameters && features == info->out_features;
+    uint32_t unknowns = ttzo_has_equation(model) ? model->pde.info.n_unknowns : 0;
+    return parameters + unknowns == info->n_parameters && features == info->out_features;
 }
 
 // Tokens are the network's inputs as they are; queries of coordinates go through small layers alone.

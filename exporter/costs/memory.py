@@ -202,7 +202,7 @@ def _pde_numbers(plan: Plan) -> int:
     derivatives = 2 if pde.needs & Need.diagonal else 1
     registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
     combined = 2 * outputs * (2 + 2 * n + along) if plan.uses_last_layer else 0
-    return n + 2 * m + derivatives * n * m + along * m + kept + merged + basis + combined + registers
+    return n + 2 * m + derivatives * n * m + along * m + len(pde.units) + kept + merged + basis + combined + registers
 
 
 def _kept_of_a_unit(plan: Plan) -> int:

@@ -94,7 +94,7 @@ class Calculus:
         return self._in_time[e]
 
     def _make_in_time(self, e: Expression) -> Expression:
-        if e.operation == "constant":
+        if e.operation in ("constant", "unknown", "measured"):
             return ZERO
         if e.operation == "input":
             known = {"x": ZERO, "t": ONE, "n": leaf("n_t", self.size, e.index), "n_t": leaf("n_tt", self.size, e.index)}
@@ -118,7 +118,7 @@ class Calculus:
         return self._gradients[e]
 
     def _make_gradient(self, e: Expression) -> Expression:
-        if e.operation == "constant":
+        if e.operation in ("constant", "unknown", "measured"):
             return ZERO
         if e.operation == "input":
             if e.name not in ("t", "n"):
@@ -166,7 +166,7 @@ class Calculus:
         return self._partials[e, i]
 
     def _make_partial(self, e: Expression, i: int) -> Expression:
-        if e.operation == "constant":
+        if e.operation in ("constant", "unknown", "measured"):
             return ZERO
         if e.operation == "input":
             return self._partial_of_input(e, i)

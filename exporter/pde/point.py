@@ -21,7 +21,7 @@ from ttzo.exporter.pde.expression import (
 )
 
 KNOWN = "x, t, grad, second, lap, d, gradient, laplacian and normal"
-OWN = ("x", "t", "grad", "second", "lap", "d", "gradient", "laplacian", "normal", "n")
+OWN = ("first", "measured", "x", "t", "grad", "second", "lap", "d", "gradient", "laplacian", "normal", "n")
 ENDINGS = ("t", "tt", "n")  # of a field's name: in time, twice in time, along the outward normal
 
 
@@ -37,22 +37,26 @@ class Point:
         t: Expression | None,
         calculus: Calculus,
         normal: Expression | None = None,
+        unknowns: Mapping[str, Expression] | None = None,
+        measured: tuple[Expression, ...] = (),
     ):
+        self._unknowns, self._measured = dict(unknowns or {}), measured
         self._fields, self.x, self._t, self._calculus, self._normal = dict(fields), x, t, calculus, normal
         self._first = next(iter(self._fields.values()))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name in self._fields:
-            return self._fields[name]
+        if name in self._fields or name in self._unknowns:
+            return (self._fields | self._unknowns)[name]
         field, _, ending = name.rpartition("_")
         if field in self._fields and ending in ENDINGS:
             return self._named_derivative(self._fields[field], name, ending)
         hint = f"derivatives in space are p.grad[0], p.second[0], ..; mixed and third ones p.d(p.{field}, 0, 1), .."
         is_derivative = field in self._fields and set(ending) <= set("xyzt012")
         raise refusal(
-            f"a point has no `{name}`", hint if is_derivative else f"it has {', '.join(self._fields)}, {KNOWN}"
+            f"a point has no `{name}`",
+            hint if is_derivative else f"it has {', '.join([*self._fields, *self._unknowns])}, {KNOWN}",
         )
 
     def _named_derivative(self, e: Expression, name: str, ending: str) -> Expression:
@@ -77,9 +81,21 @@ class Point:
         return cast(Expression, self._t)
 
     @property
+    def measured(self) -> tuple[Expression, ...]:
+        """What was measured at a reading, number by number."""
+        if not self._measured:
+            raise refusal("nothing is measured here", "write p.measured in a condition of pde.at_readings")
+        return self._measured
+
+    @property
     def normal(self) -> Expression:
         """The outward normal of a face, a vector."""
         return self._outward("normal")
+
+    @property
+    def first(self) -> Expression:
+        """The first field."""
+        return self._first
 
     @property
     def grad(self) -> Expression:

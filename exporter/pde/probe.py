@@ -20,18 +20,21 @@ def points(low: np.ndarray, high: np.ndarray, n_space: int, sampler: Sampler) ->
     if sampler in (Sampler.faces, Sampler.opposite):
         faces = rng.integers(0, 2 * n_space, POINTS)
         drawn[faces // 2, np.arange(POINTS)] = np.where(faces % 2, high[faces // 2], low[faces // 2])
-    elif sampler != Sampler.interior:
+    elif sampler in (Sampler.start, Sampler.end):
         drawn[n_space] = (low if sampler == Sampler.start else high)[n_space]
     return drawn[:n_space], drawn[n_space] if len(low) > n_space else 0.0
 
 
-def not_finite(function: Callable[[Any], Any], x: np.ndarray, t: Any, fields: tuple[str, ...]) -> float:
+def not_finite(
+    function: Callable[[Any], Any], x: np.ndarray, t: Any, fields: tuple[str, ...], unknowns: tuple[str, ...]
+) -> float:
     """Share of the points at which a residual is not finite whatever the fields are there; 0 where it cannot be asked."""
     rng, bad = np.random.default_rng(1), np.ones(POINTS, bool)
     with np.errstate(all="ignore"):
         for _ in range(DRAWS):
             names = [each + ending for each in fields for ending in ("", "_t", "_tt", "_n")]
-            scalars = {name: rng.normal(size=POINTS) for name in (*names, "lap")}
+            scalars = {name: rng.normal(size=POINTS) for name in (*names, "lap", "first")}
+            scalars |= {name: rng.lognormal(size=POINTS) for name in unknowns}
             vectors = {name: rng.normal(size=x.shape) for name in ("grad", "second", "normal")}
             made_of = {
                 "d": lambda *_: rng.normal(size=POINTS),

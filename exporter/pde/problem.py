@@ -11,7 +11,7 @@ problem = pde.Problem(
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Derivative, Sampler
 from ttzo.exporter.pde import probe
 from ttzo.exporter.pde.check import called, line_of, line_of_caller, require_bounds, require_count, require_weight
+from ttzo.exporter.pde.condition import Condition, Unknown, faces_of, float32, require_faces
 from ttzo.exporter.pde.differentiate import Calculus
 from ttzo.exporter.pde.expression import (
     Expression,
@@ -41,46 +42,6 @@ WIDE = 1e4  # largest coordinate without a remark
 FEW = 0.005  # share of points at which a residual may be undefined: single points of a border
 
 
-@dataclass(frozen=True)
-class Condition:
-    """Something that should be zero on part of the domain's border, or several such things, each at `rows` random points,
-    `weight` times as heavy as a row inside. `axis` and `side` ("low" or "high") choose faces."""
-
-    sampler: Sampler
-    holds: Callable[[Point], Any]
-    weight: float = 1.0
-    rows: int = 20
-    axis: int | None = None
-    side: str | None = None
-
-
-def on_faces(
-    holds: Callable[[Point], Any],
-    weight: float = 1.0,
-    rows: int = 20,
-    axis: int | None = None,
-    side: str | None = None,
-) -> Condition:
-    """On random faces of the box in space, at any time: on all, on both of coordinate `axis`, or on its "low" or "high"
-    one. There p.u_n is the derivative along the outward normal."""
-    return Condition(Sampler.faces, holds, weight, rows, axis, side)
-
-
-def periodic(holds: Callable[[Point], Any], weight: float = 1.0, rows: int = 20, axis: int | None = None) -> Condition:
-    """What is the same on opposite faces, of all coordinates or of coordinate `axis`: lambda p: [p.u, p.grad[0]]."""
-    return Condition(Sampler.opposite, holds, weight, rows, axis)
-
-
-def at_start(holds: Callable[[Point], Any], weight: float = 1.0, rows: int = 20) -> Condition:
-    """At the earliest time."""
-    return Condition(Sampler.start, holds, weight, rows)
-
-
-def at_end(holds: Callable[[Point], Any], weight: float = 1.0, rows: int = 20) -> Condition:
-    """At the latest time."""
-    return Condition(Sampler.end, holds, weight, rows)
-
-
 def network_alone(n, x, t):
     """The solution is the network's output."""
     return n
@@ -95,7 +56,7 @@ class Problem:
     network. solution(n, x, t): u from the network's output n, so that known parts are met exactly (paper section 5); of
     several fields n is the tuple of the outputs, and so is what is returned. exact(x, t): the exact solution, where there
     is one in elementary functions; a tuple for several fields. Vectors have their coordinates on the
-    first axis. The network's inputs are the coordinates in space, then time.
+    first axis. unknowns: constants to be found, by name: `p.k` in a residual; a number is a positive start. The network's inputs are the coordinates in space, then time.
     points(x, t): where training points go that are drawn uniform in the box, (x, t) or, without time, x alone; a vector
     may be a list of its coordinates. They are denser where the function changes slowly: lambda x, t: (x**3, t) puts more
     of them near 0. Validation points stay uniform.
@@ -110,6 +71,7 @@ class Problem:
     rows: int = 100
     points: Function | None = None
     fields: Sequence[str] = ("u",)
+    unknowns: Mapping[str, Unknown | float] = field(default_factory=dict)
     line: str = field(default="", repr=False, compare=False)  # where the person wrote it: `file.py:7: `
 
     def __post_init__(self) -> None:
@@ -160,8 +122,10 @@ def _trace(problem: Problem, derivative: Derivative | str, radius: float, level:
         exact=_exact(problem, network),
         points=_points(problem),
         directions=network.directions,
+        units=tuple(_unit(each) for each in _unknowns(problem).values()),
+        readings=_readings(problem),
         derivative=_derivative(derivative),
-        radius=_float32(radius),
+        radius=float32(radius),
         level=level,
         n_pairs=n_pairs,
     )
@@ -176,7 +140,7 @@ def _trace(problem: Problem, derivative: Derivative | str, radius: float, level:
 def _box(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Lower and upper bounds of space, then time, as a device keeps them."""
     bounds = [*problem.space, *([problem.time] if problem.time is not None else [])]
-    return tuple(_float32(low) for low, _ in bounds), tuple(_float32(high) for _, high in bounds)
+    return tuple(float32(low) for low, _ in bounds), tuple(float32(high) for _, high in bounds)
 
 
 def _require_arguments(problem: Problem) -> None:
@@ -192,19 +156,68 @@ def _require_arguments(problem: Problem) -> None:
         require_bounds("time", problem.time, "time=(0, 1), or leave it out")
     require_count("rows", problem.rows)
     _require_fields(problem.fields)
+    _require_unknowns(problem)
     if not isinstance(problem.conditions, list | tuple):
         raise PdeError(f"conditions is a {type(problem.conditions).__name__}, not a list", "write conditions=[...]")
     for index, condition in enumerate(problem.conditions):
         if not isinstance(condition, Condition):
             raise PdeError(
                 f"{line_of(condition)}condition {index} is a {type(condition).__name__}",
-                "wrap it: pde.on_faces(..), pde.at_start(..) or pde.at_end(..)",
+                "wrap it: pde.on_faces(..), pde.at_start(..), pde.at_end(..) or pde.at_readings(..)",
             )
         require_count(f"rows of condition {index}", condition.rows)
-        _require_faces(index, condition, len(space))
+        require_faces(index, condition, len(space))
         require_weight(f"condition {index}", condition.weight)
         if problem.time is None and condition.sampler in (Sampler.start, Sampler.end):
             raise PdeError(f"condition {index} is one of time, which the problem lacks", "give time=(low, high)")
+
+
+def _unknowns(problem: Problem) -> dict[str, Unknown]:
+    return {name: each if isinstance(each, Unknown) else Unknown(each) for name, each in problem.unknowns.items()}
+
+
+def unknown_starts(problem: Problem) -> np.ndarray:
+    """Parameters of the unknown constants where the search starts, float32."""
+    made = _unknowns(problem).values()
+    return np.array([math.log(each.start) if each.log else math.copysign(1, each.start) for each in made], np.float32)
+
+
+def _unit(unknown: Unknown) -> float:
+    """The contract's unit of a constant."""
+    return 0.0 if unknown.log else float32(abs(unknown.start))
+
+
+def _require_unknowns(problem: Problem) -> None:
+    if not isinstance(problem.unknowns, Mapping):
+        raise PdeError(
+            f"unknowns is a {type(problem.unknowns).__name__}, not a dictionary", 'write unknowns={"k": 1.0}'
+        )
+    for name, each in problem.unknowns.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in (*OWN, *problem.fields):
+            raise PdeError(f"an unknown constant is called {name!r}", "give it a name of its own")
+        start = each.start if isinstance(each, Unknown) else each
+        is_log = each.log if isinstance(each, Unknown) else True
+        if isinstance(start, bool) or not isinstance(start, int | float) or not math.isfinite(start) or not start:
+            raise PdeError(f"the unknown constant {name} starts at {start!r}", "give a number other than 0")
+        if is_log and start < 0:
+            raise PdeError(
+                f"the unknown constant {name} starts at {start:g}, and its logarithm is fitted",
+                f"write pde.Unknown({start:g}, log=False)",
+            )
+
+
+def _readings(problem: Problem) -> tuple[tuple[float, ...], ...]:
+    """The lines of the one condition that has readings. Raises `PdeError`."""
+    found = [each.readings for each in problem.conditions if each.sampler == Sampler.readings]
+    if len(found) > 1:
+        raise PdeError("two conditions have readings", "put what was measured into one table, a column for each number")
+    lines = found[0] if found else ()
+    if lines and len(lines[0]) <= problem.n_inputs:
+        raise PdeError(
+            f"a reading has {len(lines[0])} numbers, the point alone has {problem.n_inputs}",
+            "give each line its coordinates, its time and what was measured",
+        )
+    return lines
 
 
 def _require_fields(fields: Any) -> None:
@@ -215,24 +228,6 @@ def _require_fields(fields: Any) -> None:
             raise PdeError(f"a field is called {name!r}", f"give it letters other than {', '.join(OWN)}")
     if len(set(fields)) < len(fields):
         raise PdeError(f"two fields have one name: {', '.join(fields)}", "give each its own")
-
-
-def _require_faces(index: int, condition: Condition, n_space: int) -> None:
-    axis, side = condition.axis, condition.side
-    if axis is not None and (not isinstance(axis, int) or not 0 <= axis < n_space):
-        raise PdeError(f"axis of condition {index} is {axis!r}", f"give a coordinate from 0 to {n_space - 1}")
-    if side is not None and (side not in ("low", "high") or axis is None):
-        raise PdeError(f"side of condition {index} is {side!r}", 'give "low" or "high", and the coordinate as axis')
-
-
-def _faces(condition: Condition, n_space: int) -> range:
-    """The contract's numbers of the faces on which rows of a condition lie."""
-    if condition.sampler not in (Sampler.faces, Sampler.opposite):
-        return range(0)
-    if condition.axis is None:
-        return range(2 * n_space)
-    first = 2 * condition.axis + (condition.side == "high")
-    return range(first, first + (2 if condition.side is None else 1))
 
 
 def _solution(problem: Problem) -> tuple[Expression, ...]:
@@ -301,11 +296,6 @@ def why_scale(problem: Problem) -> str:
     return f"coordinates go up to {largest:.3g}: a network trains on inputs of about 1, so write the equation in scaled space and time"
 
 
-def _float32(value: float) -> float:
-    """What a device keeps of it."""
-    return float(np.float32(value))
-
-
 def _place(problem: Problem) -> tuple[Expression, Expression]:
     size = len(problem.space)
     return leaf("x", size), (leaf("t", size) if problem.time is not None else wrap(0.0))
@@ -322,11 +312,21 @@ def _row_groups(
 ) -> list[RowGroup]:
     """A group for each thing that a residual or condition says is zero."""
     x, t = _place(problem)
-    size, faces = len(x), _faces(condition, len(x))
+    size, faces = len(x), faces_of(condition, len(x))
     low, high = _box(problem)
     normal = outward_normal(x, low[:size], high[:size], faces) if condition.sampler == Sampler.faces else None
     fields = dict(zip(problem.fields, solution, strict=True))
-    point = Point(fields, x, t if problem.time is not None else None, Calculus(size), normal)
+    lines = _readings(problem) if condition.sampler == Sampler.readings else ()
+    n_measured = len(lines[0]) - problem.n_inputs if lines else 0
+    point = Point(
+        fields,
+        x,
+        t if problem.time is not None else None,
+        Calculus(size),
+        normal,
+        {name: Expression("unknown", index=k) for k, name in enumerate(problem.unknowns)},
+        tuple(Expression("measured", index=k) for k in range(n_measured)),
+    )
     name = "residual" if condition.sampler == Sampler.interior else "condition"
     value = called(name, condition.holds, point, names="p")
     made = [
@@ -336,13 +336,13 @@ def _row_groups(
     if not made:
         raise PdeError(f"{line_of(condition.holds)}{name} returns nothing", "return what should be zero")
     place = probe.points(*_bounds(problem), size, condition.sampler)
-    share = probe.not_finite(condition.holds, *place, tuple(problem.fields))
+    share = probe.not_finite(condition.holds, *place, tuple(problem.fields), tuple(problem.unknowns))
     if share > FEW:
         raise PdeError(
             f"{line_of(condition.holds)}{name} is not finite at {100 * share:.3g} % of its points, whatever u is",
             "look for logarithms, roots and powers of negative numbers and divisions by zero",
         )
-    root_weight, first = _float32(math.sqrt(condition.weight)), faces[0] if faces else 0
+    root_weight, first = float32(math.sqrt(condition.weight)), faces[0] if faces else 0
     return [RowGroup(condition.sampler, condition.rows, root_weight, each, first, len(faces)) for each in made]
 
 

@@ -16,6 +16,7 @@ from ttzo.device_runtime.contract import LIMIT, Derivative, Need, Operation, Pro
 from ttzo.exporter.pde.expression import Expression, PdeError, add, multiply, subtract
 from ttzo.exporter.pde.sparse_grid import SparseGrid, smolyak
 
+MOST_READINGS = 65535
 MOST_NODES = 1 << 20  # of a sparse grid
 VECTOR_INPUTS = (ProgramInput.x, ProgramInput.n_x, ProgramInput.n_xx)
 _NEEDS = {
@@ -25,10 +26,9 @@ _NEEDS = {
     ProgramInput.n_xx: Need.diagonal,
     ProgramInput.n_tt: Need.diagonal,
 }
-_READS = (Operation.output, Operation.along)  # what is read of the network by number
+READS = (Operation.output, Operation.along, Operation.unknown, Operation.measured)  # by plain numbers, of no register
 _OPERANDS = {
-    Operation.output: 0,
-    Operation.along: 0,
+    **dict.fromkeys(READS, 0),
     Operation.select: 3,
     Operation.add: 2,
     Operation.subtract: 2,
@@ -151,6 +151,9 @@ def compile_expression(e: Expression, network: Network | None = None) -> Program
         if node.operation == "input":
             key: tuple[int, ...] = (Operation.output, ProgramInput[node.name], node.index, 0)
             return registers.setdefault(key, first + len(registers))
+        if node.operation in ("unknown", "measured"):
+            key = (Operation[node.operation], node.index, 0, 0)
+            return registers.setdefault(key, first + len(registers))
         if node.operation == "along":
             key = (Operation.along, node.along[0], node.index, node.along[1])
             return registers.setdefault(key, first + len(registers))
@@ -212,7 +215,8 @@ class Pde:
     """A problem as data. `low` and `high` bound space and then, with `has_time`, time: the network's inputs in order.
 
     `solution` gives the unknown functions from the network's outputs, `exact` the exact ones where they are known,
-    `directions` are those along which derivatives are computed, `points` where uniform training points go: a vector in space, then a time. `radius` is sigma of the
+    `directions` are those along which derivatives are computed, `units` are of the unknown constants (the contract's
+    pde_section), `readings` hold a point and what was measured there; `points` where uniform training points go: a vector in space, then a time. `radius` is sigma of the
     Stein estimators or the step of finite differences; `level` is the sparse grid's, `n_pairs` monte_carlo's.
     """
 
@@ -225,6 +229,8 @@ class Pde:
     exact: tuple[Program, ...] | None = None
     points: tuple[Program, ...] = ()
     directions: tuple[Direction, ...] = ()
+    units: tuple[float, ...] = ()
+    readings: tuple[tuple[float, ...], ...] = ()
     derivative: Derivative = Derivative.jet
     radius: float = 0.1
     level: int = 3
@@ -234,6 +240,11 @@ class Pde:
     @property
     def n_inputs(self) -> int:
         return self.n_space + self.has_time
+
+    @property
+    def n_measured(self) -> int:
+        """Numbers measured at each reading."""
+        return len(self.readings[0]) - self.n_inputs if self.readings else 0
 
     @property
     def batch(self) -> int:
@@ -266,6 +277,8 @@ class Pde:
             return "systems of equations"
         if self.directions:
             return "mixed and third derivatives"
+        if self.units:
+            return "unknown constants"
         return "periodic conditions" if any(group.sampler == Sampler.opposite for group in self.groups) else ""
 
     @property
@@ -317,6 +330,10 @@ class Pde:
             )
         if not 1 <= self.n_outputs <= LIMIT["max_fields"] or self.n_outputs > self.batch:
             return f"{self.n_outputs} unknown functions and {self.batch} rows; 1 to {LIMIT['max_fields']} and no fewer rows are supported"
+        if len(self.units) > LIMIT["max_unknowns"]:
+            return f"{len(self.units)} unknown constants; at most {LIMIT['max_unknowns']} are supported"
+        if len(self.readings) > MOST_READINGS:
+            return f"{len(self.readings):,} readings; at most {MOST_READINGS:,} are supported"
         if len(self.directions) > LIMIT["max_pde_directions"]:
             return f"mixed and third derivatives take {len(self.directions)} directions; at most {LIMIT['max_pde_directions']} are supported"
         if self.directions and self.derivative != Derivative.jet:

@@ -35,6 +35,8 @@ def write(pde: Pde) -> bytes:
         ).pack()
         for group in pde.groups
     )
+    numbers = [*pde.units, *(number for reading in pde.readings for number in reading)]
+    directions += struct.pack(f"<{len(numbers)}f", *numbers)
     body = bounds + directions + groups + b"".join(map(program_bytes, pde.programs)) + _grid_bytes(pde.grid)
     info = PdeInfo(
         section_bytes=PdeInfo.SIZE + len(body),
@@ -48,10 +50,13 @@ def write(pde: Pde) -> bytes:
         level=pde.level,
         has_points=bool(pde.points),
         n_directions=len(pde.directions),
-        reserved=0,
+        n_unknowns=len(pde.units),
         n_pairs=pde.n_pairs,
         validation_seed=pde.validation_seed,
         radius=pde.radius,
+        n_readings=len(pde.readings),
+        n_measured=pde.n_measured,
+        reserved=0,
     )
     return info.pack() + body
 
@@ -95,6 +100,8 @@ def _read(data: bytes, n_outputs: int) -> tuple[Pde, int]:
     directions = [
         PdeDirectionRecord.unpack(bytes(take(f"<{PdeDirectionRecord.SIZE}s")[0])) for _ in range(info.n_directions)
     ]
+    units = take(f"<{info.n_unknowns}f")
+    readings = tuple(take(f"<{n_inputs + info.n_measured}f") for _ in range(info.n_readings))
     heads = [RowGroupRecord.unpack(bytes(take(f"<{RowGroupRecord.SIZE}s")[0])) for _ in range(info.n_groups)]
     conditions = [take_program() for _ in heads]
     groups = [
@@ -111,6 +118,8 @@ def _read(data: bytes, n_outputs: int) -> tuple[Pde, int]:
         exact=tuple(take_program() for _ in range(n_outputs)) if info.has_exact else None,
         points=tuple(take_program() for _ in range((1 + info.has_time) * info.has_points)),
         directions=tuple(Direction(d.first, d.second, d.factor, d.order) for d in directions),
+        units=units,
+        readings=readings,
         derivative=Derivative(info.derivative),
         radius=info.radius,
         level=info.level,

@@ -92,7 +92,7 @@ class Plan:
     def _inconsistency(self) -> str:
         if self.chain and len(self.chain) > LIMIT["max_layers"]:
             return f"{len(self.chain)} layers; 1 to {LIMIT['max_layers']} are supported"
-        n = self.graph.n_parameters
+        n = sum(tensor.size for tensor in self.tensors)
         if self.parameters.shape != (n,) or self.parameters.dtype != np.float32:
             return f"parameters are {self.parameters.dtype}{list(self.parameters.shape)}, the layers hold float32[{n}]"
         if len(self.constants) != self.graph.constant_bytes:
@@ -335,7 +335,7 @@ class Plan:
         if phase.estimator == Estimator.coordinate_gn:
             return self.n_coordinates
         own = 2 if phase.estimator == Estimator.subspace_gn else self.layers[-1].n_parameters
-        return phase.n_queries + own
+        return phase.n_queries + own + len(self.unknowns)
 
     @property
     def asks_all(self) -> bool:
@@ -358,7 +358,18 @@ class Plan:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        return self.graph.tensors
+        """The slices of theta, in order; an equation's unknown constants are the last ones."""
+        tensors = self.graph.tensors
+        names = self.unknowns
+        first = sum(tensor.size for tensor in tensors)
+        return (*tensors, *(Tensor(name, (1,), first + k) for k, name in enumerate(names)))
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:
+        """Names of an equation's unknown constants."""
+        units = self.pde.units if self.pde else ()
+        names = self.metadata.get("unknowns", ())
+        return tuple(names) if len(names) == len(units) else tuple(f"unknown{k}" for k in range(len(units)))
 
     @property
     def macs(self) -> int:

@@ -33,6 +33,10 @@ def initialiser(pde: Pde) -> list[str]:
     at += 2 * n
     lines.append(f"        .directions = (const uint8_t *)({NAME} + {at}),")
     at += PdeDirectionRecord.SIZE // 4 * len(pde.directions)
+    lines.append(f"        .units = (const float *)({NAME} + {at}),")
+    at += len(pde.units)
+    lines.append(f"        .readings = (const float *)({NAME} + {at}),")
+    at += len(pde.readings) * (n + pde.n_measured)
     lines.append("        .groups = {")
     for _ in pde.groups:
         lines.append(f"            {_record(RowGroupRecord.unpack(data[4 * at :]))},")

@@ -36,7 +36,9 @@ COMMANDS = {
     "report": "report",
     "reproduce": "reproduce",
     "sensors": "sensors",
+    "sign": "sign",
     "train": "device",
+    "verify": "sign",
 }
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
 HELP = f"""Train tensor-train networks on a microcontroller, with forward passes only.

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from ttzo.device_runtime.contract import ExitCode
+from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
 from ttzo.host_tools.cli.key import KEY
@@ -18,6 +20,7 @@ from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device.device import Device, Evaluation, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.faulty_line import KINDS, Faults
+from ttzo.host_tools.reference.equations.pde import unknown_values
 from ttzo.host_tools.report.tensorboard import EventFile
 from ttzo.host_tools.training import checkpoint, compare, measurement, run_model, session
 from ttzo.host_tools.training.checkpoint import Generation
@@ -69,11 +72,16 @@ def measured(device: Device, test: Evaluation, of: int) -> str:
     """A measurement in words."""
     rows = f"{test.n_rows} of {of} test rows" if test.n_rows < of else f"all {of} test rows"
     if device.plan.pde is not None:
-        return solution_text(test)
+        return ", ".join([solution_text(test), *constants(device.plan, device.parameters())])
     if device.plan.has_classes:
         of_rows = f"the places of {rows}" if device.plan.has_padding else rows
         return f"{100 * test.accuracy:.2f} % of {of_rows} right, mean loss {test.loss:.4f}"
     return f"mean loss {test.loss:.6g} on {rows}"
+
+
+def constants(plan: Plan, theta: np.ndarray) -> list[str]:
+    """An equation's unknown constants at theta, in words."""
+    return [f"{name} = {value:.6g}" for name, value in zip(plan.unknowns, unknown_values(plan, theta), strict=True)]
 
 
 def solution_text(test: Evaluation) -> str:

@@ -2,7 +2,7 @@
 """A PDE's loss as an ONNX graph: points in, residuals out, parameters as inputs.
 
 Inputs are the parameter tensors by name, `x` float32 [batch, inputs] (the points of a step's rows, group by group, as
-`ttzo_pde_residual` draws them), with periodic conditions `opposite` [batch, inputs] (the same, on the opposite faces), and
+`ttzo_pde_residual` draws them), with readings `measured` [batch, numbers], with periodic conditions `opposite` [batch, inputs] (the same, on the opposite faces), and
 with monte_carlo `normals` [n_pairs, inputs, batch]. Outputs are `residuals`
 [batch] (times the root of their weight), `losses` and `loss`. Differences and Stein estimators are one evaluation of
 the network at all nodes and a matrix product with their weights; jets go through the layers as on the device.
@@ -65,6 +65,8 @@ def residual_graph(plan: Plan) -> onnx.ModelProto:
 def _inputs(plan: Plan) -> list[onnx.ValueInfoProto]:
     shapes: list[tuple[str, Sequence[int | str]]] = [(tensor.name, tensor.shape) for tensor in plan.tensors]
     shapes.append(("x", ["batch", plan.in_features]))
+    if plan.equation.readings:
+        shapes.append(("measured", ["batch", plan.equation.n_measured]))
     if has_opposite(plan.equation):
         shapes.append(("opposite", ["batch", plan.in_features]))
     if plan.equation.derivative == Derivative.monte_carlo:
@@ -173,7 +175,14 @@ class _Builder:
     def condition(self, group: RowGroup, of: str, at: int) -> str:
         """A group's program at its rows of the points `of`."""
         points = self.rows(of, at, at + group.count)
-        return self.run(group.condition, points, self.derive(points, group.condition.needs, at, at + group.count))
+        found = self.derive(points, group.condition.needs, at, at + group.count)
+        measured = self.rows("measured", at, at + group.count) if self.pde.readings else ""
+        return self.run(group.condition, points, found, measured)
+
+    def unknown(self, number: int) -> str:
+        """The value of an unknown constant."""
+        name, unit = self.plan.unknowns[number], self.pde.units[number]
+        return self.op("Mul", name, self.number(unit)) if unit > 0 else self.op("Exp", name)
 
     def each(self, value: str) -> list[str]:
         """The columns of [n, outputs], each [n, 1]."""
@@ -323,7 +332,7 @@ class _Builder:
 
     # ---- programs
 
-    def run(self, program: Program, points: str, found: _Found) -> str:
+    def run(self, program: Program, points: str, found: _Found, measured: str = "") -> str:
         """The program's result [n, 1]."""
         n, timed = self.pde.n_space, self.pde.has_time
 
@@ -342,6 +351,12 @@ class _Builder:
         for operation, *numbers in program.instructions:
             if operation == Operation.output:
                 registers.append(outputs[numbers[1]][numbers[0] - ProgramInput.n])
+                continue
+            if operation == Operation.unknown:
+                registers.append(self.unknown(numbers[0]))
+                continue
+            if operation == Operation.measured:
+                registers.append(self.cut(measured, numbers[0], numbers[0] + 1, 1))
                 continue
             if operation == Operation.along:
                 registers.append(self.each(found.along[numbers[0]][numbers[2] - 1])[numbers[1]])

@@ -10,6 +10,7 @@ from ttzo.device_runtime.contract import LIMIT, ProgramInput, Sampler, Stream
 from ttzo.exporter.pde.program import Program, RowGroup
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations.derive import Derivatives, Noise, derive
+from ttzo.host_tools.reference.number import real
 from ttzo.host_tools.reference.number.random import philox
 from ttzo.host_tools.reference.programs import program
 
@@ -53,9 +54,34 @@ def training_points(plan: Plan, seed: int, step: int) -> np.ndarray:
         at += group.count
         if group.n_faces:
             move_to_faces(plan, points[:, own], faces_of(group, seed, step, rows[own]))
+        elif group.sampler == Sampler.readings:
+            points[:, own] = readings_of(plan, group, step, rows[own])[: len(points)]
         elif group.sampler != Sampler.interior:
             points[n, own] = (pde.low if group.sampler == Sampler.start else pde.high)[n]
     return points
+
+
+def readings_of(plan: Plan, group: RowGroup, step: int, rows: np.ndarray) -> np.ndarray:
+    """What stands at the readings of a group's rows: their points, then what was measured, [inputs + numbers, n]."""
+    readings = np.array(plan.equation.readings, np.float32)
+    return readings[(step * group.count + rows) % len(readings)].T
+
+
+def measured_numbers(plan: Plan, step: int) -> np.ndarray:
+    """What was measured at a step's rows, [numbers, batch]; 0 for rows of other kinds."""
+    made = np.zeros((plan.equation.n_measured, plan.batch), np.float32)
+    for group, own in groups_with_rows(plan):
+        if group.sampler == Sampler.readings:
+            made[:, own] = readings_of(plan, group, step, np.arange(plan.batch)[own])[plan.in_features :]
+    return made
+
+
+def unknown_values(plan: Plan, theta: np.ndarray) -> np.ndarray:
+    """The unknown constants at theta."""
+    units = np.array(plan.equation.units, np.float32)
+    own = theta[len(theta) - len(units) :]
+    with np.errstate(all="ignore"):
+        return np.where(units > 0, units * own, real.exp(own))
 
 
 def faces_of(group: RowGroup, seed: int, step: int, rows: np.ndarray) -> np.ndarray:
@@ -86,13 +112,20 @@ def validation_points(plan: Plan, first: int, count: int) -> np.ndarray:
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
 
-def run_at(plan: Plan, what: Program, points: np.ndarray, found: Derivatives) -> np.ndarray:
+def run_at(
+    plan: Plan,
+    what: Program,
+    points: np.ndarray,
+    found: Derivatives,
+    unknowns: np.ndarray | None = None,
+    measured: np.ndarray | None = None,
+) -> np.ndarray:
     """The program at points [inputs, n] where the network's outputs have those derivatives: float32 [n]."""
     n, zero = plan.equation.n_space, np.zeros(points.shape[1], np.float32)
     timed = plan.equation.has_time
     outputs = [_inputs_of(plan, found, o, zero) for o in range(len(found.value))]
     inputs = [points[:n], points[n] if timed else zero, *outputs[0].values()]
-    return program.run(what, n, inputs, program.Reads(outputs, found.along))
+    return program.run(what, n, inputs, program.Reads(outputs, found.along, unknowns, measured))
 
 
 def _inputs_of(plan: Plan, found: Derivatives, o: int, zero: np.ndarray) -> dict[int, np.ndarray | None]:
@@ -123,7 +156,7 @@ def residuals(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step
     def run(group: RowGroup, points: np.ndarray, noise: Noise) -> np.ndarray:
         found = derive(plan, theta, len(plan.layers), group.condition.needs, points, noise)
         with np.errstate(all="ignore"):
-            return run_at(plan, group.condition, points, found)
+            return run_at(plan, group.condition, points, found, *_known(plan, theta, group, noise))
 
     for group, own in groups_with_rows(plan):
         noise = Noise(seed, step, np.arange(plan.batch)[own])
@@ -134,6 +167,14 @@ def residuals(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step
         with np.errstate(all="ignore"):
             parts.append(np.float32(group.root_weight) * made)
     return np.concatenate(parts)
+
+
+def _known(plan: Plan, theta: np.ndarray, group: RowGroup, noise: Noise) -> tuple[np.ndarray, np.ndarray | None]:
+    """The unknown constants, and what was measured at a group's rows."""
+    measured = None
+    if group.sampler == Sampler.readings:
+        measured = readings_of(plan, group, noise.step, noise.rows)[plan.in_features :]
+    return unknown_values(plan, theta), measured
 
 
 # ---- the last layer's columns ----------------------------------------------------------------------------------------
@@ -169,11 +210,18 @@ def _columns(
     """The residuals at those points, and their columns."""
     features = derive(plan, theta, len(plan.layers) - 1, group.condition.needs, points, noise)
     with np.errstate(all="ignore"):
-        return _columns_of_features(plan, theta, group, points, features, mu)
+        known = _known(plan, theta, group, noise)
+        return _columns_of_features(plan, theta, group, points, features, known, mu)
 
 
 def _columns_of_features(
-    plan: Plan, theta: np.ndarray, group: RowGroup, points: np.ndarray, features: Derivatives, mu: np.float32
+    plan: Plan,
+    theta: np.ndarray,
+    group: RowGroup,
+    points: np.ndarray,
+    features: Derivatives,
+    known: tuple[np.ndarray, np.ndarray | None],
+    mu: np.float32,
 ) -> tuple[np.ndarray, np.ndarray]:
     last, root_weight = plan.layers[-1], np.float32(group.root_weight)
     outputs, numbers = last.out_features, theta[last.parameter_offset :]
@@ -189,7 +237,7 @@ def _columns_of_features(
     whole = Derivatives(_combine(w, features.value, bias), **of_each(lambda _, part: _combine(w, part, none)))
 
     def residual(found: Derivatives) -> np.ndarray:
-        return root_weight * run_at(plan, group.condition, points, found)
+        return root_weight * run_at(plan, group.condition, points, found, *known)
 
     def moved(part: np.ndarray, of_features: np.ndarray, o: int, j: int) -> np.ndarray:
         result = part.copy()
