@@ -12,9 +12,6 @@ def main() -> None:
     sys.stdout, sys.stderr = Voice(sys.stdout), Voice(sys.stderr)
     try:
         from ttzo.host_tools.cli.commands import main as ttzo
-
-        if asked := next((word for word in sys.argv[1:] if word in ttzo.commands), None):
-            ttzo.commands[asked]  # imports its module
     except KeyboardInterrupt:
         from ttzo.device_runtime.contract import ExitCode
 

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The `ttzo` command: all commands, and the help that is common to them."""
 
-import ast
-import importlib
-from collections.abc import Iterator, MutableMapping
+import re
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from ttzo.device_runtime.contract import ExitCode
-from ttzo.host_tools.cli.screen import Screen
 
-# The commands by name: their module here. A module is imported when its command runs, and not for the list of all.
-MODULES = {
+FOLDER = Path(__file__).parent
+# A command: the module of this folder that holds its function NAME_command. A module is imported when its command is asked
+# for, so that help comes at once.
+COMMANDS = {
     "adapt": "adapt",
     "bench": "bench",
     "boards": "bundle",
@@ -41,7 +41,6 @@ MODULES = {
     "verify": "sign",
 }
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
-WHOLE = 1000  # characters, more than any first sentence has
 HELP = f"""Train tensor-train networks on a microcontroller, with forward passes only.
 
 Exit codes: {_EXIT_CODES}.
@@ -56,42 +55,23 @@ DEVICES = (
 )
 
 
-def _function(name: str) -> str:
-    return f"{name.replace('-', '_')}_command"
-
-
-def _first_sentence(name: str) -> str:
-    """Of the command's docstring, read from its file."""
-    tree = ast.parse(Path(__file__).with_name(f"{MODULES[name]}.py").read_text(encoding="utf-8"))
-    function = next(each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == _function(name))
-    return click.Command(name, help=ast.get_docstring(function)).get_short_help_str(WHOLE)
-
-
-class Imported(MutableMapping[str, click.Command]):
-    """The commands of `MODULES`, each imported when it is asked for."""
-
-    def __getitem__(self, name: str) -> click.Command:
-        module = importlib.import_module(f"ttzo.host_tools.cli.{MODULES[name]}")
-        return getattr(module, _function(name))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(MODULES)
-
-    def __len__(self) -> int:
-        return len(MODULES)
-
-    def __setitem__(self, name: str, command: click.Command) -> None:
-        raise TypeError("a command is added to MODULES")
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError("a command is removed from MODULES")
-
-
 class Commands(click.Group):
     """The commands. With --json, wrong usage too is reported as one object on stdout."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"ttzo.host_tools.cli.{COMMANDS[cmd_name]}")
+        return getattr(module, f"{cmd_name.replace('-', '_')}_command")
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.obj = Screen("--json" in args)
+        if not {*args} & {"-h", "--help"} or "--json" in args or args[0] in COMMANDS:
+            from ttzo.host_tools.cli.screen import Screen  # it takes longer to import than help to print
+
+            ctx.obj = Screen("--json" in args)
         return super().parse_args(ctx, args)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -102,7 +82,7 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each command with its whole first sentence, which click would cut where the line ends."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _first_sentence(name)) for name in sorted(self.commands)])
+            formatter.write_dl([(name, first_sentence(name)) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> None:
         try:
@@ -113,11 +93,16 @@ class Commands(click.Group):
             raise
 
 
+def first_sentence(name: str) -> str:
+    """The first sentence of a command's docstring, read from its source: importing all modules would take a second."""
+    source = (FOLDER / f"{COMMANDS[name]}.py").read_text(encoding="utf-8")
+    function = source.partition(f"\ndef {name.replace('-', '_')}_command(")[2]
+    (text,) = re.findall(r'"""(.*?)(?:\n\n|""")', function, re.DOTALL)[:1]
+    return " ".join(text.split()).partition(". ")[0].removesuffix(".") + "."
+
+
 @click.group(
-    cls=Commands,
-    commands=Imported(),
-    help=HELP,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(package_name="ttzo", prog_name="ttzo")
 def main() -> None:
