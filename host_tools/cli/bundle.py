@@ -32,7 +32,7 @@ from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, Explained
+from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.layer_text import layer_text
@@ -42,7 +42,7 @@ from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.ports import list_ports
-from ttzo.host_tools.firmware import boards, build, forecast
+from ttzo.host_tools.firmware import boards, build, forecast, wear
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.network.network import read_inputs
@@ -331,6 +331,8 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
     for each in forecasts:
         if each.refusal:
             screen.tell(f"{each.board}: {each.refusal}")
+        elif each.storage:
+            screen.tell(f"{each.board}, built with --storage, keeps its run: {each.storage}")
     noise, rows = _noise(plan, data)
     if noise:
         screen.tell(
@@ -392,12 +394,14 @@ BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A 
 @BOARD
 @SIZE
 @ALL_PARTS
+@STORAGE
 @command
-def build_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool) -> dict:
+def build_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool, storage: bool) -> dict:
     """Compile firmware that holds the model, for a board."""
-    read_bundle(bundle)
-    report = build.build(bundle, boards.load(name), size=size, all_parts=all_parts)
-    screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", build_rows(report))
+    plan, board = read_bundle(bundle), boards.load(name)
+    report = build.build(bundle, board, size=size, all_parts=all_parts, storage=storage)
+    rows = build_rows(report) + ([("keeps its run", wear.describe(plan, board))] if storage else [])
+    screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", rows)
     return report.as_json()
 
 
@@ -419,8 +423,9 @@ def build_rows(report: build.BuildReport) -> list[tuple[str, str]]:
 @BOARD
 @SIZE
 @ALL_PARTS
+@STORAGE
 @command
-def flash_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool) -> dict:
+def flash_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool, storage: bool) -> dict:
     """Build, then run the board's own flashing tool."""
     read_bundle(bundle)
     board = boards.load(name)
@@ -429,7 +434,7 @@ def flash_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts
             f"no flashing tool is known for {board.name}",
             "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
         )
-    report = build.build(bundle, board, size=size, all_parts=all_parts)
+    report = build.build(bundle, board, size=size, all_parts=all_parts, storage=storage)
     words = [word.format(bin=report.bin, elf=report.elf) for word in board.flash_command]
     if not shutil.which(words[0]):
         raise FlashError(

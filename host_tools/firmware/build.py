@@ -33,6 +33,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.firmware_image import Image
+from ttzo.host_tools.firmware.wear import require_slots
 
 # The order of float operations is the contract's: no contraction, no fast-math. Warnings are errors in the tests only:
 # a compiler newer than ours may know new ones.
@@ -57,6 +58,7 @@ LINK_FLAGS = [
     "-Wl,--fatal-warnings",
     "-Wl,-Map=ttzo.map",
 ]
+CHOICES = ("uart_", "clock_", "slots_", "watchdog_")  # of a port's sources: of each kind what the board names
 FILES = ("ttzo.elf", "ttzo.bin", "ttzo.map")
 COMPLAINT = "error|warning|undefined|cannot|overflowed"
 NO_LIBRARY = r"spec file|std\w+\.h: No such file|cannot find -l"
@@ -101,9 +103,11 @@ def build(
     *,
     size: bool = False,
     all_parts: bool = False,
+    storage: bool = False,
 ) -> BuildReport:
     """Builds the bundle folder's model into firmware for the board, unless that is up to date; with `size` as small as
-    the compiler makes it (-Os), with `all_parts` with the whole runtime. Neither changes a bit of what it computes.
+    the compiler makes it (-Os), with `all_parts` with the whole runtime, with `storage` such that its run outlives a reset.
+    None changes a bit of what it computes.
 
     Raises:
         BuildError: no compiler; sources that do not compile; a model of another export; a stack that may overflow; heap,
@@ -118,11 +122,15 @@ def build(
             f"{board.name} does not support {plan.arithmetic.name} arithmetic",
             f"export with one of: {', '.join(board.arithmetics)}",
         )
+    if storage:
+        require_slots(plan, board)
+        board = board.with_slots()
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
     parts = frozenset(Part) if all_parts else _linked_parts(plan, board)
-    sources = _firmware_sources(parts, board) + [bundle_dir / "model.c"]
-    flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board), *extra_flags]
+    parts |= {Part.storage} if storage else set()
+    sources = _firmware_sources(parts, board, storage) + [bundle_dir / "model.c"]
+    flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board, storage), *extra_flags]
     flags += ["-Os"] if size else []
     port = PORTS / board.port
     read = [
@@ -162,15 +170,15 @@ def _linked_parts(plan: Plan, board: Board) -> Parts:
     return parts_of(plan) | {Part.link} | ({Part.sparse} if board.rows_bytes else set())
 
 
-def _firmware_sources(parts: Parts, board: Board) -> list[Path]:
-    """The core, and of the port what the board names; uart_*.c and clock_*.c are choices."""
-    port = PORTS / board.port
-    chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
-    ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(("uart_", "clock_"))]
-    return sources_of(parts) + ours
+def _firmware_sources(parts: Parts, board: Board, storage: bool) -> list[Path]:
+    """The core, and of the port what the board names; what begins with the name of a choice is one."""
+    chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c", f"watchdog_{board.watchdog}.c"}
+    chosen |= {f"slots_{board.slots}.c"} if storage else set()
+    of_port = sorted((PORTS / board.port).glob("*.c"))
+    return sources_of(parts) + [p for p in of_port if p.name in chosen or not p.name.startswith(CHOICES)]
 
 
-def _macros(plan: Plan, parts: Parts, board: Board) -> list[str]:
+def _macros(plan: Plan, parts: Parts, board: Board, storage: bool) -> list[str]:
     values = {
         "BOARD": f'"{board.name}"',
         "CLOCK_HZ": f"{board.clock_hz}u",
@@ -181,7 +189,12 @@ def _macros(plan: Plan, parts: Parts, board: Board) -> list[str]:
         "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
         "ROWS_BYTES": f"{board.rows_bytes:#x}u",
         "PARTS": f"{sum(parts):#x}u",
+        "WATCHDOG_MS": f"{board.watchdog_ms}u",
+        "SLOT_BYTES": f"{board.slot_bytes if storage else 0:#x}u",
     }
+    if storage:
+        values |= {f"SLOT_{k}": f"{origin:#x}u" for k, origin in enumerate(board.slot_origins)}
+        values["SLOT_RATED_ERASES"] = f"{board.slot_rated_erases}u"
     return [f"-DTTZO_{name}={value}" for name, value in values.items()] + _arithmetic_flags(plan.arithmetic)
 
 

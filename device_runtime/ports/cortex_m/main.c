@@ -11,6 +11,20 @@ extern uint8_t ttzo_work_start[], ttzo_work_end[];
 
 int main(void);
 
+#if TTZO_SLOT_BYTES
+
+// Goes on from the newest run that the board has kept, and lends its memory to the link.
+static void keep_runs(struct ttzo_link *link, struct ttzo_trainer *trainer)
+{
+    static struct ttzo_storage storage;
+    const struct ttzo_slots slots = ttzo_memory_slots(ttzo_slot_bytes(trainer));
+    uint32_t detail;
+    if (!ttzo_storage_open(&storage, &slots, trainer, &detail))
+        ttzo_link_lend_storage(link, &storage);
+}
+
+#endif
+
 int main(void)
 {
     static struct ttzo_trainer trainer;
@@ -21,6 +35,10 @@ int main(void)
     if (!error && TTZO_ROWS_BYTES)
         ttzo_lend_sparse(&trainer, (void *)TTZO_ROWS_ORIGIN, TTZO_ROWS_BYTES);
     (void)ttzo_link_init(&link, &ttzo_uart_port, &trainer, TTZO_BOARD, error, detail); // its arguments are constants
+#if TTZO_SLOT_BYTES
+    if (!error)
+        keep_runs(&link, &trainer);
+#endif
     ttzo_port_start();
     for (;;) {
         ttzo_link_poll(&link);

@@ -31,6 +31,9 @@ void ttzo_uart_interrupt(void)
 static uint32_t uart_port_read(void *context, uint8_t *bytes, uint32_t capacity)
 {
     (void)context;
+#if TTZO_WATCHDOG_MS
+    ttzo_watchdog_feed(); // the link looks here between two requests, and after each loss evaluation of a long step
+#endif
     uint32_t tail = ring.tail, n = ring.head - tail;
     if (n > capacity)
         n = capacity;
@@ -60,13 +63,16 @@ void ttzo_port_start(void)
 {
     ttzo_uart_start(ttzo_clock_start(), TTZO_BAUD);
     TTZO_REGISTER(0xE000E100u + 4u * (TTZO_UART_IRQ / 32u)) = 1u << (TTZO_UART_IRQ % 32u); // NVIC_ISER
+#if TTZO_WATCHDOG_MS
+    ttzo_watchdog_start();
+#endif
 }
 
-// With interrupts masked a byte that arrives after the look still ends the WFI, and is taken when they are let in.
+// A watchdog counts while the core sleeps: it must be fed. With interrupts masked a byte that arrives after the look still ends the WFI, and is taken when they are let in.
 void ttzo_port_idle(void)
 {
     __asm volatile("cpsid i" ::: "memory");
-    if (ring.head == ring.tail)
+    if (!TTZO_WATCHDOG_MS && ring.head == ring.tail)
         __asm volatile("dsb\n wfi" ::: "memory");
     __asm volatile("cpsie i\n isb" ::: "memory");
 }
