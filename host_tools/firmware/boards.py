@@ -73,7 +73,8 @@ class Board(pydantic.BaseModel):
         int, pydantic.Field(ge=0, lt=1 << 32)
     ]  # of each by its data sheet; 0: it does not wear
     watchdog: Literal[""] | _Part  # watchdog_{watchdog}.c of the port; "" for none
-    # from its last feeding to a reset, longer than a loss evaluation and the erase of a slot; 0 without one
+    # from its last feeding to a reset; 0 without one. It is fed after each loss evaluation: longer than one, than adding
+    # up n_queries directions, and than the erase of a slot
     watchdog_ms: Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]
 
     qemu_machine: str  # "" when QEMU has none
@@ -102,7 +103,7 @@ class Board(pydantic.BaseModel):
             known[field] = ["", *_parts(self.port, field)]
         for field, choices in known.items():
             if getattr(self, field) not in choices:
-                raise ValueError(f"{field} is {getattr(self, field)!r}; there are: {', '.join(choices)}")
+                raise ValueError(f"{field} is {getattr(self, field)!r}; there are: {', '.join(filter(None, choices))}")
         return self
 
     def _check_slots(self) -> None:
