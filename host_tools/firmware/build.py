@@ -33,6 +33,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.firmware_image import Image
+from ttzo.host_tools.firmware.key_file import Lock
 from ttzo.host_tools.firmware.wear import require_slots
 
 # The order of float operations is the contract's: no contraction, no fast-math. Warnings are errors in the tests only:
@@ -58,7 +59,13 @@ LINK_FLAGS = [
     "-Wl,--fatal-warnings",
     "-Wl,-Map=ttzo.map",
 ]
-CHOICES = ("uart_", "clock_", "slots_", "watchdog_")  # of a port's sources: of each kind what the board names
+CHOICES = (
+    "uart_",
+    "clock_",
+    "random_",
+    "slots_",
+    "watchdog_",
+)  # of a port's sources: of each kind what the board names
 FILES = ("ttzo.elf", "ttzo.bin", "ttzo.map")
 COMPLAINT = "error|warning|undefined|cannot|overflowed"
 NO_LIBRARY = r"spec file|std\w+\.h: No such file|cannot find -l"
@@ -104,10 +111,12 @@ def build(
     size: bool = False,
     all_parts: bool = False,
     storage: bool = False,
+    lock: Lock | None = None,
 ) -> BuildReport:
     """Builds the bundle folder's model into firmware for the board, unless that is up to date; with `size` as small as
     the compiler makes it (-Os), with `all_parts` with the whole runtime, with `storage` such that its run outlives a reset.
-    None changes a bit of what it computes.
+    None changes a bit of what it computes. With `lock` it takes orders from holders of that key only, and its files, which
+    hold the key, are the user's alone.
 
     Raises:
         BuildError: no compiler; sources that do not compile; a model of another export; a stack that may overflow; heap,
@@ -127,11 +136,13 @@ def build(
         board = board.with_slots()
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
-    parts = frozenset(Part) if all_parts else _linked_parts(plan, board)
+    parts = (frozenset(Part) if all_parts else _linked_parts(plan, board)) - {Part.key}
+    parts |= {Part.key} if lock else set()
     parts |= {Part.storage} if storage else set()
     sources = _firmware_sources(parts, board, storage) + [bundle_dir / "model.c"]
     flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board, storage), *extra_flags]
     flags += ["-Os"] if size else []
+    flags += [f"-DTTZO_READING_OPEN={lock.reading_open:d}"] if lock else []
     port = PORTS / board.port
     read = [
         *sources,
@@ -141,14 +152,26 @@ def build(
         bundle_dir / "model.ttzo",
         port / f"{board.port}.ld",
     ]
-    key = _key(read, [*flags, *LINK_FLAGS, board.model_dump_json()], [f"{board.toolchain}-gcc"])
+    secret = [hashlib.sha256(lock.secret).hexdigest()] if lock else []
+    key = _key(read, [*flags, *LINK_FLAGS, board.model_dump_json(), *secret], [f"{board.toolchain}-gcc"])
     if report := _up_to_date(out, key):
         return report
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=out) as folder:
+        if lock:
+            sources.append(_secret_file(Path(folder), lock))
         report = _make(Path(folder), out, plan, board, sources, flags, bundle_dir)
-        _publish(Path(folder), out, key, report)
+        _publish(Path(folder), out, key, report, lock is not None)
     return report
+
+
+def _secret_file(folder: Path, lock: Lock) -> Path:
+    """The key as a source, in a folder that goes away."""
+    path = folder / "model_key.c"
+    path.touch(0o600)
+    bytes_ = ", ".join(map(str, lock.secret))
+    path.write_text(f"#include <stdint.h>\nextern const uint8_t ttzo_secret[{len(lock.secret)}];\nconst uint8_t ttzo_secret[{len(lock.secret)}] = {{ {bytes_} }};\n")  # fmt: skip
+    return path
 
 
 def _read_plan(bundle_dir: Path) -> Plan:
@@ -174,6 +197,7 @@ def _firmware_sources(parts: Parts, board: Board, storage: bool) -> list[Path]:
     """The core, and of the port what the board names; what begins with the name of a choice is one."""
     chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c", f"watchdog_{board.watchdog}.c"}
     chosen |= {f"slots_{board.slots}.c"} if storage else set()
+    chosen |= {f"random_{board.random}.c"} if Part.key in parts else set()
     of_port = sorted((PORTS / board.port).glob("*.c"))
     return sources_of(parts) + [p for p in of_port if p.name in chosen or not p.name.startswith(CHOICES)]
 
@@ -357,13 +381,15 @@ def _up_to_date(out: Path, key: str) -> BuildReport | None:
         return None
 
 
-def _publish(folder: Path, out: Path, key: str, report: BuildReport) -> None:
+def _publish(folder: Path, out: Path, key: str, report: BuildReport, is_secret: bool) -> None:
     """Moves the files in; without build.json, which goes first and comes last, the next build does it all again."""
     content = {name: value for name, value in report.as_json().items() if name not in ("elf", "bin")}
     stamp = {"key": key, "digests": _digests(folder), "report": content}
     (folder / "build.json").write_text(json.dumps(stamp, indent=1), encoding="utf-8")
     (out / "build.json").unlink(missing_ok=True)
     for name in (*FILES, "build.json"):
+        if is_secret:
+            (folder / name).chmod(0o600)
         (folder / name).replace(out / name)
 
 

@@ -9,7 +9,7 @@ from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, Evaluation, OnProgress
 from ttzo.host_tools.reference.number.random import sample_rows
-from ttzo.host_tools.training import answers
+from ttzo.host_tools.training import answers, detector
 from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.guard import WINDOW, Guard
 
@@ -21,7 +21,8 @@ FEWEST_ROWS = 100
 
 def default_test_rows(device: Device, data: DataSet) -> int:
     """How many test rows a measurement takes when nobody says: serial lines are slow."""
-    return min(most_rows(device), len(data.x_test))
+    n = len(data.x_test)
+    return n if data.anomalous is not None and device.url in QUICK else min(most_rows(device), n)
 
 
 def most_rows(device: Device) -> int:
@@ -50,7 +51,21 @@ def measure_answers(
     test = device.evaluate(data.test_rows[chosen], on_progress, with_outputs=device.plan.pde is None)
     if test.outputs is None:
         return test, None
+    if data.anomalous is not None:
+        of_good = _errors_of_good_rows(device, data, on_progress)
+        found = detector.errors(test.outputs, data.y_test[chosen])
+        return test, answers.of_errors(device.plan, of_good, found, data.anomalous[chosen])
     return test, answers.judge(device.plan, data, test.outputs, data.y_test[chosen])
+
+
+def _errors_of_good_rows(device: Device, data: DataSet, on_progress: OnProgress | None) -> np.ndarray:
+    """Of validation rows, or of training rows where there are none; without both of no row, whose error is 0."""
+    rows, inputs = (data.validation_rows, data.y_validation) if data.n_validation else (data.train_rows, data.y_train)
+    if inputs is None or not len(rows):
+        return np.zeros(1)
+    chosen = subset(len(rows), most_rows(device))
+    outputs = device.evaluate(rows[chosen], on_progress, with_outputs=True).outputs
+    return detector.errors(np.asarray(outputs), inputs[chosen])
 
 
 def best_constant_loss(data: DataSet, plan: Plan) -> float | None:
