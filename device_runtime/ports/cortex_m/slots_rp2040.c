@@ -30,12 +30,18 @@ static struct {
     uint32_t boot[BOOT_WORDS];
 } rom;
 
-// The address of a function of the boot ROM, whose table and search lie at its beginning.
+// A half-word at the beginning of the boot ROM, where gcc would expect no object.
+static uintptr_t rom_pointer(uintptr_t address)
+{
+    __asm("" : "+r"(address));
+    return *(const volatile uint16_t *)address;
+}
+
+// The address of a function of the boot ROM, which has a table of them and a function that looks them up.
 static uintptr_t rom_function(uint32_t code)
 {
-    const volatile uint16_t *table = (const volatile uint16_t *)0x14u, *search = (const volatile uint16_t *)0x18u;
-    uintptr_t (*find)(uintptr_t, uint32_t) = (uintptr_t (*)(uintptr_t, uint32_t))(uintptr_t)*search;
-    return find(*table, code);
+    uintptr_t (*find)(uintptr_t, uint32_t) = (uintptr_t (*)(uintptr_t, uint32_t))rom_pointer(0x18u);
+    return find(rom_pointer(0x14u), code);
 }
 
 static void fetch(void)
