@@ -22,6 +22,7 @@ from ttzo.host_tools.cli import (
     report,
     reproduce,
     sensors,
+    sign,
 )
 from ttzo.host_tools.cli.screen import Screen
 
@@ -92,6 +93,8 @@ for made in (
     device.compare_command,
     emulate.emulate_command,
     key.key_command,
+    sign.sign_command,
+    sign.verify_command,
     report.report_command,
     micropython.deploy_command,
     micropython.module_command,

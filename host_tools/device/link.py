@@ -33,6 +33,7 @@ from ttzo.device_runtime.contract import (
     Region,
 )
 from ttzo.exporter.plan.printable import printable
+from ttzo.host_tools.device import flow_control
 from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode, hello, split
 from ttzo.host_tools.device.key_session import Holder, answer_challenge
 from ttzo.host_tools.device.ports import READ_S, LinkError, Stream, in_use
@@ -344,16 +345,16 @@ class Link:
                 f"a MicroPython prompt answers at {self._name}",
                 f"put the model there by `ttzo deploy`, then name the device mpy:{self._name}",
             )
+        if flow_control.is_on(self._stream, damaged):
+            return flow_control.told(self._name)
         if damaged:
             return LinkError(
                 f"only damaged frames pass between here and {self._name}{self._heard()}",
-                "look at the cable, give both sides the same baud rate, switch software flow control (XON/XOFF) off",
+                "look at the cable, and give both sides the same baud rate",
             )
         if told:
-            return LinkError(
-                f"{self._name} has worked for {wait.spent:.0f} s without an end (at {told.done} of {told.total})",
-                "reset the device and run the same command again",
-            )
+            worked = f"{self._name} has worked for {wait.spent:.0f} s without an end (at {told.done} of {told.total})"
+            return LinkError(worked, "reset the device and run the same command again")
         return LineCut(
             f"{self._name} has not answered for {wait.spent:.3g} s",
             "is the board on, flashed by `ttzo flash`, and this its port and baud rate? Then reset it and try again",
