@@ -45,7 +45,16 @@ def test_every_driver_compiles_without_a_warning(driver, tmp_path):
     core, *macros = DRIVERS[driver]
     macros += ["-DTTZO_CLOCK_HZ=16000000u", "-DTTZO_WATCHDOG_MS=8000u", "-DTTZO_SLOT_RATED_ERASES=10000u"]
     port = PORTS / "cortex_m"
-    command = ["arm-none-eabi-gcc", *core, *build.FLAGS, "-Werror", *macros, f"-I{FOLDER}", f"-I{port}"]
+    command = [
+        "arm-none-eabi-gcc",
+        *core,
+        *build.FLAGS,
+        "-Werror",
+        *macros,
+        f"-I{FOLDER}",
+        f"-I{port}",
+        f"-I{PORTS / 'serial'}",
+    ]
     subprocess.run([*command, "-c", port / f"{driver}.c", "-o", tmp_path / "driver.o"], check=True)
 
 

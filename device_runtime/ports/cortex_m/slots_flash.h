@@ -2,7 +2,7 @@
 // What the drivers of flash slots share: flash is read as memory, and only the pages that a run needs are erased.
 #ifndef TTZO_SLOTS_FLASH_H
 #define TTZO_SLOTS_FLASH_H
-#include "cortex_m.h"
+#include "serial.h"
 
 static inline uint32_t slot_address(uint32_t slot)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Two slots in RAM that nothing else uses: they outlive a reset, and a power cut where the memory has a battery. Seen
 // working in QEMU.
-#include "cortex_m.h"
+#include "serial.h"
 
 static volatile uint8_t *place(uint32_t slot, uint32_t offset)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Arm's CMSDK watchdog (Cortex-M System Design Kit TRM, section 4.6), as on the MPS2 boards: the first end of its count
 // asks for an interrupt, the second resets. Seen working in QEMU.
-#include "cortex_m.h"
+#include "serial.h"
 
 #define WATCHDOG 0x40008000u
 #define LOAD TTZO_REGISTER(WATCHDOG + 0x000u)

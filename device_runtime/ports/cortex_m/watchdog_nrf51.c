@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The nRF51's watchdog (reference manual 3.0, chapter 24), counting also while the core sleeps or a debugger holds it.
 // NOT RUN: QEMU does not model it.
-#include "cortex_m.h"
+#include "serial.h"
 
 #define START TTZO_REGISTER(0x40010000u)
 #define RELOAD_VALUE TTZO_REGISTER(0x40010504u) // of a clock of 32,768 Hz

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The STM32's independent watchdog (reference manual RM0090, chapter 21): 32 kHz by 256, at most 32 s.
 // NOT RUN: QEMU does not model it.
-#include "cortex_m.h"
+#include "serial.h"
 
 #define KEY TTZO_REGISTER(0x40003000u)
 #define PRESCALER TTZO_REGISTER(0x40003004u)
