@@ -59,12 +59,6 @@ LINK_FLAGS = [
     "-Wl,--fatal-warnings",
     "-Wl,-Map=ttzo.map",
 ]
-    "uart_",
-    "clock_",
-    "random_",
-    "slots_",
-    "watchdog_",
-)  # of a port's sources: of each kind what the board names
 FILES = ("ttzo.elf", "ttzo.bin", "ttzo.map")
 COMPLAINT = "error|warning|undefined|cannot|overflowed"
 NO_LIBRARY = r"spec file|std\w+\.h: No such file|cannot find -l"
