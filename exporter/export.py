@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ttzo.device_runtime.contract import (
     Activation,
     Arithmetic,
@@ -27,8 +29,8 @@ from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
-from ttzo.exporter.pde import Problem, trace, why_no_exact, why_scale
-from ttzo.exporter.plan import augmentation, pruning, train_defaults
+from ttzo.exporter.pde import Pde, Problem, trace, unknown_starts, why_no_exact, why_scale
+from ttzo.exporter.plan import anomaly, augmentation, normalisation, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
@@ -48,6 +50,9 @@ PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
 MODEL_OPTIONS = (
     "title",
     "data",
+    "task",
+    "threshold",
+    "votes",
     "loss",
     "places",
     "class_weights",
@@ -147,12 +152,16 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         scale=number("input_scale", given.get("input_scale", inputs.scale)),
         offset=number("input_offset", given.get("input_offset", inputs.offset)),
     )
+    task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
     return dataclasses.replace(
         recipe,
         title=str(given.get("title", recipe.title)),
         given=None if recipe.given is None else {**recipe.given, **chosen},
         data=data,
-        loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
+        task=task,
+        threshold=given.get("threshold", recipe.threshold),
+        votes=given.get("votes", recipe.votes),
+        loss=train_defaults.member("loss", given.get("loss", Loss.mse if "task" in given else recipe.loss), Loss),
         loss_options=_loss_options(given, recipe.loss_options),
         inputs=inputs,
         input_shape=shape(given.get("input_shape", recipe.input_shape)),
@@ -238,7 +247,7 @@ def plan_of(
         training=recipe.training,
         batch=pde.batch if pde else recipe.batch,
         input_number=Number.float32 if pde else recipe.inputs.number,
-        **({"pde": pde} if pde else {}),
+        **({"pde": dataclasses.replace(pde, units=())} if pde else {}),
         input_scale=recipe.inputs.scale,
         input_offset=recipe.inputs.offset,
         arithmetic=recipe.arithmetic,
@@ -248,9 +257,14 @@ def plan_of(
     plan = _reader(source)(source, **settings)
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
-    if recipe.problem is not None:
+    if recipe.problem is not None and pde is not None:
+        plan = _with_unknowns(plan, recipe.problem, pde)
         _require_smooth(plan)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
+    if recipe.task and (wrong := anomaly.why_not(plan.loss, plan.in_features, plan.out_features)):
+        raise PlanError(
+            wrong, "leave out --task, or give a model whose last layer has as many outputs as a row has numbers"
+        )
     plan = augmentation.of_plan(plan, recipe.augment, recipe.input_shape)
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
@@ -269,11 +283,18 @@ def plan_of(
     return to_bundle.read(to_bundle.write(plan))
 
 
+def _with_unknowns(plan: Plan, problem: Problem, pde: Pde) -> Plan:
+    """The plan with the equation's unknown constants after the network's parameters."""
+    theta = np.concatenate([plan.parameters, unknown_starts(problem)])
+    names = {"unknowns": list(problem.unknowns)} if problem.unknowns else {}
+    return dataclasses.replace(plan, pde=pde, parameters=theta, metadata=plan.metadata | names)
+
+
 def _require_smooth(plan: Plan) -> None:
     """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
     pde = plan.equation
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
-    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal):
+    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
         return
     for layer in plan.layers:
         if layer.activation == Activation.relu:
@@ -351,6 +372,8 @@ def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str
         "overrides": given,
         "ttzo": version("ttzo"),
     }
+    if recipe.task:
+        metadata |= {"task": recipe.task, "detection": anomaly.detection_of(recipe.threshold, recipe.votes).as_json()}
     return metadata | ({"data": str(recipe.data)} if recipe.data else {})
 
 
@@ -400,6 +423,7 @@ def write_files(
         require_room(plan, room)
     if describe is not None:
         plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
+    plan = normalisation.of_metadata(plan)
     _replace_files(Path(out_dir), render(plan, plain_onnx=plain_onnx))
     return plan
 

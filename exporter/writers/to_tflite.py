@@ -4,7 +4,7 @@
 Float32 builtin operators only, each in version 1. Of chains: FULLY_CONNECTED, RESHAPE, TRANSPOSE (of rank 3), ADD, RELU,
 TANH, SIN, which TFLite Micro has too; with convolutions PAD and GATHER of the patches; with embeddings EQUAL, CAST, SUM,
 MAXIMUM and DIV, which make unit vectors of tokens and their mean. Of graphs see tflite_nodes.py. The input `x` is what the
-network sees, after the plan's input scale and offset: float32 [1, in_features]; the output is `outputs`, float32
+network sees, after the plan's input scale and offset, or a sensor's `readings` where the model normalises: float32 [1, in_features]; the output is `outputs`, float32
 [1, out_features]. The first axis may be resized to any batch. Weights carry the names of the plan's tensors; frozen int8
 weights stand there as the float32 numbers that a device computes with.
 
@@ -15,9 +15,12 @@ are written as FULLY_CONNECTED requires them, [outputs, inner]: for the cores of
 
 from collections import Counter
 
+import tflite
+
 from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.freeze import thawed
 from ttzo.exporter.plan.graph import Node
+from ttzo.exporter.plan.normalisation import InputNormalisation
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.tflite_file import FileGraph, serialize
 from ttzo.exporter.writers.tflite_layer import Arrays, layer
@@ -32,10 +35,23 @@ def tflite_bytes(plan: Plan) -> bytes:
     """
     graph = FileGraph()
     plan = thawed(plan) if plan.constants else plan  # a TFLite file says nothing about training
-    x = graph.activation("x", (plan.in_features,))
+    first = x = graph.activation("readings" if plan.normalisation else "x", (plan.in_features,))
+    if plan.normalisation:
+        x = _normalised(graph, plan.normalisation.of_inputs(plan.in_features), x)
     outputs = _nodes(graph, plan, x) if plan.chain is None else _layers(graph, plan, x)
     graph.tensors[outputs].name = "outputs"
-    return serialize(graph, inputs=[x], outputs=[outputs])
+    return serialize(graph, inputs=[first], outputs=[outputs])
+
+
+def _normalised(graph: FileGraph, found: InputNormalisation, x: int) -> int:
+    """What the network sees, of readings."""
+    for name, code, numbers in (
+        ("centre", tflite.BuiltinOperator.ADD, -found.centre),
+        ("rest", tflite.BuiltinOperator.ADD, -found.rest),
+        ("factor", tflite.BuiltinOperator.MUL, found.factor),
+    ):
+        x = graph.elementwise(code, [x, graph.constant(f"readings.{name}", numbers)], f"readings.{name}.out")
+    return x
 
 
 def _layers(graph: FileGraph, plan: Plan, x: int) -> int:

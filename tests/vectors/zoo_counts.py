@@ -40,8 +40,9 @@ FIELDS = ("flash_bytes", "static_bytes", "stack_bytes", "work_bytes")
 
 def cases() -> Iterator[dict[str, str]]:
     """Arguments of `plan_of` for each case, in a fixed order."""
-    later = [recipe.name for recipe in (*zoo.SEQUENCES, *zoo.SENSORS)]  # than the first file: they stand at the end
-    for model in (name for name in zoo.names() if name not in later):
+    for model in (
+        name for name in zoo.names() if zoo.get(name) not in (*zoo.SEQUENCES, *zoo.SENSORS, *zoo.AUTOENCODERS)
+    ):
         yield {"model": model}
     for model in ("digits", "digits-conv", "names"):
         yield from ({"model": model, "estimator": name} for name in ESTIMATORS)
@@ -50,7 +51,6 @@ def cases() -> Iterator[dict[str, str]]:
     for model in ("black-scholes", "burgers"):
         yield from ({"model": model, "derivative": each.name} for each in Derivative)
     yield from ({"model": "burgers", "estimator": name} for name in ("subspace_gn", "last_layer_gn"))
-    yield from ({"model": model} for model in later)
 
 
 def record(case: dict[str, str], sizes_alone: bool = False) -> dict[str, object]:

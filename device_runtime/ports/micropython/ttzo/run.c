@@ -86,7 +86,8 @@ uint32_t ttzo_run_open(void *memory, uint32_t memory_bytes, const uint8_t *bundl
     before = run_bytes(info.n_layers);
     bool lasts = !begins_in(memory, memory_bytes, bundle);
     if (!error && (memory_bytes < before || (uintptr_t)memory % 8 || begins_in(memory, before, bundle) ||
-                   (!lasts && (info.loss == TTZO_LOSS_RESIDUAL || info.has_loss_section || info.n_layers == 0)))) {
+                   (!lasts && (info.loss == TTZO_LOSS_RESIDUAL || info.has_loss_section || info.has_row_section ||
+                               info.n_layers == 0)))) {
         detail = before;
         error = TTZO_ERROR_OUT_OF_MEMORY;
     }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What the parts of the Cortex-M port share. The board's numbers come from boards/NAME.toml as -D macros:
+// What the files of a chip's firmware share, on any core. The board's numbers come from boards/NAME.toml as -D macros:
 // TTZO_BOARD, TTZO_CLOCK_HZ, TTZO_BAUD, TTZO_UART_BASE, TTZO_UART_IRQ, TTZO_PAYLOAD_BYTES, TTZO_ROWS_ORIGIN,
 // TTZO_ROWS_BYTES.
-#ifndef TTZO_CORTEX_M_H
-#define TTZO_CORTEX_M_H
+#ifndef TTZO_SERIAL_H
+#define TTZO_SERIAL_H
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "link/line.h"
+#include "link/link.h"
 
 #define TTZO_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
@@ -30,6 +30,12 @@ bool ttzo_uart_take(uint8_t *byte);
 // Sends one byte, waiting a bounded time for room. When none comes the byte is lost; the frame's checksum tells the
 // host, which asks again.
 void ttzo_uart_put(uint8_t byte);
+
+// ---- random_*.c: one of them is linked, where the firmware has a key
+
+// Mixes into the link's challenges what the board has of unforeseeable numbers. Called before the first frame, and after
+// all that arrives.
+void ttzo_random_stir(struct ttzo_link *link);
 
 // ---- port.c
 
