@@ -56,5 +56,5 @@ def test_a_transformer_learns_names_by_forward_passes_better_than_counted_pairs(
 @needs_surnames
 def test_a_share_of_the_names_validates():
     plan = exporting.plan_of("names-gpt")
-    rows = data_set.load("surnames", plan, DataOptions(validation="0.1"))
+    rows = data_set.load("surnames", plan, DataOptions(validation=0.1))
     assert (len(rows.x_train), len(rows.x_validation), rows.y_validation.shape) == (23_040, 2_560, (2_560, 14))
