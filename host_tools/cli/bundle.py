@@ -26,12 +26,14 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.choose.method import BY_THE_DATA
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
+from ttzo.exporter.costs.graph_memory import shared_prices
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.anomaly import TASKS
 from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
@@ -263,6 +265,20 @@ def frozen_row(plan: Plan) -> list[tuple[str, str]]:
     return [("frozen", text)]
 
 
+def shared_rows(plan: Plan) -> list[tuple[str, str]]:
+    """What a loss difference costs where several nodes use its parameter; estimators of whole losses run all nodes anyway."""
+    if plan.chain is not None or not any(phase.estimator in REUSING for phase in plan.training.phases):
+        return []
+    return [
+        (
+            f"shared {owner.name}",
+            f"used by {count} nodes: a loss difference of one of its parameters runs {macs:,} of a row's {plan.macs:,} "
+            "multiply-accumulates again",
+        )
+        for owner, count, macs in shared_prices(plan)
+    ]
+
+
 def phase_text(plan: Plan, number: int) -> str:
     phase = plan.training.phases[number]
     queries = f", N {phase.n_queries}" if phase.estimator in TAKE_QUERIES else ""
@@ -281,7 +297,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
         return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
     rows = [node_row(node) for node in plan.graph.nodes]
     rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
-    rows += frozen_row(plan)
+    rows += frozen_row(plan) + shared_rows(plan)
     if not plan.n_parameters:
         return [*rows, ("arithmetic", plan.arithmetic.name)]
     rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Instructions of training steps, counted on an emulated Cortex-M4F for models and estimators of the zoo: the data that
-`firmware/step_cost.py` forecasts from.
+"""Instructions of training steps, counted on an emulated Cortex-M4F for models and estimators of the zoo.
+
+    python -m ttzo.host_tools.measure.step_counts FILE      writes them as JSON; a quarter of an hour on an idle machine
 
 A case trains `STEPS` steps from the exported parameters on the first rows of the model's own training data, or on an
 equation's own points; the link's share of a step is included.
 """
 
 import dataclasses
+import json
 import struct
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Region, TtzoError
 from ttzo.exporter import zoo
+from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
@@ -86,9 +90,10 @@ def _step(device: Any, plan: Plan, rows: np.ndarray | None, step: int, counter: 
     return struct.unpack("<Q", counter.read_bytes())[0] - before
 
 
-def count_all(say) -> list[StepCount]:
+def count_all(say: Callable[[str], object]) -> list[StepCount]:
     """All cases; `say` gets a line for each, also for those that are left out."""
-    found, rows = [], {}
+    found: list[StepCount] = []
+    rows: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory(prefix="ttzo-objects-") as objects:
         for case in cases():
             started = time.monotonic()
@@ -107,9 +112,21 @@ def count_all(say) -> list[StepCount]:
 
 
 def _left_out(plan: Plan) -> str:
-    from ttzo.exporter.costs.cost import macs_a_step
-
     macs = macs_a_step(plan, plan.training.phases[0])
     if plan.n_parameters > MOST_PARAMETERS:
         return f"left out: {plan.n_parameters:,} parameters"
     return f"left out: {macs:,} multiply-accumulates a step" if macs > MOST_MACS else ""
+
+
+def write(path: Path, counts: list[StepCount]) -> None:
+    """One case a line, with the planned multiply-accumulates of its step beside the counts."""
+    lines = []
+    for each in counts:
+        plan = plan_of_case(each.model, each.estimator, each.batch)
+        macs = macs_a_step(plan, plan.training.phases[0])
+        lines.append(json.dumps(dataclasses.asdict(each) | {"macs": macs}))
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), count_all(lambda text: print(text, file=sys.stderr, flush=True)))
