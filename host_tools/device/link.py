@@ -345,7 +345,7 @@ class Link:
                 f"a MicroPython prompt answers at {self._name}",
                 f"put the model there by `ttzo deploy`, then name the device mpy:{self._name}",
             )
-        if flow_control.is_on(self._stream, damaged):
+        if not told and flow_control.is_on(self._stream, damaged):
             return flow_control.told(self._name)
         if damaged:
             return LinkError(
