@@ -5,6 +5,7 @@
 # make style   ruff and clang-format, without changing a file; make format lets them change files
 # make types   mypy over the whole package
 # make fast    runs the tests that are not slow
+# make coverage  runs the fast tests and says which lines and branches of the C core they reach
 # make slow-tests  measures all tests anew and writes tests/slow.txt, the list of the slow ones
 # make lock    writes the versions of this environment into .ci/constraints.txt
 # make clean   removes the environment and what was built
@@ -24,7 +25,7 @@ CONSTRAINTS := .ci/constraints.txt
 SERIES := sktime==1.2.0
 C_FILES := $(shell find device_runtime host_tools -name '*.[ch]' ! -name ttzo_contract.h)
 
-.PHONY: demo test check style format types fast slow-tests lock setup tools clean help
+.PHONY: demo test check style format types fast coverage slow-tests lock setup tools clean help
 
 demo: setup
 	@$(BIN)/ttzo demo
@@ -53,6 +54,12 @@ types: setup
 
 fast: setup
 	@$(BIN)/python -m pytest -n auto -q -m "not slow"
+
+# Ports run on boards and in interpreters; the contract is generated.
+coverage: setup
+	@rm -rf build/coverage
+	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -p c_coverage -m "not slow"
+	@$(BIN)/gcovr -r device_runtime --exclude '.*ports.*' --exclude '.*contract.*' --print-summary build/coverage
 
 slow-tests: setup
 	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -p measure_slow

@@ -128,7 +128,8 @@ void ttzo_black_box_model(struct ttzo_model *model, const struct ttzo_black_box 
 // ---- rows from a program's own numbers
 
 // The raw inputs of a row [TTZO_MODEL_INPUT_BYTES] from numbers as the network reads them: raw = (input - offset) /
-// scale, rounded to the nearest integer unless rows hold float32; or from raw integers as they stand in the data.
+// scale, rounded to the nearest integer unless rows hold float32; or from raw integers as they stand in the data. Where
+// model.h says TTZO_MODEL_NORMALISES, both take readings as they stood in the training table; windows channel by channel.
 // TTZO_ERROR_OUT_OF_RANGE: there must be `detail` inputs; TTZO_ERROR_BAD_INPUT: input `detail` does not fit.
 enum ttzo_error ttzo_pack_inputs(const struct ttzo_model *model, const float *inputs, uint32_t n, uint8_t *row,
                                  uint32_t *detail);
@@ -155,6 +156,39 @@ enum ttzo_error ttzo_learn_class(struct ttzo_trainer *trainer, const float *inpu
 enum ttzo_error ttzo_learn_outputs(struct ttzo_trainer *trainer, const float *inputs, uint32_t n, const float *outputs,
                                    uint32_t n_outputs, struct ttzo_step_result *result, bool *stepped,
                                    uint32_t *detail);
+
+// ---- anomalies: a network that gives good rows back, and the rows that it gives back badly
+
+#define TTZO_DETECTOR_LARGEST 16u // errors that a percentile can be taken of
+
+struct ttzo_detector {
+    float threshold;                      // an error above it is a vote
+    uint32_t votes;                       // that an alarm takes
+    uint32_t of;                          // of the last so many rows
+    uint32_t recent;                      // a bit for each of them, 1 for a vote, the newest one lowest
+    uint32_t count;                       // good rows that it has learnt from
+    float mean;                           // of their errors
+    float squares;                        // sum of the squared distances from the mean
+    float largest[TTZO_DETECTOR_LARGEST]; // the largest ones, descending
+};
+
+// The mean squared difference between `outputs` (ttzo_infer, ttzo_predict) and the inputs of `row`, for a model with as many outputs as
+// inputs. Train it with ttzo_learn_outputs, whose outputs are the inputs.
+float ttzo_row_error(const struct ttzo_model *model, const float *outputs, const uint8_t *row);
+
+// A detector whose alarms take `votes` of the last `of` (1 to 32) rows; it gives none before it has a threshold.
+void ttzo_detector_begin(struct ttzo_detector *detector, uint32_t votes, uint32_t of);
+
+// Takes in the error of a good row that the model was not trained on. TTZO_ERROR_BAD_INPUT: it is not finite.
+enum ttzo_error ttzo_detector_learn(struct ttzo_detector *detector, float error);
+
+// The threshold by the good rows: the smallest error above which at most the share 1 - percent / 100 of them lie, or their
+// mean and so many deviations. TTZO_ERROR_OUT_OF_RANGE: there are none, or TTZO_DETECTOR_LARGEST or more of them lie above.
+enum ttzo_error ttzo_detector_percentile(struct ttzo_detector *detector, float percent);
+enum ttzo_error ttzo_detector_gaussian(struct ttzo_detector *detector, float deviations);
+
+// Takes in the error of the next row; whether there is an alarm.
+bool ttzo_detector_alarm(struct ttzo_detector *detector, float error);
 
 // ---- a run that outlives a reset
 

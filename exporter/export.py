@@ -5,9 +5,12 @@ import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ttzo.device_runtime.contract import (
     Activation,
@@ -27,8 +30,8 @@ from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
-from ttzo.exporter.pde import Problem, trace, why_no_exact, why_scale
-from ttzo.exporter.plan import augmentation, pruning, train_defaults
+from ttzo.exporter.pde import Pde, Problem, trace, unknown_starts, why_no_exact, why_scale
+from ttzo.exporter.plan import anomaly, augmentation, normalisation, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
@@ -43,11 +46,14 @@ if TYPE_CHECKING:
 FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model.ttzo")
 LOG_ROWS = 64  # rows of a simulation's log in one step
 OF_SIMULATIONS = ("batch", "arithmetic", "seed", "title")  # their options
-OF_CHAINS = ("model.tflite",)  # not written for other graphs
+OF_SOME = ("model.tflite",)  # not written for graphs with a node that the format does not have
 PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
 MODEL_OPTIONS = (
     "title",
     "data",
+    "task",
+    "threshold",
+    "votes",
     "loss",
     "places",
     "class_weights",
@@ -147,12 +153,16 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         scale=number("input_scale", given.get("input_scale", inputs.scale)),
         offset=number("input_offset", given.get("input_offset", inputs.offset)),
     )
+    task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
     return dataclasses.replace(
         recipe,
         title=str(given.get("title", recipe.title)),
         given=None if recipe.given is None else {**recipe.given, **chosen},
         data=data,
-        loss=train_defaults.member("loss", given.get("loss", recipe.loss), Loss),
+        task=task,
+        threshold=given.get("threshold", recipe.threshold),
+        votes=given.get("votes", recipe.votes),
+        loss=train_defaults.member("loss", given.get("loss", Loss.mse if "task" in given else recipe.loss), Loss),
         loss_options=_loss_options(given, recipe.loss_options),
         inputs=inputs,
         input_shape=shape(given.get("input_shape", recipe.input_shape)),
@@ -238,7 +248,7 @@ def plan_of(
         training=recipe.training,
         batch=pde.batch if pde else recipe.batch,
         input_number=Number.float32 if pde else recipe.inputs.number,
-        **({"pde": pde} if pde else {}),
+        **({"pde": dataclasses.replace(pde, units=())} if pde else {}),
         input_scale=recipe.inputs.scale,
         input_offset=recipe.inputs.offset,
         arithmetic=recipe.arithmetic,
@@ -248,9 +258,14 @@ def plan_of(
     plan = _reader(source)(source, **settings)
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
-    if recipe.problem is not None:
+    if recipe.problem is not None and pde is not None:
+        plan = _with_unknowns(plan, recipe.problem, pde)
         _require_smooth(plan)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
+    if recipe.task and (wrong := anomaly.why_not(plan.loss, plan.in_features, plan.out_features)):
+        raise PlanError(
+            wrong, "leave out --task, or give a model whose last layer has as many outputs as a row has numbers"
+        )
     plan = augmentation.of_plan(plan, recipe.augment, recipe.input_shape)
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
@@ -269,11 +284,18 @@ def plan_of(
     return to_bundle.read(to_bundle.write(plan))
 
 
+def _with_unknowns(plan: Plan, problem: Problem, pde: Pde) -> Plan:
+    """The plan with the equation's unknown constants after the network's parameters."""
+    theta = np.concatenate([plan.parameters, unknown_starts(problem)])
+    names = {"unknowns": list(problem.unknowns)} if problem.unknowns else {}
+    return dataclasses.replace(plan, pde=pde, parameters=theta, metadata=plan.metadata | names)
+
+
 def _require_smooth(plan: Plan) -> None:
     """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
     pde = plan.equation
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
-    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal):
+    if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
         return
     for layer in plan.layers:
         if layer.activation == Activation.relu:
@@ -351,6 +373,8 @@ def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str
         "overrides": given,
         "ttzo": version("ttzo"),
     }
+    if recipe.task:
+        metadata |= {"task": recipe.task, "detection": anomaly.detection_of(recipe.threshold, recipe.votes).as_json()}
     return metadata | ({"data": str(recipe.data)} if recipe.data else {})
 
 
@@ -400,6 +424,7 @@ def write_files(
         require_room(plan, room)
     if describe is not None:
         plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
+    plan = normalisation.of_metadata(plan)
     _replace_files(Path(out_dir), render(plan, plain_onnx=plain_onnx))
     return plan
 
@@ -417,7 +442,7 @@ def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
 
 
 def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
-    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_CHAINS` for chains of layers alone."""
+    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_SOME` where the format has all nodes."""
     from ttzo.exporter.writers.onnx.plain import plain
     from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
     from ttzo.exporter.writers.to_c import c_files
@@ -429,9 +454,8 @@ def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
     network = forward_graph(plan)
     made["model.onnx"] = (plain(network) if plain_onnx else network).SerializeToString()
     made["loss.onnx"] = loss_graph(plan).SerializeToString()
-    trained = freezing.thawed(plan) if plan.constants else plan  # a TFLite file says nothing about training
-    if trained.chain is not None:
-        made["model.tflite"] = tflite_bytes(trained)
+    with suppress(PlanError):  # `ttzo export` says why
+        made["model.tflite"] = tflite_bytes(plan)
     made["model.ttzo"] = to_bundle.write(plan)
     return {name: made[name] for name in FILES if name in made}
 
@@ -448,7 +472,7 @@ def _replace_files(folder: Path, files: dict[str, bytes]) -> None:
             (staging / name).write_bytes(data)
         for name in files:
             (staging / name).replace(folder / name)
-        for name in set(OF_CHAINS) - set(files):  # of an earlier export: it would be another model's
+        for name in set(OF_SOME) - set(files):  # of an earlier export: it would be another model's
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise TtzoError(

@@ -230,6 +230,10 @@ class Part(IntEnum):
     """unknown constants of differential equations, from logs"""
     augmentation = 65536
     """training rows that the device varies by the seed"""
+    storage = 131072
+    """runs that outlive a reset: generations in two slots of a memory"""
+    key = 262144
+    """orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -250,6 +254,8 @@ class Need(IntEnum):
     """sum of the second derivatives in space"""
     diagonal = 4
     """each second derivative, time included"""
+    along = 8
+    """derivatives along the section's directions, to the order of each"""
 
 class Sampler(IntEnum):
     interior = 0
@@ -260,6 +266,10 @@ class Sampler(IntEnum):
     """uniform in space, at the earliest time"""
     end = 3
     """uniform in space, at the latest time"""
+    opposite = 4
+    """as faces; the residual is what the program gives there, less what it gives at the same place of the opposite face"""
+    readings = 5
+    """where something was measured: the section's readings in turn, count of them a step"""
 
 class ProgramInput(IntEnum):
     x = 0
@@ -322,6 +332,22 @@ class Operation(IntEnum):
     """inverse tangent of a"""
     atan2 = 20
     """angle of the point (b, a), -pi to pi"""
+    output = 21
+    """program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone"""
+    along = 22
+    """derivative of order c of the network's output number b along direction number a (plain numbers)"""
+    unknown = 23
+    """unknown constant number a (a plain number)"""
+    measured = 24
+    """number a (a plain number) of what was measured at the row's reading"""
+
+class Access(IntEnum):
+    open = 0
+    """no key: whoever reaches the device may use it"""
+    reading = 1
+    """STATUS and READ need no key, all else does"""
+    keyed = 2
+    """all but HELLO and AUTHENTICATE needs the key"""
 
 class Direction(IntEnum):
     rademacher = 0
@@ -501,7 +527,7 @@ class LossInfo(Record):
 @dataclass(frozen=True)
 class RowInfo(Record):
     channels: int
-    """the inputs of a row are [channels][height][width]"""
+    """where training rows are varied, the inputs of a row are [channels][height][width]; else all up to jitter is 0"""
     height: int
     width: int
     shift_height: int
@@ -512,6 +538,10 @@ class RowInfo(Record):
     """then each channel's raw numbers are multiplied by 1 + scaling N(0, 1)"""
     jitter: float
     """then jitter N(0, 1) is added to each raw number; integers are rounded to the nearest, ties to even, and clipped"""
+    columns: int
+    """0, or columns whose readings become network inputs as (reading - centre - rest) factor; input i is of column i / (in_features / columns)"""
+    reserved: int
+    """0"""
 
 @dataclass(frozen=True)
 class LayerRecord(Record):
@@ -755,7 +785,7 @@ class RecurrentAttributesRecord(Record):
 @dataclass(frozen=True)
 class PdeInfo(Record):
     section_bytes: int
-    """this record and all that belongs to it: bounds, row groups, programs, sparse grid"""
+    """this record and all that belongs to it: bounds, directions, units, readings, row groups, programs, sparse grid"""
     n_space: int
     """coordinates in space: the network's first inputs"""
     has_time: int
@@ -765,7 +795,7 @@ class PdeInfo(Record):
     n_groups: int
     """row groups that follow the bounds"""
     has_exact: int
-    """1 when the exact solution is a program after u's"""
+    """1 when the exact solution follows as programs"""
     n_classes: int
     """classes of the sparse grid; 0 without one"""
     n_values: int
@@ -774,14 +804,22 @@ class PdeInfo(Record):
     """of the sparse grid"""
     has_points: int
     """1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time"""
-    reserved: bytes
-    """0"""
+    n_directions: int
+    """directions that follow the bounds"""
+    n_unknowns: int
+    """unknown constants: the last parameters"""
     n_pairs: int
     """monte_carlo: antithetic pairs a point"""
     validation_seed: int
     """key of the validation points"""
     radius: float
     """stein_radius (sigma), or the step of finite differences"""
+    n_readings: int
+    """points where something was measured"""
+    n_measured: int
+    """numbers measured at each"""
+    reserved: int
+    """0"""
 
 @dataclass(frozen=True)
 class RowGroupRecord(Record):
@@ -793,6 +831,23 @@ class RowGroupRecord(Record):
     """rows of a batch"""
     root_weight: float
     """square root of the rows' weight in the loss"""
+    first_face: int
+    """of samplers faces and opposite: face 2 i is the lower, 2 i + 1 the upper bound of coordinate i"""
+    n_faces: int
+    """faces from that one on, each as likely as the other; 0 of other samplers"""
+
+@dataclass(frozen=True)
+class PdeDirectionRecord(Record):
+    first: int
+    """the direction is 1 in this input of the network"""
+    second: int
+    """and factor in this one"""
+    factor: float
+    """0: in the first alone"""
+    order: int
+    """1 to max_order: up to which derivatives are computed"""
+    reserved: bytes
+    """0"""
 
 @dataclass(frozen=True)
 class ProgramRecord(Record):
@@ -933,6 +988,26 @@ class SavedRunRecord(Record):
     state: StateRecord
 
 @dataclass(frozen=True)
+class SealRecord(Record):
+    magic: int
+    """seal_magic"""
+    generation: int
+    """number of the saved run before it: one more than that in the other slot, from 1 on; after 2^32 - 1 comes 1"""
+    run: int
+    """what the host calls the run: see KEEP"""
+    saved_crc: int
+    """the CRC-32 at the end of the saved run"""
+    crc: int
+    """CRC-32 of the fields before"""
+
+@dataclass(frozen=True)
+class FrameSealRecord(Record):
+    number: int
+    """of the request in its session, larger than all before; a reply repeats it"""
+    tag: bytes
+    """first bytes of the HMAC-SHA-256, by the session's key, of the letter Q (request) or R (reply) and the frame up to and including number"""
+
+@dataclass(frozen=True)
 class HelloRequest(Record):
     contract_hash: int
     """the host's; a device of another contract refuses all requests except HELLO and LEAVE"""
@@ -976,6 +1051,10 @@ class HelloReply(Record):
     """session of the last HELLO that had another one; 0: none since the device's start. A host that reads its own here finds all as it was"""
     payload_bytes: int
     """bytes of the longest payload that the device takes and sends: min_payload to max_payload"""
+    access: int
+    """enum access"""
+    challenge: bytes
+    """that AUTHENTICATE answers; the same for a HELLO with the same session, until it is answered; zeros without a key"""
 
 @dataclass(frozen=True)
 class StatusRequest(Record): ...
@@ -1118,6 +1197,40 @@ class LeaveRequest(Record): ...
 
 @dataclass(frozen=True)
 class LeaveReply(Record): ...
+
+@dataclass(frozen=True)
+class KeepRequest(Record):
+    run: int
+    """names the run for whoever goes on with it: the host's CRC-32 of what a run begins with"""
+
+@dataclass(frozen=True)
+class KeepReply(Record):
+    generation: int
+    """number of the new generation, from 1 on"""
+
+@dataclass(frozen=True)
+class RestoreRequest(Record): ...
+
+@dataclass(frozen=True)
+class RestoreReply(Record):
+    generation: int
+    """its number; 0: there is none of this model"""
+    run: int
+    """as KEEP named it"""
+    rated_erases: int
+    """how often each of the two slots may be erased by its data sheet; 0: the memory does not wear"""
+
+@dataclass(frozen=True)
+class AuthenticateRequest(Record):
+    challenge: bytes
+    """the host's"""
+    proof: bytes
+    """first bytes of the HMAC-SHA-256 of the letter H, by the session's key"""
+
+@dataclass(frozen=True)
+class AuthenticateReply(Record):
+    proof: bytes
+    """the same of the letter D: the device has the key too"""
 
 @dataclass(frozen=True)
 class ProgressRequest(Record): ...

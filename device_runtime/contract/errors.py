@@ -56,6 +56,8 @@ class DeviceError(TtzoError):
         self.name, self.detail = name, detail
         if name == "non_finite":
             self.exit_code = ExitCode.diverged
+        elif name in ("locked", "wrong_key", "bad_seal"):
+            self.exit_code = ExitCode.key
 
     @classmethod
     def from_code(cls, code: int, detail: int = 0) -> Self:

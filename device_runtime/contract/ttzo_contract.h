@@ -6,8 +6,8 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x8F70B970u
-#define TTZO_MESSAGE_HASH_HELLO 0xADD559C0u
+#define TTZO_CONTRACT_HASH 0x9205164Bu
+#define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
 #define TTZO_MESSAGE_HASH_READ 0xC1F23428u
@@ -21,6 +21,9 @@
 #define TTZO_MESSAGE_HASH_CANCEL 0x1EDF8ADFu
 #define TTZO_MESSAGE_HASH_SOLUTION_ERROR 0xC0036BAFu
 #define TTZO_MESSAGE_HASH_LEAVE 0x98084E1Cu
+#define TTZO_MESSAGE_HASH_KEEP 0x49798392u
+#define TTZO_MESSAGE_HASH_RESTORE 0x316C2EEDu
+#define TTZO_MESSAGE_HASH_AUTHENTICATE 0x7B3079B6u
 #define TTZO_MESSAGE_HASH_PROGRESS 0xC6CF9107u
 #define TTZO_MESSAGE_HASH_ERROR 0xE0F1A5E1u
 
@@ -47,7 +50,10 @@
 #define TTZO_INT8_ROWS 8u // rows of int8 weights that a layer turns into float32 at once
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
-#define TTZO_MAX_ROW_GROUPS 4u // kinds of collocation rows of one PDE
+#define TTZO_MAX_ROW_GROUPS 16u // kinds of collocation rows of one PDE
+#define TTZO_MAX_FIELDS 8u // unknown functions of one PDE: outputs of its network
+#define TTZO_MAX_PDE_DIRECTIONS 64u // directions of one PDE along which derivatives are computed
+#define TTZO_MAX_ORDER 3u // order of a PDE's derivatives
 #define TTZO_MAX_INSTRUCTIONS 192u // instructions of one residual program
 #define TTZO_MAX_CONSTANTS 48u // constants of one residual program
 #define TTZO_PROGRAM_INPUTS 8u // registers that are filled before a residual program runs: enum program_input
@@ -61,6 +67,7 @@
 #define TTZO_BUNDLE_FORMAT 3u // layout of the bundle file
 #define TTZO_SAVED_RUN_MAGIC 1381651540u // the first four bytes of a saved run: TTZR
 #define TTZO_SAVED_RUN_FORMAT 1u // layout of a saved run
+#define TTZO_SEAL_MAGIC 1398428756u // the first four bytes of a slot's seal: TTZS
 #define TTZO_QUERIES_AT_ONCE 4u // queries that reusing estimators evaluate side by side: a quad
 #define TTZO_QUADS_AT_ONCE 12u // quads of slices that they make and ask together
 #define TTZO_QUADS_IF_NARROW 2u // the same with caches of 16 bits, at least
@@ -77,6 +84,10 @@
 #define TTZO_MAX_LOG_INPUTS 16u // input columns of a simulation's log
 #define TTZO_MAX_MEASURED 8u // measured columns of a simulation's log
 #define TTZO_MAX_SUBSTEPS 1000u // integration steps from one row of a log to the next
+#define TTZO_KEY_BYTES 32u // bytes of a pre-shared key
+#define TTZO_CHALLENGE_BYTES 16u // bytes of a challenge, which a device draws for each session, and of a proof
+#define TTZO_TAG_BYTES 8u // bytes of the HMAC-SHA-256 that a sealed frame carries
+#define TTZO_SEALED 128u // added to the code of a sealed frame
 
 // ---- enumerations
 enum ttzo_layer_kind {
@@ -196,7 +207,9 @@ enum ttzo_estimator {
 #define TTZO_PART_RECURRENT 16384u // their recurrent nodes
 #define TTZO_PART_IDENTIFICATION 32768u // unknown constants of differential equations, from logs
 #define TTZO_PART_AUGMENTATION 65536u // training rows that the device varies by the seed
-#define TTZO_ALL_PARTS 131071u
+#define TTZO_PART_STORAGE 131072u // runs that outlive a reset: generations in two slots of a memory
+#define TTZO_PART_KEY 262144u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
+#define TTZO_ALL_PARTS 524287u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -208,12 +221,15 @@ enum ttzo_need {
     TTZO_NEED_FIRST = 1, // first derivatives in all coordinates
     TTZO_NEED_LAPLACIAN = 2, // sum of the second derivatives in space
     TTZO_NEED_DIAGONAL = 4, // each second derivative, time included
+    TTZO_NEED_ALONG = 8, // derivatives along the section's directions, to the order of each
 };
 enum ttzo_sampler {
     TTZO_SAMPLER_INTERIOR = 0, // uniform in the box of space and time
     TTZO_SAMPLER_FACES = 1, // uniform on the faces of the box of space, each as likely as the other
     TTZO_SAMPLER_START = 2, // uniform in space, at the earliest time
     TTZO_SAMPLER_END = 3, // uniform in space, at the latest time
+    TTZO_SAMPLER_OPPOSITE = 4, // as faces; the residual is what the program gives there, less what it gives at the same place of the opposite face
+    TTZO_SAMPLER_READINGS = 5, // where something was measured: the section's readings in turn, count of them a step
 };
 enum ttzo_program_input {
     TTZO_PROGRAM_INPUT_X = 0, // the point in space, a vector
@@ -247,6 +263,15 @@ enum ttzo_operation {
     TTZO_OPERATION_SPREAD = 18, // the vector whose coordinates all are the scalar a
     TTZO_OPERATION_ATAN = 19, // inverse tangent of a
     TTZO_OPERATION_ATAN2 = 20, // angle of the point (b, a), -pi to pi
+    TTZO_OPERATION_OUTPUT = 21, // program input number a (n, n_x, n_t, lap, n_xx or n_tt, a plain number) of the network's output number b; where there are several, these inputs are read so alone
+    TTZO_OPERATION_ALONG = 22, // derivative of order c of the network's output number b along direction number a (plain numbers)
+    TTZO_OPERATION_UNKNOWN = 23, // unknown constant number a (a plain number)
+    TTZO_OPERATION_MEASURED = 24, // number a (a plain number) of what was measured at the row's reading
+};
+enum ttzo_access {
+    TTZO_ACCESS_OPEN = 0, // no key: whoever reaches the device may use it
+    TTZO_ACCESS_READING = 1, // STATUS and READ need no key, all else does
+    TTZO_ACCESS_KEYED = 2, // all but HELLO and AUTHENTICATE needs the key
 };
 enum ttzo_direction {
     TTZO_DIRECTION_RADEMACHER = 0, // each coordinate +1 or -1
@@ -351,6 +376,10 @@ enum ttzo_error {
     TTZO_ERROR_NOT_STORED = 29,
     TTZO_ERROR_BAD_SAVED_RUN = 30,
     TTZO_ERROR_OTHER_MODEL = 31,
+    TTZO_ERROR_LOCKED = 32,
+    TTZO_ERROR_WRONG_KEY = 33,
+    TTZO_ERROR_BAD_SEAL = 34,
+    TTZO_ERROR_IN_USE = 35,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -367,6 +396,9 @@ enum ttzo_message {
     TTZO_MESSAGE_CANCEL = 12, // stop the long work that is under way; it answers with the error `cancelled` and leaves the state as it was
     TTZO_MESSAGE_SOLUTION_ERROR = 13, // how far the solution of a PDE is from the exact one; changes nothing
     TTZO_MESSAGE_LEAVE = 14, // the host is done: a device that has something else to do (a MicroPython prompt) stops serving, any other goes on
+    TTZO_MESSAGE_KEEP = 15, // save the run as the next generation, where a reset and a power cut leave it; a device without a memory for it answers unknown_message
+    TTZO_MESSAGE_RESTORE = 16, // load the newest whole generation: parameters, moments, state and settings, as a device does at its start; without one nothing changes
+    TTZO_MESSAGE_AUTHENTICATE = 17, // answers the challenge of HELLO, once; frames sealed by the key of this session are then taken, those of earlier sessions no more. That key is the HMAC-SHA-256, by the pre-shared key, of the letter S, both challenges, HELLO's session and the contract's hash
     TTZO_MESSAGE_PROGRESS = 126, // from the device, while long work goes on; carries that request's sequence number
     TTZO_MESSAGE_ERROR = 127, // the answer to a request that was refused; nothing has changed
 };
@@ -406,6 +438,10 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 29: return "not_stored";
     case 30: return "bad_saved_run";
     case 31: return "other_model";
+    case 32: return "locked";
+    case 33: return "wrong_key";
+    case 34: return "bad_seal";
+    case 35: return "in_use";
     default: return "unknown";
     }
 }
@@ -532,15 +568,17 @@ static inline void ttzo_pack_loss_info(const struct ttzo_loss_info *in, uint8_t 
     ttzo_put_f32(bytes + 4, in->huber_delta);
 }
 
-#define TTZO_ROW_INFO_BYTES 16u
+#define TTZO_ROW_INFO_BYTES 20u
 struct ttzo_row_info {
-    uint16_t channels;                      // the inputs of a row are [channels][height][width]
+    uint16_t channels;                      // where training rows are varied, the inputs of a row are [channels][height][width]; else all up to jitter is 0
     uint16_t height;
     uint16_t width;
     uint8_t shift_height;                   // each training row is moved by up to so many rows, up or down; zeros move in
     uint8_t shift_width;                    // and by up to so many columns; zeros move in, where height is 1 the number at that end
     float scaling;                          // then each channel's raw numbers are multiplied by 1 + scaling N(0, 1)
     float jitter;                           // then jitter N(0, 1) is added to each raw number; integers are rounded to the nearest, ties to even, and clipped
+    uint16_t columns;                       // 0, or columns whose readings become network inputs as (reading - centre - rest) factor; input i is of column i / (in_features / columns)
+    uint16_t reserved;                      // 0
 };
 static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_info *out)
 {
@@ -551,6 +589,8 @@ static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_in
     out->shift_width = ttzo_get_u8(bytes + 7);
     out->scaling = ttzo_get_f32(bytes + 8);
     out->jitter = ttzo_get_f32(bytes + 12);
+    out->columns = ttzo_get_u16(bytes + 16);
+    out->reserved = ttzo_get_u16(bytes + 18);
 }
 static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *bytes)
 {
@@ -561,6 +601,8 @@ static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *b
     ttzo_put_u8(bytes + 7, in->shift_width);
     ttzo_put_f32(bytes + 8, in->scaling);
     ttzo_put_f32(bytes + 12, in->jitter);
+    ttzo_put_u16(bytes + 16, in->columns);
+    ttzo_put_u16(bytes + 18, in->reserved);
 }
 
 #define TTZO_LAYER_BYTES 108u
@@ -1047,22 +1089,26 @@ static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_at
     ttzo_put_u16(bytes + 10, in->reserved);
 }
 
-#define TTZO_PDE_INFO_BYTES 28u
+#define TTZO_PDE_INFO_BYTES 32u
 struct ttzo_pde_info {
-    uint32_t section_bytes;                 // this record and all that belongs to it: bounds, row groups, programs, sparse grid
+    uint32_t section_bytes;                 // this record and all that belongs to it: bounds, directions, units, readings, row groups, programs, sparse grid
     uint16_t n_space;                       // coordinates in space: the network's first inputs
     uint8_t has_time;                       // 1 when time is the network's last input
     uint8_t derivative;                     // enum derivative
     uint8_t n_groups;                       // row groups that follow the bounds
-    uint8_t has_exact;                      // 1 when the exact solution is a program after u's
+    uint8_t has_exact;                      // 1 when the exact solution follows as programs
     uint8_t n_classes;                      // classes of the sparse grid; 0 without one
     uint8_t n_values;                       // its distinct non-zero |coordinates|
     uint8_t level;                          // of the sparse grid
     uint8_t has_points;                     // 1 when the last programs say where a uniform training point goes, in space and then, with has_time, in time
-    uint8_t reserved[2];                    // 0
+    uint8_t n_directions;                   // directions that follow the bounds
+    uint8_t n_unknowns;                     // unknown constants: the last parameters
     uint32_t n_pairs;                       // monte_carlo: antithetic pairs a point
     uint32_t validation_seed;               // key of the validation points
     float radius;                           // stein_radius (sigma), or the step of finite differences
+    uint16_t n_readings;                    // points where something was measured
+    uint8_t n_measured;                     // numbers measured at each
+    uint8_t reserved;                       // 0
 };
 static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_info *out)
 {
@@ -1076,10 +1122,14 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->n_values = ttzo_get_u8(bytes + 11);
     out->level = ttzo_get_u8(bytes + 12);
     out->has_points = ttzo_get_u8(bytes + 13);
-    for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 14 + 1 * i);
+    out->n_directions = ttzo_get_u8(bytes + 14);
+    out->n_unknowns = ttzo_get_u8(bytes + 15);
     out->n_pairs = ttzo_get_u32(bytes + 16);
     out->validation_seed = ttzo_get_u32(bytes + 20);
     out->radius = ttzo_get_f32(bytes + 24);
+    out->n_readings = ttzo_get_u16(bytes + 28);
+    out->n_measured = ttzo_get_u8(bytes + 30);
+    out->reserved = ttzo_get_u8(bytes + 31);
 }
 static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *bytes)
 {
@@ -1093,18 +1143,24 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_u8(bytes + 11, in->n_values);
     ttzo_put_u8(bytes + 12, in->level);
     ttzo_put_u8(bytes + 13, in->has_points);
-    for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 14 + 1 * i, in->reserved[i]);
+    ttzo_put_u8(bytes + 14, in->n_directions);
+    ttzo_put_u8(bytes + 15, in->n_unknowns);
     ttzo_put_u32(bytes + 16, in->n_pairs);
     ttzo_put_u32(bytes + 20, in->validation_seed);
     ttzo_put_f32(bytes + 24, in->radius);
+    ttzo_put_u16(bytes + 28, in->n_readings);
+    ttzo_put_u8(bytes + 30, in->n_measured);
+    ttzo_put_u8(bytes + 31, in->reserved);
 }
 
-#define TTZO_ROW_GROUP_BYTES 8u
+#define TTZO_ROW_GROUP_BYTES 12u
 struct ttzo_row_group {
     uint8_t sampler;                        // enum sampler
     uint8_t needs;                          // sum of enum need: what the group's program reads
     uint16_t count;                         // rows of a batch
     float root_weight;                      // square root of the rows' weight in the loss
+    uint16_t first_face;                    // of samplers faces and opposite: face 2 i is the lower, 2 i + 1 the upper bound of coordinate i
+    uint16_t n_faces;                       // faces from that one on, each as likely as the other; 0 of other samplers
 };
 static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_group *out)
 {
@@ -1112,6 +1168,8 @@ static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_g
     out->needs = ttzo_get_u8(bytes + 1);
     out->count = ttzo_get_u16(bytes + 2);
     out->root_weight = ttzo_get_f32(bytes + 4);
+    out->first_face = ttzo_get_u16(bytes + 8);
+    out->n_faces = ttzo_get_u16(bytes + 10);
 }
 static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t *bytes)
 {
@@ -1119,6 +1177,33 @@ static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t 
     ttzo_put_u8(bytes + 1, in->needs);
     ttzo_put_u16(bytes + 2, in->count);
     ttzo_put_f32(bytes + 4, in->root_weight);
+    ttzo_put_u16(bytes + 8, in->first_face);
+    ttzo_put_u16(bytes + 10, in->n_faces);
+}
+
+#define TTZO_PDE_DIRECTION_BYTES 12u
+struct ttzo_pde_direction {
+    uint16_t first;                         // the direction is 1 in this input of the network
+    uint16_t second;                        // and factor in this one
+    float factor;                           // 0: in the first alone
+    uint8_t order;                          // 1 to max_order: up to which derivatives are computed
+    uint8_t reserved[3];                    // 0
+};
+static inline void ttzo_unpack_pde_direction(const uint8_t *bytes, struct ttzo_pde_direction *out)
+{
+    out->first = ttzo_get_u16(bytes + 0);
+    out->second = ttzo_get_u16(bytes + 2);
+    out->factor = ttzo_get_f32(bytes + 4);
+    out->order = ttzo_get_u8(bytes + 8);
+    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 9 + 1 * i);
+}
+static inline void ttzo_pack_pde_direction(const struct ttzo_pde_direction *in, uint8_t *bytes)
+{
+    ttzo_put_u16(bytes + 0, in->first);
+    ttzo_put_u16(bytes + 2, in->second);
+    ttzo_put_f32(bytes + 4, in->factor);
+    ttzo_put_u8(bytes + 8, in->order);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 9 + 1 * i, in->reserved[i]);
 }
 
 #define TTZO_PROGRAM_RECORD_BYTES 4u
@@ -1378,6 +1463,47 @@ static inline void ttzo_pack_saved_run(const struct ttzo_saved_run *in, uint8_t 
     ttzo_pack_state(&in->state, bytes + 160);
 }
 
+#define TTZO_SEAL_BYTES 20u
+struct ttzo_seal {
+    uint32_t magic;                         // seal_magic
+    uint32_t generation;                    // number of the saved run before it: one more than that in the other slot, from 1 on; after 2^32 - 1 comes 1
+    uint32_t run;                           // what the host calls the run: see KEEP
+    uint32_t saved_crc;                     // the CRC-32 at the end of the saved run
+    uint32_t crc;                           // CRC-32 of the fields before
+};
+static inline void ttzo_unpack_seal(const uint8_t *bytes, struct ttzo_seal *out)
+{
+    out->magic = ttzo_get_u32(bytes + 0);
+    out->generation = ttzo_get_u32(bytes + 4);
+    out->run = ttzo_get_u32(bytes + 8);
+    out->saved_crc = ttzo_get_u32(bytes + 12);
+    out->crc = ttzo_get_u32(bytes + 16);
+}
+static inline void ttzo_pack_seal(const struct ttzo_seal *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->magic);
+    ttzo_put_u32(bytes + 4, in->generation);
+    ttzo_put_u32(bytes + 8, in->run);
+    ttzo_put_u32(bytes + 12, in->saved_crc);
+    ttzo_put_u32(bytes + 16, in->crc);
+}
+
+#define TTZO_FRAME_SEAL_BYTES 12u
+struct ttzo_frame_seal {
+    uint32_t number;                        // of the request in its session, larger than all before; a reply repeats it
+    uint8_t tag[8];                         // first bytes of the HMAC-SHA-256, by the session's key, of the letter Q (request) or R (reply) and the frame up to and including number
+};
+static inline void ttzo_unpack_frame_seal(const uint8_t *bytes, struct ttzo_frame_seal *out)
+{
+    out->number = ttzo_get_u32(bytes + 0);
+    for (unsigned i = 0; i < 8; i++) out->tag[i] = ttzo_get_u8(bytes + 4 + 1 * i);
+}
+static inline void ttzo_pack_frame_seal(const struct ttzo_frame_seal *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->number);
+    for (unsigned i = 0; i < 8; i++) ttzo_put_u8(bytes + 4 + 1 * i, in->tag[i]);
+}
+
 // ---- nodes
 static inline uint32_t ttzo_node_part(uint8_t operation)
 {
@@ -1511,7 +1637,7 @@ static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, 
     ttzo_put_u32(bytes + 12, in->session);
 }
 
-#define TTZO_HELLO_REPLY_BYTES 96u
+#define TTZO_HELLO_REPLY_BYTES 116u
 struct ttzo_hello_reply {
     uint32_t contract_hash;                 // the device's
     uint32_t hello_hash;                    // of this message in the device's contract; the fields after it count only when the host has the same
@@ -1529,6 +1655,8 @@ struct ttzo_hello_reply {
     uint32_t sparse_capacity;               // bytes of the region sparse
     uint32_t session_before;                // session of the last HELLO that had another one; 0: none since the device's start. A host that reads its own here finds all as it was
     uint32_t payload_bytes;                 // bytes of the longest payload that the device takes and sends: min_payload to max_payload
+    uint32_t access;                        // enum access
+    uint8_t challenge[16];                  // that AUTHENTICATE answers; the same for a HELLO with the same session, until it is answered; zeros without a key
 };
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
 {
@@ -1548,6 +1676,8 @@ static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hel
     out->sparse_capacity = ttzo_get_u32(bytes + 84);
     out->session_before = ttzo_get_u32(bytes + 88);
     out->payload_bytes = ttzo_get_u32(bytes + 92);
+    out->access = ttzo_get_u32(bytes + 96);
+    for (unsigned i = 0; i < 16; i++) out->challenge[i] = ttzo_get_u8(bytes + 100 + 1 * i);
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
@@ -1567,6 +1697,8 @@ static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint
     ttzo_put_u32(bytes + 84, in->sparse_capacity);
     ttzo_put_u32(bytes + 88, in->session_before);
     ttzo_put_u32(bytes + 92, in->payload_bytes);
+    ttzo_put_u32(bytes + 96, in->access);
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 100 + 1 * i, in->challenge[i]);
 }
 
 #define TTZO_STATUS_REPLY_BYTES 168u
@@ -1818,6 +1950,80 @@ static inline void ttzo_pack_solution_error_reply(const struct ttzo_solution_err
 {
     ttzo_put_f32(bytes + 0, in->squared_error);
     ttzo_put_f32(bytes + 4, in->squared_exact);
+}
+
+#define TTZO_KEEP_REQUEST_BYTES 4u
+struct ttzo_keep_request {
+    uint32_t run;                           // names the run for whoever goes on with it: the host's CRC-32 of what a run begins with
+};
+static inline void ttzo_unpack_keep_request(const uint8_t *bytes, struct ttzo_keep_request *out)
+{
+    out->run = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_keep_request(const struct ttzo_keep_request *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->run);
+}
+
+#define TTZO_KEEP_REPLY_BYTES 4u
+struct ttzo_keep_reply {
+    uint32_t generation;                    // number of the new generation, from 1 on
+};
+static inline void ttzo_unpack_keep_reply(const uint8_t *bytes, struct ttzo_keep_reply *out)
+{
+    out->generation = ttzo_get_u32(bytes + 0);
+}
+static inline void ttzo_pack_keep_reply(const struct ttzo_keep_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->generation);
+}
+
+#define TTZO_RESTORE_REPLY_BYTES 12u
+struct ttzo_restore_reply {
+    uint32_t generation;                    // its number; 0: there is none of this model
+    uint32_t run;                           // as KEEP named it
+    uint32_t rated_erases;                  // how often each of the two slots may be erased by its data sheet; 0: the memory does not wear
+};
+static inline void ttzo_unpack_restore_reply(const uint8_t *bytes, struct ttzo_restore_reply *out)
+{
+    out->generation = ttzo_get_u32(bytes + 0);
+    out->run = ttzo_get_u32(bytes + 4);
+    out->rated_erases = ttzo_get_u32(bytes + 8);
+}
+static inline void ttzo_pack_restore_reply(const struct ttzo_restore_reply *in, uint8_t *bytes)
+{
+    ttzo_put_u32(bytes + 0, in->generation);
+    ttzo_put_u32(bytes + 4, in->run);
+    ttzo_put_u32(bytes + 8, in->rated_erases);
+}
+
+#define TTZO_AUTHENTICATE_REQUEST_BYTES 32u
+struct ttzo_authenticate_request {
+    uint8_t challenge[16];                  // the host's
+    uint8_t proof[16];                      // first bytes of the HMAC-SHA-256 of the letter H, by the session's key
+};
+static inline void ttzo_unpack_authenticate_request(const uint8_t *bytes, struct ttzo_authenticate_request *out)
+{
+    for (unsigned i = 0; i < 16; i++) out->challenge[i] = ttzo_get_u8(bytes + 0 + 1 * i);
+    for (unsigned i = 0; i < 16; i++) out->proof[i] = ttzo_get_u8(bytes + 16 + 1 * i);
+}
+static inline void ttzo_pack_authenticate_request(const struct ttzo_authenticate_request *in, uint8_t *bytes)
+{
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 0 + 1 * i, in->challenge[i]);
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 16 + 1 * i, in->proof[i]);
+}
+
+#define TTZO_AUTHENTICATE_REPLY_BYTES 16u
+struct ttzo_authenticate_reply {
+    uint8_t proof[16];                      // the same of the letter D: the device has the key too
+};
+static inline void ttzo_unpack_authenticate_reply(const uint8_t *bytes, struct ttzo_authenticate_reply *out)
+{
+    for (unsigned i = 0; i < 16; i++) out->proof[i] = ttzo_get_u8(bytes + 0 + 1 * i);
+}
+static inline void ttzo_pack_authenticate_reply(const struct ttzo_authenticate_reply *in, uint8_t *bytes)
+{
+    for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 0 + 1 * i, in->proof[i]);
 }
 
 #define TTZO_PROGRESS_REPLY_BYTES 8u

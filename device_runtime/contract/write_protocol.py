@@ -36,6 +36,13 @@ _AFTER_FRAME = """
 A request that arrives twice (same sequence, same bytes) gets the stored answer and is not carried out again; HELLO is
 always answered afresh. A damaged frame is answered by the error `bad_frame` under sequence 0. During long work the device
 sends PROGRESS under the request's sequence, and answers whatever arrives with PROGRESS too, except CANCEL.
+
+## Sealed frames
+
+A device with a key (HELLO's `access`) refuses requests without a seal by `locked`, and frames whose seal is not right by
+`bad_seal`, without carrying anything out and without losing its stored answer. After AUTHENTICATE a request's code has
+`sealed` added and its payload ends with a [seal](#frame_seal); so has its answer. PROGRESS and `bad_frame` have no seal. A device
+that is in use by another program may say so by the error `in_use` under sequence 0, and hang up.
 """
 
 

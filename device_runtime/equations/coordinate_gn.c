@@ -69,11 +69,20 @@ uint64_t ttzo_coordinate_gn_count(const struct ttzo_model *model, const struct t
     return carve.numbers;
 }
 
+// Columns follow one output's first and unmixed second derivatives at one point.
+static bool has_columns(const struct ttzo_model *model)
+{
+    for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
+        if (model->pde.groups[g].sampler == TTZO_SAMPLER_OPPOSITE)
+            return false;
+    return model->info.out_features == 1 && model->pde.info.n_directions == 0 && model->pde.info.n_unknowns == 0;
+}
+
 bool ttzo_coordinate_gn_is_sound(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
     uint32_t n_layers = model->info.n_layers, n = n_layers < 2 ? 0 : ttzo_coordinates(model);
     const struct ttzo_layer *last = n_layers ? &model->layers[n_layers - 1] : NULL;
-    return n && model->info.loss == TTZO_LOSS_RESIDUAL && phase->update == TTZO_UPDATE_SGD &&
+    return n && model->info.loss == TTZO_LOSS_RESIDUAL && has_columns(model) && phase->update == TTZO_UPDATE_SGD &&
            last->kind == TTZO_LAYER_KIND_DENSE && last->activation == TTZO_ACTIVATION_IDENTITY &&
            (n < model->info.batch ? n : model->info.batch) <= TTZO_MAX_COLUMNS &&
            n <= TTZO_MAX_PARAMETERS / model->info.batch;

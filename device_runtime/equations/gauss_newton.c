@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // theta moves by sum_k a_k v_k, where a solves min |M a + r|^2 + ridge |a|^2 with the columns
 // M_k = (r(theta + mu v_k) - r(theta)) / mu. Unknowns in order: last layer (last_layer_gn), random directions, the last
-// two steps (subspace_gn).
+// two steps (subspace_gn), the equation's unknown constants one by one.
 #include "equations/gauss_newton.h"
 
 #include "equations/coordinate_gn.h"
@@ -33,7 +33,7 @@ static uint32_t remembered_count(const struct ttzo_phase *phase)
 
 static uint32_t unknown_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
-    return free_count(model, phase) + phase->n_queries + remembered_count(phase);
+    return free_count(model, phase) + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns;
 }
 
 uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
@@ -118,6 +118,8 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
             out[i] = TTZO_MULADD(factor * scale, out[i], base[i]);
         }
     }
+    for (uint32_t i = n - model->pde.info.n_unknowns; i < n; i++)
+        out[i] = base[i];
 }
 
 // How long a direction is in the mean where no number is large.
@@ -160,8 +162,17 @@ static bool perturb(const struct gauss_newton *gn, uint32_t c)
         add_direction(gn, trainer->perturbed, trainer->theta, mu, query);
         return true;
     }
-    const float *step = trainer->moments + (query - gn->phase->n_queries) * n;
-    float factor = remembered_factor(gn, query - gn->phase->n_queries);
+    query -= gn->phase->n_queries;
+    uint32_t remembered = remembered_count(gn->phase);
+    if (query >= remembered) {
+        for (uint32_t i = 0; i < n; i++)
+            trainer->perturbed[i] = trainer->theta[i];
+        uint32_t place = n - trainer->model->pde.info.n_unknowns + query - remembered;
+        trainer->perturbed[place] = trainer->theta[place] + mu;
+        return true;
+    }
+    const float *step = trainer->moments + query * n;
+    float factor = remembered_factor(gn, query);
     for (uint32_t i = 0; i < n; i++)
         trainer->perturbed[i] = TTZO_MULADD(mu * factor, step[i], trainer->theta[i]);
     return factor > 0.0f;
@@ -269,6 +280,9 @@ static void compose(const struct gauss_newton *gn)
         for (uint32_t i = 0; i < n; i++)
             step[i] = TTZO_MULADD(factor, trainer->moments[k * n + i], step[i]);
     }
+    uint32_t unknowns = model->pde.info.n_unknowns;
+    for (uint32_t k = 0; k < unknowns; k++)
+        step[n - unknowns + k] = step[n - unknowns + k] + gn->a[gn->n - unknowns + k];
 }
 
 // ---- the step -------------------------------------------------------------------------------------------------------
@@ -337,7 +351,7 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
         .block = at + 2 * ttzo_triangle_count(n),
         .a = at + 2 * ttzo_triangle_count(n) + TTZO_GN_BLOCK_ROWS * (n + 1),
         .ridge = trainer->moments + remembered_count(phase) * model->info.n_parameters,
-        .total = 1 + phase->n_queries + remembered_count(phase) + TTZO_GN_TRIES,
+        .total = 1 + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns + TTZO_GN_TRIES,
     };
 }
 

@@ -42,15 +42,36 @@ static void place(struct ttzo_trainer *trainer)
     inputs[TTZO_PROGRAM_INPUT_X] = point;
     if (pde->info.has_time)
         inputs[TTZO_PROGRAM_INPUT_T] = point + n;
-    float time = pde->info.has_time ? *ttzo_program_run(&pde->points[1], n, inputs, trainer->pde.registers) : 0.0f;
-    const float *space = ttzo_program_run(&pde->points[0], n, inputs, trainer->pde.registers);
+    float time =
+        pde->info.has_time ? *ttzo_program_run(&pde->points[1], n, inputs, NULL, trainer->pde.registers) : 0.0f;
+    const float *space = ttzo_program_run(&pde->points[0], n, inputs, NULL, trainer->pde.registers);
     for (uint32_t i = 0; i < n; i++)
         point[i] = space[i];
     if (pde->info.has_time)
         point[n] = time;
 }
 
-static void draw_training_point(struct ttzo_trainer *trainer, enum ttzo_sampler sampler, uint32_t row)
+// On face 2 i the coordinate i is at its lower bound, on face 2 i + 1 at its upper one.
+static void move_to_face(struct ttzo_trainer *trainer, uint32_t face)
+{
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    trainer->pde.point[face / 2] = face % 2 ? pde->high[face / 2] : pde->low[face / 2];
+}
+
+// The readings follow each other, from step to step.
+static void move_to_reading(struct ttzo_trainer *trainer, const struct ttzo_row_group *group, uint32_t row)
+{
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    uint32_t n = trainer->model->info.in_features, width = n + pde->info.n_measured;
+    uint64_t turn = (uint64_t)trainer->state.step * group->count + row;
+    const float *reading = pde->readings + (size_t)(turn % pde->info.n_readings) * width;
+    for (uint32_t i = 0; i < n; i++)
+        trainer->pde.point[i] = reading[i];
+    trainer->pde.reading = reading + n;
+}
+
+// Draws the point of a row of that group; gives the face on which it lies, where it lies on one.
+static uint32_t draw_training_point(struct ttzo_trainer *trainer, const struct ttzo_row_group *group, uint32_t row)
 {
     const struct ttzo_pde *pde = &trainer->model->pde;
     uint32_t time = pde->info.n_space;
@@ -58,66 +79,117 @@ static void draw_training_point(struct ttzo_trainer *trainer, enum ttzo_sampler 
     draw(trainer->model, trainer->training.seed, TTZO_STREAM_COLLOCATION, trainer->state.step, row, point);
     if (pde->info.has_points)
         place(trainer);
-    if (sampler == TTZO_SAMPLER_FACES) {
+    if (group->n_faces > 0) {
         const uint32_t counter[4] = { 0, row, trainer->state.step, TTZO_STREAM_FACE };
         uint32_t words[4];
         ttzo_philox(counter, trainer->training.seed, words);
-        uint32_t face = words[0] % (2 * time);
-        point[face / 2] = face % 2 ? pde->high[face / 2] : pde->low[face / 2];
-    } else if (sampler != TTZO_SAMPLER_INTERIOR) {
-        point[time] = sampler == TTZO_SAMPLER_START ? pde->low[time] : pde->high[time];
+        uint32_t face = group->first_face + words[0] % group->n_faces;
+        move_to_face(trainer, face);
+        return face;
     }
+    if (group->sampler == TTZO_SAMPLER_READINGS) {
+        move_to_reading(trainer, group, row);
+        return 0;
+    }
+    if (group->sampler != TTZO_SAMPLER_INTERIOR)
+        point[time] = group->sampler == TTZO_SAMPLER_START ? pde->low[time] : pde->high[time];
+    return 0;
 }
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-// A program where the network has these derivatives.
-static float run_with(struct ttzo_trainer *trainer, const struct ttzo_program *program, const float *value,
-                      const float *first, const float *laplacian, const float *diagonal)
+// A network's outputs and derivatives, a number for each of m outputs or features: [m], [in_features][m], or of
+// `along` [n_directions][TTZO_MAX_ORDER][m].
+struct parts {
+    float *value, *first, *laplacian, *diagonal, *along;
+};
+
+static struct parts derived(const struct ttzo_trainer *trainer)
 {
-    static const float zero = 0.0f;
+    const struct ttzo_pde_work *work = &trainer->pde;
+    return (struct parts){ work->value, work->first, work->laplacian, work->diagonal, work->along };
+}
+
+// A program where the network's outputs have these derivatives.
+static float run_with(struct ttzo_trainer *trainer, const struct ttzo_program *program, const struct parts *at)
+{
+    static const float zeros[TTZO_MAX_FIELDS];
     const struct ttzo_pde_info *info = &trainer->model->pde.info;
     const struct ttzo_pde_work *work = &trainer->pde;
-    uint32_t n = info->n_space;
+    uint32_t n = info->n_space, m = trainer->model->info.out_features;
     const float *const inputs[TTZO_PROGRAM_INPUTS] = {
         [TTZO_PROGRAM_INPUT_X] = work->point,
-        [TTZO_PROGRAM_INPUT_T] = info->has_time ? work->point + n : &zero,
-        [TTZO_PROGRAM_INPUT_N] = value,
-        [TTZO_PROGRAM_INPUT_N_X] = first,
-        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? first + n : &zero,
-        [TTZO_PROGRAM_INPUT_LAP] = laplacian,
-        [TTZO_PROGRAM_INPUT_N_XX] = diagonal,
-        [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? diagonal + n : &zero,
+        [TTZO_PROGRAM_INPUT_T] = info->has_time ? work->point + n : zeros,
+        [TTZO_PROGRAM_INPUT_N] = at->value,
+        [TTZO_PROGRAM_INPUT_N_X] = at->first,
+        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? at->first + n * m : zeros,
+        [TTZO_PROGRAM_INPUT_LAP] = at->laplacian,
+        [TTZO_PROGRAM_INPUT_N_XX] = at->diagonal,
+        [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? at->diagonal + n * m : zeros,
     };
-    return *ttzo_program_run(program, n, inputs, work->registers);
+    const struct ttzo_program_reads reads = { m, at->along, work->unknowns, work->reading };
+    return *ttzo_program_run(program, n, inputs, &reads, work->registers);
 }
 
 static float run_at_point(struct ttzo_trainer *trainer, const struct ttzo_program *program)
 {
-    const struct ttzo_pde_work *work = &trainer->pde;
-    return run_with(trainer, program, work->value, work->first, work->laplacian, work->diagonal);
+    const struct parts at = derived(trainer);
+    return run_with(trainer, program, &at);
 }
 
-// The group of a row of the batch; its point is drawn.
-static uint32_t begin_row(struct ttzo_trainer *trainer, uint32_t row)
+// A row of the batch: its group, and the face on which its point lies, where it lies on one. The point is drawn.
+struct row {
+    uint32_t number, group, face;
+};
+
+static struct row begin_row(struct ttzo_trainer *trainer, uint32_t number)
 {
     const struct ttzo_row_group *groups = trainer->model->pde.groups;
     uint32_t g = 0, end = groups[0].count;
-    while (row >= end)
+    while (number >= end)
         end += groups[++g].count;
-    draw_training_point(trainer, (enum ttzo_sampler)groups[g].sampler, row);
-    return g;
+    return (struct row){ number, g, draw_training_point(trainer, &groups[g], number) };
 }
 
-float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t row)
+static bool has_opposite(const struct ttzo_trainer *trainer, const struct row *row)
+{
+    return trainer->model->pde.groups[row->group].sampler == TTZO_SAMPLER_OPPOSITE;
+}
+
+// The unknown constants stand at the end of theta.
+static void set_unknowns(struct ttzo_trainer *trainer, const float *theta)
 {
     const struct ttzo_pde *pde = &trainer->model->pde;
-    uint32_t g = begin_row(trainer, row);
-    ttzo_derive(trainer, theta, trainer->model->info.n_layers, pde->groups[g].needs, row);
-    return pde->groups[g].root_weight * run_at_point(trainer, &pde->conditions[g]);
+    const float *own = theta + trainer->model->info.n_parameters - pde->info.n_unknowns;
+    for (uint32_t k = 0; k < pde->info.n_unknowns; k++)
+        trainer->pde.unknowns[k] = pde->units[k] > 0.0f ? pde->units[k] * own[k] : ttzo_exp(own[k]);
+}
+
+static float run_condition(struct ttzo_trainer *trainer, const float *theta, const struct row *row)
+{
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    set_unknowns(trainer, theta);
+    ttzo_derive(trainer, theta, trainer->model->info.n_layers, pde->groups[row->group].needs, row->number);
+    return run_at_point(trainer, &pde->conditions[row->group]);
+}
+
+float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t number)
+{
+    struct row row = begin_row(trainer, number);
+    float made = run_condition(trainer, theta, &row);
+    if (has_opposite(trainer, &row)) {
+        move_to_face(trainer, row.face ^ 1u);
+        made = made - run_condition(trainer, theta, &row);
+    }
+    return trainer->model->pde.groups[row.group].root_weight * made;
 }
 
 // ---- the last layer's gradient --------------------------------------------------------------------------------------
+
+static const struct ttzo_layer *last_layer(const struct ttzo_model *model)
+{
+    return &model->layers[model->info.n_layers - 1];
+}
 
 // One output of the last layer (n weights from `w`) applied to every kind of derivative of its inputs.
 static float combine(const float *w, const float *features, uint32_t n, float start)
@@ -127,75 +199,125 @@ static float combine(const float *w, const float *features, uint32_t n, float st
     return start;
 }
 
-// The parts of the first set in work->combined; the second lies after it.
-struct parts {
-    float *value, *first, *laplacian, *diagonal;
-};
-
-static struct parts parts_of(const struct ttzo_trainer *trainer)
+static uint32_t along_count(const struct ttzo_model *model)
 {
-    uint32_t n = trainer->model->info.in_features;
-    float *at = trainer->pde.combined;
-    return (struct parts){ at, at + 2, at + 1, at + 2 + n };
+    return TTZO_MAX_ORDER * (uint32_t)model->pde.info.n_directions;
 }
 
-// combined = derivatives at weights `w` and bias `bias`.
-static void combine_all(struct ttzo_trainer *trainer, const float *w, float bias, uint32_t needs)
+// Numbers of one set in work->combined.
+static uint32_t set_count(const struct ttzo_model *model)
 {
-    const struct ttzo_pde_work *work = &trainer->pde;
-    struct parts to = parts_of(trainer);
-    uint32_t n = trainer->model->info.in_features,
-             m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
-    *to.value = combine(w, work->value, m, bias);
-    if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
-        *to.laplacian = combine(w, work->laplacian, m, 0.0f);
-    for (uint32_t i = 0; needs && i < n; i++) {
-        to.first[i] = combine(w, work->first + i * m, m, 0.0f);
-        if (needs & TTZO_NEED_DIAGONAL)
-            to.diagonal[i] = combine(w, work->diagonal + i * m, m, 0.0f);
-    }
+    return model->info.out_features * (2 + 2 * (uint32_t)model->info.in_features + along_count(model));
 }
 
-// The program where the weight of feature j is larger by mu.
-static float run_beside(struct ttzo_trainer *trainer, const struct ttzo_program *program, uint32_t needs, uint32_t j,
-                        float mu)
-{
-    const struct ttzo_pde_work *work = &trainer->pde;
-    struct parts from = parts_of(trainer);
-    uint32_t n = trainer->model->info.in_features,
-             m = trainer->model->layers[trainer->model->info.n_layers - 1].in_features;
-    float *at = work->combined + 2 + 2 * n;
-    struct parts to = { at, at + 2, at + 1, at + 2 + n };
-    *to.value = TTZO_MULADD(mu, work->value[j], *from.value);
-    if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
-        *to.laplacian = TTZO_MULADD(mu, work->laplacian[j], *from.laplacian);
-    for (uint32_t i = 0; needs && i < n; i++) {
-        to.first[i] = TTZO_MULADD(mu, work->first[i * m + j], from.first[i]);
-        if (needs & TTZO_NEED_DIAGONAL)
-            to.diagonal[i] = TTZO_MULADD(mu, work->diagonal[i * m + j], from.diagonal[i]);
-    }
-    return run_with(trainer, program, to.value, to.first, to.laplacian, to.diagonal);
-}
-
-float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
-                                     float *gradient)
+// The parts of set 0 (at the parameters) or 1 (beside them).
+static struct parts parts_of(const struct ttzo_trainer *trainer, uint32_t set)
 {
     const struct ttzo_model *model = trainer->model;
-    const struct ttzo_layer *last = &model->layers[model->info.n_layers - 1];
+    uint32_t n = model->info.in_features, outputs = model->info.out_features;
+    float *at = trainer->pde.combined + set * set_count(model);
+    float *first = at + 2 * outputs;
+    return (struct parts){ at, first, at + outputs, first + n * outputs, first + 2 * n * outputs };
+}
+
+// The kinds of derivatives that `needs` asks for, one after the other: where each stands in both sets and among the
+// features, and how many rows it has.
+struct kind {
+    float *whole, *beside;
+    const float *features;
+    uint32_t rows;
+};
+
+#define KINDS 5u
+
+static uint32_t list_kinds(const struct ttzo_trainer *trainer, uint32_t needs, struct kind kinds[KINDS])
+{
+    struct parts whole = parts_of(trainer, 0), beside = parts_of(trainer, 1), features = derived(trainer);
+    uint32_t n = trainer->model->info.in_features, count = 0;
+    kinds[count++] = (struct kind){ whole.value, beside.value, features.value, 1 };
+    if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
+        kinds[count++] = (struct kind){ whole.laplacian, beside.laplacian, features.laplacian, 1 };
+    if (needs)
+        kinds[count++] = (struct kind){ whole.first, beside.first, features.first, n };
+    if (needs & TTZO_NEED_DIAGONAL)
+        kinds[count++] = (struct kind){ whole.diagonal, beside.diagonal, features.diagonal, n };
+    if (needs & TTZO_NEED_ALONG)
+        kinds[count++] = (struct kind){ whole.along, beside.along, features.along, along_count(trainer->model) };
+    return count;
+}
+
+// Set 0: the outputs and their derivatives from those of the features.
+static void combine_all(struct ttzo_trainer *trainer, const float *theta, const struct kind *kinds, uint32_t count)
+{
+    const struct ttzo_layer *last = last_layer(trainer->model);
     const float *w = theta + last->parameter_offset;
-    uint32_t g = begin_row(trainer, row), m = last->in_features, needs = model->pde.groups[g].needs;
-    const struct ttzo_program *program = &model->pde.conditions[g];
-    float root_weight = model->pde.groups[g].root_weight, per_mu = 1.0f / mu;
-    ttzo_derive(trainer, theta, model->info.n_layers - 1u, needs, row);
-    combine_all(trainer, w, last->has_bias ? w[m] : 0.0f, needs);
-    struct parts at = parts_of(trainer);
-    float residual = root_weight * run_with(trainer, program, at.value, at.first, at.laplacian, at.diagonal);
-    for (uint32_t j = 0; j < m; j++)
-        gradient[j] = (root_weight * run_beside(trainer, program, needs, j, mu) - residual) * per_mu;
-    if (last->has_bias) {
-        float moved = *at.value + mu;
-        gradient[m] =
-            (root_weight * run_with(trainer, program, &moved, at.first, at.laplacian, at.diagonal) - residual) * per_mu;
+    uint32_t m = last->in_features, outputs = last->out_features;
+    const float *biases = last->has_bias ? w + m * outputs : NULL;
+    for (uint32_t k = 0; k < count; k++)
+        for (uint32_t i = 0; i < kinds[k].rows; i++)
+            for (uint32_t o = 0; o < outputs; o++)
+                kinds[k].whole[i * outputs + o] =
+                    combine(w + o * m, kinds[k].features + i * m, m, k == 0 && biases ? biases[o] : 0.0f);
+}
+
+// Set 1: the same where output o weighs feature j by mu more.
+static void combine_beside(struct ttzo_trainer *trainer, const struct kind *kinds, uint32_t count, uint32_t o,
+                           uint32_t j, float mu)
+{
+    const struct ttzo_layer *last = last_layer(trainer->model);
+    uint32_t m = last->in_features, outputs = last->out_features;
+    for (uint32_t k = 0; k < count; k++)
+        for (uint32_t i = 0; i < kinds[k].rows; i++) {
+            const float *from = kinds[k].whole + i * outputs;
+            float *to = kinds[k].beside + i * outputs;
+            for (uint32_t other = 0; other < outputs; other++)
+                to[other] = from[other];
+            to[o] = TTZO_MULADD(mu, kinds[k].features[i * m + j], from[o]);
+        }
+}
+
+// A row's residual at its point, and its derivatives into (or, with `subtracts`, from) `gradient`.
+static float residual_and_gradient_at_point(struct ttzo_trainer *trainer, const float *theta, const struct row *row,
+                                            float mu, bool subtracts, float *gradient)
+{
+    const struct ttzo_model *model = trainer->model;
+    const struct ttzo_layer *last = last_layer(model);
+    const struct ttzo_program *program = &model->pde.conditions[row->group];
+    const struct parts whole = parts_of(trainer, 0), beside = parts_of(trainer, 1);
+    uint32_t needs = model->pde.groups[row->group].needs, m = last->in_features, outputs = last->out_features;
+    float root_weight = model->pde.groups[row->group].root_weight, per_mu = 1.0f / mu;
+    struct kind kinds[KINDS];
+    uint32_t n = outputs * (m + (last->has_bias ? 1u : 0u));
+    set_unknowns(trainer, theta);
+    ttzo_derive(trainer, theta, model->info.n_layers - 1u, needs, row->number);
+    uint32_t count = list_kinds(trainer, needs, kinds);
+    combine_all(trainer, theta, kinds, count);
+    float residual = root_weight * run_with(trainer, program, &whole);
+    for (uint32_t c = 0; c < n; c++) {
+        struct parts at = beside;
+        float moved[TTZO_MAX_FIELDS];
+        if (c < outputs * m) {
+            combine_beside(trainer, kinds, count, c / m, c % m, mu);
+        } else { // a bias moves a value alone
+            for (uint32_t o = 0; o < outputs; o++)
+                moved[o] = whole.value[o] + (o == c - outputs * m ? mu : 0.0f);
+            at = whole;
+            at.value = moved;
+        }
+        float column = (root_weight * run_with(trainer, program, &at) - residual) * per_mu;
+        gradient[c] = subtracts ? gradient[c] - column : column;
+    }
+    return residual;
+}
+
+float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t number, float mu,
+                                     float *gradient)
+{
+    struct row row = begin_row(trainer, number);
+    float residual = residual_and_gradient_at_point(trainer, theta, &row, mu, false, gradient);
+    if (has_opposite(trainer, &row)) {
+        move_to_face(trainer, row.face ^ 1u);
+        residual = residual - residual_and_gradient_at_point(trainer, theta, &row, mu, true, gradient);
     }
     return residual;
 }
@@ -214,14 +336,14 @@ static float slope_in(struct ttzo_trainer *trainer, uint32_t group, float residu
     return (moved - residual) / step;
 }
 
-float ttzo_pde_linearise(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
+float ttzo_pde_linearise(struct ttzo_trainer *trainer, const float *theta, uint32_t number, float mu,
                          struct ttzo_row_slopes *slopes)
 {
     const struct ttzo_pde *pde = &trainer->model->pde;
     const struct ttzo_pde_work *work = &trainer->pde;
-    uint32_t g = begin_row(trainer, row), needs = pde->groups[g].needs, n = trainer->model->info.in_features;
-    ttzo_derive(trainer, theta, trainer->model->info.n_layers, needs, row);
-    float residual = pde->groups[g].root_weight * run_at_point(trainer, &pde->conditions[g]), of_laplacian = 0.0f;
+    struct row row = begin_row(trainer, number);
+    uint32_t g = row.group, needs = pde->groups[g].needs, n = trainer->model->info.in_features;
+    float residual = pde->groups[g].root_weight * run_condition(trainer, theta, &row), of_laplacian = 0.0f;
     slopes->has_derivatives = needs != 0;
     slopes->value = slope_in(trainer, g, residual, mu, work->value);
     if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
@@ -237,22 +359,29 @@ float ttzo_pde_linearise(struct ttzo_trainer *trainer, const float *theta, uint3
 
 // ---- validation -----------------------------------------------------------------------------------------------------
 
-void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact)
+void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row)
 {
     const struct ttzo_model *model = trainer->model;
     draw(model, model->pde.info.validation_seed, TTZO_STREAM_VALIDATION, 0, row, trainer->pde.point);
     ttzo_derive(trainer, trainer->theta, model->info.n_layers, 0, row);
-    *u = run_at_point(trainer, &model->pde.solution);
-    *exact = run_at_point(trainer, &model->pde.exact);
 }
 
-float ttzo_pde_solution(struct ttzo_trainer *trainer, const uint8_t *row)
+void ttzo_pde_solve(struct ttzo_trainer *trainer, const uint8_t *row)
 {
     const struct ttzo_model *model = trainer->model;
     for (uint32_t i = 0; i < model->info.in_features; i++)
         trainer->pde.point[i] = ttzo_get_f32(row + 4 * i);
     ttzo_derive(trainer, trainer->theta, model->info.n_layers, 0, 0);
-    return run_at_point(trainer, &model->pde.solution);
+}
+
+float ttzo_pde_solution(struct ttzo_trainer *trainer, uint32_t field)
+{
+    return run_at_point(trainer, &trainer->model->pde.solution[field]);
+}
+
+float ttzo_pde_exact(struct ttzo_trainer *trainer, uint32_t field)
+{
+    return run_at_point(trainer, &trainer->model->pde.exact[field]);
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
@@ -265,18 +394,21 @@ static uint32_t needs_of_all(const struct ttzo_pde *pde)
     return needs;
 }
 
+static uint32_t longer(uint32_t longest, const struct ttzo_program *programs, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++)
+        if (programs[k].n_instructions > longest)
+            longest = programs[k].n_instructions;
+    return longest;
+}
+
 // Programs that the problem lacks have no instructions.
 static uint32_t longest_program(const struct ttzo_pde *pde)
 {
-    const struct ttzo_program *single[] = { &pde->solution, &pde->exact, &pde->points[0], &pde->points[1] };
-    uint32_t longest = 0;
-    for (uint32_t k = 0; k < sizeof single / sizeof single[0]; k++)
-        if (single[k]->n_instructions > longest)
-            longest = single[k]->n_instructions;
-    for (uint32_t g = 0; g < pde->info.n_groups; g++)
-        if (pde->conditions[g].n_instructions > longest)
-            longest = pde->conditions[g].n_instructions;
-    return longest;
+    uint32_t longest = longer(0, pde->conditions, pde->info.n_groups);
+    longest = longer(longest, pde->solution, TTZO_MAX_FIELDS);
+    longest = longer(longest, pde->exact, TTZO_MAX_FIELDS);
+    return longer(longest, pde->points, 2);
 }
 
 static bool uses_last_layer(const struct ttzo_model *model)
@@ -287,13 +419,14 @@ static bool uses_last_layer(const struct ttzo_model *model)
 // Outputs that are derived at once.
 static uint32_t derived_count(const struct ttzo_model *model)
 {
-    return uses_last_layer(model) ? model->layers[model->info.n_layers - 1].in_features : 1;
+    uint32_t outputs = model->info.out_features, features = last_layer(model)->in_features;
+    return uses_last_layer(model) && features > outputs ? features : outputs;
 }
 
 // Two sets of derivatives: at the parameters, and beside them.
 static uint32_t combined_count(const struct ttzo_model *model)
 {
-    return uses_last_layer(model) ? 2 * (2 + 2 * (uint32_t)model->info.in_features) : 0;
+    return uses_last_layer(model) ? 2 * set_count(model) : 0;
 }
 
 static uint32_t units_count(const struct ttzo_model *model)
@@ -352,6 +485,8 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
     work->laplacian = ttzo_take(carve, m);
     work->first = ttzo_take(carve, n * m);
     work->diagonal = ttzo_take(carve, needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
+    work->along = ttzo_take(carve, along_count(model) * m);
+    work->unknowns = ttzo_take(carve, model->pde.info.n_unknowns);
     work->at = ttzo_take(carve, values_count(model));
     work->slope = ttzo_take(carve, slopes_count(model));
     work->squares = ttzo_take(carve, squares_count(model));

@@ -20,15 +20,19 @@ float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *
                                      float *gradient);
 
 // The same residual, and how it follows the network's value and derivatives: differences of mu times 1 and the size of
-// what moves. `slopes` points to its numbers.
+// what moves. `slopes` points to its numbers. For one output, at one point, without directions.
 float ttzo_pde_linearise(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
                          struct ttzo_row_slopes *slopes);
 
-// u and the exact solution at validation point number `row`.
-void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact);
+// The network at validation point number `row`, for the next two functions to read.
+void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row);
 
-// u at the point that stands in `row` as it is sent.
-float ttzo_pde_solution(struct ttzo_trainer *trainer, const uint8_t *row);
+// The same at the point that stands in `row` as it is sent.
+void ttzo_pde_solve(struct ttzo_trainer *trainer, const uint8_t *row);
+
+// Unknown function number `field` at that point: as the network has it, and exact.
+float ttzo_pde_solution(struct ttzo_trainer *trainer, uint32_t field);
+float ttzo_pde_exact(struct ttzo_trainer *trainer, uint32_t field);
 
 #else
 
@@ -43,15 +47,25 @@ static inline float ttzo_pde_residual(struct ttzo_trainer *trainer, const float 
     return 0.0f;
 }
 
-static inline void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row, float *u, float *exact)
+static inline void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row)
 {
     (void)trainer, (void)row;
-    *u = *exact = 0.0f;
 }
 
-static inline float ttzo_pde_solution(struct ttzo_trainer *trainer, const uint8_t *row)
+static inline void ttzo_pde_solve(struct ttzo_trainer *trainer, const uint8_t *row)
 {
     (void)trainer, (void)row;
+}
+
+static inline float ttzo_pde_solution(struct ttzo_trainer *trainer, uint32_t field)
+{
+    (void)trainer, (void)field;
+    return 0.0f;
+}
+
+static inline float ttzo_pde_exact(struct ttzo_trainer *trainer, uint32_t field)
+{
+    (void)trainer, (void)field;
     return 0.0f;
 }
 

@@ -31,7 +31,7 @@ static float run(struct ttzo_fit *fit, const struct ttzo_program *program)
         inputs[i] = &zero;
     inputs[TTZO_PROGRAM_INPUT_X] = fit->x;
     fit->work += program->n_instructions;
-    return *ttzo_program_run(program, fit->n_values, inputs, fit->registers);
+    return *ttzo_program_run(program, fit->n_values, inputs, NULL, fit->registers);
 }
 
 // The constants of simulation j into x.

@@ -51,8 +51,9 @@ static bool unknowns_are_sound(const struct ttzo_model *model, const struct ttzo
 
 static bool programs_are_sound(const struct ttzo_program *programs, uint32_t n, uint32_t n_values)
 {
+    const struct ttzo_program_scope scope = { .n_space = n_values, .n_outputs = 1 };
     for (uint32_t k = 0; k < n; k++)
-        if (!ttzo_program_is_sound(&programs[k], n_values, 0, false))
+        if (!ttzo_program_is_sound(&programs[k], &scope, false))
             return false;
     return true;
 }

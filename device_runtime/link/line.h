@@ -53,7 +53,8 @@ enum ttzo_arrival ttzo_receive(struct ttzo_line *line, struct ttzo_frame *frame)
 // Where the payload of the frame to send is put before ttzo_seal.
 uint8_t *ttzo_payload(struct ttzo_line *line);
 
-// Makes the frame to send of that payload; ttzo_send sends it, any number of times.
+// Makes the frame to send of that payload; ttzo_send sends it, any number of times. The two bytes before the payload are
+// its own.
 void ttzo_seal(struct ttzo_line *line, uint8_t sequence, uint8_t code, uint32_t payload_bytes);
 void ttzo_send(struct ttzo_line *line);
 

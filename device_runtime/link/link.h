@@ -12,41 +12,31 @@
 // trainer of its own.
 #ifndef TTZO_LINK_H
 #define TTZO_LINK_H
-#include "link/line.h"
-#include "ttzo.h"
+#include "link/link_state.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-// All of a link. Caller-owned; fields belong to link.c.
-struct ttzo_link {
-    struct ttzo_trainer *trainer;
-    const char *board_name;
-    enum ttzo_error model_error; // why there is nothing to train; the answer to all requests but HELLO and LEAVE
-    uint32_t model_detail;
-    bool left;          // LEAVE has come: a port with something else to do stops polling
-    bool foreign;       // the last HELLO came from another contract: all other requests but LEAVE are refused
-    bool foreign_leave; // and its LEAVE is not ours either
-
-    uint32_t session; // of the last HELLO, and of the last one that had another
-    uint32_t session_before;
-    struct ttzo_step_reply done; // the last step's answer; step 0: none, or what it left has been replaced
-
-    struct ttzo_line line; // to the host; holds the answer to the last request while `answered`
-    bool answered;         // ... which was the request (sequence, crc)
-    uint8_t sequence;
-    uint32_t crc;
-
-    uint64_t macs_per_unit; // long work: multiply-accumulates of a unit; 0 where the trainer counts them
-    uint64_t reported;      // of them, at the last PROGRESS
-};
 
 // Copies `port`. `board_name` (kept, not copied) goes into HELLO. `error` and `detail` are what ttzo_open returned: with an error,
 // HELLO and LEAVE still answer and every other request gets that error; `trainer` is not touched then and may be NULL.
 // TTZO_ERROR_OUT_OF_RANGE: the port's payload_bytes.
 enum ttzo_error ttzo_link_init(struct ttzo_link *link, const struct ttzo_port *port, struct ttzo_trainer *trainer,
                                const char *board_name, enum ttzo_error error, uint32_t detail);
+
+// Takes orders only from holders of the key `secret` (not kept) from now on; with `reading_open` anybody may read state,
+// parameters and moments. Needs ttzo_link_stir. TTZO_ERROR_NOT_BUILT_IN: this build has no part `key`.
+enum ttzo_error ttzo_link_lock(struct ttzo_link *link, const uint8_t secret[TTZO_KEY_BYTES], bool reading_open);
+
+// Mixes a number into the challenges of later HELLOs: from a random generator, eight times before the first; or, where there
+// is none, from a fast timer after each byte that has arrived. Whoever foresees them can repeat a session that he has
+// recorded.
+void ttzo_link_stir(struct ttzo_link *link, uint32_t word);
+
+#if TTZO_HAS(STORAGE)
+// Lends the link a storage of its trainer, for a host that keeps runs on the device. It stays in use.
+void ttzo_link_lend_storage(struct ttzo_link *link, struct ttzo_storage *storage);
+#endif
 
 // Takes all that has arrived, answers it, and returns. A step or evaluation is carried out in here; meanwhile PROGRESS
 // is sent and CANCEL heeded.

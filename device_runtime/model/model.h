@@ -41,8 +41,11 @@ struct ttzo_pde {
     const float *low, *high; // [in_features] bounds of the network's inputs
     struct ttzo_row_group groups[TTZO_MAX_ROW_GROUPS];
     struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
-    struct ttzo_program solution;                        // u from the network's output
-    struct ttzo_program exact;                           // with has_exact
+    const uint8_t *directions;                           // [n_directions] records of the contract
+    const float *units;                                  // [n_unknowns]
+    const float *readings;                               // [n_readings][in_features + n_measured]
+    struct ttzo_program solution[TTZO_MAX_FIELDS];       // [out_features] from the network's outputs
+    struct ttzo_program exact[TTZO_MAX_FIELDS];          // with has_exact
     struct ttzo_program points[2]; // with has_points: a uniform training point's place in space, its time
     struct ttzo_sparse_grid grid;  // with derivative sparse_grid
 };
@@ -86,6 +89,7 @@ struct ttzo_model {
     struct ttzo_loss_info loss;        // with info.has_loss_section, else zeros
     const float *class_weights;        // [loss.n_class_weights]
     struct ttzo_row_info rows;         // with info.has_row_section, else zeros
+    const float *columns;              // [3][rows.columns] centres, what they lack, factors
     struct ttzo_simulation simulation; // with info.loss simulation: no layers
 };
 
@@ -114,7 +118,7 @@ static inline bool ttzo_needs_no_rows(const struct ttzo_model *model)
 // Whether each step varies the rows that it takes.
 static inline bool ttzo_varies_rows(const struct ttzo_model *model)
 {
-    return TTZO_HAS(AUGMENTATION) && model->info.has_row_section;
+    return TTZO_HAS(AUGMENTATION) && model->rows.channels != 0;
 }
 
 static inline bool ttzo_is_graph(const struct ttzo_model *model)

@@ -36,7 +36,7 @@ uint32_t ttzo_needed_parts(const struct ttzo_model *model)
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         parts |=
             (model->layers[l].contraction ? TTZO_PART_SPLIT : 0u) | (model->layers[l].gather ? TTZO_PART_GATHERED : 0u);
-    parts |= parts_of_nodes(&model->graph) | (model->info.has_row_section ? TTZO_PART_AUGMENTATION : 0u);
+    parts |= parts_of_nodes(&model->graph) | (model->rows.channels ? TTZO_PART_AUGMENTATION : 0u);
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
         parts |= parts_of_estimator(model->phases[p].estimator);
     if (parts & TTZO_PART_CORES) {

@@ -23,20 +23,23 @@ struct ttzo_sparse {
     uint32_t count;
 };
 
-// Work memory of a PDE's rows; m outputs are derived at once (1, or the features of the last layer).
+// Work memory of a PDE's rows; m outputs are derived at once (the network's, or the features of the last layer).
 struct ttzo_pde_work {
-    float *point;      // [in_features]
-    float *value;      // [m]
-    float *first;      // [in_features][m]
-    float *laplacian;  // [m]
-    float *diagonal;   // [in_features][m], where it is needed
-    float *at, *slope; // [units] phi(z), of relu z, and phi'(z); of compensated jets the latter alone, [units][2]
+    float *point;         // [in_features]
+    float *value;         // [m]
+    float *first;         // [in_features][m]
+    float *laplacian;     // [m]
+    float *diagonal;      // [in_features][m], where it is needed
+    float *along;         // [n_directions][TTZO_MAX_ORDER][m]
+    float *unknowns;      // [n_unknowns] values of the unknown constants
+    const float *reading; // of the row under way, in the section
+    float *at, *slope;    // [units] phi(z), of relu z, and phi'(z); of compensated jets the latter alone, [units][2]
     float *squares; // [units] of jets with a Laplacian: the sum of squared directional derivatives; of compensated ones
                     // [units][2] that, or phi''(z)
     float *normals; // [4][in_features] of monte_carlo: Gaussian directions
     float *merged;  // parameters of the layers whose cores are merged; of compensated jets those cores alone
     float *basis;   // of compensated jets, where the first layer reads few combinations of its inputs
-    float *combined;  // [2][2 + 2 in_features] the network's value and derivatives, put together from its features
+    float *combined;  // two sets of the network's values and derivatives, put together from its features
     float *registers; // of the longest program
 };
 

@@ -44,8 +44,17 @@ static uint32_t operand_count(uint32_t operation)
     case TTZO_OPERATION_DIVIDE:
     case TTZO_OPERATION_LESS:
     case TTZO_OPERATION_ATAN2: return 2;
+    case TTZO_OPERATION_OUTPUT:
+    case TTZO_OPERATION_ALONG:
+    case TTZO_OPERATION_UNKNOWN:
+    case TTZO_OPERATION_MEASURED: return 0;
     default: return 1;
     }
+}
+
+static bool is_vector_input(uint32_t input)
+{
+    return input == TTZO_PROGRAM_INPUT_X || input == TTZO_PROGRAM_INPUT_N_X || input == TTZO_PROGRAM_INPUT_N_XX;
 }
 
 // Whether the result is a vector: sums and components never are, the others are as one of their operands is.
@@ -54,7 +63,11 @@ static bool makes_vector(const struct shapes *shapes, const uint8_t *instruction
     bool vector = false;
     switch ((enum ttzo_operation)instruction[0]) {
     case TTZO_OPERATION_SUM:
-    case TTZO_OPERATION_COMPONENT: return false;
+    case TTZO_OPERATION_COMPONENT:
+    case TTZO_OPERATION_ALONG:
+    case TTZO_OPERATION_UNKNOWN:
+    case TTZO_OPERATION_MEASURED: return false;
+    case TTZO_OPERATION_OUTPUT: return is_vector_input(instruction[1]);
     case TTZO_OPERATION_PLACE:
     case TTZO_OPERATION_SPREAD: return true;
     default:
@@ -89,7 +102,11 @@ static float apply(enum ttzo_operation operation, float a, float b, float c)
     case TTZO_OPERATION_SUM:
     case TTZO_OPERATION_COMPONENT:
     case TTZO_OPERATION_PLACE:
-    case TTZO_OPERATION_SPREAD: break; // not coordinate by coordinate
+    case TTZO_OPERATION_SPREAD:
+    case TTZO_OPERATION_OUTPUT:
+    case TTZO_OPERATION_ALONG:
+    case TTZO_OPERATION_UNKNOWN:
+    case TTZO_OPERATION_MEASURED: break; // not coordinate by coordinate
     }
     return a;
 }
@@ -150,14 +167,39 @@ static void execute(const uint8_t *instruction, const struct operand operands[3]
     }
 }
 
+// What an instruction names by plain numbers, into `out`.
+static void read_by_number(const uint8_t *instruction, const struct places *where,
+                           const struct ttzo_program_reads *reads, float *out)
+{
+    uint32_t m = reads->n_outputs, which = instruction[1], output = instruction[2];
+    if (instruction[0] >= TTZO_OPERATION_UNKNOWN) {
+        *out = instruction[0] == TTZO_OPERATION_UNKNOWN ? reads->unknowns[which] : reads->measured[which];
+        return;
+    }
+    if (instruction[0] == TTZO_OPERATION_ALONG) {
+        *out = reads->along[(which * TTZO_MAX_ORDER + instruction[3] - 1u) * m + output];
+        return;
+    }
+    uint32_t n = is_vector_input(which) ? where->n_space : 1;
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = where->inputs[which][i * m + output];
+}
+
 const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_space,
-                              const float *const inputs[TTZO_PROGRAM_INPUTS], float *registers)
+                              const float *const inputs[TTZO_PROGRAM_INPUTS], const struct ttzo_program_reads *reads,
+                              float *registers)
 {
     struct places where = { inputs,  program->constants, registers, TTZO_PROGRAM_INPUTS + program->n_constants,
                             n_space, shapes_of_inputs() };
     struct operand operands[3];
     const uint8_t *instruction = program->instructions;
     for (uint32_t k = 0; k < program->n_instructions; k++, instruction += 4) {
+        if (instruction[0] >= TTZO_OPERATION_OUTPUT) {
+            read_by_number(instruction, &where, reads, &registers[k * n_space]);
+            if (makes_vector(&where.shapes, instruction))
+                set_vector(&where.shapes, where.first + k);
+            continue;
+        }
         uint32_t count = operand_count(instruction[0]);
         for (uint32_t i = 0; i < 3; i++)
             operands[i] = find(&where, i < count ? instruction[1 + i] : instruction[1]);
@@ -185,31 +227,55 @@ static uint32_t needs_of_input(uint32_t r)
     }
 }
 
-static bool may_read(uint32_t r, uint32_t end, uint32_t needs)
+// Where there are several outputs, an instruction says which one is read.
+static bool may_read(uint32_t r, uint32_t end, const struct ttzo_program_scope *scope)
 {
-    return r < end && (needs_of_input(r) & ~needs) == 0;
+    bool is_of_network = r >= TTZO_PROGRAM_INPUT_N && r < TTZO_PROGRAM_INPUTS;
+    return r < end && (needs_of_input(r) & ~scope->needs) == 0 && (!is_of_network || scope->n_outputs == 1);
+}
+
+static bool reads_what_there_is(const uint8_t *instruction, const struct ttzo_program_scope *scope)
+{
+    uint32_t which = instruction[1], order = instruction[3];
+    if (instruction[0] == TTZO_OPERATION_UNKNOWN)
+        return which < scope->n_unknowns;
+    if (instruction[0] == TTZO_OPERATION_MEASURED)
+        return which < scope->n_measured;
+    if (instruction[2] >= scope->n_outputs)
+        return false;
+    if (instruction[0] == TTZO_OPERATION_OUTPUT)
+        return which >= TTZO_PROGRAM_INPUT_N && which < TTZO_PROGRAM_INPUTS &&
+               (needs_of_input(which) & ~scope->needs) == 0;
+    struct ttzo_pde_direction direction;
+    if (which >= scope->n_directions || !(scope->needs & TTZO_NEED_ALONG))
+        return false;
+    ttzo_unpack_pde_direction(scope->directions + which * TTZO_PDE_DIRECTION_BYTES, &direction);
+    return order >= 1 && order <= direction.order;
 }
 
 static bool instruction_is_sound(const uint8_t *instruction, const struct shapes *shapes, uint32_t end,
-                                 uint32_t n_space, uint32_t needs)
+                                 const struct ttzo_program_scope *scope)
 {
     uint32_t operation = instruction[0];
-    if (operation > TTZO_OPERATION_ATAN2)
+    if (operation > TTZO_OPERATION_MEASURED)
         return false;
     for (uint32_t i = 0; i < operand_count(operation); i++)
-        if (!may_read(instruction[1 + i], end, needs))
+        if (!may_read(instruction[1 + i], end, scope))
             return false;
+    if (operation >= TTZO_OPERATION_OUTPUT)
+        return reads_what_there_is(instruction, scope);
     bool vector = is_vector(shapes, instruction[1]);
     switch ((enum ttzo_operation)operation) {
     case TTZO_OPERATION_SUM: return vector;
-    case TTZO_OPERATION_COMPONENT: return vector && instruction[2] < n_space;
-    case TTZO_OPERATION_PLACE: return !vector && instruction[2] < n_space;
+    case TTZO_OPERATION_COMPONENT: return vector && instruction[2] < scope->n_space;
+    case TTZO_OPERATION_PLACE: return !vector && instruction[2] < scope->n_space;
     case TTZO_OPERATION_SPREAD: return !vector;
     default: return true;
     }
 }
 
-bool ttzo_program_is_sound(const struct ttzo_program *program, uint32_t n_space, uint32_t needs, bool wants_vector)
+bool ttzo_program_is_sound(const struct ttzo_program *program, const struct ttzo_program_scope *scope,
+                           bool wants_vector)
 {
     const uint32_t first = TTZO_PROGRAM_INPUTS + program->n_constants;
     struct shapes shapes = shapes_of_inputs();
@@ -220,12 +286,12 @@ bool ttzo_program_is_sound(const struct ttzo_program *program, uint32_t n_space,
             return false;
     for (uint32_t k = 0; k < program->n_instructions; k++) {
         const uint8_t *instruction = program->instructions + 4 * k;
-        if (!instruction_is_sound(instruction, &shapes, first + k, n_space, needs))
+        if (!instruction_is_sound(instruction, &shapes, first + k, scope))
             return false;
         if (makes_vector(&shapes, instruction))
             set_vector(&shapes, first + k);
     }
-    return may_read(program->output, first + program->n_instructions, needs) &&
+    return may_read(program->output, first + program->n_instructions, scope) &&
            is_vector(&shapes, program->output) == wants_vector;
 }
 

@@ -4,13 +4,32 @@
 #define TTZO_PROGRAM_H
 #include "model/model.h"
 
-// The result of a program of `n_space` coordinates, a number or so many; it stays until inputs or registers change.
-// `inputs` as in enum ttzo_program_input, `registers` room for n_instructions vectors.
-const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_space,
-                              const float *const inputs[TTZO_PROGRAM_INPUTS], float *registers);
+// What a program reads beside its inputs.
+struct ttzo_program_reads {
+    uint32_t
+        n_outputs; // of the network; the inputs from n on hold a number for each: [n_outputs], [n_space][n_outputs]
+    const float *along; // [n_directions][TTZO_MAX_ORDER][n_outputs] derivatives along directions
+    const float *unknowns, *measured;
+};
 
-// Whether every operation, register and coordinate number is such that ttzo_program_run stays inside its arrays, the
-// result is a scalar (or, with `wants_vector`, a vector), and only inputs that `needs` grants are read.
-bool ttzo_program_is_sound(const struct ttzo_program *program, uint32_t n_space, uint32_t needs, bool wants_vector);
+// The result of a program of `n_space` coordinates, a number or so many; it stays until inputs or registers change.
+// `inputs` as in enum ttzo_program_input, `registers` room for n_instructions vectors; `reads` may be NULL for programs
+// that are sound in a scope of one output without directions.
+const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_space,
+                              const float *const inputs[TTZO_PROGRAM_INPUTS], const struct ttzo_program_reads *reads,
+                              float *registers);
+
+// What there is for programs to read.
+struct ttzo_program_scope {
+    uint32_t n_space, needs; // sum of enum ttzo_need
+    uint32_t n_outputs, n_directions;
+    const uint8_t *directions; // [n_directions] records
+    uint32_t n_unknowns, n_measured;
+};
+
+// Whether every operation, register and plain number is such that ttzo_program_run stays inside its arrays, the result
+// is a scalar (or, with `wants_vector`, a vector), and only what the scope grants is read.
+bool ttzo_program_is_sound(const struct ttzo_program *program, const struct ttzo_program_scope *scope,
+                           bool wants_vector);
 
 #endif

@@ -15,6 +15,15 @@ static size_t loss_section_bytes(const uint8_t *bytes, size_t size, struct ttzo_
     return TTZO_LOSS_INFO_BYTES + sizeof(float) * loss->n_class_weights;
 }
 
+// Bytes of the section of rows; 0 where it is cut off.
+static size_t row_section_bytes(const uint8_t *bytes, size_t size, struct ttzo_row_info *rows)
+{
+    if (size < TTZO_ROW_INFO_BYTES)
+        return 0;
+    ttzo_unpack_row_info(bytes, rows);
+    return TTZO_ROW_INFO_BYTES + 3 * sizeof(float) * rows->columns;
+}
+
 enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
                                  uint32_t *detail)
 {
@@ -49,15 +58,19 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         return TTZO_ERROR_BAD_BUNDLE;
     struct ttzo_loss_info loss = { 0 };
     size_t loss_bytes = info.has_loss_section ? loss_section_bytes(bytes + fixed, size - fixed, &loss) : 0;
-    size_t row_bytes = info.has_row_section ? TTZO_ROW_INFO_BYTES : 0;
+    struct ttzo_row_info rows = { 0 };
+    size_t before_rows = fixed + loss_bytes;
+    size_t row_bytes = info.has_row_section && before_rows <= size
+                           ? row_section_bytes(bytes + before_rows, size - before_rows, &rows)
+                           : 0;
     size_t without_section = fixed + loss_bytes + row_bytes + info.n_layers * TTZO_LAYER_BYTES +
                              sizeof(float) * info.n_parameters + header.metadata_bytes + 4;
-    if ((info.has_loss_section && !loss_bytes) || without_section > size ||
+    if ((info.has_loss_section && !loss_bytes) || (info.has_row_section && !row_bytes) || without_section > size ||
         (info.n_layers && info.loss != TTZO_LOSS_RESIDUAL && without_section != size))
         return TTZO_ERROR_BAD_BUNDLE;
     at += TTZO_MODEL_INFO_BYTES;
 
-    *model = (struct ttzo_model){ .info = info, .layers = layers, .loss = loss };
+    *model = (struct ttzo_model){ .info = info, .layers = layers, .loss = loss, .rows = rows };
     for (uint32_t i = 0; i < TTZO_HASH_BYTES; i++)
         model->hash[i] = header.hash[i];
     ttzo_unpack_training(at, &model->training);
@@ -66,8 +79,7 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         ttzo_unpack_phase(at, &model->phases[p]);
     model->class_weights = (const float *)(const void *)(at + TTZO_LOSS_INFO_BYTES);
     at += loss_bytes;
-    if (row_bytes)
-        ttzo_unpack_row_info(at, &model->rows);
+    model->columns = (const float *)(const void *)(at + TTZO_ROW_INFO_BYTES);
     at += row_bytes;
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);
@@ -87,7 +99,7 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         return TTZO_ERROR_NOT_BUILT_IN;
     if (ttzo_has_equation(model)) { // its section fills what is left between layers and parameters
         *detail = 6;
-        if (!ttzo_read_pde(at, size - without_section, info.in_features, &model->pde) ||
+        if (!ttzo_read_pde(at, size - without_section, info.in_features, info.out_features, &model->pde) ||
             model->pde.info.section_bytes != size - without_section)
             return TTZO_ERROR_BAD_BUNDLE;
         at += model->pde.info.section_bytes;

@@ -57,7 +57,8 @@ static bool layers_are_sound(const struct ttzo_model *model, uint32_t *detail)
         if (parameters > info->n_parameters)
             return false;
     }
-    return parameters == info->n_parameters && features == info->out_features;
+    uint32_t unknowns = ttzo_has_equation(model) ? model->pde.info.n_unknowns : 0;
+    return parameters + unknowns == info->n_parameters && features == info->out_features;
 }
 
 // Tokens are the network's inputs as they are; queries of coordinates go through small layers alone.
@@ -96,11 +97,17 @@ static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
            ttzo_graph_is_sound(model, detail) && ttzo_graph_scratch(&model->graph) <= TTZO_MAX_WIDTH;
 }
 
-// Numbers that mean something alone, as those of tokens and of a log do, are not varied.
+// Numbers that mean something alone, as those of tokens and of a log do, are neither varied nor normalised.
 static bool row_section_is_sound(const struct ttzo_model *model)
 {
-    return !ttzo_needs_no_rows(model) && !ttzo_has_simulation(model) && ttzo_known_tokens(model) == 0 &&
-           ttzo_row_info_is_sound(model);
+    uint32_t columns = model->rows.columns;
+    if (ttzo_needs_no_rows(model) || ttzo_has_simulation(model) || ttzo_known_tokens(model) != 0 ||
+        (columns != 0 && model->info.in_features % columns != 0))
+        return false;
+    for (uint32_t i = 0; i < 3 * columns; i++)
+        if (!ttzo_is_finite(model->columns[i]))
+            return false;
+    return !ttzo_varies_rows(model) || ttzo_row_info_is_sound(model);
 }
 
 // What a black box can be trained by.
@@ -135,10 +142,11 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (ttzo_has_equation(model) &&
-        (info->out_features != 1 || (ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
-         info->input_number != TTZO_NUMBER_FLOAT32 || !ttzo_pde_is_sound(&model->pde, info->in_features, info->batch)))
+        ((ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
+         info->input_number != TTZO_NUMBER_FLOAT32 ||
+         !ttzo_pde_is_sound(&model->pde, info->in_features, info->out_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
-    if (ttzo_varies_rows(model) && !row_section_is_sound(model))
+    if (info->has_row_section && !row_section_is_sound(model))
         return TTZO_ERROR_BAD_MODEL;
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
         if (!ttzo_gauss_newton_is_sound(model, &model->phases[p]))

@@ -33,28 +33,48 @@ static enum ttzo_error check_row(const struct ttzo_model *model, const void *inp
     return n == model->info.in_features ? TTZO_ERROR_OK : TTZO_ERROR_OUT_OF_RANGE;
 }
 
+// What the network reads where a sensor has read `number`: with normalised columns (number - centre - rest) factor. The
+// centre is taken away first: a column of a large mean and a small deviation would lose its digits otherwise.
+static float network_input(const struct ttzo_model *model, uint32_t i, float number)
+{
+    uint32_t n = model->rows.columns;
+    if (n == 0)
+        return number;
+    const float *column = model->columns + i / (model->info.in_features / n);
+    return ((number - column[0]) - column[n]) * column[2 * n];
+}
+
+// Input i of a row; whether it fits there.
+static bool pack_input(const struct ttzo_model *model, uint8_t *row, uint32_t i, float input)
+{
+    const float round = 12582912.0f; // adding it rounds |x| < 2^22 to the nearest integer, ties to even
+    int32_t low, high;
+    raw_range(model, &low, &high);
+    float raw = (input - model->info.input_offset) / model->info.input_scale;
+    if (!ttzo_is_finite(raw))
+        return false;
+    if (model->info.input_number == TTZO_NUMBER_FLOAT32) {
+        ttzo_put_f32(row + 4 * i, raw);
+        return true;
+    }
+    if (model->rows.columns != 0) // far from all training rows: clipped, as the host does
+        raw = raw<(float)low ? (float)low : raw>(float) high ? (float)high : raw;
+    float whole = raw > (float)low - 1.0f && raw < (float)high + 1.0f ? (raw + round) - round : (float)high + 1.0f;
+    if (whole < (float)low || whole > (float)high)
+        return false;
+    put_raw(model, row, i, (int32_t)whole);
+    return true;
+}
+
 enum ttzo_error ttzo_pack_inputs(const struct ttzo_model *model, const float *inputs, uint32_t n, uint8_t *row,
                                  uint32_t *detail)
 {
-    const float round = 12582912.0f; // adding it rounds |x| < 2^22 to the nearest integer, ties to even
     enum ttzo_error error = check_row(model, inputs, n, row, detail);
     if (error)
         return error;
-    int32_t low, high;
-    raw_range(model, &low, &high);
-    for (*detail = 0; *detail < n; ++*detail) {
-        float raw = (inputs[*detail] - model->info.input_offset) / model->info.input_scale;
-        if (!ttzo_is_finite(raw))
+    for (*detail = 0; *detail < n; ++*detail)
+        if (!pack_input(model, row, *detail, network_input(model, *detail, inputs[*detail])))
             return TTZO_ERROR_BAD_INPUT;
-        if (model->info.input_number == TTZO_NUMBER_FLOAT32) {
-            ttzo_put_f32(row + 4 * *detail, raw);
-            continue;
-        }
-        float whole = raw > (float)low - 1.0f && raw < (float)high + 1.0f ? (raw + round) - round : (float)high + 1.0f;
-        if (whole < (float)low || whole > (float)high)
-            return TTZO_ERROR_BAD_INPUT;
-        put_raw(model, row, *detail, (int32_t)whole);
-    }
     return TTZO_ERROR_OK;
 }
 
@@ -68,7 +88,10 @@ enum ttzo_error ttzo_pack_integers(const struct ttzo_model *model, const int32_t
     raw_range(model, &low, &high);
     for (*detail = 0; *detail < n; ++*detail) {
         int32_t raw = inputs[*detail];
-        if (model->info.input_number == TTZO_NUMBER_FLOAT32)
+        if (model->rows.columns != 0) {
+            if (!pack_input(model, row, *detail, network_input(model, *detail, (float)raw)))
+                return TTZO_ERROR_BAD_INPUT;
+        } else if (model->info.input_number == TTZO_NUMBER_FLOAT32)
             ttzo_put_f32(row + 4 * *detail, (float)raw);
         else if (raw < low || raw > high)
             return TTZO_ERROR_BAD_INPUT;

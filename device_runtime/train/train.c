@@ -431,7 +431,9 @@ enum ttzo_error ttzo_predict(struct ttzo_trainer *trainer, uint32_t row, const f
     ttzo_abandon_step(trainer);
     const uint8_t *inputs = trainer->batch.bytes + (size_t)row * trainer->row_bytes;
     if (ttzo_has_equation(trainer->model)) {
-        trainer->base_losses[0] = ttzo_pde_solution(trainer, inputs); // unused between steps
+        ttzo_pde_solve(trainer, inputs);
+        for (uint32_t o = 0; o < trainer->model->info.out_features; o++)
+            trainer->base_losses[o] = ttzo_pde_solution(trainer, o); // unused between steps, and no shorter
         *outputs = trainer->base_losses;
     } else {
         ttzo_network_prepare(trainer, trainer->theta);
@@ -446,7 +448,7 @@ enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_regi
     if (!trainer || !squared_error || !squared_exact || !detail)
         return TTZO_ERROR_NULL_POINTER;
     const struct ttzo_rows *rows = rows_of(trainer, region);
-    float error_sum = 0.0f, exact_sum = 0.0f, u, exact;
+    float error_sum = 0.0f, exact_sum = 0.0f;
     *detail = first;
     if (!ttzo_has_equation(trainer->model) ||
         (rows ? 0 : region != TTZO_REGION_COLLOCATION || !trainer->model->pde.info.has_exact))
@@ -455,16 +457,18 @@ enum ttzo_error ttzo_solution_error(struct ttzo_trainer *trainer, enum ttzo_regi
         return TTZO_ERROR_OUT_OF_RANGE;
     ttzo_abandon_step(trainer);
     for (uint32_t j = 0; j < count; j++) {
-        if (rows) {
-            const uint8_t *row = rows->bytes + (size_t)(first + j) * trainer->row_bytes;
-            u = ttzo_pde_solution(trainer, row);
-            exact = ttzo_get_f32(row + ttzo_input_bytes(trainer->model));
-        } else {
-            ttzo_pde_validate(trainer, first + j, &u, &exact);
+        const uint8_t *row = rows ? rows->bytes + (size_t)(first + j) * trainer->row_bytes : NULL;
+        if (row)
+            ttzo_pde_solve(trainer, row);
+        else
+            ttzo_pde_validate(trainer, first + j);
+        for (uint32_t o = 0; o < trainer->model->info.out_features; o++) {
+            float exact =
+                row ? ttzo_get_f32(row + ttzo_input_bytes(trainer->model) + 4 * (size_t)o) : ttzo_pde_exact(trainer, o);
+            float difference = ttzo_pde_solution(trainer, o) - exact;
+            error_sum = TTZO_MULADD(difference, difference, error_sum);
+            exact_sum = TTZO_MULADD(exact, exact, exact_sum);
         }
-        float difference = u - exact;
-        error_sum = TTZO_MULADD(difference, difference, error_sum);
-        exact_sum = TTZO_MULADD(exact, exact, exact_sum);
         enum ttzo_error error = ttzo_still_wanted(trainer, j + 1, count);
         if (error)
             return error;

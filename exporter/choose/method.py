@@ -72,5 +72,5 @@ def with_steps(plan: Plan, n_rows: int, steps: int | None = None) -> Training:
     plan leaves them to the data, the rows count."""
     if plan.metadata.get("steps") != BY_THE_DATA:
         return plan.training
-    steps = steps or train_defaults.steps_for(n_rows, plan.batch)
+    steps = steps or train_defaults.steps_for(n_rows, plan.batch, plan.has_classes)
     return dataclasses.replace(plan.training, steps=steps, warmup_steps=min(plan.training.warmup_steps, steps // 10))

@@ -42,7 +42,8 @@ def n_queries(plan: Plan, phase: Phase | PhaseRecord) -> int:
     if phase.estimator == Estimator.coordinate_gn:  # in loss evaluations
         return coordinates.evaluations(plan, phase) - 1
     if phase.estimator in GAUSS_NEWTON:  # its directions, the last two steps, and the ridges it tries
-        return phase.n_queries + 2 * (phase.estimator == Estimator.subspace_gn) + LIMIT["gn_tries"]
+        own = 2 * (phase.estimator == Estimator.subspace_gn) + len(plan.unknowns)
+        return phase.n_queries + own + LIMIT["gn_tries"]
     if phase.estimator == Estimator.node_cge and plan.chain is None:
         units = sum(node.operation.n_outputs for node in trained_layers(plan))
         return units + sum(node.operation.n_parameters for node in other_owners(plan))

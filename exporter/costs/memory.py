@@ -63,7 +63,8 @@ def columns_at_once(plan: Plan) -> int:
         return MANY_COLUMNS
     second = pde.n_inputs if pde.needs & Need.diagonal else bool(pde.needs & Need.laplacian)
     whole = 1 + pde.n_inputs + second
-    return whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
+    columns = whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
+    return max([columns, *(direction.order for direction in pde.directions)])
 
 
 # ---- split layers: the sizes of split_layer.c -----------------------------------------------------------------------
@@ -190,7 +191,9 @@ def _pde_numbers(plan: Plan) -> int:
     pde = plan.pde
     if pde is None:
         return 0
-    n, m = plan.in_features, plan.layers[-1].in_features if plan.uses_last_layer else 1
+    n, outputs = plan.in_features, plan.out_features
+    m = max(plan.layers[-1].in_features, outputs) if plan.uses_last_layer else outputs
+    along = LIMIT["max_order"] * len(pde.directions)
     units = sum(layer.out_features for layer in plan.layers if layer.activation != Activation.identity)
     sampled = pde.derivative == Derivative.monte_carlo
     kept = _kept_of_a_unit(plan) * units + (PAIRS * n if sampled else 0)
@@ -198,8 +201,8 @@ def _pde_numbers(plan: Plan) -> int:
     basis = 2 * plan.basis_size * pde.n_space if pde.derivative == Derivative.compensated_jet else 0
     derivatives = 2 if pde.needs & Need.diagonal else 1
     registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
-    combined = 2 * (2 + 2 * n) if plan.uses_last_layer else 0
-    return n + 2 * m + derivatives * n * m + kept + merged + basis + combined + registers
+    combined = 2 * outputs * (2 + 2 * n + along) if plan.uses_last_layer else 0
+    return n + 2 * m + derivatives * n * m + along * m + len(pde.units) + kept + merged + basis + combined + registers
 
 
 def _kept_of_a_unit(plan: Plan) -> int:

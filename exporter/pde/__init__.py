@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What an equation is written with; `ttzo.pde` offers it."""
 
+from ttzo.exporter.pde.condition import Condition, Unknown, at_end, at_readings, at_start, on_faces, periodic
 from ttzo.exporter.pde.expression import (
     PdeError,
     abs,
@@ -23,14 +24,11 @@ from ttzo.exporter.pde.expression import (
     tanh,
     where,
 )
+from ttzo.exporter.pde.point import Point
 from ttzo.exporter.pde.problem import (
-    Condition,
-    Point,
     Problem,
-    at_end,
-    at_start,
-    on_faces,
     trace,
+    unknown_starts,
     why_no_exact,
     why_scale,
 )
@@ -43,8 +41,10 @@ __all__ = [
     "Point",
     "Problem",
     "Program",
+    "Unknown",
     "abs",
     "at_end",
+    "at_readings",
     "at_start",
     "atan",
     "atan2",
@@ -58,6 +58,7 @@ __all__ = [
     "minimum",
     "normal_cdf",
     "on_faces",
+    "periodic",
     "sin",
     "sinh",
     "sqrt",
@@ -65,6 +66,7 @@ __all__ = [
     "tan",
     "tanh",
     "trace",
+    "unknown_starts",
     "where",
     "why_no_exact",
     "why_scale",

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Exact derivatives of traced expressions: in time, and in space as far as the diagonal of second derivatives.
+"""Exact derivatives of traced expressions: in time, in space as far as the diagonal of second derivatives, and one by one
+to the third order (`partial`).
 
 The network's output n is a function of (x, t) whose derivatives are inputs of the program. A vector v depends on the
 point in two ways: coordinate i on x_i, and every coordinate on scalars. Its Jacobian is therefore kept as
 diag(p) + sum_k q_k grad(s_k)^T, with vectors p, q_k and scalars s_k.
 """
 
+from ttzo.device_runtime.contract import LIMIT
 from ttzo.exporter.pde.expression import (
     ONE,
     ZERO,
@@ -72,7 +74,7 @@ def _partials(e: Expression) -> Terms:
 
 
 def _unknown(what: str) -> Exception:
-    return refusal(f"{what} is not supported", "first derivatives and unmixed second derivatives are supported")
+    return refusal(f"{what} is not supported", "write p.d(expression, 0, 1) for one mixed or third derivative")
 
 
 class Calculus:
@@ -83,6 +85,7 @@ class Calculus:
         self._in_time: dict[Expression, Expression] = {}
         self._gradients: dict[Expression, Expression] = {}
         self._jacobians: dict[Expression, tuple[Expression, Terms]] = {}
+        self._partials: dict[tuple[Expression, int], Expression] = {}
 
     def in_time(self, e: Expression) -> Expression:
         """de/dt, a vector for a vector."""
@@ -91,13 +94,13 @@ class Calculus:
         return self._in_time[e]
 
     def _make_in_time(self, e: Expression) -> Expression:
-        if e.operation == "constant":
+        if e.operation in ("constant", "unknown", "measured"):
             return ZERO
         if e.operation == "input":
-            known = {"x": ZERO, "t": ONE, "n": leaf("n_t", self.size), "n_t": leaf("n_tt", self.size)}
-            if e.name not in known:
-                raise _unknown(f"the time derivative of {e.name}")
-            return known[e.name]
+            known = {"x": ZERO, "t": ONE, "n": leaf("n_t", self.size, e.index), "n_t": leaf("n_tt", self.size, e.index)}
+            return known[e.name] if e.name in known else self.partial(e, self.size)
+        if e.operation == "derivative":
+            return self.partial(e, self.size)
         if e.operation == "sum":
             return total(self.in_time(e.args[0]), self.size)
         if e.operation == "component":
@@ -115,12 +118,14 @@ class Calculus:
         return self._gradients[e]
 
     def _make_gradient(self, e: Expression) -> Expression:
-        if e.operation == "constant":
+        if e.operation in ("constant", "unknown", "measured"):
             return ZERO
         if e.operation == "input":
             if e.name not in ("t", "n"):
-                raise _unknown(f"the gradient of {e.name}")
-            return leaf("n_x", self.size) if e.name == "n" else ZERO
+                return self._gradient_of_partials(e)
+            return leaf("n_x", self.size, e.index) if e.name == "n" else ZERO
+        if e.operation == "derivative":
+            return self._gradient_of_partials(e)
         if e.operation == "sum":
             p, terms = self.jacobian(e.args[0])
             return _combine([p, *(multiply(total(q, self.size), self.gradient(s)) for q, s in terms)])
@@ -141,8 +146,8 @@ class Calculus:
             return ZERO, [(ONE, v)]
         if v.operation == "input":
             if v.name == "n_xx":
-                raise _unknown("a third derivative")
-            return (ONE if v.name == "x" else leaf("n_xx", self.size)), []
+                raise _unknown("the gradient of a vector of second derivatives")
+            return (ONE if v.name == "x" else leaf("n_xx", self.size, v.index)), []
         if v.operation == "place":
             return ZERO, [(place(ONE, v.index, self.size), v.args[0])]
         if v.operation == "spread":
@@ -153,6 +158,69 @@ class Calculus:
             diagonal = add(diagonal, multiply(w, p))
             terms += [(multiply(w, q), s) for q, s in inner]
         return diagonal, terms
+
+    def partial(self, e: Expression, i: int) -> Expression:
+        """The derivative of a scalar, or of every coordinate of a vector, by input number i: time is input `size`."""
+        if (e, i) not in self._partials:
+            self._partials[e, i] = self._make_partial(e, i)
+        return self._partials[e, i]
+
+    def _make_partial(self, e: Expression, i: int) -> Expression:
+        if e.operation in ("constant", "unknown", "measured"):
+            return ZERO
+        if e.operation == "input":
+            return self._partial_of_input(e, i)
+        if e.operation == "derivative":
+            return self.derivative(e.index, (*e.along, i))
+        if e.operation == "component" and e.args[0].operation == "input" and e.args[0].name in ("n_x", "n_xx"):
+            v = e.args[0]
+            return self.derivative(v.index, (e.index,) * (1 if v.name == "n_x" else 2) + (i,))
+        if e.operation == "sum":
+            return total(self.partial(e.args[0], i), self.size)
+        if e.operation == "component":
+            return component(self.partial(e.args[0], i), e.index)
+        if e.operation == "place":
+            return place(self.partial(e.args[0], i), e.index, self.size)
+        if e.operation == "spread":
+            return self.partial(e.args[0], i)
+        return _combine(multiply(w, self.partial(a, i)) for a, w in _partials(e))
+
+    def _partial_of_input(self, e: Expression, i: int) -> Expression:
+        t, coordinates = self.size, range(self.size)
+        match e.name:
+            case "x":
+                return place(ONE, i, self.size) if i < t else ZERO
+            case "t":
+                return ONE if i == t else ZERO
+            case "n":
+                return self.derivative(e.index, (i,))
+            case "n_t":
+                return self.derivative(e.index, (t, i))
+            case "n_tt":
+                return self.derivative(e.index, (t, t, i))
+            case "lap":
+                return _combine(self.derivative(e.index, (k, k, i)) for k in coordinates)
+        order = 1 if e.name == "n_x" else 2
+        return _combine(place(self.derivative(e.index, (k,) * order + (i,)), k, self.size) for k in coordinates)
+
+    def derivative(self, output: int, along: tuple[int, ...]) -> Expression:
+        """The network's output differentiated by those inputs."""
+        first, last, t = min(along), max(along), self.size
+        if len(along) == 1:
+            return leaf("n_t", t, output) if first == t else component(leaf("n_x", t, output), first)
+        if len(along) == 2 and first == last:
+            return leaf("n_tt", t, output) if first == t else component(leaf("n_xx", t, output), first)
+        if len(along) > LIMIT["max_order"] or len(set(along)) > 2:
+            raise refusal(
+                f"a derivative of order {len(along)}"
+                + (" in three inputs" if len(along) == LIMIT["max_order"] else "")
+                + " is not supported",
+                "give the problem a further field for a lower derivative, and the equation that ties both",
+            )
+        return Expression("derivative", index=output, along=tuple(sorted(along)))
+
+    def _gradient_of_partials(self, e: Expression) -> Expression:
+        return _combine(place(self.partial(e, k), k, self.size) for k in range(self.size))
 
     def diagonal(self, e: Expression) -> Expression:
         """The unmixed second derivatives of a scalar in space, one for each coordinate."""

@@ -48,8 +48,9 @@ class Expression:
     args: tuple["Expression", ...] = ()
     name: str = ""
     value: float = 0.0
-    index: int = 0
+    index: int = 0  # of a coordinate, or of the network's output
     size: int | None = None
+    along: tuple[int, ...] = ()  # of a "derivative": the inputs, ascending; of "along": direction's number and order
 
     # ---- what Python can do with a number
 
@@ -176,8 +177,8 @@ class Expression:
             raise AttributeError(name)
         if name in _DERIVATIVES:
             raise refusal(
-                f"`{name}` of a part of the solution is a mixed or higher derivative, which is not supported",
-                "the derivatives are p.u_t, p.u_tt, p.grad, p.second (unmixed) and p.lap; a higher equation is split into a system of lower ones",
+                f"`{name}` is no attribute of an expression",
+                'write p.d(expression, 0, 1) for its derivative in coordinates 0 and 1, p.d(expression, "t"), p.gradient(expression) or p.laplacian(expression)',
             )
         raise refusal(f"a traced value has no `{name}`", "use the functions of ttzo.pde")
 
@@ -192,9 +193,10 @@ def constant(value: float) -> Expression:
 ZERO, ONE = constant(0.0), constant(1.0)
 
 
-def leaf(name: str, size: int) -> Expression:
-    """An input of the program: `name` of the contract's enum program_input, `size` coordinates in space."""
-    return Expression("input", name=name, size=size if name in _VECTORS else None)
+def leaf(name: str, size: int, output: int = 0) -> Expression:
+    """An input of the program: `name` of the contract's enum program_input, `size` coordinates in space; from n on of the
+    network's output number `output`."""
+    return Expression("input", name=name, size=size if name in _VECTORS else None, index=output)
 
 
 def wrap(value) -> Expression:
@@ -288,7 +290,7 @@ def component(a: Expression, index: int) -> Expression:
     if a.operation == "place":
         return a.args[0] if a.index == index else ZERO
     if a.size == 1 and a.operation == "input" and a.name == "n_xx":
-        return leaf("lap", 1)
+        return leaf("lap", 1, a.index)
     return Expression("component", (a,), index=index)
 
 
@@ -319,7 +321,7 @@ def total(a: Expression, size: int) -> Expression:
     if a.operation == "spread":
         return multiply(constant(size), a.args[0])
     if a.operation == "input" and a.name == "n_xx":
-        return leaf("lap", size)
+        return leaf("lap", size, a.index)
     return Expression("sum", (a,))
 
 

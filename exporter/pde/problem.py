@@ -11,16 +11,17 @@ problem = pde.Problem(
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Derivative, ProgramInput, Sampler
+from ttzo.device_runtime.contract import Derivative, Sampler
 from ttzo.exporter.pde import probe
 from ttzo.exporter.pde.check import called, line_of, line_of_caller, require_bounds, require_count, require_weight
+from ttzo.exporter.pde.condition import Condition, Unknown, faces_of, float32, require_faces
 from ttzo.exporter.pde.differentiate import Calculus
 from ttzo.exporter.pde.expression import (
     Expression,
@@ -29,90 +30,16 @@ from ttzo.exporter.pde.expression import (
     component,
     leaf,
     place,
-    refusal,
     spread,
-    total,
     wrap,
 )
-from ttzo.exporter.pde.program import Pde, Program, RowGroup, compile_expression, operand_count
+from ttzo.exporter.pde.point import OWN, Point, outward_normal
+from ttzo.exporter.pde.program import Network, Pde, Program, RowGroup, compile_expression
 
 Function = Callable[..., Any]
 PROBES = 4096  # points at which the placing of training points is tried
 WIDE = 1e4  # largest coordinate without a remark
 FEW = 0.005  # share of points at which a residual may be undefined: single points of a border
-
-
-class Point:
-    """What a residual or condition is written with: `x` (vector), `t`, and of the solution `u`, `u_t`, `u_tt`,
-    `grad` (vector), `lap` and `second` (vector of unmixed second derivatives)."""
-
-    def __init__(self, u: Expression, x: Expression, t: Expression | None, calculus: Calculus):
-        self.u, self.x, self._t, self._calculus = u, x, t, calculus
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        hint = "derivatives in space are p.grad[0], p.grad[1], .. and p.second[0], ..; mixed and higher ones are not supported"
-        known = "u, x, t, u_t, u_tt, grad, second and lap"
-        is_derivative = name.startswith("u_") and set(name[2:]) <= set("xyzt012")
-        raise refusal(f"a point has no `{name}`", hint if is_derivative else f"it has {known}")
-
-    def _require_time(self, name: str) -> None:
-        if self._t is None:
-            raise refusal(f"a problem without time has no {name}", "give the problem time=(low, high), or leave it out")
-
-    @property
-    def t(self) -> Expression:
-        self._require_time("t")
-        return cast(Expression, self._t)
-
-    @property
-    def u_t(self) -> Expression:
-        self._require_time("u_t")
-        return self._calculus.in_time(self.u)
-
-    @property
-    def u_tt(self) -> Expression:
-        self._require_time("u_tt")
-        return self._calculus.in_time(self.u_t)
-
-    @property
-    def grad(self) -> Expression:
-        return spread(self._calculus.gradient(self.u), self._calculus.size)
-
-    @property
-    def lap(self) -> Expression:
-        return total(self._calculus.diagonal(self.u), self._calculus.size)
-
-    @property
-    def second(self) -> Expression:
-        return spread(self._calculus.diagonal(self.u), self._calculus.size)
-
-
-@dataclass(frozen=True)
-class Condition:
-    """Something that should be zero on part of the domain's border, at `rows` random points, `weight` times as heavy
-    as a row inside."""
-
-    sampler: Sampler
-    holds: Callable[[Point], Any]
-    weight: float = 1.0
-    rows: int = 20
-
-
-def on_faces(holds: Callable[[Point], Any], weight: float = 1.0, rows: int = 20) -> Condition:
-    """On random faces of the box in space, at any time."""
-    return Condition(Sampler.faces, holds, weight, rows)
-
-
-def at_start(holds: Callable[[Point], Any], weight: float = 1.0, rows: int = 20) -> Condition:
-    """At the earliest time."""
-    return Condition(Sampler.start, holds, weight, rows)
-
-
-def at_end(holds: Callable[[Point], Any], weight: float = 1.0, rows: int = 20) -> Condition:
-    """At the latest time."""
-    return Condition(Sampler.end, holds, weight, rows)
 
 
 def network_alone(n, x, t):
@@ -124,10 +51,12 @@ def network_alone(n, x, t):
 class Problem:
     """A PDE on a box.
 
-    space: (low, high) of each coordinate; time: (low, high), or None. residual(p): zero inside the box (`Point`).
-    solution(n, x, t): u from the network's output n, so that known parts are met exactly (paper section 5).
-    exact(x, t): the exact solution, where there is one in elementary functions. Vectors have their coordinates on the
-    first axis. The network's inputs are the coordinates in space, then time.
+    space: (low, high) of each coordinate; time: (low, high), or None. residual(p): zero inside the box (`Point`), a list
+    of several for a system, each at `rows` points. fields: the names of the unknown functions, one for each output of the
+    network. solution(n, x, t): u from the network's output n, so that known parts are met exactly (paper section 5); of
+    several fields n is the tuple of the outputs, and so is what is returned. exact(x, t): the exact solution, where there
+    is one in elementary functions; a tuple for several fields. Vectors have their coordinates on the
+    first axis. unknowns: constants to be found, by name: `p.k` in a residual; a number is a positive start. The network's inputs are the coordinates in space, then time.
     points(x, t): where training points go that are drawn uniform in the box, (x, t) or, without time, x alone; a vector
     may be a list of its coordinates. They are denser where the function changes slowly: lambda x, t: (x**3, t) puts more
     of them near 0. Validation points stay uniform.
@@ -141,6 +70,8 @@ class Problem:
     conditions: Sequence[Condition] = ()
     rows: int = 100
     points: Function | None = None
+    fields: Sequence[str] = ("u",)
+    unknowns: Mapping[str, Unknown | float] = field(default_factory=dict)
     line: str = field(default="", repr=False, compare=False)  # where the person wrote it: `file.py:7: `
 
     def __post_init__(self) -> None:
@@ -176,34 +107,40 @@ def _trace(problem: Problem, derivative: Derivative | str, radius: float, level:
     except PdeError as error:
         raise PdeError(problem.line * (".py:" not in str(error)) + str(error), error.hint) from None
     size = len(problem.space)
-    bounds = [*problem.space, *([problem.time] if problem.time is not None else [])]
+    low, high = _box(problem)
+    network = Network(len(problem.fields))
     inside = Condition(Sampler.interior, problem.residual, 1.0, problem.rows)
+    solution = _solution(problem)
+    groups = [_row_groups(problem, each, solution, network) for each in (inside, *problem.conditions)]
     made = Pde(
         n_space=size,
         has_time=problem.time is not None,
-        low=tuple(_float32(low) for low, _ in bounds),
-        high=tuple(_float32(high) for _, high in bounds),
-        groups=tuple(_row_group(problem, condition) for condition in (inside, *problem.conditions)),
-        solution=_program("solution", _solution(problem)),
-        exact=_exact(problem),
+        low=low,
+        high=high,
+        groups=tuple(group for each in groups for group in each),
+        solution=tuple(_compiled("solution", each, network) for each in solution),
+        exact=_exact(problem, network),
         points=_points(problem),
+        directions=network.directions,
+        units=tuple(_unit(each) for each in _unknowns(problem).values()),
+        readings=_readings(problem),
         derivative=_derivative(derivative),
-        radius=_float32(radius),
+        radius=float32(radius),
         level=level,
         n_pairs=n_pairs,
     )
-    if not any(reads_network(each.condition) for each in made.groups[:1]):
+    if not all(each.condition.reads_network for each in groups[0]):
         raise PdeError(
-            f"{line_of(problem.residual)}the residual does not contain u",
+            f"{line_of(problem.residual)}the residual does not contain {' or '.join(problem.fields)}",
             "write what should be zero, with p.u or its derivatives",
         )
     return made
 
 
-def reads_network(program: Program) -> bool:
-    """Whether a program reads the network's output or a derivative of it."""
-    read = {program.output} | {r for op, *registers in program.instructions for r in registers[: operand_count(op)]}
-    return any(ProgramInput.n <= r < len(ProgramInput) for r in read)
+def _box(problem: Problem) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lower and upper bounds of space, then time, as a device keeps them."""
+    bounds = [*problem.space, *([problem.time] if problem.time is not None else [])]
+    return tuple(float32(low) for low, _ in bounds), tuple(float32(high) for _, high in bounds)
 
 
 def _require_arguments(problem: Problem) -> None:
@@ -218,33 +155,115 @@ def _require_arguments(problem: Problem) -> None:
     if problem.time is not None:
         require_bounds("time", problem.time, "time=(0, 1), or leave it out")
     require_count("rows", problem.rows)
+    _require_fields(problem.fields)
+    _require_unknowns(problem)
     if not isinstance(problem.conditions, list | tuple):
         raise PdeError(f"conditions is a {type(problem.conditions).__name__}, not a list", "write conditions=[...]")
     for index, condition in enumerate(problem.conditions):
         if not isinstance(condition, Condition):
             raise PdeError(
                 f"{line_of(condition)}condition {index} is a {type(condition).__name__}",
-                "wrap it: pde.on_faces(..), pde.at_start(..) or pde.at_end(..)",
+                "wrap it: pde.on_faces(..), pde.at_start(..), pde.at_end(..) or pde.at_readings(..)",
             )
         require_count(f"rows of condition {index}", condition.rows)
+        require_faces(index, condition, len(space))
         require_weight(f"condition {index}", condition.weight)
         if problem.time is None and condition.sampler in (Sampler.start, Sampler.end):
             raise PdeError(f"condition {index} is one of time, which the problem lacks", "give time=(low, high)")
 
 
-def _solution(problem: Problem) -> Expression:
-    names = "n, x, t"
-    return _scalar(
-        f"{line_of(problem.solution)}solution",
-        called("solution", problem.solution, leaf("n", len(problem.space)), *_place(problem), names=names),
+def _unknowns(problem: Problem) -> dict[str, Unknown]:
+    return {name: each if isinstance(each, Unknown) else Unknown(each) for name, each in problem.unknowns.items()}
+
+
+def unknown_starts(problem: Problem) -> np.ndarray:
+    """Parameters of the unknown constants where the search starts, float32."""
+    made = _unknowns(problem).values()
+    return np.array([math.log(each.start) if each.log else math.copysign(1, each.start) for each in made], np.float32)
+
+
+def _unit(unknown: Unknown) -> float:
+    """The contract's unit of a constant."""
+    return 0.0 if unknown.log else float32(abs(unknown.start))
+
+
+def _require_unknowns(problem: Problem) -> None:
+    if not isinstance(problem.unknowns, Mapping):
+        raise PdeError(
+            f"unknowns is a {type(problem.unknowns).__name__}, not a dictionary", 'write unknowns={"k": 1.0}'
+        )
+    for name, each in problem.unknowns.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in (*OWN, *problem.fields):
+            raise PdeError(f"an unknown constant is called {name!r}", "give it a name of its own")
+        start = each.start if isinstance(each, Unknown) else each
+        is_log = each.log if isinstance(each, Unknown) else True
+        if isinstance(start, bool) or not isinstance(start, int | float) or not math.isfinite(start) or not start:
+            raise PdeError(f"the unknown constant {name} starts at {start!r}", "give a number other than 0")
+        if is_log and start < 0:
+            raise PdeError(
+                f"the unknown constant {name} starts at {start:g}, and its logarithm is fitted",
+                f"write pde.Unknown({start:g}, log=False)",
+            )
+
+
+def _readings(problem: Problem) -> tuple[tuple[float, ...], ...]:
+    """The lines of the one condition that has readings. Raises `PdeError`."""
+    found = [each.readings for each in problem.conditions if each.sampler == Sampler.readings]
+    if len(found) > 1:
+        raise PdeError("two conditions have readings", "put what was measured into one table, a column for each number")
+    lines = found[0] if found else ()
+    if lines and len(lines[0]) <= problem.n_inputs:
+        raise PdeError(
+            f"a reading has {len(lines[0])} numbers, the point alone has {problem.n_inputs}",
+            "give each line its coordinates, its time and what was measured",
+        )
+    return lines
+
+
+def _require_fields(fields: Any) -> None:
+    if isinstance(fields, str) or not isinstance(fields, list | tuple) or not fields:
+        raise PdeError(f"fields is {fields!r}, not a list of names", 'write fields=["u", "v"]')
+    for name in fields:
+        if not isinstance(name, str) or not name.isidentifier() or "_" in name or name in OWN:
+            raise PdeError(f"a field is called {name!r}", f"give it letters other than {', '.join(OWN)}")
+    if len(set(fields)) < len(fields):
+        raise PdeError(f"two fields have one name: {', '.join(fields)}", "give each its own")
+
+
+def _solution(problem: Problem) -> tuple[Expression, ...]:
+    """The fields as functions of the network's outputs."""
+    outputs = tuple(leaf("n", len(problem.space), k) for k in range(len(problem.fields)))
+    n = outputs[0] if len(outputs) == 1 else outputs
+    return _of_fields(
+        problem,
+        "solution",
+        problem.solution,
+        called("solution", problem.solution, n, *_place(problem), names="n, x, t"),
     )
 
 
-def _exact(problem: Problem) -> Program | None:
-    """Its program; None where there is none, or where it is not finite (`why_no_exact`)."""
+def _of_fields(problem: Problem, what: str, function: Function, value: Any) -> tuple[Expression, ...]:
+    """An expression for each field."""
+    name = f"{line_of(function)}{what}"
+    if len(problem.fields) == 1:
+        return (_scalar(name, value),)
+    if not isinstance(value, list | tuple) or len(value) != len(problem.fields):
+        n = len(value) if isinstance(value, list | tuple) else 1
+        raise PdeError(
+            f"{name} returns {n} values for the fields {', '.join(problem.fields)}", "return a tuple, one for each"
+        )
+    return tuple(_scalar(name, each) for each in value)
+
+
+def _exact(problem: Problem, network: Network) -> tuple[Program, ...] | None:
+    """Its programs; None where there is none, or where it is not finite (`why_no_exact`)."""
     if problem.exact is None:
         return None
-    made = _program(f"{line_of(problem.exact)}exact", called("exact", problem.exact, *_place(problem), names="x, t"))
+    value = called("exact", problem.exact, *_place(problem), names="x, t")
+    made = tuple(
+        _compiled(f"{line_of(problem.exact)}exact", each, network)
+        for each in _of_fields(problem, "exact", problem.exact, value)
+    )
     return None if _bad_share(problem) else made
 
 
@@ -277,11 +296,6 @@ def why_scale(problem: Problem) -> str:
     return f"coordinates go up to {largest:.3g}: a network trains on inputs of about 1, so write the equation in scaled space and time"
 
 
-def _float32(value: float) -> float:
-    """What a device keeps of it."""
-    return float(np.float32(value))
-
-
 def _place(problem: Problem) -> tuple[Expression, Expression]:
     size = len(problem.space)
     return leaf("x", size), (leaf("t", size) if problem.time is not None else wrap(0.0))
@@ -293,19 +307,43 @@ def _derivative(name: Derivative | str) -> Derivative:
     return Derivative[name] if isinstance(name, str) else name
 
 
-def _row_group(problem: Problem, condition: Condition) -> RowGroup:
+def _row_groups(
+    problem: Problem, condition: Condition, solution: tuple[Expression, ...], network: Network
+) -> list[RowGroup]:
+    """A group for each thing that a residual or condition says is zero."""
     x, t = _place(problem)
-    point = Point(_solution(problem), x, t if problem.time is not None else None, Calculus(len(x)))
+    size, faces = len(x), faces_of(condition, len(x))
+    low, high = _box(problem)
+    normal = outward_normal(x, low[:size], high[:size], faces) if condition.sampler == Sampler.faces else None
+    fields = dict(zip(problem.fields, solution, strict=True))
+    lines = _readings(problem) if condition.sampler == Sampler.readings else ()
+    n_measured = len(lines[0]) - problem.n_inputs if lines else 0
+    point = Point(
+        fields,
+        x,
+        t if problem.time is not None else None,
+        Calculus(size),
+        normal,
+        {name: Expression("unknown", index=k) for k, name in enumerate(problem.unknowns)},
+        tuple(Expression("measured", index=k) for k in range(n_measured)),
+    )
     name = "residual" if condition.sampler == Sampler.interior else "condition"
     value = called(name, condition.holds, point, names="p")
-    made = _program(f"{line_of(condition.holds)}{name}", value)
-    share = probe.not_finite(condition.holds, *probe.points(*_bounds(problem), len(x), condition.sampler))
+    made = [
+        _program(f"{line_of(condition.holds)}{name}", each, network)
+        for each in (value if isinstance(value, list | tuple) else [value])
+    ]
+    if not made:
+        raise PdeError(f"{line_of(condition.holds)}{name} returns nothing", "return what should be zero")
+    place = probe.points(*_bounds(problem), size, condition.sampler)
+    share = probe.not_finite(condition.holds, *place, tuple(problem.fields), tuple(problem.unknowns))
     if share > FEW:
         raise PdeError(
             f"{line_of(condition.holds)}{name} is not finite at {100 * share:.3g} % of its points, whatever u is",
             "look for logarithms, roots and powers of negative numbers and divisions by zero",
         )
-    return RowGroup(condition.sampler, condition.rows, _float32(math.sqrt(condition.weight)), made)
+    root_weight, first = float32(math.sqrt(condition.weight)), faces[0] if faces else 0
+    return [RowGroup(condition.sampler, condition.rows, root_weight, each, first, len(faces)) for each in made]
 
 
 def _points(problem: Problem) -> tuple[Program, ...]:
@@ -348,7 +386,7 @@ def _scalar(name: str, value: Any) -> Expression:
     if isinstance(value, list | tuple):
         raise PdeError(
             f"{name} returns {len(value)} values, not one number",
-            "a problem is one equation for one unknown u; each further condition is an entry of conditions",
+            "give one number",
         )
     e = wrap(value)
     if e.size == 1:
@@ -360,9 +398,12 @@ def _scalar(name: str, value: Any) -> Expression:
     return e
 
 
-def _program(name: str, value: Any) -> Program:
-    scalar = _scalar(name, value)
+def _program(name: str, value: Any, network: Network | None = None) -> Program:
+    return _compiled(name, _scalar(name, value), network)
+
+
+def _compiled(name: str, scalar: Expression, network: Network | None) -> Program:
     try:
-        return compile_expression(scalar)
+        return compile_expression(scalar, network)
     except PdeError as error:
         raise PdeError(f"{name}: {error}", error.hint) from None

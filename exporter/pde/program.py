@@ -5,6 +5,7 @@ Registers 0 to 7 are the inputs (the contract's enum program_input), then come t
 instruction. A register is a scalar or a vector over the coordinates in space.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +13,10 @@ from functools import cached_property
 import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, Derivative, Need, Operation, ProgramInput, Sampler
-from ttzo.exporter.pde.expression import Expression, PdeError
+from ttzo.exporter.pde.expression import Expression, PdeError, add, multiply, subtract
 from ttzo.exporter.pde.sparse_grid import SparseGrid, smolyak
 
+MOST_READINGS = 65535
 MOST_NODES = 1 << 20  # of a sparse grid
 VECTOR_INPUTS = (ProgramInput.x, ProgramInput.n_x, ProgramInput.n_xx)
 _NEEDS = {
@@ -24,7 +26,9 @@ _NEEDS = {
     ProgramInput.n_xx: Need.diagonal,
     ProgramInput.n_tt: Need.diagonal,
 }
+READS = (Operation.output, Operation.along, Operation.unknown, Operation.measured)  # by plain numbers, of no register
 _OPERANDS = {
+    **dict.fromkeys(READS, 0),
     Operation.select: 3,
     Operation.add: 2,
     Operation.subtract: 2,
@@ -51,8 +55,21 @@ class Program:
     @property
     def needs(self) -> int:
         """Sum of the contract's enum need: the derivatives that the program reads."""
+        wanted = {_NEEDS[ProgramInput(r)] for r in self.inputs_read if r in _NEEDS}
+        along = any(op == Operation.along for op, *_ in self.instructions)
+        return sum(wanted | ({Need.along} if along else set()))
+
+    @property
+    def inputs_read(self) -> set[int]:
+        """The inputs that it reads, in registers or by number."""
         read = {self.output} | {r for op, *registers in self.instructions for r in registers[: operand_count(op)]}
-        return sum({_NEEDS[ProgramInput(r)] for r in read if r < len(ProgramInput) and r in _NEEDS})
+        read |= {a for op, a, *_ in self.instructions if op == Operation.output}
+        return {r for r in read if r < len(ProgramInput)}
+
+    @property
+    def reads_network(self) -> bool:
+        """Whether it reads an output of the network or a derivative of one."""
+        return any(r >= ProgramInput.n for r in self.inputs_read) or bool(self.needs)
 
     @property
     def words(self) -> int:
@@ -60,8 +77,63 @@ class Program:
         return 1 + len(self.constants) + len(self.instructions)
 
 
-def compile_expression(e: Expression) -> Program:
-    """The program of a scalar expression; equal parts are computed once. Raises `PdeError` when it is too long."""
+@dataclass(frozen=True)
+class Direction:
+    """Along input `first` and `factor` times input `second`; derivatives to `order`."""
+
+    first: int
+    second: int
+    factor: float
+    order: int
+
+
+class Network:
+    """What programs read of the network: how many outputs it has, and the directions that they ask for."""
+
+    def __init__(self, outputs: int = 1):
+        self.outputs = outputs
+        self._orders: dict[tuple[int, int, float], int] = {}
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        return tuple(Direction(*key, order) for key, order in self._orders.items())
+
+    def along(self, output: int, first: int, second: int, factor: float, order: int) -> Expression:
+        """That derivative of an output."""
+        key = (first, second, factor)
+        self._orders[key] = max(order, self._orders.get(key, 0))
+        return Expression("along", index=output, along=(list(self._orders).index(key), order))
+
+    def mixed(self, e: Expression) -> Expression:
+        """A "derivative" in at most two inputs by those along directions: a polynomial in the factor of the second input
+        is known from its values at 1, -1 and 0."""
+        low, high = e.along[0], e.along[-1]
+        if low == high:
+            return self.along(e.index, low, low, 0.0, 3)
+        if len(e.along) == 2:
+            plus, minus = (self.along(e.index, low, high, factor, 2) for factor in (1.0, -1.0))
+            return multiply(0.25, subtract(plus, minus))
+        once, twice = (low, high) if e.along[1] == high else (high, low)
+        plus, minus = (self.along(e.index, once, twice, factor, 3) for factor in (1.0, -1.0))
+        alone = self.along(e.index, once, once, 0.0, 3)
+        return multiply(1 / 6, subtract(add(plus, minus), multiply(2.0, alone)))
+
+    def lower(self, e: Expression, made: dict[Expression, Expression]) -> Expression:
+        """The expression with its derivatives along directions."""
+        if e not in made:
+            if e.operation == "derivative":
+                made[e] = self.mixed(e)
+            else:
+                args = tuple(self.lower(arg, made) for arg in e.args)
+                same = all(a is b for a, b in zip(args, e.args, strict=True))
+                made[e] = e if same else dataclasses.replace(e, args=args)
+        return made[e]
+
+
+def compile_expression(e: Expression, network: Network | None = None) -> Program:
+    """The program of an expression; equal parts are computed once. Raises `PdeError` when it is too long."""
+    network = network or Network()
+    e = network.lower(e, {})
     constants: dict[float, int] = {}
     _collect_constants(e, constants, set())
     first = LIMIT["program_inputs"] + len(constants)
@@ -74,8 +146,17 @@ def compile_expression(e: Expression) -> Program:
         return seen[node]
 
     def place(node: Expression) -> int:
-        if node.operation == "input":
+        if node.operation == "input" and (network.outputs == 1 or ProgramInput[node.name] < ProgramInput.n):
             return ProgramInput[node.name]
+        if node.operation == "input":
+            key: tuple[int, ...] = (Operation.output, ProgramInput[node.name], node.index, 0)
+            return registers.setdefault(key, first + len(registers))
+        if node.operation in ("unknown", "measured"):
+            key = (Operation[node.operation], node.index, 0, 0)
+            return registers.setdefault(key, first + len(registers))
+        if node.operation == "along":
+            key = (Operation.along, node.along[0], node.index, node.along[1])
+            return registers.setdefault(key, first + len(registers))
         if node.operation == "constant":
             return LIMIT["program_inputs"] + constants[float(np.float32(node.value))]
         operation = Operation[node.operation]
@@ -125,14 +206,17 @@ class RowGroup:
     count: int
     root_weight: float
     condition: Program
+    first_face: int = 0  # of samplers faces and opposite: the contract's row_group
+    n_faces: int = 0
 
 
 @dataclass(frozen=True)
 class Pde:
     """A problem as data. `low` and `high` bound space and then, with `has_time`, time: the network's inputs in order.
 
-    `solution` gives u from the network's output, `exact` the exact solution where it is known,
-    `points` where uniform training points go: a vector in space, then a time. `radius` is sigma of the
+    `solution` gives the unknown functions from the network's outputs, `exact` the exact ones where they are known,
+    `directions` are those along which derivatives are computed, `units` are of the unknown constants (the contract's
+    pde_section), `readings` hold a point and what was measured there; `points` where uniform training points go: a vector in space, then a time. `radius` is sigma of the
     Stein estimators or the step of finite differences; `level` is the sparse grid's, `n_pairs` monte_carlo's.
     """
 
@@ -141,9 +225,12 @@ class Pde:
     low: tuple[float, ...]
     high: tuple[float, ...]
     groups: tuple[RowGroup, ...]
-    solution: Program
-    exact: Program | None = None
+    solution: tuple[Program, ...]
+    exact: tuple[Program, ...] | None = None
     points: tuple[Program, ...] = ()
+    directions: tuple[Direction, ...] = ()
+    units: tuple[float, ...] = ()
+    readings: tuple[tuple[float, ...], ...] = ()
     derivative: Derivative = Derivative.jet
     radius: float = 0.1
     level: int = 3
@@ -155,6 +242,11 @@ class Pde:
         return self.n_space + self.has_time
 
     @property
+    def n_measured(self) -> int:
+        """Numbers measured at each reading."""
+        return len(self.readings[0]) - self.n_inputs if self.readings else 0
+
+    @property
     def batch(self) -> int:
         return sum(group.count for group in self.groups)
 
@@ -162,7 +254,12 @@ class Pde:
     def programs(self) -> tuple[Program, ...]:
         """In the order of the bundle: the groups' conditions, the solution, the exact solution, the points."""
         conditions = (group.condition for group in self.groups)
-        return (*conditions, self.solution, *((self.exact,) if self.exact else ()), *self.points)
+        return (*conditions, *self.solution, *(self.exact or ()), *self.points)
+
+    @property
+    def n_outputs(self) -> int:
+        """Unknown functions, and outputs of the network."""
+        return len(self.solution)
 
     @property
     def needs(self) -> int:
@@ -173,20 +270,32 @@ class Pde:
         return result
 
     @property
+    def beyond_columns(self) -> str:
+        """What coordinate_gn, whose columns follow one output's first and unmixed second derivatives at one point, cannot
+        have, in words; empty where there is nothing."""
+        if self.n_outputs > 1:
+            return "systems of equations"
+        if self.directions:
+            return "mixed and third derivatives"
+        if self.units:
+            return "unknown constants"
+        return "periodic conditions" if any(group.sampler == Sampler.opposite for group in self.groups) else ""
+
+    @property
     def passes(self) -> int:
         """About how many forward passes one point takes."""
         n = self.n_inputs
         if self.grid:
             return self.grid.n_nodes
         made = {
-            Derivative.jet: 2 + n,
+            Derivative.jet: 2 + n + sum(direction.order for direction in self.directions),
             Derivative.compensated_jet: 3 + n,
             Derivative.finite_difference: 1 + 2 * n,
         }
         return made.get(self.derivative, 1 + 2 * self.n_pairs)
 
     @property
-    def known_solution(self) -> Program:
+    def known_solution(self) -> tuple[Program, ...]:
         """`exact` of an equation that must have it. Raises `PdeError` where it is not known."""
         if self.exact is None:
             raise PdeError("the exact solution of this equation is not known", "give `exact` in the problem")
@@ -219,6 +328,16 @@ class Pde:
                 f"the sparse grid of level {self.level} in {self.n_inputs} dimensions has {self.grid.n_nodes:,} nodes, each a "
                 f"forward pass of every point; at most {MOST_NODES:,} are supported. Give a lower --level, or --derivative jet"
             )
+        if not 1 <= self.n_outputs <= LIMIT["max_fields"] or self.n_outputs > self.batch:
+            return f"{self.n_outputs} unknown functions and {self.batch} rows; 1 to {LIMIT['max_fields']} and no fewer rows are supported"
+        if len(self.units) > LIMIT["max_unknowns"]:
+            return f"{len(self.units)} unknown constants; at most {LIMIT['max_unknowns']} are supported"
+        if len(self.readings) > MOST_READINGS:
+            return f"{len(self.readings):,} readings; at most {MOST_READINGS:,} are supported"
+        if len(self.directions) > LIMIT["max_pde_directions"]:
+            return f"mixed and third derivatives take {len(self.directions)} directions; at most {LIMIT['max_pde_directions']} are supported"
+        if self.directions and self.derivative != Derivative.jet:
+            return f"mixed and third derivatives need --derivative jet, not {self.derivative.name}"
         if not 0 < self.radius < math.inf or self.n_pairs < 1:
             return "the radius of the derivatives must be positive, and n_pairs 1 or more"
         return ""

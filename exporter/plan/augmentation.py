@@ -42,16 +42,12 @@ class Augmentation:
             return f"scaling {self.scaling} and jitter {self.jitter}: both are finite and at least 0"
         return ""
 
-    def info(self) -> RowInfo:
-        """The bundle's section, which is this record alone."""
-        return RowInfo(*self.shape, *self.shift, self.scaling, self.jitter)
-
     @classmethod
-    def read(cls, data: bytes) -> "Augmentation":
-        """The inverse of `info().pack()`."""
-        info = RowInfo.unpack(data)
+    def of(cls, info: RowInfo) -> "Augmentation | None":
+        """What a record says; None where it says nothing."""
         shape = (info.channels, info.height, info.width)
-        return cls(shape, (info.shift_height, info.shift_width), info.scaling, info.jitter)
+        made = cls(shape, (info.shift_height, info.shift_width), info.scaling, info.jitter)
+        return made if info.channels else None
 
 
 def settings_of(value: Any) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from ttzo.exporter.pde.program import Pde
 from ttzo.exporter.plan.augmentation import Augmentation
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
+from ttzo.exporter.plan.normalisation import InputNormalisation
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 from ttzo.exporter.plan.unknowns import Unknowns
 
@@ -65,6 +66,7 @@ class Plan:
     loss_options: LossOptions = LossOptions()
     simulation: Simulation | None = None  # with loss `simulation`: there is no network
     augmentation: Augmentation | None = None
+    normalisation: InputNormalisation | None = None  # of readings, before the input scale and offset are undone
 
     @classmethod
     def of_simulation(cls, simulation: Simulation, start: np.ndarray, **settings: Any) -> "Plan":
@@ -90,7 +92,7 @@ class Plan:
     def _inconsistency(self) -> str:
         if self.chain and len(self.chain) > LIMIT["max_layers"]:
             return f"{len(self.chain)} layers; 1 to {LIMIT['max_layers']} are supported"
-        n = self.graph.n_parameters
+        n = sum(tensor.size for tensor in self.tensors)
         if self.parameters.shape != (n,) or self.parameters.dtype != np.float32:
             return f"parameters are {self.parameters.dtype}{list(self.parameters.shape)}, the layers hold float32[{n}]"
         if len(self.constants) != self.graph.constant_bytes:
@@ -146,6 +148,8 @@ class Plan:
         return ""
 
     def _augmentation_inconsistency(self) -> str:
+        if self.normalisation is not None and (wrong := self.normalisation.inconsistency(self.in_features)):
+            return wrong
         if self.augmentation is None:
             return ""
         if self.pde or self.n_tokens:
@@ -210,6 +214,8 @@ class Plan:
             ):
                 return f"{name} needs a dense last layer without activation, after another layer"
             if phase.estimator == Estimator.coordinate_gn:
+                if self.pde.beyond_columns:
+                    return f"{name} makes no columns of {self.pde.beyond_columns}: choose subspace_gn"
                 least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
                 if self.n_coordinates > most:
                     return f"{name} asks {self.n_coordinates:,} parameters; with {self.batch:,} rows at most {most:,} are supported"
@@ -224,8 +230,9 @@ class Plan:
             return "the loss `residual` needs a PDE, and a PDE needs this loss"
         if self.pde is None:
             return ""
-        if self.in_features != self.pde.n_inputs or self.out_features != 1:
-            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs (coordinates in space, then time) and 1 output"
+        if (self.in_features, self.out_features) != (self.pde.n_inputs, self.pde.n_outputs):
+            fields = f"{self.pde.n_outputs} unknown functions" if self.pde.n_outputs > 1 else "1 output"
+            return f"a network of {self.in_features} inputs and {self.out_features} outputs for a PDE of {self.pde.n_inputs} inputs (coordinates in space, then time) and {fields}; pde.Problem(fields=[..]) names several"
         if self.input_number != Number.float32:
             return "a PDE's points are float32"
         if self.batch != self.pde.batch:
@@ -269,6 +276,11 @@ class Plan:
     def n_classes(self) -> int:
         """Classes of a target, at each place; 0 where targets are numbers."""
         return self.loss_options.n_classes(self.loss, self.out_features)
+
+    @property
+    def finds_anomalies(self) -> bool:
+        """Whether the model learns to give good rows back (anomaly.py): its targets are its inputs."""
+        return self.metadata.get("task") == "anomaly"
 
     @property
     def has_classes(self) -> bool:
@@ -323,7 +335,7 @@ class Plan:
         if phase.estimator == Estimator.coordinate_gn:
             return self.n_coordinates
         own = 2 if phase.estimator == Estimator.subspace_gn else self.layers[-1].n_parameters
-        return phase.n_queries + own
+        return phase.n_queries + own + len(self.unknowns)
 
     @property
     def asks_all(self) -> bool:
@@ -346,7 +358,18 @@ class Plan:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        return self.graph.tensors
+        """The slices of theta, in order; an equation's unknown constants are the last ones."""
+        tensors = self.graph.tensors
+        names = self.unknowns
+        first = sum(tensor.size for tensor in tensors)
+        return (*tensors, *(Tensor(name, (1,), first + k) for k, name in enumerate(names)))
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:
+        """Names of an equation's unknown constants."""
+        units = self.pde.units if self.pde else ()
+        names = self.metadata.get("unknowns", ())
+        return tuple(names) if len(names) == len(units) else tuple(f"unknown{k}" for k in range(len(units)))
 
     @property
     def macs(self) -> int:

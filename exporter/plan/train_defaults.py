@@ -111,11 +111,13 @@ AFFORDABLE_MACS = 100_000_000  # of a step: a quarter of a second on a laptop, t
 FEWEST_EPOCHS = 3
 MOST_EPOCHS = 100
 ROWS_SEEN = 64_000  # with repetitions, where that is neither fewer nor more epochs
+OF_NUMBERS = 2  # what the last two are multiplied by where the target is numbers
 
 
-def steps_for(n_rows: int, batch: int) -> int:
+def steps_for(n_rows: int, batch: int, has_classes: bool = True) -> int:
     """Steps of a run on `n_rows` training rows where nobody says how many."""
-    seen = max(FEWEST_EPOCHS * n_rows, min(MOST_EPOCHS * n_rows, ROWS_SEEN))
+    factor = 1 if has_classes else OF_NUMBERS
+    seen = max(FEWEST_EPOCHS * n_rows, factor * min(MOST_EPOCHS * n_rows, ROWS_SEEN))
     return max(1, -(-seen // batch))
 
 

@@ -3,7 +3,7 @@
 
 import struct
 
-from ttzo.device_runtime.contract import PdeInfo, ProgramRecord, Record, RowGroupRecord
+from ttzo.device_runtime.contract import PdeDirectionRecord, PdeInfo, ProgramRecord, Record, RowGroupRecord
 from ttzo.exporter.pde import section
 from ttzo.exporter.pde.program import Pde, Program
 
@@ -31,6 +31,12 @@ def initialiser(pde: Pde) -> list[str]:
     lines = ["    .pde = {", f"        .info = {_record(info)},"]
     lines += [f"        .low = (const float *)({NAME} + {at}),", f"        .high = (const float *)({NAME} + {at + n}),"]
     at += 2 * n
+    lines.append(f"        .directions = (const uint8_t *)({NAME} + {at}),")
+    at += PdeDirectionRecord.SIZE // 4 * len(pde.directions)
+    lines.append(f"        .units = (const float *)({NAME} + {at}),")
+    at += len(pde.units)
+    lines.append(f"        .readings = (const float *)({NAME} + {at}),")
+    at += len(pde.readings) * (n + pde.n_measured)
     lines.append("        .groups = {")
     for _ in pde.groups:
         lines.append(f"            {_record(RowGroupRecord.unpack(data[4 * at :]))},")
@@ -39,14 +45,12 @@ def initialiser(pde: Pde) -> list[str]:
     for group in pde.groups:
         lines.append(f"            {_program(group.condition, at)},")
         at += group.condition.words
-    lines += ["        },", f"        .solution = {_program(pde.solution, at)},"]
-    at += pde.solution.words
-    if pde.exact:
-        lines.append(f"        .exact = {_program(pde.exact, at)},")
-        at += pde.exact.words
-    if pde.points:
-        lines.append("        .points = {")
-        for program in pde.points:
+    lines.append("        },")
+    for name, programs in (("solution", pde.solution), ("exact", pde.exact or ()), ("points", pde.points)):
+        if not programs:
+            continue
+        lines.append(f"        .{name} = {{")
+        for program in programs:
             lines.append(f"            {_program(program, at)},")
             at += program.words
         lines.append("        },")

@@ -29,7 +29,6 @@ from ttzo.device_runtime.contract import (
     ModelInfo,
     Number,
     PhaseRecord,
-    RowInfo,
     Schedule,
     TrainingRecord,
     Update,
@@ -39,8 +38,7 @@ from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.operations.layer_records import layer_of, layer_record
 from ttzo.exporter.pde import section
-from ttzo.exporter.plan import graph_section
-from ttzo.exporter.plan.augmentation import Augmentation
+from ttzo.exporter.plan import graph_section, row_section
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.printable import printable, printable_name
@@ -65,7 +63,7 @@ def model_info(plan: Plan) -> ModelInfo:
         arithmetic=plan.arithmetic,
         cache=plan.cache,
         has_loss_section=int(bool(plan.loss_options.section(plan.loss))),
-        has_row_section=int(plan.augmentation is not None),
+        has_row_section=int(bool(row_section.write(plan))),
         input_scale=plan.input_scale,
         input_offset=plan.input_offset,
     )
@@ -98,8 +96,7 @@ def _body(plan: Plan) -> bytes:
     graph = graph_section.write(plan) if plan.chain is None else b""
     pde = section.write(plan.pde) if plan.pde else b""
     pde += simulation_section.write(plan.simulation) if plan.simulation else b""
-    rows = plan.augmentation.info().pack() if plan.augmentation else b""
-    sections = rows + layers + graph + pde
+    sections = row_section.write(plan) + layers + graph + pde
     return head + plan.loss_options.section(plan.loss) + sections + plan.parameters.astype("<f4").tobytes()
 
 
@@ -165,7 +162,8 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
     training = training_from_records(take(TrainingRecord), take(PhaseRecord), take(PhaseRecord))
     options, loss_bytes = LossOptions.read(data[at:], Loss(info.loss)) if info.has_loss_section else (LossOptions(), 0)
     at += loss_bytes
-    augmentation = Augmentation.read(take(RowInfo).pack()) if info.has_row_section else None
+    augmentation, normalisation, row_bytes = row_section.read(data[at:]) if info.has_row_section else (None, None, 0)
+    at += row_bytes
     layers = [take(LayerRecord) for _ in range(info.n_layers)]
     at_graph = at
     if info.loss == Loss.simulation:
@@ -174,7 +172,7 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         at += graph_section.size(data[at:])
     pde = None
     if info.loss == Loss.residual:
-        pde, section_bytes = section.read(data[at:])
+        pde, section_bytes = section.read(data[at:], info.out_features)
         at += section_bytes
     parameters = np.frombuffer(data, "<f4", info.n_parameters, at).astype(np.float32)
     at += 4 * info.n_parameters
@@ -192,6 +190,7 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         pde=pde,
         loss_options=options,
         augmentation=augmentation,
+        normalisation=normalisation,
     )
     if not layers:
         graph, constants = graph_section.read(data[at_graph:], names, _shapes(metadata.pop("shapes")))

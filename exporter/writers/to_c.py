@@ -36,7 +36,7 @@ from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.layer import Layer, Tensor
 from ttzo.exporter.operations.layer_records import layer_record
-from ttzo.exporter.plan import graph_section
+from ttzo.exporter.plan import graph_section, row_section
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import pde_to_c
 from ttzo.exporter.writers.to_bundle import model_hash, model_info, training_records
@@ -135,6 +135,8 @@ def _facts(plan: Plan) -> str:
         f"#define TTZO_MODEL_INPUT_SCALE {_float(np.float32(plan.input_scale))} // the network reads raw * scale + offset",
         f"#define TTZO_MODEL_INPUT_OFFSET {_float(np.float32(plan.input_offset))}",
     ]
+    if plan.normalisation:
+        lines.append("#define TTZO_MODEL_NORMALISES 1 // ttzo_pack_inputs takes readings as they stood in the table")
     return "\n".join(lines)
 
 
@@ -227,8 +229,11 @@ def _model(plan: Plan) -> list[str]:
     else:
         lines += _graph_initialiser(plan) if plan.chain is None else ["    .layers = ttzo_model_layers,"]
     lines += ["    .parameters = ttzo_model_parameters,", *_loss(plan)]
-    if plan.augmentation:
-        lines += ["    .rows = {", *_fields(plan.augmentation.info(), 8), "    },"]
+    if row_section.write(plan):
+        lines += ["    .rows = {", *_fields(row_section.info(plan), 8), "    },"]
+    if plan.normalisation:
+        numbers = ", ".join(map(_float, plan.normalisation.numbers()))
+        lines += [f"    .columns = (const float[]){{ {numbers} }},"]
     return [*lines, *(pde_to_c.initialiser(plan.pde) if plan.pde else []), "};"]
 
 

@@ -4,6 +4,7 @@
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.zoo import (
     allen_cahn,
+    autoencoders,
     black_scholes,
     burgers,
     convolution,
@@ -32,11 +33,21 @@ _PDES = (
 )
 _CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
 SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER)
+AUTOENCODERS = (autoencoders.HEARTBEATS, autoencoders.BLEEDING)
 SEQUENCES = (digits_rnn.RECIPE, names_gpt.RECIPE)
 _MNIST = (mnist.RECIPE, mnist.RECIPE_3898)
 _RECIPES = {
     recipe.name: recipe
-    for recipe in (digits.RECIPE, *_MNIST, *_CONVOLUTIONS, unicode_names.RECIPE, *SEQUENCES, *SENSORS, *_PDES)
+    for recipe in (
+        digits.RECIPE,
+        *_MNIST,
+        *_CONVOLUTIONS,
+        unicode_names.RECIPE,
+        *SEQUENCES,
+        *SENSORS,
+        *AUTOENCODERS,
+        *_PDES,
+    )
 }
 
 

@@ -36,6 +36,8 @@ DATA_INPUTS = {
     "motions": Inputs(Number.int16, 1 / 4096),  # 512 steps of the published unit: an eighth of it
     "vowels": Inputs(Number.int16, 1 / 4096),  # 8192 steps of the published unit: twice it
     "power": Inputs(Number.int16, 1 / 4096),
+    "heartbeats": Inputs(Number.int16, 1 / 4096),  # 4096 steps of a deviation of the good rows
+    "bleeding": Inputs(Number.int16, 1 / 4096),
 }
 
 
@@ -59,6 +61,9 @@ class Recipe:
     title: str
     build: Callable[..., "torch.nn.Module"] | None
     data: str | None = None
+    task: str = ""  # or anomaly: plan/anomaly.py
+    threshold: str | None = None  # of anomalies
+    votes: str | None = None
     loss: Loss = Loss.cross_entropy
     loss_options: LossOptions = LossOptions()
     inputs: Inputs = Inputs()

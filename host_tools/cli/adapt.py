@@ -17,6 +17,7 @@ from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.cli.bundle import with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, load_rows, taken, test_json
 from ttzo.host_tools.cli.device import BAUD, CHANGES, DEVICE, OVERRIDES, RowCount, run_json
+from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, Show, command
 from ttzo.host_tools.data import data_set, run_data
 from ttzo.host_tools.data.data_error import DataError
@@ -61,6 +62,7 @@ class Origin:
 @with_options(TABLE_OPTIONS)
 @with_options(OVERRIDES)
 @BAUD
+@KEY
 @command
 def adapt_command(
     screen: Screen,
@@ -74,6 +76,7 @@ def adapt_command(
     folder: Path | None,
     test_rows: int | None,
     baud: int | None,
+    key: Path | None,
     **options,
 ) -> dict:
     """Let a trained model learn from a few labelled rows of new data: a new wearer, a moved sensor.
@@ -94,7 +97,10 @@ def adapt_command(
     old = _old_rows(screen, origin, old_source)
     rows = _new_rows(screen, origin, run, source, taken(options), shift, (n, changes["seed"] or 0))
     folder = folder or run_folder(origin.bundle, url, f"-{shift or 'adapted'}")
-    with open_device(url, origin.bundle, baud=baud, on_line=screen.say) as device, screen.bar("adapting") as bar:
+    with (
+        open_device(url, origin.bundle, baud=baud, key=key, on_line=screen.say) as device,
+        screen.bar("adapting") as bar,
+    ):
         try:
             found = adapt(
                 device, rows, origin.start, folder, old=old, changes=changes, report=partial(_move_bar, bar),

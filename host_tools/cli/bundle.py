@@ -28,6 +28,7 @@ from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.anomaly import TASKS
 from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
@@ -35,6 +36,7 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
+from ttzo.host_tools.cli.key import KEY, READING, lock_of
 from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
 from ttzo.host_tools.cli.screen import Screen, command
@@ -127,6 +129,11 @@ _EXPORT_OPTIONS = (
     click.option(
         "--keep-zeros", is_flag=True, default=None, help="Weights that are zero stay zero: those of a pruned model."
     ),
+    click.option("--task", type=click.Choice(TASKS), help="Find anomalies: the model gives good rows back (loss mse)."),
+    click.option(
+        "--threshold", metavar="RULE", help="Of anomalies: percentile:99 (default) or gaussian:4, of good rows."
+    ),
+    click.option("--votes", metavar="K/N", help="Of anomalies: an alarm takes K of the last N rows (1/1)."),
     click.option("--loss", **choice(Loss), help="What training minimises."),
     click.option(
         "--class-weights", metavar="NUMBERS", help="How much the loss of each class counts, as 1,5 (all alike)."
@@ -385,18 +392,18 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 # ---- build, flash, boards --------------------------------------------------------------------------------------------
 
 BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A board's name, or its own .toml file.")
+FIRMWARE = (SIZE, ALL_PARTS, KEY, READING)
 
 
 @click.command("build")
 @BUNDLE
 @BOARD
-@SIZE
-@ALL_PARTS
+@with_options(FIRMWARE)
 @command
-def build_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool) -> dict:
+def build_command(screen: Screen, bundle: Path, name: str, key: Path | None, reading: str, **options) -> dict:
     """Compile firmware that holds the model, for a board."""
     read_bundle(bundle)
-    report = build.build(bundle, boards.load(name), size=size, all_parts=all_parts)
+    report = build.build(bundle, boards.load(name), lock=lock_of(key, reading), **options)
     screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", build_rows(report))
     return report.as_json()
 
@@ -417,10 +424,9 @@ def build_rows(report: build.BuildReport) -> list[tuple[str, str]]:
 @click.command("flash")
 @BUNDLE
 @BOARD
-@SIZE
-@ALL_PARTS
+@with_options(FIRMWARE)
 @command
-def flash_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts: bool) -> dict:
+def flash_command(screen: Screen, bundle: Path, name: str, key: Path | None, reading: str, **options) -> dict:
     """Build, then run the board's own flashing tool."""
     read_bundle(bundle)
     board = boards.load(name)
@@ -429,7 +435,7 @@ def flash_command(screen: Screen, bundle: Path, name: str, size: bool, all_parts
             f"no flashing tool is known for {board.name}",
             "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
         )
-    report = build.build(bundle, board, size=size, all_parts=all_parts)
+    report = build.build(bundle, board, lock=lock_of(key, reading), **options)
     words = [word.format(bin=report.bin, elf=report.elf) for word in board.flash_command]
     if not shutil.which(words[0]):
         raise FlashError(

@@ -4,6 +4,9 @@
 import click
 
 WHAT_FOR = {
+    "--task": {
+        "anomaly": "the model gives good rows back, and a row that it gives back badly is anomalous",
+    },
     "--format": {
         "matrix": "each core has an input and an output mode (paper eq. 7)",
         "tensor": "2L-way: cores of the input modes first, then cores of the output modes",
@@ -101,6 +104,7 @@ WHAT_FOR = {
     "--window-label": {
         "majority": "the class of most rows of the window: the default",
         "last": "the class of its last row",
+        "any": "the largest one of its rows: a window is anomalous where a row is",
     },
     "--input": {
         "uint8": "one byte",

@@ -11,8 +11,10 @@ from ttzo.host_tools.cli import (
     check_boards,
     demo,
     device,
+    emulate,
     estimators,
     identify,
+    key,
     micropython,
     predict,
     ranks,
@@ -20,6 +22,7 @@ from ttzo.host_tools.cli import (
     report,
     reproduce,
     sensors,
+    sign,
 )
 from ttzo.host_tools.cli.screen import Screen
 
@@ -30,7 +33,7 @@ HELP = f"""Train tensor-train networks on a microcontroller, with forward passes
 Exit codes: {_EXIT_CODES}.
 """
 DEVICES = (
-    ("/dev/ttyACM0, COM3, socket://HOST:PORT", "a board, or whatever answers there"),
+    ("/dev/ttyACM0, COM3, unix:PATH, socket://HOST:PORT", "a board, or whatever answers there"),
     ("usb:VID:PID, usb:SERIAL", "a board by its USB numbers, whatever its port is called"),
     ("mpy:/dev/ttyACM0, mpy:COM3", "a MicroPython board, after `ttzo deploy`"),
     ("native:", "the C runtime on this machine"),
@@ -88,7 +91,10 @@ for made in (
     adapt.adapt_command,
     identify.identify_command,
     device.compare_command,
-    device.emulate_command,
+    emulate.emulate_command,
+    key.key_command,
+    sign.sign_command,
+    sign.verify_command,
     report.report_command,
     micropython.deploy_command,
     micropython.module_command,

@@ -13,7 +13,7 @@ from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import HEADING, MISSING, NORMALISE, WINDOW_LABELS, DataOptions
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Evaluation
-from ttzo.host_tools.training.answers import Answers
+from ttzo.host_tools.training.answers import Answers, Detected
 
 DATA = click.option(
     "--data",
@@ -50,7 +50,8 @@ TABLE_OPTIONS = (
     click.option("--split-seed", type=click.IntRange(min=0), help="Seed of the split (default 0)."),
     click.option("--window", type=click.IntRange(min=1), help="A sample is a window of this many rows of a time series."),
     click.option("--hop", type=click.IntRange(min=1), help="Rows from one window to the next (default: no overlap)."),
-    click.option("--window-label", type=click.Choice(WINDOW_LABELS), help="What gives a window its class."),
+    click.option("--window-label", type=click.Choice(WINDOW_LABELS), help="What gives a window its class: most rows, the last one, or, of anomalies, any."),
+    click.option("--good", metavar="LABEL", help="Of `--task anomaly`: the label of good rows (default: 0, normal, good, ok)."),
 )  # fmt: skip
 
 ROW_OPTIONS = (
@@ -113,7 +114,7 @@ def answers_rows(plan: Plan, answers: Answers | None) -> list[tuple[str, str]]:
     """Figures beyond accuracy and loss, in words."""
     if answers is None:
         return []
-    rows = []
+    rows = _detection_rows(answers.detection) if answers.detection else []
     if answers.balanced_accuracy is not None:
         rows.append(("balanced accuracy", f"{100 * answers.balanced_accuracy:.2f} % (mean over the classes)"))
     if answers.auc is not None:
@@ -123,6 +124,18 @@ def answers_rows(plan: Plan, answers: Answers | None) -> list[tuple[str, str]]:
         told = f", R2 {r2:.4f}" if r2 is not None else ""
         rows.append((name, f"{rmse:.6g}{told} (the best constant has {best:.6g})"))
     return rows
+
+
+def _detection_rows(found: Detected) -> list[tuple[str, str]]:
+    """Anomalies in words."""
+
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{100 * value:.1f} %"
+
+    rows = [("AUC", f"{found.auc:.4f} (anomalous against good rows)")] if found.auc is not None else []
+    limit = f"{found.threshold:.4g} ({found.rule} of the errors of {found.threshold_rows:,} good rows)"
+    told = f"with {share(found.found)} of {found.anomalous:,} anomalous rows, {share(found.false_alarms)} of {found.good:,} good ones"
+    return [*rows, ("threshold", limit), (f"alarm by {found.votes} rows", told)]
 
 
 def show_answers(screen: Screen, plan: Plan, answers: Answers | None) -> None:
@@ -166,6 +179,8 @@ def test_json(plan: Plan, test: Evaluation, answers: Answers | None = None) -> d
     }
     if answers is None:
         return page
+    if answers.detection is not None:
+        return page | {"auc": answers.detection.auc, "detection": answers.detection}
     if classes:
         figures = {name: getattr(answers, name) for name in ("balanced_accuracy", "auc", "classes", "confusion")}
     else:

@@ -1,33 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""Commands about a device: train, eval, compare, emulate."""
+"""Commands about a device: train, eval, compare."""
 
-import shlex
-import signal
-import threading
 from collections.abc import Mapping
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from ttzo.device_runtime.contract import ExitCode
+from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
+from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
-from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.solution_points import baselines
-from ttzo.host_tools.device import emulated_device
-from ttzo.host_tools.device.device import Device, Evaluation, bundle_path, open_device, read_bundle, run_folder
+from ttzo.host_tools.device.device import Device, Evaluation, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.faulty_line import KINDS, Faults
-from ttzo.host_tools.device.pty_bridge import PtyBridge
+from ttzo.host_tools.reference.equations.pde import unknown_values
 from ttzo.host_tools.report.tensorboard import EventFile
 from ttzo.host_tools.training import checkpoint, compare, measurement, run_model, session
 from ttzo.host_tools.training.checkpoint import Generation
 from ttzo.host_tools.training.run import Progress, Run, require_trained, run_settings
-from ttzo.host_tools.training.stop import stop_signals
 
 DEVICE = click.option("--device", "url", metavar="URL", required=True, help="The device, as in `ttzo --help`.")
 BAUD = click.option("--baud", type=click.IntRange(min=1), help="Baud rate of a serial port (default 115200).")
@@ -75,11 +72,16 @@ def measured(device: Device, test: Evaluation, of: int) -> str:
     """A measurement in words."""
     rows = f"{test.n_rows} of {of} test rows" if test.n_rows < of else f"all {of} test rows"
     if device.plan.pde is not None:
-        return solution_text(test)
+        return ", ".join([solution_text(test), *constants(device.plan, device.parameters())])
     if device.plan.has_classes:
         of_rows = f"the places of {rows}" if device.plan.has_padding else rows
         return f"{100 * test.accuracy:.2f} % of {of_rows} right, mean loss {test.loss:.4f}"
     return f"mean loss {test.loss:.6g} on {rows}"
+
+
+def constants(plan: Plan, theta: np.ndarray) -> list[str]:
+    """An equation's unknown constants at theta, in words."""
+    return [f"{name} = {value:.6g}" for name, value in zip(plan.unknowns, unknown_values(plan, theta), strict=True)]
 
 
 def solution_text(test: Evaluation) -> str:
@@ -155,6 +157,7 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
 @click.option("--count", is_flag=True, help="Count the instructions of the steps (only with qemu:BOARD).")
 @click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard, too, into the run's folder.")
 @BAUD
+@KEY
 @command
 def train_command(
     screen: Screen,
@@ -165,6 +168,7 @@ def train_command(
     origin: Path | None,
     count: bool,
     baud: int | None,
+    key: Path | None,
     reconnect_s: float,
     faults_spec: str | None,
     tensorboard: bool,
@@ -189,6 +193,7 @@ def train_command(
         count_instructions=count,
         patience_s=reconnect_s,
         faults=faults,
+        key=key,
     ) as device:
         if tensorboard:
             options["events"] = EventFile(folder)
@@ -309,6 +314,7 @@ def _run_rows(run: Run, on_device: str, classes: bool) -> list[tuple[str, str]]:
 @click.option("--exported", is_flag=True, help="Measure the exported parameters instead of the trained ones.")
 @GENERATION
 @BAUD
+@KEY
 @command
 def eval_command(
     screen: Screen,
@@ -320,6 +326,7 @@ def eval_command(
     exported: bool,
     generation: str | None,
     baud: int | None,
+    key: Path | None,
     **options,
 ) -> dict:
     """Measure accuracy (or loss) on test rows, on the device; `--test FILE` measures all rows of a file.
@@ -328,7 +335,7 @@ def eval_command(
     """
     plan = read_bundle(bundle)
     dataset = load_rows(screen, plan, source, taken(options), folder or run_folder(bundle, url), only_test=True)
-    with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
+    with open_device(url, bundle, baud=baud, key=key, on_line=screen.say) as device:
         chosen = Generation[generation] if generation else None
         origin = choose_parameters(device, folder or run_folder(bundle, url), exported, folder is not None, chosen)
         n_rows = rows or measurement.default_test_rows(device, dataset)
@@ -384,6 +391,7 @@ def choose_parameters(
     help="Steps from one comparison of the parameters to the next.",
 )
 @BAUD
+@KEY
 @command
 def compare_command(
     screen: Screen,
@@ -394,6 +402,7 @@ def compare_command(
     steps: int,
     every: int,
     baud: int | None,
+    key: Path | None,
     **options,
 ) -> dict:
     """Do the same steps on two devices and report the first difference (exit code 5).
@@ -408,7 +417,8 @@ def compare_command(
     require_trained(plan)
     settings = run_settings(plan.training, options)
     with ExitStack() as both:
-        a, b = (both.enter_context(open_device(each, bundle, baud=baud, on_line=screen.say)) for each in (url, against))
+        line: dict[str, Any] = {"baud": baud, "key": key, "on_line": screen.say}
+        a, b = (both.enter_context(open_device(each, bundle, **line)) for each in (url, against))
         found = compare_with_bar(screen, a, b, rows, steps, every=every, settings=settings)
     screen.table(f"{found.a} and {found.b}", comparison_rows(found))
     screen.exit_code = ExitCode.well if found.agree else ExitCode.parted
@@ -455,37 +465,3 @@ def comparison_rows(found: compare.Comparison) -> list[tuple[str, str]]:
             )
         )
     return rows
-
-
-# ---- emulate ---------------------------------------------------------------------------------------------------------
-
-
-@click.command("emulate")
-@BUNDLE
-@DEVICE
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    help="TCP port on the loopback interface (default: any free one).",
-)
-@click.option("--pty", is_flag=True, help="Open a pseudo-terminal instead of a socket, for programs that need a tty.")
-@command
-def emulate_command(screen: Screen, bundle: Path, url: str, port: int, pty: bool) -> dict:
-    """Keep an emulated device open on a socket until Ctrl-C (or on a pseudo-terminal)."""
-    plan = read_bundle(bundle)
-    if not emulated_device.is_emulated(url):
-        raise DataError(f"{url} is not an emulated device", "use native:, numpy:, onnx: or qemu:BOARD")
-    ended = threading.Event()
-    with ExitStack() as owned:
-        for number in stop_signals():
-            owned.callback(signal.signal, number, signal.signal(number, lambda *_: ended.set()))
-        line = emulated_device.start(url, bundle_path(bundle), plan, owned, screen.say, port)
-        terminal = owned.enter_context(PtyBridge(line)).path if pty else None
-        screen.table(f"{url} holds {bundle}", [("open at", terminal or line)])
-        example = shlex.join(["ttzo", "train", str(bundle), "--device", terminal or line])
-        screen.say(f"for example: {example}    Ctrl-C ends it")
-        screen.emit({"ok": True, "device": url, "url": terminal or line})
-        while not ended.wait(0.5):
-            pass
-    raise SystemExit(0)

@@ -11,7 +11,7 @@ from ttzo.exporter import adaptation
 from ttzo.exporter.costs.memory import Room
 from ttzo.exporter.export import write_files
 from ttzo.exporter.export_again import changed
-from ttzo.exporter.plan.freeze import thawed
+from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen
 from ttzo.host_tools.data.data_options import DataOptions
@@ -64,5 +64,9 @@ def say_missing_formats(screen: Screen, plan: Plan, out: Path) -> None:
     if plan.simulation:
         screen.say("written: C arrays and model.ttzo; a simulation has no network for ONNX or TFLite")
     elif not (out / "model.tflite").is_file():
-        why = thawed(plan).graph.why_no_chain
-        screen.say(f"model.tflite is not written: TFLite files hold chains of layers, and {why}")
+        from ttzo.exporter.writers.to_tflite import tflite_bytes
+
+        try:
+            tflite_bytes(plan)
+        except PlanError as error:
+            screen.say(f"model.tflite is not written: {error}")

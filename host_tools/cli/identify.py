@@ -7,6 +7,7 @@ import click
 
 from ttzo.exporter.export import export
 from ttzo.host_tools.cli.device import BAUD, DEVICE
+from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.read_log import TIME, read_log
@@ -27,6 +28,7 @@ from ttzo.host_tools.training.findings import Findings
 @click.option("--sweeps", type=click.IntRange(min=1), default=identify.MOST_SWEEPS, show_default=True, help="Most passes of the log, in all.")  # fmt: skip
 @click.option("--count", is_flag=True, help="Count the instructions (only with qemu:BOARD).")
 @BAUD
+@KEY
 @command
 def identify_command(
     screen: Screen,
@@ -41,6 +43,7 @@ def identify_command(
     sweeps: int,
     count: bool,
     baud: int | None,
+    key: Path | None,
 ) -> dict:
     """Fit the unknown constants of a simulation to a log, on a device.
 
@@ -53,7 +56,7 @@ def identify_command(
     if plan.simulation is None:
         raise DataError(f"{bundle} holds a network, not a simulation", "use `ttzo train`, or export a ttzo.ode.Model")
     log = read_log(source, plan.simulation, hold_out, time)
-    with open_device(url, bundle, baud=baud, on_line=screen.say, count_instructions=count) as device:
+    with open_device(url, bundle, baud=baud, key=key, on_line=screen.say, count_instructions=count) as device:
         with screen.bar("fitting", "sweeps") as bar:
             found = identify.identify(
                 device,

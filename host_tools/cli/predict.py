@@ -10,11 +10,14 @@ from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import ROW_OPTIONS, require_network, taken
 from ttzo.host_tools.cli.device import BAUD, DEVICE, choose_parameters
+from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import answer_rows, data_set, run_data
 from ttzo.host_tools.data.whole_file import write_atomically
 from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
-from ttzo.host_tools.training import predict
+from ttzo.host_tools.reference.network.network import read_inputs
+from ttzo.host_tools.training import answers, detector, predict
+from ttzo.host_tools.training.answers import detection_of_plan
 from ttzo.host_tools.training.checkpoint import Generation
 
 SHOWN = 20  # lines on the screen where no file is named
@@ -42,6 +45,7 @@ SHOWN = 20  # lines on the screen where no file is named
 @click.option("--exported", is_flag=True, help="Answer with the exported parameters instead of the trained ones.")
 @click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="File for the answers, as CSV.")
 @BAUD
+@KEY
 @command
 def predict_command(
     screen: Screen,
@@ -53,6 +57,7 @@ def predict_command(
     exported: bool,
     out: Path | None,
     baud: int | None,
+    key: Path | None,
     **options,
 ) -> dict:
     """Answer rows on a device: the name of a class and its probability, or numbers in the target's own unit.
@@ -68,7 +73,7 @@ def predict_command(
     for note in rows.notes:
         screen.say(note)
     outputs = np.empty((len(rows.x), plan.out_features), np.float32)
-    with open_device(url, bundle, baud=baud, on_line=screen.say) as device:
+    with open_device(url, bundle, baud=baud, key=key, on_line=screen.say) as device:
         origin = choose_parameters(
             device, run, exported, folder is not None, Generation[generation] if generation else None
         )
@@ -78,7 +83,15 @@ def predict_command(
                 outputs[at : at + each] = device.predict(rows.x[at : at + each])
                 bar(min(at + each, len(rows.x)), len(rows.x))
         board = device.board
-    found = predict.of_outputs(plan, outputs, rows.places, rows.preparation)
+    if plan.finds_anomalies:
+        found = predict.of_errors(
+            detector.errors(outputs, read_inputs(plan, rows.x)),
+            rows.places,
+            _threshold(screen, run),
+            detection_of_plan(plan),
+        )
+    else:
+        found = predict.of_outputs(plan, outputs, rows.places, rows.preparation)
     if out is not None:
         write_atomically(out, found.as_csv().encode())
         screen.tell(f"{len(found.lines):,} answers of {board} at {url} ({origin}) -> {out}")
@@ -95,6 +108,17 @@ def predict_command(
         "heading": found.heading,
         "answers": [list(line) for line in found.lines],
     }
+
+
+def _threshold(screen: Screen, run: Path) -> float | None:
+    """The error above which a row is anomalous, as the run in this folder has measured it."""
+    page = answers.load(run) or {}
+    found = page.get("detection") or {}
+    limit = found.get("threshold") if isinstance(found, dict) else None
+    if isinstance(limit, float):
+        return limit
+    screen.say(f"{run} holds no threshold, so errors alone are shown; `ttzo train` measures one")
+    return None
 
 
 def _text(cell: str | float) -> str:

@@ -15,7 +15,7 @@ import click
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data.whole_file import write_atomically
 
-TABLES = ("watch", "scratch")
+TABLES = ("watch", "scratch", "anomaly")
 
 
 @click.command("sensors")
@@ -24,9 +24,15 @@ TABLES = ("watch", "scratch")
     "--device", "url", metavar="URL", default="native:", show_default=True, help="The device, as in `ttzo --help`."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of `watch`.")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Seeds of `scratch`, from 0 on.")
 @click.option(
-    "--model", "models", metavar="MODEL", multiple=True, help="With `scratch`: this one alone. May be repeated."
+    "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Seeds of `scratch` and `anomaly`, from 0 on."
+)
+@click.option(
+    "--model",
+    "models",
+    metavar="MODEL",
+    multiple=True,
+    help="With `scratch` and `anomaly`: this one alone. May be repeated.",
 )
 @click.option(
     "--also", metavar="URL", help="With `watch`: adapt the first person on this device too, and compare the bits."
@@ -61,13 +67,15 @@ def sensors_command(
       watch     a smartwatch learns its wearer: each of ten persons left out in
                 turn, before and after 100 windows of that person
       scratch   motions, vowels and power from their start, several seeds
+      anomaly   heartbeats and bleeding: autoencoders, beside scikit-learn's
+                IsolationForest and OneClassSVM on the same windows
     """
     with ExitStack() as owned:
         folder = folder or Path(owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-sensors-")))
         made = (
             _watch(screen, folder, url, seed, persons, also)
             if table == "watch"
-            else _scratch(screen, folder, url, seeds, models)
+            else (_scratch if table == "scratch" else _anomaly)(screen, folder, url, seeds, models)
         )
     page = {"table": table, "device": url, "date": datetime.date.today().isoformat(), "commit": _commit(), **made}
     if out:
@@ -144,6 +152,37 @@ def _scratch(screen: Screen, folder: Path, url: str, seeds: int, models: tuple[s
         rows,
         ("model", "parameters", "work buffer", "seeds", "mean", "MAC a run"),
     )
+    return {"models": [dataclasses.asdict(each) | {"mean": each.mean} for each in found]}
+
+
+def _anomaly(screen: Screen, folder: Path, url: str, seeds: int, models: tuple[str, ...]) -> dict[str, Any]:
+    from ttzo.host_tools.research.sensors import anomalies
+
+    found = anomalies.run(folder, url, range(seeds), models or anomalies.MODELS, screen.say)
+    rows = [
+        (
+            each.model,
+            f"{each.parameters:,}",
+            f"{each.work_bytes:,}",
+            f"{each.anomalous:,} of {each.test:,}",
+            ", ".join(f"{auc:.3f}" for auc in each.device),
+            f"{each.mean:.3f}",
+            f"{sum(each.isolation_forest) / len(each.isolation_forest):.3f}",
+            f"{each.one_class_svm:.3f}",
+        )
+        for each in found
+    ]
+    heading = (
+        "model",
+        "parameters",
+        "work buffer",
+        "anomalous",
+        "AUC, seeds",
+        "mean",
+        "IsolationForest",
+        "OneClassSVM",
+    )
+    screen.table(f"anomalies on {url}, all test windows", rows, heading)
     return {"models": [dataclasses.asdict(each) | {"mean": each.mean} for each in found]}
 
 

@@ -28,9 +28,12 @@ def cut(x: np.ndarray, first: np.ndarray, window: int) -> np.ndarray:
 
 
 def label(classes: np.ndarray, first: np.ndarray, window: int, rule: str) -> np.ndarray:
-    """The window's class (m,): of its last row, or the one of most rows (`majority`; of equally many, the lowest)."""
+    """The window's class (m,): of its last row, the largest one of its rows (`any`), or the one of most rows (`majority`; of
+    equally many, the lowest)."""
     if rule == "last" or not len(first):
         return classes[first + window - 1]
     inside = classes[first[:, None] + np.arange(window)]
+    if rule == "any":
+        return inside.max(1)
     counts = np.stack([(inside == kind).sum(1) for kind in range(classes.max() + 1)], 1)
     return counts.argmax(1)

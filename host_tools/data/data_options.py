@@ -9,7 +9,7 @@ from ttzo.host_tools.data.data_error import DataError
 
 MISSING = ("refuse", "drop", "mean")
 NORMALISE = ("auto", "none", "standard", "robust")
-WINDOW_LABELS = ("majority", "last")
+WINDOW_LABELS = ("majority", "last", "any")
 HEADING = ("yes", "no")
 TEST_SHARE = 0.2  # of the rows, where the person has no test rows of their own
 VALIDATION_SHARE = 0.1  # of the rows that are not test rows of the person's own
@@ -23,6 +23,7 @@ class DataOptions:
     group: the column that says what must never stand on two sides of a split, such as a person or a recording.
     heading: whether the first line holds the columns' names. missing, normalise, window_label: see the tuples above.
     validation, test: a share of the rows between 0 and 1, or a file of their own. split_seed: seed of the split.
+    good: the label of rows without an anomaly.
     window, hop: samples are windows of so many rows, each so many rows after the one before it.
     """
 
@@ -38,6 +39,7 @@ class DataOptions:
     window: int | None = None
     hop: int | None = None
     window_label: str | None = None
+    good: str | None = None
 
     def __post_init__(self):
         for name, known in (

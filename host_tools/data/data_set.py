@@ -24,6 +24,7 @@ from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.data.prepare_rows import Goal, Preparation, Samples, prepare
 from ttzo.host_tools.data.read_rows import Rows, Wanted
 from ttzo.host_tools.reference.network import sparse_rows
+from ttzo.host_tools.reference.network.network import read_inputs
 
 DTYPES = {Number.uint8: "<u1", Number.int16: "<i2", Number.float32: "<f4"}
 COARSEST = 1 / 16  # steps, in deviations, in which normalised numbers may travel as integers
@@ -38,7 +39,8 @@ Pair = tuple[np.ndarray, np.ndarray]
 class DataSet:
     """Rows for one plan: x (n, in_features) in the plan's input number; y int64 classes (n,), of sequences (n, places), or
     float32 (n, out_features) targets. Validation rows may be none. `labels`: the classes' names, where they have any; `notes`:
-    sentences that a person should read; `preparation`: what was done to a person's own rows."""
+    sentences that a person should read; `preparation`: what was done to a person's own rows; `anomalous`: of a model that
+    finds anomalies, int64 (n,) 1 for each test row that is one."""
 
     name: str
     x_train: np.ndarray
@@ -49,6 +51,7 @@ class DataSet:
     y_validation: np.ndarray | None = None
     preparation: Preparation | None = None
     notes: tuple[str, ...] = ()
+    anomalous: np.ndarray | None = None
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -164,7 +167,8 @@ def _known(source: str, plan: Plan, options: DataOptions) -> DataSet:
         for part, pair in (("training", found.train), ("test", found.test))
     )
     preparation = Preparation(source, labels=found.labels) if found.labels else None
-    made = DataSet(source, *train, *test, preparation=preparation)
+    anomalous = found.test[1] if plan.finds_anomalies else None
+    made = DataSet(source, *train, *test, preparation=preparation, anomalous=anomalous)
     if found.validation is not None and options.validation is None:
         x, y = _pair(source, _whole(f"{source}: validation rows", *found.validation, plan), plan, [])
         return replace(made, x_validation=x, y_validation=y)
@@ -184,6 +188,8 @@ def _whole(what: str, x: np.ndarray, y: np.ndarray, plan: Plan) -> Samples:
             f"{what} have {x.shape[1]} numbers a row, the model needs {plan.in_features}",
             "choose other data or export a model of that size",
         )
+    if plan.finds_anomalies:
+        return Samples(x, y.astype(np.int64))
     if not plan.has_classes:
         if plan.out_features != 1:
             raise DataError(
@@ -206,11 +212,10 @@ def _whole(what: str, x: np.ndarray, y: np.ndarray, plan: Plan) -> Samples:
 
 
 def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | None, only_test: bool) -> DataSet:
-    wanted = Wanted(
-        plan.n_places or plan.out_features,
-        plan.n_places == 1,
-        known.inputs if known else (),
-    )
+    inputs = known.inputs if known else ()
+    wanted = Wanted(plan.n_places or plan.out_features, plan.n_places == 1, inputs)
+    if plan.finds_anomalies:
+        wanted = Wanted(1, True, inputs)
     files = {part: name for part in ("validation", "test") if (name := options.file(part))}
     pieces: dict[str, Rows] = {}
     if not (only_test and known and "test" in files):
@@ -230,6 +235,7 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
         x_validation=x_validation,
         y_validation=y_validation,
         preparation=preparation,
+        anomalous=samples["test"].y if plan.finds_anomalies and "test" in samples else None,
     )
     return replace(made, notes=(*notes, *remarks.of(made, plan, known is None)))
 
@@ -269,9 +275,10 @@ def goal_of(plan: Plan, options: DataOptions, known: Preparation | None) -> Goal
         )
     return Goal(
         in_features=plan.in_features,
-        n_outputs=plan.n_classes or plan.out_features,
-        n_places=plan.n_places,
+        n_outputs=2 if plan.finds_anomalies else plan.n_classes or plan.out_features,
+        n_places=1 if plan.finds_anomalies else plan.n_places,
         normalise=None if method == "none" else method,
+        finds_anomalies=plan.finds_anomalies,
     )
 
 
@@ -290,8 +297,10 @@ def require_tokens(rows: Rows, plan: Plan) -> None:
 
 def _pair(source: str, samples: Samples, plan: Plan, notes: list[str]) -> Pair:
     """Inputs in the plan's input number, targets as the plan needs them."""
-    y = samples.y if samples.y.dtype.kind == "i" else _float32(source, samples.y)
-    return input_numbers(source, samples, plan, notes), y
+    x = input_numbers(source, samples, plan, notes)
+    if plan.finds_anomalies:
+        return x, read_inputs(plan, x)
+    return x, samples.y if samples.y.dtype.kind == "i" else _float32(source, samples.y)
 
 
 def _float32(source: str, values: np.ndarray) -> np.ndarray:

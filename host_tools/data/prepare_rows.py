@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ttzo.exporter.plan.loss_options import NO_CLASS
-from ttzo.host_tools.data import cut_windows, normalise, number_labels, split_rows
+from ttzo.host_tools.data import cut_windows, good_rows, normalise, number_labels, split_rows
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import TEST_SHARE, VALIDATION_SHARE, DataOptions
 from ttzo.host_tools.data.normalise import Normalisation
@@ -86,6 +86,7 @@ class Goal:
     n_outputs: int
     n_places: int
     normalise: str | None
+    finds_anomalies: bool = False  # the target is 1 where a row is anomalous; such rows do not train
 
     @property
     def has_classes(self) -> bool:
@@ -114,8 +115,10 @@ def prepare(
     for rows in pieces.values():
         _check_width(rows, goal, window)
     labels = known.labels if known else _labels(pieces, goal)
-    targets = {part: _targets(rows, labels, goal) for part, rows in pieces.items()}
+    targets = {part: _targets(rows, labels, goal, options) for part, rows in pieces.items()}
     divided = _divide(pieces, targets, options, goal, notes)
+    if goal.finds_anomalies:
+        divided = _good_alone(divided, notes)
     made = known or _fit(source, divided, options, goal, labels, pieces)
     return {part: _samples(*divided[part], made, options, goal) for part in divided}, made, notes
 
@@ -201,7 +204,7 @@ def _check_width(rows: Rows, goal: Goal, window: int) -> None:
 
 def _labels(pieces: dict[str, Rows], goal: Goal) -> tuple[str, ...] | None:
     """The classes' names, of the classes in all rows."""
-    if not goal.has_classes:
+    if not goal.has_classes or goal.finds_anomalies:
         return None
     found = [_flat(rows) for rows in pieces.values()]
     together = np.concatenate([values.astype(object) for values in found]) if len(found) > 1 else found[0]
@@ -221,8 +224,10 @@ def _flat(rows: Rows) -> np.ndarray:
     return flat[:, 0]
 
 
-def _targets(rows: Rows, labels: tuple[str, ...] | None, goal: Goal) -> np.ndarray:
+def _targets(rows: Rows, labels: tuple[str, ...] | None, goal: Goal, options: DataOptions) -> np.ndarray:
     """int64 (n,) classes, of sequences (n, places), or float64 (n, outputs)."""
+    if goal.finds_anomalies:
+        return good_rows.anomalous(rows.source, _flat(rows), options.good)
     if goal.n_places > 1:
         return _place_classes(rows, goal)
     if goal.has_classes:
@@ -287,6 +292,18 @@ def _divide(
             made[part.name] = (rows.take(chosen), y[chosen])
     if not len(made["train"][0]):
         raise DataError(f"{rows.source}: no row is left to train on", "give more rows, or --validation 0")
+    return made
+
+
+def _good_alone(divided: Divided, notes: list[str]) -> Divided:
+    """Training and validation without anomalous rows."""
+    made = dict(divided)
+    for part in ("train", "validation"):
+        if part in made:
+            rows, y = made[part]
+            made[part] = (rows.take(y == 0), y[y == 0])
+            if n := int((y != 0).sum()):
+                notes.append(f"{rows.source}: {n} anomalous rows were left out of {part}, which wants good ones")
     return made
 
 
@@ -365,7 +382,8 @@ def _samples(rows: Rows, y: np.ndarray, made: Preparation, options: DataOptions,
         return Samples(x, y, normalised)
     segments = cut_windows.segments_of(*_boundaries(rows))
     first = cut_windows.starts(segments, options.window, options.hop or options.window)
-    rule = (options.window_label or "majority") if goal.has_classes else "last"  # of places: those of the last row
+    default = "any" if goal.finds_anomalies else "majority"
+    rule = (options.window_label or default) if goal.has_classes else "last"  # of places: those of the last row
     return Samples(
         cut_windows.cut(x, first, options.window), cut_windows.label(y, first, options.window, rule), normalised
     )

@@ -29,6 +29,8 @@ def of(data: "DataSet", plan: Plan, is_new: bool) -> tuple[str, ...]:
         )
     if 0 < len(data.x_test) < FEW_TEST_ROWS:
         made.append(f"only {len(data.x_test)} test row(s): what is measured on them says little")
+    if data.anomalous is not None:
+        made.append(f"{data.anomalous.sum():,} of {len(data.anomalous):,} test rows are anomalous")
     if data.y_train.ndim == 1:
         made += _classes(data, plan)
     return tuple(made)

@@ -15,37 +15,37 @@ GRID = 161  # points along each axis of a field
 
 
 def validation(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Points float32 (n, inputs) and the exact u (n, 1): the plan's own validation points where it knows its solution,
+    """Points float32 (n, inputs) and the exact fields (n, fields): the plan's own validation points where it knows its solution,
     else the reference of the zoo; none where there is neither."""
     if plan.equation.exact is not None:
         points = pde.validation_points(plan, 0, N_POINTS)
-        return np.ascontiguousarray(points.T), pde.exact(plan, points)[:, None]
+        return np.ascontiguousarray(points.T), np.ascontiguousarray(pde.exact(plan, points).T)
     points = np.random.default_rng(0).uniform(plan.equation.low, plan.equation.high, (N_POINTS, plan.in_features))
     exact = exact_at(plan, points)
     if exact is None:
-        return np.zeros((0, plan.in_features), np.float32), np.zeros((0, 1), np.float32)
-    return points.astype(np.float32), exact[:, None]
+        return np.zeros((0, plan.in_features), np.float32), np.zeros((0, plan.out_features), np.float32)
+    return points.astype(np.float32), exact
 
 
 def exact_at(plan: Plan, points: np.ndarray) -> np.ndarray | None:
-    """The exact u, float32 (n,), at points (n, inputs): by the plan, or by the reference of the zoo."""
+    """The exact fields, float32 (n, fields), at points (n, inputs): by the plan, or by the reference of the zoo."""
     if plan.equation.exact is not None:
-        return pde.exact(plan, np.ascontiguousarray(points.T, np.float32))
+        return np.ascontiguousarray(pde.exact(plan, np.ascontiguousarray(points.T, np.float32)).T)
     name = plan.metadata.get("source")
     reference = zoo.get(name).reference if name in zoo.names() else None
-    return None if reference is None else reference(points).astype(np.float32)
+    return None if reference is None else reference(points).astype(np.float32).reshape(len(points), -1)
 
 
 def solution_at(plan: Plan, theta: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """u, float32 (n,), that the network with parameters `theta` gives at points (n, inputs)."""
+    """The fields, float32 (n, fields), that the network with parameters `theta` gives at points (n, inputs)."""
     at = np.ascontiguousarray(points.T, np.float32)
     inputs = at * np.float32(plan.input_scale) + np.float32(plan.input_offset)
-    return pde.solution(plan, NumpyNetwork(plan).outputs(theta, np.ascontiguousarray(inputs.T))[:, 0], at)
+    return pde.solution(plan, NumpyNetwork(plan).outputs(theta, np.ascontiguousarray(inputs.T)).T, at).T
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """u on a grid of a problem of one or two inputs, values [len(axis 0), ..]; `exact` where it is known."""
+    """The first field on a grid of a problem of one or two inputs, values [len(axis 0), ..]; `exact` where it is known."""
 
     axes: tuple[np.ndarray, ...]
     names: tuple[str, ...]
@@ -61,21 +61,24 @@ def field(plan: Plan, theta: np.ndarray) -> Field:
     exact, shape = exact_at(plan, points), (GRID,) * len(axes)
     space = ("x", "y") if plan.equation.n_space > 1 else ("x",)
     names = (*space, "t") if plan.equation.has_time else space
-    return Field(
-        axes, names, solution_at(plan, theta, points).reshape(shape), None if exact is None else exact.reshape(shape)
-    )
+    u = solution_at(plan, theta, points)[:, 0].reshape(shape)
+    return Field(axes, names, u, None if exact is None else exact[:, 0].reshape(shape))
 
 
 def baselines(plan: Plan, points: np.ndarray, exact: np.ndarray) -> dict[str, float]:
-    """Mean squared errors of u with the best constant and the best affine function in the network's place, at points
-    (n, inputs) with exact values (n, 1). Where the solution is affine in the network's output: exact by least squares."""
-    at = points.astype(np.float32).T
+    """Mean squared errors, summed over the fields, with the best constants and the best affine functions in the network's
+    place, at points (n, inputs) with exact values (n, fields). Where each field is affine in its own output of the network:
+    exact by least squares."""
+    at, fields = points.astype(np.float32).T, plan.out_features
     without, with_one = (
-        pde.solution(plan, np.full(len(points), value, np.float32), at).astype(np.float64) for value in (0.0, 1.0)
+        pde.solution(plan, np.full((fields, len(points)), value, np.float32), at).astype(np.float64)
+        for value in (0.0, 1.0)
     )
     found = {}
     for name, columns in (("constant", np.ones((len(points), 1))), ("affine", np.c_[np.ones(len(points)), points])):
-        matrix, wanted = (with_one - without)[:, None] * columns, exact[:, 0] - without
-        best = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
-        found[name] = float(((matrix @ best - wanted) ** 2).mean())
+        found[name] = 0.0
+        for k in range(fields):
+            matrix, wanted = (with_one[k] - without[k])[:, None] * columns, exact[:, k] - without[k]
+            best = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
+            found[name] += float(((matrix @ best - wanted) ** 2).mean())
     return found

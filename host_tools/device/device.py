@@ -7,10 +7,11 @@
 
 | URL | device |
 |---|---|
-| `/dev/ttyACM0`, `COM3`, `socket://HOST:PORT` | whatever answers there |
+| `/dev/ttyACM0`, `COM3`, `unix:PATH`, `socket://HOST:PORT` | whatever answers there |
 | `usb:VID:PID`, `usb:SERIAL` | the board with these USB numbers, whatever its port is called |
 | `mpy:/dev/ttyACM0` | a MicroPython board with the module and the model on it, at its prompt |
 | `native:` | the C runtime as a process on this machine |
+| `native:FILE` | the same; it keeps its run in that file when it ends |
 | `numpy:`, `onnx:` | the Python training loop, its losses from NumPy or onnxruntime |
 | `qemu:BOARD` | the real firmware in an emulated board |
 """
@@ -32,8 +33,10 @@ from ttzo.device_runtime.contract import (
     DeviceError,
     EvaluateReply,
     ExitCode,
+    KeepReply,
     PhaseRecord,
     Region,
+    RestoreReply,
     SolutionErrorReply,
     StateRecord,
     StatusReply,
@@ -50,8 +53,10 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet, n_judged, pack_rows
 from ttzo.host_tools.device import emulated_device, micropython_board, replies
 from ttzo.host_tools.device.faulty_line import Faults
-from ttzo.host_tools.device.link import Link, StartedAnew, board_name
+from ttzo.host_tools.device.link import Link, StartedAnew
 from ttzo.host_tools.device.ports import DEFAULT_BAUD, Line, LinkError, Stream
+from ttzo.host_tools.firmware import key_file
+from ttzo.host_tools.firmware.key_file import Lock
 from ttzo.host_tools.reference.train.schedule import state_after_step
 from ttzo.host_tools.reference.train.trainer import START
 
@@ -148,7 +153,7 @@ class Device:
         """Asks who is there, as if for the first time. Raises `WrongModel` when it is not a device with the model."""
         self._settings = self.plan.training  # in force, as far as is known
         self.info = self._link.hello(limit=self._limit(self._step_macs()))
-        self.board = board_name(self.info)
+        self.board = replies.board_name(self.info)
         self._require_model()
         replies.check_hello(self.info, self.plan)
         self._link.fit(self.info.payload_bytes)
@@ -263,6 +268,29 @@ class Device:
         self._ask("reset")
         self.step_count, self._expected = 0, START
         self._take_settings(self.plan.training)
+
+    # ---- what the device keeps over a reset
+
+    def restore(self) -> RestoreReply | None:
+        """Loads the newest run that the device keeps over a reset, settings included: its `generation` (0: there is none,
+        and nothing has changed) and `run`. None when the device keeps nothing."""
+        try:
+            reply: RestoreReply = self._ask("restore")[0]
+        except DeviceError as error:
+            if error.name != "unknown_message":
+                raise
+            return None
+        if reply.generation:
+            self._expected, self._records = None, None
+            self.state()
+        return reply
+
+    def keep(self, run: int) -> int:
+        """Has the device keep its run over a reset, under the number `run`; the new generation. Raises `DeviceError`
+        `not_stored` when its memory failed, `unknown_message` when it has none."""
+        reply: KeepReply = self._ask("keep", run=run)[0]
+        replies.require_range("keep", "generation", reply.generation, 1, 2**32 - 1)
+        return reply.generation
 
     # ---- regions
 
@@ -432,34 +460,37 @@ def open_device(
     count_instructions: bool = False,
     patience_s: float = 0.0,
     faults: Faults | None = None,
+    key: Path | None = None,
 ) -> Device:
     """The device at `url`, holding the model of `bundle` (a folder or file); emulated ones are started for it.
 
     `on_line(text)` hears what takes time: compiling, starting, a device that has not answered yet. An emulated board finds the training rows of `rows` in
     its memory for them, where it has one that they need; its instructions can be counted.
     A connection that breaks off is opened again within `patience_s` seconds (0: never; not of `mpy:`); `faults` are put
-    between here and the device. Raises `LinkError` when nobody answers, `WrongModel`
+    between here and the device. `key` is the file of the key that the device asks for; one that is started here will. Raises `LinkError` when nobody answers, `WrongModel`
     when the device holds another model, and the reason of an emulator that does not start.
     """
     plan = read_bundle(bundle)
+    secret = key_file.read(key) if key else None
     with ExitStack() as owned:
         counter = None
         if url.startswith(micropython_board.SCHEME):
             line = url.removeprefix(micropython_board.SCHEME)
             board = owned.enter_context(micropython_board.MicroPythonBoard(line, baud or DEFAULT_BAUD))
             served = board.serve(to_bundle.model_hash(plan))
-            link = Link(faults.through(served) if faults else served)
+            link = Link(faults.through(served) if faults else served, secret=secret)
             owned.callback(_leave, link)
         else:
             say = on_line or (lambda text: None)
             counter = _counter_file(url, owned) if count_instructions else None
-            line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows=rows, counter=counter)
+            lock = Lock(secret) if secret else None
+            line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows, counter, lock)
             place = Line(line, baud or DEFAULT_BAUD)
 
             def open_it() -> Stream:
                 return faults.through(place.open()) if faults else place.open()
 
-            link = Link(open_it(), open_it if patience_s else None, patience_s)
+            link = Link(open_it(), open_it if patience_s else None, patience_s, secret)
             owned.callback(link.close)
         link.on_wait = on_line or link.on_wait
         device = Device(link, plan, url, line, bundle_path(bundle).parent)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Starts the devices of `native:`, `numpy:`, `onnx:` and `qemu:BOARD`; each is served on a loopback socket."""
+"""Starts the devices of `native:`, `numpy:`, `onnx:` and `qemu:BOARD`; each is served on a Unix socket that only this
+user may open (on a system without them, on a loopback socket)."""
 
 import re
 import select
@@ -14,10 +15,11 @@ from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet
-from ttzo.host_tools.device import python_device, qemu
+from ttzo.host_tools.device import python_device, qemu, unix_socket
 from ttzo.host_tools.device.pipes import Pipes, pipes_of
 from ttzo.host_tools.device.ports import USB
-from ttzo.host_tools.firmware import boards, build
+from ttzo.host_tools.firmware import boards, build, key_file
+from ttzo.host_tools.firmware.key_file import Lock
 from ttzo.host_tools.reference.train.numpy_network import Network
 from ttzo.host_tools.reference.train.trainer import Trainer
 
@@ -42,23 +44,23 @@ def start(
     plan: Plan,
     owned: ExitStack,
     say: Say,
-    port: int = 0,
     rows: DataSet | None = None,
     counter: Path | None = None,
+    lock: Lock | None = None,
 ) -> str:
     """The line of the device `url`: itself for a port, the socket of an emulated device that is started here and
-    stopped by `owned`. `port` is the emulated device's TCP port, 0 for any. An emulated board's memory for training
+    stopped by `owned`. With `lock` it takes orders from holders of that key only. An emulated board's memory for training
     rows holds those of `rows` from the start, when they are too many for its RAM; its instructions are counted in the file `counter`."""
     scheme, _, argument = url.partition(":")
     if scheme not in KINDS:
         if ":" in url and "://" not in url and not url.startswith(USB):
             raise EmulatorError(f"there is no kind of device {scheme}:", f"the kinds are {', '.join(KINDS)}, and ports")
         return url
-    if bool(argument) != (scheme == "qemu"):
+    if scheme != "native" and bool(argument) != (scheme == "qemu"):
         raise EmulatorError(f"{url} is not a device", "use native:, numpy:, onnx: or qemu:BOARD, with the board's name")
     if scheme == "qemu":
-        return _start_qemu(argument, bundle, owned, say, port, rows, counter)
-    return STARTERS[scheme](argument, bundle, plan, owned, say, port)
+        return _start_qemu(argument, bundle, owned, say, rows, counter, lock)
+    return STARTERS[scheme](argument, bundle, plan, owned, say, lock)
 
 
 def other_work_size(device: str, plan: Plan, wanted: int) -> tuple[str, str]:
@@ -71,14 +73,19 @@ def other_work_size(device: str, plan: Plan, wanted: int) -> tuple[str, str]:
     )
 
 
-def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
+def _path(owned: ExitStack) -> Path | None:
+    return unix_socket.private_path(owned) if unix_socket.is_there() else None
+
+
+def _start_native(storage: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None) -> str:
     say("compiling the C runtime for this machine")
     program = build.build_native(plan.arithmetic)
     pipe = subprocess.PIPE
+    path = unix_socket.private_path(owned)
+    command = [str(program), str(bundle), "--socket", str(path), *(_key_options(lock, path) if lock else [])]
+    command += ["--storage", storage] if storage else []
     # a process group of its own: Ctrl-C in the terminal is for the host, which then saves the run
-    process = subprocess.Popen(
-        [str(program), str(bundle), "--port", str(port)], stdin=pipe, stdout=pipe, stderr=pipe, process_group=0
-    )
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)
     pipes = pipes_of(process)
     owned.callback(_end, process, pipes)
     ready = select.select([pipes.stdout], [], [], START_S)[0]
@@ -88,8 +95,16 @@ def _start_native(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, 
         reason = pipes.stderr.read().decode(errors="replace").strip()
         if wanted := re.search(r"wrong_work_size \(detail (\d+)\)", reason):
             raise EmulatorError(*other_work_size("native:", plan, int(wanted[1])))
-        raise EmulatorError(f"native: did not start: {reason or 'it printed nothing'}", "export the model again")
-    return f"socket://{line.split()[1]}"
+        hint = "name another file, or end that process" if storage and storage in reason else "export the model again"
+        raise EmulatorError(f"native: did not start: {reason or 'it printed nothing'}", hint)
+    return f"{unix_socket.SCHEME}{path}"
+
+
+def _key_options(lock: Lock, beside: Path) -> list[str]:
+    """The native port's options for a key, which it reads from a file beside its socket."""
+    path = beside.with_name("key")
+    key_file.write(path, lock.secret)
+    return ["--key", str(path), *(["--reading", "open"] if lock.reading_open else [])]
 
 
 def _end(process: subprocess.Popen[bytes], pipes: Pipes) -> None:
@@ -105,9 +120,9 @@ def _end(process: subprocess.Popen[bytes], pipes: Pipes) -> None:
 
 
 def _start_python(name: str, network: Callable[[Plan], Network | None]):
-    def start_it(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, port: int) -> str:
+    def start_it(_: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None) -> str:
         trainer = Trainer(plan, network(plan), memory.work_bytes(plan) + DATASET_ROOM_BYTES)
-        return owned.enter_context(python_device.serve(trainer, name, port)).url
+        return owned.enter_context(python_device.serve(trainer, name, lock=lock, path=_path(owned))).url
 
     return start_it
 
@@ -123,17 +138,17 @@ def _onnx_network(plan: Plan):
 
 
 def _start_qemu(
-    name: str, bundle: Path, owned: ExitStack, say: Say, port: int, rows: DataSet | None, counter: Path | None
+    name: str, bundle: Path, owned: ExitStack, say: Say, rows: DataSet | None, counter: Path | None, lock: Lock | None
 ) -> str:
     board = boards.load(name)
     say(f"building the firmware for {board.name}")
-    report = build.build(bundle.parent, board)
+    report = build.build(bundle.parent, board, lock=lock)
     image = None
     if rows and board.rows_bytes and rows.train_rows.nbytes > board.ram_bytes:
         say("packing the training rows for the board's memory")
         image = _rows_image(rows, board, owned)
     say(f"starting {board.name} in QEMU")
-    return owned.enter_context(qemu.emulated(board, report.elf, port, image, counter)).url
+    return owned.enter_context(qemu.emulated(board, report.elf, image, counter, _path(owned))).url
 
 
 def _rows_image(rows: DataSet, board: boards.Board, owned: ExitStack) -> Path | None:

@@ -24,20 +24,28 @@ from ttzo.device_runtime.contract import (
     HASH,
     LIMIT,
     MESSAGE,
-    MESSAGE_HASH,
     REPLY,
     REQUEST,
     DeviceError,
+    FrameSealRecord,
     HelloReply,
     ProgressReply,
     Region,
-    TtzoError,
-    error_page,
 )
-from ttzo.exporter.plan.printable import printable, printable_name
+from ttzo.exporter.plan.printable import printable
+from ttzo.host_tools.device import flow_control
 from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode, hello, split
-from ttzo.host_tools.device.ports import READ_S, LinkError, Stream
-from ttzo.host_tools.device.replies import ReplyError, require_length, require_range
+from ttzo.host_tools.device.key_session import Holder, answer_challenge
+from ttzo.host_tools.device.ports import READ_S, LinkError, Stream, in_use
+from ttzo.host_tools.device.replies import (
+    board_name,
+    holder_told,
+    open_reply,
+    other_contract,
+    progress_told,
+    refusal_told,
+    require_length,
+)
 from ttzo.host_tools.device.round_trips import Pieces, RoundTrips, Wait
 
 LONGEST_S = 600.0  # that a request takes when its caller names no limit
@@ -48,7 +56,6 @@ AGAIN_S = 0.2  # from one try to connect again to the next
 GREETING_S = 5.0  # that a device that has come back may be silent
 MOST_CUTS = 20  # connections that one request may cost
 NOISE_BYTES = 512  # kept of what is no frame
-WITH_TAIL = ("read", "predict")  # whose replies go on behind their record
 
 
 class LineCut(LinkError):
@@ -64,10 +71,18 @@ class Link:
 
     `repeats` counts the frames that had to be sent again, `frames` all that were sent, `cuts` the connections that were
     opened again, by `reopen()` within `patience` seconds. `on_wait(text)` hears what is waited for, and how long at most.
+    `secret` is the key that the device asks for, None for one that asks for none.
     """
 
-    def __init__(self, stream: Stream, reopen: Callable[[], Stream] | None = None, patience: float = 0.0):
-        self._stream, self._reopen, self._patience = stream, reopen, patience
+    def __init__(
+        self,
+        stream: Stream,
+        reopen: Callable[[], Stream] | None = None,
+        patience: float = 0.0,
+        secret: bytes | None = None,
+    ):
+        self._stream, self._reopen, self._patience, self._secret = stream, reopen, patience, secret
+        self._holder: Holder | None = None  # of the key, in the session that runs
         self._sequence = random.randrange(1, 256)
         self._session = 0  # of the last HELLO that was answered
         self._rest = self._noise = b""
@@ -83,7 +98,7 @@ class Link:
 
     def fit(self, payload_bytes: int) -> None:
         """The device takes and sends payloads of so many bytes at most."""
-        self._trips.most_bytes = payload_bytes
+        self._trips.most_bytes = payload_bytes - (FrameSealRecord.SIZE if self._holder else 0)
 
     def _take(self, stream: Stream) -> None:
         self._stream, self._rest = stream, b""
@@ -135,10 +150,10 @@ class Link:
             raise ValueError(f"{message}: {len(payload)} bytes of payload, at most {LIMIT['max_payload']} can be sent")
 
         def ask() -> bytes:
-            request = Frame(self._next_sequence(), MESSAGE[message], payload)
+            request = self._frame(message, payload)
             return self._ask(message, lambda: request, timeout, limit, on_progress)
 
-        return _open(message, self._through_cuts(ask, self._reconnect))
+        return open_reply(message, self._through_cuts(ask, self._reconnect))
 
     def read(self, region: Region, offset: int, most: int, timeout: float = 10.0, limit: float = LONGEST_S):
         """The reply's record and 1 to `most` bytes of a region from `offset` on, fewer the worse the line is."""
@@ -148,9 +163,9 @@ class Link:
             wanted = min(most, max(4, (self._trips.piece_bytes - REPLY["read"].SIZE) // 4 * 4))
             asked.add(wanted)
             payload = REQUEST["read"](region=region, offset=offset, count=wanted).pack()
-            return Frame(self._next_sequence(), MESSAGE["read"], payload)
+            return self._frame("read", payload)
 
-        reply, content = _open(
+        reply, content = open_reply(
             "read", self._through_cuts(lambda: self._ask("read", make, timeout, limit, None), self._reconnect)
         )
         if len(content) not in asked:
@@ -181,7 +196,8 @@ class Link:
     # ---- one request on the line
 
     def _greet(self, session: int, timeout: float, limit: float) -> HelloReply:
-        request = Frame(self._next_sequence(), MESSAGE["hello"], hello(session))
+        self._holder = None
+        request = self._frame("hello", hello(session))
         payload = self._ask("hello", lambda: request, timeout, limit, None)
         if payload == request.payload:
             raise LinkError(
@@ -190,9 +206,20 @@ class Link:
             )
         reply = HelloReply.unpack(payload.ljust(HelloReply.SIZE, b"\0"))
         if reply.contract_hash != HASH:
-            raise _other_contract(reply)
+            raise other_contract(reply)
         require_length("hello", len(payload), HelloReply.SIZE)
+        self._prove(reply, session, timeout, limit)
         return reply
+
+    def _prove(self, reply: HelloReply, session: int, timeout: float, limit: float) -> None:
+        """Answers the challenge of a device that asks for a key."""
+        holder = answer_challenge(self._secret, reply, session)
+        if holder is None:
+            return
+        request = self._frame("authenticate", holder.request)
+        if not holder.proves(self._ask("authenticate", lambda: request, timeout, limit, None)):
+            raise DeviceError("wrong_key")
+        self._holder = holder
 
     def _ask(
         self,
@@ -210,7 +237,7 @@ class Link:
             self._cancel(self._sequence)
             raise
         if answer.code == MESSAGE["error"]:
-            raise _refusal(message, answer.payload)
+            raise refusal_told(message, answer.payload)
         return answer.payload
 
     def _exchange(
@@ -248,7 +275,7 @@ class Link:
             elif answer.sequence not in sequences:
                 continue  # a late answer to an earlier request
             elif answer.code == MESSAGE["progress"]:
-                progress = _progress(answer.payload)
+                progress = progress_told(answer.payload)
                 if progress != told:  # a device that goes on telling the same does not go on
                     told = progress
                     wait.begin_anew()
@@ -279,7 +306,7 @@ class Link:
             while piece := pieces.next(self._trips.piece_bytes - REQUEST["write"].SIZE):
                 start, end = piece
                 payload = REQUEST["write"](region=region, offset=start).pack() + content[start:end]
-                frame = Frame(self._next_sequence(), MESSAGE["write"], payload)
+                frame = self._frame("write", payload)
                 pieces.sent(frame.sequence, start, end)  # before it is: the line may break off meanwhile
                 self._send(frame)
             answer = self._next_frame(min(repeat_at, wait.until))
@@ -295,10 +322,10 @@ class Link:
                 repeat_at = min(repeat_at, now + min(DAMAGE_PAUSE_S, silence / 4))
             elif answer is not None and answer.sequence in pieces.flight:
                 if answer.code == MESSAGE["error"]:
-                    raise _refusal("write", answer.payload)
+                    raise refusal_told("write", answer.payload)
                 if answer.code != MESSAGE["write"]:
                     continue
-                _open("write", answer.payload)
+                open_reply("write", answer.payload)
                 seconds, n_lost = pieces.came(answer.sequence)
                 self.repeats += n_lost
                 self._trips.came("write", seconds, 1 + n_lost)
@@ -318,16 +345,16 @@ class Link:
                 f"a MicroPython prompt answers at {self._name}",
                 f"put the model there by `ttzo deploy`, then name the device mpy:{self._name}",
             )
+        if flow_control.is_on(self._stream, damaged):
+            return flow_control.told(self._name)
         if damaged:
             return LinkError(
                 f"only damaged frames pass between here and {self._name}{self._heard()}",
-                "look at the cable, give both sides the same baud rate, switch software flow control (XON/XOFF) off",
+                "look at the cable, and give both sides the same baud rate",
             )
         if told:
-            return LinkError(
-                f"{self._name} has worked for {wait.spent:.0f} s without an end (at {told.done} of {told.total})",
-                "reset the device and run the same command again",
-            )
+            worked = f"{self._name} has worked for {wait.spent:.0f} s without an end (at {told.done} of {told.total})"
+            return LinkError(worked, "reset the device and run the same command again")
         return LineCut(
             f"{self._name} has not answered for {wait.spent:.3g} s",
             "is the board on, flashed by `ttzo flash`, and this its port and baud rate? Then reset it and try again",
@@ -340,7 +367,7 @@ class Link:
 
     def _cancel(self, running: int) -> None:
         """Asks the device to stop until the running request or the CANCEL is answered; gives up without a word."""
-        cancel = Frame(self._next_sequence(), MESSAGE["cancel"], b"")
+        cancel = self._frame("cancel")
         end = time.monotonic() + CANCEL_S
         with suppress(LinkError):
             while time.monotonic() < end:
@@ -409,6 +436,23 @@ class Link:
         self._sequence = self._sequence % 255 + 1
         return self._sequence
 
+    def _frame(self, message: str, payload: bytes = b"") -> Frame:
+        """A request, sealed where a session with a holder of the key runs."""
+        frame = Frame(self._next_sequence(), MESSAGE[message], payload)
+        if self._holder and self._holder.is_used_up:
+            raise LineCut("all numbers of the session are used up", "run the same command again")
+        return self._holder.seal(frame) if self._holder else frame
+
+    def _answered(self, frame: Frame) -> Frame | None:
+        """What a frame says; None where nothing of it is to be believed."""
+        if frame.sequence == 0 and (holder := holder_told(frame.payload)) is not None:
+            raise in_use(self._name, holder)
+        if self._holder is None or frame == BAD_FRAME:
+            return frame
+        if self._holder.is_forgotten(frame):  # a reset, or somebody else who has the key
+            raise LineCut(f"{self._name} has ended the session", "run the same command again")
+        return self._holder.unseal(frame)
+
     def _send(self, frame: Frame) -> None:
         self.frames += 1
         try:
@@ -430,7 +474,9 @@ class Link:
                 frame = decode(line)
                 if frame is None:
                     self._noise = (self._noise + line)[-NOISE_BYTES:]
-                self._frames.append(frame or BAD_FRAME)
+                said = self._answered(frame) if frame else BAD_FRAME
+                if said is not None:
+                    self._frames.append(said)
         return self._frames.popleft()
 
     def _read(self, until: float) -> bytes:
@@ -452,41 +498,3 @@ class Link:
             f"the connection to {self._name} broke off: {error}",
             "connect the device again; training goes on from its checkpoint",
         )
-
-
-def board_name(reply: HelloReply) -> str:
-    """The name that a device gives itself, made fit for terminals and files."""
-    return printable_name(reply.board.rstrip(b"\0").decode(errors="replace"))
-
-
-def _other_contract(reply: HelloReply) -> DeviceError:
-    """Says which board it is where the device has the same HELLO."""
-    error = DeviceError("bad_contract")
-    if reply.hello_hash == MESSAGE_HASH["hello"]:
-        error.hint = f"the device is {board_name(reply)}: {error.hint}"
-    return error
-
-
-def _open(message: str, payload: bytes) -> tuple[Any, bytes]:
-    """A reply's record, and the bytes behind it where it may have some."""
-    record = REPLY[message]
-    if len(payload) < record.SIZE or message not in WITH_TAIL:
-        require_length(message, len(payload), record.SIZE)
-    return record.unpack(payload), payload[record.SIZE :]
-
-
-def _progress(payload: bytes) -> ProgressReply:
-    progress: ProgressReply
-    progress, _ = _open("progress", payload)
-    require_range("progress", "done", progress.done, 0, progress.total)
-    return progress
-
-
-def _refusal(message: str, payload: bytes) -> TtzoError:
-    """The error that an ERROR frame means. What answers a HELLO may be of another contract, and its errors unknown."""
-    if message != "hello":
-        require_length("error", len(payload), REPLY["error"].SIZE)
-    error = REPLY["error"].unpack(payload.ljust(REPLY["error"].SIZE, b"\0"))
-    if message != "hello" and (error.error not in error_page() or error.error == 0):
-        return ReplyError("error", "error", error.error, "the contract has no such error")
-    return DeviceError.from_code(error.error or DeviceError("bad_contract").code, error.detail)

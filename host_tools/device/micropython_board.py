@@ -20,7 +20,7 @@ import serial
 
 from ttzo.device_runtime.contract import MESSAGE, ExitCode, TtzoError
 from ttzo.host_tools.device.frames import Frame, encode, hello
-from ttzo.host_tools.device.ports import LinkError, open_stream
+from ttzo.host_tools.device.ports import LinkError, open_port
 
 PIP = "pip install 'ttzo[micropython]'"
 # bits 10 to 13 of sys.implementation._mpy, and of a .mpy file's third byte 2 to 5
@@ -164,7 +164,7 @@ class MicroPythonBoard:
 
     def __init__(self, port: str, baud: int = 115200):
         self.port = port
-        self._stream = open_stream(port, baud)
+        self._stream = open_port(port, baud)
         try:
             self._transport = _transport(self._stream)
             self._enter()

@@ -14,6 +14,8 @@ import serial
 from serial.tools import list_ports as system
 
 from ttzo.device_runtime.contract import ExitCode, TtzoError
+from ttzo.exporter.plan.printable import printable
+from ttzo.host_tools.device import unix_socket
 
 READ_S = 0.05  # how long one look at the line waits for its first byte
 WRITE_S = 10.0
@@ -58,8 +60,24 @@ _OPEN_ERRORS = {
 }  # fmt: skip
 
 
-def open_stream(url: str, baud: int = DEFAULT_BAUD) -> serial.Serial:
-    """Opens a serial port or `socket://HOST:PORT`. Raises `LinkError` when it is missing, busy or not one."""
+def open_stream(url: str, baud: int = DEFAULT_BAUD) -> Stream:
+    """Opens a serial port, `unix:PATH` or `socket://HOST:PORT`. Raises `LinkError` when it is missing, busy or not one."""
+    if url.startswith(unix_socket.SCHEME):
+        return _open_unix(url)
+    return open_port(url, baud)
+
+
+def _open_unix(url: str) -> Stream:
+    try:
+        return unix_socket.UnixStream(url)
+    except PermissionError as error:
+        raise LinkError(f"{url} belongs to another user", "let its user run the command") from error
+    except (OSError, AttributeError) as error:
+        raise LinkError(f"nothing listens at {url}", "start the device first: `ttzo emulate`") from error
+
+
+def open_port(url: str, baud: int = DEFAULT_BAUD) -> serial.Serial:
+    """The same of a serial port or `socket://HOST:PORT`."""
     if url.startswith(USB):
         url = _port_of(url)
     is_socket = url.startswith("socket://")
@@ -84,14 +102,28 @@ def open_stream(url: str, baud: int = DEFAULT_BAUD) -> serial.Serial:
     return stream
 
 
+def in_use(url: str, process: int) -> LinkError:
+    """What a client hears whom another one's process (0: unknown) keeps out."""
+    return LinkError(
+        f"{url} is in use by {_process(process)}", "one program uses a device at a time: end that one, or wait for it"
+    )
+
+
+def _process(number: int) -> str:
+    """A process of this machine; with its name where the system shows it (Linux)."""
+    try:
+        return f"{printable(Path(f'/proc/{number}/comm').read_text().strip())} (process {number})"
+    except OSError:
+        return f"process {number}" if number else "another program"
+
+
 def _holder(url: str) -> str:
     """The program that has the port open, where the system shows it (Linux)."""
     path = Path(url).resolve()
     for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
         try:
             if descriptor.readlink() == path:
-                process = descriptor.parents[1]
-                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+                return _process(int(descriptor.parts[2]))
         except OSError:  # another person's process, or one that has ended
             continue
     return "another program"
@@ -141,12 +173,12 @@ class Line:
     def open(self) -> Stream:
         """Raises `LinkError` when the device is not there."""
         url = self.url
-        plugged = {} if url.startswith("socket://") else boards()
+        plugged = {} if url.startswith(("socket://", unix_socket.SCHEME)) else boards()
         if self._board is not None and not url.startswith(USB):
             # not at the same name if another board has that now
             url = next((port for port, board in plugged.items() if board == self._board), url)
             if plugged.get(url, self._board) != self._board:
                 raise LinkError(f"another board is plugged in at {url}", "plug the first one in again")
-        stream: Stream = open_stream(url, self._baud)
+        stream = open_stream(url, self._baud)
         self._board = self._board or plugged.get(url)
         return stream

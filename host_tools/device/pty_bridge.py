@@ -1,31 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""A pseudo-terminal before a loopback socket, for programs that open serial ports only (Linux, macOS)."""
+"""A pseudo-terminal before a socket, for programs that open serial ports only (Linux, macOS)."""
 
 import contextlib
 import os
 import select
 import socket
 import threading
+from pathlib import Path
 
 from ttzo.device_runtime.contract import TtzoError
+from ttzo.host_tools.device import unix_socket
 
 CHUNK_BYTES = 4096
 
 
 class PtyBridge:
-    """Carries bytes between a new pseudo-terminal, at `path`, and `socket://HOST:PORT`, until it is closed."""
+    """Carries bytes between a new pseudo-terminal, at `path`, and the socket at `url`, until it is closed."""
 
     def __init__(self, url: str):
         try:
             import tty
         except ImportError as error:
             raise TtzoError("this system has no pseudo-terminals", "use the socket") from error
-        host, _, port = url.removeprefix("socket://").rpartition(":")
         self._terminal, slave = os.openpty()
         tty.setraw(slave)
         self._slave = slave  # held open: a terminal that nobody has open would read as an error
         self.path = os.ttyname(slave)
-        self._socket = socket.create_connection((host, int(port)))
+        Path(self.path).chmod(0o600)
+        self._socket = unix_socket.connect(url)
         self._woken, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._carry, daemon=True)
         self._thread.start()

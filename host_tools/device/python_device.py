@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The device side of the link in Python: any Python trainer on a loopback socket, for `numpy:` and `onnx:`.
+"""The device side of the link in Python: any Python trainer on a socket, for `numpy:` and `onnx:`.
 
     with serve(Trainer(plan), "numpy") as emulator:
         link = Link(open_stream(emulator.url))
@@ -13,6 +13,7 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,13 @@ from ttzo.device_runtime.contract import (
     MESSAGE_HASH,
     REPLY,
     REQUEST,
+    Access,
+    AuthenticateRequest,
     CommitRequest,
     ConfigureRequest,
     DeviceError,
     EvaluateRequest,
+    FrameSealRecord,
     HelloRequest,
     PredictRequest,
     ReadRequest,
@@ -38,7 +42,10 @@ from ttzo.device_runtime.contract import (
     WriteRequest,
 )
 from ttzo.exporter.writers.to_bundle import model_hash
+from ttzo.host_tools.device import unix_socket
 from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode, split
+from ttzo.host_tools.device.key_session import SEALED, Gate
+from ttzo.host_tools.firmware.key_file import Lock
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 _REQUEST_NAMES = {code: name for name, code in MESSAGE.items() if name not in ("progress", "error")}
@@ -51,9 +58,17 @@ SEND_S = 10.0
 
 
 class DeviceSide:
-    """Answers what `receive()` (bytes that have arrived, b"" when none; never waits) brings, through `send(bytes)`."""
+    """Answers what `receive()` (bytes that have arrived, b"" when none; never waits) brings, through `send(bytes)`. With
+    `lock` it takes orders from holders of that key only."""
 
-    def __init__(self, trainer: Trainer, board_name: str, receive: Callable[[], bytes], send: Callable[[bytes], Any]):
+    def __init__(
+        self,
+        trainer: Trainer,
+        board_name: str,
+        receive: Callable[[], bytes],
+        send: Callable[[bytes], Any],
+        lock: Lock | None = None,
+    ):
         self._trainer, self._board, self._receive, self._send = (
             trainer,
             board_name.encode()[: LIMIT["board_name_bytes"]],
@@ -65,6 +80,9 @@ class DeviceSide:
         self._foreign = False  # the last HELLO came from another contract
         self._foreign_leave = False  # whose LEAVE is not ours either
         self._session = self._session_before = 0  # of the last HELLO, and of the last one that had another
+        self._asked_session = 0  # of the last HELLO; with a key it counts once it has proved to have the key
+        self._gate = Gate(lock) if lock else None
+        self._room = LIMIT["max_payload"]  # bytes that a reply may have before its seal
         self._done: Any = None  # the last step's answer, while what it left stands
         self._last: Frame | None = None  # the request that `_answer` belongs to
         self._answer = b""
@@ -93,7 +111,7 @@ class DeviceSide:
             frame = decode(line)
             if frame is None:
                 self._send(encode(BAD_FRAME))
-            elif frame.code == MESSAGE["cancel"] and not frame.payload:
+            elif self._gate.cancels(frame) if self._gate else frame[1:] == (MESSAGE["cancel"], b""):
                 return False
             else:
                 self._send_progress(frame.sequence, done, total)
@@ -110,19 +128,28 @@ class DeviceSide:
 
     # ---- dispatch
 
-    def _answer_to(self, request: Frame) -> bytes:
-        """The reply's bytes: from store when the request is the last one again."""
-        if request != self._last:
+    def _answer_to(self, frame: Frame) -> bytes:
+        """The reply's bytes: from store when the request is the last one again. A refusal for want of the key leaves the
+        stored answer as it is."""
+        try:
+            request = self._gate.admit(frame, frame == self._last) if self._gate else frame
+        except DeviceError as error:
+            return encode(_refusal(frame.sequence, error))
+        if frame != self._last:
+            is_sealed = self._gate is not None and bool(frame.code & SEALED)
+            self._room = LIMIT["max_payload"] - (FrameSealRecord.SIZE if is_sealed else 0)
             self._last, self._running = None, request.sequence
             try:
-                code, payload = request.code, self._carry_out(request.code, request.payload)
+                answer = Frame(
+                    request.sequence, request.code, self._carry_out(request.code, request.payload, is_sealed)
+                )
             except DeviceError as error:
-                code, payload = MESSAGE["error"], REPLY["error"](error.code, error.detail).pack()
-            self._answer = encode(Frame(request.sequence, code, payload))
-            self._last = None if request.code == MESSAGE["hello"] else request
+                answer = _refusal(request.sequence, error)
+            self._answer = encode(self._gate.seal(answer) if self._gate and is_sealed else answer)
+            self._last = None if request.code == MESSAGE["hello"] else frame
         return self._answer
 
-    def _carry_out(self, code: int, payload: bytes) -> bytes:
+    def _carry_out(self, code: int, payload: bytes, is_sealed: bool) -> bytes:
         name = _REQUEST_NAMES.get(code)
         if name is None:
             raise DeviceError("unknown_message", code)
@@ -130,7 +157,7 @@ class DeviceSide:
         least = _HASH_BYTES if name == "hello" else record.SIZE
         if len(payload) < least or (len(payload) > least and name not in _WITH_TAIL):
             raise DeviceError("bad_request", len(payload))
-        if self._foreign_leave if name == "leave" else self._foreign and name != "hello":
+        if self._foreign_leave if name == "leave" else self._foreign and name != "hello" and not is_sealed:
             raise DeviceError("bad_contract")
         fields = payload if len(payload) >= record.SIZE else payload[:least].ljust(record.SIZE, b"\0")
         return getattr(self, f"_{name}")(record.unpack(fields), payload[record.SIZE :])
@@ -139,8 +166,9 @@ class DeviceSide:
 
     def _hello(self, request: HelloRequest, _: bytes) -> bytes:
         trainer, plan = self._trainer, self._trainer.plan
-        if request.session != self._session:  # else it is the same HELLO again
-            self._session_before, self._session = self._session, request.session
+        same, self._asked_session = request.session == self._asked_session, request.session
+        if self._gate is None:
+            self._take_session()
         ours = (MESSAGE_HASH["hello"], MESSAGE_HASH["leave"])
         self._foreign = request.contract_hash != HASH
         self._foreign_leave = self._foreign and (request.hello_hash, request.leave_hash) != ours
@@ -159,9 +187,23 @@ class DeviceSide:
             work_bytes=trainer.work_bytes,
             work_capacity=trainer.work_capacity,
             sparse_capacity=trainer.sparse_capacity,
-            session_before=self._session_before,
+            session_before=self._session_before if self._asked_session == self._session else self._session,
             payload_bytes=LIMIT["max_payload"],
+            access=self._gate.access if self._gate else Access.open,
+            challenge=self._gate.challenge(same) if self._gate else bytes(LIMIT["challenge_bytes"]),
         ).pack()
+
+    def _take_session(self) -> None:
+        """The host of the last HELLO is the one that uses the device from now on."""
+        if self._asked_session != self._session:  # else it is the same HELLO again
+            self._session_before, self._session = self._session, self._asked_session
+
+    def _authenticate(self, request: AuthenticateRequest, _: bytes) -> bytes:
+        if self._gate is None:
+            raise DeviceError("unknown_message")
+        proof = self._gate.begin(request, self._asked_session)
+        self._take_session()
+        return REPLY["authenticate"](proof=proof).pack()
 
     def _status(self, *_: Any) -> bytes:
         return REPLY["status"](self._trainer.state, self._trainer.training, *self._trainer.phases).pack()
@@ -172,7 +214,7 @@ class DeviceSide:
 
     def _read(self, request: ReadRequest, _: bytes) -> bytes:
         _check(request.region in _NUMBERS, 0)
-        _check(request.count <= LIMIT["max_payload"] - REPLY["read"].SIZE, 5)
+        _check(request.count <= self._room - REPLY["read"].SIZE, 5)
         trainer, end = self._trainer, request.offset + request.count
         piece = trainer.read(request.region, request.offset, request.count)
         size = 4 * (trainer.plan.n_parameters if request.region == Region.parameters else trainer.n_moments)
@@ -225,7 +267,7 @@ class DeviceSide:
         if request.first >= self._trainer.plan.out_features:
             raise DeviceError("out_of_range", request.first)
         outputs = np.asarray(self._trainer.predict(request.row), "<f4")
-        return outputs[request.first :].tobytes()[: LIMIT["max_payload"] // 4 * 4]
+        return outputs[request.first :].tobytes()[: self._room // 4 * 4]
 
     def _reset(self, *_: Any) -> bytes:
         self._done = None
@@ -237,6 +279,16 @@ class DeviceSide:
 
     def _cancel(self, *_: Any) -> bytes:
         return b""  # nothing is under way
+
+    def _keep(self, *_: Any) -> bytes:
+        raise DeviceError("unknown_message", MESSAGE["keep"])  # as of a board without a memory for runs
+
+    def _restore(self, *_: Any) -> bytes:
+        raise DeviceError("unknown_message", MESSAGE["restore"])
+
+
+def _refusal(sequence: int, error: DeviceError) -> Frame:
+    return Frame(sequence, MESSAGE["error"], REPLY["error"](error.code, error.detail).pack())
 
 
 def _check(right: bool, at: int) -> None:
@@ -255,13 +307,15 @@ class _Closing(Exception):
 class Emulator:
     """A running emulated device at `url`. It serves one client after the other, in a thread, until `close()`."""
 
-    def __init__(self, trainer: Trainer, board_name: str, port: int = 0):
-        self._device = DeviceSide(trainer, board_name, self._receive, self._send)
-        self._listener = socket.create_server(("127.0.0.1", port))
+    def __init__(
+        self, trainer: Trainer, board_name: str, port: int = 0, lock: Lock | None = None, path: Path | None = None
+    ):
+        self._device = DeviceSide(trainer, board_name, self._receive, self._send, lock)
+        self._listener = unix_socket.listen(path) if path else socket.create_server(("127.0.0.1", port))
         self._woken, self._waker = socket.socketpair()
         self._client: socket.socket | None = None
         self._closing = False
-        self.url = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"unix:{path}" if path else f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._run, name=f"ttzo {board_name}", daemon=True)
         self._thread.start()
 
@@ -294,7 +348,8 @@ class Emulator:
 
     def _pick_up(self) -> None:
         self._client, _ = self._listener.accept()
-        self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._client.family == socket.AF_INET:
+            self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client.settimeout(SEND_S)
 
     def _hang_up(self) -> None:
@@ -326,7 +381,9 @@ class Emulator:
             self._hang_up()
 
 
-def serve(trainer: Trainer, board_name: str, port: int = 0) -> Emulator:
-    """Serves the link for the trainer on a loopback socket (port 0: any). The trainer belongs to the emulator until
-    it is closed."""
-    return Emulator(trainer, board_name, port)
+def serve(
+    trainer: Trainer, board_name: str, port: int = 0, lock: Lock | None = None, path: Path | None = None
+) -> Emulator:
+    """Serves the link for the trainer on the Unix socket `path`, or on a loopback socket (port 0: any). The trainer belongs
+    to the emulator until it is closed."""
+    return Emulator(trainer, board_name, port, lock, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Boards in QEMU: the real firmware in an emulated board, its serial port on a loopback socket.
+"""Boards in QEMU: the real firmware in an emulated board, its serial port on a socket.
 
     with emulated(board, report.elf) as emulation:
         link = Link(open_stream(emulation.url))
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ttzo.device_runtime.contract import ExitCode, TtzoError
+from ttzo.host_tools.device import unix_socket
 from ttzo.host_tools.device.pipes import pipes_of
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.build import build_plugin
@@ -40,8 +41,8 @@ class Emulation:
     A thread of its own starts QEMU and stays until it ends: Linux ties a child's life to the thread that made it.
     """
 
-    def __init__(self, command: list[str], listener: socket.socket):
-        self.url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
+    def __init__(self, command: list[str], listener: socket.socket, url: str):
+        self.url = url
         self._complaints: list[str] = []
         started: queue.SimpleQueue[subprocess.Popen | Exception] = queue.SimpleQueue()
         self._keeper = threading.Thread(target=self._keep, args=(command, listener, started), daemon=True)
@@ -124,10 +125,10 @@ class Emulation:
 
 
 def emulated(
-    board: Board, elf: Path, port: int = 0, rows: Path | None = None, counter: Path | None = None
+    board: Board, elf: Path, rows: Path | None = None, counter: Path | None = None, path: Path | None = None
 ) -> Emulation:
-    """Starts the board with the firmware; its serial port listens on 127.0.0.1 at `port` (0: any free one). What stands
-    in the file `rows` stands in the board's memory for training rows. The instructions that the board has executed so
+    """Starts the board with the firmware; its serial port listens on the Unix socket `path`, or on any free port of
+    127.0.0.1. What stands in the file `rows` stands in the board's memory for training rows. The instructions that the board has executed so
     far stand in the file `counter`, a u64 (see qemu_plugin.c).
 
     Raises:
@@ -141,17 +142,11 @@ def emulated(
         raise QemuError(f"there is no firmware {elf}", f"run `ttzo build` for {board.name}")
     if not shutil.which(QEMU):
         raise QemuError(f"{QEMU} is not installed", f"on Debian or Ubuntu: apt-get install {QEMU}")
-    try:
-        listener = socket.create_server(("127.0.0.1", port), backlog=1)
-    except OSError as error:
-        raise QemuError(
-            f"port {port} cannot be opened: {error.strerror}",
-            "choose another port, or leave out --port for any free one",
-        ) from error
-    with listener:
+    with unix_socket.listen(path) if path else socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        url = f"unix:{path}" if path else f"socket://127.0.0.1:{listener.getsockname()[1]}"
         extra = ["-device", f"loader,file={rows},addr={board.rows_origin:#x},force-raw=on"] if rows else []
         extra += ["-plugin", f"{build_plugin()},out={counter}"] if counter else []
-        return Emulation([*_command(board, elf, listener.fileno()), *extra], listener)
+        return Emulation([*_command(board, elf, listener.fileno()), *extra], listener, url)
 
 
 def _command(board: Board, elf: Path, listener: int) -> list[str]:
@@ -160,6 +155,6 @@ def _command(board: Board, elf: Path, listener: int) -> list[str]:
     return [
         *dies_with_us,
         *(QEMU, "-M", board.qemu_machine, *board.qemu_arguments, "-kernel", str(elf)),
-        *("-chardev", f"socket,id=c0,fd={listener},server=on,wait=off,nodelay=on", "-serial", "chardev:c0"),
+        *("-chardev", f"socket,id=c0,fd={listener},server=on,wait=off", "-serial", "chardev:c0"),
         *("-display", "none", "-qmp", "stdio"),
     ]

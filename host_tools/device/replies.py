@@ -11,20 +11,24 @@ import numpy as np
 from ttzo.device_runtime.contract import (
     LIMIT,
     MESSAGE_HASH,
+    REPLY,
     DeviceError,
     EvaluateReply,
     ExitCode,
     HelloReply,
+    ProgressReply,
     Record,
     SolutionErrorReply,
     StateRecord,
     StatusReply,
     StepReply,
     TtzoError,
+    error_page,
 )
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.printable import printable_name
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.reference.train.settings import check_fixed, check_settings
@@ -33,6 +37,7 @@ SPARSE_BYTES = 1 << 30  # more than any board has for training rows
 MACS_MARGIN = (
     8  # the count that the host makes for a step is of the work where nothing is zero, and not to the last one
 )
+WITH_TAIL = ("read", "predict")  # whose replies go on behind their record
 LAST_STEP = 2**32 - 1  # a step counter that stands here does not count on
 
 
@@ -164,3 +169,52 @@ def region_told(what: str, content: bytes, crc: int, n_numbers: int) -> np.ndarr
     if zlib.crc32(content) != crc:
         raise ReplyError("read", "crc", f"0x{crc:08x}", f"not the checksum of its {what}s")
     return numbers_told("read", what, content, n_numbers)
+
+
+# ---- frames' contents -------------------------------------------------------------------------------------------------
+
+
+def board_name(reply: HelloReply) -> str:
+    """The name that a device gives itself, made fit for terminals and files."""
+    return printable_name(reply.board.rstrip(b"\0").decode(errors="replace"))
+
+
+def other_contract(reply: HelloReply) -> DeviceError:
+    """Says which board it is where the device has the same HELLO."""
+    error = DeviceError("bad_contract")
+    if reply.hello_hash == MESSAGE_HASH["hello"]:
+        error.hint = f"the device is {board_name(reply)}: {error.hint}"
+    return error
+
+
+def open_reply(message: str, payload: bytes) -> tuple[Any, bytes]:
+    """A reply's record, and the bytes behind it where it may have some."""
+    record = REPLY[message]
+    if len(payload) < record.SIZE or message not in WITH_TAIL:
+        require_length(message, len(payload), record.SIZE)
+    return record.unpack(payload), payload[record.SIZE :]
+
+
+def progress_told(payload: bytes) -> ProgressReply:
+    progress: ProgressReply
+    progress, _ = open_reply("progress", payload)
+    require_range("progress", "done", progress.done, 0, progress.total)
+    return progress
+
+
+def holder_told(payload: bytes) -> int | None:
+    """The process that has the device, where an ERROR frame without a request says so."""
+    if len(payload) != REPLY["error"].SIZE:
+        return None
+    error = REPLY["error"].unpack(payload)
+    return error.detail if error.error == DeviceError("in_use").code else None
+
+
+def refusal_told(message: str, payload: bytes) -> TtzoError:
+    """The error that an ERROR frame means. What answers a HELLO may be of another contract, and its errors unknown."""
+    if message != "hello":
+        require_length("error", len(payload), REPLY["error"].SIZE)
+    error = REPLY["error"].unpack(payload.ljust(REPLY["error"].SIZE, b"\0"))
+    if message != "hello" and (error.error not in error_page() or error.error == 0):
+        return ReplyError("error", "error", error.error, "the contract has no such error")
+    return DeviceError.from_code(error.error or DeviceError("bad_contract").code, error.detail)

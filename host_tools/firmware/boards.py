@@ -63,6 +63,7 @@ class Board(pydantic.BaseModel):
     uart_base: _Address
     uart_irq: Annotated[int, pydantic.Field(ge=0, lt=240)]  # of the receiver
     baud: Annotated[int, pydantic.Field(gt=0)]
+    random: _Part  # random_{random}.c of the port: where the challenges of a keyed board come from
     # of the longest frame; a board with little RAM takes 256, and writes in more and shorter frames
     payload_bytes: Annotated[int, pydantic.Field(ge=LIMIT["min_payload"], le=LIMIT["max_payload"])]
 
@@ -84,7 +85,7 @@ class Board(pydantic.BaseModel):
             raise ValueError("code_bytes leaves nothing of flash_bytes for the model")
         if self.clock_hz < 16 * self.baud:
             raise ValueError("clock_hz must be at least 16 times baud")
-        known = {"port": _ports(), "clock": _parts(self.port, "clock"), "uart": _parts(self.port, "uart")}
+        known = {"port": _ports()} | {kind: _parts(self.port, kind) for kind in ("clock", "uart", "random")}
         for field, choices in known.items():
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field} is {getattr(self, field)!r}; there are: {', '.join(choices)}")

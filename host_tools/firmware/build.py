@@ -33,6 +33,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.firmware_image import Image
+from ttzo.host_tools.firmware.key_file import Lock
 
 # The order of float operations is the contract's: no contraction, no fast-math. Warnings are errors in the tests only:
 # a compiler newer than ours may know new ones.
@@ -101,9 +102,11 @@ def build(
     *,
     size: bool = False,
     all_parts: bool = False,
+    lock: Lock | None = None,
 ) -> BuildReport:
     """Builds the bundle folder's model into firmware for the board, unless that is up to date; with `size` as small as
-    the compiler makes it (-Os), with `all_parts` with the whole runtime. Neither changes a bit of what it computes.
+    the compiler makes it (-Os), with `all_parts` with the whole runtime. Neither changes a bit of what it computes. With
+    `lock` it takes orders from holders of that key only, and its files, which hold the key, are the user's alone.
 
     Raises:
         BuildError: no compiler; sources that do not compile; a model of another export; a stack that may overflow; heap,
@@ -120,10 +123,12 @@ def build(
         )
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
-    parts = frozenset(Part) if all_parts else _linked_parts(plan, board)
+    parts = (frozenset(Part) if all_parts else _linked_parts(plan, board)) - {Part.key}
+    parts |= {Part.key} if lock else set()
     sources = _firmware_sources(parts, board) + [bundle_dir / "model.c"]
     flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board), *extra_flags]
     flags += ["-Os"] if size else []
+    flags += [f"-DTTZO_READING_OPEN={lock.reading_open:d}"] if lock else []
     port = PORTS / board.port
     read = [
         *sources,
@@ -133,14 +138,26 @@ def build(
         bundle_dir / "model.ttzo",
         port / f"{board.port}.ld",
     ]
-    key = _key(read, [*flags, *LINK_FLAGS, board.model_dump_json()], [f"{board.toolchain}-gcc"])
+    secret = [hashlib.sha256(lock.secret).hexdigest()] if lock else []
+    key = _key(read, [*flags, *LINK_FLAGS, board.model_dump_json(), *secret], [f"{board.toolchain}-gcc"])
     if report := _up_to_date(out, key):
         return report
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=out) as folder:
+        if lock:
+            sources.append(_secret_file(Path(folder), lock))
         report = _make(Path(folder), out, plan, board, sources, flags, bundle_dir)
-        _publish(Path(folder), out, key, report)
+        _publish(Path(folder), out, key, report, lock is not None)
     return report
+
+
+def _secret_file(folder: Path, lock: Lock) -> Path:
+    """The key as a source, in a folder that goes away."""
+    path = folder / "model_key.c"
+    path.touch(0o600)
+    bytes_ = ", ".join(map(str, lock.secret))
+    path.write_text(f"#include <stdint.h>\nextern const uint8_t ttzo_secret[{len(lock.secret)}];\nconst uint8_t ttzo_secret[{len(lock.secret)}] = {{ {bytes_} }};\n")  # fmt: skip
+    return path
 
 
 def _read_plan(bundle_dir: Path) -> Plan:
@@ -163,10 +180,12 @@ def _linked_parts(plan: Plan, board: Board) -> Parts:
 
 
 def _firmware_sources(parts: Parts, board: Board) -> list[Path]:
-    """The core, and of the port what the board names; uart_*.c and clock_*.c are choices."""
+    """The core, and of the port what the board names; uart_*.c, clock_*.c and random_*.c are choices."""
     port = PORTS / board.port
     chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
-    ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(("uart_", "clock_"))]
+    chosen |= {f"random_{board.random}.c"} if Part.key in parts else set()
+    choices = ("uart_", "clock_", "random_")
+    ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(choices)]
     return sources_of(parts) + ours
 
 
@@ -344,13 +363,15 @@ def _up_to_date(out: Path, key: str) -> BuildReport | None:
         return None
 
 
-def _publish(folder: Path, out: Path, key: str, report: BuildReport) -> None:
+def _publish(folder: Path, out: Path, key: str, report: BuildReport, is_secret: bool) -> None:
     """Moves the files in; without build.json, which goes first and comes last, the next build does it all again."""
     content = {name: value for name, value in report.as_json().items() if name not in ("elf", "bin")}
     stamp = {"key": key, "digests": _digests(folder), "report": content}
     (folder / "build.json").write_text(json.dumps(stamp, indent=1), encoding="utf-8")
     (out / "build.json").unlink(missing_ok=True)
     for name in (*FILES, "build.json"):
+        if is_secret:
+            (folder / name).chmod(0o600)
         (folder / name).replace(out / name)
 
 
@@ -367,7 +388,8 @@ def build_native(arithmetic: Arithmetic) -> Path:
     compiler = _host_compiler()
     flags = [*FLAGS, *_arithmetic_flags(arithmetic), *(_fma_flags(compiler) if arithmetic == Arithmetic.fused else [])]
     # libm only for a correctly rounded fmaf where the processor has none
-    return for_this_machine("ttzo-native", sources, core_headers(), [*flags, f"-I{RUNTIME}"], ["-lm"])
+    headers = [*core_headers(), *sorted(port.glob("*.h"))]
+    return for_this_machine("ttzo-native", sources, headers, [*flags, f"-I{RUNTIME}"], ["-lm"])
 
 
 def build_plugin() -> Path:

@@ -20,7 +20,16 @@ FORBIDDEN = re.compile(r"_*(malloc|calloc|realloc|free|sbrk|v?[dfs]?n?i?printf|p
 
 # Pointers of one kind are called by one function each, and reach functions with such an ending of their names
 # (device_runtime/link/line.c); all other pointers reach any function whose address is taken, except those.
-POINTERS = {"call_port_read": "_port_read", "call_port_write": "_port_write", "call_black_box": "_black_box"}
+POINTERS = {
+    "call_port_read": "_port_read",
+    "call_port_write": "_port_write",
+    "call_black_box": "_black_box",
+    "call_save": "_save_bytes",
+    "call_load": "_load_bytes",
+    "call_slot_erase": "_slot_erase",
+    "call_slot_write": "_slot_write",
+    "call_slot_read": "_slot_read",
+}
 
 _FUNCTION = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 _INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\t(\S+)(?:\t([^@]*)(?:@ \(([0-9a-f]+) <)?)?")

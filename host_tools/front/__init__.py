@@ -8,6 +8,8 @@
         run = ttzo.train(device, ttzo.load_data(None, device.plan))
         theta = device.parameters()                         # float32 [n_parameters]
 
+In a notebook `report=ttzo.LiveCurves()` draws the curves while a device trains, and `ttzo.picture(run.folder)` draws a run.
+
 `ttzo.nn` has the torch modules that a model can use besides torch's own, `ttzo.pde` what an equation is written with,
 `ttzo.ode` what a simulation with unknown constants is written with.
 Errors that a person can mend are `ttzo.TtzoError`, with the next step in `hint`.
@@ -23,12 +25,14 @@ if TYPE_CHECKING:  # what `_PLACES` gives at run time
     from ttzo.host_tools.data.data_set import load as load_data
     from ttzo.host_tools.data.read_log import read_log
     from ttzo.host_tools.device.device import open_device
+    from ttzo.host_tools.report.notebook import LiveCurves, picture
     from ttzo.host_tools.training.identify import identify
     from ttzo.host_tools.training.session import train
 
     __version__: str
 
 __all__ = [
+    "LiveCurves",
     "TtzoError",
     "__version__",
     "export",
@@ -38,12 +42,14 @@ __all__ = [
     "ode",
     "open_device",
     "pde",
+    "picture",
     "read_log",
     "train",
 ]
 
 # name here: module, and the name there (None: the module itself)
 _PLACES = {
+    "LiveCurves": ("ttzo.host_tools.report.notebook", "LiveCurves"),
     "TtzoError": ("ttzo.device_runtime.contract", "TtzoError"),
     "export": ("ttzo.exporter.export", "export"),
     "identify": ("ttzo.host_tools.training.identify", "identify"),
@@ -52,6 +58,7 @@ _PLACES = {
     "ode": ("ttzo.ode", None),
     "open_device": ("ttzo.host_tools.device.device", "open_device"),
     "pde": ("ttzo.pde", None),
+    "picture": ("ttzo.host_tools.report.notebook", "picture"),
     "read_log": ("ttzo.host_tools.data.read_log", "read_log"),
     "train": ("ttzo.host_tools.training.session", "train"),
 }

@@ -51,7 +51,8 @@ COMPILERS = {
     "armv7emdp": "gcc-arm-none-eabi",
     "rv32imc": "gcc-riscv64-unknown-elf",
 }
-ALL_PARTS: Parts = frozenset(Part) - {Part.sparse}  # an interpreter has no memory for the region sparse
+# an interpreter has files for rows and runs, and a prompt that is open to all
+ALL_PARTS: Parts = frozenset(Part) - {Part.sparse, Part.storage, Part.key}
 
 
 class ModuleError(TtzoError):

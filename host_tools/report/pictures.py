@@ -111,7 +111,7 @@ def _solution(plan: Plan, run: Path) -> Solution:
     found = solution_points.baselines(plan, at, exact) if known else {}
     return Solution(
         baselines={name: math.sqrt(mse) / size for name, mse in found.items()},
-        at_points=(exact[:, 0], solution_points.solution_at(plan, theta, at)) if known else None,
+        at_points=(exact[:, 0], solution_points.solution_at(plan, theta, at)[:, 0]) if known else None,
         field=solution_points.field(plan, theta) if plan.in_features <= 2 else None,
     )
 

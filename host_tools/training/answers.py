@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ttzo.exporter.plan.anomaly import Detection, detection_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.untrusted_file import json_page, read_bytes
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.whole_file import write_atomically
+from ttzo.host_tools.training import detector
 
 NAME = "answers.json"
 MOST_BYTES = 64 << 20  # of the file
@@ -30,9 +32,27 @@ class ClassAnswers:
 
 
 @dataclass(frozen=True)
+class Detected:
+    """Anomalies among test rows by the error with which the model gives each back. `auc`: how probable it is that an
+    anomalous row has a larger error than a good one; None where there is only one kind. `threshold` by the errors of
+    `threshold_rows` good rows, `rule` says how; an alarm takes `votes` of the last rows. `found` and `false_alarms`: shares of
+    the `anomalous` and of the `good` rows with an alarm."""
+
+    auc: float | None
+    threshold: float
+    rule: str
+    votes: str
+    threshold_rows: int
+    good: int
+    anomalous: int
+    found: float | None
+    false_alarms: float | None
+
+
+@dataclass(frozen=True)
 class Answers:
     """Of classes: `confusion[true][answered]` counts rows; `balanced_accuracy` is the mean recall of the classes that have
-    rows; `auc`, of two classes, is the area under the receiver's operating characteristic of the second one. Of numbers:
+    rows; `detection`: of a model that finds anomalies; `auc`, of two classes, is the area under the receiver's operating characteristic of the second one. Of numbers:
     `rmse`, `r2` and `best_constant_rmse` of each output, in the target's own unit."""
 
     classes: tuple[ClassAnswers, ...] = ()
@@ -42,6 +62,7 @@ class Answers:
     rmse: tuple[float, ...] = ()
     r2: tuple[float | None, ...] = ()
     best_constant_rmse: tuple[float, ...] = ()
+    detection: Detected | None = None
 
 
 def judge(plan: Plan, data: DataSet, outputs: np.ndarray, y: np.ndarray) -> Answers | None:
@@ -58,6 +79,33 @@ def judge(plan: Plan, data: DataSet, outputs: np.ndarray, y: np.ndarray) -> Answ
     undo = data.preparation.target_normalisation if data.preparation else None
     found, wanted = outputs.astype(float), y.astype(float)
     return of_numbers(undo.undo(found), undo.undo(wanted)) if undo else of_numbers(found, wanted)
+
+
+def of_errors(plan: Plan, of_good: np.ndarray, found: np.ndarray, anomalous: np.ndarray) -> Answers:
+    """Of the errors of good rows (m,), which give the threshold, and of test rows (n,) in their order, of which
+    `anomalous` (n,) are 1."""
+    detection = detection_of_plan(plan)
+    limit, is_anomalous = detector.threshold(of_good, detection), anomalous == 1
+    alarms = detector.alarms(found, limit, detection)
+    n = int(is_anomalous.sum())
+    made = Detected(
+        auc=auc(found, is_anomalous),
+        threshold=limit,
+        rule=detection.threshold_text,
+        votes=f"{detection.votes}/{detection.of}",
+        threshold_rows=len(of_good),
+        good=len(found) - n,
+        anomalous=n,
+        found=_ratio(alarms[is_anomalous].sum(), n),
+        false_alarms=_ratio(alarms[~is_anomalous].sum(), len(found) - n),
+    )
+    return Answers(detection=made)
+
+
+def detection_of_plan(plan: Plan) -> Detection:
+    """How the plan was exported to find anomalies."""
+    page = plan.metadata.get("detection") or {}
+    return detection_of(page.get("threshold"), page.get("votes"))
 
 
 def of_classes(outputs: np.ndarray, y: np.ndarray, names: tuple[str, ...]) -> Answers:

@@ -50,7 +50,7 @@ class Checkpoint:
     """What a run needs to go on to the same bits: float32 parameters and moments, the training state, the settings in
     force, the model's hash and the CRC-32 of the training rows.
 
-    `measured` is the loss on the rows (or points) with the CRC-32 `measured_rows`, NaN where it was not measured.
+    `run` names it on a device that keeps runs (kept_run.run_number); 0 where nobody has named it. `measured` is the loss on the rows (or points) with the CRC-32 `measured_rows`, NaN where it was not measured.
     """
 
     parameters: np.ndarray
@@ -61,6 +61,7 @@ class Checkpoint:
     data_checksum: int
     measured: float = math.nan
     measured_rows: int = 0
+    run: int = 0
 
 
 def _arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
@@ -72,7 +73,9 @@ def _arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
         "state": np.frombuffer(checkpoint.state.pack(), np.uint8),
         "settings": np.frombuffer(settings, np.uint8),
         "measured": np.frombuffer(measured, np.uint8),
-        "origin": np.frombuffer(checkpoint.model_hash + struct.pack("<II", checkpoint.data_checksum, FORMAT), np.uint8),
+        "origin": np.frombuffer(
+            checkpoint.model_hash + struct.pack("<III", checkpoint.data_checksum, checkpoint.run, FORMAT), np.uint8
+        ),
     }
 
 
@@ -84,7 +87,7 @@ def _shapes(plan: Plan) -> dict[str, tuple[str, int]]:
         "state": ("|u1", StateRecord.SIZE),
         "settings": ("|u1", sum(record.SIZE for record in SETTINGS)),
         "measured": ("|u1", struct.calcsize("<dI")),
-        "origin": ("|u1", LIMIT["hash_bytes"] + 8),
+        "origin": ("|u1", LIMIT["hash_bytes"] + 12),
     }
 
 
@@ -109,7 +112,7 @@ def load(path: Path, plan: Plan) -> Checkpoint:
     arrays = _read(path, plan)
     origin = arrays["origin"].tobytes()
     n = LIMIT["hash_bytes"]
-    if struct.unpack_from("<I", origin, len(origin) - 4)[0] != FORMAT:
+    if len(origin) != _shapes(plan)["origin"][1] or struct.unpack_from("<I", origin, n + 8)[0] != FORMAT:
         raise CheckpointError(f"{path} was written by another version of ttzo", EXPORT_AGAIN)
     if origin[:n] != model_hash(plan):
         raise CheckpointError(
@@ -128,6 +131,7 @@ def load(path: Path, plan: Plan) -> Checkpoint:
         settings=settings,
         model_hash=origin[:n],
         data_checksum=struct.unpack_from("<I", origin, n)[0],
+        run=struct.unpack_from("<I", origin, n + 4)[0],
         measured=measured,
         measured_rows=measured_rows,
     )

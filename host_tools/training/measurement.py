@@ -3,17 +3,17 @@
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Loss, Schedule
+from ttzo.device_runtime.contract import DeviceError, Loss, Schedule
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, Evaluation, OnProgress
 from ttzo.host_tools.reference.number.random import sample_rows
-from ttzo.host_tools.training import answers
+from ttzo.host_tools.training import answers, detector
 from ttzo.host_tools.training.answers import Answers
 from ttzo.host_tools.training.guard import WINDOW, Guard
 
-QUICK = ("native:", "numpy:", "onnx:")
+QUICK = ("native", "numpy", "onnx")  # devices on this machine
 QUICK_ROWS = 1000
 SERIAL_ROWS_BYTES = 64 << 10  # of test rows for one measurement over a serial line
 FEWEST_ROWS = 100
@@ -21,11 +21,16 @@ FEWEST_ROWS = 100
 
 def default_test_rows(device: Device, data: DataSet) -> int:
     """How many test rows a measurement takes when nobody says: serial lines are slow."""
-    return min(most_rows(device), len(data.x_test))
+    n = len(data.x_test)
+    return n if data.anomalous is not None and device.url in QUICK else min(most_rows(device), n)
 
 
 def most_rows(device: Device) -> int:
-    return QUICK_ROWS if device.url in QUICK else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
+    return (
+        QUICK_ROWS
+        if device.url.partition(":")[0] in QUICK
+        else max(FEWEST_ROWS, SERIAL_ROWS_BYTES // device.plan.row_bytes)
+    )
 
 
 def subset(n: int, n_rows: int) -> np.ndarray:
@@ -46,7 +51,21 @@ def measure_answers(
     test = device.evaluate(data.test_rows[chosen], on_progress, with_outputs=device.plan.pde is None)
     if test.outputs is None:
         return test, None
+    if data.anomalous is not None:
+        of_good = _errors_of_good_rows(device, data, on_progress)
+        found = detector.errors(test.outputs, data.y_test[chosen])
+        return test, answers.of_errors(device.plan, of_good, found, data.anomalous[chosen])
     return test, answers.judge(device.plan, data, test.outputs, data.y_test[chosen])
+
+
+def _errors_of_good_rows(device: Device, data: DataSet, on_progress: OnProgress | None) -> np.ndarray:
+    """Of validation rows, or of training rows where there are none; without both of no row, whose error is 0."""
+    rows, inputs = (data.validation_rows, data.y_validation) if data.n_validation else (data.train_rows, data.y_train)
+    if inputs is None or not len(rows):
+        return np.zeros(1)
+    chosen = subset(len(rows), most_rows(device))
+    outputs = device.evaluate(rows[chosen], on_progress, with_outputs=True).outputs
+    return detector.errors(np.asarray(outputs), inputs[chosen])
 
 
 def best_constant_loss(data: DataSet, plan: Plan) -> float | None:
@@ -72,3 +91,21 @@ def guard_of(plan: Plan, data: DataSet, settings: Training, validation_rows: np.
     looked_at = WINDOW * plan.batch if validation_rows is None else len(validation_rows)
     falls = settings.schedule != Schedule.constant
     return Guard(best_constant_loss(data, plan), settings.steps, looked_at, may_stand_still=falls)
+
+
+def finite_evaluation(device: Device, rows: np.ndarray, on_progress: OnProgress) -> Evaluation | None:
+    """Packed rows measured on the device; None where their loss is not finite."""
+    try:
+        return device.evaluate(rows, on_progress)
+    except DeviceError as error:
+        if error.name != "non_finite":
+            raise
+        return None
+
+
+def test_columns(plan: Plan, test: Evaluation | None) -> dict[str, float | None]:
+    """The columns of the metrics file for a measurement of test rows; none without one."""
+    if test is None:
+        return {}
+    accuracy = test.accuracy if plan.has_classes else None
+    return {"accuracy": accuracy, "test_loss": test.loss, "relative_l2": test.relative}

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ttzo.exporter.plan.anomaly import Detection
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data.prepare_rows import Preparation
+from ttzo.host_tools.training import detector
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,20 @@ def of_outputs(plan: Plan, outputs: np.ndarray, places: Sequence[str], known: Pr
     return Predictions(
         ("row", "class", "probability"),
         tuple((p, *name, *map(float, s)) for p, name, s in zip(places, names, share, strict=True)),
+    )
+
+
+def of_errors(found: np.ndarray, places: Sequence[str], limit: float | None, detection: Detection) -> Predictions:
+    """Of the errors (n,) of rows of a signal, in their order. `limit`: the threshold; None: it is not known."""
+    if limit is None:
+        return Predictions(("row", "error"), tuple((p, float(e)) for p, e in zip(places, found, strict=True)))
+    alarms = detector.alarms(found, limit, detection)
+    return Predictions(
+        ("row", "error", "anomalous", "alarm"),
+        tuple(
+            (p, float(e), "yes" if e > limit else "no", "yes" if a else "no")
+            for p, e, a in zip(places, found, alarms, strict=True)
+        ),
     )
 
 

@@ -36,12 +36,15 @@ from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Gen
 from ttzo.host_tools.training.folder_lock import alone_in
 from ttzo.host_tools.training.generations import Generations
 from ttzo.host_tools.training.guard import ASTRAY, Event, Kind, Verdict, describe
+from ttzo.host_tools.training.kept_run import KeptRun
 from ttzo.host_tools.training.measurement import (
     default_test_rows,
+    finite_evaluation,
     guard_of,
     measure_answers,
     most_rows,
     subset,
+    test_columns,
     test_subset,
 )
 from ttzo.host_tools.training.metrics import MetricsError, MetricsFile, as_kept
@@ -90,12 +93,12 @@ def train(
     """Trains until the schedule's last step, in `folder` (default: `runs/<device>` in the bundle's folder).
 
     Goes on from the folder's checkpoint (that of `generation`) unless `restart`, under the checkpoint's settings with
-    `changes` on top (see `run_settings`). A run that begins takes its parameters from `start`, another run's checkpoint
-    (run_model.start_for), or as they were exported. A checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of
-    the generations good and best where the guard looks at the loss. A device that reconnects and has lost what it held is
-    brought to the last checkpoint again. With `patience` the run ends early, when the loss of
-    the validation rows has not fallen for so many measurements; `keep` best: it ends with the parameters of the lowest.
-    `say(text)` hears what the person should know.
+    `changes` on top (see `run_settings`); without one, from this run as the device has kept it over a reset. A run that
+    begins takes its parameters from `start`, another run's checkpoint (run_model.start_for), or as they were exported. A
+    checkpoint is written every `checkpoint_steps` steps (default: by time), at the end, and on Ctrl-C; those of the
+    generations good and best where the guard looks at the loss. A device that reconnects and has lost what it held is brought
+    to the last checkpoint again. With `patience` the run ends early, when the loss of the validation rows has not fallen
+    for so many measurements; `keep` best: it ends with the parameters of the lowest. `say(text)` hears what the person should know.
 
     Raises:
         CheckpointError: a damaged checkpoint, or one of another model; the device was not touched.
@@ -120,11 +123,12 @@ def train(
             try:
                 if first is not None:
                     device.greet()
-                first = session.resumed_from if first is None else first
-                return replace(session.run(), resumed_from=first)
+                run = session.run()
+                return replace(run, resumed_from=run.resumed_from if first is None else first)
             except KeyboardInterrupt:
                 raise session.interrupted() from None
             except StartedAnew as error:
+                first = session.resumed_from if first is None else first
                 in_vain = in_vain + 1 if session.saved_step == session.resumed_from else 0
                 if not device.reconnects or in_vain == MOST_IN_VAIN:
                     raise
@@ -173,11 +177,10 @@ class _Session:
             raise SessionError(
                 f"the run in {folder} was trained on other data", "give the same data, or start again with --restart"
             )
-        self.found = found
+        self.restart, self.has_folder = restart, found is not None
         exported = with_steps(device.plan, len(data.x_train), changes.get("steps"))
         self.settings = run_settings(found.settings if found else exported, changes)
-        self.resumed_from = self.saved_step = found.state.step if found else 0
-        self.evaluations = found.state.evaluations if found else 0
+        self._go_on_from(found)
         self.macs = 0
         self.instructions: int | None = None
         self.loss: float | None = None
@@ -194,8 +197,16 @@ class _Session:
 
     # ---- beginning
 
+    def _go_on_from(self, found: Checkpoint | None) -> None:
+        self.found = found
+        self.resumed_from = self.saved_step = found.state.step if found else 0
+        self.evaluations = found.state.evaluations if found else 0
+
     def _begin(self) -> None:
         """Brings the device to where the run stands. The folder changes only after the device has agreed."""
+        self.kept = KeptRun(self.device, self.say)
+        start = self.start.parameters if self.start else self.device.plan.parameters
+        self._go_on_from(self.kept.begin(self.found, start, self.settings, self.data.checksum, self.restart))
         self.device.reset()
         self.device.configure(self.settings)
         if self.found:
@@ -208,9 +219,9 @@ class _Session:
             if not self.is_alone:
                 self.held.enter_context(alone_in(self.folder))
                 self.is_alone = True
-            self.generations.begin(goes_on=self.found is not None)
+            self.generations.begin(goes_on=self.has_folder)
             self._save()
-            if not self.found:
+            if not self.has_folder:
                 self.generations.start(self._read())
             run_model.save(self.folder, self.device.plan)
             run_data.save(self.folder, self.data.preparation)
@@ -324,20 +335,13 @@ class _Session:
             macs=self.macs or None,
             instructions=self.instructions,
             judged=judged,
-            **self._test_values(test),
+            **test_columns(self.device.plan, test),
         )
         self._judge(result.step, judged)
         self.recorded = self.device.step_count
         if self._due(result.step):
             self._save()
         self._tell(result.step, result.loss)
-
-    def _test_values(self, test: Evaluation | None) -> dict[str, float | None]:
-        """The columns of a measurement of test rows."""
-        if test is None:
-            return {}
-        accuracy = test.accuracy if self.device.plan.has_classes else None
-        return {"accuracy": accuracy, "test_loss": test.loss, "relative_l2": test.relative}
 
     # ---- the guard
 
@@ -390,7 +394,8 @@ class _Session:
         return slowed(self.settings, self.guard.rate)
 
     def _record(self, event: Event, test: Evaluation | None = None) -> None:
-        values = self._test_values(test) | {"event": int(event.kind), "back_to": event.back_to, "judged": event.loss}
+        values = test_columns(self.device.plan, test)
+        values |= {"event": int(event.kind), "back_to": event.back_to, "judged": event.loss}
         self.metrics.write(step=event.step, **values)
         self.say(describe(event, ", ".join(f"{rate:g}" for rate in rates_of(self._in_force()))))
 
@@ -410,7 +415,7 @@ class _Session:
             self._load_kept()
             self.test, self.validation = self._measure_last(), self._measure_validation()
             self._record(self.guard.happened(Kind.kept_best, step), self.test)
-        self._save()
+        self._save(is_last=True)
 
     def _batch(self, step: int) -> np.ndarray:
         chosen = batch_rows(self.settings.seed, step, self.device.plan.batch, len(self.data.x_train))
@@ -423,21 +428,13 @@ class _Session:
         if is_last:
             test = self._measure_last()
         elif self.validation_rows is None:
-            test = self._evaluate(test_subset(self.data, self.n_test_rows))
+            test = finite_evaluation(self.device, test_subset(self.data, self.n_test_rows), self.stop.check)
         self.test = test or self.test
         return test, validation
 
     def _measure_validation(self) -> Evaluation | None:
-        return None if self.validation_rows is None else self._evaluate(self.validation_rows)
-
-    def _evaluate(self, rows: np.ndarray) -> Evaluation | None:
-        """Packed rows measured on the device; None where their loss is not finite."""
-        try:
-            return self.device.evaluate(rows, self.stop.check)
-        except DeviceError as error:
-            if error.name != "non_finite":
-                raise
-            return None
+        rows = self.validation_rows
+        return None if rows is None else finite_evaluation(self.device, rows, self.stop.check)
 
     def _measure_last(self) -> Evaluation:
         """The test rows at the end of the run, and what the answers to them are worth."""
@@ -468,13 +465,15 @@ class _Session:
             data_checksum=self.data.checksum,
             measured=measured,
             measured_rows=measured_rows,
+            run=self.kept.run,
         )
 
-    def _save(self) -> None:
+    def _save(self, is_last: bool = False) -> None:
         began = time.monotonic()
         checkpoints.save(self.path, saved := self._read())
         self.saved_step, self.saved_at = saved.state.step, time.monotonic()
         self.save_cost = self.saved_at - began
+        self.kept.keep(at_once=is_last)
 
     # ---- endings
 
@@ -482,7 +481,7 @@ class _Session:
         """Saves what the device has done, where the metrics file holds all of it, and says so."""
         if self.begun and self.device.step_count == self.recorded:
             with suppress(LinkError, DeviceError, ReplyError, DiskError, KeyboardInterrupt):
-                self._save()
+                self._save(is_last=True)
         if not self.path.exists():
             return Interrupted("stopped before the first step; nothing has changed", "the same command starts again")
         held = f"the checkpoint in {self.folder} holds step {self.saved_step} of {self.settings.steps}"
@@ -490,11 +489,12 @@ class _Session:
 
     def _explained(self, error: TtzoError) -> TtzoError:
         """The same error, its hint ending with how to go on."""
-        if isinstance(error, DeviceError) and error.name == "cancelled":
+        name = error.name if isinstance(error, DeviceError) else ""
+        if name == "cancelled":
             raise KeyboardInterrupt
         if not self.begun:
             return error
-        if isinstance(error, DeviceError) and error.name in ("wrong_step", "not_committed"):
+        if name in ("wrong_step", "not_committed"):
             error = StartedAnew(f"{self.device.board} was restarted during training", "check its power supply")
         error.hint += f"; the checkpoint in {self.folder} holds step {self.saved_step}: {self.again} goes on from there"
         return error

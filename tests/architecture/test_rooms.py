@@ -70,6 +70,7 @@ def test_every_c_file_that_python_names_is_there():
     written = {
         "model.c",
         "model.h",
+        "model_key.c",
         "dynruntime.h",
         "stdint.h",
         "ttzo_config.h",

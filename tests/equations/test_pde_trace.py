@@ -102,7 +102,7 @@ def test_a_program_that_nests_too_deeply_is_refused():
         ({"time": None, "conditions": [pde.at_end(lambda p: p.u)]}, "one of time"),
         ({"rows": 0}, "rows is 0"),
         ({"conditions": [pde.on_faces(lambda p: p.u, weight=-1.0)]}, "weight"),
-        ({"conditions": [pde.on_faces(lambda p: p.u)] * 4}, "kinds of rows"),
+        ({"conditions": [pde.on_faces(lambda p: p.u)] * 16}, "kinds of rows"),
     ],
 )
 def test_an_inconsistent_problem_is_refused(options, words):
@@ -152,7 +152,7 @@ def test_derivatives_of_an_ansatz_are_those_of_differences(ansatz):
     in_time = (u(x, t + h) - u(x, t - h)) / (2 * h)
     twice = (u(x, t + h) - 2 * u(x, t) + u(x, t - h)) / h**2
     leaves = leaf("n", 3), leaf("x", 3), leaf("t", 3)
-    point = pde.Point(ansatz(*leaves), leaves[1], leaves[2], Calculus(3))
+    point = pde.Point({"u": ansatz(*leaves)}, leaves[1], leaves[2], Calculus(3))
     found = [point.u_t, point.u_tt, point.lap, *point.grad, *point.second]
     wanted = [in_time, twice, second.sum(0), *first, *second]
     for mine, its in zip(found, wanted, strict=True):
@@ -219,7 +219,20 @@ def test_derivatives_go_by_name():
         ({"points": lambda x, t: (x, t - 0.1)}, "outside the domain"),
         ({"points": lambda x, t: ([x[0], x[1]], t)}, "2 coordinates in space, the problem has 3"),
         ({"points": lambda x, t: (x, x)}, "vector of 3 coordinates"),
-        ({"residual": lambda p: (p.u_t, p.lap)}, "2 values, not one"),
+        ({"solution": lambda n, x, t: (n, n)}, "2 values, not one"),
+        ({"fields": ["u", "v"], "solution": lambda n, x, t: n[0]}, "1 values for the fields u, v"),
+        ({"fields": ["u", "v"], "exact": lambda x, t: (x[0], x[1], t)}, "3 values for the fields u, v"),
+        ({"fields": "uv"}, "not a list of names"),
+        ({"fields": ["u", "x"]}, "called 'x'"),
+        ({"fields": ["u", "u"]}, "one name"),
+        ({"conditions": [pde.on_faces(lambda p: p.u, axis=3)]}, "axis of condition 0 is 3"),
+        ({"conditions": [pde.on_faces(lambda p: p.u, side="low")]}, "side of condition 0 is 'low'"),
+        ({"conditions": [pde.at_end(lambda p: p.u_n)]}, "no normal for u_n here"),
+        ({"residual": lambda p: p.d(p.u, 0, 1, 2)}, "order 3 in three inputs"),
+        ({"residual": lambda p: p.d(p.u, 0, 0, 1, 1)}, "order 4"),
+        ({"residual": lambda p: p.d(p.u, 3)}, "no coordinate 3"),
+        ({"residual": lambda p: p.d(p.u)}, "given no coordinate"),
+        ({"residual": lambda p: p.d(p.u, "t"), "time": None}, "without time has no t"),
     ],
 )
 def test_points_and_systems_that_no_device_could_have_are_refused(options, words):

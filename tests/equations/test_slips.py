@@ -23,8 +23,8 @@ PATH = Path(__file__).parents[1] / "vectors" / "pde_problems.py"
 ANSWERS = {
     "ok": {},
     "u_x": ("no `u_x`", "p.grad[0]"),
-    "u_xy": ("no `u_xy`", "mixed and higher ones are not supported"),
-    "mixed": ("a mixed or higher derivative", "p.second (unmixed)"),
+    "u_xy": ("no `u_xy`", "p.d(p.u, 0, 1)"),
+    "mixed": ("no attribute of an expression", "p.d(expression, 0, 1)"),
     "torchsin": ("torch's sin cannot be traced", "pde.sin"),
     "npsin": ("numpy's sin cannot be traced", "pde.sin"),
     "npconst": {},
@@ -49,8 +49,8 @@ ANSWERS = {
     "notime": {},
     "notime_ut": ("a problem without time has no u_t", "time=(low, high)"),
     "notime_start": ("condition 0 is one of time", "time=(low, high)"),
-    "system": ("returns 2 values, not one number", "one equation for one unknown u"),
-    "twoout": ("2 outputs for a PDE", ""),
+    "system": ("2 outputs for a PDE", ""),
+    "twoout": ("pde.Problem(fields=[..]) names several", ""),
     "zero": ("the residual does not contain u", "what should be zero"),
     "none": ("residual returns nothing", "return"),
     "noreturn": ("residual returns nothing", "return"),
@@ -66,8 +66,8 @@ ANSWERS = {
     "exactnp": ("numpy's sin cannot be traced", "pde.sin"),
     "exact2": ("exact takes 1 argument, it is given 2", "lambda x, t"),
     "inverse": ("torch's numbers cannot be traced", "Python number"),
-    "third": ("a mixed or higher derivative", "system"),
-    "biharm": ("a mixed or higher derivative", "system"),
+    "third": ("no attribute of an expression", "p.d("),
+    "biharm": ("no attribute of an expression", "p.laplacian(expression)"),
     "huge": ("the constant 1e+39 becomes inf in float32", "scale the equation"),
     "tiny": ("the constant 1e-46 becomes 0 in float32", "scale the equation"),
     "inp3": ("a network of 3 inputs", ""),
@@ -93,7 +93,7 @@ ANSWERS = {
     "negbase": ("% of its points, whatever u is", "powers of negative numbers"),
 }
 # of the network, of the whole, or of what Python itself says: no line of the equation
-WITHOUT_LINE = ("twoout", "inp3", "conv", "relu", "kwarg", "deep", "strproblem", "pointsbad")
+WITHOUT_LINE = ("system", "twoout", "inp3", "conv", "relu", "kwarg", "deep", "strproblem", "pointsbad")
 WRONG = [name for name, answer in ANSWERS.items() if isinstance(answer, tuple)]
 RIGHT = [name for name, answer in ANSWERS.items() if isinstance(answer, dict)]
 

@@ -120,10 +120,10 @@ def test_a_failed_export_leaves_the_folder_as_it_was(tmp_path, monkeypatch):
     before = digests(tmp_path)
 
     def broken(plan):
-        raise PlanError("no room", "none")
+        raise TtzoError("no room", "none")
 
     monkeypatch.setattr("ttzo.exporter.writers.to_tflite.tflite_bytes", broken)
-    with pytest.raises(PlanError):
+    with pytest.raises(TtzoError, match="no room"):
         export("digits", tmp_path, seed=1)
     monkeypatch.undo()
     with pytest.raises(TtzoError):

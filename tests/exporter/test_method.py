@@ -133,6 +133,11 @@ def test_steps_follow_from_the_rows(n, batch, steps):
     assert steps_for(n, batch) == steps
 
 
+@pytest.mark.parametrize(("n", "steps"), [(60_000, 5625), (30_000, 4000), (1437, 4000), (150, 938)])
+def test_numbers_are_learned_for_twice_as_long_as_classes_where_epochs_are_not_few(n, steps):
+    assert steps_for(n, 32, has_classes=False) == steps
+
+
 def test_a_run_counts_its_steps_only_where_nobody_has(plan_of):
     counted, given = plan_of("chain"), plan_of("chain", steps=77)
     assert with_steps(counted, 1437).steps == 2000 and with_steps(counted, 3).warmup_steps == 1

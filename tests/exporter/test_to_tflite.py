@@ -8,11 +8,15 @@ from functools import reduce
 import numpy as np
 import pytest
 import tflite
+from graphs import random_graph
+from plans import random_inputs
 
-from ttzo.device_runtime.contract import Activation, LayerKind, Loss
-from ttzo.exporter.operations.layer import LAYER_ACTIVATIONS, Layer
+from ttzo.device_runtime.contract import Activation, Cell, LayerKind, Loss
+from ttzo.exporter.operations.layer import LAYER_ACTIVATIONS, Layer, PlanError
+from ttzo.exporter.plan.builder import Builder
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_tflite import tflite_bytes
+from ttzo.host_tools.reference.operations.graph import graph_bounded
 
 ROUNDING = 2.0**-24  # of one float32 operation
 ACTIVATION_ERROR = ROUNDING  # LiteRT's tanh and sine are a few units off at most, eight of these
@@ -191,6 +195,48 @@ def test_tflite_micro_runs_it_where_installed(mnist_plan):
         interpreter.invoke()
         value, bound = expected(plan, x)
         assert (abs(interpreter.get_output(0) - value) <= bound).all()
+
+
+# ---- graphs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_random_graph_stays_within_its_rounding_bound(interpret, seed):
+    """Twice the bound of runs that round each sum and product: LiteRT's exp, tanh and erf may be off by as much again."""
+    rng = np.random.default_rng([99, seed])
+    plan = random_graph(rng, int8=bool(seed % 2))
+    x = random_inputs(rng, plan, 5)
+    bound = graph_bounded(plan, plan.parameters, x.T.astype(np.float64))
+    assert (abs(interpret(tflite_bytes(plan), x).T - bound.exact) <= 2 * bound.error).all()
+
+
+@pytest.mark.parametrize("cell", Cell, ids=lambda cell: cell.name)
+def test_a_cell_over_a_sequence_stays_within_its_rounding_bound(interpret, cell):
+    rng = np.random.default_rng(cell)
+    build = Builder((5, 3))
+    rows = {Cell.tanh: 1, Cell.gru: 3, Cell.lstm: 4}[cell] * 4
+    given = [rng.normal(0, 0.5, shape).astype(np.float32) for shape in ((rows, 3), (rows, 4), (rows,), (rows,))]
+    x = build.recurrent("cell", build.input, cell, *given, reverse=cell == Cell.gru)
+    plan = build.plan(x, loss=Loss.mse)
+    x = random_inputs(rng, plan, 3)
+    bound = graph_bounded(plan, plan.parameters, x.T.astype(np.float64))
+    assert (abs(interpret(tflite_bytes(plan), x).T - bound.exact) <= 2 * bound.error).all()
+
+
+@pytest.mark.parametrize(("groups", "answer"), [(4, ""), (2, "2 groups of 2 channels")])
+def test_a_convolution_in_groups_is_written_where_a_group_is_one_channel(interpret, groups, answer):
+    rng = np.random.default_rng(3)
+    build = Builder((4, 5, 6))
+    weight, bias = rng.normal(size=(8, 4 // groups, 3, 2)).astype("f4"), rng.normal(size=8).astype("f4")
+    settings = {"stride": (2, 1), "padding": (2, 1, 1, 0), "dilation": (2, 1), "groups": groups}
+    plan = build.plan(build.convolution("conv", build.input, weight, bias, **settings), loss=Loss.mse)
+    if answer:
+        with pytest.raises(PlanError, match=answer):
+            tflite_bytes(plan)
+        return
+    x = random_inputs(rng, plan, 3)
+    bound = graph_bounded(plan, plan.parameters, x.T.astype(np.float64))
+    assert (abs(interpret(tflite_bytes(plan), x).T - bound.exact) <= 2 * bound.error).all()
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------

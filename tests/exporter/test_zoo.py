@@ -16,9 +16,9 @@ from ttzo.exporter.zoo.recipe import layer_ranks
 
 SENSORS = [recipe.name for recipe in zoo.SENSORS]
 SEQUENCES = [recipe.name for recipe in zoo.SEQUENCES]
-WITH_DATA = [
-    name for name in zoo.names() if zoo.get(name).problem is None and name not in SENSORS and name not in SEQUENCES
-]
+AUTOENCODERS = [recipe.name for recipe in zoo.AUTOENCODERS]
+OTHERS = (*SENSORS, *SEQUENCES, *AUTOENCODERS)
+WITH_DATA = [name for name in zoo.names() if zoo.get(name).problem is None and name not in OTHERS]
 PDES = [name for name in zoo.names() if zoo.get(name).problem is not None]
 
 
@@ -33,6 +33,13 @@ def test_every_recipe_builds_exports_and_names_its_data():
         assert recipe.name == name and recipe.title and recipe.data in ("digits", "mnist", "names")
         assert plan.n_parameters < plan.dense_parameters / 3 or plan.gathers
         assert recipe.loss == Loss.cross_entropy and recipe.inputs.number == Number.uint8
+
+
+def test_autoencoders_give_back_as_many_numbers_as_their_recordings_windows_have():
+    for name in AUTOENCODERS:
+        recipe, plan = zoo.get(name), built(name)
+        assert recipe.task == "anomaly" and recipe.data == recipe.name == name and recipe.loss == Loss.mse
+        assert plan.in_features == plan.out_features and recipe.inputs.number == Number.int16
 
 
 def test_sensors_are_small_dense_networks_over_the_whole_numbers_that_their_data_hold():

@@ -167,7 +167,9 @@ def test_a_busy_port_is_named(bundle):
         os.close(slave)
 
 
-@pytest.mark.parametrize("url", ["numpy:x", "native:7", "qemu:", "qemu:no-such-board", "what:ever", ""])
+@pytest.mark.parametrize(
+    "url", ["numpy:x", "native:no/such/folder/file", "qemu:", "qemu:no-such-board", "what:ever", ""]
+)
 def test_a_url_that_names_no_device_is_a_sentence(bundle, url):
     with pytest.raises(TtzoError) as caught:
         open_device(url, bundle)

@@ -234,6 +234,8 @@ class Nonsense:
         if kind == "u32":
             most = self.SMALL_NUMBERS.get(name)
             return (rng.randrange(most) if most else rng.choice(self.sizes)).to_bytes(4, "little")
+        if kind == "u8[16]":
+            return rng.randbytes(16)
         assert kind == "state", f"{name}: say what this test sends as {kind}"
         return bytes([rng.randrange(3), 0, 0, 0, rng.choice([0, 0, 1])]).ljust(StateRecord.SIZE, b"\0")
 

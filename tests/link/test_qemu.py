@@ -250,12 +250,3 @@ def test_whatever_keeps_qemu_from_starting_is_told(tmp_path):
     broken = BOARD.model_copy(update={"qemu_arguments": ("no\0word",)})  # which no program can be given
     with pytest.raises(qemu.QemuError, match="cannot be started: embedded null byte"):
         qemu.emulated(broken, elf)
-
-
-@needs_qemu
-def test_a_busy_port_is_told(tmp_path):
-    (tmp_path / "ttzo.elf").write_bytes(b"")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(qemu.QemuError, match=f"port {port} cannot be opened: Address already in use"):
-            qemu.emulated(BOARD, tmp_path / "ttzo.elf", port)

@@ -126,7 +126,7 @@ def test_a_module_without_a_part_that_the_model_needs_is_refused(bare, tmp_path)
     write_package("x64", tmp_path / "module", os.environ["MPY_DIR"], parts=frozenset({Part.split}))
     with (
         bare.prompt() as url,
-        pytest.raises(ModuleError, match="without what the model needs .part equations, evaluations."),
+        pytest.raises(ModuleError, match="without a part that the model needs .part equations, evaluations."),
     ):
         deploy(tmp_path / "wave.ttzo", url, module=tmp_path / "module")
     assert files(bare) == {}

@@ -16,6 +16,7 @@ from ttzo.device_runtime.contract import DeviceError, Number, Part, Region, RowI
 from ttzo.exporter.costs import memory
 from ttzo.exporter.export import export
 from ttzo.exporter.operations.layer import PlanError
+from ttzo.exporter.plan import row_section
 from ttzo.exporter.plan.augmentation import Augmentation, settings_of
 from ttzo.exporter.plan.parts import parts_of
 from ttzo.exporter.plan.plan import Plan
@@ -138,7 +139,7 @@ def test_what_is_evaluated_is_not_varied_and_rows_that_were_sent_are_used_up(cor
 @pytest.mark.parametrize(
     "changes",
     [
-        {"channels": 0},
+        {"channels": 2},
         {"height": 2},
         {"shift_width": 200},
         {"shift_height": 1},
@@ -151,9 +152,9 @@ def test_what_is_evaluated_is_not_varied_and_rows_that_were_sent_are_used_up(cor
 def test_a_section_that_does_not_fit_is_refused(core, changes):
     plan = dataclasses.replace(dense_plan(6, 4, 2), augmentation=Augmentation((1, 1, 6), (0, 1)))
     data = bytearray(to_bundle.write(plan))
-    section = plan.augmentation.info().pack()
+    section = row_section.info(plan).pack()
     at = bytes(data).index(section)
-    data[at : at + RowInfo.SIZE] = dataclasses.replace(plan.augmentation.info(), **changes).pack()
+    data[at : at + RowInfo.SIZE] = dataclasses.replace(row_section.info(plan), **changes).pack()
     data[-4:] = zlib.crc32(bytes(data[:-4])).to_bytes(4, "little")
     with pytest.raises(DeviceError) as refused:
         Runtime(core, plan, bundle=bytes(data))

@@ -10,9 +10,10 @@ from firmware import needs_compiler, needs_qemu
 from graphs import random_graph
 from plans import random_rows
 
-from ttzo.device_runtime.contract import Estimator, NodeOperation, Part, Region
+from ttzo.device_runtime.contract import Estimator, Loss, NodeOperation, Part, Region
 from ttzo.exporter import export as exporting
 from ttzo.exporter import zoo
+from ttzo.exporter.plan.builder import Builder
 from ttzo.exporter.plan.parts import GRAPH_PARTS, parts_of
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.readers.from_torch import plan_from_module
@@ -79,10 +80,13 @@ def test_board_native_and_numpy_train_a_graph_to_the_same_bits(tmp_path, name):
     assert on_board[0] != plan.parameters.tobytes()
 
 
-def test_a_folder_of_a_graph_holds_no_file_of_an_earlier_chain(tmp_path):
-    exporting.export("digits", tmp_path)
-    assert (tmp_path / "model.tflite").is_file()
+def test_a_folder_holds_no_file_of_an_earlier_model_that_another_format_has(tmp_path):
     exporting._replace_files(tmp_path, exporting.render(PLANS["norms"]))
+    assert (tmp_path / "model.tflite").is_file()
+    build = Builder((4, 3, 3))
+    weight = np.ones((4, 2, 2, 2), np.float32)
+    pairs = build.plan(build.convolution("pairs", build.input, weight, groups=2), loss=Loss.mse)  # not in TFLite Micro
+    exporting._replace_files(tmp_path, exporting.render(pairs))
     assert not (tmp_path / "model.tflite").exists()
 
 

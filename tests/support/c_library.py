@@ -36,7 +36,8 @@ def compile_library(sources: Sequence[str], extra: str = "", flags: Sequence[str
 
 def compile_native(*flags: str) -> Path:
     """`ttzo-native` built with extra flags."""
-    return _kept("test-native", [*core_sources(), RUNTIME / "ports/native/main.c"], [*STRICT, *flags], [])
+    port = sorted((RUNTIME / "ports/native").glob("*.c"))
+    return _kept("test-native", [*core_sources(), *port], [*STRICT, *flags], [])
 
 
 def library_opener() -> Callable[..., ctypes.CDLL]:

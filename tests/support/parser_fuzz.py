@@ -36,7 +36,7 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.writers.onnx import to_onnx
 from ttzo.exporter.zoo import convolution
 from ttzo.host_tools.data import data_set, mnist, npz, run_data
-from ttzo.host_tools.device import frames, link, replies
+from ttzo.host_tools.device import frames, replies
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.training import checkpoint, metrics
 from ttzo.host_tools.training.guard import Guard
@@ -276,7 +276,7 @@ def _replies() -> list[bytes]:
 def _take_reply(content: bytes, _: Path) -> object:
     plan = small_plan()
     for message in ("status", "step", "evaluate", "solution_error", "progress", "hello"):
-        reply, _ = link._open(message, content[: REPLY[message].SIZE])
+        reply, _ = replies.open_reply(message, content[: REPLY[message].SIZE])
         if message == "status":
             settings = replies.check_settings_told(reply, plan)
             replies.check_state("status", reply.state, settings)

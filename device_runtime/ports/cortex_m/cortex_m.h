@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "link/line.h"
+#include "link/link.h"
 
 #define TTZO_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
@@ -30,6 +30,12 @@ bool ttzo_uart_take(uint8_t *byte);
 // Sends one byte, waiting a bounded time for room. When none comes the byte is lost; the frame's checksum tells the
 // host, which asks again.
 void ttzo_uart_put(uint8_t byte);
+
+// ---- random_*.c: one of them is linked, where the firmware has a key
+
+// Mixes into the link's challenges what the board has of unforeseeable numbers. Called before the first frame, and after
+// all that arrives.
+void ttzo_random_stir(struct ttzo_link *link);
 
 // ---- port.c
 

@@ -2,12 +2,14 @@
 // Firmware: the model that model.c links in, trained over the serial port.
 #include "cortex_m.h"
 
-#include "link/link.h"
-
 extern const struct ttzo_model ttzo_model; // model.c
 
 // What the linker script leaves for the work buffer.
 extern uint8_t ttzo_work_start[], ttzo_work_end[];
+
+#if TTZO_HAS(KEY)
+extern const uint8_t ttzo_secret[TTZO_KEY_BYTES]; // `ttzo build --key` writes it
+#endif
 
 int main(void);
 
@@ -21,8 +23,14 @@ int main(void)
     if (!error && TTZO_ROWS_BYTES)
         ttzo_lend_sparse(&trainer, (void *)TTZO_ROWS_ORIGIN, TTZO_ROWS_BYTES);
     (void)ttzo_link_init(&link, &ttzo_uart_port, &trainer, TTZO_BOARD, error, detail); // its arguments are constants
+#if TTZO_HAS(KEY)
+    (void)ttzo_link_lock(&link, ttzo_secret, TTZO_READING_OPEN); // the part is there
+#endif
     ttzo_port_start();
     for (;;) {
+#if TTZO_HAS(KEY)
+        ttzo_random_stir(&link);
+#endif
         ttzo_link_poll(&link);
         ttzo_port_idle();
     }

@@ -33,4 +33,8 @@ TEXTS = {
     29: "the run could not be saved or loaded: the caller's function failed ({detail} bytes in all)",
     30: "these bytes are not a saved run of {detail} bytes",
     31: "the saved run is of another model",
+    32: "the device takes this request only from a holder of its key",
+    33: "the device has another key",
+    34: "the device does not take this frame: it is of another session, an older one or a forged one",
+    35: "the device is in use by process {detail}",
 }

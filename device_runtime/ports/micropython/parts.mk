@@ -6,7 +6,7 @@ CORE := $(HERE)../../
 ROOMS := $(sort $(dir $(wildcard $(CORE)*/*.c)))
 
 ALL_PARTS := $(shell sed -n 's/^\#define TTZO_PART_\([A-Z_]*\) .*/\1/p' $(CORE)contract/ttzo_contract.h | tr A-Z a-z)
-PARTS ?= $(filter-out sparse,$(ALL_PARTS)) # an interpreter has no memory for the region sparse
+PARTS ?= $(filter-out sparse storage key,$(ALL_PARTS)) # no region sparse, files for storage, a prompt that is open
 LEFT_OUT := $(filter-out $(PARTS),$(ALL_PARTS))
 
 SRC := $(notdir $(wildcard $(MODULE)*.c) $(filter-out $(LEFT_OUT:%=$(CORE)%/%),$(wildcard $(CORE)*/*.c)))

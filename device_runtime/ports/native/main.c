@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-// ttzo-native: the C runtime as a process on a loopback socket.
+// ttzo-native: the C runtime as a process on a socket.
 //
-//     ttzo-native BUNDLE [--work-bytes N] [--sparse-bytes S] [--port P]
+//     ttzo-native BUNDLE [--socket PATH | --port P] [--key FILE] [--reading open] [--storage MEMORY]
+//                 [--work-bytes N] [--sparse-bytes S]
 //
-// Prints `listening 127.0.0.1:PORT` and serves one client after the other until its standard input closes, so that it
-// ends with the program that started it. N makes it as small as a board, S gives it a region sparse; P = 0 (the default) takes any free port.
-// Exit codes: 0 input closed, 1 no socket, 2 wrong usage, 3 bundle refused.
+// Prints `listening PATH`, a Unix socket that only its user may open, or `listening 127.0.0.1:PORT`, and serves one client
+// after the other until its standard input closes, so that it ends with the program that started it. P = 0 (the default)
+// takes any free port. FILE holds a key of 32 bytes, without which nobody may give orders, nor read unless reading is
+// open. MEMORY is its memory for runs. N makes it as small as a board, S gives it a region sparse.
+// Exit codes: 0 input closed, 1 no socket, 2 wrong usage, 3 bundle, key or memory refused.
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,9 +21,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "link/link.h"
+#include "slot_file.h"
 
 #define ROOM_FOR_DATASET (64u << 20) // on top of what the model needs, when no size is given
 
@@ -59,7 +65,7 @@ static void pick_up(void)
     client = accept(listener, NULL, NULL);
     if (client < 0)
         return;
-    setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // a Unix socket has no delay to take away
     fcntl(client, F_SETFL, fcntl(client, F_GETFL) | O_NONBLOCK);
 }
 
@@ -107,6 +113,24 @@ static void socket_port_write(void *context, const uint8_t *bytes, uint32_t coun
 
 // ---- serving --------------------------------------------------------------------------------------------------------
 
+// Nobody can connect before `listen`, when the socket's mode is set.
+static void listen_at(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (strlen(path) >= sizeof address.sun_path)
+        errno = ENAMETOOLONG;
+    else
+        strcpy(address.sun_path, path);
+    if (listener < 0 || !address.sun_path[0] || bind(listener, (struct sockaddr *)&address, sizeof address) ||
+        chmod(path, S_IRUSR | S_IWUSR) || listen(listener, 4)) {
+        fprintf(stderr, "ttzo-native: cannot listen at %s: %s\n", path, strerror(errno));
+        exit(1);
+    }
+    printf("listening %s\n", path);
+    fflush(stdout);
+}
+
 static void listen_on(uint16_t port)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
@@ -139,6 +163,20 @@ static void refuse(const char *path, const char *why, uint32_t detail)
     exit(3);
 }
 
+// Opens the file of a run's generations and lends it to the link.
+static void keep_in(const char *path, struct ttzo_link *link, struct ttzo_trainer *trainer)
+{
+    static struct ttzo_storage storage;
+    static struct ttzo_slot_file file;
+    struct ttzo_slots slots;
+    uint32_t detail = 0;
+    if (!ttzo_open_slot_file(&file, path, ttzo_slot_bytes(trainer), &slots) ||
+        ttzo_storage_open(&storage, &slots, trainer, &detail))
+        refuse(path, errno == EAGAIN || errno == EACCES ? "used by another process, or not writable" : strerror(errno),
+               detail);
+    ttzo_link_lend_storage(link, &storage);
+}
+
 // The whole file; malloc aligns it.
 static uint8_t *read_file(const char *path, size_t *size)
 {
@@ -150,6 +188,24 @@ static uint8_t *read_file(const char *path, size_t *size)
     fclose(file);
     *size = (size_t)end;
     return bytes;
+}
+
+// With the key in the file; the first challenges come from the system's random numbers.
+static void lock(struct ttzo_link *link, const char *path, bool reading_open)
+{
+    size_t size, random_bytes = 0;
+    uint32_t words[8] = { 0 };
+    uint8_t *secret = read_file(path, &size);
+    FILE *random = fopen("/dev/urandom", "rb");
+    if (random)
+        random_bytes = fread(words, 1, sizeof words, random);
+    if (size != TTZO_KEY_BYTES || random_bytes != sizeof words)
+        refuse(path, random_bytes == sizeof words ? "not a key of 32 bytes" : "no random numbers", (uint32_t)size);
+    fclose(random);
+    (void)ttzo_link_lock(link, secret, reading_open); // this build has all parts
+    for (unsigned i = 0; i < 8; i++)
+        ttzo_link_stir(link, words[i]);
+    free(secret);
 }
 
 static unsigned long number(const char *text, unsigned long most)
@@ -171,6 +227,9 @@ int main(int argc, char **argv)
     static struct ttzo_trainer trainer;
     static struct ttzo_link link;
     unsigned long work_bytes = 0, sparse_bytes = 0, port = 0;
+    const char *path = NULL, *key = NULL;
+    bool reading_open = false;
+    const char *storage_path = NULL;
     size_t size;
     uint32_t detail;
 
@@ -179,13 +238,22 @@ int main(int argc, char **argv)
             work_bytes = number(argv[i + 1], UINT32_MAX);
         else if (!strcmp(argv[i], "--sparse-bytes"))
             sparse_bytes = number(argv[i + 1], UINT32_MAX);
+        else if (!strcmp(argv[i], "--storage"))
+            storage_path = argv[i + 1];
         else if (!strcmp(argv[i], "--port"))
             port = number(argv[i + 1], 65535);
+        else if (!strcmp(argv[i], "--socket"))
+            path = argv[i + 1];
+        else if (!strcmp(argv[i], "--key"))
+            key = argv[i + 1];
+        else if (!strcmp(argv[i], "--reading") && !strcmp(argv[i + 1], "open"))
+            reading_open = true;
         else
             argc = 0;
     }
     if (argc < 2 || argc % 2) {
-        fprintf(stderr, "usage: ttzo-native BUNDLE [--work-bytes N] [--sparse-bytes S] [--port P]\n");
+        fprintf(stderr, "usage: ttzo-native BUNDLE [--socket PATH | --port P] [--key FILE] [--reading open] "
+                        "[--storage MEMORY] [--work-bytes N] [--sparse-bytes S]\n");
         return 2;
     }
 
@@ -206,7 +274,14 @@ int main(int argc, char **argv)
     static uint8_t frames[TTZO_PORT_BUFFER_BYTES(TTZO_MAX_PAYLOAD)];
     const struct ttzo_port line = { socket_port_read, socket_port_write, NULL, frames, TTZO_MAX_PAYLOAD };
     (void)ttzo_link_init(&link, &line, &trainer, "native", error, detail); // nothing of it is out of range
+    if (storage_path && !error)
+        keep_in(storage_path, &link, &trainer);
+    if (key)
+        lock(&link, key, reading_open);
     signal(SIGPIPE, SIG_IGN);
-    listen_on((uint16_t)port);
+    if (path)
+        listen_at(path);
+    else
+        listen_on((uint16_t)port);
     serve(&link);
 }

@@ -2,7 +2,8 @@
 """A PDE's loss as an ONNX graph: points in, residuals out, parameters as inputs.
 
 Inputs are the parameter tensors by name, `x` float32 [batch, inputs] (the points of a step's rows, group by group, as
-`ttzo_pde_residual` draws them) and, with monte_carlo, `normals` [n_pairs, inputs, batch]. Outputs are `residuals`
+`ttzo_pde_residual` draws them), with readings `measured` [batch, numbers], with periodic conditions `opposite` [batch, inputs] (the same, on the opposite faces), and
+with monte_carlo `normals` [n_pairs, inputs, batch]. Outputs are `residuals`
 [batch] (times the root of their weight), `losses` and `loss`. Differences and Stein estimators are one evaluation of
 the network at all nodes and a matrix product with their weights; jets go through the layers as on the device.
 """
@@ -10,13 +11,13 @@ the network at all nodes and a matrix product with their weights; jets go throug
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, Derivative, LayerKind, Need, Operation
+from ttzo.device_runtime.contract import Activation, Derivative, LayerKind, Need, Operation, ProgramInput, Sampler
 from ttzo.exporter.operations.layer import Layer
-from ttzo.exporter.pde.program import Pde, Program, operand_count
+from ttzo.exporter.pde.program import Direction, Pde, Program, RowGroup, operand_count
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.onnx.onnx_nodes import (
     DOMAIN,
@@ -47,9 +48,9 @@ def residual_graph(plan: Plan) -> onnx.ModelProto:
     build = _Builder(plan)
     parts, at = [], 0
     for group in plan.equation.groups:
-        points = build.rows("x", at, at + group.count)
-        found = build.derive(points, group.condition.needs, at, at + group.count)
-        residual = build.run(group.condition, points, found)
+        residual = build.condition(group, "x", at)
+        if group.sampler == Sampler.opposite:
+            residual = build.op("Sub", residual, build.condition(group, "opposite", at))
         parts.append(build.op("Mul", residual, build.number(group.root_weight)))
         at += group.count
     build.op("Reshape", build.op("Concat", *parts, axis=0), build.whole([-1]), out="residuals")
@@ -64,19 +65,36 @@ def residual_graph(plan: Plan) -> onnx.ModelProto:
 def _inputs(plan: Plan) -> list[onnx.ValueInfoProto]:
     shapes: list[tuple[str, Sequence[int | str]]] = [(tensor.name, tensor.shape) for tensor in plan.tensors]
     shapes.append(("x", ["batch", plan.in_features]))
+    if plan.equation.readings:
+        shapes.append(("measured", ["batch", plan.equation.n_measured]))
+    if has_opposite(plan.equation):
+        shapes.append(("opposite", ["batch", plan.in_features]))
     if plan.equation.derivative == Derivative.monte_carlo:
         shapes.append(("normals", [plan.equation.n_pairs, plan.in_features, "batch"]))
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes]
 
 
+def has_opposite(pde: Pde) -> bool:
+    """Whether rows compare two points."""
+    return any(group.sampler == Sampler.opposite for group in pde.groups)
+
+
 @dataclass
-class _Found:
-    """Names of derivatives at n points: `value` and `laplacian` [n, 1], `first` and `diagonal` [n, inputs]."""
+class _Output:
+    """Names of an output's derivatives at n points: `value` and `laplacian` [n, 1], `first` and `diagonal` [n, inputs]."""
 
     value: str
     first: str = ""
     laplacian: str = ""
     diagonal: str = ""
+
+
+@dataclass
+class _Found:
+    """The outputs' derivatives, and those along each direction, order by order, [n, outputs]."""
+
+    outputs: list[_Output]
+    along: list[list[str]] = field(default_factory=list)
 
 
 def stencil(pde: Pde) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -154,47 +172,72 @@ class _Builder:
 
     # ---- derivatives
 
+    def condition(self, group: RowGroup, of: str, at: int) -> str:
+        """A group's program at its rows of the points `of`."""
+        points = self.rows(of, at, at + group.count)
+        found = self.derive(points, group.condition.needs, at, at + group.count)
+        measured = self.rows("measured", at, at + group.count) if self.pde.readings else ""
+        return self.run(group.condition, points, found, measured)
+
+    def unknown(self, number: int) -> str:
+        """The value of an unknown constant."""
+        name, unit = self.plan.unknowns[number], self.pde.units[number]
+        return self.op("Mul", name, self.number(unit)) if unit > 0 else self.op("Exp", name)
+
+    def each(self, value: str) -> list[str]:
+        """The columns of [n, outputs], each [n, 1]."""
+        m = self.plan.out_features
+        return [value] if m == 1 else [self.cut(value, o, o + 1, 1) for o in range(m)]
+
     def derive(self, points: str, needs: int, first: int, end: int) -> _Found:
+        n = end - first
         if not needs:
-            return _Found(self.outputs(points))
+            return _Found([_Output(value) for value in self.each(self.outputs(points))])
         if self.pde.derivative in (Derivative.jet, Derivative.compensated_jet):
-            return self.jets(points, needs, end - first)
-        if self.pde.derivative == Derivative.monte_carlo:
-            return self.sampled(points, first, end)
+            along = self.pde.directions if needs & Need.along else ()
+            return _Found(self.jets(points, needs, n), [self.along(points, direction, n) for direction in along])
+        return _Found(self.sampled(points, first, end) if self.is_sampled else self.differences(points))
+
+    @property
+    def is_sampled(self) -> bool:
+        return self.pde.derivative == Derivative.monte_carlo
+
+    def differences(self, points: str) -> list[_Output]:
         nodes, of_first, of_laplacian, of_second = stencil(self.pde)
-        value = self.outputs(points)
         apart = self.op("Unsqueeze", points, self.whole([1]))
         around = self.op("Reshape", self.op("Add", apart, self.floats(nodes)), self.whole([-1, self.pde.n_inputs]))
-        wide = self.op("Reshape", self.outputs(around), self.whole([-1, len(nodes)]))
-        change = self.op("Sub", wide, value)
-        return _Found(value, *(self.op("MatMul", change, self.floats(w)) for w in (of_first, of_laplacian, of_second)))
+        made = []
+        for value, there in zip(self.each(self.outputs(points)), self.each(self.outputs(around)), strict=True):
+            change = self.op("Sub", self.op("Reshape", there, self.whole([-1, len(nodes)])), value)
+            found = (self.op("MatMul", change, self.floats(w)) for w in (of_first, of_laplacian, of_second))
+            made.append(_Output(value, *found))
+        return made
 
-    def sampled(self, points: str, first: int, end: int) -> _Found:
+    def sampled(self, points: str, first: int, end: int) -> list[_Output]:
         pde, n = self.pde, self.pde.n_inputs
         z = self.op("Transpose", self.cut("normals", first, end, 2), perm=[2, 0, 1])  # [rows, pairs, inputs]
         both = self.op("Concat", z, self.op("Neg", z), axis=1)
         nodes = self.op(
             "Add", self.op("Unsqueeze", points, self.whole([1])), self.op("Mul", both, self.number(pde.radius))
         )
-        wide = self.op(
-            "Reshape",
-            self.outputs(self.op("Reshape", nodes, self.whole([-1, n]))),
-            self.whole([-1, 1, 2 * pde.n_pairs]),
-        )
-        value = self.outputs(points)
-        change = self.op("Sub", wide, self.op("Unsqueeze", value, self.whole([2])))  # [rows, 1, nodes]
-        change = self.op("Mul", change, self.number(0.5 / pde.n_pairs))
+        around = self.each(self.outputs(self.op("Reshape", nodes, self.whole([-1, n]))))
         squares = self.op("Sub", self.op("Mul", both, both), self.number(1.0))
-        flat = self.whole([-1, n])
-        first_derivatives = self.op("Mul", self.op("MatMul", change, both), self.number(1 / pde.radius))
-        second = self.op("Mul", self.op("MatMul", change, squares), self.number(1 / pde.radius**2))
-        diagonal = self.op("Reshape", second, flat)
-        return _Found(value, self.op("Reshape", first_derivatives, flat), self.sum_in_space(diagonal), diagonal)
+        made = []
+        for value, there in zip(self.each(self.outputs(points)), around, strict=True):
+            wide = self.op("Reshape", there, self.whole([-1, 1, 2 * pde.n_pairs]))
+            change = self.op("Sub", wide, self.op("Unsqueeze", value, self.whole([2])))  # [rows, 1, nodes]
+            change = self.op("Mul", change, self.number(0.5 / pde.n_pairs))
+            slopes = self.op("Mul", self.op("MatMul", change, both), self.number(1 / pde.radius))
+            second = self.op("Mul", self.op("MatMul", change, squares), self.number(1 / pde.radius**2))
+            diagonal = self.op("Reshape", second, self.whole([-1, n]))
+            first_derivatives = self.op("Reshape", slopes, self.whole([-1, n]))
+            made.append(_Output(value, first_derivatives, self.sum_in_space(diagonal), diagonal))
+        return made
 
     def sum_in_space(self, diagonal: str) -> str:
         return self.op("ReduceSum", self.cut(diagonal, 0, self.pde.n_space, 1), self.whole([1]), keepdims=1)
 
-    def jets(self, points: str, needs: int, n: int) -> _Found:
+    def jets(self, points: str, needs: int, n: int) -> list[_Output]:
         """All directions at once: columns [inputs * n, features], direction by direction."""
         n_inputs, diagonal = self.pde.n_inputs, bool(needs & Need.diagonal)
         value = self.inputs(points)
@@ -220,13 +263,61 @@ class _Builder:
                 bent = self.op("Add", bent, self.op("Mul", slope, second))
             second = self.op("Reshape", bent, self.whole([-1, width]))
             first = self.op("Reshape", self.op("Mul", slope, first), self.whole([-1, width]))
-        turned = self.op("Transpose", self.op("Reshape", first, self.whole([n_inputs, n])), perm=[1, 0])
         if not second:
-            second = self.floats(np.zeros((n_inputs * n if diagonal else n, 1)))
+            second = self.floats(np.zeros((n_inputs * n if diagonal else n, self.plan.out_features)))
+        return [
+            self.output_of_jets(*names, n, diagonal)
+            for names in zip(self.each(value), self.each(first), self.each(second), strict=True)
+        ]
+
+    def output_of_jets(self, value: str, first: str, second: str, n: int, diagonal: bool) -> _Output:
+        """One output's derivatives, from columns [inputs * n, 1], direction by direction."""
+        shape = self.whole([self.pde.n_inputs, n])
+        turned = self.op("Transpose", self.op("Reshape", first, shape), perm=[1, 0])
         if not diagonal:
-            return _Found(value, turned, second)
-        seconds = self.op("Transpose", self.op("Reshape", second, self.whole([n_inputs, n])), perm=[1, 0])
-        return _Found(value, turned, self.sum_in_space(seconds), seconds)
+            return _Output(value, turned, second)
+        seconds = self.op("Transpose", self.op("Reshape", second, shape), perm=[1, 0])
+        return _Output(value, turned, self.sum_in_space(seconds), seconds)
+
+    def along(self, points: str, direction: Direction, n: int) -> list[str]:
+        """The derivatives along a direction, order by order, each [n, outputs]."""
+        start = np.zeros((n, self.pde.n_inputs))
+        start[:, direction.second] = direction.factor * self.plan.input_scale
+        start[:, direction.first] = self.plan.input_scale
+        value, columns = self.inputs(points), [self.floats(start), "", ""][: direction.order]
+        for layer in self.plan.layers:
+            value = self.affine(layer, value, True)
+            columns = [self.affine(layer, column, False) if column else "" for column in columns]
+            if layer.activation != Activation.identity:
+                value, slope, curvature = self.slopes(layer.activation, value)
+                third = self.third(layer.activation, value, slope)
+                columns = self.bend_along(columns, slope, curvature, third)
+        return [column or self.floats(np.zeros((n, self.plan.out_features))) for column in columns]
+
+    def bend_along(self, columns: list[str], slope: str, curvature: str, third: str) -> list[str]:
+        one = columns[0]
+        square = self.op("Mul", one, one)
+        made = [self.op("Mul", slope, one)]
+        if len(columns) > 1:
+            made.append(self.add(self.op("Mul", curvature, square), slope, columns[1]))
+        if len(columns) > 2:
+            cubed = self.op("Mul", third, self.op("Mul", square, one))
+            bent = self.op("Mul", self.op("Mul", self.number(3.0), curvature), one)
+            made.append(self.add(self.add(cubed, bent, columns[1]), slope, columns[2]))
+        return made
+
+    def add(self, total: str, factor: str, column: str) -> str:
+        """total + factor column; a column without a name is 0."""
+        return self.op("Add", total, self.op("Mul", factor, column)) if column else total
+
+    def third(self, kind: Activation, value: str, slope: str) -> str:
+        """The third derivative of an activation."""
+        if kind == Activation.sine:
+            return self.op("Neg", slope)
+        if kind != Activation.tanh:
+            return self.op("Mul", slope, self.number(0.0))
+        square = self.op("Mul", self.op("Mul", self.number(4.0), value), value)
+        return self.op("Mul", slope, self.op("Sub", square, self.op("Mul", self.number(2.0), slope)))
 
     def slopes(self, kind: Activation, z: str) -> tuple[str, str, str]:
         """phi(z) and its two derivatives."""
@@ -241,7 +332,7 @@ class _Builder:
 
     # ---- programs
 
-    def run(self, program: Program, points: str, found: _Found) -> str:
+    def run(self, program: Program, points: str, found: _Found, measured: str = "") -> str:
         """The program's result [n, 1]."""
         n, timed = self.pde.n_space, self.pde.has_time
 
@@ -251,14 +342,29 @@ class _Builder:
         def time(value: str) -> str:
             return self.cut(value, n, n + 1, 1) if value and timed else self.number(0.0)
 
-        registers = [space(points), time(points), found.value, space(found.first), time(found.first)]
-        registers += [found.laplacian, space(found.diagonal), time(found.diagonal)]
-        registers += [self.number(value) for value in program.constants]
+        def of_network(found: _Output) -> list[str]:
+            made = [found.value, space(found.first), time(found.first), found.laplacian]
+            return [*made, space(found.diagonal), time(found.diagonal)]
+
+        outputs = [of_network(each) for each in found.outputs]
+        registers = [space(points), time(points), *outputs[0], *(self.number(value) for value in program.constants)]
         for operation, *numbers in program.instructions:
+            if operation == Operation.output:
+                registers.append(outputs[numbers[1]][numbers[0] - ProgramInput.n])
+                continue
+            if operation == Operation.unknown:
+                registers.append(self.unknown(numbers[0]))
+                continue
+            if operation == Operation.measured:
+                registers.append(self.cut(measured, numbers[0], numbers[0] + 1, 1))
+                continue
+            if operation == Operation.along:
+                registers.append(self.each(found.along[numbers[0]][numbers[2] - 1])[numbers[1]])
+                continue
             args = [registers[r] for r in numbers[: operand_count(operation)]]
             registers.append(self.apply(operation, args, numbers[1]))
         # a result that no input reaches still has a row for each point
-        return self.op("Add", registers[program.output], self.op("Mul", found.value, self.number(0.0)))
+        return self.op("Add", registers[program.output], self.op("Mul", outputs[0][0], self.number(0.0)))
 
     def apply(self, operation: Operation, args: list[str], index: int) -> str:
         n, a = self.pde.n_space, args[0]

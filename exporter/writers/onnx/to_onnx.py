@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A plan as ONNX graphs.
 
-`forward_graph`: `x` float32 [batch, in_features] -> `outputs` [batch, out_features]; parameters are initialisers.
+`forward_graph`: `x` float32 [batch, in_features] -> `outputs` [batch, out_features]; parameters are initialisers. Where the
+model normalises, its input is `readings`, a sensor's numbers as they stood in the training table.
 `loss_graph`: the same with every parameter tensor as a graph input, so that any ONNX runtime can evaluate the loss at
 any parameters: inputs are the tensors by name, `x`, and `y` (int64 classes [batch], of sequences [batch, places], or
 float32 targets [batch, out_features]); outputs are `losses` [batch], `loss` (their mean) and `outputs`.
@@ -32,7 +33,7 @@ from ttzo.exporter.writers.onnx.pde_to_onnx import residual_graph
 
 def forward_graph(plan: Plan) -> onnx.ModelProto:
     """The network with its parameters inside."""
-    nodes = _network(plan)
+    nodes, first = _network(plan), "x"
     initialisers = [
         numpy_helper.from_array(
             plan.parameters[tensor.offset : tensor.offset + tensor.size].reshape(tensor.shape), tensor.name
@@ -40,7 +41,16 @@ def forward_graph(plan: Plan) -> onnx.ModelProto:
         for tensor in plan.tensors
     ]
     initialisers += frozen_tensors(plan)
-    graph = helper.make_graph(nodes, "forward", [_rows("x", plan.in_features)], [_outputs(plan)], initialisers)
+    if plan.normalisation:
+        found, first = plan.normalisation.of_inputs(plan.in_features), "readings"
+        steps = (("centre", "Sub", found.centre), ("rest", "Sub", found.rest), ("factor", "Mul", found.factor))
+        initialisers += [numpy_helper.from_array(numbers, f"readings.{name}") for name, _, numbers in steps]
+        values = ["readings", "readings.centred", "readings.exact", "x"]
+        nodes = [
+            helper.make_node(kind, [value, f"readings.{name}"], [after], f"readings.{kind}.{name}")
+            for (name, kind, _), value, after in zip(steps, values, values[1:], strict=False)
+        ] + nodes
+    graph = helper.make_graph(nodes, "forward", [_rows(first, plan.in_features)], [_outputs(plan)], initialisers)
     return model_around(plan, graph)
 
 

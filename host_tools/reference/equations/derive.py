@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Twin of derive.c: a network's derivatives at points, the points as the last axis of every array."""
+"""Twin of derive.c and jets.c: a network's derivatives at points, the points as the last axis of every array."""
 
 import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, Derivative, Direction, Need
+from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, Direction, Need
 from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import compensated_jet
@@ -15,17 +15,19 @@ from ttzo.host_tools.reference.network.network import layer_forward
 from ttzo.host_tools.reference.number import real
 from ttzo.host_tools.reference.number.random import direction
 
-ONE, TWO, HALF = np.float32(1), np.float32(2), np.float32(0.5)
+ONE, TWO, THREE, FOUR, HALF = (np.float32(value) for value in (1, 2, 3, 4, 0.5))
 
 
 @dataclass
 class Derivatives:
-    """Of m outputs at n points: `value` [m, n], `first` and `diagonal` [inputs, m, n], `laplacian` [m, n]."""
+    """Of m outputs at n points: `value` [m, n], `first` and `diagonal` [inputs, m, n], `laplacian` [m, n], `along`
+    [directions, orders, m, n], zeros beyond a direction's order."""
 
     value: np.ndarray
     first: np.ndarray | None = None
     laplacian: np.ndarray | None = None
     diagonal: np.ndarray | None = None
+    along: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def derive(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.
         if not needs:
             return Derivatives(_Centre(network, points).value)
         made = _DERIVE[plan.equation.derivative](plan, network, needs, points, noise)
+        if needs & Need.along:
+            made.along = _along(plan, network, points)
         if needs & Need.diagonal and made.diagonal is not None:
             made.laplacian = np.zeros_like(made.value)
             for second in made.diagonal[: plan.equation.n_space]:
@@ -120,6 +124,44 @@ def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Nois
         second = curvature[:, None] * squares + slope[:, None] * second
     second = np.moveaxis(second, 1, 0)
     return Derivatives(value, np.moveaxis(first, 1, 0), None if diagonal else second[0], second if diagonal else None)
+
+
+def _third(kind: Activation, at: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """The third derivative of an activation whose value and first derivative are these."""
+    if kind == Activation.tanh:
+        return slope * (FOUR * at * at + -TWO * slope)
+    return -slope if kind == Activation.sine else np.zeros_like(at)
+
+
+def _along(plan: Plan, network: _Network, points: np.ndarray) -> np.ndarray:
+    """Derivatives along the equation's directions."""
+    n, directions = points.shape[1], plan.equation.directions
+    outputs = network.layers[-1][0].out_features
+    made = np.zeros((len(directions), LIMIT["max_order"], outputs, n), np.float32)
+    for number, each in enumerate(directions):
+        value = network.inputs(points)
+        columns = np.zeros((len(points), each.order, n), np.float32)
+        columns[each.second, 0] = np.float32(each.factor) * network.scale
+        columns[each.first, 0] = network.scale
+        for layer, theta in network.layers:
+            value, columns = layer_forward(layer, theta, value), linear_part(layer, theta, columns)
+            if layer.activation != Activation.identity:
+                value, slope, curvature = _slopes(layer.activation, value)
+                columns = _bend_along(columns, slope, curvature, _third(layer.activation, value, slope))
+        made[number, : each.order] = np.moveaxis(columns, 1, 0)
+    return made
+
+
+def _bend_along(columns: np.ndarray, slope: np.ndarray, curvature: np.ndarray, third: np.ndarray) -> np.ndarray:
+    one, made = columns[:, 0], columns.copy()
+    square = one * one
+    if columns.shape[1] > 2:
+        mixed = THREE * curvature * (one * columns[:, 1]) + slope * columns[:, 2]
+        made[:, 2] = third * (square * one) + mixed
+    if columns.shape[1] > 1:
+        made[:, 1] = curvature * square + slope * columns[:, 1]
+    made[:, 0] = slope * one
+    return made
 
 
 def _compensated_jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:

@@ -41,7 +41,10 @@ def parameter_scales(plan: Plan, theta: np.ndarray) -> np.ndarray:
         biases = layer.out_features if layer.has_bias else 0
         parts.append(np.full(layer.n_parameters - biases, core_scale(layer), np.float32))
         parts.append(np.full(biases, BIAS_SCALE, np.float32))
-    return np.maximum(np.concatenate(parts), OWN_SHARE * np.abs(theta))
+    layers = np.concatenate(parts)
+    scales = np.zeros(len(theta), np.float32)  # of an equation's unknown constants, which no direction moves, 0
+    scales[: len(layers)] = np.maximum(layers, OWN_SHARE * np.abs(theta[: len(layers)]))
+    return scales
 
 
 def _norm(v: np.ndarray) -> np.float32:
@@ -60,7 +63,8 @@ class GaussNewton:
         self.n_free = plan.layers[-1].n_parameters if phase.estimator == Estimator.last_layer_gn else 0
         size = plan.n_parameters
         self.remembered = [moments[:size], moments[size : 2 * size]] if phase.estimator == Estimator.subspace_gn else []
-        self.n = self.n_free + phase.n_queries + len(self.remembered)
+        self.unknowns = len(plan.equation.units)
+        self.n = self.n_free + phase.n_queries + len(self.remembered) + self.unknowns
         self.moments, self.ridge_at = moments, size * len(self.remembered)
         self.evaluations = 0
 
@@ -92,6 +96,10 @@ class GaussNewton:
         if query < self.phase.n_queries:
             return self.scales(self.mu) * self._direction(query) + self.theta
         k = query - self.phase.n_queries
+        if k >= len(self.remembered):
+            moved, place = self.theta.copy(), len(self.theta) - self.unknowns + k - len(self.remembered)
+            moved[place] = self.theta[place] + self.mu
+            return moved
         factor = self._remembered_factor(k)
         return self.mu * factor * self.remembered[k] + self.theta if factor > 0 else None
 
@@ -148,6 +156,9 @@ class GaussNewton:
         for k, remembered in enumerate(self.remembered):
             factor = a[self.n_free + self.phase.n_queries + k] * self._remembered_factor(k)
             step = factor * remembered + step
+        for k in range(self.unknowns):
+            place = len(step) - self.unknowns + k
+            step[place] = step[place] + a[self.n - self.unknowns + k]
         return step
 
     # ---- the step

@@ -2,13 +2,15 @@
 """Twin of pde.c: where the rows of a PDE lie, and the residual there."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
-from ttzo.device_runtime.contract import LIMIT, Sampler, Stream
+from ttzo.device_runtime.contract import LIMIT, ProgramInput, Sampler, Stream
 from ttzo.exporter.pde.program import Program, RowGroup
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations.derive import Derivatives, Noise, derive
+from ttzo.host_tools.reference.number import real
 from ttzo.host_tools.reference.number.random import philox
 from ttzo.host_tools.reference.programs import program
 
@@ -50,13 +52,56 @@ def training_points(plan: Plan, seed: int, step: int) -> np.ndarray:
     for group in pde.groups:
         own = slice(at, at + group.count)
         at += group.count
-        if group.sampler == Sampler.faces:
-            faces = _words(Stream.face, seed, step, rows[own], 1)[:, 0] % np.uint32(2 * n)
-            bounds = np.array([pde.low, pde.high], np.float32)
-            points[faces // 2, rows[own]] = bounds[faces % 2, faces // 2]
+        if group.n_faces:
+            move_to_faces(plan, points[:, own], faces_of(group, seed, step, rows[own]))
+        elif group.sampler == Sampler.readings:
+            points[:, own] = readings_of(plan, group, step, rows[own])[: len(points)]
         elif group.sampler != Sampler.interior:
             points[n, own] = (pde.low if group.sampler == Sampler.start else pde.high)[n]
     return points
+
+
+def readings_of(plan: Plan, group: RowGroup, step: int, rows: np.ndarray) -> np.ndarray:
+    """What stands at the readings of a group's rows: their points, then what was measured, [inputs + numbers, n]."""
+    readings = np.array(plan.equation.readings, np.float32)
+    return readings[(step * group.count + rows) % len(readings)].T
+
+
+def measured_numbers(plan: Plan, step: int) -> np.ndarray:
+    """What was measured at a step's rows, [numbers, batch]; 0 for rows of other kinds."""
+    made = np.zeros((plan.equation.n_measured, plan.batch), np.float32)
+    for group, own in groups_with_rows(plan):
+        if group.sampler == Sampler.readings:
+            made[:, own] = readings_of(plan, group, step, np.arange(plan.batch)[own])[plan.in_features :]
+    return made
+
+
+def unknown_values(plan: Plan, theta: np.ndarray) -> np.ndarray:
+    """The unknown constants at theta."""
+    units = np.array(plan.equation.units, np.float32)
+    own = theta[len(theta) - len(units) :]
+    with np.errstate(all="ignore"):
+        return np.where(units > 0, units * own, real.exp(own))
+
+
+def faces_of(group: RowGroup, seed: int, step: int, rows: np.ndarray) -> np.ndarray:
+    """The face on which each row of a group of faces lies."""
+    return np.uint32(group.first_face) + _words(Stream.face, seed, step, rows, 1)[:, 0] % np.uint32(group.n_faces)
+
+
+def move_to_faces(plan: Plan, points: np.ndarray, faces: np.ndarray) -> None:
+    """Points [inputs, n] onto those faces [n], in place."""
+    bounds = np.array([plan.equation.low, plan.equation.high], np.float32)
+    points[faces // 2, np.arange(len(faces))] = bounds[faces % 2, faces // 2]
+
+
+def opposite_points(plan: Plan, points: np.ndarray, seed: int, step: int) -> np.ndarray:
+    """A step's points [inputs, batch], those of periodic conditions on the opposite faces."""
+    moved = points.copy()
+    for group, own in groups_with_rows(plan):
+        if group.sampler == Sampler.opposite:
+            move_to_faces(plan, moved[:, own], faces_of(group, seed, step, np.arange(plan.batch)[own]) ^ np.uint32(1))
+    return moved
 
 
 def validation_points(plan: Plan, first: int, count: int) -> np.ndarray:
@@ -67,23 +112,32 @@ def validation_points(plan: Plan, first: int, count: int) -> np.ndarray:
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
 
-def run_at(plan: Plan, what: Program, points: np.ndarray, found: Derivatives) -> np.ndarray:
-    """The program at points [inputs, n] where the network has those derivatives (of one output): float32 [n]."""
+def run_at(
+    plan: Plan,
+    what: Program,
+    points: np.ndarray,
+    found: Derivatives,
+    unknowns: np.ndarray | None = None,
+    measured: np.ndarray | None = None,
+) -> np.ndarray:
+    """The program at points [inputs, n] where the network's outputs have those derivatives: float32 [n]."""
     n, zero = plan.equation.n_space, np.zeros(points.shape[1], np.float32)
-    first = None if found.first is None else found.first[:, 0]
-    diagonal = None if found.diagonal is None else found.diagonal[:, 0]
     timed = plan.equation.has_time
-    inputs = [
-        points[:n],
-        points[n] if timed else zero,
-        found.value[0],
-        None if first is None else first[:n],
-        None if first is None else first[n] if timed else zero,
-        None if found.laplacian is None else found.laplacian[0],
-        None if diagonal is None else diagonal[:n],
-        None if diagonal is None else diagonal[n] if timed else zero,
-    ]
-    return program.run(what, n, inputs)
+    outputs = [_inputs_of(plan, found, o, zero) for o in range(len(found.value))]
+    inputs = [points[:n], points[n] if timed else zero, *outputs[0].values()]
+    return program.run(what, n, inputs, program.Reads(outputs, found.along, unknowns, measured))
+
+
+def _inputs_of(plan: Plan, found: Derivatives, o: int, zero: np.ndarray) -> dict[int, np.ndarray | None]:
+    """A program's inputs from n on, of output o."""
+    n, timed = plan.equation.n_space, plan.equation.has_time
+
+    def split(part: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+        return (None, None) if part is None else (part[:n, o], part[n, o] if timed else zero)
+
+    (n_x, n_t), (n_xx, n_tt) = split(found.first), split(found.diagonal)
+    lap = None if found.laplacian is None else found.laplacian[o]
+    return dict(zip(range(ProgramInput.n, len(ProgramInput)), (found.value[o], n_x, n_t, lap, n_xx, n_tt), strict=True))
 
 
 def groups_with_rows(plan: Plan) -> list[tuple[RowGroup, slice]]:
@@ -97,74 +151,109 @@ def groups_with_rows(plan: Plan) -> list[tuple[RowGroup, slice]]:
 
 def residuals(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step: int) -> np.ndarray:
     """The weighted residuals of a step's rows, float32 [batch]; their squares are the rows' losses."""
-    parts, n_layers = [], len(plan.layers)
+    parts, opposite = [], opposite_points(plan, points, seed, step)
+
+    def run(group: RowGroup, points: np.ndarray, noise: Noise) -> np.ndarray:
+        found = derive(plan, theta, len(plan.layers), group.condition.needs, points, noise)
+        with np.errstate(all="ignore"):
+            return run_at(plan, group.condition, points, found, *_known(plan, theta, group, noise))
+
     for group, own in groups_with_rows(plan):
         noise = Noise(seed, step, np.arange(plan.batch)[own])
-        found = derive(plan, theta, n_layers, group.condition.needs, points[:, own], noise)
+        made = run(group, points[:, own], noise)
+        if group.sampler == Sampler.opposite:
+            with np.errstate(all="ignore"):
+                made = made - run(group, opposite[:, own], noise)
         with np.errstate(all="ignore"):
-            parts.append(np.float32(group.root_weight) * run_at(plan, group.condition, points[:, own], found))
+            parts.append(np.float32(group.root_weight) * made)
     return np.concatenate(parts)
+
+
+def _known(plan: Plan, theta: np.ndarray, group: RowGroup, noise: Noise) -> tuple[np.ndarray, np.ndarray | None]:
+    """The unknown constants, and what was measured at a group's rows."""
+    measured = None
+    if group.sampler == Sampler.readings:
+        measured = readings_of(plan, group, noise.step, noise.rows)[plan.in_features :]
+    return unknown_values(plan, theta), measured
 
 
 # ---- the last layer's columns ----------------------------------------------------------------------------------------
 
 
-def _combine(w: np.ndarray, features: np.ndarray, start: np.float32) -> np.ndarray:
-    """start + w_0 f_0 + w_1 f_1 + ... of features [m, n] -> [1, n]."""
-    total = np.full(features.shape[1], start, np.float32)
-    for weight, feature in zip(w, features, strict=True):
-        total = weight * feature + total
-    return total[None]
+def _combine(w: np.ndarray, features: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """start_o + w_o0 f_0 + w_o1 f_1 + ... of w [outputs, m], features [..., m, n] -> [..., outputs, n]."""
+    shape = (*features.shape[:-2], len(w), features.shape[-1])
+    total = np.broadcast_to(start[:, None], shape).astype(np.float32)
+    for j in range(w.shape[1]):
+        total = w[:, j, None] * features[..., j : j + 1, :] + total
+    return total
 
 
 def residuals_and_columns(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step: int, mu: np.float32):
     """The weighted residuals [batch], put together from the last layer's inputs, and their derivatives by that layer's
-    weights and bias [unknowns, batch], by differences of mu in each."""
-    last, parts = plan.layers[-1], []
-    numbers = theta[last.parameter_offset :]
-    w, bias = numbers[: last.in_features], numbers[last.in_features] if last.has_bias else np.float32(0)
+    weights and biases [unknowns, batch], by differences of mu in each."""
+    parts, opposite = [], opposite_points(plan, points, seed, step)
     for group, own in groups_with_rows(plan):
         noise = Noise(seed, step, np.arange(plan.batch)[own])
-        features = derive(plan, theta, len(plan.layers) - 1, group.condition.needs, points[:, own], noise)
-        with np.errstate(all="ignore"):
-            parts.append(_columns(plan, group, points[:, own], features, w, bias, mu))
+        base, columns = _columns(plan, theta, group, points[:, own], noise, mu)
+        if group.sampler == Sampler.opposite:
+            other = _columns(plan, theta, group, opposite[:, own], noise, mu)
+            with np.errstate(all="ignore"):
+                base, columns = base - other[0], columns - other[1]
+        parts.append((base, columns))
     return tuple(np.concatenate(kind, axis=-1) for kind in zip(*parts, strict=True))
 
 
-def _columns(plan: Plan, group: RowGroup, points: np.ndarray, features: Derivatives, w: np.ndarray, bias, mu):
-    zero, root_weight = np.float32(0), np.float32(group.root_weight)
+def _columns(
+    plan: Plan, theta: np.ndarray, group: RowGroup, points: np.ndarray, noise: Noise, mu: np.float32
+) -> tuple[np.ndarray, np.ndarray]:
+    """The residuals at those points, and their columns."""
+    features = derive(plan, theta, len(plan.layers) - 1, group.condition.needs, points, noise)
+    with np.errstate(all="ignore"):
+        known = _known(plan, theta, group, noise)
+        return _columns_of_features(plan, theta, group, points, features, known, mu)
 
-    def stacked(part: np.ndarray | None, start: np.float32 = zero) -> np.ndarray | None:
-        return None if part is None else np.stack([_combine(w, kind, start) for kind in part])
 
-    whole = Derivatives(
-        _combine(w, features.value, bias),
-        stacked(features.first),
-        None if features.laplacian is None else _combine(w, features.laplacian, zero),
-        stacked(features.diagonal),
-    )
+def _columns_of_features(
+    plan: Plan,
+    theta: np.ndarray,
+    group: RowGroup,
+    points: np.ndarray,
+    features: Derivatives,
+    known: tuple[np.ndarray, np.ndarray | None],
+    mu: np.float32,
+) -> tuple[np.ndarray, np.ndarray]:
+    last, root_weight = plan.layers[-1], np.float32(group.root_weight)
+    outputs, numbers = last.out_features, theta[last.parameter_offset :]
+    w = numbers[: outputs * last.in_features].reshape(outputs, last.in_features)
+    none = np.zeros(outputs, np.float32)
+    bias = numbers[w.size : w.size + outputs] if last.has_bias else none
+    kinds = ("first", "laplacian", "diagonal", "along")
+
+    def of_each(make: Callable[[str, np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
+        known = {kind: getattr(features, kind) for kind in kinds}
+        return {kind: make(kind, part) for kind, part in known.items() if part is not None}
+
+    whole = Derivatives(_combine(w, features.value, bias), **of_each(lambda _, part: _combine(w, part, none)))
 
     def residual(found: Derivatives) -> np.ndarray:
-        return root_weight * run_at(plan, group.condition, points, found)
+        return root_weight * run_at(plan, group.condition, points, found, *known)
 
-    def beside(j: int) -> Derivatives:
-        def moved(of_whole: np.ndarray, of_features: np.ndarray) -> np.ndarray:
-            return mu * of_features[..., j : j + 1, :] + of_whole
+    def moved(part: np.ndarray, of_features: np.ndarray, o: int, j: int) -> np.ndarray:
+        result = part.copy()
+        result[..., o, :] = mu * of_features[..., j, :] + part[..., o, :]
+        return result
 
-        def moved_if_known(of_whole: np.ndarray | None, of_features: np.ndarray | None) -> np.ndarray | None:
-            return None if of_whole is None or of_features is None else moved(of_whole, of_features)
-
-        return Derivatives(
-            moved(whole.value, features.value),
-            moved_if_known(whole.first, features.first),
-            moved_if_known(whole.laplacian, features.laplacian),
-            moved_if_known(whole.diagonal, features.diagonal),
-        )
+    def beside(o: int, j: int) -> Derivatives:
+        value = moved(whole.value, features.value, o, j)
+        return Derivatives(value, **of_each(lambda kind, part: moved(getattr(whole, kind), part, o, j)))
 
     base, per_mu = residual(whole), np.float32(1) / mu
-    found = [residual(beside(j)) for j in range(len(w))]
-    if plan.layers[-1].has_bias:
-        found.append(residual(dataclasses.replace(whole, value=whole.value + mu)))
+    found = [residual(beside(o, j)) for o in range(outputs) for j in range(last.in_features)]
+    for o in range(outputs if last.has_bias else 0):
+        value = whole.value.copy()
+        value[o] = value[o] + mu
+        found.append(residual(dataclasses.replace(whole, value=value)))
     return base, (np.array(found) - base) * per_mu
 
 
@@ -172,10 +261,11 @@ def _columns(plan: Plan, group: RowGroup, points: np.ndarray, features: Derivati
 
 
 def solution(plan: Plan, outputs: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """u at points [inputs, n] from the network's outputs [n] there."""
-    return run_at(plan, plan.equation.solution, points, Derivatives(outputs[None]))
+    """The fields [fields, n] at points [inputs, n] from the network's outputs [fields, n] there."""
+    return np.stack([run_at(plan, each, points, Derivatives(outputs)) for each in plan.equation.solution])
 
 
 def exact(plan: Plan, points: np.ndarray) -> np.ndarray:
-    """The exact solution at points [inputs, n], of an equation where it is known."""
-    return run_at(plan, plan.equation.known_solution, points, Derivatives(np.zeros((1, points.shape[1]), np.float32)))
+    """The exact fields [fields, n] at points [inputs, n], of an equation where they are known."""
+    nothing = Derivatives(np.zeros((plan.out_features, points.shape[1]), np.float32))
+    return np.stack([run_at(plan, each, points, nothing) for each in plan.equation.known_solution])

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Twin of program.c: residual programs, the points of a batch as the last axis of every register."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Operation
-from ttzo.exporter.pde.program import Program, operand_count
+from ttzo.device_runtime.contract import Operation, ProgramInput
+from ttzo.exporter.pde.program import READS, Program, operand_count
 from ttzo.host_tools.reference.number import real
 
 _UNARY: dict[Operation, Callable[[np.ndarray], np.ndarray]] = {
@@ -30,15 +32,46 @@ _BINARY: dict[Operation, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def run(program: Program, n_space: int, inputs: list[np.ndarray]) -> np.ndarray:
+@dataclass(frozen=True)
+class Reads:
+    """What a program reads by number: `outputs`, for each output of the network its inputs from n on by code, `along`
+    [directions, orders, outputs, n], the equation's unknown constants, and what was measured."""
+
+    outputs: list[dict[int, np.ndarray | None]]
+    along: np.ndarray | None = None
+    unknowns: np.ndarray | None = None  # [constants]
+    measured: np.ndarray | None = None  # [numbers, n]
+
+
+def run(program: Program, n_space: int, inputs: Sequence[Any], reads: Reads | None = None) -> np.ndarray:
     """The program's result, float32 [n]. `inputs` in the order of enum program_input: scalars [n], vectors [n_space, n];
     None for what the program does not read."""
-    registers = [*inputs, *(np.full_like(inputs[1], constant) for constant in program.constants)]
+    registers: list[Any] = [*inputs, *(np.full_like(inputs[1], constant) for constant in program.constants)]
     with np.errstate(all="ignore"):
         for operation, *numbers in program.instructions:
+            if operation in READS:
+                registers.append(_read(operation, numbers, reads, inputs[1]))
+                continue
             args = [registers[r] for r in numbers[: operand_count(operation)]]
             registers.append(_apply(operation, args, numbers[1], n_space))
     return registers[program.output]
+
+
+def _read(operation: Operation, numbers: list[int], reads: Reads | None, like: np.ndarray) -> np.ndarray:
+    which, output, order = numbers
+    if reads is None:
+        raise ValueError("the program reads a network, and there is none")
+    if operation == Operation.output:
+        value = reads.outputs[output][ProgramInput(which)]
+    elif operation == Operation.unknown:
+        value = None if reads.unknowns is None else np.full_like(like, reads.unknowns[which])
+    elif operation == Operation.measured:
+        value = None if reads.measured is None else reads.measured[which]
+    else:
+        value = None if reads.along is None else reads.along[which, order - 1, output]
+    if value is None:
+        raise ValueError("the program reads what has not been derived")
+    return value
 
 
 def _apply(operation: Operation, args: list[np.ndarray], index: int, n_space: int) -> np.ndarray:

@@ -9,8 +9,10 @@ import onnxruntime
 from ttzo.device_runtime.contract import Derivative, Loss
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
+from ttzo.exporter.writers.onnx.pde_to_onnx import has_opposite
 from ttzo.exporter.writers.onnx.to_onnx import loss_graph
 from ttzo.host_tools.reference.equations.derive import Noise, gaussian_pairs
+from ttzo.host_tools.reference.equations.pde import measured_numbers, opposite_points
 
 
 class OnnxNetwork:
@@ -20,14 +22,14 @@ class OnnxNetwork:
         self.plan = plan
         self._losses = _session(plan)
         # a PDE's graph has no outputs: they come from the same network with an ordinary loss
-        self._plain = dataclasses.replace(plan, loss=Loss.mse, pde=None, training=Training()) if plan.pde else plan
+        self._plain = _without_equation(plan) if plan.pde else plan
         self._outputs = _session(self._plain) if plan.pde else self._losses
 
     def _parameters(self, theta: np.ndarray) -> dict[str, np.ndarray]:
-        return {t.name: theta[t.offset : t.offset + t.size].reshape(t.shape) for t in self.plan.tensors}
+        return _named(self.plan, theta)
 
     def outputs(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-        feed = self._parameters(theta) | {"x": x, "y": self._plain.no_targets(len(x))}
+        feed = _named(self._plain, theta) | {"x": x, "y": self._plain.no_targets(len(x))}
         return self._outputs.run(["outputs"], feed)[0]
 
     def losses(self, theta: np.ndarray, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -37,7 +39,22 @@ class OnnxNetwork:
         feed = self._parameters(theta) | {"x": np.ascontiguousarray(points.T)}
         if self.plan.equation.derivative == Derivative.monte_carlo:
             feed["normals"] = gaussian_pairs(self.plan, Noise(seed, step, np.arange(points.shape[1])))
+        if self.plan.equation.readings:
+            feed["measured"] = np.ascontiguousarray(measured_numbers(self.plan, step).T)
+        if has_opposite(self.plan.equation):
+            feed["opposite"] = np.ascontiguousarray(opposite_points(self.plan, points, seed, step).T)
         return self._losses.run(["residuals"], feed)[0]
+
+
+def _named(plan: Plan, theta: np.ndarray) -> dict[str, np.ndarray]:
+    """The plan's tensors in theta, by name."""
+    return {t.name: theta[t.offset : t.offset + t.size].reshape(t.shape) for t in plan.tensors}
+
+
+def _without_equation(plan: Plan) -> Plan:
+    """The same network, without the equation's constants."""
+    theta = plan.parameters[: plan.n_parameters - len(plan.unknowns)]
+    return dataclasses.replace(plan, parameters=theta, loss=Loss.mse, pde=None, training=Training())
 
 
 def _session(plan: Plan) -> onnxruntime.InferenceSession:

@@ -187,7 +187,7 @@ class Trainer:
         if not self.plan.has_classes:
             return np.zeros(0, int)
         unknown = (targets >= self.plan.n_classes) & ~(self.plan.has_padding & (targets == NO_CLASS))
-        return np.flatnonzero(unknown.reshape(len(targets), -1).any(axis=1))
+        return np.flatnonzero(unknown.any(axis=tuple(range(1, unknown.ndim))))
 
     def _rows_of_unknown_tokens(self, inputs: np.ndarray) -> np.ndarray:
         n_tokens = self.plan.n_tokens
@@ -433,14 +433,14 @@ class Trainer:
             raise DeviceError("out_of_range", row)
         if self.plan.pde is not None:
             points = rows[row : row + 1].view("<f4")[:, : self.plan.in_features].T
-            return self._solution(points)
+            return self._solution(points)[:, 0]
         x, _ = self._decode(rows[row : row + 1])
         return self.network.outputs(self.theta, x)[0]
 
     def _solution(self, points: np.ndarray) -> np.ndarray:
-        """u at points [inputs, n]."""
+        """The fields [fields, n] at points [inputs, n]."""
         inputs = points * np.float32(self.plan.input_scale) + np.float32(self.plan.input_offset)
-        return pde.solution(self.plan, self.network.outputs(self.theta, np.ascontiguousarray(inputs.T))[:, 0], points)
+        return pde.solution(self.plan, self.network.outputs(self.theta, np.ascontiguousarray(inputs.T)).T, points)
 
     def solution_error(self, region: int, first: int, count: int) -> tuple[float, float]:
         """Sums of (u - exact)^2 and exact^2 over seeded validation points (collocation), or rows with the host's u."""
@@ -454,10 +454,10 @@ class Trainer:
             if first + count > len(rows):
                 raise DeviceError("out_of_range", first)
             numbers = rows[first : first + count].view("<f4")
-            points, exact = numbers[:, : self.plan.in_features].T, numbers[:, -1]
+            points, exact = numbers[:, : self.plan.in_features].T, numbers[:, self.plan.in_features :].T
         with np.errstate(all="ignore"):
             difference = self._solution(points) - exact
-            sums = [sum_in_order(values * values) for values in (difference, exact)]
+            sums = [sum_in_order((values * values).T.ravel()) for values in (difference, exact)]
         self._poll(count, count)
         if not np.isfinite(sums).all():
             raise DeviceError("non_finite", self.state.step)

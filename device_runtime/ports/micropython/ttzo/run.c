@@ -86,7 +86,8 @@ uint32_t ttzo_run_open(void *memory, uint32_t memory_bytes, const uint8_t *bundl
     before = run_bytes(info.n_layers);
     bool lasts = !begins_in(memory, memory_bytes, bundle);
     if (!error && (memory_bytes < before || (uintptr_t)memory % 8 || begins_in(memory, before, bundle) ||
-                   (!lasts && (info.loss == TTZO_LOSS_RESIDUAL || info.has_loss_section || info.n_layers == 0)))) {
+                   (!lasts && (info.loss == TTZO_LOSS_RESIDUAL || info.has_loss_section || info.has_row_section ||
+                               info.n_layers == 0)))) {
         detail = before;
         error = TTZO_ERROR_OUT_OF_MEMORY;
     }
@@ -249,10 +250,10 @@ uint32_t ttzo_run_status(void *memory, uint8_t *bytes, uint32_t count)
     struct ttzo_run *run = memory;
     const struct ttzo_trainer *trainer = &run->trainer;
     run->facts.detail = count;
-    if (count != sizeof(struct ttzo_status_reply))
+    if (count != TTZO_STATUS_REPLY_BYTES)
         return TTZO_ERROR_OUT_OF_RANGE;
     struct ttzo_status_reply status = { trainer->state, trainer->training, trainer->phases[0], trainer->phases[1] };
-    copy(bytes, (const uint8_t *)&status, sizeof status);
+    ttzo_pack_status_reply(&status, bytes);
     return TTZO_ERROR_OK;
 }
 
@@ -261,9 +262,9 @@ uint32_t ttzo_run_restore(void *memory, const uint8_t *bytes, uint32_t count)
     struct ttzo_run *run = memory;
     struct ttzo_status_reply status;
     run->facts.detail = count;
-    if (count != sizeof(struct ttzo_status_reply))
+    if (count != TTZO_STATUS_REPLY_BYTES)
         return TTZO_ERROR_OUT_OF_RANGE;
-    copy((uint8_t *)&status, bytes, sizeof status);
+    ttzo_unpack_status_reply(bytes, &status);
     const struct ttzo_phase phases[TTZO_MAX_PHASES] = { status.phase_0, status.phase_1 };
     enum ttzo_error error = ttzo_configure(&run->trainer, &status.training, phases, &run->facts.detail);
     if (!error)

@@ -130,8 +130,7 @@ uint32_t ttzo_run_predict(void *memory, uint32_t row, uint8_t *out, uint32_t out
 
 // ---- saving
 
-// Training state and settings to and from `bytes`: a struct ttzo_status_reply as it lies in memory, which is the same on
-// all the little-endian machines that load modules.
+// Training state and settings to and from `bytes`: the message status_reply of the contract.
 uint32_t ttzo_run_status(void *memory, uint8_t *bytes, uint32_t count);
 uint32_t ttzo_run_restore(void *memory, const uint8_t *bytes, uint32_t count);
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""A line with software flow control is recognised and named, and no other line is taken for one."""
+
+import devices
+import pytest
+from devices import SMALL
+
+from ttzo.device_runtime.contract import Region
+from ttzo.host_tools.device.faulty_line import Faults
+from ttzo.host_tools.device.flow_control import XOFF, XON, is_on
+from ttzo.host_tools.device.link import Link
+from ttzo.host_tools.device.ports import LinkError, open_stream
+
+
+class FlowControlled:
+    """A stream that takes XON and XOFF for itself: it drops both, and brings nothing between XOFF and XON where it `stops`."""
+
+    def __init__(self, stream, stops: bool):
+        self._stream, self._stops, self._held = stream, stops, False
+        self.port = stream.port
+
+    timeout = property(lambda self: self._stream.timeout, lambda self, value: setattr(self._stream, "timeout", value))
+
+    @property
+    def in_waiting(self) -> int:
+        return 0 if self._held else self._stream.in_waiting
+
+    def write(self, data: bytes) -> None:
+        for byte in data:
+            if self._stops and bytes([byte]) in (XON, XOFF):
+                self._held = bytes([byte]) == XOFF
+        self._stream.write(data.replace(XON, b"").replace(XOFF, b""))
+
+    def read(self, size: int = 1) -> bytes:
+        return b"" if self._held else self._stream.read(size).replace(XON, b"").replace(XOFF, b"")
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_line_with_flow_control_is_named(stops):
+    content = bytes(range(256)) * 4
+    with devices.numpy(SMALL, sparse_bytes=2048) as url, Link(FlowControlled(open_stream(url), stops)) as link:
+        with pytest.raises(LinkError, match=r"software flow control \(XON/XOFF\)") as told:
+            link.request("write", tail=content[:1000], region=Region.sparse, offset=0, timeout=1.0)
+        assert "switch it off" in told.value.hint
+
+
+def test_clear_and_noisy_lines_are_not_taken_for_one():
+    with devices.numpy(SMALL) as url:
+        stream = open_stream(url)
+        assert not is_on(stream, True) and not is_on(stream, False)
+        for seed in range(5):
+            assert not is_on(Faults({"flip": 0.05}, seed).through(stream), True)
+        stream.close()
