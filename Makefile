@@ -22,7 +22,7 @@ SYSTEM := qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-de
 COMMANDS := qemu-system-arm arm-none-eabi-gcc cc
 
 CONSTRAINTS := .ci/constraints.txt
-SERIES := sktime==1.2.0
+SERIES := sktime==1.2.0 aeon==1.6.0
 C_FILES := $(shell find device_runtime host_tools -name '*.[ch]' ! -name ttzo_contract.h)
 
 .PHONY: demo test check style format types fast coverage slow-tests lock setup tools clean help
@@ -65,7 +65,7 @@ slow-tests: setup
 	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -p measure_slow
 
 lock: setup
-	@$(BIN)/python -m pip list --format freeze --exclude-editable --exclude pip --exclude setuptools --exclude sktime | sed 's/+.*//' > .ci/constraints.txt
+	@$(BIN)/python -m pip list --format freeze --exclude-editable --exclude pip --exclude setuptools --exclude sktime --exclude aeon | sed 's/+.*//' > .ci/constraints.txt
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -77,7 +77,7 @@ $(VENV)/.installed: pyproject.toml hatch_build.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ttzo needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "next: install Python's venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[torch,digits,plot,test,check]'
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(SERIES) # it wants an older pandas, its data files do not
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(SERIES) # they want other versions of packages, their data files do not
 	@touch $@
 
 # The cross compiler and QEMU come from the distribution; without them ttzo works on the laptop's own processor.

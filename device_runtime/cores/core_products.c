@@ -164,18 +164,20 @@ static uint32_t extend_middle(const struct ttzo_layer_cache *cache, uint32_t k)
                         core.left * core.n, core.right, columns, TTZO_DATA_NONE);
 }
 
+struct ttzo_halves ttzo_halves_shape(const struct ttzo_layer *layer)
+{
+    uint32_t split = ttzo_matrix_split(layer);
+    struct ttzo_extents before = ttzo_extents_around(layer, split), after = ttzo_extents_around(layer, split - 1);
+    return (struct ttzo_halves){ NULL, NULL, before.ml, before.nl, after.mr, after.nr, layer->ranks[split] };
+}
+
 struct ttzo_halves ttzo_matrix_halves(const struct ttzo_layer_cache *cache)
 {
     uint32_t split = ttzo_matrix_split(cache->layer);
-    struct ttzo_extents before = ttzo_extents_around(cache->layer, split),
-                        after = ttzo_extents_around(cache->layer, split - 1);
-    return (struct ttzo_halves){ ttzo_core_product(cache, TTZO_BEFORE, split),
-                                 ttzo_core_product(cache, TTZO_AFTER, split - 1),
-                                 before.ml,
-                                 before.nl,
-                                 after.mr,
-                                 after.nr,
-                                 cache->layer->ranks[split] };
+    struct ttzo_halves halves = ttzo_halves_shape(cache->layer);
+    halves.left = ttzo_core_product(cache, TTZO_BEFORE, split);
+    halves.right = ttzo_core_product(cache, TTZO_AFTER, split - 1);
+    return halves;
 }
 
 uint64_t ttzo_matrix_panels(const struct ttzo_layer *layer)

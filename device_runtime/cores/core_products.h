@@ -49,6 +49,9 @@ struct ttzo_halves {
     uint32_t ml, nl, mr, nr, rank;
 };
 
+// Their extents alone, without the products.
+struct ttzo_halves ttzo_halves_shape(const struct ttzo_layer *layer);
+
 struct ttzo_halves ttzo_matrix_halves(const struct ttzo_layer_cache *cache);
 
 // Row `input` [ml * mr] of the matrix: the numbers that stand in `matrix` where that is kept.

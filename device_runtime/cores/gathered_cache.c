@@ -168,10 +168,7 @@ float ttzo_gathered_cache_forward(struct ttzo_gathered_cache *cache, const uint8
         ttzo_activate((enum ttzo_activation)layer->activation, at->output, n);
     }
     cache->target = row + ttzo_input_bytes(model);
-    ttzo_loss_slopes(model, last, cache->target, cache->slopes);
-    for (uint32_t i = 0; i < model->info.out_features; i++)
-        outputs[i] = last[i];
-    return ttzo_row_loss(model, outputs, cache->target);
+    return ttzo_loss_with_slopes(model, last, cache->target, cache->slopes, outputs);
 }
 
 #endif

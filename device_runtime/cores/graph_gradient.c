@@ -109,10 +109,7 @@ float ttzo_graph_gradient_forward(struct ttzo_graph_estimate *e, const uint8_t *
     }
     e->macs += trainer->macs_per_sample;
     e->target = row + ttzo_input_bytes(model);
-    ttzo_loss_slopes(model, kept_outputs(e), e->target, e->slopes);
-    for (uint32_t j = 0; j < model->info.out_features; j++)
-        e->changes[j] = kept_outputs(e)[j];
-    return ttzo_row_loss(model, e->changes, e->target);
+    return ttzo_loss_with_slopes(model, kept_outputs(e), e->target, e->slopes, e->changes);
 }
 
 // ---- the parameters of a row ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #ifndef TTZO_LAYER_CACHE_H
 #define TTZO_LAYER_CACHE_H
 #include "model/model.h"
+#include "number/real.h"
 
 // Numbers of a cache: float, or in 16 bits with 11 of them after the point.
 struct ttzo_array {
@@ -10,11 +11,6 @@ struct ttzo_array {
     bool narrow;
     uint8_t activation; // enum ttzo_activation: which function of the numbers is meant
 };
-
-// An integer of a number's bits.
-#ifndef TTZO_SIZE_BITS
-#define TTZO_SIZE_BITS uint32_t
-#endif
 
 // Bits that grow with a number's size; 0 for 0.
 static inline TTZO_SIZE_BITS ttzo_size_bits(float number)

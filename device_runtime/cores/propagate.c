@@ -370,6 +370,19 @@ static void change_units(struct ttzo_queries *queries, const float *changes, uin
             queries->scratch.changes[i * Q + q] = i == q ? changes[q] : 0.0f;
 }
 
+bool ttzo_propagate_rows_after(const struct ttzo_queries *queries, uint32_t l, struct ttzo_rows_after *rows)
+{
+    const struct ttzo_layer_cache *cache = &queries->cache.layers[l + 1];
+    if (l + 2u != queries->cache.model->info.n_layers || cache->layer->activation != TTZO_ACTIVATION_IDENTITY ||
+        !ttzo_loss_is_plain(queries->cache.model))
+        return false;
+    *rows = (struct ttzo_rows_after){ cache->parameters, 1, cache->layer->in_features };
+    if (ttzo_layer_length(cache->layer) == 1)
+        return true;
+    *rows = (struct ttzo_rows_after){ cache->matrix, cache->layer->out_features, 1 };
+    return cache->matrix && !ttzo_has_narrow_matrix(cache);
+}
+
 void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes,
                               uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE])
 {

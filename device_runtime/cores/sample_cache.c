@@ -134,6 +134,21 @@ void ttzo_sample_cache_begin(struct ttzo_sample_cache *cache, uint64_t *macs)
         *macs += ttzo_core_products_make(&cache->layers[l]);
 }
 
+// The layer's outputs from its pre-activations.
+static void activate(const struct ttzo_layer_cache *cache)
+{
+    uint32_t n = cache->layer->out_features;
+    const float *z = cache->z;
+    if (cache->layer->activation == TTZO_ACTIVATION_RELU && !cache->has_narrow_z) {
+        for (uint32_t i = 0; i < n; i++)
+            cache->output[i] = z[i] < 0.0f ? 0.0f : z[i];
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        cache->output[i] = ttzo_load(cache->z, i, cache->has_narrow_z);
+    ttzo_activate((enum ttzo_activation)cache->layer->activation, cache->output, n);
+}
+
 float ttzo_sample_cache_forward(struct ttzo_sample_cache *cache, const uint8_t *row, float *outputs, uint64_t *macs)
 {
     const struct ttzo_model *model = cache->model;
@@ -144,16 +159,11 @@ float ttzo_sample_cache_forward(struct ttzo_sample_cache *cache, const uint8_t *
         const struct ttzo_layer_cache *at = &cache->layers[l];
         bool sums = TTZO_HAS(BLOCKS) && cache->assembles && at->assembled != TTZO_BY_SLICES;
         *macs += sums ? ttzo_sums_forward(at) : ttzo_environments_forward(at);
-        for (uint32_t i = 0; at->output && i < at->layer->out_features; i++)
-            at->output[i] = ttzo_load(at->z, i, at->has_narrow_z);
         if (at->output)
-            ttzo_activate((enum ttzo_activation)at->layer->activation, at->output, at->layer->out_features);
+            activate(at);
     }
     cache->target = row + ttzo_input_bytes(model);
-    ttzo_loss_slopes(model, last, cache->target, cache->slopes);
-    for (uint32_t i = 0; i < model->info.out_features; i++)
-        outputs[i] = last[i];
-    return ttzo_row_loss(model, outputs, cache->target);
+    return ttzo_loss_with_slopes(model, last, cache->target, cache->slopes, outputs);
 }
 
 void ttzo_sample_cache_restore_inputs(struct ttzo_sample_cache *cache, uint32_t l, uint32_t k)

@@ -13,7 +13,7 @@ struct ttzo_sample_cache {
     bool assembles;        // the running estimator is node_cge
     bool inputs_share;     // `inputs` lie among the first layer's states, and are read again when they are wanted
     float *inputs;         // [in_features] of the network
-    float *slopes;         // see ttzo_loss_slopes
+    float *slopes;         // see ttzo_loss_with_slopes
     const uint8_t *sample; // the row as it is sent
     const uint8_t *target; // its target
 };

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cores/unit_gradient.h"
 
+#include "cores/halved_sums.h"
 #include "model/carve.h"
 #include "network/panels.h"
 #include "number/real.h"
 
 // ---- sizes ----------------------------------------------------------------------------------------------------------
-
-// Extents of the two halves.
-static struct ttzo_halves shape_of(const struct ttzo_layer *layer)
-{
-    uint32_t split = ttzo_matrix_split(layer);
-    struct ttzo_extents before = ttzo_extents_around(layer, split), after = ttzo_extents_around(layer, split - 1);
-    return (struct ttzo_halves){ NULL, NULL, before.ml, before.nl, after.mr, after.nr, layer->ranks[split] };
-}
 
 static uint64_t product_of(uint32_t a, uint32_t b, uint32_t c)
 {
@@ -24,7 +17,7 @@ enum ttzo_assembled ttzo_assembled_by(const struct ttzo_layer *layer, bool keeps
 {
     if (keeps_matrix)
         return TTZO_BY_MATRIX;
-    struct ttzo_halves h = shape_of(layer);
+    struct ttzo_halves h = ttzo_halves_shape(layer);
     uint64_t numbers = product_of(h.ml, h.nl, h.rank) + product_of(h.mr, h.nr, h.rank);
     return numbers <= TTZO_MAX_MATRIX ? TTZO_BY_HALVES : TTZO_BY_SLICES;
 }
@@ -35,10 +28,17 @@ static void need_panels(uint64_t *most, uint32_t rows, uint32_t inner)
     *most = numbers > *most ? numbers : *most;
 }
 
-// A product P[q][m][n][t] = sum over r of A[q][n][r] B[r][m][t]: that of one half and one core, or of both halves.
+// A product P[q][m][n][t] = sum over r of A[q][n][r] B[r][m][t]: that of one half and one core, or of both halves. Number
+// (q, m, n, t) of it stands at (q m) * line + n * outer + t * inner.
 struct factors {
     uint32_t q, m, n, t, r;
+    uint32_t line, outer, inner;
 };
+
+static struct factors factors(uint32_t q, uint32_t m, uint32_t n, uint32_t t, uint32_t r)
+{
+    return (struct factors){ q, m, n, t, r, n * t, t, 1 };
+}
 
 static void need_factors(uint64_t *most, struct factors f)
 {
@@ -51,7 +51,7 @@ static struct factors factors_before(const struct ttzo_layer *layer, uint32_t k)
 {
     struct ttzo_extents e = ttzo_extents_around(layer, k - 1);
     struct ttzo_core core = ttzo_layer_core_shape(layer, k - 1);
-    return (struct factors){ e.ml, core.m, e.nl, core.n * core.right, core.left };
+    return factors(e.ml, core.m, e.nl, core.n * core.right, core.left);
 }
 
 // The product after core k, of core k + 1 and the one after that.
@@ -59,46 +59,38 @@ static struct factors factors_after(const struct ttzo_layer *layer, uint32_t k)
 {
     struct ttzo_extents e = ttzo_extents_around(layer, k + 1);
     struct ttzo_core core = ttzo_layer_core_shape(layer, k + 1);
-    return (struct factors){ core.left * core.m, e.mr, core.n, e.nr, core.right };
+    return factors(core.left * core.m, e.mr, core.n, e.nr, core.right);
 }
 
+// Of the sums by matrix, [nl][nr][ml][mr].
 static struct factors factors_of_matrix(const struct ttzo_halves *h)
 {
-    return (struct factors){ h->ml, h->mr, h->nl, h->nr, h->rank };
+    return (struct factors){ h->ml, h->mr, h->nl, h->nr, h->rank, 1, h->nr * h->ml * h->mr, h->ml * h->mr };
 }
 
-// What adds up over the samples, and what is kept of one.
+// By matrix: what adds up over the samples.
 struct sums {
-    float *left;   // [r][ml][nl]; by matrix only scratch
-    float *right;  // by halves: [r][mr][nr]
-    float *middle; // by halves: L . x of the sample [r][ml][nr]
-    float *after;  // by halves: [ml][nr] of the running r
-    float *range;  // by halves: first and end of the sample's columns that are not zero throughout
-    float *matrix; // by matrix: [out_features][in_features]
+    float *left;   // [ml][nl][r], scratch
+    float *matrix; // [in_features][out_features]
 };
 
-static void carve_sums(struct sums *sums, const struct ttzo_layer *layer, enum ttzo_assembled by,
-                       struct ttzo_carve *carve)
+static void carve_sums(struct sums *sums, const struct ttzo_layer *layer, struct ttzo_carve *carve)
 {
-    if (by == TTZO_BY_SLICES || ttzo_layer_length(layer) == 1)
-        return;
-    struct ttzo_halves h = shape_of(layer);
+    struct ttzo_halves h = ttzo_halves_shape(layer);
     sums->left = ttzo_take_even(carve, product_of(h.ml, h.nl, h.rank));
-    if (by == TTZO_BY_MATRIX) {
-        sums->matrix = ttzo_take_even(carve, product_of(layer->in_features, layer->out_features, 1));
-        return;
-    }
-    sums->right = ttzo_take_even(carve, product_of(h.mr, h.nr, h.rank));
-    sums->middle = ttzo_take_even(carve, product_of(h.ml, h.nr, h.rank));
-    sums->after = ttzo_take_even(carve, product_of(h.ml, h.nr, 1));
-    sums->range = ttzo_take_even(carve, 2);
+    sums->matrix = ttzo_take_even(carve, product_of(layer->in_features, layer->out_features, 1));
 }
 
 uint64_t ttzo_sums_numbers(const struct ttzo_layer *layer, enum ttzo_assembled by)
 {
     struct sums sums;
     struct ttzo_carve carve = { NULL, 0 };
-    carve_sums(&sums, layer, by, &carve);
+    if (by == TTZO_BY_SLICES || ttzo_layer_length(layer) == 1)
+        return 0;
+    struct ttzo_halves h = ttzo_halves_shape(layer);
+    if (by == TTZO_BY_HALVES)
+        return ttzo_halved_sums_numbers(&h);
+    carve_sums(&sums, layer, &carve);
     return carve.numbers;
 }
 
@@ -108,16 +100,12 @@ uint64_t ttzo_sums_panels(const struct ttzo_layer *layer, enum ttzo_assembled by
     uint64_t most = ttzo_matrix_panels(layer);
     if (by == TTZO_BY_SLICES || length == 1)
         return most;
-    struct ttzo_halves h = shape_of(layer);
+    struct ttzo_halves h = ttzo_halves_shape(layer);
     uint32_t split = ttzo_matrix_split(layer);
     if (by == TTZO_BY_MATRIX)
         need_factors(&most, factors_of_matrix(&h));
-    else {
-        need_panels(&most, h.ml, h.nl);
-        need_panels(&most, h.ml, h.nr);
-        need_panels(&most, h.ml, h.mr);
-        need_panels(&most, h.mr, h.ml);
-    }
+    else if (ttzo_halved_sums_panels(&h) > most)
+        most = ttzo_halved_sums_panels(&h);
     for (uint32_t k = split; k >= 2; k--)
         need_factors(&most, factors_before(layer, k));
     for (uint32_t k = split - 1; k + 2 < length; k++)
@@ -129,7 +117,7 @@ static struct sums sums_of(const struct ttzo_layer_cache *cache)
 {
     struct sums sums = { 0 };
     struct ttzo_carve carve = { cache->states.numbers, 0 };
-    carve_sums(&sums, cache->layer, (enum ttzo_assembled)cache->assembled, &carve);
+    carve_sums(&sums, cache->layer, &carve);
     return sums;
 }
 
@@ -185,8 +173,8 @@ static uint32_t first_factor(struct factors f, const float *product, const float
 {
     uint32_t done = 0;
     for (uint32_t i = 0; i < f.q; i++, out += f.n * f.r)
-        for (uint32_t m = 0; m < f.m; m++, product += f.n * f.t)
-            done += multiply(out, f.r, m ? out : NULL, (struct ttzo_operand){ product, f.t, 1 }, f.n,
+        for (uint32_t m = 0; m < f.m; m++, product += f.line)
+            done += multiply(out, f.r, m ? out : NULL, (struct ttzo_operand){ product, f.outer, f.inner }, f.n,
                              (struct ttzo_operand){ second + m * f.t, f.m * f.t, 1 }, f.r, f.t, panels);
     return done;
 }
@@ -196,9 +184,9 @@ static uint32_t second_factor(struct factors f, const float *product, const floa
 {
     uint32_t done = 0;
     for (uint32_t i = 0; i < f.q; i++, first += f.n * f.r)
-        for (uint32_t m = 0; m < f.m; m++, product += f.n * f.t)
+        for (uint32_t m = 0; m < f.m; m++, product += f.line)
             done += multiply(out + m * f.t, f.m * f.t, i ? out + m * f.t : NULL, (struct ttzo_operand){ first, 1, f.r },
-                             f.r, (struct ttzo_operand){ product, 1, f.t }, f.t, f.n, panels);
+                             f.r, (struct ttzo_operand){ product, f.inner, f.outer }, f.t, f.n, panels);
     return done;
 }
 
@@ -208,6 +196,10 @@ void ttzo_sums_begin(const struct ttzo_layer_cache *cache)
 {
     uint64_t numbers = ttzo_sums_numbers(cache->layer, (enum ttzo_assembled)cache->assembled);
     float *sums = cache->states.numbers;
+    if (cache->assembled == TTZO_BY_HALVES) {
+        ttzo_halved_sums_begin(cache);
+        return;
+    }
     for (uint64_t i = 0; i < numbers; i++)
         sums[i] = 0.0f;
 }
@@ -223,41 +215,6 @@ static const float *bias_of(const struct ttzo_layer_cache *cache)
     return layer->has_bias ? cache->parameters + ttzo_layer_parameters(layer) - layer->out_features : NULL;
 }
 
-// The range of nr in which input[nl][nr] is not zero for all nl.
-static struct range live_columns(const float *input, uint32_t rows, uint32_t columns)
-{
-    struct range live = { columns, 0 };
-    for (uint32_t i = 0; i < rows; i++, input += columns) {
-        for (uint32_t j = 0; j < live.first; j++)
-            if (input[j] != 0.0f)
-                live.first = j;
-        for (uint32_t j = columns; j > live.end; j--)
-            if (input[j - 1] != 0.0f)
-                live.end = j;
-    }
-    return live.first < live.end ? live : (struct range){ 0, 0 };
-}
-
-static uint32_t forward_by_halves(const struct ttzo_layer_cache *cache)
-{
-    const struct ttzo_halves h = ttzo_matrix_halves(cache);
-    const float *bias = bias_of(cache), *right = h.right;
-    const struct sums sums = sums_of(cache);
-    const struct range live = live_columns(inputs_of(cache), h.nl, h.nr);
-    uint32_t done = 0, n = live.end - live.first;
-    const float *input = inputs_of(cache) + live.first;
-    float *middle = sums.middle + live.first, *z = cache->z;
-    right += live.first;
-    sums.range[0] = (float)live.first, sums.range[1] = (float)live.end;
-    for (uint32_t r = 0; r < h.rank; r++, middle += h.ml * h.nr, right += h.mr * h.nr) {
-        done += multiply(middle, h.nr, NULL, (struct ttzo_operand){ h.left + r, h.nl * h.rank, h.rank }, h.ml,
-                         (struct ttzo_operand){ input, 1, h.nr }, n, h.nl, cache->panels);
-        done += multiply(z, h.mr, r ? z : bias, (struct ttzo_operand){ middle, h.nr, 1 }, h.ml,
-                         (struct ttzo_operand){ right, h.nr, 1 }, h.mr, n, cache->panels);
-    }
-    return done;
-}
-
 // Inputs that are not zero, of so many at a time.
 #define CHUNK 64u
 struct live {
@@ -268,33 +225,91 @@ struct live {
 
 static void list_live(struct live *live, const float *input, uint32_t n)
 {
+    uint16_t *at = live->at;
     live->input = input;
-    live->n = 0;
     for (uint32_t i = 0; i < n; i++)
-        if (input[i] != 0.0f)
-            live->at[live->n++] = (uint16_t)i;
+        if (ttzo_size_bits(input[i]) != 0)
+            *at++ = (uint16_t)i;
+    live->n = (uint32_t)(at - live->at);
 }
 
-// Four neighbouring outputs of a matrix [input][output], whose steps are these: chains over the listed inputs.
-static inline void add_inputs_to_four(float *z, const struct live *live, const float *weights, uint32_t in_step,
-                                      uint32_t out_step)
+// A matrix of these steps from input to input and from output to output. Four neighbouring outputs, or one, of z += W x:
+// chains over the listed inputs.
+struct steps {
+    uint32_t in, out;
+};
+
+static inline void add_inputs_to_four(float *z, const struct live *live, const float *weights, struct steps steps)
 {
     float s0 = z[0], s1 = z[1], s2 = z[2], s3 = z[3];
     for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++) {
-        const float *w = weights + *at * in_step;
+        const float *w = weights + *at * steps.in;
         float x = live->input[*at];
-        s0 = TTZO_MULADD(w[0], x, s0), s1 = TTZO_MULADD(w[out_step], x, s1);
-        s2 = TTZO_MULADD(w[2 * out_step], x, s2), s3 = TTZO_MULADD(w[3 * out_step], x, s3);
+        s0 = TTZO_MULADD(w[0], x, s0), s1 = TTZO_MULADD(w[steps.out], x, s1);
+        s2 = TTZO_MULADD(w[2 * steps.out], x, s2), s3 = TTZO_MULADD(w[3 * steps.out], x, s3);
     }
     z[0] = s0, z[1] = s1, z[2] = s2, z[3] = s3;
 }
 
-static void add_inputs(float *z, const struct live *live, const float *weights, uint32_t in_step)
+// The same for eight outputs that lie side by side.
+static void add_inputs_to_eight(float *z, const struct live *live, const float *weights, uint32_t in_step)
+{
+    float s0 = z[0], s1 = z[1], s2 = z[2], s3 = z[3], s4 = z[4], s5 = z[5], s6 = z[6], s7 = z[7];
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++) {
+        const float *w = weights + *at * in_step;
+        float x = live->input[*at];
+        s0 = TTZO_MULADD(w[0], x, s0), s1 = TTZO_MULADD(w[1], x, s1);
+        s2 = TTZO_MULADD(w[2], x, s2), s3 = TTZO_MULADD(w[3], x, s3);
+        s4 = TTZO_MULADD(w[4], x, s4), s5 = TTZO_MULADD(w[5], x, s5);
+        s6 = TTZO_MULADD(w[6], x, s6), s7 = TTZO_MULADD(w[7], x, s7);
+    }
+    z[0] = s0, z[1] = s1, z[2] = s2, z[3] = s3, z[4] = s4, z[5] = s5, z[6] = s6, z[7] = s7;
+}
+
+static void add_inputs(float *z, const struct live *live, const float *weights, struct steps steps)
 {
     float sum = *z;
     for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++)
-        sum = TTZO_MULADD(weights[*at * in_step], live->input[*at], sum);
+        sum = TTZO_MULADD(weights[*at * steps.in], live->input[*at], sum);
     *z = sum;
+}
+
+// The same for W += D x.
+static inline void add_to_four(float *matrix, const struct live *live, const float *differences, struct steps steps)
+{
+    float d0 = differences[0], d1 = differences[1], d2 = differences[2], d3 = differences[3];
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++) {
+        float x = live->input[*at], *w = matrix + *at * steps.in;
+        float *w1 = w + steps.out, *w2 = w1 + steps.out, *w3 = w2 + steps.out;
+        *w = TTZO_MULADD(d0, x, *w), *w1 = TTZO_MULADD(d1, x, *w1);
+        *w2 = TTZO_MULADD(d2, x, *w2), *w3 = TTZO_MULADD(d3, x, *w3);
+    }
+}
+
+static void add_to_eight(float *matrix, const struct live *live, const float *differences, uint32_t in_step)
+{
+    float d0 = differences[0], d1 = differences[1], d2 = differences[2], d3 = differences[3];
+    float d4 = differences[4], d5 = differences[5], d6 = differences[6], d7 = differences[7];
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++) {
+        float x = live->input[*at], *w = matrix + *at * in_step;
+        w[0] = TTZO_MULADD(d0, x, w[0]), w[1] = TTZO_MULADD(d1, x, w[1]);
+        w[2] = TTZO_MULADD(d2, x, w[2]), w[3] = TTZO_MULADD(d3, x, w[3]);
+        w[4] = TTZO_MULADD(d4, x, w[4]), w[5] = TTZO_MULADD(d5, x, w[5]);
+        w[6] = TTZO_MULADD(d6, x, w[6]), w[7] = TTZO_MULADD(d7, x, w[7]);
+    }
+}
+
+static void add_to_one(float *matrix, const struct live *live, float difference, struct steps steps)
+{
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++)
+        matrix[*at * steps.in] = TTZO_MULADD(difference, live->input[*at], matrix[*at * steps.in]);
+}
+
+// Steps of a dense layer's weights and of their derivatives, or of another layer's matrix and its sums.
+static struct steps steps_of(const struct ttzo_layer *layer)
+{
+    return ttzo_layer_length(layer) == 1 ? (struct steps){ 1, layer->in_features }
+                                         : (struct steps){ layer->out_features, 1 };
 }
 
 static uint32_t forward_by_matrix(const struct ttzo_layer_cache *cache)
@@ -302,24 +317,25 @@ static uint32_t forward_by_matrix(const struct ttzo_layer_cache *cache)
     const struct ttzo_layer *layer = cache->layer;
     const float *bias = bias_of(cache), *input = inputs_of(cache);
     uint32_t inputs = layer->in_features, outputs = layer->out_features, done = 0;
-    bool is_dense = ttzo_layer_length(layer) == 1;
-    const float *matrix = is_dense ? cache->parameters : cache->matrix;
-    uint32_t in_step = is_dense ? 1 : outputs, out_step = is_dense ? inputs : 1;
+    const struct steps steps = steps_of(layer);
+    const float *matrix = ttzo_layer_length(layer) == 1 ? cache->parameters : cache->matrix;
     float *z = cache->z;
     for (uint32_t o = 0; o < outputs; o++)
         z[o] = bias ? bias[o] : 0.0f;
     for (uint32_t first = 0; first < inputs; first += CHUNK) {
-        const float *weights = matrix + first * in_step;
+        const float *weights = matrix + first * steps.in;
         struct live live;
         uint32_t o = 0;
         list_live(&live, input + first, inputs - first < CHUNK ? inputs - first : CHUNK);
+        for (; steps.out == 1 && o + 8 <= outputs; o += 8)
+            add_inputs_to_eight(z + o, &live, weights + o, steps.in);
         for (; o + 4 <= outputs; o += 4)
-            if (out_step == 1)
-                add_inputs_to_four(z + o, &live, weights + o, in_step, 1);
+            if (steps.out == 1)
+                add_inputs_to_four(z + o, &live, weights + o, (struct steps){ steps.in, 1 });
             else
-                add_inputs_to_four(z + o, &live, weights + o * out_step, 1, out_step);
+                add_inputs_to_four(z + o, &live, weights + o * steps.out, (struct steps){ 1, steps.out });
         for (; o < outputs; o++)
-            add_inputs(z + o, &live, weights + o * out_step, in_step);
+            add_inputs(z + o, &live, weights + o * steps.out, steps);
         done += outputs * live.n;
     }
     return done;
@@ -327,61 +343,28 @@ static uint32_t forward_by_matrix(const struct ttzo_layer_cache *cache)
 
 uint32_t ttzo_sums_forward(const struct ttzo_layer_cache *cache)
 {
-    return cache->assembled == TTZO_BY_HALVES ? forward_by_halves(cache) : forward_by_matrix(cache);
-}
-
-static uint32_t add_to_halves(const struct ttzo_layer_cache *cache, const float *differences)
-{
-    const struct ttzo_halves h = ttzo_matrix_halves(cache);
-    const struct sums sums = sums_of(cache);
-    uint32_t done = 0, first = (uint32_t)sums.range[0], n = (uint32_t)sums.range[1] - first;
-    const float *input = inputs_of(cache) + first, *right = h.right + first, *middle = sums.middle + first;
-    float *after = sums.after, *to_left = sums.left, *to_right = sums.right + first;
-    for (uint32_t r = 0; r < h.rank && n; r++) {
-        done += multiply(after, h.nr, NULL, (struct ttzo_operand){ differences, h.mr, 1 }, h.ml,
-                         (struct ttzo_operand){ right, 1, h.nr }, n, h.mr, cache->panels);
-        done += multiply(to_left, h.nl, to_left, (struct ttzo_operand){ after, h.nr, 1 }, h.ml,
-                         (struct ttzo_operand){ input, h.nr, 1 }, h.nl, n, cache->panels);
-        done += multiply(to_right, h.nr, to_right, (struct ttzo_operand){ differences, 1, h.mr }, h.mr,
-                         (struct ttzo_operand){ middle, 1, h.nr }, n, h.ml, cache->panels);
-        right += h.mr * h.nr, middle += h.ml * h.nr;
-        to_left += h.ml * h.nl, to_right += h.mr * h.nr;
-    }
-    return done;
-}
-
-// row[input] += difference * input
-static void add_to_row(float *row, const struct live *live, float difference)
-{
-    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++)
-        row[*at] = TTZO_MULADD(difference, live->input[*at], row[*at]);
-}
-
-// The same for four rows.
-static void add_to_four_rows(float *row0, uint32_t stride, const struct live *live, const float *differences)
-{
-    float *row1 = row0 + stride, *row2 = row1 + stride, *row3 = row2 + stride;
-    float d0 = differences[0], d1 = differences[1], d2 = differences[2], d3 = differences[3];
-    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++) {
-        uint32_t i = *at;
-        float x = live->input[i];
-        row0[i] = TTZO_MULADD(d0, x, row0[i]), row1[i] = TTZO_MULADD(d1, x, row1[i]);
-        row2[i] = TTZO_MULADD(d2, x, row2[i]), row3[i] = TTZO_MULADD(d3, x, row3[i]);
-    }
+    return cache->assembled == TTZO_BY_HALVES ? ttzo_halved_sums_forward(cache) : forward_by_matrix(cache);
 }
 
 static uint32_t add_to_matrix(const struct ttzo_layer *layer, const float *input, const float *differences,
                               float *matrix)
 {
     uint32_t inputs = layer->in_features, outputs = layer->out_features, done = 0;
-    for (uint32_t first = 0; first < inputs; first += CHUNK, matrix += CHUNK, input += CHUNK) {
+    const struct steps steps = steps_of(layer);
+    for (uint32_t first = 0; first < inputs; first += CHUNK) {
+        float *sums = matrix + first * steps.in;
         struct live live;
         uint32_t o = 0;
-        list_live(&live, input, inputs - first < CHUNK ? inputs - first : CHUNK);
+        list_live(&live, input + first, inputs - first < CHUNK ? inputs - first : CHUNK);
+        for (; steps.out == 1 && o + 8 <= outputs; o += 8)
+            add_to_eight(sums + o, &live, differences + o, steps.in);
         for (; o + 4 <= outputs; o += 4)
-            add_to_four_rows(matrix + o * inputs, inputs, &live, differences + o);
+            if (steps.out == 1)
+                add_to_four(sums + o, &live, differences + o, (struct steps){ steps.in, 1 });
+            else
+                add_to_four(sums + o * steps.out, &live, differences + o, (struct steps){ 1, steps.out });
         for (; o < outputs; o++)
-            add_to_row(matrix + o * inputs, &live, differences[o]);
+            add_to_one(sums + o * steps.out, &live, differences[o], steps);
         done += outputs * live.n;
     }
     return done;
@@ -390,7 +373,7 @@ static uint32_t add_to_matrix(const struct ttzo_layer *layer, const float *input
 uint32_t ttzo_sums_add(const struct ttzo_layer_cache *cache, const float *differences, float *gradient)
 {
     if (cache->assembled == TTZO_BY_HALVES)
-        return add_to_halves(cache, differences);
+        return ttzo_halved_sums_add(cache, differences);
     float *matrix = ttzo_layer_length(cache->layer) == 1 ? gradient : sums_of(cache).matrix;
     return add_to_matrix(cache->layer, inputs_of(cache), differences, matrix);
 }
@@ -453,18 +436,19 @@ uint32_t ttzo_sums_finish(const struct ttzo_layer_cache *cache, float *gradient)
     if (by == TTZO_BY_SLICES || ttzo_layer_length(cache->layer) == 1)
         return 0;
     const struct ttzo_halves h = ttzo_matrix_halves(cache);
-    const struct sums sums = sums_of(cache);
     uint32_t split = ttzo_matrix_split(cache->layer), done = 0, n = h.ml * h.nl;
     float *left = place_of(cache, TTZO_BEFORE, split, gradient),
           *right = place_of(cache, TTZO_AFTER, split - 1, gradient);
     if (by == TTZO_BY_MATRIX) {
+        const struct sums sums = sums_of(cache);
         struct factors f = factors_of_matrix(&h);
         done += first_factor(f, sums.matrix, h.right, sums.left, cache->panels);
         done += second_factor(f, sums.matrix, h.left, right, cache->panels);
         copy_ranks(left, sums.left, n, h.rank, h.rank, 1);
     } else {
-        copy_ranks(left, sums.left, n, h.rank, 1, n);
-        copy_ranks(right, sums.right, h.rank * h.mr * h.nr, 1, 1, 0);
+        const struct ttzo_halved_sums *sums = cache->states.numbers;
+        copy_ranks(left, sums->left, n, h.rank, 1, n);
+        copy_ranks(right, sums->right, h.rank * h.mr * h.nr, 1, 1, 0);
     }
     return done + derive_left(cache, split, gradient) + derive_right(cache, split, gradient);
 }

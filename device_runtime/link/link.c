@@ -280,7 +280,7 @@ static enum ttzo_error refusal(const struct ttzo_link *link, const struct ttzo_f
     if (frame->code == TTZO_MESSAGE_AUTHENTICATE && ttzo_needs_key(link))
         return TTZO_ERROR_OK;
     *detail = link->model_detail;
-    if (link->model_error || !lacks_storage(link, frame->code))
+    if (link->model_error || !(lacks_storage(link, frame->code) || frame->code == TTZO_MESSAGE_AUTHENTICATE))
         return link->model_error;
     *detail = frame->code;
     return TTZO_ERROR_UNKNOWN_MESSAGE;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "network/loss.h"
 
+#include <stddef.h>
+
 #include "number/real.h"
 
 // ---- targets --------------------------------------------------------------------------------------------------------
@@ -157,7 +159,8 @@ float ttzo_row_loss(const struct ttzo_model *model, float *outputs, const uint8_
 
 // ---- changes --------------------------------------------------------------------------------------------------------
 
-static void softmax(const float *z, uint32_t n, float *p)
+// Returns the sum of exp(z_j - max), and the largest z.
+static float softmax(const float *z, uint32_t n, float *p, float *max)
 {
     float largest = z[0], sum = 0.0f;
     for (uint32_t j = 1; j < n; j++)
@@ -169,23 +172,39 @@ static void softmax(const float *z, uint32_t n, float *p)
     }
     for (uint32_t j = 0; j < n; j++)
         p[j] = p[j] / sum;
+    *max = largest;
+    return sum;
 }
 
-void ttzo_loss_slopes(const struct ttzo_model *model, const float *outputs, const uint8_t *target, float *slopes)
+static void loss_slopes(const struct ttzo_model *model, const float *outputs, const uint8_t *target, float *slopes)
 {
     uint32_t n = model->info.out_features, classes = ttzo_loss_classes(model);
-    float factor = model->info.loss == TTZO_LOSS_HUBER ? 1.0f : 2.0f;
+    float factor = model->info.loss == TTZO_LOSS_HUBER ? 1.0f : 2.0f, largest;
     if (model->info.loss == TTZO_LOSS_BINARY_CROSS_ENTROPY) {
         float scores[2] = { 0.0f, outputs[0] }, p[2];
-        softmax(scores, 2, p);
+        softmax(scores, 2, p, &largest);
         slopes[0] = p[1 - ttzo_get_u16(target)];
     } else if (classes) {
         for (uint32_t j = 0; j < n; j += classes)
-            softmax(outputs + j, classes, slopes + j);
+            softmax(outputs + j, classes, slopes + j, &largest);
     } else {
         for (uint32_t j = 0; j < n; j++)
             slopes[j] = factor * (outputs[j] - ttzo_get_f32(target + 4 * j));
     }
+}
+
+float ttzo_loss_with_slopes(const struct ttzo_model *model, const float *outputs, const uint8_t *target, float *slopes,
+                            float *scratch)
+{
+    uint32_t n = model->info.out_features;
+    if (ttzo_loss_is_plain(model)) {
+        float largest, sum = softmax(outputs, n, slopes, &largest);
+        return ttzo_log(sum) - (outputs[ttzo_get_u16(target)] - largest);
+    }
+    loss_slopes(model, outputs, target, slopes);
+    for (uint32_t i = 0; i < n; i++)
+        scratch[i] = outputs[i];
+    return ttzo_row_loss(model, scratch, target);
 }
 
 // Below this sum of squared changes, three moments say as much as expm1 and log1p: what they leave out is less than
@@ -216,19 +235,25 @@ static inline void add_moment(struct moments *sums, float p, float against)
     sums->third = TTZO_MULADD(moment, against, sums->third);
 }
 
-static float large_change(const float *p, const float *changes, uint32_t n, float own)
+// The changes are row[j * step] times the factor.
+__attribute__((noinline)) static float large_change(const float *p, const float *row, uint32_t step, float factor,
+                                                    uint32_t n, float own)
 {
     float sum = 0.0f;
     for (uint32_t j = 0; j < n; j++)
-        sum = TTZO_MULADD(p[j], ttzo_expm1(changes[j] - own), sum);
+        sum = TTZO_MULADD(p[j], ttzo_expm1(row[j * step] * factor - own), sum);
     return ttzo_log1p(sum);
 }
 
-static inline float change_of(const struct moments *sums, const float *p, const float *changes, uint32_t n, float own)
+static inline float small_change(const struct moments *sums)
 {
-    if (sums->squares < TTZO_SMALL_SQUARES)
-        return small_log1p(TTZO_MULADD(sums->third, 0.166666672f, TTZO_MULADD(sums->second, 0.5f, sums->first)));
-    return large_change(p, changes, n, own);
+    return small_log1p(TTZO_MULADD(sums->third, 0.166666672f, TTZO_MULADD(sums->second, 0.5f, sums->first)));
+}
+
+static inline float change_of(const struct moments *sums, const float *p, const float *row, uint32_t step, float factor,
+                              uint32_t n, float own)
+{
+    return sums->squares < TTZO_SMALL_SQUARES ? small_change(sums) : large_change(p, row, step, factor, n, own);
 }
 
 static float cross_entropy_change(const float *p, const float *changes, uint32_t n, uint32_t row_class)
@@ -237,27 +262,71 @@ static float cross_entropy_change(const float *p, const float *changes, uint32_t
     struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
     for (uint32_t j = 0; j < n; j++)
         add_moment(&sums, p[j], changes[j] - own);
-    return change_of(&sums, p, changes, n, own);
+    return change_of(&sums, p, changes, 1, 1.0f, n, own);
 }
 
-// Four rows, which share the loads of p.
-static void cross_entropy_changes(const float *p, const float *a, uint32_t stride, uint32_t n, uint32_t row_class,
+// Four rows, which share the loads of p: changes are the rows' numbers, `step` apart, or those times their factors if
+// `scaled`. A copy for each kind of rows, without the others' steps and products.
+__attribute__((always_inline)) static inline void four_changes(const float *p, const float *const rows[4],
+                                                               const float *factors, bool scaled, uint32_t step,
+                                                               uint32_t n, uint32_t row_class, float differences[4])
+{
+    const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3];
+    float by_a = scaled ? factors[0] : 1.0f, by_b = scaled ? factors[1] : 1.0f;
+    float by_c = scaled ? factors[2] : 1.0f, by_d = scaled ? factors[3] : 1.0f;
+    uint32_t own = row_class * step;
+    float of_a = scaled ? a[own] * by_a : a[own], of_b = scaled ? b[own] * by_b : b[own];
+    float of_c = scaled ? c[own] * by_c : c[own], of_d = scaled ? d[own] * by_d : d[own];
+    struct moments to_a = { 0.0f, 0.0f, 0.0f, 0.0f }, to_b = to_a, to_c = to_a, to_d = to_a;
+    for (const float *share = p, *end = p + n; share != end; share++, a += step, b += step, c += step, d += step) {
+        add_moment(&to_a, *share, (scaled ? *a * by_a : *a) - of_a);
+        add_moment(&to_b, *share, (scaled ? *b * by_b : *b) - of_b);
+        add_moment(&to_c, *share, (scaled ? *c * by_c : *c) - of_c);
+        add_moment(&to_d, *share, (scaled ? *d * by_d : *d) - of_d);
+    }
+    differences[0] = change_of(&to_a, p, rows[0], step, by_a, n, of_a);
+    differences[1] = change_of(&to_b, p, rows[1], step, by_b, n, of_b);
+    differences[2] = change_of(&to_c, p, rows[2], step, by_c, n, of_c);
+    differences[3] = change_of(&to_d, p, rows[3], step, by_d, n, of_d);
+}
+
+static void cross_entropy_changes(const float *p, const float *changes, uint32_t stride, uint32_t n, uint32_t row_class,
                                   float differences[4])
 {
-    const float *b = a + stride, *c = b + stride, *d = c + stride;
-    float of_a = a[row_class], of_b = b[row_class], of_c = c[row_class], of_d = d[row_class];
-    struct moments to_a = { 0.0f, 0.0f, 0.0f, 0.0f }, to_b = to_a, to_c = to_a, to_d = to_a;
-    for (uint32_t j = 0; j < n; j++) {
-        float share = p[j];
-        add_moment(&to_a, share, a[j] - of_a);
-        add_moment(&to_b, share, b[j] - of_b);
-        add_moment(&to_c, share, c[j] - of_c);
-        add_moment(&to_d, share, d[j] - of_d);
+    const float *rows[4] = { changes, changes + stride, changes + 2 * stride, changes + 3 * stride };
+    four_changes(p, rows, NULL, false, 1, n, row_class, differences);
+}
+
+void ttzo_loss_scaled_changes(const struct ttzo_model *model, const float *slopes, const float *const rows[4],
+                              uint32_t step, const float factors[4], const uint8_t *target, float differences[4])
+{
+    uint32_t n = model->info.out_features, row_class = ttzo_get_u16(target);
+    if (step == 1)
+        four_changes(slopes, rows, factors, true, 1, n, row_class, differences);
+    else
+        four_changes(slopes, rows, factors, true, step, n, row_class, differences);
+}
+
+float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
+                              const uint8_t *target)
+{
+    uint32_t n = model->info.out_features, row_class = ttzo_get_u16(target);
+    struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
+    if (output != row_class) { // all other terms are zero
+        add_moment(&sums, slopes[output], change);
+        return sums.squares < TTZO_SMALL_SQUARES ? small_change(&sums)
+                                                 : ttzo_log1p(slopes[output] * ttzo_expm1(change));
     }
-    differences[0] = change_of(&to_a, p, a, n, of_a);
-    differences[1] = change_of(&to_b, p, b, n, of_b);
-    differences[2] = change_of(&to_c, p, c, n, of_c);
-    differences[3] = change_of(&to_d, p, d, n, of_d);
+    for (uint32_t j = 0; j < n; j++)
+        if (j != output)
+            add_moment(&sums, slopes[j], -change);
+    if (sums.squares < TTZO_SMALL_SQUARES)
+        return small_change(&sums);
+    float sum = 0.0f, moved = ttzo_expm1(-change);
+    for (uint32_t j = 0; j < n; j++)
+        if (j != output)
+            sum = TTZO_MULADD(slopes[j], moved, sum);
+    return ttzo_log1p(sum);
 }
 
 static float place_change(const struct ttzo_model *model, const float *p, const float *changes, const uint8_t *target)
@@ -279,7 +348,7 @@ static float binary_change(const struct ttzo_model *model, float wrong, float ch
     float against = place.row_class ? -change : change;
     struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
     add_moment(&sums, wrong, against);
-    return place.weight * change_of(&sums, &wrong, &against, 1, 0.0f);
+    return place.weight * change_of(&sums, &wrong, &against, 1, 1.0f, 1, 0.0f);
 }
 
 static float squared_change(const float *slopes, const float *changes, uint32_t n)
@@ -318,7 +387,7 @@ static float change_of_row(const struct ttzo_model *model, const float *slopes, 
 void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const float *changes, uint32_t stride,
                        uint32_t n, const uint8_t *target, float *differences)
 {
-    bool by_fours = model->info.loss == TTZO_LOSS_CROSS_ENTROPY && !model->loss.n_class_weights;
+    bool by_fours = ttzo_loss_is_plain(model);
     uint32_t row_class = by_fours ? ttzo_get_u16(target) : 0;
     for (; by_fours && n >= 4; n -= 4, changes += 4 * stride, differences += 4)
         cross_entropy_changes(slopes, changes, stride, model->info.out_features, row_class, differences);

@@ -22,10 +22,11 @@ bool ttzo_loss_is_sound(const struct ttzo_model *model);
 // afterwards.
 float ttzo_row_loss(const struct ttzo_model *model, float *outputs, const uint8_t *target);
 
-// What the loss's change for changed outputs depends on, for ttzo_loss_changes: cross-entropy, the softmax of the
-// outputs at each place; of one logit, the probability of the wrong class in slopes[0]; MSE, twice the errors; Huber, the
-// errors. [out_features]
-void ttzo_loss_slopes(const struct ttzo_model *model, const float *outputs, const uint8_t *target, float *slopes);
+// Loss of the network's outputs; and in `slopes` [out_features] what its change for changed outputs depends on, for
+// ttzo_loss_changes: cross-entropy, the softmax of the outputs at each place; of one logit, the probability of the wrong
+// class in slopes[0]; MSE, twice the errors; Huber, the errors. `scratch` [out_features].
+float ttzo_loss_with_slopes(const struct ttzo_model *model, const float *outputs, const uint8_t *target, float *slopes,
+                            float *scratch);
 
 // Loss of outputs + changes less loss of outputs, without the cancellation of that difference: with the softmax p and
 // the class y, log(sum_j p_j exp(d_j - d_y)) = log1p(sum_j p_j expm1(d_j - d_y)), and with errors e the mean of
@@ -33,6 +34,20 @@ void ttzo_loss_slopes(const struct ttzo_model *model, const float *outputs, cons
 // For `n` rows of changes, `stride` apart.
 void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const float *changes, uint32_t stride,
                        uint32_t n, const uint8_t *target, float *differences);
+
+// Whether the loss is a cross-entropy of one class without weights: for it alone are the next two.
+static inline bool ttzo_loss_is_plain(const struct ttzo_model *model)
+{
+    return model->info.loss == TTZO_LOSS_CROSS_ENTROPY && !model->loss.n_class_weights;
+}
+
+// The same for the changes factors[q] rows[q][j * step] of output j.
+void ttzo_loss_scaled_changes(const struct ttzo_model *model, const float *slopes, const float *const rows[4],
+                              uint32_t step, const float factors[4], const uint8_t *target, float differences[4]);
+
+// The same where one output changes.
+float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
+                              const uint8_t *target);
 
 // Places of a row that count: 1, or those of a sequence that are no padding; 0 for losses without classes.
 uint32_t ttzo_row_judged(const struct ttzo_model *model, const uint8_t *target);

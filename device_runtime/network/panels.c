@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "network/thumb_tile.h"
 #include "network/tile.h"
 #include "number/real.h"
 
@@ -30,26 +31,13 @@ static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t 
 
 #elif TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP)
 
-// s0-s15 hold the outputs. Fused, s16-s23 hold two steps of a and s24-s31 two steps of b, so that each pair of loads
-// feeds 32 vfma; separate, one step of each, and the products pass through s24-s31.
-#if TTZO_FUSED
-#define CELL(sum, a, b, product) "vfma.f32 s" #sum ", s" #a ", s" #b "\n"
-#else
-#define CELL(sum, a, b, product)                                                                                       \
-    "vmul.f32 s" #product ", s" #a ", s" #b "\n vadd.f32 s" #sum ", s" #sum ", s" #product "\n"
-#endif
-#define ROW(c0, c1, c2, c3, a, b0, b1, b2, b3)                                                                         \
-    CELL(c0, a, b0, 24) CELL(c1, a, b1, 25) CELL(c2, a, b2, 26) CELL(c3, a, b3, 27)
-#define STEP(a0, a1, a2, a3, b0, b1, b2, b3)                                                                           \
-    ROW(0, 1, 2, 3, a0, b0, b1, b2, b3)                                                                                \
-    ROW(4, 5, 6, 7, a1, b0, b1, b2, b3)                                                                                \
-    ROW(8, 9, 10, 11, a2, b0, b1, b2, b3)                                                                              \
-    ROW(12, 13, 14, 15, a3, b0, b1, b2, b3)
-#define ONE_STEP "vldmia %[a]!, {s16-s19}\n vldmia %[b]!, {s20-s23}\n" STEP(16, 17, 18, 19, 20, 21, 22, 23)
+// Fused, s16-s23 hold two steps of a and s24-s31 two steps of b, so that each pair of loads feeds 32 vfma; separate, one
+// step of each.
+#define ONE_STEP "vldmia %[a]!, {s16-s19}\n vldmia %[b]!, {s20-s23}\n" TTZO_STEP(16, 17, 18, 19, 20, 21, 22, 23)
 #if TTZO_FUSED
 #define TWO_STEPS                                                                                                      \
-    "vldmia %[a]!, {s16-s23}\n vldmia %[b]!, {s24-s31}\n" STEP(16, 17, 18, 19, 24, 25, 26, 27)                         \
-        STEP(20, 21, 22, 23, 28, 29, 30, 31)
+    "vldmia %[a]!, {s16-s23}\n vldmia %[b]!, {s24-s31}\n" TTZO_STEP(16, 17, 18, 19, 24, 25, 26, 27)                    \
+        TTZO_STEP(20, 21, 22, 23, 28, 29, 30, 31)
 #else
 #define TWO_STEPS ONE_STEP ONE_STEP
 #endif
@@ -76,9 +64,7 @@ static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t 
         "subs %[n], #1\n bne 0b\n"
         : [out] "+r"(out), [start] "+r"(start), [a] "+r"(left), [b] "=&r"(b), [fours] "=&r"(fours), [n] "+r"(n)
         : [right] "r"(right), [inner] "r"(inner), [row_step] "r"(4 * row_stride), [start_step] "l"(4 * start_stride)
-        : "cc", "memory", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13", "s14",
-          "s15", "s16", "s17", "s18", "s19", "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29",
-          "s30", "s31");
+        : TTZO_TILE_CLOBBERS);
 }
 
 #elif TTZO_TILE == 2 && !TTZO_FUSED && (defined(__SSE2__) || defined(__ARM_NEON))

@@ -20,6 +20,11 @@
 #define TTZO_MULADD(a, b, c) ((a) * (b) + (c))
 #endif
 
+// An integer of a number's bits.
+#ifndef TTZO_SIZE_BITS
+#define TTZO_SIZE_BITS uint32_t
+#endif
+
 // False for NaN and infinities.
 bool ttzo_is_finite(float x);
 

@@ -303,7 +303,7 @@ def _sums_numbers(plan: Plan, number: int) -> int:
     ml, nl, mr, nr, rank = halves(layer)
     if by == Assembled.matrix:
         return even(ml * nl * rank, layer.in_features * layer.out_features)
-    return even(ml * nl * rank, mr * nr * rank, ml * nr * rank, ml * nr, 2)
+    return even(LIMIT["halved_sums_numbers"], ml * nl * rank, mr * nr * rank, ml * nr * rank)
 
 
 def _sums_panels(plan: Plan, number: int) -> int:
@@ -311,10 +311,11 @@ def _sums_panels(plan: Plan, number: int) -> int:
     if by == Assembled.slices or len(core_shapes(layer)) == 1:
         return matrix_panels(layer)
     ml, nl, mr, nr, _ = halves(layer)
-    shapes = [(ml, nl), (ml, nr), (ml, mr), (mr, ml)] if by == Assembled.halves else []
+    laid_out = max(nl * ml, nr * (ml + 4), mr * ml) if by == Assembled.halves else 0
+    shapes = []
     for f in splits(layer) + ([matrix_factors(layer)] if by == Assembled.matrix else []):
         shapes += [(f.r, f.n), (f.n, f.t)]
-    return max(matrix_panels(layer), *((whole_panels(rows) + 4) * inner for rows, inner in shapes))
+    return max(matrix_panels(layer), laid_out, *((whole_panels(rows) + 4) * inner for rows, inner in shapes))
 
 
 def _panels(plan: Plan, number: int) -> int:

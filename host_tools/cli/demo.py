@@ -18,9 +18,9 @@ from ttzo.host_tools.cli.device import compare_with_bar, train_with_bar, verdict
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.data_set import DataSet
-from ttzo.host_tools.device import qemu
 from ttzo.host_tools.device.device import Evaluation, open_device, run_folder
 from ttzo.host_tools.firmware import boards, build
+from ttzo.host_tools.firmware.chip_ports import CHIP_PORTS
 from ttzo.host_tools.report import pictures
 from ttzo.host_tools.report.pictures import ReportError
 from ttzo.host_tools.training import compare
@@ -92,7 +92,8 @@ def demo_command(screen: Screen, out: Path, steps: int | None) -> dict:
 def _left_out() -> list[str]:
     """What is missing to build and run the emulated board here."""
     board = boards.load(BOARD)
-    needs = {f"{board.toolchain}-gcc": f"gcc-{board.toolchain} libnewlib-{board.toolchain}", qemu.QEMU: qemu.QEMU}
+    port = CHIP_PORTS[board.port]
+    needs = {f"{board.toolchain}-gcc": port.packages, port.emulator: port.emulator}
     missing = [
         f"{program} (Debian, Ubuntu: apt-get install {package})"
         for program, package in needs.items()

@@ -53,7 +53,7 @@ def start(
     rows holds those of `rows` from the start, when they are too many for its RAM; its instructions are counted in the file `counter`."""
     scheme, _, argument = url.partition(":")
     if scheme not in KINDS:
-        if ":" in url and "://" not in url and not url.startswith(USB):
+        if ":" in url and "://" not in url and not url.startswith((USB, unix_socket.SCHEME)):
             raise EmulatorError(f"there is no kind of device {scheme}:", f"the kinds are {', '.join(KINDS)}, and ports")
         return url
     if scheme != "native" and bool(argument) != (scheme == "qemu"):

@@ -357,7 +357,7 @@ class Link:
             return LinkError(worked, "reset the device and run the same command again")
         return LineCut(
             f"{self._name} has not answered for {wait.spent:.3g} s",
-            "is the board on, flashed by `ttzo flash`, and this its port and baud rate? Then reset it and try again",
+            "is the board on, flashed, and this its port and baud rate? In a board file of your own, check uart and uart_irq",
         )
 
     def _heard(self) -> str:

@@ -200,7 +200,7 @@ class DeviceSide:
 
     def _authenticate(self, request: AuthenticateRequest, _: bytes) -> bytes:
         if self._gate is None:
-            raise DeviceError("unknown_message")
+            raise DeviceError("unknown_message", MESSAGE["authenticate"])
         proof = self._gate.begin(request, self._asked_session)
         self._take_session()
         return REPLY["authenticate"](proof=proof).pack()

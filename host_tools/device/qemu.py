@@ -24,8 +24,8 @@ from ttzo.host_tools.device import unix_socket
 from ttzo.host_tools.device.pipes import pipes_of
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.build import build_plugin
+from ttzo.host_tools.firmware.chip_ports import CHIP_PORTS
 
-QEMU = "qemu-system-arm"
 START_S = 30.0
 
 
@@ -41,7 +41,11 @@ class Emulation:
     A thread of its own starts QEMU and stays until it ends: Linux ties a child's life to the thread that made it.
     """
 
-    def __init__(self, command: list[str], listener: socket.socket, url: str):
+    def __init__(self, program: str, arguments: list[str], listener: socket.socket, url: str):
+        # setpriv (util-linux): the kernel ends QEMU when the thread that started it is gone
+        dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        command = [*dies_with_us, program, *arguments]
+        self._program = program
         self.url = url
         self._complaints: list[str] = []
         started: queue.SimpleQueue[subprocess.Popen | Exception] = queue.SimpleQueue()
@@ -49,7 +53,7 @@ class Emulation:
         self._keeper.start()
         process = started.get()
         if isinstance(process, Exception):
-            raise QemuError(f"{QEMU} cannot be started: {process}", f"install the Debian package {QEMU}") from process
+            raise QemuError(f"{program} cannot be started: {process}", _package(program)) from process
         self.process, self._pipes = process, pipes_of(process)
         try:
             self._greet()
@@ -87,7 +91,7 @@ class Emulation:
         if "unsupported machine" in words:
             return QemuError(
                 f"QEMU does not know the machine: {words}",
-                f"`{QEMU} -M help` lists the machines; correct qemu_machine in the board's file",
+                f"`{self._program} -M help` lists the machines; correct qemu_machine in the board's file",
             )
         return QemuError(
             f"QEMU ended: {words or 'it printed nothing'}", "build the firmware again, or run the command by hand"
@@ -140,21 +144,24 @@ def emulated(
         )
     if not elf.is_file():
         raise QemuError(f"there is no firmware {elf}", f"run `ttzo build` for {board.name}")
-    if not shutil.which(QEMU):
-        raise QemuError(f"{QEMU} is not installed", f"on Debian or Ubuntu: apt-get install {QEMU}")
+    program = CHIP_PORTS[board.port].emulator
+    if not shutil.which(program):
+        raise QemuError(f"{program} is not installed", _package(program))
     with unix_socket.listen(path) if path else socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         url = f"unix:{path}" if path else f"socket://127.0.0.1:{listener.getsockname()[1]}"
         extra = ["-device", f"loader,file={rows},addr={board.rows_origin:#x},force-raw=on"] if rows else []
         extra += ["-plugin", f"{build_plugin()},out={counter}"] if counter else []
-        return Emulation([*_command(board, elf, listener.fileno()), *extra], listener, url)
+        return Emulation(program, [*_arguments(board, elf, listener.fileno()), *extra], listener, url)
 
 
-def _command(board: Board, elf: Path, listener: int) -> list[str]:
-    # setpriv (util-linux): the kernel ends QEMU when the thread that started it is gone
-    dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+def _arguments(board: Board, elf: Path, listener: int) -> list[str]:
     return [
-        *dies_with_us,
-        *(QEMU, "-M", board.qemu_machine, *board.qemu_arguments, "-kernel", str(elf)),
+        *("-M", board.qemu_machine, *board.qemu_arguments, "-kernel", str(elf)),
         *("-chardev", f"socket,id=c0,fd={listener},server=on,wait=off", "-serial", "chardev:c0"),
         *("-display", "none", "-qmp", "stdio"),
     ]
+
+
+def _package(program: str) -> str:
+    package = "qemu-system-misc" if program == "qemu-system-riscv32" else program
+    return f"on Debian or Ubuntu: apt-get install {package}"

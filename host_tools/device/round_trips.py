@@ -9,6 +9,7 @@ from typing import Any
 from ttzo.device_runtime.contract import LIMIT
 
 FIRST_SILENCE_S = 1.0  # until the first repetition, before anything is known
+DAMAGED_SILENCE_S = 0.25  # the same where the line damages what the other side says
 LEAST_SILENCE_S = 0.02
 LONGEST_SILENCE_S = 2.0
 MOST_BYTES = LIMIT["max_payload"]  # of a frame's payload
@@ -55,7 +56,7 @@ class RoundTrips:
     def damaged(self, message: str) -> float:
         """The silence once a damaged frame shows that the other side is not slow."""
         self._waiting.pop(message, None)
-        return self.silence(message)
+        return self.silence(message) if message in self._times else DAMAGED_SILENCE_S
 
     def working(self, silence: float) -> float:
         """The silence while a device tells that it works."""

@@ -8,15 +8,15 @@ as costs.
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
 from ttzo import boards as board_folder
-from ttzo.device_runtime import PORTS
 from ttzo.device_runtime.contract import LIMIT, Arithmetic, TtzoError
 from ttzo.exporter.costs.memory import Room
 from ttzo.exporter.plan.untrusted_file import read_bytes, toml_page
+from ttzo.host_tools.firmware.chip_ports import CHIP_PORTS
 
 FOLDER = Path(board_folder.__file__).parent
 MOST_BYTES = 64 << 10  # of a board's file
@@ -35,13 +35,15 @@ class BoardError(TtzoError):
 
 
 class Board(pydantic.BaseModel):
-    """One board; every field stands in its TOML, none has a default."""
+    """One board; every field but `not_built` stands in its TOML."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: _Name  # what the device reports in HELLO
     title: _Text  # for people: board, chip, core, clock
     ran_on: _Text  # what was seen running where, and what was not
+
+    not_built: str = ""  # why `ttzo build` makes no firmware for it, and what to do instead; "": it does
 
     port: _Part  # folder in device_runtime/ports
     toolchain: _Text  # the compiler is {toolchain}-gcc
@@ -85,7 +87,9 @@ class Board(pydantic.BaseModel):
             raise ValueError("code_bytes leaves nothing of flash_bytes for the model")
         if self.clock_hz < 16 * self.baud:
             raise ValueError("clock_hz must be at least 16 times baud")
-        known = {"port": _ports()} | {kind: _parts(self.port, kind) for kind in ("clock", "uart", "random")}
+        if self.port not in CHIP_PORTS:
+            raise ValueError(f"port is {self.port!r}; there are: {', '.join(sorted(CHIP_PORTS))}")
+        known = {kind: _parts(self.port, kind) for kind in ("clock", "uart", "random")}
         for field, choices in known.items():
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field} is {getattr(self, field)!r}; there are: {', '.join(choices)}")
@@ -137,18 +141,20 @@ def _checked(path: Path, page: dict) -> Board:
     try:
         return Board.model_validate_json(json.dumps(page, default=str))  # by JSON, where an array makes a tuple
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the board"
-        what = re.sub("^Value error, ", "", first["msg"])
+        wrong = [_sentence(each) for each in error.errors(include_url=False)]
         raise BoardError(
-            f"board file {path}: {field}: {what}",
+            f"board file {path}: {'; '.join(wrong)}",
             f"compare it with {FOLDER / 'netduinoplus2.toml'}; host_tools/firmware/boards.py explains each field",
         ) from error
 
 
-def _ports() -> list[str]:
-    return sorted(path.parent.name for path in PORTS.glob("*/*.ld"))
+def _sentence(wrong: Any) -> str:
+    """One wrong key of a board file: its name, what is wrong with it, and what stands there."""
+    field = ".".join(map(str, wrong["loc"])) or "the board"
+    given = "" if wrong["type"] in ("missing", "value_error") else f" (it is {wrong['input']!r})"
+    return f"{field}: {re.sub('^Value error, ', '', wrong['msg'])}{given}"
 
 
 def _parts(port: str, kind: str) -> list[str]:
-    return sorted(path.stem.removeprefix(f"{kind}_") for path in (PORTS / port).glob(f"{kind}_*.c"))
+    paths = (path for folder in CHIP_PORTS[port].folders for path in folder.glob(f"{kind}_*.c"))
+    return sorted({path.stem.removeprefix(f"{kind}_") for path in paths})

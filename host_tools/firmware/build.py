@@ -32,6 +32,7 @@ from ttzo.exporter.plan.parts import Parts, parts_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
+from ttzo.host_tools.firmware.chip_ports import CHIP_PORTS, SHARED
 from ttzo.host_tools.firmware.firmware_image import Image
 from ttzo.host_tools.firmware.key_file import Lock
 
@@ -51,7 +52,6 @@ FLAGS = [
 FIRMWARE_FLAGS = ["-g", "-ffunction-sections", "-fdata-sections", "-fno-common"]
 LINK_FLAGS = [
     "-nostartfiles",
-    "--specs=nano.specs",
     "-Wl,--gc-sections",
     "-Wl,--emit-relocs",
     "-Wl,--build-id=none",
@@ -103,10 +103,12 @@ def build(
     size: bool = False,
     all_parts: bool = False,
     lock: Lock | None = None,
+    objects: Path | None = None,
 ) -> BuildReport:
     """Builds the bundle folder's model into firmware for the board, unless that is up to date; with `size` as small as
     the compiler makes it (-Os), with `all_parts` with the whole runtime. Neither changes a bit of what it computes. With
-    `lock` it takes orders from holders of that key only, and its files, which hold the key, are the user's alone.
+    `lock` it takes orders from holders of that key only, and its files, which hold the key, are the user's alone. In the
+    folder `objects` compiled sources stay for further builds with the same arguments, of other models.
 
     Raises:
         BuildError: no compiler; sources that do not compile; a model of another export; a stack that may overflow; heap,
@@ -116,6 +118,9 @@ def build(
     """
     bundle_dir = Path(bundle_dir)
     plan = _read_plan(bundle_dir)
+    if board.not_built:
+        reason, _, way_out = board.not_built.partition("; ")
+        raise BuildError(reason, way_out)
     if plan.arithmetic.name not in board.arithmetics:
         raise BuildError(
             f"{board.name} does not support {plan.arithmetic.name} arithmetic",
@@ -129,14 +134,14 @@ def build(
     flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board), *extra_flags]
     flags += ["-Os"] if size else []
     flags += [f"-DTTZO_READING_OPEN={lock.reading_open:d}"] if lock else []
-    port = PORTS / board.port
+    folders = CHIP_PORTS[board.port].folders
     read = [
         *sources,
         *core_headers(),
-        *sorted(port.glob("*.h")),
+        *(path for folder in folders for path in sorted(folder.glob("*.h"))),
         bundle_dir / "model.h",
         bundle_dir / "model.ttzo",
-        port / f"{board.port}.ld",
+        SHARED / "firmware.ld",
     ]
     secret = [hashlib.sha256(lock.secret).hexdigest()] if lock else []
     key = _key(read, [*flags, *LINK_FLAGS, board.model_dump_json(), *secret], [f"{board.toolchain}-gcc"])
@@ -146,7 +151,7 @@ def build(
     with tempfile.TemporaryDirectory(prefix=".building-", dir=out) as folder:
         if lock:
             sources.append(_secret_file(Path(folder), lock))
-        report = _make(Path(folder), out, plan, board, sources, flags, bundle_dir)
+        report = _make(Path(folder), out, plan, board, sources, flags, bundle_dir, objects)
         _publish(Path(folder), out, key, report, lock is not None)
     return report
 
@@ -181,12 +186,9 @@ def _linked_parts(plan: Plan, board: Board) -> Parts:
 
 def _firmware_sources(parts: Parts, board: Board) -> list[Path]:
     """The core, and of the port what the board names; uart_*.c, clock_*.c and random_*.c are choices."""
-    port = PORTS / board.port
     chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
     chosen |= {f"random_{board.random}.c"} if Part.key in parts else set()
-    choices = ("uart_", "clock_", "random_")
-    ours = [p for p in sorted(port.glob("*.c")) if p.name in chosen or not p.name.startswith(choices)]
-    return sources_of(parts) + ours
+    return sources_of(parts) + CHIP_PORTS[board.port].sources(chosen)
 
 
 def _macros(plan: Plan, parts: Parts, board: Board) -> list[str]:
@@ -209,21 +211,28 @@ def _arithmetic_flags(arithmetic: Arithmetic) -> list[str]:
 
 
 def _make(
-    folder: Path, out: Path, plan: Plan, board: Board, sources: list[Path], flags: list[str], bundle_dir: Path
+    folder: Path,
+    out: Path,
+    plan: Plan,
+    board: Board,
+    sources: list[Path],
+    flags: list[str],
+    bundle_dir: Path,
+    kept: Path | None,
 ) -> BuildReport:
     """Compiles and links in `folder`, then looks at what came out. No path of this machine gets into the image."""
     gcc = f"{board.toolchain}-gcc"
-    port = PORTS / board.port
     # of two that fit, gcc takes the later
     hidden = [
         f"-ffile-prefix-map={path}={name}"
         for path, name in ((RUNTIME, "ttzo"), (bundle_dir.resolve(), "bundle"), (folder.resolve(), "."))
     ]
-    flags = [*flags, *hidden, f"-I{RUNTIME}", f"-I{port}"]
-    objects = _compile_all(folder, gcc, [source.resolve() for source in sources], flags)
+    specs = f"--specs={CHIP_PORTS[board.port].specs}"
+    flags = [*flags, *hidden, specs, f"-I{RUNTIME}", *(f"-I{each}" for each in CHIP_PORTS[board.port].folders)]
+    objects = _compile_all(folder, gcc, [source.resolve() for source in sources], flags, kept)
     memory = {"FLASH_ORIGIN": board.flash_origin, "FLASH_BYTES": board.flash_bytes, "RAM_ORIGIN": board.ram_origin}
     memory |= {"RAM_BYTES": board.ram_bytes, "STACK_BYTES": board.stack_bytes}
-    script = port / f"{board.port}.ld"
+    script = SHARED / "firmware.ld"
     _run(
         [
             gcc,
@@ -238,19 +247,32 @@ def _make(
         ],
         folder,
     )
-    _link([gcc, *board.cpu_flags, *LINK_FLAGS, "-T", "ttzo.ld", *objects, "-lm", "-o", "ttzo.elf"], folder, board, plan)
+    _link(
+        [gcc, *board.cpu_flags, specs, *LINK_FLAGS, "-T", "ttzo.ld", *objects, "-lm", "-o", "ttzo.elf"],
+        folder,
+        board,
+        plan,
+    )
     _run([f"{board.toolchain}-objcopy", "-O", "binary", "ttzo.elf", "ttzo.bin"], folder)
     image = Image(folder / "ttzo.elf", board.toolchain)
-    _check_symbols(image, gcc, board)
+    _check_symbols(image)
     _check_model(image, plan, board)
     return _report(image, out, plan, board)
 
 
-def _compile_all(folder: Path, compiler: str, sources: Sequence[Path], flags: Sequence[str]) -> list[str]:
-    """Object files, by name, in the order of the sources."""
+def _compile_all(
+    folder: Path, compiler: str, sources: Sequence[Path], flags: Sequence[str], kept: Path | None = None
+) -> list[str]:
+    """Object files, by name in `folder` or by path in `kept`, in the order of the sources. Those of the runtime that
+    stand in `kept` are not compiled again."""
     objects = [f"{source.parent.name}-{source.stem}.o" for source in sources]
+    if kept:
+        is_ours = [source.is_relative_to(RUNTIME.resolve()) for source in sources]
+        objects = [str(kept / name) if ours else name for name, ours in zip(objects, is_ours, strict=True)]
     commands = [
-        [compiler, *flags, "-c", str(source), "-o", made] for source, made in zip(sources, objects, strict=True)
+        [compiler, *flags, "-c", str(source), "-o", made]
+        for source, made in zip(sources, objects, strict=True)
+        if not (kept and Path(made).is_absolute() and Path(made).is_file())
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda command: _run(command, folder), commands))
@@ -273,8 +295,9 @@ def _run(command: Sequence[str], folder: Path) -> str:
 
 
 def _package(program: str) -> str:
-    cross = "gcc-arm-none-eabi libnewlib-arm-none-eabi"
-    return f"on Debian or Ubuntu: apt-get install {cross if program.startswith('arm-none-eabi') else 'gcc libc6-dev'}"
+    prefix = program.rpartition("-")[0]
+    ports = (port.packages for port in CHIP_PORTS.values() if prefix and prefix in port.packages)
+    return f"on Debian or Ubuntu: apt-get install {next(ports, 'gcc libc6-dev')}"
 
 
 def _link(command: Sequence[str], folder: Path, board: Board, plan: Plan) -> None:
@@ -295,8 +318,9 @@ def _link(command: Sequence[str], folder: Path, board: Board, plan: Plan) -> Non
 # ---- what came out --------------------------------------------------------------------------------------------------
 
 
-def _check_symbols(image: Image, gcc: str, board: Board) -> None:
-    libm = Path(_run([gcc, *board.cpu_flags, "-print-file-name=libm.a"], image.elf.parent).strip())
+def _check_symbols(image: Image) -> None:
+    loaded = re.findall(r"^LOAD (.*libm\.a)$", image.elf.with_suffix(".map").read_text(), re.MULTILINE)
+    libm = image.elf.parent / loaded[0]
     forbidden = image.forbidden(libm)
     if forbidden:
         called = [f"{name}, called by {', '.join(callers)}" for name, callers in forbidden.items() if callers]
@@ -313,7 +337,8 @@ def _check_model(image: Image, plan: Plan, board: Board) -> None:
 
 
 def _report(image: Image, out: Path, plan: Plan, board: Board) -> BuildReport:
-    stack, path = image.worst_stack("Reset_Handler", "ttzo_uart_interrupt")
+    port = CHIP_PORTS[board.port]
+    stack, path = image.worst_stack("Reset_Handler", port.interrupt, port.interrupt_frame_bytes)
     if stack > board.stack_bytes:
         raise BuildError(f"the stack may need {stack:,} bytes ({' > '.join(path)}), {board.name} reserves {board.stack_bytes:,}",
                          "raise stack_bytes in the board's file")  # fmt: skip

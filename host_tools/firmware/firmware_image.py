@@ -13,9 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from ttzo.device_runtime.contract import TtzoError
+from ttzo.host_tools.firmware import riscv_code
 
-# What exception entry pushes on a Cortex-M with FPU: 26 words, and one more to align the stack to 8 bytes.
-INTERRUPT_FRAME_BYTES = 27 * 4
 FORBIDDEN = re.compile(r"_*(malloc|calloc|realloc|free|sbrk|v?[dfs]?n?i?printf|puts|putchar|exit|abort)(_r)?")
 
 # Pointers of one kind are called by one function each, and reach functions with such an ending of their names
@@ -36,7 +35,7 @@ _INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\t(\S+)(?:\t([^@]*)(?:@ \(([0-9a-f]+)
 _PUSH = re.compile(r"\{(.*)\}")
 _STORE_DOWN = re.compile(r"\[sp, #-(\d+)\]!")
 _MOVE_DOWN = re.compile(r"^(?:sp, )?(?:sp, )?#(\d+)$")
-_RELOCATION = re.compile(r"^[0-9a-f]+ (R_ARM_\S+) +(\S+)$")
+_RELOCATION = re.compile(r"^[0-9a-f]+ (R_(?:ARM|RISCV)_\S+) +(\S+)$")
 _DIRECT = re.compile(r"R_ARM_(THM_)?(CALL|PC22|JUMP\d+|PREL31|REL32)$|R_ARM_NONE$|R_ARM_V4BX$")
 
 
@@ -90,6 +89,8 @@ class Image:
     @cached_property
     def functions(self) -> dict[int, Function]:
         """The image's functions by address."""
+        if self._is_riscv:
+            return self._riscv_functions()
         found: dict[int, tuple[str, list[tuple[str, str]]]] = {}
         body: list[tuple[str, str]] = []
         words: dict[int, int] = {}  # constants that lie between functions' instructions, by address
@@ -109,6 +110,26 @@ class Image:
         starts = sorted(found)
         return {address: _function(address, *found[address], starts) for address in starts}
 
+    @property
+    def _is_riscv(self) -> bool:
+        return self.toolchain.startswith("riscv")
+
+    def _riscv_functions(self) -> dict[int, Function]:
+        found: dict[int, tuple[str, list[tuple[str, str]]]] = {}
+        body: list[tuple[str, str]] = []
+        for line in self._tool("objdump", "-d", "--no-show-raw-insn", "--section=.text").splitlines():
+            if head := _FUNCTION.match(line):
+                if not head[2].startswith(".L"):  # a label inside a function
+                    body = []
+                    found[int(head[1], 16)] = (head[2], body)
+            elif instruction := riscv_code.instruction(line):
+                body.append(instruction)
+        starts, made = sorted(found), {}
+        for address, (name, code) in found.items():
+            calls, indirect = riscv_code.calls(address, code, starts)
+            made[address] = Function(name, riscv_code.frame_bytes(name, code), frozenset(calls), indirect)
+        return made
+
     @cached_property
     def address_taken(self) -> frozenset[int]:
         """Functions whose address stands somewhere as a number: all that an indirect call could reach."""
@@ -119,19 +140,20 @@ class Image:
             elif (
                 (entry := _RELOCATION.match(line))
                 and section in (".text", ".rodata", ".data")
-                and not _DIRECT.match(entry[1])
+                and not (_DIRECT.match(entry[1]) or riscv_code.DIRECT.match(entry[1]))
             ):
                 taken |= {address for address in wanted if self.functions[address].name == entry[2]}
         return frozenset(taken)
 
-    def worst_stack(self, reset: str, interrupt: str) -> tuple[int, list[str]]:
-        """Bytes of stack at most, from `reset` with one `interrupt` on top, and the calls that need them.
+    def worst_stack(self, reset: str, interrupt: str, pushed_bytes: int = 0) -> tuple[int, list[str]]:
+        """Bytes of stack at most, from `reset` with one `interrupt` on top, for which the processor pushes
+        `pushed_bytes`, and the calls that need them.
 
         Raises `ImageError` on recursion and where a function moves its stack pointer by an amount not known here.
         """
         main_bytes, main_path = self._depth(self._at(reset), ())
         interrupt_bytes, interrupt_path = self._depth(self._at(interrupt), ())
-        return main_bytes + INTERRUPT_FRAME_BYTES + interrupt_bytes, main_path + interrupt_path
+        return main_bytes + pushed_bytes + interrupt_bytes, main_path + interrupt_path
 
     def _reached_from(self, function: Function) -> frozenset[int]:
         """Whom the function's calls of pointers may reach."""

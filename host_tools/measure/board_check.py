@@ -18,7 +18,7 @@ from ttzo.host_tools.device.device import BUNDLE, open_device
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.build import build
 
-STACK_PAINT = 0xC0DEC0DE  # of ports/cortex_m/cortex_m.h
+STACK_PAINT = 0xC0DEC0DE  # of ports/serial/serial.h
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ except ImportError as missing:
 
 PAGE = 4096
 SYSTEM_CONTROL = 0xE000E000  # the core's own registers; startup writes VTOR and CPACR there
-STACK_PAINT = 0xC0DEC0DE  # of ports/cortex_m/cortex_m.h
+STACK_PAINT = 0xC0DEC0DE  # of ports/serial/serial.h
 HOST = 0xD0000000  # memory that no board has, for what the host hands over and gets back
 HOST_BYTES = 1 << 20
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What coordinate_gn reaches on the zoo's equations, and what its steps cost: writes docs/results/equations.json and .md.
+"""What coordinate_gn reaches on the zoo's equations, and what its steps cost: writes docs/results/equation_steps.json and .md.
 
     python -m ttzo.host_tools.research.equation_steps [CASE ...]      runs these cases anew (all), keeps the others
 
@@ -26,7 +26,7 @@ from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.training import measurement
 
-PAGE = Path("docs") / "results" / "equations.md"  # from the repository's folder
+PAGE = Path("docs") / "results" / "equation_steps.md"  # from the repository's folder
 POINTS = 1000
 BOARD_COLUMNS = 192  # of hjb20 on jets: what 128 KiB of RAM hold
 QUERIES = 20
@@ -138,7 +138,7 @@ HEAD = """<!-- SPDX-License-Identifier: MIT -->
 # Equations by Gauss-Newton in coordinates
 
 `coordinate_gn` on `native:`, float32, settings of the zoo (`ttzo export MODEL --estimator coordinate_gn`; darcy with
-`--batch 600`). Written from equations.json by `python -m ttzo.host_tools.research.equation_steps "CASE"`, which runs a
+`--batch 600`). Written from equation_steps.json by `python -m ttzo.host_tools.research.equation_steps "CASE"`, which runs a
 case anew.
 
 - *error*: at 1,000 points, of each seed from 0 on: relative L2 in percent, or mean squared error.

@@ -75,10 +75,10 @@ def test_a_missing_field_is_named(tmp_path, field):
         ({"stack_bytes": 4098}, "stack_bytes"),
         ({"stack_bytes": 131072}, "stack_bytes"),
         ({"code_bytes": 1 << 20}, "code_bytes"),
-        ({"uart": "pigeon"}, "uart is 'pigeon'; there are: cmsdk, nrf51, stm32"),
+        ({"uart": "pigeon"}, "uart is 'pigeon'; there are: cmsdk, nano33ble, nrf51, stm32, "),
         ({"uart": "../native/main"}, "uart"),
-        ({"clock": "sundial"}, "clock is 'sundial'; there are: fixed, stm32f405"),
-        ({"port": "native"}, "port is 'native'; there are: cortex_m"),
+        ({"clock": "sundial"}, "clock is 'sundial'; there are: fixed, stm32f405, stm32l4"),
+        ({"port": "native"}, "port is 'native'; there are: cortex_m, riscv"),
         ({"baud": 168_000_000}, "baud"),
         ({"uart_irq": 240}, "uart_irq"),
         ({"instructions_per_mac": 0.0}, "instructions_per_mac"),
@@ -90,6 +90,15 @@ def test_a_wrong_value_is_named_with_its_file(tmp_path, change, said):
         boards.load(path)
     assert str(path) in str(error.value) and said in str(error.value)
     assert error.value.hint
+
+
+def test_all_wrong_keys_are_named_at_once(tmp_path):
+    page = {name: value for name, value in PAGE.items() if name != "uart"} | {"baud": 0, "colour": "red"}
+    with pytest.raises(TtzoError) as error:
+        boards.load(write(tmp_path / "board.toml", page))
+    said = str(error.value).partition("board.toml: ")[2].split("; ")
+    assert [each.partition(":")[0] for each in said] == ["uart", "baud", "colour"]
+    assert said[1].endswith("(it is 0)")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.parts import parts_of
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware import boards, build
+from ttzo.host_tools.firmware.chip_ports import CHIP_PORTS
 from ttzo.host_tools.firmware.firmware_image import Image, ImageError
 
 BOARD = boards.load("netduinoplus2")
@@ -43,6 +44,8 @@ def with_main(monkeypatch, path, text):
 def builds():
     """Boards with the arithmetics that they support; on those of every test both, on the others the last."""
     for name in boards.names():
+        if boards.load(name).not_built:
+            continue
         supported = boards.load(name).arithmetics
         yield from ((name, Arithmetic[each]) for each in (supported if name in MAIN_BOARDS else supported[-1:]))
 
@@ -54,11 +57,20 @@ def builds():
 @pytest.mark.parametrize(("name", "arithmetic"), list(builds()))
 def test_firmware_compiles_without_a_warning_and_within_its_forecast(tmp_path, name, arithmetic):
     board, plan = boards.load(name), small_plan(arithmetic) if name == "microbit" else plan_for_firmware(arithmetic)
+    if not shutil.which(f"{board.toolchain}-gcc"):
+        pytest.skip(f"{board.toolchain}-gcc is not installed")
     report = build.build(write_bundle(tmp_path, plan), board, ["-Werror"])
     assert report.flash_bytes - sum(flash_items(plan).values()) <= board.code_bytes
     assert report.static_bytes <= board.static_bytes
     assert report.work_capacity >= board.room.ram_bytes
     assert report.stack_bytes <= board.stack_bytes
+
+
+@pytest.mark.parametrize("name", [name for name in boards.names() if boards.load(name).not_built])
+def test_a_board_without_firmware_says_why_and_what_to_do(tmp_path, name):
+    with pytest.raises(build.BuildError, match="makes no firmware for it: its boot") as error:
+        build.build(write_bundle(tmp_path, PLAN), boards.load(name))
+    assert error.value.hint.startswith("take `ttzo export --library ")
 
 
 @needs_compiler
@@ -303,7 +315,8 @@ def test_frames_agree_with_what_gcc_says(tmp_path, built):
     parts = build._linked_parts(PLAN, BOARD)
     sources = [source.resolve() for source in build._firmware_sources(parts, BOARD)]
     flags = [*BOARD.cpu_flags, *build.FLAGS, *build.FIRMWARE_FLAGS, *build._macros(PLAN, parts, BOARD), "-fstack-usage"]
-    build._compile_all(tmp_path, f"{BOARD.toolchain}-gcc", sources, [*flags, f"-I{build.RUNTIME}"])
+    folders = [f"-I{folder}" for folder in (build.RUNTIME, *CHIP_PORTS[BOARD.port].folders)]
+    build._compile_all(tmp_path, f"{BOARD.toolchain}-gcc", sources, [*flags, *folders])
     usage = gcc_stack_usage(tmp_path)
     checked = 0
     for function in Image(built.elf, BOARD.toolchain).functions.values():

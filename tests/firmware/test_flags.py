@@ -72,6 +72,8 @@ EXACT = [
     ("gcc", "-std=gnu11", "-O1", "-flto"),
     ("gcc", "-std=gnu11", "-O2", "-m32", "-msse2", "-mfpmath=sse"),
     ("clang", "-std=gnu11", "-O2", "-march=native"),
+    ("clang", "-std=gnu11", "-O2", "-fno-signed-zeros"),
+    ("clang", "-std=gnu11", "-O2", "-fassociative-math"),  # without the options that it needs it does nothing
 ]
 
 
@@ -152,6 +154,21 @@ def test_options_that_no_header_sees_are_refused_when_a_model_is_opened(tmp_path
         command = ["gcc", "-std=gnu11", "-DTTZO_EXACT_H", f"-I{RUNTIME}", *flags, *map(str, files), "-lm"]
         subprocess.run([*command, "-o", str(tmp_path / "try")], check=True)
         assert subprocess.run([tmp_path / "try"], capture_output=True, text=True).stdout == check, flags
+
+
+@on_x86
+@pytest.mark.skipif(not shutil.which("clang"), reason="clang is not installed")
+def test_clang_s_sums_in_another_order_are_refused_when_a_model_is_opened(tmp_path):
+    """clang has no macro for these three options, which together let it reorder sums."""
+    source = tmp_path / "main.c"
+    source.write_text(
+        '#include <stdio.h>\n#include "number/self_test.h"\nint main(void) { printf("%u", (unsigned)ttzo_self_test()); }\n'
+    )
+    options = ["-O2", "-std=gnu11", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", f"-I{RUNTIME}"]
+    files = [str(source), str(RUNTIME / "number" / "self_test.c")]
+    for flags, check in ((options, "3"), (["-O2", f"-I{RUNTIME}"], "0")):
+        subprocess.run(["clang", *flags, *files, "-lm", "-o", str(tmp_path / "try")], check=True)
+        assert subprocess.run([tmp_path / "try"], capture_output=True, text=True).stdout == check
 
 
 @needs_compiler

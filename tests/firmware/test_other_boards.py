@@ -2,6 +2,8 @@
 """The boards that the other tests leave out: each trains in its emulator to this machine's bits, over a link of its own
 payload size, within the stack that was forecast."""
 
+import shutil
+
 import numpy as np
 import pytest
 from firmware import MAIN_BOARDS, needs_compiler, needs_qemu, small_plan
@@ -9,9 +11,10 @@ from plans import random_rows
 
 from ttzo.device_runtime.contract import Arithmetic
 from ttzo.host_tools.firmware import boards
+from ttzo.host_tools.firmware.chip_ports import CHIP_PORTS
 from ttzo.host_tools.measure.board_check import check_board
 
-OTHERS = [name for name in boards.names() if name not in MAIN_BOARDS]
+OTHERS = [name for name in boards.names() if name not in MAIN_BOARDS and boards.load(name).qemu_machine]
 
 
 @needs_compiler
@@ -19,6 +22,9 @@ OTHERS = [name for name in boards.names() if name not in MAIN_BOARDS]
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_board_trains_to_the_bits_of_this_machine(name):
     board = boards.load(name)
+    programs = (f"{board.toolchain}-gcc", CHIP_PORTS[board.port].emulator)
+    if missing := [program for program in programs if not shutil.which(program)]:
+        pytest.skip(f"not found: {' '.join(missing)}")
     plan = small_plan(Arithmetic[board.arithmetics[-1]])
     found = check_board(plan, board, random_rows(np.random.default_rng(2), plan, plan.batch), 3)
     assert found.equal

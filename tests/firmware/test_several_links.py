@@ -20,7 +20,7 @@ PLAN = plan_for_firmware()
 BOARD = boards.load("mps2-an386")
 PAYLOAD = 256
 MAIN = """
-#include "cortex_m.h"
+#include "serial.h"
 #include "link/link.h"
 extern const struct ttzo_model ttzo_model;
 static const uint8_t asked[] = { %s };

@@ -14,7 +14,7 @@ pytest.importorskip("unicorn", reason="needs the extra `bench`")
 BATCH = 4
 BOARD = boards.load("mps2-an386")
 MAIN = """
-#include "cortex_m.h"
+#include "serial.h"
 #include "link/link.h"
 extern const struct ttzo_model ttzo_model;
 extern uint8_t ttzo_work_start[], ttzo_work_end[];

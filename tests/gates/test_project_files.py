@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ttzo.host_tools.cli.commands import main
+from ttzo.host_tools.cli.commands import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md")
@@ -29,10 +29,10 @@ def test_commands_and_targets_that_are_named_exist(name):
     text = text_of(name)
     targets = set(re.findall(r"^([a-z-]+):(?!=)", text_of("Makefile"), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
-    assert set(re.findall(r"`ttzo ([a-z-]+)", text)) - {"--version", "--help"} <= set(main.commands)
+    assert set(re.findall(r"`ttzo ([a-z-]+)", text)) - {"--version", "--help"} <= set(COMMANDS)
     for command, rest in re.findall(r"`ttzo ([a-z-]+)([^`]*)", text):
-        if rest and command in main.commands:
-            options = {option for each in main.commands[command].params for option in each.opts}
+        if rest and command in COMMANDS:
+            options = {option for each in main.get_command(None, command).params for option in each.opts}
             assert set(re.findall(r"--[a-z-]+", rest)) <= options, (command, rest)
 
 

@@ -26,7 +26,7 @@ BOARD = boards.load("netduinoplus2")
 PLAN = plan_for_firmware()
 # A minute of work; the smaller board has room for the loss differences of no more than 15,000 queries.
 LONG_STEP = dense_plan(64, 64, 2, batch=32, phases=(Phase(n_queries=10_000),))
-STACK_PAINT = 0xC0DEC0DE  # cortex_m.h
+STACK_PAINT = 0xC0DEC0DE  # serial.h
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_no_byte_is_lost_while_the_board_computes(firmware, name):
 @needs_qemu
 def test_a_stack_overflow_restarts_the_board_and_corrupts_nothing(monkeypatch, tmp_path):
     """Firmware whose stack is too small for a step, past the check that refuses it: it starts anew instead."""
-    board = BOARD.model_copy(update={"stack_bytes": 1344})
+    board = BOARD.model_copy(update={"stack_bytes": 1136})
     monkeypatch.setattr(Image, "worst_stack", lambda *_: (0, []))
     report = build.build(write_bundle(tmp_path, PLAN), board)
     with qemu.emulated(board, report.elf) as emulation:

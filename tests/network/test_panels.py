@@ -9,6 +9,7 @@ from c_library import FUSED
 from runtime import aligned
 
 SHAPES = """
+#include "network/column_product.h"
 #include "network/panels.h"
 void product(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
              uint32_t columns, float *panels);
@@ -30,7 +31,19 @@ void strided(float *out, const float *start, const float *left, const float *rig
     ttzo_product(out, start, (struct ttzo_operand){ left, inner, 1 }, (struct ttzo_operand){ right, 1, columns }, rows,
                  inner, columns, TTZO_DATA_NONE);
 }
+void by_columns(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
+                uint32_t columns, float *lines);
+void by_columns(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
+                uint32_t columns, float *lines)
+{
+    ttzo_lay_columns(lines, (struct ttzo_operand){ left, inner, 1 }, rows, inner);
+    for (uint32_t i = 0; start && i < rows * columns; i++)
+        out[i] = start[i];
+    ttzo_column_product(out, columns, (struct ttzo_columns){ lines, rows }, (struct ttzo_columns){ right, columns },
+                        rows, inner, columns, start != 0);
+}
 """
+SOURCES = ("network/product.c", "network/panels.c", "network/column_product.c")
 
 
 def address(array: np.ndarray | None) -> ctypes.c_void_p:
@@ -46,8 +59,7 @@ def numbers(rng: np.random.Generator, n: int) -> np.ndarray:
 @pytest.mark.parametrize("arithmetic", [(), FUSED], ids=["separate", "fused"])
 def test_every_tile_gives_the_bits_of_the_plain_loops(c_library, arithmetic):
     plain, portable, best = (
-        c_library("network/product.c", "network/panels.c", extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic))
-        for tile in (0, 1, 2)
+        c_library(*SOURCES, extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic)) for tile in (0, 1, 2)
     )
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -64,11 +76,13 @@ def test_every_tile_gives_the_bits_of_the_plain_loops(c_library, arithmetic):
             assert out.tobytes() == wanted.tobytes()
             library.strided(address(out), *arguments)
             assert out.tobytes() == wanted.tobytes()
+            library.by_columns(address(out), *arguments, address(panels))
+            assert out.tobytes() == wanted.tobytes()
 
 
 def test_plain_loops_sum_in_ascending_order(c_library):
     """In float32, 1e8 + 1 - 1e8 is 0 in this order and 1 in the other."""
-    library = c_library("network/product.c", "network/panels.c", extra=SHAPES, flags=("-DTTZO_TILE=0",))
+    library = c_library(*SOURCES, extra=SHAPES, flags=("-DTTZO_TILE=0",))
     left, right = np.ones(3, np.float32), np.array([1e8, 1, -1e8], np.float32)
     out = np.empty(1, np.float32)
     library.strided(address(out), address(None), address(left), address(right), 1, 3, 1)

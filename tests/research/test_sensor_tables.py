@@ -69,6 +69,15 @@ def test_the_watchs_recordings_are_asked_for_by_the_command_that_brings_them(tmp
     assert done.exit_code == 3 and watch.INSTALL in json.loads(done.stdout)["next"]
 
 
+def test_appliances_are_what_the_page_says():
+    page = json.loads((ROOT / "tests" / "vectors" / "appliances.json").read_text(encoding="utf-8"))
+    text = " ".join((ROOT / "docs" / "sensors.md").read_text(encoding="utf-8").split())
+    forest, network = (sum(page[name]) / 3 for name in ("published_split", "network_published_split"))
+    assert f"reaches {100 * forest:.1f} %, {100 * page['ten_random_folds']:.1f} % where all cases" in text
+    assert f"in {100 * page['among_the_two_likeliest']:.1f} % of the test cases" in text
+    assert f"features reaches {100 * network:.1f} %" in text and page["features"] == 126
+
+
 def test_autoencoders_find_anomalies_at_least_as_well_as_the_rivals():
     """What is asked of both is an AUC of 0.80; `bleeding` stays below it, and the page says so."""
     page, text = stored("anomaly"), (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8")

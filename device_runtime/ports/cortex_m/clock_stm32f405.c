@@ -2,7 +2,7 @@
 // STM32F405 at 168 MHz from its internal 16 MHz oscillator (reference manual RM0090, chapters 3 and 7), so that no
 // board's crystal needs to be known. NOT RUN ON HARDWARE: QEMU does not model these registers, they read 0. There every
 // wait ends at its bound and the UART is set for 16 MHz, which QEMU does not look at.
-#include "cortex_m.h"
+#include "serial.h"
 
 #define RCC_CR TTZO_REGISTER(0x40023800u)
 #define RCC_PLLCFGR TTZO_REGISTER(0x40023804u)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The random generator of the nRF51 (reference manual 3.0, chapter 21). Seen working in QEMU; not run on hardware.
-#include "cortex_m.h"
+#include "serial.h"
 
 #define TASKS_START TTZO_REGISTER(0x4000D000u)
 #define EVENTS_VALRDY TTZO_REGISTER(0x4000D100u)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Unforeseeable numbers of a core without a random generator: when bytes arrive, in cycles of the core (SysTick). Somebody
 // who can time bytes to a cycle can foresee them.
-#include "cortex_m.h"
+#include "serial.h"
 
 #define SYST_CSR TTZO_REGISTER(0xE000E010u)
 #define SYST_RVR TTZO_REGISTER(0xE000E014u)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // From reset to main: vector table, memory, FPU. Every fault restarts the device.
-#include "cortex_m.h"
+#include "serial.h"
 
 // ---- what the linker script places; only the addresses mean something
 

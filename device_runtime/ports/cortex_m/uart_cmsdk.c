@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Arm's CMSDK UART (Cortex-M System Design Kit TRM, section 4.3), as on the MPS2 boards.
-#include "cortex_m.h"
+#include "serial.h"
 
 #define DATA TTZO_REGISTER(TTZO_UART_BASE + 0x00u)
 #define STATE TTZO_REGISTER(TTZO_UART_BASE + 0x04u)    // bit 0: transmit buffer full, 1: receive buffer full

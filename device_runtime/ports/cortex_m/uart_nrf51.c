@@ -1,46 +1,5 @@
 // SPDX-License-Identifier: MIT
-// UART of the nRF51 (reference manual 3.0, chapter 29), on the pins of the BBC micro:bit: 24 (TX) and 25 (RX).
-// Seen working in QEMU; pins and baud rate were not run on hardware.
-#include "cortex_m.h"
-
-#define TASKS_STARTRX TTZO_REGISTER(TTZO_UART_BASE + 0x000u)
-#define TASKS_STARTTX TTZO_REGISTER(TTZO_UART_BASE + 0x008u)
-#define EVENTS_RXDRDY TTZO_REGISTER(TTZO_UART_BASE + 0x108u)
-#define EVENTS_TXDRDY TTZO_REGISTER(TTZO_UART_BASE + 0x11Cu)
-#define INTENSET TTZO_REGISTER(TTZO_UART_BASE + 0x304u)
-#define ENABLE TTZO_REGISTER(TTZO_UART_BASE + 0x500u)
-#define PSELTXD TTZO_REGISTER(TTZO_UART_BASE + 0x50Cu)
-#define PSELRXD TTZO_REGISTER(TTZO_UART_BASE + 0x514u)
-#define RXD TTZO_REGISTER(TTZO_UART_BASE + 0x518u)
-#define TXD TTZO_REGISTER(TTZO_UART_BASE + 0x51Cu)
-#define BAUDRATE TTZO_REGISTER(TTZO_UART_BASE + 0x524u)
-
-// The divider counts 2^-32 of the clock, in steps of 2^12.
-void ttzo_uart_start(uint32_t clock_hz, uint32_t baud)
-{
-    uint32_t divider = (uint32_t)(((uint64_t)baud << 32) / clock_hz);
-    PSELTXD = 24u;
-    PSELRXD = 25u;
-    BAUDRATE = (divider + 0x800u) & 0xFFFFF000u;
-    ENABLE = 4u;
-    INTENSET = 1u << 2; // RXDRDY
-    TASKS_STARTRX = 1u;
-    TASKS_STARTTX = 1u;
-}
-
-bool ttzo_uart_take(uint8_t *byte)
-{
-    if (!EVENTS_RXDRDY)
-        return false;
-    EVENTS_RXDRDY = 0; // before the byte is taken: the next one raises it again
-    *byte = (uint8_t)RXD;
-    return true;
-}
-
-void ttzo_uart_put(uint8_t byte)
-{
-    EVENTS_TXDRDY = 0;
-    TXD = byte;
-    for (uint32_t left = TTZO_CLOCK_HZ / 4u; !EVENTS_TXDRDY && left; left--) {
-    }
-}
+// The BBC micro:bit's pins 24 (TX) and 25 (RX). Seen working in QEMU; pins and baud rate were not run on hardware.
+#define TTZO_NRF_TXD 24u
+#define TTZO_NRF_RXD 25u
+#include "nrf_uart.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // USART of the STM32F4 (reference manual RM0090, chapter 30): USART1 on pins PA9 (TX) and PA10 (RX).
 // Seen working in QEMU; pins and baud rate were not run on hardware.
-#include "cortex_m.h"
+#include "serial.h"
 
 #define RCC_AHB1ENR TTZO_REGISTER(0x40023830u)
 #define RCC_APB2ENR TTZO_REGISTER(0x40023844u)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What the parts of the Cortex-M port share. The board's numbers come from boards/NAME.toml as -D macros:
+// What the files of a chip's firmware share, on any core. The board's numbers come from boards/NAME.toml as -D macros:
 // TTZO_BOARD, TTZO_CLOCK_HZ, TTZO_BAUD, TTZO_UART_BASE, TTZO_UART_IRQ, TTZO_PAYLOAD_BYTES, TTZO_ROWS_ORIGIN,
 // TTZO_ROWS_BYTES.
-#ifndef TTZO_CORTEX_M_H
-#define TTZO_CORTEX_M_H
+#ifndef TTZO_SERIAL_H
+#define TTZO_SERIAL_H
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Firmware: the model that model.c links in, trained over the serial port.
-#include "cortex_m.h"
+#include "serial.h"
 
 extern const struct ttzo_model ttzo_model; // model.c
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The link's bytes on a Cortex-M: received by interrupt into a ring, sent by polling.
-#include "cortex_m.h"
+// The link's bytes on any core: received by interrupt into a ring, sent by polling.
+#include "core.h"
 
 #include "link/link.h"
 
@@ -34,10 +34,10 @@ static uint32_t uart_port_read(void *context, uint8_t *bytes, uint32_t capacity)
     uint32_t tail = ring.tail, n = ring.head - tail;
     if (n > capacity)
         n = capacity;
-    __asm volatile("dmb" ::: "memory"); // the bytes are read after `head`
+    ttzo_core_barrier(); // the bytes are read after `head`
     for (uint32_t i = 0; i < n; i++)
         bytes[i] = ring.bytes[(tail + i) % RING_BYTES];
-    __asm volatile("dmb" ::: "memory"); // and before `tail` gives their places away
+    ttzo_core_barrier(); // and before `tail` gives their places away
     ring.tail = tail + n;
     return n;
 }
@@ -59,14 +59,14 @@ const struct ttzo_port ttzo_uart_port = { uart_port_read, uart_port_write, NULL,
 void ttzo_port_start(void)
 {
     ttzo_uart_start(ttzo_clock_start(), TTZO_BAUD);
-    TTZO_REGISTER(0xE000E100u + 4u * (TTZO_UART_IRQ / 32u)) = 1u << (TTZO_UART_IRQ % 32u); // NVIC_ISER
+    ttzo_core_listen();
 }
 
-// With interrupts masked a byte that arrives after the look still ends the WFI, and is taken when they are let in.
+// With interrupts masked a byte that arrives after the look still ends the sleep, and is taken when they are let in.
 void ttzo_port_idle(void)
 {
-    __asm volatile("cpsid i" ::: "memory");
+    ttzo_core_mask();
     if (ring.head == ring.tail)
-        __asm volatile("dsb\n wfi" ::: "memory");
-    __asm volatile("cpsie i\n isb" ::: "memory");
+        ttzo_core_sleep();
+    ttzo_core_unmask();
 }
