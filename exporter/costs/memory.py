@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import LIMIT, Activation, Cache, Derivative, Estimator, LayerRecord, Need
+from ttzo.device_runtime.contract import LIMIT, RECORD, Activation, Cache, Derivative, Estimator, LayerRecord, Need
 from ttzo.exporter.costs.core_memory import core_gradient_numbers
 from ttzo.exporter.costs.gathered_memory import gathered_gradient_numbers
 from ttzo.exporter.costs.graph_memory import graph_numbers
@@ -281,6 +281,11 @@ class Room:
     flash_bytes: int
     ram_bytes: int
     code_bytes: int = 0
+
+
+def saved_run_bytes(plan: Plan) -> int:
+    """Bytes of a run as one blob (struct saved_run of the contract)."""
+    return RECORD["saved_run"].SIZE + 4 * (plan.n_parameters + plan.n_moments) + 4
 
 
 def flash_items(plan: Plan) -> dict[str, int]:
