@@ -83,6 +83,17 @@ def graph_macs_a_row(plan: Plan, phase: Phase | PhaseRecord) -> float:
     return plan.macs + sides * share * each
 
 
+def shared_prices(plan: Plan) -> list[tuple[Node, int, int]]:
+    """Owners of trained parameters that several nodes use, how many do, and multiply-accumulates of one row that a loss
+    difference of one parameter runs again: those of all these nodes and of what lies after them."""
+    made = []
+    for owner in _owners(plan):
+        sharing = [n for n in plan.graph.nodes if n.shared and not n.frozen and n.parameters == owner.parameters]
+        if sharing:
+            made.append((owner, 1 + len(sharing), _query_macs(plan, owner)))
+    return made
+
+
 def _unit_macs(plan: Plan, node: Node, sides: int) -> int:
     """node_cge: every unit of one layer, and what its parameters are made of."""
     layer, changed, behind = node.layer, {node.output}, 0

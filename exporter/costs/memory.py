@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import LIMIT, Activation, Cache, Derivative, Estimator, LayerRecord, Need
+from ttzo.device_runtime.contract import LIMIT, RECORD, Activation, Cache, Derivative, Estimator, LayerRecord, Need
 from ttzo.exporter.costs.core_memory import core_gradient_numbers
 from ttzo.exporter.costs.gathered_memory import gathered_gradient_numbers
 from ttzo.exporter.costs.graph_memory import graph_numbers
@@ -242,6 +242,9 @@ def _column_numbers(plan: Plan) -> int:
         features = sum(layer.in_features + layer.out_features for layer in before) + last.in_features
         widest = max(layer.out_features for layer in before)
         return 2 * plan.in_features + width * (features + 2 * widest + 2)
+    smooth = all(layer.activation != Activation.identity for layer in before)
+    if smooth and plan.equation.derivative == Derivative.jet and plan.equation.needs & Need.laplacian:
+        return 2 * plan.in_features + last.in_features  # jets have room for the rest
     merged = sum(0 if layer.merged is layer else layer.merged.n_parameters for layer in before)
     units = sum(layer.out_features for layer in before[:-1])
     return 2 * plan.in_features + 3 * units + 4 * last.in_features + merged
@@ -278,6 +281,11 @@ class Room:
     flash_bytes: int
     ram_bytes: int
     code_bytes: int = 0
+
+
+def saved_run_bytes(plan: Plan) -> int:
+    """Bytes of a run as one blob (struct saved_run of the contract)."""
+    return RECORD["saved_run"].SIZE + 4 * (plan.n_parameters + plan.n_moments) + 4
 
 
 def flash_items(plan: Plan) -> dict[str, int]:

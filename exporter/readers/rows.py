@@ -155,7 +155,10 @@ class ArrayBuilder:
         if taken & index and self._copies:
             self.notes.append(f"{by} and {name} use {weights.source} in different ways: each trains its own")
         elif taken & index:
-            hint = "a parameter may be used again in the same shape and operation; otherwise give each its own"
+            hint = (
+                "a parameter may be used again in the same shape and operation; otherwise give each its own, as in "
+                "out.weight = torch.nn.Parameter(table.weight.detach().clone())"
+            )
             raise Refused(f"uses {weights.source} in another way than {by} does", hint)
         taken |= index
 

@@ -11,7 +11,6 @@ import struct
 import numpy as np
 
 from ttzo.device_runtime.contract import (
-    RECORD,
     Activation,
     Arithmetic,
     Cache,
@@ -31,7 +30,7 @@ from ttzo.device_runtime.contract import (
     SimulationInfo,
     Update,
 )
-from ttzo.exporter.costs.memory import forward_bytes, work_bytes
+from ttzo.exporter.costs.memory import forward_bytes, saved_run_bytes, work_bytes
 from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.layer import Layer, Tensor
@@ -117,7 +116,7 @@ def _quoted(text: str) -> str:
 def _facts(plan: Plan) -> str:
     """What a program of one's own needs to know of its rows and memory."""
     input_bytes = plan.row_bytes - (2 * plan.n_places or 4 * plan.out_features)
-    saved = RECORD["saved_run"].SIZE + 4 * (plan.n_parameters + plan.n_moments) + 4
+    saved = saved_run_bytes(plan)
     infer = (
         []
         if plan.pde or plan.simulation

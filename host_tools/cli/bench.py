@@ -74,7 +74,7 @@ def bench_command(
                     screen.tell(f"{model} on {board.name}: {error}")
                     continue
                 _show(screen, costs[-1])
-            if host and (rate := _host_rate(model, given, data)):
+            if host and (rate := _host_rate(screen, model, given, data)):
                 rates.append(rate)
                 _show_rate(screen, rate)
     return {"boards": [cost.as_json() for cost in costs], "host": rates, "refusals": refusals}
@@ -147,11 +147,14 @@ def _board_cost(model: str, options: dict, board: boards.Board, source: str | No
     return board_cost(trained(plan, rows, after), board, rows)
 
 
-def _host_rate(model: str, options: dict, source: str | None) -> dict | None:
+def _host_rate(screen: Screen, model: str, options: dict, source: str | None) -> dict | None:
     from ttzo.host_tools.measure.bench_host import host_rate
 
     plan = _plan(model, options)
     if plan.pde:
+        return None
+    if plan.chain is None:
+        screen.tell(f"{_name(plan)} is a graph: this machine is compared with torch on chains of layers only")
         return None
     rate = host_rate(plan, _rows(plan, source))
     names = {"model": _name(plan), "arithmetic": plan.arithmetic.name, "batch": plan.batch}
@@ -169,7 +172,7 @@ def _show(screen: Screen, cost) -> None:
     if hasattr(cost, "residual"):
         _show_residual(screen, cost)
         return
-    order = ", ".join("core by core" if c == 0 else f"split before core {c}" for c in cost.contractions)
+    order = ", ".join("core by core" if c == 0 else f"split before core {c}" for c in cost.contractions) or "a graph"
     title = f"{cost.model} on {cost.board}, {cost.arithmetic}, {cost.cache} caches: {cost.n_parameters:,} parameters, batch {cost.batch}; {order}"
     parts = {
         "forward pass": cost.forward,

@@ -26,14 +26,16 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.choose.method import BY_THE_DATA
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
+from ttzo.exporter.costs.graph_memory import shared_prices
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.anomaly import TASKS
 from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, Explained
+from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
@@ -44,7 +46,7 @@ from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.ports import list_ports
-from ttzo.host_tools.firmware import boards, build, forecast
+from ttzo.host_tools.firmware import boards, build, forecast, wear
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.network.network import read_inputs
@@ -263,6 +265,20 @@ def frozen_row(plan: Plan) -> list[tuple[str, str]]:
     return [("frozen", text)]
 
 
+def shared_rows(plan: Plan) -> list[tuple[str, str]]:
+    """What a loss difference costs where several nodes use its parameter; estimators of whole losses run all nodes anyway."""
+    if plan.chain is not None or not any(phase.estimator in REUSING for phase in plan.training.phases):
+        return []
+    return [
+        (
+            f"shared {owner.name}",
+            f"used by {count} nodes: a loss difference of one of its parameters runs {macs:,} of a row's {plan.macs:,} "
+            "multiply-accumulates again",
+        )
+        for owner, count, macs in shared_prices(plan)
+    ]
+
+
 def phase_text(plan: Plan, number: int) -> str:
     phase = plan.training.phases[number]
     queries = f", N {phase.n_queries}" if phase.estimator in TAKE_QUERIES else ""
@@ -281,7 +297,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
         return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
     rows = [node_row(node) for node in plan.graph.nodes]
     rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
-    rows += frozen_row(plan)
+    rows += frozen_row(plan) + shared_rows(plan)
     if not plan.n_parameters:
         return [*rows, ("arithmetic", plan.arithmetic.name)]
     rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]
@@ -338,6 +354,8 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
     for each in forecasts:
         if each.refusal:
             screen.tell(f"{each.board}: {each.refusal}")
+        elif each.storage:
+            screen.tell(f"{each.board}, built with --storage, keeps its run: {each.storage}")
     noise, rows = _noise(plan, data)
     if noise:
         screen.tell(
@@ -392,7 +410,7 @@ def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 # ---- build, flash, boards --------------------------------------------------------------------------------------------
 
 BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A board's name, or its own .toml file.")
-FIRMWARE = (SIZE, ALL_PARTS, KEY, READING)
+FIRMWARE = (SIZE, ALL_PARTS, STORAGE, KEY, READING)
 
 
 @click.command("build")
@@ -402,9 +420,10 @@ FIRMWARE = (SIZE, ALL_PARTS, KEY, READING)
 @command
 def build_command(screen: Screen, bundle: Path, name: str, key: Path | None, reading: str, **options) -> dict:
     """Compile firmware that holds the model, for a board."""
-    read_bundle(bundle)
-    report = build.build(bundle, boards.load(name), lock=lock_of(key, reading), **options)
-    screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", build_rows(report))
+    plan, board = read_bundle(bundle), boards.load(name)
+    report = build.build(bundle, board, lock=lock_of(key, reading), **options)
+    rows = build_rows(report) + ([("keeps its run", wear.describe(plan, board))] if options["storage"] else [])
+    screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", rows)
     return report.as_json()
 
 

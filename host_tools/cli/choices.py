@@ -127,6 +127,9 @@ class Explained(click.Command):
 
 
 SIZE = click.option("--size", is_flag=True, help="Optimise for size (-Os): less flash, slower steps, the same bits.")
+STORAGE = click.option(
+    "--storage", is_flag=True, help="Keep the run over a reset and a power cut, in the board's memory for it."
+)
 ALL_PARTS = click.option(
     "--all-parts", is_flag=True, help="Link the whole runtime, not only what the model and the link need."
 )

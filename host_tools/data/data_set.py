@@ -175,7 +175,10 @@ def _known(source: str, plan: Plan, options: DataOptions) -> DataSet:
     share = options.share("validation") or 0.0
     if not share:
         return made
-    is_held = split_rows.split(len(made.x_train), (share, 0.0), options.split_seed or 0, made.y_train) != 0
+    classes = (
+        made.y_train if plan.has_classes and made.y_train.ndim == 1 else None
+    )  # a row of places has no class of its own
+    is_held = split_rows.split(len(made.x_train), (share, 0.0), options.split_seed or 0, classes) != 0
     x, y = made.x_train, made.y_train
     return replace(made, x_train=x[~is_held], y_train=y[~is_held], x_validation=x[is_held], y_validation=y[is_held])
 

@@ -14,6 +14,7 @@
 | `native:FILE` | the same; it keeps its run in that file when it ends |
 | `numpy:`, `onnx:` | the Python training loop, its losses from NumPy or onnxruntime |
 | `qemu:BOARD` | the real firmware in an emulated board |
+| `qemu:BOARD+storage` | the same; its run outlives a reset of the board |
 """
 
 import math

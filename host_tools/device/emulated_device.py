@@ -25,6 +25,7 @@ from ttzo.host_tools.reference.train.trainer import Trainer
 
 DATASET_ROOM_BYTES = 64 << 20  # of numpy: and onnx:, as of the native port
 START_S = 20.0
+STORAGE = "+storage"  # after a board's name: its firmware keeps its run over a reset
 Say = Callable[[str], object]
 
 
@@ -140,9 +141,9 @@ def _onnx_network(plan: Plan):
 def _start_qemu(
     name: str, bundle: Path, owned: ExitStack, say: Say, rows: DataSet | None, counter: Path | None, lock: Lock | None
 ) -> str:
-    board = boards.load(name)
+    board = boards.load(name.removesuffix(STORAGE))
     say(f"building the firmware for {board.name}")
-    report = build.build(bundle.parent, board, lock=lock)
+    report = build.build(bundle.parent, board, storage=name.endswith(STORAGE), lock=lock)
     image = None
     if rows and board.rows_bytes and rows.train_rows.nbytes > board.ram_bytes:
         say("packing the training rows for the board's memory")

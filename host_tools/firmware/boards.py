@@ -69,6 +69,17 @@ class Board(pydantic.BaseModel):
     # of the longest frame; a board with little RAM takes 256, and writes in more and shorter frames
     payload_bytes: Annotated[int, pydantic.Field(ge=LIMIT["min_payload"], le=LIMIT["max_payload"])]
 
+    slots: Literal[""] | _Part  # slots_{slots}.c of the port: the memory that outlives a reset; "" when there is none
+    slot_origins: tuple[_Address, ...]  # of its two slots; the image ends before them
+    slot_bytes: Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]  # of each; 0 when there is none
+    slot_rated_erases: Annotated[
+        int, pydantic.Field(ge=0, lt=1 << 32)
+    ]  # of each by its data sheet; 0: it does not wear
+    watchdog: Literal[""] | _Part  # watchdog_{watchdog}.c of the port; "" for none
+    # from its last feeding to a reset; 0 without one. It is fed after each loss evaluation: longer than one, than adding
+    # up n_queries directions, and than the erase of a slot
+    watchdog_ms: Annotated[int, pydantic.Field(ge=0, lt=1 << 32)]
+
     qemu_machine: str  # "" when QEMU has none
     qemu_arguments: tuple[str, ...]
     flash_command: tuple[str, ...]  # {bin} and {elf} stand for the firmware's files; empty when none is known
@@ -87,13 +98,40 @@ class Board(pydantic.BaseModel):
             raise ValueError("code_bytes leaves nothing of flash_bytes for the model")
         if self.clock_hz < 16 * self.baud:
             raise ValueError("clock_hz must be at least 16 times baud")
+        if bool(self.watchdog) != bool(self.watchdog_ms):
+            raise ValueError('watchdog and watchdog_ms belong together: both, or "" and 0')
         if self.port not in CHIP_PORTS:
             raise ValueError(f"port is {self.port!r}; there are: {', '.join(sorted(CHIP_PORTS))}")
         known = {kind: _parts(self.port, kind) for kind in ("clock", "uart", "random")}
+        known |= {kind: ["", *_parts(self.port, kind)] for kind in ("slots", "watchdog")}
+        self._check_slots()
         for field, choices in known.items():
             if getattr(self, field) not in choices:
-                raise ValueError(f"{field} is {getattr(self, field)!r}; there are: {', '.join(choices)}")
+                raise ValueError(f"{field} is {getattr(self, field)!r}; there are: {', '.join(filter(None, choices))}")
         return self
+
+    def _check_slots(self) -> None:
+        if not self.slots:
+            if self.slot_origins or self.slot_bytes or self.slot_rated_erases:
+                raise ValueError("slots is empty: slot_origins must be so too, slot_bytes and slot_rated_erases 0")
+            return
+        if len(self.slot_origins) != 2 or not self.slot_bytes:
+            raise ValueError("slot_origins must be two addresses, and slot_bytes more than 0")
+        if abs(self.slot_origins[0] - self.slot_origins[1]) < self.slot_bytes:
+            raise ValueError("slot_origins: the two slots overlap")
+        kept = self.with_slots()
+        if kept.flash_bytes <= self.code_bytes or kept.ram_bytes <= self.stack_bytes + self.static_bytes:
+            raise ValueError("slot_origins leave no room for the program: they must lie at the end of flash or RAM")
+
+    def with_slots(self) -> "Board":
+        """The board as firmware that keeps runs sees it: its flash or RAM ends where the slots begin."""
+        at = min(self.slot_origins, default=0)
+        changes = {}
+        if self.slots and self.flash_origin <= at < self.flash_origin + self.flash_bytes:
+            changes["flash_bytes"] = at - self.flash_origin
+        if self.slots and self.ram_origin <= at < self.ram_origin + self.ram_bytes:
+            changes["ram_bytes"] = at - self.ram_origin
+        return self.model_copy(update=changes)
 
     @property
     def room(self) -> Room:

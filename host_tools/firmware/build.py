@@ -35,6 +35,7 @@ from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.chip_ports import CHIP_PORTS, SHARED
 from ttzo.host_tools.firmware.firmware_image import Image
 from ttzo.host_tools.firmware.key_file import Lock
+from ttzo.host_tools.firmware.wear import require_slots
 
 # The order of float operations is the contract's: no contraction, no fast-math. Warnings are errors in the tests only:
 # a compiler newer than ours may know new ones.
@@ -102,13 +103,15 @@ def build(
     *,
     size: bool = False,
     all_parts: bool = False,
+    storage: bool = False,
     lock: Lock | None = None,
     objects: Path | None = None,
 ) -> BuildReport:
     """Builds the bundle folder's model into firmware for the board, unless that is up to date; with `size` as small as
-    the compiler makes it (-Os), with `all_parts` with the whole runtime. Neither changes a bit of what it computes. With
-    `lock` it takes orders from holders of that key only, and its files, which hold the key, are the user's alone. In the
-    folder `objects` compiled sources stay for further builds with the same arguments, of other models.
+    the compiler makes it (-Os), with `all_parts` with the whole runtime, with `storage` such that its run outlives a reset.
+    None changes a bit of what it computes. With `lock` it takes orders from holders of that key only, and its files, which
+    hold the key, are the user's alone. In the folder `objects` compiled sources stay for further builds with the same
+    arguments, of other models.
 
     Raises:
         BuildError: no compiler; sources that do not compile; a model of another export; a stack that may overflow; heap,
@@ -126,12 +129,16 @@ def build(
             f"{board.name} does not support {plan.arithmetic.name} arithmetic",
             f"export with one of: {', '.join(board.arithmetics)}",
         )
+    if storage:
+        require_slots(plan, board)
+        board = board.with_slots()
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
     parts = (frozenset(Part) if all_parts else _linked_parts(plan, board)) - {Part.key}
     parts |= {Part.key} if lock else set()
-    sources = _firmware_sources(parts, board) + [bundle_dir / "model.c"]
-    flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board), *extra_flags]
+    parts |= {Part.storage} if storage else set()
+    sources = _firmware_sources(parts, board, storage) + [bundle_dir / "model.c"]
+    flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board, storage), *extra_flags]
     flags += ["-Os"] if size else []
     flags += [f"-DTTZO_READING_OPEN={lock.reading_open:d}"] if lock else []
     folders = CHIP_PORTS[board.port].folders
@@ -184,14 +191,15 @@ def _linked_parts(plan: Plan, board: Board) -> Parts:
     return parts_of(plan) | {Part.link} | ({Part.sparse} if board.rows_bytes else set())
 
 
-def _firmware_sources(parts: Parts, board: Board) -> list[Path]:
-    """The core, and of the port what the board names; uart_*.c, clock_*.c and random_*.c are choices."""
-    chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c"}
+def _firmware_sources(parts: Parts, board: Board, storage: bool) -> list[Path]:
+    """The core, and of the port what the board names; what begins with the name of a choice is one."""
+    chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c", f"watchdog_{board.watchdog}.c"}
+    chosen |= {f"slots_{board.slots}.c"} if storage else set()
     chosen |= {f"random_{board.random}.c"} if Part.key in parts else set()
     return sources_of(parts) + CHIP_PORTS[board.port].sources(chosen)
 
 
-def _macros(plan: Plan, parts: Parts, board: Board) -> list[str]:
+def _macros(plan: Plan, parts: Parts, board: Board, storage: bool) -> list[str]:
     values = {
         "BOARD": f'"{board.name}"',
         "CLOCK_HZ": f"{board.clock_hz}u",
@@ -202,7 +210,12 @@ def _macros(plan: Plan, parts: Parts, board: Board) -> list[str]:
         "ROWS_ORIGIN": f"{board.rows_origin:#x}u",
         "ROWS_BYTES": f"{board.rows_bytes:#x}u",
         "PARTS": f"{sum(parts):#x}u",
+        "WATCHDOG_MS": f"{board.watchdog_ms}u",
+        "SLOT_BYTES": f"{board.slot_bytes if storage else 0:#x}u",
     }
+    if storage:
+        values |= {f"SLOT_{k}": f"{origin:#x}u" for k, origin in enumerate(board.slot_origins)}
+        values["SLOT_RATED_ERASES"] = f"{board.slot_rated_erases}u"
     return [f"-DTTZO_{name}={value}" for name, value in values.items()] + _arithmetic_flags(plan.arithmetic)
 
 

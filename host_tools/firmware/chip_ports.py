@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ttzo.device_runtime import PORTS
 
+CHOICES = ("uart_", "clock_", "random_", "slots_", "watchdog_")  # how the names of sources begin that a board chooses
 SHARED = PORTS / "serial"  # what is the same on every core: main.c, the link's bytes, the linker's script
 
 
@@ -26,12 +27,11 @@ class ChipPort:
         return list(dict.fromkeys((PORTS / self.name, SHARED)))
 
     def sources(self, chosen: set[str]) -> list[Path]:
-        """Its C files by name, without clocks, UARTs and random generators that are not `chosen`; its own before the shared
-        ones."""
+        """Its C files by name, without choices that are not `chosen`; its own before the shared ones."""
         found: dict[str, Path] = {}
         for folder in reversed(self.folders):
             found |= {path.name: path for path in folder.glob("*.c")}
-        wanted = (name for name in found if name in chosen or not name.startswith(("uart_", "clock_", "random_")))
+        wanted = (name for name in found if name in chosen or not name.startswith(CHOICES))
         return [found[name] for name in sorted(wanted)]
 
 

@@ -7,6 +7,7 @@ from ttzo.exporter.costs.cost import evaluations_a_step, forward_passes, macs_a_
 from ttzo.exporter.costs.memory import dataset_capacity, flash_items, require_room, work_bytes
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.firmware import wear
 from ttzo.host_tools.firmware.boards import Board
 
 BITS_A_BYTE = 10  # start, eight data bits, stop
@@ -34,6 +35,7 @@ class Forecast:
     macs: int
     step_seconds: float
     line_seconds: float
+    storage: str  # how often the board would keep its run over a reset, in words; "" where it cannot
 
 
 def forecast(plan: Plan, board: Board) -> Forecast:
@@ -60,4 +62,5 @@ def forecast(plan: Plan, board: Board) -> Forecast:
         macs=macs,
         step_seconds=macs * cycles / board.clock_hz,
         line_seconds=plan.batch * plan.row_bytes * LINE_OVERHEAD * BITS_A_BYTE / board.baud,
+        storage=wear.describe(plan, board),
     )

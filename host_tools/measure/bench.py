@@ -52,7 +52,7 @@ class BoardCost:
     arithmetic: str
     cache: str  # of estimators that share environments
     estimator: str
-    contractions: tuple[int, ...]
+    contractions: tuple[int, ...]  # of a chain's layers; a graph's are contracted core by core
     n_parameters: int
     batch: int
     forward: Cost
@@ -134,7 +134,7 @@ def board_cost(plan: Plan, board: Board, rows: np.ndarray) -> BoardCost:
             arithmetic=plan.arithmetic.name,
             cache=plan.cache.name,
             estimator=plan.training.phases[0].estimator.name,
-            contractions=tuple(layer.contraction for layer in plan.layers),
+            contractions=tuple(layer.contraction for layer in plan.chain or ()),
             n_parameters=plan.n_parameters,
             batch=plan.batch,
             forward=forward,
@@ -173,6 +173,8 @@ def residual_cost(plan: Plan, board: Board) -> ResidualCost:
 
 
 def core_by_core(plan: Plan) -> Plan:
+    if plan.chain is None:
+        return plan
     layers = tuple(dataclasses.replace(layer, contraction=0) for layer in plan.layers)
     return plan.with_layers(layers)
 

@@ -7,6 +7,7 @@ import pytest
 from ttzo.exporter import export as exporting
 from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.host_tools.data import data_set, known_data, surnames, wheel_files
+from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.training.session import train
 
@@ -50,3 +51,10 @@ def test_a_transformer_learns_names_by_forward_passes_better_than_counted_pairs(
         found = device.evaluate(rows.test_rows)
     assert run.evaluations <= 20_000
     assert found.loss < bigram_loss((rows.x_train, rows.y_train), (rows.x_test, rows.y_test))
+
+
+@needs_surnames
+def test_a_share_of_the_names_validates():
+    plan = exporting.plan_of("names-gpt")
+    rows = data_set.load("surnames", plan, DataOptions(validation=0.1))
+    assert (len(rows.x_train), len(rows.x_validation), rows.y_validation.shape) == (23_040, 2_560, (2_560, 14))

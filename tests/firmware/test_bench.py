@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bundles import wave_plan
 from c_library import FUSED
+from graphs import random_graph
 from plans import random_plan, random_rows
 from runtime import CORE, RUN, Runtime
 
@@ -87,3 +88,14 @@ def test_a_residual_s_instructions_are_counted_alone(tmp_path, derivative):
         machine.call("ttzo_step", machine.trainer, Region.collocation, machine.host)
     assert 1 < step.instructions / (9 * plan.batch * first.residual.instructions) < 1.3
     assert sum(first.residual.by_function.values()) <= first.residual.instructions
+
+
+def test_a_graph_is_counted_too(tmp_path):
+    from ttzo.host_tools.measure import bench
+
+    phase = Phase(Estimator.rge, n_queries=2)
+    plan, board = random_graph(np.random.default_rng(3), Training((phase,))), boards.load(BOARD)
+    cost = bench.board_cost(plan, board, random_rows(np.random.default_rng(1), plan, plan.batch))
+    assert (cost.contractions, cost.forward.macs, cost.evaluation.macs) == ((), plan.macs, plan.batch * plan.macs)
+    assert cost.gradient.macs == 3 * cost.evaluation.macs  # at theta and two directions
+    assert plan.macs < cost.forward.instructions < cost.evaluation.instructions < cost.gradient.instructions

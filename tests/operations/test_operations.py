@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Operations of graphs: against torch, against their own error bounds, in onnxruntime, and through a bundle."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -8,12 +10,14 @@ import pytest
 from graphs import random_graph
 from plans import random_inputs
 
-from ttzo.device_runtime.contract import Activation, Cell, Loss, NodeOperation
+from ttzo.device_runtime.contract import Activation, Cell, Estimator, Loss, NodeOperation
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.builder import Builder
+from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.readers.nn import torch
 from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.writers.onnx.to_onnx import forward_graph
+from ttzo.host_tools.cli.bundle import shared_rows
 from ttzo.host_tools.measure import precision
 from ttzo.host_tools.reference.operations.graph import graph_bounded, model_forward, tensors_of
 from ttzo.host_tools.reference.operations.registry import TWINS
@@ -327,3 +331,16 @@ def test_what_works_on_chains_alone_refuses_a_graph_by_name():
     plan = random_graph(np.random.default_rng(1))
     with pytest.raises(PlanError, match="chains of layers only: "):
         _ = plan.layers
+
+
+def test_plan_names_what_a_loss_difference_of_a_shared_parameter_costs():
+    build = Builder((4,))
+    weight = numbers(4, 4)
+    x = build.linear("first", build.input, weight)
+    x = build.linear("again", build.activation("tanh", x, Activation.tanh), weight, shares="first")
+    x = build.linear("last", x, numbers(2, 4))
+    plan = build.plan(x, loss=Loss.mse, training=Training((Phase(Estimator.cge),)))
+    ((name, text),) = shared_rows(plan)
+    assert (name, plan.macs) == ("shared first", 16 + 16 + 8)
+    assert "used by 2 nodes" in text and "runs 28 of a row's 40" in text  # one row of first, all of again and last
+    assert shared_rows(dataclasses.replace(plan, training=Training((Phase(Estimator.rge),)))) == []

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from firmware import small_plan, write_bundle
@@ -113,7 +114,7 @@ class Cuts:
             cut = threading.Timer(rng.uniform(0, self.longest_s), self.power.cut)
             try:
                 with open_device(self.power.start(), self.bundle) as device:
-                    held = self._held(device) if reached else 0
+                    held = self._held(device, seed) if reached else 0
                     self.starts += reached > 0
                     self.held += reached > 0 and held in (reached - 1, reached)
                     if self.cuts < most:
@@ -143,9 +144,10 @@ class Cuts:
         changes = CHANGES | {"seed": seed, "steps": self.steps}
         session.train(device, self.rows, folder, changes=changes, checkpoint_steps=1, report=require_next)
 
-    def _held(self, device: Device) -> int:
+    def _held(self, device: Device, seed: int) -> int:
+        """The step of this run that the device has kept; 0 where it still holds the run before."""
         found = device.restore()
-        return device.step_count if found and found.generation else 0
+        return device.step_count if found and found.generation and device.settings().seed == seed else 0
 
     def _reached(self, folder: Path) -> int:
         """The step of the run's checkpoint; 0 without one."""
@@ -167,15 +169,18 @@ class Cuts:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--cuts", type=int, default=1000)
+    options.add_argument("--seed", type=int, default=1, help="of the first run")
     options.add_argument("--board", help="an emulated board with a memory for runs (default: the native port)")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         bundle = bundle_in(Path(name) / "bundle")
         made = emulated_power(bundle, given.board) if given.board else native_power(bundle, Path(name) / "kept")
-        with made as power:
+        # after each step, whatever the memory bears
+        often = mock.patch("ttzo.host_tools.training.kept_run.period_s", lambda rated_erases: 0.0)
+        with often, made as power:
             longest_s = 4.0 if given.board else LONGEST_S
             seen = Cuts(power, bundle, Path(name) / "run", 120 if given.board else STEPS, longest_s)
-            for seed in range(1, 1 << 31):
+            for seed in count(given.seed):
                 seen.run(seed, given.cuts)
                 whole = f"{seen.held} of {seen.starts} starts with a whole generation, as new as it can be"
                 print(f"{seen.cuts} cuts: {whole}; {seen.same} of {seen.runs} runs in the same bits", flush=True)

@@ -13,6 +13,20 @@ extern const uint8_t ttzo_secret[TTZO_KEY_BYTES]; // `ttzo build --key` writes i
 
 int main(void);
 
+#if TTZO_SLOT_BYTES
+
+// Goes on from the newest run that the board has kept, and lends its memory to the link.
+static void keep_runs(struct ttzo_link *link, struct ttzo_trainer *trainer)
+{
+    static struct ttzo_storage storage;
+    const struct ttzo_slots slots = ttzo_memory_slots(ttzo_slot_bytes(trainer));
+    uint32_t detail;
+    if (!ttzo_storage_open(&storage, &slots, trainer, &detail))
+        ttzo_link_lend_storage(link, &storage);
+}
+
+#endif
+
 int main(void)
 {
     static struct ttzo_trainer trainer;
@@ -23,6 +37,10 @@ int main(void)
     if (!error && TTZO_ROWS_BYTES)
         ttzo_lend_sparse(&trainer, (void *)TTZO_ROWS_ORIGIN, TTZO_ROWS_BYTES);
     (void)ttzo_link_init(&link, &ttzo_uart_port, &trainer, TTZO_BOARD, error, detail); // its arguments are constants
+#if TTZO_SLOT_BYTES
+    if (!error)
+        keep_runs(&link, &trainer);
+#endif
 #if TTZO_HAS(KEY)
     (void)ttzo_link_lock(&link, ttzo_secret, TTZO_READING_OPEN); // the part is there
 #endif

@@ -31,6 +31,9 @@ void ttzo_uart_interrupt(void)
 static uint32_t uart_port_read(void *context, uint8_t *bytes, uint32_t capacity)
 {
     (void)context;
+#if TTZO_WATCHDOG_MS
+    ttzo_watchdog_feed(); // the link looks here between two requests, and after each loss evaluation of a long step
+#endif
     uint32_t tail = ring.tail, n = ring.head - tail;
     if (n > capacity)
         n = capacity;
@@ -60,13 +63,17 @@ void ttzo_port_start(void)
 {
     ttzo_uart_start(ttzo_clock_start(), TTZO_BAUD);
     ttzo_core_listen();
+#if TTZO_WATCHDOG_MS
+    ttzo_watchdog_start();
+#endif
 }
 
-// With interrupts masked a byte that arrives after the look still ends the sleep, and is taken when they are let in.
+// A watchdog counts while the core sleeps, so that with one it stays awake. With interrupts masked a byte that arrives after
+// the look still ends the sleep, and is taken when they are let in.
 void ttzo_port_idle(void)
 {
     ttzo_core_mask();
-    if (ring.head == ring.tail)
+    if (!TTZO_WATCHDOG_MS && ring.head == ring.tail)
         ttzo_core_sleep();
     ttzo_core_unmask();
 }

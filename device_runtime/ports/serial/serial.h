@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 // What the files of a chip's firmware share, on any core. The board's numbers come from boards/NAME.toml as -D macros:
 // TTZO_BOARD, TTZO_CLOCK_HZ, TTZO_BAUD, TTZO_UART_BASE, TTZO_UART_IRQ, TTZO_PAYLOAD_BYTES, TTZO_ROWS_ORIGIN,
-// TTZO_ROWS_BYTES.
+// TTZO_ROWS_BYTES; where the firmware keeps runs TTZO_SLOT_0, TTZO_SLOT_1, TTZO_SLOT_BYTES, TTZO_SLOT_RATED_ERASES; where it
+// has a watchdog TTZO_WATCHDOG_MS.
 #ifndef TTZO_SERIAL_H
 #define TTZO_SERIAL_H
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "link/link.h"
+#include "storage/storage.h"
 
 #define TTZO_REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
@@ -36,6 +38,17 @@ void ttzo_uart_put(uint8_t byte);
 // Mixes into the link's challenges what the board has of unforeseeable numbers. Called before the first frame, and after
 // all that arrives.
 void ttzo_random_stir(struct ttzo_link *link);
+
+// ---- slots_*.c: one of them is linked where the firmware keeps runs
+
+// The board's memory of two slots, of which a run uses so many bytes each.
+struct ttzo_slots ttzo_memory_slots(uint32_t used_bytes);
+
+// ---- watchdog_*.c: one of them is linked where the firmware has a watchdog
+
+// Starts it: it resets the board TTZO_WATCHDOG_MS after it was last fed. It cannot be stopped.
+void ttzo_watchdog_start(void);
+void ttzo_watchdog_feed(void);
 
 // ---- port.c
 
