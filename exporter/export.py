@@ -25,6 +25,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter import ode, zoo
 from ttzo.exporter.choose import contraction, method
+from ttzo.exporter.choose.columns import with_columns_that_fit
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
@@ -430,7 +431,7 @@ def write_files(
 
 def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
     """The plan with the contractions that fit `room` and, unless the caches are `given`, the widest that do."""
-    made = contraction.chosen(plan, room)
+    made = with_columns_that_fit(contraction.chosen(plan, room), room)
     for cache in (Cache.int16, Cache.int16_least):
         if given or plan.chain is None or memory.work_bytes(made) <= room.ram_bytes:
             break

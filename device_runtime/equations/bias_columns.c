@@ -17,19 +17,49 @@ static uint32_t units_before(const struct ttzo_model *model)
     return units;
 }
 
+// Whether jets have kept the same numbers of the units, whose place is free once the row is derived: merged cores, and
+// three numbers of each unit.
+static bool shares_jets(const struct ttzo_model *model)
+{
+    bool laplacian = false;
+    for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
+        laplacian = laplacian || model->pde.groups[g].needs & TTZO_NEED_LAPLACIAN;
+    for (uint32_t l = 0; l + 1 < model->info.n_layers; l++)
+        if (model->layers[l].activation == TTZO_ACTIVATION_IDENTITY)
+            return false;
+    return laplacian && model->pde.info.derivative == TTZO_DERIVATIVE_JET;
+}
+
 void ttzo_bias_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve)
 {
     uint64_t units = units_before(model), features = model->layers[model->info.n_layers - 1].in_features, merged = 0;
     for (uint32_t l = 0; l + 1 < model->info.n_layers; l++)
         merged += ttzo_merged_numbers(&model->layers[l]);
+    work->second = ttzo_take(carve, features);
+    if (shares_jets(model))
+        return;
     work->at = ttzo_take(carve, units);
     work->slope = ttzo_take(carve, units);
     work->squares = ttzo_take(carve, units);
     work->z = ttzo_take(carve, features);
     work->square = ttzo_take(carve, features);
     work->along = ttzo_take(carve, features);
-    work->second = ttzo_take(carve, features);
     work->merged = ttzo_take(carve, merged);
+}
+
+static struct ttzo_column_work shared(const struct ttzo_trainer *trainer, const struct ttzo_column_work *work)
+{
+    const struct ttzo_pde_work *jets = &trainer->pde;
+    uint32_t units = units_before(trainer->model);
+    struct ttzo_column_work own = *work;
+    own.at = jets->at;
+    own.slope = jets->slope;
+    own.squares = jets->squares;
+    own.z = jets->at + units;
+    own.along = jets->slope + units;
+    own.square = jets->squares + units;
+    own.merged = jets->merged;
+    return own;
 }
 
 // ---- a row ----------------------------------------------------------------------------------------------------------
@@ -190,17 +220,19 @@ void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_wo
     enum ttzo_activation activation = (enum ttzo_activation)before->activation;
     const float *w = trainer->theta + last->parameter_offset;
     uint32_t n = last->in_features, n_last = ttzo_layer_parameters(last);
-    struct row r = { .trainer = trainer, .model = model, .work = work };
-    merge_cores(&r);
+    struct ttzo_column_work own = shares_jets(model) ? shared(trainer, work) : *work;
+    struct row r = { .trainer = trainer, .model = model, .work = &own };
+    if (!shares_jets(model))
+        merge_cores(&r);
     carry_all(&r);
     trainer->macs += trainer->macs_per_row;
     for (uint32_t u = first; u < end; u++, column += stride) {
         uint32_t j = u < n_last ? u : u - n_last;
         if (u < n_last) {
-            *column = j < n ? follow(work, activation, j, work->z[j]) : work->slopes.value;
+            *column = j < n ? follow(&own, activation, j, own.z[j]) : own.slopes.value;
             continue;
         }
-        float change = follow(work, activation, j, work->z[j] + mu) - follow(work, activation, j, work->z[j]);
+        float change = follow(&own, activation, j, own.z[j] + mu) - follow(&own, activation, j, own.z[j]);
         *column = w[j] * change * (1.0f / mu);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "equations/triangle.h"
 
+#include "network/lanes.h"
 #include "number/real.h"
 
 // Row j, such that row[c] is its number in column c >= j.
@@ -13,35 +14,48 @@ static float *row_of(float *triangle, uint32_t n, uint32_t j)
 // float32's normal numbers.
 static const float used_up = 1e-30f;
 
-#define COLUMNS 8u // side by side
-
-struct place {
-    uint32_t j, c, width;
+// A reflection under way: its vector stands in the block's column `own` [rows], `width` apart.
+struct reflection {
+    const float *own;
+    uint32_t rows, width;
+    float weight;
 };
 
-// Columns [c, c + COLUMNS), as far as there are any, of a reflection whose vector stands in the block's column j.
-static void reflect_columns(float *row, float *block, uint32_t rows, struct place at, float weight)
+#define GROUPS 4u // of columns side by side
+#define AT_ONCE (GROUPS * TTZO_LANES)
+
+// AT_ONCE columns of the triangle's row and of the block, from these on.
+static void reflect_groups(const struct reflection *r, float *row, float *column)
 {
-    uint32_t n = at.width - at.c < COLUMNS ? at.width - at.c : COLUMNS;
-    float factors[COLUMNS];
-    for (uint32_t k = 0; k < n; k++)
-        factors[k] = row[at.c + k];
-    for (uint32_t i = 0; i < rows; i++) {
-        const float *numbers = block + i * at.width + at.c;
-        const float own = block[i * at.width + at.j];
-        for (uint32_t k = 0; k < n; k++)
+    ttzo_lanes factors[GROUPS], weight = ttzo_lanes_of(r->weight);
+    for (uint32_t k = 0; k < GROUPS; k++)
+        factors[k] = ((ttzo_lanes *)row)[k];
+    for (uint32_t i = 0; i < r->rows; i++) {
+        const ttzo_lanes *numbers = (const ttzo_lanes *)(column + i * r->width);
+        ttzo_lanes own = ttzo_lanes_of(r->own[i * r->width]);
+        for (uint32_t k = 0; k < GROUPS; k++)
             factors[k] = TTZO_MULADD(own, numbers[k], factors[k]);
     }
-    for (uint32_t k = 0; k < n; k++) {
+    for (uint32_t k = 0; k < GROUPS; k++) {
         factors[k] = factors[k] * weight;
-        row[at.c + k] = row[at.c + k] + factors[k];
+        ((ttzo_lanes *)row)[k] = ((ttzo_lanes *)row)[k] + factors[k];
     }
-    for (uint32_t i = 0; i < rows; i++) {
-        float *numbers = block + i * at.width + at.c;
-        const float own = block[i * at.width + at.j];
-        for (uint32_t k = 0; k < n; k++)
+    for (uint32_t i = 0; i < r->rows; i++) {
+        ttzo_lanes *numbers = (ttzo_lanes *)(column + i * r->width), own = ttzo_lanes_of(r->own[i * r->width]);
+        for (uint32_t k = 0; k < GROUPS; k++)
             numbers[k] = TTZO_MULADD(factors[k], own, numbers[k]);
     }
+}
+
+static void reflect_column(const struct reflection *r, float *row, float *column)
+{
+    float dot = *row;
+    for (uint32_t i = 0; i < r->rows; i++)
+        dot = TTZO_MULADD(r->own[i * r->width], column[i * r->width], dot);
+    float factor = dot * r->weight;
+    *row = *row + factor;
+    for (uint32_t i = 0; i < r->rows; i++)
+        column[i * r->width] = TTZO_MULADD(factor, r->own[i * r->width], column[i * r->width]);
 }
 
 // One reflection: what the block holds in column j goes into the triangle's row j. The reflection's vector is (1, w),
@@ -60,8 +74,12 @@ static void reflect(float *row, uint32_t n, uint32_t j, float *block, uint32_t r
     row[j] = turned;
     for (uint32_t i = 0; i < rows; i++)
         block[i * width + j] = block[i * width + j] * per_head;
-    for (uint32_t c = j + 1; c < width; c += COLUMNS)
-        reflect_columns(row, block, rows, (struct place){ j, c, width }, weight);
+    const struct reflection r = { block + j, rows, width, weight };
+    uint32_t c = j + 1;
+    for (; width - c >= AT_ONCE; c += AT_ONCE)
+        reflect_groups(&r, row + c, block + c);
+    for (; c < width; c++)
+        reflect_column(&r, row + c, block + c);
 }
 
 void ttzo_triangle_fold(float *triangle, uint32_t n, float *block, uint32_t rows)

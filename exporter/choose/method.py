@@ -14,6 +14,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.train_defaults import METHODS, Method
 from ttzo.exporter.plan.training import Training
 
+OF_EQUATIONS = ("coordinate_gn", "subspace_gn")
 BY_THE_DATA = "by the data"  # metadata `steps` of a plan whose steps a run counts by its rows
 
 
@@ -25,7 +26,9 @@ def chosen(plan: Plan, given: Mapping[str, Any], room: Room | None, fitted: Call
     """
     made, refusal = [], None
     for method in METHODS:
-        if (method.estimator == "subspace_gn") != (plan.pde is not None) and method.estimator != "rge":
+        if (method.estimator in OF_EQUATIONS) != (plan.pde is not None) and method.estimator != "rge":
+            continue
+        if method.estimator == "coordinate_gn" and not plan.asks_all:
             continue
         try:
             made.append(_with(plan, method, given))

@@ -242,6 +242,9 @@ def _column_numbers(plan: Plan) -> int:
         features = sum(layer.in_features + layer.out_features for layer in before) + last.in_features
         widest = max(layer.out_features for layer in before)
         return 2 * plan.in_features + width * (features + 2 * widest + 2)
+    smooth = all(layer.activation != Activation.identity for layer in before)
+    if smooth and plan.equation.derivative == Derivative.jet and plan.equation.needs & Need.laplacian:
+        return 2 * plan.in_features + last.in_features  # jets have room for the rest
     merged = sum(0 if layer.merged is layer else layer.merged.n_parameters for layer in before)
     units = sum(layer.out_features for layer in before[:-1])
     return 2 * plan.in_features + 3 * units + 4 * last.in_features + merged

@@ -100,7 +100,8 @@ class Method:
 # The one table of what trains where nothing is chosen, in the order in which they are tried: the first that works on the
 # model, costs no more than AFFORDABLE_MACS a step, and fits the board. `tests/vectors/default_training.py` measures it.
 METHODS = (
-    Method("subspace_gn", Update.sgd, 1.0, schedule=Schedule.constant, warmup_steps=0, steps=300),  # equations
+    Method("coordinate_gn", Update.sgd, 1.0, warmup_steps=0, steps=300),  # equations, where it asks all parameters
+    Method("subspace_gn", Update.sgd, 1.0, schedule=Schedule.constant, warmup_steps=0, steps=300),  # other equations
     Method("node_cge", Update.momentum, 0.1, 0.06),
     Method("cge", Update.momentum, 0.1, 0.06),  # where node_cge does not work: convolutions
     Method("rge", Update.adam, 0.005),  # what is too large for cge
@@ -163,6 +164,7 @@ _ONLY_OF = {
 _MEANT = {
     ("n_queries", Estimator.cocd): "n_coordinates",
     ("beta2", Estimator.cocd): "stale_decay",
+    ("n_queries", Estimator.coordinate_gn): "n_coordinates",
     **{("epsilon", estimator): "ridge" for estimator in GAUSS_NEWTON},
     **{("clip", estimator): "trust_radius" for estimator in GAUSS_NEWTON},
 }

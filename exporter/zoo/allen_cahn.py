@@ -9,7 +9,7 @@ from ttzo.device_runtime.contract import Schedule
 from ttzo.exporter import pde
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
-from ttzo.exporter.zoo.pde_network import dense
+from ttzo.exporter.zoo.pde_network import dense, in_units
 from ttzo.exporter.zoo.recipe import Ranks, Recipe
 
 if TYPE_CHECKING:
@@ -43,4 +43,5 @@ RECIPE = Recipe(
     build=build,
     problem=PROBLEM,
     training=Training((PHASE,), steps=80, schedule=Schedule.linear),
+    trainings=in_units(steps=80, ridge=1e-3),
 )

@@ -9,7 +9,7 @@ from ttzo.device_runtime.contract import Derivative, Schedule
 from ttzo.exporter import pde
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
-from ttzo.exporter.zoo.pde_network import dense
+from ttzo.exporter.zoo.pde_network import dense, in_units
 from ttzo.exporter.zoo.recipe import Ranks, Recipe, layer_ranks
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ RECIPE = Recipe(
     build=build,
     problem=PROBLEM,
     training=TRAINING,
+    trainings=in_units(steps=12, ridge=1e-3),
     derivative=Derivative.compensated_jet,  # N = 1 has none: a jet's roundings are 1e-5 of what is left of them
 )
 RANK_10 = dataclasses.replace(
@@ -115,4 +116,5 @@ LQ = Recipe(
     build=build_lq,
     problem=LQ_PROBLEM,
     training=Training((LQ_PHASE,), steps=250, schedule=Schedule.linear),
+    trainings=in_units(steps=300, ridge=1e-3),
 )

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Dense networks for PDEs."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ttzo.device_runtime.contract import Schedule
 from ttzo.exporter.operations.layer import PlanError
+from ttzo.exporter.plan import train_defaults
+from ttzo.exporter.plan.training import Training
 from ttzo.exporter.zoo.recipe import Ranks
 
 if TYPE_CHECKING:
@@ -38,3 +43,10 @@ def dense(
             first.bias.mul_(gain).sub_(centre * first.weight.sum(1))
     parts = [part for linear in linears for part in (linear, between())]
     return torch.nn.Sequential(*parts[:-1])
+
+
+def in_units(steps: int, ridge: float) -> Mapping[str, Training]:
+    """The settings of coordinate_gn: a rate that falls to 0 averages the fits of many batches."""
+    (phase,) = train_defaults.default_phases("coordinate_gn")
+    training = Training((dataclasses.replace(phase, ridge=ridge),), steps=steps, schedule=Schedule.linear)
+    return {"coordinate_gn": training}

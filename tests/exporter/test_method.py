@@ -77,7 +77,7 @@ def plan_of(tmp_path):
         ("convolution", Estimator.cge),
         ("graph", Estimator.node_cge),
         ("large_graph", Estimator.rge),  # 166,803 loss evaluations a step
-        ("equation", Estimator.subspace_gn),
+        ("equation", Estimator.coordinate_gn),
     ],
 )
 def test_structure_and_cost_choose_the_estimator(plan_of, name, estimator):
@@ -147,3 +147,19 @@ def test_a_run_counts_its_steps_only_where_nobody_has(plan_of):
 
 def test_the_table_names_estimators():
     assert {method.estimator for method in METHODS} <= set(ESTIMATORS)
+
+
+def test_a_board_keeps_as_many_columns_as_fit_and_takes_random_directions_where_too_few_do(plan_of):
+    whole = plan_of("equation", batch=20)  # 25 parameters, 20 rows
+    needed = work_bytes(whole)
+    assert whole.training.phases[0].n_coordinates > whole.n_coordinates == 25
+    less = plan_of("equation", batch=20, room=Room("small", 10**6, needed - 1000))
+    (phase,) = less.training.phases
+    assert phase.estimator == Estimator.coordinate_gn and 5 <= phase.n_coordinates <= 25 - 1000 // (4 * 20)
+    assert needed - 1500 <= work_bytes(less) <= needed - 1000
+    least = plan_of("equation", batch=20, room=Room("tiny", 10**6, needed - 4 * 20 * 25))
+    assert least.training.phases[0].estimator == Estimator.subspace_gn
+
+
+def test_a_number_of_directions_is_a_wish_for_random_ones(plan_of):
+    assert plan_of("equation", n_queries=4).training.phases[0].estimator == Estimator.subspace_gn

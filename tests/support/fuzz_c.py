@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Coverage-guided fuzzing of the C parsers by libFuzzer, under the address and undefined-behaviour sanitizers.
 
-    python tests/support/fuzz_c.py [bundle] [frame] [--inputs 10000000]
+    python tests/support/fuzz_c.py [bundle] [frame] [storage] [--inputs 10000000]
 
 Needs clang with its runtime (Debian: apt-get install clang libclang-rt-14-dev). The corpus begins with bundles and requests
 that are sound; what libFuzzer adds to it, and the input of a finding, lie in build/fuzz.
@@ -15,7 +15,17 @@ from pathlib import Path
 from bundles import small_plan, wave_plan
 
 from ttzo.device_runtime import FOLDER, core_sources
-from ttzo.device_runtime.contract import MESSAGE, REQUEST, PhaseRecord, Region, StateRecord, TrainingRecord
+from ttzo.device_runtime.contract import (
+    LIMIT,
+    MESSAGE,
+    RECORD,
+    REQUEST,
+    PhaseRecord,
+    Region,
+    StateRecord,
+    TrainingRecord,
+)
+from ttzo.exporter.costs.memory import saved_run_bytes
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.device.frames import hello
@@ -47,7 +57,23 @@ def requests() -> list[bytes]:
     return [struct.pack("BB", 1 + len(payload), code) + payload for code, payload in made]
 
 
+def slots() -> list[bytes]:
+    """Two slots with the first generation of a run, all checksums to be put right."""
+    plan = small_plan()
+    training, *phases = to_bundle.training_records(plan.training)
+    state, hashed = StateRecord(3, 0, 0, 0, 0.0, float("inf"), 0, 9), to_bundle.model_hash(plan)
+    total = saved_run_bytes(plan)
+    head = RECORD["saved_run"](
+        LIMIT["saved_run_magic"], LIMIT["saved_run_format"], total, hashed, training, *phases, state
+    )
+    numbers = plan.parameters.astype("<f4").tobytes() + bytes(4 * plan.n_moments)
+    slot = head.pack() + numbers + bytes(4) + RECORD["seal"](LIMIT["seal_magic"], 1, 7, 0, 0).pack()
+    return [bytes([0x3F]) + slot + slot]
+
+
 def corpus(target: str) -> list[bytes]:
+    if target == "storage":
+        return slots()
     return bundles() if target == "bundle" else [*requests(), b"".join(requests())]
 
 
@@ -76,10 +102,10 @@ def run(target: str, n_inputs: int) -> int:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("targets", nargs="*", choices=["bundle", "frame", []], help="default: both")
+    options.add_argument("targets", nargs="*", choices=["bundle", "frame", "storage", []], help="default: all")
     options.add_argument("--inputs", type=int, default=10_000_000)
     given = options.parse_args()
-    codes = {target: run(target, given.inputs) for target in given.targets or ("bundle", "frame")}
+    codes = {target: run(target, given.inputs) for target in given.targets or ("bundle", "frame", "storage")}
     for target, code in codes.items():
         print(f"{target}: {given.inputs:,} inputs, {'nothing found' if code == 0 else 'A FINDING'}")
     raise SystemExit(max(codes.values()) != 0)
