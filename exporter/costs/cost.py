@@ -3,6 +3,7 @@
 is zero; zeros and dead units, which the device leaves out, make it less."""
 
 import math
+from dataclasses import replace
 
 from ttzo.device_runtime.contract import LIMIT, Difference, Estimator, LayerKind, PhaseRecord
 from ttzo.exporter.costs import coordinates
@@ -58,6 +59,13 @@ def evaluations_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
     """Loss evaluations of one step: one at theta, one for each query, two where it is antithetic."""
     sides = 1 if phase.estimator in GAUSS_NEWTON else 1 + phase.difference
     return 1 + sides * n_queries(plan, phase)
+
+
+def evaluations_by_definition(plan: Plan, phase: Phase | PhaseRecord) -> int:
+    """The same of a device that shares no work: there node_cge asks for the coordinates' own differences."""
+    if phase.estimator == Estimator.node_cge:
+        phase = replace(phase, estimator=Estimator.cge)
+    return evaluations_a_step(plan, phase)
 
 
 def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:

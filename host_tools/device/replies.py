@@ -26,7 +26,7 @@ from ttzo.device_runtime.contract import (
     error_page,
 )
 from ttzo.exporter.costs import memory
-from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
+from ttzo.exporter.costs.cost import evaluations_by_definition, macs_a_step
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.printable import printable_name
 from ttzo.exporter.plan.training import Training
@@ -137,7 +137,7 @@ def check_step(reply: StepReply, asked: int, plan: Plan, settings: Training) -> 
     phase = settings.phases[reply.phase]
     if not phase.is_gauss_newton:  # which stays where it is after steps of any length
         require_finite("step", "gradient_norm", reply.gradient_norm, 0)
-    evaluations = evaluations_a_step(plan, phase)
+    evaluations = evaluations_by_definition(plan, phase)
     require_range("step", "evaluations", reply.evaluations, 1, evaluations)
     plain = evaluations * plan.forward_macs(plan.batch) * plan.passes
     require_range("step", "macs", reply.macs, 0, MACS_MARGIN * max(plain, macs_a_step(plan, phase)))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The random generator of the nRF51 (reference manual 3.0, chapter 21). Seen working in QEMU; not run on hardware.
+// The random generator of the nRF51 (reference manual 3.0, chapter 21). Not run: neither in QEMU nor on hardware.
 #include "serial.h"
 
 #define TASKS_START TTZO_REGISTER(0x4000D000u)

@@ -18,7 +18,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.costs import memory
-from ttzo.exporter.costs.cost import evaluations_a_step
+from ttzo.exporter.costs.cost import evaluations_a_step, evaluations_by_definition
 from ttzo.exporter.costs.graph_memory import blocks
 from ttzo.exporter.plan import pruning
 from ttzo.exporter.plan.loss_options import NO_CLASS
@@ -326,7 +326,7 @@ class Trainer:
             if not np.isfinite(estimate.loss):
                 raise DeviceError("non_finite", state.step)
             return estimate
-        losses = self._counted(self._row_losses(region), evaluations_a_step(self.plan, phase))
+        losses = self._counted(self._row_losses(region), evaluations_by_definition(self.plan, phase))
         return Estimate(phase, seed, state.step, self.theta, losses, blocks(self.plan), age, buffer)
 
     def _move_by_residuals(
