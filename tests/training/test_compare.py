@@ -9,6 +9,7 @@ import pytest
 from bundles import small_plan, write_bundle
 from plans import random_plan, random_rows
 
+from ttzo.device_runtime.contract import Estimator
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.training import Training
 from ttzo.host_tools.data import data_set
@@ -95,6 +96,19 @@ def test_onnx_agrees_within_the_bound_and_a_wrong_network_does_not(against):
     with serve(Trainer(small_plan(), Tilted(small_plan())), "onnx") as emulator:
         wrong = against(emulator.url)
     assert not wrong.agree and (wrong.parted.step, wrong.parted.place) == (1, "loss")
+
+
+def test_onnx_shares_no_work_and_is_believed_when_it_says_so(tmp_path):
+    plan = small_plan()
+    phase = dataclasses.replace(plan.training.phases[0], estimator=Estimator.node_cge)
+    plan = plan.with_training(dataclasses.replace(plan.training, phases=(phase,)))
+    bundle = write_bundle(tmp_path / "units", plan)
+    rows = data_set.load(bundle / "rows.npz", plan)
+    with open_device("numpy:", bundle) as a, open_device("onnx:", bundle) as b:
+        found = compare.compare(a, b, rows, 2)
+        assert found.agree and found.judged_by == "bound"
+        spent = [device.state().evaluations for device in (a, b)]
+    assert spent == [2 * (1 + 8 + 3), 2 * (1 + plan.n_parameters)]  # units, and coordinates
 
 
 def test_with_onnx_only_each_kth_step_is_compared(against):
