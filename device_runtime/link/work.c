@@ -116,6 +116,10 @@ enum ttzo_error ttzo_answer_solution_error(struct ttzo_link *link, const uint8_t
         return ttzo_bad_field(0, detail);
     if (request.n_rows > TTZO_MAX_ROWS_ASKED)
         return ttzo_bad_field(5, detail);
+    if (!TTZO_HAS(EQUATIONS)) { // as ttzo_solution_error says of other models
+        *detail = request.first_row;
+        return TTZO_ERROR_BAD_REQUEST;
+    }
     begin_work(link, link->trainer->macs_per_sample);
     enum ttzo_error error = ttzo_solution_error(link->trainer, (enum ttzo_region)request.region, request.first_row,
                                                 request.n_rows, &reply.squared_error, &reply.squared_exact, detail);

@@ -35,17 +35,21 @@ struct ttzo_program {
     uint8_t output;
 };
 
+// Places of an equation in a model: of none but the first where the runtime has no equations, so that other models take
+// half a kilobyte less of flash.
+#define TTZO_EQUATION_PLACES(most) (TTZO_HAS(EQUATIONS) ? (most) : 1u)
+
 // A PDE: where its rows lie and what should be zero there. All zeros for models with another loss.
 struct ttzo_pde {
     struct ttzo_pde_info info;
     const float *low, *high; // [in_features] bounds of the network's inputs
-    struct ttzo_row_group groups[TTZO_MAX_ROW_GROUPS];
-    struct ttzo_program conditions[TTZO_MAX_ROW_GROUPS]; // [n_groups]
-    const uint8_t *directions;                           // [n_directions] records of the contract
-    const float *units;                                  // [n_unknowns]
-    const float *readings;                               // [n_readings][in_features + n_measured]
-    struct ttzo_program solution[TTZO_MAX_FIELDS];       // [out_features] from the network's outputs
-    struct ttzo_program exact[TTZO_MAX_FIELDS];          // with has_exact
+    struct ttzo_row_group groups[TTZO_EQUATION_PLACES(TTZO_MAX_ROW_GROUPS)];
+    struct ttzo_program conditions[TTZO_EQUATION_PLACES(TTZO_MAX_ROW_GROUPS)]; // [n_groups]
+    const uint8_t *directions;                                                 // [n_directions] records of the contract
+    const float *units;                                                        // [n_unknowns]
+    const float *readings;                                                     // [n_readings][in_features + n_measured]
+    struct ttzo_program solution[TTZO_EQUATION_PLACES(TTZO_MAX_FIELDS)]; // [out_features] from the network's outputs
+    struct ttzo_program exact[TTZO_EQUATION_PLACES(TTZO_MAX_FIELDS)];    // with has_exact
     struct ttzo_program points[2]; // with has_points: a uniform training point's place in space, its time
     struct ttzo_sparse_grid grid;  // with derivative sparse_grid
 };

@@ -301,10 +301,7 @@ void ttzo_loss_scaled_changes(const struct ttzo_model *model, const float *slope
                               uint32_t step, const float factors[4], const uint8_t *target, float differences[4])
 {
     uint32_t n = model->info.out_features, row_class = ttzo_get_u16(target);
-    if (step == 1)
-        four_changes(slopes, rows, factors, true, 1, n, row_class, differences);
-    else
-        four_changes(slopes, rows, factors, true, step, n, row_class, differences);
+    four_changes(slopes, rows, factors, true, step, n, row_class, differences);
 }
 
 float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
@@ -312,19 +309,17 @@ float ttzo_loss_output_change(const struct ttzo_model *model, const float *slope
 {
     uint32_t n = model->info.out_features, row_class = ttzo_get_u16(target);
     struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
-    if (output != row_class) { // all other terms are zero
-        add_moment(&sums, slopes[output], change);
-        return sums.squares < TTZO_SMALL_SQUARES ? small_change(&sums)
-                                                 : ttzo_log1p(slopes[output] * ttzo_expm1(change));
-    }
-    for (uint32_t j = 0; j < n; j++)
-        if (j != output)
-            add_moment(&sums, slopes[j], -change);
+    bool is_own = output == row_class; // then all others change against it, else it alone does
+    float against = is_own ? -change : change;
+    uint32_t first = is_own ? 0 : output, end = is_own ? n : output + 1;
+    for (uint32_t j = first; j < end; j++)
+        if (j != row_class)
+            add_moment(&sums, slopes[j], against);
     if (sums.squares < TTZO_SMALL_SQUARES)
         return small_change(&sums);
-    float sum = 0.0f, moved = ttzo_expm1(-change);
-    for (uint32_t j = 0; j < n; j++)
-        if (j != output)
+    float sum = 0.0f, moved = ttzo_expm1(against);
+    for (uint32_t j = first; j < end; j++)
+        if (j != row_class)
             sum = TTZO_MULADD(slopes[j], moved, sum);
     return ttzo_log1p(sum);
 }
