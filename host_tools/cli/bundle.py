@@ -343,7 +343,7 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
     screen.table(f"{bundle}: {plan.metadata.get('title', '')}", describe(plan))
     heading = (
         "forecast",
-        "flash",
+        "flash, at most",
         "RAM: work buffer",
         "rows that stay",
         "forward passes a step",

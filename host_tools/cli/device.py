@@ -333,6 +333,8 @@ def eval_command(
 
     A device that has trained is measured as it is; one that has not gets the run's checkpoint first, if there is one.
     """
+    if folder is None and run_model.is_run(bundle):
+        folder = bundle  # a run's folder holds its model
     plan = read_bundle(bundle)
     dataset = load_rows(screen, plan, source, taken(options), folder or run_folder(bundle, url), only_test=True)
     with open_device(url, bundle, baud=baud, key=key, on_line=screen.say) as device:
@@ -369,7 +371,12 @@ def choose_parameters(
         device.configure(found.settings)
         device.load(found.parameters, found.moments, found.state)
         return f"checkpoint {path}, step {found.state.step}"
-    return f"of the device, step {device.step_count}" if device.step_count else "as exported (no step was trained)"
+    if device.step_count:
+        return f"of the device, step {device.step_count}"
+    trained = device.plan.metadata.get("trained")
+    if isinstance(trained, dict):  # the bundle was exported from a run
+        return f"as exported from {trained.get('run')}, step {trained.get('step')}"
+    return "as exported (no step was trained)"
 
 
 # ---- compare ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ttzo.host_tools.data import answer_rows, data_set, run_data
 from ttzo.host_tools.data.whole_file import write_atomically
 from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
 from ttzo.host_tools.reference.network.network import read_inputs
-from ttzo.host_tools.training import answers, detector, predict
+from ttzo.host_tools.training import answers, detector, predict, run_model
 from ttzo.host_tools.training.answers import detection_of_plan
 from ttzo.host_tools.training.checkpoint import Generation
 
@@ -65,6 +65,8 @@ def predict_command(
     Columns are found by their names where the model was trained on named ones, and get the treatment that the training
     rows got. A column with the target may be there; it is not looked at.
     """  # fmt: skip
+    if folder is None and run_model.is_run(bundle):
+        folder = bundle  # a run's folder holds its model
     plan, run = read_bundle(bundle), folder or run_folder(bundle, url)
     require_network(plan)
     known = (run_data.load(run) if run.is_dir() else None) or data_set.preparation_of(plan)

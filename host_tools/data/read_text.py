@@ -35,6 +35,7 @@ _NUMBER = {
     ".": re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE),
     ",": re.compile(r"[+-]?(\d+(,\d+)?|,\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE),
 }
+BLANK = " \t;,|"  # what a line without a cell may hold
 _ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -168,14 +169,15 @@ def _all_quoted(lines: list[str]) -> bool:
 
 
 def _records(path: Path, lines: list[str], quote: str, notes: list[str]) -> tuple[list[str], np.ndarray]:
-    """What is neither blank nor a comment, with line numbers from 1. A quoted cell may go over several lines."""
+    """What is neither blank nor a comment, with line numbers from 1. A quoted cell may go over several lines. Lines of
+    separators alone are blank: spreadsheets write them after the last row."""
     records: list[str] = []
     places: list[int] = []
     is_open, n_comments = False, 0
     for number, line in enumerate(lines, 1):
         if is_open:
             records[-1] += "\n" + line
-        elif not line.strip():
+        elif not line.strip(BLANK):
             continue
         elif line.startswith("#"):
             n_comments += 1

@@ -75,4 +75,5 @@ class Table(ABC):
             f"{self.source}: {self.place(row)}, {self.column_text(column)} holds `{word[:40]}`, which is not a number"
         )
         name = self.names[column] or str(column + 1)
-        return DataError(what, f"correct it; or leave the column out with --ignore {name}")
+        hint = f"correct it; or name the column with --target {name} if it holds the classes, with --ignore {name} if it is none to learn from"
+        return DataError(what, hint)

@@ -116,7 +116,8 @@ def load(path: Path, plan: Plan) -> Checkpoint:
         raise CheckpointError(f"{path} was written by another version of ttzo", EXPORT_AGAIN)
     if origin[:n] != model_hash(plan):
         raise CheckpointError(
-            f"{path} belongs to another model than the bundle (it was exported again?)", _instead(path)
+            f"{path} belongs to another model than the bundle (it was exported again?)",
+            "train anew with --restart, or into another folder with --run; evaluate with --exported",
         )
     found = {name: (array.dtype.str, array.size) for name, array in arrays.items()}
     wrong = [name for name, wanted in _shapes(plan).items() if found[name] != wanted or arrays[name].ndim != 1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The README keeps its word: its tour runs as it is written, its model exports. tests/docs/test_figures.py has its links."""
+"""The README keeps its word: its tour runs as it is written. tests/docs/test_figures.py has its links."""
 
 import re
 import shlex
@@ -23,17 +23,11 @@ def ttzo(line: str, folder: Path) -> None:
 
 
 def test_the_tour_runs_as_it_is_written(tmp_path):
+    (model,) = blocks("python")
+    (tmp_path / "my.py").write_text(model)
     for line in "".join(blocks("sh")).splitlines():
         assert line.startswith("ttzo ")
         ttzo(line, tmp_path)
-
-
-def test_the_own_model_exports_and_fits_the_board(tmp_path):
-    (model,) = blocks("python")
-    (tmp_path / "my.py").write_text(model)
-    command = re.search(r"`(ttzo export my\.py:make_model [^`]*)`", README).group(1)
-    ttzo(command, tmp_path)
-    assert (tmp_path / "mine" / "model.ttzo").is_file()
 
 
 def test_the_two_commands_are_targets_of_the_makefile():

@@ -313,8 +313,14 @@ def gcc_stack_usage(folder):
 @needs_compiler
 def test_frames_agree_with_what_gcc_says(tmp_path, built):
     parts = build._linked_parts(PLAN, BOARD)
-    sources = [source.resolve() for source in build._firmware_sources(parts, BOARD)]
-    flags = [*BOARD.cpu_flags, *build.FLAGS, *build.FIRMWARE_FLAGS, *build._macros(PLAN, parts, BOARD), "-fstack-usage"]
+    sources = [source.resolve() for source in build._firmware_sources(parts, BOARD, storage=False)]
+    flags = [
+        *BOARD.cpu_flags,
+        *build.FLAGS,
+        *build.FIRMWARE_FLAGS,
+        *build._macros(PLAN, parts, BOARD, storage=False),
+        "-fstack-usage",
+    ]
     folders = [f"-I{folder}" for folder in (build.RUNTIME, *CHIP_PORTS[BOARD.port].folders)]
     build._compile_all(tmp_path, f"{BOARD.toolchain}-gcc", sources, [*flags, *folders])
     usage = gcc_stack_usage(tmp_path)
