@@ -84,4 +84,4 @@ def test_an_editable_install_sees_a_new_file_and_forgets_a_removed_one(tmp_path,
     code = "import ttzo.exporter.later as later; print(later.value)"
     place = os.environ | {"PYTHONPATH": str(package.parent)}
     assert subprocess.run([sys.executable, "-c", code], env=place, capture_output=True, text=True).stdout == "7\n"
-    assert sorted(path.name for path in package.iterdir()) == ["__init__.py", "exporter"]
+    assert sorted(path.name for path in package.iterdir() if path.name != "__pycache__") == ["__init__.py", "exporter"]
