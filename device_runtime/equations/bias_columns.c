@@ -2,7 +2,7 @@
 #include "equations/bias_columns.h"
 
 #include "equations/columns.h"
-#include "equations/derive.h"
+#include "equations/jet_columns.h"
 #include "network/layers.h"
 #include "network/merged_layer.h"
 #include "number/real.h"

@@ -3,7 +3,7 @@
 // layers a few columns at a time, and of each unit before the last layer four numbers are kept.
 #ifndef TTZO_BIAS_COLUMNS_H
 #define TTZO_BIAS_COLUMNS_H
-#include "equations/coordinate_columns.h"
+#include "equations/column_work.h"
 
 void ttzo_bias_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve);
 

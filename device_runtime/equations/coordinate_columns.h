@@ -8,21 +8,7 @@
 // Unknowns in order: the last layer's parameters, then the others in theta's order.
 #ifndef TTZO_COORDINATE_COLUMNS_H
 #define TTZO_COORDINATE_COLUMNS_H
-#include "equations/row_slopes.h"
-#include "model/carve.h"
-#include "model/trainer.h"
-
-// Work memory of one row.
-struct ttzo_column_work {
-    struct ttzo_row_slopes slopes;
-    float *jets;           // of all layers: inputs and units before the activation, [features][2 + in_features] each
-    float *changes[2];     // [widest layer][2 + in_features]
-    float *moved, *change; // [2 + in_features]
-    float *at, *slope, *squares;        // [units] of the layers before the last two: phi, phi', weighted sum of squared
-                                        // directions
-    float *z, *square, *along, *second; // [features of the last layer] of the units before it: a direction's share
-    float *merged;                      // parameters of the layers whose cores are merged
-};
+#include "equations/column_work.h"
 
 bool ttzo_asks_all(const struct ttzo_model *model);
 

@@ -248,19 +248,3 @@ uint32_t ttzo_derive_passes(const struct ttzo_model *model)
     }
     return 1;
 }
-
-uint32_t ttzo_derive_columns(const struct ttzo_model *model)
-{
-    const uint32_t few = TTZO_FEW_COLUMNS, many = 2 * PAIRS;
-    uint32_t needs = 0;
-    if (ttzo_is_compensated(model))
-        return TTZO_COMPENSATED_FLOATS;
-    if (model->pde.info.derivative != TTZO_DERIVATIVE_JET)
-        return many;
-    for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
-        needs |= model->pde.groups[g].needs;
-    uint32_t passes, highest = ttzo_highest_order(&model->pde, &passes),
-                     whole = ttzo_whole_jet(model->info.in_features, needs);
-    uint32_t columns = whole <= many ? whole : few;
-    return columns < highest ? highest : columns;
-}

@@ -9,9 +9,6 @@
 // Forward passes of one point, about.
 uint32_t ttzo_derive_passes(const struct ttzo_model *model);
 
-// Floats of a feature that go through the layers at once, at most.
-uint32_t ttzo_derive_columns(const struct ttzo_model *model);
-
 // The m outputs of the network's first `n_layers` layers at trainer->pde.point, and what `needs` (sum of enum
 // ttzo_need) asks of their derivatives, into value, first, laplacian and diagonal. `row` numbers the noise of
 // monte_carlo in this step. value is the plain network's, not the smoothed one's.
@@ -21,12 +18,6 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
 #else
 
 static inline uint32_t ttzo_derive_passes(const struct ttzo_model *model)
-{
-    (void)model;
-    return 0;
-}
-
-static inline uint32_t ttzo_derive_columns(const struct ttzo_model *model)
 {
     (void)model;
     return 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "equations/jets.h"
 
-#include "equations/derive.h"
+#include "equations/compensated_jet.h"
 #include "number/real.h"
 
 // ---- jets: the value, directional derivatives, and the running second-order sum (forward Laplacian) -----------------
@@ -250,4 +250,20 @@ uint32_t ttzo_highest_order(const struct ttzo_pde *pde, uint32_t *columns)
         *columns += direction.order;
     }
     return highest;
+}
+
+uint32_t ttzo_derive_columns(const struct ttzo_model *model)
+{
+    const uint32_t few = TTZO_FEW_COLUMNS, many = 2 * TTZO_PAIRS_AT_ONCE;
+    uint32_t needs = 0;
+    if (ttzo_is_compensated(model))
+        return TTZO_COMPENSATED_FLOATS;
+    if (model->pde.info.derivative != TTZO_DERIVATIVE_JET)
+        return many;
+    for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
+        needs |= model->pde.groups[g].needs;
+    uint32_t passes, highest = ttzo_highest_order(&model->pde, &passes),
+                     whole = ttzo_whole_jet(model->info.in_features, needs);
+    uint32_t columns = whole <= many ? whole : few;
+    return columns < highest ? highest : columns;
 }

@@ -2,6 +2,7 @@
 // Derivatives carried through the layers: forward Laplacian, unmixed second derivatives, and along given directions.
 #ifndef TTZO_JETS_H
 #define TTZO_JETS_H
+#include "equations/jet_columns.h"
 #include "equations/walk.h"
 
 // The value alone, and what differences and jets need of the units.

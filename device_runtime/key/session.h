@@ -59,7 +59,7 @@ void ttzo_session_seal(const struct ttzo_session *session, uint8_t *frame, uint3
 
 static inline const uint8_t *ttzo_session_challenge(struct ttzo_session *session, bool same)
 {
-    static const uint8_t none[TTZO_CHALLENGE_BYTES];
+    static const uint8_t none[TTZO_CHALLENGE_BYTES] = { 0 };
     (void)session;
     (void)same;
     return none;

@@ -3,7 +3,7 @@
 
 #include "cores/row_estimate.h"
 #include "equations/columns.h"
-#include "equations/derive.h"
+#include "equations/jet_columns.h"
 #include "equations/gauss_newton.h"
 #include "equations/pde.h"
 #include "identification/simulation.h"

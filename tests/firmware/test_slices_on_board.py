@@ -78,4 +78,4 @@ def test_slices_give_the_bits_of_a_step_within_the_forecast_stack(monkeypatch, t
         longest = max(longest, slice_.instructions)
     assert parameters(machine) == expected
     assert machine.stack_bytes() <= report.stack_bytes <= BOARD.stack_bytes
-    assert longest < step.instructions / 3
+    assert longest < step.instructions / 2  # one layer of units takes a third of a step by node_cge
