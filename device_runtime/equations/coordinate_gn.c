@@ -259,33 +259,19 @@ static enum ttzo_error build(struct coordinate_gn *gn)
 
 // ---- the step at one ridge ------------------------------------------------------------------------------------------
 
-// Ridge of the triangle's column c.
-static float ridge_of_column(const struct coordinate_gn *gn, const float of_group[2], uint32_t c)
-{
-    return of_group[is_by_rows(gn->trainer->model) && c < gn->n_last ? 0 : 1];
-}
-
 static void add_ridge(struct coordinate_gn *gn, float ridge)
 {
-    uint32_t n = gn->order, width = n + 1;
-    float of_group[2] = { 0.0f, ttzo_sqrt(ridge) };
+    uint32_t n = gn->order, n_first = 0;
+    float of_first = 0.0f, of_others = ttzo_sqrt(ridge);
     if (is_by_rows(gn->trainer->model)) {
         uint32_t others = n - gn->n_last;
         float last = ttzo_triangle_squares(gn->triangle, n, 0, gn->n_last) / (float)gn->n_last;
         float other = others ? ttzo_triangle_squares(gn->triangle, n, gn->n_last, n) / (float)others : 0.0f;
-        of_group[0] = ttzo_sqrt(last_share * ridge * last);
-        of_group[1] = ttzo_sqrt(ridge * other);
+        n_first = gn->n_last;
+        of_first = ttzo_sqrt(last_share * ridge * last);
+        of_others = ttzo_sqrt(ridge * other);
     }
-    for (uint32_t i = 0; i < ttzo_triangle_count(n); i++)
-        gn->solved[i] = gn->triangle[i];
-    for (uint32_t first = 0; first < n; first += TTZO_GN_BLOCK_ROWS) {
-        uint32_t count = n - first < TTZO_GN_BLOCK_ROWS ? n - first : TTZO_GN_BLOCK_ROWS;
-        for (uint32_t i = 0; i < count * width; i++)
-            gn->block[i] = 0.0f;
-        for (uint32_t i = 0; i < count; i++)
-            gn->block[i * width + first + i] = ridge_of_column(gn, of_group, first + i);
-        ttzo_triangle_fold(gn->solved, n, gn->block, count);
-    }
+    ttzo_triangle_add_ridge(gn->triangle, gn->solved, n, n_first, of_first, of_others, gn->block);
 }
 
 // a_u of the coordinates [first, end) into `a`: by the columns that are there.

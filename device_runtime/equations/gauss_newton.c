@@ -243,19 +243,10 @@ static float ridge_of(const struct gauss_newton *gn, uint32_t first, uint32_t en
 // The coefficients at this ridge.
 static void solve(struct gauss_newton *gn, float ridge)
 {
-    const uint32_t n = gn->n, width = n + 1;
+    const uint32_t n = gn->n;
     float of_free = ridge_of(gn, 0, gn->n_free, larger(free_share * ridge, least_free_ridge));
     float of_others = ridge_of(gn, gn->n_free, n, ridge);
-    for (uint32_t i = 0; i < ttzo_triangle_count(n); i++)
-        gn->solved[i] = gn->triangle[i];
-    for (uint32_t first = 0; first < n; first += TTZO_GN_BLOCK_ROWS) {
-        uint32_t count = n - first < TTZO_GN_BLOCK_ROWS ? n - first : TTZO_GN_BLOCK_ROWS;
-        for (uint32_t i = 0; i < count * width; i++)
-            gn->block[i] = 0.0f;
-        for (uint32_t i = 0; i < count; i++)
-            gn->block[i * width + first + i] = first + i < gn->n_free ? of_free : of_others;
-        ttzo_triangle_fold(gn->solved, n, gn->block, count);
-    }
+    ttzo_triangle_add_ridge(gn->triangle, gn->solved, n, gn->n_free, of_free, of_others, gn->block);
     ttzo_triangle_solve(gn->solved, n, gn->n_free, gn->phase->trust_radius, gn->a);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "equations/triangle.h"
 
+#include "contract/ttzo_contract.h"
 #include "network/lanes.h"
 #include "number/real.h"
 
@@ -86,6 +87,22 @@ void ttzo_triangle_fold(float *triangle, uint32_t n, float *block, uint32_t rows
 {
     for (uint32_t j = 0; j < n; j++)
         reflect(row_of(triangle, n, j), n, j, block, rows);
+}
+
+void ttzo_triangle_add_ridge(const float *triangle, float *solved, uint32_t n, uint32_t n_first, float of_first,
+                             float of_others, float *block)
+{
+    const uint32_t width = n + 1;
+    for (uint32_t i = 0; i < ttzo_triangle_count(n); i++)
+        solved[i] = triangle[i];
+    for (uint32_t first = 0; first < n; first += TTZO_GN_BLOCK_ROWS) {
+        uint32_t count = n - first < TTZO_GN_BLOCK_ROWS ? n - first : TTZO_GN_BLOCK_ROWS;
+        for (uint32_t i = 0; i < count * width; i++)
+            block[i] = 0.0f;
+        for (uint32_t i = 0; i < count; i++)
+            block[i * width + first + i] = first + i < n_first ? of_first : of_others;
+        ttzo_triangle_fold(solved, n, block, count);
+    }
 }
 
 float ttzo_triangle_squares(const float *triangle, uint32_t n, uint32_t first, uint32_t end)

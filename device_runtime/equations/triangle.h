@@ -14,6 +14,11 @@ static inline uint32_t ttzo_triangle_count(uint32_t n)
 // Folds `rows` rows [a, b] of n + 1 numbers each into the triangle; the rows are used up. Cost: rows n^2 MAC.
 void ttzo_triangle_fold(float *triangle, uint32_t n, float *block, uint32_t rows);
 
+// `solved` becomes the triangle with a ridge folded in: `of_first` for the unknowns below `n_first`, `of_others` for the rest.
+// `block` holds TTZO_GN_BLOCK_ROWS rows of n + 1 numbers.
+void ttzo_triangle_add_ridge(const float *triangle, float *solved, uint32_t n, uint32_t n_first, float of_first,
+                             float of_others, float *block);
+
 // Squared length of the columns [first, end) of what was folded in.
 float ttzo_triangle_squares(const float *triangle, uint32_t n, uint32_t first, uint32_t end);
 

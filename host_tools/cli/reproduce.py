@@ -6,7 +6,9 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -74,7 +76,7 @@ def reproduce_command(
     if name == "identification":
         return _identification(screen, max(seeds, 1 if quick else 10), out)
     from ttzo.exporter.readers.nn import torch
-    from ttzo.host_tools.research.reproduce import cell, render, tables
+    from ttzo.host_tools.research.reproduce import cell, tables
     from ttzo.host_tools.research.reproduce.tables import Outcome
 
     torch.set_num_threads(threads)
@@ -92,25 +94,37 @@ def reproduce_command(
     limit = BUDGET_S[extent] if budget is None else budget
     table = tables.table(name)
     wanted = _runnable(screen, _wanted(table, only))
-    runs = [(entry, seed) for entry in wanted for seed in range(seeds)]
     results = {entry: tables.known(name, entry, extent, store) for entry in table.entries}
-    clock, stopped = _TimeLeft(len(runs)), False
-    with screen.bars() as bars:
-        for entry, seed in runs:
-            made = tables.cell(name, entry, extent, seed, data, device)
-            bar = bars(f"{entry.row}, {entry.column}, seed {seed} ({clock.left()})", "steps")
-            try:
-                found = cell.run(made, store, 0 if stopped else limit, bar)
-            except KeyboardInterrupt:
-                stopped, found = True, store.result(made)
-            bar(1, 1, f"{render.number(found.value, table.unit)} {table.unit}, steps done: {100 * found.share:.3g} %")
-            clock.one_more()
-            results[entry][seed] = found
+    runs = [(entry, seed) for entry in wanted for seed in range(seeds)]
+    make = partial(tables.cell, name, extent=extent, source=data, device=device)
+    stopped = _run_cells(screen, runs, make, store, limit, table.unit, results)
     outcomes = [Outcome(entry, tuple(found.values()), table.unit) for entry, found in results.items() if found]
     paths = _write(screen, table, outcomes, extent, out)
     if stopped:
         raise KeyboardInterrupt
     return {"table": name, "extent": extent, "files": paths, "cells": [_as_json(outcome) for outcome in outcomes]}
+
+
+def _run_cells(
+    screen: Screen, runs: list, make: Callable, store, limit: float, unit: str, results: dict[Any, dict]
+) -> bool:
+    """Runs the cells that `make(entry, seed=seed)` makes of `runs`, each for `limit` seconds at most, into
+    results[entry][seed]. Whether the person stopped it: the rest is then taken as it is stored."""
+    from ttzo.host_tools.research.reproduce import cell, render
+
+    clock, stopped = _TimeLeft(len(runs)), False
+    with screen.bars() as bars:
+        for entry, seed in runs:
+            made = make(entry, seed=seed)
+            bar = bars(f"{entry.row}, {entry.column}, seed {seed} ({clock.left()})", "steps")
+            try:
+                found = cell.run(made, store, 0 if stopped else limit, bar)
+            except KeyboardInterrupt:
+                stopped, found = True, store.result(made)
+            bar(1, 1, f"{render.number(found.value, unit)} {unit}, steps done: {100 * found.share:.3g} %")
+            clock.one_more()
+            results[entry][seed] = found
+    return stopped
 
 
 def _wanted(table, only: tuple[str, ...]) -> list:

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
 // USART2 of the STM32F4 (reference manual RM0390, chapter 25) on PA2 (TX) and PA3 (RX), which a Nucleo-64 wires to its
 // ST-LINK. NOT RUN.
-#include "serial.h"
-
-#define SR TTZO_REGISTER(TTZO_UART_BASE + 0x00u) // bit 3: overrun, 5: byte received, 7: room to send
-#define DR TTZO_REGISTER(TTZO_UART_BASE + 0x04u)
-#define BRR TTZO_REGISTER(TTZO_UART_BASE + 0x08u)
-#define CR1 TTZO_REGISTER(TTZO_UART_BASE + 0x0Cu) // bit 2: receiver, 3: transmitter, 5: receive interrupt, 13: on
+#include "stm32f4_usart.h"
 
 static void start_pins(void)
 {
@@ -24,24 +19,5 @@ void ttzo_uart_start(uint32_t clock_hz, uint32_t baud)
 {
     uint32_t ours = clock_hz == TTZO_CLOCK_HZ / 2u ? clock_hz / 2u : clock_hz;
     start_pins();
-    BRR = (ours + baud / 2u) / baud;
-    CR1 = 1u << 13 | 1u << 5 | 1u << 3 | 1u << 2;
-}
-
-// Reading SR, then DR also clears an overrun; the byte it lost is missed by the frame's checksum.
-bool ttzo_uart_take(uint8_t *byte)
-{
-    uint32_t status = SR;
-    if (!(status & (1u << 5 | 1u << 3)))
-        return false;
-    *byte = (uint8_t)DR;
-    return true;
-}
-
-void ttzo_uart_put(uint8_t byte)
-{
-    for (uint32_t left = TTZO_CLOCK_HZ / 4u; !(SR & 1u << 7) && left; left--) {
-    }
-    if (SR & 1u << 7)
-        DR = byte;
+    start_usart(ours, baud);
 }
