@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Coverage-guided fuzzing of the C parsers by libFuzzer, under the address and undefined-behaviour sanitizers.
 
-    python tests/support/fuzz_c.py [bundle] [frame] [storage] [--inputs 10000000]
+    python tests/support/fuzz_c.py [bundle] [frame] [program] [storage] [--inputs 10000000]
 
-Needs clang with its runtime (Debian: apt-get install clang libclang-rt-14-dev). The corpus begins with bundles and requests
-that are sound; what libFuzzer adds to it, and the input of a finding, lie in build/fuzz.
+Needs clang with its runtime (Debian: apt-get install clang libclang-rt-14-dev). The corpus begins with bundles, requests, programs
+and slots that are sound; what libFuzzer adds to it, and the input of a finding, lie in build/fuzz.
 """
 
 import argparse
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from bundles import small_plan, wave_plan
@@ -27,12 +28,13 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs.memory import saved_run_bytes
 from ttzo.exporter.export import plan_of
+from ttzo.exporter.pde.program_bytes import program_bytes
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.device.frames import hello
 
 HERE = Path(__file__).parent / "fuzz"
 OUT = Path(__file__).parents[2] / "build" / "fuzz"
-FLAGS = ["-std=c99", "-O1", "-g", "-ffp-contract=off", "-fno-sanitize-recover=all"]
+FLAGS = ["-std=c99", "-O2", "-g", "-ffp-contract=off", "-fno-sanitize-recover=all"]
 
 
 def bundles() -> list[bytes]:
@@ -71,10 +73,22 @@ def slots() -> list[bytes]:
     return [bytes([0x3F]) + slot + slot]
 
 
-def corpus(target: str) -> list[bytes]:
-    if target == "storage":
-        return slots()
-    return bundles() if target == "bundle" else [*requests(), b"".join(requests())]
+def programs() -> list[bytes]:
+    """The programs of a few equations, each after the numbers of its problem: fuzz/program.c."""
+    equations = [plan.pde for plan in (wave_plan(), *map(plan_of, ("burgers", "black-scholes", "darcy"))) if plan.pde]
+    return [
+        bytes([(pde.n_space - 1) % 4, 15 | 16 * (program in pde.points[:1]), 0, 0, 0, 0, 0, 0]) + program_bytes(program)
+        for pde in equations
+        for program in pde.programs
+    ]
+
+
+CORPUS: dict[str, Callable[[], list[bytes]]] = {
+    "bundle": bundles,
+    "frame": lambda: [*requests(), b"".join(requests())],
+    "program": programs,
+    "storage": slots,
+}
 
 
 def build(target: str) -> Path:
@@ -94,7 +108,7 @@ def run(target: str, n_inputs: int) -> int:
     """Feeds the target; its exit code. A finding is printed by libFuzzer, its input kept."""
     folder = OUT / target
     folder.mkdir(parents=True, exist_ok=True)
-    for number, content in enumerate(corpus(target)):
+    for number, content in enumerate(CORPUS[target]()):
         (folder / f"sound-{number}").write_bytes(content)
     options = [f"-runs={n_inputs}", "-max_len=8192", "-timeout=10", "-print_final_stats=1", "-verbosity=0", "-seed=1"]
     return subprocess.run([str(build(target)), *options, f"-artifact_prefix={OUT}/", str(folder)]).returncode
@@ -102,10 +116,10 @@ def run(target: str, n_inputs: int) -> int:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("targets", nargs="*", choices=["bundle", "frame", "storage", []], help="default: all")
+    options.add_argument("targets", nargs="*", choices=[*CORPUS, []], help="default: all")
     options.add_argument("--inputs", type=int, default=10_000_000)
     given = options.parse_args()
-    codes = {target: run(target, given.inputs) for target in given.targets or ("bundle", "frame", "storage")}
+    codes = {target: run(target, given.inputs) for target in given.targets or CORPUS}
     for target, code in codes.items():
         print(f"{target}: {given.inputs:,} inputs, {'nothing found' if code == 0 else 'A FINDING'}")
     raise SystemExit(max(codes.values()) != 0)
