@@ -6,6 +6,7 @@
 The counts lie in build/coverage. A process that is killed leaves none.
 """
 
+import fcntl
 import hashlib
 from pathlib import Path
 
@@ -23,14 +24,19 @@ def for_this_machine(
     flags = [flag for flag in flags if not flag.startswith((BRANCHING, "-fno-sanitize"))]
     words = [name, *flags, *link_flags, *(path.read_text(encoding="utf-8") for path in sources if "extra" in path.name)]
     folder = OUT / hashlib.sha256("\0".join([*words, *(path.name for path in sources)]).encode()).hexdigest()[:16]
-    if not (folder / name).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [str(path.resolve()) for path in sources if path.name != "extra.c"]
-        for path in (path for path in sources if path.name == "extra.c"):
-            (folder / path.name).write_bytes(path.read_bytes())
-            paths.append(path.name)
-        build._run([*build._host_compiler(), *flags, *FLAGS, *paths, *link_flags, "-o", name], folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / name).exists():
+            _compile(name, folder, sources, flags, link_flags)
     return folder / name
+
+
+def _compile(name: str, folder: Path, sources: list[Path], flags: list[str], link_flags: list[str]) -> None:
+    for path in (path for path in sources if path.name == "extra.c"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    paths = [path.name if path.name == "extra.c" else str(path.resolve()) for path in sources]
+    build._run([*build._host_compiler(), *flags, *FLAGS, *paths, *link_flags, "-o", name], folder)
 
 
 build.for_this_machine = for_this_machine
