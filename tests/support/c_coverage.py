@@ -14,14 +14,18 @@ from ttzo.host_tools.firmware import build
 
 OUT = Path(__file__).parents[2] / "build" / "coverage"
 FLAGS = ["--coverage", "-O0"]
-BRANCHING = "-fsanitize"  # flags that would add branches of the compiler's own
+OTHER_C = (
+    "-fsanitize",
+    "-fno-sanitize",
+    "-DTTZO_PARTS",
+)  # the compiler's own branches, and another text of the same lines
 
 
 def for_this_machine(
     name: str, sources: list[Path], headers: list[Path], flags: list[str], link_flags: list[str]
 ) -> Path:
     """The twin of build.for_this_machine: each combination is compiled once, in a folder that keeps its counts."""
-    flags = [flag for flag in flags if not flag.startswith((BRANCHING, "-fno-sanitize"))]
+    flags = [flag for flag in flags if not flag.startswith(OTHER_C)]
     words = [name, *flags, *link_flags, *(path.read_text(encoding="utf-8") for path in sources if "extra" in path.name)]
     folder = OUT / hashlib.sha256("\0".join([*words, *(path.name for path in sources)]).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
