@@ -44,7 +44,7 @@ async def run(model, rows=None):
             if model.step > saved_step and time.time() - saved_at >= SAVE_EVERY_S:
                 model.save(MODEL)
                 saved_at, saved_step = time.time(), model.step
-            await asyncio.sleep_ms(PERIOD_MS)
+            await asyncio.sleep(PERIOD_MS / 1000)
     finally:
         if model.step > saved_step:
             model.save(MODEL)
