@@ -12,17 +12,17 @@ device that was never cut.
 import argparse
 import socket
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from devices import Line, dense_plan, fill, native, request, rows
+from devices import dense_plan, fill, native, request, rows
 from firmware import write_bundle
 
 from ttzo.device_runtime.contract import RECORD, Arithmetic, Region, Update
 from ttzo.exporter.costs.memory import saved_run_bytes
 from ttzo.exporter.plan.training import Phase
-from ttzo.host_tools.device import qemu
+from ttzo.host_tools.device import qemu, unix_socket
 from ttzo.host_tools.device.frames import encode
 from ttzo.host_tools.device.link import Link
 from ttzo.host_tools.device.ports import open_stream
@@ -32,6 +32,7 @@ PLAN = dense_plan(16, 5, 3, phases=(Phase(n_queries=3, update=Update.momentum),)
 BATCH = rows(PLAN, PLAN.batch)
 ERASE_PAGE = 0x4001E508  # a write into this register of the flash controller erases a page
 RUN = 7
+BOOT_S = 0.1  # what arrives before a reset is done is lost, and would be sent again after a second
 
 
 class Debugger:
@@ -116,12 +117,10 @@ class Board:
         self.generation = 0
         self._go_on()
 
-    def _ask(self, message: str, tail: bytes = b"", **fields: Any) -> Any:
-        return self._link.request(message, tail=tail, **fields)[0]
-
     def _go_on(self) -> None:
         """Lets the board run, and does the step that follows its generation."""
         self._debugger.go()
+        time.sleep(BOOT_S)
         with Link(open_stream(self._emulation.url)) as link:
             link.fit(link.hello().payload_bytes)
             held = link.request("restore")[0]
@@ -152,8 +151,8 @@ class Board:
         """Keeps the next generation and cuts the power after the store at `address`, less its last bytes."""
         self._debugger.watch(address)
         self._debugger.go()
-        with Line(self._emulation.url) as line:
-            line.send(b"\0" + encode(request(9, "keep", run=RUN)))
+        with unix_socket.connect(self._emulation.url) as line:
+            line.sendall(b"\0" + encode(request(9, "keep", run=RUN)))
             assert self._debugger.answer().startswith("T05")
         self._debugger.fill(address + 4 - unwritten, unwritten)
         self._debugger.ignore(address)
@@ -184,7 +183,7 @@ def run(every: int, n_slots: int) -> Board:
         folder = Path(name)
         right = expected(n_slots + 3, folder)
         report = build.build(write_bundle(folder / "bundle", PLAN), board, storage=True)
-        emulation = owned.enter_context(qemu.emulated(board, report.elf))
+        emulation = owned.enter_context(qemu.emulated(board, report.elf, path=folder / "serial"))
         debugger = Debugger(emulation, folder / "gdb")
         owned.callback(debugger.close)
         seen = Board(emulation, debugger, right, tuple(board.slot_origins))
