@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 from pathlib import Path
 
+from ttzo.device_runtime import core_sources
 from ttzo.host_tools.firmware import build
 
 OUT = Path(__file__).parents[2] / "build" / "coverage"
@@ -25,6 +26,8 @@ def for_this_machine(
     name: str, sources: list[Path], headers: list[Path], flags: list[str], link_flags: list[str]
 ) -> Path:
     """The twin of build.for_this_machine: each combination is compiled once, in a folder that keeps its counts."""
+    if any(flag.startswith("-DTTZO_PARTS") for flag in flags):  # all parts need all sources
+        sources = [path for path in sources if path not in core_sources()] + core_sources()
     flags = [flag for flag in flags if not flag.startswith(OTHER_C)]
     words = [name, *flags, *link_flags, *(path.read_text(encoding="utf-8") for path in sources if "extra" in path.name)]
     folder = OUT / hashlib.sha256("\0".join([*words, *(path.name for path in sources)]).encode()).hexdigest()[:16]

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Coverage-guided fuzzing of the C parsers by libFuzzer, under the address and undefined-behaviour sanitizers.
 
-    python tests/support/fuzz_c.py [bundle] [frame] [program] [storage] [--inputs 10000000]
+    python tests/support/fuzz_c.py [bundle] [frame] [program] [storage] [--inputs 10000000] [--keep]
 
-Needs clang with its runtime (Debian: apt-get install clang libclang-rt-14-dev). The corpus begins with bundles, requests, programs
+With --keep, the inputs that are needed to reach all that was reached are written into tests/vectors/fuzz_corpus, whose inputs
+the tests feed again (tests/link/test_fuzz_corpus.py). Needs clang with its runtime (Debian: apt-get install clang libclang-rt-14-dev). The corpus begins with bundles, requests, programs
 and slots that are sound; what libFuzzer adds to it, and the input of a finding, lie in build/fuzz.
 """
 
 import argparse
+import lzma
 import struct
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +37,7 @@ from ttzo.host_tools.device.frames import hello
 
 HERE = Path(__file__).parent / "fuzz"
 OUT = Path(__file__).parents[2] / "build" / "fuzz"
+KEPT = Path(__file__).parents[1] / "vectors" / "fuzz_corpus"
 FLAGS = ["-std=c99", "-O2", "-g", "-ffp-contract=off", "-fno-sanitize-recover=all"]
 
 
@@ -91,12 +95,16 @@ CORPUS: dict[str, Callable[[], list[bytes]]] = {
 }
 
 
-def build(target: str) -> Path:
-    """Compiles the target; the small model of `frame` is an array in a header."""
-    OUT.mkdir(parents=True, exist_ok=True)
+def small_model() -> str:
+    """The model of `frame` and `storage`, an array in C."""
     words = ",".join(map(str, to_bundle.write(small_plan())))
-    array = f"static const _Alignas(8) uint8_t small_model[] = {{ {words} }};\n"
-    (OUT / "small_model.h").write_text(f"#include <stdint.h>\n{array}")
+    return f"#include <stdint.h>\nstatic const _Alignas(8) uint8_t small_model[] = {{ {words} }};\n"
+
+
+def build(target: str) -> Path:
+    """Compiles the target."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "small_model.h").write_text(small_model())
     program = OUT / f"fuzz-{target}"
     sources = [str(path) for path in core_sources()]
     command = ["clang", *FLAGS, "-fsanitize=fuzzer,address,undefined", f"-I{FOLDER}", f"-I{OUT}"]
@@ -110,18 +118,43 @@ def run(target: str, n_inputs: int) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for number, content in enumerate(CORPUS[target]()):
         (folder / f"sound-{number}").write_bytes(content)
-    options = [f"-runs={n_inputs}", "-max_len=8192", "-timeout=10", "-print_final_stats=1", "-verbosity=0", "-seed=1"]
+    options = [f"-runs={n_inputs}", "-max_len=8192", "-timeout=600", "-print_final_stats=1", "-verbosity=0", "-seed=1"]
     return subprocess.run([str(build(target)), *options, f"-artifact_prefix={OUT}/", str(folder)]).returncode
+
+
+def keep(target: str) -> None:
+    """Writes the kept corpus of the target: for each input u32 length, then its bytes; all compressed."""
+    with tempfile.TemporaryDirectory() as least:
+        options = ["-merge=1", least, str(OUT / target)]
+        subprocess.run([str(OUT / f"fuzz-{target}"), *options], check=True, stderr=subprocess.DEVNULL)
+        contents = sorted(
+            (path.read_bytes() for path in Path(least).iterdir()), key=lambda content: (len(content), content)
+        )
+    packed = b"".join(struct.pack("<I", len(content)) + content for content in contents)
+    KEPT.mkdir(exist_ok=True)
+    (KEPT / f"{target}.xz").write_bytes(lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME))
+
+
+def kept(target: str) -> list[bytes]:
+    packed, at, made = lzma.decompress((KEPT / f"{target}.xz").read_bytes()), 0, []
+    while at < len(packed):
+        size = struct.unpack_from("<I", packed, at)[0]
+        made.append(packed[at + 4 : at + 4 + size])
+        at += 4 + size
+    return made
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("targets", nargs="*", choices=[*CORPUS, []], help="default: all")
     options.add_argument("--inputs", type=int, default=10_000_000)
+    options.add_argument("--keep", action="store_true", help="write tests/vectors/fuzz_corpus")
     given = options.parse_args()
     codes = {target: run(target, given.inputs) for target in given.targets or CORPUS}
     for target, code in codes.items():
         print(f"{target}: {given.inputs:,} inputs, {'nothing found' if code == 0 else 'A FINDING'}")
+        if given.keep and code == 0:
+            keep(target)
     raise SystemExit(max(codes.values()) != 0)
 
 
