@@ -2,27 +2,28 @@
 """What steps on equations do that costs instructions, counted by name: instructions.py."""
 
 import math
-from collections import Counter
 
-from ttzo.device_runtime.contract import LIMIT, Derivative, Estimator, LayerKind, Operation, PhaseRecord
+from ttzo.device_runtime.contract import LIMIT, Derivative, LayerKind, Operation
 from ttzo.exporter.costs.coordinates import step_macs
 from ttzo.exporter.costs.cost import evaluations_a_step
-from ttzo.exporter.costs.forward_features import Features, is_bent, scaled
+from ttzo.exporter.costs.forward_features import Features, is_bent
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase
 
-FUNCTIONS = frozenset(Operation[name] for name in "sqrt exp expm1 log log1p sin cos tanh atan atan2".split())
+FUNCTIONS = frozenset(
+    Operation[name] for name in ["sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "atan", "atan2"]
+)
 
 
 def residuals(plan: Plan, evaluations: float) -> Features:
     """So many loss evaluations: the equation's residual at each point, with the derivatives that it takes."""
     kind = Derivative(plan.equation.derivative).name
     dense = all(layer.kind == LayerKind.dense for layer in plan.layers)
-    point: Features = Counter({"point": 1})
+    point = Features({"point": 1})
     point[f"{kind} mac" if dense else f"{kind} tt mac"] = plan.macs * plan.passes
     point[f"{kind} number"] = plan.passes * sum(layer.out_features for layer in plan.layers)
     point[f"{kind} bent number"] = sum(layer.out_features for layer in plan.layers if is_bent(layer.activation))
-    found = scaled(point, evaluations * plan.batch)
+    found = Features().add(point, evaluations * plan.batch)
     for group in plan.equation.groups:
         operations = [operation for operation, *_ in group.condition.instructions]
         found["program instruction"] += evaluations * group.count * len(operations)
@@ -30,11 +31,11 @@ def residuals(plan: Plan, evaluations: float) -> Features:
     return found
 
 
-def gauss_newton(plan: Plan, phase: Phase | PhaseRecord, evaluations: float) -> Features:
+def gauss_newton(plan: Plan, phase: Phase, evaluations: float) -> Features:
     """What a Gauss-Newton step of so many evaluations adds: its directions, its triangle, each ridge that it tries."""
     columns, tries = plan.n_columns(phase), LIMIT["gn_tries"] - (evaluations_a_step(plan, phase) - evaluations)
     blocks = math.ceil(plan.batch / LIMIT["gn_block_rows"])
-    return Counter(
+    return Features(
         {
             "gaussian number": phase.n_queries * plan.n_parameters * (blocks + tries),
             "folded number": plan.batch * columns**2,
@@ -44,7 +45,7 @@ def gauss_newton(plan: Plan, phase: Phase | PhaseRecord, evaluations: float) -> 
     )
 
 
-def coordinate_gn(plan: Plan, phase: Phase | PhaseRecord, macs: float) -> Features:
+def coordinate_gn(plan: Plan, phase: Phase, macs: float) -> Features:
     """A step of coordinate_gn that took so many multiply-accumulates: its columns, the triangle of rows or coordinates,
     each ridge that it tries."""
     rows, n = plan.batch, plan.n_coordinates

@@ -73,15 +73,15 @@ def graph_macs_a_row(plan: Plan, phase: Phase | PhaseRecord) -> float:
     """Multiply-accumulates of an estimate that reuses a row's arrays, at one row, where a change reaches all that it can."""
     sides = 1 + phase.difference
     if phase.estimator == Estimator.node_cge:
-        others = sum(node.operation.n_parameters * query_macs(plan, node) for node in other_owners(plan))
+        others = sum(node.operation.n_parameters * _query_macs(plan, node) for node in other_owners(plan))
         return plan.macs + sides * others + sum(_unit_macs(plan, node, sides) for node in trained_layers(plan))
     if phase.estimator == Estimator.block_rge:
         asked = phase.n_queries * sides
         counts = [len(n.tensors) if isinstance(n.operation, Affine) else 1 for n in owners(plan)]
         pairs = zip(counts, owners(plan), strict=True)
-        return plan.macs + asked * sum(count * query_macs(plan, node, whole=True) for count, node in pairs)
+        return plan.macs + asked * sum(count * _query_macs(plan, node, whole=True) for count, node in pairs)
     share = min(phase.n_coordinates, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
-    each = sum(node.operation.n_parameters * query_macs(plan, node) for node in owners(plan)) / plan.n_parameters
+    each = sum(node.operation.n_parameters * _query_macs(plan, node) for node in owners(plan)) / plan.n_parameters
     return plan.macs + sides * share * each
 
 
@@ -92,7 +92,7 @@ def shared_prices(plan: Plan) -> list[tuple[Node, int, int]]:
     for owner in owners(plan):
         sharing = [n for n in plan.graph.nodes if n.shared and not n.frozen and n.parameters == owner.parameters]
         if sharing:
-            made.append((owner, 1 + len(sharing), query_macs(plan, owner)))
+            made.append((owner, 1 + len(sharing), _query_macs(plan, owner)))
     return made
 
 
@@ -124,13 +124,13 @@ def run_again(plan: Plan, owner: Node) -> Iterator[tuple[Node, bool, bool]]:
             yield node, own, moved
 
 
-def query_macs(plan: Plan, owner: Node, whole: bool = False) -> int:
+def _query_macs(plan: Plan, owner: Node, whole: bool = False) -> int:
     """One query of a parameter of `owner`; `whole`: of several of them."""
     again = run_again(plan, owner)
-    return sum(_row_macs(node) if own and not moved and not whole else node.operation.macs for node, own, moved in again)
+    return sum(row_macs(node) if own and not moved and not whole else node.operation.macs for node, own, moved in again)
 
 
-def _row_macs(node: Node) -> int:
+def row_macs(node: Node) -> int:
     """Where one parameter of its own alone has changed."""
     layer = node.operation.layer if isinstance(node.operation, Affine) else None
     if layer is None or layer.kind != LayerKind.dense or isinstance(layer.gather, Tokens):

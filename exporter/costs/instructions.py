@@ -10,12 +10,11 @@ kernel) times what each costs. The costs are fitted to counted steps by host_too
 """
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ttzo.device_runtime.contract import Direction, Estimator, PhaseRecord
+from ttzo.device_runtime.contract import Estimator
 from ttzo.exporter.costs import equation_features, query_features
 from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
 from ttzo.exporter.costs.forward_features import Features, forward
@@ -33,24 +32,24 @@ class Executed:
     evaluations: float
 
     @classmethod
-    def planned(cls, plan: Plan, phase: Phase | PhaseRecord) -> "Executed":
+    def planned(cls, plan: Plan, phase: Phase) -> "Executed":
         """With every unit awake and every ridge tried."""
         return cls(macs_a_step(plan, phase), evaluations_a_step(plan, phase))
 
 
-def mean_instructions(plan: Plan, phase: Phase | PhaseRecord, executed: Executed) -> float:
+def mean_instructions(plan: Plan, phase: Phase, executed: Executed) -> float:
     """Instructions of a step that took `executed` in the mean."""
     mean, *_ = all_features(plan, phase, executed)
     return cost(plan, phase, mean)
 
 
-def most_instructions(plan: Plan, phase: Phase | PhaseRecord) -> float:
+def most_instructions(plan: Plan, phase: Phase) -> float:
     """A ceiling of a step's instructions: no counted step took more."""
     made = all_features(plan, phase, Executed.planned(plan, phase))
     return stored()["families"][family(plan, phase)]["ceiling"] * max(cost(plan, phase, each) for each in made)
 
 
-def cost(plan: Plan, phase: Phase | PhaseRecord, features: Features) -> float:
+def cost(plan: Plan, phase: Phase, features: Features) -> float:
     costs = stored()["families"][family(plan, phase)]["costs"]
     return sum(costs.get(name, 0.0) * count for name, count in features.items())
 
@@ -61,7 +60,7 @@ def stored() -> dict:
     return json.loads(PATH.read_text(encoding="utf-8"))
 
 
-def family(plan: Plan, phase: Phase | PhaseRecord) -> str:
+def family(plan: Plan, phase: Phase) -> str:
     """Steps of one family share what their features cost."""
     if plan.simulation is not None:
         return "simulation"
@@ -75,26 +74,26 @@ def family(plan: Plan, phase: Phase | PhaseRecord) -> str:
     return f"{name} of graphs" if plan.chain is None else f"{name} of places" if plan.gathers else name
 
 
-def all_features(plan: Plan, phase: Phase | PhaseRecord, executed: Executed) -> list[Features]:
+def all_features(plan: Plan, phase: Phase, executed: Executed) -> list[Features]:
     """How often a step does what costs instructions, by name: in the mean first, then for each place where cocd's turn may
     begin."""
-    always: Features = Counter({"step": 1, "parameter": plan.n_parameters})
+    always = Features({"step": 1, "parameter": plan.n_parameters})
     name = family(plan, phase)
     if name == "simulation":
         always["program instruction"] = macs_a_step(plan, phase)
     elif name == "coordinate_gn":
-        always.update(equation_features.coordinate_gn(plan, phase, executed.macs))
+        always.add(equation_features.coordinate_gn(plan, phase, executed.macs))
     elif name == "equation":
-        always.update(equation_features.residuals(plan, executed.evaluations))
+        always.add(equation_features.residuals(plan, executed.evaluations))
         if phase.estimator in GAUSS_NEWTON:
-            always.update(equation_features.gauss_newton(plan, phase, executed.evaluations))
+            always.add(equation_features.gauss_newton(plan, phase, executed.evaluations))
     elif name == "evaluations":
-        always.update(forward(plan, executed.evaluations))
+        always.add(forward(plan, executed.evaluations))
     else:
         awake = executed.macs / max(1, macs_a_step(plan, phase))
-        always.update(forward(plan, 1))
+        always.add(forward(plan, 1))
         asked = query_features.shares(plan, phase)
-        return [always + query_features.queries(plan, phase, awake, each) for each in asked]
+        return [Features(always).add(query_features.queries(plan, phase, awake, each)) for each in asked]
     if phase.estimator == Estimator.rge:  # each number is drawn for the query and again for the sum
-        always[f"{Direction(phase.direction).name} number"] = phase.n_queries * plan.n_parameters
+        always[f"{phase.direction.name} number"] = phase.n_queries * plan.n_parameters
     return [always]

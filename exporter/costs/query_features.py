@@ -6,19 +6,17 @@ four (`queries_at_once`), full or not.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ttzo.device_runtime.contract import LIMIT, Direction, Estimator, PhaseRecord
+from ttzo.device_runtime.contract import LIMIT, Estimator
 from ttzo.exporter.costs.core_memory import core_shapes, extents
 from ttzo.exporter.costs.cost import assembled_macs, finish_macs, n_queries, prepare_macs
-from ttzo.exporter.costs.forward_features import Features, is_bent, of_operation, scaled
+from ttzo.exporter.costs.forward_features import Features, is_bent, of_operation
 from ttzo.exporter.costs.gathered_memory import propagation_macs
-from ttzo.exporter.costs.graph_memory import owners, query_macs, run_again
+from ttzo.exporter.costs.graph_memory import owners, row_macs, run_again
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Patches
-from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase
@@ -34,16 +32,15 @@ class Part:
     features: Features
 
 
-def queries(plan: Plan, phase: Phase | PhaseRecord, awake: float, shares: Sequence[float]) -> Features:
+def queries(plan: Plan, phase: Phase, awake: float, shares: Sequence[float]) -> Features:
     """Of a step: `awake` is the share of the planned multiply-accumulates that it took, `shares` how much of each part it
     asks."""
-    asked: Features = Counter()
+    found = Features()
     for part, share in zip(parts(plan, phase), shares, strict=True):
-        asked.update(scaled(part.features, share))
-    found = scaled(asked, plan.batch * (1 + phase.difference))
-    found.update({f"awake {name}": awake * count for name, count in found.items()})
+        found.add(part.features, plan.batch * (1 + phase.difference) * share)
+    found.add({f"awake {name}": count for name, count in found.items()}, awake)
     if phase.estimator == Estimator.block_rge:
-        found[f"{Direction(phase.direction).name} number"] = phase.n_queries * plan.n_parameters
+        found[f"{phase.direction.name} number"] = phase.n_queries * plan.n_parameters
     for number in range(len(plan.chain or ())):
         found["core product"] += prepare_macs(plan, number)
         if phase.estimator == Estimator.node_cge:
@@ -51,7 +48,7 @@ def queries(plan: Plan, phase: Phase | PhaseRecord, awake: float, shares: Sequen
     return found
 
 
-def shares(plan: Plan, phase: Phase | PhaseRecord) -> list[list[float]]:
+def shares(plan: Plan, phase: Phase) -> list[list[float]]:
     """How much of each part a step asks: in the mean of cocd's turns first, then where each of its turns may begin; of
     other estimators, all."""
     sizes = [part.n_parameters for part in parts(plan, phase)]
@@ -75,7 +72,7 @@ def _from(first: int, window: int, sizes: list[int], ends: list[int], whole: boo
     return taken
 
 
-def parts(plan: Plan, phase: Phase | PhaseRecord) -> list[Part]:
+def parts(plan: Plan, phase: Phase) -> list[Part]:
     """In the order of theta."""
     if plan.chain is None:
         return [_of_node(plan, phase, owner) for owner in owners(plan)]
@@ -85,16 +82,16 @@ def parts(plan: Plan, phase: Phase | PhaseRecord) -> list[Part]:
 # ---- chains ----------------------------------------------------------------------------------------------------------
 
 
-def _of_layer(plan: Plan, phase: Phase | PhaseRecord, number: int) -> Iterator[Part]:
+def _of_layer(plan: Plan, phase: Phase, number: int) -> Iterator[Part]:
     layer = plan.layers[number]
     places = layer.n_outputs // layer.out_features
     by_blocks = phase.estimator == Estimator.block_rge
     directions = math.ceil(phase.n_queries / AT_ONCE)
     for k, (a, m, n, b) in enumerate(core_shapes(layer)):
         e, size = extents(layer, k), a * m * n * b
-        found: Features = Counter({"slice number": a * n * b * e.ml * e.mr * places})
+        found = Features({"slice number": a * n * b * e.ml * e.mr * places})
         if by_blocks:
-            found += _of_groups(plan, number, directions, layer.out_features, layer.n_outputs)
+            found.add(_of_groups(plan, number, directions, layer.out_features, layer.n_outputs))
             found["combined number"] = phase.n_queries * size * e.ml * e.mr * places
         elif phase.estimator == Estimator.node_cge:
             whole = assembled_macs(plan, number)
@@ -104,7 +101,7 @@ def _of_layer(plan: Plan, phase: Phase | PhaseRecord, number: int) -> Iterator[P
                 found["assembled mac"] = whole
                 found["assembled number"] = layer.in_features * layer.out_features
         else:
-            found += _of_groups(plan, number, m * math.ceil(a * n * b / AT_ONCE), e.ml * e.mr, e.ml * e.mr * places)
+            found.add(_of_groups(plan, number, m * math.ceil(a * n * b / AT_ONCE), e.ml * e.mr, e.ml * e.mr * places))
         yield Part(size, found)
     if by_blocks and layer.has_bias:
         yield Part(layer.out_features, _of_groups(plan, number, directions, layer.out_features, layer.n_outputs))
@@ -117,7 +114,7 @@ def _of_groups(plan: Plan, number: int, groups: int, channels: int, moved: int) 
     """So many groups of queries in one layer, each of which moves so many channels, and numbers, of its output."""
     layer, later = plan.layers[number], plan.layers[number + 1 :]
     is_last, hidden = not later, later[:-1]
-    found: Features = Counter({"group": 1, "moved number": moved})
+    found = Features({"group": 1, "moved number": moved})
     found["last output" if is_last else "changed output"] = plan.out_features
     found["bent change"] = moved * is_bent(layer.activation)
     found["bent change"] += sum(y.n_outputs for y in hidden if is_bent(y.activation))
@@ -127,13 +124,13 @@ def _of_groups(plan: Plan, number: int, groups: int, channels: int, moved: int) 
         if isinstance(each.gather, Patches):
             found["patched number"] += math.prod(each.gather.kernel) * each.positions * channels
         channels = each.out_features
-    return scaled(found, groups)
+    return Features().add(found, groups)
 
 
 # ---- graphs ----------------------------------------------------------------------------------------------------------
 
 
-def _of_node(plan: Plan, phase: Phase | PhaseRecord, owner: Node) -> Part:
+def _of_node(plan: Plan, phase: Phase, owner: Node) -> Part:
     """Queries of one node's parameters: each runs again what it can change."""
     n, by_blocks = owner.operation.n_parameters, phase.estimator == Estimator.block_rge
     is_layer = isinstance(owner.operation, Affine)
@@ -142,11 +139,13 @@ def _of_node(plan: Plan, phase: Phase | PhaseRecord, owner: Node) -> Part:
         asked = phase.n_queries * (len(owner.tensors) if is_layer else 1)
     elif phase.estimator == Estimator.node_cge and is_layer:
         asked = owner.layer.n_outputs
-    run: Features = Counter({"query": 1, "query output": plan.out_features})
-    for node, _, _ in run_again(plan, owner):
-        found = of_operation(node.operation)
-        run["node run"] += 1
-        run["number run"] += found["number written"]
-        run["bent number run"] += found["bent number"]
-    run["query mac"] = query_macs(plan, owner, whole=by_blocks)
-    return Part(n, scaled(run, asked))
+    run = Features({"query": 1, "query output": plan.out_features})
+    for node, own, moved in run_again(plan, owner):
+        if own and not moved and not by_blocks and row_macs(node) < node.operation.macs:
+            run["row again"] += 1
+            run["copied number"] += node.operation.n_outputs
+            run["row mac again"] += row_macs(node)
+            run["bent number again"] += node.layer.positions * is_bent(node.layer.activation)
+        else:
+            run.add({f"{name} again": count for name, count in of_operation(node.operation).items()})
+    return Part(n, Features().add(run, asked))

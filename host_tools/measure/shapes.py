@@ -59,7 +59,11 @@ def tt_256_128_8():
 
 def conv_1_4():
     return torch.nn.Sequential(
-        torch.nn.Unflatten(1, (1, 8, 8)), torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 5)
+        torch.nn.Unflatten(1, (1, 8, 8)),
+        torch.nn.Conv2d(1, 4, 3),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(144, 5),
     )
 
 
@@ -77,7 +81,11 @@ def conv_2_6_8():
 
 def conv_line_3_8():
     return torch.nn.Sequential(
-        torch.nn.Unflatten(1, (3, 30)), torch.nn.Conv1d(3, 8, 5, stride=2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(104, 4)
+        torch.nn.Unflatten(1, (3, 30)),
+        torch.nn.Conv1d(3, 8, 5, stride=2),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(104, 4),
     )
 
 
