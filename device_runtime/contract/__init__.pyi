@@ -197,7 +197,7 @@ class Estimator(IntEnum):
 
 class Part(IntEnum):
     equations = 1
-    """PDE residuals, their derivatives and programs, Gauss-Newton steps"""
+    """PDE residuals, their derivatives and programs, Gauss-Newton steps in random directions"""
     cores = 2
     """estimators that reuse a core's environments"""
     split = 4
@@ -234,6 +234,10 @@ class Part(IntEnum):
     """runs that outlive a reset: generations in two slots of a memory"""
     key = 262144
     """orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames"""
+    coordinates = 524288
+    """Gauss-Newton on an equation in unit directions: coordinate_gn"""
+    systems = 1048576
+    """equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents"""
 
 class Derivative(IntEnum):
     jet = 0

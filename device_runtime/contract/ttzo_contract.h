@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x7719DF1Fu
+#define TTZO_CONTRACT_HASH 0x0B97E5DDu
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -51,6 +51,7 @@
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_ROW_GROUPS 16u // kinds of collocation rows of one PDE
+#define TTZO_FEW_ROW_GROUPS 4u // of them that a runtime without the part systems holds
 #define TTZO_MAX_FIELDS 8u // unknown functions of one PDE: outputs of its network
 #define TTZO_MAX_PDE_DIRECTIONS 64u // directions of one PDE along which derivatives are computed
 #define TTZO_MAX_ORDER 3u // order of a PDE's derivatives
@@ -191,7 +192,7 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_SIMULATION_GN = 8, // Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments
     TTZO_ESTIMATOR_COORDINATE_GN = 9, // Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it
 };
-#define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps
+#define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps in random directions
 #define TTZO_PART_CORES 2u // estimators that reuse a core's environments
 #define TTZO_PART_SPLIT 4u // layers whose contraction is split into two halves
 #define TTZO_PART_GATHERED 8u // convolutions and embeddings
@@ -210,7 +211,9 @@ enum ttzo_estimator {
 #define TTZO_PART_AUGMENTATION 65536u // training rows that the device varies by the seed
 #define TTZO_PART_STORAGE 131072u // runs that outlive a reset: generations in two slots of a memory
 #define TTZO_PART_KEY 262144u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
-#define TTZO_ALL_PARTS 524287u
+#define TTZO_PART_COORDINATES 524288u // Gauss-Newton on an equation in unit directions: coordinate_gn
+#define TTZO_PART_SYSTEMS 1048576u // equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents
+#define TTZO_ALL_PARTS 2097151u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "equations/bias_columns.h"
 
+#include "equations/bend.h"
 #include "equations/columns.h"
 #include "equations/jet_columns.h"
 #include "network/layers.h"
 #include "network/merged_layer.h"
 #include "number/real.h"
+
+#if TTZO_HAS(COORDINATES)
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
 
@@ -107,7 +110,7 @@ static void begin_columns(const struct row *r)
 // square = what it is after the directions of this pass, whose derivatives of one unit stand in `column`.
 static float add_squares(const struct row *r, const float *column, float square)
 {
-    const float *weights = r->work->slopes.second + r->pass.first;
+    const float *weights = r->work->slopes.weights + r->pass.first;
     for (uint32_t k = 0; k < r->pass.n_first; k++)
         square = TTZO_MULADD(weights[k] * column[k], column[k], square);
     return square;
@@ -153,7 +156,7 @@ static void keep_units(const struct row *r, const float *column)
         }
         work->square[j] = add_squares(r, column, work->square[j]);
         for (uint32_t k = 0; k < pass->n_first; k++)
-            work->along[j] = TTZO_MULADD(work->slopes.first[pass->first + k], *column++, work->along[j]);
+            work->along[j] = TTZO_MULADD(work->slopes.coefficients[1 + pass->first + k], *column++, work->along[j]);
         if (pass->has_second)
             work->second[j] = *column++;
     }
@@ -188,10 +191,10 @@ static void carry_all(struct row *r)
     bool done = false;
     for (r->pass = (struct pass){ .has_value = true }; !done;) {
         struct pass *pass = &r->pass;
-        uint32_t left = r->work->slopes.has_derivatives ? n - pass->first : 0, room = most - pass->has_value;
+        uint32_t left = r->work->slopes.shape.n_first > 0 ? n - pass->first : 0, room = most - pass->has_value;
         pass->n_first = left < room ? left : room;
-        done = !r->work->slopes.has_derivatives || (pass->n_first == left && left < room);
-        pass->has_second = done && r->work->slopes.has_derivatives;
+        done = !r->work->slopes.shape.n_first || (pass->n_first == left && left < room);
+        pass->has_second = done && r->work->slopes.shape.n_first > 0;
         r->n_columns = pass->has_value + pass->n_first + pass->has_second;
         carry(r);
         pass->first += pass->n_first;
@@ -205,8 +208,8 @@ static void carry_all(struct row *r)
 static float follow(const struct ttzo_column_work *work, enum ttzo_activation activation, uint32_t j, float z)
 {
     struct ttzo_bent of = ttzo_bend(activation, z);
-    float sum = work->slopes.value * of.value;
-    if (!work->slopes.has_derivatives)
+    float sum = work->slopes.coefficients[0] * of.value;
+    if (!work->slopes.shape.n_first)
         return sum;
     sum = TTZO_MULADD(of.slope, work->along[j], sum);
     return sum + TTZO_MULADD(of.curvature, work->square[j], of.slope * work->second[j]);
@@ -229,10 +232,12 @@ void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_wo
     for (uint32_t u = first; u < end; u++, column += stride) {
         uint32_t j = u < n_last ? u : u - n_last;
         if (u < n_last) {
-            *column = j < n ? follow(&own, activation, j, own.z[j]) : own.slopes.value;
+            *column = j < n ? follow(&own, activation, j, own.z[j]) : own.slopes.coefficients[0];
             continue;
         }
         float change = follow(&own, activation, j, own.z[j] + mu) - follow(&own, activation, j, own.z[j]);
         *column = w[j] * change * (1.0f / mu);
     }
 }
+
+#endif

@@ -218,11 +218,11 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
     }
     switch ((enum ttzo_derivative)model->pde.info.derivative) {
     case TTZO_DERIVATIVE_JET:
-        if (needs & ~(uint32_t)TTZO_NEED_ALONG)
+        if (!TTZO_HAS(SYSTEMS) || needs & ~(uint32_t)TTZO_NEED_ALONG)
             ttzo_derive_by_jets(&d);
         else
             ttzo_carry_value(&d);
-        if (ttzo_is_needed(&d, TTZO_NEED_ALONG))
+        if (TTZO_HAS(SYSTEMS) && ttzo_is_needed(&d, TTZO_NEED_ALONG))
             ttzo_derive_along(&d);
         break;
     case TTZO_DERIVATIVE_COMPENSATED_JET: break;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "equations/jets.h"
 
+#include "equations/bend.h"
 #include "equations/compensated_jet.h"
 #include "number/real.h"
 
@@ -40,14 +41,6 @@ static float activate_and_keep(enum ttzo_activation activation, float z, float *
 static float curvature(enum ttzo_activation activation, float at, float slope)
 {
     return activation == TTZO_ACTIVATION_SINE ? -at : activation == TTZO_ACTIVATION_TANH ? -2.0f * at * slope : 0.0f;
-}
-
-// phi'''(z); of relu 0 wherever it exists.
-static float bend_of_curvature(enum ttzo_activation activation, float at, float slope)
-{
-    if (activation == TTZO_ACTIVATION_TANH)
-        return slope * TTZO_MULADD(4.0f * at, at, -2.0f * slope);
-    return activation == TTZO_ACTIVATION_SINE ? -slope : 0.0f;
 }
 
 static void keep_units(const struct ttzo_walk *w, enum ttzo_activation activation, float *column)
@@ -195,16 +188,9 @@ static void bend_along(const struct ttzo_walk *w, uint32_t order, enum ttzo_acti
 {
     uint32_t units = w->d->model->layers[w->l].out_features;
     for (uint32_t j = 0; j < units; j++, column += order) {
-        float slope = w->slope[j], one = column[0], square = one * one;
-        float bent = curvature(activation, w->at[j], slope);
-        if (order > 2) {
-            float third = bend_of_curvature(activation, w->at[j], slope);
-            float mixed = TTZO_MULADD(3.0f * bent, one * column[1], slope * column[2]);
-            column[2] = TTZO_MULADD(third, square * one, mixed);
-        }
-        if (order > 1)
-            column[1] = TTZO_MULADD(bent, square, slope * column[1]);
-        column[0] = slope * one;
+        struct ttzo_bent of = { w->at[j], w->slope[j], curvature(activation, w->at[j], w->slope[j]) };
+        float third = order > 2 ? ttzo_third_derivative(activation, of.value, of.slope) : 0.0f;
+        ttzo_bend_along(order, &of, third, column, column);
     }
 }
 
@@ -232,7 +218,7 @@ void ttzo_derive_along(const struct ttzo_derivation *d)
 {
     const struct ttzo_pde *pde = &d->model->pde;
     float *made = d->work->along;
-    for (uint32_t k = 0; k < pde->info.n_directions; k++, made += TTZO_MAX_ORDER * d->m) {
+    for (uint32_t k = 0; k < ttzo_pde_directions(pde); k++, made += TTZO_MAX_ORDER * d->m) {
         struct ttzo_pde_direction direction;
         ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
         carry_along(d, &direction, made);
@@ -243,7 +229,7 @@ uint32_t ttzo_highest_order(const struct ttzo_pde *pde, uint32_t *columns)
 {
     uint32_t highest = 0;
     *columns = 0;
-    for (uint32_t k = 0; k < pde->info.n_directions; k++) {
+    for (uint32_t k = 0; k < ttzo_pde_directions(pde); k++) {
         struct ttzo_pde_direction direction;
         ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
         highest = direction.order > highest ? direction.order : highest;

@@ -5,6 +5,9 @@
 
 #if TTZO_HAS(EQUATIONS) || TTZO_HAS(IDENTIFICATION)
 
+// Whether all operations are there, or none from TTZO_OPERATION_ATAN on.
+#define HAS_ALL_OPERATIONS (TTZO_HAS(SYSTEMS) || TTZO_HAS(IDENTIFICATION))
+
 // ---- shapes ---------------------------------------------------------------------------------------------------------
 
 #define N_REGISTERS (TTZO_PROGRAM_INPUTS + TTZO_MAX_CONSTANTS + TTZO_MAX_INSTRUCTIONS)
@@ -94,8 +97,8 @@ static float apply(enum ttzo_operation operation, float a, float b, float c)
     case TTZO_OPERATION_SIN: return ttzo_sin(a);
     case TTZO_OPERATION_COS: return ttzo_cos(a);
     case TTZO_OPERATION_TANH: return ttzo_tanh(a);
-    case TTZO_OPERATION_ATAN: return ttzo_atan(a);
-    case TTZO_OPERATION_ATAN2: return ttzo_atan2(a, b);
+    case TTZO_OPERATION_ATAN: return HAS_ALL_OPERATIONS ? ttzo_atan(a) : a;
+    case TTZO_OPERATION_ATAN2: return HAS_ALL_OPERATIONS ? ttzo_atan2(a, b) : a;
     case TTZO_OPERATION_ADD:
     case TTZO_OPERATION_SUBTRACT:
     case TTZO_OPERATION_MULTIPLY: // in loops of their own
@@ -194,7 +197,7 @@ const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_spa
     struct operand operands[3];
     const uint8_t *instruction = program->instructions;
     for (uint32_t k = 0; k < program->n_instructions; k++, instruction += 4) {
-        if (instruction[0] >= TTZO_OPERATION_OUTPUT) {
+        if (HAS_ALL_OPERATIONS && instruction[0] >= TTZO_OPERATION_OUTPUT) {
             read_by_number(instruction, &where, reads, &registers[k * n_space]);
             if (makes_vector(&where.shapes, instruction))
                 set_vector(&where.shapes, where.first + k);
@@ -257,12 +260,12 @@ static bool instruction_is_sound(const uint8_t *instruction, const struct shapes
                                  const struct ttzo_program_scope *scope)
 {
     uint32_t operation = instruction[0];
-    if (operation > TTZO_OPERATION_MEASURED)
+    if (operation > (HAS_ALL_OPERATIONS ? TTZO_OPERATION_MEASURED : TTZO_OPERATION_SPREAD))
         return false;
     for (uint32_t i = 0; i < operand_count(operation); i++)
         if (!may_read(instruction[1 + i], end, scope))
             return false;
-    if (operation >= TTZO_OPERATION_OUTPUT)
+    if (HAS_ALL_OPERATIONS && operation >= TTZO_OPERATION_OUTPUT)
         return reads_what_there_is(instruction, scope);
     bool vector = is_vector(shapes, instruction[1]);
     switch ((enum ttzo_operation)operation) {

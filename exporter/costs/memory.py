@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, RECORD, Activation, Cache, Derivative, Estimator, LayerRecord, Need
+from ttzo.exporter.costs.coordinates import jet_width
 from ttzo.exporter.costs.core_memory import core_gradient_numbers
 from ttzo.exporter.costs.gathered_memory import gathered_gradient_numbers
 from ttzo.exporter.costs.graph_memory import graph_numbers
@@ -237,17 +238,18 @@ def _coordinate_numbers(plan: Plan, phase: Phase) -> int:
 
 def _column_numbers(plan: Plan) -> int:
     """Floats of `struct ttzo_column_work`."""
-    width, before, last = 2 + plan.in_features, plan.layers[:-1], plan.layers[-1]
+    width, before, last = jet_width(plan.equation), plan.layers[:-1], plan.layers[-1]
+    slopes = plan.out_features * width + plan.in_features + len(plan.unknowns)
     if plan.asks_all:
         features = sum(layer.in_features + layer.out_features for layer in before) + last.in_features
         widest = max(layer.out_features for layer in before)
-        return 2 * plan.in_features + width * (features + 2 * widest + 2)
+        return slopes + width * (features + 2 * widest + 2)
     smooth = all(layer.activation != Activation.identity for layer in before)
     if smooth and plan.equation.derivative == Derivative.jet and plan.equation.needs & Need.laplacian:
-        return 2 * plan.in_features + last.in_features  # jets have room for the rest
+        return slopes + last.in_features  # jets have room for the rest
     merged = sum(0 if layer.merged is layer else layer.merged.n_parameters for layer in before)
     units = sum(layer.out_features for layer in before[:-1])
-    return 2 * plan.in_features + 3 * units + 4 * last.in_features + merged
+    return slopes + 3 * units + 4 * last.in_features + merged
 
 
 def work_bytes(plan: Plan) -> int:

@@ -270,9 +270,16 @@ class Pde:
         return result
 
     @property
+    def is_system(self) -> bool:
+        """Whether it has several functions, directions, unknown constants, readings, periodic or many conditions, or inverse
+        tangents."""
+        late = any(op >= Operation.atan for program in self.programs for op, *_ in program.instructions)
+        return bool(self.beyond_columns or self.readings) or len(self.groups) > LIMIT["few_row_groups"] or late
+
+    @property
     def beyond_columns(self) -> str:
-        """What coordinate_gn, whose columns follow one output's first and unmixed second derivatives at one point, cannot
-        have, in words; empty where there is nothing."""
+        """What the columns of coordinate_gn behind other layers than dense ones cannot have, in words: they follow one
+        output's first and unmixed second derivatives at one point. Empty where there is nothing."""
         if self.n_outputs > 1:
             return "systems of equations"
         if self.directions:

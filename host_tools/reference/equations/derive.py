@@ -126,7 +126,7 @@ def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Nois
     return Derivatives(value, np.moveaxis(first, 1, 0), None if diagonal else second[0], second if diagonal else None)
 
 
-def _third(kind: Activation, at: np.ndarray, slope: np.ndarray) -> np.ndarray:
+def third_derivative(kind: Activation, at: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """The third derivative of an activation whose value and first derivative are these."""
     if kind == Activation.tanh:
         return slope * (FOUR * at * at + -TWO * slope)
@@ -147,20 +147,21 @@ def _along(plan: Plan, network: _Network, points: np.ndarray) -> np.ndarray:
             value, columns = layer_forward(layer, theta, value), linear_part(layer, theta, columns)
             if layer.activation != Activation.identity:
                 value, slope, curvature = _slopes(layer.activation, value)
-                columns = _bend_along(columns, slope, curvature, _third(layer.activation, value, slope))
+                columns = bend_along(columns, slope, curvature, third_derivative(layer.activation, value, slope))
         made[number, : each.order] = np.moveaxis(columns, 1, 0)
     return made
 
 
-def _bend_along(columns: np.ndarray, slope: np.ndarray, curvature: np.ndarray, third: np.ndarray) -> np.ndarray:
-    one, made = columns[:, 0], columns.copy()
+def bend_along(columns: np.ndarray, slope: np.ndarray, curvature: np.ndarray, third: np.ndarray) -> np.ndarray:
+    """Derivatives [.., order, n] along a direction, after units with those derivatives [.., n]."""
+    one, made = columns[..., 0, :], columns.copy()
     square = one * one
-    if columns.shape[1] > 2:
-        mixed = THREE * curvature * (one * columns[:, 1]) + slope * columns[:, 2]
-        made[:, 2] = third * (square * one) + mixed
-    if columns.shape[1] > 1:
-        made[:, 1] = curvature * square + slope * columns[:, 1]
-    made[:, 0] = slope * one
+    if columns.shape[-2] > 2:
+        mixed = THREE * curvature * (one * columns[..., 1, :]) + slope * columns[..., 2, :]
+        made[..., 2, :] = third * (square * one) + mixed
+    if columns.shape[-2] > 1:
+        made[..., 1, :] = curvature * square + slope * columns[..., 1, :]
+    made[..., 0, :] = slope * one
     return made
 
 
