@@ -19,28 +19,12 @@ static float combine(const float *w, const float *features, uint32_t n, float st
     return start;
 }
 
-static uint32_t along_count(const struct ttzo_model *model)
-{
-    return TTZO_MAX_ORDER * ttzo_pde_directions(&model->pde);
-}
-
-// Numbers of one of the two sets in work->combined.
-static uint32_t set_count(const struct ttzo_model *model)
-{
-    return ttzo_functions(model) * (2 + 2 * (uint32_t)model->info.in_features + along_count(model));
-}
-
-uint64_t ttzo_last_layer_numbers(const struct ttzo_model *model)
-{
-    return 2 * (uint64_t)set_count(model);
-}
-
 // The parts of set 0 (at the parameters) or 1 (beside them).
 static struct ttzo_pde_parts parts_of(const struct ttzo_trainer *trainer, uint32_t set)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n = model->info.in_features, outputs = ttzo_functions(model);
-    float *at = trainer->pde.combined + set * set_count(model);
+    float *at = trainer->pde.combined + set * ttzo_pde_set_numbers(model);
     float *first = at + 2 * outputs;
     return (struct ttzo_pde_parts){ at, first, at + outputs, first + n * outputs, first + 2 * n * outputs };
 }
@@ -68,7 +52,7 @@ static uint32_t list_kinds(const struct ttzo_trainer *trainer, uint32_t needs, s
     if (needs & TTZO_NEED_DIAGONAL)
         kinds[count++] = (struct kind){ whole.diagonal, beside.diagonal, features.diagonal, n };
     if (needs & TTZO_NEED_ALONG)
-        kinds[count++] = (struct kind){ whole.along, beside.along, features.along, along_count(trainer->model) };
+        kinds[count++] = (struct kind){ whole.along, beside.along, features.along, ttzo_pde_along(trainer->model) };
     return count;
 }
 

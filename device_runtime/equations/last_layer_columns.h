@@ -4,9 +4,6 @@
 #define TTZO_LAST_LAYER_COLUMNS_H
 #include "model/trainer.h"
 
-// Numbers of trainer->pde.combined: the outputs' derivatives at the parameters, and beside them.
-uint64_t ttzo_last_layer_numbers(const struct ttzo_model *model);
-
 // The residual of training row `row`, put together from the last layer's inputs, and its derivatives by that layer's
 // weights and bias (by differences of mu in each) into `gradient`. Costs one derivation and a run of the program for each.
 float ttzo_last_layer_columns(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,

@@ -5,7 +5,6 @@
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
 #include "equations/derive.h"
-#include "equations/last_layer_columns.h"
 #include "equations/pde_rows.h"
 #include "programs/program.h"
 #include "model/phase.h"
@@ -239,9 +238,9 @@ static uint32_t derived_count(const struct ttzo_model *model)
 }
 
 // Two sets of derivatives: at the parameters, and beside them.
-static uint64_t combined_count(const struct ttzo_model *model)
+static uint32_t combined_count(const struct ttzo_model *model)
 {
-    return uses_last_layer(model) ? ttzo_last_layer_numbers(model) : 0;
+    return uses_last_layer(model) ? 2 * ttzo_pde_set_numbers(model) : 0;
 }
 
 static uint32_t units_count(const struct ttzo_model *model)
@@ -300,7 +299,7 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
     work->laplacian = ttzo_take(carve, m);
     work->first = ttzo_take(carve, n * m);
     work->diagonal = ttzo_take(carve, needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
-    work->along = ttzo_take(carve, TTZO_MAX_ORDER * (uint64_t)ttzo_pde_directions(&model->pde) * m);
+    work->along = ttzo_take(carve, (uint64_t)ttzo_pde_along(model) * m);
     work->unknowns = ttzo_take(carve, ttzo_unknown_constants(model));
     work->at = ttzo_take(carve, values_count(model));
     work->slope = ttzo_take(carve, slopes_count(model));

@@ -15,6 +15,18 @@ struct ttzo_pde_row {
     uint32_t number, group, face;
 };
 
+// Rows of `along`.
+static inline uint32_t ttzo_pde_along(const struct ttzo_model *model)
+{
+    return TTZO_MAX_ORDER * ttzo_pde_directions(&model->pde);
+}
+
+// Numbers of the outputs' parts.
+static inline uint32_t ttzo_pde_set_numbers(const struct ttzo_model *model)
+{
+    return ttzo_functions(model) * (2 + 2 * (uint32_t)model->info.in_features + ttzo_pde_along(model));
+}
+
 // Where ttzo_derive writes them.
 static inline struct ttzo_pde_parts ttzo_pde_derived(const struct ttzo_trainer *trainer)
 {

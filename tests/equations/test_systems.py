@@ -81,7 +81,7 @@ def plan_of(problem: pde.Problem, phase: Phase, kind=Activation.tanh, widths=(9,
         offset += layers[-1].n_parameters
     return Plan.of_layers(
         layers,
-        rng.normal(0, 0.5, offset).astype(np.float32),
+        np.append(rng.normal(0, 0.5, offset), np.zeros(len(made.units))).astype(np.float32),
         loss=Loss.residual,
         training=Training((phase,), seed=7, steps=20),
         batch=made.batch,
