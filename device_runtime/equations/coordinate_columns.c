@@ -2,6 +2,7 @@
 #include "equations/coordinate_columns.h"
 
 #include "equations/bias_columns.h"
+#include "equations/directions.h"
 #include "equations/pde.h"
 #include "network/layers.h"
 #include "network/product.h"
@@ -47,7 +48,7 @@ uint32_t ttzo_coordinate_place(const struct ttzo_model *model, uint32_t u)
 
 static uint32_t jet_numbers(const struct ttzo_model *model)
 {
-    return 2u + model->info.in_features;
+    return 2u + ttzo_first_directions(model);
 }
 
 // Features that the layers but the last take, and make.
@@ -70,8 +71,8 @@ static uint64_t widest_layer(const struct ttzo_model *model)
 void ttzo_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve)
 {
     uint64_t width = jet_numbers(model);
-    work->slopes.first = ttzo_take(carve, model->info.in_features);
-    work->slopes.second = ttzo_take(carve, model->info.in_features);
+    work->slopes.first = ttzo_take(carve, ttzo_first_directions(model));
+    work->slopes.second = ttzo_take(carve, ttzo_first_directions(model));
     if (!ttzo_asks_all(model)) {
         ttzo_bias_column_carve(model, work, carve);
         return;
@@ -90,7 +91,7 @@ struct row {
     struct ttzo_trainer *trainer;
     const struct ttzo_model *model;
     const struct ttzo_row_slopes *slopes;
-    uint32_t n, width; // inputs, numbers of a jet
+    uint32_t n, width, number; // directions, numbers of a jet, the row's number
     float mu;
     float *inputs[TTZO_MAX_LAYERS]; // jets of what a layer takes
     float *units[TTZO_MAX_LAYERS];  // jets of its units before the activation
@@ -98,18 +99,20 @@ struct row {
     float *moved, *change; // one jet
 };
 
-static struct row begin_row(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, float mu)
+static struct row begin_row(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t number,
+                            float mu)
 {
     const struct ttzo_model *model = trainer->model;
     struct row r = { .trainer = trainer,
                      .model = model,
                      .slopes = &work->slopes,
+                     .number = number,
                      .mu = mu,
                      .changes = work->changes,
                      .moved = work->moved,
                      .change = work->change };
     float *at = work->jets;
-    r.n = model->info.in_features;
+    r.n = ttzo_first_directions(model);
     r.width = work->slopes.has_derivatives ? 2 + r.n : 1;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         r.inputs[l] = at;
@@ -147,9 +150,11 @@ static void begin_inputs(const struct row *r)
 {
     const struct ttzo_model_info *info = &r->model->info;
     float *jet = r->inputs[0];
-    for (uint32_t i = 0; i < r->n; i++, jet += r->width) {
-        for (uint32_t c = 1; c < r->width; c++)
-            jet[c] = c == 1 + i ? info->input_scale : 0.0f;
+    if (r->width > 1)
+        ttzo_write_directions(r->trainer, r->number, 0, r->n, jet + 1, r->width);
+    for (uint32_t i = 0; i < info->in_features; i++, jet += r->width) {
+        if (r->width > 1)
+            jet[1 + r->n] = 0.0f;
         jet[0] = TTZO_MULADD(r->trainer->pde.point[i], info->input_scale, info->input_offset);
     }
 }
@@ -258,10 +263,10 @@ float ttzo_row_columns(struct ttzo_trainer *trainer, const struct ttzo_column_wo
     float residual = ttzo_pde_linearise(trainer, trainer->theta, row, mu, &own.slopes);
     trainer->macs += trainer->macs_per_row;
     if (!ttzo_asks_all(trainer->model)) {
-        ttzo_bias_columns(trainer, &own, mu, first, end, column, stride);
+        ttzo_bias_columns(trainer, &own, row, mu, first, end, column, stride);
         return residual;
     }
-    struct row r = begin_row(trainer, &own, mu);
+    struct row r = begin_row(trainer, &own, row, mu);
     carry_jets(&r);
     for (uint32_t u = first; u < end; u++)
         column[(u - first) * stride] = column_of(&r, u);

@@ -5,6 +5,7 @@
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
 #include "equations/derive.h"
+#include "equations/directions.h"
 #include "programs/program.h"
 #include "model/phase.h"
 #include "network/merged_layer.h"
@@ -122,12 +123,12 @@ static float run_with(struct ttzo_trainer *trainer, const struct ttzo_program *p
         [TTZO_PROGRAM_INPUT_T] = info->has_time ? work->point + n : zeros,
         [TTZO_PROGRAM_INPUT_N] = at->value,
         [TTZO_PROGRAM_INPUT_N_X] = at->first,
-        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? at->first + n * m : zeros,
+        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? at->first + ttzo_summed_directions(trainer->model) * m : zeros,
         [TTZO_PROGRAM_INPUT_LAP] = at->laplacian,
         [TTZO_PROGRAM_INPUT_N_XX] = at->diagonal,
         [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? at->diagonal + n * m : zeros,
     };
-    const struct ttzo_program_reads reads = { m, at->along, work->unknowns, work->reading };
+    const struct ttzo_program_reads reads = { m, info->n_sampled, at->along, work->unknowns, work->reading };
     return *ttzo_program_run(program, n, inputs, &reads, work->registers);
 }
 
@@ -207,14 +208,14 @@ static uint32_t along_count(const struct ttzo_model *model)
 // Numbers of one set in work->combined.
 static uint32_t set_count(const struct ttzo_model *model)
 {
-    return model->info.out_features * (2 + 2 * (uint32_t)model->info.in_features + along_count(model));
+    return model->info.out_features * (2 + 2 * ttzo_first_directions(model) + along_count(model));
 }
 
 // The parts of set 0 (at the parameters) or 1 (beside them).
 static struct parts parts_of(const struct ttzo_trainer *trainer, uint32_t set)
 {
     const struct ttzo_model *model = trainer->model;
-    uint32_t n = model->info.in_features, outputs = model->info.out_features;
+    uint32_t n = ttzo_first_directions(model), outputs = model->info.out_features;
     float *at = trainer->pde.combined + set * set_count(model);
     float *first = at + 2 * outputs;
     return (struct parts){ at, first, at + outputs, first + n * outputs, first + 2 * n * outputs };
@@ -233,7 +234,7 @@ struct kind {
 static uint32_t list_kinds(const struct ttzo_trainer *trainer, uint32_t needs, struct kind kinds[KINDS])
 {
     struct parts whole = parts_of(trainer, 0), beside = parts_of(trainer, 1), features = derived(trainer);
-    uint32_t n = trainer->model->info.in_features, count = 0;
+    uint32_t n = ttzo_first_directions(trainer->model), count = 0;
     kinds[count++] = (struct kind){ whole.value, beside.value, features.value, 1 };
     if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
         kinds[count++] = (struct kind){ whole.laplacian, beside.laplacian, features.laplacian, 1 };
@@ -342,15 +343,15 @@ float ttzo_pde_linearise(struct ttzo_trainer *trainer, const float *theta, uint3
     const struct ttzo_pde *pde = &trainer->model->pde;
     const struct ttzo_pde_work *work = &trainer->pde;
     struct row row = begin_row(trainer, number);
-    uint32_t g = row.group, needs = pde->groups[g].needs, n = trainer->model->info.in_features;
+    uint32_t g = row.group, needs = pde->groups[g].needs, n_summed = ttzo_summed_directions(trainer->model);
     float residual = pde->groups[g].root_weight * run_condition(trainer, theta, &row), of_laplacian = 0.0f;
     slopes->has_derivatives = needs != 0;
     slopes->value = slope_in(trainer, g, residual, mu, work->value);
     if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
         of_laplacian = slope_in(trainer, g, residual, mu, work->laplacian);
-    for (uint32_t i = 0; i < n && needs; i++) {
+    for (uint32_t i = 0; i < n_summed + pde->info.has_time && needs; i++) {
         slopes->first[i] = slope_in(trainer, g, residual, mu, work->first + i);
-        slopes->second[i] = i < pde->info.n_space ? of_laplacian : 0.0f;
+        slopes->second[i] = i < n_summed ? of_laplacian : 0.0f;
         if (needs & TTZO_NEED_DIAGONAL)
             slopes->second[i] = slopes->second[i] + slope_in(trainer, g, residual, mu, work->diagonal + i);
     }
@@ -408,6 +409,7 @@ static uint32_t longest_program(const struct ttzo_pde *pde)
     uint32_t longest = longer(0, pde->conditions, pde->info.n_groups);
     longest = longer(longest, pde->solution, TTZO_MAX_FIELDS);
     longest = longer(longest, pde->exact, TTZO_MAX_FIELDS);
+    longest = longer(longest, pde->vectors, TTZO_MAX_PDE_VECTORS);
     return longer(longest, pde->points, 2);
 }
 
@@ -450,10 +452,9 @@ static uint32_t slopes_count(const struct ttzo_model *model)
 
 static uint32_t squares_count(const struct ttzo_model *model)
 {
-    bool is_jet = model->pde.info.derivative == TTZO_DERIVATIVE_JET;
     if (ttzo_is_compensated(model))
         return 2 * units_count(model);
-    return is_jet && needs_of_all(&model->pde) & TTZO_NEED_LAPLACIAN ? units_count(model) : 0;
+    return ttzo_carries_jets(model) && needs_of_all(&model->pde) & TTZO_NEED_LAPLACIAN ? units_count(model) : 0;
 }
 
 static uint32_t normals_count(const struct ttzo_model *model)
@@ -479,8 +480,8 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = trainer->model;
     struct ttzo_pde_work *work = &trainer->pde;
-    uint64_t n = model->info.in_features, m = derived_count(model);
-    work->point = ttzo_take(carve, n);
+    uint64_t n = ttzo_first_directions(model), m = derived_count(model);
+    work->point = ttzo_take(carve, model->info.in_features);
     work->value = ttzo_take(carve, m);
     work->laplacian = ttzo_take(carve, m);
     work->first = ttzo_take(carve, n * m);

@@ -22,6 +22,18 @@ static void read_grid(struct ttzo_section *section, uint32_t n_inputs, struct tt
         section, sizeof(struct ttzo_sparse_class) * pde->info.n_classes);
 }
 
+// Directions that programs compute.
+static uint32_t vectors_named(const struct ttzo_pde *pde)
+{
+    struct ttzo_pde_direction direction;
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < pde->info.n_directions && pde->directions; k++) {
+        ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
+        n += direction.first == TTZO_VECTOR_DIRECTION;
+    }
+    return n;
+}
+
 bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, uint32_t n_outputs, struct ttzo_pde *pde)
 {
     struct ttzo_section section = { bytes, size, true };
@@ -50,6 +62,11 @@ bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, uint32_
         ttzo_section_program(&section, &pde->exact[o]);
     for (uint32_t k = 0; k < (pde->info.has_points ? 1u + pde->info.has_time : 0u); k++)
         ttzo_section_program(&section, &pde->points[k & 1u]);
+    pde->n_vectors = vectors_named(pde);
+    if (pde->n_vectors > TTZO_MAX_PDE_VECTORS)
+        return false;
+    for (uint32_t k = 0; k < pde->n_vectors; k++)
+        ttzo_section_program(&section, &pde->vectors[k]);
     read_grid(&section, n_inputs, pde);
     return section.sound && section.left == 0;
 }
@@ -69,12 +86,15 @@ static bool directions_are_sound(const struct ttzo_pde *pde, uint32_t n_inputs)
     for (uint32_t k = 0; k < pde->info.n_directions; k++) {
         struct ttzo_pde_direction direction;
         ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
-        if (direction.first >= n_inputs || direction.second >= n_inputs || !ttzo_is_finite(direction.factor) ||
+        bool is_vector = direction.first == TTZO_VECTOR_DIRECTION;
+        if ((!is_vector && direction.first >= n_inputs) ||
+            direction.second >= (is_vector ? pde->n_vectors : n_inputs) || !ttzo_is_finite(direction.factor) ||
             direction.order < 1 || direction.order > TTZO_MAX_ORDER)
             return false;
     }
     return pde->info.n_directions <= TTZO_MAX_PDE_DIRECTIONS &&
-           (pde->info.n_directions == 0 || pde->info.derivative == TTZO_DERIVATIVE_JET);
+           (pde->info.n_directions == 0 || pde->info.derivative == TTZO_DERIVATIVE_JET ||
+            pde->info.derivative == TTZO_DERIVATIVE_SAMPLED_JET);
 }
 
 static bool numbers_are_sound(const struct ttzo_pde *pde, uint32_t n_inputs)
@@ -96,6 +116,7 @@ static struct ttzo_program_scope scope_of(const struct ttzo_pde *pde, uint32_t n
                                         .needs = needs,
                                         .n_outputs = n_outputs,
                                         .n_directions = pde->info.n_directions,
+                                        .is_sampled = pde->info.n_sampled > 0,
                                         .directions = pde->directions };
 }
 
@@ -109,7 +130,8 @@ static bool faces_are_sound(const struct ttzo_pde *pde, const struct ttzo_row_gr
 
 static bool groups_are_sound(const struct ttzo_pde *pde, uint32_t n_outputs, uint32_t batch)
 {
-    const uint32_t all_needs = TTZO_NEED_FIRST | TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL | TTZO_NEED_ALONG;
+    const uint32_t own_needs = pde->info.n_sampled ? 0u : TTZO_NEED_DIAGONAL,
+                   all_needs = TTZO_NEED_FIRST | TTZO_NEED_LAPLACIAN | TTZO_NEED_ALONG | own_needs;
     uint32_t rows = 0;
     for (uint32_t g = 0; g < pde->info.n_groups; g++) {
         const struct ttzo_row_group *group = &pde->groups[g];
@@ -138,11 +160,22 @@ static bool solutions_are_sound(const struct ttzo_pde *pde, uint32_t n_outputs)
     return true;
 }
 
+// Programs of the point alone.
 static bool points_are_sound(const struct ttzo_pde *pde)
 {
-    const struct ttzo_program_scope scope = scope_of(pde, 1, 0);
+    const struct ttzo_program_scope scope = scope_of(pde, 0, 0); // no network
+    for (uint32_t k = 0; k < pde->n_vectors; k++)
+        if (!ttzo_program_is_sound(&pde->vectors[k], &scope, true))
+            return false;
     return !pde->info.has_points || (ttzo_program_is_sound(&pde->points[0], &scope, true) &&
                                      (!pde->info.has_time || ttzo_program_is_sound(&pde->points[1], &scope, false)));
+}
+
+static bool sampling_is_sound(const struct ttzo_pde_info *info)
+{
+    uint32_t n = info->n_sampled;
+    return info->derivative == TTZO_DERIVATIVE_SAMPLED_JET ? n >= 1 && n <= TTZO_MAX_SAMPLED && (n & (n - 1)) == 0
+                                                           : n == 0;
 }
 
 bool ttzo_pde_is_sound(const struct ttzo_pde *pde, uint32_t n_inputs, uint32_t n_outputs, uint32_t batch)
@@ -150,11 +183,10 @@ bool ttzo_pde_is_sound(const struct ttzo_pde *pde, uint32_t n_inputs, uint32_t n
     const struct ttzo_pde_info *info = &pde->info;
     return n_outputs >= 1 && n_outputs <= TTZO_MAX_FIELDS && n_outputs <= batch && info->has_time <= 1 &&
            info->has_exact <= 1 && info->has_points <= 1 && info->n_space >= 1 &&
-           (uint32_t)info->n_space + info->has_time == n_inputs &&
-           info->derivative <= TTZO_DERIVATIVE_COMPENSATED_JET && info->n_groups >= 1 &&
-           info->n_groups <= TTZO_MAX_ROW_GROUPS && info->n_pairs >= 1 && ttzo_is_finite(info->radius) &&
-           info->radius > 0.0f && bounds_are_sound(pde, n_inputs) && directions_are_sound(pde, n_inputs) &&
-           numbers_are_sound(pde, n_inputs) && groups_are_sound(pde, n_outputs, batch) &&
-           solutions_are_sound(pde, n_outputs) && points_are_sound(pde) &&
+           (uint32_t)info->n_space + info->has_time == n_inputs && info->derivative <= TTZO_DERIVATIVE_SAMPLED_JET &&
+           sampling_is_sound(info) && info->n_groups >= 1 && info->n_groups <= TTZO_MAX_ROW_GROUPS &&
+           info->n_pairs >= 1 && ttzo_is_finite(info->radius) && info->radius > 0.0f &&
+           bounds_are_sound(pde, n_inputs) && directions_are_sound(pde, n_inputs) && numbers_are_sound(pde, n_inputs) &&
+           groups_are_sound(pde, n_outputs, batch) && solutions_are_sound(pde, n_outputs) && points_are_sound(pde) &&
            (info->derivative != TTZO_DERIVATIVE_SPARSE_GRID || ttzo_sparse_grid_is_valid(&pde->grid));
 }

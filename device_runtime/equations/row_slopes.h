@@ -5,11 +5,11 @@
 #define TTZO_ROW_SLOPES_H
 #include "model/model.h"
 
-// The residual changes by value v + sum_k first[k] v_k + sum_k second[k] v_kk when the network changes by v. Without
-// derivatives only `value` counts.
+// The residual changes by value v + sum_k first[k] v_k + sum_k second[k] v_kk when the network changes by v, whose
+// derivatives are those along the jets' directions. Without derivatives only `value` counts.
 struct ttzo_row_slopes {
     float value;
-    float *first, *second; // [in_features]
+    float *first, *second; // [ttzo_first_directions]
     bool has_derivatives;
 };
 

@@ -36,7 +36,7 @@ def step_macs(plan: Plan, phase: Phase | PhaseRecord, tries: int) -> int:
     sweeps = 1 if kept else 1 + tries
     total = tries * rows * plan.macs * plan.passes
     for group in plan.equation.groups:
-        jets, columns = _row_macs(plan, 2 + plan.in_features if group.condition.needs else 1)
+        jets, columns = _row_macs(plan, 2 + plan.equation.n_directions if group.condition.needs else 1)
         total += sweeps * group.count * (blocks * jets + sum(columns))
     return total
 

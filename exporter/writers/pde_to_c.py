@@ -46,7 +46,12 @@ def initialiser(pde: Pde) -> list[str]:
         lines.append(f"            {_program(group.condition, at)},")
         at += group.condition.words
     lines.append("        },")
-    for name, programs in (("solution", pde.solution), ("exact", pde.exact or ()), ("points", pde.points)):
+    for name, programs in (
+        ("solution", pde.solution),
+        ("exact", pde.exact or ()),
+        ("points", pde.points),
+        ("vectors", pde.vectors),
+    ):
         if not programs:
             continue
         lines.append(f"        .{name} = {{")
@@ -54,6 +59,8 @@ def initialiser(pde: Pde) -> list[str]:
             lines.append(f"            {_program(program, at)},")
             at += program.words
         lines.append("        },")
+    if pde.vectors:
+        lines.append(f"        .n_vectors = {len(pde.vectors)},")
     if pde.grid:
         classes = at + info.n_values
         lines.append(

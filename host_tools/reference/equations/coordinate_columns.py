@@ -10,7 +10,7 @@ import numpy as np
 from ttzo.device_runtime.contract import Activation, Need
 from ttzo.exporter.pde.program import RowGroup
 from ttzo.exporter.plan.plan import Plan
-from ttzo.host_tools.reference.equations.derive import Derivatives, Noise, derive, linear_part
+from ttzo.host_tools.reference.equations.derive import Derivatives, Noise, derive, jet_directions, linear_part
 from ttzo.host_tools.reference.equations.pde import groups_with_rows, run_at
 from ttzo.host_tools.reference.network.merged_layer import merge_cores
 from ttzo.host_tools.reference.network.network import layer_forward
@@ -21,7 +21,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 @dataclass(frozen=True)
 class Slopes:
-    """How residuals [n] follow the network: `value` [n], `first` and `second` [inputs, n], None without derivatives."""
+    """How residuals [n] follow the network: `value` [n], `first` and `second` [directions, n], None without derivatives."""
 
     value: np.ndarray
     first: np.ndarray | None
@@ -39,7 +39,7 @@ class Slopes:
 
 def linearise(plan: Plan, theta: np.ndarray, group: RowGroup, points: np.ndarray, noise: Noise, mu: np.float32):
     """The weighted residuals of rows of one group, and their slopes."""
-    needs, n_space = group.condition.needs, plan.equation.n_space
+    needs = group.condition.needs
     found = derive(plan, theta, len(plan.layers), needs, points, noise)
 
     def residual(at: Derivatives) -> np.ndarray:
@@ -60,9 +60,9 @@ def linearise(plan: Plan, theta: np.ndarray, group: RowGroup, points: np.ndarray
     curved = needs & (Need.laplacian | Need.diagonal)
     of_laplacian = slope("laplacian", 0) if curved else np.zeros_like(value)
     first, second = [], []
-    for i in range(plan.in_features):
+    for i in range(plan.equation.n_directions):
         first.append(slope("first", i))
-        own = of_laplacian if i < n_space else np.zeros_like(value)
+        own = of_laplacian if i < plan.equation.n_summed else np.zeros_like(value)
         second.append(own + slope("diagonal", i) if needs & Need.diagonal else own)
     return base, Slopes(value, np.array(first), np.array(second))
 
@@ -87,14 +87,14 @@ def bend(kind: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
 class _Jets:
     """The jets of a dense network's layers at points [inputs, n]: of what each takes, and of its units."""
 
-    def __init__(self, plan: Plan, theta: np.ndarray, points: np.ndarray, slopes: Slopes, mu: np.float32):
+    def __init__(self, plan: Plan, theta: np.ndarray, points: np.ndarray, slopes: Slopes, mu: np.float32, noise: Noise):
         self.plan, self.theta, self.slopes, self.mu = plan, theta, slopes, mu
         n_inputs, n = points.shape
-        width = 1 if slopes.first is None else 2 + n_inputs
+        width = 1 if slopes.first is None else 2 + plan.equation.n_directions
         x = np.zeros((n_inputs, width, n), np.float32)
         x[:, 0] = points * np.float32(plan.input_scale) + np.float32(plan.input_offset)
-        for i in range(n_inputs if width > 1 else 0):
-            x[i, 1 + i] = np.float32(plan.input_scale)
+        if width > 1:
+            x[:, 1:-1] = jet_directions(plan, noise)
         self.inputs, self.units = [x], []
         for layer in plan.layers[:-1]:
             z = linear_part(layer, theta, x)
@@ -164,15 +164,16 @@ class _Jets:
 # ---- other networks: the last layer, and the biases before it --------------------------------------------------------
 
 
-def _bias_columns(plan: Plan, theta: np.ndarray, points: np.ndarray, slopes: Slopes, mu: np.float32) -> np.ndarray:
+def _bias_columns(
+    plan: Plan, theta: np.ndarray, points: np.ndarray, slopes: Slopes, mu: np.float32, noise: Noise
+) -> np.ndarray:
     """[coordinates, n]."""
     layers = [merge_cores(layer, theta) for layer in plan.layers[:-1]]
     n_inputs, n = points.shape
     value = points * np.float32(plan.input_scale) + np.float32(plan.input_offset)
-    first = np.zeros((n_inputs, n_inputs, n), np.float32)
-    first[range(n_inputs), range(n_inputs)] = np.float32(plan.input_scale)
+    first = jet_directions(plan, noise)
     second = np.zeros((n_inputs, 1, n), np.float32)
-    weights = np.zeros((n_inputs, n), np.float32) if slopes.second is None else slopes.second
+    weights = np.zeros(first.shape[1:], np.float32) if slopes.second is None else slopes.second
     for number, (layer, parameters) in enumerate(layers):
         z = layer_forward(layer, parameters, value)
         first, second = (linear_part(layer, parameters, part) for part in (first, second))
@@ -214,9 +215,9 @@ def residuals_and_columns(plan: Plan, theta: np.ndarray, points: np.ndarray, see
     residuals, columns = [], []
     with np.errstate(all="ignore"):
         for group, own in groups_with_rows(plan):
-            here = points[:, own]
-            base, slopes = linearise(plan, theta, group, here, Noise(seed, step, np.arange(plan.batch)[own]), mu)
+            here, noise = points[:, own], Noise(seed, step, np.arange(plan.batch)[own])
+            base, slopes = linearise(plan, theta, group, here, noise, mu)
             residuals.append(base)
-            made = _Jets(plan, theta, here, slopes, mu).columns() if plan.asks_all else None
-            columns.append(_bias_columns(plan, theta, here, slopes, mu) if made is None else made)
+            made = _Jets(plan, theta, here, slopes, mu, noise).columns() if plan.asks_all else None
+            columns.append(_bias_columns(plan, theta, here, slopes, mu, noise) if made is None else made)
     return np.concatenate(residuals), np.concatenate(columns, axis=1)
