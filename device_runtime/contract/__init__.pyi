@@ -826,6 +826,10 @@ class PdeInfo(Record):
     """numbers measured at each"""
     n_sampled: int
     """sampled_jet: directions k = 0, 1, .. of a row, a power of two. Coordinate i is -1 where its random bit differs from the parity of k AND i, else 1, over the root of n_sampled; 0 of other derivatives"""
+    n_vectors: int
+    """directions that a program computes"""
+    reserved: bytes
+    """0"""
 
 @dataclass(frozen=True)
 class RowGroupRecord(Record):

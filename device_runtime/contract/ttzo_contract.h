@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0xD80E6C82u
+#define TTZO_CONTRACT_HASH 0x0A3AEC00u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -1096,7 +1096,7 @@ static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_at
     ttzo_put_u16(bytes + 10, in->reserved);
 }
 
-#define TTZO_PDE_INFO_BYTES 32u
+#define TTZO_PDE_INFO_BYTES 36u
 struct ttzo_pde_info {
     uint32_t section_bytes;                 // this record and all that belongs to it: bounds, directions, units, readings, row groups, programs, sparse grid
     uint16_t n_space;                       // coordinates in space: the network's first inputs
@@ -1116,6 +1116,8 @@ struct ttzo_pde_info {
     uint16_t n_readings;                    // points where something was measured
     uint8_t n_measured;                     // numbers measured at each
     uint8_t n_sampled;                      // sampled_jet: directions k = 0, 1, .. of a row, a power of two. Coordinate i is -1 where its random bit differs from the parity of k AND i, else 1, over the root of n_sampled; 0 of other derivatives
+    uint8_t n_vectors;                      // directions that a program computes
+    uint8_t reserved[3];                    // 0
 };
 static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_info *out)
 {
@@ -1137,6 +1139,8 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->n_readings = ttzo_get_u16(bytes + 28);
     out->n_measured = ttzo_get_u8(bytes + 30);
     out->n_sampled = ttzo_get_u8(bytes + 31);
+    out->n_vectors = ttzo_get_u8(bytes + 32);
+    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 33 + 1 * i);
 }
 static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *bytes)
 {
@@ -1158,6 +1162,8 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_u16(bytes + 28, in->n_readings);
     ttzo_put_u8(bytes + 30, in->n_measured);
     ttzo_put_u8(bytes + 31, in->n_sampled);
+    ttzo_put_u8(bytes + 32, in->n_vectors);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 33 + 1 * i, in->reserved[i]);
 }
 
 #define TTZO_ROW_GROUP_BYTES 12u

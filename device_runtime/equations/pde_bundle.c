@@ -22,18 +22,6 @@ static void read_grid(struct ttzo_section *section, uint32_t n_inputs, struct tt
         section, sizeof(struct ttzo_sparse_class) * pde->info.n_classes);
 }
 
-// Directions that programs compute.
-static uint32_t vectors_named(const struct ttzo_pde *pde)
-{
-    struct ttzo_pde_direction direction;
-    uint32_t n = 0;
-    for (uint32_t k = 0; k < pde->info.n_directions && pde->directions; k++) {
-        ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
-        n += direction.first == TTZO_VECTOR_DIRECTION;
-    }
-    return n;
-}
-
 bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, uint32_t n_outputs, struct ttzo_pde *pde)
 {
     struct ttzo_section section = { bytes, size, true };
@@ -41,7 +29,8 @@ bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, uint32_
     if (!at)
         return false;
     ttzo_unpack_pde_info(at, &pde->info);
-    if (pde->info.n_groups > TTZO_MAX_ROW_GROUPS || n_outputs > TTZO_MAX_FIELDS || pde->info.section_bytes > size)
+    if (pde->info.n_groups > TTZO_MAX_ROW_GROUPS || n_outputs > TTZO_MAX_FIELDS ||
+        pde->info.n_vectors > TTZO_MAX_PDE_VECTORS || pde->info.section_bytes > size)
         return false;
     section.left = pde->info.section_bytes - TTZO_PDE_INFO_BYTES;
     section.sound = pde->info.section_bytes >= TTZO_PDE_INFO_BYTES;
@@ -62,10 +51,7 @@ bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, uint32_
         ttzo_section_program(&section, &pde->exact[o]);
     for (uint32_t k = 0; k < (pde->info.has_points ? 1u + pde->info.has_time : 0u); k++)
         ttzo_section_program(&section, &pde->points[k & 1u]);
-    pde->n_vectors = vectors_named(pde);
-    if (pde->n_vectors > TTZO_MAX_PDE_VECTORS)
-        return false;
-    for (uint32_t k = 0; k < pde->n_vectors; k++)
+    for (uint32_t k = 0; k < pde->info.n_vectors; k++)
         ttzo_section_program(&section, &pde->vectors[k]);
     read_grid(&section, n_inputs, pde);
     return section.sound && section.left == 0;
@@ -88,7 +74,7 @@ static bool directions_are_sound(const struct ttzo_pde *pde, uint32_t n_inputs)
         ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
         bool is_vector = direction.first == TTZO_VECTOR_DIRECTION;
         if ((!is_vector && direction.first >= n_inputs) ||
-            direction.second >= (is_vector ? pde->n_vectors : n_inputs) || !ttzo_is_finite(direction.factor) ||
+            direction.second >= (is_vector ? pde->info.n_vectors : n_inputs) || !ttzo_is_finite(direction.factor) ||
             direction.order < 1 || direction.order > TTZO_MAX_ORDER)
             return false;
     }
@@ -164,7 +150,7 @@ static bool solutions_are_sound(const struct ttzo_pde *pde, uint32_t n_outputs)
 static bool points_are_sound(const struct ttzo_pde *pde)
 {
     const struct ttzo_program_scope scope = scope_of(pde, 0, 0); // no network
-    for (uint32_t k = 0; k < pde->n_vectors; k++)
+    for (uint32_t k = 0; k < pde->info.n_vectors; k++)
         if (!ttzo_program_is_sound(&pde->vectors[k], &scope, true))
             return false;
     return !pde->info.has_points || (ttzo_program_is_sound(&pde->points[0], &scope, true) &&

@@ -52,8 +52,7 @@ struct ttzo_pde {
     struct ttzo_program exact[TTZO_EQUATION_PLACES(TTZO_MAX_FIELDS)];    // with has_exact
     struct ttzo_program points[2]; // with has_points: a uniform training point's place in space, its time
     struct ttzo_program vectors[TTZO_EQUATION_PLACES(TTZO_MAX_PDE_VECTORS)]; // of directions that are computed
-    uint32_t n_vectors;
-    struct ttzo_sparse_grid grid; // with derivative sparse_grid
+    struct ttzo_sparse_grid grid;                                            // with derivative sparse_grid
 };
 
 // A simulation whose unknown constants are the parameters; its section of the contract stays where it is.

@@ -4,7 +4,6 @@
 import struct
 
 from ttzo.device_runtime.contract import (
-    LIMIT,
     Derivative,
     DeviceError,
     PdeDirectionRecord,
@@ -58,6 +57,8 @@ def write(pde: Pde) -> bytes:
         n_readings=len(pde.readings),
         n_measured=pde.n_measured,
         n_sampled=pde.n_sampled,
+        n_vectors=len(pde.vectors),
+        reserved=b"",
     )
     return info.pack() + body
 
@@ -118,7 +119,7 @@ def _read(data: bytes, n_outputs: int) -> tuple[Pde, int]:
         solution=tuple(take_program() for _ in range(n_outputs)),
         exact=tuple(take_program() for _ in range(n_outputs)) if info.has_exact else None,
         points=tuple(take_program() for _ in range((1 + info.has_time) * info.has_points)),
-        vectors=tuple(take_program() for d in directions if d.first == LIMIT["vector_direction"]),
+        vectors=tuple(take_program() for _ in range(info.n_vectors)),
         directions=tuple(Direction(d.first, d.second, d.factor, d.order) for d in directions),
         units=units,
         readings=readings,

@@ -59,8 +59,6 @@ def initialiser(pde: Pde) -> list[str]:
             lines.append(f"            {_program(program, at)},")
             at += program.words
         lines.append("        },")
-    if pde.vectors:
-        lines.append(f"        .n_vectors = {len(pde.vectors)},")
     if pde.grid:
         classes = at + info.n_values
         lines.append(
