@@ -3,6 +3,7 @@
 
 #include "equations/bend.h"
 #include "equations/columns.h"
+#include "equations/directions.h"
 #include "equations/jet_columns.h"
 #include "network/layers.h"
 #include "network/merged_layer.h"
@@ -30,7 +31,7 @@ static bool shares_jets(const struct ttzo_model *model)
     for (uint32_t l = 0; l + 1 < model->info.n_layers; l++)
         if (model->layers[l].activation == TTZO_ACTIVATION_IDENTITY)
             return false;
-    return laplacian && model->pde.info.derivative == TTZO_DERIVATIVE_JET;
+    return laplacian && ttzo_carries_jets(model);
 }
 
 void ttzo_bias_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve)
@@ -78,7 +79,7 @@ struct row {
     const struct ttzo_model *model;
     const struct ttzo_column_work *work;
     struct pass pass;
-    uint32_t n_columns;
+    uint32_t n_columns, number; // the row's number
 };
 
 static void merge_cores(const struct row *r)
@@ -97,13 +98,12 @@ static void begin_columns(const struct row *r)
     const struct ttzo_model_info *info = &r->model->info;
     const struct pass *pass = &r->pass;
     float *column = r->trainer->activations[0];
+    ttzo_write_directions(r->trainer, r->number, pass->first, pass->n_first, column + pass->has_value, r->n_columns);
     for (uint32_t i = 0; i < info->in_features; i++, column += r->n_columns) {
-        for (uint32_t c = 0; c < r->n_columns; c++)
-            column[c] = 0.0f;
         if (pass->has_value)
             column[0] = TTZO_MULADD(r->trainer->pde.point[i], info->input_scale, info->input_offset);
-        if (i >= pass->first && i - pass->first < pass->n_first)
-            column[pass->has_value + i - pass->first] = info->input_scale;
+        if (pass->has_second)
+            column[r->n_columns - 1] = 0.0f;
     }
 }
 
@@ -187,7 +187,7 @@ static void carry(const struct row *r)
 
 static void carry_all(struct row *r)
 {
-    uint32_t most = ttzo_derive_columns(r->model), n = r->model->info.in_features;
+    uint32_t most = ttzo_derive_columns(r->model), n = ttzo_first_directions(r->model);
     bool done = false;
     for (r->pass = (struct pass){ .has_value = true }; !done;) {
         struct pass *pass = &r->pass;
@@ -215,8 +215,8 @@ static float follow(const struct ttzo_column_work *work, enum ttzo_activation ac
     return sum + TTZO_MULADD(of.curvature, work->square[j], of.slope * work->second[j]);
 }
 
-void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, float mu, uint32_t first,
-                       uint32_t end, float *column, uint32_t stride)
+void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t row, float mu,
+                       uint32_t first, uint32_t end, float *column, uint32_t stride)
 {
     const struct ttzo_model *model = trainer->model;
     const struct ttzo_layer *last = &model->layers[model->info.n_layers - 1], *before = last - 1;
@@ -224,7 +224,7 @@ void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_wo
     const float *w = trainer->theta + last->parameter_offset;
     uint32_t n = last->in_features, n_last = ttzo_layer_parameters(last);
     struct ttzo_column_work own = shares_jets(model) ? shared(trainer, work) : *work;
-    struct row r = { .trainer = trainer, .model = model, .work = &own };
+    struct row r = { .trainer = trainer, .model = model, .work = &own, .number = row };
     if (!shares_jets(model))
         merge_cores(&r);
     carry_all(&r);

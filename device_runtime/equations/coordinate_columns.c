@@ -3,6 +3,8 @@
 
 #include "equations/bend.h"
 #include "equations/bias_columns.h"
+#include "equations/directions.h"
+#include "equations/jets.h"
 #include "network/layers.h"
 #include "network/product.h"
 #include "number/real.h"
@@ -70,7 +72,7 @@ void ttzo_column_carve(const struct ttzo_model *model, struct ttzo_column_work *
 {
     uint64_t width = ttzo_jet_width(model);
     work->slopes.coefficients = ttzo_take(carve, ttzo_functions(model) * width);
-    work->slopes.weights = ttzo_take(carve, model->info.in_features);
+    work->slopes.weights = ttzo_take(carve, ttzo_first_directions(model));
     work->slopes.unknowns = ttzo_take(carve, ttzo_unknown_constants(model));
     if (!ttzo_asks_all(model)) {
         ttzo_bias_column_carve(model, work, carve);
@@ -90,7 +92,7 @@ struct row {
     struct ttzo_trainer *trainer;
     const struct ttzo_model *model;
     const struct ttzo_row_slopes *slopes;
-    uint32_t n, width; // inputs, numbers of a jet
+    uint32_t n, width, number; // directions, numbers of a jet, the row's number
     float mu;
     float *inputs[TTZO_MAX_LAYERS]; // jets of what a layer takes
     float *units[TTZO_MAX_LAYERS];  // jets of its units before the activation
@@ -98,18 +100,20 @@ struct row {
     float *moved, *change; // one jet
 };
 
-static struct row begin_row(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, float mu)
+static struct row begin_row(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t number,
+                            float mu)
 {
     const struct ttzo_model *model = trainer->model;
     struct row r = { .trainer = trainer,
                      .model = model,
                      .slopes = &work->slopes,
+                     .number = number,
                      .mu = mu,
                      .changes = work->changes,
                      .moved = work->moved,
                      .change = work->change };
     float *at = work->jets;
-    r.n = model->info.in_features;
+    r.n = ttzo_first_directions(model);
     r.width = work->slopes.shape.width;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         r.inputs[l] = at;
@@ -169,23 +173,37 @@ static float change_of_residual(const struct row *r, uint32_t o, const float *je
     return sum;
 }
 
+// Column `at` of the inputs' jets: where direction number k leads.
+static void begin_along(const struct row *r, uint32_t k, uint32_t at)
+{
+    const struct ttzo_pde_direction direction = direction_of(r, k);
+    float scale = r->model->info.input_scale, *column = r->inputs[0] + at;
+    if (direction.first == TTZO_VECTOR_DIRECTION) {
+        const float *vector = ttzo_pde_vector(r->trainer, direction.second);
+        for (uint32_t i = 0; i < r->model->pde.info.n_space; i++)
+            column[i * r->width] = scale * vector[i];
+        return;
+    }
+    column[direction.second * r->width] = direction.factor * scale;
+    column[direction.first * r->width] = scale;
+}
+
 static void begin_inputs(const struct row *r)
 {
     const struct ttzo_model_info *info = &r->model->info;
     const struct ttzo_jet_shape *shape = &r->slopes->shape;
     float *jet = r->inputs[0];
-    for (uint32_t i = 0; i < r->n; i++, jet += r->width) {
-        uint32_t along = 1 + shape->n_first + shape->n_second;
+    uint32_t along = 1 + shape->n_first + shape->n_second;
+    for (uint32_t i = 0; i < info->in_features; i++, jet += r->width) {
         for (uint32_t c = 1; c < r->width; c++)
-            jet[c] = c == 1 + i && i < shape->n_first ? info->input_scale : 0.0f;
+            jet[c] = 0.0f;
         jet[0] = TTZO_MULADD(r->trainer->pde.point[i], info->input_scale, info->input_offset);
-        for (uint32_t k = 0; along < r->width; k++) {
-            struct ttzo_pde_direction direction = direction_of(r, k);
-            jet[along] = i == direction.first    ? info->input_scale
-                         : i == direction.second ? direction.factor * info->input_scale
-                                                 : 0.0f;
-            along += direction.order;
-        }
+    }
+    if (shape->n_first)
+        ttzo_write_directions(r->trainer, r->number, 0, r->n, r->inputs[0] + 1, r->width);
+    for (uint32_t k = 0; along < r->width; k++) {
+        begin_along(r, k, along);
+        along += direction_of(r, k).order;
     }
 }
 
@@ -318,10 +336,10 @@ float ttzo_row_columns(struct ttzo_trainer *trainer, const struct ttzo_column_wo
         residual = side ? residual + share : share;
         trainer->macs += trainer->macs_per_row;
         if (!ttzo_asks_all(trainer->model)) {
-            ttzo_bias_columns(trainer, &own, mu, first, end, column, stride);
+            ttzo_bias_columns(trainer, &own, number, mu, first, end, column, stride);
             continue;
         }
-        struct row r = begin_row(trainer, &own, mu);
+        struct row r = begin_row(trainer, &own, number, mu);
         dense_columns(&r, side > 0, first, end, column, stride);
     }
     return residual;

@@ -2,6 +2,7 @@
 #include "equations/last_layer_columns.h"
 
 #include "equations/derive.h"
+#include "equations/directions.h"
 #include "equations/pde_rows.h"
 #include "network/layers.h"
 #include "number/real.h"
@@ -23,7 +24,7 @@ static float combine(const float *w, const float *features, uint32_t n, float st
 static struct ttzo_pde_parts parts_of(const struct ttzo_trainer *trainer, uint32_t set)
 {
     const struct ttzo_model *model = trainer->model;
-    uint32_t n = model->info.in_features, outputs = ttzo_functions(model);
+    uint32_t n = ttzo_first_directions(model), outputs = ttzo_functions(model);
     float *at = trainer->pde.combined + set * ttzo_pde_set_numbers(model);
     float *first = at + 2 * outputs;
     return (struct ttzo_pde_parts){ at, first, at + outputs, first + n * outputs, first + 2 * n * outputs };
@@ -43,7 +44,7 @@ static uint32_t list_kinds(const struct ttzo_trainer *trainer, uint32_t needs, s
 {
     struct ttzo_pde_parts whole = parts_of(trainer, 0), beside = parts_of(trainer, 1),
                           features = ttzo_pde_derived(trainer);
-    uint32_t n = trainer->model->info.in_features, count = 0;
+    uint32_t n = ttzo_first_directions(trainer->model), count = 0;
     kinds[count++] = (struct kind){ whole.value, beside.value, features.value, 1 };
     if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
         kinds[count++] = (struct kind){ whole.laplacian, beside.laplacian, features.laplacian, 1 };

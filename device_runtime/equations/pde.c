@@ -5,6 +5,7 @@
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
 #include "equations/derive.h"
+#include "equations/directions.h"
 #include "equations/pde_rows.h"
 #include "programs/program.h"
 #include "model/phase.h"
@@ -110,12 +111,13 @@ float ttzo_pde_run(struct ttzo_trainer *trainer, const struct ttzo_program *prog
         [TTZO_PROGRAM_INPUT_T] = info->has_time ? work->point + n : zeros,
         [TTZO_PROGRAM_INPUT_N] = at->value,
         [TTZO_PROGRAM_INPUT_N_X] = at->first,
-        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? at->first + n * m : zeros,
+        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? at->first + ttzo_summed_directions(trainer->model) * m : zeros,
         [TTZO_PROGRAM_INPUT_LAP] = at->laplacian,
         [TTZO_PROGRAM_INPUT_N_XX] = at->diagonal,
         [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? at->diagonal + n * m : zeros,
     };
-    const struct ttzo_program_reads reads = { m, at->along, work->unknowns, work->reading };
+    const struct ttzo_program_reads reads = { m, ttzo_sampled_directions(&trainer->model->pde), at->along,
+                                              work->unknowns, work->reading };
     return *ttzo_program_run(program, n, inputs, &reads, work->registers);
 }
 
@@ -222,6 +224,7 @@ static uint32_t longest_program(const struct ttzo_pde *pde)
     uint32_t longest = longer(0, pde->conditions, pde->info.n_groups);
     longest = longer(longest, pde->solution, TTZO_FUNCTION_PLACES);
     longest = longer(longest, pde->exact, TTZO_FUNCTION_PLACES);
+    longest = longer(longest, pde->vectors, TTZO_VECTOR_PLACES);
     return longer(longest, pde->points, 2);
 }
 
@@ -264,10 +267,9 @@ static uint32_t slopes_count(const struct ttzo_model *model)
 
 static uint32_t squares_count(const struct ttzo_model *model)
 {
-    bool is_jet = model->pde.info.derivative == TTZO_DERIVATIVE_JET;
     if (ttzo_is_compensated(model))
         return 2 * units_count(model);
-    return is_jet && needs_of_all(&model->pde) & TTZO_NEED_LAPLACIAN ? units_count(model) : 0;
+    return ttzo_carries_jets(model) && needs_of_all(&model->pde) & TTZO_NEED_LAPLACIAN ? units_count(model) : 0;
 }
 
 static uint32_t normals_count(const struct ttzo_model *model)
@@ -293,8 +295,8 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = trainer->model;
     struct ttzo_pde_work *work = &trainer->pde;
-    uint64_t n = model->info.in_features, m = derived_count(model);
-    work->point = ttzo_take(carve, n);
+    uint64_t n = ttzo_first_directions(model), m = derived_count(model);
+    work->point = ttzo_take(carve, model->info.in_features);
     work->value = ttzo_take(carve, m);
     work->laplacian = ttzo_take(carve, m);
     work->first = ttzo_take(carve, n * m);

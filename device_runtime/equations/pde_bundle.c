@@ -30,7 +30,7 @@ bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, uint32_
         return false;
     ttzo_unpack_pde_info(at, &pde->info);
     if (pde->info.n_groups > TTZO_ROW_GROUP_PLACES || n_outputs > TTZO_FUNCTION_PLACES ||
-        pde->info.section_bytes > size)
+        pde->info.n_vectors > TTZO_VECTOR_PLACES || pde->info.section_bytes > size)
         return false;
     section.left = pde->info.section_bytes - TTZO_PDE_INFO_BYTES;
     section.sound = pde->info.section_bytes >= TTZO_PDE_INFO_BYTES;
@@ -51,6 +51,8 @@ bool ttzo_read_pde(const uint8_t *bytes, size_t size, uint32_t n_inputs, uint32_
         ttzo_section_program(&section, &pde->exact[o]);
     for (uint32_t k = 0; k < (pde->info.has_points ? 1u + pde->info.has_time : 0u); k++)
         ttzo_section_program(&section, &pde->points[k & 1u]);
+    for (uint32_t k = 0; k < ttzo_pde_vectors(pde); k++)
+        ttzo_section_program(&section, &pde->vectors[k]);
     read_grid(&section, n_inputs, pde);
     return section.sound && section.left == 0;
 }
@@ -70,12 +72,15 @@ static bool directions_are_sound(const struct ttzo_pde *pde, uint32_t n_inputs)
     for (uint32_t k = 0; k < ttzo_pde_directions(pde); k++) {
         struct ttzo_pde_direction direction;
         ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
-        if (direction.first >= n_inputs || direction.second >= n_inputs || !ttzo_is_finite(direction.factor) ||
+        bool is_vector = direction.first == TTZO_VECTOR_DIRECTION;
+        if ((!is_vector && direction.first >= n_inputs) ||
+            direction.second >= (is_vector ? ttzo_pde_vectors(pde) : n_inputs) || !ttzo_is_finite(direction.factor) ||
             direction.order < 1 || direction.order > TTZO_MAX_ORDER)
             return false;
     }
     return ttzo_pde_directions(pde) <= TTZO_MAX_PDE_DIRECTIONS &&
-           (ttzo_pde_directions(pde) == 0 || pde->info.derivative == TTZO_DERIVATIVE_JET);
+           (ttzo_pde_directions(pde) == 0 || pde->info.derivative == TTZO_DERIVATIVE_JET ||
+            pde->info.derivative == TTZO_DERIVATIVE_SAMPLED_JET);
 }
 
 static bool numbers_are_sound(const struct ttzo_pde *pde, uint32_t n_inputs)
@@ -97,8 +102,9 @@ static struct ttzo_program_scope scope_of(const struct ttzo_pde *pde, uint32_t n
 {
     return (struct ttzo_program_scope){ .n_space = pde->info.n_space,
                                         .needs = needs,
-                                        .n_outputs = TTZO_HAS(SYSTEMS) ? n_outputs : 1u,
+                                        .n_outputs = n_outputs,
                                         .n_directions = ttzo_pde_directions(pde),
+                                        .is_sampled = ttzo_sampled_directions(pde) > 0,
                                         .directions = pde->directions };
 }
 
@@ -113,7 +119,8 @@ static bool faces_are_sound(const struct ttzo_pde *pde, const struct ttzo_row_gr
 
 static bool groups_are_sound(const struct ttzo_pde *pde, uint32_t n_outputs, uint32_t batch)
 {
-    const uint32_t all_needs = TTZO_NEED_FIRST | TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL | TTZO_NEED_ALONG;
+    const uint32_t own_needs = ttzo_sampled_directions(pde) ? 0u : TTZO_NEED_DIAGONAL,
+                   all_needs = TTZO_NEED_FIRST | TTZO_NEED_LAPLACIAN | TTZO_NEED_ALONG | own_needs;
     uint32_t rows = 0;
     for (uint32_t g = 0; g < pde->info.n_groups; g++) {
         const struct ttzo_row_group *group = &pde->groups[g];
@@ -143,11 +150,24 @@ static bool solutions_are_sound(const struct ttzo_pde *pde, uint32_t n_outputs)
     return true;
 }
 
+// Programs of the point alone.
 static bool points_are_sound(const struct ttzo_pde *pde)
 {
-    const struct ttzo_program_scope scope = scope_of(pde, 1, 0);
+    const struct ttzo_program_scope scope = scope_of(pde, 0, 0); // no network
+    for (uint32_t k = 0; k < ttzo_pde_vectors(pde); k++)
+        if (!ttzo_program_is_sound(&pde->vectors[k], &scope, true))
+            return false;
     return !pde->info.has_points || (ttzo_program_is_sound(&pde->points[0], &scope, true) &&
                                      (!pde->info.has_time || ttzo_program_is_sound(&pde->points[1], &scope, false)));
+}
+
+static bool sampling_is_sound(const struct ttzo_pde_info *info)
+{
+    if (!TTZO_HAS(SYSTEMS))
+        return info->derivative != TTZO_DERIVATIVE_SAMPLED_JET;
+    uint32_t n = info->n_sampled;
+    return info->derivative == TTZO_DERIVATIVE_SAMPLED_JET ? n >= 1 && n <= TTZO_MAX_SAMPLED && (n & (n - 1)) == 0
+                                                           : n == 0;
 }
 
 bool ttzo_pde_is_sound(const struct ttzo_pde *pde, uint32_t n_inputs, uint32_t n_outputs, uint32_t batch)
@@ -155,11 +175,10 @@ bool ttzo_pde_is_sound(const struct ttzo_pde *pde, uint32_t n_inputs, uint32_t n
     const struct ttzo_pde_info *info = &pde->info;
     return n_outputs >= 1 && n_outputs <= TTZO_MAX_FIELDS && n_outputs <= batch && info->has_time <= 1 &&
            info->has_exact <= 1 && info->has_points <= 1 && info->n_space >= 1 &&
-           (uint32_t)info->n_space + info->has_time == n_inputs &&
-           info->derivative <= TTZO_DERIVATIVE_COMPENSATED_JET && info->n_groups >= 1 &&
-           info->n_groups <= TTZO_ROW_GROUP_PLACES && info->n_pairs >= 1 && ttzo_is_finite(info->radius) &&
-           info->radius > 0.0f && bounds_are_sound(pde, n_inputs) && directions_are_sound(pde, n_inputs) &&
-           numbers_are_sound(pde, n_inputs) && groups_are_sound(pde, n_outputs, batch) &&
-           solutions_are_sound(pde, n_outputs) && points_are_sound(pde) &&
+           (uint32_t)info->n_space + info->has_time == n_inputs && info->derivative <= TTZO_DERIVATIVE_SAMPLED_JET &&
+           sampling_is_sound(info) && info->n_groups >= 1 && info->n_groups <= TTZO_ROW_GROUP_PLACES &&
+           info->n_pairs >= 1 && ttzo_is_finite(info->radius) && info->radius > 0.0f &&
+           bounds_are_sound(pde, n_inputs) && directions_are_sound(pde, n_inputs) && numbers_are_sound(pde, n_inputs) &&
+           groups_are_sound(pde, n_outputs, batch) && solutions_are_sound(pde, n_outputs) && points_are_sound(pde) &&
            (info->derivative != TTZO_DERIVATIVE_SPARSE_GRID || ttzo_sparse_grid_is_valid(&pde->grid));
 }

@@ -2,9 +2,10 @@
 // One row of an equation: where its point lies, and its residual where the network's outputs have given derivatives.
 #ifndef TTZO_PDE_ROWS_H
 #define TTZO_PDE_ROWS_H
+#include "equations/directions.h"
 #include "model/trainer.h"
 
-// A network's outputs and derivatives, a number for each of m outputs or features: [m], [in_features][m], or of
+// A network's outputs and derivatives, a number for each of m outputs or features: [m], [ttzo_first_directions][m], or of
 // `along` [n_directions][TTZO_MAX_ORDER][m].
 struct ttzo_pde_parts {
     float *value, *first, *laplacian, *diagonal, *along;
@@ -24,7 +25,7 @@ static inline uint32_t ttzo_pde_along(const struct ttzo_model *model)
 // Numbers of the outputs' parts.
 static inline uint32_t ttzo_pde_set_numbers(const struct ttzo_model *model)
 {
-    return ttzo_functions(model) * (2 + 2 * (uint32_t)model->info.in_features + ttzo_pde_along(model));
+    return ttzo_functions(model) * (2 + 2 * ttzo_first_directions(model) + ttzo_pde_along(model));
 }
 
 // Where ttzo_derive writes them.

@@ -2,6 +2,7 @@
 #include "equations/row_slopes.h"
 
 #include "equations/derive.h"
+#include "equations/directions.h"
 #include "equations/jets.h"
 #include "number/real.h"
 
@@ -14,9 +15,9 @@ struct ttzo_jet_shape ttzo_jet_shape(const struct ttzo_model *model, uint32_t ne
     struct ttzo_jet_shape shape = { 0 };
     if (needs & ~(uint32_t)TTZO_NEED_ALONG) {
         bool curved = needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL);
-        shape.n_first = model->info.in_features;
+        shape.n_first = ttzo_first_directions(model);
         shape.sums = ttzo_functions(model) == 1;
-        shape.n_second = shape.sums ? 1u : curved ? model->info.in_features : 0u;
+        shape.n_second = shape.sums ? 1u : curved ? shape.n_first : 0u;
     }
     if (needs & TTZO_NEED_ALONG)
         ttzo_highest_order(&model->pde, &shape.n_along);
@@ -64,7 +65,7 @@ static void follow_output(const struct line *line, uint32_t needs, uint32_t o, s
 {
     const struct ttzo_model *model = line->trainer->model;
     const struct ttzo_jet_shape *shape = &slopes->shape;
-    uint32_t n = model->info.in_features, m = ttzo_functions(model);
+    uint32_t n = ttzo_first_directions(model), m = ttzo_functions(model);
     float *out = slopes->coefficients + o * shape->width, *second = out + 1 + shape->n_first;
     float *weights = shape->sums ? slopes->weights : second, of_laplacian = 0.0f;
     *out++ = slope_in(line, line->at.value + o);
@@ -73,7 +74,7 @@ static void follow_output(const struct line *line, uint32_t needs, uint32_t o, s
     if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
         of_laplacian = slope_in(line, line->at.laplacian + o);
     for (uint32_t i = 0; i < n && shape->n_second; i++) {
-        float own = i < model->pde.info.n_space ? of_laplacian : 0.0f;
+        float own = i < ttzo_summed_directions(model) ? of_laplacian : 0.0f;
         weights[i] = needs & TTZO_NEED_DIAGONAL ? own + slope_in(line, line->at.diagonal + i * m + o) : own;
     }
     if (shape->sums)

@@ -7,8 +7,8 @@
 // The numbers of a jet, one after the other: the value; first derivatives; second ones; derivatives along the section's
 // directions, to the order of each.
 struct ttzo_jet_shape {
-    uint32_t n_first;  // 0, or one for each input
-    uint32_t n_second; // 0, or one for each input, or with `sums` 1: their weighted sum
+    uint32_t n_first;  // 0, or one for each of ttzo_first_directions
+    uint32_t n_second; // 0, or as many, or with `sums` 1: their weighted sum
     uint32_t n_along;
     bool sums;
     uint32_t width; // all of them
@@ -19,7 +19,7 @@ struct ttzo_jet_shape {
 struct ttzo_row_slopes {
     struct ttzo_jet_shape shape;
     float *coefficients; // [outputs][shape.width]
-    float *weights;      // [in_features] of the second derivatives in their sum
+    float *weights;      // [n_first] of the second derivatives in their sum
     float *unknowns;
 };
 

@@ -48,7 +48,7 @@ static uint32_t parts_of_equation(const struct ttzo_model *model)
                        has_late_operations(pde->conditions, TTZO_ROW_GROUP_PLACES) ||
                        has_late_operations(pde->solution, TTZO_FUNCTION_PLACES) ||
                        has_late_operations(pde->exact, TTZO_FUNCTION_PLACES) || has_late_operations(pde->points, 2);
-    has_systems = has_systems || info->n_directions || info->n_unknowns;
+    has_systems = has_systems || info->n_directions || info->n_unknowns || info->n_vectors || info->n_sampled;
     for (uint32_t g = 0; g < info->n_groups && g < TTZO_ROW_GROUP_PLACES; g++)
         has_systems = has_systems || model->pde.groups[g].sampler == TTZO_SAMPLER_OPPOSITE;
     return (has_systems ? TTZO_PART_SYSTEMS : 0u) |

@@ -26,8 +26,8 @@ class JetShape:
 
 def jet_shape(pde: Pde, needs: int) -> JetShape:
     """Of rows with these needs."""
-    first = pde.n_inputs if needs & ~Need.along else 0
-    own = pde.n_inputs if needs & (Need.laplacian | Need.diagonal) else 0
+    first = pde.n_directions if needs & ~Need.along else 0
+    own = pde.n_directions if needs & (Need.laplacian | Need.diagonal) else 0
     sums = pde.n_outputs == 1 and first > 0
     along = sum(each.order for each in pde.directions) if needs & Need.along else 0
     return JetShape(first, 1 if sums else own, along, sums)

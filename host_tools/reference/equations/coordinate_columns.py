@@ -15,8 +15,10 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations.derive import (
     Derivatives,
     Noise,
+    along_inputs,
     bend_along,
     derive,
+    jet_directions,
     linear_part,
     third_derivative,
 )
@@ -30,7 +32,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 @dataclass(frozen=True)
 class Slopes:
-    """How residuals [n] follow the jets of the outputs: `coefficients` [outputs, width, n] of `shape`, `weights` [inputs, n]
+    """How residuals [n] follow the jets of the outputs: `coefficients` [outputs, width, n] of `shape`, `weights` [directions, n]
     of the second derivatives where their weighted sum stands for them, `unknowns` [constants, n]."""
 
     shape: JetShape
@@ -74,8 +76,8 @@ class _Line:
         curved, zero = needs & (Need.laplacian | Need.diagonal), np.zeros_like(self.residual)
         of_laplacian = self._slope("laplacian", o) if curved else zero
         second = []
-        for i in range(self.plan.in_features if shape.n_second else 0):
-            own = of_laplacian if i < pde.n_space else zero
+        for i in range(pde.n_directions if shape.n_second else 0):
+            own = of_laplacian if i < pde.n_summed else zero
             second.append(own + self._slope("diagonal", i, o) if needs & Need.diagonal else own)
         coefficients = [self._slope("value", o), *(self._slope("first", i, o) for i in range(shape.n_first))]
         coefficients += [np.ones_like(zero)] if shape.sums else second
@@ -129,17 +131,16 @@ def bend(kind: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
 class _Jets:
     """The jets of a dense network's layers at points [inputs, n]: of what each takes, and of its units."""
 
-    def __init__(self, plan: Plan, theta: np.ndarray, points: np.ndarray, slopes: Slopes, mu: np.float32):
+    def __init__(self, plan: Plan, theta: np.ndarray, points: np.ndarray, slopes: Slopes, mu: np.float32, noise: Noise):
         self.plan, self.theta, self.slopes, self.mu = plan, theta, slopes, mu
         n_inputs, n = points.shape
         shape, scale = slopes.shape, np.float32(plan.input_scale)
         x = np.zeros((n_inputs, shape.width, n), np.float32)
         x[:, 0] = points * scale + np.float32(plan.input_offset)
-        for i in range(shape.n_first):
-            x[i, 1 + i] = scale
+        if shape.n_first:
+            x[:, 1 : 1 + shape.n_first] = jet_directions(plan, noise)
         for at, direction in self._directions():
-            x[direction.second, at] = np.float32(direction.factor) * scale
-            x[direction.first, at] = scale
+            x[:, at] = along_inputs(plan, direction, points)
         self.inputs, self.units = [x], []
         for layer in plan.layers[:-1]:
             z = linear_part(layer, theta, x)
@@ -226,16 +227,17 @@ class _Jets:
 # ---- other networks: the last layer, and the biases before it --------------------------------------------------------
 
 
-def _bias_columns(plan: Plan, theta: np.ndarray, points: np.ndarray, slopes: Slopes, mu: np.float32) -> np.ndarray:
+def _bias_columns(
+    plan: Plan, theta: np.ndarray, points: np.ndarray, slopes: Slopes, mu: np.float32, noise: Noise
+) -> np.ndarray:
     """[coordinates, n]."""
     layers = [merge_cores(layer, theta) for layer in plan.layers[:-1]]
     n_inputs, n = points.shape
     value = points * np.float32(plan.input_scale) + np.float32(plan.input_offset)
-    first = np.zeros((n_inputs, n_inputs, n), np.float32)
-    first[range(n_inputs), range(n_inputs)] = np.float32(plan.input_scale)
+    first = jet_directions(plan, noise)
     second = np.zeros((n_inputs, 1, n), np.float32)
     has_derivatives = slopes.shape.n_first > 0
-    weights = slopes.weights if has_derivatives else np.zeros((n_inputs, n), np.float32)
+    weights = slopes.weights if has_derivatives else np.zeros(first.shape[1:], np.float32)
     for number, (layer, parameters) in enumerate(layers):
         z = layer_forward(layer, parameters, value)
         first, second = (linear_part(layer, parameters, part) for part in (first, second))
@@ -291,5 +293,5 @@ def _at_points(plan: Plan, theta: np.ndarray, group: RowGroup, points: np.ndarra
                side: int) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     base, slopes = linearise(plan, theta, group, points, noise, mu, side)
     if plan.asks_all:
-        return base, _Jets(plan, theta, points, slopes, mu).columns()
-    return base, _bias_columns(plan, theta, points, slopes, mu)
+        return base, _Jets(plan, theta, points, slopes, mu, noise).columns()
+    return base, _bias_columns(plan, theta, points, slopes, mu, noise)

@@ -130,10 +130,10 @@ def run_at(
 
 def _inputs_of(plan: Plan, found: Derivatives, o: int, zero: np.ndarray) -> dict[int, np.ndarray | None]:
     """A program's inputs from n on, of output o."""
-    n, timed = plan.equation.n_space, plan.equation.has_time
+    timed = plan.equation.has_time
 
     def split(part: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-        return (None, None) if part is None else (part[:n, o], part[n, o] if timed else zero)
+        return (None, None) if part is None else (part[: len(part) - timed, o], part[-1, o] if timed else zero)
 
     (n_x, n_t), (n_xx, n_tt) = split(found.first), split(found.diagonal)
     lap = None if found.laplacian is None else found.laplacian[o]
