@@ -146,6 +146,7 @@ _EXPORT_OPTIONS = (
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
     click.option("--n-pairs", type=int, help="Antithetic pairs of monte_carlo."),
+    click.option("--n-sampled", type=int, help="Random directions of sampled_jet, a power of two."),
     click.option("--data", help="Data set the model is for: digits, names, mnist, or a file."),
     click.option("--input", "input_number", **choice(Number), help="Number type of inputs, on the line and in memory."),
     click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),
