@@ -186,7 +186,7 @@ static uint32_t list_moved(struct ttzo_gathered_estimate *e, const struct moved_
     for (uint32_t o = 0; o < moved->outer; o++)
         for (uint32_t i = 0; i < moved->ml; i++, moves += Q * count) {
             uint32_t first = (o * features + (i * moved->core.m + m) * moved->mr) * moved->run;
-            n = ttzo_gathered_changes(&e->queries, moved->l, n, first, first + count, moves, Q, 1, sign);
+            n = ttzo_gathered_changes(&e->queries, moved->l, n, first, first + count, moves, Q, sign);
         }
     return n;
 }
@@ -231,7 +231,7 @@ static void query_bias(struct ttzo_gathered_estimate *e, uint32_t l, uint32_t fe
         return;
     for (uint32_t side = 0; side < (e->base.antithetic ? 2u : 1u); side++) {
         uint32_t run = run_of(layer), first = feature * run;
-        uint32_t n = ttzo_gathered_changes(&e->queries, l, 0, first, first + run, moves, 0, 1, side ? -1.0f : 1.0f);
+        uint32_t n = ttzo_gathered_changes(&e->queries, l, 0, first, first + run, moves, 0, side ? -1.0f : 1.0f);
         ttzo_gathered_propagate(&e->queries, l, n, 1, differences[side]);
     }
     gradient[at] = gradient[at] + (differences[0][0] - differences[1][0]);
