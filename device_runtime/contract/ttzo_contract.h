@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x6AE20098u
+#define TTZO_CONTRACT_HASH 0x22660006u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -89,6 +89,7 @@
 #define TTZO_TAG_BYTES 8u // bytes of the HMAC-SHA-256 that a sealed frame carries
 #define TTZO_SEALED 128u // added to the code of a sealed frame
 #define TTZO_HALVED_SUMS_NUMBERS 24u // numbers in front of the sums of a layer that node_cge takes by halves
+#define TTZO_GN_BLOCK_NUMBERS 4608u // most numbers of all rows' columns that a Gauss-Newton step keeps at once, so that it makes each direction once
 #define TTZO_KEPT_LINES 512u // most numbers of both halves that it keeps laid out from one sample to the next
 
 // ---- enumerations
