@@ -98,14 +98,14 @@ def gathered_gradient_macs(plan: Plan, phase: Phase | PhaseRecord) -> int:
     total = plan.macs
     for number, layer in enumerate(plan.layers):
         asked = layer.out_features if layer.has_bias else 0
-        total += sides * asked * _propagation_macs(plan, number, 1, layer.n_outputs // layer.out_features)
+        total += sides * asked * propagation_macs(plan, number, 1, layer.n_outputs // layer.out_features)
         for k, (_, modes, _, _) in enumerate(core_shapes(layer)):
             channels = extents(layer, k).ml * extents(layer, k).mr
-            total += sides * modes * _n_slices(layer, k) * _propagation_macs(plan, number, channels, _moved(layer, k))
+            total += sides * modes * _n_slices(layer, k) * propagation_macs(plan, number, channels, _moved(layer, k))
     return total
 
 
-def _propagation_macs(plan: Plan, number: int, channels: int, moved: int) -> int:
+def propagation_macs(plan: Plan, number: int, channels: int, moved: int) -> int:
     """Multiply-accumulates in later layers of one query in layer `number` that moves so many channels and outputs."""
     total = 0
     for layer in plan.layers[number + 1 :]:

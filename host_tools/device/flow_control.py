@@ -27,8 +27,9 @@ def is_on(stream: Stream, damaged: bool) -> bool:
     """Whether a line that carries nothing goes on once it gets XON; of one with `damaged` frames, whether those are damaged
     that hold XON, and no others."""
     try:
+        silent = not _arrived(stream)  # a device that is only slow answers by itself
         stream.write(XON)
-        if _arrived(stream) and not damaged:
+        if _arrived(stream) and silent and not damaged:
             return True
         return damaged and all(_is_heard(stream, False) and not _is_heard(stream, True) for _ in range(TRIES))
     except OSError:
