@@ -8,9 +8,9 @@
 
 struct ttzo_halved_sums {
     struct ttzo_halves halves;
-    float *left, *right;    // sums: [nl][r][ml], [r][nr][mr]
-    float *middle;          // x' . L of the sample [nr][r][ml]; then R' . D' in the same order
-    float *left_lines;      // L as [nl][r][ml] and R as [r][nr][mr]; NULL where they are laid out for every sample
+    float *left, *right; // sums: [nl][r][ml], [r][nr][mr]
+    float *middle;       // x' . L of the sample [nr][r][ml]; then R' . D' in the same order
+    float *left_lines;   // L as [nl][r][ml] and R as [r][nr][mr]; NULL where they are laid out for every sample
     float *right_lines;
     const float *bias;      // [out_features], or NULL
     struct ttzo_range live; // the sample's columns nr that are not zero throughout
