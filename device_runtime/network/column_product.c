@@ -18,8 +18,8 @@
     TTZO_CELL(c0, a, 18, 26)                                                                                           \
     TTZO_CELL(c1, a, 19, 27)                                                                                           \
     TTZO_CELL(c2, a, 20, 28)                                                                                           \
-    TTZO_CELL(c3, a, 21, 29) TTZO_CELL(c4, a, 22, 26) TTZO_CELL(c5, a, 23, 27) TTZO_CELL(c6, a, 24, 28)                \
-        TTZO_CELL(c7, a, 25, 29)
+    TTZO_CELL(c3, a, 21, 29)                                                                                           \
+    TTZO_CELL(c4, a, 22, 26) TTZO_CELL(c5, a, 23, 27) TTZO_CELL(c6, a, 24, 28) TTZO_CELL(c7, a, 25, 29)
 #define STEP_OF_2                                                                                                      \
     "vldmia %[a], {s16-s17}\n add %[a], %[a_step]\n vldmia %[b], {s18-s25}\n add %[b], %[b_step]\n" PAIR_ROW(          \
         0, 1, 2, 3, 4, 5, 6, 7, 16) PAIR_ROW(8, 9, 10, 11, 12, 13, 14, 15, 17)
