@@ -304,8 +304,7 @@ def _sums_numbers(plan: Plan, number: int) -> int:
     if by == Assembled.matrix:
         return even(ml * nl * rank, layer.in_features * layer.out_features)
     both = (ml * nl * rank, mr * nr * rank)
-    kept = both if sum(both) <= LIMIT["kept_lines"] else ()
-    return even(LIMIT["halved_sums_numbers"], *both, ml * nr * rank, *kept)
+    return even(LIMIT["halved_sums_numbers"], *both * (2 if sum(both) <= LIMIT["kept_lines"] else 1), ml * nr * rank)
 
 
 def _sums_panels(plan: Plan, number: int) -> int:
