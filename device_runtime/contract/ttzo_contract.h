@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x37735A77u
+#define TTZO_CONTRACT_HASH 0x73888C99u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -89,10 +89,12 @@
 #define TTZO_CHALLENGE_BYTES 16u // bytes of a challenge, which a device draws for each session, and of a proof
 #define TTZO_TAG_BYTES 8u // bytes of the HMAC-SHA-256 that a sealed frame carries
 #define TTZO_SEALED 128u // added to the code of a sealed frame
-#define TTZO_HALVED_SUMS_NUMBERS 20u // numbers in front of the sums of a layer that node_cge takes by halves
+#define TTZO_HALVED_SUMS_NUMBERS 24u // numbers in front of the sums of a layer that node_cge takes by halves
 #define TTZO_MAX_SAMPLED 128u // sampled_jet's directions of a row
 #define TTZO_VECTOR_DIRECTION 65535u // first of a direction that a program computes
 #define TTZO_MAX_PDE_VECTORS 8u // directions of one PDE that programs compute
+#define TTZO_GN_BLOCK_NUMBERS 4608u // most numbers of all rows' columns that a Gauss-Newton step keeps at once, so that it makes each direction once
+#define TTZO_KEPT_LINES 512u // most numbers of both halves that it keeps laid out from one sample to the next
 
 // ---- enumerations
 enum ttzo_layer_kind {

@@ -226,7 +226,7 @@ const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_spa
         }
         uint32_t count = operand_count(instruction[0]);
         for (uint32_t i = 0; i < 3; i++)
-            operands[i] = find(&where, i < count ? instruction[1 + i] : instruction[1]);
+            operands[i] = i == 0 || i < count ? find(&where, instruction[1 + i]) : operands[0];
         bool vector = operands[0].step | operands[1].step | operands[2].step; // as makes_vector says
         if (instruction[0] >= TTZO_OPERATION_SUM && instruction[0] <= TTZO_OPERATION_SPREAD)
             vector = instruction[0] == TTZO_OPERATION_PLACE || instruction[0] == TTZO_OPERATION_SPREAD;

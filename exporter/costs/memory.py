@@ -240,8 +240,9 @@ def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:
     """Floats of two triangles, a block of rows and the coefficients, as in ttzo_gauss_newton_count."""
     if phase.estimator == Estimator.coordinate_gn:
         return _coordinate_numbers(plan, phase)
-    n = plan.n_columns(phase)
-    return n * (n + 3) + LIMIT["gn_block_rows"] * (n + 1) + n if n else 0
+    n, least = plan.n_columns(phase), LIMIT["gn_block_rows"]
+    keeps_all = plan.batch > least and plan.batch * (n + 1) <= LIMIT["gn_block_numbers"]
+    return n * (n + 3) + (plan.batch if keeps_all else least) * (n + 1) + n if n else 0
 
 
 def _coordinate_numbers(plan: Plan, phase: Phase) -> int:
