@@ -163,8 +163,8 @@ static enum ttzo_error fold_rows(struct coordinate_gn *gn)
         uint32_t count = gn->rows - first < TTZO_GN_BLOCK_ROWS ? gn->rows - first : TTZO_GN_BLOCK_ROWS;
         for (uint32_t i = 0; i < count; i++) {
             float *row = gn->block + i * width;
-            row[gn->n] = ttzo_row_columns(gn->trainer, &gn->columns_work, first + i, gn->phase->perturb_radius, 0,
-                                          gn->n, row, 1);
+            row[gn->n] = ttzo_row_columns(gn->trainer, gn->trainer->theta, &gn->columns_work, first + i,
+                                          gn->phase->perturb_radius, 0, gn->n, row, 1);
             enum ttzo_error error = keep_residual(gn, first + i, row[gn->n]);
             if (error)
                 return error;
@@ -182,8 +182,8 @@ static enum ttzo_error fold_rows(struct coordinate_gn *gn)
 static enum ttzo_error make_columns(struct coordinate_gn *gn, uint32_t first, uint32_t end)
 {
     for (uint32_t row = 0; row < gn->rows; row++) {
-        float residual = ttzo_row_columns(gn->trainer, &gn->columns_work, row, gn->phase->perturb_radius, first, end,
-                                          gn->columns + row, gn->rows);
+        float residual = ttzo_row_columns(gn->trainer, gn->trainer->theta, &gn->columns_work, row,
+                                          gn->phase->perturb_radius, first, end, gn->columns + row, gn->rows);
         enum ttzo_error error = keep_residual(gn, row, residual);
         if (error)
             return error;

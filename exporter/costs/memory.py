@@ -237,6 +237,8 @@ def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:
     if phase.estimator == Estimator.coordinate_gn:
         return _coordinate_numbers(plan, phase)
     n = plan.n_columns(phase)
+    if phase.estimator == Estimator.frozen_features:
+        return n * (n + 3) + LIMIT["gn_block_rows"] * (n + 1) + n + _column_numbers(plan)
     return n * (n + 3) + LIMIT["gn_block_rows"] * (n + 1) + n if n else 0
 
 

@@ -27,7 +27,8 @@ def parts_of(plan: Plan) -> Parts:
         Part.narrow: reuses and plan.cache != Cache.float32,
         Part.tensors: reuses and any(layer.kind == LayerKind.tt_tensor for layer in layers),
         Part.augmentation: plan.augmentation is not None,
-        Part.coordinates: Estimator.coordinate_gn in estimators,
+        Part.coordinates: bool(estimators & {Estimator.coordinate_gn, Estimator.frozen_features}),
+        Part.features: Estimator.frozen_features in estimators,
         Part.systems: plan.pde is not None and plan.pde.is_system,
         Part.compensated: plan.pde is not None and plan.pde.derivative == Derivative.compensated_jet,
     }

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from ttzo.device_runtime.contract import Difference, Direction, Estimator, Schedule, Update
 
 REUSING = frozenset({Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd})
-GAUSS_NEWTON = frozenset({Estimator.subspace_gn, Estimator.last_layer_gn, Estimator.coordinate_gn})
+GAUSS_NEWTON = frozenset(
+    {Estimator.subspace_gn, Estimator.last_layer_gn, Estimator.coordinate_gn, Estimator.frozen_features}
+)
 
 
 def moments_of_update(update: Update) -> int:

@@ -27,7 +27,7 @@ from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
-from ttzo.host_tools.reference.equations import coordinate_columns, pde
+from ttzo.host_tools.reference.equations import coordinate_columns, frozen_features, pde
 from ttzo.host_tools.reference.equations.coordinate_gn import CoordinateGaussNewton
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.identification.identify import Fit
@@ -337,6 +337,9 @@ class Trainer:
         seed, step = self.training.seed, self.state.step
         counted = self._counted(residuals, evaluations_a_step(self.plan, phase))
 
+        if phase.estimator == Estimator.frozen_features:
+            self.theta, loss, length = frozen_features.step(self.plan, phase, seed, step, self.theta, points, counted)
+            return loss, length, evaluations_a_step(self.plan, phase)
         in_units = phase.estimator == Estimator.coordinate_gn
 
         def columns() -> tuple[np.ndarray, np.ndarray]:
