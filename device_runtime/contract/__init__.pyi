@@ -195,7 +195,7 @@ class Estimator(IntEnum):
     coordinate_gn = 9
     """Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it"""
     frozen_features = 10
-    """one least squares over the last layer behind units that each step draws anew, wide or narrow, along all coordinates or one; what fits its rows better than theta stays"""
+    """one least squares over the last layer behind units that each step draws anew, wide or narrow, along all coordinates or one of space and time; what leaves smaller residuals than theta stays"""
 
 class Part(IntEnum):
     equations = 1

@@ -195,7 +195,7 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
     TTZO_ESTIMATOR_SIMULATION_GN = 8, // Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments
     TTZO_ESTIMATOR_COORDINATE_GN = 9, // Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it
-    TTZO_ESTIMATOR_FROZEN_FEATURES = 10, // one least squares over the last layer behind units that each step draws anew, wide or narrow, along all coordinates or one; what fits its rows better than theta stays
+    TTZO_ESTIMATOR_FROZEN_FEATURES = 10, // one least squares over the last layer behind units that each step draws anew, wide or narrow, along all coordinates or one of space and time; what leaves smaller residuals than theta stays
 };
 #define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps in random directions
 #define TTZO_PART_CORES 2u // estimators that reuse a core's environments

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Step s draws units of scale s % TTZO_FEATURE_SCALES, every other time round along one coordinate each: w = scale times
+// Step s draws units of scale s % TTZO_FEATURE_SCALES, every other time round along one coordinate in space and time each: w = scale times
 // Gaussian numbers over half the box, b such that the unit bends at a random point of the box. Of the drawn layers, the
-// one whose least squares leaves the smallest residuals stays.
+// one whose least squares leaves the smallest residuals at rows that it was not fitted to stays.
 #include "equations/frozen_features.h"
 
 #include "equations/coordinate_columns.h"
@@ -64,13 +64,14 @@ static const float scales[TTZO_FEATURE_SCALES] = { 0.5f, 0.75f, 1.1f, 1.6f, 2.4f
 static float turn_unit(const struct ttzo_model *model, uint32_t trial, uint32_t j, const float *point, float *w)
 {
     const struct ttzo_model_info *info = &model->info;
-    uint32_t n = info->in_features;
+    uint32_t n = info->in_features, n_space = model->pde.info.n_space;
     bool along_one = trial / TTZO_FEATURE_SCALES % 2 != 0;
-    float bias = 0.0f, spread = along_one ? 1.0f : ttzo_sqrt((float)n), scale = scales[trial % TTZO_FEATURE_SCALES];
+    uint32_t seen = along_one ? 1u + model->pde.info.has_time : n;
+    float bias = 0.0f, spread = ttzo_sqrt((float)seen), scale = scales[trial % TTZO_FEATURE_SCALES];
     for (uint32_t i = 0; i < n; i++) {
         float half = 0.5f * (model->pde.high[i] - model->pde.low[i]),
               size = scale / (spread * (info->input_scale * half));
-        w[i] = along_one && i != j % n ? 0.0f : size * w[i];
+        w[i] = along_one && i != j % n_space && i < n_space ? 0.0f : size * w[i];
         bias = TTZO_MULADD(-w[i], TTZO_MULADD(point[i], info->input_scale, info->input_offset), bias);
     }
     return bias;
@@ -108,14 +109,23 @@ static enum ttzo_error row_is_done(const struct search *search)
     return ttzo_still_wanted(search->trainer, done, done + 1);
 }
 
-// The rows' losses at theta.
+// At a row of the next step: what was drawn is fitted to this step's rows, and theta to those of a step before.
+static float residual_of_next(struct ttzo_trainer *trainer, const float *theta, uint32_t row)
+{
+    trainer->state.step++;
+    float residual = ttzo_pde_residual(trainer, theta, row);
+    trainer->state.step--;
+    return residual;
+}
+
+// The losses at theta.
 static enum ttzo_error evaluate(struct search *search, float *mean)
 {
     struct ttzo_trainer *trainer = search->trainer;
     uint32_t rows = trainer->model->info.batch;
     float sum = 0.0f;
     for (uint32_t row = 0; row < rows; row++) {
-        float residual = ttzo_pde_residual(trainer, trainer->theta, row);
+        float residual = residual_of_next(trainer, trainer->theta, row);
         trainer->base_losses[row] = residual * residual;
         sum = sum + trainer->base_losses[row];
         trainer->macs += trainer->macs_per_row;
@@ -166,13 +176,13 @@ static float solve(struct search *search, float ridge)
     return ttzo_sqrt(squares);
 }
 
-// Whether the rows' losses fall at trainer->perturbed; false where they are NaN.
+// Whether the losses fall at trainer->perturbed; false where they are NaN.
 static enum ttzo_error compare(struct search *search, bool *falls)
 {
     struct ttzo_trainer *trainer = search->trainer;
     float change = 0.0f;
     for (uint32_t row = 0; row < trainer->model->info.batch; row++) {
-        float residual = ttzo_pde_residual(trainer, trainer->perturbed, row);
+        float residual = residual_of_next(trainer, trainer->perturbed, row);
         change = change + (residual * residual - trainer->base_losses[row]);
         trainer->macs += trainer->macs_per_row;
         enum ttzo_error error = row_is_done(search);

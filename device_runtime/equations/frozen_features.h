@@ -13,7 +13,7 @@ uint64_t ttzo_frozen_features_count(const struct ttzo_model *model, const struct
 // Whether the phase fits the model: a dense layer of smooth units and a dense last layer, nothing unknown.
 bool ttzo_frozen_features_is_sound(const struct ttzo_model *model, const struct ttzo_phase *phase);
 
-// One step: theta changes only when the residuals of the step's rows fall; after an error nothing has changed.
+// One step: theta changes only when the residuals of the next step's rows fall; after an error nothing has changed.
 enum ttzo_error ttzo_frozen_features(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate,
                                      struct ttzo_step_result *result);
 

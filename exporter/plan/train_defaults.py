@@ -211,7 +211,7 @@ def _gauss_newton(estimator: Estimator) -> Phase:
         learning_rate=LEARNING_RATES[estimator, Update.sgd],
     )
     if estimator == Estimator.frozen_features:  # differences of 1 are exact where the equation is linear
-        return dataclasses.replace(made, n_queries=1, perturb_radius=1.0, ridge=1e-9, trust_radius=0.0)
+        return dataclasses.replace(made, n_queries=1, perturb_radius=1.0, ridge=1e-8, trust_radius=0.0)
     if estimator != Estimator.coordinate_gn:
         return made
     return dataclasses.replace(made, n_queries=1, n_coordinates=ALL_COLUMNS, ridge=1e-3, trust_radius=0.0)

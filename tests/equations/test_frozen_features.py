@@ -64,7 +64,7 @@ def test_one_sweep_finds_the_solution_of_a_linear_equation(core):
     assert losses[-1] < 1e-3 * losses[0]
 
 
-def test_units_bend_inside_the_box_and_half_the_steps_look_along_one_coordinate():
+def test_units_bend_inside_the_box_and_half_the_steps_look_along_one_coordinate_and_time():
     plan = dense_plan(wave(), (3, 12, 1), np.random.default_rng(0), PHASE)
     low, high = (np.array(bound)[:, None] for bound in (plan.pde.low, plan.pde.high))
     for step in (0, 7, 8, 15):
@@ -74,7 +74,7 @@ def test_units_bend_inside_the_box_and_half_the_steps_look_along_one_coordinate(
         centre, half = (low + high)[:, 0] / 2, (high - low)[:, 0] / 2
         reach = np.abs(w) @ half  # what a unit's argument can change by from the middle of the box
         assert (np.abs(w @ centre + bias) <= reach + 1e-5).all()
-        assert ((w != 0).sum(1) == (1 if step >= 8 else 3)).all()
+        assert ((w != 0).sum(1) == (2 if step >= 8 else 3)).all()
     wide, narrow = (np.abs(frozen_features.drawn(plan, 5, step)[:36]).mean() for step in (0, 7))
     assert 4 < narrow / wide < 64  # scales of 0.5 and 8
 

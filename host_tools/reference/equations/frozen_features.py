@@ -28,11 +28,12 @@ def drawn(plan: Plan, seed: int, step: int) -> np.ndarray:
     centres = equations.points_in_box(plan, Stream.features, seed, step, np.arange(units))
     low, high = (np.array(bound, np.float32) for bound in (pde.low, pde.high))
     along_one = step // len(SCALES) % 2 != 0
-    spread = ONE if along_one else _root(np.float32(n))
+    spread = _root(np.float32(1 + pde.has_time if along_one else n))
     size = SCALES[step % len(SCALES)] / (spread * (np.float32(plan.input_scale) * (HALF * (high - low))))
     w = size * w
     if along_one:
-        w[np.arange(n) != (np.arange(units) % n)[:, None]] = ZERO
+        inputs, axis = np.arange(n), (np.arange(units) % pde.n_space)[:, None]
+        w[(inputs != axis) & (inputs < pde.n_space)] = ZERO
     bias = np.zeros(units, np.float32)
     for own, centre in zip(w.T, centres, strict=True):
         bias = -own * (centre * np.float32(plan.input_scale) + np.float32(plan.input_offset)) + bias
@@ -42,8 +43,8 @@ def drawn(plan: Plan, seed: int, step: int) -> np.ndarray:
 
 def step(plan: Plan, phase: PhaseRecord, seed: int, number: int, theta: np.ndarray, points: np.ndarray,
          residuals) -> tuple[np.ndarray, np.float32, np.float32]:  # fmt: skip
-    """New theta, mean loss before, and the found last layer's length. `residuals(parameters)` gives those of the step's
-    rows, whose points are `points`. Raises `DeviceError("non_finite")`."""
+    """New theta, mean loss before, and the found last layer's length. `points` are those of the step's rows, to which the last
+    layer is fitted; `residuals(parameters)` gives those of the next step's. Raises `DeviceError("non_finite")`."""
     with np.errstate(all="ignore"):
         base = residuals(theta)
         losses = base * base
