@@ -42,6 +42,10 @@ def _moves(layer: Layer) -> int:
     return sum(whole_panels(_n_slices(layer, k)) * _moved(layer, k) for k in range(len(core_shapes(layer))))
 
 
+def _all_slices(layer: Layer) -> int:
+    return sum(_n_slices(layer, k) for k in range(len(core_shapes(layer))))
+
+
 def gathered_gradient_numbers(plan: Plan) -> int:
     """Numbers of everything that is kept within a step, as gathered_cache.c and gathered_gradient.c lay it out; 0 when
     no phase reuses. Raises `PlanError` when no device accepts so many."""
@@ -78,6 +82,7 @@ def _scratch_numbers(plan: Plan) -> int:
         max(map(panel_numbers, ones)),
         queries * max(map(slice_widest, ones)),
         max(map(_moves, plan.layers)),
+        *2 * [max(map(_all_slices, plan.layers))],
         queries * outputs,
         queries * whole_panels(outputs),
         queries * max((layer.n_inputs for layer in later), default=0),
