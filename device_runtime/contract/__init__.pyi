@@ -234,6 +234,8 @@ class Part(IntEnum):
     """runs that outlive a reset: generations in two slots of a memory"""
     key = 262144
     """orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames"""
+    depth = 524288
+    """cores on chains whose changes pass further layers: more than two layers, or an activation after the last"""
 
 class Derivative(IntEnum):
     jet = 0
