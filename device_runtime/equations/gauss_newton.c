@@ -5,6 +5,7 @@
 #include "equations/gauss_newton.h"
 
 #include "equations/coordinate_gn.h"
+#include "equations/last_layer_columns.h"
 #include "equations/pde.h"
 #include "equations/scales.h"
 #include "equations/triangle.h"
@@ -33,7 +34,15 @@ static uint32_t remembered_count(const struct ttzo_phase *phase)
 
 static uint32_t unknown_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
-    return free_count(model, phase) + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns;
+    return free_count(model, phase) + phase->n_queries + remembered_count(phase) + ttzo_unknown_constants(model);
+}
+
+// Rows of [M, r] that are kept at a time: all of them where they are few numbers, so that each direction is made once.
+static uint32_t block_rows(const struct ttzo_model *model, uint32_t n)
+{
+    uint32_t batch = model->info.batch;
+    bool keeps_all = batch > TTZO_GN_BLOCK_ROWS && (uint64_t)batch * (n + 1) <= TTZO_GN_BLOCK_NUMBERS;
+    return keeps_all ? batch : TTZO_GN_BLOCK_ROWS;
 }
 
 uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
@@ -42,8 +51,8 @@ uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct tt
         return 0;
     if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn_count(model, phase);
-    uint64_t n = unknown_count(model, phase);
-    return n * (n + 3) + TTZO_GN_BLOCK_ROWS * (n + 1) + n; // two triangles, a block of rows, the coefficients
+    uint64_t n = unknown_count(model, phase), rows = block_rows(model, (uint32_t)n);
+    return n * (n + 3) + rows * (n + 1) + n; // two triangles, a block of rows, the coefficients
 }
 
 uint32_t ttzo_gauss_newton_moments(const struct ttzo_model *model, const struct ttzo_phase *phase)
@@ -75,7 +84,7 @@ struct gauss_newton {
     uint32_t n, n_free; // unknowns, and how many of them are the last layer's
     float *triangle;    // of the rows
     float *solved;      // the same with the ridge
-    float *block;       // [TTZO_GN_BLOCK_ROWS][n + 1]
+    float *block;       // [rows of a block][n + 1]
     float *a;           // [n]
     float *ridge;       // in the moments
     uint32_t rows_done; // rows evaluated
@@ -118,7 +127,7 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
             out[i] = TTZO_MULADD(factor * scale, out[i], base[i]);
         }
     }
-    for (uint32_t i = n - model->pde.info.n_unknowns; i < n; i++)
+    for (uint32_t i = n - ttzo_unknown_constants(model); i < n; i++)
         out[i] = base[i];
 }
 
@@ -167,7 +176,7 @@ static bool perturb(const struct gauss_newton *gn, uint32_t c)
     if (query >= remembered) {
         for (uint32_t i = 0; i < n; i++)
             trainer->perturbed[i] = trainer->theta[i];
-        uint32_t place = n - trainer->model->pde.info.n_unknowns + query - remembered;
+        uint32_t place = n - ttzo_unknown_constants(trainer->model) + query - remembered;
         trainer->perturbed[place] = trainer->theta[place] + mu;
         return true;
     }
@@ -189,7 +198,7 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     enum ttzo_error error = TTZO_ERROR_OK;
     for (uint32_t i = 0; i < count && !error; i++) {
         float *row = gn->block + i * width;
-        row[gn->n] = gn->n_free ? ttzo_pde_residual_and_gradient(trainer, trainer->theta, first + i, mu, row)
+        row[gn->n] = gn->n_free ? ttzo_last_layer_columns(trainer, trainer->theta, first + i, mu, row)
                                 : ttzo_pde_residual(trainer, trainer->theta, first + i);
         trainer->base_losses[first + i] = row[gn->n] * row[gn->n];
         error = count_row(gn);
@@ -212,15 +221,17 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
 
 static enum ttzo_error build(struct gauss_newton *gn)
 {
-    uint32_t batch = gn->trainer->model->info.batch;
+    const uint32_t batch = gn->trainer->model->info.batch, rows = block_rows(gn->trainer->model, gn->n);
     for (uint32_t i = 0; i < ttzo_triangle_count(gn->n); i++)
         gn->triangle[i] = 0.0f;
-    for (uint32_t first = 0; first < batch; first += TTZO_GN_BLOCK_ROWS) {
-        uint32_t count = batch - first < TTZO_GN_BLOCK_ROWS ? batch - first : TTZO_GN_BLOCK_ROWS;
+    for (uint32_t first = 0; first < batch; first += rows) {
+        uint32_t count = batch - first < rows ? batch - first : rows;
         enum ttzo_error error = fill_block(gn, first, count);
         if (error)
             return error;
-        ttzo_triangle_fold(gn->triangle, gn->n, gn->block, count);
+        for (uint32_t done = 0; done < count; done += TTZO_GN_BLOCK_ROWS)
+            ttzo_triangle_fold(gn->triangle, gn->n, gn->block + done * (gn->n + 1),
+                               count - done < TTZO_GN_BLOCK_ROWS ? count - done : TTZO_GN_BLOCK_ROWS);
     }
     return TTZO_ERROR_OK;
 }
@@ -271,7 +282,7 @@ static void compose(const struct gauss_newton *gn)
         for (uint32_t i = 0; i < n; i++)
             step[i] = TTZO_MULADD(factor, trainer->moments[k * n + i], step[i]);
     }
-    uint32_t unknowns = model->pde.info.n_unknowns;
+    uint32_t unknowns = ttzo_unknown_constants(model);
     for (uint32_t k = 0; k < unknowns; k++)
         step[n - unknowns + k] = step[n - unknowns + k] + gn->a[gn->n - unknowns + k];
 }
@@ -340,9 +351,9 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
         .triangle = at,
         .solved = at + ttzo_triangle_count(n),
         .block = at + 2 * ttzo_triangle_count(n),
-        .a = at + 2 * ttzo_triangle_count(n) + TTZO_GN_BLOCK_ROWS * (n + 1),
+        .a = at + 2 * ttzo_triangle_count(n) + block_rows(model, n) * (n + 1),
         .ridge = trainer->moments + remembered_count(phase) * model->info.n_parameters,
-        .total = 1 + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns + TTZO_GN_TRIES,
+        .total = 1 + phase->n_queries + remembered_count(phase) + ttzo_unknown_constants(model) + TTZO_GN_TRIES,
     };
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Products of four lines with some rows of a matrix, where these lie.
+// Products of four lines with some rows of a matrix, which stay where they are.
 #ifndef TTZO_LISTED_PRODUCT_H
 #define TTZO_LISTED_PRODUCT_H
 #include <stdint.h>
@@ -10,9 +10,9 @@ struct ttzo_listed_matrix {
     uint32_t columns, row_step, column_step;
 };
 
-// out[q * stride + column] = sum over i < n of left[i][q] times row rows[i] of the matrix, for four q: chains from 0 in the
-// order of the list. `left` is [n][4], `rows` ascending.
-void ttzo_multiply_listed(float *out, uint32_t stride, const float *left, const struct ttzo_listed_matrix *matrix,
-                          const uint16_t *rows, uint32_t n);
+// out[column][q] = sum over i < n of left[i][q] times row rows[i] of the matrix, for four q: chains from 0 in the order of
+// the list.
+void ttzo_multiply_listed(float *out, const float *left, const struct ttzo_listed_matrix *matrix, const uint16_t *rows,
+                          uint32_t n);
 
 #endif
