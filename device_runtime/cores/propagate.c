@@ -284,7 +284,7 @@ static uint32_t list_changes(struct ttzo_queries *queries, uint32_t l, uint32_t 
     const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
     uint32_t outputs = cache->layer->out_features;
     const struct ttzo_quad *arrived = arrivals_of(queries);
-    struct ttzo_quad *change = changes_of(queries);
+    struct ttzo_quad *change = (struct ttzo_quad *)queries->scratch.changes;
     uint16_t *listed = queries->scratch.listed;
     bool may_skip = cache->layer->activation == TTZO_ACTIVATION_RELU && !cache->has_narrow_z;
     for (uint32_t unit = 0; unit < outputs; unit++) {
