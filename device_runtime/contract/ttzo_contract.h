@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x4B612D1Fu
+#define TTZO_CONTRACT_HASH 0xF48C2549u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -279,6 +279,7 @@ enum ttzo_operation {
     TTZO_OPERATION_UNKNOWN = 23, // unknown constant number a (a plain number)
     TTZO_OPERATION_MEASURED = 24, // number a (a plain number) of what was measured at the row's reading
     TTZO_OPERATION_GRADIENT_PRODUCT = 25, // sampled_jet's estimate of the product of the gradients in space of the network's outputs number a and b (plain numbers)
+    TTZO_OPERATION_SHIFT = 26, // the vector whose coordinate i is coordinate i + b (b a plain number) of the vector a, and 0 beyond the last
 };
 enum ttzo_access {
     TTZO_ACCESS_OPEN = 0, // no key: whoever reaches the device may use it
