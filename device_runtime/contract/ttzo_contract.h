@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x7B4E3237u
+#define TTZO_CONTRACT_HASH 0x56D4688Fu
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -90,10 +90,12 @@
 #define TTZO_CHALLENGE_BYTES 16u // bytes of a challenge, which a device draws for each session, and of a proof
 #define TTZO_TAG_BYTES 8u // bytes of the HMAC-SHA-256 that a sealed frame carries
 #define TTZO_SEALED 128u // added to the code of a sealed frame
-#define TTZO_HALVED_SUMS_NUMBERS 20u // numbers in front of the sums of a layer that node_cge takes by halves
+#define TTZO_HALVED_SUMS_NUMBERS 24u // numbers in front of the sums of a layer that node_cge takes by halves
 #define TTZO_MAX_SAMPLED 128u // sampled_jet's directions of a row
 #define TTZO_VECTOR_DIRECTION 65535u // first of a direction that a program computes
 #define TTZO_MAX_PDE_VECTORS 8u // directions of one PDE that programs compute
+#define TTZO_GN_BLOCK_NUMBERS 4608u // most numbers of all rows' columns that a Gauss-Newton step keeps at once, so that it makes each direction once
+#define TTZO_KEPT_LINES 512u // most numbers of both halves that it keeps laid out from one sample to the next
 
 // ---- enumerations
 enum ttzo_layer_kind {
@@ -218,8 +220,9 @@ enum ttzo_estimator {
 #define TTZO_PART_KEY 262144u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
 #define TTZO_PART_COORDINATES 524288u // Gauss-Newton on an equation in unit directions: coordinate_gn
 #define TTZO_PART_SYSTEMS 1048576u // equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets
-#define TTZO_PART_FEATURES 2097152u // frozen_features
-#define TTZO_ALL_PARTS 4194303u
+#define TTZO_PART_DEPTH 2097152u // cores on chains whose changes pass further layers: more than two layers, or an activation after the last
+#define TTZO_PART_FEATURES 4194304u // frozen_features
+#define TTZO_ALL_PARTS 8388607u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -279,6 +282,7 @@ enum ttzo_operation {
     TTZO_OPERATION_UNKNOWN = 23, // unknown constant number a (a plain number)
     TTZO_OPERATION_MEASURED = 24, // number a (a plain number) of what was measured at the row's reading
     TTZO_OPERATION_GRADIENT_PRODUCT = 25, // sampled_jet's estimate of the product of the gradients in space of the network's outputs number a and b (plain numbers)
+    TTZO_OPERATION_SHIFT = 26, // the vector whose coordinate i is coordinate i + b (b a plain number) of the vector a, and 0 beyond the last
 };
 enum ttzo_access {
     TTZO_ACCESS_OPEN = 0, // no key: whoever reaches the device may use it
