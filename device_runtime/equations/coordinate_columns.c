@@ -21,7 +21,7 @@ static const struct ttzo_layer *layer_from_end(const struct ttzo_model *model, u
 bool ttzo_asks_all(const struct ttzo_model *model)
 {
     for (uint32_t l = 0; l < model->info.n_layers; l++)
-        if (model->layers[l].kind != TTZO_LAYER_KIND_DENSE)
+        if (model->layers[l].kind != TTZO_LAYER_KIND_DENSE || model->layers[l].gather)
             return false;
     return model->info.n_parameters <= TTZO_MAX_COORDINATES;
 }

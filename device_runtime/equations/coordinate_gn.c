@@ -76,6 +76,9 @@ static bool has_columns(const struct ttzo_model *model)
 {
     if (ttzo_asks_all(model))
         return true;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        if (model->layers[l].gather)
+            return false;
     for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
         if (model->pde.groups[g].sampler == TTZO_SAMPLER_OPPOSITE)
             return false;

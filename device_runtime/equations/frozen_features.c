@@ -51,8 +51,8 @@ bool ttzo_frozen_features_is_sound(const struct ttzo_model *model, const struct 
     const struct ttzo_layer *first = model->layers, *last = first + 1;
     if (model->info.n_layers != 2 || model->info.loss != TTZO_LOSS_RESIDUAL || phase->update != TTZO_UPDATE_SGD)
         return false;
-    return ttzo_asks_all(model) && ttzo_unknown_constants(model) == 0 && first->has_bias && !first->gather &&
-           !last->gather && (first->activation == TTZO_ACTIVATION_TANH || first->activation == TTZO_ACTIVATION_SINE) &&
+    return ttzo_asks_all(model) && ttzo_unknown_constants(model) == 0 && first->has_bias &&
+           (first->activation == TTZO_ACTIVATION_TANH || first->activation == TTZO_ACTIVATION_SINE) &&
            last->activation == TTZO_ACTIVATION_IDENTITY && ttzo_last_coordinates(model) <= TTZO_MAX_COLUMNS;
 }
 

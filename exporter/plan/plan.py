@@ -229,6 +229,8 @@ class Plan:
             if phase.estimator == Estimator.frozen_features and (wrong := self._feature_inconsistency()):
                 return f"{name} {wrong}: choose coordinate_gn"
             if phase.estimator == Estimator.coordinate_gn:
+                if self.gathers:
+                    return f"{name} makes no columns of convolutions: choose subspace_gn"
                 if self.pde.beyond_columns and not self.asks_all:
                     return f"{name} makes no columns of {self.pde.beyond_columns} for a network of {self._beyond_dense}: choose subspace_gn"
                 least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
@@ -243,7 +245,7 @@ class Plan:
     def _feature_inconsistency(self) -> str:
         """Why frozen_features does not work on this network, in words."""
         first, *others = self.layers
-        if len(others) != 1 or not self.asks_all or not first.has_bias or self.gathers:
+        if len(others) != 1 or not self.asks_all or not first.has_bias:
             return f"needs one dense hidden layer with biases, and at most {LIMIT['max_coordinates']:,} parameters"
         if first.activation not in (Activation.tanh, Activation.sine):
             return f"needs tanh or sine units, not {first.activation.name}"
@@ -366,7 +368,7 @@ class Plan:
     @property
     def asks_all(self) -> bool:
         """Whether coordinate_gn asks all parameters: of a small dense network."""
-        dense = all(layer.kind == LayerKind.dense for layer in self.layers)
+        dense = all(layer.kind == LayerKind.dense and not layer.gather for layer in self.layers)
         return dense and self.n_parameters <= LIMIT["max_coordinates"]
 
     @property
