@@ -129,7 +129,7 @@ def test_every_error_has_words_and_the_c_side_has_none():
 def test_ranges_are_those_of_the_field_and_of_the_page():
     phase, training = RANGE["phase"], RANGE["training"]
     assert list(phase) == [name for _, name in PhaseRecord.FIELDS]
-    assert (phase["estimator"].least, phase["estimator"].most) == (0, 9)
+    assert (phase["estimator"].least, phase["estimator"].most) == (0, 10)
     assert (phase["n_queries"].least, phase["n_queries"].most) == (1, 1_000_000)
     assert (training["seed"].least, training["seed"].most) == (0, 2**64 - 1)
     assert (training["plateau_patience"].least, training["plateau_patience"].most) == (1, 65_535)
