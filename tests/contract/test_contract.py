@@ -237,7 +237,7 @@ def test_a_refused_setting_is_named():
     for field, value in bad.items():
         with pytest.raises(DeviceError, match=f"setting {field} is out of range"):
             settings.check_settings(dataclasses.replace(training, **{field: value}), (phase, phase))
-    bad = {"estimator": 11, "direction": 9, "difference": 9, "update": 9, "n_queries": 0, "perturb_radius": 0.0}
+    bad = {"estimator": 12, "direction": 9, "difference": 9, "update": 9, "n_queries": 0, "perturb_radius": 0.0}
     bad |= {"learning_rate": -1.0, "beta1": 1.0, "beta2": 1.0, "epsilon": -1.0, "clip_norm": -1.0}
     bad |= {"n_coordinates": 0, "stale_decay": 1.0, "ridge": -1.0, "trust_radius": float("inf")}
     for field, value in bad.items():
