@@ -8,6 +8,8 @@
 # make coverage  runs the fast tests and says which lines and branches of the C core they reach
 # make slow-tests  measures all tests anew and writes tests/slow.txt, the list of the slow ones
 # make lock    writes the versions of this environment into .ci/constraints.txt
+# make modules MPY_DIR=../micropython  builds MicroPython's modules into build/modules, an index for mip, and a wheel with them
+#              into build/wheel; architectures whose compilers are missing are left out and named
 # make clean   removes the environment and what was built
 # Each sets up what it needs: a virtual environment in .venv, the Python packages, the cross compiler and QEMU.
 #
@@ -25,7 +27,7 @@ CONSTRAINTS := .ci/constraints.txt
 SERIES := sktime==1.2.0 aeon==1.6.0
 C_FILES := $(shell find device_runtime host_tools -name '*.[ch]' ! -name ttzo_contract.h)
 
-.PHONY: demo test check style format types fast coverage slow-tests lock setup tools clean help
+.PHONY: demo test check style format types fast coverage slow-tests lock setup tools modules clean help
 
 demo: setup
 	@$(BIN)/ttzo demo
@@ -66,6 +68,12 @@ slow-tests: setup
 
 lock: setup
 	@$(BIN)/python -m pip list --format freeze --exclude-editable --exclude pip --exclude setuptools --exclude sktime --exclude aeon | sed 's/+.*//' > .ci/constraints.txt
+
+modules: setup
+	@test -n "$(MPY_DIR)" || { echo "next: make modules MPY_DIR=FOLDER, a MicroPython source tree"; exit 1; }
+	@rm -rf build/modules
+	@$(BIN)/ttzo module every -o build/modules --mpy-dir "$(MPY_DIR)"
+	@$(BIN)/python -m hatchling build -t wheel -d build/wheel
 
 help:
 	@sed -n 's/^# make /make /p' Makefile

@@ -2,6 +2,7 @@
 #include "equations/derive.h"
 
 #include "equations/compensated_jet.h"
+#include "equations/directions.h"
 #include "equations/jets.h"
 #include "equations/pairs.h"
 #include "equations/sparse_grid.h"
@@ -204,7 +205,9 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
                                  row,
                                  model->info.in_features,
                                  model->pde.info.n_space,
-                                 model->layers[n_layers - 1].out_features };
+                                 model->layers[n_layers - 1].out_features,
+                                 ttzo_first_directions(model),
+                                 ttzo_summed_directions(model) };
     if (ttzo_is_compensated(model)) {
         ttzo_compensated_jet(trainer, theta, n_layers, needs);
         if (ttzo_is_needed(&d, TTZO_NEED_DIAGONAL))
@@ -218,11 +221,12 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
     }
     switch ((enum ttzo_derivative)model->pde.info.derivative) {
     case TTZO_DERIVATIVE_JET:
-        if (needs & ~(uint32_t)TTZO_NEED_ALONG)
+    case TTZO_DERIVATIVE_SAMPLED_JET:
+        if (!TTZO_HAS(SYSTEMS) || needs & ~(uint32_t)TTZO_NEED_ALONG)
             ttzo_derive_by_jets(&d);
         else
             ttzo_carry_value(&d);
-        if (ttzo_is_needed(&d, TTZO_NEED_ALONG))
+        if (TTZO_HAS(SYSTEMS) && ttzo_is_needed(&d, TTZO_NEED_ALONG))
             ttzo_derive_along(&d);
         break;
     case TTZO_DERIVATIVE_COMPENSATED_JET: break;
@@ -240,7 +244,10 @@ uint32_t ttzo_derive_passes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.in_features, passes;
     switch ((enum ttzo_derivative)model->pde.info.derivative) {
-    case TTZO_DERIVATIVE_JET: ttzo_highest_order(&model->pde, &passes); return 2 + n + passes;
+    case TTZO_DERIVATIVE_JET:
+    case TTZO_DERIVATIVE_SAMPLED_JET:
+        ttzo_highest_order(&model->pde, &passes);
+        return 2 + ttzo_first_directions(model) + passes;
     case TTZO_DERIVATIVE_COMPENSATED_JET: return ttzo_compensated_passes(model);
     case TTZO_DERIVATIVE_FINITE_DIFFERENCE: return 1 + 2 * n;
     case TTZO_DERIVATIVE_SPARSE_GRID: return ttzo_sparse_grid_nodes(&model->pde.grid);

@@ -5,6 +5,7 @@
 #include "equations/gauss_newton.h"
 
 #include "equations/coordinate_gn.h"
+#include "equations/last_layer_columns.h"
 #include "equations/pde.h"
 #include "equations/scales.h"
 #include "equations/triangle.h"
@@ -33,7 +34,7 @@ static uint32_t remembered_count(const struct ttzo_phase *phase)
 
 static uint32_t unknown_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
-    return free_count(model, phase) + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns;
+    return free_count(model, phase) + phase->n_queries + remembered_count(phase) + ttzo_unknown_constants(model);
 }
 
 uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
@@ -118,7 +119,7 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
             out[i] = TTZO_MULADD(factor * scale, out[i], base[i]);
         }
     }
-    for (uint32_t i = n - model->pde.info.n_unknowns; i < n; i++)
+    for (uint32_t i = n - ttzo_unknown_constants(model); i < n; i++)
         out[i] = base[i];
 }
 
@@ -167,7 +168,7 @@ static bool perturb(const struct gauss_newton *gn, uint32_t c)
     if (query >= remembered) {
         for (uint32_t i = 0; i < n; i++)
             trainer->perturbed[i] = trainer->theta[i];
-        uint32_t place = n - trainer->model->pde.info.n_unknowns + query - remembered;
+        uint32_t place = n - ttzo_unknown_constants(trainer->model) + query - remembered;
         trainer->perturbed[place] = trainer->theta[place] + mu;
         return true;
     }
@@ -189,7 +190,7 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     enum ttzo_error error = TTZO_ERROR_OK;
     for (uint32_t i = 0; i < count && !error; i++) {
         float *row = gn->block + i * width;
-        row[gn->n] = gn->n_free ? ttzo_pde_residual_and_gradient(trainer, trainer->theta, first + i, mu, row)
+        row[gn->n] = gn->n_free ? ttzo_last_layer_columns(trainer, trainer->theta, first + i, mu, row)
                                 : ttzo_pde_residual(trainer, trainer->theta, first + i);
         trainer->base_losses[first + i] = row[gn->n] * row[gn->n];
         error = count_row(gn);
@@ -271,7 +272,7 @@ static void compose(const struct gauss_newton *gn)
         for (uint32_t i = 0; i < n; i++)
             step[i] = TTZO_MULADD(factor, trainer->moments[k * n + i], step[i]);
     }
-    uint32_t unknowns = model->pde.info.n_unknowns;
+    uint32_t unknowns = ttzo_unknown_constants(model);
     for (uint32_t k = 0; k < unknowns; k++)
         step[n - unknowns + k] = step[n - unknowns + k] + gn->a[gn->n - unknowns + k];
 }
@@ -342,7 +343,7 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
         .block = at + 2 * ttzo_triangle_count(n),
         .a = at + 2 * ttzo_triangle_count(n) + TTZO_GN_BLOCK_ROWS * (n + 1),
         .ridge = trainer->moments + remembered_count(phase) * model->info.n_parameters,
-        .total = 1 + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns + TTZO_GN_TRIES,
+        .total = 1 + phase->n_queries + remembered_count(phase) + ttzo_unknown_constants(model) + TTZO_GN_TRIES,
     };
 }
 

@@ -14,6 +14,7 @@ struct ttzo_derivation {
     const float *theta;
     uint32_t n_layers, needs, row;
     uint32_t n_inputs, n_space, m;
+    uint32_t n_directions, n_summed; // of jets: directions.h
 };
 
 static inline bool ttzo_is_needed(const struct ttzo_derivation *d, uint32_t what)

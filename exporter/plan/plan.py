@@ -214,8 +214,8 @@ class Plan:
             ):
                 return f"{name} needs a dense last layer without activation, after another layer"
             if phase.estimator == Estimator.coordinate_gn:
-                if self.pde.beyond_columns:
-                    return f"{name} makes no columns of {self.pde.beyond_columns}: choose subspace_gn"
+                if self.pde.beyond_columns and not self.asks_all:
+                    return f"{name} makes no columns of {self.pde.beyond_columns} for a network of {self._beyond_dense}: choose subspace_gn"
                 least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
                 if self.n_coordinates > most:
                     return f"{name} asks {self.n_coordinates:,} parameters; with {self.batch:,} rows at most {most:,} are supported"
@@ -342,6 +342,12 @@ class Plan:
         """Whether coordinate_gn asks all parameters: of a small dense network."""
         dense = all(layer.kind == LayerKind.dense for layer in self.layers)
         return dense and self.n_parameters <= LIMIT["max_coordinates"]
+
+    @property
+    def _beyond_dense(self) -> str:
+        """Why coordinate_gn does not ask all parameters, in words."""
+        dense = all(layer.kind == LayerKind.dense for layer in self.layers)
+        return f"more than {LIMIT['max_coordinates']:,} parameters" if dense else "tensor trains"
 
     @property
     def n_coordinates(self) -> int:

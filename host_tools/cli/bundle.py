@@ -150,6 +150,7 @@ _EXPORT_OPTIONS = (
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
     click.option("--n-pairs", type=int, help="Antithetic pairs of monte_carlo."),
+    click.option("--n-sampled", type=int, help="Random directions of sampled_jet, a power of two."),
     click.option("--data", help="Data set the model is for: digits, names, mnist, or a file."),
     click.option("--input", "input_number", **choice(Number), help="Number type of inputs, on the line and in memory."),
     click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),
@@ -341,21 +342,17 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
     plan = read_bundle(bundle)
     forecasts = [forecast.forecast(plan, board) for board in map(boards.load, names or boards.names())]
     screen.table(f"{bundle}: {plan.metadata.get('title', '')}", describe(plan))
-    heading = (
-        "forecast",
-        "flash, at most",
-        "RAM: work buffer",
-        "rows that stay",
-        "forward passes a step",
-        "seconds a step",
-        "sending a batch",
+    screen.tell(
+        f"\nA step takes {forecasts[0].forward_passes:,} forward passes of a batch. Flash (at most) and work buffer in RAM "
+        "in KB of what a board has, rows that can stay there, seconds of a step and of sending its rows:"
     )
-    screen.table("", [_forecast_row(each) for each in forecasts], heading)
+    screen.table("", [_forecast_row(each) for each in forecasts], ("board", "flash", "RAM", "rows", "step", "sending"))
     for each in forecasts:
         if each.refusal:
             screen.tell(f"{each.board}: {each.refusal}")
-        elif each.storage:
-            screen.tell(f"{each.board}, built with --storage, keeps its run: {each.storage}")
+    for storage in dict.fromkeys(each.storage for each in forecasts if each.storage and not each.refusal):
+        keepers = [each.board for each in forecasts if each.storage == storage and not each.refusal]
+        screen.tell(f"built with --storage, a run is kept by {', '.join(keepers)}: {storage}")
     noise, rows = _noise(plan, data)
     if noise:
         screen.tell(
@@ -367,13 +364,12 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
 
 def _forecast_row(each: forecast.Forecast) -> tuple:
     return (
-        each.board + (" (does not fit)" if each.refusal else ""),
-        f"{each.flash_bytes:,} of {each.flash_capacity:,}",
-        f"{each.work_bytes:,} of {each.work_capacity:,}",
+        each.board,
+        f"{each.flash_bytes / 1000:,.0f}/{each.flash_capacity / 1000:,.0f}",
+        f"{each.work_bytes / 1000:,.0f}/{each.work_capacity / 1000:,.0f}",
         f"{each.dataset_rows:,}",
-        f"{each.forward_passes:,}",
-        f"{each.step_seconds:.3g}",
-        f"{each.line_seconds:.3g} s",
+        f"{each.step_seconds:,.3g}",
+        f"{each.line_seconds:,.3g}",
     )
 
 

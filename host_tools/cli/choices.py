@@ -70,6 +70,7 @@ WHAT_FOR = {
     "--derivative": {
         "jet": "exact up to float32 rounding: first and second derivatives go through the layers with the values",
         "compensated_jet": "jet with each number the sum of two floats: for derivatives that nearly vanish",
+        "sampled_jet": "jet in --n-sampled random directions: cost and memory do not follow the dimension; noisy, without bias",
         "finite_difference": "central differences of step --radius",
         "sparse_grid": "Stein's estimator on a sparse grid (paper eqs. 8-13), sigma --radius",
         "monte_carlo": "Stein's estimator over --n-pairs random pairs: noisy, sigma --radius",
