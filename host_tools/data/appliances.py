@@ -7,7 +7,7 @@ unit that differs from case to case; most begin before the switch. A row is `N_F
 import numpy as np
 
 from ttzo.host_tools.data import series, time_series, wheel_files
-from ttzo.host_tools.data.known_rows import KnownRows, Pair
+from ttzo.host_tools.data.known_rows import KnownRows
 
 NAME = "appliances"
 LABELS = (
