@@ -348,6 +348,8 @@ class Operation(IntEnum):
     """number a (a plain number) of what was measured at the row's reading"""
     gradient_product = 25
     """sampled_jet's estimate of the product of the gradients in space of the network's outputs number a and b (plain numbers)"""
+    shift = 26
+    """the vector whose coordinate i is coordinate i + b (b a plain number) of the vector a, and 0 beyond the last"""
 
 class Access(IntEnum):
     open = 0

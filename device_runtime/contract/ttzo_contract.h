@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x561A52D6u
+#define TTZO_CONTRACT_HASH 0x73888C99u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -89,10 +89,12 @@
 #define TTZO_CHALLENGE_BYTES 16u // bytes of a challenge, which a device draws for each session, and of a proof
 #define TTZO_TAG_BYTES 8u // bytes of the HMAC-SHA-256 that a sealed frame carries
 #define TTZO_SEALED 128u // added to the code of a sealed frame
-#define TTZO_HALVED_SUMS_NUMBERS 20u // numbers in front of the sums of a layer that node_cge takes by halves
+#define TTZO_HALVED_SUMS_NUMBERS 24u // numbers in front of the sums of a layer that node_cge takes by halves
 #define TTZO_MAX_SAMPLED 128u // sampled_jet's directions of a row
 #define TTZO_VECTOR_DIRECTION 65535u // first of a direction that a program computes
 #define TTZO_MAX_PDE_VECTORS 8u // directions of one PDE that programs compute
+#define TTZO_GN_BLOCK_NUMBERS 4608u // most numbers of all rows' columns that a Gauss-Newton step keeps at once, so that it makes each direction once
+#define TTZO_KEPT_LINES 512u // most numbers of both halves that it keeps laid out from one sample to the next
 
 // ---- enumerations
 enum ttzo_layer_kind {
@@ -276,6 +278,7 @@ enum ttzo_operation {
     TTZO_OPERATION_UNKNOWN = 23, // unknown constant number a (a plain number)
     TTZO_OPERATION_MEASURED = 24, // number a (a plain number) of what was measured at the row's reading
     TTZO_OPERATION_GRADIENT_PRODUCT = 25, // sampled_jet's estimate of the product of the gradients in space of the network's outputs number a and b (plain numbers)
+    TTZO_OPERATION_SHIFT = 26, // the vector whose coordinate i is coordinate i + b (b a plain number) of the vector a, and 0 beyond the last
 };
 enum ttzo_access {
     TTZO_ACCESS_OPEN = 0, // no key: whoever reaches the device may use it

@@ -37,14 +37,22 @@ static uint32_t unknown_count(const struct ttzo_model *model, const struct ttzo_
     return free_count(model, phase) + phase->n_queries + remembered_count(phase) + ttzo_unknown_constants(model);
 }
 
+// Rows of [M, r] that are kept at a time: all of them where they are few numbers, so that each direction is made once.
+static uint32_t block_rows(const struct ttzo_model *model, uint32_t n)
+{
+    uint32_t batch = model->info.batch;
+    bool keeps_all = batch > TTZO_GN_BLOCK_ROWS && (uint64_t)batch * (n + 1) <= TTZO_GN_BLOCK_NUMBERS;
+    return keeps_all ? batch : TTZO_GN_BLOCK_ROWS;
+}
+
 uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return 0;
     if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn_count(model, phase);
-    uint64_t n = unknown_count(model, phase);
-    return n * (n + 3) + TTZO_GN_BLOCK_ROWS * (n + 1) + n; // two triangles, a block of rows, the coefficients
+    uint64_t n = unknown_count(model, phase), rows = block_rows(model, (uint32_t)n);
+    return n * (n + 3) + rows * (n + 1) + n; // two triangles, a block of rows, the coefficients
 }
 
 uint32_t ttzo_gauss_newton_moments(const struct ttzo_model *model, const struct ttzo_phase *phase)
@@ -62,7 +70,7 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
         phase->update != TTZO_UPDATE_SGD)
         return false;
     if (phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN &&
-        (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE ||
+        (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE || last_layer(model)->gather ||
          last_layer(model)->activation != TTZO_ACTIVATION_IDENTITY))
         return false;
     return unknown_count(model, phase) <= TTZO_MAX_COLUMNS;
@@ -76,7 +84,7 @@ struct gauss_newton {
     uint32_t n, n_free; // unknowns, and how many of them are the last layer's
     float *triangle;    // of the rows
     float *solved;      // the same with the ridge
-    float *block;       // [TTZO_GN_BLOCK_ROWS][n + 1]
+    float *block;       // [rows of a block][n + 1]
     float *a;           // [n]
     float *ridge;       // in the moments
     uint32_t rows_done; // rows evaluated
@@ -213,15 +221,17 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
 
 static enum ttzo_error build(struct gauss_newton *gn)
 {
-    uint32_t batch = gn->trainer->model->info.batch;
+    const uint32_t batch = gn->trainer->model->info.batch, rows = block_rows(gn->trainer->model, gn->n);
     for (uint32_t i = 0; i < ttzo_triangle_count(gn->n); i++)
         gn->triangle[i] = 0.0f;
-    for (uint32_t first = 0; first < batch; first += TTZO_GN_BLOCK_ROWS) {
-        uint32_t count = batch - first < TTZO_GN_BLOCK_ROWS ? batch - first : TTZO_GN_BLOCK_ROWS;
+    for (uint32_t first = 0; first < batch; first += rows) {
+        uint32_t count = batch - first < rows ? batch - first : rows;
         enum ttzo_error error = fill_block(gn, first, count);
         if (error)
             return error;
-        ttzo_triangle_fold(gn->triangle, gn->n, gn->block, count);
+        for (uint32_t done = 0; done < count; done += TTZO_GN_BLOCK_ROWS)
+            ttzo_triangle_fold(gn->triangle, gn->n, gn->block + done * (gn->n + 1),
+                               count - done < TTZO_GN_BLOCK_ROWS ? count - done : TTZO_GN_BLOCK_ROWS);
     }
     return TTZO_ERROR_OK;
 }
@@ -341,7 +351,7 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
         .triangle = at,
         .solved = at + ttzo_triangle_count(n),
         .block = at + 2 * ttzo_triangle_count(n),
-        .a = at + 2 * ttzo_triangle_count(n) + TTZO_GN_BLOCK_ROWS * (n + 1),
+        .a = at + 2 * ttzo_triangle_count(n) + block_rows(model, n) * (n + 1),
         .ridge = trainer->moments + remembered_count(phase) * model->info.n_parameters,
         .total = 1 + phase->n_queries + remembered_count(phase) + ttzo_unknown_constants(model) + TTZO_GN_TRIES,
     };

@@ -303,7 +303,8 @@ def _sums_numbers(plan: Plan, number: int) -> int:
     ml, nl, mr, nr, rank = halves(layer)
     if by == Assembled.matrix:
         return even(ml * nl * rank, layer.in_features * layer.out_features)
-    return even(LIMIT["halved_sums_numbers"], ml * nl * rank, mr * nr * rank, ml * nr * rank)
+    both = (ml * nl * rank, mr * nr * rank)
+    return even(LIMIT["halved_sums_numbers"], *both * (2 if sum(both) <= LIMIT["kept_lines"] else 1), ml * nr * rank)
 
 
 def _sums_panels(plan: Plan, number: int) -> int:
@@ -311,7 +312,7 @@ def _sums_panels(plan: Plan, number: int) -> int:
     if by == Assembled.slices or len(core_shapes(layer)) == 1:
         return matrix_panels(layer)
     ml, nl, mr, nr, _ = halves(layer)
-    laid_out = max(nl * ml, nr * (ml + 4), mr * ml) if by == Assembled.halves else 0
+    laid_out = max(nl * ml, nr * mr, nr * ml, mr * ml, nr * 4) if by == Assembled.halves else 0
     shapes = []
     for f in splits(layer) + ([matrix_factors(layer)] if by == Assembled.matrix else []):
         shapes += [(f.r, f.n), (f.n, f.t)]

@@ -84,7 +84,7 @@ def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
         share = n_queries(plan, phase) / plan.n_parameters  # cocd queries a part of them
         return round(plan.batch * (plan.macs + share * (gathered_gradient_macs(plan, phase) - plan.macs)))
     assembled = phase.estimator == Estimator.node_cge
-    a_step = sum(_prepare(plan, n) + (_finish(plan, n) if assembled else 0) for n in range(len(plan.layers)))
+    a_step = sum(prepare_macs(plan, n) + (finish_macs(plan, n) if assembled else 0) for n in range(len(plan.layers)))
     return a_step + plan.batch * _sample(plan, phase)
 
 
@@ -93,7 +93,7 @@ def forward_passes(plan: Plan, phase: Phase | PhaseRecord, macs: int) -> int:
     return round(macs / plan.macs) if plan.macs else evaluations_a_step(plan, phase)
 
 
-def _finish(plan: Plan, number: int) -> int:
+def finish_macs(plan: Plan, number: int) -> int:
     """node_cge, once a step: from the derivatives of the matrix or its halves to those of the cores."""
     layer, by = plan.layers[number], assembled_by(plan, number)
     if by == Assembled.slices or len(core_shapes(layer)) == 1:
@@ -101,7 +101,7 @@ def _finish(plan: Plan, number: int) -> int:
     return 2 * sum(f.macs for f in splits(layer) + ([matrix_factors(layer)] if by == Assembled.matrix else []))
 
 
-def _assembled(plan: Plan, number: int) -> int | None:
+def assembled_macs(plan: Plan, number: int) -> int | None:
     """node_cge, for one sample: forward pass and sums of its units' differences; None where it goes by slices."""
     layer, by = plan.layers[number], assembled_by(plan, number)
     if by == Assembled.slices:
@@ -112,7 +112,7 @@ def _assembled(plan: Plan, number: int) -> int | None:
     return rank * ml * nr * (2 * nl + 3 * mr)
 
 
-def _prepare(plan: Plan, number: int) -> int:
+def prepare_macs(plan: Plan, number: int) -> int:
     """Products of cores, and the layer's matrix, once a step; what only makes a matrix of 16 bits is made apart."""
     layer, kept = plan.layers[number], keeps_matrix(plan, number)
     matrix = layer.in_features * _row_macs(layer) if kept else 0
@@ -144,7 +144,7 @@ def _sample(plan: Plan, phase: Phase | PhaseRecord) -> int:
     sides = 2 if phase.difference == Difference.antithetic else 1
     total = forward = 0
     for number, layer in enumerate(plan.layers):
-        whole = _assembled(plan, number) if phase.estimator == Estimator.node_cge else None
+        whole = assembled_macs(plan, number) if phase.estimator == Estimator.node_cge else None
         forward += layer.macs_core_by_core
         total += layer.macs_core_by_core + _sweep(layer) if whole is None else whole
         unit, fixed = _propagation_macs(plan, number)

@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import click
-import numpy as np
 
 from ttzo.device_runtime.contract import (
     Arithmetic,
@@ -43,13 +42,10 @@ from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
-from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.ports import list_ports
-from ttzo.host_tools.firmware import boards, build, forecast, wear
+from ttzo.host_tools.firmware import boards, build, wear
 from ttzo.host_tools.firmware.boards import Board
-from ttzo.host_tools.measure import precision
-from ttzo.host_tools.reference.network.network import read_inputs
 from ttzo.host_tools.training import run_model
 from ttzo.host_tools.training.checkpoint import Generation
 
@@ -324,83 +320,6 @@ def summary(plan: Plan) -> dict:
         "training": plan.training,
         "metadata": plan.metadata,
     }
-
-
-# ---- plan ------------------------------------------------------------------------------------------------------------
-
-
-@click.command("plan")
-@BUNDLE
-@click.option("--board", "names", multiple=True, help="A board; all known boards when none is given. May be repeated.")
-@click.option(
-    "--data",
-    help="Rows for the noise forecast (default: the model's own data set, or random rows where that would be a download).",
-)
-@command
-def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str | None) -> dict:
-    """Forecast flash, RAM, operations and time on boards, and the float32 rounding noise of the loss."""
-    plan = read_bundle(bundle)
-    forecasts = [forecast.forecast(plan, board) for board in map(boards.load, names or boards.names())]
-    screen.table(f"{bundle}: {plan.metadata.get('title', '')}", describe(plan))
-    screen.tell(
-        f"\nA step takes {forecasts[0].forward_passes:,} forward passes of a batch. Flash (at most) and work buffer in RAM "
-        "in KB of what a board has, rows that can stay there, seconds of a step and of sending its rows:"
-    )
-    screen.table("", [_forecast_row(each) for each in forecasts], ("board", "flash", "RAM", "rows", "step", "sending"))
-    for each in forecasts:
-        if each.refusal:
-            screen.tell(f"{each.board}: {each.refusal}")
-    for storage in dict.fromkeys(each.storage for each in forecasts if each.storage and not each.refusal):
-        keepers = [each.board for each in forecasts if each.storage == storage and not each.refusal]
-        screen.tell(f"built with --storage, a run is kept by {', '.join(keepers)}: {storage}")
-    noise, rows = _noise(plan, data)
-    if noise:
-        screen.tell(
-            f"float32 noise of a query's loss difference, forecast on {rows}: {noise.noise:.2g} of {noise.difference:.2g} "
-            f"({100 * noise.relative:.2g} %) at mu {noise.perturb_radius:g}"
-        )
-    return {"bundle": bundle, **summary(plan), "forecasts": forecasts, "noise": noise, "noise_rows": rows}
-
-
-def _forecast_row(each: forecast.Forecast) -> tuple:
-    return (
-        each.board,
-        f"{each.flash_bytes / 1000:,.0f}/{each.flash_capacity / 1000:,.0f}",
-        f"{each.work_bytes / 1000:,.0f}/{each.work_capacity / 1000:,.0f}",
-        f"{each.dataset_rows:,}",
-        f"{each.step_seconds:,.3g}",
-        f"{each.line_seconds:,.3g}",
-    )
-
-
-def _noise(plan: Plan, source: str | None) -> tuple[precision.Noise | None, str]:
-    """The noise forecast, on one batch of training rows; on random ones where there are none. Not of an equation, whose
-    residuals are computed in float32 alone."""
-    if plan.arithmetic != Arithmetic.separate or plan.pde or plan.simulation:
-        return None, ""
-    try:
-        if source is None and plan.metadata.get("data") == "mnist":
-            raise data_set.DataError("a forecast does not download data")
-        rows = data_set.load(source, plan)
-        x, y, origin = rows.x_train[: plan.batch], rows.y_train[: plan.batch], f"{plan.batch} rows of {rows.name}"
-    except data_set.DataError:
-        if source is not None:
-            raise
-        (x, y), origin = _random_rows(plan), f"{plan.batch} random rows"
-    return precision.difference_noise(plan, read_inputs(plan, x), y), origin
-
-
-def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    dtype = np.dtype(data_set.DTYPES[plan.input_number])
-    shape = (plan.batch, plan.in_features)
-    x = (
-        rng.integers(0, plan.n_tokens or 256, shape).astype(dtype)
-        if dtype.kind != "f"
-        else rng.standard_normal(shape).astype(dtype)
-    )
-    y = data_set.random_targets(plan, rng, plan.batch)
-    return x, y if plan.has_classes else y.astype(np.float32)
 
 
 # ---- build, flash, boards --------------------------------------------------------------------------------------------

@@ -87,7 +87,8 @@ def test_a_missing_field_is_named(tmp_path, field):
         ({"port": "native"}, "port is 'native'; there are: cortex_m, riscv"),
         ({"baud": 168_000_000}, "baud"),
         ({"uart_irq": 240}, "uart_irq"),
-        ({"instructions_per_mac": 0.0}, "instructions_per_mac"),
+        ({"instruction_ratio": 0.0}, "instruction_ratio"),
+        ({"supply_volts": 0.0}, "belong together"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_file(tmp_path, change, said):
