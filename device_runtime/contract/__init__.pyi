@@ -238,6 +238,8 @@ class Part(IntEnum):
     """Gauss-Newton on an equation in unit directions: coordinate_gn"""
     systems = 1048576
     """equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets"""
+    depth = 2097152
+    """cores on chains whose changes pass further layers: more than two layers, or an activation after the last"""
 
 class Derivative(IntEnum):
     jet = 0

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x73888C99u
+#define TTZO_CONTRACT_HASH 0xF48C2549u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -218,7 +218,8 @@ enum ttzo_estimator {
 #define TTZO_PART_KEY 262144u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
 #define TTZO_PART_COORDINATES 524288u // Gauss-Newton on an equation in unit directions: coordinate_gn
 #define TTZO_PART_SYSTEMS 1048576u // equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets
-#define TTZO_ALL_PARTS 2097151u
+#define TTZO_PART_DEPTH 2097152u // cores on chains whose changes pass further layers: more than two layers, or an activation after the last
+#define TTZO_ALL_PARTS 4194303u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
