@@ -238,6 +238,8 @@ class Part(IntEnum):
     """Gauss-Newton on an equation in unit directions: coordinate_gn"""
     systems = 1048576
     """equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets"""
+    depth = 2097152
+    """cores on chains whose changes pass further layers: more than two layers, or an activation after the last"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -348,6 +350,8 @@ class Operation(IntEnum):
     """number a (a plain number) of what was measured at the row's reading"""
     gradient_product = 25
     """sampled_jet's estimate of the product of the gradients in space of the network's outputs number a and b (plain numbers)"""
+    shift = 26
+    """the vector whose coordinate i is coordinate i + b (b a plain number) of the vector a, and 0 beyond the last"""
 
 class Access(IntEnum):
     open = 0

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x0AA5EE9Du
+#define TTZO_CONTRACT_HASH 0xF48C2549u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -218,7 +218,8 @@ enum ttzo_estimator {
 #define TTZO_PART_KEY 262144u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
 #define TTZO_PART_COORDINATES 524288u // Gauss-Newton on an equation in unit directions: coordinate_gn
 #define TTZO_PART_SYSTEMS 1048576u // equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets
-#define TTZO_ALL_PARTS 2097151u
+#define TTZO_PART_DEPTH 2097152u // cores on chains whose changes pass further layers: more than two layers, or an activation after the last
+#define TTZO_ALL_PARTS 4194303u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -278,6 +279,7 @@ enum ttzo_operation {
     TTZO_OPERATION_UNKNOWN = 23, // unknown constant number a (a plain number)
     TTZO_OPERATION_MEASURED = 24, // number a (a plain number) of what was measured at the row's reading
     TTZO_OPERATION_GRADIENT_PRODUCT = 25, // sampled_jet's estimate of the product of the gradients in space of the network's outputs number a and b (plain numbers)
+    TTZO_OPERATION_SHIFT = 26, // the vector whose coordinate i is coordinate i + b (b a plain number) of the vector a, and 0 beyond the last
 };
 enum ttzo_access {
     TTZO_ACCESS_OPEN = 0, // no key: whoever reaches the device may use it

@@ -87,7 +87,7 @@ bool ttzo_coordinate_gn_is_sound(const struct ttzo_model *model, const struct tt
     uint32_t n_layers = model->info.n_layers, n = n_layers < 2 ? 0 : ttzo_coordinates(model);
     const struct ttzo_layer *last = n_layers ? &model->layers[n_layers - 1] : NULL;
     return n && model->info.loss == TTZO_LOSS_RESIDUAL && has_columns(model) && phase->update == TTZO_UPDATE_SGD &&
-           last->kind == TTZO_LAYER_KIND_DENSE && last->activation == TTZO_ACTIVATION_IDENTITY &&
+           last->kind == TTZO_LAYER_KIND_DENSE && !last->gather && last->activation == TTZO_ACTIVATION_IDENTITY &&
            (n < model->info.batch ? n : model->info.batch) <= TTZO_MAX_COLUMNS &&
            n <= TTZO_MAX_PARAMETERS / model->info.batch;
 }

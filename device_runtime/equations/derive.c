@@ -41,7 +41,7 @@ static const float *carry_pairs(const struct ttzo_derivation *d)
     while (w.l < d->n_layers) {
         enum ttzo_activation activation;
         bool first = w.l == 0;
-        uint32_t units = d->model->layers[w.l].out_features;
+        uint32_t units = ttzo_units_of(&w);
         columns = ttzo_enter_layer(&w, false, first, &activation);
         if (first)
             ttzo_activate_first_pairs(activation, columns, w.at, w.slope, units);
@@ -205,7 +205,7 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
                                  row,
                                  model->info.in_features,
                                  model->pde.info.n_space,
-                                 model->layers[n_layers - 1].out_features,
+                                 (uint32_t)ttzo_layer_outputs(&model->layers[n_layers - 1]),
                                  ttzo_first_directions(model),
                                  ttzo_summed_directions(model) };
     if (ttzo_is_compensated(model)) {

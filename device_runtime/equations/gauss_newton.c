@@ -70,7 +70,7 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
         phase->update != TTZO_UPDATE_SGD)
         return false;
     if (phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN &&
-        (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE ||
+        (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE || last_layer(model)->gather ||
          last_layer(model)->activation != TTZO_ACTIVATION_IDENTITY))
         return false;
     return unknown_count(model, phase) <= TTZO_MAX_COLUMNS;

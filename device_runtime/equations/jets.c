@@ -47,7 +47,7 @@ static float curvature(enum ttzo_activation activation, float at, float slope)
 
 static void keep_units(const struct ttzo_walk *w, enum ttzo_activation activation, float *column)
 {
-    uint32_t units = w->d->model->layers[w->l].out_features;
+    uint32_t units = ttzo_units_of(w);
     for (uint32_t j = 0; j < units; j++, column += w->n_columns)
         *column = activate_and_keep(activation, *column, &w->at[j], &w->slope[j]);
 }
@@ -55,7 +55,7 @@ static void keep_units(const struct ttzo_walk *w, enum ttzo_activation activatio
 static void bend_with_own(const struct ttzo_walk *w, const struct jet *jet, enum ttzo_activation activation,
                           float *column)
 {
-    uint32_t units = w->d->model->layers[w->l].out_features, n = jet->n_first;
+    uint32_t units = ttzo_units_of(w), n = jet->n_first;
     for (uint32_t j = 0; j < units; j++, column += w->n_columns) {
         float slope = w->slope[j], bent = curvature(activation, w->at[j], slope);
         for (uint32_t k = 0; k < n; k++) {
@@ -70,7 +70,7 @@ static void bend_with_sum(const struct ttzo_walk *w, const struct jet *jet, enum
                           float *column)
 {
     const struct ttzo_derivation *d = w->d;
-    uint32_t units = d->model->layers[w->l].out_features, n = jet->n_first;
+    uint32_t units = ttzo_units_of(w), n = jet->n_first;
     uint32_t summed = d->n_summed > jet->first ? d->n_summed - jet->first : 0; // directions that join the sum
     if (summed > n)
         summed = n;
@@ -93,7 +93,7 @@ static void bend_with_sum(const struct ttzo_walk *w, const struct jet *jet, enum
 
 static void bend_alone(const struct ttzo_walk *w, const struct jet *jet, float *column)
 {
-    uint32_t units = w->d->model->layers[w->l].out_features;
+    uint32_t units = ttzo_units_of(w);
     for (uint32_t j = 0; j < units; j++, column += w->n_columns)
         for (uint32_t k = 0; k < jet->n_first; k++)
             column[k] = w->slope[j] * column[k];
@@ -186,7 +186,7 @@ void ttzo_derive_by_jets(const struct ttzo_derivation *d)
 // The first `order` derivatives along one direction go through a unit.
 static void bend_along(const struct ttzo_walk *w, uint32_t order, enum ttzo_activation activation, float *column)
 {
-    uint32_t units = w->d->model->layers[w->l].out_features;
+    uint32_t units = ttzo_units_of(w);
     for (uint32_t j = 0; j < units; j++, column += order) {
         struct ttzo_bent of = { w->at[j], w->slope[j], curvature(activation, w->at[j], w->slope[j]) };
         float third = order > 2 ? ttzo_third_derivative(activation, of.value, of.slope) : 0.0f;

@@ -9,6 +9,7 @@
 #include "equations/pde_rows.h"
 #include "programs/program.h"
 #include "model/phase.h"
+#include "network/gathered_layer.h"
 #include "network/merged_layer.h"
 #include "number/random.h"
 #include "number/real.h"
@@ -251,7 +252,7 @@ static uint32_t units_count(const struct ttzo_model *model)
     uint32_t units = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         if (model->layers[l].activation != TTZO_ACTIVATION_IDENTITY)
-            units += model->layers[l].out_features;
+            units += (uint32_t)ttzo_layer_outputs(&model->layers[l]);
     return units;
 }
 

@@ -112,7 +112,8 @@ static float apply(enum ttzo_operation operation, float a, float b, float c)
     case TTZO_OPERATION_ALONG:
     case TTZO_OPERATION_UNKNOWN:
     case TTZO_OPERATION_MEASURED:
-    case TTZO_OPERATION_GRADIENT_PRODUCT: break; // not coordinate by coordinate
+    case TTZO_OPERATION_GRADIENT_PRODUCT:
+    case TTZO_OPERATION_SHIFT: break; // not coordinate by coordinate
     }
     return a;
 }
@@ -167,6 +168,10 @@ static void execute(const uint8_t *instruction, const struct operand operands[3]
         for (uint32_t i = 0; i < n_space; i++)
             out[i] = i == instruction[2] ? *a : 0.0f;
         return;
+    case TTZO_OPERATION_SHIFT:
+        for (uint32_t i = 0; i < n_space; i++)
+            out[i] = i + instruction[2] < n_space ? a[i + instruction[2]] : 0.0f;
+        return;
     default:
         for (uint32_t i = 0; i < n; i++, a += step_a, b += step_b, c += operands[2].step)
             out[i] = apply(operation, *a, *b, *c);
@@ -213,7 +218,7 @@ const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_spa
     struct operand operands[3];
     const uint8_t *instruction = program->instructions;
     for (uint32_t k = 0; k < program->n_instructions; k++, instruction += 4) {
-        if (HAS_ALL_OPERATIONS && instruction[0] >= TTZO_OPERATION_OUTPUT) {
+        if (HAS_ALL_OPERATIONS && !operand_count(instruction[0])) {
             read_by_number(instruction, &where, reads, &registers[k * n_space]);
             if (makes_vector(&where.shapes, instruction))
                 set_vector(&where.shapes, where.first + k);
@@ -282,17 +287,18 @@ static bool instruction_is_sound(const uint8_t *instruction, const struct shapes
                                  const struct ttzo_program_scope *scope)
 {
     uint32_t operation = instruction[0];
-    if (operation > (HAS_ALL_OPERATIONS ? TTZO_OPERATION_GRADIENT_PRODUCT : TTZO_OPERATION_SPREAD))
+    if (operation > (HAS_ALL_OPERATIONS ? TTZO_OPERATION_SHIFT : TTZO_OPERATION_SPREAD))
         return false;
     for (uint32_t i = 0; i < operand_count(operation); i++)
         if (!may_read(instruction[1 + i], end, scope))
             return false;
-    if (HAS_ALL_OPERATIONS && operation >= TTZO_OPERATION_OUTPUT)
+    if (HAS_ALL_OPERATIONS && !operand_count(operation))
         return reads_what_there_is(instruction, scope);
     bool vector = is_vector(shapes, instruction[1]);
     switch ((enum ttzo_operation)operation) {
     case TTZO_OPERATION_SUM: return vector;
-    case TTZO_OPERATION_COMPONENT: return vector && instruction[2] < scope->n_space;
+    case TTZO_OPERATION_COMPONENT:
+    case TTZO_OPERATION_SHIFT: return vector && instruction[2] < scope->n_space;
     case TTZO_OPERATION_PLACE: return !vector && instruction[2] < scope->n_space;
     case TTZO_OPERATION_SPREAD: return !vector;
     default: return true;

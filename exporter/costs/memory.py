@@ -49,6 +49,10 @@ def exchange_buffers(plan: Plan) -> tuple[int, int]:
         return (widest(plan),) * 2
     sizes, current = [plan.in_features, 0], 0
     for layer in plan.layers:
+        if layer.gather:  # a patch and what is made of it stand after the outputs
+            current = 1 - current
+            sizes[current] = max(sizes[current], layer.n_outputs + layer.in_features + layer.out_features)
+            continue
         for repeats, rows, _, columns in layer.merged.contractions:
             current = 1 - current
             sizes[current] = max(sizes[current], repeats * rows * columns)
@@ -196,7 +200,7 @@ def _pde_numbers(plan: Plan) -> int:
     n, outputs = pde.n_directions, plan.out_features
     m = max(plan.layers[-1].in_features, outputs) if plan.uses_last_layer else outputs
     along = LIMIT["max_order"] * len(pde.directions)
-    units = sum(layer.out_features for layer in plan.layers if layer.activation != Activation.identity)
+    units = sum(layer.n_outputs for layer in plan.layers if layer.activation != Activation.identity)
     sampled = pde.derivative == Derivative.monte_carlo
     kept = _kept_of_a_unit(plan) * units + (PAIRS * plan.in_features if sampled else 0)
     merged = sum(map(_merged_numbers(plan), plan.layers))

@@ -185,7 +185,7 @@ def compile_expression(e: Expression, network: Network | None = None) -> Program
             return LIMIT["program_inputs"] + constants[float(np.float32(node.value))]
         operation = Operation[node.operation]
         operands = [emit(arg) for arg in node.args]
-        if operation in (Operation.component, Operation.place):
+        if operation in (Operation.component, Operation.place, Operation.shift):
             operands.append(node.index)
         key = (operation, *operands, *[0] * (3 - len(operands)))
         return registers.setdefault(key, first + len(registers))

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The parts of the runtime that a model needs: the same as device_runtime/model/needed_parts.c."""
 
-from ttzo.device_runtime.contract import Cache, Derivative, Estimator, LayerKind, Loss, Part
+from collections.abc import Sequence
+
+from ttzo.device_runtime.contract import Activation, Cache, Derivative, Estimator, LayerKind, Loss, Part
 from ttzo.device_runtime.contract.page import PAGE
 from ttzo.exporter.operations.affine import Affine
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 
@@ -26,6 +29,7 @@ def parts_of(plan: Plan) -> Parts:
         Part.blocks: bool(estimators & {Estimator.node_cge, Estimator.block_rge}),
         Part.narrow: reuses and plan.cache != Cache.float32,
         Part.tensors: reuses and any(layer.kind == LayerKind.tt_tensor for layer in layers),
+        Part.depth: reuses and plan.chain is not None and _is_deep(plan.chain),
         Part.augmentation: plan.augmentation is not None,
         Part.coordinates: Estimator.coordinate_gn in estimators,
         Part.systems: plan.pde is not None and plan.pde.is_system,
@@ -33,6 +37,11 @@ def parts_of(plan: Plan) -> Parts:
     }
     needed = {part for part, wanted in needs.items() if wanted}
     return frozenset(needed | (_parts_of_nodes(plan) if plan.chain is None else set()))
+
+
+def _is_deep(layers: Sequence[Layer]) -> bool:
+    """Whether a change of a unit passes a further layer than the next, or an activation after the last."""
+    return len(layers) > 2 or (len(layers) > 0 and layers[-1].activation != Activation.identity)
 
 
 def _parts_of_nodes(plan: Plan) -> set[Part]:

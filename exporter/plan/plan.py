@@ -27,9 +27,9 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.affine import Affine
-from ttzo.exporter.operations.gathering import Tokens
+from ttzo.exporter.operations.gathering import Patches, Tokens
 from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
-from ttzo.exporter.pde.program import Pde
+from ttzo.exporter.pde.program import JETS, Pde
 from ttzo.exporter.plan.augmentation import Augmentation
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
@@ -172,8 +172,8 @@ class Plan:
         for number, layer in enumerate(self.layers):
             if layer.gather and self.cache != Cache.float32:
                 return f"layer {layer.name} is applied several times: its arrays cannot be kept in 16 bits, so cache must be float32"
-            if layer.gather and self.pde:
-                return f"layer {layer.name}: a PDE's derivatives are not supported through convolutions or embeddings"
+            if layer.gather and self.pde and (wrong := self._why_no_jets(layer, self.pde)):
+                return f"layer {layer.name}: {wrong}"
             if not isinstance(layer.gather, Tokens):
                 continue
             if number:
@@ -184,6 +184,16 @@ class Plan:
             if layer.in_features > known:
                 return f"layer {layer.name} has {layer.in_features} tokens, but {self.input_number.name} inputs can name only {known}"
         return self._gathered_inconsistency()
+
+    def _why_no_jets(self, layer: Layer, pde: Pde) -> str:
+        """Why an equation's derivatives do not go through a layer that is applied several times."""
+        if not isinstance(layer.gather, Patches) or layer.kind != LayerKind.dense:
+            return "an equation's derivatives go through dense convolutions only, not through embeddings or tensor-train kernels"
+        if pde.derivative not in JETS:
+            return f"derivatives through a convolution need --derivative jet or sampled_jet, not {pde.derivative.name}"
+        if any(phase.estimator == Estimator.coordinate_gn for phase in self.training.phases):
+            return "coordinate_gn does not go through convolutions: choose subspace_gn or last_layer_gn"
+        return ""
 
     def _gathered_inconsistency(self) -> str:
         reusing = {phase.estimator for phase in self.training.phases} & REUSING
@@ -210,7 +220,10 @@ class Plan:
                 return f"{name} computes whole steps: its update must be sgd"
             last = self.layers[-1]
             if phase.estimator != Estimator.subspace_gn and (
-                len(self.layers) < 2 or last.kind != LayerKind.dense or last.activation != Activation.identity
+                len(self.layers) < 2
+                or last.kind != LayerKind.dense
+                or last.gather
+                or last.activation != Activation.identity
             ):
                 return f"{name} needs a dense last layer without activation, after another layer"
             if phase.estimator == Estimator.coordinate_gn:

@@ -47,6 +47,7 @@ def everything(p):
     x = pde.sum(pde.where(p.x < 0.4, pde.sin(p.x), pde.cos(p.x)) * p.grad) + p.u_t * pde.tanh(p.t) - p.lap
     y = pde.log1p(p.x[0] ** 2) * p.second[0] + pde.expm1(-p.t) * p.u_tt + pde.sqrt(1.0 + p.u**2) / pde.exp(p.x[-1])
     y = y + pde.atan(p.u_t) * pde.sum(pde.atan2(p.x, p.grad)) + pde.sinh(0.1 * p.u)
+    y = y + pde.sum(pde.shift(p.x, len(p.x) - 1) * p.grad)
     return x + y - abs(pde.log(2.0 + pde.maximum(p.t, pde.minimum(p.x[0], 0.5))))
 
 

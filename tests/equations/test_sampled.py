@@ -22,7 +22,8 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter import pde
 from ttzo.exporter.costs import memory
-from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.operations.gathering import Patches
+from ttzo.exporter.operations.layer import Layer, PlanError
 from ttzo.exporter.pde.expression import PdeError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
@@ -114,13 +115,77 @@ def network(made: pde.Pde, rng: np.random.Generator, hidden: tuple[int, ...], *p
                           input_number=Number.float32, pde=made)  # fmt: skip
 
 
+def convolution(made: pde.Pde, rng: np.random.Generator, **phase) -> Plan:
+    """Two convolutions along the inputs, the first with a border, and a dense layer."""
+    first = Patches(1, 1, made.n_inputs, (1, 2), (1, 1), (0, 1))
+    second = Patches(3, *first.out_image, (1, 1))
+    layers = [Layer("first", LayerKind.dense, 2, 3, 0, activation=Activation.tanh, has_bias=True, gather=first)]
+    layers.append(Layer("second", LayerKind.dense, 3, 2, 9, activation=Activation.sine, has_bias=False, gather=second))
+    layers.append(Layer("last", LayerKind.dense, 2 * second.positions, 1, 15, has_bias=True))
+    theta = rng.normal(0, 0.5, 16 + 2 * second.positions).astype(np.float32)
+    return Plan.of_layers(layers, theta, loss=Loss.residual, training=Training((Phase(**phase),)), batch=made.batch,
+                          input_number=Number.float32, pde=made)  # fmt: skip
+
+
+@pytest.mark.parametrize("derivative", [Derivative.jet, Derivative.sampled_jet])
+@pytest.mark.parametrize("estimator", ["rge", "subspace_gn", "last_layer_gn"])
+def test_derivatives_through_convolutions_keep_their_bits(core, estimator, derivative):
+    rng = np.random.default_rng(4)
+    made = pde.trace(random_problem(rng, 5), derivative, n_sampled=4)
+    plan = convolution(made, rng, estimator=Estimator[estimator], update=Update.sgd, n_queries=3, perturb_radius=1e-3,
+                       learning_rate=1e-3 if estimator == "rge" else 1.0)  # fmt: skip
+    agree(core, plan, 2)
+
+
+def test_derivatives_through_convolutions_are_those_of_the_same_dense_layers():
+    rng = np.random.default_rng(4)
+    plan = convolution(pde.trace(random_problem(rng, 5)), rng)
+    layers, parameters, at = [], [], 0
+    for layer in plan.layers:
+        w = plan.parameters[layer.parameter_offset :][: layer.in_features * layer.out_features]
+        w = w.reshape(layer.out_features, layer.in_features)
+        bias = plan.parameters[layer.parameter_offset + w.size :][: layer.out_features * layer.has_bias]
+        if layer.gather:
+            table, whole = layer.patches.table, np.zeros((layer.out_features, layer.positions, layer.n_inputs + 1))
+            for position, places in enumerate(table):
+                whole[:, position, places] = w
+            w, bias = whole[..., :-1].reshape(-1, layer.n_inputs), np.repeat(bias, layer.positions)
+        layers.append(
+            Layer(layer.name, LayerKind.dense, w.shape[1], w.shape[0], at, activation=layer.activation,
+                  has_bias=layer.has_bias)
+        )  # fmt: skip
+        parameters += [w.ravel(), bias]
+        at += w.size + bias.size
+    theta = np.concatenate(parameters).astype(np.float32)
+    dense = Plan.of_layers(layers, theta, loss=Loss.residual, batch=plan.batch, input_number=Number.float32,
+                           pde=plan.pde)  # fmt: skip
+    points = reference_pde.training_points(plan, 3, 0)
+    ours, theirs = (reference_pde.residuals(each, each.parameters, points, 3, 0) for each in (plan, dense))
+    assert np.abs(ours - theirs).max() <= 1e-6 * np.abs(theirs).max()  # zeros change no sum, only its order
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"derivative": "finite_difference"}, "need --derivative jet"),
+        ({"estimator": Estimator.coordinate_gn}, "choose subspace_gn"),
+    ],
+)
+def test_what_does_not_go_through_convolutions_is_refused_by_name(options, words):
+    rng = np.random.default_rng(0)
+    made = pde.trace(pde.Problem(space=[(0, 1)] * 4, residual=lambda p: p.lap), options.pop("derivative", "jet"))
+    with pytest.raises(PlanError, match=words):
+        convolution(made, rng, update=Update.sgd, **options)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_onnxruntime_computes_sampled_residuals(seed):
     pytest.importorskip("onnxruntime")
     from ttzo.host_tools.reference.train.onnx_network import OnnxNetwork
 
     rng = np.random.default_rng(seed)
-    plan = random_plan(rng, sampled(random_problem(rng), 4))
+    made = sampled(random_problem(rng, 5), 4)
+    plan = convolution(made, rng) if seed == 2 else random_plan(rng, made)
     points = reference_pde.training_points(plan, 5, 2)
     ours = reference_pde.residuals(plan, plan.parameters, points, 5, 2)
     theirs = OnnxNetwork(plan).residuals(plan.parameters, points, 5, 2)

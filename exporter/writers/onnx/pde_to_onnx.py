@@ -162,12 +162,21 @@ class _Builder:
         tensors = [tensor.name for tensor in layer.tensors]
         if layer.has_bias and not has_bias:
             layer, tensors = dataclasses.replace(layer, has_bias=False), tensors[:-1]
+        if layer.gather:
+            return self.convolution(layer, value, tensors)
         if layer.kind == LayerKind.dense:
             return self.op("Gemm", value, *tensors, transB=1)
         self.bare_layers[function_name(layer)] = layer
         node = helper.make_node(function_name(layer), [value, *tensors], [f"v{len(self.nodes)}"], domain=DOMAIN)
         self.nodes.append(node)
         return node.output[0]
+
+    def convolution(self, layer: Layer, value: str, tensors: list[str]) -> str:
+        gather = layer.patches
+        image = self.op("Reshape", value, self.whole([-1, gather.channels, gather.height, gather.width]))
+        kernel = self.op("Reshape", tensors[0], self.whole([layer.out_features, gather.channels, *gather.kernel]))
+        made = self.op("Conv", image, kernel, *tensors[1:], strides=gather.stride, pads=gather.padding * 2)
+        return self.op("Reshape", made, self.whole([-1, layer.n_outputs]))
 
     def inputs(self, points: str) -> str:
         scaled = self.op("Mul", points, self.number(self.plan.input_scale))
@@ -268,7 +277,7 @@ class _Builder:
             if layer.activation == Activation.identity:
                 continue
             value, slope, curvature = self.slopes(layer.activation, value)
-            width = layer.out_features
+            width = layer.n_outputs
             shape = self.whole([n_directions, n, width])
             first = self.op("Reshape", first, shape)
             squares = self.op("Mul", first, first)
@@ -417,6 +426,8 @@ class _Builder:
                 return self.op("ReduceSum", a, self.whole([1]), keepdims=1)
             case Operation.component:
                 return self.cut(a, index, index + 1, 1)
+            case Operation.shift:
+                return self.op("MatMul", a, self.floats(np.eye(n, k=-index)))
             case Operation.place:
                 return self.op("Mul", a, self.floats(np.eye(n)[index : index + 1]))
             case Operation.spread:

@@ -100,7 +100,7 @@ def _slopes(kind: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 def linear_part(layer: Layer, theta: np.ndarray, state: np.ndarray) -> np.ndarray:
     """The layer's product without its bias: [in, ..., n] -> [out, ..., n]."""
     bare = dataclasses.replace(layer, has_bias=False)
-    return layer_forward(bare, theta, state.reshape(len(state), -1)).reshape(layer.out_features, *state.shape[1:])
+    return layer_forward(bare, theta, state.reshape(len(state), -1)).reshape(layer.n_outputs, *state.shape[1:])
 
 
 def jet_directions(plan: Plan, noise: Noise) -> np.ndarray:
@@ -140,7 +140,7 @@ def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, noise: 
         if layer.activation == Activation.identity:
             continue
         value, slope, curvature = _slopes(layer.activation, value)
-        squares = np.zeros((layer.out_features, columns, n), np.float32)
+        squares = np.zeros((layer.n_outputs, columns, n), np.float32)
         for i in range(squared):
             own = squares[:, i if diagonal else 0]
             own[:] = first[:, i] * first[:, i] + own
@@ -181,7 +181,7 @@ def along_inputs(plan: Plan, direction: PdeDirection, points: np.ndarray) -> np.
 def _along(plan: Plan, network: _Network, points: np.ndarray) -> np.ndarray:
     """Derivatives along the equation's directions."""
     n, directions = points.shape[1], plan.equation.directions
-    outputs = network.layers[-1][0].out_features
+    outputs = network.layers[-1][0].n_outputs
     made = np.zeros((len(directions), LIMIT["max_order"], outputs, n), np.float32)
     for number, each in enumerate(directions):
         value = network.inputs(points)

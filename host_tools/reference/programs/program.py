@@ -98,6 +98,8 @@ def _apply(operation: Operation, args: list[np.ndarray], index: int, n_space: in
         return np.where(a != 0, args[1], args[2])
     if operation == Operation.component:
         return a[index]
+    if operation == Operation.shift:
+        return np.concatenate([a[index:], np.zeros_like(a[:index])])
     if operation == Operation.sum:
         total = np.zeros(a.shape[1:], np.float32)
         for row in a:
