@@ -29,7 +29,9 @@ from ttzo.host_tools.training.run import Interrupted, Run
 
 BOARD = "netduinoplus2"
 MODEL = "digits"
-ESTIMATOR = "node_cge"  # a fifth or less of the instructions of the zoo's own, cge
+# node_cge takes a fifth or less of the instructions of the zoo's own estimator, cge. By Adam with this rate, chosen on rows held
+# back from training, it reaches 95 % after a third fewer samples than by the zoo's momentum.
+SETTINGS = {"estimator": "node_cge", "batch": 24, "update": "adam", "lr": 0.03}
 ONNX_STEPS = 200
 
 
@@ -106,7 +108,7 @@ def _left_out() -> list[str]:
 def _export(screen: Screen, out: Path, steps: int | None) -> Story:
     from ttzo.exporter.export import export
 
-    plan = export(MODEL, out, room=boards.load(BOARD).room, estimator=ESTIMATOR, steps=steps)
+    plan = export(MODEL, out, room=boards.load(BOARD).room, steps=steps, **SETTINGS)
     screen.tell(
         "0  gradients by forward passes: unit differences, assembled (each unit is moved and the loss asked again; the "
         "derivatives of the parameters are assembled from the answers)"
