@@ -339,6 +339,8 @@ def build_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
     report = build.build(bundle, board, lock=lock_of(key, reading), **options)
     rows = build_rows(report) + ([("keeps its run", wear.describe(plan, board))] if options["storage"] else [])
     screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", rows)
+    if board.build_note:
+        screen.tell(board.build_note)
     return report.as_json()
 
 
@@ -367,7 +369,7 @@ def flash_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
     if not board.flash_command:
         raise FlashError(
             f"no flashing tool is known for {board.name}",
-            "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
+            board.build_note or "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
         )
     report = build.build(bundle, board, lock=lock_of(key, reading), **options)
     words = [word.format(bin=report.bin, elf=report.elf) for word in board.flash_command]
