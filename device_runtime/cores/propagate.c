@@ -43,8 +43,7 @@ static bool goes_by_matrix(const struct ttzo_layer_cache *cache)
     return cache->has_matrix || ttzo_layer_length(cache->layer) == 1;
 }
 
-// Row `place` of the matrix of layer `l`, [out_features]: where it is kept, or in queries->scratch.row.
-static const float *weights_after(struct ttzo_queries *queries, uint32_t l, uint32_t place)
+const float *ttzo_propagate_weights(struct ttzo_queries *queries, uint32_t l, uint32_t place)
 {
     const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
     uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
@@ -89,7 +88,7 @@ static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const float *row = weights_after(queries, l, queries->aim.places[i]);
+        const float *row = ttzo_propagate_weights(queries, l, queries->aim.places[i]);
         struct ttzo_quad *out = quads + i;
         for (const float *end = row + whole; row != end; row += 4, out += n)
             *out = *(const struct ttzo_quad *)row;
@@ -243,7 +242,7 @@ static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *pla
     for (uint32_t i = 0; i < Q * outputs; i++)
         arrivals[i] = 0.0f;
     for (uint32_t i = 0; i < n; i++) {
-        const float *row = weights_after(queries, l, places[i]), *end = row + outputs;
+        const float *row = ttzo_propagate_weights(queries, l, places[i]), *end = row + outputs;
         const struct ttzo_quad change = changes_of(queries)[i];
         for (float *out = arrivals; row != end; row++, out += Q)
             for (uint32_t q = 0; q < Q; q++)
@@ -442,7 +441,7 @@ static inline void lay_rows(struct ttzo_queries *queries, uint32_t l, const floa
 static void lay_made_rows(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes)
 {
     for (uint32_t q = 0; q < Q; q++) {
-        const float *weights = weights_after(queries, l, units[q]);
+        const float *weights = ttzo_propagate_weights(queries, l, units[q]);
         for (uint32_t j = 0; j < queries->cache.layers[l].layer->out_features; j++)
             arrivals_of(queries)[j].of[q] = weights[j] * changes[q];
     }
