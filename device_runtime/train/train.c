@@ -146,12 +146,9 @@ static enum ttzo_error update(struct ttzo_trainer *trainer, const struct rule *r
 {
     uint32_t n = trainer->model->info.n_parameters;
     uint8_t rule_of_update = rule->phase->update;
-    if (rule_of_update == TTZO_UPDATE_MOMENTUM) {
-        if (!move_by_momentum(trainer, rule, false))
-            return TTZO_ERROR_NON_FINITE;
-        move_by_momentum(trainer, rule, true);
-        return TTZO_ERROR_OK;
-    }
+    if (rule_of_update == TTZO_UPDATE_MOMENTUM)
+        return move_by_momentum(trainer, rule, false) && move_by_momentum(trainer, rule, true) ? TTZO_ERROR_OK
+                                                                                               : TTZO_ERROR_NON_FINITE;
     bool first = rule_of_update == TTZO_UPDATE_EMA_MOMENTUM;
     bool both = rule_of_update == TTZO_UPDATE_ADAM;
     for (uint32_t pass = 0; pass < 2; pass++) // the first one looks, the second one writes
