@@ -194,6 +194,8 @@ class Estimator(IntEnum):
     """Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments"""
     coordinate_gn = 9
     """Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it"""
+    chain_differences = 10
+    """difference quotients carried backwards layer by layer: the loss differences of the last layer's units, times what each unit moves the next layer by; what back-propagation does, with quotients for derivatives"""
 
 class Part(IntEnum):
     equations = 1
@@ -207,7 +209,7 @@ class Part(IntEnum):
     evaluations = 16
     """estimators that ask whole loss evaluations: rge and cge_plain"""
     blocks = 32
-    """node_cge and block_rge"""
+    """node_cge, block_rge and chain_differences"""
     narrow = 64
     """caches of 16 bits"""
     tensors = 128
@@ -240,6 +242,8 @@ class Part(IntEnum):
     """equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets"""
     depth = 2097152
     """cores on chains whose changes pass further layers: more than two layers, or an activation after the last"""
+    chain = 4194304
+    """chain_differences"""
 
 class Derivative(IntEnum):
     jet = 0

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0xF48C2549u
+#define TTZO_CONTRACT_HASH 0x3B094EC3u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -196,13 +196,14 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
     TTZO_ESTIMATOR_SIMULATION_GN = 8, // Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments
     TTZO_ESTIMATOR_COORDINATE_GN = 9, // Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it
+    TTZO_ESTIMATOR_CHAIN_DIFFERENCES = 10, // difference quotients carried backwards layer by layer: the loss differences of the last layer's units, times what each unit moves the next layer by; what back-propagation does, with quotients for derivatives
 };
 #define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps in random directions
 #define TTZO_PART_CORES 2u // estimators that reuse a core's environments
 #define TTZO_PART_SPLIT 4u // layers whose contraction is split into two halves
 #define TTZO_PART_GATHERED 8u // convolutions and embeddings
 #define TTZO_PART_EVALUATIONS 16u // estimators that ask whole loss evaluations: rge and cge_plain
-#define TTZO_PART_BLOCKS 32u // node_cge and block_rge
+#define TTZO_PART_BLOCKS 32u // node_cge, block_rge and chain_differences
 #define TTZO_PART_NARROW 64u // caches of 16 bits
 #define TTZO_PART_TENSORS 128u // environments of 2L-way tensor trains
 #define TTZO_PART_COMPENSATED 256u // an equation's derivatives by compensated jets
@@ -219,7 +220,8 @@ enum ttzo_estimator {
 #define TTZO_PART_COORDINATES 524288u // Gauss-Newton on an equation in unit directions: coordinate_gn
 #define TTZO_PART_SYSTEMS 1048576u // equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets
 #define TTZO_PART_DEPTH 2097152u // cores on chains whose changes pass further layers: more than two layers, or an activation after the last
-#define TTZO_ALL_PARTS 4194303u
+#define TTZO_PART_CHAIN 4194304u // chain_differences
+#define TTZO_ALL_PARTS 8388607u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -1601,7 +1603,7 @@ static inline int ttzo_training_field_out_of_range(const struct ttzo_training *i
 // Number of the first field of a phase that is out of range; -1 when all are in range.
 static inline int ttzo_phase_field_out_of_range(const struct ttzo_phase *in)
 {
-    if (!(in->estimator <= 9u))
+    if (!(in->estimator <= 10u))
         return 0;
     if (!(in->direction <= 1u))
         return 1;

@@ -120,7 +120,12 @@ class Plan:
             return wrong
         if self.chain is None:
             return self._graph_inconsistency() or self._token_inconsistency()
-        return self._pde_inconsistency() or self._gauss_newton_inconsistency() or self._gather_inconsistency()
+        return (
+            self._pde_inconsistency()
+            or self._gauss_newton_inconsistency()
+            or self._gather_inconsistency()
+            or self._chain_inconsistency()
+        )
 
     def _simulation_inconsistency(self, simulation: Simulation) -> str:
         phases = self.training.phases
@@ -143,7 +148,7 @@ class Plan:
             if isinstance(node.operation, Affine) and node.operation.layer.contraction:
                 return f"layer {node.name} of a graph is contracted core by core: contraction 0"
         for phase in self.training.phases:
-            if phase.is_gauss_newton:
+            if phase.is_gauss_newton or phase.estimator == Estimator.chain_differences:
                 return f"{phase.estimator.name} works on chains of layers only, choose cge, node_cge or rge: {why}"
         return ""
 
@@ -193,6 +198,14 @@ class Plan:
             return f"derivatives through a convolution need --derivative jet or sampled_jet, not {pde.derivative.name}"
         if any(phase.estimator == Estimator.coordinate_gn for phase in self.training.phases):
             return "coordinate_gn does not go through convolutions: choose subspace_gn or last_layer_gn"
+        return ""
+
+    def _chain_inconsistency(self) -> str:
+        if all(phase.estimator != Estimator.chain_differences for phase in self.training.phases):
+            return ""
+        for layer in self.layers[1:]:
+            if layer.kind != LayerKind.dense and layer.in_features * layer.out_features > LIMIT["max_matrix"]:
+                return f"layer {layer.name} has more than {LIMIT['max_matrix']} weights multiplied out, which chain_differences takes as a matrix: choose node_cge"
         return ""
 
     def _gathered_inconsistency(self) -> str:
