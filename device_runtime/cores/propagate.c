@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/propagate.h"
 
+#include "network/listed_product.h"
 #include "network/loss.h"
 #include "network/network.h"
 #include "network/panels.h"
@@ -42,8 +43,7 @@ static bool goes_by_matrix(const struct ttzo_layer_cache *cache)
     return cache->has_matrix || ttzo_layer_length(cache->layer) == 1;
 }
 
-// Row `place` of the matrix of layer `l`, [out_features]: where it is kept, or in queries->scratch.row.
-static const float *weights_after(struct ttzo_queries *queries, uint32_t l, uint32_t place)
+const float *ttzo_propagate_weights(struct ttzo_queries *queries, uint32_t l, uint32_t place)
 {
     const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
     uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
@@ -88,7 +88,7 @@ static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const float *row = weights_after(queries, l, queries->aim.places[i]);
+        const float *row = ttzo_propagate_weights(queries, l, queries->aim.places[i]);
         struct ttzo_quad *out = quads + i;
         for (const float *end = row + whole; row != end; row += 4, out += n)
             *out = *(const struct ttzo_quad *)row;
@@ -223,54 +223,90 @@ static void contract_changes(struct ttzo_queries *queries, uint32_t l, const uin
 // The n changes at `places` arrive at the pre-activations of layer `l`.
 static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *places, uint32_t n, uint32_t n_queries)
 {
-    uint32_t outputs = queries->cache.layers[l].layer->out_features;
-    if (!goes_by_matrix(&queries->cache.layers[l])) {
+    const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
+    uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
+    float *arrivals = queries->scratch.arrivals;
+    if (!goes_by_matrix(cache)) {
         contract_changes(queries, l, places, n, n_queries);
         return;
     }
+    queries->scratch.macs += n * outputs * n_queries;
+    bool is_dense = ttzo_layer_length(cache->layer) == 1;
+    if (is_dense || (cache->matrix && !ttzo_has_narrow_matrix(cache))) {
+        struct ttzo_listed_matrix matrix = { cache->matrix, outputs, outputs, 1 };
+        if (is_dense)
+            matrix = (struct ttzo_listed_matrix){ cache->parameters, outputs, 1, inputs };
+        ttzo_multiply_listed(arrivals, queries->scratch.changes, &matrix, places, n);
+        return;
+    }
     for (uint32_t i = 0; i < Q * outputs; i++)
-        queries->scratch.arrivals[i] = 0.0f;
+        arrivals[i] = 0.0f;
     for (uint32_t i = 0; i < n; i++) {
-        const float *row = weights_after(queries, l, places[i]), *end = row + outputs;
+        const float *row = ttzo_propagate_weights(queries, l, places[i]), *end = row + outputs;
         const struct ttzo_quad change = changes_of(queries)[i];
-        for (float *out = queries->scratch.arrivals; row != end; row++, out += Q)
+        for (float *out = arrivals; row != end; row++, out += Q)
             for (uint32_t q = 0; q < Q; q++)
                 out[q] = TTZO_MULADD(*row, change.of[q], out[q]);
     }
-    queries->scratch.macs += n * outputs * n_queries;
 }
 
 // The same for the units that were aimed at, on top of what has arrived before.
 static void arrive_aimed(struct ttzo_queries *queries, uint32_t n_queries, bool first)
 {
-    uint32_t l = queries->aim.layer + 1, n = queries->aim.n_awake,
-             outputs = queries->cache.layers[l].layer->out_features;
+    uint32_t l = queries->aim.layer + 1, n = queries->aim.n_awake;
+    uint32_t outputs = queries->cache.layers[l].layer->out_features, whole = (outputs + 3u) & ~3u; // as arrivals are
     if (!goes_by_matrix(&queries->cache.layers[l])) {
         contract_changes(queries, l, queries->aim.places, n, n_queries);
         return;
     }
     ttzo_multiply_panels(queries->scratch.arrivals, Q, first ? NULL : queries->scratch.arrivals, queries->aim.weights,
-                         queries->scratch.changes, outputs, n, Q);
+                         queries->scratch.changes, whole, n, Q);
     queries->scratch.macs += n * outputs * n_queries;
+}
+
+// Changes of the activation of one unit of layer `l`. False where there are none.
+static bool change_unit(const struct ttzo_queries *queries, uint32_t l, uint32_t unit, struct ttzo_quad moves,
+                        struct ttzo_quad *change)
+{
+    bool live = false;
+    for (uint32_t q = 0; q < Q; q++) {
+        change->of[q] = ttzo_propagate_change(queries, l, unit, moves.of[q]);
+        live |= change->of[q] != 0.0f;
+    }
+    return live;
 }
 
 // From arrivals at the pre-activations of layer `l` to changes of its activations, at the `listed` units where there
 // are any; returns how many.
 static uint32_t list_changes(struct ttzo_queries *queries, uint32_t l, uint32_t n_queries)
 {
-    uint32_t n = 0;
-    for (uint32_t unit = 0; unit < queries->cache.layers[l].layer->out_features; unit++) {
-        float *change = queries->scratch.changes + n * Q;
-        const float *arrived = queries->scratch.arrivals + unit * Q;
-        bool live = false;
-        for (uint32_t q = 0; q < Q; q++) {
-            change[q] = q < n_queries ? ttzo_propagate_change(queries, l, unit, arrived[q]) : 0.0f;
-            live |= change[q] != 0.0f;
-        }
-        if (live)
-            queries->scratch.listed[n++] = (uint16_t)unit;
+    const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
+    uint32_t outputs = cache->layer->out_features;
+    const struct ttzo_quad *arrived = arrivals_of(queries);
+    struct ttzo_quad *change = (struct ttzo_quad *)queries->scratch.changes;
+    uint16_t *listed = queries->scratch.listed;
+    bool may_skip = cache->layer->activation == TTZO_ACTIVATION_RELU && !cache->has_narrow_z;
+    for (uint32_t unit = 0; unit < outputs; unit++) {
+        const float *z = (const float *)cache->z + unit;
+        struct ttzo_quad moves = *arrived++;
+        for (uint32_t q = n_queries; q < Q; q++)
+            moves.of[q] = 0.0f;
+        TTZO_SIZE_BITS most = ttzo_size_bits(moves.of[0]);
+        most = ttzo_larger_size(most, moves.of[1]);
+        most = ttzo_larger_size(most, moves.of[2]);
+        most = ttzo_larger_size(most, moves.of[3]);
+        // A unit whose pre-activation is larger than all moves takes them as they are, or stays asleep.
+        if (!may_skip || most >= ttzo_size_bits(*z)) {
+            if (!change_unit(queries, l, unit, moves, change))
+                continue;
+        } else if (*z < 0.0f || most == 0)
+            continue;
+        else
+            *change = moves;
+        *listed++ = (uint16_t)unit;
+        change++;
     }
-    return n;
+    return (uint32_t)(listed - queries->scratch.listed);
 }
 
 // The n changes of outputs at `places` among all outputs.
@@ -292,9 +328,9 @@ static void measure(struct ttzo_queries *queries, uint32_t n_queries, float *dif
 static void go_on(struct ttzo_queries *queries, uint32_t l, uint32_t n_queries, float *differences)
 {
     uint32_t last = queries->cache.model->info.n_layers - 1u;
-    for (; l < last; l++)
+    for (; TTZO_HAS(DEPTH) && l < last; l++)
         arrive(queries, l + 1, queries->scratch.listed, list_changes(queries, l, n_queries), n_queries);
-    if (queries->cache.layers[last].layer->activation != TTZO_ACTIVATION_IDENTITY)
+    if (TTZO_HAS(DEPTH) && queries->cache.layers[last].layer->activation != TTZO_ACTIVATION_IDENTITY)
         spread(queries, queries->scratch.listed, list_changes(queries, last, n_queries));
     measure(queries, n_queries, differences);
 }
@@ -390,8 +426,8 @@ static void change_units(struct ttzo_queries *queries, const float *changes, uin
 
 // Four changes of one unit each as arrivals at layer `l`, whose matrix starts at `weights`: from one unit and output to
 // the next it is so far.
-static void lay_rows(struct ttzo_queries *queries, uint32_t l, const float *weights, uint32_t row, uint32_t step,
-                     const uint16_t *units, const float *changes)
+static inline void lay_rows(struct ttzo_queries *queries, uint32_t l, const float *weights, uint32_t row, uint32_t step,
+                            const uint16_t *units, const float *changes)
 {
     const float *a = weights + units[0] * row, *b = weights + units[1] * row, *c = weights + units[2] * row;
     const float *d = weights + units[3] * row;
@@ -405,7 +441,7 @@ static void lay_rows(struct ttzo_queries *queries, uint32_t l, const float *weig
 static void lay_made_rows(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes)
 {
     for (uint32_t q = 0; q < Q; q++) {
-        const float *weights = weights_after(queries, l, units[q]);
+        const float *weights = ttzo_propagate_weights(queries, l, units[q]);
         for (uint32_t j = 0; j < queries->cache.layers[l].layer->out_features; j++)
             arrivals_of(queries)[j].of[q] = weights[j] * changes[q];
     }

@@ -5,11 +5,14 @@
 
 static uint32_t parts_of_estimator(uint8_t estimator)
 {
-    bool blocks = estimator == TTZO_ESTIMATOR_NODE_CGE || estimator == TTZO_ESTIMATOR_BLOCK_RGE;
+    bool blocks = ttzo_estimator_goes_by_units(estimator) || estimator == TTZO_ESTIMATOR_BLOCK_RGE;
     if (ttzo_estimator_reuses(estimator))
-        return TTZO_PART_CORES | (blocks ? TTZO_PART_BLOCKS : 0u);
+        return TTZO_PART_CORES | (blocks ? TTZO_PART_BLOCKS : 0u) |
+               (estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES ? TTZO_PART_CHAIN : 0u);
     if (estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return TTZO_PART_COORDINATES;
+    if (estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)
+        return TTZO_PART_COORDINATES | TTZO_PART_FEATURES;
     bool own = ttzo_is_gauss_newton(estimator) || estimator == TTZO_ESTIMATOR_SIMULATION_GN;
     return own ? 0u : TTZO_PART_EVALUATIONS;
 }
@@ -55,6 +58,13 @@ static uint32_t parts_of_equation(const struct ttzo_model *model)
            (info->derivative == TTZO_DERIVATIVE_COMPENSATED_JET ? TTZO_PART_COMPENSATED : 0u);
 }
 
+// Whether a change of a unit passes a further layer than the next, or an activation after the last.
+static bool is_deep(const struct ttzo_model *model)
+{
+    uint32_t n = model->info.n_layers;
+    return n > 2 || (n > 0 && model->layers[n - 1].activation != TTZO_ACTIVATION_IDENTITY);
+}
+
 uint32_t ttzo_needed_parts(const struct ttzo_model *model)
 {
     uint32_t parts = model->info.loss == TTZO_LOSS_RESIDUAL     ? TTZO_PART_EQUATIONS
@@ -67,7 +77,8 @@ uint32_t ttzo_needed_parts(const struct ttzo_model *model)
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
         parts |= parts_of_estimator(model->phases[p].estimator);
     if (parts & TTZO_PART_CORES) {
-        parts |= model->info.cache != TTZO_CACHE_FLOAT32 ? TTZO_PART_NARROW : 0u;
+        parts |=
+            (model->info.cache != TTZO_CACHE_FLOAT32 ? TTZO_PART_NARROW : 0u) | (is_deep(model) ? TTZO_PART_DEPTH : 0u);
         for (uint32_t l = 0; l < model->info.n_layers; l++)
             parts |= model->layers[l].kind == TTZO_LAYER_KIND_TT_TENSOR ? TTZO_PART_TENSORS : 0u;
     }

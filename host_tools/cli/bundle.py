@@ -36,6 +36,7 @@ from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
+from ttzo.host_tools.cli.estimators import alternatives_row
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
 from ttzo.host_tools.cli.layer_text import layer_text
@@ -305,6 +306,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
         )
     ]
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
+    rows += alternatives_row(plan)
     return [*rows, ("arithmetic", plan.arithmetic.name)]
 
 
@@ -339,6 +341,8 @@ def build_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
     report = build.build(bundle, board, lock=lock_of(key, reading), **options)
     rows = build_rows(report) + ([("keeps its run", wear.describe(plan, board))] if options["storage"] else [])
     screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", rows)
+    if board.build_note:
+        screen.tell(board.build_note)
     return report.as_json()
 
 
@@ -367,7 +371,7 @@ def flash_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
     if not board.flash_command:
         raise FlashError(
             f"no flashing tool is known for {board.name}",
-            "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
+            board.build_note or "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
         )
     report = build.build(bundle, board, lock=lock_of(key, reading), **options)
     words = [word.format(bin=report.bin, elf=report.elf) for word in board.flash_command]

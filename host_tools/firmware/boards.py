@@ -35,7 +35,7 @@ class BoardError(TtzoError):
 
 
 class Board(pydantic.BaseModel):
-    """One board; every field but `not_built` stands in its TOML."""
+    """One board; every field but the two first after `ran_on` stands in its TOML."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -44,6 +44,7 @@ class Board(pydantic.BaseModel):
     ran_on: _Text  # what was seen running where, and what was not
 
     not_built: str = ""  # why `ttzo build` makes no firmware for it, and what to do instead; "": it does
+    build_note: str = ""  # what must be added to its firmware before a chip can start it
 
     port: _Part  # folder in device_runtime/ports
     toolchain: _Text  # the compiler is {toolchain}-gcc
