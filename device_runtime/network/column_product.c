@@ -45,16 +45,19 @@
 
 static const float zeros[16] = { 0.0f };
 
-static void tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right, uint32_t inner,
-                  uint32_t n, bool adds)
+// Inlined, gcc finds no registers for the twelve operands at -Os and -O3.
+#define APART __attribute__((noinline))
+
+APART static void tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right,
+                        uint32_t inner, uint32_t n, bool adds)
 {
     const float *a, *b, *start = adds ? NULL : zeros;
     uint32_t k;
     TILES(ROWS_OF_4, STEP_OF_4, "16");
 }
 
-static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right, uint32_t inner,
-                       uint32_t n, bool adds)
+APART static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right,
+                             uint32_t inner, uint32_t n, bool adds)
 {
     const float *a, *b, *start = adds ? NULL : zeros;
     uint32_t k;
@@ -89,8 +92,8 @@ static void tiles(float *out, uint32_t stride, struct ttzo_columns left, struct 
         lanes(out + j, stride, left, (struct ttzo_columns){ right.at + j, right.step }, inner, adds, false);
 }
 
-static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right, uint32_t inner,
-                       uint32_t n, bool adds)
+APART static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right,
+                             uint32_t inner, uint32_t n, bool adds)
 {
     for (uint32_t j = 0; j < 8 * n; j += 2 * TTZO_LANES)
         lanes(out + j, stride, left, (struct ttzo_columns){ right.at + j, right.step }, inner, adds, true);
