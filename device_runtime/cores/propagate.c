@@ -43,8 +43,7 @@ static bool goes_by_matrix(const struct ttzo_layer_cache *cache)
     return cache->has_matrix || ttzo_layer_length(cache->layer) == 1;
 }
 
-// Row `place` of the matrix of layer `l`, [out_features]: where it is kept, or in queries->scratch.row.
-static const float *weights_after(struct ttzo_queries *queries, uint32_t l, uint32_t place)
+const float *ttzo_propagate_weights(struct ttzo_queries *queries, uint32_t l, uint32_t place)
 {
     const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
     uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
@@ -89,7 +88,7 @@ static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const float *row = weights_after(queries, l, queries->aim.places[i]);
+        const float *row = ttzo_propagate_weights(queries, l, queries->aim.places[i]);
         struct ttzo_quad *out = quads + i;
         for (const float *end = row + whole; row != end; row += 4, out += n)
             *out = *(const struct ttzo_quad *)row;
@@ -243,7 +242,7 @@ static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *pla
     for (uint32_t i = 0; i < Q * outputs; i++)
         arrivals[i] = 0.0f;
     for (uint32_t i = 0; i < n; i++) {
-        const float *row = weights_after(queries, l, places[i]), *end = row + outputs;
+        const float *row = ttzo_propagate_weights(queries, l, places[i]), *end = row + outputs;
         const struct ttzo_quad change = changes_of(queries)[i];
         for (float *out = arrivals; row != end; row++, out += Q)
             for (uint32_t q = 0; q < Q; q++)
@@ -254,14 +253,14 @@ static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *pla
 // The same for the units that were aimed at, on top of what has arrived before.
 static void arrive_aimed(struct ttzo_queries *queries, uint32_t n_queries, bool first)
 {
-    uint32_t l = queries->aim.layer + 1, n = queries->aim.n_awake,
-             outputs = queries->cache.layers[l].layer->out_features;
+    uint32_t l = queries->aim.layer + 1, n = queries->aim.n_awake;
+    uint32_t outputs = queries->cache.layers[l].layer->out_features, whole = (outputs + 3u) & ~3u; // as arrivals are
     if (!goes_by_matrix(&queries->cache.layers[l])) {
         contract_changes(queries, l, queries->aim.places, n, n_queries);
         return;
     }
     ttzo_multiply_panels(queries->scratch.arrivals, Q, first ? NULL : queries->scratch.arrivals, queries->aim.weights,
-                         queries->scratch.changes, outputs, n, Q);
+                         queries->scratch.changes, whole, n, Q);
     queries->scratch.macs += n * outputs * n_queries;
 }
 
@@ -427,8 +426,8 @@ static void change_units(struct ttzo_queries *queries, const float *changes, uin
 
 // Four changes of one unit each as arrivals at layer `l`, whose matrix starts at `weights`: from one unit and output to
 // the next it is so far.
-static void lay_rows(struct ttzo_queries *queries, uint32_t l, const float *weights, uint32_t row, uint32_t step,
-                     const uint16_t *units, const float *changes)
+static inline void lay_rows(struct ttzo_queries *queries, uint32_t l, const float *weights, uint32_t row, uint32_t step,
+                            const uint16_t *units, const float *changes)
 {
     const float *a = weights + units[0] * row, *b = weights + units[1] * row, *c = weights + units[2] * row;
     const float *d = weights + units[3] * row;
@@ -442,7 +441,7 @@ static void lay_rows(struct ttzo_queries *queries, uint32_t l, const float *weig
 static void lay_made_rows(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes)
 {
     for (uint32_t q = 0; q < Q; q++) {
-        const float *weights = weights_after(queries, l, units[q]);
+        const float *weights = ttzo_propagate_weights(queries, l, units[q]);
         for (uint32_t j = 0; j < queries->cache.layers[l].layer->out_features; j++)
             arrivals_of(queries)[j].of[q] = weights[j] * changes[q];
     }

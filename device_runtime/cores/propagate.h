@@ -51,6 +51,10 @@ static inline bool ttzo_propagate_sleeps(enum ttzo_activation activation, float 
     return activation == TTZO_ACTIVATION_RELU && z <= -bound;
 }
 
+// Row `place` of the matrix of layer `l` after the first, [out_features], which ttzo_goes_by_matrix: where it is kept, or in
+// queries->scratch.row. Cheap where the same layer is asked again.
+const float *ttzo_propagate_weights(struct ttzo_queries *queries, uint32_t l, uint32_t place);
+
 // What the activation of a unit of layer `l` changes by when its pre-activation moves.
 float ttzo_propagate_change(const struct ttzo_queries *queries, uint32_t l, uint32_t unit, float move);
 

@@ -54,7 +54,7 @@ static void aim_at_layer(struct ttzo_core_estimate *e, struct unit_queries *quer
     const struct ttzo_layer *layer = e->queries.cache.layers[l].layer;
     queries->l = l;
     queries->ends = l + 1u == e->base.trainer->model->info.n_layers && ttzo_loss_is_plain(e->base.trainer->model);
-    queries->changes = ttzo_is_node_cge(e) ? e->queries.scratch.unit_changes : NULL;
+    queries->changes = ttzo_goes_by_units(e) ? e->queries.scratch.unit_changes : NULL;
     queries->biases = NULL;
     if (layer->has_bias)
         queries->biases =

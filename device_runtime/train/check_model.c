@@ -2,6 +2,7 @@
 // Every number of a model is checked here once, when it is loaded; later code relies on it.
 #include "cores/gathered_gradient.h"
 #include "cores/row_estimate.h"
+#include "cores/sample_cache.h"
 #include "equations/gauss_newton.h"
 #include "equations/pde_bundle.h"
 #include "identification/simulation.h"
@@ -100,12 +101,24 @@ static bool walks_gathered_layers(const struct ttzo_model *model)
     return true;
 }
 
+// chain_differences takes each layer after the first as a matrix.
+static bool chain_is_sound(const struct ttzo_model *model, uint32_t *detail)
+{
+    bool asked = TTZO_HAS(CHAIN) && ttzo_has_estimator(model, TTZO_ESTIMATOR_CHAIN_DIFFERENCES);
+    for (uint32_t l = 1; l < model->info.n_layers && asked; l++) {
+        *detail = l;
+        if (!ttzo_goes_by_matrix(model, l))
+            return false;
+    }
+    return true;
+}
+
 // Graphs are trained by whole losses of rows or by what a change of a row reaches; nothing of them is kept in 16 bits.
 static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++) {
         uint8_t estimator = model->phases[p].estimator;
-        if (ttzo_is_gauss_newton(estimator))
+        if (ttzo_is_gauss_newton(estimator) || estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES)
             return false;
     }
     return model->info.cache == TTZO_CACHE_FLOAT32 && model->info.loss != TTZO_LOSS_RESIDUAL &&
@@ -146,7 +159,8 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         info->input_number > TTZO_NUMBER_FLOAT32 || info->loss > TTZO_LOSS_SIMULATION || !ttzo_loss_is_sound(model) ||
         !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
         return TTZO_ERROR_BAD_MODEL;
-    if (has_layers && (!layers_are_sound(model, detail) || !gathers_are_sound(model, detail)))
+    if (has_layers &&
+        (!layers_are_sound(model, detail) || !gathers_are_sound(model, detail) || !chain_is_sound(model, detail)))
         return TTZO_ERROR_BAD_MODEL;
     if (ttzo_is_graph(model) && !graph_is_sound(model, detail))
         return TTZO_ERROR_BAD_MODEL;

@@ -71,6 +71,7 @@ def family(plan: Plan, phase: Phase) -> str:
     if phase.estimator not in REUSING:
         return "evaluations"
     name = "coordinates" if phase.estimator in (Estimator.cge, Estimator.cocd) else phase.estimator.name
+    name = "node_cge" if phase.estimator == Estimator.chain_differences else name  # what is assembled is the same
     return f"{name} of graphs" if plan.chain is None else f"{name} of places" if plan.gathers else name
 
 

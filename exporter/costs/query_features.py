@@ -19,7 +19,7 @@ from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.gathering import Patches
 from ttzo.exporter.plan.graph import Node
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import Phase
+from ttzo.exporter.plan.training import BY_UNITS, Phase
 
 AT_ONCE = LIMIT["queries_at_once"]
 
@@ -43,7 +43,7 @@ def queries(plan: Plan, phase: Phase, awake: float, shares: Sequence[float]) -> 
         found[f"{phase.direction.name} number"] = phase.n_queries * plan.n_parameters
     for number in range(len(plan.chain or ())):
         found["core product"] += prepare_macs(plan, number)
-        if phase.estimator == Estimator.node_cge:
+        if phase.estimator in BY_UNITS:
             found["core product"] += finish_macs(plan, number)
     return found
 
@@ -93,7 +93,7 @@ def _of_layer(plan: Plan, phase: Phase, number: int) -> Iterator[Part]:
         if by_blocks:
             found.add(_of_groups(plan, number, directions, layer.out_features, layer.n_outputs))
             found["combined number"] = phase.n_queries * size * e.ml * e.mr * places
-        elif phase.estimator == Estimator.node_cge:
+        elif phase.estimator in BY_UNITS:
             whole = assembled_macs(plan, number)
             if whole is None:
                 found["sliced number"] = size * e.ml * e.mr
@@ -105,7 +105,10 @@ def _of_layer(plan: Plan, phase: Phase, number: int) -> Iterator[Part]:
         yield Part(size, found)
     if by_blocks and layer.has_bias:
         yield Part(layer.out_features, _of_groups(plan, number, directions, layer.out_features, layer.n_outputs))
-    elif phase.estimator == Estimator.node_cge or layer.has_bias:
+    elif phase.estimator == Estimator.chain_differences and number + 1 < len(plan.layers):
+        carried = {"assembled mac": layer.out_features * plan.layers[number + 1].out_features}
+        yield Part(layer.out_features * layer.has_bias, Features(carried))
+    elif phase.estimator in BY_UNITS or layer.has_bias:
         groups = layer.out_features if layer.gather else math.ceil(layer.out_features / AT_ONCE)
         yield Part(layer.out_features * layer.has_bias, _of_groups(plan, number, groups, 1, places))
 

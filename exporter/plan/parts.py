@@ -8,7 +8,7 @@ from ttzo.device_runtime.contract.page import PAGE
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import REUSING
+from ttzo.exporter.plan.training import BY_UNITS, REUSING
 
 Parts = frozenset[Part]
 GRAPH_PARTS: Parts = frozenset(Part[part] for part, _ in PAGE["node_part"].values())  # chains need none of them
@@ -26,12 +26,14 @@ def parts_of(plan: Plan) -> Parts:
         Part.split: any(layer.contraction for layer in layers),
         Part.gathered: any(layer.gather for layer in layers),
         Part.evaluations: bool(estimators & {Estimator.rge, Estimator.cge_plain}),
-        Part.blocks: bool(estimators & {Estimator.node_cge, Estimator.block_rge}),
+        Part.blocks: bool(estimators & (BY_UNITS | {Estimator.block_rge})),
         Part.narrow: reuses and plan.cache != Cache.float32,
         Part.tensors: reuses and any(layer.kind == LayerKind.tt_tensor for layer in layers),
         Part.depth: reuses and plan.chain is not None and _is_deep(plan.chain),
+        Part.chain: Estimator.chain_differences in estimators,
         Part.augmentation: plan.augmentation is not None,
-        Part.coordinates: Estimator.coordinate_gn in estimators,
+        Part.coordinates: bool(estimators & {Estimator.coordinate_gn, Estimator.frozen_features}),
+        Part.features: Estimator.frozen_features in estimators,
         Part.systems: plan.pde is not None and plan.pde.is_system,
         Part.compensated: plan.pde is not None and plan.pde.derivative == Derivative.compensated_jet,
     }

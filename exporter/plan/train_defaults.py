@@ -8,12 +8,14 @@
 | `cge`      | one coordinate after the other, momentum, gradient clipped at norm 1          |
 | `cge_plain`| the same by whole loss evaluations: its reference, hundreds of times slower   |
 | `node_cge` | one difference for each unit, parameters' derivatives assembled from them     |
+| `chain_differences` | difference quotients carried backwards, layer by layer                |
 | `block_rge`| random directions of one core, weight or bias at a time                       |
 | `cocd`     | the next coordinates in turn, the others' estimates decay (arXiv 2605.14373)  |
 | `hybrid`   | `sign_rge` until the loss stops falling, then `cge` with the paper's momentum |
 | `subspace_gn`   | Gauss-Newton on a PDE's residuals in random directions                   |
 | `last_layer_gn` | the same, with all of the last layer solved for                          |
 | `coordinate_gn` | the same in unit directions: a column for each parameter                 |
+| `frozen_features` | one least squares over the last layer behind units drawn anew in each step |
 
 A setting of a phase may be one value for all phases or one for each, as in `lr=(1e-3, 0.1)`.
 """
@@ -36,14 +38,21 @@ ESTIMATORS = (
     "cge",
     "cge_plain",
     "node_cge",
+    "chain_differences",
     "block_rge",
     "cocd",
     "hybrid",
     "subspace_gn",
     "last_layer_gn",
     "coordinate_gn",
+    "frozen_features",
 )
-COORDINATES = (Estimator.cge, Estimator.cge_plain, Estimator.node_cge)  # every derivative anew in every step
+COORDINATES = (
+    Estimator.cge,
+    Estimator.cge_plain,
+    Estimator.node_cge,
+    Estimator.chain_differences,
+)  # every derivative anew in every step
 
 # Learning rates that fit an estimator and an update rule. `sgd`, `momentum` and `ema_momentum` of one estimator take
 # steps of about equal length: momentum's are 1 / (1 - 0.9) times its rate, ema_momentum's are its rate.
@@ -186,11 +195,11 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
         if update not in (None, Update.sign):
             raise PlanError("sign_rge always updates by the sign", f"use estimator rge with update {update.name}")
         return (_phase(Estimator.rge, Update.sign),)
-    if estimator in ("subspace_gn", "last_layer_gn", "coordinate_gn"):
+    if estimator in ("subspace_gn", "last_layer_gn", "coordinate_gn", "frozen_features"):
         if update not in (None, Update.sgd):
             raise PlanError(f"{estimator} computes whole steps, without an update rule", "leave the update rule out")
         return (_gauss_newton(Estimator[estimator]),)
-    if estimator in ("cge", "cge_plain", "node_cge", "block_rge"):
+    if estimator in ("cge", "cge_plain", "node_cge", "chain_differences", "block_rge"):
         return (_phase(Estimator[estimator], Update.momentum if update is None else update),)
     if estimator == "cocd":
         return (_phase(Estimator.cocd, Update.sgd if update is None else update),)
@@ -208,6 +217,8 @@ def _gauss_newton(estimator: Estimator) -> Phase:
         perturb_radius=1e-2 if estimator == Estimator.last_layer_gn else 1e-3,
         learning_rate=LEARNING_RATES[estimator, Update.sgd],
     )
+    if estimator == Estimator.frozen_features:  # differences of 1 are exact where the equation is linear
+        return dataclasses.replace(made, n_queries=1, perturb_radius=1.0, ridge=1e-8, trust_radius=0.0)
     if estimator != Estimator.coordinate_gn:
         return made
     return dataclasses.replace(made, n_queries=1, n_coordinates=ALL_COLUMNS, ridge=1e-3, trust_radius=0.0)

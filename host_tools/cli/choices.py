@@ -17,11 +17,13 @@ WHAT_FOR = {
         "cge": "the derivative of every parameter; tensor-train cores share the work, which takes memory for caches",
         "cge_plain": "the same derivatives by whole loss evaluations: a reference, hundreds of times slower",
         "node_cge": "one loss difference for each unit, from which its parameters' derivatives are made: less work than cge",
+        "chain_differences": "difference quotients carried backwards layer by layer: back-propagation with quotients for derivatives",
         "block_rge": "random directions of one core, weight or bias at a time, with caches like those of cge",
         "cocd": "cge of the next --n-coordinates parameters in turn: cheaper steps; older derivatives decay",
         "hybrid": "sign_rge until the loss stops falling, then cge: the paper's two phases",
         "subspace_gn": "PDEs: Gauss-Newton within random directions and the last two steps",
         "coordinate_gn": "PDEs: Gauss-Newton in the parameters themselves, each asked where it moves the residual",
+        "frozen_features": "linear PDEs: one least squares over units that each step draws anew; the best fit stays",
         "last_layer_gn": "PDEs whose last layer is dense: the same, and all of the last layer is solved for",
     },
     "--update": {

@@ -136,6 +136,10 @@ def test_a_model_names_the_parts_that_it_needs(tmp_path):
 KINDS = {
     "cge": ({}, {Part.cores}),
     "node_cge": ({"estimator": "node_cge"}, {Part.cores, Part.blocks}),
+    "chain_differences": (
+        {"estimator": "chain_differences"},
+        {Part.cores, Part.blocks, Part.chain},
+    ),
     "block_rge": ({"estimator": "block_rge"}, {Part.cores, Part.blocks}),
     "int16": ({"cache": "int16"}, {Part.cores, Part.narrow}),
     "tensor": ({"format": "tensor"}, {Part.cores, Part.tensors}),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes `depth_counts.json`: what a gradient by node_cge costs behind one to five hidden layers, in instructions a row.
+"""Writes `depth_counts.json`: what a gradient costs after one to five hidden layers, in instructions a row.
 
     python tests/vectors/depth_counts.py
 
@@ -23,6 +23,7 @@ from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.measure import bench
 from ttzo.host_tools.measure.instruction_count import Machine
 
+ESTIMATORS = ("node_cge", "chain_differences")
 PATH = Path(__file__).with_suffix(".json")
 
 
@@ -60,7 +61,8 @@ def instructions(plan: Plan, board_name: str) -> int:
 def main() -> None:
     stored = json.loads(PATH.read_text(encoding="utf-8"))
     for each in stored["depths"]:
-        each["gradient"] = instructions(plan_of_depth(each["hidden_layers"], stored["estimator"]), stored["board"])
+        for estimator in ESTIMATORS:
+            each[estimator] = instructions(plan_of_depth(each["hidden_layers"], estimator), stored["board"])
         print(each, file=sys.stderr, flush=True)
     lines = ",\n".join(json.dumps(each) for each in stored.pop("depths"))
     PATH.write_text(json.dumps(stored)[:-1] + f', "depths": [\n{lines}\n]}}\n', encoding="utf-8")
