@@ -234,6 +234,10 @@ class Part(IntEnum):
     """runs that outlive a reset: generations in two slots of a memory"""
     key = 262144
     """orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames"""
+    coordinates = 524288
+    """Gauss-Newton steps in unit directions: coordinate_gn"""
+    differences = 1048576
+    """an equation's derivatives by differences: finite_difference, sparse_grid and monte_carlo"""
 
 class Derivative(IntEnum):
     jet = 0

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x7719DF1Fu
+#define TTZO_CONTRACT_HASH 0x3EF2A5E2u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -210,7 +210,9 @@ enum ttzo_estimator {
 #define TTZO_PART_AUGMENTATION 65536u // training rows that the device varies by the seed
 #define TTZO_PART_STORAGE 131072u // runs that outlive a reset: generations in two slots of a memory
 #define TTZO_PART_KEY 262144u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
-#define TTZO_ALL_PARTS 524287u
+#define TTZO_PART_COORDINATES 524288u // Gauss-Newton steps in unit directions: coordinate_gn
+#define TTZO_PART_DIFFERENCES 1048576u // an equation's derivatives by differences: finite_difference, sparse_grid and monte_carlo
+#define TTZO_ALL_PARTS 2097151u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step

@@ -54,7 +54,9 @@ static void run_again(struct ttzo_graph_estimate *e, const struct ttzo_node *nod
     if (own && !moved && index != ANY_PARAMETER) {
         copy_kept(e, node->output);
         macs = ttzo_graph_run_row(graph, node, index, trainer->perturbed, inputs, output, e->scratch);
-    }
+    } else if (!own)
+        macs = ttzo_graph_run_moved(graph, node, trainer->perturbed, inputs, ttzo_graph_kept(e, node->inputs[0]),
+                                    ttzo_graph_kept(e, node->output), output, e->scratch);
     if (!macs) {
         ttzo_graph_run_node(graph, node, trainer->perturbed, inputs, output, e->scratch);
         macs = ttzo_graph_node_macs(graph, node);

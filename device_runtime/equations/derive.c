@@ -192,6 +192,27 @@ static void sum_diagonal(const struct ttzo_derivation *d)
             d->work->laplacian[j] = d->work->laplacian[j] + d->work->diagonal[i * d->m + j];
 }
 
+static void derive_from_centre(const struct ttzo_derivation *d)
+{
+    switch ((enum ttzo_derivative)d->model->pde.info.derivative) {
+    case TTZO_DERIVATIVE_FINITE_DIFFERENCE: derive_by_differences(d); break;
+    case TTZO_DERIVATIVE_SPARSE_GRID: derive_on_grid(d); break;
+    case TTZO_DERIVATIVE_MONTE_CARLO: derive_by_sampling(d); break;
+    case TTZO_DERIVATIVE_JET:
+    case TTZO_DERIVATIVE_COMPENSATED_JET: break;
+    }
+}
+
+static void derive_exactly(const struct ttzo_derivation *d)
+{
+    if (d->needs & ~(uint32_t)TTZO_NEED_ALONG)
+        ttzo_derive_by_jets(d);
+    else
+        ttzo_carry_value(d);
+    if (ttzo_is_needed(d, TTZO_NEED_ALONG))
+        ttzo_derive_along(d);
+}
+
 void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs, uint32_t row)
 {
     const struct ttzo_model *model = trainer->model;
@@ -216,20 +237,10 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
         ttzo_carry_value(&d);
         return;
     }
-    switch ((enum ttzo_derivative)model->pde.info.derivative) {
-    case TTZO_DERIVATIVE_JET:
-        if (needs & ~(uint32_t)TTZO_NEED_ALONG)
-            ttzo_derive_by_jets(&d);
-        else
-            ttzo_carry_value(&d);
-        if (ttzo_is_needed(&d, TTZO_NEED_ALONG))
-            ttzo_derive_along(&d);
-        break;
-    case TTZO_DERIVATIVE_COMPENSATED_JET: break;
-    case TTZO_DERIVATIVE_FINITE_DIFFERENCE: derive_by_differences(&d); break;
-    case TTZO_DERIVATIVE_SPARSE_GRID: derive_on_grid(&d); break;
-    case TTZO_DERIVATIVE_MONTE_CARLO: derive_by_sampling(&d); break;
-    }
+    if (TTZO_HAS(DIFFERENCES) && model->pde.info.derivative != TTZO_DERIVATIVE_JET)
+        derive_from_centre(&d);
+    else
+        derive_exactly(&d);
     if (ttzo_is_needed(&d, TTZO_NEED_DIAGONAL))
         sum_diagonal(&d);
 }

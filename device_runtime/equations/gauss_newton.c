@@ -26,6 +26,11 @@ static uint32_t free_count(const struct ttzo_model *model, const struct ttzo_pha
     return phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN ? ttzo_layer_parameters(last_layer(model)) : 0;
 }
 
+static bool takes_coordinates(const struct ttzo_phase *phase)
+{
+    return TTZO_HAS(COORDINATES) && phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN;
+}
+
 static uint32_t remembered_count(const struct ttzo_phase *phase)
 {
     return phase->estimator == TTZO_ESTIMATOR_SUBSPACE_GN ? 2 : 0;
@@ -40,7 +45,7 @@ uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct tt
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return 0;
-    if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
+    if (takes_coordinates(phase))
         return ttzo_coordinate_gn_count(model, phase);
     uint64_t n = unknown_count(model, phase);
     return n * (n + 3) + TTZO_GN_BLOCK_ROWS * (n + 1) + n; // two triangles, a block of rows, the coefficients
@@ -55,7 +60,7 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return true;
-    if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
+    if (takes_coordinates(phase))
         return ttzo_coordinate_gn_is_sound(model, phase);
     if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS ||
         phase->update != TTZO_UPDATE_SGD)
@@ -349,7 +354,7 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
 enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate,
                                   struct ttzo_step_result *result)
 {
-    if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
+    if (takes_coordinates(phase))
         return ttzo_coordinate_gn(trainer, phase, rate, result);
     struct gauss_newton gn = begin(trainer, phase);
     uint32_t n = trainer->model->info.n_parameters, batch = trainer->model->info.batch;

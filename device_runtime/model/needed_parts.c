@@ -8,8 +8,19 @@ static uint32_t parts_of_estimator(uint8_t estimator)
     bool blocks = estimator == TTZO_ESTIMATOR_NODE_CGE || estimator == TTZO_ESTIMATOR_BLOCK_RGE;
     if (ttzo_estimator_reuses(estimator))
         return TTZO_PART_CORES | (blocks ? TTZO_PART_BLOCKS : 0u);
+    if (estimator == TTZO_ESTIMATOR_COORDINATE_GN)
+        return TTZO_PART_COORDINATES;
     bool own = ttzo_is_gauss_newton(estimator) || estimator == TTZO_ESTIMATOR_SIMULATION_GN;
     return own ? 0u : TTZO_PART_EVALUATIONS;
+}
+
+static uint32_t part_of_derivative(const struct ttzo_pde *pde)
+{
+    switch ((enum ttzo_derivative)pde->info.derivative) {
+    case TTZO_DERIVATIVE_COMPENSATED_JET: return TTZO_PART_COMPENSATED;
+    case TTZO_DERIVATIVE_JET: return 0;
+    default: return TTZO_PART_DIFFERENCES;
+    }
 }
 
 // Of a graph whose records and attributes lie inside its section.
@@ -44,6 +55,5 @@ uint32_t ttzo_needed_parts(const struct ttzo_model *model)
         for (uint32_t l = 0; l < model->info.n_layers; l++)
             parts |= model->layers[l].kind == TTZO_LAYER_KIND_TT_TENSOR ? TTZO_PART_TENSORS : 0u;
     }
-    bool compensated = model->pde.info.derivative == TTZO_DERIVATIVE_COMPENSATED_JET; // once the equation is read
-    return parts | (compensated ? TTZO_PART_COMPENSATED : 0u);
+    return parts | part_of_derivative(&model->pde); // once the equation is read
 }

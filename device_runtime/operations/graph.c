@@ -132,8 +132,9 @@ static void unpack_parameters(const struct ttzo_node_sizes *sizes, const uint8_t
         *out++ = ttzo_get_f32(constants);
 }
 
-void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
-                         const float *const inputs[3], float *output, float *scratch)
+// A node's call at `theta`; int8 parameters that are not read as they are become float32 in the scratch.
+static struct ttzo_node_call call_of(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                                     const float *const inputs[3], float *output, float *scratch)
 {
     const uint8_t *constants = graph->constants + 4 * (size_t)node->parameters;
     struct ttzo_node_call call = {
@@ -154,6 +155,13 @@ void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node 
         }
     } else if (node->flags & TTZO_NODE_FLAG_FROZEN)
         call.parameters = (const float *)(const void *)constants;
+    return call;
+}
+
+void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                         const float *const inputs[3], float *output, float *scratch)
+{
+    struct ttzo_node_call call = call_of(graph, node, theta, inputs, output, scratch);
     ttzo_node_forward(node->operation, &call);
 }
 
@@ -183,14 +191,18 @@ void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_nod
 uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
                             const float *theta, const float *const inputs[3], float *output, float *scratch)
 {
-    struct ttzo_node_call call = {
-        .attributes = graph->attributes + 4u * node->attributes,
-        .parameters = theta + node->parameters,
-        .inputs = { inputs[0], inputs[1], inputs[2] },
-        .output = output,
-        .scratch = scratch,
-    };
+    struct ttzo_node_call call = call_of(graph, node, theta, inputs, output, scratch);
     return node->operation == TTZO_NODE_OPERATION_AFFINE ? ttzo_affine_row(&call, index) : 0;
+}
+
+uint64_t ttzo_graph_run_moved(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                              const float *const inputs[3], const float *before, const float *made, float *output,
+                              float *scratch)
+{
+    if (node->operation != TTZO_NODE_OPERATION_AFFINE)
+        return 0;
+    struct ttzo_node_call call = call_of(graph, node, theta, inputs, output, scratch);
+    return ttzo_affine_moved_places(&call, before, made);
 }
 
 float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row)

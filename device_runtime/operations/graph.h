@@ -51,6 +51,12 @@ struct ttzo_block ttzo_graph_block(const struct ttzo_graph *graph, const struct 
 uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
                             const float *theta, const float *const inputs[3], float *output, float *scratch);
 
+// The same where no parameter has changed, only inputs: `before` and `made` are its first input and its output from before.
+// Of a layer that is applied to each place the places that have moved are made anew, at least one.
+uint64_t ttzo_graph_run_moved(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+                              const float *const inputs[3], const float *before, const float *made, float *output,
+                              float *scratch);
+
 // One row through the graph at `theta`; the outputs lie in the arena, activations[0].
 float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row);
 

@@ -15,7 +15,7 @@ def parts_of(plan: Plan) -> Parts:
     """The parts of the runtime that a model needs."""
     estimators = {phase.estimator for phase in plan.training.phases}
     layers = [node.operation.layer for node in plan.graph.nodes if isinstance(node.operation, Affine)]
-    reuses = bool(estimators & REUSING)
+    reuses, derivative = bool(estimators & REUSING), plan.pde.derivative if plan.pde else None
     needs = {
         Part.equations: plan.loss == Loss.residual,
         Part.identification: plan.loss == Loss.simulation,
@@ -27,7 +27,9 @@ def parts_of(plan: Plan) -> Parts:
         Part.narrow: reuses and plan.cache != Cache.float32,
         Part.tensors: reuses and any(layer.kind == LayerKind.tt_tensor for layer in layers),
         Part.augmentation: plan.augmentation is not None,
-        Part.compensated: plan.pde is not None and plan.pde.derivative == Derivative.compensated_jet,
+        Part.compensated: derivative == Derivative.compensated_jet,
+        Part.coordinates: Estimator.coordinate_gn in estimators,
+        Part.differences: derivative not in (None, Derivative.jet, Derivative.compensated_jet),
     }
     needed = {part for part, wanted in needs.items() if wanted}
     return frozenset(needed | (_parts_of_nodes(plan) if plan.chain is None else set()))
