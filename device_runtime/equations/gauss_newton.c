@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// theta moves by sum_k a_k v_k, where a solves min |M a + r|^2 + ridge |a|^2 with the columns
+// Residuals are those of an equation, or a black box gives them. theta moves by sum_k a_k v_k, where a solves min |M a + r|^2 + ridge |a|^2 with the columns
 // M_k = (r(theta + mu v_k) - r(theta)) / mu. Unknowns in order: last layer (last_layer_gn), random directions, the last
 // two steps (subspace_gn), the equation's unknown constants one by one.
 #include "equations/gauss_newton.h"
@@ -8,6 +8,7 @@
 #include "equations/pde.h"
 #include "equations/scales.h"
 #include "equations/triangle.h"
+#include "model/ask_box.h"
 #include "model/phase.h"
 #include "network/layers.h"
 #include "number/random.h"
@@ -41,6 +42,13 @@ static uint32_t unknown_count(const struct ttzo_model *model, const struct ttzo_
     return free_count(model, phase) + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns;
 }
 
+// Rows of [M, r] that are kept at once: a black box gives all its residuals together.
+static uint32_t block_rows(const struct ttzo_model *model)
+{
+    uint32_t all = ttzo_has_black_box(model) ? model->info.batch : 0;
+    return all > TTZO_GN_BLOCK_ROWS ? all : TTZO_GN_BLOCK_ROWS;
+}
+
 uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
@@ -48,7 +56,7 @@ uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct tt
     if (takes_coordinates(phase))
         return ttzo_coordinate_gn_count(model, phase);
     uint64_t n = unknown_count(model, phase);
-    return n * (n + 3) + TTZO_GN_BLOCK_ROWS * (n + 1) + n; // two triangles, a block of rows, the coefficients
+    return n * (n + 3) + block_rows(model) * (n + 1) + n; // two triangles, a block of rows, the coefficients
 }
 
 uint32_t ttzo_gauss_newton_moments(const struct ttzo_model *model, const struct ttzo_phase *phase)
@@ -62,7 +70,8 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
         return true;
     if (takes_coordinates(phase))
         return ttzo_coordinate_gn_is_sound(model, phase);
-    if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS ||
+    bool is_box = model->box.gives_residuals && phase->estimator == TTZO_ESTIMATOR_SUBSPACE_GN;
+    if ((model->info.loss != TTZO_LOSS_RESIDUAL && !is_box) || phase->n_queries > TTZO_MAX_COLUMNS ||
         phase->update != TTZO_UPDATE_SGD)
         return false;
     if (phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN &&
@@ -112,6 +121,10 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
     for (uint32_t i = 0; i < n; i++)
         out[i] = 0.0f;
     ttzo_direction_add(out, out, 1.0f, n, TTZO_DIRECTION_GAUSSIAN, trainer->training.seed, trainer->state.step, query);
+    for (uint32_t i = 0; i < n && ttzo_has_black_box(model); i++)
+        out[i] = TTZO_MULADD(factor * ttzo_parameter_scale(i, 0, 0.0f, trainer->theta[i]), out[i], base[i]);
+    if (ttzo_has_black_box(model))
+        return;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         bool is_free = gn->n_free > 0 && l + 1 == model->info.n_layers;
@@ -131,6 +144,8 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
 static float direction_length(const struct ttzo_model *model)
 {
     float squares = 0.0f;
+    if (ttzo_has_black_box(model))
+        squares = TTZO_BIAS_SCALE * TTZO_BIAS_SCALE * (float)model->info.n_parameters;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         uint32_t biases = layer->has_bias ? layer->out_features : 0u, cores = ttzo_layer_parameters(layer) - biases;
@@ -185,6 +200,19 @@ static bool perturb(const struct gauss_newton *gn, uint32_t c)
 
 // ---- the system -----------------------------------------------------------------------------------------------------
 
+// Before the residuals at `theta`.
+static void begin_residuals(const struct gauss_newton *gn, const float *theta)
+{
+    if (ttzo_has_black_box(gn->trainer->model))
+        ttzo_ask_box(gn->trainer, theta);
+}
+
+static float residual_of(const struct gauss_newton *gn, const float *theta, uint32_t row)
+{
+    return ttzo_has_black_box(gn->trainer->model) ? gn->trainer->box_losses[row]
+                                                  : ttzo_pde_residual(gn->trainer, theta, row);
+}
+
 // Rows [first, first + count) of [M, r] into the block, their losses into base_losses.
 static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint32_t count)
 {
@@ -192,21 +220,24 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     const uint32_t width = gn->n + 1;
     float mu = gn->phase->perturb_radius, per_mu = 1.0f / mu;
     enum ttzo_error error = TTZO_ERROR_OK;
+    begin_residuals(gn, trainer->theta);
     for (uint32_t i = 0; i < count && !error; i++) {
         float *row = gn->block + i * width;
         row[gn->n] = gn->n_free ? ttzo_pde_residual_and_gradient(trainer, trainer->theta, first + i, mu, row)
-                                : ttzo_pde_residual(trainer, trainer->theta, first + i);
+                                : residual_of(gn, trainer->theta, first + i);
         trainer->base_losses[first + i] = row[gn->n] * row[gn->n];
         error = count_row(gn);
     }
     for (uint32_t c = gn->n_free; c < gn->n && !error; c++) {
         bool moves = perturb(gn, c);
+        if (moves)
+            begin_residuals(gn, trainer->perturbed);
         for (uint32_t i = 0; i < count && !error; i++) {
             float *row = gn->block + i * width;
             row[c] = 0.0f;
             if (!moves)
                 continue;
-            row[c] = (ttzo_pde_residual(trainer, trainer->perturbed, first + i) - row[gn->n]) * per_mu;
+            row[c] = (residual_of(gn, trainer->perturbed, first + i) - row[gn->n]) * per_mu;
             if (!ttzo_is_finite(row[c]))
                 return TTZO_ERROR_NON_FINITE;
             error = count_row(gn);
@@ -215,17 +246,24 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     return error;
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 static enum ttzo_error build(struct gauss_newton *gn)
 {
-    uint32_t batch = gn->trainer->model->info.batch;
+    uint32_t batch = gn->trainer->model->info.batch, most = block_rows(gn->trainer->model);
     for (uint32_t i = 0; i < ttzo_triangle_count(gn->n); i++)
         gn->triangle[i] = 0.0f;
-    for (uint32_t first = 0; first < batch; first += TTZO_GN_BLOCK_ROWS) {
-        uint32_t count = batch - first < TTZO_GN_BLOCK_ROWS ? batch - first : TTZO_GN_BLOCK_ROWS;
+    for (uint32_t first = 0; first < batch; first += most) {
+        uint32_t count = smaller(batch - first, most);
         enum ttzo_error error = fill_block(gn, first, count);
         if (error)
             return error;
-        ttzo_triangle_fold(gn->triangle, gn->n, gn->block, count);
+        for (uint32_t i = 0; i < count; i += TTZO_GN_BLOCK_ROWS)
+            ttzo_triangle_fold(gn->triangle, gn->n, gn->block + i * (gn->n + 1),
+                               smaller(count - i, TTZO_GN_BLOCK_ROWS));
     }
     return TTZO_ERROR_OK;
 }
@@ -289,8 +327,9 @@ static enum ttzo_error try_step(struct gauss_newton *gn, float *change)
     struct ttzo_trainer *trainer = gn->trainer;
     uint32_t batch = trainer->model->info.batch;
     float sum = 0.0f;
+    begin_residuals(gn, trainer->perturbed);
     for (uint32_t j = 0; j < batch; j++) {
-        float residual = ttzo_pde_residual(trainer, trainer->perturbed, j);
+        float residual = residual_of(gn, trainer->perturbed, j);
         sum = sum + (residual * residual - trainer->base_losses[j]);
         enum ttzo_error error = count_row(gn);
         if (error)
@@ -345,7 +384,7 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
         .triangle = at,
         .solved = at + ttzo_triangle_count(n),
         .block = at + 2 * ttzo_triangle_count(n),
-        .a = at + 2 * ttzo_triangle_count(n) + TTZO_GN_BLOCK_ROWS * (n + 1),
+        .a = at + 2 * ttzo_triangle_count(n) + block_rows(model) * (n + 1),
         .ridge = trainer->moments + remembered_count(phase) * model->info.n_parameters,
         .total = 1 + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns + TTZO_GN_TRIES,
     };

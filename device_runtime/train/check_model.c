@@ -114,7 +114,9 @@ static bool row_section_is_sound(const struct ttzo_model *model)
 static bool asks_whole_losses(const struct ttzo_model *model)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
-        if (model->phases[p].estimator != TTZO_ESTIMATOR_RGE && model->phases[p].estimator != TTZO_ESTIMATOR_CGE_PLAIN)
+        if (model->phases[p].estimator != TTZO_ESTIMATOR_RGE &&
+            model->phases[p].estimator != TTZO_ESTIMATOR_CGE_PLAIN &&
+            model->phases[p].estimator != TTZO_ESTIMATOR_SUBSPACE_GN)
             return false;
     return true;
 }
