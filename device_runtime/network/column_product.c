@@ -11,12 +11,19 @@
 
 #if TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP)
 
+// Code that may lie anywhere keeps a register for that: too few are left where the tiles are taken in elsewhere.
+#ifdef __PIC__
+#define ALONE __attribute__((noinline))
+#else
+#define ALONE
+#endif
+
 #define ONE_STEP                                                                                                       \
     "vldmia %[a], {s16-s19}\n add %[a], %[a_step]\n vldmia %[b], {s20-s23}\n add %[b], %[b_step]\n" TTZO_STEP(         \
         16, 17, 18, 19, 20, 21, 22, 23)
 
-static void tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right, uint32_t inner,
-                  uint32_t n, bool adds)
+ALONE static void tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right,
+                        uint32_t inner, uint32_t n, bool adds)
 {
     static const float zeros[16] = { 0.0f };
     const float *a, *b, *start = adds ? NULL : zeros;
