@@ -5,9 +5,12 @@
 # make style   ruff and clang-format, without changing a file; make format lets them change files
 # make types   mypy over the whole package
 # make fast    runs the tests that are not slow
-# make coverage  runs the fast tests and says which lines and branches of the C core they reach
+# make coverage  runs the tests of the C core, slow ones too, and says which of its lines and branches they reach
 # make slow-tests  measures all tests anew and writes tests/slow.txt, the list of the slow ones
+# make step-counts  counts training steps on an emulated board and fits the forecasts of ttzo plan to them
 # make lock    writes the versions of this environment into .ci/constraints.txt
+# make modules MPY_DIR=../micropython  builds MicroPython's modules into build/modules, an index for mip, and a wheel with them
+#              into build/wheel; architectures whose compilers are missing are left out and named
 # make clean   removes the environment and what was built
 # Each sets up what it needs: a virtual environment in .venv, the Python packages, the cross compiler and QEMU.
 #
@@ -25,7 +28,7 @@ CONSTRAINTS := .ci/constraints.txt
 SERIES := sktime==1.2.0 aeon==1.6.0
 C_FILES := $(shell find device_runtime host_tools -name '*.[ch]' ! -name ttzo_contract.h)
 
-.PHONY: demo test check style format types fast coverage slow-tests lock setup tools clean help
+.PHONY: demo test check style format types fast coverage slow-tests step-counts lock setup tools modules clean help
 
 demo: setup
 	@$(BIN)/ttzo demo
@@ -56,16 +59,29 @@ fast: setup
 	@$(BIN)/python -m pytest -n auto -q -m "not slow"
 
 # Ports run on boards and in interpreters; the contract is generated.
+COVERED := train network cores operations equations identification key number storage link
 coverage: setup
 	@rm -rf build/coverage
-	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -p c_coverage -m "not slow"
-	@$(BIN)/gcovr -r device_runtime --exclude '.*ports.*' --exclude '.*contract.*' --print-summary build/coverage
+	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -p c_coverage $(COVERED:%=tests/%)
+	@$(BIN)/gcovr -r device_runtime --exclude '.*ports.*' --exclude '.*contract.*' --merge-mode-functions=merge-use-line-min \
+	  --print-summary --fail-under-line 95 --fail-under-branch 85 build/coverage
 
 slow-tests: setup
 	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -p measure_slow
 
+COUNTS := tests/vectors/step_counts.json
+step-counts: setup
+	$(BIN)/python -m ttzo.host_tools.measure.step_counts $(COUNTS)
+	$(BIN)/python -m ttzo.host_tools.measure.fit_instructions $(COUNTS)
+
 lock: setup
 	@$(BIN)/python -m pip list --format freeze --exclude-editable --exclude pip --exclude setuptools --exclude sktime --exclude aeon | sed 's/+.*//' > .ci/constraints.txt
+
+modules: setup
+	@test -n "$(MPY_DIR)" || { echo "next: make modules MPY_DIR=FOLDER, a MicroPython source tree"; exit 1; }
+	@rm -rf build/modules
+	@$(BIN)/ttzo module every -o build/modules --mpy-dir "$(MPY_DIR)"
+	@$(BIN)/python -m hatchling build -t wheel -d build/wheel
 
 help:
 	@sed -n 's/^# make /make /p' Makefile

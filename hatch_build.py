@@ -14,6 +14,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FRONT = "host_tools/front"
+MODULES = "build/modules"  # of MicroPython, for seven architectures
 
 
 class LayOut(BuildHookInterface):
@@ -23,6 +24,8 @@ class LayOut(BuildHookInterface):
         front = [path for path in sorted((root / FRONT).iterdir()) if path.is_file()]
         if version != "editable":
             build_data["force_include"] |= {str(path): path.name for path in front}
+            if (root / MODULES).is_dir():  # `make modules` has built them
+                build_data["force_include"][str(root / MODULES)] = "host_tools/micropython/built_modules"
             return
         wheel = self.build_config.target_config
         (editable,) = wheel["dev-mode-dirs"]

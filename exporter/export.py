@@ -47,7 +47,7 @@ FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model
 LOG_ROWS = 64  # rows of a simulation's log in one step
 OF_SIMULATIONS = ("batch", "arithmetic", "seed", "title")  # their options
 OF_SOME = ("model.tflite",)  # not written for graphs with a node that the format does not have
-PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs")
+PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs", "n_sampled")
 MODEL_OPTIONS = (
     "title",
     "data",
@@ -178,6 +178,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         radius=number("radius", given.get("radius", recipe.radius)),
         level=whole("level", given.get("level", recipe.level)),
         n_pairs=whole("n_pairs", given.get("n_pairs", recipe.n_pairs)),
+        n_sampled=whole("n_sampled", given.get("n_sampled", recipe.n_sampled)),
         training=train_defaults.overridden(
             recipe.trainings.get(str(given.get("estimator")), recipe.training), training
         ),
@@ -240,7 +241,7 @@ def plan_of(
     pde = None
     if recipe.problem is not None:
         problem = _with_rows(recipe.problem, options.get("batch"))
-        pde = trace(problem, recipe.derivative, recipe.radius, recipe.level, recipe.n_pairs)
+        pde = trace(problem, recipe.derivative, recipe.radius, recipe.level, recipe.n_pairs, recipe.n_sampled)
     named = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions}
     settings = dict(
         loss=Loss.residual if pde else recipe.loss,

@@ -194,10 +194,12 @@ class Estimator(IntEnum):
     """Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments"""
     coordinate_gn = 9
     """Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it"""
+    chain_differences = 10
+    """difference quotients carried backwards layer by layer: the loss differences of the last layer's units, times what each unit moves the next layer by; what back-propagation does, with quotients for derivatives"""
 
 class Part(IntEnum):
     equations = 1
-    """PDE residuals, their derivatives and programs, Gauss-Newton steps"""
+    """PDE residuals, their derivatives and programs, Gauss-Newton steps in random directions"""
     cores = 2
     """estimators that reuse a core's environments"""
     split = 4
@@ -207,7 +209,7 @@ class Part(IntEnum):
     evaluations = 16
     """estimators that ask whole loss evaluations: rge and cge_plain"""
     blocks = 32
-    """node_cge and block_rge"""
+    """node_cge, block_rge and chain_differences"""
     narrow = 64
     """caches of 16 bits"""
     tensors = 128
@@ -235,9 +237,13 @@ class Part(IntEnum):
     key = 262144
     """orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames"""
     coordinates = 524288
-    """Gauss-Newton steps in unit directions: coordinate_gn"""
-    differences = 1048576
-    """an equation's derivatives by differences: finite_difference, sparse_grid and monte_carlo"""
+    """Gauss-Newton on an equation in unit directions: coordinate_gn"""
+    systems = 1048576
+    """equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets"""
+    depth = 2097152
+    """cores on chains whose changes pass further layers: more than two layers, or an activation after the last"""
+    chain = 4194304
+    """chain_differences"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -250,6 +256,8 @@ class Derivative(IntEnum):
     """Stein estimator over random antithetic pairs; the radius is sigma"""
     compensated_jet = 4
     """jet, each of its numbers the sum of two floats: for derivatives that nearly vanish"""
+    sampled_jet = 5
+    """jet in random directions: what is summed over the coordinates in space is estimated without bias"""
 
 class Need(IntEnum):
     first = 1
@@ -344,6 +352,10 @@ class Operation(IntEnum):
     """unknown constant number a (a plain number)"""
     measured = 24
     """number a (a plain number) of what was measured at the row's reading"""
+    gradient_product = 25
+    """sampled_jet's estimate of the product of the gradients in space of the network's outputs number a and b (plain numbers)"""
+    shift = 26
+    """the vector whose coordinate i is coordinate i + b (b a plain number) of the vector a, and 0 beyond the last"""
 
 class Access(IntEnum):
     open = 0
@@ -414,6 +426,8 @@ class Stream(IntEnum):
     """the face of a boundary row: counter (0, row, step)"""
     augmentation = 5
     """how a training row is varied: counter (block, row of the batch, step); block 0: its shift down and to the right, word % (2 most + 1) - most; then four normal numbers a block: of the channels, after them of the row's numbers"""
+    jet = 6
+    """sampled_jet's directions of a row: counter (block, row, step); coordinate i in space takes bit i % 32 of word i / 32 % 4 of block i / 128"""
 
 class LogRow(IntEnum):
     fitted = 0
@@ -822,7 +836,11 @@ class PdeInfo(Record):
     """points where something was measured"""
     n_measured: int
     """numbers measured at each"""
-    reserved: int
+    n_sampled: int
+    """sampled_jet: directions k = 0, 1, .. of a row, a power of two. Coordinate i is -1 where its random bit differs from the parity of k AND i, else 1, over the root of n_sampled; 0 of other derivatives"""
+    n_vectors: int
+    """directions that a program computes"""
+    reserved: bytes
     """0"""
 
 @dataclass(frozen=True)
@@ -843,9 +861,9 @@ class RowGroupRecord(Record):
 @dataclass(frozen=True)
 class PdeDirectionRecord(Record):
     first: int
-    """the direction is 1 in this input of the network"""
+    """the direction is 1 in this input of the network; vector_direction: it is what a program computes"""
     second: int
-    """and factor in this one"""
+    """and factor in this one; or the number of that program"""
     factor: float
     """0: in the first alone"""
     order: int

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x3EF2A5E2u
+#define TTZO_CONTRACT_HASH 0x3B094EC3u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -51,6 +51,7 @@
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_ROW_GROUPS 16u // kinds of collocation rows of one PDE
+#define TTZO_FEW_ROW_GROUPS 4u // of them that a runtime without the part systems holds
 #define TTZO_MAX_FIELDS 8u // unknown functions of one PDE: outputs of its network
 #define TTZO_MAX_PDE_DIRECTIONS 64u // directions of one PDE along which derivatives are computed
 #define TTZO_MAX_ORDER 3u // order of a PDE's derivatives
@@ -88,7 +89,12 @@
 #define TTZO_CHALLENGE_BYTES 16u // bytes of a challenge, which a device draws for each session, and of a proof
 #define TTZO_TAG_BYTES 8u // bytes of the HMAC-SHA-256 that a sealed frame carries
 #define TTZO_SEALED 128u // added to the code of a sealed frame
-#define TTZO_HALVED_SUMS_NUMBERS 20u // numbers in front of the sums of a layer that node_cge takes by halves
+#define TTZO_HALVED_SUMS_NUMBERS 24u // numbers in front of the sums of a layer that node_cge takes by halves
+#define TTZO_MAX_SAMPLED 128u // sampled_jet's directions of a row
+#define TTZO_VECTOR_DIRECTION 65535u // first of a direction that a program computes
+#define TTZO_MAX_PDE_VECTORS 8u // directions of one PDE that programs compute
+#define TTZO_GN_BLOCK_NUMBERS 4608u // most numbers of all rows' columns that a Gauss-Newton step keeps at once, so that it makes each direction once
+#define TTZO_KEPT_LINES 512u // most numbers of both halves that it keeps laid out from one sample to the next
 
 // ---- enumerations
 enum ttzo_layer_kind {
@@ -190,13 +196,14 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_LAST_LAYER_GN = 7, // the same in n_queries directions of the hidden layers and all of the last layer, whose columns are free
     TTZO_ESTIMATOR_SIMULATION_GN = 8, // Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments
     TTZO_ESTIMATOR_COORDINATE_GN = 9, // Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it
+    TTZO_ESTIMATOR_CHAIN_DIFFERENCES = 10, // difference quotients carried backwards layer by layer: the loss differences of the last layer's units, times what each unit moves the next layer by; what back-propagation does, with quotients for derivatives
 };
-#define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps
+#define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps in random directions
 #define TTZO_PART_CORES 2u // estimators that reuse a core's environments
 #define TTZO_PART_SPLIT 4u // layers whose contraction is split into two halves
 #define TTZO_PART_GATHERED 8u // convolutions and embeddings
 #define TTZO_PART_EVALUATIONS 16u // estimators that ask whole loss evaluations: rge and cge_plain
-#define TTZO_PART_BLOCKS 32u // node_cge and block_rge
+#define TTZO_PART_BLOCKS 32u // node_cge, block_rge and chain_differences
 #define TTZO_PART_NARROW 64u // caches of 16 bits
 #define TTZO_PART_TENSORS 128u // environments of 2L-way tensor trains
 #define TTZO_PART_COMPENSATED 256u // an equation's derivatives by compensated jets
@@ -210,15 +217,18 @@ enum ttzo_estimator {
 #define TTZO_PART_AUGMENTATION 65536u // training rows that the device varies by the seed
 #define TTZO_PART_STORAGE 131072u // runs that outlive a reset: generations in two slots of a memory
 #define TTZO_PART_KEY 262144u // orders from holders of a key only: HMAC-SHA-256, sessions, sealed frames
-#define TTZO_PART_COORDINATES 524288u // Gauss-Newton steps in unit directions: coordinate_gn
-#define TTZO_PART_DIFFERENCES 1048576u // an equation's derivatives by differences: finite_difference, sparse_grid and monte_carlo
-#define TTZO_ALL_PARTS 2097151u
+#define TTZO_PART_COORDINATES 524288u // Gauss-Newton on an equation in unit directions: coordinate_gn
+#define TTZO_PART_SYSTEMS 1048576u // equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets
+#define TTZO_PART_DEPTH 2097152u // cores on chains whose changes pass further layers: more than two layers, or an activation after the last
+#define TTZO_PART_CHAIN 4194304u // chain_differences
+#define TTZO_ALL_PARTS 8388607u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
     TTZO_DERIVATIVE_SPARSE_GRID = 2, // Stein estimator on a sparse grid (paper eqs. 8-13); the radius is sigma
     TTZO_DERIVATIVE_MONTE_CARLO = 3, // Stein estimator over random antithetic pairs; the radius is sigma
     TTZO_DERIVATIVE_COMPENSATED_JET = 4, // jet, each of its numbers the sum of two floats: for derivatives that nearly vanish
+    TTZO_DERIVATIVE_SAMPLED_JET = 5, // jet in random directions: what is summed over the coordinates in space is estimated without bias
 };
 enum ttzo_need {
     TTZO_NEED_FIRST = 1, // first derivatives in all coordinates
@@ -270,6 +280,8 @@ enum ttzo_operation {
     TTZO_OPERATION_ALONG = 22, // derivative of order c of the network's output number b along direction number a (plain numbers)
     TTZO_OPERATION_UNKNOWN = 23, // unknown constant number a (a plain number)
     TTZO_OPERATION_MEASURED = 24, // number a (a plain number) of what was measured at the row's reading
+    TTZO_OPERATION_GRADIENT_PRODUCT = 25, // sampled_jet's estimate of the product of the gradients in space of the network's outputs number a and b (plain numbers)
+    TTZO_OPERATION_SHIFT = 26, // the vector whose coordinate i is coordinate i + b (b a plain number) of the vector a, and 0 beyond the last
 };
 enum ttzo_access {
     TTZO_ACCESS_OPEN = 0, // no key: whoever reaches the device may use it
@@ -312,6 +324,7 @@ enum ttzo_stream {
     TTZO_STREAM_VALIDATION = 3, // validation points, likewise: counter (block, row, 0), key validation_seed
     TTZO_STREAM_FACE = 4, // the face of a boundary row: counter (0, row, step)
     TTZO_STREAM_AUGMENTATION = 5, // how a training row is varied: counter (block, row of the batch, step); block 0: its shift down and to the right, word % (2 most + 1) - most; then four normal numbers a block: of the channels, after them of the row's numbers
+    TTZO_STREAM_JET = 6, // sampled_jet's directions of a row: counter (block, row, step); coordinate i in space takes bit i % 32 of word i / 32 % 4 of block i / 128
 };
 enum ttzo_log_row {
     TTZO_LOG_ROW_FITTED = 0, // its measured numbers are fitted
@@ -1092,7 +1105,7 @@ static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_at
     ttzo_put_u16(bytes + 10, in->reserved);
 }
 
-#define TTZO_PDE_INFO_BYTES 32u
+#define TTZO_PDE_INFO_BYTES 36u
 struct ttzo_pde_info {
     uint32_t section_bytes;                 // this record and all that belongs to it: bounds, directions, units, readings, row groups, programs, sparse grid
     uint16_t n_space;                       // coordinates in space: the network's first inputs
@@ -1111,7 +1124,9 @@ struct ttzo_pde_info {
     float radius;                           // stein_radius (sigma), or the step of finite differences
     uint16_t n_readings;                    // points where something was measured
     uint8_t n_measured;                     // numbers measured at each
-    uint8_t reserved;                       // 0
+    uint8_t n_sampled;                      // sampled_jet: directions k = 0, 1, .. of a row, a power of two. Coordinate i is -1 where its random bit differs from the parity of k AND i, else 1, over the root of n_sampled; 0 of other derivatives
+    uint8_t n_vectors;                      // directions that a program computes
+    uint8_t reserved[3];                    // 0
 };
 static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_info *out)
 {
@@ -1132,7 +1147,9 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->radius = ttzo_get_f32(bytes + 24);
     out->n_readings = ttzo_get_u16(bytes + 28);
     out->n_measured = ttzo_get_u8(bytes + 30);
-    out->reserved = ttzo_get_u8(bytes + 31);
+    out->n_sampled = ttzo_get_u8(bytes + 31);
+    out->n_vectors = ttzo_get_u8(bytes + 32);
+    for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 33 + 1 * i);
 }
 static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *bytes)
 {
@@ -1153,7 +1170,9 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_f32(bytes + 24, in->radius);
     ttzo_put_u16(bytes + 28, in->n_readings);
     ttzo_put_u8(bytes + 30, in->n_measured);
-    ttzo_put_u8(bytes + 31, in->reserved);
+    ttzo_put_u8(bytes + 31, in->n_sampled);
+    ttzo_put_u8(bytes + 32, in->n_vectors);
+    for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 33 + 1 * i, in->reserved[i]);
 }
 
 #define TTZO_ROW_GROUP_BYTES 12u
@@ -1186,8 +1205,8 @@ static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t 
 
 #define TTZO_PDE_DIRECTION_BYTES 12u
 struct ttzo_pde_direction {
-    uint16_t first;                         // the direction is 1 in this input of the network
-    uint16_t second;                        // and factor in this one
+    uint16_t first;                         // the direction is 1 in this input of the network; vector_direction: it is what a program computes
+    uint16_t second;                        // and factor in this one; or the number of that program
     float factor;                           // 0: in the first alone
     uint8_t order;                          // 1 to max_order: up to which derivatives are computed
     uint8_t reserved[3];                    // 0
@@ -1584,7 +1603,7 @@ static inline int ttzo_training_field_out_of_range(const struct ttzo_training *i
 // Number of the first field of a phase that is out of range; -1 when all are in range.
 static inline int ttzo_phase_field_out_of_range(const struct ttzo_phase *in)
 {
-    if (!(in->estimator <= 9u))
+    if (!(in->estimator <= 10u))
         return 0;
     if (!(in->direction <= 1u))
         return 1;

@@ -53,25 +53,41 @@ static uint64_t moves_before(const struct ttzo_layer *layer, uint32_t end)
     return numbers;
 }
 
+// Slices of all cores before `end`.
+static uint64_t slices_before(const struct ttzo_layer *layer, uint32_t end)
+{
+    uint64_t slices = 0;
+    for (uint32_t k = 0; k < end; k++) {
+        struct ttzo_core core = ttzo_layer_core_shape(layer, k);
+        slices += slices_of_core(&core);
+    }
+    return slices;
+}
+
 // A core of a layer whose entries are under way.
 struct moved_core {
     uint32_t l;
     struct ttzo_core core;
-    uint32_t slices, moved; // of the core; outputs that an entry moves
-    uint32_t ml, mr;        // extents of the layer's outputs before and after the core
+    uint32_t moved;  // outputs that an entry moves
+    uint32_t ml, mr; // extents of the layer's outputs before and after the core
     uint32_t outer, run;
-    float *moves; // [slices / 4][moved][4]
+    float *moves;       // [slots / 4][moved][4]
+    uint32_t *n_slots;  // slices that are not zero, in the order in which they were found
+    uint32_t *slot_of;  // [slices] 1 + its slot, or 0
+    uint32_t *slice_in; // [slots]
 };
 
-static struct moved_core core_of(const struct ttzo_gathered_estimate *e, uint32_t l, uint32_t k)
+static struct moved_core core_of(struct ttzo_gathered_estimate *e, uint32_t l, uint32_t k)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
     struct ttzo_extents extents = ttzo_extents_around(layer, k);
     struct moved_core made = { .l = l, .core = ttzo_layer_core(layer, k), .ml = extents.ml, .mr = extents.mr };
-    made.slices = (uint32_t)slices_of_core(&made.core);
     made.outer = outer_of(layer), made.run = run_of(layer);
     made.moved = made.ml * made.mr * made.outer * made.run;
     made.moves = e->moves + moves_before(layer, k);
+    made.n_slots = e->n_slots + k;
+    made.slot_of = e->slot_of + slices_before(layer, k);
+    made.slice_in = e->slice_in + slices_before(layer, k);
     return made;
 }
 
@@ -79,18 +95,22 @@ static struct moved_core core_of(const struct ttzo_gathered_estimate *e, uint32_
 
 static void carve_all(struct ttzo_gathered_estimate *e, const struct ttzo_model *model, struct ttzo_carve *carve)
 {
-    uint64_t slice = 0, moves = 0;
+    uint64_t slice = 0, moves = 0, slices = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l], one = ttzo_gathered_application(layer);
         uint64_t all = moves_before(layer, ttzo_layer_length(layer));
+        uint64_t its_slices = slices_before(layer, ttzo_layer_length(layer));
         slice = ttzo_slice_widest(&one) > slice ? ttzo_slice_widest(&one) : slice;
         moves = all > moves ? all : moves;
+        slices = its_slices > slices ? its_slices : slices;
     }
     e->queries.cache.model = model;
     ttzo_gathered_cache_carve(&e->queries.cache, carve);
     ttzo_gathered_scratch_carve(&e->queries.scratch, model, carve);
     e->slices = ttzo_take_even(carve, Q * slice);
     e->moves = ttzo_take_even(carve, moves);
+    e->slot_of = (uint32_t *)ttzo_take_even(carve, slices);
+    e->slice_in = (uint32_t *)ttzo_take_even(carve, slices);
 }
 
 uint64_t ttzo_gathered_gradient_numbers(const struct ttzo_model *model)
@@ -121,6 +141,27 @@ static uint32_t digit(const struct ttzo_layer *layer, uint32_t k, uint32_t token
     return token / rest % ttzo_layer_core_shape(layer, k).n;
 }
 
+static bool is_zero(const float *slice, uint32_t size)
+{
+    for (uint32_t i = 0; i < size; i++)
+        if (slice[i * Q] != 0.0f)
+            return false;
+    return true;
+}
+
+// The slot of a slice, with moves of 0 if it has none yet.
+static uint32_t slot_of(const struct moved_core *moved, uint32_t slice)
+{
+    if (moved->slot_of[slice])
+        return moved->slot_of[slice] - 1;
+    uint32_t slot = (*moved->n_slots)++;
+    moved->slot_of[slice] = slot + 1;
+    moved->slice_in[slot] = slice;
+    for (uint32_t i = 0; slot % Q == 0 && i < Q * moved->moved; i++)
+        moved->moves[slot * moved->moved + i] = 0.0f;
+    return slot;
+}
+
 // Brings slice `lane` of `quad` to its place among the moves of a core, its token's digit being `digit`; sums of tokens
 // are added up.
 static void keep_slice(struct ttzo_gathered_estimate *e, const struct moved_core *moved,
@@ -132,8 +173,11 @@ static void keep_slice(struct ttzo_gathered_estimate *e, const struct moved_core
     uint32_t a = at / (core->m * quad->m_stride), rest = at % quad->m_stride + digit * core->right;
     uint32_t slice = a * core->n * core->right + rest;
     uint32_t first = run > 1 ? position : moved->outer > 1 ? position * size : 0;
-    float *move = moved->moves + (slice / Q * moved->moved + first) * Q + slice % Q;
     const float *from = e->slices + lane;
+    if (is_zero(from, size))
+        return;
+    uint32_t slot = slot_of(moved, slice);
+    float *move = moved->moves + (slot / Q * moved->moved + first) * Q + slot % Q;
     for (uint32_t i = 0; i < size; i++, move += run * Q, from += Q)
         *move = *move + *from;
 }
@@ -162,9 +206,11 @@ static void make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
     bool tokens = ttzo_has_tokens(layer);
-    uint32_t numbers = (uint32_t)moves_before(layer, ttzo_layer_length(layer)), count = 0;
-    for (uint32_t i = 0; i < numbers; i++)
-        e->moves[i] = 0.0f;
+    uint32_t length = ttzo_layer_length(layer), slices = (uint32_t)slices_before(layer, length), count = 0;
+    for (uint32_t i = 0; i < slices; i++)
+        e->slot_of[i] = 0;
+    for (uint32_t k = 0; k < length; k++)
+        e->n_slots[k] = 0;
     for (uint32_t p = 0; p < ttzo_layer_positions(layer); p++) {
         if (tokens && (uint32_t)e->queries.cache.layers[l].input[p] == layer->padding_token)
             continue;
@@ -172,8 +218,11 @@ static void make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
         add_position(e, p);
         count++;
     }
-    for (uint32_t i = 0; layer->combine == TTZO_COMBINE_MEAN && count && i < numbers; i++)
-        e->moves[i] = e->moves[i] / (float)count;
+    for (uint32_t k = 0; layer->combine == TTZO_COMBINE_MEAN && k < length; k++) {
+        const struct moved_core moved = core_of(e, l, k);
+        for (uint32_t i = 0, n = (*moved.n_slots + Q - 1) / Q * Q * moved.moved; i < n; i++)
+            moved.moves[i] = moved.moves[i] / (float)count;
+    }
 }
 
 // ---- queries --------------------------------------------------------------------------------------------------------
@@ -186,21 +235,21 @@ static uint32_t list_moved(struct ttzo_gathered_estimate *e, const struct moved_
     for (uint32_t o = 0; o < moved->outer; o++)
         for (uint32_t i = 0; i < moved->ml; i++, moves += Q * count) {
             uint32_t first = (o * features + (i * moved->core.m + m) * moved->mr) * moved->run;
-            n = ttzo_gathered_changes(&e->queries, moved->l, n, first, first + count, moves, Q, 1, sign);
+            n = ttzo_gathered_changes(&e->queries, moved->l, n, first, first + count, moves, Q, sign);
         }
     return n;
 }
 
-// Entries of the four slices from `slice` on: mode by mode, because those of one mode move the same outputs.
-static void query_entries(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t slice)
+// Entries of the slices in the four slots from `slot` on: mode by mode, because those of one mode move the same outputs.
+static void query_entries(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t slot)
 {
     const struct ttzo_coordinate_window *asked = &e->base.asked;
-    uint32_t each = moved->core.n * moved->core.right, left = moved->slices - slice, at[Q];
+    uint32_t each = moved->core.n * moved->core.right, left = *moved->n_slots - slot, at[Q];
     uint32_t count = left < Q ? left : Q, offset = e->base.trainer->model->layers[moved->l].parameter_offset;
     float differences[Q], below[Q] = { 0.0f }, *gradient = e->base.trainer->gradient;
-    const float *moves = moved->moves + slice * moved->moved;
+    const float *moves = moved->moves + slot * moved->moved;
     for (uint32_t q = 0; q < count; q++) {
-        uint32_t a = (slice + q) / each, rest = (slice + q) % each;
+        uint32_t slice = moved->slice_in[slot + q], a = slice / each, rest = slice % each;
         at[q] = offset + moved->core.offset + a * moved->core.m * each + rest;
     }
     for (uint32_t m = 0; m < moved->core.m; m++) {
@@ -231,7 +280,7 @@ static void query_bias(struct ttzo_gathered_estimate *e, uint32_t l, uint32_t fe
         return;
     for (uint32_t side = 0; side < (e->base.antithetic ? 2u : 1u); side++) {
         uint32_t run = run_of(layer), first = feature * run;
-        uint32_t n = ttzo_gathered_changes(&e->queries, l, 0, first, first + run, moves, 0, 1, side ? -1.0f : 1.0f);
+        uint32_t n = ttzo_gathered_changes(&e->queries, l, 0, first, first + run, moves, 0, side ? -1.0f : 1.0f);
         ttzo_gathered_propagate(&e->queries, l, n, 1, differences[side]);
     }
     gradient[at] = gradient[at] + (differences[0][0] - differences[1][0]);
@@ -253,8 +302,8 @@ static enum ttzo_error gradient_of_layer(struct ttzo_gathered_estimate *e, uint3
         query_bias(e, l, feature);
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         const struct moved_core moved = core_of(e, l, k);
-        for (uint32_t slice = 0; slice < moved.slices && !error; slice += Q) {
-            query_entries(e, &moved, slice);
+        for (uint32_t slot = 0; slot < *moved.n_slots && !error; slot += Q) {
+            query_entries(e, &moved, slot);
             error = ttzo_rows_still_wanted(&e->base, &e->queries.cache.macs);
         }
     }

@@ -10,9 +10,11 @@
 struct ttzo_gathered_estimate {
     struct ttzo_estimate_base base;
     struct ttzo_gathered_queries queries;
-    struct ttzo_environment environment; // of the application
-    float *slices;                       // [slice][4]
-    float *moves;                        // of each core [slices / 4][moved outputs][4]: what mu times each entry moves
+    struct ttzo_environment environment;  // of the application
+    float *slices;                        // [slice][4]
+    float *moves;                         // of each core [slots / 4][moved outputs][4]: what mu times each entry moves
+    uint32_t n_slots[2 * TTZO_MAX_MODES]; // of each core: slices of the sample that are not zero
+    uint32_t *slot_of, *slice_in;         // of each core's slices
 };
 
 #if TTZO_HAS(CORES) && TTZO_HAS(GATHERED)

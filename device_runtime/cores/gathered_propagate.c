@@ -10,11 +10,6 @@
 
 #define Q TTZO_QUERIES_AT_ONCE
 
-static uint32_t to_multiple_of_4(uint32_t n)
-{
-    return (n + 3u) & ~3u;
-}
-
 void ttzo_gathered_scratch_carve(struct ttzo_gathered_scratch *scratch, const struct ttzo_model *model,
                                  struct ttzo_carve *carve)
 {
@@ -72,7 +67,7 @@ static bool bend(enum ttzo_activation activation, float z, float h, struct ttzo_
 }
 
 uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t first,
-                               uint32_t end, const float *moves, uint32_t step, uint32_t stride, float sign)
+                               uint32_t end, const float *moves, uint32_t step, float sign)
 {
     enum ttzo_activation activation = (enum ttzo_activation)queries->cache.model->layers[l].activation;
     const float *z = queries->cache.layers[l].z + first, *h = queries->cache.layers[l].output + first;
@@ -80,8 +75,7 @@ uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l
     uint16_t *place = queries->scratch.places + n;
     bool relu = activation == TTZO_ACTIVATION_RELU, straight = activation == TTZO_ACTIVATION_IDENTITY;
     for (; first < end; first++, moves += step, z++, h++) {
-        const struct ttzo_quad move = { { sign * moves[0], sign * moves[stride], sign * moves[2 * stride],
-                                          sign * moves[3 * stride] } };
+        const struct ttzo_quad move = { { sign * moves[0], sign * moves[1], sign * moves[2], sign * moves[3] } };
         if (relu && *z <= 0.0f && *z + most(move) <= 0.0f)
             continue;
         bool linear = straight || (relu && *z > 0.0f && *z + least(move) > 0.0f);
@@ -163,8 +157,8 @@ static void arrive_at_whole(struct ttzo_gathered_queries *queries, uint32_t l, u
             const float *at = weights + queries->scratch.places[i] * matrix.outer;
             out[0] = at[0], out[1] = at[second], out[2] = at[third], out[3] = at[fourth];
         }
-        ttzo_multiply_panels(queries->scratch.arrivals + j, to_multiple_of_4(outputs), NULL, queries->scratch.changes,
-                             queries->scratch.weights, Q, n, columns);
+        ttzo_multiply_panels(queries->scratch.arrivals + Q * j, Q, NULL, queries->scratch.weights,
+                             queries->scratch.changes, columns, n, Q);
     }
     queries->cache.macs += n * outputs * n_queries;
 }
@@ -174,20 +168,17 @@ static uint32_t arrive(struct ttzo_gathered_queries *queries, uint32_t l, uint32
 {
     const struct ttzo_layer *layer = &queries->cache.model->layers[l];
     uint32_t outputs = (uint32_t)ttzo_layer_outputs(layer);
-    if (ttzo_has_patches(layer)) {
+    if (ttzo_has_patches(layer))
         arrive_at_patches(queries, l, n, n_queries);
-        return ttzo_gathered_changes(queries, l, 0, 0, outputs, queries->scratch.arrivals, Q, 1, 1.0f);
-    }
-    arrive_at_whole(queries, l, n, n_queries);
-    return ttzo_gathered_changes(queries, l, 0, 0, outputs, queries->scratch.arrivals, 1, to_multiple_of_4(outputs),
-                                 1.0f);
+    else
+        arrive_at_whole(queries, l, n, n_queries);
+    return ttzo_gathered_changes(queries, l, 0, 0, outputs, queries->scratch.arrivals, Q, 1.0f);
 }
 
-static void measure(const struct ttzo_gathered_queries *queries, uint32_t stride, uint32_t n_queries,
-                    float differences[Q])
+static void measure(const struct ttzo_gathered_queries *queries, uint32_t n_queries, float differences[Q])
 {
-    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, stride, n_queries,
-                      queries->cache.target, differences);
+    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, (const struct ttzo_quad *)queries->scratch.arrivals,
+                      n_queries, queries->cache.target, queries->scratch.changes, differences);
 }
 
 void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries,
@@ -201,7 +192,7 @@ void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, 
     for (; l < last && n; l++) {
         if (l + 1 == last && arrives_whole) {
             arrive_at_whole(queries, last, n, n_queries);
-            measure(queries, to_multiple_of_4(outputs), n_queries, differences);
+            measure(queries, n_queries, differences);
             return;
         }
         n = arrive(queries, l + 1, n, n_queries);
@@ -212,8 +203,8 @@ void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, 
         queries->scratch.arrivals[i] = 0.0f;
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t q = 0; q < Q; q++)
-            queries->scratch.arrivals[q * outputs + queries->scratch.places[i]] = queries->scratch.changes[i * Q + q];
-    measure(queries, outputs, n_queries, differences);
+            queries->scratch.arrivals[Q * queries->scratch.places[i] + q] = queries->scratch.changes[i * Q + q];
+    measure(queries, n_queries, differences);
 }
 
 #endif

@@ -7,7 +7,7 @@
 
 struct ttzo_gathered_scratch {
     float *changes;   // [place][4] of a layer's outputs
-    float *arrivals;  // after patches [output][4], else [4][outputs, a multiple of 4]
+    float *arrivals;  // [output][4]
     float *image;     // [inputs][4] changes of an image, zeros except while they arrive
     float *weights;   // [kernel][4] changes of one channel of a patch, or [place][4] weights after what changes
     uint16_t *places; // outputs that change, ascending
@@ -23,9 +23,9 @@ void ttzo_gathered_scratch_carve(struct ttzo_gathered_scratch *scratch, const st
                                  struct ttzo_carve *carve);
 
 // Adds those of the outputs [first, end) of layer `l` that change to the n that do. Move q of output i is
-// sign * moves[i * step + q * stride]. Returns how many there are then.
+// sign * moves[i * step + q]. Returns how many there are then.
 uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t first,
-                               uint32_t end, const float *moves, uint32_t step, uint32_t stride, float sign);
+                               uint32_t end, const float *moves, uint32_t step, float sign);
 
 // Loss differences of queries whose n changes of layer `l` are listed.
 void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries,

@@ -71,7 +71,6 @@ float ttzo_graph_carry(struct ttzo_graph_estimate *e, uint32_t first, const stru
     const struct ttzo_model *model = e->base.trainer->model;
     const struct ttzo_graph *graph = &model->graph;
     uint32_t last = ttzo_node_at(graph, graph->info.n_nodes - 1u).output;
-    float difference;
     for (uint32_t i = first; i < graph->info.n_nodes; i++) {
         struct ttzo_node node = ttzo_node_at(graph, i);
         run_again(e, &node, owner, index);
@@ -81,8 +80,7 @@ float ttzo_graph_carry(struct ttzo_graph_estimate *e, uint32_t first, const stru
     const float *outputs = ttzo_graph_changed(e, last), *kept = ttzo_graph_kept(e, last);
     for (uint32_t j = 0; j < model->info.out_features; j++)
         e->changes[j] = outputs[j] - kept[j];
-    ttzo_loss_changes(model, e->slopes, e->changes, 0, 1, e->target, &difference);
-    return difference;
+    return ttzo_loss_change(model, e->slopes, e->changes, e->target);
 }
 
 float ttzo_graph_output_difference(struct ttzo_graph_estimate *e, uint32_t number, uint32_t at, float value)

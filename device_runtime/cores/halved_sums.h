@@ -8,8 +8,10 @@
 
 struct ttzo_halved_sums {
     struct ttzo_halves halves;
-    float *left, *right;    // sums: [r][ml][nl], [r][mr][nr]
-    float *middle;          // L . x of the sample [r][ml][nr]; then D . R [nr][r][ml]
+    float *left, *right; // sums: [nl][r][ml], [r][nr][mr]
+    float *middle;       // x' . L of the sample [nr][r][ml]; then R' . D' in the same order
+    float *left_lines;   // L as [nl][r][ml] and R as [r][nr][mr]; NULL where they are laid out for every sample
+    float *right_lines;
     const float *bias;      // [out_features], or NULL
     struct ttzo_range live; // the sample's columns nr that are not zero throughout
 };
@@ -26,5 +28,8 @@ uint32_t ttzo_halved_sums_forward(const struct ttzo_layer_cache *cache);
 
 // Adds what the units' differences D [ml][mr] make of the sample that went forward last. Returns the multiply-adds done.
 uint32_t ttzo_halved_sums_add(const struct ttzo_layer_cache *cache, const float *differences);
+
+// After the last sample: the halves' derivatives [ml][nl][r] and [r][mr][nr].
+void ttzo_halved_sums_finish(const struct ttzo_layer_cache *cache, float *left, float *right);
 
 #endif

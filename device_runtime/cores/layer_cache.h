@@ -22,6 +22,11 @@ static inline TTZO_SIZE_BITS ttzo_size_bits(float number)
     return both.bits << 1;
 }
 
+static inline TTZO_SIZE_BITS ttzo_larger_size(TTZO_SIZE_BITS size, float number)
+{
+    return ttzo_size_bits(number) > size ? ttzo_size_bits(number) : size;
+}
+
 static inline bool ttzo_is_narrow(struct ttzo_array array)
 {
     return TTZO_HAS(NARROW) && array.narrow;

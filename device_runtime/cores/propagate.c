@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/propagate.h"
 
+#include "network/listed_product.h"
 #include "network/loss.h"
 #include "network/network.h"
 #include "network/panels.h"
@@ -37,19 +38,12 @@ void ttzo_propagate_begin(struct ttzo_queries *queries, const struct ttzo_model 
 
 // ---- aim ------------------------------------------------------------------------------------------------------------
 
-// How many numbers lie between two rows of `arrivals` at layer `l`.
-static uint32_t arrival_stride(const struct ttzo_queries *queries, uint32_t l)
-{
-    return (queries->cache.layers[l].layer->out_features + 3u) & ~3u;
-}
-
 static bool goes_by_matrix(const struct ttzo_layer_cache *cache)
 {
     return cache->has_matrix || ttzo_layer_length(cache->layer) == 1;
 }
 
-// Row `place` of the matrix of layer `l`, [out_features]: where it is kept, or in queries->scratch.row.
-static const float *weights_after(struct ttzo_queries *queries, uint32_t l, uint32_t place)
+const float *ttzo_propagate_weights(struct ttzo_queries *queries, uint32_t l, uint32_t place)
 {
     const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
     uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
@@ -94,7 +88,7 @@ static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n
         return;
     }
     for (uint32_t i = 0; i < n; i++) {
-        const float *row = weights_after(queries, l, queries->aim.places[i]);
+        const float *row = ttzo_propagate_weights(queries, l, queries->aim.places[i]);
         struct ttzo_quad *out = quads + i;
         for (const float *end = row + whole; row != end; row += 4, out += n)
             *out = *(const struct ttzo_quad *)row;
@@ -148,6 +142,23 @@ static void take_run(struct ttzo_aim *aim, const struct ttzo_layer_cache *cache,
         take_relu(aim, cache->z, run, bound);
 }
 
+static bool is_last(const struct ttzo_queries *queries, uint32_t l)
+{
+    return l + 1u == queries->cache.model->info.n_layers;
+}
+
+// Where outputs are moved and the class's is none of them, the others do not count: their slopes in scratch.row.
+static void aim_at_outputs(struct ttzo_queries *queries)
+{
+    struct ttzo_aim *aim = &queries->aim;
+    uint32_t own = ttzo_get_u16(queries->cache.target);
+    aim->moved_alone = ttzo_loss_is_plain(queries->cache.model);
+    for (uint32_t i = 0; i < aim->n_awake && aim->moved_alone; i++) {
+        aim->moved_alone = aim->places[i] != own;
+        queries->scratch.row[i] = queries->cache.slopes[aim->places[i]];
+    }
+}
+
 uint32_t ttzo_propagate_aim(struct ttzo_queries *queries, const struct ttzo_units *units, uint32_t from, float bound)
 {
     const struct ttzo_layer_cache *cache = &queries->cache.layers[units->layer];
@@ -166,17 +177,23 @@ uint32_t ttzo_propagate_aim(struct ttzo_queries *queries, const struct ttzo_unit
         take_run(&queries->aim, cache, run, bound);
         number += run.count;
     }
-    if (units->layer + 1 < queries->cache.model->info.n_layers && goes_by_matrix(cache + 1))
+    if (is_last(queries, units->layer))
+        aim_at_outputs(queries);
+    else if (goes_by_matrix(cache + 1))
         collect_weights(queries, units->layer + 1, queries->aim.n_awake);
     return number;
 }
 
 // ---- on the way -----------------------------------------------------------------------------------------------------
 
-static void copy(float *out, const float *in, uint32_t n)
+static struct ttzo_quad *arrivals_of(const struct ttzo_queries *queries)
 {
-    for (uint32_t i = 0; i < n; i++)
-        out[i] = in[i];
+    return (struct ttzo_quad *)queries->scratch.arrivals;
+}
+
+static const struct ttzo_quad *changes_of(const struct ttzo_queries *queries)
+{
+    return (const struct ttzo_quad *)queries->scratch.changes;
 }
 
 // The n changes at `places` as the input of layer `l`: through all its cores, one query after the other.
@@ -198,30 +215,39 @@ static void contract_changes(struct ttzo_queries *queries, uint32_t l, const uin
                 ttzo_contract(&step, cache->parameters + step.core_offset, queries->scratch.vectors[current], NULL,
                               queries->scratch.vectors[1 - current], true);
         }
-        copy(queries->scratch.arrivals + q * arrival_stride(queries, l), queries->scratch.vectors[current],
-             layer->out_features);
+        for (uint32_t j = 0; j < layer->out_features; j++)
+            arrivals_of(queries)[j].of[q] = queries->scratch.vectors[current][j];
     }
 }
 
 // The n changes at `places` arrive at the pre-activations of layer `l`.
 static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *places, uint32_t n, uint32_t n_queries)
 {
-    uint32_t outputs = queries->cache.layers[l].layer->out_features, stride = arrival_stride(queries, l);
-    if (!goes_by_matrix(&queries->cache.layers[l])) {
+    const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
+    uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
+    float *arrivals = queries->scratch.arrivals;
+    if (!goes_by_matrix(cache)) {
         contract_changes(queries, l, places, n, n_queries);
         return;
     }
-    for (uint32_t i = 0; i < Q * stride; i++)
-        queries->scratch.arrivals[i] = 0.0f;
-    const float *change = queries->scratch.changes;
-    for (uint32_t i = 0; i < n; i++, change += Q) {
-        const float *row = weights_after(queries, l, places[i]);
-        for (uint32_t q = 0; q < n_queries; q++)
-            for (uint32_t j = 0; j < outputs; j++)
-                queries->scratch.arrivals[q * stride + j] =
-                    TTZO_MULADD(row[j], change[q], queries->scratch.arrivals[q * stride + j]);
-    }
     queries->scratch.macs += n * outputs * n_queries;
+    bool is_dense = ttzo_layer_length(cache->layer) == 1;
+    if (is_dense || (cache->matrix && !ttzo_has_narrow_matrix(cache))) {
+        struct ttzo_listed_matrix matrix = { cache->matrix, outputs, outputs, 1 };
+        if (is_dense)
+            matrix = (struct ttzo_listed_matrix){ cache->parameters, outputs, 1, inputs };
+        ttzo_multiply_listed(arrivals, queries->scratch.changes, &matrix, places, n);
+        return;
+    }
+    for (uint32_t i = 0; i < Q * outputs; i++)
+        arrivals[i] = 0.0f;
+    for (uint32_t i = 0; i < n; i++) {
+        const float *row = ttzo_propagate_weights(queries, l, places[i]), *end = row + outputs;
+        const struct ttzo_quad change = changes_of(queries)[i];
+        for (float *out = arrivals; row != end; row++, out += Q)
+            for (uint32_t q = 0; q < Q; q++)
+                out[q] = TTZO_MULADD(*row, change.of[q], out[q]);
+    }
 }
 
 // The same for the units that were aimed at, on top of what has arrived before.
@@ -233,58 +259,78 @@ static void arrive_aimed(struct ttzo_queries *queries, uint32_t n_queries, bool 
         contract_changes(queries, l, queries->aim.places, n, n_queries);
         return;
     }
-    for (uint32_t j = 0; j < outputs; j += 4)
-        ttzo_multiply_panels(queries->scratch.arrivals + j, arrival_stride(queries, l),
-                             first ? NULL : queries->scratch.arrivals + j, queries->scratch.changes,
-                             queries->aim.weights + j * n, Q, n, Q);
+    ttzo_multiply_panels(queries->scratch.arrivals, Q, first ? NULL : queries->scratch.arrivals, queries->aim.weights,
+                         queries->scratch.changes, outputs, n, Q);
     queries->scratch.macs += n * outputs * n_queries;
+}
+
+// Changes of the activation of one unit of layer `l`. False where there are none.
+static bool change_unit(const struct ttzo_queries *queries, uint32_t l, uint32_t unit, struct ttzo_quad moves,
+                        struct ttzo_quad *change)
+{
+    bool live = false;
+    for (uint32_t q = 0; q < Q; q++) {
+        change->of[q] = ttzo_propagate_change(queries, l, unit, moves.of[q]);
+        live |= change->of[q] != 0.0f;
+    }
+    return live;
 }
 
 // From arrivals at the pre-activations of layer `l` to changes of its activations, at the `listed` units where there
 // are any; returns how many.
 static uint32_t list_changes(struct ttzo_queries *queries, uint32_t l, uint32_t n_queries)
 {
-    uint32_t n = 0, stride = arrival_stride(queries, l);
-    for (uint32_t unit = 0; unit < queries->cache.layers[l].layer->out_features; unit++) {
-        float *change = queries->scratch.changes + n * Q;
-        bool live = false;
-        for (uint32_t q = 0; q < Q; q++) {
-            change[q] = q < n_queries
-                            ? ttzo_propagate_change(queries, l, unit, queries->scratch.arrivals[q * stride + unit])
-                            : 0.0f;
-            live |= change[q] != 0.0f;
-        }
-        if (live)
-            queries->scratch.listed[n++] = (uint16_t)unit;
+    const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
+    uint32_t outputs = cache->layer->out_features;
+    const struct ttzo_quad *arrived = arrivals_of(queries);
+    struct ttzo_quad *change = (struct ttzo_quad *)queries->scratch.changes;
+    uint16_t *listed = queries->scratch.listed;
+    bool may_skip = cache->layer->activation == TTZO_ACTIVATION_RELU && !cache->has_narrow_z;
+    for (uint32_t unit = 0; unit < outputs; unit++) {
+        const float *z = (const float *)cache->z + unit;
+        struct ttzo_quad moves = *arrived++;
+        for (uint32_t q = n_queries; q < Q; q++)
+            moves.of[q] = 0.0f;
+        TTZO_SIZE_BITS most = ttzo_size_bits(moves.of[0]);
+        most = ttzo_larger_size(most, moves.of[1]);
+        most = ttzo_larger_size(most, moves.of[2]);
+        most = ttzo_larger_size(most, moves.of[3]);
+        // A unit whose pre-activation is larger than all moves takes them as they are, or stays asleep.
+        if (!may_skip || most >= ttzo_size_bits(*z)) {
+            if (!change_unit(queries, l, unit, moves, change))
+                continue;
+        } else if (*z < 0.0f || most == 0)
+            continue;
+        else
+            *change = moves;
+        *listed++ = (uint16_t)unit;
+        change++;
     }
-    return n;
+    return (uint32_t)(listed - queries->scratch.listed);
 }
 
-// The n changes of outputs at `places` as rows of `arrivals`.
+// The n changes of outputs at `places` among all outputs.
 static void spread(struct ttzo_queries *queries, const uint16_t *places, uint32_t n)
 {
-    uint32_t stride = arrival_stride(queries, queries->cache.model->info.n_layers - 1u);
-    for (uint32_t i = 0; i < Q * stride; i++)
+    for (uint32_t i = 0; i < Q * queries->cache.model->info.out_features; i++)
         queries->scratch.arrivals[i] = 0.0f;
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t q = 0; q < Q; q++)
-            queries->scratch.arrivals[q * stride + places[i]] = queries->scratch.changes[i * Q + q];
+        arrivals_of(queries)[places[i]] = changes_of(queries)[i];
 }
 
-static void measure(struct ttzo_queries *queries, uint32_t n_queries, float differences[Q])
+static void measure(struct ttzo_queries *queries, uint32_t n_queries, float *differences)
 {
-    uint32_t stride = arrival_stride(queries, queries->cache.model->info.n_layers - 1u);
-    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, queries->scratch.arrivals, stride, n_queries,
-                      queries->cache.target, differences);
+    ttzo_loss_changes(queries->cache.model, queries->cache.slopes, arrivals_of(queries), n_queries,
+                      queries->cache.target, queries->scratch.row, differences);
 }
 
 // Arrivals at layer `l` go on to the loss.
-static void go_on(struct ttzo_queries *queries, uint32_t l, uint32_t n_queries, float differences[Q])
+static void go_on(struct ttzo_queries *queries, uint32_t l, uint32_t n_queries, float *differences)
 {
     uint32_t last = queries->cache.model->info.n_layers - 1u;
-    for (; l < last; l++)
+    for (; TTZO_HAS(DEPTH) && l < last; l++)
         arrive(queries, l + 1, queries->scratch.listed, list_changes(queries, l, n_queries), n_queries);
-    if (queries->cache.layers[last].layer->activation != TTZO_ACTIVATION_IDENTITY)
+    if (TTZO_HAS(DEPTH) && queries->cache.layers[last].layer->activation != TTZO_ACTIVATION_IDENTITY)
         spread(queries, queries->scratch.listed, list_changes(queries, last, n_queries));
     measure(queries, n_queries, differences);
 }
@@ -299,18 +345,19 @@ static void read_lines(struct ttzo_quad *awake, const struct ttzo_lines *lines, 
 }
 
 // The moves of the units whose change counts, as changes of their activations.
-static void change_activations(struct ttzo_queries *queries, const struct ttzo_moves *moves, float sign)
+static void change_activations(struct ttzo_queries *queries, const struct ttzo_moves *moves, float sign,
+                               struct ttzo_quad *awake)
 {
-    struct ttzo_quad *awake = (struct ttzo_quad *)queries->scratch.changes;
     if (TTZO_HAS(NARROW) && !moves->quads)
         read_lines(awake, &moves->lines, queries->aim.numbers, queries->aim.n_awake);
     else
         for (uint32_t i = 0; i < queries->aim.n_awake; i++)
             awake[i] = moves->quads[queries->aim.numbers[i]];
-    for (uint32_t i = 0; sign < 0.0f && i < Q * queries->aim.n_awake; i++)
-        queries->scratch.changes[i] = -queries->scratch.changes[i];
+    for (uint32_t i = 0; sign < 0.0f && i < queries->aim.n_awake; i++)
+        for (uint32_t q = 0; q < Q; q++)
+            awake[i].of[q] = -awake[i].of[q];
     for (uint32_t i = 0; i < queries->aim.n_bends; i++) {
-        float *change = queries->scratch.changes + Q * queries->aim.bends[i];
+        float *change = awake[queries->aim.bends[i]].of;
         for (uint32_t q = 0; q < Q; q++)
             change[q] = ttzo_propagate_change(queries, queries->aim.layer, queries->aim.places[queries->aim.bends[i]],
                                               change[q]);
@@ -331,18 +378,25 @@ void ttzo_propagate_move(struct ttzo_queries *queries, const struct ttzo_moves *
             queries->scratch.arrivals[i] = 0.0f;
         return;
     }
-    change_activations(queries, moves, sign);
-    if (queries->aim.layer + 1u == queries->cache.model->info.n_layers)
+    bool ends = is_last(queries, queries->aim.layer), alone = ends && queries->aim.moved_alone;
+    change_activations(queries, moves, sign,
+                       alone ? arrivals_of(queries) : (struct ttzo_quad *)queries->scratch.changes);
+    if (alone)
+        return;
+    if (ends)
         spread(queries, queries->aim.places, queries->aim.n_awake);
     else
         arrive_aimed(queries, n_queries, first);
 }
 
-void ttzo_propagate_ask(struct ttzo_queries *queries, uint32_t quad, uint32_t n_queries,
-                        float differences[TTZO_QUERIES_AT_ONCE])
+void ttzo_propagate_ask(struct ttzo_queries *queries, uint32_t quad, uint32_t n_queries, float *differences)
 {
+    static const struct ttzo_quad zero = { { 0.0f } };
     turn_to(queries, quad);
-    if (queries->aim.layer + 1u == queries->cache.model->info.n_layers)
+    if (is_last(queries, queries->aim.layer) && queries->aim.moved_alone)
+        ttzo_loss_moved_changes(queries->scratch.row, arrivals_of(queries), queries->aim.n_awake, &zero, n_queries,
+                                differences);
+    else if (is_last(queries, queries->aim.layer))
         measure(queries, n_queries, differences);
     else
         go_on(queries, queries->aim.layer + 1, n_queries, differences);
@@ -370,41 +424,51 @@ static void change_units(struct ttzo_queries *queries, const float *changes, uin
             queries->scratch.changes[i * Q + q] = i == q ? changes[q] : 0.0f;
 }
 
-bool ttzo_propagate_rows_after(const struct ttzo_queries *queries, uint32_t l, struct ttzo_rows_after *rows)
+// Four changes of one unit each as arrivals at layer `l`, whose matrix starts at `weights`: from one unit and output to
+// the next it is so far.
+static void lay_rows(struct ttzo_queries *queries, uint32_t l, const float *weights, uint32_t row, uint32_t step,
+                     const uint16_t *units, const float *changes)
 {
-    const struct ttzo_layer_cache *cache = &queries->cache.layers[l + 1];
-    if (l + 2u != queries->cache.model->info.n_layers || cache->layer->activation != TTZO_ACTIVATION_IDENTITY ||
-        !ttzo_loss_is_plain(queries->cache.model))
-        return false;
-    *rows = (struct ttzo_rows_after){ cache->parameters, 1, cache->layer->in_features };
-    if (ttzo_layer_length(cache->layer) == 1)
-        return true;
-    *rows = (struct ttzo_rows_after){ cache->matrix, cache->layer->out_features, 1 };
-    return cache->matrix && !ttzo_has_narrow_matrix(cache);
+    const float *a = weights + units[0] * row, *b = weights + units[1] * row, *c = weights + units[2] * row;
+    const float *d = weights + units[3] * row;
+    float of_a = changes[0], of_b = changes[1], of_c = changes[2], of_d = changes[3];
+    float *out = queries->scratch.arrivals, *end = out + Q * queries->cache.layers[l].layer->out_features;
+    for (; out != end; out += Q, a += step, b += step, c += step, d += step)
+        out[0] = *a * of_a, out[1] = *b * of_b, out[2] = *c * of_c, out[3] = *d * of_d;
 }
 
-void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes,
-                              uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE])
+// The same where rows are made one after the other.
+static void lay_made_rows(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes)
+{
+    for (uint32_t q = 0; q < Q; q++) {
+        const float *weights = ttzo_propagate_weights(queries, l, units[q]);
+        for (uint32_t j = 0; j < queries->cache.layers[l].layer->out_features; j++)
+            arrivals_of(queries)[j].of[q] = weights[j] * changes[q];
+    }
+}
+
+void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const uint16_t units[Q], const float changes[Q],
+                              uint32_t n_queries, float *differences)
 {
     turn_to(queries, 0);
-    if (l + 1u == queries->cache.model->info.n_layers) {
+    if (is_last(queries, l)) {
         change_units(queries, changes, n_queries);
         spread(queries, units, n_queries);
         measure(queries, n_queries, differences);
         return;
     }
     const struct ttzo_layer_cache *cache = &queries->cache.layers[++l];
-    uint32_t outputs = cache->layer->out_features, stride = arrival_stride(queries, l);
+    uint32_t outputs = cache->layer->out_features;
     if (!goes_by_matrix(cache)) {
         change_units(queries, changes, n_queries);
         contract_changes(queries, l, units, n_queries, n_queries);
     } else {
-        float *row = queries->scratch.arrivals;
-        for (uint32_t q = 0; q < n_queries; q++, row += stride) {
-            const float *weights = weights_after(queries, l, units[q]), *end = weights + outputs;
-            for (float change = changes[q], *out = row; weights != end;)
-                *out++ = *weights++ * change;
-        }
+        if (ttzo_layer_length(cache->layer) == 1)
+            lay_rows(queries, l, cache->parameters, 1, cache->layer->in_features, units, changes);
+        else if (cache->matrix && !ttzo_has_narrow_matrix(cache))
+            lay_rows(queries, l, cache->matrix, outputs, 1, units, changes);
+        else
+            lay_made_rows(queries, l, units, changes);
         queries->scratch.macs += n_queries * outputs;
     }
     go_on(queries, l, n_queries, differences);

@@ -43,8 +43,7 @@ void ttzo_propagate_move(struct ttzo_queries *queries, const struct ttzo_moves *
                          uint32_t n_queries, bool first);
 
 // Loss differences of the queries of such a quad.
-void ttzo_propagate_ask(struct ttzo_queries *queries, uint32_t quad, uint32_t n_queries,
-                        float differences[TTZO_QUERIES_AT_ONCE]);
+void ttzo_propagate_ask(struct ttzo_queries *queries, uint32_t quad, uint32_t n_queries, float *differences);
 
 // Whether no move of at most `bound` changes a unit's activation.
 static inline bool ttzo_propagate_sleeps(enum ttzo_activation activation, float z, float bound)
@@ -52,21 +51,16 @@ static inline bool ttzo_propagate_sleeps(enum ttzo_activation activation, float 
     return activation == TTZO_ACTIVATION_RELU && z <= -bound;
 }
 
+// Row `place` of the matrix of layer `l` after the first, [out_features], which ttzo_goes_by_matrix: where it is kept, or in
+// queries->scratch.row. Cheap where the same layer is asked again.
+const float *ttzo_propagate_weights(struct ttzo_queries *queries, uint32_t l, uint32_t place);
+
 // What the activation of a unit of layer `l` changes by when its pre-activation moves.
 float ttzo_propagate_change(const struct ttzo_queries *queries, uint32_t l, uint32_t unit, float move);
 
-// Where the layer after `l` is the last one, a matrix, and the loss is plain: a change of unit i changes output j by that
-// times at[i * row + j * step], for ttzo_loss_scaled_changes.
-struct ttzo_rows_after {
-    const float *at;
-    uint32_t row, step;
-};
-
-// False where it is not so.
-bool ttzo_propagate_rows_after(const struct ttzo_queries *queries, uint32_t l, struct ttzo_rows_after *rows);
-
-// Loss differences of up to TTZO_QUERIES_AT_ONCE queries, each of which changes one unit's activation: units ascending.
-void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes,
-                              uint32_t n_queries, float differences[TTZO_QUERIES_AT_ONCE]);
+// Loss differences of up to four queries, each of which changes one unit's activation: units ascending. Further units are
+// any of the layer, with changes of 0.
+void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const uint16_t units[TTZO_QUERIES_AT_ONCE],
+                              const float changes[TTZO_QUERIES_AT_ONCE], uint32_t n_queries, float *differences);
 
 #endif

@@ -41,9 +41,9 @@ static void ask_side(const struct ttzo_query_group *group, struct ttzo_queries *
     } while (at < end);
     for (uint32_t i = 0; i < group->n; i++) {
         float found[Q], *differences = group->differences[i];
-        ttzo_propagate_ask(queries, i, group->quads[i].count, found);
-        for (uint32_t q = 0; q < group->quads[i].count; q++)
-            differences[q] = sign < 0.0f ? differences[q] - found[q] : found[q];
+        ttzo_propagate_ask(queries, i, group->quads[i].count, sign < 0.0f ? found : differences);
+        for (uint32_t q = 0; sign < 0.0f && q < group->quads[i].count; q++)
+            differences[q] = differences[q] - found[q];
     }
 }
 

@@ -13,9 +13,9 @@ struct ttzo_query_scratch {
     float *unit_panels;  // node_cge: the same as panels of four output modes of a core
     float *directions;   // block_rge: [queries at once][largest block]
     float *moves;        // block_rge: [widest layer][queries at once]
-    float *row;          // [outputs] of a layer's matrix, where that is not kept
+    float *row;          // [outputs] of a layer's matrix, where that is not kept; of one query; slopes of moved outputs
     float *changes;      // [place][queries at once] changed activations of one layer
-    float *all_arrivals; // [quads at once][queries at once][outputs, a multiple of 4] changed pre-activations
+    float *all_arrivals; // [quads at once][outputs, a multiple of 4][queries at once] changed pre-activations
     float *arrivals;     // those of the running quad
     float *vectors[2];   // [widest] of a change on its way through a layer without matrix
     uint16_t *listed;    // units whose activations change, farther on
@@ -34,6 +34,7 @@ struct ttzo_aim {
     uint16_t *bends;        // places among them where the activation is not linear
     uint32_t units_at_once; // room in these arrays
     uint32_t n_awake, n_bends;
+    bool moved_alone; // outputs move, and the loss differences depend on these alone
 };
 
 // Lays scratch and aim out for the layers of `cache`, which is laid out.

@@ -16,7 +16,8 @@ bool ttzo_asks_entries(const struct ttzo_model *model)
 
 bool ttzo_asks_units(const struct ttzo_model *model)
 {
-    return TTZO_HAS(BLOCKS) && ttzo_has_estimator(model, TTZO_ESTIMATOR_NODE_CGE);
+    return TTZO_HAS(BLOCKS) && (ttzo_has_estimator(model, TTZO_ESTIMATOR_NODE_CGE) ||
+                                ttzo_has_estimator(model, TTZO_ESTIMATOR_CHAIN_DIFFERENCES));
 }
 
 // A layer after another is made a matrix once a step when that is small; a dense one is a matrix already.

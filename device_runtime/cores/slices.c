@@ -83,11 +83,6 @@ static float size_of(float number)
     return number < 0.0f ? -number : number;
 }
 
-static inline TTZO_SIZE_BITS larger_size(TTZO_SIZE_BITS size, float number)
-{
-    return ttzo_size_bits(number) > size ? ttzo_size_bits(number) : size;
-}
-
 // At one summed index, where the four lines are floats that begin `at` these places: those of all kept indices, times
 // `scales`. Returns the largest size.
 static inline TTZO_SIZE_BITS pack_kept(const struct walk *walk, const float *state, const uint32_t at[4],
@@ -100,7 +95,7 @@ static inline TTZO_SIZE_BITS pack_kept(const struct walk *walk, const float *sta
     for (uint32_t i = walk->kept; i; i--, a += step, b += step, c += step, d += step, out += out_step) {
         float v0 = scale0 * *a, v1 = scale1 * *b, v2 = scale2 * *c, v3 = scale3 * *d;
         out[0] = v0, out[1] = v1, out[2] = v2, out[3] = v3;
-        largest = larger_size(larger_size(larger_size(larger_size(largest, v0), v1), v2), v3);
+        largest = ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(largest, v0), v1), v2), v3);
     }
     return largest;
 }
@@ -129,7 +124,7 @@ static inline void pack_lines_of(struct ttzo_slices *slices, const struct walk *
             float v0 = scale * ttzo_load(state, a, narrow), v1 = scale1 * ttzo_load(state, b, narrow);
             float v2 = scale2 * ttzo_load(state, c, narrow), v3 = scale3 * ttzo_load(state, d, narrow);
             out[0] = v0, out[1] = v1, out[2] = v2, out[3] = v3;
-            largest = larger_size(larger_size(larger_size(larger_size(largest, v0), v1), v2), v3);
+            largest = ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(largest, v0), v1), v2), v3);
             out += 4 * walk->summed;
         }
         if (largest > 0) {

@@ -421,22 +421,13 @@ static uint32_t derive_right(const struct ttzo_layer_cache *cache, uint32_t spli
     return done;
 }
 
-// to[i][r] = from[r * from_stride + i * from_step], i < n, r < rank
-static void copy_ranks(float *to, const float *from, uint32_t n, uint32_t rank, uint32_t from_step,
-                       uint32_t from_stride)
-{
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t r = 0; r < rank; r++)
-            *to++ = from[r * from_stride + i * from_step];
-}
-
 uint32_t ttzo_sums_finish(const struct ttzo_layer_cache *cache, float *gradient)
 {
     enum ttzo_assembled by = (enum ttzo_assembled)cache->assembled;
     if (by == TTZO_BY_SLICES || ttzo_layer_length(cache->layer) == 1)
         return 0;
     const struct ttzo_halves h = ttzo_matrix_halves(cache);
-    uint32_t split = ttzo_matrix_split(cache->layer), done = 0, n = h.ml * h.nl;
+    uint32_t split = ttzo_matrix_split(cache->layer), done = 0;
     float *left = place_of(cache, TTZO_BEFORE, split, gradient),
           *right = place_of(cache, TTZO_AFTER, split - 1, gradient);
     if (by == TTZO_BY_MATRIX) {
@@ -444,11 +435,9 @@ uint32_t ttzo_sums_finish(const struct ttzo_layer_cache *cache, float *gradient)
         struct factors f = factors_of_matrix(&h);
         done += first_factor(f, sums.matrix, h.right, sums.left, cache->panels);
         done += second_factor(f, sums.matrix, h.left, right, cache->panels);
-        copy_ranks(left, sums.left, n, h.rank, h.rank, 1);
-    } else {
-        const struct ttzo_halved_sums *sums = cache->states.numbers;
-        copy_ranks(left, sums->left, n, h.rank, 1, n);
-        copy_ranks(right, sums->right, h.rank * h.mr * h.nr, 1, 1, 0);
-    }
+        for (uint32_t i = 0; i < h.ml * h.nl * h.rank; i++)
+            left[i] = sums.left[i];
+    } else
+        ttzo_halved_sums_finish(cache, left, right);
     return done + derive_left(cache, split, gradient) + derive_right(cache, split, gradient);
 }

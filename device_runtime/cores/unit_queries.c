@@ -1,121 +1,101 @@
 // SPDX-License-Identifier: MIT
 #include "cores/unit_queries.h"
 
+#include <float.h>
+
 #include "network/layers.h"
 #include "network/loss.h"
 #include "network/panels.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
 
-// Queries that move one unit of layer `l` by mu each, until there are quad; `above` and `below` are the changes of its
-// activation when it moves up and down.
+// Queries that move one unit of layer `l` by mu each, up to a quad; `above` and `below` are the changes of its activation
+// when it moves up and down.
 struct unit_queries {
-    uint32_t l, n;
-    enum { BY_PROPAGATION, BY_ROWS, BY_OUTPUT } way;
-    struct ttzo_rows_after rows; // by rows
-    float *biases;               // derivatives of the layer's, or NULL
-    float *changes;              // node_cge: every unit's difference, or NULL
-    uint32_t units[Q];
+    uint32_t l;
+    bool ends;      // an output changes, and the loss is plain
+    float *biases;  // derivatives of the layer's, or NULL
+    float *changes; // node_cge: every unit's difference, or NULL
+    uint16_t units[Q];
     float above[Q], below[Q];
 };
 
-// The loss differences of one side: of these changes of the units' activations.
-static void ask_side(struct ttzo_core_estimate *e, const struct unit_queries *queries, const float *changes,
+// The loss differences of one side: of these changes of n units' activations.
+static void ask_side(struct ttzo_core_estimate *e, const struct unit_queries *queries, uint32_t n, const float *changes,
                      float *differences)
 {
     const struct ttzo_sample_cache *cache = &e->queries.cache;
-    const uint32_t *units = queries->units;
-    uint32_t row = queries->rows.row;
-    uint16_t short_units[Q];
-    if (queries->way == BY_ROWS) {
-        const float *at = queries->rows.at,
-                    *rows[Q] = { at + units[0] * row, at + units[1] * row, at + units[2] * row, at + units[3] * row };
-        ttzo_loss_scaled_changes(cache->model, cache->slopes, rows, queries->rows.step, changes, cache->target,
-                                 differences);
-        e->queries.scratch.macs += queries->n * cache->model->info.out_features;
-        return;
-    }
-    if (queries->way == BY_OUTPUT) {
-        for (uint32_t q = 0; q < queries->n; q++)
-            differences[q] = ttzo_loss_output_change(cache->model, cache->slopes, units[q], changes[q], cache->target);
-        return;
-    }
-    for (uint32_t q = 0; q < Q; q++)
-        short_units[q] = (uint16_t)units[q];
-    ttzo_propagate_ask_units(&e->queries, queries->l, short_units, changes, queries->n, differences);
+    if (!queries->ends)
+        ttzo_propagate_ask_units(&e->queries, queries->l, queries->units, changes, n, differences);
+    for (uint32_t q = 0; q < n && queries->ends; q++)
+        differences[q] =
+            ttzo_loss_output_change(cache->model, cache->slopes, queries->units[q], changes[q], cache->target);
 }
 
-static void ask_units(struct ttzo_core_estimate *e, struct unit_queries *queries)
+__attribute__((noinline)) static void ask_units(struct ttzo_core_estimate *e, struct unit_queries *queries, uint32_t n)
 {
-    float above[Q], below[Q] = { 0.0f };
-    ask_side(e, queries, queries->above, above);
-    if (e->base.antithetic)
-        ask_side(e, queries, queries->below, below);
-    for (uint32_t q = 0; q < queries->n; q++) {
-        uint32_t unit = queries->units[q];
-        float difference = above[q] - below[q];
-        if (queries->changes)
-            queries->changes[unit] = difference;
-        if (queries->biases)
-            queries->biases[unit] = queries->biases[unit] + difference;
+    float differences[Q], others[Q];
+    for (uint32_t q = n; q < Q; q++) // the places after the last
+        queries->units[q] = queries->units[0], queries->above[q] = queries->below[q] = 0.0f;
+    ask_side(e, queries, n, queries->above, differences);
+    if (e->base.antithetic) {
+        ask_side(e, queries, n, queries->below, others);
+        for (uint32_t q = 0; q < n; q++)
+            differences[q] = differences[q] - others[q];
     }
-    queries->n = 0;
+    for (uint32_t q = 0; q < n && queries->changes; q++)
+        queries->changes[queries->units[q]] = differences[q];
+    for (uint32_t q = 0; q < n && queries->biases; q++)
+        queries->biases[queries->units[q]] = queries->biases[queries->units[q]] + differences[q];
 }
 
-// Asks about a unit when there are four; `above` and `below`: what its activation changes by when it moves by mu and -mu.
-static inline void add_unit(struct ttzo_core_estimate *e, struct unit_queries *queries, uint32_t unit, float above,
-                            float below)
+static void aim_at_layer(struct ttzo_core_estimate *e, struct unit_queries *queries, uint32_t l)
 {
-    queries->units[queries->n] = unit;
-    queries->above[queries->n] = above;
-    queries->below[queries->n++] = below;
-    if (queries->n == Q)
-        ask_units(e, queries);
-}
-
-// A unit whose activation is not linear over the move, if a move changes it.
-static void add_bent_unit(struct ttzo_core_estimate *e, struct unit_queries *queries, uint32_t unit, float mu)
-{
-    float above = ttzo_propagate_change(&e->queries, queries->l, unit, mu);
-    float below = e->base.antithetic ? ttzo_propagate_change(&e->queries, queries->l, unit, -mu) : 0.0f;
-    if (above != 0.0f || below != 0.0f)
-        add_unit(e, queries, unit, above, below);
+    const struct ttzo_layer *layer = e->queries.cache.layers[l].layer;
+    queries->l = l;
+    queries->ends = l + 1u == e->base.trainer->model->info.n_layers && ttzo_loss_is_plain(e->base.trainer->model);
+    queries->changes = ttzo_goes_by_units(e) ? e->queries.scratch.unit_changes : NULL;
+    queries->biases = NULL;
+    if (layer->has_bias)
+        queries->biases =
+            e->base.trainer->gradient + layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features;
 }
 
 void ttzo_unit_queries_ask(struct ttzo_core_estimate *e, uint32_t l)
 {
     const struct ttzo_layer_cache *cache = &e->queries.cache.layers[l];
-    const struct ttzo_layer *layer = cache->layer;
-    uint32_t bias = layer->parameter_offset + ttzo_layer_parameters(layer) - layer->out_features;
-    float mu = e->base.phase->perturb_radius;
-    const enum ttzo_activation activation = (enum ttzo_activation)layer->activation;
-    const void *z_numbers = cache->z;
-    const bool narrow = cache->has_narrow_z;
+    const enum ttzo_activation activation = (enum ttzo_activation)cache->layer->activation;
+    const bool narrow = cache->has_narrow_z, antithetic = e->base.antithetic;
     const bool is_relu = activation == TTZO_ACTIVATION_RELU, is_identity = activation == TTZO_ACTIVATION_IDENTITY;
-    struct unit_queries queries = { .l = l };
-    if (ttzo_propagate_rows_after(&e->queries, l, &queries.rows))
-        queries.way = BY_ROWS;
-    else if (l + 1u == e->base.trainer->model->info.n_layers && ttzo_loss_is_plain(e->base.trainer->model))
-        queries.way = BY_OUTPUT;
-    if (ttzo_is_node_cge(e))
-        queries.changes = e->queries.scratch.unit_changes;
-    if (layer->has_bias)
-        queries.biases = e->base.trainer->gradient + bias;
-    for (uint32_t unit = 0, n = layer->out_features; unit < n; unit++) {
-        float z = ttzo_load(z_numbers, unit, narrow);
+    const void *z_numbers = cache->z;
+    float mu = e->base.phase->perturb_radius;
+    float straight = is_identity ? -FLT_MAX : is_relu ? mu : FLT_MAX; // above it a unit moves as it is moved
+    struct unit_queries queries;
+    uint32_t queried = 0;
+    aim_at_layer(e, &queries, l);
+    for (uint32_t unit = 0, n = cache->layer->out_features; unit < n; unit++) {
+        float z = ttzo_load(z_numbers, unit, narrow), above = mu, below = -mu;
         if (queries.changes)
             queries.changes[unit] = 0.0f;
-        else if (!queries.biases || !ttzo_is_asked(&e->base.asked, bias + unit))
+        else if (!queries.biases ||
+                 !ttzo_is_asked(&e->base.asked, (uint32_t)(queries.biases - e->base.trainer->gradient) + unit))
             continue;
-        if (is_identity || (is_relu && z > mu))
-            add_unit(e, &queries, unit, mu, -mu);
-        else if (!ttzo_propagate_sleeps(activation, z, mu))
-            add_bent_unit(e, &queries, unit, mu);
+        if (!(z > straight)) {
+            if (ttzo_propagate_sleeps(activation, z, mu))
+                continue;
+            above = ttzo_propagate_change(&e->queries, l, unit, mu);
+            below = antithetic ? ttzo_propagate_change(&e->queries, l, unit, -mu) : 0.0f;
+            if (above == 0.0f && below == 0.0f)
+                continue;
+        }
+        queries.units[queried] = (uint16_t)unit, queries.above[queried] = above, queries.below[queried] = below;
+        if (++queried == Q) {
+            ask_units(e, &queries, Q);
+            queried = 0;
+        }
     }
-    for (uint32_t q = queries.n; q > 0 && q < Q; q++) // the places after the last
-        queries.units[q] = queries.units[0], queries.above[q] = queries.below[q] = 0.0f;
-    if (queries.n)
-        ask_units(e, &queries);
+    if (queried)
+        ask_units(e, &queries, queried);
 }
 
 // The units' differences as panels [m / 4][ml, mr][4]; the last mode again where there is none.

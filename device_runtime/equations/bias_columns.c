@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "equations/bias_columns.h"
 
+#include "equations/bend.h"
 #include "equations/columns.h"
+#include "equations/directions.h"
 #include "equations/jet_columns.h"
 #include "network/layers.h"
 #include "network/merged_layer.h"
 #include "number/real.h"
+
+#if TTZO_HAS(COORDINATES)
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
 
@@ -27,7 +31,7 @@ static bool shares_jets(const struct ttzo_model *model)
     for (uint32_t l = 0; l + 1 < model->info.n_layers; l++)
         if (model->layers[l].activation == TTZO_ACTIVATION_IDENTITY)
             return false;
-    return laplacian && model->pde.info.derivative == TTZO_DERIVATIVE_JET;
+    return laplacian && ttzo_carries_jets(model);
 }
 
 void ttzo_bias_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve)
@@ -75,7 +79,7 @@ struct row {
     const struct ttzo_model *model;
     const struct ttzo_column_work *work;
     struct pass pass;
-    uint32_t n_columns;
+    uint32_t n_columns, number; // the row's number
 };
 
 static void merge_cores(const struct row *r)
@@ -94,20 +98,19 @@ static void begin_columns(const struct row *r)
     const struct ttzo_model_info *info = &r->model->info;
     const struct pass *pass = &r->pass;
     float *column = r->trainer->activations[0];
+    ttzo_write_directions(r->trainer, r->number, pass->first, pass->n_first, column + pass->has_value, r->n_columns);
     for (uint32_t i = 0; i < info->in_features; i++, column += r->n_columns) {
-        for (uint32_t c = 0; c < r->n_columns; c++)
-            column[c] = 0.0f;
         if (pass->has_value)
             column[0] = TTZO_MULADD(r->trainer->pde.point[i], info->input_scale, info->input_offset);
-        if (i >= pass->first && i - pass->first < pass->n_first)
-            column[pass->has_value + i - pass->first] = info->input_scale;
+        if (pass->has_second)
+            column[r->n_columns - 1] = 0.0f;
     }
 }
 
 // square = what it is after the directions of this pass, whose derivatives of one unit stand in `column`.
 static float add_squares(const struct row *r, const float *column, float square)
 {
-    const float *weights = r->work->slopes.second + r->pass.first;
+    const float *weights = r->work->slopes.weights + r->pass.first;
     for (uint32_t k = 0; k < r->pass.n_first; k++)
         square = TTZO_MULADD(weights[k] * column[k], column[k], square);
     return square;
@@ -153,7 +156,7 @@ static void keep_units(const struct row *r, const float *column)
         }
         work->square[j] = add_squares(r, column, work->square[j]);
         for (uint32_t k = 0; k < pass->n_first; k++)
-            work->along[j] = TTZO_MULADD(work->slopes.first[pass->first + k], *column++, work->along[j]);
+            work->along[j] = TTZO_MULADD(work->slopes.coefficients[1 + pass->first + k], *column++, work->along[j]);
         if (pass->has_second)
             work->second[j] = *column++;
     }
@@ -184,14 +187,14 @@ static void carry(const struct row *r)
 
 static void carry_all(struct row *r)
 {
-    uint32_t most = ttzo_derive_columns(r->model), n = r->model->info.in_features;
+    uint32_t most = ttzo_derive_columns(r->model), n = ttzo_first_directions(r->model);
     bool done = false;
     for (r->pass = (struct pass){ .has_value = true }; !done;) {
         struct pass *pass = &r->pass;
-        uint32_t left = r->work->slopes.has_derivatives ? n - pass->first : 0, room = most - pass->has_value;
+        uint32_t left = r->work->slopes.shape.n_first > 0 ? n - pass->first : 0, room = most - pass->has_value;
         pass->n_first = left < room ? left : room;
-        done = !r->work->slopes.has_derivatives || (pass->n_first == left && left < room);
-        pass->has_second = done && r->work->slopes.has_derivatives;
+        done = !r->work->slopes.shape.n_first || (pass->n_first == left && left < room);
+        pass->has_second = done && r->work->slopes.shape.n_first > 0;
         r->n_columns = pass->has_value + pass->n_first + pass->has_second;
         carry(r);
         pass->first += pass->n_first;
@@ -205,15 +208,15 @@ static void carry_all(struct row *r)
 static float follow(const struct ttzo_column_work *work, enum ttzo_activation activation, uint32_t j, float z)
 {
     struct ttzo_bent of = ttzo_bend(activation, z);
-    float sum = work->slopes.value * of.value;
-    if (!work->slopes.has_derivatives)
+    float sum = work->slopes.coefficients[0] * of.value;
+    if (!work->slopes.shape.n_first)
         return sum;
     sum = TTZO_MULADD(of.slope, work->along[j], sum);
     return sum + TTZO_MULADD(of.curvature, work->square[j], of.slope * work->second[j]);
 }
 
-void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, float mu, uint32_t first,
-                       uint32_t end, float *column, uint32_t stride)
+void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t row, float mu,
+                       uint32_t first, uint32_t end, float *column, uint32_t stride)
 {
     const struct ttzo_model *model = trainer->model;
     const struct ttzo_layer *last = &model->layers[model->info.n_layers - 1], *before = last - 1;
@@ -221,7 +224,7 @@ void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_wo
     const float *w = trainer->theta + last->parameter_offset;
     uint32_t n = last->in_features, n_last = ttzo_layer_parameters(last);
     struct ttzo_column_work own = shares_jets(model) ? shared(trainer, work) : *work;
-    struct row r = { .trainer = trainer, .model = model, .work = &own };
+    struct row r = { .trainer = trainer, .model = model, .work = &own, .number = row };
     if (!shares_jets(model))
         merge_cores(&r);
     carry_all(&r);
@@ -229,10 +232,12 @@ void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_wo
     for (uint32_t u = first; u < end; u++, column += stride) {
         uint32_t j = u < n_last ? u : u - n_last;
         if (u < n_last) {
-            *column = j < n ? follow(&own, activation, j, own.z[j]) : own.slopes.value;
+            *column = j < n ? follow(&own, activation, j, own.z[j]) : own.slopes.coefficients[0];
             continue;
         }
         float change = follow(&own, activation, j, own.z[j] + mu) - follow(&own, activation, j, own.z[j]);
         *column = w[j] * change * (1.0f / mu);
     }
 }
+
+#endif

@@ -8,7 +8,7 @@
 void ttzo_bias_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve);
 
 // As ttzo_row_columns, where the point and the slopes are known.
-void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, float mu, uint32_t first,
-                       uint32_t end, float *column, uint32_t stride);
+void ttzo_bias_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t row, float mu,
+                       uint32_t first, uint32_t end, float *column, uint32_t stride);
 
 #endif

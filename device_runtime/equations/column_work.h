@@ -9,9 +9,9 @@
 // Work memory of one row.
 struct ttzo_column_work {
     struct ttzo_row_slopes slopes;
-    float *jets;           // of all layers: inputs and units before the activation, [features][2 + in_features] each
-    float *changes[2];     // [widest layer][2 + in_features]
-    float *moved, *change; // [2 + in_features]
+    float *jets;                        // of all layers: inputs and units before the activation, [features][width] each
+    float *changes[2];                  // [widest layer][width]
+    float *moved, *change;              // [width]
     float *at, *slope, *squares;        // [units] of the layers before the last two: phi, phi', weighted sum of squared
                                         // directions
     float *z, *square, *along, *second; // [features of the last layer] of the units before it: a direction's share

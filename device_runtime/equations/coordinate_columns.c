@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "equations/coordinate_columns.h"
 
+#include "equations/bend.h"
 #include "equations/bias_columns.h"
-#include "equations/pde.h"
+#include "equations/directions.h"
+#include "equations/jets.h"
 #include "network/layers.h"
 #include "network/product.h"
 #include "number/real.h"
+
+#if TTZO_HAS(COORDINATES)
 
 // ---- which coordinates ----------------------------------------------------------------------------------------------
 
@@ -40,15 +44,12 @@ uint32_t ttzo_coordinate_place(const struct ttzo_model *model, uint32_t u)
     uint32_t n_last = ttzo_last_coordinates(model), last = layer_from_end(model, 0)->parameter_offset;
     if (u < n_last)
         return last + u;
-    return ttzo_asks_all(model) ? u - n_last : last - layer_from_end(model, 1)->out_features + u - n_last;
+    if (!ttzo_asks_all(model))
+        return last - layer_from_end(model, 1)->out_features + u - n_last;
+    return u - n_last < last ? u - n_last : u; // unknown constants come after the last layer
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
-
-static uint32_t jet_numbers(const struct ttzo_model *model)
-{
-    return 2u + model->info.in_features;
-}
 
 // Features that the layers but the last take, and make.
 static uint64_t features_of_all(const struct ttzo_model *model)
@@ -69,9 +70,10 @@ static uint64_t widest_layer(const struct ttzo_model *model)
 
 void ttzo_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve)
 {
-    uint64_t width = jet_numbers(model);
-    work->slopes.first = ttzo_take(carve, model->info.in_features);
-    work->slopes.second = ttzo_take(carve, model->info.in_features);
+    uint64_t width = ttzo_jet_width(model);
+    work->slopes.coefficients = ttzo_take(carve, ttzo_functions(model) * width);
+    work->slopes.weights = ttzo_take(carve, ttzo_first_directions(model));
+    work->slopes.unknowns = ttzo_take(carve, ttzo_unknown_constants(model));
     if (!ttzo_asks_all(model)) {
         ttzo_bias_column_carve(model, work, carve);
         return;
@@ -85,12 +87,12 @@ void ttzo_column_carve(const struct ttzo_model *model, struct ttzo_column_work *
 
 // ---- a row of a dense network ---------------------------------------------------------------------------------------
 
-// One row under way. A jet is a value and, with derivatives, the first ones and the weighted sum of the second ones.
+// One row under way.
 struct row {
     struct ttzo_trainer *trainer;
     const struct ttzo_model *model;
     const struct ttzo_row_slopes *slopes;
-    uint32_t n, width; // inputs, numbers of a jet
+    uint32_t n, width, number; // directions, numbers of a jet, the row's number
     float mu;
     float *inputs[TTZO_MAX_LAYERS]; // jets of what a layer takes
     float *units[TTZO_MAX_LAYERS];  // jets of its units before the activation
@@ -98,19 +100,21 @@ struct row {
     float *moved, *change; // one jet
 };
 
-static struct row begin_row(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, float mu)
+static struct row begin_row(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t number,
+                            float mu)
 {
     const struct ttzo_model *model = trainer->model;
     struct row r = { .trainer = trainer,
                      .model = model,
                      .slopes = &work->slopes,
+                     .number = number,
                      .mu = mu,
                      .changes = work->changes,
                      .moved = work->moved,
                      .change = work->change };
     float *at = work->jets;
-    r.n = model->info.in_features;
-    r.width = work->slopes.has_derivatives ? 2 + r.n : 1;
+    r.n = ttzo_first_directions(model);
+    r.width = work->slopes.shape.width;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         r.inputs[l] = at;
         r.units[l] = at + r.width * model->layers[l].in_features;
@@ -119,38 +123,87 @@ static struct row begin_row(struct ttzo_trainer *trainer, const struct ttzo_colu
     return r;
 }
 
+static struct ttzo_pde_direction direction_of(const struct row *r, uint32_t k)
+{
+    struct ttzo_pde_direction direction;
+    ttzo_unpack_pde_direction(r->model->pde.directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
+    return direction;
+}
+
+// The second derivatives [n_second] of a unit whose first ones are `first` [n].
+static void bend_second(const struct row *r, const struct ttzo_bent *of, const float *first, const float *z, float *out)
+{
+    float square = 0.0f;
+    if (!r->slopes->shape.sums) {
+        for (uint32_t k = 0; k < r->n; k++)
+            out[k] = TTZO_MULADD(of->curvature, first[k] * first[k], of->slope * z[k]);
+        return;
+    }
+    for (uint32_t k = 0; k < r->n; k++)
+        square = TTZO_MULADD(r->slopes->weights[k] * first[k], first[k], square);
+    *out = TTZO_MULADD(of->curvature, square, of->slope * *z);
+}
+
 // out = the jet of phi where its argument's is z.
 static void bend_jet(const struct row *r, enum ttzo_activation activation, const float *z, float *out)
 {
+    const struct ttzo_jet_shape *shape = &r->slopes->shape;
     struct ttzo_bent of = ttzo_bend(activation, z[0]);
-    float square = 0.0f;
+    uint32_t second = 1 + shape->n_first, along = second + shape->n_second;
     out[0] = of.value;
-    if (r->width == 1)
-        return;
-    for (uint32_t k = 0; k < r->n; k++) {
-        square = TTZO_MULADD(r->slopes->second[k] * z[1 + k], z[1 + k], square);
-        out[1 + k] = of.slope * z[1 + k];
+    for (uint32_t k = 1; k < second; k++)
+        out[k] = of.slope * z[k];
+    if (shape->n_second)
+        bend_second(r, &of, z + 1, z + second, out + second);
+    for (uint32_t k = 0; along < r->width; k++) {
+        uint32_t order = direction_of(r, k).order;
+        float third = order > 2 ? ttzo_third_derivative(activation, of.value, of.slope) : 0.0f;
+        ttzo_bend_along(order, &of, third, z + along, out + along);
+        along += order;
     }
-    out[1 + r->n] = TTZO_MULADD(of.curvature, square, of.slope * z[1 + r->n]);
 }
 
-// What the residual changes by when the network's jet changes so.
-static float change_of_residual(const struct row *r, const float *jet)
+// What the residual changes by when the jet of output o changes so.
+static float change_of_residual(const struct row *r, uint32_t o, const float *jet)
 {
-    float sum = r->slopes->value * jet[0];
-    for (uint32_t k = 0; k < r->n && r->width > 1; k++)
-        sum = TTZO_MULADD(r->slopes->first[k], jet[1 + k], sum);
-    return r->width > 1 ? sum + jet[1 + r->n] : sum;
+    const float *coefficients = r->slopes->coefficients + o * r->width;
+    float sum = coefficients[0] * jet[0];
+    for (uint32_t c = 1; c < r->width; c++)
+        sum = TTZO_MULADD(coefficients[c], jet[c], sum);
+    return sum;
+}
+
+// Column `at` of the inputs' jets: where direction number k leads.
+static void begin_along(const struct row *r, uint32_t k, uint32_t at)
+{
+    const struct ttzo_pde_direction direction = direction_of(r, k);
+    float scale = r->model->info.input_scale, *column = r->inputs[0] + at;
+    if (direction.first == TTZO_VECTOR_DIRECTION) {
+        const float *vector = ttzo_pde_vector(r->trainer, direction.second);
+        for (uint32_t i = 0; i < r->model->pde.info.n_space; i++)
+            column[i * r->width] = scale * vector[i];
+        return;
+    }
+    column[direction.second * r->width] = direction.factor * scale;
+    column[direction.first * r->width] = scale;
 }
 
 static void begin_inputs(const struct row *r)
 {
     const struct ttzo_model_info *info = &r->model->info;
+    const struct ttzo_jet_shape *shape = &r->slopes->shape;
     float *jet = r->inputs[0];
-    for (uint32_t i = 0; i < r->n; i++, jet += r->width) {
+    uint32_t along = 1 + shape->n_first + shape->n_second;
+    for (uint32_t i = 0; i < info->in_features; i++, jet += r->width) {
         for (uint32_t c = 1; c < r->width; c++)
-            jet[c] = c == 1 + i ? info->input_scale : 0.0f;
+            jet[c] = 0.0f;
         jet[0] = TTZO_MULADD(r->trainer->pde.point[i], info->input_scale, info->input_offset);
+    }
+    if (shape->n_first)
+        ttzo_write_directions(r->trainer, r->number, 0, r->n, r->inputs[0] + 1, r->width);
+    for (uint32_t k = 0; along < r->width; k++) {
+        begin_along(r, k, along);
+        along += direction_of(r, k).order;
     }
 }
 
@@ -214,10 +267,12 @@ static float carry_change(const struct row *r, uint32_t l, uint32_t j, const flo
         n = r->model->layers[l].out_features;
     }
     const float *w = r->trainer->theta + r->model->layers[last].parameter_offset + j;
+    uint32_t outputs = ttzo_functions(r->model);
     float sum = 0.0f;
-    for (uint32_t i = 0; i < n; i++)
-        sum = TTZO_MULADD(w[i], change_of_residual(r, change + i * r->width), sum);
-    r->trainer->macs += n * r->width;
+    for (uint32_t o = 0; o < outputs; o++, w += r->model->layers[last].in_features)
+        for (uint32_t i = 0; i < n; i++)
+            sum = TTZO_MULADD(w[i], change_of_residual(r, o, change + i * r->width), sum);
+    r->trainer->macs += outputs * n * r->width;
     return sum;
 }
 
@@ -233,16 +288,24 @@ static float column_of_weight(const struct row *r, uint32_t l, uint32_t j, uint3
     return carry_change(r, l, j, r->change) * (1.0f / r->mu);
 }
 
+// The derivative by number u of the last layer.
+static float column_of_last(const struct row *r, uint32_t u)
+{
+    uint32_t last = r->model->info.n_layers - 1, inputs = r->model->layers[last].in_features;
+    uint32_t weights = inputs * ttzo_functions(r->model);
+    r->trainer->macs += r->width;
+    return u < weights ? change_of_residual(r, u / inputs, r->inputs[last] + (u % inputs) * r->width)
+                       : r->slopes->coefficients[(u - weights) * r->width];
+}
+
 static float column_of(const struct row *r, uint32_t u)
 {
     const struct ttzo_model *model = r->model;
-    const struct ttzo_layer *last = layer_from_end(model, 0);
-    uint32_t n_last = ttzo_last_coordinates(model), l = 0;
-    if (u < n_last) {
-        r->trainer->macs += r->width;
-        return u < last->in_features ? change_of_residual(r, r->inputs[model->info.n_layers - 1] + u * r->width)
-                                     : r->slopes->value;
-    }
+    uint32_t n_last = ttzo_last_coordinates(model), constants = ttzo_unknown_constants(model), l = 0;
+    if (u < n_last)
+        return column_of_last(r, u);
+    if (u >= model->info.n_parameters - constants)
+        return r->slopes->unknowns[u + constants - model->info.n_parameters];
     uint32_t place = u - n_last;
     while (place >= ttzo_layer_parameters(&model->layers[l]))
         place -= ttzo_layer_parameters(&model->layers[l++]);
@@ -251,19 +314,35 @@ static float column_of(const struct row *r, uint32_t u)
                            : column_of_weight(r, l, place - weights, inputs);
 }
 
-float ttzo_row_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t row, float mu,
+// ---- rows -----------------------------------------------------------------------------------------------------------
+
+// Columns of a dense network, each joining what stands there where `joins`.
+static void dense_columns(const struct row *r, bool joins, uint32_t first, uint32_t end, float *column, uint32_t stride)
+{
+    carry_jets(r);
+    for (uint32_t u = first; u < end; u++, column += stride)
+        *column = joins ? *column + column_of(r, u) : column_of(r, u);
+}
+
+float ttzo_row_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t number, float mu,
                        uint32_t first, uint32_t end, float *column, uint32_t stride)
 {
     struct ttzo_column_work own = *work;
-    float residual = ttzo_pde_linearise(trainer, trainer->theta, row, mu, &own.slopes);
-    trainer->macs += trainer->macs_per_row;
-    if (!ttzo_asks_all(trainer->model)) {
-        ttzo_bias_columns(trainer, &own, mu, first, end, column, stride);
-        return residual;
+    struct ttzo_pde_row row = ttzo_pde_begin_row(trainer, number);
+    uint32_t sides = ttzo_pde_has_opposite(trainer->model, &row) ? 2 : 1;
+    float residual = 0.0f;
+    for (uint32_t side = 0; side < sides; side++) {
+        float share = ttzo_linearise(trainer, trainer->theta, &row, side, mu, &own.slopes);
+        residual = side ? residual + share : share;
+        trainer->macs += trainer->macs_per_row;
+        if (!ttzo_asks_all(trainer->model)) {
+            ttzo_bias_columns(trainer, &own, number, mu, first, end, column, stride);
+            continue;
+        }
+        struct row r = begin_row(trainer, &own, number, mu);
+        dense_columns(&r, side > 0, first, end, column, stride);
     }
-    struct row r = begin_row(trainer, &own, mu);
-    carry_jets(&r);
-    for (uint32_t u = first; u < end; u++)
-        column[(u - first) * stride] = column_of(&r, u);
     return residual;
 }
+
+#endif

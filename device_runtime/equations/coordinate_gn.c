@@ -17,6 +17,8 @@
 #include "network/layers.h"
 #include "number/real.h"
 
+#if TTZO_HAS(COORDINATES)
+
 // ---- sizes ----------------------------------------------------------------------------------------------------------
 
 // A step under way, and where its numbers lie.
@@ -69,13 +71,15 @@ uint64_t ttzo_coordinate_gn_count(const struct ttzo_model *model, const struct t
     return carve.numbers;
 }
 
-// Columns follow one output's first and unmixed second derivatives at one point.
+// Behind other layers than dense ones, columns follow one output's first and unmixed second derivatives at one point.
 static bool has_columns(const struct ttzo_model *model)
 {
+    if (ttzo_asks_all(model))
+        return true;
     for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
         if (model->pde.groups[g].sampler == TTZO_SAMPLER_OPPOSITE)
             return false;
-    return model->info.out_features == 1 && model->pde.info.n_directions == 0 && model->pde.info.n_unknowns == 0;
+    return ttzo_functions(model) == 1 && ttzo_pde_directions(&model->pde) == 0 && ttzo_unknown_constants(model) == 0;
 }
 
 bool ttzo_coordinate_gn_is_sound(const struct ttzo_model *model, const struct ttzo_phase *phase)
@@ -83,7 +87,7 @@ bool ttzo_coordinate_gn_is_sound(const struct ttzo_model *model, const struct tt
     uint32_t n_layers = model->info.n_layers, n = n_layers < 2 ? 0 : ttzo_coordinates(model);
     const struct ttzo_layer *last = n_layers ? &model->layers[n_layers - 1] : NULL;
     return n && model->info.loss == TTZO_LOSS_RESIDUAL && has_columns(model) && phase->update == TTZO_UPDATE_SGD &&
-           last->kind == TTZO_LAYER_KIND_DENSE && last->activation == TTZO_ACTIVATION_IDENTITY &&
+           last->kind == TTZO_LAYER_KIND_DENSE && !last->gather && last->activation == TTZO_ACTIVATION_IDENTITY &&
            (n < model->info.batch ? n : model->info.batch) <= TTZO_MAX_COLUMNS &&
            n <= TTZO_MAX_PARAMETERS / model->info.batch;
 }
@@ -104,14 +108,16 @@ static enum ttzo_error row_is_done(const struct coordinate_gn *gn)
 
 // ---- scales ---------------------------------------------------------------------------------------------------------
 
-// Those of the coordinates [first, end) into `scales`; the last layer's are 1.
+// Those of the coordinates into `scales`; the last layer's and the unknown constants' are 1.
 static void write_scales(const struct coordinate_gn *gn, float *scales)
 {
     const struct ttzo_model *model = gn->trainer->model;
     uint32_t u = 0, l = 0;
     for (; u < gn->n_last; u++)
         scales[u] = 1.0f;
-    while (u < gn->n) {
+    for (uint32_t k = gn->n - ttzo_unknown_constants(model); k < gn->n; k++)
+        scales[k] = 1.0f;
+    while (u < gn->n - ttzo_unknown_constants(model)) {
         uint32_t place = ttzo_coordinate_place(model, u);
         while (place >= model->layers[l].parameter_offset + ttzo_layer_parameters(&model->layers[l]))
             l++;
@@ -410,3 +416,5 @@ enum ttzo_error ttzo_coordinate_gn(struct ttzo_trainer *trainer, const struct tt
     carve_numbers(&gn, trainer->model, phase, &carve);
     return run(&gn, rate, result);
 }
+
+#endif

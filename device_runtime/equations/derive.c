@@ -2,6 +2,7 @@
 #include "equations/derive.h"
 
 #include "equations/compensated_jet.h"
+#include "equations/directions.h"
 #include "equations/jets.h"
 #include "equations/pairs.h"
 #include "equations/sparse_grid.h"
@@ -40,7 +41,7 @@ static const float *carry_pairs(const struct ttzo_derivation *d)
     while (w.l < d->n_layers) {
         enum ttzo_activation activation;
         bool first = w.l == 0;
-        uint32_t units = d->model->layers[w.l].out_features;
+        uint32_t units = ttzo_units_of(&w);
         columns = ttzo_enter_layer(&w, false, first, &activation);
         if (first)
             ttzo_activate_first_pairs(activation, columns, w.at, w.slope, units);
@@ -192,27 +193,6 @@ static void sum_diagonal(const struct ttzo_derivation *d)
             d->work->laplacian[j] = d->work->laplacian[j] + d->work->diagonal[i * d->m + j];
 }
 
-static void derive_from_centre(const struct ttzo_derivation *d)
-{
-    switch ((enum ttzo_derivative)d->model->pde.info.derivative) {
-    case TTZO_DERIVATIVE_FINITE_DIFFERENCE: derive_by_differences(d); break;
-    case TTZO_DERIVATIVE_SPARSE_GRID: derive_on_grid(d); break;
-    case TTZO_DERIVATIVE_MONTE_CARLO: derive_by_sampling(d); break;
-    case TTZO_DERIVATIVE_JET:
-    case TTZO_DERIVATIVE_COMPENSATED_JET: break;
-    }
-}
-
-static void derive_exactly(const struct ttzo_derivation *d)
-{
-    if (d->needs & ~(uint32_t)TTZO_NEED_ALONG)
-        ttzo_derive_by_jets(d);
-    else
-        ttzo_carry_value(d);
-    if (ttzo_is_needed(d, TTZO_NEED_ALONG))
-        ttzo_derive_along(d);
-}
-
 void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs, uint32_t row)
 {
     const struct ttzo_model *model = trainer->model;
@@ -225,7 +205,9 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
                                  row,
                                  model->info.in_features,
                                  model->pde.info.n_space,
-                                 model->layers[n_layers - 1].out_features };
+                                 (uint32_t)ttzo_layer_outputs(&model->layers[n_layers - 1]),
+                                 ttzo_first_directions(model),
+                                 ttzo_summed_directions(model) };
     if (ttzo_is_compensated(model)) {
         ttzo_compensated_jet(trainer, theta, n_layers, needs);
         if (ttzo_is_needed(&d, TTZO_NEED_DIAGONAL))
@@ -237,10 +219,21 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
         ttzo_carry_value(&d);
         return;
     }
-    if (TTZO_HAS(DIFFERENCES) && model->pde.info.derivative != TTZO_DERIVATIVE_JET)
-        derive_from_centre(&d);
-    else
-        derive_exactly(&d);
+    switch ((enum ttzo_derivative)model->pde.info.derivative) {
+    case TTZO_DERIVATIVE_JET:
+    case TTZO_DERIVATIVE_SAMPLED_JET:
+        if (!TTZO_HAS(SYSTEMS) || needs & ~(uint32_t)TTZO_NEED_ALONG)
+            ttzo_derive_by_jets(&d);
+        else
+            ttzo_carry_value(&d);
+        if (TTZO_HAS(SYSTEMS) && ttzo_is_needed(&d, TTZO_NEED_ALONG))
+            ttzo_derive_along(&d);
+        break;
+    case TTZO_DERIVATIVE_COMPENSATED_JET: break;
+    case TTZO_DERIVATIVE_FINITE_DIFFERENCE: derive_by_differences(&d); break;
+    case TTZO_DERIVATIVE_SPARSE_GRID: derive_on_grid(&d); break;
+    case TTZO_DERIVATIVE_MONTE_CARLO: derive_by_sampling(&d); break;
+    }
     if (ttzo_is_needed(&d, TTZO_NEED_DIAGONAL))
         sum_diagonal(&d);
 }
@@ -251,7 +244,10 @@ uint32_t ttzo_derive_passes(const struct ttzo_model *model)
 {
     uint32_t n = model->info.in_features, passes;
     switch ((enum ttzo_derivative)model->pde.info.derivative) {
-    case TTZO_DERIVATIVE_JET: ttzo_highest_order(&model->pde, &passes); return 2 + n + passes;
+    case TTZO_DERIVATIVE_JET:
+    case TTZO_DERIVATIVE_SAMPLED_JET:
+        ttzo_highest_order(&model->pde, &passes);
+        return 2 + ttzo_first_directions(model) + passes;
     case TTZO_DERIVATIVE_COMPENSATED_JET: return ttzo_compensated_passes(model);
     case TTZO_DERIVATIVE_FINITE_DIFFERENCE: return 1 + 2 * n;
     case TTZO_DERIVATIVE_SPARSE_GRID: return ttzo_sparse_grid_nodes(&model->pde.grid);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Residuals are those of an equation, or a black box gives them. theta moves by sum_k a_k v_k, where a solves min |M a + r|^2 + ridge |a|^2 with the columns
+// theta moves by sum_k a_k v_k, where a solves min |M a + r|^2 + ridge |a|^2 with the columns
 // M_k = (r(theta + mu v_k) - r(theta)) / mu. Unknowns in order: last layer (last_layer_gn), random directions, the last
-// two steps (subspace_gn), the equation's unknown constants one by one.
+// two steps (subspace_gn), the equation's unknown constants one by one. The residuals r are those of an equation, or of a
+// black box.
 #include "equations/gauss_newton.h"
 
 #include "equations/coordinate_gn.h"
+#include "equations/last_layer_columns.h"
 #include "equations/pde.h"
 #include "equations/scales.h"
 #include "equations/triangle.h"
@@ -27,11 +29,6 @@ static uint32_t free_count(const struct ttzo_model *model, const struct ttzo_pha
     return phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN ? ttzo_layer_parameters(last_layer(model)) : 0;
 }
 
-static bool takes_coordinates(const struct ttzo_phase *phase)
-{
-    return TTZO_HAS(COORDINATES) && phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN;
-}
-
 static uint32_t remembered_count(const struct ttzo_phase *phase)
 {
     return phase->estimator == TTZO_ESTIMATOR_SUBSPACE_GN ? 2 : 0;
@@ -39,24 +36,26 @@ static uint32_t remembered_count(const struct ttzo_phase *phase)
 
 static uint32_t unknown_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
-    return free_count(model, phase) + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns;
+    return free_count(model, phase) + phase->n_queries + remembered_count(phase) + ttzo_unknown_constants(model);
 }
 
-// Rows of [M, r] that are kept at once: a black box gives all its residuals together.
-static uint32_t block_rows(const struct ttzo_model *model)
+// Rows of [M, r] that are kept at a time: all of them where they are few numbers, so that each direction is made once, and
+// of a black box, which gives all its residuals together.
+static uint32_t block_rows(const struct ttzo_model *model, uint32_t n)
 {
-    uint32_t all = ttzo_has_black_box(model) ? model->info.batch : 0;
-    return all > TTZO_GN_BLOCK_ROWS ? all : TTZO_GN_BLOCK_ROWS;
+    uint32_t batch = model->info.batch;
+    bool are_few = (uint64_t)batch * (n + 1) <= TTZO_GN_BLOCK_NUMBERS || ttzo_has_black_box(model);
+    return batch > TTZO_GN_BLOCK_ROWS && are_few ? batch : TTZO_GN_BLOCK_ROWS;
 }
 
 uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return 0;
-    if (takes_coordinates(phase))
+    if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn_count(model, phase);
-    uint64_t n = unknown_count(model, phase);
-    return n * (n + 3) + block_rows(model) * (n + 1) + n; // two triangles, a block of rows, the coefficients
+    uint64_t n = unknown_count(model, phase), rows = block_rows(model, (uint32_t)n);
+    return n * (n + 3) + rows * (n + 1) + n; // two triangles, a block of rows, the coefficients
 }
 
 uint32_t ttzo_gauss_newton_moments(const struct ttzo_model *model, const struct ttzo_phase *phase)
@@ -68,14 +67,14 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
 {
     if (!ttzo_is_gauss_newton(phase->estimator))
         return true;
-    if (takes_coordinates(phase))
+    if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn_is_sound(model, phase);
     bool is_box = model->box.gives_residuals && phase->estimator == TTZO_ESTIMATOR_SUBSPACE_GN;
     if ((model->info.loss != TTZO_LOSS_RESIDUAL && !is_box) || phase->n_queries > TTZO_MAX_COLUMNS ||
         phase->update != TTZO_UPDATE_SGD)
         return false;
     if (phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN &&
-        (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE ||
+        (model->info.n_layers < 2 || last_layer(model)->kind != TTZO_LAYER_KIND_DENSE || last_layer(model)->gather ||
          last_layer(model)->activation != TTZO_ACTIVATION_IDENTITY))
         return false;
     return unknown_count(model, phase) <= TTZO_MAX_COLUMNS;
@@ -89,7 +88,7 @@ struct gauss_newton {
     uint32_t n, n_free; // unknowns, and how many of them are the last layer's
     float *triangle;    // of the rows
     float *solved;      // the same with the ridge
-    float *block;       // [TTZO_GN_BLOCK_ROWS][n + 1]
+    float *block;       // [rows of a block][n + 1]
     float *a;           // [n]
     float *ridge;       // in the moments
     uint32_t rows_done; // rows evaluated
@@ -136,7 +135,7 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
             out[i] = TTZO_MULADD(factor * scale, out[i], base[i]);
         }
     }
-    for (uint32_t i = n - model->pde.info.n_unknowns; i < n; i++)
+    for (uint32_t i = n - ttzo_unknown_constants(model); i < n; i++)
         out[i] = base[i];
 }
 
@@ -187,7 +186,7 @@ static bool perturb(const struct gauss_newton *gn, uint32_t c)
     if (query >= remembered) {
         for (uint32_t i = 0; i < n; i++)
             trainer->perturbed[i] = trainer->theta[i];
-        uint32_t place = n - trainer->model->pde.info.n_unknowns + query - remembered;
+        uint32_t place = n - ttzo_unknown_constants(trainer->model) + query - remembered;
         trainer->perturbed[place] = trainer->theta[place] + mu;
         return true;
     }
@@ -223,7 +222,7 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     begin_residuals(gn, trainer->theta);
     for (uint32_t i = 0; i < count && !error; i++) {
         float *row = gn->block + i * width;
-        row[gn->n] = gn->n_free ? ttzo_pde_residual_and_gradient(trainer, trainer->theta, first + i, mu, row)
+        row[gn->n] = gn->n_free ? ttzo_last_layer_columns(trainer, trainer->theta, first + i, mu, row)
                                 : residual_of(gn, trainer->theta, first + i);
         trainer->base_losses[first + i] = row[gn->n] * row[gn->n];
         error = count_row(gn);
@@ -246,24 +245,19 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     return error;
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 static enum ttzo_error build(struct gauss_newton *gn)
 {
-    uint32_t batch = gn->trainer->model->info.batch, most = block_rows(gn->trainer->model);
+    const uint32_t batch = gn->trainer->model->info.batch, rows = block_rows(gn->trainer->model, gn->n);
     for (uint32_t i = 0; i < ttzo_triangle_count(gn->n); i++)
         gn->triangle[i] = 0.0f;
-    for (uint32_t first = 0; first < batch; first += most) {
-        uint32_t count = smaller(batch - first, most);
+    for (uint32_t first = 0; first < batch; first += rows) {
+        uint32_t count = batch - first < rows ? batch - first : rows;
         enum ttzo_error error = fill_block(gn, first, count);
         if (error)
             return error;
-        for (uint32_t i = 0; i < count; i += TTZO_GN_BLOCK_ROWS)
-            ttzo_triangle_fold(gn->triangle, gn->n, gn->block + i * (gn->n + 1),
-                               smaller(count - i, TTZO_GN_BLOCK_ROWS));
+        for (uint32_t done = 0; done < count; done += TTZO_GN_BLOCK_ROWS)
+            ttzo_triangle_fold(gn->triangle, gn->n, gn->block + done * (gn->n + 1),
+                               count - done < TTZO_GN_BLOCK_ROWS ? count - done : TTZO_GN_BLOCK_ROWS);
     }
     return TTZO_ERROR_OK;
 }
@@ -314,7 +308,7 @@ static void compose(const struct gauss_newton *gn)
         for (uint32_t i = 0; i < n; i++)
             step[i] = TTZO_MULADD(factor, trainer->moments[k * n + i], step[i]);
     }
-    uint32_t unknowns = model->pde.info.n_unknowns;
+    uint32_t unknowns = ttzo_unknown_constants(model);
     for (uint32_t k = 0; k < unknowns; k++)
         step[n - unknowns + k] = step[n - unknowns + k] + gn->a[gn->n - unknowns + k];
 }
@@ -384,16 +378,16 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
         .triangle = at,
         .solved = at + ttzo_triangle_count(n),
         .block = at + 2 * ttzo_triangle_count(n),
-        .a = at + 2 * ttzo_triangle_count(n) + block_rows(model) * (n + 1),
+        .a = at + 2 * ttzo_triangle_count(n) + block_rows(model, n) * (n + 1),
         .ridge = trainer->moments + remembered_count(phase) * model->info.n_parameters,
-        .total = 1 + phase->n_queries + remembered_count(phase) + model->pde.info.n_unknowns + TTZO_GN_TRIES,
+        .total = 1 + phase->n_queries + remembered_count(phase) + ttzo_unknown_constants(model) + TTZO_GN_TRIES,
     };
 }
 
 enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate,
                                   struct ttzo_step_result *result)
 {
-    if (takes_coordinates(phase))
+    if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn(trainer, phase, rate, result);
     struct gauss_newton gn = begin(trainer, phase);
     uint32_t n = trainer->model->info.n_parameters, batch = trainer->model->info.batch;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "equations/jets.h"
 
+#include "equations/bend.h"
 #include "equations/compensated_jet.h"
+#include "equations/directions.h"
 #include "number/real.h"
+#include "programs/program.h"
 
 // ---- jets: the value, directional derivatives, and the running second-order sum (forward Laplacian) -----------------
 
@@ -42,17 +45,9 @@ static float curvature(enum ttzo_activation activation, float at, float slope)
     return activation == TTZO_ACTIVATION_SINE ? -at : activation == TTZO_ACTIVATION_TANH ? -2.0f * at * slope : 0.0f;
 }
 
-// phi'''(z); of relu 0 wherever it exists.
-static float bend_of_curvature(enum ttzo_activation activation, float at, float slope)
-{
-    if (activation == TTZO_ACTIVATION_TANH)
-        return slope * TTZO_MULADD(4.0f * at, at, -2.0f * slope);
-    return activation == TTZO_ACTIVATION_SINE ? -slope : 0.0f;
-}
-
 static void keep_units(const struct ttzo_walk *w, enum ttzo_activation activation, float *column)
 {
-    uint32_t units = w->d->model->layers[w->l].out_features;
+    uint32_t units = ttzo_units_of(w);
     for (uint32_t j = 0; j < units; j++, column += w->n_columns)
         *column = activate_and_keep(activation, *column, &w->at[j], &w->slope[j]);
 }
@@ -60,7 +55,7 @@ static void keep_units(const struct ttzo_walk *w, enum ttzo_activation activatio
 static void bend_with_own(const struct ttzo_walk *w, const struct jet *jet, enum ttzo_activation activation,
                           float *column)
 {
-    uint32_t units = w->d->model->layers[w->l].out_features, n = jet->n_first;
+    uint32_t units = ttzo_units_of(w), n = jet->n_first;
     for (uint32_t j = 0; j < units; j++, column += w->n_columns) {
         float slope = w->slope[j], bent = curvature(activation, w->at[j], slope);
         for (uint32_t k = 0; k < n; k++) {
@@ -75,8 +70,8 @@ static void bend_with_sum(const struct ttzo_walk *w, const struct jet *jet, enum
                           float *column)
 {
     const struct ttzo_derivation *d = w->d;
-    uint32_t units = d->model->layers[w->l].out_features, n = jet->n_first;
-    uint32_t summed = d->n_space > jet->first ? d->n_space - jet->first : 0; // directions that join the sum
+    uint32_t units = ttzo_units_of(w), n = jet->n_first;
+    uint32_t summed = d->n_summed > jet->first ? d->n_summed - jet->first : 0; // directions that join the sum
     if (summed > n)
         summed = n;
     for (uint32_t j = 0; j < units; j++, column += w->n_columns) {
@@ -98,7 +93,7 @@ static void bend_with_sum(const struct ttzo_walk *w, const struct jet *jet, enum
 
 static void bend_alone(const struct ttzo_walk *w, const struct jet *jet, float *column)
 {
-    uint32_t units = w->d->model->layers[w->l].out_features;
+    uint32_t units = ttzo_units_of(w);
     for (uint32_t j = 0; j < units; j++, column += w->n_columns)
         for (uint32_t k = 0; k < jet->n_first; k++)
             column[k] = w->slope[j] * column[k];
@@ -122,12 +117,9 @@ static void begin_columns(const struct ttzo_derivation *d, const struct jet *jet
     float *column = d->trainer->activations[0], scale = d->model->info.input_scale;
     uint32_t n_columns = jet_columns(jet);
     ttzo_fill(column, d->n_inputs * n_columns, 0.0f);
-    for (uint32_t i = 0; i < d->n_inputs; i++, column += n_columns) {
-        if (jet->has_value)
-            column[0] = TTZO_MULADD(d->work->point[i], scale, d->model->info.input_offset);
-        if (i >= jet->first && i - jet->first < jet->n_first)
-            column[jet->has_value + i - jet->first] = scale;
-    }
+    ttzo_write_directions(d->trainer, d->row, jet->first, jet->n_first, column + jet->has_value, n_columns);
+    for (uint32_t i = 0; i < d->n_inputs && jet->has_value; i++, column += n_columns)
+        column[0] = TTZO_MULADD(d->work->point[i], scale, d->model->info.input_offset);
 }
 
 static void keep_derivatives(const struct ttzo_derivation *d, const struct jet *jet, const float *column)
@@ -166,9 +158,10 @@ void ttzo_carry_value(const struct ttzo_derivation *d)
     carry_jet(d, &(struct jet){ .has_value = true });
 }
 
-uint32_t ttzo_whole_jet(uint32_t n_inputs, uint32_t needs)
+uint32_t ttzo_whole_jet(uint32_t n_directions, uint32_t needs)
 {
-    return needs & TTZO_NEED_DIAGONAL ? 1 + 2 * n_inputs : 1 + n_inputs + (needs & TTZO_NEED_LAPLACIAN ? 1u : 0u);
+    return needs & TTZO_NEED_DIAGONAL ? 1 + 2 * n_directions
+                                      : 1 + n_directions + (needs & TTZO_NEED_LAPLACIAN ? 1u : 0u);
 }
 
 void ttzo_derive_by_jets(const struct ttzo_derivation *d)
@@ -178,14 +171,14 @@ void ttzo_derive_by_jets(const struct ttzo_derivation *d)
     struct jet jet = { .has_value = true, .has_own = own, .sums = sum };
     bool summed = !sum;
     do {
-        uint32_t left = d->n_inputs - jet.first, room = (most - jet.has_value) / (own ? 2 : 1);
+        uint32_t left = d->n_directions - jet.first, room = (most - jet.has_value) / (own ? 2 : 1);
         jet.n_first = left < room ? left : room;
         jet.has_sum = sum && jet.n_first == left && left < room;
         carry_jet(d, &jet);
         summed = summed || jet.has_sum;
         jet.first += jet.n_first;
         jet.has_value = false;
-    } while (jet.first < d->n_inputs || !summed);
+    } while (jet.first < d->n_directions || !summed);
 }
 
 // ---- jets along the section's directions -----------------------------------------------------------------------------
@@ -193,19 +186,26 @@ void ttzo_derive_by_jets(const struct ttzo_derivation *d)
 // The first `order` derivatives along one direction go through a unit.
 static void bend_along(const struct ttzo_walk *w, uint32_t order, enum ttzo_activation activation, float *column)
 {
-    uint32_t units = w->d->model->layers[w->l].out_features;
+    uint32_t units = ttzo_units_of(w);
     for (uint32_t j = 0; j < units; j++, column += order) {
-        float slope = w->slope[j], one = column[0], square = one * one;
-        float bent = curvature(activation, w->at[j], slope);
-        if (order > 2) {
-            float third = bend_of_curvature(activation, w->at[j], slope);
-            float mixed = TTZO_MULADD(3.0f * bent, one * column[1], slope * column[2]);
-            column[2] = TTZO_MULADD(third, square * one, mixed);
-        }
-        if (order > 1)
-            column[1] = TTZO_MULADD(bent, square, slope * column[1]);
-        column[0] = slope * one;
+        struct ttzo_bent of = { w->at[j], w->slope[j], curvature(activation, w->at[j], w->slope[j]) };
+        float third = order > 2 ? ttzo_third_derivative(activation, of.value, of.slope) : 0.0f;
+        ttzo_bend_along(order, &of, third, column, column);
     }
+}
+
+const float *ttzo_pde_vector(struct ttzo_trainer *trainer, uint32_t number)
+{
+    static const float zero = 0.0f;
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    const struct ttzo_pde_work *work = &trainer->pde;
+    const float *inputs[TTZO_PROGRAM_INPUTS];
+    for (uint32_t i = 0; i < TTZO_PROGRAM_INPUTS; i++)
+        inputs[i] = &zero;
+    inputs[TTZO_PROGRAM_INPUT_X] = work->point;
+    if (pde->info.has_time)
+        inputs[TTZO_PROGRAM_INPUT_T] = work->point + pde->info.n_space;
+    return ttzo_program_run(&pde->vectors[number], pde->info.n_space, inputs, NULL, work->registers);
 }
 
 static void carry_along(const struct ttzo_derivation *d, const struct ttzo_pde_direction *direction, float *made)
@@ -214,8 +214,14 @@ static void carry_along(const struct ttzo_derivation *d, const struct ttzo_pde_d
     struct ttzo_walk w = ttzo_begin_walk(d, order);
     float scale = d->model->info.input_scale, *columns = d->trainer->activations[0];
     ttzo_fill(columns, d->n_inputs * order, 0.0f);
-    columns[direction->second * order] = direction->factor * scale;
-    columns[direction->first * order] = scale;
+    if (direction->first == TTZO_VECTOR_DIRECTION) {
+        const float *vector = ttzo_pde_vector(d->trainer, direction->second);
+        for (uint32_t i = 0; i < d->n_space; i++)
+            columns[i * order] = scale * vector[i];
+    } else {
+        columns[direction->second * order] = direction->factor * scale;
+        columns[direction->first * order] = scale;
+    }
     while (w.l < d->n_layers) {
         enum ttzo_activation activation;
         columns = ttzo_enter_layer(&w, false, w.l == 0, &activation);
@@ -232,7 +238,7 @@ void ttzo_derive_along(const struct ttzo_derivation *d)
 {
     const struct ttzo_pde *pde = &d->model->pde;
     float *made = d->work->along;
-    for (uint32_t k = 0; k < pde->info.n_directions; k++, made += TTZO_MAX_ORDER * d->m) {
+    for (uint32_t k = 0; k < ttzo_pde_directions(pde); k++, made += TTZO_MAX_ORDER * d->m) {
         struct ttzo_pde_direction direction;
         ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
         carry_along(d, &direction, made);
@@ -243,7 +249,7 @@ uint32_t ttzo_highest_order(const struct ttzo_pde *pde, uint32_t *columns)
 {
     uint32_t highest = 0;
     *columns = 0;
-    for (uint32_t k = 0; k < pde->info.n_directions; k++) {
+    for (uint32_t k = 0; k < ttzo_pde_directions(pde); k++) {
         struct ttzo_pde_direction direction;
         ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
         highest = direction.order > highest ? direction.order : highest;
@@ -258,12 +264,12 @@ uint32_t ttzo_derive_columns(const struct ttzo_model *model)
     uint32_t needs = 0;
     if (ttzo_is_compensated(model))
         return TTZO_COMPENSATED_FLOATS;
-    if (model->pde.info.derivative != TTZO_DERIVATIVE_JET)
+    if (!ttzo_carries_jets(model))
         return many;
     for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
         needs |= model->pde.groups[g].needs;
     uint32_t passes, highest = ttzo_highest_order(&model->pde, &passes),
-                     whole = ttzo_whole_jet(model->info.in_features, needs);
+                     whole = ttzo_whole_jet(ttzo_first_directions(model), needs);
     uint32_t columns = whole <= many ? whole : few;
     return columns < highest ? highest : columns;
 }

@@ -15,8 +15,11 @@ void ttzo_derive_by_jets(const struct ttzo_derivation *d);
 // The derivatives along the section's directions into work->along; after the value has gone through the layers.
 void ttzo_derive_along(const struct ttzo_derivation *d);
 
-// Columns of a jet that carries all that `needs` asks for.
-uint32_t ttzo_whole_jet(uint32_t n_inputs, uint32_t needs);
+// The direction [n_space] that vector program `number` computes from the point; it stays until a program runs.
+const float *ttzo_pde_vector(struct ttzo_trainer *trainer, uint32_t number);
+
+// Columns of a jet that carries all that `needs` asks for, in so many directions.
+uint32_t ttzo_whole_jet(uint32_t n_directions, uint32_t needs);
 
 // The highest order along a direction, and the columns of all directions together.
 uint32_t ttzo_highest_order(const struct ttzo_pde *pde, uint32_t *columns);

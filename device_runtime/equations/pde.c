@@ -5,8 +5,11 @@
 #include "equations/compensated_columns.h"
 #include "equations/compensated_jet.h"
 #include "equations/derive.h"
+#include "equations/directions.h"
+#include "equations/pde_rows.h"
 #include "programs/program.h"
 #include "model/phase.h"
+#include "network/gathered_layer.h"
 #include "network/merged_layer.h"
 #include "number/random.h"
 #include "number/real.h"
@@ -87,7 +90,7 @@ static uint32_t draw_training_point(struct ttzo_trainer *trainer, const struct t
         move_to_face(trainer, face);
         return face;
     }
-    if (group->sampler == TTZO_SAMPLER_READINGS) {
+    if (TTZO_HAS(SYSTEMS) && group->sampler == TTZO_SAMPLER_READINGS) {
         move_to_reading(trainer, group, row);
         return 0;
     }
@@ -98,263 +101,77 @@ static uint32_t draw_training_point(struct ttzo_trainer *trainer, const struct t
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-// A network's outputs and derivatives, a number for each of m outputs or features: [m], [in_features][m], or of
-// `along` [n_directions][TTZO_MAX_ORDER][m].
-struct parts {
-    float *value, *first, *laplacian, *diagonal, *along;
-};
-
-static struct parts derived(const struct ttzo_trainer *trainer)
-{
-    const struct ttzo_pde_work *work = &trainer->pde;
-    return (struct parts){ work->value, work->first, work->laplacian, work->diagonal, work->along };
-}
-
-// A program where the network's outputs have these derivatives.
-static float run_with(struct ttzo_trainer *trainer, const struct ttzo_program *program, const struct parts *at)
+float ttzo_pde_run(struct ttzo_trainer *trainer, const struct ttzo_program *program, const struct ttzo_pde_parts *at)
 {
     static const float zeros[TTZO_MAX_FIELDS];
     const struct ttzo_pde_info *info = &trainer->model->pde.info;
     const struct ttzo_pde_work *work = &trainer->pde;
-    uint32_t n = info->n_space, m = trainer->model->info.out_features;
+    uint32_t n = info->n_space, m = ttzo_functions(trainer->model);
     const float *const inputs[TTZO_PROGRAM_INPUTS] = {
         [TTZO_PROGRAM_INPUT_X] = work->point,
         [TTZO_PROGRAM_INPUT_T] = info->has_time ? work->point + n : zeros,
         [TTZO_PROGRAM_INPUT_N] = at->value,
         [TTZO_PROGRAM_INPUT_N_X] = at->first,
-        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? at->first + n * m : zeros,
+        [TTZO_PROGRAM_INPUT_N_T] = info->has_time ? at->first + ttzo_summed_directions(trainer->model) * m : zeros,
         [TTZO_PROGRAM_INPUT_LAP] = at->laplacian,
         [TTZO_PROGRAM_INPUT_N_XX] = at->diagonal,
         [TTZO_PROGRAM_INPUT_N_TT] = info->has_time ? at->diagonal + n * m : zeros,
     };
-    const struct ttzo_program_reads reads = { m, at->along, work->unknowns, work->reading };
+    const struct ttzo_program_reads reads = { m, ttzo_sampled_directions(&trainer->model->pde), at->along,
+                                              work->unknowns, work->reading };
     return *ttzo_program_run(program, n, inputs, &reads, work->registers);
 }
 
 static float run_at_point(struct ttzo_trainer *trainer, const struct ttzo_program *program)
 {
-    const struct parts at = derived(trainer);
-    return run_with(trainer, program, &at);
+    const struct ttzo_pde_parts at = ttzo_pde_derived(trainer);
+    return ttzo_pde_run(trainer, program, &at);
 }
 
-// A row of the batch: its group, and the face on which its point lies, where it lies on one. The point is drawn.
-struct row {
-    uint32_t number, group, face;
-};
-
-static struct row begin_row(struct ttzo_trainer *trainer, uint32_t number)
+struct ttzo_pde_row ttzo_pde_begin_row(struct ttzo_trainer *trainer, uint32_t number)
 {
     const struct ttzo_row_group *groups = trainer->model->pde.groups;
     uint32_t g = 0, end = groups[0].count;
     while (number >= end)
         end += groups[++g].count;
-    return (struct row){ number, g, draw_training_point(trainer, &groups[g], number) };
+    return (struct ttzo_pde_row){ number, g, draw_training_point(trainer, &groups[g], number) };
 }
 
-static bool has_opposite(const struct ttzo_trainer *trainer, const struct row *row)
+void ttzo_pde_move_to_opposite(struct ttzo_trainer *trainer, const struct ttzo_pde_row *row)
 {
-    return trainer->model->pde.groups[row->group].sampler == TTZO_SAMPLER_OPPOSITE;
+    move_to_face(trainer, row->face ^ 1u);
 }
 
-// The unknown constants stand at the end of theta.
-static void set_unknowns(struct ttzo_trainer *trainer, const float *theta)
+float ttzo_pde_unknown(const struct ttzo_pde *pde, uint32_t k, float number)
+{
+    return pde->units[k] > 0.0f ? pde->units[k] * number : ttzo_exp(number);
+}
+
+void ttzo_pde_set_unknowns(struct ttzo_trainer *trainer, const float *theta)
+{
+    uint32_t n = ttzo_unknown_constants(trainer->model);
+    const float *own = theta + trainer->model->info.n_parameters - n;
+    for (uint32_t k = 0; k < n; k++)
+        trainer->pde.unknowns[k] = ttzo_pde_unknown(&trainer->model->pde, k, own[k]);
+}
+
+static float run_condition(struct ttzo_trainer *trainer, const float *theta, const struct ttzo_pde_row *row)
 {
     const struct ttzo_pde *pde = &trainer->model->pde;
-    const float *own = theta + trainer->model->info.n_parameters - pde->info.n_unknowns;
-    for (uint32_t k = 0; k < pde->info.n_unknowns; k++)
-        trainer->pde.unknowns[k] = pde->units[k] > 0.0f ? pde->units[k] * own[k] : ttzo_exp(own[k]);
-}
-
-static float run_condition(struct ttzo_trainer *trainer, const float *theta, const struct row *row)
-{
-    const struct ttzo_pde *pde = &trainer->model->pde;
-    set_unknowns(trainer, theta);
+    ttzo_pde_set_unknowns(trainer, theta);
     ttzo_derive(trainer, theta, trainer->model->info.n_layers, pde->groups[row->group].needs, row->number);
     return run_at_point(trainer, &pde->conditions[row->group]);
 }
 
 float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t number)
 {
-    struct row row = begin_row(trainer, number);
+    struct ttzo_pde_row row = ttzo_pde_begin_row(trainer, number);
     float made = run_condition(trainer, theta, &row);
-    if (has_opposite(trainer, &row)) {
-        move_to_face(trainer, row.face ^ 1u);
+    if (ttzo_pde_has_opposite(trainer->model, &row)) {
+        ttzo_pde_move_to_opposite(trainer, &row);
         made = made - run_condition(trainer, theta, &row);
     }
     return trainer->model->pde.groups[row.group].root_weight * made;
-}
-
-// ---- the last layer's gradient --------------------------------------------------------------------------------------
-
-static const struct ttzo_layer *last_layer(const struct ttzo_model *model)
-{
-    return &model->layers[model->info.n_layers - 1];
-}
-
-// One output of the last layer (n weights from `w`) applied to every kind of derivative of its inputs.
-static float combine(const float *w, const float *features, uint32_t n, float start)
-{
-    for (uint32_t j = 0; j < n; j++)
-        start = TTZO_MULADD(w[j], features[j], start);
-    return start;
-}
-
-static uint32_t along_count(const struct ttzo_model *model)
-{
-    return TTZO_MAX_ORDER * (uint32_t)model->pde.info.n_directions;
-}
-
-// Numbers of one set in work->combined.
-static uint32_t set_count(const struct ttzo_model *model)
-{
-    return model->info.out_features * (2 + 2 * (uint32_t)model->info.in_features + along_count(model));
-}
-
-// The parts of set 0 (at the parameters) or 1 (beside them).
-static struct parts parts_of(const struct ttzo_trainer *trainer, uint32_t set)
-{
-    const struct ttzo_model *model = trainer->model;
-    uint32_t n = model->info.in_features, outputs = model->info.out_features;
-    float *at = trainer->pde.combined + set * set_count(model);
-    float *first = at + 2 * outputs;
-    return (struct parts){ at, first, at + outputs, first + n * outputs, first + 2 * n * outputs };
-}
-
-// The kinds of derivatives that `needs` asks for, one after the other: where each stands in both sets and among the
-// features, and how many rows it has.
-struct kind {
-    float *whole, *beside;
-    const float *features;
-    uint32_t rows;
-};
-
-#define KINDS 5u
-
-static uint32_t list_kinds(const struct ttzo_trainer *trainer, uint32_t needs, struct kind kinds[KINDS])
-{
-    struct parts whole = parts_of(trainer, 0), beside = parts_of(trainer, 1), features = derived(trainer);
-    uint32_t n = trainer->model->info.in_features, count = 0;
-    kinds[count++] = (struct kind){ whole.value, beside.value, features.value, 1 };
-    if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
-        kinds[count++] = (struct kind){ whole.laplacian, beside.laplacian, features.laplacian, 1 };
-    if (needs)
-        kinds[count++] = (struct kind){ whole.first, beside.first, features.first, n };
-    if (needs & TTZO_NEED_DIAGONAL)
-        kinds[count++] = (struct kind){ whole.diagonal, beside.diagonal, features.diagonal, n };
-    if (needs & TTZO_NEED_ALONG)
-        kinds[count++] = (struct kind){ whole.along, beside.along, features.along, along_count(trainer->model) };
-    return count;
-}
-
-// Set 0: the outputs and their derivatives from those of the features.
-static void combine_all(struct ttzo_trainer *trainer, const float *theta, const struct kind *kinds, uint32_t count)
-{
-    const struct ttzo_layer *last = last_layer(trainer->model);
-    const float *w = theta + last->parameter_offset;
-    uint32_t m = last->in_features, outputs = last->out_features;
-    const float *biases = last->has_bias ? w + m * outputs : NULL;
-    for (uint32_t k = 0; k < count; k++)
-        for (uint32_t i = 0; i < kinds[k].rows; i++)
-            for (uint32_t o = 0; o < outputs; o++)
-                kinds[k].whole[i * outputs + o] =
-                    combine(w + o * m, kinds[k].features + i * m, m, k == 0 && biases ? biases[o] : 0.0f);
-}
-
-// Set 1: the same where output o weighs feature j by mu more.
-static void combine_beside(struct ttzo_trainer *trainer, const struct kind *kinds, uint32_t count, uint32_t o,
-                           uint32_t j, float mu)
-{
-    const struct ttzo_layer *last = last_layer(trainer->model);
-    uint32_t m = last->in_features, outputs = last->out_features;
-    for (uint32_t k = 0; k < count; k++)
-        for (uint32_t i = 0; i < kinds[k].rows; i++) {
-            const float *from = kinds[k].whole + i * outputs;
-            float *to = kinds[k].beside + i * outputs;
-            for (uint32_t other = 0; other < outputs; other++)
-                to[other] = from[other];
-            to[o] = TTZO_MULADD(mu, kinds[k].features[i * m + j], from[o]);
-        }
-}
-
-// A row's residual at its point, and its derivatives into (or, with `subtracts`, from) `gradient`.
-static float residual_and_gradient_at_point(struct ttzo_trainer *trainer, const float *theta, const struct row *row,
-                                            float mu, bool subtracts, float *gradient)
-{
-    const struct ttzo_model *model = trainer->model;
-    const struct ttzo_layer *last = last_layer(model);
-    const struct ttzo_program *program = &model->pde.conditions[row->group];
-    const struct parts whole = parts_of(trainer, 0), beside = parts_of(trainer, 1);
-    uint32_t needs = model->pde.groups[row->group].needs, m = last->in_features, outputs = last->out_features;
-    float root_weight = model->pde.groups[row->group].root_weight, per_mu = 1.0f / mu;
-    struct kind kinds[KINDS];
-    uint32_t n = outputs * (m + (last->has_bias ? 1u : 0u));
-    set_unknowns(trainer, theta);
-    ttzo_derive(trainer, theta, model->info.n_layers - 1u, needs, row->number);
-    uint32_t count = list_kinds(trainer, needs, kinds);
-    combine_all(trainer, theta, kinds, count);
-    float residual = root_weight * run_with(trainer, program, &whole);
-    for (uint32_t c = 0; c < n; c++) {
-        struct parts at = beside;
-        float moved[TTZO_MAX_FIELDS];
-        if (c < outputs * m) {
-            combine_beside(trainer, kinds, count, c / m, c % m, mu);
-        } else { // a bias moves a value alone
-            for (uint32_t o = 0; o < outputs; o++)
-                moved[o] = whole.value[o] + (o == c - outputs * m ? mu : 0.0f);
-            at = whole;
-            at.value = moved;
-        }
-        float column = (root_weight * run_with(trainer, program, &at) - residual) * per_mu;
-        gradient[c] = subtracts ? gradient[c] - column : column;
-    }
-    return residual;
-}
-
-float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t number, float mu,
-                                     float *gradient)
-{
-    struct row row = begin_row(trainer, number);
-    float residual = residual_and_gradient_at_point(trainer, theta, &row, mu, false, gradient);
-    if (has_opposite(trainer, &row)) {
-        move_to_face(trainer, row.face ^ 1u);
-        residual = residual - residual_and_gradient_at_point(trainer, theta, &row, mu, true, gradient);
-    }
-    return residual;
-}
-
-// ---- how the residual follows the network --------------------------------------------------------------------------
-
-// The slope of the residual in one of the numbers that the program reads.
-static float slope_in(struct ttzo_trainer *trainer, uint32_t group, float residual, float mu, float *number)
-{
-    const struct ttzo_pde *pde = &trainer->model->pde;
-    float kept = *number;
-    *number = TTZO_MULADD(mu, 1.0f + (kept < 0.0f ? -kept : kept), kept);
-    float step = *number - kept;
-    float moved = pde->groups[group].root_weight * run_at_point(trainer, &pde->conditions[group]);
-    *number = kept;
-    return (moved - residual) / step;
-}
-
-float ttzo_pde_linearise(struct ttzo_trainer *trainer, const float *theta, uint32_t number, float mu,
-                         struct ttzo_row_slopes *slopes)
-{
-    const struct ttzo_pde *pde = &trainer->model->pde;
-    const struct ttzo_pde_work *work = &trainer->pde;
-    struct row row = begin_row(trainer, number);
-    uint32_t g = row.group, needs = pde->groups[g].needs, n = trainer->model->info.in_features;
-    float residual = pde->groups[g].root_weight * run_condition(trainer, theta, &row), of_laplacian = 0.0f;
-    slopes->has_derivatives = needs != 0;
-    slopes->value = slope_in(trainer, g, residual, mu, work->value);
-    if (needs & (TTZO_NEED_LAPLACIAN | TTZO_NEED_DIAGONAL))
-        of_laplacian = slope_in(trainer, g, residual, mu, work->laplacian);
-    for (uint32_t i = 0; i < n && needs; i++) {
-        slopes->first[i] = slope_in(trainer, g, residual, mu, work->first + i);
-        slopes->second[i] = i < pde->info.n_space ? of_laplacian : 0.0f;
-        if (needs & TTZO_NEED_DIAGONAL)
-            slopes->second[i] = slopes->second[i] + slope_in(trainer, g, residual, mu, work->diagonal + i);
-    }
-    return residual;
 }
 
 // ---- validation -----------------------------------------------------------------------------------------------------
@@ -406,8 +223,9 @@ static uint32_t longer(uint32_t longest, const struct ttzo_program *programs, ui
 static uint32_t longest_program(const struct ttzo_pde *pde)
 {
     uint32_t longest = longer(0, pde->conditions, pde->info.n_groups);
-    longest = longer(longest, pde->solution, TTZO_MAX_FIELDS);
-    longest = longer(longest, pde->exact, TTZO_MAX_FIELDS);
+    longest = longer(longest, pde->solution, TTZO_FUNCTION_PLACES);
+    longest = longer(longest, pde->exact, TTZO_FUNCTION_PLACES);
+    longest = longer(longest, pde->vectors, TTZO_VECTOR_PLACES);
     return longer(longest, pde->points, 2);
 }
 
@@ -419,14 +237,14 @@ static bool uses_last_layer(const struct ttzo_model *model)
 // Outputs that are derived at once.
 static uint32_t derived_count(const struct ttzo_model *model)
 {
-    uint32_t outputs = model->info.out_features, features = last_layer(model)->in_features;
+    uint32_t outputs = ttzo_functions(model), features = model->layers[model->info.n_layers - 1].in_features;
     return uses_last_layer(model) && features > outputs ? features : outputs;
 }
 
 // Two sets of derivatives: at the parameters, and beside them.
 static uint32_t combined_count(const struct ttzo_model *model)
 {
-    return uses_last_layer(model) ? 2 * set_count(model) : 0;
+    return uses_last_layer(model) ? 2 * ttzo_pde_set_numbers(model) : 0;
 }
 
 static uint32_t units_count(const struct ttzo_model *model)
@@ -434,7 +252,7 @@ static uint32_t units_count(const struct ttzo_model *model)
     uint32_t units = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         if (model->layers[l].activation != TTZO_ACTIVATION_IDENTITY)
-            units += model->layers[l].out_features;
+            units += (uint32_t)ttzo_layer_outputs(&model->layers[l]);
     return units;
 }
 
@@ -450,10 +268,9 @@ static uint32_t slopes_count(const struct ttzo_model *model)
 
 static uint32_t squares_count(const struct ttzo_model *model)
 {
-    bool is_jet = model->pde.info.derivative == TTZO_DERIVATIVE_JET;
     if (ttzo_is_compensated(model))
         return 2 * units_count(model);
-    return is_jet && needs_of_all(&model->pde) & TTZO_NEED_LAPLACIAN ? units_count(model) : 0;
+    return ttzo_carries_jets(model) && needs_of_all(&model->pde) & TTZO_NEED_LAPLACIAN ? units_count(model) : 0;
 }
 
 static uint32_t normals_count(const struct ttzo_model *model)
@@ -479,14 +296,14 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = trainer->model;
     struct ttzo_pde_work *work = &trainer->pde;
-    uint64_t n = model->info.in_features, m = derived_count(model);
-    work->point = ttzo_take(carve, n);
+    uint64_t n = ttzo_first_directions(model), m = derived_count(model);
+    work->point = ttzo_take(carve, model->info.in_features);
     work->value = ttzo_take(carve, m);
     work->laplacian = ttzo_take(carve, m);
     work->first = ttzo_take(carve, n * m);
     work->diagonal = ttzo_take(carve, needs_of_all(&model->pde) & TTZO_NEED_DIAGONAL ? n * m : 0);
-    work->along = ttzo_take(carve, along_count(model) * m);
-    work->unknowns = ttzo_take(carve, model->pde.info.n_unknowns);
+    work->along = ttzo_take(carve, (uint64_t)ttzo_pde_along(model) * m);
+    work->unknowns = ttzo_take(carve, ttzo_unknown_constants(model));
     work->at = ttzo_take(carve, values_count(model));
     work->slope = ttzo_take(carve, slopes_count(model));
     work->squares = ttzo_take(carve, squares_count(model));

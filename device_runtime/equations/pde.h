@@ -2,7 +2,6 @@
 // A PDE's rows: where their points lie, and the residual there.
 #ifndef TTZO_PDE_H
 #define TTZO_PDE_H
-#include "equations/row_slopes.h"
 #include "model/carve.h"
 #include "model/trainer.h"
 
@@ -13,16 +12,6 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve);
 
 // The residual of training row `row` of the step under way, times the root of its weight: its square is the row's loss.
 float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t row);
-
-// The same residual, put together from the last layer's inputs, and its derivatives by that layer's weights and bias
-// (by differences of mu in each) into `gradient`. Costs one derivation and a run of the program for each.
-float ttzo_pde_residual_and_gradient(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
-                                     float *gradient);
-
-// The same residual, and how it follows the network's value and derivatives: differences of mu times 1 and the size of
-// what moves. `slopes` points to its numbers. For one output, at one point, without directions.
-float ttzo_pde_linearise(struct ttzo_trainer *trainer, const float *theta, uint32_t row, float mu,
-                         struct ttzo_row_slopes *slopes);
 
 // The network at validation point number `row`, for the next two functions to read.
 void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row);

@@ -4,6 +4,7 @@
 #define TTZO_WALK_H
 #include "equations/columns.h"
 #include "model/trainer.h"
+#include "network/gathered_layer.h"
 #include "network/merged_layer.h"
 
 // One derivation under way.
@@ -14,6 +15,7 @@ struct ttzo_derivation {
     const float *theta;
     uint32_t n_layers, needs, row;
     uint32_t n_inputs, n_space, m;
+    uint32_t n_directions, n_summed; // of jets: directions.h
 };
 
 static inline bool ttzo_is_needed(const struct ttzo_derivation *d, uint32_t what)
@@ -40,6 +42,12 @@ static inline struct ttzo_walk ttzo_begin_walk(const struct ttzo_derivation *d, 
     return (struct ttzo_walk){ d, 0, 0, n_columns, work->merged, work->at, work->slope, work->squares };
 }
 
+// Units of the layer that is being walked.
+static inline uint32_t ttzo_units_of(const struct ttzo_walk *w)
+{
+    return (uint32_t)ttzo_layer_outputs(&w->d->model->layers[w->l]);
+}
+
 // The next layer's linear part: its columns, and its activation. The caller turns them in place, and then calls
 // ttzo_leave_layer.
 static inline float *ttzo_enter_layer(struct ttzo_walk *w, bool has_value, bool skip_zeros,
@@ -62,8 +70,9 @@ static inline float *ttzo_enter_layer(struct ttzo_walk *w, bool has_value, bool 
 
 static inline void ttzo_leave_layer(struct ttzo_walk *w)
 {
-    const struct ttzo_layer *layer = &w->d->model->layers[w->l++];
-    uint32_t units = layer->activation == TTZO_ACTIVATION_IDENTITY ? 0 : layer->out_features;
+    bool bends = w->d->model->layers[w->l].activation != TTZO_ACTIVATION_IDENTITY;
+    uint32_t units = bends ? ttzo_units_of(w) : 0;
+    w->l++;
     w->at += units;
     w->slope += units;
     w->squares += units;

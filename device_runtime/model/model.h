@@ -35,23 +35,26 @@ struct ttzo_program {
     uint8_t output;
 };
 
-// Places of an equation in a model: of none but the first where the runtime has no equations, so that other models take
-// half a kilobyte less of flash.
-#define TTZO_EQUATION_PLACES(most) (TTZO_HAS(EQUATIONS) ? (most) : 1u)
+// Places of an equation in a model, fewer where the runtime has no part `systems` or no equations at all, so that other
+// models take up to half a kilobyte less of flash.
+#define TTZO_ROW_GROUP_PLACES (TTZO_HAS(SYSTEMS) ? TTZO_MAX_ROW_GROUPS : TTZO_HAS(EQUATIONS) ? TTZO_FEW_ROW_GROUPS : 1u)
+#define TTZO_FUNCTION_PLACES (TTZO_HAS(SYSTEMS) ? TTZO_MAX_FIELDS : 1u)
+#define TTZO_VECTOR_PLACES (TTZO_HAS(SYSTEMS) ? TTZO_MAX_PDE_VECTORS : 1u)
 
 // A PDE: where its rows lie and what should be zero there. All zeros for models with another loss.
 struct ttzo_pde {
     struct ttzo_pde_info info;
     const float *low, *high; // [in_features] bounds of the network's inputs
-    struct ttzo_row_group groups[TTZO_EQUATION_PLACES(TTZO_MAX_ROW_GROUPS)];
-    struct ttzo_program conditions[TTZO_EQUATION_PLACES(TTZO_MAX_ROW_GROUPS)]; // [n_groups]
-    const uint8_t *directions;                                                 // [n_directions] records of the contract
-    const float *units;                                                        // [n_unknowns]
-    const float *readings;                                                     // [n_readings][in_features + n_measured]
-    struct ttzo_program solution[TTZO_EQUATION_PLACES(TTZO_MAX_FIELDS)]; // [out_features] from the network's outputs
-    struct ttzo_program exact[TTZO_EQUATION_PLACES(TTZO_MAX_FIELDS)];    // with has_exact
+    struct ttzo_row_group groups[TTZO_ROW_GROUP_PLACES];
+    struct ttzo_program conditions[TTZO_ROW_GROUP_PLACES]; // [n_groups]
+    const uint8_t *directions;                             // [n_directions] records of the contract
+    const float *units;                                    // [n_unknowns]
+    const float *readings;                                 // [n_readings][in_features + n_measured]
+    struct ttzo_program solution[TTZO_FUNCTION_PLACES];    // [out_features] from the network's outputs
+    struct ttzo_program exact[TTZO_FUNCTION_PLACES];       // with has_exact
     struct ttzo_program points[2]; // with has_points: a uniform training point's place in space, its time
-    struct ttzo_sparse_grid grid;  // with derivative sparse_grid
+    struct ttzo_program vectors[TTZO_VECTOR_PLACES]; // of directions that are computed
+    struct ttzo_sparse_grid grid;                    // with derivative sparse_grid
 };
 
 // A simulation whose unknown constants are the parameters; its section of the contract stays where it is.
@@ -101,6 +104,33 @@ struct ttzo_model {
 static inline bool ttzo_has_equation(const struct ttzo_model *model)
 {
     return TTZO_HAS(EQUATIONS) && model->info.loss == TTZO_LOSS_RESIDUAL;
+}
+
+// What of an equation only the part `systems` knows: functions beyond the first, directions, those that programs
+// compute, random ones, unknown constants.
+static inline uint32_t ttzo_functions(const struct ttzo_model *model)
+{
+    return TTZO_HAS(SYSTEMS) ? model->info.out_features : 1u;
+}
+
+static inline uint32_t ttzo_pde_directions(const struct ttzo_pde *pde)
+{
+    return TTZO_HAS(SYSTEMS) ? pde->info.n_directions : 0u;
+}
+
+static inline uint32_t ttzo_pde_vectors(const struct ttzo_pde *pde)
+{
+    return TTZO_HAS(SYSTEMS) ? pde->info.n_vectors : 0u;
+}
+
+static inline uint32_t ttzo_sampled_directions(const struct ttzo_pde *pde)
+{
+    return TTZO_HAS(SYSTEMS) ? pde->info.n_sampled : 0u;
+}
+
+static inline uint32_t ttzo_unknown_constants(const struct ttzo_model *model)
+{
+    return TTZO_HAS(SYSTEMS) ? model->pde.info.n_unknowns : 0u;
 }
 
 static inline bool ttzo_has_simulation(const struct ttzo_model *model)

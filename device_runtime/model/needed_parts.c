@@ -5,22 +5,14 @@
 
 static uint32_t parts_of_estimator(uint8_t estimator)
 {
-    bool blocks = estimator == TTZO_ESTIMATOR_NODE_CGE || estimator == TTZO_ESTIMATOR_BLOCK_RGE;
+    bool blocks = ttzo_estimator_goes_by_units(estimator) || estimator == TTZO_ESTIMATOR_BLOCK_RGE;
     if (ttzo_estimator_reuses(estimator))
-        return TTZO_PART_CORES | (blocks ? TTZO_PART_BLOCKS : 0u);
+        return TTZO_PART_CORES | (blocks ? TTZO_PART_BLOCKS : 0u) |
+               (estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES ? TTZO_PART_CHAIN : 0u);
     if (estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return TTZO_PART_COORDINATES;
     bool own = ttzo_is_gauss_newton(estimator) || estimator == TTZO_ESTIMATOR_SIMULATION_GN;
     return own ? 0u : TTZO_PART_EVALUATIONS;
-}
-
-static uint32_t part_of_derivative(const struct ttzo_pde *pde)
-{
-    switch ((enum ttzo_derivative)pde->info.derivative) {
-    case TTZO_DERIVATIVE_COMPENSATED_JET: return TTZO_PART_COMPENSATED;
-    case TTZO_DERIVATIVE_JET: return 0;
-    default: return TTZO_PART_DIFFERENCES;
-    }
 }
 
 // Of a graph whose records and attributes lie inside its section.
@@ -39,6 +31,38 @@ static uint32_t parts_of_nodes(const struct ttzo_graph *graph)
     return parts;
 }
 
+static bool has_late_operations(const struct ttzo_program *programs, uint32_t n)
+{
+    for (uint32_t p = 0; p < n; p++)
+        for (uint32_t k = 0; k < programs[p].n_instructions; k++)
+            if (programs[p].instructions[4 * k] >= TTZO_OPERATION_ATAN)
+                return true;
+    return false;
+}
+
+// Of an equation: of all of it once it is read.
+static uint32_t parts_of_equation(const struct ttzo_model *model)
+{
+    const struct ttzo_pde_info *info = &model->pde.info;
+    const struct ttzo_pde *pde = &model->pde;
+    bool has_systems = model->info.out_features > 1 || info->n_readings || info->n_groups > TTZO_FEW_ROW_GROUPS ||
+                       has_late_operations(pde->conditions, TTZO_ROW_GROUP_PLACES) ||
+                       has_late_operations(pde->solution, TTZO_FUNCTION_PLACES) ||
+                       has_late_operations(pde->exact, TTZO_FUNCTION_PLACES) || has_late_operations(pde->points, 2);
+    has_systems = has_systems || info->n_directions || info->n_unknowns || info->n_vectors || info->n_sampled;
+    for (uint32_t g = 0; g < info->n_groups && g < TTZO_ROW_GROUP_PLACES; g++)
+        has_systems = has_systems || model->pde.groups[g].sampler == TTZO_SAMPLER_OPPOSITE;
+    return (has_systems ? TTZO_PART_SYSTEMS : 0u) |
+           (info->derivative == TTZO_DERIVATIVE_COMPENSATED_JET ? TTZO_PART_COMPENSATED : 0u);
+}
+
+// Whether a change of a unit passes a further layer than the next, or an activation after the last.
+static bool is_deep(const struct ttzo_model *model)
+{
+    uint32_t n = model->info.n_layers;
+    return n > 2 || (n > 0 && model->layers[n - 1].activation != TTZO_ACTIVATION_IDENTITY);
+}
+
 uint32_t ttzo_needed_parts(const struct ttzo_model *model)
 {
     uint32_t parts = model->info.loss == TTZO_LOSS_RESIDUAL     ? TTZO_PART_EQUATIONS
@@ -51,9 +75,10 @@ uint32_t ttzo_needed_parts(const struct ttzo_model *model)
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
         parts |= parts_of_estimator(model->phases[p].estimator);
     if (parts & TTZO_PART_CORES) {
-        parts |= model->info.cache != TTZO_CACHE_FLOAT32 ? TTZO_PART_NARROW : 0u;
+        parts |=
+            (model->info.cache != TTZO_CACHE_FLOAT32 ? TTZO_PART_NARROW : 0u) | (is_deep(model) ? TTZO_PART_DEPTH : 0u);
         for (uint32_t l = 0; l < model->info.n_layers; l++)
             parts |= model->layers[l].kind == TTZO_LAYER_KIND_TT_TENSOR ? TTZO_PART_TENSORS : 0u;
     }
-    return parts | part_of_derivative(&model->pde); // once the equation is read
+    return parts | (TTZO_HAS(EQUATIONS) && parts & TTZO_PART_EQUATIONS ? parts_of_equation(model) : 0u);
 }

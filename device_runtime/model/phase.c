@@ -9,9 +9,14 @@ bool ttzo_has_estimator(const struct ttzo_model *model, enum ttzo_estimator esti
     return false;
 }
 
+bool ttzo_estimator_goes_by_units(uint8_t estimator)
+{
+    return estimator == TTZO_ESTIMATOR_NODE_CGE || estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES;
+}
+
 bool ttzo_estimator_reuses(uint8_t estimator)
 {
-    return estimator == TTZO_ESTIMATOR_CGE || estimator == TTZO_ESTIMATOR_NODE_CGE ||
+    return estimator == TTZO_ESTIMATOR_CGE || ttzo_estimator_goes_by_units(estimator) ||
            estimator == TTZO_ESTIMATOR_BLOCK_RGE || estimator == TTZO_ESTIMATOR_COCD;
 }
 

@@ -13,6 +13,9 @@ static inline uint32_t ttzo_phase_count(const struct ttzo_model *model)
 // Whether some phase of the model uses the estimator.
 bool ttzo_has_estimator(const struct ttzo_model *model, enum ttzo_estimator estimator);
 
+// Whether an estimator makes parameters' derivatives of units' differences.
+bool ttzo_estimator_goes_by_units(uint8_t estimator);
+
 // Whether an estimator keeps caches of a sample and evaluates its queries from them.
 bool ttzo_estimator_reuses(uint8_t estimator);
 

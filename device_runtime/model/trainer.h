@@ -27,7 +27,7 @@ struct ttzo_sparse {
 struct ttzo_pde_work {
     float *point;         // [in_features]
     float *value;         // [m]
-    float *first;         // [in_features][m]
+    float *first;         // [ttzo_first_directions][m]: of inputs, or random directions and time
     float *laplacian;     // [m]
     float *diagonal;      // [in_features][m], where it is needed
     float *along;         // [n_directions][TTZO_MAX_ORDER][m]

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "network/moments.h"
 #include "number/real.h"
 
 // ---- targets --------------------------------------------------------------------------------------------------------
@@ -235,25 +236,25 @@ static inline void add_moment(struct moments *sums, float p, float against)
     sums->third = TTZO_MULADD(moment, against, sums->third);
 }
 
-// The changes are row[j * step] times the factor.
-__attribute__((noinline)) static float large_change(const float *p, const float *row, uint32_t step, float factor,
-                                                    uint32_t n, float own)
+// The changes are `step` apart.
+__attribute__((noinline)) static float large_change(const float *p, const float *changes, uint32_t step, uint32_t n,
+                                                    float own)
 {
     float sum = 0.0f;
     for (uint32_t j = 0; j < n; j++)
-        sum = TTZO_MULADD(p[j], ttzo_expm1(row[j * step] * factor - own), sum);
+        sum = TTZO_MULADD(p[j], ttzo_expm1(changes[j * step] - own), sum);
     return ttzo_log1p(sum);
 }
 
-static inline float small_change(const struct moments *sums)
+static inline float small_change(float first, float second, float third)
 {
-    return small_log1p(TTZO_MULADD(sums->third, 0.166666672f, TTZO_MULADD(sums->second, 0.5f, sums->first)));
+    return small_log1p(TTZO_MULADD(third, 0.166666672f, TTZO_MULADD(second, 0.5f, first)));
 }
 
-static inline float change_of(const struct moments *sums, const float *p, const float *row, uint32_t step, float factor,
-                              uint32_t n, float own)
+static float change_of(const struct moments *sums, const float *p, const float *changes, uint32_t n, float own)
 {
-    return sums->squares < TTZO_SMALL_SQUARES ? small_change(sums) : large_change(p, row, step, factor, n, own);
+    return sums->squares < TTZO_SMALL_SQUARES ? small_change(sums->first, sums->second, sums->third)
+                                              : large_change(p, changes, 1, n, own);
 }
 
 static float cross_entropy_change(const float *p, const float *changes, uint32_t n, uint32_t row_class)
@@ -262,46 +263,18 @@ static float cross_entropy_change(const float *p, const float *changes, uint32_t
     struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
     for (uint32_t j = 0; j < n; j++)
         add_moment(&sums, p[j], changes[j] - own);
-    return change_of(&sums, p, changes, 1, 1.0f, n, own);
+    return change_of(&sums, p, changes, n, own);
 }
 
-// Four rows, which share the loads of p: changes are the rows' numbers, `step` apart, or those times their factors if
-// `scaled`. A copy for each kind of rows, without the others' steps and products.
-__attribute__((always_inline)) static inline void four_changes(const float *p, const float *const rows[4],
-                                                               const float *factors, bool scaled, uint32_t step,
-                                                               uint32_t n, uint32_t row_class, float differences[4])
+void ttzo_loss_moved_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
+                             const struct ttzo_quad *own, uint32_t n, float *differences)
 {
-    const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3];
-    float by_a = scaled ? factors[0] : 1.0f, by_b = scaled ? factors[1] : 1.0f;
-    float by_c = scaled ? factors[2] : 1.0f, by_d = scaled ? factors[3] : 1.0f;
-    uint32_t own = row_class * step;
-    float of_a = scaled ? a[own] * by_a : a[own], of_b = scaled ? b[own] * by_b : b[own];
-    float of_c = scaled ? c[own] * by_c : c[own], of_d = scaled ? d[own] * by_d : d[own];
-    struct moments to_a = { 0.0f, 0.0f, 0.0f, 0.0f }, to_b = to_a, to_c = to_a, to_d = to_a;
-    for (const float *share = p, *end = p + n; share != end; share++, a += step, b += step, c += step, d += step) {
-        add_moment(&to_a, *share, (scaled ? *a * by_a : *a) - of_a);
-        add_moment(&to_b, *share, (scaled ? *b * by_b : *b) - of_b);
-        add_moment(&to_c, *share, (scaled ? *c * by_c : *c) - of_c);
-        add_moment(&to_d, *share, (scaled ? *d * by_d : *d) - of_d);
-    }
-    differences[0] = change_of(&to_a, p, rows[0], step, by_a, n, of_a);
-    differences[1] = change_of(&to_b, p, rows[1], step, by_b, n, of_b);
-    differences[2] = change_of(&to_c, p, rows[2], step, by_c, n, of_c);
-    differences[3] = change_of(&to_d, p, rows[3], step, by_d, n, of_d);
-}
-
-static void cross_entropy_changes(const float *p, const float *changes, uint32_t stride, uint32_t n, uint32_t row_class,
-                                  float differences[4])
-{
-    const float *rows[4] = { changes, changes + stride, changes + 2 * stride, changes + 3 * stride };
-    four_changes(p, rows, NULL, false, 1, n, row_class, differences);
-}
-
-void ttzo_loss_scaled_changes(const struct ttzo_model *model, const float *slopes, const float *const rows[4],
-                              uint32_t step, const float factors[4], const uint8_t *target, float differences[4])
-{
-    uint32_t n = model->info.out_features, row_class = ttzo_get_u16(target);
-    four_changes(slopes, rows, factors, true, step, n, row_class, differences);
+    struct ttzo_moments sums;
+    ttzo_moments_of(&sums, slopes, changes, outputs, own);
+    for (uint32_t q = 0; q < n; q++)
+        differences[q] = sums.squares.of[q] < TTZO_SMALL_SQUARES
+                             ? small_change(sums.first.of[q], sums.second.of[q], sums.third.of[q])
+                             : large_change(slopes, changes->of + q, TTZO_QUERIES_AT_ONCE, outputs, own->of[q]);
 }
 
 float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
@@ -316,7 +289,7 @@ float ttzo_loss_output_change(const struct ttzo_model *model, const float *slope
         if (j != row_class)
             add_moment(&sums, slopes[j], against);
     if (sums.squares < TTZO_SMALL_SQUARES)
-        return small_change(&sums);
+        return small_change(sums.first, sums.second, sums.third);
     float sum = 0.0f, moved = ttzo_expm1(against);
     for (uint32_t j = first; j < end; j++)
         if (j != row_class)
@@ -343,7 +316,7 @@ static float binary_change(const struct ttzo_model *model, float wrong, float ch
     float against = place.row_class ? -change : change;
     struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
     add_moment(&sums, wrong, against);
-    return place.weight * change_of(&sums, &wrong, &against, 1, 1.0f, 1, 0.0f);
+    return place.weight * change_of(&sums, &wrong, &against, 1, 0.0f);
 }
 
 static float squared_change(const float *slopes, const float *changes, uint32_t n)
@@ -366,8 +339,7 @@ static float huber_change(const float *errors, const float *changes, uint32_t n,
     return sum * (1.0f / (float)n);
 }
 
-static float change_of_row(const struct ttzo_model *model, const float *slopes, const float *changes,
-                           const uint8_t *target)
+float ttzo_loss_change(const struct ttzo_model *model, const float *slopes, const float *changes, const uint8_t *target)
 {
     uint32_t outputs = model->info.out_features;
     switch ((enum ttzo_loss)model->info.loss) {
@@ -379,15 +351,19 @@ static float change_of_row(const struct ttzo_model *model, const float *slopes, 
     }
 }
 
-void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const float *changes, uint32_t stride,
-                       uint32_t n, const uint8_t *target, float *differences)
+void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const struct ttzo_quad *changes, uint32_t n,
+                       const uint8_t *target, float *scratch, float *differences)
 {
-    bool by_fours = ttzo_loss_is_plain(model);
-    uint32_t row_class = by_fours ? ttzo_get_u16(target) : 0;
-    for (; by_fours && n >= 4; n -= 4, changes += 4 * stride, differences += 4)
-        cross_entropy_changes(slopes, changes, stride, model->info.out_features, row_class, differences);
-    for (; n; n--, changes += stride)
-        *differences++ = change_of_row(model, slopes, changes, target);
+    uint32_t outputs = model->info.out_features;
+    if (ttzo_loss_is_plain(model)) {
+        ttzo_loss_moved_changes(slopes, changes, outputs, changes + ttzo_get_u16(target), n, differences);
+        return;
+    }
+    for (uint32_t q = 0; q < n; q++) {
+        for (uint32_t j = 0; j < outputs; j++)
+            scratch[j] = changes[j].of[q];
+        differences[q] = ttzo_loss_change(model, slopes, scratch, target);
+    }
 }
 
 // ---- hits -----------------------------------------------------------------------------------------------------------

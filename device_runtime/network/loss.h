@@ -3,6 +3,7 @@
 #ifndef TTZO_LOSS_H
 #define TTZO_LOSS_H
 #include "model/model.h"
+#include "network/product.h"
 
 // Classes that a target names: 1, or one for each place of a sequence; 0 where targets are float32 outputs.
 uint32_t ttzo_loss_places(const struct ttzo_model *model);
@@ -23,7 +24,7 @@ bool ttzo_loss_is_sound(const struct ttzo_model *model);
 float ttzo_row_loss(const struct ttzo_model *model, float *outputs, const uint8_t *target);
 
 // Loss of the network's outputs; and in `slopes` [out_features] what its change for changed outputs depends on, for
-// ttzo_loss_changes: cross-entropy, the softmax of the outputs at each place; of one logit, the probability of the wrong
+// ttzo_loss_change: cross-entropy, the softmax of the outputs at each place; of one logit, the probability of the wrong
 // class in slopes[0]; MSE, twice the errors; Huber, the errors. `scratch` [out_features].
 float ttzo_loss_with_slopes(const struct ttzo_model *model, const float *outputs, const uint8_t *target, float *slopes,
                             float *scratch);
@@ -31,9 +32,12 @@ float ttzo_loss_with_slopes(const struct ttzo_model *model, const float *outputs
 // Loss of outputs + changes less loss of outputs, without the cancellation of that difference: with the softmax p and
 // the class y, log(sum_j p_j exp(d_j - d_y)) = log1p(sum_j p_j expm1(d_j - d_y)), and with errors e the mean of
 // d_j (2 e_j + d_j).
-// For `n` rows of changes, `stride` apart.
-void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const float *changes, uint32_t stride,
-                       uint32_t n, const uint8_t *target, float *differences);
+float ttzo_loss_change(const struct ttzo_model *model, const float *slopes, const float *changes,
+                       const uint8_t *target);
+
+// The same for the first n of four queries side by side, changes[output]. `scratch` [out_features].
+void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const struct ttzo_quad *changes, uint32_t n,
+                       const uint8_t *target, float *scratch, float *differences);
 
 // Whether the loss is a cross-entropy of one class without weights: for it alone are the next two.
 static inline bool ttzo_loss_is_plain(const struct ttzo_model *model)
@@ -41,9 +45,10 @@ static inline bool ttzo_loss_is_plain(const struct ttzo_model *model)
     return model->info.loss == TTZO_LOSS_CROSS_ENTROPY && !model->loss.n_class_weights;
 }
 
-// The same for the changes factors[q] rows[q][j * step] of output j.
-void ttzo_loss_scaled_changes(const struct ttzo_model *model, const float *slopes, const float *const rows[4],
-                              uint32_t step, const float factors[4], const uint8_t *target, float differences[4]);
+// The same where these outputs change alone: `slopes` are theirs, `own` is the change of the class's output, which is 0
+// unless it is among them.
+void ttzo_loss_moved_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
+                             const struct ttzo_quad *own, uint32_t n, float *differences);
 
 // The same where one output changes.
 float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,

@@ -5,6 +5,9 @@
 
 #if TTZO_HAS(EQUATIONS) || TTZO_HAS(IDENTIFICATION)
 
+// Whether all operations are there, or none from TTZO_OPERATION_ATAN on.
+#define HAS_ALL_OPERATIONS (TTZO_HAS(SYSTEMS) || TTZO_HAS(IDENTIFICATION))
+
 // ---- shapes ---------------------------------------------------------------------------------------------------------
 
 #define N_REGISTERS (TTZO_PROGRAM_INPUTS + TTZO_MAX_CONSTANTS + TTZO_MAX_INSTRUCTIONS)
@@ -47,7 +50,8 @@ static uint32_t operand_count(uint32_t operation)
     case TTZO_OPERATION_OUTPUT:
     case TTZO_OPERATION_ALONG:
     case TTZO_OPERATION_UNKNOWN:
-    case TTZO_OPERATION_MEASURED: return 0;
+    case TTZO_OPERATION_MEASURED:
+    case TTZO_OPERATION_GRADIENT_PRODUCT: return 0;
     default: return 1;
     }
 }
@@ -66,7 +70,8 @@ static bool makes_vector(const struct shapes *shapes, const uint8_t *instruction
     case TTZO_OPERATION_COMPONENT:
     case TTZO_OPERATION_ALONG:
     case TTZO_OPERATION_UNKNOWN:
-    case TTZO_OPERATION_MEASURED: return false;
+    case TTZO_OPERATION_MEASURED:
+    case TTZO_OPERATION_GRADIENT_PRODUCT: return false;
     case TTZO_OPERATION_OUTPUT: return is_vector_input(instruction[1]);
     case TTZO_OPERATION_PLACE:
     case TTZO_OPERATION_SPREAD: return true;
@@ -94,8 +99,8 @@ static float apply(enum ttzo_operation operation, float a, float b, float c)
     case TTZO_OPERATION_SIN: return ttzo_sin(a);
     case TTZO_OPERATION_COS: return ttzo_cos(a);
     case TTZO_OPERATION_TANH: return ttzo_tanh(a);
-    case TTZO_OPERATION_ATAN: return ttzo_atan(a);
-    case TTZO_OPERATION_ATAN2: return ttzo_atan2(a, b);
+    case TTZO_OPERATION_ATAN: return HAS_ALL_OPERATIONS ? ttzo_atan(a) : a;
+    case TTZO_OPERATION_ATAN2: return HAS_ALL_OPERATIONS ? ttzo_atan2(a, b) : a;
     case TTZO_OPERATION_ADD:
     case TTZO_OPERATION_SUBTRACT:
     case TTZO_OPERATION_MULTIPLY: // in loops of their own
@@ -106,7 +111,9 @@ static float apply(enum ttzo_operation operation, float a, float b, float c)
     case TTZO_OPERATION_OUTPUT:
     case TTZO_OPERATION_ALONG:
     case TTZO_OPERATION_UNKNOWN:
-    case TTZO_OPERATION_MEASURED: break; // not coordinate by coordinate
+    case TTZO_OPERATION_MEASURED:
+    case TTZO_OPERATION_GRADIENT_PRODUCT:
+    case TTZO_OPERATION_SHIFT: break; // not coordinate by coordinate
     }
     return a;
 }
@@ -161,10 +168,23 @@ static void execute(const uint8_t *instruction, const struct operand operands[3]
         for (uint32_t i = 0; i < n_space; i++)
             out[i] = i == instruction[2] ? *a : 0.0f;
         return;
+    case TTZO_OPERATION_SHIFT:
+        for (uint32_t i = 0; i < n_space; i++)
+            out[i] = i + instruction[2] < n_space ? a[i + instruction[2]] : 0.0f;
+        return;
     default:
         for (uint32_t i = 0; i < n; i++, a += step_a, b += step_b, c += operands[2].step)
             out[i] = apply(operation, *a, *b, *c);
     }
+}
+
+// The sum over the random directions of the products of two outputs' derivatives.
+static float gradient_product(const float *along, const struct ttzo_program_reads *reads, uint32_t a, uint32_t b)
+{
+    float sum = 0.0f;
+    for (uint32_t k = 0; k < reads->n_sampled; k++, along += reads->n_outputs)
+        sum = TTZO_MULADD(along[a], along[b], sum);
+    return sum;
 }
 
 // What an instruction names by plain numbers, into `out`.
@@ -172,6 +192,10 @@ static void read_by_number(const uint8_t *instruction, const struct places *wher
                            const struct ttzo_program_reads *reads, float *out)
 {
     uint32_t m = reads->n_outputs, which = instruction[1], output = instruction[2];
+    if (instruction[0] == TTZO_OPERATION_GRADIENT_PRODUCT) {
+        *out = gradient_product(where->inputs[TTZO_PROGRAM_INPUT_N_X], reads, which, output);
+        return;
+    }
     if (instruction[0] >= TTZO_OPERATION_UNKNOWN) {
         *out = instruction[0] == TTZO_OPERATION_UNKNOWN ? reads->unknowns[which] : reads->measured[which];
         return;
@@ -194,7 +218,7 @@ const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_spa
     struct operand operands[3];
     const uint8_t *instruction = program->instructions;
     for (uint32_t k = 0; k < program->n_instructions; k++, instruction += 4) {
-        if (instruction[0] >= TTZO_OPERATION_OUTPUT) {
+        if (HAS_ALL_OPERATIONS && !operand_count(instruction[0])) {
             read_by_number(instruction, &where, reads, &registers[k * n_space]);
             if (makes_vector(&where.shapes, instruction))
                 set_vector(&where.shapes, where.first + k);
@@ -202,7 +226,7 @@ const float *ttzo_program_run(const struct ttzo_program *program, uint32_t n_spa
         }
         uint32_t count = operand_count(instruction[0]);
         for (uint32_t i = 0; i < 3; i++)
-            operands[i] = find(&where, i < count ? instruction[1 + i] : instruction[1]);
+            operands[i] = i == 0 || i < count ? find(&where, instruction[1 + i]) : operands[0];
         bool vector = operands[0].step | operands[1].step | operands[2].step; // as makes_vector says
         if (instruction[0] >= TTZO_OPERATION_SUM && instruction[0] <= TTZO_OPERATION_SPREAD)
             vector = instruction[0] == TTZO_OPERATION_PLACE || instruction[0] == TTZO_OPERATION_SPREAD;
@@ -227,11 +251,16 @@ static uint32_t needs_of_input(uint32_t r)
     }
 }
 
+static bool is_derived(uint32_t r, const struct ttzo_program_scope *scope)
+{
+    return (needs_of_input(r) & ~scope->needs) == 0 && !(scope->is_sampled && r == TTZO_PROGRAM_INPUT_N_X);
+}
+
 // Where there are several outputs, an instruction says which one is read.
 static bool may_read(uint32_t r, uint32_t end, const struct ttzo_program_scope *scope)
 {
     bool is_of_network = r >= TTZO_PROGRAM_INPUT_N && r < TTZO_PROGRAM_INPUTS;
-    return r < end && (needs_of_input(r) & ~scope->needs) == 0 && (!is_of_network || scope->n_outputs == 1);
+    return r < end && is_derived(r, scope) && (!is_of_network || scope->n_outputs == 1);
 }
 
 static bool reads_what_there_is(const uint8_t *instruction, const struct ttzo_program_scope *scope)
@@ -243,9 +272,10 @@ static bool reads_what_there_is(const uint8_t *instruction, const struct ttzo_pr
         return which < scope->n_measured;
     if (instruction[2] >= scope->n_outputs)
         return false;
+    if (instruction[0] == TTZO_OPERATION_GRADIENT_PRODUCT)
+        return which < scope->n_outputs && scope->is_sampled && (scope->needs & TTZO_NEED_FIRST) != 0;
     if (instruction[0] == TTZO_OPERATION_OUTPUT)
-        return which >= TTZO_PROGRAM_INPUT_N && which < TTZO_PROGRAM_INPUTS &&
-               (needs_of_input(which) & ~scope->needs) == 0;
+        return which >= TTZO_PROGRAM_INPUT_N && which < TTZO_PROGRAM_INPUTS && is_derived(which, scope);
     struct ttzo_pde_direction direction;
     if (which >= scope->n_directions || !(scope->needs & TTZO_NEED_ALONG))
         return false;
@@ -257,17 +287,18 @@ static bool instruction_is_sound(const uint8_t *instruction, const struct shapes
                                  const struct ttzo_program_scope *scope)
 {
     uint32_t operation = instruction[0];
-    if (operation > TTZO_OPERATION_MEASURED)
+    if (operation > (HAS_ALL_OPERATIONS ? TTZO_OPERATION_SHIFT : TTZO_OPERATION_SPREAD))
         return false;
     for (uint32_t i = 0; i < operand_count(operation); i++)
         if (!may_read(instruction[1 + i], end, scope))
             return false;
-    if (operation >= TTZO_OPERATION_OUTPUT)
+    if (HAS_ALL_OPERATIONS && !operand_count(operation))
         return reads_what_there_is(instruction, scope);
     bool vector = is_vector(shapes, instruction[1]);
     switch ((enum ttzo_operation)operation) {
     case TTZO_OPERATION_SUM: return vector;
-    case TTZO_OPERATION_COMPONENT: return vector && instruction[2] < scope->n_space;
+    case TTZO_OPERATION_COMPONENT:
+    case TTZO_OPERATION_SHIFT: return vector && instruction[2] < scope->n_space;
     case TTZO_OPERATION_PLACE: return !vector && instruction[2] < scope->n_space;
     case TTZO_OPERATION_SPREAD: return !vector;
     default: return true;

@@ -8,6 +8,7 @@
 struct ttzo_program_reads {
     uint32_t
         n_outputs; // of the network; the inputs from n on hold a number for each: [n_outputs], [n_space][n_outputs]
+    uint32_t n_sampled; // of sampled_jet: n_x holds the derivatives along random directions, [n_sampled][n_outputs]
     const float *along; // [n_directions][TTZO_MAX_ORDER][n_outputs] derivatives along directions
     const float *unknowns, *measured;
 };
@@ -25,6 +26,7 @@ struct ttzo_program_scope {
     uint32_t n_outputs, n_directions;
     const uint8_t *directions; // [n_directions] records
     uint32_t n_unknowns, n_measured;
+    bool is_sampled; // n_x is read by products of gradients alone
 };
 
 // Whether every operation, register and plain number is such that ttzo_program_run stays inside its arrays, the result

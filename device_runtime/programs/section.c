@@ -28,10 +28,10 @@ void ttzo_section_program(struct ttzo_section *section, struct ttzo_program *pro
         return;
     ttzo_unpack_program_record(bytes, &record);
     program->n_constants = record.n_constants;
-    program->n_instructions = record.n_instructions;
     program->output = record.output;
     program->constants = ttzo_section_numbers(section, record.n_constants);
     program->instructions = ttzo_section_bytes(section, 4u * record.n_instructions);
+    program->n_instructions = program->instructions ? record.n_instructions : 0;
 }
 
 #endif

@@ -99,13 +99,15 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
         return TTZO_ERROR_NOT_BUILT_IN;
     if (ttzo_has_equation(model)) { // its section fills what is left between layers and parameters
         *detail = 6;
-        if (!ttzo_read_pde(at, size - without_section, info.in_features, info.out_features, &model->pde) ||
-            model->pde.info.section_bytes != size - without_section)
+        bool is_read = ttzo_read_pde(at, size - without_section, info.in_features, info.out_features, &model->pde);
+        uint32_t missing = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;
+        *detail = missing ? missing : 6;
+        if (missing)
+            return TTZO_ERROR_NOT_BUILT_IN;
+        if (!is_read || model->pde.info.section_bytes != size - without_section)
             return TTZO_ERROR_BAD_BUNDLE;
         at += model->pde.info.section_bytes;
-        *detail = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;
-        if (*detail)
-            return TTZO_ERROR_NOT_BUILT_IN;
+        *detail = 0;
     }
     if (ttzo_has_simulation(model)) { // its section fills what is left between phases and parameters
         *detail = 8;

@@ -2,6 +2,7 @@
 // Every number of a model is checked here once, when it is loaded; later code relies on it.
 #include "cores/gathered_gradient.h"
 #include "cores/row_estimate.h"
+#include "cores/sample_cache.h"
 #include "equations/gauss_newton.h"
 #include "equations/pde_bundle.h"
 #include "identification/simulation.h"
@@ -85,12 +86,39 @@ static bool gathers_are_sound(const struct ttzo_model *model, uint32_t *detail)
     return true;
 }
 
+// What derivatives go through: jets through convolutions with dense kernels.
+static bool walks_gathered_layers(const struct ttzo_model *model)
+{
+    uint32_t derivative = model->pde.info.derivative;
+    for (uint32_t l = 0; l < model->info.n_layers; l++) {
+        const struct ttzo_layer *layer = &model->layers[l];
+        if (ttzo_is_gathered(layer) &&
+            (layer->gather != TTZO_GATHER_PATCHES || layer->kind != TTZO_LAYER_KIND_DENSE ||
+             (derivative != TTZO_DERIVATIVE_JET && derivative != TTZO_DERIVATIVE_SAMPLED_JET) ||
+             ttzo_has_estimator(model, TTZO_ESTIMATOR_COORDINATE_GN)))
+            return false;
+    }
+    return true;
+}
+
+// chain_differences takes each layer after the first as a matrix.
+static bool chain_is_sound(const struct ttzo_model *model, uint32_t *detail)
+{
+    bool asked = TTZO_HAS(CHAIN) && ttzo_has_estimator(model, TTZO_ESTIMATOR_CHAIN_DIFFERENCES);
+    for (uint32_t l = 1; l < model->info.n_layers && asked; l++) {
+        *detail = l;
+        if (!ttzo_goes_by_matrix(model, l))
+            return false;
+    }
+    return true;
+}
+
 // Graphs are trained by whole losses of rows or by what a change of a row reaches; nothing of them is kept in 16 bits.
 static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++) {
         uint8_t estimator = model->phases[p].estimator;
-        if (ttzo_is_gauss_newton(estimator))
+        if (ttzo_is_gauss_newton(estimator) || estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES)
             return false;
     }
     return model->info.cache == TTZO_CACHE_FLOAT32 && model->info.loss != TTZO_LOSS_RESIDUAL &&
@@ -125,7 +153,7 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
 {
     const struct ttzo_model_info *info = &model->info;
     // derivatives walk the layers core by core
-    const uint32_t walked_otherwise = TTZO_PART_CORES | TTZO_PART_SPLIT | TTZO_PART_GATHERED;
+    const uint32_t walked_otherwise = TTZO_PART_CORES | TTZO_PART_SPLIT;
     *detail = info->n_layers;
     const bool has_layers = !ttzo_is_graph(model) && !ttzo_has_simulation(model) && !ttzo_has_black_box(model);
     if ((info->n_layers > 0) != has_layers || info->n_layers > TTZO_MAX_LAYERS ||
@@ -133,7 +161,8 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         info->input_number > TTZO_NUMBER_FLOAT32 || info->loss > TTZO_LOSS_SIMULATION || !ttzo_loss_is_sound(model) ||
         !ttzo_is_finite(info->input_scale) || !ttzo_is_finite(info->input_offset))
         return TTZO_ERROR_BAD_MODEL;
-    if (has_layers && (!layers_are_sound(model, detail) || !gathers_are_sound(model, detail)))
+    if (has_layers &&
+        (!layers_are_sound(model, detail) || !gathers_are_sound(model, detail) || !chain_is_sound(model, detail)))
         return TTZO_ERROR_BAD_MODEL;
     if (ttzo_is_graph(model) && !graph_is_sound(model, detail))
         return TTZO_ERROR_BAD_MODEL;
@@ -144,8 +173,8 @@ enum ttzo_error ttzo_check_model(const struct ttzo_model *model, uint32_t *detai
         return TTZO_ERROR_BAD_MODEL;
     *detail = info->n_layers;
     if (ttzo_has_equation(model) &&
-        ((ttzo_needed_parts(model) & walked_otherwise) || !merged_layers_are_sound(model) ||
-         info->input_number != TTZO_NUMBER_FLOAT32 ||
+        ((ttzo_needed_parts(model) & walked_otherwise) || !walks_gathered_layers(model) ||
+         !merged_layers_are_sound(model) || info->input_number != TTZO_NUMBER_FLOAT32 ||
          !ttzo_pde_is_sound(&model->pde, info->in_features, info->out_features, info->batch)))
         return TTZO_ERROR_BAD_MODEL;
     if (info->has_row_section && !row_section_is_sound(model))

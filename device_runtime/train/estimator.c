@@ -145,19 +145,23 @@ static enum ttzo_error evaluations_next(struct ttzo_evaluations *e)
 
 // The gradient of random directions may lie where the queries' parameters were, so that it is made when all are
 // answered; a coordinate's derivative stands in it already.
-static void evaluations_end(const struct ttzo_evaluations *e)
+static enum ttzo_error evaluations_end(const struct ttzo_evaluations *e)
 {
     struct ttzo_trainer *trainer = e->trainer;
     const struct ttzo_phase *phase = e->phase;
     uint32_t n = trainer->model->info.n_parameters;
+    enum ttzo_error error = TTZO_ERROR_OK;
     if (takes_coordinates(e))
-        return;
+        return error;
     float scale = 1.0f / ((float)(is_antithetic(e) ? 2 * phase->n_queries : phase->n_queries) * phase->perturb_radius);
     for (uint32_t i = 0; i < n; i++)
         trainer->gradient[i] = 0.0f;
-    for (uint32_t q = 0; q < phase->n_queries; q++)
+    for (uint32_t q = 0; q < phase->n_queries && !error; q++) {
         ttzo_direction_add(trainer->gradient, trainer->gradient, trainer->differences[q] * scale, n,
                            (enum ttzo_direction)phase->direction, trainer->training.seed, trainer->state.step, q);
+        error = ttzo_still_wanted(trainer, e->done, e->total); // a watchdog does not wait for many directions
+    }
+    return error;
 }
 
 // ---- the estimate ---------------------------------------------------------------------------------------------------
@@ -191,10 +195,10 @@ enum ttzo_error ttzo_estimate_end(struct ttzo_gradient_estimate *estimate, float
         return ttzo_row_estimate_end(&estimate->by.rows, loss, evaluations);
     if (!TTZO_HAS(EVALUATIONS))
         return TTZO_ERROR_NOT_BUILT_IN;
-    evaluations_end(&estimate->by.evaluations);
+    enum ttzo_error error = evaluations_end(&estimate->by.evaluations);
     *loss = estimate->by.evaluations.loss;
     *evaluations = estimate->by.evaluations.done;
-    return TTZO_ERROR_OK;
+    return error;
 }
 
 enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_rows *rows,

@@ -1,9 +1,41 @@
 # SPDX-License-Identifier: MIT
 """What a step of coordinate_gn costs: its columns, counted as the device counts them."""
 
-from ttzo.device_runtime.contract import LIMIT, PhaseRecord
+from dataclasses import dataclass
+
+from ttzo.device_runtime.contract import LIMIT, Need, PhaseRecord, Sampler
+from ttzo.exporter.pde.program import Pde
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase
+
+
+@dataclass(frozen=True)
+class JetShape:
+    """How many numbers of a unit's jet stand beside its value: first derivatives, second ones (1: their weighted sum) and
+    derivatives along directions. Twin of `struct ttzo_jet_shape`."""
+
+    n_first: int
+    n_second: int
+    n_along: int
+    sums: bool
+
+    @property
+    def width(self) -> int:
+        return 1 + self.n_first + self.n_second + self.n_along
+
+
+def jet_shape(pde: Pde, needs: int) -> JetShape:
+    """Of rows with these needs."""
+    first = pde.n_directions if needs & ~Need.along else 0
+    own = pde.n_directions if needs & (Need.laplacian | Need.diagonal) else 0
+    sums = pde.n_outputs == 1 and first > 0
+    along = sum(each.order for each in pde.directions) if needs & Need.along else 0
+    return JetShape(first, 1 if sums else own, along, sums)
+
+
+def jet_width(pde: Pde) -> int:
+    """The largest width of all rows."""
+    return max(jet_shape(pde, group.condition.needs).width for group in pde.groups)
 
 
 def _weight_macs(plan: Plan, number: int, width: int) -> int:
@@ -12,7 +44,7 @@ def _weight_macs(plan: Plan, number: int, width: int) -> int:
     for layer in layers[number + 1 : -1]:
         total += layer.out_features * (changed + 3) * width
         changed = layer.out_features
-    return total + changed * width
+    return total + plan.out_features * changed * width
 
 
 def _row_macs(plan: Plan, width: int) -> tuple[int, list[int]]:
@@ -36,8 +68,9 @@ def step_macs(plan: Plan, phase: Phase | PhaseRecord, tries: int) -> int:
     sweeps = 1 if kept else 1 + tries
     total = tries * rows * plan.macs * plan.passes
     for group in plan.equation.groups:
-        jets, columns = _row_macs(plan, 2 + plan.in_features if group.condition.needs else 1)
-        total += sweeps * group.count * (blocks * jets + sum(columns))
+        jets, columns = _row_macs(plan, jet_shape(plan.equation, group.condition.needs).width)
+        points = group.count * (2 if group.sampler == Sampler.opposite else 1)
+        total += sweeps * points * (blocks * jets + sum(columns))
     return total
 
 

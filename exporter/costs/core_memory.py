@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ttzo.device_runtime.contract import LIMIT, Cache, Estimator, LayerKind
 from ttzo.exporter.operations.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import REUSING
+from ttzo.exporter.plan.training import BY_UNITS, REUSING
 
 QUERIES_AT_ONCE, ROWS_AT_ONCE = LIMIT["queries_at_once"], LIMIT["rows_at_once"]
 QUADS_AT_ONCE, QUADS_IF_NARROW, UNITS_IF_NARROW = (
@@ -253,12 +253,12 @@ def _weights(plan: Plan, blocks: bool) -> int:
 
 
 def asks_units(plan: Plan) -> bool:
-    return any(phase.estimator == Estimator.node_cge for phase in plan.training.phases)
+    return any(phase.estimator in BY_UNITS for phase in plan.training.phases)
 
 
 def asks_entries(plan: Plan) -> bool:
     """Whether a phase asks about entries, or directions of them; node_cge only asks about units."""
-    return any(phase.estimator in REUSING - {Estimator.node_cge} for phase in plan.training.phases)
+    return any(phase.estimator in REUSING - BY_UNITS for phase in plan.training.phases)
 
 
 def _wants_slices(plan: Plan, number: int) -> bool:
@@ -303,7 +303,8 @@ def _sums_numbers(plan: Plan, number: int) -> int:
     ml, nl, mr, nr, rank = halves(layer)
     if by == Assembled.matrix:
         return even(ml * nl * rank, layer.in_features * layer.out_features)
-    return even(LIMIT["halved_sums_numbers"], ml * nl * rank, mr * nr * rank, ml * nr * rank)
+    both = (ml * nl * rank, mr * nr * rank)
+    return even(LIMIT["halved_sums_numbers"], *both * (2 if sum(both) <= LIMIT["kept_lines"] else 1), ml * nr * rank)
 
 
 def _sums_panels(plan: Plan, number: int) -> int:
@@ -311,7 +312,7 @@ def _sums_panels(plan: Plan, number: int) -> int:
     if by == Assembled.slices or len(core_shapes(layer)) == 1:
         return matrix_panels(layer)
     ml, nl, mr, nr, _ = halves(layer)
-    laid_out = max(nl * ml, nr * (ml + 4), mr * ml) if by == Assembled.halves else 0
+    laid_out = max(nl * ml, nr * mr, nr * ml, mr * ml, nr * 4) if by == Assembled.halves else 0
     shapes = []
     for f in splits(layer) + ([matrix_factors(layer)] if by == Assembled.matrix else []):
         shapes += [(f.r, f.n), (f.n, f.t)]
@@ -494,6 +495,6 @@ def quads_at_once(plan: Plan, number: int, k: int) -> int:
     arrive = min(QUADS_AT_ONCE, (_query_pieces(plan)[0] - queries) // arrivals)
     if _are_numbers(layer, k):
         return arrive
-    blocks = any(phase.estimator in (Estimator.block_rge, Estimator.node_cge) for phase in plan.training.phases)
+    blocks = any(phase.estimator in BY_UNITS | {Estimator.block_rge} for phase in plan.training.phases)
     own = _slice_numbers(plan, blocks) // (QUERIES_AT_ONCE * _slice_size(layer, k))
     return min(arrive, max(own, _spare_quads(layer, k)))

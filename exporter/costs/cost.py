@@ -31,7 +31,7 @@ from ttzo.exporter.costs.gathered_memory import gathered_gradient_macs
 from ttzo.exporter.costs.graph_memory import blocks, graph_macs_a_row, other_owners, trained_layers
 from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
+from ttzo.exporter.plan.training import BY_UNITS, GAUSS_NEWTON, Phase
 
 TAKE_QUERIES = frozenset({Estimator.rge, Estimator.block_rge})  # whose N can be chosen
 
@@ -48,7 +48,7 @@ def n_queries(plan: Plan, phase: Phase | PhaseRecord) -> int:
     if phase.estimator == Estimator.node_cge and plan.chain is None:
         units = sum(node.operation.n_outputs for node in trained_layers(plan))
         return units + sum(node.operation.n_parameters for node in other_owners(plan))
-    if phase.estimator == Estimator.node_cge:
+    if phase.estimator in BY_UNITS:
         return sum(layer.out_features for layer in plan.layers)
     if phase.estimator == Estimator.block_rge:
         return phase.n_queries * len(blocks(plan))
@@ -62,8 +62,8 @@ def evaluations_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
 
 
 def evaluations_by_definition(plan: Plan, phase: Phase | PhaseRecord) -> int:
-    """The same of a device that shares no work: there node_cge asks for the coordinates' own differences."""
-    if phase.estimator == Estimator.node_cge:
+    """The same of a device that shares no work: there those that go by units ask for the coordinates' own differences."""
+    if phase.estimator in BY_UNITS:
         phase = replace(phase, estimator=Estimator.cge)
     return evaluations_a_step(plan, phase)
 
@@ -83,8 +83,8 @@ def macs_a_step(plan: Plan, phase: Phase | PhaseRecord) -> int:
     if plan.gathers:
         share = n_queries(plan, phase) / plan.n_parameters  # cocd queries a part of them
         return round(plan.batch * (plan.macs + share * (gathered_gradient_macs(plan, phase) - plan.macs)))
-    assembled = phase.estimator == Estimator.node_cge
-    a_step = sum(_prepare(plan, n) + (_finish(plan, n) if assembled else 0) for n in range(len(plan.layers)))
+    assembled = phase.estimator in BY_UNITS
+    a_step = sum(prepare_macs(plan, n) + (finish_macs(plan, n) if assembled else 0) for n in range(len(plan.layers)))
     return a_step + plan.batch * _sample(plan, phase)
 
 
@@ -93,7 +93,7 @@ def forward_passes(plan: Plan, phase: Phase | PhaseRecord, macs: int) -> int:
     return round(macs / plan.macs) if plan.macs else evaluations_a_step(plan, phase)
 
 
-def _finish(plan: Plan, number: int) -> int:
+def finish_macs(plan: Plan, number: int) -> int:
     """node_cge, once a step: from the derivatives of the matrix or its halves to those of the cores."""
     layer, by = plan.layers[number], assembled_by(plan, number)
     if by == Assembled.slices or len(core_shapes(layer)) == 1:
@@ -101,7 +101,7 @@ def _finish(plan: Plan, number: int) -> int:
     return 2 * sum(f.macs for f in splits(layer) + ([matrix_factors(layer)] if by == Assembled.matrix else []))
 
 
-def _assembled(plan: Plan, number: int) -> int | None:
+def assembled_macs(plan: Plan, number: int) -> int | None:
     """node_cge, for one sample: forward pass and sums of its units' differences; None where it goes by slices."""
     layer, by = plan.layers[number], assembled_by(plan, number)
     if by == Assembled.slices:
@@ -112,7 +112,7 @@ def _assembled(plan: Plan, number: int) -> int | None:
     return rank * ml * nr * (2 * nl + 3 * mr)
 
 
-def _prepare(plan: Plan, number: int) -> int:
+def prepare_macs(plan: Plan, number: int) -> int:
     """Products of cores, and the layer's matrix, once a step; what only makes a matrix of 16 bits is made apart."""
     layer, kept = plan.layers[number], keeps_matrix(plan, number)
     matrix = layer.in_features * _row_macs(layer) if kept else 0
@@ -144,16 +144,16 @@ def _sample(plan: Plan, phase: Phase | PhaseRecord) -> int:
     sides = 2 if phase.difference == Difference.antithetic else 1
     total = forward = 0
     for number, layer in enumerate(plan.layers):
-        whole = _assembled(plan, number) if phase.estimator == Estimator.node_cge else None
+        whole = assembled_macs(plan, number) if phase.estimator in BY_UNITS else None
         forward += layer.macs_core_by_core
         total += layer.macs_core_by_core + _sweep(layer) if whole is None else whole
         unit, fixed = _propagation_macs(plan, number)
         aimed, listed = _rows_made(plan, number)
         asks = math.ceil(layer.out_features / QUERIES_AT_ONCE)
         bias = (layer.out_features * (unit + fixed) + aimed + asks * listed) * sides
-        if phase.estimator == Estimator.node_cge or (
-            layer.has_bias and phase.estimator in (Estimator.cge, Estimator.cocd)
-        ):
+        if phase.estimator == Estimator.chain_differences and number + 1 < len(plan.layers):
+            total += layer.out_features * plan.layers[number + 1].out_features + aimed
+        elif phase.estimator in BY_UNITS or (layer.has_bias and phase.estimator in (Estimator.cge, Estimator.cocd)):
             total += bias
         if whole is not None:
             continue
@@ -165,7 +165,7 @@ def _sample(plan: Plan, phase: Phase | PhaseRecord) -> int:
                 total += chunks * (aimed + listed) * sides
                 total += chunks * slices * _slice(layer, k) + phase.n_queries * entries * moved
                 total += phase.n_queries * sides * (layer.out_features * unit + fixed)
-            elif phase.estimator == Estimator.node_cge:
+            elif phase.estimator in BY_UNITS:
                 total += slices * _slice(layer, k) + entries * moved
             else:
                 total += slices * _slice(layer, k) + entries * sides * (moved * unit + fixed)

@@ -42,6 +42,10 @@ def _moves(layer: Layer) -> int:
     return sum(whole_panels(_n_slices(layer, k)) * _moved(layer, k) for k in range(len(core_shapes(layer))))
 
 
+def _all_slices(layer: Layer) -> int:
+    return sum(_n_slices(layer, k) for k in range(len(core_shapes(layer))))
+
+
 def gathered_gradient_numbers(plan: Plan) -> int:
     """Numbers of everything that is kept within a step, as gathered_cache.c and gathered_gradient.c lay it out; 0 when
     no phase reuses. Raises `PlanError` when no device accepts so many."""
@@ -78,6 +82,7 @@ def _scratch_numbers(plan: Plan) -> int:
         max(map(panel_numbers, ones)),
         queries * max(map(slice_widest, ones)),
         max(map(_moves, plan.layers)),
+        *2 * [max(map(_all_slices, plan.layers))],
         queries * outputs,
         queries * whole_panels(outputs),
         queries * max((layer.n_inputs for layer in later), default=0),
@@ -93,14 +98,14 @@ def gathered_gradient_macs(plan: Plan, phase: Phase | PhaseRecord) -> int:
     total = plan.macs
     for number, layer in enumerate(plan.layers):
         asked = layer.out_features if layer.has_bias else 0
-        total += sides * asked * _propagation_macs(plan, number, 1, layer.n_outputs // layer.out_features)
+        total += sides * asked * propagation_macs(plan, number, 1, layer.n_outputs // layer.out_features)
         for k, (_, modes, _, _) in enumerate(core_shapes(layer)):
             channels = extents(layer, k).ml * extents(layer, k).mr
-            total += sides * modes * _n_slices(layer, k) * _propagation_macs(plan, number, channels, _moved(layer, k))
+            total += sides * modes * _n_slices(layer, k) * propagation_macs(plan, number, channels, _moved(layer, k))
     return total
 
 
-def _propagation_macs(plan: Plan, number: int, channels: int, moved: int) -> int:
+def propagation_macs(plan: Plan, number: int, channels: int, moved: int) -> int:
     """Multiply-accumulates in later layers of one query in layer `number` that moves so many channels and outputs."""
     total = 0
     for layer in plan.layers[number + 1 :]:

@@ -2,6 +2,7 @@
 """What cge, cocd, node_cge and block_rge keep, and cost, on graphs: device_runtime/cores/graph_gradient.c."""
 
 import math
+from collections.abc import Iterator
 
 from ttzo.device_runtime.contract import Estimator, LayerKind, PhaseRecord
 from ttzo.exporter.costs.core_memory import even
@@ -26,7 +27,7 @@ def graph_numbers(plan: Plan) -> int:
     kept, count = sum(graph.arrays[a].numbers for a in _needed_again(graph)), len(graph.arrays)
     units, inputs = _of_units(plan)
     out = plan.out_features
-    own = max((node.operation.n_parameters for node in _owners(plan)), default=0)
+    own = max((node.operation.n_parameters for node in owners(plan)), default=0)
     return even(count, (count + 3) // 4, kept, graph.arena, own, graph.scratch, out, out, units, units, inputs)
 
 
@@ -55,13 +56,13 @@ def trained_layers(plan: Plan) -> list[Node]:
 
 def other_owners(plan: Plan) -> list[Node]:
     """Other nodes that own trained parameters: node_cge asks these one by one."""
-    return [node for node in _owners(plan) if not isinstance(node.operation, Affine)]
+    return [node for node in owners(plan) if not isinstance(node.operation, Affine)]
 
 
 def blocks(plan: Plan) -> list[slice]:
     """The blocks of block_rge in theta: cores, weights and biases; of nodes of graphs that are no layers, all parameters."""
     made: list[slice] = []
-    for node in _owners(plan):
+    for node in owners(plan):
         parts = [(tensor.offset, tensor.size) for tensor in node.tensors]
         if not isinstance(node.operation, Affine):
             parts = [(node.parameters, node.operation.n_parameters)]
@@ -69,7 +70,8 @@ def blocks(plan: Plan) -> list[slice]:
     return made
 
 
-def _owners(plan: Plan) -> list[Node]:
+def owners(plan: Plan) -> list[Node]:
+    """Nodes that own trained parameters."""
     return [node for node in plan.graph.nodes if not node.flags and node.operation.n_parameters]
 
 
@@ -81,11 +83,11 @@ def graph_macs_a_row(plan: Plan, phase: Phase | PhaseRecord) -> float:
         return plan.macs + sides * others + sum(_unit_macs(plan, node, sides) for node in trained_layers(plan))
     if phase.estimator == Estimator.block_rge:
         asked = phase.n_queries * sides
-        counts = [len(n.tensors) if isinstance(n.operation, Affine) else 1 for n in _owners(plan)]
-        pairs = zip(counts, _owners(plan), strict=True)
+        counts = [len(n.tensors) if isinstance(n.operation, Affine) else 1 for n in owners(plan)]
+        pairs = zip(counts, owners(plan), strict=True)
         return plan.macs + asked * sum(count * _query_macs(plan, node, whole=True) for count, node in pairs)
     share = min(phase.n_coordinates, plan.n_parameters) if phase.estimator == Estimator.cocd else plan.n_parameters
-    each = sum(node.operation.n_parameters * _query_macs(plan, node) for node in _owners(plan)) / plan.n_parameters
+    each = sum(node.operation.n_parameters * _query_macs(plan, node) for node in owners(plan)) / plan.n_parameters
     return plan.macs + sides * share * each
 
 
@@ -93,7 +95,7 @@ def shared_prices(plan: Plan) -> list[tuple[Node, int, int]]:
     """Owners of trained parameters that several nodes use, how many do, and multiply-accumulates of one row that a loss
     difference of one parameter runs again: those of all these nodes and of what lies after them."""
     made = []
-    for owner in _owners(plan):
+    for owner in owners(plan):
         sharing = [n for n in plan.graph.nodes if n.shared and not n.frozen and n.parameters == owner.parameters]
         if sharing:
             made.append((owner, 1 + len(sharing), _query_macs(plan, owner)))
@@ -115,6 +117,18 @@ def _unit_macs(plan: Plan, node: Node, sides: int) -> int:
     return layer.macs + n * sides * behind + made
 
 
+def run_again(plan: Plan, owner: Node) -> Iterator[tuple[Node, bool, bool]]:
+    """The nodes that a query of `owner`'s parameters runs, each with whether it uses them and whether its inputs change."""
+    changed: set[int] = set()
+    for node in plan.graph.nodes:
+        own = not node.frozen and owner.parameters == node.parameters and node.operation.CODE == owner.operation.CODE
+        own = own and node.operation.n_parameters > 0
+        moved = bool(changed & set(node.inputs))
+        if own or moved:
+            changed.add(node.output)
+            yield node, own, moved
+
+
 def _query_macs(plan: Plan, owner: Node, whole: bool = False) -> int:
     """One query of a parameter of `owner`; `whole`: of several of them."""
     changed: dict[int, int] = {}
@@ -126,7 +140,7 @@ def _query_macs(plan: Plan, owner: Node, whole: bool = False) -> int:
             alone = not whole and not set(changed) & set(node.inputs)
             is_array = isinstance(node.operation, LearntArray) and not whole
             changed[node.output] = 1 if is_array else node.operation.n_outputs
-            macs += _row_macs(node) if alone else node.operation.macs
+            macs += row_macs(node) if alone else node.operation.macs
         elif set(changed) & set(node.inputs):
             macs += _moved(node, changed)
     return macs
@@ -154,7 +168,7 @@ def _rows_touched(span: int, size: int, rows: int) -> int:
     return 1 if size % span == 0 else rows
 
 
-def _row_macs(node: Node) -> int:
+def row_macs(node: Node) -> int:
     """Where one parameter of its own alone has changed."""
     layer = node.operation.layer if isinstance(node.operation, Affine) else None
     if layer is None or layer.kind != LayerKind.dense or isinstance(layer.gather, Tokens):

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, RECORD, Activation, Cache, Derivative, Estimator, LayerRecord, Need
+from ttzo.exporter.costs.coordinates import jet_width
 from ttzo.exporter.costs.core_memory import core_gradient_numbers
 from ttzo.exporter.costs.gathered_memory import gathered_gradient_numbers
 from ttzo.exporter.costs.graph_memory import graph_numbers
 from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.operations.layer import Layer, PlanError, gather_scratch
 from ttzo.exporter.pde import section
+from ttzo.exporter.pde.program import JETS
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
 
@@ -47,6 +49,10 @@ def exchange_buffers(plan: Plan) -> tuple[int, int]:
         return (widest(plan),) * 2
     sizes, current = [plan.in_features, 0], 0
     for layer in plan.layers:
+        if layer.gather:  # a patch and what is made of it stand after the outputs
+            current = 1 - current
+            sizes[current] = max(sizes[current], layer.n_outputs + layer.in_features + layer.out_features)
+            continue
         for repeats, rows, _, columns in layer.merged.contractions:
             current = 1 - current
             sizes[current] = max(sizes[current], repeats * rows * columns)
@@ -59,10 +65,10 @@ def columns_at_once(plan: Plan) -> int:
     pde = plan.equation
     if pde.derivative == Derivative.compensated_jet:
         return LIMIT["compensated_floats"]
-    if pde.derivative != Derivative.jet:
+    if pde.derivative not in JETS:
         return MANY_COLUMNS
-    second = pde.n_inputs if pde.needs & Need.diagonal else bool(pde.needs & Need.laplacian)
-    whole = 1 + pde.n_inputs + second
+    second = pde.n_directions if pde.needs & Need.diagonal else bool(pde.needs & Need.laplacian)
+    whole = 1 + pde.n_directions + second
     columns = whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
     return max([columns, *(direction.order for direction in pde.directions)])
 
@@ -190,25 +196,36 @@ def _pde_numbers(plan: Plan) -> int:
     pde = plan.pde
     if pde is None:
         return 0
-    n, outputs = plan.in_features, plan.out_features
+    n, outputs = pde.n_directions, plan.out_features
     m = max(plan.layers[-1].in_features, outputs) if plan.uses_last_layer else outputs
     along = LIMIT["max_order"] * len(pde.directions)
-    units = sum(layer.out_features for layer in plan.layers if layer.activation != Activation.identity)
+    units = sum(layer.n_outputs for layer in plan.layers if layer.activation != Activation.identity)
     sampled = pde.derivative == Derivative.monte_carlo
-    kept = _kept_of_a_unit(plan) * units + (PAIRS * n if sampled else 0)
+    kept = _kept_of_a_unit(plan) * units + (PAIRS * plan.in_features if sampled else 0)
     merged = sum(map(_merged_numbers(plan), plan.layers))
     basis = 2 * plan.basis_size * pde.n_space if pde.derivative == Derivative.compensated_jet else 0
     derivatives = 2 if pde.needs & Need.diagonal else 1
     registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
     combined = 2 * outputs * (2 + 2 * n + along) if plan.uses_last_layer else 0
-    return n + 2 * m + derivatives * n * m + along * m + len(pde.units) + kept + merged + basis + combined + registers
+    return (
+        plan.in_features
+        + 2 * m
+        + derivatives * n * m
+        + along * m
+        + len(pde.units)
+        + kept
+        + merged
+        + basis
+        + combined
+        + registers
+    )
 
 
 def _kept_of_a_unit(plan: Plan) -> int:
     """Floats: phi(z) and phi'(z), and a sum of squares; or two compensated numbers."""
     if plan.equation.derivative == Derivative.compensated_jet:
         return 4
-    return 3 if plan.equation.derivative == Derivative.jet and plan.equation.needs & Need.laplacian else 2
+    return 3 if plan.equation.derivative in JETS and plan.equation.needs & Need.laplacian else 2
 
 
 def _merged_numbers(plan: Plan) -> Callable[[Layer], int]:
@@ -222,8 +239,9 @@ def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:
     """Floats of two triangles, a block of rows and the coefficients, as in ttzo_gauss_newton_count."""
     if phase.estimator == Estimator.coordinate_gn:
         return _coordinate_numbers(plan, phase)
-    n = plan.n_columns(phase)
-    return n * (n + 3) + LIMIT["gn_block_rows"] * (n + 1) + n if n else 0
+    n, least = plan.n_columns(phase), LIMIT["gn_block_rows"]
+    keeps_all = plan.batch > least and plan.batch * (n + 1) <= LIMIT["gn_block_numbers"]
+    return n * (n + 3) + (plan.batch if keeps_all else least) * (n + 1) + n if n else 0
 
 
 def _coordinate_numbers(plan: Plan, phase: Phase) -> int:
@@ -236,17 +254,18 @@ def _coordinate_numbers(plan: Plan, phase: Phase) -> int:
 
 def _column_numbers(plan: Plan) -> int:
     """Floats of `struct ttzo_column_work`."""
-    width, before, last = 2 + plan.in_features, plan.layers[:-1], plan.layers[-1]
+    width, before, last = jet_width(plan.equation), plan.layers[:-1], plan.layers[-1]
+    slopes = plan.out_features * width + plan.equation.n_directions + len(plan.unknowns)
     if plan.asks_all:
         features = sum(layer.in_features + layer.out_features for layer in before) + last.in_features
         widest = max(layer.out_features for layer in before)
-        return 2 * plan.in_features + width * (features + 2 * widest + 2)
+        return slopes + width * (features + 2 * widest + 2)
     smooth = all(layer.activation != Activation.identity for layer in before)
-    if smooth and plan.equation.derivative == Derivative.jet and plan.equation.needs & Need.laplacian:
-        return 2 * plan.in_features + last.in_features  # jets have room for the rest
+    if smooth and plan.equation.derivative in JETS and plan.equation.needs & Need.laplacian:
+        return slopes + last.in_features  # jets have room for the rest
     merged = sum(0 if layer.merged is layer else layer.merged.n_parameters for layer in before)
     units = sum(layer.out_features for layer in before[:-1])
-    return 2 * plan.in_features + 3 * units + 4 * last.in_features + merged
+    return slopes + 3 * units + 4 * last.in_features + merged
 
 
 def work_bytes(plan: Plan) -> int:

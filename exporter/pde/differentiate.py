@@ -7,6 +7,8 @@ point in two ways: coordinate i on x_i, and every coordinate on scalars. Its Jac
 diag(p) + sum_k q_k grad(s_k)^T, with vectors p, q_k and scalars s_k.
 """
 
+import dataclasses
+
 from ttzo.device_runtime.contract import LIMIT
 from ttzo.exporter.pde.expression import (
     ONE,
@@ -105,6 +107,8 @@ class Calculus:
             return total(self.in_time(e.args[0]), self.size)
         if e.operation == "component":
             return component(self.in_time(e.args[0]), e.index)
+        if e.operation == "shift":
+            return dataclasses.replace(e, args=(spread(self.in_time(e.args[0]), self.size),))
         if e.operation == "place":
             return place(self.in_time(e.args[0]), e.index, self.size)
         if e.operation == "spread":
@@ -148,6 +152,11 @@ class Calculus:
             if v.name == "n_xx":
                 raise _unknown("the gradient of a vector of second derivatives")
             return (ONE if v.name == "x" else leaf("n_xx", self.size, v.index)), []
+        if v.operation == "shift":
+            raise refusal(
+                "derivatives of a shifted vector are not supported",
+                "shift known vectors only, in residual, conditions or exact",
+            )
         if v.operation == "place":
             return ZERO, [(place(ONE, v.index, self.size), v.args[0])]
         if v.operation == "spread":
@@ -179,6 +188,8 @@ class Calculus:
             return total(self.partial(e.args[0], i), self.size)
         if e.operation == "component":
             return component(self.partial(e.args[0], i), e.index)
+        if e.operation == "shift":
+            return dataclasses.replace(e, args=(spread(self.partial(e.args[0], i), self.size),))
         if e.operation == "place":
             return place(self.partial(e.args[0], i), e.index, self.size)
         if e.operation == "spread":

@@ -289,6 +289,8 @@ def component(a: Expression, index: int) -> Expression:
         return _BUILD[a.operation](*(component(arg, index) for arg in a.args))
     if a.operation == "place":
         return a.args[0] if a.index == index else ZERO
+    if a.operation == "shift":
+        return component(a.args[0], index + a.index) if index + a.index < len(a) else ZERO
     if a.size == 1 and a.operation == "input" and a.name == "n_xx":
         return leaf("lap", 1, a.index)
     return Expression("component", (a,), index=index)
@@ -447,6 +449,19 @@ def maximum(a, b):
 def minimum(a, b):
     """The smaller of the two, coordinate by coordinate."""
     return where(a < b, a, b)
+
+
+def shift(a, by=1):
+    """The vector whose coordinate i is coordinate i + by of the vector a, 0 beyond the last: what a neighbour has."""
+    if not isinstance(by, int) or isinstance(by, bool) or not 0 <= by < len(a):
+        raise refusal(
+            f"a vector of {len(a)} coordinates is shifted by {by!r}", "give a whole number from 0 on below that"
+        )
+    if isinstance(a, Expression):
+        return Expression("shift", (a,), index=by, size=a.size)
+    library = _library(a)
+    rest = library.zeros_like(a[:by])
+    return np.concatenate([a[by:], rest]) if library is np else library.cat([a[by:], rest])
 
 
 def sum(a):

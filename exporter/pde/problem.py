@@ -88,11 +88,12 @@ def trace(
     radius: float = 0.1,
     level: int = 3,
     n_pairs: int = 512,
+    n_sampled: int = 16,
 ) -> Pde:
     """The problem as data, its derivatives estimated as `derivative` says. Raises `PdeError` naming the line of what
     cannot be traced, or what is inconsistent."""
     try:
-        made = _trace(problem, derivative, radius, level, n_pairs)
+        made = _trace(problem, _derivative(derivative), radius, level, n_pairs, n_sampled)
     except RecursionError:
         raise PdeError("the problem is nested too deeply", "write it in fewer operations") from None
     wrong = made.inconsistency()
@@ -101,14 +102,15 @@ def trace(
     return made
 
 
-def _trace(problem: Problem, derivative: Derivative | str, radius: float, level: int, n_pairs: int) -> Pde:
+def _trace(problem: Problem, derivative: Derivative, radius: float, level: int, n_pairs: int, n_sampled: int) -> Pde:
     try:
         _require_arguments(problem)
     except PdeError as error:
         raise PdeError(problem.line * (".py:" not in str(error)) + str(error), error.hint) from None
     size = len(problem.space)
     low, high = _box(problem)
-    network = Network(len(problem.fields))
+    n_sampled = n_sampled if derivative == Derivative.sampled_jet else 0
+    network = Network(len(problem.fields), size if n_sampled else 0)
     inside = Condition(Sampler.interior, problem.residual, 1.0, problem.rows)
     solution = _solution(problem)
     groups = [_row_groups(problem, each, solution, network) for each in (inside, *problem.conditions)]
@@ -122,12 +124,14 @@ def _trace(problem: Problem, derivative: Derivative | str, radius: float, level:
         exact=_exact(problem, network),
         points=_points(problem),
         directions=network.directions,
+        vectors=tuple(network.vectors),
         units=tuple(_unit(each) for each in _unknowns(problem).values()),
         readings=_readings(problem),
-        derivative=_derivative(derivative),
+        derivative=derivative,
         radius=float32(radius),
         level=level,
         n_pairs=n_pairs,
+        n_sampled=n_sampled,
     )
     if not all(each.condition.reads_network for each in groups[0]):
         raise PdeError(

@@ -13,11 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, Derivative, Need, Operation, ProgramInput, Sampler
-from ttzo.exporter.pde.expression import Expression, PdeError, add, multiply, subtract
+from ttzo.exporter.pde.expression import Expression, PdeError, add, multiply, spread, subtract
+from ttzo.exporter.pde.sampled import Sampling
 from ttzo.exporter.pde.sparse_grid import SparseGrid, smolyak
 
 MOST_READINGS = 65535
 MOST_NODES = 1 << 20  # of a sparse grid
+JETS = (Derivative.jet, Derivative.sampled_jet)  # of plain float32 numbers
 VECTOR_INPUTS = (ProgramInput.x, ProgramInput.n_x, ProgramInput.n_xx)
 _NEEDS = {
     ProgramInput.n_x: Need.first,
@@ -26,7 +28,8 @@ _NEEDS = {
     ProgramInput.n_xx: Need.diagonal,
     ProgramInput.n_tt: Need.diagonal,
 }
-READS = (Operation.output, Operation.along, Operation.unknown, Operation.measured)  # by plain numbers, of no register
+# by plain numbers, of no register
+READS = (Operation.output, Operation.along, Operation.unknown, Operation.measured, Operation.gradient_product)
 _OPERANDS = {
     **dict.fromkeys(READS, 0),
     Operation.select: 3,
@@ -56,8 +59,10 @@ class Program:
     def needs(self) -> int:
         """Sum of the contract's enum need: the derivatives that the program reads."""
         wanted = {_NEEDS[ProgramInput(r)] for r in self.inputs_read if r in _NEEDS}
-        along = any(op == Operation.along for op, *_ in self.instructions)
-        return sum(wanted | ({Need.along} if along else set()))
+        operations = {op for op, *_ in self.instructions}
+        wanted |= {Need.along} if Operation.along in operations else set()
+        wanted |= {Need.first} if Operation.gradient_product in operations else set()
+        return sum(wanted)
 
     @property
     def inputs_read(self) -> set[int]:
@@ -79,7 +84,8 @@ class Program:
 
 @dataclass(frozen=True)
 class Direction:
-    """Along input `first` and `factor` times input `second`; derivatives to `order`."""
+    """Along input `first` and `factor` times input `second`, or, where `first` is the contract's vector_direction, along
+    the vector in space that program number `second` computes; derivatives to `order`."""
 
     first: int
     second: int
@@ -88,10 +94,13 @@ class Direction:
 
 
 class Network:
-    """What programs read of the network: how many outputs it has, and the directions that they ask for."""
+    """What programs read of the network: how many outputs it has, and the directions that they ask for. With `sampled`, a
+    number of coordinates in space, derivatives are sampled."""
 
-    def __init__(self, outputs: int = 1):
+    def __init__(self, outputs: int = 1, sampled: int = 0):
         self.outputs = outputs
+        self.vectors: list[Program] = []
+        self._sampling = Sampling(sampled, self.alone) if sampled else None
         self._orders: dict[tuple[int, int, float], int] = {}
 
     @property
@@ -103,6 +112,16 @@ class Network:
         key = (first, second, factor)
         self._orders[key] = max(order, self._orders.get(key, 0))
         return Expression("along", index=output, along=(list(self._orders).index(key), order))
+
+    def alone(self, output: int, direction: int | Expression, order: int) -> Expression:
+        """The derivative of an output along one input, or along a vector in space."""
+        if isinstance(direction, int):
+            return self.along(output, direction, direction, 0.0, order)
+        size = self._sampling.size if self._sampling else 0
+        vector = compile_expression(spread(direction, size))
+        if vector not in self.vectors:
+            self.vectors.append(vector)
+        return self.along(output, LIMIT["vector_direction"], self.vectors.index(vector), 0.0, order)
 
     def mixed(self, e: Expression) -> Expression:
         """A "derivative" in at most two inputs by those along directions: a polynomial in the factor of the second input
@@ -120,6 +139,8 @@ class Network:
 
     def lower(self, e: Expression, made: dict[Expression, Expression]) -> Expression:
         """The expression with its derivatives along directions."""
+        if self._sampling:
+            return self._sampling.lowered(e)
         if e not in made:
             if e.operation == "derivative":
                 made[e] = self.mixed(e)
@@ -157,11 +178,14 @@ def compile_expression(e: Expression, network: Network | None = None) -> Program
         if node.operation == "along":
             key = (Operation.along, node.along[0], node.index, node.along[1])
             return registers.setdefault(key, first + len(registers))
+        if node.operation == "gradient_product":
+            key = (Operation.gradient_product, *node.along, 0)
+            return registers.setdefault(key, first + len(registers))
         if node.operation == "constant":
             return LIMIT["program_inputs"] + constants[float(np.float32(node.value))]
         operation = Operation[node.operation]
         operands = [emit(arg) for arg in node.args]
-        if operation in (Operation.component, Operation.place):
+        if operation in (Operation.component, Operation.place, Operation.shift):
             operands.append(node.index)
         key = (operation, *operands, *[0] * (3 - len(operands)))
         return registers.setdefault(key, first + len(registers))
@@ -217,7 +241,8 @@ class Pde:
     `solution` gives the unknown functions from the network's outputs, `exact` the exact ones where they are known,
     `directions` are those along which derivatives are computed, `units` are of the unknown constants (the contract's
     pde_section), `readings` hold a point and what was measured there; `points` where uniform training points go: a vector in space, then a time. `radius` is sigma of the
-    Stein estimators or the step of finite differences; `level` is the sparse grid's, `n_pairs` monte_carlo's.
+    Stein estimators or the step of finite differences; `level` is the sparse grid's, `n_pairs` monte_carlo's. `n_sampled`
+    random directions are sampled_jet's, 0 of other derivatives; `vectors` compute those that depend on the point.
     """
 
     n_space: int
@@ -229,12 +254,14 @@ class Pde:
     exact: tuple[Program, ...] | None = None
     points: tuple[Program, ...] = ()
     directions: tuple[Direction, ...] = ()
+    vectors: tuple[Program, ...] = ()
     units: tuple[float, ...] = ()
     readings: tuple[tuple[float, ...], ...] = ()
     derivative: Derivative = Derivative.jet
     radius: float = 0.1
     level: int = 3
     n_pairs: int = 512
+    n_sampled: int = 0
     validation_seed: int = 1
 
     @property
@@ -252,9 +279,10 @@ class Pde:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """In the order of the bundle: the groups' conditions, the solution, the exact solution, the points."""
+        """In the order of the bundle: the groups' conditions, the solution, the exact solution, the points, vectors of
+        directions."""
         conditions = (group.condition for group in self.groups)
-        return (*conditions, *self.solution, *(self.exact or ()), *self.points)
+        return (*conditions, *self.solution, *(self.exact or ()), *self.points, *self.vectors)
 
     @property
     def n_outputs(self) -> int:
@@ -270,13 +298,35 @@ class Pde:
         return result
 
     @property
+    def is_system(self) -> bool:
+        """Whether it has several functions, directions, unknown constants, readings, periodic or many conditions, inverse
+        tangents, or sampled derivatives."""
+        late = any(op >= Operation.atan for program in self.programs for op, *_ in program.instructions)
+        return (
+            bool(self.beyond_columns or self.readings)
+            or len(self.groups) > LIMIT["few_row_groups"]
+            or late
+            or self.n_sampled > 0
+        )
+
+    @property
+    def n_summed(self) -> int:
+        """Directions whose second derivatives add up to the Laplacian: coordinates in space, or random ones."""
+        return self.n_sampled or self.n_space
+
+    @property
+    def n_directions(self) -> int:
+        """All directions of a jet's first derivatives: time is the last."""
+        return self.n_summed + self.has_time
+
+    @property
     def beyond_columns(self) -> str:
-        """What coordinate_gn, whose columns follow one output's first and unmixed second derivatives at one point, cannot
-        have, in words; empty where there is nothing."""
+        """What the columns of coordinate_gn behind other layers than dense ones cannot have, in words: they follow one
+        output's first and unmixed second derivatives at one point. Empty where there is nothing."""
         if self.n_outputs > 1:
             return "systems of equations"
         if self.directions:
-            return "mixed and third derivatives"
+            return "derivatives along directions" if self.n_sampled else "mixed and third derivatives"
         if self.units:
             return "unknown constants"
         return "periodic conditions" if any(group.sampler == Sampler.opposite for group in self.groups) else ""
@@ -288,7 +338,7 @@ class Pde:
         if self.grid:
             return self.grid.n_nodes
         made = {
-            Derivative.jet: 2 + n + sum(direction.order for direction in self.directions),
+            **dict.fromkeys(JETS, 2 + self.n_directions + sum(direction.order for direction in self.directions)),
             Derivative.compensated_jet: 3 + n,
             Derivative.finite_difference: 1 + 2 * n,
         }
@@ -336,8 +386,14 @@ class Pde:
             return f"{len(self.readings):,} readings; at most {MOST_READINGS:,} are supported"
         if len(self.directions) > LIMIT["max_pde_directions"]:
             return f"mixed and third derivatives take {len(self.directions)} directions; at most {LIMIT['max_pde_directions']} are supported"
-        if self.directions and self.derivative != Derivative.jet:
+        if len(self.vectors) > LIMIT["max_pde_vectors"]:
+            return f"sums of first derivatives take {len(self.vectors)} vectors; at most {LIMIT['max_pde_vectors']} are supported"
+        if self.directions and self.derivative not in JETS:
             return f"mixed and third derivatives need --derivative jet, not {self.derivative.name}"
+        if (self.derivative == Derivative.sampled_jet) != (self.n_sampled > 0):
+            return "sampled_jet, and no other derivative, has random directions"
+        if self.n_sampled > LIMIT["max_sampled"] or self.n_sampled & (self.n_sampled - 1):
+            return f"{self.n_sampled} random directions; a power of two up to {LIMIT['max_sampled']} is supported"
         if not 0 < self.radius < math.inf or self.n_pairs < 1:
             return "the radius of the derivatives must be positive, and n_pairs 1 or more"
         return ""

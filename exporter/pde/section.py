@@ -56,7 +56,9 @@ def write(pde: Pde) -> bytes:
         radius=pde.radius,
         n_readings=len(pde.readings),
         n_measured=pde.n_measured,
-        reserved=0,
+        n_sampled=pde.n_sampled,
+        n_vectors=len(pde.vectors),
+        reserved=b"",
     )
     return info.pack() + body
 
@@ -117,6 +119,7 @@ def _read(data: bytes, n_outputs: int) -> tuple[Pde, int]:
         solution=tuple(take_program() for _ in range(n_outputs)),
         exact=tuple(take_program() for _ in range(n_outputs)) if info.has_exact else None,
         points=tuple(take_program() for _ in range((1 + info.has_time) * info.has_points)),
+        vectors=tuple(take_program() for _ in range(info.n_vectors)),
         directions=tuple(Direction(d.first, d.second, d.factor, d.order) for d in directions),
         units=units,
         readings=readings,
@@ -124,6 +127,7 @@ def _read(data: bytes, n_outputs: int) -> tuple[Pde, int]:
         radius=info.radius,
         level=info.level,
         n_pairs=info.n_pairs,
+        n_sampled=info.n_sampled,
         validation_seed=info.validation_seed,
     )
     if write(made) != data[: info.section_bytes]:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The parts of the runtime that a model needs: the same as device_runtime/model/needed_parts.c."""
 
-from ttzo.device_runtime.contract import Cache, Derivative, Estimator, LayerKind, Loss, Part
+from collections.abc import Sequence
+
+from ttzo.device_runtime.contract import Activation, Cache, Derivative, Estimator, LayerKind, Loss, Part
 from ttzo.device_runtime.contract.page import PAGE
 from ttzo.exporter.operations.affine import Affine
+from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import REUSING
+from ttzo.exporter.plan.training import BY_UNITS, REUSING
 
 Parts = frozenset[Part]
 GRAPH_PARTS: Parts = frozenset(Part[part] for part, _ in PAGE["node_part"].values())  # chains need none of them
@@ -15,7 +18,7 @@ def parts_of(plan: Plan) -> Parts:
     """The parts of the runtime that a model needs."""
     estimators = {phase.estimator for phase in plan.training.phases}
     layers = [node.operation.layer for node in plan.graph.nodes if isinstance(node.operation, Affine)]
-    reuses, derivative = bool(estimators & REUSING), plan.pde.derivative if plan.pde else None
+    reuses = bool(estimators & REUSING)
     needs = {
         Part.equations: plan.loss == Loss.residual,
         Part.identification: plan.loss == Loss.simulation,
@@ -23,16 +26,23 @@ def parts_of(plan: Plan) -> Parts:
         Part.split: any(layer.contraction for layer in layers),
         Part.gathered: any(layer.gather for layer in layers),
         Part.evaluations: bool(estimators & {Estimator.rge, Estimator.cge_plain}),
-        Part.blocks: bool(estimators & {Estimator.node_cge, Estimator.block_rge}),
+        Part.blocks: bool(estimators & (BY_UNITS | {Estimator.block_rge})),
         Part.narrow: reuses and plan.cache != Cache.float32,
         Part.tensors: reuses and any(layer.kind == LayerKind.tt_tensor for layer in layers),
+        Part.depth: reuses and plan.chain is not None and _is_deep(plan.chain),
+        Part.chain: Estimator.chain_differences in estimators,
         Part.augmentation: plan.augmentation is not None,
-        Part.compensated: derivative == Derivative.compensated_jet,
         Part.coordinates: Estimator.coordinate_gn in estimators,
-        Part.differences: derivative not in (None, Derivative.jet, Derivative.compensated_jet),
+        Part.systems: plan.pde is not None and plan.pde.is_system,
+        Part.compensated: plan.pde is not None and plan.pde.derivative == Derivative.compensated_jet,
     }
     needed = {part for part, wanted in needs.items() if wanted}
     return frozenset(needed | (_parts_of_nodes(plan) if plan.chain is None else set()))
+
+
+def _is_deep(layers: Sequence[Layer]) -> bool:
+    """Whether a change of a unit passes a further layer than the next, or an activation after the last."""
+    return len(layers) > 2 or (len(layers) > 0 and layers[-1].activation != Activation.identity)
 
 
 def _parts_of_nodes(plan: Plan) -> set[Part]:

@@ -27,9 +27,9 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.affine import Affine
-from ttzo.exporter.operations.gathering import Tokens
+from ttzo.exporter.operations.gathering import Patches, Tokens
 from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
-from ttzo.exporter.pde.program import Pde
+from ttzo.exporter.pde.program import JETS, Pde
 from ttzo.exporter.plan.augmentation import Augmentation
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
@@ -120,7 +120,12 @@ class Plan:
             return wrong
         if self.chain is None:
             return self._graph_inconsistency() or self._token_inconsistency()
-        return self._pde_inconsistency() or self._gauss_newton_inconsistency() or self._gather_inconsistency()
+        return (
+            self._pde_inconsistency()
+            or self._gauss_newton_inconsistency()
+            or self._gather_inconsistency()
+            or self._chain_inconsistency()
+        )
 
     def _simulation_inconsistency(self, simulation: Simulation) -> str:
         phases = self.training.phases
@@ -143,7 +148,7 @@ class Plan:
             if isinstance(node.operation, Affine) and node.operation.layer.contraction:
                 return f"layer {node.name} of a graph is contracted core by core: contraction 0"
         for phase in self.training.phases:
-            if phase.is_gauss_newton:
+            if phase.is_gauss_newton or phase.estimator == Estimator.chain_differences:
                 return f"{phase.estimator.name} works on chains of layers only, choose cge, node_cge or rge: {why}"
         return ""
 
@@ -172,8 +177,8 @@ class Plan:
         for number, layer in enumerate(self.layers):
             if layer.gather and self.cache != Cache.float32:
                 return f"layer {layer.name} is applied several times: its arrays cannot be kept in 16 bits, so cache must be float32"
-            if layer.gather and self.pde:
-                return f"layer {layer.name}: a PDE's derivatives are not supported through convolutions or embeddings"
+            if layer.gather and self.pde and (wrong := self._why_no_jets(layer, self.pde)):
+                return f"layer {layer.name}: {wrong}"
             if not isinstance(layer.gather, Tokens):
                 continue
             if number:
@@ -184,6 +189,24 @@ class Plan:
             if layer.in_features > known:
                 return f"layer {layer.name} has {layer.in_features} tokens, but {self.input_number.name} inputs can name only {known}"
         return self._gathered_inconsistency()
+
+    def _why_no_jets(self, layer: Layer, pde: Pde) -> str:
+        """Why an equation's derivatives do not go through a layer that is applied several times."""
+        if not isinstance(layer.gather, Patches) or layer.kind != LayerKind.dense:
+            return "an equation's derivatives go through dense convolutions only, not through embeddings or tensor-train kernels"
+        if pde.derivative not in JETS:
+            return f"derivatives through a convolution need --derivative jet or sampled_jet, not {pde.derivative.name}"
+        if any(phase.estimator == Estimator.coordinate_gn for phase in self.training.phases):
+            return "coordinate_gn does not go through convolutions: choose subspace_gn or last_layer_gn"
+        return ""
+
+    def _chain_inconsistency(self) -> str:
+        if all(phase.estimator != Estimator.chain_differences for phase in self.training.phases):
+            return ""
+        for layer in self.layers[1:]:
+            if layer.kind != LayerKind.dense and layer.in_features * layer.out_features > LIMIT["max_matrix"]:
+                return f"layer {layer.name} has more than {LIMIT['max_matrix']} weights multiplied out, which chain_differences takes as a matrix: choose node_cge"
+        return ""
 
     def _gathered_inconsistency(self) -> str:
         reusing = {phase.estimator for phase in self.training.phases} & REUSING
@@ -210,12 +233,15 @@ class Plan:
                 return f"{name} computes whole steps: its update must be sgd"
             last = self.layers[-1]
             if phase.estimator != Estimator.subspace_gn and (
-                len(self.layers) < 2 or last.kind != LayerKind.dense or last.activation != Activation.identity
+                len(self.layers) < 2
+                or last.kind != LayerKind.dense
+                or last.gather
+                or last.activation != Activation.identity
             ):
                 return f"{name} needs a dense last layer without activation, after another layer"
             if phase.estimator == Estimator.coordinate_gn:
-                if self.pde.beyond_columns:
-                    return f"{name} makes no columns of {self.pde.beyond_columns}: choose subspace_gn"
+                if self.pde.beyond_columns and not self.asks_all:
+                    return f"{name} makes no columns of {self.pde.beyond_columns} for a network of {self._beyond_dense}: choose subspace_gn"
                 least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
                 if self.n_coordinates > most:
                     return f"{name} asks {self.n_coordinates:,} parameters; with {self.batch:,} rows at most {most:,} are supported"
@@ -342,6 +368,12 @@ class Plan:
         """Whether coordinate_gn asks all parameters: of a small dense network."""
         dense = all(layer.kind == LayerKind.dense for layer in self.layers)
         return dense and self.n_parameters <= LIMIT["max_coordinates"]
+
+    @property
+    def _beyond_dense(self) -> str:
+        """Why coordinate_gn does not ask all parameters, in words."""
+        dense = all(layer.kind == LayerKind.dense for layer in self.layers)
+        return f"more than {LIMIT['max_coordinates']:,} parameters" if dense else "tensor trains"
 
     @property
     def n_coordinates(self) -> int:

@@ -8,6 +8,7 @@
 | `cge`      | one coordinate after the other, momentum, gradient clipped at norm 1          |
 | `cge_plain`| the same by whole loss evaluations: its reference, hundreds of times slower   |
 | `node_cge` | one difference for each unit, parameters' derivatives assembled from them     |
+| `chain_differences` | difference quotients carried backwards, layer by layer                |
 | `block_rge`| random directions of one core, weight or bias at a time                       |
 | `cocd`     | the next coordinates in turn, the others' estimates decay (arXiv 2605.14373)  |
 | `hybrid`   | `sign_rge` until the loss stops falling, then `cge` with the paper's momentum |
@@ -36,6 +37,7 @@ ESTIMATORS = (
     "cge",
     "cge_plain",
     "node_cge",
+    "chain_differences",
     "block_rge",
     "cocd",
     "hybrid",
@@ -43,7 +45,12 @@ ESTIMATORS = (
     "last_layer_gn",
     "coordinate_gn",
 )
-COORDINATES = (Estimator.cge, Estimator.cge_plain, Estimator.node_cge)  # every derivative anew in every step
+COORDINATES = (
+    Estimator.cge,
+    Estimator.cge_plain,
+    Estimator.node_cge,
+    Estimator.chain_differences,
+)  # every derivative anew in every step
 
 # Learning rates that fit an estimator and an update rule. `sgd`, `momentum` and `ema_momentum` of one estimator take
 # steps of about equal length: momentum's are 1 / (1 - 0.9) times its rate, ema_momentum's are its rate.
@@ -190,7 +197,7 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
         if update not in (None, Update.sgd):
             raise PlanError(f"{estimator} computes whole steps, without an update rule", "leave the update rule out")
         return (_gauss_newton(Estimator[estimator]),)
-    if estimator in ("cge", "cge_plain", "node_cge", "block_rge"):
+    if estimator in ("cge", "cge_plain", "node_cge", "chain_differences", "block_rge"):
         return (_phase(Estimator[estimator], Update.momentum if update is None else update),)
     if estimator == "cocd":
         return (_phase(Estimator.cocd, Update.sgd if update is None else update),)

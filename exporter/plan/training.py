@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import Difference, Direction, Estimator, Schedule, Update
 
-REUSING = frozenset({Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd})
+BY_UNITS = frozenset({Estimator.node_cge, Estimator.chain_differences})  # parameters' derivatives are made of units'
+REUSING = frozenset({Estimator.cge, Estimator.block_rge, Estimator.cocd}) | BY_UNITS
 GAUSS_NEWTON = frozenset({Estimator.subspace_gn, Estimator.last_layer_gn, Estimator.coordinate_gn})
 
 

@@ -46,7 +46,12 @@ def initialiser(pde: Pde) -> list[str]:
         lines.append(f"            {_program(group.condition, at)},")
         at += group.condition.words
     lines.append("        },")
-    for name, programs in (("solution", pde.solution), ("exact", pde.exact or ()), ("points", pde.points)):
+    for name, programs in (
+        ("solution", pde.solution),
+        ("exact", pde.exact or ()),
+        ("points", pde.points),
+        ("vectors", pde.vectors),
+    ):
         if not programs:
             continue
         lines.append(f"        .{name} = {{")

@@ -80,6 +80,7 @@ class Recipe:
     radius: float = 0.1
     level: int = 3
     n_pairs: int = 512
+    n_sampled: int = 16
     reference: Callable[["np.ndarray"], "np.ndarray"] | None = None
     training: Training = field(default_factory=Training)
     trainings: Mapping[str, Training] = field(default_factory=dict)  # of other estimators, by name

@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import click
-import numpy as np
 
 from ttzo.device_runtime.contract import (
     Arithmetic,
@@ -43,13 +42,10 @@ from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
-from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.ports import list_ports
-from ttzo.host_tools.firmware import boards, build, forecast, wear
+from ttzo.host_tools.firmware import boards, build, wear
 from ttzo.host_tools.firmware.boards import Board
-from ttzo.host_tools.measure import precision
-from ttzo.host_tools.reference.network.network import read_inputs
 from ttzo.host_tools.training import run_model
 from ttzo.host_tools.training.checkpoint import Generation
 
@@ -150,6 +146,7 @@ _EXPORT_OPTIONS = (
     click.option("--radius", type=float, help="Stein radius (sigma), or the step of finite differences."),
     click.option("--level", type=int, help="Level of the sparse grid."),
     click.option("--n-pairs", type=int, help="Antithetic pairs of monte_carlo."),
+    click.option("--n-sampled", type=int, help="Random directions of sampled_jet, a power of two."),
     click.option("--data", help="Data set the model is for: digits, names, mnist, or a file."),
     click.option("--input", "input_number", **choice(Number), help="Number type of inputs, on the line and in memory."),
     click.option("--scale", "input_scale", type=float, help="Network input = number * scale + offset."),
@@ -325,88 +322,6 @@ def summary(plan: Plan) -> dict:
     }
 
 
-# ---- plan ------------------------------------------------------------------------------------------------------------
-
-
-@click.command("plan")
-@BUNDLE
-@click.option("--board", "names", multiple=True, help="A board; all known boards when none is given. May be repeated.")
-@click.option(
-    "--data",
-    help="Rows for the noise forecast (default: the model's own data set, or random rows where that would be a download).",
-)
-@command
-def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str | None) -> dict:
-    """Forecast flash, RAM, operations and time on boards, and the float32 rounding noise of the loss."""
-    plan = read_bundle(bundle)
-    forecasts = [forecast.forecast(plan, board) for board in map(boards.load, names or boards.names())]
-    screen.table(f"{bundle}: {plan.metadata.get('title', '')}", describe(plan))
-    heading = (
-        "forecast",
-        "flash, at most",
-        "RAM: work buffer",
-        "rows that stay",
-        "forward passes a step",
-        "seconds a step",
-        "sending a batch",
-    )
-    screen.table("", [_forecast_row(each) for each in forecasts], heading)
-    for each in forecasts:
-        if each.refusal:
-            screen.tell(f"{each.board}: {each.refusal}")
-        elif each.storage:
-            screen.tell(f"{each.board}, built with --storage, keeps its run: {each.storage}")
-    noise, rows = _noise(plan, data)
-    if noise:
-        screen.tell(
-            f"float32 noise of a query's loss difference, forecast on {rows}: {noise.noise:.2g} of {noise.difference:.2g} "
-            f"({100 * noise.relative:.2g} %) at mu {noise.perturb_radius:g}"
-        )
-    return {"bundle": bundle, **summary(plan), "forecasts": forecasts, "noise": noise, "noise_rows": rows}
-
-
-def _forecast_row(each: forecast.Forecast) -> tuple:
-    return (
-        each.board + (" (does not fit)" if each.refusal else ""),
-        f"{each.flash_bytes:,} of {each.flash_capacity:,}",
-        f"{each.work_bytes:,} of {each.work_capacity:,}",
-        f"{each.dataset_rows:,}",
-        f"{each.forward_passes:,}",
-        f"{each.step_seconds:.3g}",
-        f"{each.line_seconds:.3g} s",
-    )
-
-
-def _noise(plan: Plan, source: str | None) -> tuple[precision.Noise | None, str]:
-    """The noise forecast, on one batch of training rows; on random ones where there are none. Not of an equation, whose
-    residuals are computed in float32 alone."""
-    if plan.arithmetic != Arithmetic.separate or plan.pde or plan.simulation:
-        return None, ""
-    try:
-        if source is None and plan.metadata.get("data") == "mnist":
-            raise data_set.DataError("a forecast does not download data")
-        rows = data_set.load(source, plan)
-        x, y, origin = rows.x_train[: plan.batch], rows.y_train[: plan.batch], f"{plan.batch} rows of {rows.name}"
-    except data_set.DataError:
-        if source is not None:
-            raise
-        (x, y), origin = _random_rows(plan), f"{plan.batch} random rows"
-    return precision.difference_noise(plan, read_inputs(plan, x), y), origin
-
-
-def _random_rows(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    dtype = np.dtype(data_set.DTYPES[plan.input_number])
-    shape = (plan.batch, plan.in_features)
-    x = (
-        rng.integers(0, plan.n_tokens or 256, shape).astype(dtype)
-        if dtype.kind != "f"
-        else rng.standard_normal(shape).astype(dtype)
-    )
-    y = data_set.random_targets(plan, rng, plan.batch)
-    return x, y if plan.has_classes else y.astype(np.float32)
-
-
 # ---- build, flash, boards --------------------------------------------------------------------------------------------
 
 BOARD = click.option("--board", "name", metavar="BOARD", required=True, help="A board's name, or its own .toml file.")
@@ -424,6 +339,8 @@ def build_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
     report = build.build(bundle, board, lock=lock_of(key, reading), **options)
     rows = build_rows(report) + ([("keeps its run", wear.describe(plan, board))] if options["storage"] else [])
     screen.table(f"firmware for {report.board}{'' if report.rebuilt else ' (was up to date)'}", rows)
+    if board.build_note:
+        screen.tell(board.build_note)
     return report.as_json()
 
 
@@ -452,7 +369,7 @@ def flash_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
     if not board.flash_command:
         raise FlashError(
             f"no flashing tool is known for {board.name}",
-            "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
+            board.build_note or "set flash_command in the board's file, or copy firmware/*/ttzo.bin by hand",
         )
     report = build.build(bundle, board, lock=lock_of(key, reading), **options)
     words = [word.format(bin=report.bin, elf=report.elf) for word in board.flash_command]

@@ -17,6 +17,7 @@ WHAT_FOR = {
         "cge": "the derivative of every parameter; tensor-train cores share the work, which takes memory for caches",
         "cge_plain": "the same derivatives by whole loss evaluations: a reference, hundreds of times slower",
         "node_cge": "one loss difference for each unit, from which its parameters' derivatives are made: less work than cge",
+        "chain_differences": "difference quotients carried backwards layer by layer: back-propagation with quotients for derivatives",
         "block_rge": "random directions of one core, weight or bias at a time, with caches like those of cge",
         "cocd": "cge of the next --n-coordinates parameters in turn: cheaper steps; older derivatives decay",
         "hybrid": "sign_rge until the loss stops falling, then cge: the paper's two phases",
@@ -70,6 +71,7 @@ WHAT_FOR = {
     "--derivative": {
         "jet": "exact up to float32 rounding: first and second derivatives go through the layers with the values",
         "compensated_jet": "jet with each number the sum of two floats: for derivatives that nearly vanish",
+        "sampled_jet": "jet in --n-sampled random directions: cost and memory do not follow the dimension; noisy, without bias",
         "finite_difference": "central differences of step --radius",
         "sparse_grid": "Stein's estimator on a sparse grid (paper eqs. 8-13), sigma --radius",
         "monte_carlo": "Stein's estimator over --n-pairs random pairs: noisy, sigma --radius",

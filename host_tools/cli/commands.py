@@ -29,7 +29,7 @@ COMMANDS = {
     "identify": "identify",
     "key": "key",
     "module": "micropython",
-    "plan": "bundle",
+    "plan": "plan",
     "predict": "predict",
     "ranks": "ranks",
     "record": "record",

@@ -242,7 +242,7 @@ def train_with_bar(
             bar(
                 now.step,
                 now.steps,
-                f"{now.step}/{now.steps}  loss {loss}{test}  {now.evaluations:,} evaluations  {now.rate:.3g} steps/s",
+                f"{now.step}/{now.steps}  loss {loss}{test}  {now.rate:.3g} steps/s  {now.evaluations:,} evaluations",
             )
 
         with closing(events) if events else nullcontext():

@@ -16,6 +16,7 @@ import click
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 
 from ttzo.device_runtime.contract import ExitCode, TtzoError
@@ -24,6 +25,10 @@ from ttzo.host_tools.data.whole_file import HINTS, OF_THE_DISK
 
 Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
+WIDE = 100  # columns; below it a bar is half as long
+BAR = 20
+TIME_LEFT = len(" 0:00:00")
+WHOLE_NAME = 24  # letters; longer names in a table's first column may be broken
 
 
 def plain(value: Any) -> Any:
@@ -58,34 +63,62 @@ class Screen:
     def __init__(self, as_json: bool):
         self.as_json, self.exit_code = as_json, ExitCode.well
         self.results, self.notes = _console(as_json), _console(True)
+        self._waiting: Status | None = None
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Something that moves on a terminal until the first output, or the end."""
+        self._waiting = self.notes.status("working")
+        self._waiting.start()
+        try:
+            yield
+        finally:
+            self._wait_no_longer()
+
+    def _wait_no_longer(self) -> None:
+        if self._waiting:
+            self._waiting.stop()
+            self._waiting = None
 
     def say(self, text: str) -> None:
         """What is going on."""
-        self.notes.print(_shown(text), style="dim", markup=False, soft_wrap=True)
+        self._print(self.notes, text, "dim")
 
     def tell(self, text: str) -> None:
         """A result."""
-        self.results.print(_shown(text), markup=False, soft_wrap=True)
+        self._print(self.results, text)
+
+    def _print(self, console: Console, text: str, style: str = "") -> None:
+        """Breaks lines between words on a terminal; a file or a pipe gets them whole."""
+        self._wait_no_longer()
+        console.print(_shown(text), style=style, markup=False, soft_wrap=not console.is_terminal)
 
     def table(self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None) -> None:
         """Rows of one result; the first column names what the others hold."""
         if title:
-            self.results.print(_shown(title), style="bold", markup=False, soft_wrap=True)
+            self._print(self.results, title, "bold")
         made = Table(show_header=heading is not None, box=None, pad_edge=False)
+        names_fit = max((len(str(row[0])) for row in rows), default=0) <= WHOLE_NAME
         for number in range(len(rows[0]) if rows else 0):
             made.add_column(
-                heading[number] if heading else "", style="" if number else "cyan", overflow="fold", justify="left"
+                heading[number] if heading else "",
+                style="" if number else "cyan",
+                overflow="fold",
+                no_wrap=names_fit and not number,
             )
         for row in rows:
             made.add_row(*(_escaped(str(cell)) for cell in row))
+        self._wait_no_longer()
         self.results.print(made)
 
     def emit(self, result: dict) -> None:
         """The one object of --json."""
+        self._wait_no_longer()
         if self.as_json:
             print(json.dumps(plain(result), indent=1), flush=True)
 
     def fail(self, what: str, hint: str, exit_code: ExitCode) -> None:
+        self._wait_no_longer()
         self.notes.print(f"[bold red]error:[/] {_escaped(what)}", soft_wrap=True)
         if hint:
             self.notes.print(f"[bold]next:[/] {_escaped(hint)}", soft_wrap=True)
@@ -100,12 +133,13 @@ class Screen:
     def bars(self) -> Iterator[Callable[..., Show]]:
         """A place for live bars; what is yielded makes one from a text and a unit, and that takes (done, total, note).
         Without a terminal a line at each tenth takes a bar's place."""
+        self._wait_no_longer()
         if not self.notes.is_terminal:
             yield self._lines
             return
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=_bar_width(self.notes.width)),
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(compact=True),
         )
@@ -136,9 +170,22 @@ def _bar(progress: Progress, text: str, unit: str) -> Show:
     task = progress.add_task(text, total=None, note="", visible=False)
 
     def show(done: int, total: int, note: str = "") -> None:
-        progress.update(task, completed=done, total=total, visible=done < total, note=note or _count(done, total, unit))
+        shown = _fitting(note or _count(done, total, unit), progress.console.width, text)
+        progress.update(task, completed=done, total=total, visible=done < total, note=shown)
 
     return show
+
+
+def _bar_width(columns: int) -> int:
+    return BAR if columns >= WIDE else BAR // 2
+
+
+def _fitting(note: str, columns: int, text: str) -> str:
+    """As many parts of the note, which stand two blanks apart, as fit beside text, bar and time left; the first always."""
+    room = columns - len(text) - _bar_width(columns) - TIME_LEFT - len("  ")
+    while len(note) > room and "  " in note:
+        note = note[: note.rindex("  ")]
+    return note
 
 
 def _shown(text: str) -> str:
@@ -164,7 +211,9 @@ def command(function: Callable[..., dict]) -> Callable[..., None]:
     def run(as_json: bool, **options: Any) -> None:
         screen = Screen(as_json)
         try:
-            screen.emit({"ok": True} | function(screen, **options))
+            with screen.working():
+                result = function(screen, **options)
+            screen.emit({"ok": True} | result)
         except TtzoError as error:
             screen.fail(str(error), error.hint, error.exit_code)
         except KeyboardInterrupt:

@@ -80,10 +80,16 @@ def _path(owned: ExitStack) -> Path | None:
 
 def _start_native(storage: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None) -> str:
     say("compiling the C runtime for this machine")
-    program = build.build_native(plan.arithmetic)
+    return start_program([str(build.build_native(plan.arithmetic))], bundle, plan, owned, storage, lock)
+
+
+def start_program(
+    command: list[str], bundle: Path, plan: Plan, owned: ExitStack, storage: str = "", lock: Lock | None = None
+) -> str:
+    """Starts the native port's program, `command`, with a bundle; it ends with `owned`. Its URL. Raises `EmulatorError`."""
     pipe = subprocess.PIPE
     path = unix_socket.private_path(owned)
-    command = [str(program), str(bundle), "--socket", str(path), *(_key_options(lock, path) if lock else [])]
+    command = [*command, str(bundle), "--socket", str(path), *(_key_options(lock, path) if lock else [])]
     command += ["--storage", storage] if storage else []
     # a process group of its own: Ctrl-C in the terminal is for the host, which then saves the run
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)

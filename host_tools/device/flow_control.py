@@ -27,12 +27,22 @@ def is_on(stream: Stream, damaged: bool) -> bool:
     """Whether a line that carries nothing goes on once it gets XON; of one with `damaged` frames, whether those are damaged
     that hold XON, and no others."""
     try:
+        silent = not _arrived(stream)
         stream.write(XON)
-        if _arrived(stream) and not damaged:
-            return True
-        return damaged and all(_is_heard(stream, False) and not _is_heard(stream, True) for _ in range(TRIES))
+        goes_on = bool(_arrived(stream))
+        if not damaged:
+            return silent and goes_on and all(_is_held(stream) for _ in range(TRIES))
+        return all(_is_heard(stream, False) and not _is_heard(stream, True) for _ in range(TRIES))
     except OSError:
         return False
+
+
+def _is_held(stream: Stream) -> bool:
+    """Whether XOFF holds an answer back and XON lets it go. A device that is only slow answers in between."""
+    stream.write(b"\0" + XOFF + _nonsense(False))
+    held = not _arrived(stream) and not _arrived(stream)
+    stream.write(XON)
+    return bool(_arrived(stream)) and held
 
 
 def _is_heard(stream: Stream, with_xon: bool) -> bool:

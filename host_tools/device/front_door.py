@@ -4,8 +4,8 @@
     with opened("unix:/tmp/x/device", port=5555) as door:
         print(door.url)
 
-A client that has sent nothing for IDLE_S seconds gives way to the next one, so that nobody is locked out by a program that
-was forgotten.
+A connection on which neither side has sent anything for IDLE_S seconds is closed, so that nobody is locked out by a program
+that was forgotten. A host of ttzo opens it again with its next request.
 """
 
 import contextlib
@@ -86,7 +86,7 @@ class FrontDoor:
         """Waits for something to happen and does it; False when the door closes."""
         talking = [end for end in (self._client, self._device) if end]
         watched = [self._listener, self._woken, *talking, *self._sent_away]
-        ready = select.select(watched, [], [], FAREWELL_S if self._sent_away else None)[0]
+        ready = select.select(watched, [], [], self._patience())[0]
         if self._woken in ready:
             return False
         for client in [client for client in self._sent_away if client in ready]:
@@ -94,8 +94,10 @@ class FrontDoor:
         for client in [client for client, until in self._sent_away.items() if time.monotonic() > until]:
             del self._sent_away[client]
             client.close()
-        if self._client in ready:
+        if any(end in ready for end in talking):
             self._heard_at = time.monotonic()
+        elif time.monotonic() - self._heard_at > IDLE_S:
+            self._hang_up()
         for source, sink in ((self._client, self._device), (self._device, self._client)):
             if source in ready and source and sink and not _carried(source, sink):
                 self._hang_up()
@@ -104,9 +106,13 @@ class FrontDoor:
             self._let_in(self._listener.accept()[0])
         return True
 
+    def _patience(self) -> float | None:
+        """How long nothing needs to be done unless something arrives, in seconds; None for ever."""
+        idle_s = self._heard_at + IDLE_S - time.monotonic()
+        ends = [max(idle_s, 0.0) + 0.001] if self._client else []
+        return min([*ends, *([FAREWELL_S] if self._sent_away else [])], default=None)
+
     def _let_in(self, client: socket.socket) -> None:
-        if self._client and time.monotonic() - self._heard_at > IDLE_S:
-            self._hang_up()
         if self._client:
             self._sent_away[client] = time.monotonic() + FAREWELL_S
             return

@@ -35,7 +35,7 @@ class BoardError(TtzoError):
 
 
 class Board(pydantic.BaseModel):
-    """One board; every field but `not_built` stands in its TOML."""
+    """One board; every field but the two first after `ran_on` stands in its TOML."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -44,6 +44,7 @@ class Board(pydantic.BaseModel):
     ran_on: _Text  # what was seen running where, and what was not
 
     not_built: str = ""  # why `ttzo build` makes no firmware for it, and what to do instead; "": it does
+    build_note: str = ""  # what must be added to its firmware before a chip can start it
 
     port: _Part  # folder in device_runtime/ports
     toolchain: _Text  # the compiler is {toolchain}-gcc
@@ -86,9 +87,12 @@ class Board(pydantic.BaseModel):
 
     code_bytes: _Bytes  # forecast: flash without the model's data, at least what a build takes
     static_bytes: _Bytes  # forecast: RAM besides stack and work buffer, at least what a build takes
-    instructions_per_mac: Annotated[float, pydantic.Field(gt=0)]  # of a loss evaluation, all included
-    cycles_per_mac: Annotated[float, pydantic.Field(gt=0)]
-    cost_basis: _Text  # where the two figures come from
+    instruction_ratio: Annotated[float, pydantic.Field(gt=0)]  # instructions of a step over those of a Cortex-M4F
+    cycles_per_instruction: Annotated[float, pydantic.Field(gt=0)]
+    # while it computes, of the chip alone; 0: not known, and no joules are forecast
+    active_milliamperes: Annotated[float, pydantic.Field(ge=0)]
+    supply_volts: Annotated[float, pydantic.Field(ge=0)]
+    cost_basis: _Text  # where these figures come from
 
     @pydantic.model_validator(mode="after")
     def _consistent(self):
@@ -98,6 +102,8 @@ class Board(pydantic.BaseModel):
             raise ValueError("code_bytes leaves nothing of flash_bytes for the model")
         if self.clock_hz < 16 * self.baud:
             raise ValueError("clock_hz must be at least 16 times baud")
+        if bool(self.active_milliamperes) != bool(self.supply_volts):
+            raise ValueError("active_milliamperes and supply_volts belong together: both, or 0 and 0")
         if bool(self.watchdog) != bool(self.watchdog_ms):
             raise ValueError('watchdog and watchdog_ms belong together: both, or "" and 0')
         if self.port not in CHIP_PORTS:

@@ -416,18 +416,20 @@ def _publish(folder: Path, out: Path, key: str, report: BuildReport, is_secret: 
 # ---- this machine ---------------------------------------------------------------------------------------------------
 
 
-def build_native(arithmetic: Arithmetic) -> Path:
-    """The program `ttzo-native` for this machine, in that arithmetic; compiled once into the user's cache folder.
+def build_native(arithmetic: Arithmetic, compiler: Sequence[str] = ()) -> Path:
+    """The program `ttzo-native` in that arithmetic, for this machine or for that of a cross `compiler`; compiled once into
+    the user's cache folder.
 
     Raises `BuildError` when there is no C compiler (`CC`, or `cc`).
     """
     port = PORTS / "native"
     sources = [*core_sources(), *sorted(port.glob("*.c"))]
-    compiler = _host_compiler()
-    flags = [*FLAGS, *_arithmetic_flags(arithmetic), *(_fma_flags(compiler) if arithmetic == Arithmetic.fused else [])]
+    flags = [*FLAGS, *_arithmetic_flags(arithmetic)]
+    if arithmetic == Arithmetic.fused and not compiler:
+        flags += _fma_flags(_host_compiler())
     # libm only for a correctly rounded fmaf where the processor has none
     headers = [*core_headers(), *sorted(port.glob("*.h"))]
-    return for_this_machine("ttzo-native", sources, headers, [*flags, f"-I{RUNTIME}"], ["-lm"])
+    return for_this_machine("ttzo-native", sources, headers, [*flags, f"-I{RUNTIME}"], ["-lm"], compiler)
 
 
 def build_plugin() -> Path:
@@ -447,13 +449,18 @@ def _host_compiler() -> list[str]:
 
 
 def for_this_machine(
-    name: str, sources: list[Path], headers: list[Path], flags: list[str], link_flags: list[str]
+    name: str,
+    sources: list[Path],
+    headers: list[Path],
+    flags: list[str],
+    link_flags: list[str],
+    compiler: Sequence[str] = (),
 ) -> Path:
-    """The file `name` that the machine's own compiler makes of the sources, in the user's cache folder; compiled once for
-    each state of sources, headers, flags and compiler, also where several processes ask at the same time.
+    """The file `name` that `compiler`, by default this machine's own, makes of the sources, in the user's cache folder;
+    compiled once for each state of sources, headers, flags and compiler, also where several processes ask at the same time.
 
     Raises `BuildError` with the compiler's first complaints."""
-    compiler = _host_compiler()
+    compiler = list(compiler) or _host_compiler()
     key = _key([*sources, *headers], [*flags, *link_flags, platform.machine()], compiler)
     made = platformdirs.user_cache_path("ttzo") / f"{Path(name).stem}-{key[:16]}" / name
     if not made.exists():

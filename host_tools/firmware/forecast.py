@@ -3,7 +3,9 @@
 
 from dataclasses import dataclass
 
+from ttzo.exporter.costs import instructions
 from ttzo.exporter.costs.cost import evaluations_a_step, forward_passes, macs_a_step
+from ttzo.exporter.costs.instructions import Executed
 from ttzo.exporter.costs.memory import dataset_capacity, flash_items, require_room, work_bytes
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
@@ -14,14 +16,12 @@ BITS_A_BYTE = 10  # start, eight data bits, stop
 LINE_OVERHEAD = 1.03  # frames of 1 KiB: header, checksum, COBS, answers
 
 
-# of a residual program: 145 machine instructions on a Cortex-M4F, counted in QEMU over a fit of the house
-CYCLES_OF_AN_INSTRUCTION = 170.0
-
-
 @dataclass(frozen=True)
 class Forecast:
-    """One plan on one board. `refusal` says why it does not fit. Seconds are of one step of the first phase; `line`
-    is sending its batch, which falls away where all `dataset_rows` needed stay on the board."""
+    """One plan on one board. `refusal` says why it does not fit. Instructions, seconds and joules are of one step of the
+    first phase: in the mean of the first steps (None where they could not be trained here), and at most; joules are None
+    where the board file knows no current. `line_seconds` is sending a batch, which falls away where all `dataset_rows`
+    needed stay on the board."""
 
     board: str
     refusal: str
@@ -33,12 +33,17 @@ class Forecast:
     evaluations: int
     forward_passes: int
     macs: int
-    step_seconds: float
+    step_instructions: float | None
+    most_instructions: float
+    step_seconds: float | None
+    most_seconds: float
+    step_joules: float | None
     line_seconds: float
     storage: str  # how often the board would keep its run over a reset, in words; "" where it cannot
 
 
-def forecast(plan: Plan, board: Board) -> Forecast:
+def forecast(plan: Plan, board: Board, executed: Executed | None) -> Forecast:
+    """`executed`: what the plan's first steps take (measure/first_steps.py), where that is known."""
     room = board.room
     try:
         require_room(plan, room)
@@ -46,9 +51,11 @@ def forecast(plan: Plan, board: Board) -> Forecast:
     except PlanError as error:
         refusal = str(error)
     phase = plan.training.phases[0]
-    macs, cycles = macs_a_step(plan, phase), board.cycles_per_mac
-    if plan.simulation:  # with one integration step from row to row
-        macs, cycles = plan.batch * plan.simulation.instructions_a_row, CYCLES_OF_AN_INSTRUCTION
+    macs = macs_a_step(plan, phase)
+    most = board.instruction_ratio * instructions.most_instructions(plan, phase)
+    mean = board.instruction_ratio * instructions.mean_instructions(plan, phase, executed) if executed else None
+    watts = board.active_milliamperes / 1000 * board.supply_volts
+    seconds = _seconds(mean, board)
     return Forecast(
         board=board.name,
         refusal=refusal,
@@ -60,7 +67,15 @@ def forecast(plan: Plan, board: Board) -> Forecast:
         evaluations=evaluations_a_step(plan, phase),
         forward_passes=forward_passes(plan, phase, macs),
         macs=macs,
-        step_seconds=macs * cycles / board.clock_hz,
+        step_instructions=mean,
+        most_instructions=most,
+        step_seconds=seconds,
+        most_seconds=most * board.cycles_per_instruction / board.clock_hz,
+        step_joules=seconds * watts if seconds is not None and watts else None,
         line_seconds=plan.batch * plan.row_bytes * LINE_OVERHEAD * BITS_A_BYTE / board.baud,
         storage=wear.describe(plan, board),
     )
+
+
+def _seconds(mean: float | None, board: Board) -> float | None:
+    return None if mean is None else mean * board.cycles_per_instruction / board.clock_hz

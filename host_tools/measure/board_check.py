@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Whether emulated boards train a model to the bits of this machine, and what it takes there: flash, RAM, the deepest
-stack that was forecast and the one that was seen, instructions."""
+"""Whether emulated boards and machines train a model to the bits of this machine, and what it takes on a board: flash, RAM,
+the deepest stack that was forecast and the one that was seen, instructions."""
 
 import struct
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.exporter.writers.to_c import c_files
 from ttzo.host_tools.device import qemu
 from ttzo.host_tools.device.device import BUNDLE, open_device
+from ttzo.host_tools.device.emulated_device import start_program
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.build import build
+from ttzo.host_tools.firmware.machines import Machine
 
 STACK_PAINT = 0xC0DEC0DE  # of ports/serial/serial.h
 
@@ -53,6 +56,27 @@ def check_board(plan: Plan, board: Board, rows: np.ndarray, steps: int) -> Board
     taken = report.static_bytes + report.stack_capacity + report.work_needed
     return BoardCheck(board.name, plan.arithmetic.name, steps, on_board == here, report.flash_bytes, taken,
                       report.stack_bytes, seen, instructions)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MachineCheck:
+    """One model on a machine in user-mode emulation."""
+
+    machine: str
+    arithmetic: str
+    steps: int
+    equal: bool
+
+
+def check_machine(plan: Plan, machine: Machine, rows: np.ndarray, steps: int) -> MachineCheck:
+    """The same as `check_board` of the native port, compiled for another machine."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as owned:
+        path = Path(name) / BUNDLE
+        path.write_bytes(to_bundle.write(plan))
+        url = start_program(machine.command(plan.arithmetic), path, plan, owned)
+        there, _ = _trained(url, Path(name), plan, rows, steps, None)
+        here, _ = _trained("native:", Path(name), plan, rows, steps, None)
+    return MachineCheck(machine.name, plan.arithmetic.name, steps, there == here)
 
 
 def _trained(

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Instructions of training steps, counted on an emulated Cortex-M4F for models and estimators of the zoo.
+"""Instructions of training steps, counted on an emulated Cortex-M4F for models and estimators of the zoo, and for the
+small networks of shapes.py.
 
-    python -m ttzo.host_tools.measure.step_counts FILE      writes them as JSON; a quarter of an hour on an idle machine
+    python -m ttzo.host_tools.measure.step_counts FILE      writes them as JSON; half an hour on an idle machine
+    python -m ttzo.host_tools.measure.step_counts FILE digits vowels    counts the cases of these models alone anew
 
-A case trains `STEPS` steps from the exported parameters on the first rows of the model's own training data, or on an
-equation's own points; the link's share of a step is included.
+A case trains `STEPS` steps from the exported parameters on the first rows of the model's own training data, on random rows
+(shapes), or on an equation's own points; the link's share of a step is included. fit_instructions.py makes the forecasts of
+`ttzo plan` from the file.
 """
 
 import dataclasses
+import itertools
 import json
 import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,38 +35,63 @@ from ttzo.host_tools.device import qemu
 from ttzo.host_tools.device.device import BUNDLE, open_device
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.firmware.build import build
+from ttzo.host_tools.measure import shapes
 
 BOARD = "mps2-an386"
 STEPS = 20
-BATCHES = {False: (4, 16), True: (4,)}  # rows of a step; of equations
-ESTIMATORS = ("rge", "sign_rge", "cge", "node_cge", "block_rge", "cocd", "subspace_gn", "last_layer_gn")
+RANDOM_ROWS = 100
+BATCHES = (4, 16)  # rows of a step
+BATCHES_OF_EQUATIONS = {"coordinate_gn": (4, 16)}  # of other estimators: 4
+BATCHES_OF_SHAPES = (2, 8)
+OF_DATA = ("rge", "sign_rge", "cge", "node_cge", "block_rge", "cocd")
+OF_EQUATIONS = ("rge", "sign_rge", "subspace_gn", "last_layer_gn", "coordinate_gn")
+OF_SHAPES = ("rge", "cge", "node_cge", "block_rge", "cocd")
 MOST_PARAMETERS = 30_000  # of a model that is counted
 MOST_MACS = 40_000_000  # of a step that is counted
 
 
 @dataclasses.dataclass(frozen=True)
 class StepCount:
-    """One case: instructions of a step, in the mean and the most of the first STEPS."""
+    """One case: instructions of a step, in the mean and the most of the first STEPS; multiply-accumulates and loss
+    evaluations in the mean, as the device reports them."""
 
     model: str
     estimator: str
     batch: int
     mean: int
     most: int
+    macs: float
+    evaluations: float
 
 
 def cases() -> Iterator[tuple[str, str, int]]:
     """Model, estimator and batch of each case, in a fixed order; not all of them can be exported."""
     for model in zoo.names():
-        is_equation = zoo.get(model).problem is not None
-        for estimator in ESTIMATORS:
-            if estimator.endswith("_gn") <= is_equation:
-                yield from ((model, estimator, batch) for batch in BATCHES[is_equation])
+        if zoo.get(model).problem is None:
+            yield from itertools.product([model], OF_DATA, BATCHES)
+            continue
+        for estimator in OF_EQUATIONS:
+            yield from ((model, estimator, batch) for batch in BATCHES_OF_EQUATIONS.get(estimator, (4,)))
+    yield from itertools.product(shapes.INPUTS, OF_SHAPES, BATCHES_OF_SHAPES)
 
 
 def plan_of_case(model: str, estimator: str, batch: int) -> Plan:
     """Raises `PlanError` where the model cannot be trained that way."""
+    if model in shapes.INPUTS:
+        source = f"{Path(shapes.__file__)}:{model}"
+        return plan_of(source, batch=batch, estimator=estimator, input_shape=(shapes.INPUTS[model],))
     return plan_of(model, batch=batch, estimator=estimator)
+
+
+def rows_of_case(model: str, plan: Plan) -> np.ndarray | None:
+    """Packed training rows; None for an equation."""
+    if plan.pde is not None:
+        return None
+    if model not in shapes.INPUTS:
+        return data_set.load(zoo.get(model).data, plan).train_rows
+    rng = np.random.default_rng(1)
+    inputs = rng.standard_normal((RANDOM_ROWS, plan.in_features)).astype(np.float32)
+    return data_set.pack_rows(inputs, data_set.random_targets(plan, rng, RANDOM_ROWS))
 
 
 def count(plan: Plan, case: tuple[str, str, int], rows: np.ndarray | None, objects: Path) -> StepCount:
@@ -79,32 +108,37 @@ def count(plan: Plan, case: tuple[str, str, int], rows: np.ndarray | None, objec
             open_device(emulation.url, folder) as device,
         ):
             found = [_step(device, plan, rows, step, counter) for step in range(STEPS)]
-    return StepCount(*case, mean=round(sum(found) / len(found)), most=max(found))
+    instructions, macs, evaluations = zip(*found, strict=True)
+    mean = round(sum(instructions) / STEPS)
+    return StepCount(*case, mean, max(instructions), sum(macs) / STEPS, sum(evaluations) / STEPS)
 
 
-def _step(device: Any, plan: Plan, rows: np.ndarray | None, step: int, counter: Path) -> int:
+def _step(device: Any, plan: Plan, rows: np.ndarray | None, step: int, counter: Path) -> tuple[int, int, int]:
+    """Instructions, multiply-accumulates and loss evaluations."""
     if rows is not None:
         device.write_batch(rows[np.arange(step * plan.batch, (step + 1) * plan.batch) % len(rows)])
     before = struct.unpack("<Q", counter.read_bytes())[0]
-    device.step(Region.collocation if rows is None else Region.batch)
-    return struct.unpack("<Q", counter.read_bytes())[0] - before
+    result = device.step(Region.collocation if rows is None else Region.batch)
+    return struct.unpack("<Q", counter.read_bytes())[0] - before, result.macs, result.evaluations
 
 
-def count_all(say: Callable[[str], object]) -> list[StepCount]:
-    """All cases; `say` gets a line for each, also for those that are left out."""
+def count_all(models: Collection[str], say: Callable[[str], object]) -> list[StepCount]:
+    """All cases of these models, of all where none is named; `say` gets a line for each, also for those left out."""
     found: list[StepCount] = []
-    rows: dict[str, np.ndarray] = {}
+    rows: dict[str, np.ndarray | None] = {}
     with tempfile.TemporaryDirectory(prefix="ttzo-objects-") as objects:
         for case in cases():
             started = time.monotonic()
+            if models and case[0] not in models:
+                continue
             try:
                 plan = plan_of_case(*case)
                 if left_out := _left_out(plan):
                     say(f"{case}: {left_out}")
                     continue
-                if plan.pde is None and case[0] not in rows:
-                    rows[case[0]] = data_set.load(zoo.get(case[0]).data, plan).train_rows
-                found.append(count(plan, case, rows.get(case[0]), Path(objects)))
+                if case[0] not in rows:
+                    rows[case[0]] = rows_of_case(case[0], plan)
+                found.append(count(plan, case, rows[case[0]], Path(objects)))
                 say(f"{found[-1]} in {time.monotonic() - started:.1f} s")
             except TtzoError as error:
                 say(f"{case}: {error}")
@@ -118,15 +152,22 @@ def _left_out(plan: Plan) -> str:
     return f"left out: {macs:,} multiply-accumulates a step" if macs > MOST_MACS else ""
 
 
+def read(path: Path) -> list[StepCount]:
+    return [StepCount(**each) for each in json.loads(path.read_text(encoding="utf-8"))]
+
+
 def write(path: Path, counts: list[StepCount]) -> None:
-    """One case a line, with the planned multiply-accumulates of its step beside the counts."""
-    lines = []
-    for each in counts:
-        plan = plan_of_case(each.model, each.estimator, each.batch)
-        macs = macs_a_step(plan, plan.training.phases[0])
-        lines.append(json.dumps(dataclasses.asdict(each) | {"macs": macs}))
+    """One case a line."""
+    lines = [json.dumps(dataclasses.asdict(each)) for each in counts]
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 
+def main(path: Path, *models: str) -> None:
+    counted = count_all(models, lambda text: print(text, file=sys.stderr, flush=True))
+    kept = [each for each in read(path) if each.model not in models] if models else []
+    places = {case: place for place, case in enumerate(cases())}
+    write(path, sorted(kept + counted, key=lambda each: places[each.model, each.estimator, each.batch]))
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), count_all(lambda text: print(text, file=sys.stderr, flush=True)))
+    main(Path(sys.argv[1]), *sys.argv[2:])

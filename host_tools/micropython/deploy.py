@@ -18,13 +18,16 @@ import numpy as np
 
 from ttzo.device_runtime.contract import Arithmetic, Part, Region, TtzoError
 from ttzo.exporter.costs import memory
+from ttzo.exporter.plan.parts import Parts
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DTYPES, pack_rows, random_targets
 from ttzo.host_tools.device.device import bundle_path, open_device, read_bundle
 from ttzo.host_tools.device.micropython_board import SCHEME, Facts, MicroPythonBoard, MicroPythonError
+from ttzo.host_tools.micropython.modules import Modules, Package, installed, smallest
 from ttzo.host_tools.micropython.native_module import (
     MPY_VERSION,
+    NATIVE,
     PYTHON,
     ModuleError,
     architecture_of,
@@ -36,7 +39,6 @@ from ttzo.host_tools.micropython.native_module import (
 )
 from ttzo.host_tools.training.compare import Parting, parameter_parting
 
-NATIVE = "_ttzo.mpy"
 FRESH = ".new"
 TEST_ROWS = "ttzo-test.rows"
 REST_BYTES = 14_000  # of heap: the Python part, a link being served, files and what is left of reading them
@@ -65,7 +67,7 @@ def deploy(
     bundle: str | Path,
     port: str,
     *,
-    module: Path | None = None,
+    module: str | Path | None = None,
     mpy_dir: str | None = None,
     extra: dict[str, bytes] | None = None,
     test: bool = True,
@@ -75,8 +77,9 @@ def deploy(
 ) -> Deployment:
     """Installs what the bundle needs on the board at `port` (with or without `mpy:`).
 
-    The native module is the one built into the board's firmware, the file or folder `module`, or one built against the
-    MicroPython source tree `mpy_dir` (default: MPY_DIR of the environment). `extra` files go beside the bundle.
+    The native module is the one built into the board's firmware; or from the file, folder or address `module`; or built
+    against the MicroPython source tree `mpy_dir` (default: MPY_DIR of the environment); or one that came with ttzo. `extra`
+    files go beside the bundle.
 
     Raises:
         MicroPythonError: no prompt, a full file system, a board that failed the self-test; nothing is half-installed.
@@ -126,24 +129,22 @@ def bundle_name(path: Path) -> str:
 
 
 def _module_files(
-    facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, say: Say
+    facts: Facts, plan: Plan, module: str | Path | None, mpy_dir: str | None, say: Say
 ) -> tuple[dict[str, bytes], str]:
     """The module's files by their place on the board, and where the native part comes from."""
     if facts.frozen and not module:
         return {}, "built into the firmware with its Python part: not copied"
     folder = f"{facts.library}/" if facts.library else ""
-    native, origin = {}, "built into the firmware"
-    if not facts.built_in or module:
-        content, origin = _native(facts, plan, module, mpy_dir, say)
-        native = {folder + NATIVE: content}
-    return native | {folder + name: content for name, content in _python(module).items()}, origin
+    if facts.built_in and not module:
+        files, origin = python_files(), "built into the firmware"
+    else:
+        _require_native(facts)
+        files, origin = _files(facts, plan, module, mpy_dir, say)
+    return {folder + name: content for name, content in files.items()}, origin
 
 
-def _native(facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, say: Say) -> tuple[bytes, str]:
-    """The native module and where it comes from. One that is built here has the parts that the model needs, and those of
-    the module that it replaces: another model on the board may need them."""
-    wanted = facts.architecture
-    if wanted == "none":
+def _require_native(facts: Facts) -> None:
+    if facts.architecture == "none":
         raise ModuleError(
             f"{facts.machine} (MicroPython {'.'.join(map(str, facts.version))}) loads no native modules",
             "build its firmware with the user C module of device_runtime/ports/micropython",
@@ -153,40 +154,82 @@ def _native(facts: Facts, plan: Plan, module: Path | None, mpy_dir: str | None, 
             f"the board loads native modules of version {_dotted(facts.mpy_version)}, but ttzo builds {_dotted(MPY_VERSION)}",
             "put a newer MicroPython (1.23 or later) onto the board",
         )
+
+
+def _files(
+    facts: Facts, plan: Plan, module: str | Path | None, mpy_dir: str | None, say: Say
+) -> tuple[dict[str, bytes], str]:
+    """The module's files and where the native part comes from. What is chosen or built here has the parts that the model
+    needs, and those of the module that it replaces: another model on the board may need them."""
+    parts = parts_of(plan) | {part for part in Part if part & facts.parts}
+    if module and _is_index(module):
+        return _taken(facts, plan, Modules(module), parts)
     if module:
-        path = _module_path(module, wanted)
-        content = path.read_bytes()
-        if (found := architecture_of(content)) != wanted:
-            raise ModuleError(
-                f"the board needs a module for {wanted}, but {path} is for {found}",
-                f"build one with `ttzo module {wanted}`",
-            )
-        if missing := parts_of(plan) - parts_of_package(path):
-            raise ModuleError(
-                f"{path} was built without a part that the model needs (part {name_parts(missing)})",
-                f"build one with `ttzo module {wanted} --bundle DIR -o FOLDER`",
-            )
-        return content, str(path)
+        return _given(Path(module), facts.architecture, plan)
     if mpy_dir:
-        parts = parts_of(plan) | {part for part in Part if part & facts.parts} | {Part.link}
-        say(f"building the module for {wanted} against {mpy_dir}")
-        content = build_native(wanted, mpy_dir, plan.arithmetic, parts)
-        if not facts.parts and not _has_room(facts, plan, content):
-            say(
-                "the board's heap is too small for the link: the module is built without it, and the board trains at its prompt"
-            )
-            parts -= {Part.link}
-            content = build_native(wanted, mpy_dir, plan.arithmetic, parts)
-        return content, f"built against {mpy_dir}, parts {name_parts(parts)}: {len(content):,} bytes"
+        content, origin = _built(facts, plan, mpy_dir, parts, say)
+        return {NATIVE: content} | python_files(), origin
+    if modules := installed():
+        return _taken(facts, plan, modules, parts)
     raise ModuleError(
-        f"the board needs a module for {wanted}, and none was given",
-        "give one by --module FOLDER, or set MPY_DIR to a MicroPython source tree to build it",
+        f"the board needs a module for {facts.architecture}, this ttzo came without built modules, and none was given",
+        "give a folder or an address of modules by --module, or set MPY_DIR to a MicroPython source tree to build one",
     )
 
 
-def _has_room(facts: Facts, plan: Plan, content: bytes) -> bool:
+def _is_index(module: str | Path) -> bool:
+    return str(module).startswith(("http://", "https://")) or (Path(module) / "index.json").is_file()
+
+
+def _taken(facts: Facts, plan: Plan, modules: Modules, parts: Parts) -> tuple[dict[str, bytes], str]:
+    """With the link where the heap has room for it."""
+    if plan.arithmetic != Arithmetic.separate:
+        raise ModuleError(
+            f"the modules in {modules.place} are for separate arithmetic, the model was exported in {plan.arithmetic.name}",
+            "export it without --arithmetic, or set MPY_DIR to a MicroPython source tree to build a module",
+        )
+    package: Package = smallest(modules, facts.architecture, parts | {Part.link})
+    if not facts.parts and not _has_room(facts, plan, package.bytes):
+        package = smallest(modules, facts.architecture, parts)
+    return modules.files(package), f"{package.name} {package.version} of {modules.place}: {package.bytes:,} bytes"
+
+
+def _given(module: Path, architecture: str, plan: Plan) -> tuple[dict[str, bytes], str]:
+    """What `ttzo module` has written."""
+    path = _module_path(module, architecture)
+    content = path.read_bytes()
+    if (found := architecture_of(content)) != architecture:
+        raise ModuleError(
+            f"the board needs a module for {architecture}, but {path} is for {found}",
+            f"build one with `ttzo module {architecture}`",
+        )
+    if missing := parts_of(plan) - parts_of_package(path):
+        raise ModuleError(
+            f"{path} was built without a part that the model needs (part {name_parts(missing)})",
+            f"build one with `ttzo module {architecture} --bundle DIR -o FOLDER`",
+        )
+    beside = [path.parent / f"{name}.mpy" for name in PYTHON]
+    there = all(file.is_file() for file in beside)
+    python = {file.name: file.read_bytes() for file in beside} if there else python_files()
+    return {NATIVE: content} | python, str(path)
+
+
+def _built(facts: Facts, plan: Plan, mpy_dir: str, parts: Parts, say: Say) -> tuple[bytes, str]:
+    parts |= {Part.link}
+    say(f"building the module for {facts.architecture} against {mpy_dir}")
+    content = build_native(facts.architecture, mpy_dir, plan.arithmetic, parts)
+    if not facts.parts and not _has_room(facts, plan, len(content)):
+        say(
+            "the board's heap is too small for the link: the module is built without it, and the board trains at its prompt"
+        )
+        parts -= {Part.link}
+        content = build_native(facts.architecture, mpy_dir, plan.arithmetic, parts)
+    return content, f"built against {mpy_dir}, parts {name_parts(parts)}: {len(content):,} bytes"
+
+
+def _has_room(facts: Facts, plan: Plan, native_bytes: int) -> bool:
     """Whether the board's heap holds the module, the model and what serving takes."""
-    return len(content) + memory.work_bytes(plan) + len(to_bundle.write(plan)) + REST_BYTES <= facts.heap_bytes
+    return native_bytes + memory.work_bytes(plan) + len(to_bundle.write(plan)) + REST_BYTES <= facts.heap_bytes
 
 
 def _dotted(version: tuple[int, ...]) -> str:
@@ -201,15 +244,6 @@ def _module_path(module: Path, architecture: str) -> Path:
     raise ModuleError(
         f"there is no {NATIVE} for {architecture} in {module}", f"build one with `ttzo module {architecture} -o FOLDER`"
     )
-
-
-def _python(module: Path | None) -> dict[str, bytes]:
-    """The Python part: the files beside a given native module, or compiled here."""
-    folder = module if module and module.is_dir() else (module or Path()).parent
-    beside = [folder / f"{name}.mpy" for name in PYTHON]
-    if module and all(path.is_file() for path in beside):
-        return {path.name: path.read_bytes() for path in beside}
-    return python_files()
 
 
 # ---- whole or not at all --------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import platformdirs
@@ -39,8 +40,10 @@ PYTHON = (
     "_ttzo_serve",
     "_ttzo_files",
     "_ttzo_save",
+    "_ttzo_learn",
     "_ttzo_texts",
 )  # what is written in Python; _ttzo is the native part
+NATIVE = "_ttzo.mpy"
 MPY_VERSION = (6, 3)  # of native modules; MicroPython 1.23 and newer
 BUILT = ("x64", "armv6m", "armv7m", "armv7emsp", "armv7emdp", "xtensawin", "rv32imc")
 COMPILERS = {
@@ -143,7 +146,7 @@ def build_native(
         }
         settings = [f"{name}={value}" for name, value in words.items()]
         _run(["make", "-f", str(PORT / "Makefile"), *settings], cwd=folder)
-        return (Path(folder) / "_ttzo.mpy").read_bytes()
+        return (Path(folder) / NATIVE).read_bytes()
 
 
 def _require_compiler(architecture: str, tree: Path) -> None:
@@ -168,13 +171,19 @@ def write_package(
 ) -> dict[str, int]:
     """Writes `_ttzo.mpy`, the Python part and the `package.json` that `mip` installs them by; their sizes in bytes. `url` is
     where the folder will be found; without it the package names its files relative to itself, as newer mips allow."""
-    files = {"_ttzo.mpy": build_native(architecture, mpy_dir, arithmetic, parts)} | python_files()
+    return write_files(
+        folder, {NATIVE: build_native(architecture, mpy_dir, arithmetic, parts)} | python_files(), parts, url
+    )
+
+
+def write_files(folder: Path, files: dict[str, bytes], parts: Parts, url: str = "") -> dict[str, int]:
+    """A module's files and its `package.json`; their sizes in bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     package = {
         "v": 1,
-        "version": _version(),
+        "version": version(),
         "urls": [[name, f"{url.rstrip('/')}/{name}" if url else name] for name in files],
         "parts": [part.name for part in sorted(parts)],
     }
@@ -191,12 +200,11 @@ def parts_of_package(module: Path) -> Parts:
         return ALL_PARTS
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
+def version() -> str:
+    """ttzo's own, "0" where it is not installed."""
     try:
-        return version("ttzo")
-    except PackageNotFoundError:
+        return metadata.version("ttzo")
+    except metadata.PackageNotFoundError:
         return "0"
 
 

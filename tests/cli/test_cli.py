@@ -101,10 +101,12 @@ def test_plan_forecasts_every_board(bundle):
     board, first = boards.load(boards.names()[0]), answer["forecasts"][0]
     plan = small_plan()
     assert first["evaluations"] == 4 and first["forward_passes"] == 4 * plan.batch  # one at theta, three queries
-    macs = 4 * plan.batch * (6 * 8 + 8 * 3)
-    assert first["macs"] == macs and first["step_seconds"] == pytest.approx(
-        macs * board.cycles_per_mac / board.clock_hz
-    )
+    assert first["macs"] == 4 * plan.batch * (6 * 8 + 8 * 3)
+    assert 0 < first["step_instructions"] <= first["most_instructions"]
+    seconds = first["step_instructions"] * board.cycles_per_instruction / board.clock_hz
+    assert first["step_seconds"] == pytest.approx(seconds) and first["step_seconds"] <= first["most_seconds"]
+    known = {each["board"]: each for each in answer["forecasts"]}["nano33ble"]
+    assert known["step_joules"] == pytest.approx(known["step_seconds"] * 0.0063 * 3.0) and first["step_joules"] is None
     assert 0 < answer["noise"]["noise"] < answer["noise"]["difference"]
 
 

@@ -31,7 +31,7 @@ from ttzo.exporter.costs.core_memory import Assembled, assembled_by
 from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
 from ttzo.exporter.operations.layer import Layer, PlanError
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import Phase, Training
+from ttzo.exporter.plan.training import BY_UNITS, Phase, Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.reference.cores import sample_cache
 from ttzo.host_tools.reference.cores.coordinate_window import refreshed
@@ -52,7 +52,7 @@ DOUBLE = SimpleNamespace(
     sqrt=np.sqrt,
     SMALL_SQUARES=0.0,
 )
-REUSING = (Estimator.cge, Estimator.node_cge, Estimator.block_rge, Estimator.cocd)
+REUSING = (Estimator.cge, Estimator.node_cge, Estimator.chain_differences, Estimator.block_rge, Estimator.cocd)
 BATCH = 3
 
 
@@ -159,15 +159,16 @@ def test_block_rge_equals_loss_evaluations_along_its_directions(in_double, seed)
     np.testing.assert_allclose(estimate, expected, rtol=0, atol=1e-9 * max(1, np.abs(expected).max()))
 
 
+@pytest.mark.parametrize("estimator", sorted(BY_UNITS))
 @pytest.mark.parametrize("seed", range(20))
-def test_node_cge_is_the_gradient_but_for_the_radius(in_double, seed):
-    plan, _, theta, x, y = random_case(seed, estimator=Estimator.node_cge)
+def test_derivatives_made_of_units_are_the_gradient_but_for_the_radius(in_double, seed, estimator):
+    plan, _, theta, x, y = random_case(seed, estimator=estimator)
     smooth = [
         dataclasses.replace(k, activation=Activation.tanh) if k.activation == Activation.relu else k
         for k in plan.layers
     ]
     plan = plan.with_layers(smooth)
-    phase = Phase(Estimator.node_cge, difference=Difference.antithetic, perturb_radius=2.0**-14)
+    phase = Phase(estimator, difference=Difference.antithetic, perturb_radius=2.0**-14)
     estimate = CoreEstimate(plan, phase, 0, 0, theta, x, y).gradient()
     expected = plain_cge(plan, dataclasses.replace(phase, perturb_radius=2.0**-17), theta, x, y)
     # both err by mu^2 / 6 times a third derivative (2^-28), the plain one by 1e-16 / mu besides
@@ -269,7 +270,7 @@ class OnlyLosses:
 RATE = 2.0**-6  # so small that the second step takes differences where the first did, nearly
 
 
-@pytest.mark.parametrize("estimator", [e for e in REUSING if e != Estimator.node_cge])
+@pytest.mark.parametrize("estimator", [e for e in REUSING if e not in BY_UNITS])
 @pytest.mark.parametrize("seed", range(300, 306))
 def test_where_only_losses_can_be_had_the_same_differences_are_taken_whole(estimator, seed):
     rng = np.random.default_rng(seed)
@@ -306,6 +307,36 @@ def wide_plan(*layers: tuple, batch: int = 2) -> Plan:
     theta = np.random.default_rng(0).normal(0, 0.4, at).astype(np.float32)
     training = Training((Phase(Estimator.cge, update=Update.sgd, learning_rate=0.5),))
     return Plan.of_layers(tuple(made), theta, Loss.mse, training, batch, input_number=Number.float32)
+
+
+def test_chain_differences_of_a_layer_too_large_for_a_matrix_is_refused_on_both_sides(core):
+    plan = wide_plan(
+        (6, 144, (2, 3), (12, 12), (1, 2, 1), Activation.relu),
+        (144, 144, (12, 12), (12, 12), (1, 1, 1), Activation.identity),
+    )
+    (phase,) = plan.training.phases
+    chain = Training((dataclasses.replace(phase, estimator=Estimator.chain_differences),))
+    with pytest.raises(PlanError, match="layer1 has more than 16384 weights multiplied out"):
+        plan.with_training(chain)
+    object.__setattr__(plan, "training", chain)  # past the exporter's check
+    with pytest.raises(DeviceError, match="layer 1 of the model is inconsistent"):
+        Runtime(core, plan)
+
+
+def test_chain_differences_of_a_linear_network_is_its_gradient():
+    """Two dense layers without activation and antithetic differences of a squared error, where no quotient errs."""
+    first = Layer("a", LayerKind.dense, 3, 4, 0, False, Activation.identity)
+    last = Layer("b", LayerKind.dense, 4, 2, 12, False, Activation.identity)
+    rng = np.random.default_rng(6)
+    theta, x, y = rng.normal(size=20), rng.normal(size=(BATCH, 3)), rng.normal(size=(BATCH, 2))
+    phase = Phase(Estimator.chain_differences, difference=Difference.antithetic, perturb_radius=0.25)
+    plan = Plan.of_layers(
+        (first, last), theta.astype(np.float32), Loss.mse, Training((phase,)), BATCH, input_number=Number.float32
+    )
+    a, b = theta[:12].reshape(4, 3), theta[12:].reshape(2, 4)
+    slopes = (x @ a.T @ b.T - y) / BATCH  # of the mean of two squares, times 2 / 2
+    expected = np.concatenate([((slopes @ b).T @ x).ravel(), (slopes.T @ (x @ a.T)).ravel()])
+    np.testing.assert_allclose(CoreEstimate(plan, phase, 0, 0, theta, x, y).gradient(), expected, rtol=0, atol=1e-13)
 
 
 def test_a_change_goes_through_a_layer_too_large_for_a_matrix(core):

@@ -1,28 +1,108 @@
 # SPDX-License-Identifier: MIT
-"""Figures of the README are those of the stored table of results, and its links lead somewhere."""
+"""Figures in README and docs are stored ones, and the README's links lead somewhere.
+
+docs/results/sources.json says for each page which files of results its figures come from, which figures are given (what was
+chosen or asked for, limits of a part) and which were recorded by hand, with the command that measures them.
+"""
 
 import importlib.util
 import json
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-KEPT = json.loads((ROOT / "docs" / "results" / "headline.json").read_text(encoding="utf-8"))
+KEPT = json.loads((DOCS / "results" / "headline.json").read_text(encoding="utf-8"))
+SOURCES = json.loads((DOCS / "results" / "sources.json").read_text(encoding="utf-8"))
 # a number and what it counts
 FIGURE = re.compile(r"\d[\d,.]* (?:%|KB|parameters|steps)")
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?"
+LIST = rf"(?<![\w.]){NUMBER}(?:(?:,| and| to| or) {NUMBER})*"
+UNIT = "%|bytes|KB|KiB|MB|instructions|million|evaluations|parameters"
+MEASURED = re.compile(rf"({LIST}) ?({UNIT})")
+FACTORS = {"%": 0.01, "KB": 1e3, "KiB": 1024.0, "MB": 1e6, "million": 1e6}
+# results are tables of their own, the protocol comes from the contract, the journal tells what was found on one day
+PAGES = sorted(
+    str(path.relative_to(DOCS))
+    for path in DOCS.rglob("*.md")
+    if path.parent.name not in ("results", "journal", "reference") and path.name != "protocol.md"
+)
+CODE = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)", re.DOTALL)
+
+
+def figures(page: str) -> set[str]:
+    """Each number with its unit; "7,432 and 15,648 bytes" are two."""
+    text = " ".join(CODE.sub("", (DOCS / page).read_text(encoding="utf-8")).split())
+    return {f"{number} {found[2]}" for found in MEASURED.finditer(text) for number in re.findall(NUMBER, found[1])}
+
+
+def numbers(stored: Any) -> Iterator[float]:
+    if isinstance(stored, dict | list):
+        for each in stored.values() if isinstance(stored, dict) else stored:
+            yield from numbers(each)
+    elif isinstance(stored, str):
+        for text in re.findall(NUMBER, stored):
+            yield float(text.replace(",", ""))
+    elif not isinstance(stored, bool) and stored is not None:
+        yield float(stored)
+
+
+def is_stored(figure: str, stored: list[float]) -> bool:
+    """Whether one of the numbers is the figure, to as many digits as it shows."""
+    text, unit = figure.split(" ")
+    mantissa, _, exponent = text.replace(",", "").partition("e")
+    shown = float(f"{mantissa}e{exponent or 0}")
+    half = 0.5000001 * 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+    return any(
+        abs(number / factor - shown) <= half
+        for number in stored
+        for factor in {1.0, FACTORS.get(unit, 1.0)}
+        if math.isfinite(number)
+    )
 
 
 def headline():
-    spec = importlib.util.spec_from_file_location("headline", ROOT / "docs" / "headline.py")
+    spec = importlib.util.spec_from_file_location("headline", DOCS / "headline.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_every_figure_is_a_stored_one():
+@pytest.mark.parametrize("page", PAGES)
+def test_every_figure_of_a_page_has_its_source(page):
+    source = SOURCES.get(page, {})
+    known = {*source.get("given", ()), *source.get("recorded", {})}
+    stored = [
+        each for name in source.get("stored", ()) for each in numbers(json.loads((ROOT / name).read_text("utf-8")))
+    ]
+    typed = {figure for figure in figures(page) if figure not in known and not is_stored(figure, stored)}
+    assert not typed, f"say in docs/results/sources.json where {page} has these figures from"
+
+
+@pytest.mark.parametrize("page", sorted(SOURCES))
+def test_no_source_is_left_of_a_figure_that_is_gone(page):
+    source = SOURCES[page]
+    assert {*source.get("given", ()), *source.get("recorded", {})} - figures(page) == set()
+    assert all(re.search(r"`.+`|tests/", how) for how in source.get("recorded", {}).values())
+
+
+def test_a_figure_that_nobody_stored_is_found():
+    assert (
+        is_stored("62.1 million", [62123456.0])
+        and is_stored("98.11 %", [0.981081])
+        and is_stored("4.2e8 instructions", [421e6])
+    )
+    assert not is_stored("62.2 million", [62123456.0]) and not is_stored("98.12 %", [0.981081])
+    assert not is_stored("15,741 bytes", [15740.0])
+
+
+def test_every_figure_of_the_readme_is_a_stored_one():
     stored = {text for page in KEPT.values() for text in page["figures"].values()}
     assert set(FIGURE.findall(" ".join(README.split()))) - stored == set()
 

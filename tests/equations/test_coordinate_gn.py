@@ -144,7 +144,7 @@ def test_columns_of_the_last_layer_and_of_biases_are_the_same_without_the_others
     for group, own in groups_with_rows(plan):
         noise = reference_pde.Noise(3, 0, np.arange(plan.batch)[own])
         _, slopes = coordinate_columns.linearise(plan, plan.parameters, group, points[:, own], noise, MU)
-        few = coordinate_columns._bias_columns(plan, plan.parameters, points[:, own], slopes, MU)
+        few = coordinate_columns._bias_columns(plan, plan.parameters, points[:, own], slopes, MU, noise)
         all_of_them = np.vstack([columns[:7, own], columns[-6:, own]])  # last layer's, biases of the six units
         assert np.abs(few - all_of_them).max() < 1e-3 * np.abs(all_of_them).max()  # 1e-7 / mu, and their scale
 

@@ -28,9 +28,11 @@ from ttzo.exporter.pde import section
 from ttzo.exporter.pde.differentiate import Calculus
 from ttzo.exporter.pde.expression import leaf
 from ttzo.exporter.pde.program import Network, compile_expression
+from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.reference.equations import coordinate_columns
 from ttzo.host_tools.reference.equations import pde as reference_pde
 from ttzo.host_tools.reference.programs import program as reference_program
 from ttzo.host_tools.reference.train.trainer import Trainer
@@ -39,6 +41,7 @@ GN = {
     "last_layer_gn": Phase(estimator=Estimator.last_layer_gn, n_queries=3, perturb_radius=1e-2, update=Update.sgd),
     "subspace_gn": Phase(estimator=Estimator.subspace_gn, n_queries=5, perturb_radius=1e-2, update=Update.sgd),
     "rge": Phase(n_queries=2, perturb_radius=1e-2, direction=Direction.gaussian, learning_rate=1e-3),
+    "coordinate_gn": train_defaults.default_phases("coordinate_gn")[0],
 }
 
 
@@ -78,7 +81,7 @@ def plan_of(problem: pde.Problem, phase: Phase, kind=Activation.tanh, widths=(9,
         offset += layers[-1].n_parameters
     return Plan.of_layers(
         layers,
-        rng.normal(0, 0.5, offset).astype(np.float32),
+        np.append(rng.normal(0, 0.5, offset), np.zeros(len(made.units))).astype(np.float32),
         loss=Loss.residual,
         training=Training((phase,), seed=7, steps=20),
         batch=made.batch,
@@ -135,9 +138,27 @@ def test_a_system_without_mixed_derivatives_takes_every_other_way_to_them(core, 
     ],
 )
 def test_coordinate_gn_refuses_what_it_has_no_columns_of(problem, words):
-    phase = dataclasses.replace(GN["subspace_gn"], estimator=Estimator.coordinate_gn)
-    with pytest.raises(PlanError, match=f"{words}.*choose subspace_gn"):
-        plan_of(problem, phase)
+    with pytest.raises(PlanError, match=f"{words}.* for a network of more than 4,096 parameters: choose subspace_gn"):
+        plan_of(problem, GN["coordinate_gn"], widths=(40, 100))
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_columns_of_a_system_are_differences_of_whole_residuals(timed):
+    """Of every parameter, against central differences of float32 residuals: off by their rounding over h, and by mu times
+    the ratio of second to first derivatives."""
+    plan, h, mu = plan_of(system(timed), GN["coordinate_gn"], widths=(4, 3)), np.float32(0.01), np.float32(1e-3)
+    theta, points = plan.parameters, reference_pde.training_points(plan, 7, 0)
+    base, columns = coordinate_columns.residuals_and_columns(plan, theta, points, 7, 0, mu)
+    np.testing.assert_allclose(base, reference_pde.residuals(plan, theta, points, 7, 0), rtol=1e-4, atol=1e-5)
+    n_last = plan.layers[-1].n_parameters
+    columns = np.vstack([columns[n_last:], columns[:n_last]])
+    for place, column in enumerate(columns):
+        up, down = theta.copy(), theta.copy()
+        up[place] += h
+        down[place] -= h
+        found = [reference_pde.residuals(plan, each, points, 7, 0) for each in (up, down)]
+        wanted = (found[0] - found[1]) / (up[place] - down[place])
+        assert np.abs(column - wanted).max() < 1e-2 * np.abs(wanted).max() + 1e-3
 
 
 def test_mixed_derivatives_ask_for_jets():

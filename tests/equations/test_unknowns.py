@@ -14,9 +14,10 @@ pytest.importorskip("torch")
 from ttzo.device_runtime.contract import DeviceError, Region
 from ttzo.exporter import pde
 from ttzo.exporter.export import plan_of
-from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.reference.equations import coordinate_columns
 from ttzo.host_tools.reference.equations import pde as reference_pde
+from ttzo.host_tools.reference.equations.derive import Noise, derive
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 FILE = """
@@ -48,6 +49,10 @@ def by_last_layer():
 
 def by_rge():
     return two("rge", n_queries=2)
+
+
+def in_units():
+    return two("coordinate_gn")
 """
 
 
@@ -58,7 +63,7 @@ def file(tmp_path_factory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("name", ["two", "by_last_layer", "by_rge"])
+@pytest.mark.parametrize("name", ["two", "by_last_layer", "by_rge", "in_units"])
 def test_unknown_constants_train_to_the_same_bits_in_c_and_numpy(file, name, c_library):
     plan = plan_of(f"{file}:{name}")
     device, twin = Runtime(c_library(*CORE, extra=RUN), plan), Trainer(plan)
@@ -120,9 +125,15 @@ def test_a_residual_follows_its_constant(file):
     assert np.abs(by_k - base).max() > 1e-3 and np.abs(by_c - base).max() > 1e-3
 
 
-def test_coordinate_gn_makes_no_columns_of_constants(file):
-    with pytest.raises(PlanError, match="unknown constants: choose subspace_gn"):
-        plan_of(f"{file}:two", estimator="coordinate_gn")
+def test_columns_of_constants_are_the_terms_they_stand_before(file):
+    """Of u_t - k lap + c u: by the logarithm of k it is -k lap, by c/3 (the unit of c is its start's size) 3 u."""
+    plan = plan_of(f"{file}:in_units")
+    points, theta = reference_pde.training_points(plan, 3, 0), plan.parameters
+    _, columns = coordinate_columns.residuals_and_columns(plan, theta, points, 3, 0, np.float32(1e-3))
+    needs = plan.pde.groups[0].condition.needs
+    found = derive(plan, theta, len(plan.layers), needs, points[:, :6], Noise(3, 0, np.arange(6)))
+    np.testing.assert_allclose(columns[-2, :6], -0.5 * found.laplacian[0], rtol=2e-3, atol=2e-4)  # mu, rounding / mu
+    np.testing.assert_allclose(columns[-1, :6], 3 * found.value[0], rtol=2e-3, atol=2e-4)
 
 
 @pytest.mark.parametrize(

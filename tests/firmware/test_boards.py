@@ -75,9 +75,9 @@ def test_a_missing_field_is_named(tmp_path, field):
         ({"stack_bytes": 4098}, "stack_bytes"),
         ({"stack_bytes": 131072}, "stack_bytes"),
         ({"code_bytes": 1 << 20}, "code_bytes"),
-        ({"uart": "pigeon"}, "uart is 'pigeon'; there are: cmsdk, nano33ble, nrf51, stm32, "),
+        ({"uart": "pigeon"}, "uart is 'pigeon'; there are: cmsdk, nano33ble, nrf51, rp2040, stm32, "),
         ({"uart": "../native/main"}, "uart"),
-        ({"clock": "sundial"}, "clock is 'sundial'; there are: fixed, stm32f405, stm32l4"),
+        ({"clock": "sundial"}, "clock is 'sundial'; there are: fixed, rp2040, stm32f405, stm32l4"),
         ({"slots": "tape"}, "slots is 'tape'; there are: nrf51, retained, rp2040, stm32f4"),
         ({"slots": ""}, "slots is empty"),
         ({"slot_origins": [0x080C0000]}, "two addresses"),
@@ -87,7 +87,8 @@ def test_a_missing_field_is_named(tmp_path, field):
         ({"port": "native"}, "port is 'native'; there are: cortex_m, riscv"),
         ({"baud": 168_000_000}, "baud"),
         ({"uart_irq": 240}, "uart_irq"),
-        ({"instructions_per_mac": 0.0}, "instructions_per_mac"),
+        ({"instruction_ratio": 0.0}, "instruction_ratio"),
+        ({"supply_volts": 0.0}, "belong together"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_file(tmp_path, change, said):

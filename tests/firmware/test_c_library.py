@@ -202,14 +202,30 @@ def test_the_arduino_manifest_has_what_the_specification_asks_for(library):
     assert not page["paragraph"].startswith(page["sentence"])
 
 
-def test_the_platformio_and_idf_manifests_pass_their_own_tools(library):
+def test_the_yaml_manifests_name_what_their_build_systems_read(library):
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
     component = library(Kind.esp_idf)
     assert yaml.safe_load((component / "idf_component.yml").read_text())["dependencies"] == {"idf": ">=5.0"}
     assert yaml.safe_load((library(Kind.zephyr) / "zephyr" / "module.yml").read_text())["build"]["cmake"] == "zephyr"
-    if not shutil.which("compote"):
-        pytest.skip("idf-component-manager, which checks the component's manifest, is not installed")
+
+
+@pytest.mark.skipif(not shutil.which("compote"), reason="idf-component-manager is not installed")
+def test_the_idf_component_is_packed_by_its_own_tool(library):
+    component = library(Kind.esp_idf)
     run("compote", "component", "pack", "--name", "ttzo", cwd=component)
+    (component / "idf_component.yml").write_text("version: many\n")
+    refused = subprocess.run(["compote", "component", "pack", "--name", "ttzo"], cwd=component, capture_output=True)
+    assert refused.returncode
+
+
+@pytest.mark.skipif(not shutil.which("pio"), reason="platformio is not installed")
+def test_the_platformio_manifest_passes_its_own_schema(library):
+    interpreter = Path(shutil.which("pio")).read_text().splitlines()[0].removeprefix("#!")
+    check = Path(__file__).parents[1] / "support" / "platformio_manifest.py"
+    manifest = library(Kind.platformio) / "library.json"
+    run(interpreter, check, manifest)
+    manifest.write_text(manifest.read_text().replace('"version": "', '"version": "many '))
+    assert subprocess.run([interpreter, check, manifest], capture_output=True).returncode
 
 
 def test_a_folder_of_somebody_else_is_not_replaced(library, tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The core under other people's compiler options: it trains to the contract's bits, or it is refused by name."""
 
+import os
 import platform
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ from ttzo.host_tools.reference.train.trainer import Trainer
 PLAN = plan_for_firmware()
 STEPS = 6
 PROGRAM = Path(__file__).parent / "own_program.c"
+WINDOWS = shutil.which("x86_64-w64-mingw32-gcc")
+WINE = shutil.which("wine64") or "/usr/lib/wine/wine64"
 on_x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="options of x86 processors")
 
 
@@ -108,6 +111,26 @@ def test_options_that_change_results_are_refused_by_name(options, said):
     made = subprocess.run(command, capture_output=True, text=True)
     assert made.returncode and f"ttzo: {'float' if said == 'x87' else '-ffast-math'}" in made.stderr
     assert said in made.stderr
+
+
+@on_x86
+@pytest.mark.skipif(not WINDOWS or not shutil.which(WINE), reason="not found: mingw-w64, or wine64")
+def test_a_windows_program_trains_to_the_same_bits(folder, tmp_path, expected):
+    made = compiled(folder, tmp_path / "own.exe", WINDOWS, "-std=gnu11", "-O2", "-static")
+    assert made.returncode == 0, made.stderr
+    quiet = {"WINEPREFIX": str(tmp_path / "wine"), "WINEDEBUG": "-all", "HOME": str(tmp_path)}
+    ran = subprocess.run([WINE, tmp_path / "own.exe"], capture_output=True, text=True, env=os.environ | quiet)
+    subprocess.run([shutil.which("wineserver") or f"{WINE[:-2]}server", "--kill"], env=os.environ | quiet)
+    assert ran.stdout.split() == ["ok", "0", expected]
+
+
+@pytest.mark.skipif(not shutil.which("clang"), reason="clang is not installed")
+@pytest.mark.parametrize("target", ["arm64-apple-darwin", "x86_64-pc-windows-msvc"])
+def test_the_core_is_accepted_for_other_systems(target):
+    sources = map(str, sources_of(parts_of(PLAN)))
+    command = ["clang", f"--target={target}", "-std=c99", "-ffreestanding", "-fsyntax-only", "-Wall", "-Wextra"]
+    made = subprocess.run([*command, "-Werror", f"-I{RUNTIME}", *sources], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
 
 
 def test_a_big_endian_processor_is_refused_by_name():

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """A line with software flow control is recognised and named, and no other line is taken for one."""
 
+import time
+
 import devices
 import pytest
 from devices import SMALL
 
 from ttzo.device_runtime.contract import Region
+from ttzo.host_tools.device import flow_control
 from ttzo.host_tools.device.faulty_line import Faults
 from ttzo.host_tools.device.flow_control import XOFF, XON, is_on
 from ttzo.host_tools.device.link import Link
@@ -54,3 +57,34 @@ def test_clear_and_noisy_lines_are_not_taken_for_one():
         for seed in range(5):
             assert not is_on(Faults({"flip": 0.05}, seed).through(stream), True)
         stream.close()
+
+
+class Slow:
+    """A device that answers every frame, each `delay` seconds after it has come."""
+
+    timeout = 0.0
+
+    def __init__(self, delay: float):
+        self._delay, self._due = delay, [time.monotonic()]  # one answer is under way
+
+    def write(self, data: bytes) -> None:
+        if b"\0" in data:
+            self._due.append(time.monotonic() + self._delay)
+
+    @property
+    def in_waiting(self) -> int:
+        return sum(due <= time.monotonic() for due in self._due)
+
+    def read(self, size: int = 1) -> bytes:
+        time.sleep(self.timeout)
+        now = time.monotonic()
+        ready = [due for due in self._due if due <= now]
+        self._due = [due for due in self._due if due > now]
+        return b"x" * len(ready)
+
+
+@pytest.mark.parametrize("times", [0.2, 1.4])
+def test_a_device_that_is_only_slow_is_not_taken_for_one(monkeypatch, times):
+    monkeypatch.setattr(flow_control, "ANSWER_S", 0.1)
+    monkeypatch.setattr(flow_control, "PAUSE_S", 0.01)
+    assert not is_on(Slow(times * flow_control.ANSWER_S), False)

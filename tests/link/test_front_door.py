@@ -7,6 +7,7 @@ import stat
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import devices
 import pytest
@@ -46,15 +47,35 @@ def test_a_second_client_hears_who_the_first_is_and_comes_in_when_he_has_gone(do
         assert third.hello().board.startswith(b"numpy")
 
 
-def test_who_has_been_silent_gives_way(door, monkeypatch):
+def test_a_silent_connection_is_closed_without_a_newcomer(door, monkeypatch):
     monkeypatch.setattr(front_door, "IDLE_S", 0.05)
     with connect(door.url) as first:
         first.hello()
-        time.sleep(0.1)
-        with connect(door.url) as second:
-            second.hello()
-            with pytest.raises(LinkError, match="broke off"):
-                first.request("status")
+        end = time.monotonic() + 10
+        while door._client and time.monotonic() < end:
+            time.sleep(0.01)
+        with pytest.raises(LinkError, match="broke off"):
+            first.request("status")
+    with connect(door.url) as second:
+        second.hello()
+
+
+def test_a_client_whose_device_is_at_work_is_not_silent(tmp_path, monkeypatch):
+    clock, inner = [0.0], tmp_path / "inner"
+    monkeypatch.setattr(front_door, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    with (
+        unix_socket.listen(inner) as listener,
+        front_door.opened(f"unix:{inner}", path=tmp_path / "outer") as made,
+        unix_socket.connect(made.url) as client,
+        listener.accept()[0] as device,
+    ):
+        for _ in range(3):
+            clock[0] += front_door.IDLE_S - 1
+            device.sendall(b"progress")
+            assert client.recv(8) == b"progress"
+        clock[0] += front_door.IDLE_S + 1
+        with unix_socket.connect(made.url), listener.accept()[0]:
+            assert client.recv(8) == b""
 
 
 def test_a_client_that_says_nothing_at_the_door_does_not_stop_the_first(door):

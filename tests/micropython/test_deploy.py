@@ -293,7 +293,12 @@ def test_a_module_for_another_architecture_is_refused_with_both_names(bare, bund
 
 def test_without_a_module_the_error_names_the_architecture(bare, bundle, monkeypatch):
     monkeypatch.delenv("MPY_DIR", raising=False)
-    with bare.prompt() as url, pytest.raises(ModuleError, match="needs a module for x64, and none was given") as error:
+    with (
+        bare.prompt() as url,
+        pytest.raises(
+            ModuleError, match="needs a module for x64, this ttzo came without built modules, and none was given"
+        ) as error,
+    ):
         deploy(bundle, url)
     assert "MPY_DIR" in error.value.hint and files(bare) == {}
 

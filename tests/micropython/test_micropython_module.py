@@ -134,8 +134,6 @@ def test_a_model_names_the_parts_that_it_needs(tmp_path):
     wave = wave_plan()
     precise = dataclasses.replace(wave, pde=dataclasses.replace(wave.pde, derivative=Derivative.compensated_jet))
     assert parts_of(precise) == {Part.equations, Part.evaluations, Part.compensated}
-    differences = dataclasses.replace(wave, pde=dataclasses.replace(wave.pde, derivative=Derivative.finite_difference))
-    assert parts_of(differences) == {Part.equations, Part.evaluations, Part.differences}
     for name, (options, parts) in KINDS.items():
         assert parts_of(export("digits", tmp_path / name, **options)) == parts
 
@@ -144,6 +142,10 @@ def test_a_model_names_the_parts_that_it_needs(tmp_path):
 KINDS = {
     "cge": ({}, {Part.cores}),
     "node_cge": ({"estimator": "node_cge"}, {Part.cores, Part.blocks}),
+    "chain_differences": (
+        {"estimator": "chain_differences"},
+        {Part.cores, Part.blocks, Part.chain},
+    ),
     "block_rge": ({"estimator": "block_rge"}, {Part.cores, Part.blocks}),
     "int16": ({"cache": "int16"}, {Part.cores, Part.narrow}),
     "tensor": ({"format": "tensor"}, {Part.cores, Part.tensors}),

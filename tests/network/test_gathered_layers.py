@@ -333,7 +333,7 @@ def test_the_forecast_is_exact_where_nothing_is_zero(core):
 
 def test_what_coordinate_wise_queries_do_not_reach_is_refused():
     module = NETWORKS["strided"]()
-    for estimator in (Estimator.node_cge, Estimator.block_rge):
+    for estimator in (Estimator.node_cge, Estimator.chain_differences, Estimator.block_rge):
         with pytest.raises(PlanError, match=f"{estimator.name} does not support convolutions"):
             plan_of(module, training=Training((Phase(estimator),)))
     wide = nn.Sequential(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Trains over bad lines and counts: every run must end in the parameters, moments and metrics of a run over a clean line.
 
-python tests/support/bad_lines.py [KIND ...] [--frames 10000]     each kind of fault, and all together, at 0.1, 0.5 and 1 % of bytes
+python tests/support/bad_lines.py [KIND ...] [--frames 10000] [--share 1%]     each kind of fault, and all together, at 0.1, 0.5
+and 1 % of bytes, or at that share alone
 python tests/support/bad_lines.py --disconnects 100    one run, cut so often; the port has another name each time
 python tests/support/bad_lines.py --streaming          share of a line of 11,520 bytes a second that carries rows
 """
@@ -53,7 +54,7 @@ def run(bundle: Path, folder: Path, spec: str) -> tuple[tuple, float, str]:
     return end, time.monotonic() - began, n_faults + words
 
 
-def every_fault(n_frames: int, kinds: list[str]) -> int:
+def every_fault(n_frames: int, kinds: list[str], shares: tuple[str, ...]) -> int:
     """Prints each run; how many did not end as the clean one."""
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
@@ -61,7 +62,7 @@ def every_fault(n_frames: int, kinds: list[str]) -> int:
         clean, clean_s, words = run(bundle, Path(name) / "clean", "")
         print(f"clean: {clean_s:.1f} s; {words}", flush=True)
         for kind in kinds or (*KINDS, "all"):
-            for share in SHARES:
+            for share in shares:
                 end, seconds, words = run(bundle, Path(name) / f"{kind}-{share[:-1]}", f"{kind}={share},seed=1")
                 wrong += end != clean
                 same = "same bits and metrics" if end == clean else "PARTED"
@@ -124,12 +125,15 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join((*KINDS, "all")))
     options.add_argument("--frames", type=int, default=10_000)
+    options.add_argument("--share", help="for example 1%%")
     options.add_argument("--disconnects", type=int, default=0)
     options.add_argument("--streaming", action="store_true")
     given = options.parse_args()
     if given.streaming:
         raise SystemExit(streaming())
-    raise SystemExit(renamed_ports(given.disconnects) if given.disconnects else every_fault(given.frames, given.kinds))
+    if given.disconnects:
+        raise SystemExit(renamed_ports(given.disconnects))
+    raise SystemExit(every_fault(given.frames, given.kinds, (given.share,) if given.share else SHARES))
 
 
 if __name__ == "__main__":

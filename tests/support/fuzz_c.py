@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Coverage-guided fuzzing of the C parsers by libFuzzer, under the address and undefined-behaviour sanitizers.
 
-    python tests/support/fuzz_c.py [bundle] [frame] [storage] [--inputs 10000000]
+    python tests/support/fuzz_c.py [bundle] [frame] [program] [storage] [--inputs 10000000] [--keep]
 
-Needs clang with its runtime (Debian: apt-get install clang libclang-rt-14-dev). The corpus begins with bundles and requests
-that are sound; what libFuzzer adds to it, and the input of a finding, lie in build/fuzz.
+With --keep, the inputs that are needed to reach all that was reached are written into tests/vectors/fuzz_corpus, whose inputs
+the tests feed again (tests/link/test_fuzz_corpus.py). Needs clang with its runtime (Debian: apt-get install clang libclang-rt-14-dev). The corpus begins with bundles, requests, programs
+and slots that are sound; what libFuzzer adds to it, and the input of a finding, lie in build/fuzz.
 """
 
 import argparse
+import lzma
 import struct
 import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from bundles import small_plan, wave_plan
@@ -27,12 +31,14 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.costs.memory import saved_run_bytes
 from ttzo.exporter.export import plan_of
+from ttzo.exporter.pde.program_bytes import program_bytes
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.device.frames import hello
 
 HERE = Path(__file__).parent / "fuzz"
 OUT = Path(__file__).parents[2] / "build" / "fuzz"
-FLAGS = ["-std=c99", "-O1", "-g", "-ffp-contract=off", "-fno-sanitize-recover=all"]
+KEPT = Path(__file__).parents[1] / "vectors" / "fuzz_corpus"
+FLAGS = ["-std=c99", "-O2", "-g", "-ffp-contract=off", "-fno-sanitize-recover=all"]
 
 
 def bundles() -> list[bytes]:
@@ -71,18 +77,34 @@ def slots() -> list[bytes]:
     return [bytes([0x3F]) + slot + slot]
 
 
-def corpus(target: str) -> list[bytes]:
-    if target == "storage":
-        return slots()
-    return bundles() if target == "bundle" else [*requests(), b"".join(requests())]
+def programs() -> list[bytes]:
+    """The programs of a few equations, each after the numbers of its problem: fuzz/program.c."""
+    equations = [plan.pde for plan in (wave_plan(), *map(plan_of, ("burgers", "black-scholes", "darcy"))) if plan.pde]
+    return [
+        bytes([(pde.n_space - 1) % 4, 15 | 16 * (program in pde.points[:1]), 0, 0, 0, 0, 0, 0]) + program_bytes(program)
+        for pde in equations
+        for program in pde.programs
+    ]
+
+
+CORPUS: dict[str, Callable[[], list[bytes]]] = {
+    "bundle": bundles,
+    "frame": lambda: [*requests(), b"".join(requests())],
+    "program": programs,
+    "storage": slots,
+}
+
+
+def small_model() -> str:
+    """The model of `frame` and `storage`, an array in C."""
+    words = ",".join(map(str, to_bundle.write(small_plan())))
+    return f"#include <stdint.h>\nstatic const _Alignas(8) uint8_t small_model[] = {{ {words} }};\n"
 
 
 def build(target: str) -> Path:
-    """Compiles the target; the small model of `frame` is an array in a header."""
+    """Compiles the target."""
     OUT.mkdir(parents=True, exist_ok=True)
-    words = ",".join(map(str, to_bundle.write(small_plan())))
-    array = f"static const _Alignas(8) uint8_t small_model[] = {{ {words} }};\n"
-    (OUT / "small_model.h").write_text(f"#include <stdint.h>\n{array}")
+    (OUT / "small_model.h").write_text(small_model())
     program = OUT / f"fuzz-{target}"
     sources = [str(path) for path in core_sources()]
     command = ["clang", *FLAGS, "-fsanitize=fuzzer,address,undefined", f"-I{FOLDER}", f"-I{OUT}"]
@@ -94,20 +116,45 @@ def run(target: str, n_inputs: int) -> int:
     """Feeds the target; its exit code. A finding is printed by libFuzzer, its input kept."""
     folder = OUT / target
     folder.mkdir(parents=True, exist_ok=True)
-    for number, content in enumerate(corpus(target)):
+    for number, content in enumerate(CORPUS[target]()):
         (folder / f"sound-{number}").write_bytes(content)
-    options = [f"-runs={n_inputs}", "-max_len=8192", "-timeout=10", "-print_final_stats=1", "-verbosity=0", "-seed=1"]
+    options = [f"-runs={n_inputs}", "-max_len=8192", "-timeout=600", "-print_final_stats=1", "-verbosity=0", "-seed=1"]
     return subprocess.run([str(build(target)), *options, f"-artifact_prefix={OUT}/", str(folder)]).returncode
+
+
+def keep(target: str) -> None:
+    """Writes the kept corpus of the target: for each input u32 length, then its bytes; all compressed."""
+    with tempfile.TemporaryDirectory() as least:
+        options = ["-merge=1", least, str(OUT / target)]
+        subprocess.run([str(OUT / f"fuzz-{target}"), *options], check=True, stderr=subprocess.DEVNULL)
+        contents = sorted(
+            (path.read_bytes() for path in Path(least).iterdir()), key=lambda content: (len(content), content)
+        )
+    packed = b"".join(struct.pack("<I", len(content)) + content for content in contents)
+    KEPT.mkdir(exist_ok=True)
+    (KEPT / f"{target}.xz").write_bytes(lzma.compress(packed, preset=9 | lzma.PRESET_EXTREME))
+
+
+def kept(target: str) -> list[bytes]:
+    packed, at, made = lzma.decompress((KEPT / f"{target}.xz").read_bytes()), 0, []
+    while at < len(packed):
+        size = struct.unpack_from("<I", packed, at)[0]
+        made.append(packed[at + 4 : at + 4 + size])
+        at += 4 + size
+    return made
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("targets", nargs="*", choices=["bundle", "frame", "storage", []], help="default: all")
+    options.add_argument("targets", nargs="*", choices=[*CORPUS, []], help="default: all")
     options.add_argument("--inputs", type=int, default=10_000_000)
+    options.add_argument("--keep", action="store_true", help="write tests/vectors/fuzz_corpus")
     given = options.parse_args()
-    codes = {target: run(target, given.inputs) for target in given.targets or ("bundle", "frame", "storage")}
+    codes = {target: run(target, given.inputs) for target in given.targets or CORPUS}
     for target, code in codes.items():
         print(f"{target}: {given.inputs:,} inputs, {'nothing found' if code == 0 else 'A FINDING'}")
+        if given.keep and code == 0:
+            keep(target)
     raise SystemExit(max(codes.values()) != 0)
 
 

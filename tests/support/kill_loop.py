@@ -2,7 +2,7 @@
 """Kills `ttzo train` (SIGKILL) at random instants and counts: the same command must go on to the bits of a run that nobody
 killed.
 
-    python tests/support/kill_loop.py [--kills 100]
+    python tests/support/kill_loop.py [--kills 100] [--steps 300]
 """
 
 import argparse
@@ -21,22 +21,21 @@ from ttzo.host_tools.device.device import open_device, read_bundle
 from ttzo.host_tools.firmware import build
 from ttzo.host_tools.training import checkpoint, session
 
-STEPS = 300
 LONGEST_S = 0.6  # from a process's start to its end
 
 
-def train(bundle: Path, folder: Path, seed: int) -> None:
+def train(bundle: Path, folder: Path, seed: int, steps: int) -> None:
     with open_device("native:", bundle) as device:
         rows = data_set.load(bundle / "rows.npz", device.plan)
-        changes = CHANGES | {"seed": seed, "steps": STEPS}
+        changes = CHANGES | {"seed": seed, "steps": steps}
         session.train(device, rows, folder, changes=changes, checkpoint_steps=5)
 
 
-def killed(bundle: Path, folder: Path, seed: int, after_s: float) -> bool:
+def killed(bundle: Path, folder: Path, seed: int, steps: int, after_s: float) -> bool:
     """Trains in a process of its own and kills it; whether it was killed before its end."""
     process = os.fork()
     if process == 0:
-        train(bundle, folder, seed)
+        train(bundle, folder, seed, steps)
         os._exit(0)
     end = time.monotonic() + after_s
     while time.monotonic() < end:
@@ -52,7 +51,7 @@ def end_of(bundle: Path, folder: Path) -> bytes:
     return found.parameters.tobytes() + found.moments.tobytes() + found.state.pack()
 
 
-def count(n_kills: int) -> tuple[int, int, int]:
+def count(n_kills: int, steps: int) -> tuple[int, int, int]:
     """Kills, runs that ended, and how many of them had the same bits as one that nobody killed."""
     kills = runs = same = 0
     with tempfile.TemporaryDirectory() as name:
@@ -60,10 +59,10 @@ def count(n_kills: int) -> tuple[int, int, int]:
         bundle, rng = bundle_in(Path(name) / "bundle"), random.Random(1)
         while kills < n_kills:
             folder, clean = Path(name) / f"run-{runs}", Path(name) / f"clean-{runs}"
-            while kills < n_kills and killed(bundle, folder, runs, rng.uniform(0, LONGEST_S)):
+            while kills < n_kills and killed(bundle, folder, runs, steps, rng.uniform(0, LONGEST_S)):
                 kills += 1
-            train(bundle, folder, runs)
-            train(bundle, clean, runs)
+            train(bundle, folder, runs, steps)
+            train(bundle, clean, runs, steps)
             same += end_of(bundle, folder) == end_of(bundle, clean)
             runs += 1
             print(f"{kills} kills: {same} of {runs} runs in the same bits", flush=True)
@@ -73,7 +72,9 @@ def count(n_kills: int) -> tuple[int, int, int]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--kills", type=int, default=100)
-    _, runs, same = count(options.parse_args().kills)
+    options.add_argument("--steps", type=int, default=300, help="of a run")
+    given = options.parse_args()
+    _, runs, same = count(given.kills, given.steps)
     raise SystemExit(runs != same)
 
 

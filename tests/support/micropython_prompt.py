@@ -30,7 +30,7 @@ def run(code):
 
 
 def reset():
-    for name in ("ttzo", "_ttzo", "_ttzo_serve", "_ttzo_files", "_ttzo_save"):
+    for name in ("ttzo", "_ttzo", "_ttzo_serve", "_ttzo_files", "_ttzo_save", "_ttzo_learn"):
         sys.modules.pop(name, None)
     names.clear()
     names["__name__"] = "__main__"

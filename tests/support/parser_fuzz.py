@@ -10,6 +10,7 @@ a finding. Memory is limited to MOST_MEMORY, time to MOST_S for an input.
 
 import argparse
 import collections
+import functools
 import gzip
 import io
 import os
@@ -24,8 +25,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import bundles
 import numpy as np
-from bundles import arrays, small_plan, wave_plan
+from bundles import arrays, wave_plan
 from graphs import random_graph
 
 from ttzo.device_runtime.contract import REPLY, StateRecord, TtzoError
@@ -55,6 +57,9 @@ WORDS = (
     b",",
     b"\x1b[",
 )
+
+
+small_plan = functools.cache(bundles.small_plan)  # it is asked for with each input
 
 
 # ---- changed inputs --------------------------------------------------------------------------------------------------
@@ -274,21 +279,35 @@ def _replies() -> list[bytes]:
 
 
 def _take_reply(content: bytes, _: Path) -> object:
+    """As the answer to each message in turn; refused where none takes it."""
+    taken, refusal = [], None
+    for message in ("status", "step", "evaluate", "solution_error", "progress", "hello", "predict"):
+        try:
+            _take_answer(message, content)
+            taken.append(message)
+        except TtzoError as error:
+            refusal = error
+    if not taken and refusal:
+        raise refusal
+    return taken
+
+
+def _take_answer(message: str, content: bytes) -> None:
     plan = small_plan()
-    for message in ("status", "step", "evaluate", "solution_error", "progress", "hello"):
-        reply, _ = replies.open_reply(message, content[: REPLY[message].SIZE])
-        if message == "status":
-            settings = replies.check_settings_told(reply, plan)
-            replies.check_state("status", reply.state, settings)
-        elif message == "step":
-            replies.check_step(reply, 3, plan, plan.training)
-        elif message == "evaluate":
-            replies.check_evaluation(reply, 4)
-        elif message == "solution_error":
-            replies.check_solution_error(reply)
-        elif message == "hello":
-            replies.check_hello(reply, plan)
-    return replies.numbers_told("predict", "output", content[:12], 3)
+    if message == "predict":
+        replies.numbers_told("predict", "output", content[:12], 3)
+        return
+    reply, _ = replies.open_reply(message, content[: REPLY[message].SIZE])
+    if message == "status":
+        replies.check_state("status", reply.state, replies.check_settings_told(reply, plan))
+    elif message == "step":
+        replies.check_step(reply, 3, plan, plan.training)
+    elif message == "evaluate":
+        replies.check_evaluation(reply, 4)
+    elif message == "solution_error":
+        replies.check_solution_error(reply)
+    elif message == "hello":
+        replies.check_hello(reply, plan)
 
 
 PARSERS: dict[str, Parser] = {

@@ -29,6 +29,7 @@ uint64_t run_macs(const struct run *r);
 void run_state(const struct run *r, uint8_t *out);
 int run_set_state(struct run *r, const uint8_t *in, uint32_t *detail);
 int run_configure(struct run *r, const uint8_t *in, uint32_t *detail);
+void run_set_poll(struct run *r, bool (*poll)(void *context, uint32_t done, uint32_t total));
 size_t run_bytes(void) { return sizeof(struct run); }
 int run_open(struct run *r, const uint8_t *bundle, size_t size, void *work, size_t work_bytes, uint32_t *detail)
 {
@@ -36,6 +37,7 @@ int run_open(struct run *r, const uint8_t *bundle, size_t size, void *work, size
     return error ? error : (int)ttzo_open(&r->trainer, &r->model, work, work_bytes, detail);
 }
 struct ttzo_trainer *run_trainer(struct run *r) { return &r->trainer; }
+void run_set_poll(struct run *r, bool (*poll)(void *context, uint32_t done, uint32_t total)) { r->trainer.poll = poll; }
 uint64_t run_macs(const struct run *r) { return r->trainer.macs; }
 void run_state(const struct run *r, uint8_t *out) { ttzo_pack_state(&r->trainer.state, out); }
 int run_set_state(struct run *r, const uint8_t *in, uint32_t *detail)
@@ -134,6 +136,12 @@ class Runtime:
     @property
     def moments(self) -> np.ndarray:
         return np.frombuffer(self.read(Region.moments, 0, 4 * self.plan.n_moments), "<f4")
+
+    def poll_with(self, wanted: Callable[[int, int], bool]) -> None:
+        """Asks `wanted(done, total)` between the pieces of a step's work; False cancels the step."""
+        kind = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32)
+        self._poll = kind(lambda _, done, total: wanted(done, total))  # it stays as long as the run
+        self._library.run_set_poll(self._pointer(self._run), self._poll)
 
     def step(self, region: int) -> StepResult:
         result = StepResult()

@@ -9,9 +9,8 @@ import pytest
 from bundles import small_plan, write_bundle
 from plans import random_plan, random_rows
 
-from ttzo.device_runtime.contract import Estimator
 from ttzo.exporter.export import plan_of
-from ttzo.exporter.plan.training import Training
+from ttzo.exporter.plan.training import BY_UNITS, Training
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.device.python_device import serve
@@ -98,9 +97,10 @@ def test_onnx_agrees_within_the_bound_and_a_wrong_network_does_not(against):
     assert not wrong.agree and (wrong.parted.step, wrong.parted.place) == (1, "loss")
 
 
-def test_onnx_shares_no_work_and_is_believed_when_it_says_so(tmp_path):
+@pytest.mark.parametrize("estimator", sorted(BY_UNITS))
+def test_onnx_shares_no_work_and_is_believed_when_it_says_so(tmp_path, estimator):
     plan = small_plan()
-    phase = dataclasses.replace(plan.training.phases[0], estimator=Estimator.node_cge)
+    phase = dataclasses.replace(plan.training.phases[0], estimator=estimator)
     plan = plan.with_training(dataclasses.replace(plan.training, phases=(phase,)))
     bundle = write_bundle(tmp_path / "units", plan)
     rows = data_set.load(bundle / "rows.npz", plan)

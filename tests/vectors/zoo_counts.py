@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from zoo_bits import rows_of
+from zoo_bits import OF_COORDINATES, rows_of
 
-from ttzo.device_runtime.contract import Cache, Derivative, Region
+from ttzo.device_runtime.contract import Cache, Region
 from ttzo.exporter import zoo
 from ttzo.exporter.costs.memory import require_room
 from ttzo.exporter.export import plan_of
@@ -47,7 +47,7 @@ def cases() -> Iterator[dict[str, str]]:
         yield from ({"model": model, "estimator": "cge", "cache": each.name} for each in list(Cache)[1:])
         yield {"model": model, "arithmetic": "fused"}
     for model in ("black-scholes", "burgers"):
-        yield from ({"model": model, "derivative": each.name} for each in Derivative)
+        yield from ({"model": model, "derivative": each.name} for each in OF_COORDINATES)
     yield from ({"model": "burgers", "estimator": name} for name in ("subspace_gn", "last_layer_gn"))
     for model in ("digits-rnn", "motions"):  # a step of their own estimator, cge, is 24 and 48 million instructions
         yield {"model": model, "estimator": "cocd"}

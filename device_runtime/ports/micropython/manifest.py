@@ -4,4 +4,5 @@ module("ttzo.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_serve.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_files.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_save.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
+module("_ttzo_learn.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_texts.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython

@@ -70,6 +70,12 @@ def _check(memory, error):
     raise ValueError(text)
 
 
+def _kind(buffer):
+    if isinstance(buffer, str):
+        raise TypeError("rows are numbers, not text")
+    return _ttzo.kind(buffer)
+
+
 def _refuse(error, detail):
     _check(struct.pack("<I", detail), error)
 
@@ -78,6 +84,8 @@ class Model:
     """A network and its training run. Made by `load`."""
 
     def __init__(self, head, bundle, room, path=None, total=0):
+        if room < 0:
+            raise ValueError("room is a number of bytes")
         need = _ttzo.need(head)
         if not need:
             _refuse(_BAD_BUNDLE, 2)
@@ -104,6 +112,7 @@ class Model:
         self._input_bytes, self._row_bytes, self._classes = facts[6:9]  # of a row
         self._parameters_at, self._moments_at, self._batch_at, self._capacity, self._has_equation = facts[9:]
         self._kind = "Bhf"[number]  # of the inputs
+        self._learner = None
 
     # ---- what it knows
 
@@ -149,7 +158,7 @@ class Model:
 
     def _inputs(self, x):
         """Rows in `x`, which is of the right kind and length."""
-        kind, size = _ttzo.kind(x), _ttzo.size(x)
+        kind, size = _kind(x), _ttzo.size(x)
         if kind not in _RAW and chr(kind).lower() != self._kind:
             raise TypeError("x needs numbers of kind '%s' or raw bytes, not '%c'" % (self._kind, kind))
         if not size or size % self._input_bytes:
@@ -157,7 +166,7 @@ class Model:
         return size // self._input_bytes
 
     def _targets(self, y, n):
-        kind, size = _ttzo.kind(y), _ttzo.size(y)
+        kind, size = _kind(y), _ttzo.size(y)
         wanted = (2 * n * self._classes,) if self._classes else (4 * n * self.n_outputs,)
         wanted = (n, 2 * n) if self._classes == 1 else wanted
         kinds = (ord("H"), ord("h")) if self._classes else (ord("f"),)
@@ -182,7 +191,7 @@ class Model:
             self._targets(y, n)
         else:
             layout, y, size = _ROWS, b"", _ttzo.size(x)
-            if _ttzo.kind(x) not in _RAW:
+            if _kind(x) not in _RAW:
                 raise TypeError("without y, x needs whole rows as raw bytes")
             if not size or size % self._row_bytes:
                 raise ValueError("x has %d bytes, a row of inputs and target has %d" % (size, self._row_bytes))
@@ -249,24 +258,47 @@ class Model:
         `callback(step, loss)` is called after each; when it returns False, training ends. Ctrl-C ends it between two
         steps; what was done is kept, and the next call goes on from there.
         """
-        memory, region, fill = self._memory, _COLLOCATION, None
+        region, fill = _COLLOCATION, None
         if self._has_equation != (x is None):
             raise ValueError("the model trains on %s" % ("an equation, not on rows" if self._has_equation else "rows"))
         if x is not None:
             fill, _ = self._source(x, y)
             region = _BATCH
+        if callback and not callable(callback):
+            raise TypeError("callback is a function of step and loss")
         loss = None
-        for _ in range(max(0, self.steps - self.step) if steps is None else steps):
+        for _ in self._range(steps):
             if fill:
                 fill(_NEXT, self.batch)
-            _check(memory, _ttzo.step(memory, region))
-            _, step, _, loss = struct.unpack_from("<IIIf", memory, 0)
-            if callback and callback(step, loss) is False:
+            loss = self._step(region)
+            if callback and callback(self.step, loss) is False:
                 break
         return loss
 
+    def _range(self, steps):
+        if steps is None:
+            return range(max(0, self.steps - self.step))
+        if not isinstance(steps, int) or steps < 0:
+            raise ValueError("steps is a number of steps: 0, 1, 2, ..")
+        return range(steps)
+
+    def _step(self, region):
+        _check(self._memory, _ttzo.step(self._memory, region))
+        return struct.unpack_from("<f", self._memory, 12)[0]
+
+    def train_async(self, x=None, y=None, steps=None, callback=None):
+        """`train` for a task of asyncio: `await m.train_async(x, y)`. Other tasks run between two steps."""
+        return _seldom("_ttzo_learn", "train_async", self, x, y, steps, callback)
+
+    def learn(self, x, y):
+        """Takes one labelled row. Returns the loss of a training step when `batch` of them have come, None before."""
+        if self._learner is None:
+            self._learner = _seldom("_ttzo_learn", "Learner", self)
+        return self._learner.add(self, x, y)
+
     def reset(self):
-        """Back to the exported parameters, step 0."""
+        """Back to the exported parameters, step 0. Rows that `learn` has kept are dropped."""
+        self._learner = None
         try:
             if self._bundle is None:
                 self._lend(self._end())

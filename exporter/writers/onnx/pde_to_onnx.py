@@ -3,7 +3,7 @@
 
 Inputs are the parameter tensors by name, `x` float32 [batch, inputs] (the points of a step's rows, group by group, as
 `ttzo_pde_residual` draws them), with readings `measured` [batch, numbers], with periodic conditions `opposite` [batch, inputs] (the same, on the opposite faces), and
-with monte_carlo `normals` [n_pairs, inputs, batch]. Outputs are `residuals`
+with monte_carlo `normals` [n_pairs, inputs, batch], with sampled_jet `directions` [directions, batch, inputs]. Outputs are `residuals`
 [batch] (times the root of their weight), `losses` and `loss`. Differences and Stein estimators are one evaluation of
 the network at all nodes and a matrix product with their weights; jets go through the layers as on the device.
 """
@@ -15,9 +15,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Activation, Derivative, LayerKind, Need, Operation, ProgramInput, Sampler
+from ttzo.device_runtime.contract import (
+    LIMIT,
+    Activation,
+    Derivative,
+    LayerKind,
+    Need,
+    Operation,
+    ProgramInput,
+    Sampler,
+)
 from ttzo.exporter.operations.layer import Layer
-from ttzo.exporter.pde.program import Direction, Pde, Program, RowGroup, operand_count
+from ttzo.exporter.pde.program import JETS, Direction, Pde, Program, RowGroup, operand_count
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.onnx.onnx_nodes import (
     DOMAIN,
@@ -71,6 +80,8 @@ def _inputs(plan: Plan) -> list[onnx.ValueInfoProto]:
         shapes.append(("opposite", ["batch", plan.in_features]))
     if plan.equation.derivative == Derivative.monte_carlo:
         shapes.append(("normals", [plan.equation.n_pairs, plan.in_features, "batch"]))
+    if plan.equation.n_sampled:
+        shapes.append(("directions", [plan.equation.n_directions, "batch", plan.in_features]))
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes]
 
 
@@ -151,12 +162,21 @@ class _Builder:
         tensors = [tensor.name for tensor in layer.tensors]
         if layer.has_bias and not has_bias:
             layer, tensors = dataclasses.replace(layer, has_bias=False), tensors[:-1]
+        if layer.gather:
+            return self.convolution(layer, value, tensors)
         if layer.kind == LayerKind.dense:
             return self.op("Gemm", value, *tensors, transB=1)
         self.bare_layers[function_name(layer)] = layer
         node = helper.make_node(function_name(layer), [value, *tensors], [f"v{len(self.nodes)}"], domain=DOMAIN)
         self.nodes.append(node)
         return node.output[0]
+
+    def convolution(self, layer: Layer, value: str, tensors: list[str]) -> str:
+        gather = layer.patches
+        image = self.op("Reshape", value, self.whole([-1, gather.channels, gather.height, gather.width]))
+        kernel = self.op("Reshape", tensors[0], self.whole([layer.out_features, gather.channels, *gather.kernel]))
+        made = self.op("Conv", image, kernel, *tensors[1:], strides=gather.stride, pads=gather.padding * 2)
+        return self.op("Reshape", made, self.whole([-1, layer.n_outputs]))
 
     def inputs(self, points: str) -> str:
         scaled = self.op("Mul", points, self.number(self.plan.input_scale))
@@ -193,9 +213,11 @@ class _Builder:
         n = end - first
         if not needs:
             return _Found([_Output(value) for value in self.each(self.outputs(points))])
-        if self.pde.derivative in (Derivative.jet, Derivative.compensated_jet):
+        if self.pde.derivative in (*JETS, Derivative.compensated_jet):
             along = self.pde.directions if needs & Need.along else ()
-            return _Found(self.jets(points, needs, n), [self.along(points, direction, n) for direction in along])
+            return _Found(
+                self.jets(points, needs, first, end), [self.along(points, direction, n) for direction in along]
+            )
         return _Found(self.sampled(points, first, end) if self.is_sampled else self.differences(points))
 
     @property
@@ -237,11 +259,16 @@ class _Builder:
     def sum_in_space(self, diagonal: str) -> str:
         return self.op("ReduceSum", self.cut(diagonal, 0, self.pde.n_space, 1), self.whole([1]), keepdims=1)
 
-    def jets(self, points: str, needs: int, n: int) -> list[_Output]:
-        """All directions at once: columns [inputs * n, features], direction by direction."""
-        n_inputs, diagonal = self.pde.n_inputs, bool(needs & Need.diagonal)
-        value = self.inputs(points)
-        first = self.floats(np.repeat(np.eye(n_inputs) * self.plan.input_scale, n, axis=0))
+    def directions(self, first: int, end: int) -> str:
+        """How far the inputs go along the directions of jets, for rows [first, end): [directions * n, inputs]."""
+        if not self.pde.n_sampled:
+            return self.floats(np.repeat(np.eye(self.pde.n_inputs) * self.plan.input_scale, end - first, axis=0))
+        return self.op("Reshape", self.cut("directions", first, end, 1), self.whole([-1, self.pde.n_inputs]))
+
+    def jets(self, points: str, needs: int, first_row: int, end: int) -> list[_Output]:
+        """All directions at once: columns [directions * n, features], direction by direction."""
+        n_directions, diagonal, n = self.pde.n_directions, bool(needs & Need.diagonal), end - first_row
+        value, first = self.inputs(points), self.directions(first_row, end)
         second = ""
         for layer in self.plan.layers:
             value = self.affine(layer, value, True)
@@ -250,12 +277,12 @@ class _Builder:
             if layer.activation == Activation.identity:
                 continue
             value, slope, curvature = self.slopes(layer.activation, value)
-            width = layer.out_features
-            shape = self.whole([n_inputs, n, width])
+            width = layer.n_outputs
+            shape = self.whole([n_directions, n, width])
             first = self.op("Reshape", first, shape)
             squares = self.op("Mul", first, first)
             if not diagonal:
-                in_space = self.cut(squares, 0, self.pde.n_space, 0)
+                in_space = self.cut(squares, 0, self.pde.n_summed, 0)
                 squares = self.op("ReduceSum", in_space, self.whole([0]), keepdims=1)
             bent = self.op("Mul", curvature, squares)
             if second:
@@ -264,15 +291,15 @@ class _Builder:
             second = self.op("Reshape", bent, self.whole([-1, width]))
             first = self.op("Reshape", self.op("Mul", slope, first), self.whole([-1, width]))
         if not second:
-            second = self.floats(np.zeros((n_inputs * n if diagonal else n, self.plan.out_features)))
+            second = self.floats(np.zeros((n_directions * n if diagonal else n, self.plan.out_features)))
         return [
             self.output_of_jets(*names, n, diagonal)
             for names in zip(self.each(value), self.each(first), self.each(second), strict=True)
         ]
 
     def output_of_jets(self, value: str, first: str, second: str, n: int, diagonal: bool) -> _Output:
-        """One output's derivatives, from columns [inputs * n, 1], direction by direction."""
-        shape = self.whole([self.pde.n_inputs, n])
+        """One output's derivatives, from columns [directions * n, 1], direction by direction."""
+        shape = self.whole([self.pde.n_directions, n])
         turned = self.op("Transpose", self.op("Reshape", first, shape), perm=[1, 0])
         if not diagonal:
             return _Output(value, turned, second)
@@ -281,10 +308,8 @@ class _Builder:
 
     def along(self, points: str, direction: Direction, n: int) -> list[str]:
         """The derivatives along a direction, order by order, each [n, outputs]."""
-        start = np.zeros((n, self.pde.n_inputs))
-        start[:, direction.second] = direction.factor * self.plan.input_scale
-        start[:, direction.first] = self.plan.input_scale
-        value, columns = self.inputs(points), [self.floats(start), "", ""][: direction.order]
+        start = self.vector(points, direction, n) or self.floats(self.fixed(direction, n))
+        value, columns = self.inputs(points), [start, "", ""][: direction.order]
         for layer in self.plan.layers:
             value = self.affine(layer, value, True)
             columns = [self.affine(layer, column, False) if column else "" for column in columns]
@@ -293,6 +318,20 @@ class _Builder:
                 third = self.third(layer.activation, value, slope)
                 columns = self.bend_along(columns, slope, curvature, third)
         return [column or self.floats(np.zeros((n, self.plan.out_features))) for column in columns]
+
+    def fixed(self, direction: Direction, n: int) -> np.ndarray:
+        start = np.zeros((n, self.pde.n_inputs))
+        start[:, direction.second] = direction.factor * self.plan.input_scale
+        start[:, direction.first] = self.plan.input_scale
+        return start
+
+    def vector(self, points: str, direction: Direction, n: int) -> str:
+        """[n, inputs] of a direction that a program computes; "" of another."""
+        if direction.first != LIMIT["vector_direction"]:
+            return ""
+        made = self.run(self.pde.vectors[direction.second], points, _Found([_Output(self.floats(np.zeros((n, 1))))]))
+        made = self.op("Mul", made, self.number(self.plan.input_scale))
+        return self.op("Concat", made, self.floats(np.zeros((n, 1))), axis=1) if self.pde.has_time else made
 
     def bend_along(self, columns: list[str], slope: str, curvature: str, third: str) -> list[str]:
         one = columns[0]
@@ -334,16 +373,16 @@ class _Builder:
 
     def run(self, program: Program, points: str, found: _Found, measured: str = "") -> str:
         """The program's result [n, 1]."""
-        n, timed = self.pde.n_space, self.pde.has_time
+        n, summed, timed = self.pde.n_space, self.pde.n_summed, self.pde.has_time
 
-        def space(value: str) -> str:
-            return self.cut(value, 0, n, 1) if value else ""
+        def space(value: str, end: int = n) -> str:
+            return self.cut(value, 0, end, 1) if value else ""
 
-        def time(value: str) -> str:
-            return self.cut(value, n, n + 1, 1) if value and timed else self.number(0.0)
+        def time(value: str, at: int = n) -> str:
+            return self.cut(value, at, at + 1, 1) if value and timed else self.number(0.0)
 
         def of_network(found: _Output) -> list[str]:
-            made = [found.value, space(found.first), time(found.first), found.laplacian]
+            made = [found.value, space(found.first, summed), time(found.first, summed), found.laplacian]
             return [*made, space(found.diagonal), time(found.diagonal)]
 
         outputs = [of_network(each) for each in found.outputs]
@@ -357,6 +396,10 @@ class _Builder:
                 continue
             if operation == Operation.measured:
                 registers.append(self.cut(measured, numbers[0], numbers[0] + 1, 1))
+                continue
+            if operation == Operation.gradient_product:
+                both = self.op("Mul", *(outputs[o][ProgramInput.n_x - ProgramInput.n] for o in numbers[:2]))
+                registers.append(self.op("ReduceSum", both, self.whole([1]), keepdims=1))
                 continue
             if operation == Operation.along:
                 registers.append(self.each(found.along[numbers[0]][numbers[2] - 1])[numbers[1]])
@@ -383,6 +426,8 @@ class _Builder:
                 return self.op("ReduceSum", a, self.whole([1]), keepdims=1)
             case Operation.component:
                 return self.cut(a, index, index + 1, 1)
+            case Operation.shift:
+                return self.op("MatMul", a, self.floats(np.eye(n, k=-index)))
             case Operation.place:
                 return self.op("Mul", a, self.floats(np.eye(n)[index : index + 1]))
             case Operation.spread:

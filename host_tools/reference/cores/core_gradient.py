@@ -12,6 +12,7 @@ from ttzo.exporter.costs.cost import evaluations_a_step
 from ttzo.exporter.operations.gathering import Patches
 from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import BY_UNITS
 from ttzo.host_tools.reference.cores import unit_gradient
 from ttzo.host_tools.reference.cores.coordinate_window import refreshed
 from ttzo.host_tools.reference.cores.environments import ZERO, order_of_slices, slices
@@ -42,7 +43,7 @@ class CoreEstimate:
         if phase.estimator == Estimator.cocd:
             self.wanted = refreshed(plan.n_parameters, phase.n_coordinates, age)
         with np.errstate(all="ignore"):
-            self.cache = SampleCache(plan, theta, x, targets, phase.estimator == Estimator.node_cge)
+            self.cache = SampleCache(plan, theta, x, targets, phase.estimator in BY_UNITS)
             self.loss = mean(self.cache.losses)
         self.evaluations = evaluations_a_step(plan, phase)
 
@@ -62,21 +63,26 @@ class CoreEstimate:
                 gradient = np.where(self.wanted, gradient, np.float32(self.phase.stale_decay) * self.buffer)
         return gradient
 
-    # ---- cge, cocd, node_cge
+    # ---- cge, cocd, node_cge, chain_differences
 
     def _layers(self) -> np.ndarray:
         gradient = np.zeros_like(self.theta)
-        scale = self.real(1) if self.phase.estimator == Estimator.node_cge else self.mu
-        for number, layer in enumerate(self.plan.layers):
+        scale = self.real(1) if self.phase.estimator in BY_UNITS else self.mu
+        chain = self.phase.estimator == Estimator.chain_differences
+        units = np.empty(0, self.theta.dtype)
+        for number, layer in list(enumerate(self.plan.layers))[:: -1 if chain else 1]:
             if self.plan.gathers:
                 self._gathered(gradient, number, layer)
                 continue
-            units = self._unit_changes(number, layer)
+            if chain and number + 1 < len(self.plan.layers):
+                units = self._carried_back(number, layer, units)
+            else:
+                units = self._unit_changes(number, layer)
             if layer.has_bias:
                 bias = layer.tensors[-1].offset
                 gradient[bias : bias + layer.out_features] = sum_of_samples(units)
             by = assembled_by(self.plan, number)
-            if self.phase.estimator == Estimator.node_cge and by != Assembled.slices:
+            if self.phase.estimator in BY_UNITS and by != Assembled.slices:
                 cores = unit_gradient.assemble(layer, by, self.theta, self.cache.inputs[number], units)
                 for tensor, core in zip(layer.tensors, cores, strict=False):
                     gradient[tensor.offset : tensor.offset + tensor.size] = core.reshape(-1)
@@ -98,6 +104,19 @@ class CoreEstimate:
         moves = np.full((layer.out_features, 1, self.cache.z[0].shape[1]), self.mu)
         return self._query(number, places, moves)
 
+    def _carried_back(self, number: int, layer: Layer, after: np.ndarray) -> np.ndarray:
+        """chain_differences: from the differences [out_features of the next layer, n] of the next layer's units to this
+        layer's, as chain_differences.c makes them."""
+        mu, places = self.mu, np.arange(layer.out_features)
+        change = self.cache.activation_change(number, places, np.full_like(self.cache.z[number], mu))
+        if self.antithetic:
+            change = change - self.cache.activation_change(number, places, np.full_like(self.cache.z[number], -mu))
+        matrix = self.cache.matrices[number + 1]
+        assert matrix is not None  # Plan refuses larger layers
+        sums = multiply(matrix[:, None], after, ZERO)
+        scale = self.real(1) / (self.real(1 + self.antithetic) * mu)
+        return np.where(change == 0, self.real(0), change * scale * sums)
+
     def _core_differences(self, number: int, layer: Layer, k: int, made: np.ndarray, units: np.ndarray) -> np.ndarray:
         """Differences of all entries of core k, summed over the samples: [left, m, n, right]."""
         a, m, n, b = core_shapes(layer)[k]
@@ -105,7 +124,7 @@ class CoreEstimate:
         flat = made.reshape(a * n * b, -1, batch)
         differences = np.zeros((m, a * n * b), made.dtype)
         for mode, places in enumerate(moved_units(layer, k)):
-            if self.phase.estimator == Estimator.node_cge:
+            if self.phase.estimator in BY_UNITS:
                 each = multiply(flat.transpose(0, 2, 1), units[places][:, None], ZERO)
             else:
                 each = self._query(number, places[None], flat)

@@ -63,14 +63,14 @@ class SampleCache:
     def differences(self, number: int, places: np.ndarray, moves: np.ndarray) -> np.ndarray:
         """Loss differences [queries, n] when pre-activations `places` (int [queries or 1, moved], ascending) of layer
         `number` move by `moves` [queries, moved, n]."""
-        change = self._activation_change(number, places, moves)
+        change = self.activation_change(number, places, moves)
         for later in range(number + 1, len(self.plan.layers)):
             arrivals = self._arrive(later, places, change)
             places = np.arange(arrivals.shape[1])[None]
-            change = self._activation_change(later, places, arrivals)
+            change = self.activation_change(later, places, arrivals)
         return loss_change(self.plan, self.slopes, self._scatter(change, places, self.plan.out_features), self.targets)
 
-    def _activation_change(self, number: int, places: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    def activation_change(self, number: int, places: np.ndarray, moves: np.ndarray) -> np.ndarray:
         z, h = self.z[number][places], self.inputs[number + 1][places]
         return activation_change(self.plan.layers[number].activation, z, h, moves)
 

@@ -38,10 +38,13 @@ class CoordinateGaussNewton:
         self.n, self.n_last = plan.n_coordinates, plan.layers[-1].n_parameters
         self.by_rows = self.n < plan.batch
         last = plan.layers[-1].parameter_offset
+        n_constants = len(plan.unknowns)
         others = np.arange(0 if plan.asks_all else last - (self.n - self.n_last), last)
-        self.places = np.concatenate([last + np.arange(self.n_last), others])
+        constants = len(theta) - n_constants + np.arange(n_constants)
+        self.places = np.concatenate([last + np.arange(self.n_last), others, constants])
         self.scales = parameter_scales(plan, theta)[self.places]
         self.scales[: self.n_last] = ONE
+        self.scales[self.n - n_constants :] = ONE
         self.tries = 0
 
     @property

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, Direction, Need
+from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, Direction, Need, Stream
 from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.pde.program import Direction as PdeDirection
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import compensated_jet
 from ttzo.host_tools.reference.network.merged_layer import merge_cores
 from ttzo.host_tools.reference.network.network import layer_forward
 from ttzo.host_tools.reference.number import real
-from ttzo.host_tools.reference.number.random import direction
+from ttzo.host_tools.reference.number.random import direction, philox
+from ttzo.host_tools.reference.programs import program
 
 ONE, TWO, THREE, FOUR, HALF = (np.float32(value) for value in (1, 2, 3, 4, 0.5))
 
@@ -21,7 +23,8 @@ ONE, TWO, THREE, FOUR, HALF = (np.float32(value) for value in (1, 2, 3, 4, 0.5))
 @dataclass
 class Derivatives:
     """Of m outputs at n points: `value` [m, n], `first` and `diagonal` [inputs, m, n], `laplacian` [m, n], `along`
-    [directions, orders, m, n], zeros beyond a direction's order."""
+    [directions, orders, m, n], zeros beyond a direction's order. Of sampled_jet `first` is along the random directions,
+    and time."""
 
     value: np.ndarray
     first: np.ndarray | None = None
@@ -32,7 +35,7 @@ class Derivatives:
 
 @dataclass(frozen=True)
 class Noise:
-    """Where monte_carlo's pairs come from: key and step, and the number of each point's row."""
+    """Where random directions come from: key and step, and the number of each point's row."""
 
     seed: int
     step: int
@@ -97,16 +100,37 @@ def _slopes(kind: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 def linear_part(layer: Layer, theta: np.ndarray, state: np.ndarray) -> np.ndarray:
     """The layer's product without its bias: [in, ..., n] -> [out, ..., n]."""
     bare = dataclasses.replace(layer, has_bias=False)
-    return layer_forward(bare, theta, state.reshape(len(state), -1)).reshape(layer.out_features, *state.shape[1:])
+    return layer_forward(bare, theta, state.reshape(len(state), -1)).reshape(layer.n_outputs, *state.shape[1:])
 
 
-def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+def jet_directions(plan: Plan, noise: Noise) -> np.ndarray:
+    """How far the inputs go along the directions of a jet's first derivatives, times the input scale: [inputs, directions, n].
+    Twin of directions.c."""
+    pde, scale, n = plan.equation, np.float32(plan.input_scale), len(noise.rows)
+    k, i = np.arange(pde.n_summed), np.arange(pde.n_space)
+    made = np.zeros((pde.n_inputs, pde.n_directions, n), np.float32)
+    if pde.has_time:
+        made[-1, -1] = scale
+    if not pde.n_sampled:
+        made[i, i] = scale
+        return made
+    counters = np.zeros((n, -(-pde.n_space // 128), 4), np.uint32)
+    counters[..., 0], counters[..., 1] = np.arange(counters.shape[1]), noise.rows[:, None]
+    counters[..., 2], counters[..., 3] = noise.step, Stream.jet
+    words = philox(counters, noise.seed).reshape(n, -1)
+    random = words[:, i // 32] >> (i % 32).astype(np.uint32) & np.uint32(1)  # [n, space]
+    parity = np.array([[int(a & b).bit_count() & 1 for a in k] for b in i])  # [space, sampled]
+    size = scale * (ONE / np.sqrt(np.float32(pde.n_sampled)))
+    made[: pde.n_space, : pde.n_sampled] = np.where(random.T[:, None] != parity[..., None], -size, size)
+    return made
+
+
+def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
     n_inputs, n = points.shape
     diagonal = bool(needs & Need.diagonal)
-    squared = n_inputs if diagonal else plan.equation.n_space if needs & Need.laplacian else 0
+    squared = n_inputs if diagonal else plan.equation.n_summed if needs & Need.laplacian else 0
     value = network.inputs(points)
-    first = np.zeros((n_inputs, n_inputs, n), np.float32)  # [features, direction, n]
-    first[range(n_inputs), range(n_inputs)] = network.scale
+    first = jet_directions(plan, noise)  # [features, direction, n]
     columns = n_inputs if diagonal else 1
     second: np.ndarray = np.zeros((n_inputs, columns, n), np.float32)
     for layer, theta in network.layers:
@@ -116,7 +140,7 @@ def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Nois
         if layer.activation == Activation.identity:
             continue
         value, slope, curvature = _slopes(layer.activation, value)
-        squares = np.zeros((layer.out_features, columns, n), np.float32)
+        squares = np.zeros((layer.n_outputs, columns, n), np.float32)
         for i in range(squared):
             own = squares[:, i if diagonal else 0]
             own[:] = first[:, i] * first[:, i] + own
@@ -126,41 +150,62 @@ def _jets(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Nois
     return Derivatives(value, np.moveaxis(first, 1, 0), None if diagonal else second[0], second if diagonal else None)
 
 
-def _third(kind: Activation, at: np.ndarray, slope: np.ndarray) -> np.ndarray:
+def third_derivative(kind: Activation, at: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """The third derivative of an activation whose value and first derivative are these."""
     if kind == Activation.tanh:
         return slope * (FOUR * at * at + -TWO * slope)
     return -slope if kind == Activation.sine else np.zeros_like(at)
 
 
+def _point_inputs(plan: Plan, points: np.ndarray) -> list[np.ndarray | None]:
+    """What a program of the point alone reads."""
+    n, zero = plan.equation.n_space, np.zeros(points.shape[1], np.float32)
+    known = [points[:n], points[n] if plan.equation.has_time else zero]
+    return [*known, *[None] * (LIMIT["program_inputs"] - len(known))]
+
+
+def along_inputs(plan: Plan, direction: PdeDirection, points: np.ndarray) -> np.ndarray:
+    """How far the inputs go along one of the equation's directions, times the input scale: [inputs, n]."""
+    scale, made = np.float32(plan.input_scale), np.zeros_like(points)
+    if direction.first == LIMIT["vector_direction"]:
+        vector = program.run(
+            plan.equation.vectors[direction.second], plan.equation.n_space, _point_inputs(plan, points)
+        )
+        made[: plan.equation.n_space] = scale * vector
+    else:
+        made[direction.second] = np.float32(direction.factor) * scale
+        made[direction.first] = scale
+    return made
+
+
 def _along(plan: Plan, network: _Network, points: np.ndarray) -> np.ndarray:
     """Derivatives along the equation's directions."""
     n, directions = points.shape[1], plan.equation.directions
-    outputs = network.layers[-1][0].out_features
+    outputs = network.layers[-1][0].n_outputs
     made = np.zeros((len(directions), LIMIT["max_order"], outputs, n), np.float32)
     for number, each in enumerate(directions):
         value = network.inputs(points)
         columns = np.zeros((len(points), each.order, n), np.float32)
-        columns[each.second, 0] = np.float32(each.factor) * network.scale
-        columns[each.first, 0] = network.scale
+        columns[:, 0] = along_inputs(plan, each, points)
         for layer, theta in network.layers:
             value, columns = layer_forward(layer, theta, value), linear_part(layer, theta, columns)
             if layer.activation != Activation.identity:
                 value, slope, curvature = _slopes(layer.activation, value)
-                columns = _bend_along(columns, slope, curvature, _third(layer.activation, value, slope))
+                columns = bend_along(columns, slope, curvature, third_derivative(layer.activation, value, slope))
         made[number, : each.order] = np.moveaxis(columns, 1, 0)
     return made
 
 
-def _bend_along(columns: np.ndarray, slope: np.ndarray, curvature: np.ndarray, third: np.ndarray) -> np.ndarray:
-    one, made = columns[:, 0], columns.copy()
+def bend_along(columns: np.ndarray, slope: np.ndarray, curvature: np.ndarray, third: np.ndarray) -> np.ndarray:
+    """Derivatives [.., order, n] along a direction, after units with those derivatives [.., n]."""
+    one, made = columns[..., 0, :], columns.copy()
     square = one * one
-    if columns.shape[1] > 2:
-        mixed = THREE * curvature * (one * columns[:, 1]) + slope * columns[:, 2]
-        made[:, 2] = third * (square * one) + mixed
-    if columns.shape[1] > 1:
-        made[:, 1] = curvature * square + slope * columns[:, 1]
-    made[:, 0] = slope * one
+    if columns.shape[-2] > 2:
+        mixed = THREE * curvature * (one * columns[..., 1, :]) + slope * columns[..., 2, :]
+        made[..., 2, :] = third * (square * one) + mixed
+    if columns.shape[-2] > 1:
+        made[..., 1, :] = curvature * square + slope * columns[..., 1, :]
+    made[..., 0, :] = slope * one
     return made
 
 
@@ -313,6 +358,7 @@ def _by_sampling(plan: Plan, network: _Network, needs: int, points: np.ndarray, 
 
 _DERIVE = {
     Derivative.jet: _jets,
+    Derivative.sampled_jet: _jets,
     Derivative.compensated_jet: _compensated_jets,
     Derivative.finite_difference: _differences,
     Derivative.sparse_grid: _on_grid,

@@ -130,10 +130,10 @@ def run_at(
 
 def _inputs_of(plan: Plan, found: Derivatives, o: int, zero: np.ndarray) -> dict[int, np.ndarray | None]:
     """A program's inputs from n on, of output o."""
-    n, timed = plan.equation.n_space, plan.equation.has_time
+    timed = plan.equation.has_time
 
     def split(part: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-        return (None, None) if part is None else (part[:n, o], part[n, o] if timed else zero)
+        return (None, None) if part is None else (part[: len(part) - timed, o], part[-1, o] if timed else zero)
 
     (n_x, n_t), (n_xx, n_tt) = split(found.first), split(found.diagonal)
     lap = None if found.laplacian is None else found.laplacian[o]
@@ -156,7 +156,7 @@ def residuals(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step
     def run(group: RowGroup, points: np.ndarray, noise: Noise) -> np.ndarray:
         found = derive(plan, theta, len(plan.layers), group.condition.needs, points, noise)
         with np.errstate(all="ignore"):
-            return run_at(plan, group.condition, points, found, *_known(plan, theta, group, noise))
+            return run_at(plan, group.condition, points, found, *known(plan, theta, group, noise))
 
     for group, own in groups_with_rows(plan):
         noise = Noise(seed, step, np.arange(plan.batch)[own])
@@ -169,7 +169,7 @@ def residuals(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step
     return np.concatenate(parts)
 
 
-def _known(plan: Plan, theta: np.ndarray, group: RowGroup, noise: Noise) -> tuple[np.ndarray, np.ndarray | None]:
+def known(plan: Plan, theta: np.ndarray, group: RowGroup, noise: Noise) -> tuple[np.ndarray, np.ndarray | None]:
     """The unknown constants, and what was measured at a group's rows."""
     measured = None
     if group.sampler == Sampler.readings:
@@ -210,8 +210,8 @@ def _columns(
     """The residuals at those points, and their columns."""
     features = derive(plan, theta, len(plan.layers) - 1, group.condition.needs, points, noise)
     with np.errstate(all="ignore"):
-        known = _known(plan, theta, group, noise)
-        return _columns_of_features(plan, theta, group, points, features, known, mu)
+        given = known(plan, theta, group, noise)
+        return _columns_of_features(plan, theta, group, points, features, given, mu)
 
 
 def _columns_of_features(

@@ -61,6 +61,8 @@ def _read(operation: Operation, numbers: list[int], reads: Reads | None, like: n
     which, output, order = numbers
     if reads is None:
         raise ValueError("the program reads a network, and there is none")
+    if operation == Operation.gradient_product:
+        return _gradient_product(*(each[ProgramInput.n_x] for each in (reads.outputs[which], reads.outputs[output])))
     if operation == Operation.output:
         value = reads.outputs[output][ProgramInput(which)]
     elif operation == Operation.unknown:
@@ -72,6 +74,16 @@ def _read(operation: Operation, numbers: list[int], reads: Reads | None, like: n
     if value is None:
         raise ValueError("the program reads what has not been derived")
     return value
+
+
+def _gradient_product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray:
+    """The sum over random directions of the derivatives of two outputs along them."""
+    if a is None or b is None:
+        raise ValueError("the program reads what has not been derived")
+    result = np.zeros(a.shape[1:], np.float32)
+    for one, other in zip(a, b, strict=True):
+        result = one * other + result
+    return result
 
 
 def _apply(operation: Operation, args: list[np.ndarray], index: int, n_space: int) -> np.ndarray:
@@ -86,6 +98,8 @@ def _apply(operation: Operation, args: list[np.ndarray], index: int, n_space: in
         return np.where(a != 0, args[1], args[2])
     if operation == Operation.component:
         return a[index]
+    if operation == Operation.shift:
+        return np.concatenate([a[index:], np.zeros_like(a[:index])])
     if operation == Operation.sum:
         total = np.zeros(a.shape[1:], np.float32)
         for row in a:

@@ -11,7 +11,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.writers.onnx.pde_to_onnx import has_opposite
 from ttzo.exporter.writers.onnx.to_onnx import loss_graph
-from ttzo.host_tools.reference.equations.derive import Noise, gaussian_pairs
+from ttzo.host_tools.reference.equations.derive import Noise, gaussian_pairs, jet_directions
 from ttzo.host_tools.reference.equations.pde import measured_numbers, opposite_points
 
 
@@ -39,6 +39,9 @@ class OnnxNetwork:
         feed = self._parameters(theta) | {"x": np.ascontiguousarray(points.T)}
         if self.plan.equation.derivative == Derivative.monte_carlo:
             feed["normals"] = gaussian_pairs(self.plan, Noise(seed, step, np.arange(points.shape[1])))
+        if self.plan.equation.n_sampled:
+            made = jet_directions(self.plan, Noise(seed, step, np.arange(points.shape[1])))
+            feed["directions"] = np.ascontiguousarray(made.transpose(1, 2, 0))
         if self.plan.equation.readings:
             feed["measured"] = np.ascontiguousarray(measured_numbers(self.plan, step).T)
         if has_opposite(self.plan.equation):

@@ -1,21 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""A 64-bit Arm machine (newer Macs, Raspberry Pi) ends in the bits recorded on x86-64: `native:`, compiled for it and run
-under user-mode emulation."""
+"""Other machines end in the bits recorded on x86-64: `native:`, compiled for them and run in user-mode emulation."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from ttzo.host_tools.firmware import build
+from ttzo.host_tools.firmware.machines import MACHINES
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
-MISSING = [name for name in (COMPILER, EMULATOR) if not shutil.which(name)]
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"not found: {' '.join(MISSING)} (gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)"
-)
 CASES = (  # a multiply-add of each kind, roots (adam), environments, a convolution, two equations
     {"model": "digits", "estimator": "rge", "update": "adam"},
     {"model": "digits", "estimator": "cge"},
@@ -26,29 +20,40 @@ CASES = (  # a multiply-add of each kind, roots (adam), environments, a convolut
 )
 
 
+SHORT = CASES[1::3]  # of machines other than the first
+EVERY = [(name, case) for name in MACHINES for case in (CASES if name == "aarch64" else SHORT)]
+
+
 @pytest.fixture
 def emulated_native(monkeypatch, tmp_path):
-    """`native:` becomes the program for the other machine, started through the emulator."""
-    monkeypatch.setenv("CC", f"{COMPILER} -static")
-    compiled = build.build_native
+    """`native:` becomes the program for another machine, started through the emulator."""
 
-    def build_emulated(arithmetic):
-        script = tmp_path / f"native-{arithmetic.name}"
-        script.write_text(f'#!/bin/sh\nexec {EMULATOR} {compiled(arithmetic)} "$@"\n')
-        script.chmod(0o755)
-        return script
+    def become(machine):
+        def build_emulated(arithmetic):
+            script = tmp_path / f"native-{arithmetic.name}"
+            script.write_text(f'#!/bin/sh\nexec {" ".join(machine.command(arithmetic))} "$@"\n')
+            script.chmod(0o755)
+            return script
 
-    monkeypatch.setattr(build, "build_native", build_emulated)
+        monkeypatch.setattr(build, "build_native", build_emulated)
+
+    return become
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case.values()))
-def test_the_same_bits_on_64_bit_arm(case, emulated_native, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "case"), EVERY, ids=lambda value: value if isinstance(value, str) else "-".join(value.values())
+)
+def test_the_same_bits_on_another_machine(name, case, emulated_native, monkeypatch):
+    machine = MACHINES[name]
+    if machine.missing:
+        pytest.skip(f"not found: {' '.join(machine.missing)} ({machine.packages})")
     monkeypatch.syspath_prepend(VECTORS)
     import zoo_bits
 
     recorded = {json.dumps(each["case"]): each["left"] for each in json.loads(zoo_bits.PATH.read_text())["cases"]}
     expected = recorded[json.dumps(case)]
     assert "parameters" in expected  # neither refused nor an error
+    emulated_native(machine)
     left = zoo_bits.record(case)
     bits = ("parameters", "moments", "loss", "evaluated", "macs")
     assert {name: left.get(name) for name in bits} == {name: expected.get(name) for name in bits}

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""What steps on equations do that costs instructions, counted by name: instructions.py."""
+
+import math
+
+from ttzo.device_runtime.contract import LIMIT, Derivative, LayerKind, Operation
+from ttzo.exporter.costs.coordinates import step_macs
+from ttzo.exporter.costs.cost import evaluations_a_step
+from ttzo.exporter.costs.forward_features import Features, is_bent
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import Phase
+
+FUNCTIONS = frozenset(
+    Operation[name] for name in ["sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "atan", "atan2"]
+)
+
+
+def residuals(plan: Plan, evaluations: float) -> Features:
+    """So many loss evaluations: the equation's residual at each point, with the derivatives that it takes."""
+    kind = Derivative(plan.equation.derivative).name
+    dense = all(layer.kind == LayerKind.dense for layer in plan.layers)
+    point = Features({"point": 1})
+    point[f"{kind} mac" if dense else f"{kind} tt mac"] = plan.macs * plan.passes
+    point[f"{kind} number"] = plan.passes * sum(layer.out_features for layer in plan.layers)
+    point[f"{kind} bent number"] = sum(layer.out_features for layer in plan.layers if is_bent(layer.activation))
+    found = Features().add(point, evaluations * plan.batch)
+    for group in plan.equation.groups:
+        operations = [operation for operation, *_ in group.condition.instructions]
+        found["program instruction"] += evaluations * group.count * len(operations)
+        found["program function"] += evaluations * group.count * sum(each in FUNCTIONS for each in operations)
+    return found
+
+
+def gauss_newton(plan: Plan, phase: Phase, evaluations: float) -> Features:
+    """What a Gauss-Newton step of so many evaluations adds: its directions, its triangle, each ridge that it tries."""
+    columns, tries = plan.n_columns(phase), LIMIT["gn_tries"] - (evaluations_a_step(plan, phase) - evaluations)
+    blocks = math.ceil(plan.batch / LIMIT["gn_block_rows"])
+    return Features(
+        {
+            "gaussian number": phase.n_queries * plan.n_parameters * (blocks + tries),
+            "folded number": plan.batch * columns**2,
+            "ridge number": tries * columns**3,
+            "solved number": tries * columns**2,
+        }
+    )
+
+
+def coordinate_gn(plan: Plan, phase: Phase, macs: float) -> Features:
+    """A step of coordinate_gn that took so many multiply-accumulates: its columns, the triangle of rows or coordinates,
+    each ridge that it tries."""
+    rows, n = plan.batch, plan.n_coordinates
+    order = min(rows, n)
+    without, with_one = (step_macs(plan, phase, tries) for tries in (0, 1))
+    tries = max(1.0, (macs - without) / (with_one - without))
+    stay = n < rows or phase.n_coordinates >= n
+    sweeps = 1 if stay else 1 + tries
+    found = residuals(plan, tries)
+    found["column number"] = sweeps * rows * n
+    found["column mac"] = max(0.0, macs - tries * rows * plan.macs * plan.passes)
+    found["folded number"] = n * rows * order
+    found["ridge number"] = tries * order**3
+    for group in plan.equation.groups:
+        jets = sweeps * group.count * (2 + plan.in_features if group.condition.needs else 1)
+        found["column jet number"] += jets * n
+        for number, layer in enumerate(plan.layers if plan.asks_all else ()):
+            later = sum(each.out_features for each in plan.layers[number + 1 : -1])
+            found["column bent number"] += jets * layer.n_parameters * later
+    return found

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Instructions of a training step on a Cortex-M4F, from the structure of a plan.
+
+    mean_instructions(plan, phase, executed)    of a step that took so many multiply-accumulates and loss evaluations
+    most_instructions(plan, phase)              with every unit awake, every ridge tried, and cocd's dearest coordinates
+
+A step is a sum of `features` (how often something is done: a number drawn, a loss difference, a multiply-accumulate of one
+kernel) times what each costs. The costs are fitted to counted steps by host_tools/measure/fit_instructions.py and lie in
+`instruction_costs.json`, with how far each counted step is from its forecast.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ttzo.device_runtime.contract import Estimator
+from ttzo.exporter.costs import equation_features, query_features
+from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
+from ttzo.exporter.costs.forward_features import Features, forward
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, Phase
+
+PATH = Path(__file__).with_name("instruction_costs.json")
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What a step took, as the device reports it."""
+
+    macs: float
+    evaluations: float
+
+    @classmethod
+    def planned(cls, plan: Plan, phase: Phase) -> "Executed":
+        """With every unit awake and every ridge tried."""
+        return cls(macs_a_step(plan, phase), evaluations_a_step(plan, phase))
+
+
+def mean_instructions(plan: Plan, phase: Phase, executed: Executed) -> float:
+    """Instructions of a step that took `executed` in the mean."""
+    mean, *_ = all_features(plan, phase, executed)
+    return cost(plan, phase, mean)
+
+
+def most_instructions(plan: Plan, phase: Phase) -> float:
+    """A ceiling of a step's instructions: no counted step took more."""
+    made = all_features(plan, phase, Executed.planned(plan, phase))
+    return stored()["families"][family(plan, phase)]["ceiling"] * max(cost(plan, phase, each) for each in made)
+
+
+def cost(plan: Plan, phase: Phase, features: Features) -> float:
+    costs = stored()["families"][family(plan, phase)]["costs"]
+    return sum(costs.get(name, 0.0) * count for name, count in features.items())
+
+
+@cache
+def stored() -> dict:
+    """The fitted costs, with what they were fitted to."""
+    return json.loads(PATH.read_text(encoding="utf-8"))
+
+
+def family(plan: Plan, phase: Phase) -> str:
+    """Steps of one family share what their features cost."""
+    if plan.simulation is not None:
+        return "simulation"
+    if phase.estimator == Estimator.coordinate_gn:
+        return "coordinate_gn"
+    if plan.pde is not None:
+        return "equation"
+    if phase.estimator not in REUSING:
+        return "evaluations"
+    name = "coordinates" if phase.estimator in (Estimator.cge, Estimator.cocd) else phase.estimator.name
+    name = "node_cge" if phase.estimator == Estimator.chain_differences else name  # what is assembled is the same
+    return f"{name} of graphs" if plan.chain is None else f"{name} of places" if plan.gathers else name
+
+
+def all_features(plan: Plan, phase: Phase, executed: Executed) -> list[Features]:
+    """How often a step does what costs instructions, by name: in the mean first, then for each place where cocd's turn may
+    begin."""
+    always = Features({"step": 1, "parameter": plan.n_parameters})
+    name = family(plan, phase)
+    if name == "simulation":
+        always["program instruction"] = macs_a_step(plan, phase)
+    elif name == "coordinate_gn":
+        always.add(equation_features.coordinate_gn(plan, phase, executed.macs))
+    elif name == "equation":
+        always.add(equation_features.residuals(plan, executed.evaluations))
+        if phase.estimator in GAUSS_NEWTON:
+            always.add(equation_features.gauss_newton(plan, phase, executed.evaluations))
+    elif name == "evaluations":
+        always.add(forward(plan, executed.evaluations))
+    else:
+        awake = executed.macs / max(1, macs_a_step(plan, phase))
+        always.add(forward(plan, 1))
+        asked = query_features.shares(plan, phase)
+        return [Features(always).add(query_features.queries(plan, phase, awake, each)) for each in asked]
+    if phase.estimator == Estimator.rge:  # each number is drawn for the query and again for the sum
+        always[f"{phase.direction.name} number"] = phase.n_queries * plan.n_parameters
+    return [always]

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""`ttzo plan`: what a bundle takes on boards, before anything is built."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ttzo.device_runtime.contract import Arithmetic, TtzoError
+from ttzo.exporter.costs.instructions import Executed
+from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.cli.bundle import BUNDLE, describe, summary
+from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.data import data_set
+from ttzo.host_tools.device.device import read_bundle
+from ttzo.host_tools.firmware import boards, forecast
+from ttzo.host_tools.measure import first_steps, precision
+from ttzo.host_tools.reference.network.network import read_inputs
+
+
+@click.command("plan")
+@BUNDLE
+@click.option("--board", "names", multiple=True, help="A board; all known boards when none is given. May be repeated.")
+@click.option(
+    "--data",
+    help="Rows for the noise forecast (default: the model's own data set, or random rows where that would be a download).",
+)
+@command
+def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str | None) -> dict:
+    """Forecast flash, RAM, operations, time and energy on boards, and the float32 rounding noise of the loss."""
+    plan = read_bundle(bundle)
+    x, y, rows = _rows(plan, data)
+    executed, why_no_mean = _executed(plan, x, y)
+    forecasts = [forecast.forecast(plan, board, executed) for board in map(boards.load, names or boards.names())]
+    screen.table(f"{bundle}: {plan.metadata.get('title', '')}", describe(plan))
+    screen.tell(
+        f"\nA step takes {forecasts[0].forward_passes:,} forward passes of a batch. Flash (at most) and work buffer in RAM "
+        "in KB of what a board has, rows that can stay there, seconds of a step in the mean of the first "
+        f"{first_steps.STEPS} and at most, millijoules of a step, seconds of sending its rows:"
+    )
+    heads = ("board", "flash", "RAM", "rows", "step", "at most", "mJ", "sending")
+    screen.table("", [_forecast_row(each) for each in forecasts], heads)
+    if why_no_mean:
+        screen.tell(f"the mean is not known: {why_no_mean}")
+    for each in forecasts:
+        if each.refusal:
+            screen.tell(f"{each.board}: {each.refusal}")
+    for storage in dict.fromkeys(each.storage for each in forecasts if each.storage and not each.refusal):
+        keepers = [each.board for each in forecasts if each.storage == storage and not each.refusal]
+        screen.tell(f"built with --storage, a run is kept by {', '.join(keepers)}: {storage}")
+    noise = _noise(plan, x, y)
+    if noise:
+        screen.tell(
+            f"float32 noise of a query's loss difference, forecast on {plan.batch} {rows}: {noise.noise:.2g} of {noise.difference:.2g} "
+            f"({100 * noise.relative:.2g} %) at mu {noise.perturb_radius:g}"
+        )
+    return {"bundle": bundle, **summary(plan), "forecasts": forecasts, "noise": noise, "noise_rows": rows}
+
+
+def _forecast_row(each: forecast.Forecast) -> tuple:
+    return (
+        each.board,
+        f"{each.flash_bytes / 1000:,.0f}/{each.flash_capacity / 1000:,.0f}",
+        f"{each.work_bytes / 1000:,.0f}/{each.work_capacity / 1000:,.0f}",
+        f"{each.dataset_rows:,}",
+        "-" if each.step_seconds is None else f"{each.step_seconds:,.3g}",
+        f"{each.most_seconds:,.3g}",
+        "-" if each.step_joules is None else f"{1000 * each.step_joules:,.3g}",
+        f"{each.line_seconds:,.3g}",
+    )
+
+
+def _rows(plan: Plan, source: str | None) -> tuple[np.ndarray | None, np.ndarray | None, str]:
+    """Inputs and targets of the first steps, and where they are from: training rows, or random ones where there are none;
+    None for an equation and a simulation, which need none."""
+    if plan.pde or plan.simulation:
+        return None, None, ""
+    n = plan.batch * first_steps.STEPS
+    try:
+        if source is None and plan.metadata.get("data") == "mnist":
+            raise data_set.DataError("a forecast does not download data")
+        rows = data_set.load(source, plan)
+        return rows.x_train[:n], rows.y_train[:n], f"rows of {rows.name}"
+    except data_set.DataError:
+        if source is not None:
+            raise
+        return *_random_rows(plan, n), "random rows"
+
+
+def _executed(plan: Plan, x: np.ndarray | None, y: np.ndarray | None) -> tuple[Executed | None, str]:
+    """What the first steps take, trained on this machine; else why that was not possible."""
+    try:
+        return first_steps.executed(plan, None if x is None or y is None else data_set.pack_rows(x, y)), ""
+    except TtzoError as error:
+        return None, f"{error} ({error.hint})"
+
+
+def _noise(plan: Plan, x: np.ndarray | None, y: np.ndarray | None) -> precision.Noise | None:
+    """The noise forecast, on one batch. Not of an equation, whose residuals are computed in float32 alone."""
+    if plan.arithmetic != Arithmetic.separate or x is None or y is None:
+        return None
+    return precision.difference_noise(plan, read_inputs(plan, x[: plan.batch]), y[: plan.batch])
+
+
+def _random_rows(plan: Plan, n: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    dtype = np.dtype(data_set.DTYPES[plan.input_number])
+    shape = (n, plan.in_features)
+    x = (
+        rng.integers(0, plan.n_tokens or 256, shape).astype(dtype)
+        if dtype.kind != "f"
+        else rng.standard_normal(shape).astype(dtype)
+    )
+    y = data_set.random_targets(plan, rng, n)
+    return x, y if plan.has_classes else y.astype(np.float32)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Fits what the features of a step cost in instructions to counted steps (step_counts.py).
+
+    python -m ttzo.host_tools.measure.fit_instructions COUNTS       writes exporter/costs/instruction_costs.json
+
+For each family of steps the costs are those, none negative, that leave the smallest squared relative errors. Beside them
+stand the worst error, the errors of models that were left out of a fit of their own, and the factor that keeps the ceiling
+above every counted step. A minute on one core.
+"""
+
+import dataclasses
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ttzo.exporter.costs import instructions
+from ttzo.exporter.costs.forward_features import Features
+from ttzo.exporter.costs.instructions import Executed
+from ttzo.host_tools.measure import step_counts
+from ttzo.host_tools.measure.step_counts import StepCount
+
+MARGIN = 1.02  # of a ceiling over the dearest counted step
+DIGITS = 4  # of a cost
+# Machine instructions of one of a residual program, counted in QEMU over a fit of `house`.
+OF_SIMULATIONS = {"costs": {"program instruction": 145.0}, "ceiling": 1.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A counted step and its features: in the mean, and those whose cost is the ceiling."""
+
+    count: StepCount
+    mean: Features
+    most: list[Features]
+
+
+def case_of(count: StepCount) -> tuple[str, Case]:
+    """A counted step with its family."""
+    plan = step_counts.plan_of_case(count.model, count.estimator, count.batch)
+    phase = plan.training.phases[0]
+    mean, *_ = instructions.all_features(plan, phase, Executed(count.macs, count.evaluations))
+    most = instructions.all_features(plan, phase, Executed.planned(plan, phase))
+    return instructions.family(plan, phase), Case(count, mean, most)
+
+
+def fitted(table: np.ndarray) -> np.ndarray:
+    """x >= 0 with the smallest |table x - 1|^2, by the active set of Lawson and Hanson (1974, chapter 23)."""
+    n = table.shape[1]
+    scale = np.linalg.norm(table, axis=0)
+    a = table / np.where(scale > 0, scale, 1.0)
+    x, free = np.zeros(n), np.zeros(n, bool)
+    while True:
+        pull = np.where(free, -np.inf, a.T @ (1.0 - a @ x))
+        if pull.max() <= 1e-9:
+            return x / np.where(scale > 0, scale, 1.0)
+        free[pull.argmax()] = True
+        while True:
+            target = np.zeros(n)
+            target[free] = np.linalg.lstsq(a[:, free], np.ones(len(a)), rcond=None)[0]
+            if target[free].min() > 0:
+                break
+            falls = free & (target <= 0)
+            share = (x[falls] / (x[falls] - target[falls])).min()
+            x = x + share * (target - x)
+            free &= x > 1e-12
+        x = target
+
+
+def _table(cases: Sequence[Case], names: Sequence[str]) -> np.ndarray:
+    """The features of each case over its instructions."""
+    return np.array([[case.mean.get(name, 0.0) / case.count.mean for name in names] for case in cases])
+
+
+def fit(cases: Sequence[Case]) -> dict:
+    """One family: the costs of its features, and how good they are."""
+    names = sorted({name for case in cases for name in case.mean})
+    table, models = _table(cases, names), np.array([case.count.model for case in cases])
+    costs = {name: float(f"{c:.{DIGITS}g}") for name, c in zip(names, fitted(table), strict=True) if c > 0}
+    errors = table @ [costs.get(name, 0.0) for name in names] - 1
+    left_out = np.zeros(len(cases))
+    for model in set(models):
+        if not (models != model).any():
+            left_out[:] = np.nan
+            break
+        left_out[models == model] = table[models == model] @ fitted(table[models != model]) - 1
+    dearest = [max(sum(costs.get(n, 0.0) * v for n, v in each.items()) for each in case.most) for case in cases]
+    ceiling = MARGIN * max(case.count.most / each for case, each in zip(cases, dearest, strict=True))
+    return {
+        "costs": costs,
+        "ceiling": round(max(1.0, ceiling), 3),
+        "worst_error": round(float(abs(errors).max()), 4),
+        "median_error_left_out": round(float(np.median(abs(left_out))), 4),
+        "errors": {
+            f"{case.count.model} {case.count.estimator} {case.count.batch}": round(float(error), 4)
+            for case, error in zip(cases, errors, strict=True)
+        },
+    }
+
+
+def main(counts: Path) -> None:
+    families: dict[str, list[Case]] = defaultdict(list)
+    for count in step_counts.read(counts):
+        name, case = case_of(count)
+        families[name].append(case)
+    made = {name: fit(cases) for name, cases in sorted(families.items())} | {"simulation": OF_SIMULATIONS}
+    about = {"board": step_counts.BOARD, "steps": step_counts.STEPS, "cases": sum(map(len, families.values()))}
+    page = {"counted": about, "families": made}
+    instructions.PATH.write_text(json.dumps(page, indent=1) + "\n", encoding="utf-8")
+    for name, each in made.items():
+        if "worst_error" in each:
+            worst, left_out = each["worst_error"], each["median_error_left_out"]
+            print(f"{name}: worst {worst:.1%}, left out {left_out:.1%} in the median, ceiling x {each['ceiling']}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

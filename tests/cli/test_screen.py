@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""What a person sees on terminals of 60 to 200 columns."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from ttzo.host_tools.cli import screen as screen_module
+from ttzo.host_tools.cli.screen import Screen
+
+COLUMNS = (60, 80, 120, 200)
+
+
+@pytest.fixture(params=COLUMNS)
+def terminal(request):
+    """A screen whose results and notes go to one terminal of so many columns."""
+    screen = Screen(False)
+    screen.results = screen.notes = Console(
+        width=request.param, file=io.StringIO(), force_terminal=True, color_system=None
+    )
+    return screen
+
+
+def lines(screen):
+    return screen.results.file.getvalue().splitlines()
+
+
+def test_a_table_keeps_the_names_of_its_rows_whole(terminal):
+    rows = [("nucleo-f446re", "several words that must break somewhere " * 3, "22/4,181")]
+    terminal.table("", rows, ("board", "flash", "RAM"))
+    assert any(line.startswith("nucleo-f446re ") for line in lines(terminal))
+    assert max(map(len, lines(terminal))) <= terminal.results.width
+
+
+def test_text_breaks_between_words(terminal):
+    text = "the model needs 21,792 bytes of RAM, microbit has 9,984; the largest part is environments (10,728 bytes)"
+    terminal.tell(text)
+    assert " ".join(" ".join(lines(terminal)).split()) == text
+    assert max(map(len, lines(terminal))) <= terminal.results.width
+
+
+def test_text_in_a_pipe_stays_one_line():
+    screen = Screen(False)
+    screen.results = Console(width=60, file=io.StringIO())
+    screen.tell("word " * 40)
+    assert len(lines(screen)) == 1
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_a_bar_and_what_stands_beside_it_fit_on_one_line(columns):
+    parts = ["93700/93700", "loss 0.123", "validation 97.5 %", "1.23e+03 steps/s", "1,234,567,890 evaluations"]
+    note = screen_module._fitting("  ".join(parts), columns, "training")
+    shown = note.split("  ")
+    assert shown == parts[: len(shown)] and len(shown) >= 2
+    assert len("training ") + screen_module._bar_width(columns) + 1 + len(note) + screen_module.TIME_LEFT <= columns
+
+
+def test_something_moves_until_the_first_output(terminal):
+    with terminal.working():
+        assert terminal._waiting is not None
+        terminal.tell("done")
+        assert terminal._waiting is None
+    assert "working" in terminal.results.file.getvalue()
