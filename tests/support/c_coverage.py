@@ -23,6 +23,7 @@ FLAGS = ["--coverage", "-O0"]
 PARTS = "-DTTZO_PARTS"
 OTHER_C = ("-fsanitize", "-fno-sanitize", PARTS)  # branches of the compiler's own, and another text of the same lines
 WITHOUT_COUNTS = subprocess.run
+NOT_COUNTED = build.for_this_machine
 
 
 def _sources(sources: Sequence[Path], flags: Sequence[str]) -> list[Path]:
@@ -35,7 +36,10 @@ def _sources(sources: Sequence[Path], flags: Sequence[str]) -> list[Path]:
 def for_this_machine(
     name: str, sources: list[Path], headers: list[Path], flags: list[str], link_flags: list[str]
 ) -> Path:
-    """The twin of build.for_this_machine: each combination is compiled once, in a folder that keeps its counts."""
+    """The twin of build.for_this_machine: each combination is compiled once, in a folder that keeps its counts. Libraries of
+    some parts are made to see what they lack, and are left as they are."""
+    if name.endswith(".so") and any(flag.startswith(PARTS) for flag in flags):
+        return NOT_COUNTED(name, sources, headers, flags, link_flags)
     sources, flags = _sources(sources, flags), [flag for flag in flags if not flag.startswith(OTHER_C)]
     words = [name, *flags, *link_flags, *(path.read_text(encoding="utf-8") for path in sources if "extra" in path.name)]
     folder = OUT / hashlib.sha256("\0".join([*words, *(path.name for path in sources)]).encode()).hexdigest()[:16]
@@ -58,7 +62,12 @@ def _compile(name: str, folder: Path, sources: list[Path], flags: list[str], lin
 def run(command: Any, *arguments: Any, **options: Any) -> Any:
     """The twin of subprocess.run: what `cc ... -o PROGRAM` makes of the core counts too."""
     words = [str(word) for word in command] if isinstance(command, list | tuple) else []
-    if words[:1] != ["cc"] or "-o" not in words or not any(word.endswith("crc32.c") for word in words):
+    if (
+        words[:1] != ["cc"]
+        or "-shared" in words
+        or "-o" not in words
+        or not any(word.endswith("crc32.c") for word in words)
+    ):
         return WITHOUT_COUNTS(command, *arguments, **options)
     program = Path(words[words.index("-o") + 1])
     others = [word for word in words[1:] if word not in ("-o", str(program))]

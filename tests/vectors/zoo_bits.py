@@ -121,10 +121,11 @@ def record(case: dict[str, str]) -> dict[str, object]:
                 device.write_dataset(log_rows(plan))
             elif plan.pde is None:
                 region = Region.batch
-                device.write_batch(rows_of(plan))
             error = ""
             try:
                 for _ in range(STEPS):
+                    if region == Region.batch:
+                        device.write_batch(rows_of(plan))  # a step uses up rows that it varies
                     loss = device.step(region).loss
             except DeviceError as refused:
                 error = refused.name
