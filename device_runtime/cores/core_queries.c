@@ -30,16 +30,19 @@ static void query_quads(struct ttzo_core_estimate *e, uint32_t l, const struct t
                                       .slices = slices,
                                       .quads = quads,
                                       .differences = differences };
+    const bool asks_all = e->base.asked.length == e->base.trainer->model->info.n_parameters;
     for (uint32_t i = 0; i < n; i++)
         group.bound = quads[i].largest > group.bound ? quads[i].largest : group.bound;
     for (uint32_t m = 0; m < modes; m++, group.units.first += mr) {
         ttzo_query_group_ask(&group, &e->queries, e->base.antithetic);
-        for (uint32_t i = 0; i < n; i++)
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t first = offset + m * quads[i].m_stride;
             for (uint32_t q = 0; q < quads[i].count; q++) {
-                uint32_t at = offset + quads[i].at[q] + m * quads[i].m_stride;
-                if (ttzo_is_asked(&e->base.asked, at))
+                uint32_t at = first + quads[i].at[q];
+                if (asks_all || ttzo_is_asked(&e->base.asked, at))
                     gradient[at] = gradient[at] + differences[i][q];
             }
+        }
     }
 }
 

@@ -158,7 +158,7 @@ static void arrive_at_whole(struct ttzo_gathered_queries *queries, uint32_t l, u
             out[0] = at[0], out[1] = at[second], out[2] = at[third], out[3] = at[fourth];
         }
         ttzo_multiply_panels(queries->scratch.arrivals + Q * j, Q, NULL, queries->scratch.weights,
-                             queries->scratch.changes, columns, n, Q);
+                             queries->scratch.changes, 4, n, Q);
     }
     queries->cache.macs += n * outputs * n_queries;
 }

@@ -253,14 +253,14 @@ static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *pla
 // The same for the units that were aimed at, on top of what has arrived before.
 static void arrive_aimed(struct ttzo_queries *queries, uint32_t n_queries, bool first)
 {
-    uint32_t l = queries->aim.layer + 1, n = queries->aim.n_awake,
-             outputs = queries->cache.layers[l].layer->out_features;
+    uint32_t l = queries->aim.layer + 1, n = queries->aim.n_awake;
+    uint32_t outputs = queries->cache.layers[l].layer->out_features, whole = (outputs + 3u) & ~3u; // as arrivals are
     if (!goes_by_matrix(&queries->cache.layers[l])) {
         contract_changes(queries, l, queries->aim.places, n, n_queries);
         return;
     }
     ttzo_multiply_panels(queries->scratch.arrivals, Q, first ? NULL : queries->scratch.arrivals, queries->aim.weights,
-                         queries->scratch.changes, outputs, n, Q);
+                         queries->scratch.changes, whole, n, Q);
     queries->scratch.macs += n * outputs * n_queries;
 }
 
@@ -426,8 +426,8 @@ static void change_units(struct ttzo_queries *queries, const float *changes, uin
 
 // Four changes of one unit each as arrivals at layer `l`, whose matrix starts at `weights`: from one unit and output to
 // the next it is so far.
-static void lay_rows(struct ttzo_queries *queries, uint32_t l, const float *weights, uint32_t row, uint32_t step,
-                     const uint16_t *units, const float *changes)
+static inline void lay_rows(struct ttzo_queries *queries, uint32_t l, const float *weights, uint32_t row, uint32_t step,
+                            const uint16_t *units, const float *changes)
 {
     const float *a = weights + units[0] * row, *b = weights + units[1] * row, *c = weights + units[2] * row;
     const float *d = weights + units[3] * row;

@@ -266,6 +266,18 @@ static void add_inputs_to_eight(float *z, const struct live *live, const float *
     z[0] = s0, z[1] = s1, z[2] = s2, z[3] = s3, z[4] = s4, z[5] = s5, z[6] = s6, z[7] = s7;
 }
 
+// The same for two outputs that lie side by side.
+static void add_inputs_to_two(float *z, const struct live *live, const float *weights, uint32_t in_step)
+{
+    float s0 = z[0], s1 = z[1];
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++) {
+        const float *w = weights + *at * in_step;
+        float x = live->input[*at];
+        s0 = TTZO_MULADD(w[0], x, s0), s1 = TTZO_MULADD(w[1], x, s1);
+    }
+    z[0] = s0, z[1] = s1;
+}
+
 static void add_inputs(float *z, const struct live *live, const float *weights, struct steps steps)
 {
     float sum = *z;
@@ -296,6 +308,15 @@ static void add_to_eight(float *matrix, const struct live *live, const float *di
         w[2] = TTZO_MULADD(d2, x, w[2]), w[3] = TTZO_MULADD(d3, x, w[3]);
         w[4] = TTZO_MULADD(d4, x, w[4]), w[5] = TTZO_MULADD(d5, x, w[5]);
         w[6] = TTZO_MULADD(d6, x, w[6]), w[7] = TTZO_MULADD(d7, x, w[7]);
+    }
+}
+
+static void add_to_two(float *matrix, const struct live *live, const float *differences, uint32_t in_step)
+{
+    float d0 = differences[0], d1 = differences[1];
+    for (const uint16_t *at = live->at, *end = at + live->n; at != end; at++) {
+        float x = live->input[*at], *w = matrix + *at * in_step;
+        w[0] = TTZO_MULADD(d0, x, w[0]), w[1] = TTZO_MULADD(d1, x, w[1]);
     }
 }
 
@@ -334,6 +355,8 @@ static uint32_t forward_by_matrix(const struct ttzo_layer_cache *cache)
                 add_inputs_to_four(z + o, &live, weights + o, (struct steps){ steps.in, 1 });
             else
                 add_inputs_to_four(z + o, &live, weights + o * steps.out, (struct steps){ 1, steps.out });
+        for (; steps.out == 1 && o + 2 <= outputs; o += 2)
+            add_inputs_to_two(z + o, &live, weights + o, steps.in);
         for (; o < outputs; o++)
             add_inputs(z + o, &live, weights + o * steps.out, steps);
         done += outputs * live.n;
@@ -363,6 +386,8 @@ static uint32_t add_to_matrix(const struct ttzo_layer *layer, const float *input
                 add_to_four(sums + o, &live, differences + o, (struct steps){ steps.in, 1 });
             else
                 add_to_four(sums + o * steps.out, &live, differences + o, (struct steps){ 1, steps.out });
+        for (; steps.out == 1 && o + 2 <= outputs; o += 2)
+            add_to_two(sums + o, &live, differences + o, steps.in);
         for (; o < outputs; o++)
             add_to_one(sums + o * steps.out, &live, differences[o], steps);
         done += outputs * live.n;

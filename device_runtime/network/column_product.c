@@ -144,9 +144,12 @@ void ttzo_lay_columns(float *out, uint32_t step, struct ttzo_operand matrix, uin
             to[0] = of_a, to[1] = of_b, to[2] = of_c, to[3] = of_d;
         }
     }
-    for (; line < lines; line++, matrix.at += matrix.outer)
-        for (uint32_t k = 0; k < inner; k++)
-            out[k * step + line] = matrix.at[k * matrix.inner];
+    for (; line < lines; line++, matrix.at += matrix.outer) {
+        const any_bits *from = (const any_bits *)(const void *)matrix.at;
+        any_bits *to = (any_bits *)(void *)(out + line);
+        for (uint32_t k = 0; k < inner; k++, from += matrix.inner, to += step)
+            *to = *from;
+    }
 }
 
 static bool is_zero(const float *at, uint32_t n)

@@ -50,7 +50,7 @@ float ttzo_rate_factor(const struct ttzo_training *training, uint32_t step)
 static void leave_pruned(struct ttzo_trainer *trainer)
 {
     for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
-        if (ttzo_is_negative_zero(trainer->theta[i]))
+        if (trainer->theta[i] == 0.0f && ttzo_is_negative_zero(trainer->theta[i]))
             trainer->gradient[i] = 0.0f;
 }
 
@@ -102,10 +102,7 @@ static inline struct moved move_coordinate(const struct ttzo_trainer *trainer, c
     struct moved to = { 0.0f, 0.0f, 0.0f };
     switch ((enum ttzo_update)phase->update) {
     case TTZO_UPDATE_SGD: to.theta = TTZO_MULADD(-rate, g, theta); break;
-    case TTZO_UPDATE_MOMENTUM:
-        to.v = TTZO_MULADD(phase->beta1, v[i], g);
-        to.theta = TTZO_MULADD(-rate, to.v, theta);
-        break;
+    case TTZO_UPDATE_MOMENTUM: break; // move_by_momentum
     case TTZO_UPDATE_EMA_MOMENTUM:
         to.v = TTZO_MULADD(phase->beta1, v[i], (1.0f - phase->beta1) * g);
         to.theta = TTZO_MULADD(-rate, to.v, theta);
@@ -127,13 +124,32 @@ static inline bool is_finite(const struct moved *to)
     return (to->theta - to->theta) + (to->v - to->v) + (to->square - to->square) == 0.0f;
 }
 
+// The same for all coordinates of momentum, which most models take: whether all are finite then.
+static bool move_by_momentum(struct ttzo_trainer *trainer, const struct rule *rule, bool writes)
+{
+    const float shrink = rule->shrink, beta = rule->phase->beta1, rate = rule->rate;
+    const float *gradient = trainer->gradient, *end = gradient + trainer->model->info.n_parameters;
+    float *theta = trainer->theta, *v = trainer->moments, differences = 0.0f;
+    for (; gradient != end; gradient++, theta++, v++) {
+        float to_v = TTZO_MULADD(beta, *v, *gradient * shrink), to_theta = TTZO_MULADD(-rate, to_v, *theta);
+        if (writes)
+            *v = to_v, *theta = to_theta;
+        else
+            differences = differences + (to_theta - to_theta) + (to_v - to_v);
+    }
+    return differences == 0.0f;
+}
+
 // Takes the step, or nothing of it when a parameter or moment would not be finite: looks at all coordinates before it
 // writes the first.
 static enum ttzo_error update(struct ttzo_trainer *trainer, const struct rule *rule)
 {
     uint32_t n = trainer->model->info.n_parameters;
     uint8_t rule_of_update = rule->phase->update;
-    bool first = rule_of_update == TTZO_UPDATE_MOMENTUM || rule_of_update == TTZO_UPDATE_EMA_MOMENTUM;
+    if (rule_of_update == TTZO_UPDATE_MOMENTUM)
+        return move_by_momentum(trainer, rule, false) && move_by_momentum(trainer, rule, true) ? TTZO_ERROR_OK
+                                                                                               : TTZO_ERROR_NON_FINITE;
+    bool first = rule_of_update == TTZO_UPDATE_EMA_MOMENTUM;
     bool both = rule_of_update == TTZO_UPDATE_ADAM;
     for (uint32_t pass = 0; pass < 2; pass++) // the first one looks, the second one writes
         for (uint32_t i = 0; i < n; i++) {

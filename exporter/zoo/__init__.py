@@ -32,7 +32,7 @@ _PDES = (
     darcy.RECIPE,
 )
 _CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
-SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER)
+SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER, sensors.APPLIANCES)
 AUTOENCODERS = (autoencoders.HEARTBEATS, autoencoders.BLEEDING)
 SEQUENCES = (digits_rnn.RECIPE, names_gpt.RECIPE)
 _MNIST = (mnist.RECIPE, mnist.RECIPE_3898)

@@ -56,5 +56,5 @@ HEARTBEATS = _recipe(
     "heartbeats", "anomalies of an electrocardiogram (ecg-diff-count-3), an autoencoder", 20, hidden=8, batch=8
 )
 BLEEDING = _recipe(
-    "bleeding", "internal bleeding by the arterial pressure (UCR 135), an autoencoder", 46, hidden=9, batch=4
+    "bleeding", "internal bleeding by the arterial pressure (UCR 135), an autoencoder", 24, hidden=14, batch=8
 )

@@ -36,6 +36,7 @@ DATA_INPUTS = {
     "motions": Inputs(Number.int16, 1 / 4096),  # 512 steps of the published unit: an eighth of it
     "vowels": Inputs(Number.int16, 1 / 4096),  # 8192 steps of the published unit: twice it
     "power": Inputs(Number.int16, 1 / 4096),
+    "appliances": Inputs(Number.int16, 1 / 4096),  # 4096 steps of a deviation
     "heartbeats": Inputs(Number.int16, 1 / 4096),  # 4096 steps of a deviation of the good rows
     "bleeding": Inputs(Number.int16, 1 / 4096),
 }

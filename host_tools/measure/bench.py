@@ -123,7 +123,7 @@ def board_cost(plan: Plan, board: Board, rows: np.ndarray) -> BoardCost:
         report = firmware(Path(folder) / "tiles", plan, board)
         machine = _machine(report, plan, board, rows)
         forward, evaluation = _forward(machine, plan), _evaluation(machine, plan)
-        gradient, step = _step(machine, plan)
+        gradient, step = _step(machine, plan, rows)
         portable = _machine(firmware(Path(folder) / "portable", plan, board, PORTABLE), plan, board, rows)
         simple = core_by_core(plan)
         plain = _machine(firmware(Path(folder) / "plain", simple, board, PLAIN), simple, board, rows)
@@ -213,10 +213,12 @@ def _evaluation(machine: Machine, plan: Plan) -> Cost:
     return _cost(tally, plan.forward_macs(plan.batch))
 
 
-def _step(machine: Machine, plan: Plan) -> tuple[Cost | None, Cost | None]:
-    """The gradient estimate of a step, and a whole step (the next one); multiply-adds as the firmware counts them."""
+def _step(machine: Machine, plan: Plan, rows: np.ndarray) -> tuple[Cost | None, Cost | None]:
+    """The gradient estimate of a step, and a whole step (the next one); multiply-adds as the firmware counts them. A step
+    uses up rows that it varies."""
     costs: list[Cost | None] = []
     for function in ("ttzo_estimate", None):
+        put_batch(machine, rows[: plan.batch])
         before = _macs(machine)
         try:
             with machine.counting(function) as tally:

@@ -12,7 +12,7 @@ import pytest
 
 from ttzo.exporter import zoo
 from ttzo.exporter.readers.from_torch import plan_from_module
-from ttzo.host_tools.data import data_set, known_data, series, time_series, watch, wheel_files
+from ttzo.host_tools.data import appliances, data_set, known_data, series, time_series, watch, wheel_files
 from ttzo.host_tools.data.data_error import DataError
 
 needs_watch = pytest.mark.skipif(
@@ -82,6 +82,51 @@ def test_series_have_the_published_numbers_of_cases(name, train, test, numbers):
     assert found.train[0].shape == (train, numbers) and found.test[0].shape == (test, numbers)
     assert found.labels is not None and set(found.test[1]) == set(range(len(found.labels)))
     assert np.abs(found.train[0].astype(int)).max() < 32767  # nothing is cut off
+
+
+# ---- appliances ------------------------------------------------------------------------------------------------------
+
+
+def switched_on(first: int, size: float, unit: float) -> np.ndarray:
+    """40 periods, the first `first` of them noise of 0.001; then a peak of three times `size` and a second harmonic."""
+    t = np.arange(200)
+    shape = 1 + 0.2 * np.cos(2 * np.pi * t / 5) + 0.1 * np.cos(4 * np.pi * t / 5)
+    level = np.where(t < 5 * first, 0, size * np.where(t < 5 * first + 5, 3, 1))
+    return unit * (level * shape + 0.001 * np.cos(1.7 * t))
+
+
+def test_features_of_a_case_are_those_of_its_formula():
+    found = appliances.features(switched_on(6, 2.0, 1.0))
+    assert len(found) == appliances.N_FEATURES
+    end, has_begin, noise, _, _, peak, on, n, begins, rise = found[:10]
+    assert end == pytest.approx(np.log(2), abs=0.01) and peak == pytest.approx(np.log(3), abs=0.01)
+    assert (has_begin, on, n, begins, rise) == (1, 6, 40, 6, 0)
+    assert noise == pytest.approx(np.log(2 / (0.001 / np.sqrt(2))), abs=0.1)  # of a cosine's deviation
+    h1, h2 = found[13:15]
+    assert h1 == pytest.approx(0.1, abs=0.002) and h2 == pytest.approx(0.05, abs=0.002)
+    course = found[32:44]
+    assert course[0] == pytest.approx(np.log(3), abs=0.01) and np.abs(course[1:]).max() < 0.01
+
+
+def test_only_the_first_feature_knows_the_unit():
+    small, large = (appliances.features(switched_on(6, 2.0, unit)) for unit in (1.0, 50.0))
+    assert large[0] - small[0] == pytest.approx(np.log(50)) and large[1:] == pytest.approx(small[1:], abs=1e-4)
+
+
+def test_a_variant_is_a_part_of_its_case_that_keeps_the_switch():
+    case, rng = switched_on(12, 2.0, 1.0), np.random.default_rng(1)
+    made = [appliances.varied(case, rng) for _ in range(50)]
+    assert len({len(each) for each in made}) > 5 and min(map(len, made)) >= 120
+    for each in made:
+        assert each.tobytes() in case.tobytes() and appliances.features(each)[1] == 1
+
+
+def test_numbers_are_spread_evenly_by_the_training_rows_quantiles():
+    quantiles = np.quantile(np.array([[0.0, 5], [1, 5], [10, 5], [100, 5]]), np.linspace(0, 1, 4), axis=0)
+    made = appliances.spread_evenly(np.array([[-1.0, 5], [0, 4], [1, 6], [5.5, 5], [200, 5]]), quantiles) / 4096
+    limit = np.sqrt(3)
+    assert made[:, 0] == pytest.approx([-limit, -limit, -limit / 3, 0, limit], abs=1e-3)
+    assert made[:, 1] == pytest.approx([0, -limit, limit, 0, 0], abs=1e-3)
 
 
 # ---- watch -----------------------------------------------------------------------------------------------------------

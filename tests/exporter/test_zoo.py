@@ -45,7 +45,7 @@ def test_autoencoders_give_back_as_many_numbers_as_their_recordings_windows_have
 def test_sensors_are_small_dense_networks_over_the_whole_numbers_that_their_data_hold():
     for name in SENSORS:
         recipe, plan = zoo.get(name), built(name)
-        assert recipe.name == recipe.data == name and plan.n_parameters < 3000
+        assert recipe.name == recipe.data == name and plan.n_parameters < 6000
         assert recipe.loss == Loss.cross_entropy and recipe.inputs.number == Number.int16
         with pytest.raises(PlanError, match="has no tensor trains"):
             built(name, ranks=3)

@@ -36,7 +36,7 @@ def test_a_watch_learns_nine_of_ten_wearers():
 
 
 def test_models_from_scratch_reach_what_the_page_says():
-    wanted = {"motions": (1.0, 1700), "vowels": (0.98, 3000), "power": (0.972, 450)}
+    wanted = {"motions": (1.0, 1700), "vowels": (0.98, 3000), "power": (0.972, 450), "appliances": (0.95, 6000)}
     page, text = stored("scratch"), (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8")
     assert {each["model"] for each in page["models"]} == set(wanted)
     for each in page["models"]:
@@ -70,18 +70,21 @@ def test_the_watchs_recordings_are_asked_for_by_the_command_that_brings_them(tmp
 
 
 def test_appliances_are_what_the_page_says():
+    """What is asked is 97.7 %; it is not reached, and the page says so."""
     page = json.loads((ROOT / "tests" / "vectors" / "appliances.json").read_text(encoding="utf-8"))
-    text = " ".join((ROOT / "docs" / "sensors.md").read_text(encoding="utf-8").split())
-    forest, network = (sum(page[name]) / 3 for name in ("published_split", "network_published_split"))
-    assert f"reaches {100 * forest:.1f} %, {100 * page['ten_random_folds']:.1f} % where all cases" in text
-    assert f"in {100 * page['among_the_two_likeliest']:.1f} % of the test cases" in text
-    assert f"features reaches {100 * network:.1f} %" in text and page["features"] == 126
+    text = (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8")
+    (ours,) = (each for each in stored("scratch")["models"] if each["model"] == "appliances")
+    figures = {name: sum(page[name]) / 3 for name in ("forest", "network", "network_without_variants")}
+    assert abs(figures["network"] - ours["mean"]) < 0.01  # exact gradients, other draws
+    for name in ("forest_five_folds", "network_five_folds"):
+        figures[name] = page[name]
+    assert page["features"] == 68 and all(f"| {100 * share:.1f} %" in text for share in figures.values())
 
 
 def test_autoencoders_find_anomalies_at_least_as_well_as_the_rivals():
-    """What is asked of both is an AUC of 0.80; `bleeding` stays below it, and the page says so."""
+    """An AUC of 0.80 is asked of both."""
     page, text = stored("anomaly"), (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8")
-    least = {"heartbeats": 0.98, "bleeding": 0.75}
+    least = {"heartbeats": 0.98, "bleeding": 0.97}
     assert {each["model"] for each in page["models"]} == set(least)
     for each in page["models"]:
         forest = sum(each["isolation_forest"]) / len(each["isolation_forest"])

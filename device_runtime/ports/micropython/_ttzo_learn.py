@@ -21,11 +21,12 @@ class Learner:
 
     def add(self, model, x, y):
         """Takes one row; the loss of a step when the batch is full, None before."""
-        if model._inputs(x) != 1:
+        n, layout = model._inputs(x)
+        if n != 1:
             raise ValueError("learn takes one row of inputs")
         model._targets(y, 1)
         memory, width, rows = model._memory, model._row_bytes, self._rows
-        _check(memory, _ttzo.gather(memory, x, y, _PAIRS, 0, 1))
+        _check(memory, _ttzo.gather(memory, x, y, _PAIRS | layout, 0, 1))
         at = width * self._n
         rows[at : at + width] = model._view(model._batch_at, width)
         self._n += 1

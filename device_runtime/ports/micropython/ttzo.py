@@ -9,7 +9,8 @@
 Rows are inputs and targets: `x` holds n rows of inputs one after the other in the model's number (uint8, int16 or
 float32), `y` n classes of one or two bytes, n rows of a two-byte class for each place of a sequence, or n rows of
 float32 outputs. Both are anything with the buffer protocol: array, bytearray, bytes, memoryview, ulab's ndarray. Without
-`y`, `x` holds whole rows, inputs then target, in a buffer or in a file opened with "rb". A model that trains on a differential equation needs no rows.
+`y`, `x` holds whole rows, inputs then target, in a buffer or in a file opened with "rb". Where the model carries the
+normalisation of its training table, float32 numbers in `x` are readings as they stood there; bytes are normalised rows. A model that trains on a differential equation needs no rows.
 """
 
 import gc
@@ -31,6 +32,7 @@ _COLLOCATION = const(4)  # contract: enum.region.collocation
 _ROWS = const(0)
 _PAIRS = const(1)
 _INPUTS = const(2)
+_READINGS = const(4)
 _NEXT = const(-1)
 
 _BAD_BUNDLE = const(5)  # contract: error.bad_bundle
@@ -112,6 +114,7 @@ class Model:
         self._input_bytes, self._row_bytes, self._classes = facts[6:9]  # of a row
         self._parameters_at, self._moments_at, self._batch_at, self._capacity, self._has_equation = facts[9:]
         self._kind = "Bhf"[number]  # of the inputs
+        self._reading_bytes = struct.unpack_from("<I", memory, 96)[0]
         self._learner = None
 
     # ---- what it knows
@@ -157,13 +160,15 @@ class Model:
     # ---- rows
 
     def _inputs(self, x):
-        """Rows in `x`, which is of the right kind and length."""
-        kind, size = _kind(x), _ttzo.size(x)
-        if kind not in _RAW and chr(kind).lower() != self._kind:
+        """How many rows `x` holds, of the right kind and length; and `_READINGS` where they are readings, else 0."""
+        kind, size, width, layout = _kind(x), _ttzo.size(x), self._input_bytes, 0
+        if self._reading_bytes and kind == ord("f"):
+            width, layout = self._reading_bytes, _READINGS
+        elif kind not in _RAW and chr(kind).lower() != self._kind:
             raise TypeError("x needs numbers of kind '%s' or raw bytes, not '%c'" % (self._kind, kind))
-        if not size or size % self._input_bytes:
-            raise ValueError("x has %d bytes, a row of inputs has %d" % (size, self._input_bytes))
-        return size // self._input_bytes
+        if not size or size % width:
+            raise ValueError("x has %d bytes, a row of inputs has %d" % (size, width))
+        return size // width, layout
 
     def _targets(self, y, n):
         kind, size = _kind(y), _ttzo.size(y)
@@ -185,9 +190,9 @@ class Model:
             raise ValueError("the model has an equation: rows are points in x and values in y")
         if hasattr(x, "readinto"):
             return self._file(x)
-        layout, n = _PAIRS, 0
         if y is not None:
-            n = self._inputs(x)
+            n, layout = self._inputs(x)
+            layout |= _PAIRS
             self._targets(y, n)
         else:
             layout, y, size = _ROWS, b"", _ttzo.size(x)
@@ -219,11 +224,11 @@ class Model:
 
     def predict(self, x):
         """The network's outputs for each row of inputs, or an equation's u, float32."""
-        memory, n = self._memory, self._inputs(x)
+        memory, (n, layout) = self._memory, self._inputs(x)
         out = array("f", bytes(4 * n * self.n_outputs))
         for first in range(0, n, self._capacity):
             count = min(self._capacity, n - first)
-            _check(memory, _ttzo.gather(memory, x, b"", _INPUTS, first, count))
+            _check(memory, _ttzo.gather(memory, x, b"", _INPUTS | layout, first, count))
             for j in range(count):
                 _check(memory, _ttzo.predict(memory, j, out, 4 * (first + j) * self.n_outputs))
         return out

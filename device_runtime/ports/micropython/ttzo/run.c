@@ -67,6 +67,7 @@ static void tell_sizes(struct ttzo_run *run)
         .batch_at = offset_in(run, trainer->batch.bytes),
         .capacity = trainer->batch.capacity,
         .has_equation = info->loss == TTZO_LOSS_RESIDUAL,
+        .reading_bytes = run->model.rows.columns ? 4 * info->in_features : 0,
     };
 }
 
@@ -156,6 +157,17 @@ static void copy(uint8_t *to, const uint8_t *from, uint32_t count)
         to[i] = from[i];
 }
 
+// The inputs of a row from `width` bytes at `from`: readings (4-byte aligned), or packed already.
+static enum ttzo_error put_inputs(struct ttzo_run *run, uint8_t *to, const uint8_t *from, uint32_t width,
+                                  bool are_readings)
+{
+    if (are_readings)
+        return ttzo_pack_inputs(&run->model, (const float *)(const void *)from, run->facts.in_features, to,
+                                &run->facts.detail);
+    copy(to, from, width);
+    return TTZO_ERROR_OK;
+}
+
 // The target of row `row` as it is sent; y has `width` bytes for each row.
 static void put_target(uint8_t *to, uint32_t target_bytes, const uint8_t *y, uint32_t width, uint32_t row)
 {
@@ -168,9 +180,13 @@ uint32_t ttzo_run_gather(void *memory, const uint8_t *x, uint32_t x_bytes, const
 {
     struct ttzo_run *run = memory;
     const struct ttzo_run_facts *facts = &run->facts;
-    uint32_t x_width = layout == TTZO_LAYOUT_ROWS ? facts->row_bytes : facts->input_bytes;
+    bool are_readings = layout & TTZO_READINGS;
+    layout &= ~(uint32_t)TTZO_READINGS;
+    uint32_t x_width = are_readings                 ? facts->reading_bytes
+                       : layout == TTZO_LAYOUT_ROWS ? facts->row_bytes
+                                                    : facts->input_bytes;
     uint32_t target_bytes = facts->row_bytes - facts->input_bytes;
-    uint32_t n = x_bytes / x_width, y_width = layout == TTZO_LAYOUT_PAIRS && n ? y_bytes / n : 0;
+    uint32_t n = x_width ? x_bytes / x_width : 0, y_width = layout == TTZO_LAYOUT_PAIRS && n ? y_bytes / n : 0;
     bool y_is_sound =
         layout != TTZO_LAYOUT_PAIRS || y_width == target_bytes || (facts->classes_a_row == 1 && y_width == 1);
     bool next = first == UINT32_MAX;
@@ -179,10 +195,13 @@ uint32_t ttzo_run_gather(void *memory, const uint8_t *x, uint32_t x_bytes, const
     if (!n || x_bytes != n * x_width || (n && y_bytes != n * y_width) || !y_is_sound || count > facts->capacity ||
         (!next && (first > n || count > n - first)))
         return TTZO_ERROR_OUT_OF_RANGE;
+    run->trainer.batch.count = 0; // until all rows are there
     for (uint32_t j = 0; j < count; j++) {
         uint32_t row = next ? ttzo_run_row(memory, j, n) : first + j;
         uint8_t *to = run->trainer.batch.bytes + (size_t)j * facts->row_bytes;
-        copy(to, x + (size_t)row * x_width, x_width);
+        enum ttzo_error error = put_inputs(run, to, x + (size_t)row * x_width, x_width, are_readings);
+        if (error)
+            return (uint32_t)error;
         if (layout != TTZO_LAYOUT_ROWS)
             put_target(to + facts->input_bytes, target_bytes, y, y_width, row);
     }

@@ -35,9 +35,10 @@ struct ttzo_run_facts {
     uint32_t parameters_at; // offsets of arrays
     uint32_t moments_at;
     uint32_t batch_at;
-    uint32_t capacity;     // rows of the region batch
-    uint32_t has_equation; // 1: trains on an equation, not on rows
-    uint32_t n_judged;     // of the last evaluation: what n_correct is at most
+    uint32_t capacity;      // rows of the region batch
+    uint32_t has_equation;  // 1: trains on an equation, not on rows
+    uint32_t n_judged;      // of the last evaluation: what n_correct is at most
+    uint32_t reading_bytes; // of a row of readings, float32; 0: the model does not carry its normalisation
 };
 
 // Moves bytes between a port and the boxes: `receive` puts up to `count` bytes into the inbox and returns how many,
@@ -79,6 +80,7 @@ enum ttzo_layout {
     TTZO_LAYOUT_ROWS = 0,   // whole rows in x
     TTZO_LAYOUT_PAIRS = 1,  // inputs in x, targets in y: classes of one or two bytes, or float32 outputs
     TTZO_LAYOUT_INPUTS = 2, // inputs in x, no targets
+    TTZO_READINGS = 4, // added to the two above: x holds readings, reading_bytes a row; ttzo_pack_inputs packs them
 };
 
 // ---- loading
