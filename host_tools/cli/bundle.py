@@ -36,6 +36,7 @@ from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
+from ttzo.host_tools.cli.estimators import alternatives_row
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
 from ttzo.host_tools.cli.layer_text import layer_text
@@ -305,6 +306,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
         )
     ]
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
+    rows += alternatives_row(plan)
     return [*rows, ("arithmetic", plan.arithmetic.name)]
 
 

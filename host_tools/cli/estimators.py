@@ -7,6 +7,7 @@ import click
 
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.costs.cost import forward_passes, macs_a_step
+from ttzo.exporter.costs.instructions import most_instructions
 from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.export_again import changed
 from ttzo.exporter.plan.plan import Plan
@@ -14,6 +15,8 @@ from ttzo.exporter.plan.train_defaults import ESTIMATORS, estimator_name
 from ttzo.host_tools.cli.choices import WHAT_FOR
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.device.device import read_bundle
+
+WHOLE_GRADIENTS = ("node_cge", "cge")  # every derivative in each step, which agree as the radius falls
 
 
 @click.command("estimators")
@@ -23,8 +26,9 @@ def estimators_command(screen: Screen, bundle: Path | None) -> dict:
     """List the estimators; with a bundle folder, what a step of each costs on this model.
 
     The bundle's own estimator is counted with the bundle's settings, every other one with its default settings and the
-    bundle's batch and caches. Costs are counted as by `ttzo plan`: a forward pass is one row's, in the order of
-    multiplication that an export with this estimator chooses. Of hybrid there is a number for each of its two phases.
+    bundle's batch and caches. Costs are counted as by `ttzo plan`: instructions are a ceiling for a Cortex-M4F, from
+    counted steps; a forward pass is one row's, in the order of multiplication that an export with this estimator
+    chooses. Of hybrid there is a number for each of its two phases.
     """
     texts = WHAT_FOR["--estimator"]
     screen.table("", [(name, texts[name]) for name in ESTIMATORS])
@@ -35,7 +39,7 @@ def estimators_command(screen: Screen, bundle: Path | None) -> dict:
         raise TtzoError("every parameter of this model is frozen: no estimator trains it", "name another bundle")
     used = estimator_name(plan.training)
     costs = {name: _cost(plan, name, used) for name in ESTIMATORS}
-    heading = (str(bundle), "forward passes a step", "MACs a step", "work buffer")
+    heading = (str(bundle), "most instructions a step", "forward passes a step", "MACs a step", "work buffer")
     screen.tell("")
     taken = [(name, cost) for name, cost in costs.items() if not cost["refusal"]]
     if taken:
@@ -54,11 +58,31 @@ def _cost(plan: Plan, name: str, used: str) -> dict:
         made = plan if name == used else changed(plan, estimator=name)
         macs = [macs_a_step(made, phase) for phase in made.training.phases]
         passes = [forward_passes(made, *each) for each in zip(made.training.phases, macs, strict=True)]
-        return {"refusal": "", "forward_passes": passes, "macs": macs, "work_bytes": work_bytes(made)}
+        instructions = [round(most_instructions(made, phase)) for phase in made.training.phases]
+        return {
+            "refusal": "",
+            "instructions": instructions,
+            "forward_passes": passes,
+            "macs": macs,
+            "work_bytes": work_bytes(made),
+        }
     except TtzoError as error:
         return {"refusal": str(error)}
 
 
+def alternatives_row(plan: Plan) -> list[tuple[str, str]]:
+    """What a step of a network's estimator takes at most, and of the others that ask every coordinate: a row of a table."""
+    used = estimator_name(plan.training)
+    if plan.pde is not None or plan.simulation is not None or used not in (*WHOLE_GRADIENTS, "rge"):
+        return []
+    costs = {name: _cost(plan, name, used) for name in WHOLE_GRADIENTS if name != used}
+    text = f"at most {round(most_instructions(plan, plan.training.phases[0])):,} instructions on a Cortex-M4F"
+    rest = [f"by {name} {cost['instructions'][0]:,}" for name, cost in costs.items() if not cost["refusal"]]
+    return [("a step", "; ".join([text, *rest]))]
+
+
 def _row(name: str, cost: dict) -> tuple[str, ...]:
-    phases = [", then ".join(f"{number:,}" for number in cost[key]) for key in ("forward_passes", "macs")]
+    phases = [
+        ", then ".join(f"{number:,}" for number in cost[key]) for key in ("instructions", "forward_passes", "macs")
+    ]
     return (name, *phases, f"{cost['work_bytes']:,} bytes")

@@ -51,10 +51,19 @@ def test_the_work_buffer_is_the_one_that_a_bundle_with_the_estimator_states(tmp_
         answer = json.loads(CliRunner().invoke(main, ["plan", str(made), "--board", "netduinoplus2", "--json"]).stdout)
         forecast = answer["forecasts"][0]
         assert found[name]["work_bytes"] == forecast["work_bytes"]
+        assert found[name]["instructions"] == [round(forecast["most_instructions"])]
         assert (found[name]["forward_passes"], found[name]["macs"]) == (
             [forecast["forward_passes"]],
             [forecast["macs"]],
         )
+
+
+def test_a_plan_says_what_the_other_whole_gradient_would_take(tmp_path):
+    bundle = write_bundle(tmp_path / "cge", export_again.changed(small_plan(), estimator="cge"))
+    _, found = costs(bundle)
+    shown = " ".join(CliRunner().invoke(main, ["plan", str(bundle), "--board", "netduinoplus2"]).stdout.split())
+    own, other = (found[name]["instructions"][0] for name in ("cge", "node_cge"))
+    assert f"at most {own:,} instructions on a Cortex-M4F; by node_cge {other:,}" in shown
 
 
 @pytest.mark.parametrize(("made", "name", "why"), [(small_plan, "subspace_gn", "PDE"), (wave_plan, "cge", "residuals")])

@@ -71,7 +71,7 @@ ANSWERS = {
     "huge": ("the constant 1e+39 becomes inf in float32", "scale the equation"),
     "tiny": ("the constant 1e-46 becomes 0 in float32", "scale the equation"),
     "inp3": ("a network of 3 inputs", ""),
-    "conv": ("not supported through convolutions", ""),
+    "conv": {},
     "relu": ("ends in a ReLU, whose second derivative is 0", "Tanh"),
     "sqrt_t": {},
     "one_over_t": ("condition is not finite at 100 %", "divisions by zero"),
@@ -93,7 +93,7 @@ ANSWERS = {
     "negbase": ("% of its points, whatever u is", "powers of negative numbers"),
 }
 # of the network, of the whole, or of what Python itself says: no line of the equation
-WITHOUT_LINE = ("system", "twoout", "inp3", "conv", "relu", "kwarg", "deep", "strproblem", "pointsbad")
+WITHOUT_LINE = ("system", "twoout", "inp3", "relu", "kwarg", "deep", "strproblem", "pointsbad")
 WRONG = [name for name, answer in ANSWERS.items() if isinstance(answer, tuple)]
 RIGHT = [name for name, answer in ANSWERS.items() if isinstance(answer, dict)]
 

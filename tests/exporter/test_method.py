@@ -8,6 +8,7 @@ import pytest
 
 from ttzo.device_runtime.contract import Estimator, Schedule, Update
 from ttzo.exporter import export as exporting
+from ttzo.exporter.choose import method
 from ttzo.exporter.choose.method import BY_THE_DATA, with_steps
 from ttzo.exporter.costs.memory import Room, work_bytes
 from ttzo.exporter.operations.layer import PlanError
@@ -83,6 +84,14 @@ def plan_of(tmp_path):
 def test_structure_and_cost_choose_the_estimator(plan_of, name, estimator):
     (phase,) = plan_of(name).training.phases
     assert phase.estimator == estimator
+
+
+def test_of_two_that_ask_every_coordinate_the_cheaper_is_chosen(plan_of, monkeypatch):
+    prices = {Estimator.node_cge: 3.0, Estimator.cge: 2.0}
+    monkeypatch.setattr(method, "most_instructions", lambda plan, phase: prices[phase.estimator])
+    assert plan_of("chain").training.phases[0].estimator == Estimator.cge
+    prices[Estimator.node_cge] = 1.0
+    assert plan_of("chain").training.phases[0].estimator == Estimator.node_cge
 
 
 def test_what_is_chosen_goes_before_the_table(plan_of):
