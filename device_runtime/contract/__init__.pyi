@@ -196,6 +196,8 @@ class Estimator(IntEnum):
     """Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it"""
     chain_differences = 10
     """difference quotients carried backwards layer by layer: the loss differences of the last layer's units, times what each unit moves the next layer by; what back-propagation does, with quotients for derivatives"""
+    frozen_features = 11
+    """one least squares over the last layer behind units that each step draws anew, wide or narrow, along all coordinates or one of space and time; what leaves smaller residuals than theta stays"""
 
 class Part(IntEnum):
     equations = 1
@@ -244,6 +246,8 @@ class Part(IntEnum):
     """cores on chains whose changes pass further layers: more than two layers, or an activation after the last"""
     chain = 4194304
     """chain_differences"""
+    features = 8388608
+    """frozen_features"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -428,6 +432,8 @@ class Stream(IntEnum):
     """how a training row is varied: counter (block, row of the batch, step); block 0: its shift down and to the right, word % (2 most + 1) - most; then four normal numbers a block: of the channels, after them of the row's numbers"""
     jet = 6
     """sampled_jet's directions of a row: counter (block, row, step); coordinate i in space takes bit i % 32 of word i / 32 % 4 of block i / 128"""
+    features = 7
+    """the points around which frozen_features' units bend: counter (block, unit, step); as training points"""
 
 class LogRow(IntEnum):
     fitted = 0

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x3B094EC3u
+#define TTZO_CONTRACT_HASH 0x883FF719u
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -51,6 +51,7 @@
 #define TTZO_MAX_MATRIX 16384u // numbers of the largest layer that reusing estimators keep as a matrix
 #define TTZO_MAX_PHASES 2u // training phases of one model
 #define TTZO_MAX_ROW_GROUPS 16u // kinds of collocation rows of one PDE
+#define TTZO_FEATURE_SCALES 8u // scales of frozen_features' units, tried in turn
 #define TTZO_FEW_ROW_GROUPS 4u // of them that a runtime without the part systems holds
 #define TTZO_MAX_FIELDS 8u // unknown functions of one PDE: outputs of its network
 #define TTZO_MAX_PDE_DIRECTIONS 64u // directions of one PDE along which derivatives are computed
@@ -197,6 +198,7 @@ enum ttzo_estimator {
     TTZO_ESTIMATOR_SIMULATION_GN = 8, // Gauss-Newton on a simulation: one simulation at theta and one beside it for each unknown, while a log passes; its sums and states are moments
     TTZO_ESTIMATOR_COORDINATE_GN = 9, // Gauss-Newton on a PDE's residuals in unit directions: all parameters of a small dense network, else the last layer's and the biases before it
     TTZO_ESTIMATOR_CHAIN_DIFFERENCES = 10, // difference quotients carried backwards layer by layer: the loss differences of the last layer's units, times what each unit moves the next layer by; what back-propagation does, with quotients for derivatives
+    TTZO_ESTIMATOR_FROZEN_FEATURES = 11, // one least squares over the last layer behind units that each step draws anew, wide or narrow, along all coordinates or one of space and time; what leaves smaller residuals than theta stays
 };
 #define TTZO_PART_EQUATIONS 1u // PDE residuals, their derivatives and programs, Gauss-Newton steps in random directions
 #define TTZO_PART_CORES 2u // estimators that reuse a core's environments
@@ -221,7 +223,8 @@ enum ttzo_estimator {
 #define TTZO_PART_SYSTEMS 1048576u // equations of several functions, along directions, with unknown constants, readings, periodic or many conditions, inverse tangents, sampled jets
 #define TTZO_PART_DEPTH 2097152u // cores on chains whose changes pass further layers: more than two layers, or an activation after the last
 #define TTZO_PART_CHAIN 4194304u // chain_differences
-#define TTZO_ALL_PARTS 8388607u
+#define TTZO_PART_FEATURES 8388608u // frozen_features
+#define TTZO_ALL_PARTS 16777215u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -325,6 +328,7 @@ enum ttzo_stream {
     TTZO_STREAM_FACE = 4, // the face of a boundary row: counter (0, row, step)
     TTZO_STREAM_AUGMENTATION = 5, // how a training row is varied: counter (block, row of the batch, step); block 0: its shift down and to the right, word % (2 most + 1) - most; then four normal numbers a block: of the channels, after them of the row's numbers
     TTZO_STREAM_JET = 6, // sampled_jet's directions of a row: counter (block, row, step); coordinate i in space takes bit i % 32 of word i / 32 % 4 of block i / 128
+    TTZO_STREAM_FEATURES = 7, // the points around which frozen_features' units bend: counter (block, unit, step); as training points
 };
 enum ttzo_log_row {
     TTZO_LOG_ROW_FITTED = 0, // its measured numbers are fitted
@@ -1603,7 +1607,7 @@ static inline int ttzo_training_field_out_of_range(const struct ttzo_training *i
 // Number of the first field of a phase that is out of range; -1 when all are in range.
 static inline int ttzo_phase_field_out_of_range(const struct ttzo_phase *in)
 {
-    if (!(in->estimator <= 10u))
+    if (!(in->estimator <= 11u))
         return 0;
     if (!(in->direction <= 1u))
         return 1;

@@ -21,7 +21,7 @@ static const struct ttzo_layer *layer_from_end(const struct ttzo_model *model, u
 bool ttzo_asks_all(const struct ttzo_model *model)
 {
     for (uint32_t l = 0; l < model->info.n_layers; l++)
-        if (model->layers[l].kind != TTZO_LAYER_KIND_DENSE)
+        if (model->layers[l].kind != TTZO_LAYER_KIND_DENSE || model->layers[l].gather)
             return false;
     return model->info.n_parameters <= TTZO_MAX_COORDINATES;
 }
@@ -92,6 +92,7 @@ struct row {
     struct ttzo_trainer *trainer;
     const struct ttzo_model *model;
     const struct ttzo_row_slopes *slopes;
+    const float *theta;
     uint32_t n, width, number; // directions, numbers of a jet, the row's number
     float mu;
     float *inputs[TTZO_MAX_LAYERS]; // jets of what a layer takes
@@ -100,13 +101,14 @@ struct row {
     float *moved, *change; // one jet
 };
 
-static struct row begin_row(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t number,
-                            float mu)
+static struct row begin_row(struct ttzo_trainer *trainer, const float *theta, const struct ttzo_column_work *work,
+                            uint32_t number, float mu)
 {
     const struct ttzo_model *model = trainer->model;
     struct row r = { .trainer = trainer,
                      .model = model,
                      .slopes = &work->slopes,
+                     .theta = theta,
                      .number = number,
                      .mu = mu,
                      .changes = work->changes,
@@ -213,8 +215,7 @@ static void carry_jets(const struct row *r)
     begin_inputs(r);
     for (uint32_t l = 0; l + 1 < r->model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &r->model->layers[l];
-        const float *w = r->trainer->theta + layer->parameter_offset,
-                    *bias = w + layer->in_features * layer->out_features;
+        const float *w = r->theta + layer->parameter_offset, *bias = w + layer->in_features * layer->out_features;
         float *z = r->units[l], *out = r->inputs[l + 1];
         for (uint32_t j = 0; j < layer->out_features; j++)
             for (uint32_t c = 0; c < r->width; c++)
@@ -242,7 +243,7 @@ static void change_unit(const struct row *r, uint32_t l, uint32_t j, const float
 static void change_layer(const struct row *r, uint32_t l, uint32_t first, uint32_t n, const float *changes, float *out)
 {
     const struct ttzo_layer *layer = &r->model->layers[l];
-    const float *w = r->trainer->theta + layer->parameter_offset + first;
+    const float *w = r->theta + layer->parameter_offset + first;
     float *moved = r->moved;
     for (uint32_t j = 0; j < layer->out_features; j++, w += layer->in_features) {
         const float *z = r->units[l] + j * r->width;
@@ -266,7 +267,7 @@ static float carry_change(const struct row *r, uint32_t l, uint32_t j, const flo
         j = 0;
         n = r->model->layers[l].out_features;
     }
-    const float *w = r->trainer->theta + r->model->layers[last].parameter_offset + j;
+    const float *w = r->theta + r->model->layers[last].parameter_offset + j;
     uint32_t outputs = ttzo_functions(r->model);
     float sum = 0.0f;
     for (uint32_t o = 0; o < outputs; o++, w += r->model->layers[last].in_features)
@@ -324,22 +325,22 @@ static void dense_columns(const struct row *r, bool joins, uint32_t first, uint3
         *column = joins ? *column + column_of(r, u) : column_of(r, u);
 }
 
-float ttzo_row_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t number, float mu,
-                       uint32_t first, uint32_t end, float *column, uint32_t stride)
+float ttzo_row_columns(struct ttzo_trainer *trainer, const float *theta, const struct ttzo_column_work *work,
+                       uint32_t number, float mu, uint32_t first, uint32_t end, float *column, uint32_t stride)
 {
     struct ttzo_column_work own = *work;
     struct ttzo_pde_row row = ttzo_pde_begin_row(trainer, number);
     uint32_t sides = ttzo_pde_has_opposite(trainer->model, &row) ? 2 : 1;
     float residual = 0.0f;
     for (uint32_t side = 0; side < sides; side++) {
-        float share = ttzo_linearise(trainer, trainer->theta, &row, side, mu, &own.slopes);
+        float share = ttzo_linearise(trainer, theta, &row, side, mu, &own.slopes);
         residual = side ? residual + share : share;
         trainer->macs += trainer->macs_per_row;
         if (!ttzo_asks_all(trainer->model)) {
             ttzo_bias_columns(trainer, &own, number, mu, first, end, column, stride);
             continue;
         }
-        struct row r = begin_row(trainer, &own, number, mu);
+        struct row r = begin_row(trainer, theta, &own, number, mu);
         dense_columns(&r, side > 0, first, end, column, stride);
     }
     return residual;

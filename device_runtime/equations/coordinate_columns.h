@@ -21,9 +21,10 @@ uint32_t ttzo_coordinate_place(const struct ttzo_model *model, uint32_t u);
 
 void ttzo_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve);
 
-// Derivatives of row `row`'s residual by the unknowns [first, end), at column[(u - first) stride]; returns the residual.
-// Differences of `mu`. trainer->macs counts the work.
-float ttzo_row_columns(struct ttzo_trainer *trainer, const struct ttzo_column_work *work, uint32_t row, float mu,
-                       uint32_t first, uint32_t end, float *column, uint32_t stride);
+// Derivatives of row `row`'s residual at `theta` by the unknowns [first, end), at column[(u - first) stride]; returns the
+// residual. Differences of `mu`. trainer->macs counts the work. Where not all parameters are asked, `theta` is the
+// trainer's.
+float ttzo_row_columns(struct ttzo_trainer *trainer, const float *theta, const struct ttzo_column_work *work,
+                       uint32_t row, float mu, uint32_t first, uint32_t end, float *column, uint32_t stride);
 
 #endif

@@ -76,6 +76,9 @@ static bool has_columns(const struct ttzo_model *model)
 {
     if (ttzo_asks_all(model))
         return true;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        if (model->layers[l].gather)
+            return false;
     for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
         if (model->pde.groups[g].sampler == TTZO_SAMPLER_OPPOSITE)
             return false;
@@ -163,8 +166,8 @@ static enum ttzo_error fold_rows(struct coordinate_gn *gn)
         uint32_t count = gn->rows - first < TTZO_GN_BLOCK_ROWS ? gn->rows - first : TTZO_GN_BLOCK_ROWS;
         for (uint32_t i = 0; i < count; i++) {
             float *row = gn->block + i * width;
-            row[gn->n] = ttzo_row_columns(gn->trainer, &gn->columns_work, first + i, gn->phase->perturb_radius, 0,
-                                          gn->n, row, 1);
+            row[gn->n] = ttzo_row_columns(gn->trainer, gn->trainer->theta, &gn->columns_work, first + i,
+                                          gn->phase->perturb_radius, 0, gn->n, row, 1);
             enum ttzo_error error = keep_residual(gn, first + i, row[gn->n]);
             if (error)
                 return error;
@@ -182,8 +185,8 @@ static enum ttzo_error fold_rows(struct coordinate_gn *gn)
 static enum ttzo_error make_columns(struct coordinate_gn *gn, uint32_t first, uint32_t end)
 {
     for (uint32_t row = 0; row < gn->rows; row++) {
-        float residual = ttzo_row_columns(gn->trainer, &gn->columns_work, row, gn->phase->perturb_radius, first, end,
-                                          gn->columns + row, gn->rows);
+        float residual = ttzo_row_columns(gn->trainer, gn->trainer->theta, &gn->columns_work, row,
+                                          gn->phase->perturb_radius, first, end, gn->columns + row, gn->rows);
         enum ttzo_error error = keep_residual(gn, row, residual);
         if (error)
             return error;

@@ -5,6 +5,7 @@
 #include "equations/gauss_newton.h"
 
 #include "equations/coordinate_gn.h"
+#include "equations/frozen_features.h"
 #include "equations/last_layer_columns.h"
 #include "equations/pde.h"
 #include "equations/scales.h"
@@ -51,6 +52,8 @@ uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct tt
         return 0;
     if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn_count(model, phase);
+    if (phase->estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)
+        return ttzo_frozen_features_count(model, phase);
     uint64_t n = unknown_count(model, phase), rows = block_rows(model, (uint32_t)n);
     return n * (n + 3) + rows * (n + 1) + n; // two triangles, a block of rows, the coefficients
 }
@@ -66,6 +69,8 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
         return true;
     if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn_is_sound(model, phase);
+    if (phase->estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)
+        return ttzo_frozen_features_is_sound(model, phase);
     if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS ||
         phase->update != TTZO_UPDATE_SGD)
         return false;
@@ -362,6 +367,8 @@ enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttz
 {
     if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn(trainer, phase, rate, result);
+    if (phase->estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)
+        return ttzo_frozen_features(trainer, phase, rate, result);
     struct gauss_newton gn = begin(trainer, phase);
     uint32_t n = trainer->model->info.n_parameters, batch = trainer->model->info.batch;
     float ridge = *gn.ridge > 0.0f ? *gn.ridge : phase->ridge;

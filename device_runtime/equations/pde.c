@@ -32,6 +32,11 @@ static void draw(const struct ttzo_model *model, uint64_t key, enum ttzo_stream 
     }
 }
 
+void ttzo_pde_draw_feature(struct ttzo_trainer *trainer, uint32_t unit)
+{
+    draw(trainer->model, trainer->training.seed, TTZO_STREAM_FEATURES, trainer->state.step, unit, trainer->pde.point);
+}
+
 // The uniform point goes where the problem draws its training points.
 static void place(struct ttzo_trainer *trainer)
 {

@@ -13,6 +13,9 @@ void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve);
 // The residual of training row `row` of the step under way, times the root of its weight: its square is the row's loss.
 float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t row);
 
+// The point around which unit `unit` of frozen_features bends in the step under way, into trainer->pde.point.
+void ttzo_pde_draw_feature(struct ttzo_trainer *trainer, uint32_t unit);
+
 // The network at validation point number `row`, for the next two functions to read.
 void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row);
 

@@ -11,6 +11,8 @@ static uint32_t parts_of_estimator(uint8_t estimator)
                (estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES ? TTZO_PART_CHAIN : 0u);
     if (estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return TTZO_PART_COORDINATES;
+    if (estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)
+        return TTZO_PART_COORDINATES | TTZO_PART_FEATURES;
     bool own = ttzo_is_gauss_newton(estimator) || estimator == TTZO_ESTIMATOR_SIMULATION_GN;
     return own ? 0u : TTZO_PART_EVALUATIONS;
 }

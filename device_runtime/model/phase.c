@@ -23,7 +23,7 @@ bool ttzo_estimator_reuses(uint8_t estimator)
 bool ttzo_is_gauss_newton(uint8_t estimator)
 {
     return estimator == TTZO_ESTIMATOR_SUBSPACE_GN || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN ||
-           estimator == TTZO_ESTIMATOR_COORDINATE_GN;
+           estimator == TTZO_ESTIMATOR_COORDINATE_GN || estimator == TTZO_ESTIMATOR_FROZEN_FEATURES;
 }
 
 static uint32_t arrays_of_update(const struct ttzo_phase *phase)

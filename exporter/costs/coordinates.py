@@ -74,6 +74,17 @@ def step_macs(plan: Plan, phase: Phase | PhaseRecord, tries: int) -> int:
     return total
 
 
+def feature_evaluations(plan: Plan) -> int:
+    """Of a step of frozen_features, in loss evaluations, rounded up: at theta, the columns, at what was drawn."""
+    whole, last = plan.batch * plan.macs * plan.passes, plan.layers[-1]
+    total = 2 * whole
+    for group in plan.equation.groups:
+        width = jet_shape(plan.equation, group.condition.needs).width
+        jets, _ = _row_macs(plan, width)
+        total += group.count * (2 if group.sampler == Sampler.opposite else 1) * (jets + width * last.n_parameters)
+    return -(-total // whole)
+
+
 def evaluations(plan: Plan, phase: Phase | PhaseRecord, tries: int = LIMIT["gn_tries"]) -> int:
     """The same in loss evaluations, rounded up."""
     return -(-step_macs(plan, phase, tries) // (plan.batch * plan.macs * plan.passes))

@@ -42,6 +42,8 @@ def n_queries(plan: Plan, phase: Phase | PhaseRecord) -> int:
         return phase.n_queries
     if phase.estimator == Estimator.coordinate_gn:  # in loss evaluations
         return coordinates.evaluations(plan, phase) - 1
+    if phase.estimator == Estimator.frozen_features:
+        return coordinates.feature_evaluations(plan) - 1
     if phase.estimator in GAUSS_NEWTON:  # its directions, the last two steps, and the ridges it tries
         own = 2 * (phase.estimator == Estimator.subspace_gn) + len(plan.unknowns)
         return phase.n_queries + own + LIMIT["gn_tries"]

@@ -241,6 +241,8 @@ def _gauss_newton_numbers(plan: Plan, phase: Phase) -> int:
     if phase.estimator == Estimator.coordinate_gn:
         return _coordinate_numbers(plan, phase)
     n, least = plan.n_columns(phase), LIMIT["gn_block_rows"]
+    if phase.estimator == Estimator.frozen_features:
+        return n * (n + 3) + least * (n + 1) + n + _column_numbers(plan)
     keeps_all = plan.batch > least and plan.batch * (n + 1) <= LIMIT["gn_block_numbers"]
     return n * (n + 3) + (plan.batch if keeps_all else least) * (n + 1) + n if n else 0
 

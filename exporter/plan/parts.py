@@ -32,7 +32,8 @@ def parts_of(plan: Plan) -> Parts:
         Part.depth: reuses and plan.chain is not None and _is_deep(plan.chain),
         Part.chain: Estimator.chain_differences in estimators,
         Part.augmentation: plan.augmentation is not None,
-        Part.coordinates: Estimator.coordinate_gn in estimators,
+        Part.coordinates: bool(estimators & {Estimator.coordinate_gn, Estimator.frozen_features}),
+        Part.features: Estimator.frozen_features in estimators,
         Part.systems: plan.pde is not None and plan.pde.is_system,
         Part.compensated: plan.pde is not None and plan.pde.derivative == Derivative.compensated_jet,
     }

@@ -239,7 +239,11 @@ class Plan:
                 or last.activation != Activation.identity
             ):
                 return f"{name} needs a dense last layer without activation, after another layer"
+            if phase.estimator == Estimator.frozen_features and (wrong := self._feature_inconsistency()):
+                return f"{name} {wrong}: choose coordinate_gn"
             if phase.estimator == Estimator.coordinate_gn:
+                if self.gathers:
+                    return f"{name} makes no columns of convolutions: choose subspace_gn"
                 if self.pde.beyond_columns and not self.asks_all:
                     return f"{name} makes no columns of {self.pde.beyond_columns} for a network of {self._beyond_dense}: choose subspace_gn"
                 least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
@@ -250,6 +254,15 @@ class Plan:
             elif self.n_columns(phase) > LIMIT["max_columns"]:
                 return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} are supported"
         return ""
+
+    def _feature_inconsistency(self) -> str:
+        """Why frozen_features does not work on this network, in words."""
+        first, *others = self.layers
+        if len(others) != 1 or not self.asks_all or not first.has_bias:
+            return f"needs one dense hidden layer with biases, and at most {LIMIT['max_coordinates']:,} parameters"
+        if first.activation not in (Activation.tanh, Activation.sine):
+            return f"needs tanh or sine units, not {first.activation.name}"
+        return "finds no unknown constants" if self.unknowns else ""
 
     def _pde_inconsistency(self) -> str:
         if (self.loss == Loss.residual) != (self.pde is not None):
@@ -360,13 +373,15 @@ class Plan:
             return 0
         if phase.estimator == Estimator.coordinate_gn:
             return self.n_coordinates
+        if phase.estimator == Estimator.frozen_features:
+            return self.layers[-1].n_parameters
         own = 2 if phase.estimator == Estimator.subspace_gn else self.layers[-1].n_parameters
         return phase.n_queries + own + len(self.unknowns)
 
     @property
     def asks_all(self) -> bool:
         """Whether coordinate_gn asks all parameters: of a small dense network."""
-        dense = all(layer.kind == LayerKind.dense for layer in self.layers)
+        dense = all(layer.kind == LayerKind.dense and not layer.gather for layer in self.layers)
         return dense and self.n_parameters <= LIMIT["max_coordinates"]
 
     @property

@@ -15,6 +15,7 @@
 | `subspace_gn`   | Gauss-Newton on a PDE's residuals in random directions                   |
 | `last_layer_gn` | the same, with all of the last layer solved for                          |
 | `coordinate_gn` | the same in unit directions: a column for each parameter                 |
+| `frozen_features` | one least squares over the last layer behind units drawn anew in each step |
 
 A setting of a phase may be one value for all phases or one for each, as in `lr=(1e-3, 0.1)`.
 """
@@ -44,6 +45,7 @@ ESTIMATORS = (
     "subspace_gn",
     "last_layer_gn",
     "coordinate_gn",
+    "frozen_features",
 )
 COORDINATES = (
     Estimator.cge,
@@ -193,7 +195,7 @@ def default_phases(estimator: str, update: Update | None = None) -> tuple[Phase,
         if update not in (None, Update.sign):
             raise PlanError("sign_rge always updates by the sign", f"use estimator rge with update {update.name}")
         return (_phase(Estimator.rge, Update.sign),)
-    if estimator in ("subspace_gn", "last_layer_gn", "coordinate_gn"):
+    if estimator in ("subspace_gn", "last_layer_gn", "coordinate_gn", "frozen_features"):
         if update not in (None, Update.sgd):
             raise PlanError(f"{estimator} computes whole steps, without an update rule", "leave the update rule out")
         return (_gauss_newton(Estimator[estimator]),)
@@ -215,6 +217,8 @@ def _gauss_newton(estimator: Estimator) -> Phase:
         perturb_radius=1e-2 if estimator == Estimator.last_layer_gn else 1e-3,
         learning_rate=LEARNING_RATES[estimator, Update.sgd],
     )
+    if estimator == Estimator.frozen_features:  # differences of 1 are exact where the equation is linear
+        return dataclasses.replace(made, n_queries=1, perturb_radius=1.0, ridge=1e-8, trust_radius=0.0)
     if estimator != Estimator.coordinate_gn:
         return made
     return dataclasses.replace(made, n_queries=1, n_coordinates=ALL_COLUMNS, ridge=1e-3, trust_radius=0.0)

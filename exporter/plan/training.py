@@ -7,7 +7,9 @@ from ttzo.device_runtime.contract import Difference, Direction, Estimator, Sched
 
 BY_UNITS = frozenset({Estimator.node_cge, Estimator.chain_differences})  # parameters' derivatives are made of units'
 REUSING = frozenset({Estimator.cge, Estimator.block_rge, Estimator.cocd}) | BY_UNITS
-GAUSS_NEWTON = frozenset({Estimator.subspace_gn, Estimator.last_layer_gn, Estimator.coordinate_gn})
+GAUSS_NEWTON = frozenset(
+    {Estimator.subspace_gn, Estimator.last_layer_gn, Estimator.coordinate_gn, Estimator.frozen_features}
+)
 
 
 def moments_of_update(update: Update) -> int:

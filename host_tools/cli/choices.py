@@ -23,6 +23,7 @@ WHAT_FOR = {
         "hybrid": "sign_rge until the loss stops falling, then cge: the paper's two phases",
         "subspace_gn": "PDEs: Gauss-Newton within random directions and the last two steps",
         "coordinate_gn": "PDEs: Gauss-Newton in the parameters themselves, each asked where it moves the residual",
+        "frozen_features": "linear PDEs: one least squares over units that each step draws anew; the best fit stays",
         "last_layer_gn": "PDEs whose last layer is dense: the same, and all of the last layer is solved for",
     },
     "--update": {

@@ -129,7 +129,7 @@ def test_every_error_has_words_and_the_c_side_has_none():
 def test_ranges_are_those_of_the_field_and_of_the_page():
     phase, training = RANGE["phase"], RANGE["training"]
     assert list(phase) == [name for _, name in PhaseRecord.FIELDS]
-    assert (phase["estimator"].least, phase["estimator"].most) == (0, 10)
+    assert (phase["estimator"].least, phase["estimator"].most) == (0, 11)
     assert (phase["n_queries"].least, phase["n_queries"].most) == (1, 1_000_000)
     assert (training["seed"].least, training["seed"].most) == (0, 2**64 - 1)
     assert (training["plateau_patience"].least, training["plateau_patience"].most) == (1, 65_535)
@@ -237,7 +237,7 @@ def test_a_refused_setting_is_named():
     for field, value in bad.items():
         with pytest.raises(DeviceError, match=f"setting {field} is out of range"):
             settings.check_settings(dataclasses.replace(training, **{field: value}), (phase, phase))
-    bad = {"estimator": 11, "direction": 9, "difference": 9, "update": 9, "n_queries": 0, "perturb_radius": 0.0}
+    bad = {"estimator": 12, "direction": 9, "difference": 9, "update": 9, "n_queries": 0, "perturb_radius": 0.0}
     bad |= {"learning_rate": -1.0, "beta1": 1.0, "beta2": 1.0, "epsilon": -1.0, "clip_norm": -1.0}
     bad |= {"n_coordinates": 0, "stale_decay": 1.0, "ridge": -1.0, "trust_radius": float("inf")}
     for field, value in bad.items():

@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from firmware import needs_qemu
 from runtime import CORE, RUN, Runtime
 from test_pde import outcome, random_pde, random_plan
 
@@ -229,6 +230,23 @@ def test_columns_made_a_few_at_a_time_give_the_same_step(core):
     (whole, few_evaluations, much), (parts, more_evaluations, little) = made
     assert np.abs(whole - parts).max() < 1e-3  # of steps of length 1
     assert few_evaluations < more_evaluations and little < much
+
+
+@needs_qemu
+def test_an_emulated_board_makes_its_columns_twice_to_the_same_bits(tmp_path):
+    pytest.importorskip("torch")
+    from ttzo.exporter.export import export
+    from ttzo.host_tools.device.device import open_device
+
+    plan = export("burgers", tmp_path, estimator="coordinate_gn", batch=24, n_coordinates=60, ridge=1e-2)
+    assert min(plan.n_coordinates, plan.batch) == plan.batch and plan.n_coordinates > 60
+    found = []
+    for url in ("native:", "qemu:netduinoplus2"):
+        with open_device(url, tmp_path) as device:
+            steps = [device.step(Region.collocation) for _ in range(2)]
+            found.append(([(step.loss, step.evaluations) for step in steps], device.parameters().tobytes()))
+    assert found[0] == found[1]
+    assert found[0][1] != plan.parameters.tobytes()
 
 
 def test_fused_arithmetic_takes_steps_too(fused_core):

@@ -44,7 +44,7 @@ SHARING = ("cge", "node_cge", "block_rge", "cocd", "hybrid")
 GAUSS_NEWTON = ("subspace_gn", "last_layer_gn")
 OF_LATER = ("cge", "node_cge", "block_rge", "cocd")
 LOG_ROWS = 5  # of a simulation
-LATER_ESTIMATORS = ("coordinate_gn", "chain_differences")  # than the recorded commit
+LATER_ESTIMATORS = ("coordinate_gn", "chain_differences", "frozen_features")  # than the recorded commit
 OF_COORDINATES = [each for each in Derivative if each != Derivative.sampled_jet]  # sampled_jet is later
 
 

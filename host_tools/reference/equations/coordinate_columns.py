@@ -186,12 +186,14 @@ class _Jets:
             layer.out_features, layer.in_features
         )
 
-    def columns(self) -> np.ndarray:
+    def columns(self, of_last: bool) -> np.ndarray:
         """[coordinates, n]."""
         *before, last = self.plan.layers
         parts = [self.slopes.of_change(self.inputs[-1], o) for o in range(last.out_features)]
         if last.has_bias:
             parts.append(self.slopes.coefficients[:, 0])
+        if of_last:
+            return np.concatenate(parts)
         for number, layer in enumerate(before):
             made = np.array([self._of_unit(number, j) for j in range(layer.out_features)])
             parts.append(made[:, : layer.in_features].reshape(-1, made.shape[-1]))
@@ -274,15 +276,17 @@ def _bias_columns(
 # ---- all rows --------------------------------------------------------------------------------------------------------
 
 
-def residuals_and_columns(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step: int, mu: np.float32):
-    """The weighted residuals [batch] of a step's rows, and their derivatives by the coordinates [coordinates, batch]."""
+def residuals_and_columns(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step: int, mu: np.float32,
+                          of_last: bool = False) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The weighted residuals [batch] of a step's rows, and their derivatives by the coordinates [coordinates, batch], with
+    `of_last` by the last layer's alone."""
     residuals, columns, opposite = [], [], opposite_points(plan, points, seed, step)
     with np.errstate(all="ignore"):
         for group, own in groups_with_rows(plan):
             noise = Noise(seed, step, np.arange(plan.batch)[own])
-            base, made = _at_points(plan, theta, group, points[:, own], noise, mu, 0)
+            base, made = _at_points(plan, theta, group, points[:, own], noise, mu, 0, of_last)
             if group.sampler == Sampler.opposite:
-                share, other = _at_points(plan, theta, group, opposite[:, own], noise, mu, 1)
+                share, other = _at_points(plan, theta, group, opposite[:, own], noise, mu, 1, of_last)
                 base, made = base + share, made + other
             residuals.append(base)
             columns.append(made)
@@ -290,8 +294,8 @@ def residuals_and_columns(plan: Plan, theta: np.ndarray, points: np.ndarray, see
 
 
 def _at_points(plan: Plan, theta: np.ndarray, group: RowGroup, points: np.ndarray, noise: Noise, mu: np.float32,
-               side: int) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+               side: int, of_last: bool) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     base, slopes = linearise(plan, theta, group, points, noise, mu, side)
     if plan.asks_all:
-        return base, _Jets(plan, theta, points, slopes, mu, noise).columns()
+        return base, _Jets(plan, theta, points, slopes, mu, noise).columns(of_last)
     return base, _bias_columns(plan, theta, points, slopes, mu, noise)

@@ -27,7 +27,7 @@ from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, moments_of_update
 from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
-from ttzo.host_tools.reference.equations import coordinate_columns, pde
+from ttzo.host_tools.reference.equations import coordinate_columns, frozen_features, pde
 from ttzo.host_tools.reference.equations.coordinate_gn import CoordinateGaussNewton
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.identification.identify import Fit
@@ -337,6 +337,11 @@ class Trainer:
         seed, step = self.training.seed, self.state.step
         counted = self._counted(residuals, evaluations_a_step(self.plan, phase))
 
+        if phase.estimator == Estimator.frozen_features:
+            evaluations = evaluations_a_step(self.plan, phase)
+            next_rows = self._counted(self._residuals(region, ahead=1)[0], evaluations)
+            self.theta, loss, length = frozen_features.step(self.plan, phase, seed, step, self.theta, points, next_rows)
+            return loss, length, evaluations
         in_units = phase.estimator == Estimator.coordinate_gn
 
         def columns() -> tuple[np.ndarray, np.ndarray]:
@@ -359,11 +364,12 @@ class Trainer:
         self.theta, self.moments = fit.theta, fit.moments
         return loss, length, 1 + self.plan.n_parameters
 
-    def _residuals(self, region: int) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-        """The weighted residuals of the step's rows as a function of the parameters, and the rows' points."""
+    def _residuals(self, region: int, ahead: int = 0) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+        """The weighted residuals of the rows of the step, or of one so many steps ahead, as a function of the parameters, and
+        the rows' points."""
         if self.plan.pde is None or region != Region.collocation:
             raise DeviceError("bad_request", self.state.step)
-        seed, step = self.training.seed, self.state.step
+        seed, step = self.training.seed, self.state.step + ahead
         points = pde.training_points(self.plan, seed, step)
         return lambda theta: self.network.residuals(theta, points, seed, step), points
 
