@@ -190,7 +190,7 @@ def frozen_section(found: dict[str, dict]) -> str:
     return FROZEN_HEAD.format(**next(iter(found.values()))) + "\n".join(lines) + "\n"
 
 
-def page(found: dict[str, list[dict[str, Any]]]) -> str:
+def page(found: dict[str, Any]) -> str:
     """The page in Markdown."""
     rows = "\n".join(_row(name, case, found[name]) for name, case in CASES.items() if name in found) + "\n"
     return HEAD + rows + (frozen_section(found[FROZEN]) if FROZEN in found else "")
