@@ -45,19 +45,17 @@
 
 static const float zeros[16] = { 0.0f };
 
-// Inlined, gcc finds no registers for the twelve operands at -Os and -O3.
-#define APART __attribute__((noinline))
-
-APART static void tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right,
-                        uint32_t inner, uint32_t n, bool adds)
+// Functions of their own: a tile takes all core registers, so that -Os cannot inline it.
+__attribute__((noinline)) static void tiles(float *out, uint32_t stride, struct ttzo_columns left,
+                                            struct ttzo_columns right, uint32_t inner, uint32_t n, bool adds)
 {
     const float *a, *b, *start = adds ? NULL : zeros;
     uint32_t k;
     TILES(ROWS_OF_4, STEP_OF_4, "16");
 }
 
-APART static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right,
-                             uint32_t inner, uint32_t n, bool adds)
+__attribute__((noinline)) static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left,
+                                                 struct ttzo_columns right, uint32_t inner, uint32_t n, bool adds)
 {
     const float *a, *b, *start = adds ? NULL : zeros;
     uint32_t k;
@@ -92,8 +90,8 @@ static void tiles(float *out, uint32_t stride, struct ttzo_columns left, struct 
         lanes(out + j, stride, left, (struct ttzo_columns){ right.at + j, right.step }, inner, adds, false);
 }
 
-APART static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right,
-                             uint32_t inner, uint32_t n, bool adds)
+static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right, uint32_t inner,
+                       uint32_t n, bool adds)
 {
     for (uint32_t j = 0; j < 8 * n; j += 2 * TTZO_LANES)
         lanes(out + j, stride, left, (struct ttzo_columns){ right.at + j, right.step }, inner, adds, true);
