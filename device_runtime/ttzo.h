@@ -116,9 +116,11 @@ struct ttzo_black_box {
     uint32_t n_losses; // 1 to TTZO_MAX_BATCH
     bool gives_residuals;
     uint64_t seed;
-    uint32_t steps;          // length of the schedule
-    uint8_t schedule;        // enum ttzo_schedule
-    struct ttzo_phase phase; // estimator rge (n_queries directions) or cge_plain, its update rule, mu, rates
+    uint32_t steps;   // length of the schedule
+    uint8_t schedule; // enum ttzo_schedule
+    struct ttzo_phase
+        phase; // estimator rge (n_queries directions) or cge_plain, its update rule, mu, rates; of residuals
+               // also subspace_gn (n_queries, ridge, trust_radius; update rule sgd)
 };
 
 // The model of a black box, to be given to ttzo_open with a work buffer of ttzo_work_bytes. ttzo_step takes the region

@@ -10,7 +10,7 @@ static float difference_along(struct ttzo_graph_estimate *e, uint32_t number, co
                               struct ttzo_block block, float move, uint32_t query)
 {
     const struct ttzo_trainer *trainer = e->base.trainer;
-    float *perturbed = trainer->perturbed + block.first;
+    float *perturbed = e->own + (block.first - node->parameters);
     const float *theta = trainer->theta + block.first;
     ttzo_direction_add(perturbed, theta, move, block.size, (enum ttzo_direction)e->base.phase->direction,
                        trainer->training.seed, trainer->state.step, query);
@@ -28,6 +28,7 @@ enum ttzo_error ttzo_graph_blocks_ask(struct ttzo_graph_estimate *e, uint32_t nu
     const struct ttzo_graph *graph = &trainer->model->graph;
     const struct ttzo_phase *phase = e->base.phase;
     enum ttzo_error error = TTZO_ERROR_OK;
+    ttzo_graph_copy_own(e, node);
     for (uint32_t index = 0; index < ttzo_graph_blocks(graph, node); index++, ++*block) {
         struct ttzo_block of = ttzo_graph_block(graph, node, index);
         float *gradient = trainer->gradient + of.first, mu = phase->perturb_radius;

@@ -39,7 +39,12 @@ static void carve_all(struct ttzo_graph_estimate *e, const struct ttzo_model *mo
 {
     const struct ttzo_graph *graph = &model->graph;
     uint32_t first = first_trained(graph);
-    uint64_t all = 0;
+    uint64_t all = 0, own = 0;
+    for (uint32_t i = first; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        uint32_t parameters = node.flags ? 0 : ttzo_graph_node_parameters(graph, &node);
+        own = parameters > own ? parameters : own;
+    }
     for (uint32_t a = 0; a < graph->info.n_arrays; a++)
         if (is_needed(graph, first, a))
             all += ttzo_node_array_at(graph, a).numbers;
@@ -47,6 +52,7 @@ static void carve_all(struct ttzo_graph_estimate *e, const struct ttzo_model *mo
     e->reached = (uint8_t *)(void *)ttzo_take_even(carve, (graph->info.n_arrays + 3u) / 4);
     e->kept = ttzo_take_even(carve, all);
     e->changed = ttzo_take_even(carve, graph->info.arena);
+    e->own = ttzo_take_even(carve, own);
     e->scratch = ttzo_take_even(carve, ttzo_graph_scratch(graph));
     e->slopes = ttzo_take_even(carve, model->info.out_features);
     e->changes = ttzo_take_even(carve, model->info.out_features);
@@ -74,8 +80,6 @@ void ttzo_graph_gradient_begin(struct ttzo_graph_estimate *e)
         e->kept_at[a] = needed ? at : NOT_KEPT;
         at += needed ? ttzo_node_array_at(graph, a).numbers : 0;
     }
-    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
-        trainer->perturbed[i] = trainer->theta[i];
 }
 
 // ---- a row's forward pass -------------------------------------------------------------------------------------------
@@ -105,7 +109,8 @@ float ttzo_graph_gradient_forward(struct ttzo_graph_estimate *e, const uint8_t *
         const float *inputs[3] = { NULL, NULL, NULL };
         for (uint32_t k = 0; k < 3 && node.inputs[k] != TTZO_NO_ARRAY; k++)
             inputs[k] = place_of(e, node.inputs[k]);
-        ttzo_graph_run_node(graph, &node, trainer->theta, inputs, place_of(e, node.output), e->scratch);
+        ttzo_graph_run_node(graph, &node, trainer->theta + node.parameters, inputs, place_of(e, node.output),
+                            e->scratch);
     }
     e->macs += trainer->macs_per_sample;
     e->target = row + ttzo_input_bytes(model);
@@ -117,12 +122,11 @@ float ttzo_graph_gradient_forward(struct ttzo_graph_estimate *e, const uint8_t *
 static float difference_at(struct ttzo_graph_estimate *e, uint32_t number, const struct ttzo_node *owner,
                            uint32_t index, float move)
 {
-    const struct ttzo_trainer *trainer = e->base.trainer;
-    uint32_t at = owner->parameters + index;
-    trainer->perturbed[at] = trainer->theta[at] + move;
+    float kept = e->own[index];
+    e->own[index] = kept + move;
     ttzo_graph_query_begin(e);
     float difference = ttzo_graph_carry(e, number, owner, index);
-    trainer->perturbed[at] = trainer->theta[at];
+    e->own[index] = kept;
     return difference;
 }
 
@@ -133,6 +137,7 @@ static enum ttzo_error ask_parameters(struct ttzo_graph_estimate *e, uint32_t nu
     uint32_t parameters = ttzo_graph_node_parameters(&trainer->model->graph, owner);
     float mu = e->base.phase->perturb_radius, *gradient = trainer->gradient + owner->parameters;
     enum ttzo_error error = TTZO_ERROR_OK;
+    ttzo_graph_copy_own(e, owner);
     for (uint32_t p = 0; p < parameters && !error; p++)
         if (ttzo_is_asked(&e->base.asked, owner->parameters + p)) {
             float difference = difference_at(e, number, owner, p, mu);

@@ -49,14 +49,17 @@ static void run_again(struct ttzo_graph_estimate *e, const struct ttzo_node *nod
     }
     if (!own && !moved)
         return;
+    const float *parameters = own ? e->own : trainer->theta + node->parameters;
     float *output = ttzo_graph_changed(e, node->output);
     uint64_t macs = 0;
     if (own && !moved && index != ANY_PARAMETER) {
         copy_kept(e, node->output);
-        macs = ttzo_graph_run_row(graph, node, index, trainer->perturbed, inputs, output, e->scratch);
-    }
+        macs = ttzo_graph_run_row(graph, node, index, parameters, inputs, output, e->scratch);
+    } else if (!own)
+        macs = ttzo_graph_run_moved(graph, node, parameters, inputs, ttzo_graph_kept(e, node->inputs[0]),
+                                    ttzo_graph_kept(e, node->output), output, e->scratch);
     if (!macs) {
-        ttzo_graph_run_node(graph, node, trainer->perturbed, inputs, output, e->scratch);
+        ttzo_graph_run_node(graph, node, parameters, inputs, output, e->scratch);
         macs = ttzo_graph_node_macs(graph, node);
     }
     e->macs += macs;

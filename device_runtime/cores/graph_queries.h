@@ -5,6 +5,7 @@
 #define TTZO_GRAPH_QUERIES_H
 #include "cores/estimate_base.h"
 #include "model/carve.h"
+#include "operations/graph.h"
 
 // An estimate under way.
 struct ttzo_graph_estimate {
@@ -13,6 +14,7 @@ struct ttzo_graph_estimate {
     uint8_t *reached;  // [n_arrays] 1 for those that a query has changed
     float *kept;       // the arrays of the row that queries need again, one beside the other
     float *changed;    // [arena] those of a query
+    float *own;        // [the most parameters of a trained node] those of the node whose parameters a query changes
     float *scratch;
     float *slopes;  // [out_features] of the loss
     float *changes; // [out_features] of the outputs
@@ -44,9 +46,18 @@ static inline void ttzo_graph_query_begin(struct ttzo_graph_estimate *e)
         e->reached[a] = 0;
 }
 
-// Runs the nodes from `first` on that a change reaches, at trainer->perturbed; returns the row's loss after it less the
-// row's loss. `owner`: the node whose parameters differ from theta, in number `index` of its own or, where that is
-// UINT32_MAX, in several; NULL where none do.
+// Makes `own` the node's parameters in theta.
+static inline void ttzo_graph_copy_own(const struct ttzo_graph_estimate *e, const struct ttzo_node *node)
+{
+    const struct ttzo_trainer *trainer = e->base.trainer;
+    uint32_t n = ttzo_graph_node_parameters(&trainer->model->graph, node);
+    for (uint32_t i = 0; i < n; i++)
+        e->own[i] = trainer->theta[node->parameters + i];
+}
+
+// Runs the nodes from `first` on that a change reaches; returns the row's loss after it less the row's loss. `owner`: the
+// node whose parameters are `own` and differ from theta, in number `index` or, where that is UINT32_MAX, in several; NULL
+// where all are those of theta.
 float ttzo_graph_carry(struct ttzo_graph_estimate *e, uint32_t first, const struct ttzo_node *owner, uint32_t index);
 
 // The row's loss with number `at` of the output of node `number` changed to `value`, less its loss.

@@ -53,7 +53,8 @@ enum ttzo_error ttzo_graph_units_ask(struct ttzo_graph_estimate *e, uint32_t num
     enum ttzo_activation activation = ttzo_graph_activation(graph, node);
     float mu = e->base.phase->perturb_radius;
     enum ttzo_error error = TTZO_ERROR_OK;
-    ttzo_graph_run_affine(graph, node, trainer->theta, ttzo_graph_kept(e, node->inputs[0]), e->z, e->scratch);
+    ttzo_graph_run_affine(graph, node, trainer->theta + node->parameters, ttzo_graph_kept(e, node->inputs[0]), e->z,
+                          e->scratch);
     e->macs += ttzo_graph_node_macs(graph, node);
     for (uint32_t at = 0; at < n && !error; at++) {
         e->units[at] = difference_of(e, number, activation, at, mu);
@@ -126,13 +127,14 @@ static void add_bias(const struct ttzo_graph_estimate *e, const struct ttzo_laye
 }
 
 // The outputs are linear in each core: with one entry 1, the core's others and the bias 0, they are the derivatives.
+// `offset`: of the core among the node's parameters.
 static void add_core(struct ttzo_graph_estimate *e, const struct ttzo_node *node, const struct ttzo_core *core,
                      uint32_t offset)
 {
     const struct ttzo_trainer *trainer = e->base.trainer;
     const struct ttzo_graph *graph = &trainer->model->graph;
-    const float *in = ttzo_graph_kept(e, node->inputs[0]);
-    float *entries = trainer->perturbed + offset;
+    const float *in = ttzo_graph_kept(e, node->inputs[0]), *theta = trainer->theta + node->parameters + offset;
+    float *entries = e->own + offset, *gradient = trainer->gradient + node->parameters + offset;
     uint32_t n = core->left * core->m * core->n * core->right,
              outputs = ttzo_node_array_at(graph, node->output).numbers;
     for (uint32_t i = 0; i < n; i++)
@@ -140,30 +142,27 @@ static void add_core(struct ttzo_graph_estimate *e, const struct ttzo_node *node
     for (uint32_t i = 0; i < n; i++) {
         float sum = 0.0f;
         entries[i] = 1.0f;
-        ttzo_graph_run_affine(graph, node, trainer->perturbed, in, e->z, e->scratch);
+        ttzo_graph_run_affine(graph, node, e->own, in, e->z, e->scratch);
         for (uint32_t j = 0; j < outputs; j++)
             sum = TTZO_MULADD(e->units[j], e->z[j], sum);
         entries[i] = 0.0f;
-        trainer->gradient[offset + i] = trainer->gradient[offset + i] + sum;
+        gradient[i] = gradient[i] + sum;
         e->macs += ttzo_graph_node_macs(graph, node) + outputs;
     }
     for (uint32_t i = 0; i < n; i++)
-        entries[i] = trainer->theta[offset + i];
+        entries[i] = theta[i];
 }
 
 static void add_cores(struct ttzo_graph_estimate *e, const struct ttzo_node *node, const struct ttzo_layer *layer)
 {
-    const struct ttzo_trainer *trainer = e->base.trainer;
-    uint32_t n = layer->has_bias ? layer->out_features : 0u;
-    uint32_t bias = node->parameters + ttzo_layer_parameters(layer) - n;
+    uint32_t n = layer->has_bias ? layer->out_features : 0u, bias = ttzo_layer_parameters(layer) - n;
+    ttzo_graph_copy_own(e, node);
     for (uint32_t i = 0; i < n; i++)
-        trainer->perturbed[bias + i] = 0.0f;
+        e->own[bias + i] = 0.0f;
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         struct ttzo_core core = ttzo_layer_core(layer, k);
-        add_core(e, node, &core, node->parameters + core.offset);
+        add_core(e, node, &core, core.offset);
     }
-    for (uint32_t i = 0; i < n; i++)
-        trainer->perturbed[bias + i] = trainer->theta[bias + i];
 }
 
 void ttzo_graph_units_add(struct ttzo_graph_estimate *e, const struct ttzo_node *node)

@@ -438,13 +438,18 @@ static inline void lay_rows(struct ttzo_queries *queries, uint32_t l, const floa
 }
 
 // The same where rows are made one after the other.
-static void lay_made_rows(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes)
+static void lay_made_rows(struct ttzo_queries *queries, uint32_t l, const uint16_t *units, const float *changes,
+                          uint32_t n_queries)
 {
-    for (uint32_t q = 0; q < Q; q++) {
+    uint32_t outputs = queries->cache.layers[l].layer->out_features;
+    for (uint32_t q = 0; q < n_queries; q++) {
         const float *weights = ttzo_propagate_weights(queries, l, units[q]);
-        for (uint32_t j = 0; j < queries->cache.layers[l].layer->out_features; j++)
+        for (uint32_t j = 0; j < outputs; j++)
             arrivals_of(queries)[j].of[q] = weights[j] * changes[q];
     }
+    for (uint32_t j = 0; j < outputs; j++)
+        for (uint32_t q = n_queries; q < Q; q++)
+            arrivals_of(queries)[j].of[q] = 0.0f;
 }
 
 void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const uint16_t units[Q], const float changes[Q],
@@ -468,7 +473,7 @@ void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const ui
         else if (cache->matrix && !ttzo_has_narrow_matrix(cache))
             lay_rows(queries, l, cache->matrix, outputs, 1, units, changes);
         else
-            lay_made_rows(queries, l, units, changes);
+            lay_made_rows(queries, l, units, changes, n_queries);
         queries->scratch.macs += n_queries * outputs;
     }
     go_on(queries, l, n_queries, differences);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // theta moves by sum_k a_k v_k, where a solves min |M a + r|^2 + ridge |a|^2 with the columns
 // M_k = (r(theta + mu v_k) - r(theta)) / mu. Unknowns in order: last layer (last_layer_gn), random directions, the last
-// two steps (subspace_gn), the equation's unknown constants one by one.
+// two steps (subspace_gn), the equation's unknown constants one by one. The residuals r are those of an equation, or of a
+// black box.
 #include "equations/gauss_newton.h"
 
 #include "equations/coordinate_gn.h"
@@ -10,6 +11,7 @@
 #include "equations/pde.h"
 #include "equations/scales.h"
 #include "equations/triangle.h"
+#include "model/ask_box.h"
 #include "model/phase.h"
 #include "network/layers.h"
 #include "number/random.h"
@@ -38,12 +40,13 @@ static uint32_t unknown_count(const struct ttzo_model *model, const struct ttzo_
     return free_count(model, phase) + phase->n_queries + remembered_count(phase) + ttzo_unknown_constants(model);
 }
 
-// Rows of [M, r] that are kept at a time: all of them where they are few numbers, so that each direction is made once.
+// Rows of [M, r] that are kept at a time: all of them where they are few numbers, so that each direction is made once, and
+// of a black box, which gives all its residuals together.
 static uint32_t block_rows(const struct ttzo_model *model, uint32_t n)
 {
     uint32_t batch = model->info.batch;
-    bool keeps_all = batch > TTZO_GN_BLOCK_ROWS && (uint64_t)batch * (n + 1) <= TTZO_GN_BLOCK_NUMBERS;
-    return keeps_all ? batch : TTZO_GN_BLOCK_ROWS;
+    bool are_few = (uint64_t)batch * (n + 1) <= TTZO_GN_BLOCK_NUMBERS || ttzo_has_black_box(model);
+    return batch > TTZO_GN_BLOCK_ROWS && are_few ? batch : TTZO_GN_BLOCK_ROWS;
 }
 
 uint64_t ttzo_gauss_newton_count(const struct ttzo_model *model, const struct ttzo_phase *phase)
@@ -71,7 +74,8 @@ bool ttzo_gauss_newton_is_sound(const struct ttzo_model *model, const struct ttz
         return ttzo_coordinate_gn_is_sound(model, phase);
     if (phase->estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)
         return ttzo_frozen_features_is_sound(model, phase);
-    if (model->info.loss != TTZO_LOSS_RESIDUAL || phase->n_queries > TTZO_MAX_COLUMNS ||
+    bool is_box = model->box.gives_residuals && phase->estimator == TTZO_ESTIMATOR_SUBSPACE_GN;
+    if ((model->info.loss != TTZO_LOSS_RESIDUAL && !is_box) || phase->n_queries > TTZO_MAX_COLUMNS ||
         phase->update != TTZO_UPDATE_SGD)
         return false;
     if (phase->estimator == TTZO_ESTIMATOR_LAST_LAYER_GN &&
@@ -121,6 +125,10 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
     for (uint32_t i = 0; i < n; i++)
         out[i] = 0.0f;
     ttzo_direction_add(out, out, 1.0f, n, TTZO_DIRECTION_GAUSSIAN, trainer->training.seed, trainer->state.step, query);
+    for (uint32_t i = 0; i < n && ttzo_has_black_box(model); i++)
+        out[i] = TTZO_MULADD(factor * ttzo_parameter_scale(i, 0, 0.0f, trainer->theta[i]), out[i], base[i]);
+    if (ttzo_has_black_box(model))
+        return;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         bool is_free = gn->n_free > 0 && l + 1 == model->info.n_layers;
@@ -140,6 +148,8 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
 static float direction_length(const struct ttzo_model *model)
 {
     float squares = 0.0f;
+    if (ttzo_has_black_box(model))
+        squares = TTZO_BIAS_SCALE * TTZO_BIAS_SCALE * (float)model->info.n_parameters;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
         uint32_t biases = layer->has_bias ? layer->out_features : 0u, cores = ttzo_layer_parameters(layer) - biases;
@@ -194,6 +204,19 @@ static bool perturb(const struct gauss_newton *gn, uint32_t c)
 
 // ---- the system -----------------------------------------------------------------------------------------------------
 
+// Before the residuals at `theta`.
+static void begin_residuals(const struct gauss_newton *gn, const float *theta)
+{
+    if (ttzo_has_black_box(gn->trainer->model))
+        ttzo_ask_box(gn->trainer, theta);
+}
+
+static float residual_of(const struct gauss_newton *gn, const float *theta, uint32_t row)
+{
+    return ttzo_has_black_box(gn->trainer->model) ? gn->trainer->box_losses[row]
+                                                  : ttzo_pde_residual(gn->trainer, theta, row);
+}
+
 // Rows [first, first + count) of [M, r] into the block, their losses into base_losses.
 static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint32_t count)
 {
@@ -201,21 +224,24 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     const uint32_t width = gn->n + 1;
     float mu = gn->phase->perturb_radius, per_mu = 1.0f / mu;
     enum ttzo_error error = TTZO_ERROR_OK;
+    begin_residuals(gn, trainer->theta);
     for (uint32_t i = 0; i < count && !error; i++) {
         float *row = gn->block + i * width;
         row[gn->n] = gn->n_free ? ttzo_last_layer_columns(trainer, trainer->theta, first + i, mu, row)
-                                : ttzo_pde_residual(trainer, trainer->theta, first + i);
+                                : residual_of(gn, trainer->theta, first + i);
         trainer->base_losses[first + i] = row[gn->n] * row[gn->n];
         error = count_row(gn);
     }
     for (uint32_t c = gn->n_free; c < gn->n && !error; c++) {
         bool moves = perturb(gn, c);
+        if (moves)
+            begin_residuals(gn, trainer->perturbed);
         for (uint32_t i = 0; i < count && !error; i++) {
             float *row = gn->block + i * width;
             row[c] = 0.0f;
             if (!moves)
                 continue;
-            row[c] = (ttzo_pde_residual(trainer, trainer->perturbed, first + i) - row[gn->n]) * per_mu;
+            row[c] = (residual_of(gn, trainer->perturbed, first + i) - row[gn->n]) * per_mu;
             if (!ttzo_is_finite(row[c]))
                 return TTZO_ERROR_NON_FINITE;
             error = count_row(gn);
@@ -300,8 +326,9 @@ static enum ttzo_error try_step(struct gauss_newton *gn, float *change)
     struct ttzo_trainer *trainer = gn->trainer;
     uint32_t batch = trainer->model->info.batch;
     float sum = 0.0f;
+    begin_residuals(gn, trainer->perturbed);
     for (uint32_t j = 0; j < batch; j++) {
-        float residual = ttzo_pde_residual(trainer, trainer->perturbed, j);
+        float residual = residual_of(gn, trainer->perturbed, j);
         sum = sum + (residual * residual - trainer->base_losses[j]);
         enum ttzo_error error = count_row(gn);
         if (error)

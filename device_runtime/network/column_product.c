@@ -45,16 +45,17 @@
 
 static const float zeros[16] = { 0.0f };
 
-static void tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right, uint32_t inner,
-                  uint32_t n, bool adds)
+// Functions of their own: a tile takes all core registers, so that -Os cannot inline it.
+__attribute__((noinline)) static void tiles(float *out, uint32_t stride, struct ttzo_columns left,
+                                            struct ttzo_columns right, uint32_t inner, uint32_t n, bool adds)
 {
     const float *a, *b, *start = adds ? NULL : zeros;
     uint32_t k;
     TILES(ROWS_OF_4, STEP_OF_4, "16");
 }
 
-static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left, struct ttzo_columns right, uint32_t inner,
-                       uint32_t n, bool adds)
+__attribute__((noinline)) static void flat_tiles(float *out, uint32_t stride, struct ttzo_columns left,
+                                                 struct ttzo_columns right, uint32_t inner, uint32_t n, bool adds)
 {
     const float *a, *b, *start = adds ? NULL : zeros;
     uint32_t k;

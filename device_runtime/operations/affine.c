@@ -168,3 +168,37 @@ uint64_t ttzo_affine_row(const struct ttzo_node_call *call, uint32_t index)
         }
     return (uint64_t)positions * inner;
 }
+
+// ---- the places that have moved -------------------------------------------------------------------------------------
+
+static bool equals(const float *a, const float *b, uint32_t n)
+{
+    uint32_t i = 0;
+    while (i < n && a[i] == b[i])
+        i++;
+    return i == n;
+}
+
+uint64_t ttzo_affine_moved_places(const struct ttzo_node_call *call, const float *before, const float *made)
+{
+    struct ttzo_layer layer;
+    ttzo_unpack_layer(call->attributes, &layer);
+    if (layer.gather != TTZO_GATHER_PLACES || call->int8)
+        return 0;
+    layer.parameter_offset = 0; // call->parameters are the layer's own
+    uint32_t places = layer.width, inner = layer.in_features, n = layer.out_features, moved = 0;
+    uint64_t macs = ttzo_layer_macs(&layer) / places;
+    const float *in = call->inputs[0];
+    float *out = call->output;
+    for (uint32_t p = 0; p < places; p++, in += inner, before += inner, out += n, made += n) {
+        if (equals(in, before, inner)) {
+            for (uint32_t o = 0; o < n; o++)
+                out[o] = made[o];
+            continue;
+        }
+        forward_whole(&layer, call->parameters, in, out, call->scratch);
+        ttzo_activate((enum ttzo_activation)layer.activation, out, n);
+        moved++;
+    }
+    return moved * macs;
+}

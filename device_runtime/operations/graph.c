@@ -132,14 +132,16 @@ static void unpack_parameters(const struct ttzo_node_sizes *sizes, const uint8_t
         *out++ = ttzo_get_f32(constants);
 }
 
-void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
-                         const float *const inputs[3], float *output, float *scratch)
+// A node's call; int8 parameters that are not read as they are become float32 in the scratch.
+static struct ttzo_node_call call_of(const struct ttzo_graph *graph, const struct ttzo_node *node,
+                                     const float *parameters, const float *const inputs[3], float *output,
+                                     float *scratch)
 {
     const uint8_t *constants = graph->constants + 4 * (size_t)node->parameters;
     struct ttzo_node_call call = {
         .attributes = graph->attributes + 4u * node->attributes,
         .numbers = ttzo_node_array_at(graph, node->output).numbers,
-        .parameters = theta + node->parameters,
+        .parameters = parameters,
         .inputs = { inputs[0], inputs[1], inputs[2] },
         .output = output,
         .scratch = scratch,
@@ -154,6 +156,13 @@ void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node 
         }
     } else if (node->flags & TTZO_NODE_FLAG_FROZEN)
         call.parameters = (const float *)(const void *)constants;
+    return call;
+}
+
+void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *parameters,
+                         const float *const inputs[3], float *output, float *scratch)
+{
+    struct ttzo_node_call call = call_of(graph, node, parameters, inputs, output, scratch);
     ttzo_node_forward(node->operation, &call);
 }
 
@@ -162,7 +171,7 @@ enum ttzo_activation ttzo_graph_activation(const struct ttzo_graph *graph, const
     return (enum ttzo_activation)ttzo_graph_layer(graph, node).activation;
 }
 
-void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *parameters,
                            const float *input, float *output, float *scratch)
 {
     uint8_t attributes[TTZO_LAYER_BYTES];
@@ -172,7 +181,7 @@ void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_nod
     const struct ttzo_node_call call = {
         .attributes = attributes,
         .numbers = ttzo_node_array_at(graph, node->output).numbers,
-        .parameters = theta + node->parameters,
+        .parameters = parameters,
         .inputs = { input },
         .output = output,
         .scratch = scratch,
@@ -181,16 +190,20 @@ void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_nod
 }
 
 uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
-                            const float *theta, const float *const inputs[3], float *output, float *scratch)
+                            const float *parameters, const float *const inputs[3], float *output, float *scratch)
 {
-    struct ttzo_node_call call = {
-        .attributes = graph->attributes + 4u * node->attributes,
-        .parameters = theta + node->parameters,
-        .inputs = { inputs[0], inputs[1], inputs[2] },
-        .output = output,
-        .scratch = scratch,
-    };
+    struct ttzo_node_call call = call_of(graph, node, parameters, inputs, output, scratch);
     return node->operation == TTZO_NODE_OPERATION_AFFINE ? ttzo_affine_row(&call, index) : 0;
+}
+
+uint64_t ttzo_graph_run_moved(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *parameters,
+                              const float *const inputs[3], const float *before, const float *made, float *output,
+                              float *scratch)
+{
+    if (node->operation != TTZO_NODE_OPERATION_AFFINE)
+        return 0;
+    struct ttzo_node_call call = call_of(graph, node, parameters, inputs, output, scratch);
+    return ttzo_affine_moved_places(&call, before, made);
 }
 
 float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row)
@@ -203,8 +216,8 @@ float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta
         const float *inputs[3] = { NULL, NULL, NULL };
         for (uint32_t k = 0; k < 3 && node.inputs[k] != TTZO_NO_ARRAY; k++)
             inputs[k] = arena + ttzo_node_array_at(graph, node.inputs[k]).place;
-        ttzo_graph_run_node(graph, &node, theta, inputs, arena + ttzo_node_array_at(graph, node.output).place,
-                            trainer->scratch);
+        ttzo_graph_run_node(graph, &node, theta + node.parameters, inputs,
+                            arena + ttzo_node_array_at(graph, node.output).place, trainer->scratch);
     }
     struct ttzo_node last = ttzo_node_at(graph, graph->info.n_nodes - 1u);
     return arena + ttzo_node_array_at(graph, last.output).place;

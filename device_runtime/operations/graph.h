@@ -25,12 +25,12 @@ uint32_t ttzo_graph_tokens(const struct ttzo_graph *graph);
 uint32_t ttzo_graph_node_parameters(const struct ttzo_graph *graph, const struct ttzo_node *node);
 uint64_t ttzo_graph_node_macs(const struct ttzo_graph *graph, const struct ttzo_node *node);
 
-// One node at `theta`: `inputs` are the arrays that it reads.
-void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+// One node: `parameters` are its own where they are trained, `inputs` the arrays that it reads.
+void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *parameters,
                          const float *const inputs[3], float *output, float *scratch);
 
 // Of an affine node whose parameters are float32: its outputs before the activation.
-void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *theta,
+void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *parameters,
                            const float *input, float *output, float *scratch);
 
 // Of an affine node, its layer, and that layer's activation.
@@ -49,7 +49,13 @@ struct ttzo_block ttzo_graph_block(const struct ttzo_graph *graph, const struct 
 // The same where parameter `index` of a node's own alone has changed since `output` was made. Of a dense layer that is not
 // an embedding the row of that parameter is made anew; returns the multiply-accumulates, 0 where nothing was done.
 uint64_t ttzo_graph_run_row(const struct ttzo_graph *graph, const struct ttzo_node *node, uint32_t index,
-                            const float *theta, const float *const inputs[3], float *output, float *scratch);
+                            const float *parameters, const float *const inputs[3], float *output, float *scratch);
+
+// The same where no parameter has changed, only inputs: `before` and `made` are its first input and its output from before.
+// Of a layer that is applied to each place the places that have moved are made anew, at least one.
+uint64_t ttzo_graph_run_moved(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *parameters,
+                              const float *const inputs[3], const float *before, const float *made, float *output,
+                              float *scratch);
 
 // One row through the graph at `theta`; the outputs lie in the arena, activations[0].
 float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta, const uint8_t *row);

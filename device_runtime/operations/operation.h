@@ -33,6 +33,11 @@ struct ttzo_node_call {
 // ttzo_affine_forward would. Returns the multiply-accumulates; 0, and nothing is done, for other layers.
 uint64_t ttzo_affine_row(const struct ttzo_node_call *call, uint32_t index);
 
+// Of a layer that is applied to each place of a sequence, and whose parameters are float32: makes the outputs anew of the
+// places whose inputs differ from `before`, and takes the others from `made`, the outputs for `before`: the same bits as
+// ttzo_affine_forward. Returns the multiply-accumulates; 0, and nothing is done, for other layers.
+uint64_t ttzo_affine_moved_places(const struct ttzo_node_call *call, const float *before, const float *made);
+
 // A layer, or with groups its first group as a layer of its own.
 struct ttzo_layer ttzo_affine_group(const struct ttzo_layer *layer);
 

@@ -104,8 +104,9 @@ static bool walks_gathered_layers(const struct ttzo_model *model)
 // chain_differences takes each layer after the first as a matrix.
 static bool chain_is_sound(const struct ttzo_model *model, uint32_t *detail)
 {
-    bool asked = TTZO_HAS(CHAIN) && ttzo_has_estimator(model, TTZO_ESTIMATOR_CHAIN_DIFFERENCES);
-    for (uint32_t l = 1; l < model->info.n_layers && asked; l++) {
+    if (!TTZO_HAS(CHAIN) || !ttzo_has_estimator(model, TTZO_ESTIMATOR_CHAIN_DIFFERENCES))
+        return true;
+    for (uint32_t l = 1; l < model->info.n_layers; l++) {
         *detail = l;
         if (!ttzo_goes_by_matrix(model, l))
             return false;
@@ -142,7 +143,9 @@ static bool row_section_is_sound(const struct ttzo_model *model)
 static bool asks_whole_losses(const struct ttzo_model *model)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
-        if (model->phases[p].estimator != TTZO_ESTIMATOR_RGE && model->phases[p].estimator != TTZO_ESTIMATOR_CGE_PLAIN)
+        if (model->phases[p].estimator != TTZO_ESTIMATOR_RGE &&
+            model->phases[p].estimator != TTZO_ESTIMATOR_CGE_PLAIN &&
+            model->phases[p].estimator != TTZO_ESTIMATOR_SUBSPACE_GN)
             return false;
     return true;
 }

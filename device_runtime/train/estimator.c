@@ -6,6 +6,7 @@
 #include "equations/pde.h"
 #include "number/random.h"
 #include "number/real.h"
+#include "model/ask_box.h"
 #include "model/phase.h"
 
 // ---- loss evaluations -----------------------------------------------------------------------------------------------
@@ -29,13 +30,6 @@ static float row_loss(const struct ttzo_evaluations *e, const float *theta, uint
     const uint8_t *row = e->rows->bytes + (size_t)trainer->batch_rows[j] * trainer->row_bytes;
     float *outputs = ttzo_forward(trainer, theta, row);
     return ttzo_row_loss(model, outputs, row + ttzo_input_bytes(model));
-}
-
-// A function of its own, so that the stack check knows what its pointer reaches.
-__attribute__((noinline)) static void call_black_box(const struct ttzo_trainer *trainer, const float *theta)
-{
-    const struct ttzo_box *box = &trainer->model->box;
-    box->ask(box->context, theta, trainer->box_losses);
 }
 
 static bool takes_coordinates(const struct ttzo_evaluations *e)
@@ -93,7 +87,7 @@ static void begin_evaluation(struct ttzo_evaluations *e)
     e->parameters = choose_parameters(e);
     e->sum = 0.0f;
     if (ttzo_has_black_box(trainer->model))
-        call_black_box(trainer, e->parameters);
+        ttzo_ask_box(trainer, e->parameters);
     trainer->macs += ttzo_network_prepare(trainer, e->parameters) + trainer->model->info.batch * trainer->macs_per_row;
 }
 

@@ -36,9 +36,7 @@ uint32_t ttzo_moments_count(const struct ttzo_model *model)
 static bool keeps_both(const struct ttzo_model *model)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
-        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE_PLAIN ||
-            ttzo_is_gauss_newton(model->phases[p].estimator) ||
-            (ttzo_is_graph(model) && ttzo_estimator_reuses(model->phases[p].estimator)))
+        if (model->phases[p].estimator == TTZO_ESTIMATOR_CGE_PLAIN || ttzo_is_gauss_newton(model->phases[p].estimator))
             return true;
     return false;
 }

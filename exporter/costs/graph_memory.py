@@ -6,23 +6,29 @@ from collections.abc import Iterator
 
 from ttzo.device_runtime.contract import Estimator, LayerKind, PhaseRecord
 from ttzo.exporter.costs.core_memory import even
+from ttzo.exporter.operations.activation import Activate
 from ttzo.exporter.operations.affine import Affine
-from ttzo.exporter.operations.gathering import Tokens
+from ttzo.exporter.operations.broadcast import Broadcast
+from ttzo.exporter.operations.gathering import Places, Tokens
+from ttzo.exporter.operations.learnt_array import LearntArray
+from ttzo.exporter.operations.norm import Norm
+from ttzo.exporter.operations.scale import Scale
 from ttzo.exporter.plan.graph import Graph, Node
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING, Phase
 
 
 def graph_numbers(plan: Plan) -> int:
-    """Floats of the arrays of a row that queries need again, those of a query, scratch, and the loss's slopes and changes;
-    0 when no phase needs them."""
+    """Floats of the arrays of a row that queries need again, those of a query, the parameters that it changes, scratch, and
+    the loss's slopes and changes; 0 when no phase needs them."""
     if not any(phase.estimator in REUSING for phase in plan.training.phases):
         return 0
     graph = plan.graph
     kept, count = sum(graph.arrays[a].numbers for a in _needed_again(graph)), len(graph.arrays)
     units, inputs = _of_units(plan)
     out = plan.out_features
-    return even(count, (count + 3) // 4, kept, graph.arena, graph.scratch, out, out, units, units, inputs)
+    own = max((node.operation.n_parameters for node in owners(plan)), default=0)
+    return even(count, (count + 3) // 4, kept, graph.arena, own, graph.scratch, out, out, units, units, inputs)
 
 
 def _of_units(plan: Plan) -> tuple[int, int]:
@@ -98,11 +104,10 @@ def shared_prices(plan: Plan) -> list[tuple[Node, int, int]]:
 
 def _unit_macs(plan: Plan, node: Node, sides: int) -> int:
     """node_cge: every unit of one layer, and what its parameters are made of."""
-    layer, changed, behind = node.layer, {node.output}, 0
+    layer, changed, behind = node.layer, {node.output: 1}, 0
     for later in plan.graph.nodes[plan.graph.nodes.index(node) + 1 :]:
-        if changed & set(later.inputs):
-            changed.add(later.output)
-            behind += later.operation.macs
+        if set(changed) & set(later.inputs):
+            behind += _moved(later, changed)
     n = layer.n_outputs
     made = layer.positions * layer.in_features * layer.out_features
     if layer.kind != LayerKind.dense:
@@ -126,8 +131,41 @@ def run_again(plan: Plan, owner: Node) -> Iterator[tuple[Node, bool, bool]]:
 
 def _query_macs(plan: Plan, owner: Node, whole: bool = False) -> int:
     """One query of a parameter of `owner`; `whole`: of several of them."""
-    again = run_again(plan, owner)
-    return sum(row_macs(node) if own and not moved and not whole else node.operation.macs for node, own, moved in again)
+    changed: dict[int, int] = {}
+    macs = 0
+    for node in plan.graph.nodes:
+        own = not node.frozen and owner.parameters == node.parameters and node.operation.CODE == owner.operation.CODE
+        own = own and node.operation.n_parameters > 0
+        if own:
+            alone = not whole and not set(changed) & set(node.inputs)
+            is_array = isinstance(node.operation, LearntArray) and not whole
+            changed[node.output] = 1 if is_array else node.operation.n_outputs
+            macs += row_macs(node) if alone else node.operation.macs
+        elif set(changed) & set(node.inputs):
+            macs += _moved(node, changed)
+    return macs
+
+
+def _moved(node: Node, changed: dict[int, int]) -> int:
+    """Multiply-accumulates of a node that a change reaches. `changed`: of each changed array a number of neighbouring
+    places, from a multiple of it on, outside which nothing has moved; the node's output joins it."""
+    operation = node.operation
+    span, numbers = max(changed.get(array, 0) for array in node.inputs), operation.n_outputs
+    changed[node.output] = numbers
+    if isinstance(operation, Affine) and isinstance(operation.layer.gather, Places):
+        touched = _rows_touched(span, operation.layer.in_features, operation.layer.positions)
+        changed[node.output] = operation.layer.out_features if touched == 1 else numbers
+        return operation.macs // operation.layer.positions * touched
+    if isinstance(operation, Norm) and _rows_touched(span, operation.size, operation.outer) == 1:
+        changed[node.output] = operation.size
+    elif isinstance(operation, Activate | Scale) or (isinstance(operation, Broadcast) and operation.middle == numbers):
+        changed[node.output] = span
+    return operation.macs
+
+
+def _rows_touched(span: int, size: int, rows: int) -> int:
+    """Of rows of so many numbers, those that a change within `span` numbers can reach: one, or all."""
+    return 1 if size % span == 0 else rows
 
 
 def row_macs(node: Node) -> int:

@@ -19,7 +19,7 @@ from ttzo.exporter.operations.layer import Layer, PlanError, gather_scratch
 from ttzo.exporter.pde import section
 from ttzo.exporter.pde.program import JETS
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.training import GAUSS_NEWTON, REUSING, Phase
+from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
 
 ALIGNMENT = 8
 PAIRS = LIMIT["pairs_at_once"]
@@ -177,8 +177,7 @@ def _kept(plan: Plan) -> int:
 def _keeps_both(plan: Plan) -> bool:
     """Whether a phase needs a query's parameters and the gradient at the same time."""
     estimators = {phase.estimator for phase in plan.training.phases}
-    by_coordinates = {Estimator.cge_plain} | (REUSING if plan.chain is None else set())
-    return bool(estimators & (by_coordinates | GAUSS_NEWTON))
+    return bool(estimators & (GAUSS_NEWTON | {Estimator.cge_plain}))
 
 
 def difference_capacity(plan: Plan) -> int:

@@ -7,7 +7,7 @@ At each place it reads the letters up to there and gives a score to each letter 
 import dataclasses
 from typing import TYPE_CHECKING
 
-from ttzo.device_runtime.contract import Difference, Direction, Loss, Schedule, Update
+from ttzo.device_runtime.contract import Loss, Schedule, Update
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LETTERS, PLACES = 27, 14  # 26 and the one that stands before and after a name
 WIDTH, HEADS, HIDDEN = 16, 4, 64
 DEVIATION = 0.08  # of all weights at the start
-BATCH, STEPS, QUERIES, RATE = 32, 600, 16, 0.01  # 19,800 loss evaluations
+BATCH, STEPS, RATE = 1, 1000, 0.01
 BETAS = (0.85, 0.99)
 
 
@@ -61,16 +61,8 @@ def build(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "tor
 
 
 def _training() -> Training:
-    (phase,) = train_defaults.default_phases("rge", Update.adam)
-    phase = dataclasses.replace(
-        phase,
-        direction=Direction.gaussian,
-        difference=Difference.antithetic,
-        n_queries=QUERIES,
-        learning_rate=RATE,
-        beta1=BETAS[0],
-        beta2=BETAS[1],
-    )
+    (phase,) = train_defaults.default_phases("node_cge", Update.adam)
+    phase = dataclasses.replace(phase, learning_rate=RATE, beta1=BETAS[0], beta2=BETAS[1])
     return Training((phase,), steps=STEPS, schedule=Schedule.linear)
 
 

@@ -2,6 +2,7 @@
 """A table as a file holds it: named columns of numbers or words, and rows that are called what the person's editor calls
 them. `read_text.py` and `read_frame.py` make tables of files."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ import numpy as np
 from ttzo.host_tools.data.data_error import DataError
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "#n/a", "#na", "<na>", "nan", "null", "none", "nil", "?", "-", "missing"})
+
+GROUPED = re.compile(r"[+-]?\d{1,3}(?:([.,' \u00a0\u202f])\d{3})(?:\1\d{3})*(?:[.,]\d+)?")  # 1.234,5 and 1,234,567
 
 
 def is_missing(word: str) -> bool:
@@ -74,6 +77,10 @@ class Table(ABC):
         what = (
             f"{self.source}: {self.place(row)}, {self.column_text(column)} holds `{word[:40]}`, which is not a number"
         )
+        if grouped := GROUPED.fullmatch(word):
+            plain = word.replace(grouped[1], "")
+            return DataError(what, f"write numbers without separators of thousands: `{plain}`")
         name = self.names[column] or str(column + 1)
         hint = f"correct it; or name the column with --target {name} if it holds the classes, with --ignore {name} if it is none to learn from"
-        return DataError(what, hint)
+        second = "keep one line of headings at the top, and none of units; else " if row == 0 else ""
+        return DataError(what, second + hint)

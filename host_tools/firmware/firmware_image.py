@@ -22,7 +22,7 @@ FORBIDDEN = re.compile(r"_*(malloc|calloc|realloc|free|sbrk|v?[dfs]?n?i?printf|p
 POINTERS = {
     "call_port_read": "_port_read",
     "call_port_write": "_port_write",
-    "call_black_box": "_black_box",
+    "ttzo_ask_box": "_black_box",
     "call_save": "_save_bytes",
     "call_load": "_load_bytes",
     "call_slot_erase": "_slot_erase",

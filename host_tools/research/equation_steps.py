@@ -30,6 +30,7 @@ PAGE = Path("docs") / "results" / "equation_steps.md"  # from the repository's f
 POINTS = 1000
 BOARD_COLUMNS = 192  # of hjb20 on jets: what 128 KiB of RAM hold
 QUERIES = 20
+FROZEN = "frozen_features"  # the page's second table
 
 
 def _without_bias(rank: int, seed: int, **changes: Any) -> Plan:
@@ -167,9 +168,32 @@ def _row(name: str, case: Case, runs: list[dict[str, Any]]) -> str:
     )
 
 
-def page(found: dict[str, list[dict[str, Any]]]) -> str:
+FROZEN_HEAD = """
+## Without iteration
+
+`frozen_features` on `native:`, float32, {steps} steps of {rows:,} rows, beside FastLSQ with as many features on the same rows
+(in double precision, its scale chosen as ours): `python -m ttzo.host_tools.research.frozen_features`. Relative L2 errors in
+percent at 1,000 points, seeds 0, 1, 2; evaluations of {rows:,} rows each.
+
+| equation | units | frozen_features | evaluations | FastLSQ |
+|---|---|---|---|---|
+"""
+
+
+def frozen_section(found: dict[str, dict]) -> str:
+    """The section of the page."""
+    lines = [
+        f"| {name} | {each['units']} | {', '.join(f'{error:.3f}' for error in each['ours'])} | {each['evaluations']} | "
+        f"{', '.join(f'{error:.3f}' for error in each['fast_lsq'])} |"
+        for name, each in found.items()
+    ]
+    return FROZEN_HEAD.format(**next(iter(found.values()))) + "\n".join(lines) + "\n"
+
+
+def page(found: dict[str, Any]) -> str:
     """The page in Markdown."""
-    return HEAD + "\n".join(_row(name, case, found[name]) for name, case in CASES.items() if name in found) + "\n"
+    rows = "\n".join(_row(name, case, found[name]) for name, case in CASES.items() if name in found) + "\n"
+    return HEAD + rows + (frozen_section(found[FROZEN]) if FROZEN in found else "")
 
 
 def main() -> None:

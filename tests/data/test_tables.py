@@ -353,3 +353,18 @@ def test_npy_holds_a_table(tmp_path, structured):
     (tmp_path / "mine.npy").write_bytes(b"nothing")
     with pytest.raises(DataError, match="not a readable .npy"):
         data_set.load(tmp_path / "mine.npy", plan_for())
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a;b\n3.184,8;1\n204,9;2\n18,1;3\n", "without separators of thousands: `3184,8`"),
+        ("a;b\n3,184.8;1\n204.9;2\n18.1;3\n", "without separators of thousands: `3184.8`"),
+        ("a;b\n1'234'567;1\n204;2\n18;3\n", "without separators of thousands: `1234567`"),
+        ("a,b\nm/s,K\n3184.8,1\n204.9,2\n18.1,3\n", "keep one line of headings at the top, and none of units"),
+    ],
+)
+def test_thousands_and_a_second_heading_are_told_apart_from_other_words(table, text, hint):
+    with pytest.raises(DataError) as caught:
+        read_text.read(table(text)).numbers([0, 1])
+    assert hint in caught.value.hint

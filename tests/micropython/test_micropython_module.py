@@ -42,6 +42,7 @@ from ttzo.host_tools.micropython.native_module import (
 
 needs_tree = pytest.mark.skipif(not os.environ.get("MPY_DIR"), reason="MPY_DIR names no MicroPython source tree")
 LARGEST = 40 << 10  # bytes of _ttzo.mpy for armv7emsp
+OF_MORE = 43 << 10  # with split layers, or with the jets of single parameters: 3 and 7 KB more code that both need
 
 
 @needs_tree
@@ -57,15 +58,20 @@ def test_the_module_builds_for(architecture):
 
 @needs_tree
 @pytest.mark.parametrize(
-    "parts",
-    [{Part.cores}, {Part.cores, Part.split}, {Part.equations}, {Part.equations, Part.evaluations}],
-    ids=["digits", "mnist", "least squares", "equations"],
+    ("parts", "largest"),
+    [
+        pytest.param({Part.cores}, LARGEST, id="digits"),
+        pytest.param({Part.cores, Part.split}, OF_MORE, id="mnist"),
+        pytest.param({Part.equations}, LARGEST, id="least squares"),
+        pytest.param({Part.equations, Part.coordinates}, OF_MORE, id="least squares in coordinates"),
+        pytest.param({Part.equations, Part.evaluations}, LARGEST, id="equations"),
+    ],
 )
-def test_the_module_that_a_model_needs_is_small_for_armv7emsp(parts):
+def test_the_module_that_a_model_needs_is_small_for_armv7emsp(parts, largest):
     """No model needs them all: an equation's derivatives walk the layers core by core."""
     if not shutil.which("arm-none-eabi-gcc"):
         pytest.skip("arm-none-eabi-gcc is not installed")
-    assert len(built_module("armv7emsp", frozenset(parts | {Part.link}))) <= LARGEST
+    assert len(built_module("armv7emsp", frozenset(parts | {Part.link}))) <= largest
 
 
 def sources_of(parts) -> list[Path]:

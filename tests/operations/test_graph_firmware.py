@@ -51,7 +51,7 @@ PLANS = {
     "images": graph_with(NodeOperation.max_pool, NodeOperation.average_pool, NodeOperation.affine),
     "sequences": graph_with(NodeOperation.recurrent, NodeOperation.matrix_product, estimator=Estimator.node_cge),
     "norms": graph_with(NodeOperation.layer_norm, NodeOperation.concat, estimator=Estimator.block_rge),
-    "names-gpt": from_zoo("names-gpt", batch=2),
+    "names-gpt": from_zoo("names-gpt", batch=1),
 }
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A function of a program's own in the place of a network: the example of docs/black_box.md here and on an emulated board,
-least squares against their closed form, runs that go on to the same bits."""
+least squares against their closed form and in the bits of the reference, runs that go on to the same bits."""
 
 import ctypes
 import re
@@ -15,6 +15,8 @@ from runtime import CORE
 
 from ttzo.device_runtime import FOLDER
 from ttzo.device_runtime.contract import DeviceError, Difference, Estimator, Region, Update
+from ttzo.exporter.plan.training import Phase
+from ttzo.host_tools.reference.equations.gauss_newton import BlackBox, GaussNewton
 
 PID = Path(__file__).parents[2] / "docs" / "black_box" / "pid.c"
 FLAGS = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-ffp-contract=off", "-I", str(FOLDER)]
@@ -65,14 +67,14 @@ HARNESS = """
 static struct ttzo_model model;
 static struct ttzo_trainer trainer;
 static uint64_t work[400];
-static float matrix[6][4], wanted[6], at[4];
+static float matrix[20][4], wanted[20], at[4];
 static unsigned char saved[4000];
 static uint32_t n_saved;
 
 static void residuals_black_box(void *context, const float *theta, float *out)
 {
     ++*(uint32_t *)context;
-    for (int j = 0; j < 6; j++) {
+    for (int j = 0; j < 20; j++) {
         out[j] = -wanted[j];
         for (int i = 0; i < 4; i++)
             out[j] = out[j] + matrix[j][i] * theta[i];
@@ -89,17 +91,18 @@ int box_open(const float *a, const float *b, const float *start, uint32_t estima
              uint32_t update, float mu, float rate)
 {
     uint32_t detail;
-    for (int j = 0; j < 24; j++)
+    for (int j = 0; j < 80; j++)
         matrix[j / 4][j % 4] = a[j];
-    for (int j = 0; j < 6; j++)
+    for (int j = 0; j < 20; j++)
         wanted[j] = b[j];
     for (int i = 0; i < 4; i++)
         at[i] = start[i];
     const struct ttzo_black_box box = {
-        .ask = residuals_black_box, .context = &asked, .start = at, .n_parameters = 4, .n_losses = 6,
+        .ask = residuals_black_box, .context = &asked, .start = at, .n_parameters = 4, .n_losses = 20,
         .gives_residuals = true, .seed = 3, .steps = 20,
         .phase = { .estimator = (uint8_t)estimator, .difference = (uint8_t)difference, .update = (uint8_t)update,
-                   .n_queries = 3, .perturb_radius = mu, .learning_rate = rate, .beta1 = 0.5f },
+                   .n_queries = 3, .perturb_radius = mu, .learning_rate = rate, .beta1 = 0.5f,
+                   .ridge = 1e-3f, .trust_radius = 10.0f },
     };
     asked = 0;
     ttzo_black_box_model(&model, &box);
@@ -150,12 +153,12 @@ def boxes(c_library):
 
 
 class LeastSquares:
-    """Six residuals of four parameters."""
+    """Twenty residuals of four parameters: more than a Gauss-Newton step folds at once."""
 
     def __init__(self, library, estimator, update=Update.sgd, difference=Difference.antithetic, mu=0.125, rate=0.25):
         rng = np.random.default_rng(2)
         self.library = library
-        self.a, self.b, self.theta = (rng.normal(0, 1, n).astype(np.float32) for n in ((6, 4), 6, 4))
+        self.a, self.b, self.theta = (rng.normal(0, 1, n).astype(np.float32) for n in ((20, 4), 20, 4))
         arrays = [ctypes.c_void_p(array.ctypes.data) for array in (self.a, self.b, self.theta)]
         self._check(library.box_open(*arrays, int(estimator), int(difference), int(update), ctypes.c_float(mu),
                                      ctypes.c_float(rate)))  # fmt: skip
@@ -178,7 +181,7 @@ def test_coordinates_of_least_squares_are_their_closed_form(boxes):
     residuals = a @ theta - b
     found, loss = box.step()
     assert loss == pytest.approx((residuals**2).mean(), rel=1e-6)
-    np.testing.assert_allclose(found, theta - 0.25 * 2 * a.T @ residuals / 6, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(found, theta - 0.25 * 2 * a.T @ residuals / 20, rtol=0, atol=2e-6)
     assert boxes.box_asked() == 1 + 2 * 4
 
 
@@ -192,6 +195,33 @@ def test_a_saved_run_goes_on_to_the_same_bits(boxes):
     assert boxes.box_load() == 0
     theta, loss = [again.step() for _ in range(5)][-1]
     assert theta.tobytes() == whole[0].tobytes() and loss == whole[1]
+
+
+def test_gauss_newton_steps_end_in_the_bits_of_the_reference_and_in_the_least_squares(boxes):
+    """Three random directions of four parameters a step, and the last two steps."""
+    box = LeastSquares(boxes, Estimator.subspace_gn, difference=Difference.one_sided, mu=0.125, rate=1.0)
+    phase = Phase(Estimator.subspace_gn, n_queries=3, perturb_radius=0.125, ridge=1e-3, trust_radius=10.0)
+    theta, moments = box.theta.copy(), np.zeros(2 * 4 + 1, np.float32)
+
+    def residuals(at):
+        made = -box.b
+        for column, value in zip(box.a.T, at, strict=True):
+            made = made + column * value
+        return made
+
+    for step in range(12):
+        twin = GaussNewton(BlackBox(4, 20), phase, 3, step, theta, moments, residuals)
+        theta, moments, loss, _ = twin.run(np.float32(1))
+        found, found_loss = box.step()
+        assert found.tobytes() == theta.tobytes() and found_loss == loss
+    a, b = box.a.astype(float), box.b.astype(float)
+    np.testing.assert_allclose(found, np.linalg.lstsq(a, b, rcond=None)[0], atol=1e-3)
+
+
+def test_gauss_newton_asks_a_black_box_once_for_each_direction(boxes):
+    """At theta, along three directions, and at the step; nothing along steps that were not taken yet."""
+    LeastSquares(boxes, Estimator.subspace_gn, difference=Difference.one_sided, mu=0.125, rate=1.0).step()
+    assert boxes.box_asked() == 1 + 3 + 1
 
 
 def test_what_a_black_box_cannot_do_is_refused(boxes):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Twin of gauss_newton.c: Gauss-Newton on the residuals of a PDE in a random subspace."""
+"""Twin of gauss_newton.c: Gauss-Newton on the residuals of a PDE, or of a black box, in a random subspace."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -51,19 +52,33 @@ def _norm(v: np.ndarray) -> np.float32:
     return _root(sum_in_order(v * v))
 
 
+@dataclass(frozen=True)
+class BlackBox:
+    """In the place of a plan: a function of `n_parameters` parameters that gives `batch` residuals."""
+
+    n_parameters: int
+    batch: int
+
+
+def _no_columns() -> tuple[np.ndarray, np.ndarray]:
+    raise AssertionError("only last_layer_gn asks for them")
+
+
 class GaussNewton:
     """One step from `theta` with the update rule's `moments`. `residuals(parameters)` gives the weighted residuals of
     the step's rows; `columns_of_last_layer()` the residuals and their derivatives [unknowns, rows]."""
 
-    def __init__(self, plan: Plan, phase: PhaseRecord, seed: int, step: int, theta: np.ndarray, moments: np.ndarray,
-                 residuals: Residuals, columns_of_last_layer: Callable[[], tuple[np.ndarray, np.ndarray]]):  # fmt: skip
+    def __init__(self, plan: Plan | BlackBox, phase: PhaseRecord, seed: int, step: int, theta: np.ndarray,
+                 moments: np.ndarray, residuals: Residuals,
+                 columns_of_last_layer: Callable[[], tuple[np.ndarray, np.ndarray]] = _no_columns):  # fmt: skip
         self.plan, self.phase, self.seed, self.step, self.theta = plan, phase, seed, step, theta
         self.mu = np.float32(phase.perturb_radius)
         self.residuals, self._columns_of_last_layer = residuals, columns_of_last_layer
-        self.n_free = plan.layers[-1].n_parameters if phase.estimator == Estimator.last_layer_gn else 0
+        self.layers: tuple[Layer, ...] = () if isinstance(plan, BlackBox) else plan.layers
+        self.n_free = self.layers[-1].n_parameters if phase.estimator == Estimator.last_layer_gn else 0
         size = plan.n_parameters
         self.remembered = [moments[:size], moments[size : 2 * size]] if phase.estimator == Estimator.subspace_gn else []
-        self.unknowns = len(plan.equation.units)
+        self.unknowns = 0 if isinstance(plan, BlackBox) else len(plan.equation.units)
         self.n = self.n_free + phase.n_queries + len(self.remembered) + self.unknowns
         self.moments, self.ridge_at = moments, size * len(self.remembered)
         self.evaluations = 0
@@ -72,9 +87,11 @@ class GaussNewton:
 
     def scales(self, factor: np.float32) -> np.ndarray:
         """factor times each parameter's scale."""
+        if isinstance(self.plan, BlackBox):
+            return factor * np.maximum(BIAS_SCALE, OWN_SHARE * np.abs(self.theta))
         scales = parameter_scales(self.plan, self.theta)
         if self.n_free:
-            scales[self.plan.layers[-1].parameter_offset :] = 0
+            scales[self.layers[-1].parameter_offset :] = 0
         return factor * scales
 
     def _direction(self, query: int) -> np.ndarray:
@@ -82,8 +99,9 @@ class GaussNewton:
 
     def _remembered_factor(self, k: int) -> np.float32:
         """Brings a remembered step to a direction's length; 0 while there is none."""
-        squares = np.float32(0)
-        for layer in self.plan.layers:
+        of_box = self.plan.n_parameters if isinstance(self.plan, BlackBox) else 0
+        squares = BIAS_SCALE * BIAS_SCALE * np.float32(of_box)
+        for layer in self.layers:
             biases, scale = (layer.out_features if layer.has_bias else 0), core_scale(layer)
             squares = scale * scale * np.float32(layer.n_parameters - biases) + squares
             squares = BIAS_SCALE * BIAS_SCALE * np.float32(biases) + squares
@@ -149,7 +167,7 @@ class GaussNewton:
     def compose(self, a: np.ndarray) -> np.ndarray:
         """The step sum_k a_k v_k."""
         step = np.zeros_like(self.theta)
-        at = self.plan.layers[-1].parameter_offset
+        at = self.layers[-1].parameter_offset if self.n_free else 0
         step[at : at + self.n_free] = a[: self.n_free]
         for query in range(self.phase.n_queries):
             step = self.scales(a[self.n_free + query]) * self._direction(query) + step
