@@ -110,8 +110,8 @@ def build(
     """Builds the bundle folder's model into firmware for the board, unless that is up to date; with `size` as small as
     the compiler makes it (-Os), with `all_parts` with the whole runtime, with `storage` such that its run outlives a reset.
     None changes a bit of what it computes. With `lock` it takes orders from holders of that key only, and its files, which
-    hold the key, are the user's alone. In the folder `objects` compiled sources stay for further builds with the same
-    arguments, of other models.
+    hold the key, are the user's alone. In the folder `objects` compiled sources, and the worst stack of the first model, stay
+    for further builds with the same arguments, of other models.
 
     Raises:
         BuildError: no compiler; sources that do not compile; a model of another export; a stack that may overflow; heap,
@@ -268,9 +268,9 @@ def _make(
     )
     _run([f"{board.toolchain}-objcopy", "-O", "binary", "ttzo.elf", "ttzo.bin"], folder)
     image = Image(folder / "ttzo.elf", board.toolchain)
-    _check_symbols(image)
+    stack, path = _worst_stack(image, board, kept)
     _check_model(image, plan, board)
-    return _report(image, out, plan, board)
+    return _report(image, out, plan, board, stack, path)
 
 
 def _compile_all(
@@ -349,9 +349,21 @@ def _check_model(image: Image, plan: Plan, board: Board) -> None:
         raise BuildError("model.c and model.ttzo come from different exports", "export the model again")
 
 
-def _report(image: Image, out: Path, plan: Plan, board: Board) -> BuildReport:
+def _worst_stack(image: Image, board: Board, kept: Path | None) -> tuple[int, list[str]]:
+    """Looks at the image's symbols and its deepest path of calls. With the compiled sources of `kept`, these are the same for
+    every model, and looked at once."""
+    known = kept and kept / "stack.json"
+    if known and known.is_file():
+        return json.loads(known.read_text(encoding="utf-8"))
+    _check_symbols(image)
     port = CHIP_PORTS[board.port]
-    stack, path = image.worst_stack("Reset_Handler", port.interrupt, port.interrupt_frame_bytes)
+    found = image.worst_stack("Reset_Handler", port.interrupt, port.interrupt_frame_bytes)
+    if known:
+        known.write_text(json.dumps(found), encoding="utf-8")
+    return found
+
+
+def _report(image: Image, out: Path, plan: Plan, board: Board, stack: int, path: Sequence[str]) -> BuildReport:
     if stack > board.stack_bytes:
         raise BuildError(f"the stack may need {stack:,} bytes ({' > '.join(path)}), {board.name} reserves {board.stack_bytes:,}",
                          "raise stack_bytes in the board's file")  # fmt: skip

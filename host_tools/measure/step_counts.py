@@ -126,10 +126,11 @@ def count_all(models: Collection[str], say: Callable[[str], object]) -> list[Ste
     """All cases of these models, of all where none is named; `say` gets a line for each, also for those left out."""
     found: list[StepCount] = []
     rows: dict[str, np.ndarray | None] = {}
+    without_data: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="ttzo-objects-") as objects:
         for case in cases():
             started = time.monotonic()
-            if models and case[0] not in models:
+            if models and case[0] not in models or case[0] in without_data:
                 continue
             try:
                 plan = plan_of_case(*case)
@@ -142,6 +143,8 @@ def count_all(models: Collection[str], say: Callable[[str], object]) -> list[Ste
                 say(f"{found[-1]} in {time.monotonic() - started:.1f} s")
             except TtzoError as error:
                 say(f"{case}: {error}")
+                if isinstance(error, data_set.DataError):
+                    without_data.add(case[0])
     return found
 
 

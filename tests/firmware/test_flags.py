@@ -15,7 +15,7 @@ from plans import random_rows
 
 from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import core_sources
-from ttzo.device_runtime.contract import Region
+from ttzo.device_runtime.contract import Part, Region
 from ttzo.exporter.plan.parts import parts_of
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.firmware.build import sources_of
@@ -131,6 +131,19 @@ def test_the_core_is_accepted_for_other_systems(target):
     command = ["clang", f"--target={target}", "-std=c99", "-ffreestanding", "-fsyntax-only", "-Wall", "-Wextra"]
     made = subprocess.run([*command, "-Werror", f"-I{RUNTIME}", *sources], capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
+
+
+@needs_compiler
+@pytest.mark.parametrize("level", ["-O0", "-Os", "-O3"])
+def test_the_tiles_in_assembler_find_their_registers(tmp_path, level):
+    """Every file with assembler for the Cortex-M4F; builds of the tests take -O2."""
+    files = [path for path in sources_of(frozenset(Part)) if "asm" in path.read_text(encoding="utf-8")]
+    assert any(path.name == "column_product.c" for path in files)
+    board = boards.load("netduinoplus2")
+    for path in files:
+        command = [f"{board.toolchain}-gcc", *board.cpu_flags, level, f"-I{RUNTIME}", "-c", str(path)]
+        made = subprocess.run([*command, "-o", str(tmp_path / "made.o")], capture_output=True, text=True)
+        assert made.returncode == 0, made.stderr
 
 
 def test_a_big_endian_processor_is_refused_by_name():
