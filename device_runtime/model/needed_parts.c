@@ -33,7 +33,7 @@ static uint32_t parts_of_nodes(const struct ttzo_graph *graph)
     return parts;
 }
 
-// Asked four times: inlined, it would take 300 bytes of flash.
+// Asked four times: inlined, it takes 48 bytes more of flash.
 __attribute__((noinline)) static bool has_late_operations(const struct ttzo_program *programs, uint32_t n)
 {
     for (uint32_t p = 0; p < n; p++)
