@@ -3,8 +3,9 @@
 
     python -m ttzo.host_tools.research.frozen_features
 
-FastLSQ as its authors describe it, written anew: sin(w x + b), w Gaussian of one scale, b uniform, one least squares
-in double precision; its scale is the one of SCALES whose residuals at fresh rows are smallest, as ours are chosen.
+FastLSQ's kind of features, written from its idea and not checked against its paper: sin(w x + b), w Gaussian of one scale,
+b uniform, one draw, one least squares in double precision over float32 columns; its scale is the one of SCALES whose residuals
+at fresh rows are smallest.
 """
 
 import dataclasses
