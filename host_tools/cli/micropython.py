@@ -96,10 +96,11 @@ def _rows(done: Deployment) -> list[tuple[str, str]]:
     help="Only the parts of the runtime that this model needs. May be repeated.",
 )  # fmt: skip
 @click.option("--no-link", is_flag=True, help="Leave out the link: the board then trains only at its prompt.")
+@click.option("--key", "with_key", is_flag=True, help="With the part that asks for a key: m.serve(stream, key=..).")
 @command
 def module_command(
     screen: Screen, architecture: str, out: Path, mpy_dir: str | None, module: str | None, url: str, arithmetic: str,
-    bundles: tuple[Path, ...], no_link: bool,
+    bundles: tuple[Path, ...], no_link: bool, with_key: bool,
 ) -> dict:  # fmt: skip
     """Write the MicroPython module for an architecture: _ttzo.mpy, ttzo.mpy and the package.json that mip installs.
 
@@ -111,6 +112,7 @@ def module_command(
         return _every(screen, out, mpy_dir)
     wanted = (parts_of(read_bundle(bundle)) for bundle in bundles)
     parts = (frozenset({Part.link}).union(*wanted) if bundles else ALL_PARTS) - ({Part.link} if no_link else set())
+    parts |= {Part.key} if with_key else set()
     if mpy_dir and not module:
         sizes = write_package(architecture, out, mpy_dir, Arithmetic[arithmetic], parts, url)
     else:

@@ -50,6 +50,7 @@ _status = _function("status", "PPI")
 _restore = _function("restore", "PPI")
 _write = _function("write", "PIIPI")
 _listen = _function("listen", "PPIPI")
+_lock = _function("lock", "PPII")
 _poll = _function("poll", "PCC")
 _crc32 = _library.func("I", "ttzo_crc32", "IPL")
 
@@ -122,6 +123,10 @@ def crc32(data, crc):
 
 def listen(memory, line, name):
     return _listen(memory, line, len(line), name, len(name))
+
+
+def lock(memory, secrets, reading_open):
+    return _lock(memory, secrets, len(secrets), reading_open)
 
 
 def poll(memory, receive, send):

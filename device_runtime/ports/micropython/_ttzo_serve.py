@@ -12,6 +12,7 @@ _INBOX_BYTES = const(64)  # the link's memory begins with its boxes
 _OUTBOX_BYTES = const(256)
 _LEFT_AT = const(32)
 _NAME_BYTES = const(24)  # contract: limit.board_name_bytes
+_KEY_BYTES = const(32)  # contract: limit.key_bytes
 
 
 class _Port:
@@ -60,13 +61,26 @@ def _board_name():
     return ("mpy " + machine)[:_NAME_BYTES].encode()
 
 
-def serve(model, stream, check):
+def _secrets(key):
+    """The key and as many random bytes."""
+    import os
+
+    if isinstance(key, str):
+        with open(key, "rb") as file:
+            key = file.read()
+    if len(key) != _KEY_BYTES:
+        raise ValueError("a key has %d bytes: `ttzo key make FILE` writes one" % _KEY_BYTES)
+    return bytes(key) + os.urandom(_KEY_BYTES)
+
+
+def serve(model, stream, check, key, reading_open):
     memory = model._memory
     if not _ttzo.line_bytes():
         raise ImportError("_ttzo was built without the link")
     line = bytearray(_ttzo.line_bytes())
     if model._bundle is None:  # for the host's resets
         bundle = model._lend(bytearray(model._total))  # noqa: F841 - it stays in use
+    secrets = None if key is None else _secrets(key)
     check(memory, _ttzo.listen(memory, line, _board_name()))
     if stream is None:
         micropython.kbd_intr(-1)
@@ -74,6 +88,8 @@ def serve(model, stream, check):
     else:
         port = _Port(line, stream, stream)
     try:
+        if secrets:
+            check(memory, _ttzo.lock(memory, secrets, int(reading_open)))
         while not struct.unpack_from("<I", memory, _LEFT_AT)[0] and port.wait():
             check(memory, _ttzo.poll(memory, port.receive, port.send))
     finally:

@@ -320,12 +320,13 @@ class Model:
 
     # ---- the link
 
-    def serve(self, stream=None):
+    def serve(self, stream=None, key=None, reading_open=False):
         """Answers ttzo's host commands on `stream` (a machine.UART, a socket; default: where the prompt is) until the
-        host leaves. On the prompt's port Ctrl-C is off meanwhile."""
+        host leaves. On the prompt's port Ctrl-C is off meanwhile. With a key (32 bytes, or the file of `ttzo key make`)
+        only its holders give orders; `reading_open` lets anybody read."""
         import _ttzo_serve
 
-        _ttzo_serve.serve(self, stream, _check)
+        _ttzo_serve.serve(self, stream, _check, key, reading_open)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -354,11 +355,11 @@ def load(source, room=0):
     return model
 
 
-def serve(stream=None, model=None):
+def serve(stream=None, model=None, key=None, reading_open=False):
     """Serves a model (a Model, or a file's name; default: the only .ttzo file here) to ttzo's host commands."""
     if model is None:
         names = [name for name in os.listdir() if name.endswith(".ttzo")]
         if len(names) != 1:
             raise ValueError("say which model to serve: there are %d .ttzo files here" % len(names))
         model = names[0]
-    (load(model) if isinstance(model, str) else model).serve(stream)
+    (load(model) if isinstance(model, str) else model).serve(stream, key, reading_open)

@@ -273,6 +273,13 @@ static mp_obj_t run_listen(mp_obj_t memory, mp_obj_t line_in, mp_obj_t name)
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(run_listen_obj, run_listen);
 
+static mp_obj_t run_lock(mp_obj_t memory, mp_obj_t secrets, mp_obj_t reading_open)
+{
+    struct bytes bytes = readable(secrets);
+    return number(ttzo_run_lock(memory_of(memory), bytes.at, bytes.count, number_of(reading_open)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(run_lock_obj, run_lock);
+
 // Python's side of the exchange while the link is polled; the caller of poll() keeps both objects alive.
 static uint32_t call(uint32_t which, uint32_t count)
 {
@@ -332,6 +339,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(run_hang_up_obj, run_hang_up);
     X(MP_QSTR_commit, run_commit_obj)                                                                                  \
     X(MP_QSTR_line_bytes, run_line_bytes_obj)                                                                          \
     X(MP_QSTR_listen, run_listen_obj)                                                                                  \
+    X(MP_QSTR_lock, run_lock_obj)                                                                                      \
     X(MP_QSTR_poll, run_poll_obj)                                                                                      \
     X(MP_QSTR_hang_up, run_hang_up_obj)
 

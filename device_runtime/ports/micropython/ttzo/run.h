@@ -150,6 +150,10 @@ uint32_t ttzo_run_line_bytes(void);
 // Begins a link under that board name in `line` (8-byte aligned), which stays in use until ttzo_run_hang_up.
 uint32_t ttzo_run_listen(void *memory, void *line, uint32_t line_bytes, const char *board_name, uint32_t name_bytes);
 
+// The link takes orders only from holders of a key from now on; with `reading_open` anybody may read. `secrets` is the key and
+// as many random bytes for the challenges; neither is kept. TTZO_ERROR_NOT_BUILT_IN: this module has no part `key`.
+uint32_t ttzo_run_lock(void *memory, const uint8_t *secrets, uint32_t count, uint32_t reading_open);
+
 // Answers what has arrived; facts.left says whether the host has ended the serving.
 uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send);
 
@@ -167,6 +171,12 @@ static inline uint32_t ttzo_run_listen(void *memory, void *line, uint32_t line_b
                                        uint32_t name_bytes)
 {
     (void)memory, (void)line, (void)line_bytes, (void)board_name, (void)name_bytes;
+    return TTZO_ERROR_NOT_BUILT_IN;
+}
+
+static inline uint32_t ttzo_run_lock(void *memory, const uint8_t *secrets, uint32_t count, uint32_t reading_open)
+{
+    (void)memory, (void)secrets, (void)count, (void)reading_open;
     return TTZO_ERROR_NOT_BUILT_IN;
 }
 

@@ -59,6 +59,21 @@ uint32_t ttzo_run_listen(void *memory, void *line_memory, uint32_t line_bytes, c
     return ttzo_link_init(&line->link, &port, &run->trainer, line->board_name, TTZO_ERROR_OK, 0);
 }
 
+uint32_t ttzo_run_lock(void *memory, const uint8_t *secrets, uint32_t count, uint32_t reading_open)
+{
+    struct ttzo_run *run = memory;
+    run->facts.detail = TTZO_PART_KEY;
+    if (!run->line || count != 2 * TTZO_KEY_BYTES)
+        return TTZO_ERROR_BAD_REQUEST;
+    for (uint32_t at = TTZO_KEY_BYTES; at < count; at += 4) {
+        uint32_t word = 0;
+        for (uint32_t i = 0; i < 4; i++)
+            word |= (uint32_t)secrets[at + i] << 8 * i;
+        ttzo_link_stir(&run->line->link, word);
+    }
+    return ttzo_link_lock(&run->line->link, secrets, reading_open != 0);
+}
+
 uint32_t ttzo_run_poll(void *memory, ttzo_exchange receive, ttzo_exchange send)
 {
     struct ttzo_run *run = memory;
