@@ -104,7 +104,7 @@ static bool walks_gathered_layers(const struct ttzo_model *model)
 // chain_differences takes each layer after the first as a matrix.
 static bool chain_is_sound(const struct ttzo_model *model, uint32_t *detail)
 {
-    if (!TTZO_HAS(CHAIN) || !ttzo_has_estimator(model, TTZO_ESTIMATOR_CHAIN_DIFFERENCES))
+    if (!TTZO_HAS(CHAIN) || !TTZO_HAS(CORES) || !ttzo_has_estimator(model, TTZO_ESTIMATOR_CHAIN_DIFFERENCES))
         return true;
     for (uint32_t l = 1; l < model->info.n_layers; l++) {
         *detail = l;

@@ -38,8 +38,9 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
         "in KB of what a board has, rows that can stay there, seconds of a step in the mean of the first "
         f"{first_steps.STEPS} and at most, millijoules of a step, seconds of sending its rows:"
     )
-    heads = ("board", "flash", "RAM", "rows", "step", "at most", "mJ", "sending")
-    screen.table("", [_forecast_row(each) for each in forecasts], heads)
+    heads = ("board", "flash", "RAM", "rows", "s a step", "s at most", "mJ", "s to send")
+    spare = ("s to send", "rows", "mJ", "s at most")
+    screen.table("", [_forecast_row(each) for each in forecasts], heads, spare)
     if why_no_mean:
         screen.tell(f"the mean is not known: {why_no_mean}")
     for each in forecasts:

@@ -23,6 +23,21 @@ from ttzo.host_tools.training.checkpoint import Generation
 SHOWN = 20  # lines on the screen where no file is named
 
 
+def _trained_run(screen: Screen, bundle: Path, url: str) -> Path:
+    """The device's run; where it has none, the only one that another device has trained, which is said."""
+    run = run_folder(bundle, url)
+    if (run / Generation.last.value).exists():
+        return run
+    others = sorted(path.parent for path in run.parent.glob(f"*/{Generation.last.value}"))
+    if len(others) == 1:
+        screen.say(f"{url} has no run of its own: {others[0]} answers")
+        return others[0]
+    if others:
+        names = ", ".join(map(str, others))
+        screen.say(f"note: {url} has no run of its own, and there are {len(others)} others; --run names one: {names}")
+    return run
+
+
 @click.command("predict")
 @BUNDLE
 @DEVICE
@@ -39,7 +54,7 @@ SHOWN = 20  # lines on the screen where no file is named
     "folder",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="The run whose parameters answer (default: DIR/runs/DEVICE where it is, else as exported).",
+    help="The run whose parameters answer (default: DIR/runs/DEVICE, or the only other run in DIR/runs; else as exported).",
 )
 @GENERATION
 @click.option("--exported", is_flag=True, help="Answer with the exported parameters instead of the trained ones.")
@@ -67,7 +82,7 @@ def predict_command(
     """  # fmt: skip
     if folder is None and run_model.is_run(bundle):
         folder = bundle  # a run's folder holds its model
-    plan, run = read_bundle(bundle), folder or run_folder(bundle, url)
+    plan, run = read_bundle(bundle), folder or _trained_run(screen, bundle, url)
     require_network(plan)
     known = (run_data.load(run) if run.is_dir() else None) or data_set.preparation_of(plan)
     given = taken({name: None for name in data_set.DataOptions.__dataclass_fields__} | options)

@@ -93,8 +93,14 @@ class Screen:
         self._wait_no_longer()
         console.print(_shown(text), style=style, markup=False, soft_wrap=not console.is_terminal)
 
-    def table(self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None) -> None:
-        """Rows of one result; the first column names what the others hold."""
+    def table(
+        self, title: str, rows: list[tuple], heading: tuple[str, ...] | None = None, spare: tuple[str, ...] = ()
+    ) -> None:
+        """Rows of one result; the first column names what the others hold. Columns of the headings in `spare` are left out,
+        the first first, where the terminal is too narrow for all."""
+        if heading:
+            heading, rows, left_out = _that_fit(heading, rows, spare, self.results.width)
+            title = f"{title} (too narrow for: {', '.join(left_out)})".strip() if left_out else title
         if title:
             self._print(self.results, title, "bold")
         made = Table(show_header=heading is not None, box=None, pad_edge=False)
@@ -163,6 +169,21 @@ class Screen:
                 self.say(f"{text} {note or _count(done, total, unit)}")
 
         return show
+
+
+def _that_fit(
+    heading: tuple[str, ...], rows: list[tuple], spare: tuple[str, ...], columns: int
+) -> tuple[tuple[str, ...], list[tuple], list[str]]:
+    """Heading and rows without the spare columns for which there is no room, and what was left out."""
+    left_out: list[str] = []
+    for name in spare:
+        lines = [heading, *rows]
+        if sum(max(len(str(line[at])) for line in lines) + 2 for at in range(len(heading))) - 2 <= columns:
+            break
+        at = heading.index(name)
+        heading, rows = heading[:at] + heading[at + 1 :], [row[:at] + row[at + 1 :] for row in rows]
+        left_out.append(name)
+    return heading, rows, left_out
 
 
 def _bar(progress: Progress, text: str, unit: str) -> Show:

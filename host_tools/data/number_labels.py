@@ -54,6 +54,11 @@ def number(source: str, values: np.ndarray, names: tuple[str, ...] | None, n_out
         wrong = (numbers < 0) | (numbers >= n_outputs) | (numbers != np.floor(numbers))
         if wrong.any():
             row = int(np.argmax(wrong))
+            if n_outputs == 1 or numbers[row] != np.floor(numbers[row]):
+                raise DataError(
+                    f"{source}: {place(row)} has the target {numbers[row]:g}, which is no class of this model",
+                    "to learn numbers, export the model with --loss mse; for classes, name their column with --target COLUMN",
+                )
             raise DataError(
                 f"{source}: {place(row)} has the class {numbers[row]:g}, the model knows 0 to {n_outputs - 1}",
                 "name the column of the classes with --target COLUMN, export a model with more outputs, or with --loss mse for numbers",

@@ -33,6 +33,14 @@ def test_a_table_keeps_the_names_of_its_rows_whole(terminal):
     assert max(map(len, lines(terminal))) <= terminal.results.width
 
 
+def test_spare_columns_go_before_a_number_is_broken(terminal):
+    rows = [("nucleo-f446re", "1,234,567,890,123", "7,654,321,098,765", "22/4,181", "123,456.789")]
+    terminal.table("", rows, ("board", "one", "two", "three", "four"), spare=("four", "two"))
+    shown = "\n".join(lines(terminal))
+    assert "1,234,567,890,123" in shown and "22/4,181" in shown
+    assert ("123,456.789" in shown) == (terminal.results.width > 75) == ("too narrow for: four" not in shown)
+
+
 def test_text_breaks_between_words(terminal):
     text = "the model needs 21,792 bytes of RAM, microbit has 9,984; the largest part is environments (10,728 bytes)"
     terminal.tell(text)

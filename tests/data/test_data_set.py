@@ -268,7 +268,7 @@ X, Y = np.ones((6, 4)), np.arange(6) % 3
         (X.astype(str), Y, "instead of numbers"),
         (np.empty((0, 4)), Y[:0], "x_train is empty"),
         (X, np.arange(6), r"x_train\[3\] has the class 3, the model knows 0 to 2"),
-        (X, Y + 0.5, r"x_train\[0\] has the class 0.5"),
+        (X, Y + 0.5, r"x_train\[0\] has the target 0.5, which is no class"),
         (X, Y * np.nan, r"missing .* first in x_train\[0\], the target"),
         (X, Y[:5], "y_train has 5 rows, its inputs have 6"),
         (np.vstack([X[:3], np.full((1, 4), np.nan), X[4:]]), Y, r"first in x_train\[3\]"),

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from bundles import small_plan, write_bundle
 from click.testing import CliRunner
 
 from ttzo.device_runtime.contract import ExitCode, LayerKind, Loss, Number
@@ -168,3 +169,13 @@ def test_tokens_that_the_model_does_not_know_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text("0,1,2\n3,4,5\n")
     refused = ttzo("predict", tmp_path, "--device", "numpy:", "--data", tmp_path / "t.csv", code=ExitCode.input)
     assert "has the token 5" in refused["error"]
+
+
+def test_the_only_run_of_another_device_answers_and_is_named(tmp_path):
+    write_bundle(tmp_path, small_plan())
+    ttzo("train", tmp_path, "--device", "numpy:", "--data", tmp_path / "rows.npz", "--steps", 2)
+    words = ["predict", str(tmp_path), "--device", "native:", "--data", str(tmp_path / "rows.npz"), "--json"]
+    done = CliRunner().invoke(main, words)
+    assert "step 2" in json.loads(done.stdout)["parameters"] and "native: has no run of its own" in done.stderr
+    done = CliRunner().invoke(main, [*words, "--exported"])
+    assert json.loads(done.stdout)["parameters"] == "as exported"
