@@ -36,7 +36,7 @@ void by_columns(float *out, const float *start, const float *left, const float *
 void by_columns(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
                 uint32_t columns, float *lines)
 {
-    ttzo_lay_columns(lines, (struct ttzo_operand){ left, inner, 1 }, rows, inner);
+    ttzo_lay_columns(lines, rows, (struct ttzo_operand){ left, inner, 1 }, rows, inner);
     for (uint32_t i = 0; start && i < rows * columns; i++)
         out[i] = start[i];
     ttzo_column_product(out, columns, (struct ttzo_columns){ lines, rows }, (struct ttzo_columns){ right, columns },

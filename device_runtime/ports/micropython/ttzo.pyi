@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What editors know of `import ttzo` on a MicroPython board.
 from array import array
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 class Stream(Protocol):
@@ -45,13 +45,13 @@ class Model:
         steps: int | None = None,
         callback: Callable[[int, float], object] | None = None,
     ) -> float | None: ...
-    async def train_async(
+    def train_async(
         self,
         x: Buffer | Rows | None = None,
         y: Buffer | None = None,
         steps: int | None = None,
         callback: Callable[[int, float], object] | None = None,
-    ) -> float | None: ...
+    ) -> Awaitable[float | None]: ...
     def learn(self, x: Buffer, y: Buffer) -> float | None: ...
     def reset(self) -> None: ...
     def save(self, path: str) -> None: ...
