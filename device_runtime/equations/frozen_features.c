@@ -11,7 +11,7 @@
 #include "number/random.h"
 #include "number/real.h"
 
-#if TTZO_HAS(FEATURES)
+#if TTZO_HAS(FEATURES) && TTZO_HAS(COORDINATES)
 
 // ---- sizes ----------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@
 #define TTZO_FROZEN_FEATURES_H
 #include "model/phase.h"
 
-#if TTZO_HAS(FEATURES)
+#if TTZO_HAS(FEATURES) && TTZO_HAS(COORDINATES)
 
 // Numbers of work memory that a phase needs; 0 for another estimator.
 uint64_t ttzo_frozen_features_count(const struct ttzo_model *model, const struct ttzo_phase *phase);
