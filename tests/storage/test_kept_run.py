@@ -143,5 +143,8 @@ def test_runs_of_other_beginnings_or_other_rows_have_other_numbers():
 def test_a_device_whose_power_is_cut_at_random_instants_ends_in_the_same_bits(bundle, tmp_path):
     with native_power(bundle, tmp_path / "kept") as power:
         seen = Cuts(power, bundle, tmp_path / "run", steps=60, longest_s=0.2)
-        seen.run(seed=1, most=3)
-    assert seen.cuts == 3 and seen.held == seen.starts >= 1 and seen.same == seen.runs == 1
+        for seed in range(1, 20):  # a run may end between two cuts
+            seen.run(seed, most=3)
+            if seen.cuts == 3:
+                break
+    assert seen.cuts == 3 and seen.held == seen.starts >= 1 and seen.same == seen.runs >= 1
