@@ -107,6 +107,8 @@ def _inputs(table: Table, options: DataOptions, goal: Goal, known: Preparation |
     aside = {column for name in ("target", "ignore", "group") for column in _there(table, getattr(options, name))}
     if not aside and read_rows.is_index(table):
         aside.add(0)
+    if table.ends_blank:
+        aside.add(len(table.names) - 1)
     free = [column for column in range(len(table.names)) if column not in aside]
     wanted = goal.in_features // (options.window or 1)
     n_targets = goal.n_places or goal.n_outputs

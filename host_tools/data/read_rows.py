@@ -98,6 +98,9 @@ def rows_of_table(table: Table, options: DataOptions, wanted: Wanted) -> Rows:
     if not aside and is_index(table):
         aside.add(0)
         notes.append(f"{table.source}: the first column numbers the rows; it is left out")
+    if table.ends_blank:
+        aside.add(len(table.names) - 1)
+        notes.append(f"{table.source}: the last column is empty; it is left out")
     free = [column for column in range(len(table.names)) if column not in aside]
     targets = table.find(options.target, "target") if options.target else free[-wanted.n_targets :]
     if len(targets) != wanted.n_targets:

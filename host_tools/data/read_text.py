@@ -138,13 +138,16 @@ def read(path: Path, heading: str | None = None) -> TextTable:
     if not records:
         raise DataError(f"{path} is empty", "give a table with a row for each sample")
     form = _format(records, quote)
-    width = _width(path, form, records, places)
+    cells = [form.cells(record) for record in records]
+    width = _width(path, form, [len(row) for row in cells], places)
     names, notes_of_heading = _heading(path, form, records, width, heading)
     notes += notes_of_heading
     first = 1 if names else 0
     if len(records) == first:
         raise DataError(f"{path} holds a heading and no rows", "give a table with a row for each sample")
-    return TextTable(path, form, names or [""] * width, records[first:], places[first:], notes)
+    made = TextTable(path, form, names or [""] * width, records[first:], places[first:], notes)
+    made.ends_blank = not any(row[-1] for row in cells)
+    return made
 
 
 def _decoded(path: Path) -> str:
@@ -215,9 +218,8 @@ def _format(records: list[str], quote: str) -> Format:
     return best
 
 
-def _width(path: Path, form: Format, records: list[str], places: np.ndarray) -> int:
-    """The number of columns, the same in all records."""
-    counts = [len(form.cells(record)) for record in records]
+def _width(path: Path, form: Format, counts: list[int], places: np.ndarray) -> int:
+    """The number of columns, the same in all records: `counts` has it of each."""
     usual = Counter(counts).most_common(1)[0][0]
     others = [number for number, count in enumerate(counts) if count != usual]
     if others:

@@ -24,7 +24,10 @@ def is_missing(word: str) -> bool:
 
 class Table(ABC):
     """n rows under `names`, one for each column ("" where a column has none). `places` int64 (n,) numbers the rows as
-    the source does: `unit` is `line` in a text file (from 1, with the heading and blank lines), else `row`."""
+    the source does: `unit` is `line` in a text file (from 1, with the heading and blank lines), else `row`. `ends_blank`: the
+    last column has neither a name nor a cell, as where each line ends in a delimiter."""
+
+    ends_blank = False
 
     def __init__(self, source: str, names: Sequence[str], places: np.ndarray, unit: str, notes: Sequence[str] = ()):
         self.source, self.names, self.places, self.unit = source, tuple(names), places, unit
@@ -98,7 +101,7 @@ class Table(ABC):
     def _faults(self, words: dict[int, dict[int, str]]) -> list[Fault]:
         """Of the words that stand where numbers are wanted, by column and row: one fault for each column. The first has
         the hint for all."""
-        made = []
+        made: list[Fault] = []
         for column, found in words.items():
             row, word = next(iter(found.items()))
             more = f" (and {len(found) - 1:,} more cells of this column hold words)" if len(found) > 1 else ""
@@ -112,7 +115,8 @@ class Table(ABC):
             if grouped := GROUPED.fullmatch(word):
                 return f"write numbers without separators of thousands: `{word.replace(grouped[1], '')}`"
         names = [self.names[column] or str(column + 1) for column in words]
-        second = "keep one line of headings at the top, and none of units; else " if first[0][0] == 0 else ""
+        at_top = all(0 in found and set(found) <= {0, 1} for found in words.values())
+        second = "keep one line of headings at the top, and none of units; else " if at_top else ""
         one = f"name the column with --target {names[0]} if it holds the classes, with --ignore {names[0]} if it is none to learn from"
         several = f"name the one with the classes with --target COLUMN; leave out what is none to learn from: --ignore {','.join(names)}"
         return f"{second}correct it; or {one if len(names) == 1 else several}"

@@ -69,6 +69,16 @@ def test_lines_of_another_width_and_columns_that_are_not_there_are_all_named(tab
         data_set.load(table("a,b,c,k\n" + ROWS), plan_for(3, 2, Loss.cross_entropy), DataOptions(ignore="p,a,9"))
 
 
+@pytest.mark.parametrize("heading", ["a,b,c,k,\n", ""])
+def test_an_empty_column_at_the_end_of_all_lines_is_left_out_and_said(table, heading):
+    text = heading + ROWS.replace("\n", ",\n")
+    made = data_set.load(table(text), plan_for(3, 2, Loss.cross_entropy))
+    assert len(made.x_train) + made.n_validation + len(made.x_test) == 30
+    assert any("the last column is empty" in note for note in made.notes)
+    with pytest.raises(DataError, match="a number is missing.*the target"):
+        data_set.load(table(ROWS + "7,7,7,\n"), plan_for(3, 2, Loss.cross_entropy))
+
+
 def test_what_the_mean_has_filled_is_counted_by_column(table):
     path = table("t,hum,wind,kind\n1,,4,0\n2,3,,1\n5,,4,0\n" + ROWS)
     made = data_set.load(path, plan_for(3, 2, Loss.cross_entropy), DataOptions(missing="mean"))
