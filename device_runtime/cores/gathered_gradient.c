@@ -30,9 +30,16 @@ static uint32_t run_of(const struct ttzo_layer *layer)
     return ttzo_has_patches(layer) ? (uint32_t)ttzo_layer_positions(layer) : 1;
 }
 
-static uint64_t slices_of_core(const struct ttzo_core *core)
+// A layer of one core whose entries move what a bias moves: the bias stands with them, as one more slice.
+static bool has_bias_slice(const struct ttzo_layer *layer)
 {
-    return (uint64_t)core->left * core->n * core->right;
+    return layer->has_bias && ttzo_layer_length(layer) == 1;
+}
+
+static uint64_t slices_of_core(const struct ttzo_layer *layer, uint32_t k)
+{
+    struct ttzo_core core = ttzo_layer_core_shape(layer, k);
+    return (uint64_t)core.left * core.n * core.right + has_bias_slice(layer);
 }
 
 // Outputs that an entry of core k moves.
@@ -46,10 +53,8 @@ static uint32_t moved_outputs(const struct ttzo_layer *layer, uint32_t k)
 static uint64_t moves_before(const struct ttzo_layer *layer, uint32_t end)
 {
     uint64_t numbers = 0;
-    for (uint32_t k = 0; k < end; k++) {
-        struct ttzo_core core = ttzo_layer_core_shape(layer, k);
-        numbers += (slices_of_core(&core) + 3) / 4 * 4 * moved_outputs(layer, k);
-    }
+    for (uint32_t k = 0; k < end; k++)
+        numbers += (slices_of_core(layer, k) + 3) / 4 * 4 * moved_outputs(layer, k);
     return numbers;
 }
 
@@ -57,10 +62,8 @@ static uint64_t moves_before(const struct ttzo_layer *layer, uint32_t end)
 static uint64_t slices_before(const struct ttzo_layer *layer, uint32_t end)
 {
     uint64_t slices = 0;
-    for (uint32_t k = 0; k < end; k++) {
-        struct ttzo_core core = ttzo_layer_core_shape(layer, k);
-        slices += slices_of_core(&core);
-    }
+    for (uint32_t k = 0; k < end; k++)
+        slices += slices_of_core(layer, k);
     return slices;
 }
 
@@ -201,6 +204,37 @@ static void add_position(struct ttzo_gathered_estimate *e, uint32_t position)
     }
 }
 
+// The moves of a matrix at a position: mu times each input.
+static void add_inputs(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t position)
+{
+    const float *input = e->queries.cache.one.input.numbers;
+    float mu = e->base.phase->perturb_radius;
+    for (uint32_t i = 0; i < moved->core.n; i++) {
+        float move = mu * input[i];
+        if (move == 0.0f)
+            continue;
+        uint32_t slot = slot_of(moved, i);
+        moved->moves[(slot / Q * moved->moved + position) * Q + slot % Q] = move;
+    }
+}
+
+// Those of a layer that is one matrix, and of its bias.
+static void make_matrix_moves(struct ttzo_gathered_estimate *e, uint32_t l)
+{
+    const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
+    const struct moved_core moved = core_of(e, l, 0);
+    for (uint32_t p = 0; p < moved.run; p++) {
+        ttzo_gathered_cache_turn_to(&e->queries.cache, l, p);
+        add_inputs(e, &moved, p);
+    }
+    if (!layer->has_bias)
+        return;
+    uint32_t slot = slot_of(&moved, moved.core.n);
+    float *move = moved.moves + slot / Q * moved.moved * Q + slot % Q;
+    for (uint32_t p = 0; p < moved.run; p++)
+        move[p * Q] = e->base.phase->perturb_radius;
+}
+
 // The moves of all cores of layer `l`.
 static void make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
 {
@@ -211,6 +245,10 @@ static void make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
         e->slot_of[i] = 0;
     for (uint32_t k = 0; k < length; k++)
         e->n_slots[k] = 0;
+    if (length == 1 && !tokens) {
+        make_matrix_moves(e, l);
+        return;
+    }
     for (uint32_t p = 0; p < ttzo_layer_positions(layer); p++) {
         if (tokens && (uint32_t)e->queries.cache.layers[l].input[p] == layer->padding_token)
             continue;
@@ -240,30 +278,38 @@ static uint32_t list_moved(struct ttzo_gathered_estimate *e, const struct moved_
     return n;
 }
 
+// Where the parameters of a slot's slice stand: those of mode m at first + m step.
+static uint32_t entries_of(const struct moved_core *moved, const struct ttzo_layer *layer, uint32_t slot,
+                           uint32_t *step)
+{
+    uint32_t each = moved->core.n * moved->core.right, slice = moved->slice_in[slot], a = slice / each;
+    *step = a < moved->core.left ? each : 1; // else the bias
+    uint32_t first = a < moved->core.left ? moved->core.offset + a * moved->core.m * each + slice % each
+                                          : ttzo_layer_parameters(layer) - layer->out_features;
+    return layer->parameter_offset + first;
+}
+
 // Entries of the slices in the four slots from `slot` on: mode by mode, because those of one mode move the same outputs.
 static void query_entries(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t slot)
 {
-    const struct ttzo_coordinate_window *asked = &e->base.asked;
-    uint32_t each = moved->core.n * moved->core.right, left = *moved->n_slots - slot, at[Q];
-    uint32_t count = left < Q ? left : Q, offset = e->base.trainer->model->layers[moved->l].parameter_offset;
+    const struct ttzo_layer *layer = &e->base.trainer->model->layers[moved->l];
+    uint32_t left = *moved->n_slots - slot, count = left < Q ? left : Q, at[Q], step[Q];
     float differences[Q], below[Q] = { 0.0f }, *gradient = e->base.trainer->gradient;
     const float *moves = moved->moves + slot * moved->moved;
-    for (uint32_t q = 0; q < count; q++) {
-        uint32_t slice = moved->slice_in[slot + q], a = slice / each, rest = slice % each;
-        at[q] = offset + moved->core.offset + a * moved->core.m * each + rest;
-    }
+    for (uint32_t q = 0; q < count; q++)
+        at[q] = entries_of(moved, layer, slot + q, &step[q]);
     for (uint32_t m = 0; m < moved->core.m; m++) {
         bool wanted = false;
         for (uint32_t q = 0; q < count; q++)
-            wanted |= ttzo_is_asked(asked, at[q] + m * each);
+            wanted |= ttzo_is_asked(&e->base.asked, at[q] + m * step[q]);
         if (!wanted)
             continue;
         ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, 1.0f), count, differences);
         if (e->base.antithetic)
             ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, -1.0f), count, below);
         for (uint32_t q = 0; q < count; q++) {
-            uint32_t entry = at[q] + m * each;
-            if (ttzo_is_asked(asked, entry))
+            uint32_t entry = at[q] + m * step[q];
+            if (ttzo_is_asked(&e->base.asked, entry))
                 gradient[entry] = gradient[entry] + (differences[q] - below[q]);
         }
     }
@@ -298,7 +344,7 @@ static enum ttzo_error gradient_of_layer(struct ttzo_gathered_estimate *e, uint3
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
     enum ttzo_error error = TTZO_ERROR_OK;
     make_moves(e, l);
-    for (uint32_t feature = 0; layer->has_bias && feature < layer->out_features; feature++)
+    for (uint32_t feature = 0; layer->has_bias && !has_bias_slice(layer) && feature < layer->out_features; feature++)
         query_bias(e, l, feature);
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
         const struct moved_core moved = core_of(e, l, k);
