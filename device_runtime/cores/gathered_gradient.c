@@ -3,6 +3,7 @@
 
 #include "cores/slices.h"
 #include "network/gathered_layer.h"
+#include "network/loss.h"
 
 #if TTZO_HAS(GATHERED)
 
@@ -80,18 +81,30 @@ struct moved_core {
     uint32_t *slice_in; // [slots]
 };
 
-static struct moved_core core_of(struct ttzo_gathered_estimate *e, uint32_t l, uint32_t k)
+// Core k of layer `l`, whose extents are known, after the core before it.
+static struct moved_core core_after(const struct moved_core *before, struct ttzo_gathered_estimate *e, uint32_t l,
+                                    uint32_t k, uint32_t ml, uint32_t mr)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
-    struct ttzo_extents extents = ttzo_extents_around(layer, k);
-    struct moved_core made = { .l = l, .core = ttzo_layer_core(layer, k), .ml = extents.ml, .mr = extents.mr };
+    struct moved_core made = { .l = l, .core = ttzo_layer_core_shape(layer, k), .ml = ml, .mr = mr };
     made.outer = outer_of(layer), made.run = run_of(layer);
-    made.moved = made.ml * made.mr * made.outer * made.run;
-    made.moves = e->moves + moves_before(layer, k);
-    made.n_slots = e->n_slots + k;
-    made.slot_of = e->slot_of + slices_before(layer, k);
-    made.slice_in = e->slice_in + slices_before(layer, k);
+    made.moved = ml * mr * made.outer * made.run;
+    made.moves = e->moves, made.n_slots = e->n_slots, made.slot_of = e->slot_of, made.slice_in = e->slice_in;
+    if (k == 0)
+        return made;
+    uint32_t slices = before->core.left * before->core.n * before->core.right + has_bias_slice(layer);
+    made.core.offset = before->core.offset + before->core.left * before->core.m * before->core.n * before->core.right;
+    made.moves = before->moves + (slices + 3) / 4 * 4 * before->moved;
+    made.n_slots = before->n_slots + 1;
+    made.slot_of = before->slot_of + slices, made.slice_in = before->slice_in + slices;
     return made;
+}
+
+static struct moved_core next_core(const struct moved_core *before, struct ttzo_gathered_estimate *e, uint32_t l,
+                                   uint32_t k)
+{
+    struct ttzo_extents extents = ttzo_extents_around(&e->base.trainer->model->layers[l], k);
+    return core_after(before, e, l, k, extents.ml, extents.mr);
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
@@ -134,15 +147,6 @@ void ttzo_gathered_gradient_begin(struct ttzo_gathered_estimate *e)
 }
 
 // ---- what entries move ----------------------------------------------------------------------------------------------
-
-// The digit of `token` at core k's input mode.
-static uint32_t digit(const struct ttzo_layer *layer, uint32_t k, uint32_t token)
-{
-    uint32_t rest = 1;
-    for (uint32_t i = k + 1; i < ttzo_layer_length(layer); i++)
-        rest *= ttzo_layer_core_shape(layer, i).n;
-    return token / rest % ttzo_layer_core_shape(layer, k).n;
-}
 
 static bool is_zero(const float *slice, uint32_t size)
 {
@@ -188,19 +192,26 @@ static void keep_slice(struct ttzo_gathered_estimate *e, const struct moved_core
 static void add_position(struct ttzo_gathered_estimate *e, uint32_t position)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[e->queries.cache.l];
+    bool tokens = ttzo_has_tokens(layer);
+    uint32_t token = tokens ? (uint32_t)e->queries.cache.layers[e->queries.cache.l].input[position] : 0;
+    uint32_t rest = layer->in_features, digit = 0; // a token's digits, the most significant first
     struct ttzo_slices slices;
     struct ttzo_slice_quad quad;
-    uint32_t token = ttzo_has_tokens(layer) ? (uint32_t)e->queries.cache.layers[e->queries.cache.l].input[position] : 0;
+    struct moved_core moved;
     e->environment = (struct ttzo_environment){ 0 };
     for (uint32_t k = 0; k < ttzo_layer_length(&e->queries.cache.application); k++) {
-        const struct moved_core moved = core_of(e, e->queries.cache.l, k);
-        uint32_t its_digit = ttzo_has_tokens(layer) ? digit(layer, k, token) : 0;
         e->queries.cache.macs += ttzo_environment_open(&e->environment, &e->queries.cache.one, k);
+        moved = core_after(&moved, e, e->queries.cache.l, k, e->environment.ml, e->environment.mr);
+        if (tokens) {
+            rest /= moved.core.n;
+            digit = token / rest;
+            token %= rest;
+        }
         ttzo_slices_begin(&slices, &e->environment, e->base.phase->perturb_radius);
         while (ttzo_slices_next(&slices, &quad))
             if (ttzo_slices_make(&slices, &quad, e->slices, &e->queries.cache.macs))
                 for (uint32_t lane = 0; lane < quad.count; lane++)
-                    keep_slice(e, &moved, &quad, lane, its_digit, position);
+                    keep_slice(e, &moved, &quad, lane, digit, position);
     }
 }
 
@@ -222,7 +233,7 @@ static void add_inputs(struct ttzo_gathered_estimate *e, const struct moved_core
 static void make_matrix_moves(struct ttzo_gathered_estimate *e, uint32_t l)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
-    const struct moved_core moved = core_of(e, l, 0);
+    const struct moved_core moved = next_core(NULL, e, l, 0);
     for (uint32_t p = 0; p < moved.run; p++) {
         ttzo_gathered_cache_turn_to(&e->queries.cache, l, p);
         add_inputs(e, &moved, p);
@@ -256,8 +267,9 @@ static void make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
         add_position(e, p);
         count++;
     }
+    struct moved_core moved;
     for (uint32_t k = 0; layer->combine == TTZO_COMBINE_MEAN && k < length; k++) {
-        const struct moved_core moved = core_of(e, l, k);
+        moved = next_core(&moved, e, l, k);
         for (uint32_t i = 0, n = (*moved.n_slots + Q - 1) / Q * Q * moved.moved; i < n; i++)
             moved.moves[i] = moved.moves[i] / (float)count;
     }
@@ -289,6 +301,21 @@ static uint32_t entries_of(const struct moved_core *moved, const struct ttzo_lay
     return layer->parameter_offset + first;
 }
 
+// Loss differences of the entries of mode m. One that moves an output of the network alone needs no list of changes.
+static void query_mode(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t m, const float *moves,
+                       float sign, uint32_t count, float differences[Q])
+{
+    const struct ttzo_model *model = e->base.trainer->model;
+    if (moved->moved > 1 || moved->l + 1u < model->info.n_layers || !ttzo_loss_is_plain(model) ||
+        model->layers[moved->l].activation != TTZO_ACTIVATION_IDENTITY) {
+        ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, sign), count, differences);
+        return;
+    }
+    for (uint32_t q = 0; q < count; q++)
+        differences[q] =
+            ttzo_loss_output_change(model, e->queries.cache.slopes, m, sign * moves[q], e->queries.cache.target);
+}
+
 // Entries of the slices in the four slots from `slot` on: mode by mode, because those of one mode move the same outputs.
 static void query_entries(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t slot)
 {
@@ -304,9 +331,9 @@ static void query_entries(struct ttzo_gathered_estimate *e, const struct moved_c
             wanted |= ttzo_is_asked(&e->base.asked, at[q] + m * step[q]);
         if (!wanted)
             continue;
-        ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, 1.0f), count, differences);
+        query_mode(e, moved, m, moves, 1.0f, count, differences);
         if (e->base.antithetic)
-            ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, -1.0f), count, below);
+            query_mode(e, moved, m, moves, -1.0f, count, below);
         for (uint32_t q = 0; q < count; q++) {
             uint32_t entry = at[q] + m * step[q];
             if (ttzo_is_asked(&e->base.asked, entry))
@@ -346,8 +373,9 @@ static enum ttzo_error gradient_of_layer(struct ttzo_gathered_estimate *e, uint3
     make_moves(e, l);
     for (uint32_t feature = 0; layer->has_bias && !has_bias_slice(layer) && feature < layer->out_features; feature++)
         query_bias(e, l, feature);
+    struct moved_core moved;
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
-        const struct moved_core moved = core_of(e, l, k);
+        moved = next_core(&moved, e, l, k);
         for (uint32_t slot = 0; slot < *moved.n_slots && !error; slot += Q) {
             query_entries(e, &moved, slot);
             error = ttzo_rows_still_wanted(&e->base, &e->queries.cache.macs);

@@ -241,13 +241,6 @@ void ttzo_gathered_propagate(struct ttzo_gathered_queries *queries, uint32_t l, 
     }
     if (!n)
         return;
-    if (n == 1 && ttzo_loss_is_plain(queries->cache.model)) {
-        for (uint32_t q = 0; q < n_queries; q++)
-            differences[q] =
-                ttzo_loss_output_change(queries->cache.model, queries->cache.slopes, queries->scratch.places[0],
-                                        queries->scratch.changes[q], queries->cache.target);
-        return;
-    }
     for (uint32_t i = 0; i < Q * outputs; i++)
         queries->scratch.arrivals[i] = 0.0f;
     for (uint32_t i = 0; i < n; i++)
