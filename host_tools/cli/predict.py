@@ -58,7 +58,7 @@ def _trained_run(screen: Screen, bundle: Path, url: str) -> Path:
 )
 @GENERATION
 @click.option("--exported", is_flag=True, help="Answer with the exported parameters instead of the trained ones.")
-@click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="File for the answers, as CSV.")
+@click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="File for the answers, as CSV, with the columns of the rows' file that the model does not read.")
 @BAUD
 @KEY
 @command
@@ -110,7 +110,7 @@ def predict_command(
     else:
         found = predict.of_outputs(plan, outputs, rows.places, rows.preparation)
     if out is not None:
-        write_atomically(out, found.as_csv().encode())
+        write_atomically(out, found.as_csv(rows.kept, rows.decimal).encode())
         screen.tell(f"{len(found.lines):,} answers of {board} at {url} ({origin}) -> {out}")
     else:
         shown = [tuple(_text(cell) for cell in line) for line in found.lines[:SHOWN]]

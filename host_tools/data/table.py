@@ -22,7 +22,10 @@ def is_missing(word: str) -> bool:
 
 class Table(ABC):
     """n rows under `names`, one for each column ("" where a column has none). `places` int64 (n,) numbers the rows as
-    the source does: `unit` is `line` in a text file (from 1, with the heading and blank lines), else `row`."""
+    the source does: `unit` is `line` in a text file (from 1, with the heading and blank lines), else `row`. `decimal`: the
+    sign in the source's numbers."""
+
+    decimal = "."
 
     def __init__(self, source: str, names: Sequence[str], places: np.ndarray, unit: str, notes: Sequence[str] = ()):
         self.source, self.names, self.places, self.unit = source, tuple(names), places, unit
