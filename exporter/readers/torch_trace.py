@@ -12,6 +12,7 @@ from ttzo.exporter.readers.errors import ExportError
 from ttzo.exporter.readers.nn import Tokens, TTConv2d, TTEmbedding, TTLinear, torch
 
 BATCH = 251  # rows of the example: a prime, so that an axis which it divides holds the rows
+NOT_THE_MODELS = (r"torch(\.|$)", "copyreg$", "contextlib$")  # modules whose warnings are about torch's own code
 WHOLE = (TTLinear, TTConv2d, TTEmbedding, torch.nn.EmbeddingBag)
 
 
@@ -39,8 +40,8 @@ def traced(module: torch.nn.Module, shape: tuple[int, ...]) -> "torch.export.Exp
     for dtype in (torch.float32, torch.int64) if tokens else (torch.float32,):
         try:
             with _whole_layers(module), warnings.catch_warnings():
-                # torch's own recurrent cells assign their list of weights anew in every call
-                warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
+                for of_torch in NOT_THE_MODELS:
+                    warnings.filterwarnings("ignore", module=of_torch)
                 program = torch.export.export(module, (torch.zeros(BATCH, *shape, dtype=dtype),), strict=False)
         except Exception as error:
             failed = error

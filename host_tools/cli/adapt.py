@@ -16,7 +16,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.cli.bundle import with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, load_rows, taken, test_json
-from ttzo.host_tools.cli.device import BAUD, CHANGES, DEVICE, OVERRIDES, RowCount, run_json
+from ttzo.host_tools.cli.device import BAUD, CHANGES, DEVICE, OVERRIDES, RowCount, place, run_json
 from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, Show, command
 from ttzo.host_tools.data import data_set, run_data
@@ -116,7 +116,7 @@ def adapt_command(
     lines = [*_lines(origin.plan, found), ("steps", f"{found.run.steps:,}", "")]
     lines += [("multiply-accumulates", f"{found.run.macs:,}", "")] if found.run.macs else []
     lines += [("memory beyond inference", f"{beyond:,} bytes", "")]
-    screen.table(f"{device.board} at {url}, {n_rows} labelled rows of {rows.name}", lines, ("", "before", "after"))
+    screen.table(f"{place(device.board, url)}, {n_rows} labelled rows of {rows.name}", lines, ("", "before", "after"))
     if found.went_back:
         screen.tell(f"the held-out rows were answered worse at the end: the device went back to {found.went_back}")
     return result | {"rows": n_rows, "held_out": rows.n_validation, "beyond_inference_bytes": beyond, "bundle": origin.bundle}  # fmt: skip

@@ -202,11 +202,16 @@ def train_command(
         result = run_json(device, run) | {"line": device.line_counts, "faults": dict(faults.counts) if faults else None}
     words = _run_rows(run, on_device, plan.has_classes) + _line_rows(result)
     words += answers_rows(plan, run.answers) + baseline_rows(device, rows)
-    screen.table(f"{device.board} at {url}, {rows.name}", words)
+    screen.table(f"{place(device.board, url)}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.step:
         screen.say("no step was left to do: give more --steps, or start again with --restart")
     return result
+
+
+def place(board: str, url: str) -> str:
+    """A device for a person: its URL, after the board's name where the URL does not say it."""
+    return url if board in url else f"{board} at {url}"
 
 
 def train_with_bar(
@@ -345,7 +350,7 @@ def eval_command(
             test, answers = measurement.measure_answers(device, dataset, n_rows, bar)
         on_device, step = measured(device, test, len(dataset.x_test)), device.step_count
     words = [("parameters", origin), ("on the device", on_device), *answers_rows(plan, answers)]
-    screen.table(f"{device.board} at {url}, {dataset.name}", words + baseline_rows(device, dataset))
+    screen.table(f"{place(device.board, url)}, {dataset.name}", words + baseline_rows(device, dataset))
     show_answers(screen, plan, answers)
     return {
         "device": url,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`ttzo estimators`: how gradients can be estimated, and what each way costs on a model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -44,9 +45,8 @@ def estimators_command(screen: Screen, bundle: Path | None) -> dict:
     taken = [(name, cost) for name, cost in costs.items() if not cost["refusal"]]
     if taken:
         screen.table("", [_row(name, cost) for name, cost in taken], heading)
-    for name, cost in costs.items():
-        if cost["refusal"]:
-            screen.tell(f"{name} does not train this model: {cost['refusal']}")
+    for reason, names in _refusals(costs).items():
+        screen.tell(f"not for this model: {', '.join(names)} ({reason})")
     screen.tell(f"the bundle uses {used}")
     listed = [{"name": name, "text": texts[name], **cost} for name, cost in costs.items()]
     return {"bundle": bundle, "used": used, "estimators": listed}
@@ -68,6 +68,15 @@ def _cost(plan: Plan, name: str, used: str) -> dict:
         }
     except TtzoError as error:
         return {"refusal": str(error)}
+
+
+def _refusals(costs: Mapping[str, dict]) -> dict[str, list[str]]:
+    """The names of the estimators that do not train the model, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, cost in costs.items():
+        if cost["refusal"]:
+            reasons.setdefault(cost["refusal"].removeprefix(f"{name} "), []).append(name)
+    return reasons
 
 
 def alternatives_row(plan: Plan) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ttzo.exporter.export import export
-from ttzo.host_tools.cli.device import BAUD, DEVICE
+from ttzo.host_tools.cli.device import BAUD, DEVICE, place
 from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data.data_error import DataError
@@ -69,7 +69,7 @@ def identify_command(
                 say=screen.say,
             )
         board = device.board
-    _show(screen, f"{board} at {url}, {source}", found, plan.simulation.unknowns)
+    _show(screen, f"{place(board, url)}, {source}", found, plan.simulation.unknowns)
     return {"device": url, "board": board, "bundle": bundle, "result": found}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import ROW_OPTIONS, require_network, taken
-from ttzo.host_tools.cli.device import BAUD, DEVICE, choose_parameters
+from ttzo.host_tools.cli.device import BAUD, DEVICE, choose_parameters, place
 from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import answer_rows, data_set, run_data
@@ -58,7 +58,13 @@ def _trained_run(screen: Screen, bundle: Path, url: str) -> Path:
 )
 @GENERATION
 @click.option("--exported", is_flag=True, help="Answer with the exported parameters instead of the trained ones.")
-@click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="File for the answers, as CSV, with the columns of the rows' file that the model does not read.")
+@click.option(
+    "-o",
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="File for the answers, as CSV, with the columns of the rows' file that the model does not read.",
+)
 @BAUD
 @KEY
 @command
@@ -111,10 +117,10 @@ def predict_command(
         found = predict.of_outputs(plan, outputs, rows.places, rows.preparation)
     if out is not None:
         write_atomically(out, found.as_csv(rows.kept, rows.decimal).encode())
-        screen.tell(f"{len(found.lines):,} answers of {board} at {url} ({origin}) -> {out}")
+        screen.tell(f"{len(found.lines):,} answers of {place(board, url)} ({origin}) -> {out}")
     else:
         shown = [tuple(_text(cell) for cell in line) for line in found.lines[:SHOWN]]
-        screen.table(f"{board} at {url}, {origin}", shown, found.heading)
+        screen.table(f"{place(board, url)}, {origin}", shown, found.heading)
         if len(found.lines) > SHOWN:
             screen.say(f"{len(found.lines) - SHOWN:,} more rows; -o FILE writes all")
     return {
