@@ -71,7 +71,10 @@ def input_shape(module: torch.nn.Module) -> tuple[int, ...]:
             return (part.count,)
         if next(part.parameters(recurse=False), None) is not None:
             break
-    hint = 'return the model with the option {"input_shape": (1, 28, 28)}, or export with --input-shape 1,28,28'
+    hint = (
+        'return the model with the option {"input_shape": (64,)} for rows of 64 numbers, {"input_shape": (1, 28, 28)} for '
+        "images of one channel; or export with --input-shape 64 or 1,28,28"
+    )
     raise ExportError("the model does not say what a row of its input looks like", hint)
 
 
