@@ -16,7 +16,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.cli.bundle import with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, load_rows, taken, test_json
-from ttzo.host_tools.cli.device import BAUD, CHANGES, DEVICE, OVERRIDES, RowCount, place, run_json
+from ttzo.host_tools.cli.device import BAUD, CHANGES, DEVICE, OVERRIDES, RowCount, run_json
 from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, Show, command
 from ttzo.host_tools.data import data_set, run_data
@@ -26,6 +26,7 @@ from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.data.prepare_rows import Preparation
 from ttzo.host_tools.device.device import BundleError, Evaluation, open_device, read_bundle, run_folder
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.report import page
 from ttzo.host_tools.training import measurement, run_model
 from ttzo.host_tools.training.adapt import SHARE_OF_RATE, Adaptation, Measured, adapt, labelled, shifted

@@ -20,6 +20,7 @@ from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.solution_points import baselines
 from ttzo.host_tools.device.device import Device, Evaluation, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.faulty_line import KINDS, Faults
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.reference.equations.pde import unknown_values
 from ttzo.host_tools.report.tensorboard import EventFile
 from ttzo.host_tools.training import checkpoint, compare, measurement, run_model, session
@@ -207,11 +208,6 @@ def train_command(
     if run.resumed_from >= run.step:
         screen.say("no step was left to do: give more --steps, or start again with --restart")
     return result
-
-
-def place(board: str, url: str) -> str:
-    """A device for a person: its URL, after the board's name where the URL does not say it."""
-    return url if board in url else f"{board} at {url}"
 
 
 def train_with_bar(

@@ -17,6 +17,7 @@ from ttzo.host_tools.cli.choices import WHAT_FOR
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.device.device import read_bundle
 
+HEADING = ("estimator", "instructions", "forward passes", "MACs", "work bytes")
 WHOLE_GRADIENTS = ("node_cge", "cge")  # every derivative in each step, which agree as the radius falls
 
 
@@ -40,11 +41,9 @@ def estimators_command(screen: Screen, bundle: Path | None) -> dict:
         raise TtzoError("every parameter of this model is frozen: no estimator trains it", "name another bundle")
     used = estimator_name(plan.training)
     costs = {name: _cost(plan, name, used) for name in ESTIMATORS}
-    heading = (str(bundle), "most instructions a step", "forward passes a step", "MACs a step", "work buffer")
-    screen.tell("")
-    taken = [(name, cost) for name, cost in costs.items() if not cost["refusal"]]
-    if taken:
-        screen.table("", [_row(name, cost) for name, cost in taken], heading)
+    rows = [row for name, cost in costs.items() if not cost["refusal"] for row in _rows(name, cost)]
+    if rows:
+        screen.table(f"\nA step of {bundle} takes at most:", rows, HEADING, spare=HEADING[2:4])
     for reason, names in _refusals(costs).items():
         screen.tell(f"not for this model: {', '.join(names)} ({reason})")
     screen.tell(f"the bundle uses {used}")
@@ -90,8 +89,10 @@ def alternatives_row(plan: Plan) -> list[tuple[str, str]]:
     return [("a step", "; ".join([text, *rest]))]
 
 
-def _row(name: str, cost: dict) -> tuple[str, ...]:
-    phases = [
-        ", then ".join(f"{number:,}" for number in cost[key]) for key in ("instructions", "forward_passes", "macs")
+def _rows(name: str, cost: dict) -> list[tuple[str, ...]]:
+    """A row for each phase; the work buffer is that of both."""
+    phases = zip(*(cost[key] for key in ("instructions", "forward_passes", "macs")), strict=True)
+    return [
+        (f"{name}, then" if number else name, *(f"{count:,}" for count in counts), f"{cost['work_bytes']:,}")
+        for number, counts in enumerate(phases)
     ]
-    return (name, *phases, f"{cost['work_bytes']:,} bytes")

@@ -6,12 +6,13 @@ from pathlib import Path
 import click
 
 from ttzo.exporter.export import export
-from ttzo.host_tools.cli.device import BAUD, DEVICE, place
+from ttzo.host_tools.cli.device import BAUD, DEVICE
 from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.read_log import TIME, read_log
 from ttzo.host_tools.device.device import BUNDLE, open_device, read_bundle, run_folder
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.training import identify
 from ttzo.host_tools.training.findings import Findings
 

@@ -9,12 +9,13 @@ import numpy as np
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import ROW_OPTIONS, require_network, taken
-from ttzo.host_tools.cli.device import BAUD, DEVICE, choose_parameters, place
+from ttzo.host_tools.cli.device import BAUD, DEVICE, choose_parameters
 from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import answer_rows, data_set, run_data
 from ttzo.host_tools.data.whole_file import write_atomically
 from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.reference.network.network import read_inputs
 from ttzo.host_tools.training import answers, detector, predict, run_model
 from ttzo.host_tools.training.answers import detection_of_plan

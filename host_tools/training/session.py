@@ -26,6 +26,7 @@ from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError
 from ttzo.host_tools.device.device import Device, Evaluation, run_folder
 from ttzo.host_tools.device.link import StartedAnew
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.device.ports import LinkError
 from ttzo.host_tools.device.replies import ReplyError
 from ttzo.host_tools.reference.number.random import batch_rows
@@ -226,7 +227,7 @@ class _Session:
             run_model.save(self.folder, self.device.plan)
             run_data.save(self.folder, self.data.preparation)
             (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
-            origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
+            origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {place(self.device.board, self.device.url)}"
             self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from, self.say)
             self.held.callback(self.metrics.close)
             self.begun, self.recorded = True, self.resumed_from
