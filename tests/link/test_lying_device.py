@@ -22,6 +22,7 @@ NAMED = {  # those that did harm once, and the words of their sentences
     "step PROGRESS 1/2 for ever": "without an end",
     "step PROGRESS that goes on for ever": "without an end",
     "error.error = 9999 for STEP": "9999",
+    "hello.n_parameters = 0": "n_parameters",
     "hello.n_parameters = 4294967295": "n_parameters",
 }
 
