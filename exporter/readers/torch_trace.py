@@ -3,7 +3,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,23 @@ def traced(module: torch.nn.Module, shape: tuple[int, ...]) -> "torch.export.Exp
     raise ExportError(
         f"torch.export cannot trace the model with rows of shape {list(shape)}: {type(failed).__name__}: {reason}"
         f"{_own_line(failed)}",
-        "check the model with such rows, and give the option input_shape if theirs is another",
+        "check the model with such rows; if its rows have another shape, give the option input_shape, or data of that shape",
     ) from failed
 
 
-def input_shape(module: torch.nn.Module) -> tuple[int, ...]:
-    """What a row looks like, if the first module of `module` says so. Raises `ExportError`."""
+def input_shape(module: torch.nn.Module, rows: Sequence[int] | None = None) -> tuple[int, ...]:
+    """What a row looks like: as the first module of `module` says; as `rows` (of the data) do, if they have several axes and
+    it says nothing, or takes only one axis of theirs. Raises `ExportError`."""
+    said = _said(module)
+    if rows and len(rows) > 1 and (said is None or math.prod(said) != math.prod(rows)):
+        return tuple(rows)
+    if said is not None:
+        return said
+    hint = 'return the model with the option {"input_shape": (1, 28, 28)}, or export with --input-shape 1,28,28, or with --data FILE.npz, whose rows have that shape'
+    raise ExportError("the model does not say what a row of its input looks like", hint)
+
+
+def _said(module: torch.nn.Module) -> tuple[int, ...] | None:
     for part in module.modules():
         if isinstance(part, torch.nn.Linear):
             return (part.in_features,)
@@ -70,8 +81,7 @@ def input_shape(module: torch.nn.Module) -> tuple[int, ...]:
             return (part.count,)
         if next(part.parameters(recurse=False), None) is not None:
             break
-    hint = 'return the model with the option {"input_shape": (1, 28, 28)}, or export with --input-shape 1,28,28'
-    raise ExportError("the model does not say what a row of its input looks like", hint)
+    return None
 
 
 def _in_place(node: torch.fx.Node) -> bool:

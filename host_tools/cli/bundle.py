@@ -35,7 +35,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
-from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
+from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, row_shape, taken
 from ttzo.host_tools.cli.estimators import alternatives_row
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
@@ -230,7 +230,13 @@ def export_command(
     ):
         options["input_scale"] = STEP_OF_NORMALISED
     plan = export(
-        model, out, room=room, describe=lambda plan: prepared(screen, plan, table), plain_onnx=plain_onnx, **options
+        model,
+        out,
+        room=room,
+        describe=lambda plan: prepared(screen, plan, table),
+        plain_onnx=plain_onnx,
+        row_shape=row_shape(options["data"], table),
+        **options,
     )
     screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):

@@ -69,6 +69,7 @@ def _arrays(path: Path) -> Rows:
         index=np.arange(len(x)),
         name_place=lambda row: f"{name}[{row}]",
         name_column=lambda k: f"number {k} of the row",
+        shape=arrays[name].shape[1:],
     )
 
 
@@ -76,9 +77,10 @@ def _columns(table: Table, options: DataOptions, goal: Goal, known: Preparation 
     columns = _inputs(table, options, goal, known)
     recording = table.names.index(read_rows.RECORDING) if read_rows.RECORDING in table.names else None
     group = table.find(options.group, "group")[0] if options.group and options.group in table.names else None
+    x, faults = table.cells(columns)
     return Rows(
         source=table.source,
-        x=table.numbers(columns),
+        x=x,
         y=np.zeros(len(table)),
         index=np.arange(len(table)),
         name_place=table.place,
@@ -87,6 +89,7 @@ def _columns(table: Table, options: DataOptions, goal: Goal, known: Preparation 
         group=table.words(group) if group is not None else None,
         recording=table.words(recording) if recording is not None else None,
         notes=tuple(table.notes),
+        faults=tuple(faults),
     )
 
 
@@ -97,12 +100,15 @@ def _inputs(table: Table, options: DataOptions, goal: Goal, known: Preparation |
         missing = [name for name in names if name not in table.names]
         if missing:
             raise DataError(
-                f"{table.source} has no column `{missing[0]}`, which the model was trained on", table.columns_text()
+                f"{table.source} has no column {', '.join(f'`{name}`' for name in missing)}, which the model was trained on",
+                table.columns_text(),
             )
         return [table.names.index(name) for name in names]
     aside = {column for name in ("target", "ignore", "group") for column in _there(table, getattr(options, name))}
     if not aside and read_rows.is_index(table):
         aside.add(0)
+    if table.ends_blank:
+        aside.add(len(table.names) - 1)
     free = [column for column in range(len(table.names)) if column not in aside]
     wanted = goal.in_features // (options.window or 1)
     n_targets = goal.n_places or goal.n_outputs

@@ -109,7 +109,9 @@ def _quality(rows: list[Row], found: dict[str, Any] | None) -> list[tuple[str, s
     if found and found.get("auc") is not None:
         made.append(("area under the curve", f"{found['auc']:.3f}"))
     if found and found.get("rmse"):
-        made.append(("root mean squared error", ", ".join(f"{value:.4g}" for value in found["rmse"])))
+        names = found.get("targets") or [""] * len(found["rmse"])
+        values = [f"{value:.4g} {name}".strip() for value, name in zip(found["rmse"], names, strict=True)]
+        made.append(("root mean squared error", ", ".join(values)))
     if (error := _last(rows, "relative_l2")) is not None:
         made.append(("relative error", f"{100 * error:.2g} %"))
     return made

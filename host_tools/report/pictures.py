@@ -156,7 +156,8 @@ def _learning_figure(rows: list[dict], found: dict[str, Any] | None, title: str)
 def _errors_text(found: dict[str, Any] | None) -> str:
     if not found or not found.get("rmse"):
         return ""
-    errors = ", ".join(f"{value:.4g}" for value in found["rmse"])
+    names = found.get("targets") or [""] * len(found["rmse"])
+    errors = ", ".join(f"{value:.4g} {name}".strip() for value, name in zip(found["rmse"], names, strict=True))
     r2 = ", ".join("-" if value is None else f"{value:.3f}" for value in found["r2"])
     return f"\ntest rows: RMSE {errors}, R2 {r2}"
 
