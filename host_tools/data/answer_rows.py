@@ -63,7 +63,7 @@ def load(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
     )
 
 
-def _kept(table: Table, inputs: list[int], rows: np.ndarray) -> dict[str, Sequence[str]]:
+def _kept(table: Table, inputs: list[int], rows: np.ndarray) -> dict[str, list[str]]:
     """Number and further columns of these rows of a table, by which a person finds them again."""
     kept = {table.unit: [str(table.places[row]) for row in rows]}
     for column in range(len(table.names)):

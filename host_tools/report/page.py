@@ -96,7 +96,7 @@ def _facts(rows: list[Row], plan: Plan | None, found: dict[str, Any] | None) -> 
         made.append(("parameters", f"{plan.n_parameters:,}"))
         made.append(("bytes of RAM", f"{sum(work_items(plan).values()):,}"))
     made += [("steps", f"{last['step']:,.0f}"), ("loss evaluations", f"{last['evaluations']:,.0f}")]
-    made += [(name, _amount(last[name])) for name in ("macs", "instructions") if last[name]]
+    made += [(name, _amount(count)) for name in ("macs", "instructions") if (count := last[name])]
     names = {"macs": "multiply-accumulates", "instructions": "instructions of training"}
     return [(names.get(name, name), text) for name, text in made]
 
