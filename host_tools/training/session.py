@@ -226,7 +226,7 @@ class _Session:
             run_model.save(self.folder, plan)
             run_data.save(self.folder, self.data.preparation)
             (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
-            origin = f"model {model_hash(plan).hex()}, data {self.data.name}, {place(self.device.board, self.device.url)}"
+            origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {place(self.device.board, self.device.url)}"
             self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from, self.say)
             self.held.callback(self.metrics.close)
             self.begun, self.recorded = True, self.resumed_from
