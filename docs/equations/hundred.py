@@ -55,9 +55,7 @@ def network_of_pairs(inputs: int, seed: int, units: int, modes: tuple[int, ...])
     return in_line(inputs, *parts, last)
 
 
-def in_line(
-    inputs: int, first: torch.nn.Conv2d, second: torch.nn.Conv2d, last: torch.nn.Module
-) -> torch.nn.Sequential:
+def in_line(inputs: int, first: torch.nn.Conv2d, second: torch.nn.Conv2d, last: torch.nn.Module) -> torch.nn.Sequential:
     """The three as one network; the first two's numbers are drawn here."""
     with torch.no_grad():
         first.weight.normal_(0, 1)

@@ -44,7 +44,8 @@ Written by `python docs/equations/measure_hundred.py`; the equations and their n
 derivatives (`--derivative sampled_jet`), subspace_gn, float32 on `native:`; relative L2 errors in percent at 1,000 points,
 seeds {seeds}. The solutions have a mean of about 0, so that constants do not look good. An affine function is compared in the place of
 the whole solution, and in the place of the network, where known parts of the solution help it: each by least squares at
-20,000 points. Steps, units, weights of walls and what weighs at the start were chosen by the error of seed 0.
+20,000 points. Steps, units, weights of walls and what weighs at the start were chosen by the error of seed 0; of Allen-Cahn units
+and tensor train by a float64 simulation of the training with other draws.
 
 | equation | error | affine | affine as network | parameters | directions | work buffer, bytes | steps | evaluations |
 |---|---|---|---|---|---|---|---|---|
@@ -52,6 +53,9 @@ the whole solution, and in the place of the network, where known parts of the so
 TAIL = """
 Walls are soft: their rows hold the exact solution at points with one coordinate at a bound. In 100 dimensions such points lie
 close to all others, so they tell much; the equations alone do not determine these solutions.
+
+Allen-Cahn's 99 places are weighed by a tensor train of rank 1 (3·3·11 places, 17 numbers), so that 100 queries span all 83
+parameters. With 99 weights in its place and 10 units (141 parameters) the errors were 1.99, 2.07 and 2.08 %.
 
 ![Memory and cost of derivatives over the dimension](hundred.png)
 

@@ -137,9 +137,9 @@ def _trace(problem: Problem, derivative: Derivative, radius: float, level: int, 
             f"{line_of(problem.residual)}the residual does not contain {' or '.join(problem.fields)}",
             "write what should be zero, with p.u or its derivatives",
         )
-    read = {place for each in made.groups for how, place, *_ in each.condition.instructions if how == Operation.unknown}
-    for place, name in enumerate(problem.unknowns):
-        if place not in read:
+    read = {k for each in made.groups for how, k, *_ in each.condition.instructions if how == Operation.unknown}
+    for number, name in enumerate(problem.unknowns):
+        if number not in read:
             raise PdeError(
                 f"neither the residual nor a condition contains the unknown constant {name}",
                 f"write p.{name} where it stands, or leave it out of unknowns",

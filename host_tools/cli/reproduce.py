@@ -304,7 +304,10 @@ def _identification(screen: Screen, n_seeds: int, out: Path) -> dict:
     for verdict in identification.verdicts(found):
         screen.tell(verdict)
     out.mkdir(parents=True, exist_ok=True)
-    texts = {"identification.md": identification.to_markdown(found), "identification.json": identification.to_json(found)}
+    texts = {
+        "identification.md": identification.to_markdown(found),
+        "identification.json": identification.to_json(found),
+    }
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8")
         screen.say(f"written: {out / name}")

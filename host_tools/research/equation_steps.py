@@ -72,6 +72,7 @@ CASES = {
     ),
     "hjb20-rank10, no output bias": Case(lambda s: _without_bias(10, s), range(3), 4.79e-5, False, 300, 4),
     "hjb20-lq": Case(_zoo("hjb20-lq"), range(3), 3e-5, False),
+    "hjb20-lq, 128 KiB": Case(_zoo("hjb20-lq", batch=100, n_coordinates=56), range(3), 5.5e-5, False),
     "burgers": Case(_zoo("burgers"), range(3), 0.9, True, 2500),
     "darcy": Case(_zoo("darcy", batch=600), range(3), 0.06, True),
     "heat10": Case(_zoo("heat10"), range(3), 0.4, True),

@@ -42,7 +42,11 @@ def run(*arguments):
 def test_eval_gives_the_residual_of_each_kind_of_row_without_weights(bundle):
     answer = run("eval", bundle)
     assert "2 inside, 4 conditions, 0.5 readings (no exact solution is given)" in " ".join(answer.stdout.split())
-    assert json.loads(run("eval", bundle, "--json").stdout)["residual"] == {"inside": 2, "conditions": 4, "readings": 0.5}
+    assert json.loads(run("eval", bundle, "--json").stdout)["residual"] == {
+        "inside": 2,
+        "conditions": 4,
+        "readings": 0.5,
+    }
 
 
 def test_eval_measures_at_points_with_values(bundle, tmp_path):
