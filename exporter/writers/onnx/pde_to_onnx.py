@@ -337,8 +337,8 @@ class _Builder:
         value, columns = self.inputs(points), [start, "", ""][: direction.order]
         if self.graph:
             zero = (self.floats(np.zeros((n, self.pde.n_inputs))),)
-            orders = [zero if direction.order > k else () for k in (1, 2)]
-            return list(self.graph.carry(Columns(value, (start,), *orders)).derivatives)
+            jet = Columns(value, (start,), zero if direction.order > 1 else (), zero if direction.order > 2 else ())
+            return list(self.graph.carry(jet).derivatives)
         for layer in self.plan.layers:
             value = self.affine(layer, value, True)
             columns = [self.affine(layer, column, False) if column else "" for column in columns]
