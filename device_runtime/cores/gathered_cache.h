@@ -10,7 +10,7 @@ struct ttzo_gathered_layer_cache {
     const float *input;       // [inputs] of the sample
     float *z, *output;        // [outputs] before and after the activation
     float *products, *matrix; // of one application, made once a step
-    float *weights;           // patches after another layer: the matrix as panels [out_feature / 4][in_feature][4]
+    float *weights;           // patches after another layer: the matrix as [in_feature][out_feature]
 };
 
 struct ttzo_gathered_cache {
