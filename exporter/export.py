@@ -223,12 +223,13 @@ def plan_of(
     budget: str | None = None,
     contractions: str | None = None,
     room: Room | None = None,
+    row_shape: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Plan:
     """The plan of a model with its overrides: `ranks`, `format`, `budget` (budget.py; it chooses fold and ranks),
     `contractions` (contraction.py; by default the cheapest that fit `room`), `MODEL_OPTIONS`, and the training settings
-    of train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). What is returned is what a bundle of it
-    reads back as: all its numbers are float32's.
+    of train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). `row_shape`: of the data's rows, which counts
+    where model and options say none. What is returned is what a bundle of it reads back as: all its numbers are float32's.
 
     Metadata: name, title, data, source (`model` as given), overrides, and ttzo's version.
     """
@@ -255,6 +256,7 @@ def plan_of(
         arithmetic=recipe.arithmetic,
         metadata=_metadata(recipe, model, named | options),
         input_shape=recipe.input_shape,
+        row_shape=row_shape,
     )
     try:
         plan = _reader(source)(source, **settings)
@@ -304,7 +306,7 @@ def _require_smooth(plan: Plan, line: str) -> None:
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
     if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
         return
-    for layer in plan.layers:
+    for layer in plan.chain or ():  # of other graphs, jets name what they do not pass
         if layer.activation == Activation.relu:
             raise PlanError(
                 f"{line}layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
@@ -404,6 +406,7 @@ def export(
     format: str | None = None,
     describe: Callable[[Plan], Mapping[str, Any]] | None = None,
     plain_onnx: bool = False,
+    row_shape: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Plan:
     """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan. The estimator's caches are the widest
@@ -414,7 +417,7 @@ def export(
     that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
     `room`, and the errors of `plan_of`.
     """
-    plan = plan_of(model, ranks=ranks, format=format, room=room, **options)
+    plan = plan_of(model, ranks=ranks, format=format, room=room, row_shape=row_shape, **options)
     return write_files(plan, out_dir, room=room, describe=describe, plain_onnx=plain_onnx)
 
 

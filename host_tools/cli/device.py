@@ -20,6 +20,7 @@ from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.solution_points import baselines, fresh_residuals
 from ttzo.host_tools.device.device import Device, Evaluation, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.faulty_line import KINDS, Faults
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.reference.equations.pde import unknown_values
 from ttzo.host_tools.report.tensorboard import EventFile
 from ttzo.host_tools.training import checkpoint, compare, measurement, run_model, session
@@ -204,7 +205,7 @@ def train_command(
         result = run_json(device, run) | {"line": device.line_counts, "faults": dict(faults.counts) if faults else None}
     words = _run_rows(run, on_device, plan.has_classes) + _line_rows(result)
     words += answers_rows(plan, run.answers) + baseline_rows(device, rows)
-    screen.table(f"{device.board} at {url}, {rows.name}", words)
+    screen.table(f"{place(device.board, url)}, {rows.name}", words)
     show_answers(screen, plan, run.answers)
     if run.resumed_from >= run.step:
         screen.say("no step was left to do: give more --steps, or start again with --restart")
@@ -349,7 +350,7 @@ def eval_command(
         has_residual = plan.pde is not None and test.relative is None
         left = {"residual": fresh_residuals(plan, device.parameters())} if has_residual else {}
     words = [("parameters", origin), ("on the device", on_device), *answers_rows(plan, answers)]
-    screen.table(f"{device.board} at {url}, {dataset.name}", words + baseline_rows(device, dataset))
+    screen.table(f"{place(device.board, url)}, {dataset.name}", words + baseline_rows(device, dataset))
     show_answers(screen, plan, answers)
     return {
         "device": url,

@@ -133,11 +133,17 @@ def _smoothed_log(losses: list[float]) -> list[float]:
 # ---- learning on rows ------------------------------------------------------------------------------------------------
 
 
+def _thousands(value: float) -> str:
+    if not value:
+        return "0"
+    return f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} K"
+
+
 def _tidy(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=INK, alpha=0.1)
     if axes.get_xlim()[1] > 1e4:
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} K")
+        axes.xaxis.set_major_formatter(lambda value, _: _thousands(value))
 
 
 def _learning_figure(rows: list[dict], found: dict[str, Any] | None, title: str) -> Any:
@@ -156,7 +162,8 @@ def _learning_figure(rows: list[dict], found: dict[str, Any] | None, title: str)
 def _errors_text(found: dict[str, Any] | None) -> str:
     if not found or not found.get("rmse"):
         return ""
-    errors = ", ".join(f"{value:.4g}" for value in found["rmse"])
+    names = found.get("targets") or [""] * len(found["rmse"])
+    errors = ", ".join(f"{value:.4g} {name}".strip() for value, name in zip(found["rmse"], names, strict=True))
     r2 = ", ".join("-" if value is None else f"{value:.3f}" for value in found["r2"])
     return f"\ntest rows: RMSE {errors}, R2 {r2}"
 
@@ -191,31 +198,33 @@ def plot_learning(axes: Any, rows: list[dict], title: str) -> None:
     if accuracies:
         right = axes.twinx()
         for (kind, measured), look in zip(accuracies.items(), LOOKS, strict=False):
-            label = f"accuracy on {kind} rows"
+            label = f"accuracy on {kind} rows, last {measured[-1][1]:.1f} %"
             lines += right.plot(*zip(*measured, strict=True), look, color=TEST, markersize=4, label=label)
         right.set(ylabel="accuracy, %", ylim=(0, 100))
         right.spines[["top", "left"]].set_visible(False)
-        last = accuracies.get("test") or accuracies["validation"]
-        _name_last(right, last, f"{last[-1][1]:.1f} %", xytext=(-4, -14), ha="right")
     else:
         for (kind, measured), look in zip(_curves(rows, "loss", 1.0).items(), LOOKS, strict=False):
-            label = f"loss on {kind} rows"
+            label = f"loss on {kind} rows, last {measured[-1][1]:.3g}"
             lines += axes.plot(*zip(*measured, strict=True), look, color=TEST, markersize=4, label=label)
     _tidy(axes)
     _legend_below(axes, lines)
 
 
 def plot_runs(axes: Any, runs: list[tuple[str, list[metrics.Row]]]) -> None:
-    """One curve of each run, by its name: accuracy or error of other rows where all of them have measured it, else the
-    loss of the batches."""
+    """One curve of each run, by its name: accuracy, error or loss of other rows where all of them have measured it twice,
+    else the loss of the batches."""
     choices = (
         ("accuracy", 100, "accuracy on test rows, %"),
+        ("validation_accuracy", 100, "accuracy on validation rows, %"),
         ("relative_l2", 100, "relative error, %"),
         ("test_loss", 1, "loss on test rows"),
+        ("validation_loss", 1, "loss on validation rows"),
         ("loss", 1, "batch loss, running mean"),  # what every run has
     )
     column, unit, label = next(
-        choice for choice in choices if all(any(row[choice[0]] is not None for row in rows) for _, rows in runs)
+        choice
+        for choice in choices
+        if choice == choices[-1] or all(sum(row[choice[0]] is not None for row in rows) > 1 for _, rows in runs)
     )
     for name, rows in runs:
         kept = [(row["evaluations"], unit * value) for row in rows if (value := row[column]) is not None]

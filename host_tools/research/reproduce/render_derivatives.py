@@ -69,7 +69,11 @@ def draw(name: str, found: list[Finding], path: Path) -> Path:
     if name == "derivatives":
         for axes, number in ((left, "float32"), (right, "float64")):
             _over_settings(axes, [f for f in found if f.number == number])
-            axes.set(title=number, xlabel="step or sigma", ylabel="relative error of the Laplacian")
+            axes.set(
+                title=f"error of the derivatives in {number}",
+                xlabel="step or sigma",
+                ylabel="relative error of the Laplacian",
+            )
     else:
         for axes, what, label in (
             (left, "macs", "multiply-accumulates a point"),
@@ -81,7 +85,7 @@ def draw(name: str, found: list[Finding], path: Path) -> Path:
                     marker=".",
                     label=way,
                 )
-            axes.set(xlabel="dimension", ylabel=label)
+            axes.set(title=f"{label.split()[0]} over the dimension", xlabel="dimension", ylabel=label)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     (right if name == "derivatives" else left).legend(*left.get_legend_handles_labels(), frameon=False, fontsize=8)
