@@ -145,7 +145,7 @@ def residuals(problem: Problem, plan: Plan, points: Any, u: Jet) -> Any:
     import torch
 
     made, at, n = [], 0, len(problem.space)
-    holds = [problem.residual, *(condition.holds for condition in problem.conditions)]
+    holds: list[Any] = [problem.residual, *(condition.holds for condition in problem.conditions)]
     for group, hold in zip(plan.equation.groups, holds, strict=True):
         own = slice(at, at + group.count)
         at += group.count

@@ -262,7 +262,8 @@ def to_json(found: list[Fit]) -> str:
 
 
 def from_json(text: str) -> list[Fit]:
-    return [Fit(**{k: tuple(v) if isinstance(v, list) else v for k, v in each.items()}) for each in json.loads(text)]
+    pages: list[dict[str, Any]] = json.loads(text)
+    return [Fit(**{k: tuple(v) if isinstance(v, list) else v for k, v in each.items()}) for each in pages]
 
 
 def to_markdown(found: list[Fit]) -> str:
