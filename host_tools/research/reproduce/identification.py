@@ -262,8 +262,11 @@ def to_json(found: list[Fit]) -> str:
 
 
 def from_json(text: str) -> list[Fit]:
-    pages: list[dict[str, Any]] = json.loads(text)
-    return [Fit(**{k: tuple(v) if isinstance(v, list) else v for k, v in each.items()}) for each in pages]
+    made = []
+    for page in json.loads(text):
+        fields: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in page.items()}
+        made.append(Fit(**fields))
+    return made
 
 
 def to_markdown(found: list[Fit]) -> str:
