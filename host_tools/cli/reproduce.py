@@ -310,11 +310,15 @@ def _identification(screen: Screen, n_seeds: int, out: Path) -> dict:
     screen.table("Constants from logs", identification.rows(found), identification.HEADING)
     for verdict in identification.verdicts(found):
         screen.tell(verdict)
-    path = out / "identification.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(identification.to_markdown(found), encoding="utf-8")
-    screen.say(f"written: {path}")
-    return {"fits": [dataclasses.asdict(each) for each in found], "files": [path]}
+    out.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "identification.md": identification.to_markdown(found),
+        "identification.json": identification.to_json(found),
+    }
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
+        screen.say(f"written: {out / name}")
+    return {"fits": [dataclasses.asdict(each) for each in found], "files": [out / name for name in texts]}
 
 
 def _as_json(outcome) -> dict:
