@@ -408,14 +408,15 @@ def flash_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
 def boards_command(screen: Screen) -> dict:
     """List the boards that ttzo knows, and the serial ports of this machine."""
     known = [boards.load(name) for name in boards.names()]
-    rows, heading = [_board_row(board) for board in known], ("name", "what it is", "flash", "RAM", "baud", "ran on")
-    if screen.results.width < WIDE:  # a column each would be a word wide
-        rows = [
+    rows = [_board_row(board) for board in known]
+    if screen.results.width >= WIDE:
+        screen.table("boards", rows, ("name", "what it is", "flash", "RAM", "baud", "ran on"))
+    else:  # a column each would be a word wide
+        words = [
             (name, f"{what}; {flash} of flash, {ram} of RAM, {baud} baud; {ran}")
             for name, what, flash, ram, baud, ran in rows
         ]
-        heading = ("name", "what it is; memory; line; where it ran")
-    screen.table("boards", rows, heading)
+        screen.table("boards", words, ("name", "what it is; memory; line; where it ran"))
     ports = list_ports()
     screen.table(
         "\nserial ports", [(port, text) for port, text in ports] or [("none", "no board seems to be connected")]
