@@ -141,11 +141,18 @@ void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uin
     // beyond the border a row or column wraps round to a large number
     uint32_t top = position / columns * layer->stride_height - layer->padding_height;
     uint32_t left = position % columns * layer->stride_width - layer->padding_width;
+    bool within = left < width && left + right * (wide - 1) < width; // no column is beyond it
     for (uint32_t c = layer->channels; c; c--, image += height * width)
         for (uint32_t i = layer->kernel_height, y = top; i; i--, y += down) {
             bool inside = y < height;
             const float *row = inside ? image + y * width : image;
             uint32_t end = inside ? width : 0;
+            if (inside && within) {
+                row += left;
+                for (uint32_t j = wide; j; j--, row += right, patch += stride)
+                    *patch = *row;
+                continue;
+            }
             for (uint32_t j = wide, x = left; j; j--, x += right, patch += stride)
                 *patch = x < end ? row[x] : 0.0f;
         }
