@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ttzo.device_runtime.contract import Sampler
 from ttzo.exporter import zoo
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import pde
@@ -12,6 +13,8 @@ from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 
 N_POINTS = 1000
 GRID = 161  # points along each axis of a field
+FRESH = 1 << 31  # a step that no run reaches
+KINDS = {Sampler.interior: "inside", Sampler.readings: "readings"}
 
 
 def validation(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +44,18 @@ def solution_at(plan: Plan, theta: np.ndarray, points: np.ndarray) -> np.ndarray
     at = np.ascontiguousarray(points.T, np.float32)
     inputs = at * np.float32(plan.input_scale) + np.float32(plan.input_offset)
     return pde.solution(plan, NumpyNetwork(plan).outputs(theta, np.ascontiguousarray(inputs.T)).T, at).T
+
+
+def fresh_residuals(plan: Plan, theta: np.ndarray) -> dict[str, float]:
+    """What the equation (inside), conditions and readings leave with parameters `theta`, root mean square without weights, at
+    about N_POINTS rows that no step trains on."""
+    left: dict[str, list[np.ndarray]] = {"inside": [], "conditions": [], "readings": []}
+    for step in range(FRESH, FRESH + max(1, N_POINTS // plan.batch)):
+        points = pde.training_points(plan, plan.training.seed, step)
+        found = pde.residuals(plan, theta, points, plan.training.seed, step)
+        for group, own in pde.groups_with_rows(plan):
+            left[KINDS.get(group.sampler, "conditions")].append(found[own].astype(float) / group.root_weight)
+    return {kind: float(np.sqrt(np.mean(np.concatenate(parts) ** 2))) for kind, parts in left.items() if parts}
 
 
 @dataclass(frozen=True, eq=False)
