@@ -41,7 +41,7 @@ from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_form
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
 from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
-from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.screen import WIDE, Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.ports import list_ports
@@ -408,9 +408,15 @@ def flash_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
 def boards_command(screen: Screen) -> dict:
     """List the boards that ttzo knows, and the serial ports of this machine."""
     known = [boards.load(name) for name in boards.names()]
-    screen.table(
-        "boards", [_board_row(board) for board in known], ("name", "what it is", "flash", "RAM", "baud", "ran on")
-    )
+    rows = [_board_row(board) for board in known]
+    if screen.results.width >= WIDE:
+        screen.table("boards", rows, ("name", "what it is", "flash", "RAM", "baud", "ran on"))
+    else:  # a column each would be a word wide
+        words = [
+            (name, f"{what}; {flash} of flash, {ram} of RAM, {baud} baud; {ran}")
+            for name, what, flash, ram, baud, ran in rows
+        ]
+        screen.table("boards", words, ("name", "what it is; memory; line; where it ran"))
     ports = list_ports()
     screen.table(
         "\nserial ports", [(port, text) for port, text in ports] or [("none", "no board seems to be connected")]

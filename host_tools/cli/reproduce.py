@@ -57,17 +57,24 @@ def reproduce_command(
 
     \b
     TABLE is one of
-      table1 .. table6, figure1   the paper's tables and figure
-      all          these seven as they are stored, without running a cell, and
-                   which cells were run shorter than in the paper
-      gpu          the cells that gain most on a GPU, at the paper's steps
+      table1 .. table6, figure1: the paper's
+      all          these seven as they are stored; no cell
+                   runs; which were run shorter than in
+                   the paper
+      gpu          the cells that gain most on a GPU, at
+                   the paper's steps
       ranks        accuracy over rank
       hybrid       when the hybrid pays
-      derivatives  differences, sparse grids, samples and jets at their settings
-      dimensions   their cost and error from 2 to 100 dimensions
-      speed        processor time of a step on the equation: torch and native:
-      identification  constants of the zoo's simulations from noisy logs,
-                   beside Nelder-Mead: one log of each, with --full ten
+      derivatives  differences, sparse grids, samples and
+                   jets at their settings
+      dimensions   their cost and error, 2 to 100
+                   dimensions
+      speed        processor time of a step on the
+                   equation: torch and native:
+      identification
+                   constants of the zoo's simulations from
+                   noisy logs, beside Nelder-Mead: one log
+                   of each, with --full ten
 
     Each cell is saved while it runs: after Ctrl-C, or with a new budget, the same command goes on from there. A cell
     that several tables share is run once. --quick says little about accuracy: it runs three of the paper's hundred
