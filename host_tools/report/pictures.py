@@ -2,6 +2,7 @@
 """Pictures of a run, drawn by matplotlib: its curves from the metrics file, the confusion of its classes, and of a PDE the
 solution beside the exact one."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -292,12 +293,10 @@ def solution_figures(run: Path, rows: list[metrics.Row], plan: Plan, width: floa
 
 
 def _n_panels(solution: Solution) -> int:
-    """Of the solution: one without exact values, two along a line or at points, three over a domain of two dimensions."""
+    """Of the solution: at points two, along a line one and its difference, over two dimensions two, with exact values three."""
     if solution.field is None:
         return 2 if solution.at_points else 0
-    if len(solution.field.axes) == 1:
-        return 2
-    return 1 if solution.field.exact is None else 3
+    return len(solution.field.axes) + (solution.field.exact is not None)
 
 
 def _plot_solution(figure: Any, solution: Solution, across: bool) -> None:
@@ -339,21 +338,23 @@ def plot_error(axes: Any, rows: list[dict], baselines: dict[str, float]) -> None
 
 
 def _plot_field(figure: Any, places: list[Any], field: solution_points.Field) -> None:
-    """Network, exact solution and their difference over a domain of two dimensions; time runs to the right."""
+    """The first field, its exact values and the difference over a domain of two dimensions; time runs to the right. Where the
+    exact values are not known: lines along the upward axis in their place."""
     timed = field.names[1] == "t"
     right, up = (1, 0) if timed else (0, 1)
-    whole = [field.u] if field.exact is None else [field.u, field.exact]
+    u, exact = field.u[..., 0], None if field.exact is None else field.exact[..., 0]
+    whole = [u] if exact is None else [u, exact]
     low, high = min(part.min() for part in whole), max(part.max() for part in whole)
     looks = {"cmap": "viridis", "vmin": low, "vmax": high}
     if low < 0 < high and min(-low, high) > 0.2 * max(-low, high):
         looks = {"cmap": "RdBu_r", "vmin": -max(-low, high), "vmax": max(-low, high)}
-    panels = [("network", field.u, looks)]
-    if field.exact is not None:
-        off = field.u - field.exact
+    panels = [("network", u, looks)]
+    if exact is not None:
+        off = u - exact
         most = float(np.abs(off).max()) or 1.0
-        panels += [("exact", field.exact, looks)]
+        panels += [("exact", exact, looks)]
         panels += [("network - exact", off, {"cmap": "PuOr_r", "vmin": -most, "vmax": most})]
-    for axes, (name, values, look) in zip(places, panels, strict=True):
+    for axes, (name, values, look) in zip(places, panels, strict=False):
         shown = axes.pcolormesh(
             field.axes[right],
             field.axes[up],
@@ -366,19 +367,38 @@ def _plot_field(figure: Any, places: list[Any], field: solution_points.Field) ->
         bar = figure.colorbar(shown, ax=axes, shrink=0.95, pad=0.02)
         bar.outline.set_visible(False)
         axes.spines[:].set_visible(False)
+    if exact is None:
+        _plot_cuts(places[1], field, right, up)
+
+
+def _plot_cuts(axes: Any, field: solution_points.Field, right: int, up: int) -> None:
+    """The first field over the upward axis, at the ends and quarters of the other one."""
+    values = np.moveaxis(field.u[..., 0], right, 0)
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        at = round(share * (len(values) - 1))
+        name = f"{field.names[right]} = {field.axes[right][at]:g}"
+        axes.plot(field.axes[up], values[at], color=SMOOTH, alpha=0.25 + 0.75 * share, label=name)
+    axes.set(title="network", xlabel=field.names[up], ylabel="u")
+    axes.legend(frameon=False, fontsize=8)
+    _tidy(axes)
 
 
 def _plot_line(places: list[Any], field: solution_points.Field) -> None:
-    """u over the only coordinate, and the difference."""
-    left, right = places
-    if field.exact is not None:
-        left.plot(field.axes[0], field.exact, color=LOSS, linewidth=5, label="exact")
-        right.plot(field.axes[0], field.u - field.exact, color=TEST)
-    left.plot(field.axes[0], field.u, color=SMOOTH, linewidth=1.8, label="network")
+    """All fields over the only coordinate and, where it is known, their difference from the exact ones."""
+    left, *right = places
+    n = field.u.shape[-1]
+    for k, colour in zip(range(n), itertools.cycle((SMOOTH, TEST, INK)), strict=False):
+        name = f"network, field {k + 1}" if n > 1 else "network"
+        if field.exact is not None:
+            label = None if k else "exact"
+            left.plot(field.axes[0], field.exact[:, k], color=LOSS, linewidth=5, label=label)
+            right[0].plot(field.axes[0], field.u[:, k] - field.exact[:, k], color=colour if n > 1 else TEST)
+        left.plot(field.axes[0], field.u[:, k], color=colour, linewidth=1.8, label=name)
     left.set(title="solution", xlabel=field.names[0], ylabel="u")
-    right.set(title="network - exact", xlabel=field.names[0])
     left.legend(frameon=False)
-    for axes in (left, right):
+    _tidy(left)
+    for axes in right:
+        axes.set(title="network - exact", xlabel=field.names[0])
         _tidy(axes)
 
 
