@@ -2,6 +2,7 @@
 """Pictures of a run, drawn by matplotlib: its curves from the metrics file, the confusion of its classes, and of a PDE the
 solution beside the exact one."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,11 +134,17 @@ def _smoothed_log(losses: list[float]) -> list[float]:
 # ---- learning on rows ------------------------------------------------------------------------------------------------
 
 
+def _thousands(value: float) -> str:
+    if not value:
+        return "0"
+    return f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} K"
+
+
 def _tidy(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=INK, alpha=0.1)
     if axes.get_xlim()[1] > 1e4:
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} K")
+        axes.xaxis.set_major_formatter(lambda value, _: _thousands(value))
 
 
 def _learning_figure(rows: list[dict], found: dict[str, Any] | None, title: str) -> Any:
@@ -192,31 +199,33 @@ def plot_learning(axes: Any, rows: list[dict], title: str) -> None:
     if accuracies:
         right = axes.twinx()
         for (kind, measured), look in zip(accuracies.items(), LOOKS, strict=False):
-            label = f"accuracy on {kind} rows"
+            label = f"accuracy on {kind} rows, last {measured[-1][1]:.1f} %"
             lines += right.plot(*zip(*measured, strict=True), look, color=TEST, markersize=4, label=label)
         right.set(ylabel="accuracy, %", ylim=(0, 100))
         right.spines[["top", "left"]].set_visible(False)
-        last = accuracies.get("test") or accuracies["validation"]
-        _name_last(right, last, f"{last[-1][1]:.1f} %", xytext=(-4, -14), ha="right")
     else:
         for (kind, measured), look in zip(_curves(rows, "loss", 1.0).items(), LOOKS, strict=False):
-            label = f"loss on {kind} rows"
+            label = f"loss on {kind} rows, last {measured[-1][1]:.3g}"
             lines += axes.plot(*zip(*measured, strict=True), look, color=TEST, markersize=4, label=label)
     _tidy(axes)
     _legend_below(axes, lines)
 
 
 def plot_runs(axes: Any, runs: list[tuple[str, list[metrics.Row]]]) -> None:
-    """One curve of each run, by its name: accuracy or error of other rows where all of them have measured it, else the
-    loss of the batches."""
+    """One curve of each run, by its name: accuracy, error or loss of other rows where all of them have measured it twice,
+    else the loss of the batches."""
     choices = (
         ("accuracy", 100, "accuracy on test rows, %"),
+        ("validation_accuracy", 100, "accuracy on validation rows, %"),
         ("relative_l2", 100, "relative error, %"),
         ("test_loss", 1, "loss on test rows"),
+        ("validation_loss", 1, "loss on validation rows"),
         ("loss", 1, "batch loss, running mean"),  # what every run has
     )
     column, unit, label = next(
-        choice for choice in choices if all(any(row[choice[0]] is not None for row in rows) for _, rows in runs)
+        choice
+        for choice in choices
+        if choice == choices[-1] or all(sum(row[choice[0]] is not None for row in rows) > 1 for _, rows in runs)
     )
     for name, rows in runs:
         kept = [(row["evaluations"], unit * value) for row in rows if (value := row[column]) is not None]
@@ -293,21 +302,24 @@ def plot_error(axes: Any, rows: list[dict], baselines: dict[str, float]) -> None
 
 
 def _plot_field(figure: Any, field: solution_points.Field) -> None:
-    """Network, exact solution and their difference over a domain of two dimensions; time runs to the right."""
+    """The first field, its exact values and the difference over a domain of two dimensions; time runs to the right. Where the
+    exact values are not known: lines along the upward axis in their place."""
     timed = field.names[1] == "t"
     right, up = (1, 0) if timed else (0, 1)
-    whole = [field.u] if field.exact is None else [field.u, field.exact]
+    u, exact = field.u[..., 0], None if field.exact is None else field.exact[..., 0]
+    whole = [u] if exact is None else [u, exact]
     low, high = min(part.min() for part in whole), max(part.max() for part in whole)
     looks = {"cmap": "viridis", "vmin": low, "vmax": high}
     if low < 0 < high and min(-low, high) > 0.2 * max(-low, high):
         looks = {"cmap": "RdBu_r", "vmin": -max(-low, high), "vmax": max(-low, high)}
-    panels = [("network", field.u, looks)]
-    if field.exact is not None:
-        off = field.u - field.exact
+    panels = [("network", u, looks)]
+    if exact is not None:
+        off = u - exact
         most = float(np.abs(off).max()) or 1.0
-        panels += [("exact", field.exact, looks)]
+        panels += [("exact", exact, looks)]
         panels += [("network - exact", off, {"cmap": "PuOr_r", "vmin": -most, "vmax": most})]
-    for axes, (name, values, look) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+    places = figure.subplots(1, max(2, len(panels)))
+    for axes, (name, values, look) in zip(places, panels, strict=False):
         shown = axes.pcolormesh(
             field.axes[right],
             field.axes[up],
@@ -320,19 +332,38 @@ def _plot_field(figure: Any, field: solution_points.Field) -> None:
         bar = figure.colorbar(shown, ax=axes, shrink=0.95, pad=0.02)
         bar.outline.set_visible(False)
         axes.spines[:].set_visible(False)
+    if exact is None:
+        _plot_cuts(places[1], field, right, up)
+
+
+def _plot_cuts(axes: Any, field: solution_points.Field, right: int, up: int) -> None:
+    """The first field over the upward axis, at the ends and quarters of the other one."""
+    values = np.moveaxis(field.u[..., 0], right, 0)
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        at = round(share * (len(values) - 1))
+        name = f"{field.names[right]} = {field.axes[right][at]:g}"
+        axes.plot(field.axes[up], values[at], color=SMOOTH, alpha=0.25 + 0.75 * share, label=name)
+    axes.set(title="network", xlabel=field.names[up], ylabel="u")
+    axes.legend(frameon=False, fontsize=8)
+    _tidy(axes)
 
 
 def _plot_line(figure: Any, field: solution_points.Field) -> None:
-    """u over the only coordinate, and the difference."""
-    left, right = figure.subplots(1, 2)
-    if field.exact is not None:
-        left.plot(field.axes[0], field.exact, color=LOSS, linewidth=5, label="exact")
-        right.plot(field.axes[0], field.u - field.exact, color=TEST)
-    left.plot(field.axes[0], field.u, color=SMOOTH, linewidth=1.8, label="network")
+    """All fields over the only coordinate and, where it is known, their difference from the exact ones."""
+    left, *right = figure.subplots(1, 1 if field.exact is None else 2, squeeze=False)[0]
+    n = field.u.shape[-1]
+    for k, colour in zip(range(n), itertools.cycle((SMOOTH, TEST, INK)), strict=False):
+        name = f"network, field {k + 1}" if n > 1 else "network"
+        if field.exact is not None:
+            label = None if k else "exact"
+            left.plot(field.axes[0], field.exact[:, k], color=LOSS, linewidth=5, label=label)
+            right[0].plot(field.axes[0], field.u[:, k] - field.exact[:, k], color=colour if n > 1 else TEST)
+        left.plot(field.axes[0], field.u[:, k], color=colour, linewidth=1.8, label=name)
     left.set(title="solution", xlabel=field.names[0], ylabel="u")
-    right.set(title="network - exact", xlabel=field.names[0])
     left.legend(frameon=False)
-    for axes in (left, right):
+    _tidy(left)
+    for axes in right:
+        axes.set(title="network - exact", xlabel=field.names[0])
         _tidy(axes)
 
 
