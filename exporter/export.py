@@ -258,12 +258,18 @@ def plan_of(
         input_shape=recipe.input_shape,
         row_shape=row_shape,
     )
-    plan = _reader(source)(source, **settings)
+    try:
+        plan = _reader(source)(source, **settings)
+    except PlanError as error:
+        if pde is None or recipe.problem is None or not str(error).startswith("a network of "):
+            raise
+        hint = f"its first layer takes {pde.n_inputs} inputs, its last gives {pde.n_outputs}"
+        raise PlanError(f"{recipe.problem.line}{error}", hint) from None
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
     if recipe.problem is not None and pde is not None:
         plan = _with_unknowns(plan, recipe.problem, pde)
-        _require_smooth(plan)
+        _require_smooth(plan, recipe.problem.line)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
     if recipe.task and (wrong := anomaly.why_not(plan.loss, plan.in_features, plan.out_features)):
         raise PlanError(
@@ -294,16 +300,16 @@ def _with_unknowns(plan: Plan, problem: Problem, pde: Pde) -> Plan:
     return dataclasses.replace(plan, pde=pde, parameters=theta, metadata=plan.metadata | names)
 
 
-def _require_smooth(plan: Plan) -> None:
-    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
+def _require_smooth(plan: Plan, line: str) -> None:
+    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError` with the equation's line."""
     pde = plan.equation
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
     if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
         return
-    for layer in plan.layers:
+    for layer in plan.chain or ():  # of other graphs, jets name what they do not pass
         if layer.activation == Activation.relu:
             raise PlanError(
-                f"layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
+                f"{line}layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
                 "use torch.nn.Tanh() or ttzo.nn.Sine(); or --derivative sparse_grid, which smooths",
             )
 

@@ -69,6 +69,10 @@ def load_into_module(
 ) -> None:
     """Writes a plan's parameters, or a bare theta, into the module the plan was made from: the same float32 bits.
 
+    The module then takes what the device takes. Where the model was trained on a table, these are normalised rows: column k is
+    (x - centre[k]) / spread[k] with the numbers in `trained.metadata["preparation"]["normalisation"]`, and outputs that are
+    numbers are normalised by its `target_normalisation`.
+
     What the plan has frozen is left as it is. Nothing is changed when the sizes or, with a plan, the tensors' names and
     shapes differ (`ExportError`). `input_shape` as in `plan_from_module`, for a bare theta: a plan knows it.
     """

@@ -136,9 +136,9 @@ def prepare(
 
 def without_targets(
     rows: Rows, options: DataOptions, goal: Goal, known: Preparation | None
-) -> tuple[Samples, list[str], list[str]]:
-    """Samples of rows that are to be answered, under the preparation that the model was trained with; what each is called
-    (a window by its first row), and what is to be said. Raises `DataError`."""
+) -> tuple[Samples, np.ndarray, list[str]]:
+    """Samples of rows that are to be answered, under the preparation that the model was trained with; the file's row that
+    each is made of, int64 (n,) as `Rows.index` counts them (of a window: its first), and what is to be said. Raises `DataError`."""
     notes = list(rows.notes)
     rows = _complete("answers", rows, options, goal, notes)
     _check_width(rows, goal, options.window or 1)
@@ -148,7 +148,7 @@ def without_targets(
     if options.window:
         segments = cut_windows.segments_of(*_boundaries(rows))
         first = cut_windows.starts(segments, options.window, options.hop or options.window)
-    return samples, [rows.place(int(row)) for row in first], notes
+    return samples, rows.index[first], notes
 
 
 # ---- missing numbers -------------------------------------------------------------------------------------------------

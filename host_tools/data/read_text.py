@@ -73,6 +73,7 @@ class TextTable(Table):
     ):
         super().__init__(str(path), names, places, "line", notes)
         self._form, self._text = form, "\n".join(records)
+        self.decimal = form.decimal
 
     def _read(self, columns: Sequence[int], **how: Any) -> Any:
         import pandas

@@ -25,9 +25,11 @@ def is_missing(word: str) -> bool:
 class Table(ABC):
     """n rows under `names`, one for each column ("" where a column has none). `places` int64 (n,) numbers the rows as
     the source does: `unit` is `line` in a text file (from 1, with the heading and blank lines), else `row`. `ends_blank`: the
-    last column has neither a name nor a cell, as where each line ends in a delimiter."""
+    last column has neither a name nor a cell, as where each line ends in a delimiter. `decimal`: the sign in the source's
+    numbers."""
 
     ends_blank = False
+    decimal = "."
 
     def __init__(self, source: str, names: Sequence[str], places: np.ndarray, unit: str, notes: Sequence[str] = ()):
         self.source, self.names, self.places, self.unit = source, tuple(names), places, unit
