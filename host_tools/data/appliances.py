@@ -100,8 +100,9 @@ def features(case: np.ndarray) -> np.ndarray:
     last = slice(max(0, n - STEADY - 2), n - 1)
     follow = _correlations(changes, CHANGES, 1e-9)
     noise = _noise(before if begins >= 2 else None)
-    harmonics += [follow, noise, _ranges(h1, h2, last, on, n), _period(periods[last])]
-    return np.concatenate([single, course[at], *harmonics])
+    return np.concatenate(
+        [single, course[at], *harmonics, follow, noise, _ranges(h1, h2, last, on, n), _period(periods[last])]
+    )
 
 
 def _size(end: float, level: np.ndarray, before: np.ndarray | None) -> list[float]:
