@@ -33,7 +33,7 @@ from ttzo.device_runtime.contract import (
     Region,
 )
 from ttzo.exporter.plan.printable import printable
-from ttzo.host_tools.device import flow_control
+from ttzo.host_tools.device import flow_control, prompt
 from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode, hello, split
 from ttzo.host_tools.device.key_session import Holder, answer_challenge
 from ttzo.host_tools.device.ports import READ_S, LinkError, Stream, in_use
@@ -340,11 +340,9 @@ class Link:
             raise self._given_up(wait, damaged, None)
 
     def _given_up(self, wait: Wait, damaged: bool, told: ProgressReply | None) -> LinkError:
-        if b">>>" in self._noise or b"MicroPython" in self._noise:
-            return LinkError(
-                f"a MicroPython prompt answers at {self._name}",
-                f"put the model there by `ttzo deploy`, then name the device mpy:{self._name}",
-            )
+        self._noise = (self._noise + self._rest)[-NOISE_BYTES:]  # a prompt sends no delimiter
+        if not told and prompt.is_there(self._stream, self._noise):
+            return prompt.told(self._name)
         if not told and flow_control.is_on(self._stream, damaged):
             return flow_control.told(self._name)
         if damaged:
