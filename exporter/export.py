@@ -147,14 +147,14 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
     chosen = training | ({"batch": given["batch"]} if "batch" in given else {})
     data = str(given["data"]) if "data" in given else recipe.data
-    known = known_inputs(data) or Inputs()
-    inputs = known if "data" in given and known != Inputs() else recipe.inputs
+    of_data = known_inputs(data)
+    inputs = of_data if of_data and "data" in given else recipe.inputs
     inputs = Inputs(
         number=train_defaults.member("input_number", given.get("input_number", inputs.number), Number),
         scale=number("input_scale", given.get("input_scale", inputs.scale)),
         offset=number("input_offset", given.get("input_offset", inputs.offset)),
-        packing=known.packing,
-        packed_row_bytes=known.packed_row_bytes,
+        packing=of_data.packing if of_data else None,
+        packed_row_bytes=of_data.packed_row_bytes if of_data else 0.0,
     )
     task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
     return dataclasses.replace(
