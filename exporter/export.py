@@ -226,12 +226,13 @@ def plan_of(
     budget: str | None = None,
     contractions: str | None = None,
     room: Room | None = None,
+    row_shape: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Plan:
     """The plan of a model with its overrides: `ranks`, `format`, `budget` (budget.py; it chooses fold and ranks),
     `contractions` (contraction.py; by default the cheapest that fit `room`), `MODEL_OPTIONS`, and the training settings
-    of train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). What is returned is what a bundle of it
-    reads back as: all its numbers are float32's.
+    of train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). `row_shape`: of the data's rows, which counts
+    where model and options say none. What is returned is what a bundle of it reads back as: all its numbers are float32's.
 
     Metadata: name, title, data, source (`model` as given), overrides, and ttzo's version.
     """
@@ -258,13 +259,20 @@ def plan_of(
         arithmetic=recipe.arithmetic,
         metadata=_metadata(recipe, model, named | options),
         input_shape=recipe.input_shape,
+        row_shape=row_shape,
     )
-    plan = _reader(source)(source, **settings)
+    try:
+        plan = _reader(source)(source, **settings)
+    except PlanError as error:
+        if pde is None or recipe.problem is None or not str(error).startswith("a network of "):
+            raise
+        hint = f"its first layer takes {pde.n_inputs} inputs, its last gives {pde.n_outputs}"
+        raise PlanError(f"{recipe.problem.line}{error}", hint) from None
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
     if recipe.problem is not None and pde is not None:
         plan = _with_unknowns(plan, recipe.problem, pde)
-        _require_smooth(plan)
+        _require_smooth(plan, recipe.problem.line)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
     if recipe.task and (wrong := anomaly.why_not(plan.loss, plan.in_features, plan.out_features)):
         raise PlanError(
@@ -295,16 +303,16 @@ def _with_unknowns(plan: Plan, problem: Problem, pde: Pde) -> Plan:
     return dataclasses.replace(plan, pde=pde, parameters=theta, metadata=plan.metadata | names)
 
 
-def _require_smooth(plan: Plan) -> None:
-    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
+def _require_smooth(plan: Plan, line: str) -> None:
+    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError` with the equation's line."""
     pde = plan.equation
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
     if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
         return
-    for layer in plan.layers:
+    for layer in plan.chain or ():  # of other graphs, jets name what they do not pass
         if layer.activation == Activation.relu:
             raise PlanError(
-                f"layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
+                f"{line}layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
                 "use torch.nn.Tanh() or ttzo.nn.Sine(); or --derivative sparse_grid, which smooths",
             )
 
@@ -403,6 +411,7 @@ def export(
     format: str | None = None,
     describe: Callable[[Plan], Mapping[str, Any]] | None = None,
     plain_onnx: bool = False,
+    row_shape: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Plan:
     """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan. The estimator's caches are the widest
@@ -413,7 +422,7 @@ def export(
     that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
     `room`, and the errors of `plan_of`.
     """
-    plan = plan_of(model, ranks=ranks, format=format, room=room, **options)
+    plan = plan_of(model, ranks=ranks, format=format, room=room, row_shape=row_shape, **options)
     return write_files(plan, out_dir, room=room, describe=describe, plain_onnx=plain_onnx)
 
 

@@ -4,6 +4,7 @@
 #include "cores/row_estimate.h"
 #include "cores/sample_cache.h"
 #include "equations/gauss_newton.h"
+#include "equations/graph_jets.h"
 #include "equations/pde_bundle.h"
 #include "identification/simulation.h"
 #include "model/needed_parts.h"
@@ -115,16 +116,18 @@ static bool chain_is_sound(const struct ttzo_model *model, uint32_t *detail)
     return true;
 }
 
-// Graphs are trained by whole losses of rows or by what a change of a row reaches; nothing of them is kept in 16 bits.
+// Graphs are trained by whole losses or residuals, or by what a change of a row reaches; nothing of them is kept in 16 bits.
 static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++) {
         uint8_t estimator = model->phases[p].estimator;
-        if (ttzo_is_gauss_newton(estimator) || estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES)
+        if (estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN ||
+            estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)
             return false;
     }
-    return model->info.cache == TTZO_CACHE_FLOAT32 && model->info.loss != TTZO_LOSS_RESIDUAL &&
-           ttzo_graph_is_sound(model, detail) && ttzo_graph_scratch(&model->graph) <= TTZO_MAX_WIDTH;
+    return model->info.cache == TTZO_CACHE_FLOAT32 && ttzo_graph_is_sound(model, detail) &&
+           ttzo_graph_scratch(&model->graph) <= TTZO_MAX_WIDTH &&
+           (!ttzo_has_equation(model) || ttzo_graph_suits_equation(model));
 }
 
 // Numbers that mean something alone, as those of tokens and of a log do, are neither varied nor normalised.

@@ -126,7 +126,7 @@ class Link:
         reply = self._through_cuts(lambda: self._greet(session, timeout, limit), self._open_again)
         self._session = session
         if reply.n_parameters == 0:
-            self.request("status")
+            self.request("status", timeout=timeout, limit=limit)
         return reply
 
     def request(

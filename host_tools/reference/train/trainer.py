@@ -28,7 +28,7 @@ from ttzo.exporter.writers.to_bundle import training_records
 from ttzo.host_tools.reference.cores.core_gradient import CoreEstimate
 from ttzo.host_tools.reference.cores.graph_gradient import GraphEstimate
 from ttzo.host_tools.reference.equations import coordinate_columns, frozen_features, pde
-from ttzo.host_tools.reference.equations.coordinate_gn import CoordinateGaussNewton
+from ttzo.host_tools.reference.equations.coordinate_gn import CoordinateGaussNewton, columns_of_graph
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.identification.identify import Fit
 from ttzo.host_tools.reference.network import packed_rows, sparse_rows
@@ -353,6 +353,8 @@ class Trainer:
 
         def columns() -> tuple[np.ndarray, np.ndarray]:
             made_by, mu = coordinate_columns if in_units else pde, np.float32(phase.perturb_radius)
+            if in_units and self.plan.chain is None:
+                return columns_of_graph(self.plan, self.theta, residuals, mu)
             return made_by.residuals_and_columns(self.plan, self.theta, points, seed, step, mu)
 
         kind: type[CoordinateGaussNewton | GaussNewton] = CoordinateGaussNewton if in_units else GaussNewton
