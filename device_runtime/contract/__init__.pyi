@@ -248,6 +248,14 @@ class Part(IntEnum):
     """chain_differences"""
     features = 8388608
     """frozen_features"""
+    losses = 16777216
+    """losses other than the cross-entropy of one class without weights"""
+    curves = 33554432
+    """activations tanh and sine in chains, and the cosine schedule"""
+    rules = 67108864
+    """update rules other than momentum"""
+    readings = 134217728
+    """a sensor's readings, which the model normalises"""
 
 class Derivative(IntEnum):
     jet = 0

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x883FF719u
+#define TTZO_CONTRACT_HASH 0xE032765Fu
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -224,7 +224,11 @@ enum ttzo_estimator {
 #define TTZO_PART_DEPTH 2097152u // cores on chains whose changes pass further layers: more than two layers, or an activation after the last
 #define TTZO_PART_CHAIN 4194304u // chain_differences
 #define TTZO_PART_FEATURES 8388608u // frozen_features
-#define TTZO_ALL_PARTS 16777215u
+#define TTZO_PART_LOSSES 16777216u // losses other than the cross-entropy of one class without weights
+#define TTZO_PART_CURVES 33554432u // activations tanh and sine in chains, and the cosine schedule
+#define TTZO_PART_RULES 67108864u // update rules other than momentum
+#define TTZO_PART_READINGS 134217728u // a sensor's readings, which the model normalises
+#define TTZO_ALL_PARTS 268435455u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step

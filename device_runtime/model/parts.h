@@ -15,4 +15,7 @@
 // Whether a part is there: a constant for the compiler and for the preprocessor.
 #define TTZO_HAS(part) ((TTZO_PARTS & TTZO_PART_##part) != 0)
 
+// Equations and graphs come with the curves.
+#define TTZO_HAS_CURVES (TTZO_HAS(CURVES) || TTZO_HAS(EQUATIONS) || TTZO_HAS(OPERATIONS))
+
 #endif
