@@ -91,7 +91,7 @@ def test_a_module_keeps_the_parts_that_another_model_on_the_board_needs(bare, bu
         told = deploy(tmp_path / "wave.ttzo", url, mpy_dir=os.environ["MPY_DIR"]).module
         assert "parts equations, evaluations, link: " in told
         told = deploy(bundle, url, mpy_dir=os.environ["MPY_DIR"]).module
-        assert "parts equations, evaluations, link: " in told
+        assert "parts equations, evaluations, link, curves, rules: " in told
         with open_device(f"mpy:{url}", tmp_path / "wave.ttzo") as device:
             assert device.step(Region.collocation).step == 1
 

@@ -3,9 +3,8 @@
 import struct
 
 import _ttzo
-from micropython import const
-
 from _ttzo_model import _check
+from micropython import const
 
 _BATCH = const(2)  # contract: enum.region.batch
 _COLLOCATION = const(4)  # contract: enum.region.collocation

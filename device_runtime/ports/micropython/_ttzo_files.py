@@ -3,9 +3,8 @@
 import struct
 
 import _ttzo
-from micropython import const
-
 from _ttzo_model import _check
+from micropython import const
 
 _PARAMETERS = const(0)  # contract: enum.region.parameters
 _MOMENTS = const(1)  # contract: enum.region.moments

@@ -2,9 +2,8 @@
 # Training beside other work: a labelled row at a time, and a step at a time among the tasks of asyncio. Imported where
 # it is wanted.
 import _ttzo
-from micropython import const
-
 from _ttzo_model import _check
+from micropython import const
 
 _PAIRS = const(1)
 _BATCH = const(2)  # contract: enum.region.batch

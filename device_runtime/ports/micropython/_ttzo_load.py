@@ -3,9 +3,8 @@
 import struct
 
 import _ttzo
-from micropython import const
-
 from _ttzo_model import _check
+from micropython import const
 
 _BAD_BUNDLE = const(5)  # contract: error.bad_bundle
 _OUT_OF_MEMORY = const(9)  # contract: error.out_of_memory

@@ -4,9 +4,8 @@ import os
 import struct
 
 import _ttzo
-from micropython import const
-
 from _ttzo_model import _check
+from micropython import const
 
 _STATUS_BYTES = const(168)  # contract: bytes.status_reply
 _HEAD_BYTES = const(_STATUS_BYTES + 16)  # see _ttzo_files
