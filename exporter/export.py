@@ -31,7 +31,7 @@ from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
 from ttzo.exporter.pde import Pde, Problem, trace, unknown_starts, why_no_exact, why_scale
-from ttzo.exporter.plan import anomaly, augmentation, normalisation, pruning, train_defaults
+from ttzo.exporter.plan import anomaly, augmentation, normalisation, packing, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
@@ -147,11 +147,14 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
     chosen = training | ({"batch": given["batch"]} if "batch" in given else {})
     data = str(given["data"]) if "data" in given else recipe.data
-    inputs = (known_inputs(data) if "data" in given else None) or recipe.inputs
+    of_data = known_inputs(data)
+    inputs = of_data if of_data and "data" in given else recipe.inputs
     inputs = Inputs(
         number=train_defaults.member("input_number", given.get("input_number", inputs.number), Number),
         scale=number("input_scale", given.get("input_scale", inputs.scale)),
         offset=number("input_offset", given.get("input_offset", inputs.offset)),
+        packing=of_data.packing if of_data else None,
+        packed_row_bytes=of_data.packed_row_bytes if of_data else 0.0,
     )
     task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
     return dataclasses.replace(
@@ -223,12 +226,13 @@ def plan_of(
     budget: str | None = None,
     contractions: str | None = None,
     room: Room | None = None,
+    row_shape: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Plan:
     """The plan of a model with its overrides: `ranks`, `format`, `budget` (budget.py; it chooses fold and ranks),
     `contractions` (contraction.py; by default the cheapest that fit `room`), `MODEL_OPTIONS`, and the training settings
-    of train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). What is returned is what a bundle of it
-    reads back as: all its numbers are float32's.
+    of train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). `row_shape`: of the data's rows, which counts
+    where model and options say none. What is returned is what a bundle of it reads back as: all its numbers are float32's.
 
     Metadata: name, title, data, source (`model` as given), overrides, and ttzo's version.
     """
@@ -255,19 +259,26 @@ def plan_of(
         arithmetic=recipe.arithmetic,
         metadata=_metadata(recipe, model, named | options),
         input_shape=recipe.input_shape,
+        row_shape=row_shape,
     )
-    plan = _reader(source)(source, **settings)
+    try:
+        plan = _reader(source)(source, **settings)
+    except PlanError as error:
+        if pde is None or recipe.problem is None or not str(error).startswith("a network of "):
+            raise
+        hint = f"its first layer takes {pde.n_inputs} inputs, its last gives {pde.n_outputs}"
+        raise PlanError(f"{recipe.problem.line}{error}", hint) from None
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
     if recipe.problem is not None and pde is not None:
         plan = _with_unknowns(plan, recipe.problem, pde)
-        _require_smooth(plan)
+        _require_smooth(plan, recipe.problem.line)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
     if recipe.task and (wrong := anomaly.why_not(plan.loss, plan.in_features, plan.out_features)):
         raise PlanError(
             wrong, "leave out --task, or give a model whose last layer has as many outputs as a row has numbers"
         )
-    plan = augmentation.of_plan(plan, recipe.augment, recipe.input_shape)
+    plan = packing.of_metadata(augmentation.of_plan(plan, recipe.augment, recipe.input_shape))
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
         raise PlanError("nothing is trained", "freeze less: leave out a --freeze, or set requires_grad=True")
@@ -292,16 +303,16 @@ def _with_unknowns(plan: Plan, problem: Problem, pde: Pde) -> Plan:
     return dataclasses.replace(plan, pde=pde, parameters=theta, metadata=plan.metadata | names)
 
 
-def _require_smooth(plan: Plan) -> None:
-    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
+def _require_smooth(plan: Plan, line: str) -> None:
+    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError` with the equation's line."""
     pde = plan.equation
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
     if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
         return
-    for layer in plan.layers:
+    for layer in plan.chain or ():  # of other graphs, jets name what they do not pass
         if layer.activation == Activation.relu:
             raise PlanError(
-                f"layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
+                f"{line}layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
                 "use torch.nn.Tanh() or ttzo.nn.Sine(); or --derivative sparse_grid, which smooths",
             )
 
@@ -376,6 +387,8 @@ def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str
     }
     if recipe.task:
         metadata |= {"task": recipe.task, "detection": anomaly.detection_of(recipe.threshold, recipe.votes).as_json()}
+    if recipe.inputs.packing:
+        metadata |= packing.described(recipe.inputs.packing, recipe.inputs.packed_row_bytes)
     return metadata | ({"data": str(recipe.data)} if recipe.data else {})
 
 
@@ -398,6 +411,7 @@ def export(
     format: str | None = None,
     describe: Callable[[Plan], Mapping[str, Any]] | None = None,
     plain_onnx: bool = False,
+    row_shape: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Plan:
     """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan. The estimator's caches are the widest
@@ -408,7 +422,7 @@ def export(
     that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
     `room`, and the errors of `plan_of`.
     """
-    plan = plan_of(model, ranks=ranks, format=format, room=room, **options)
+    plan = plan_of(model, ranks=ranks, format=format, room=room, row_shape=row_shape, **options)
     return write_files(plan, out_dir, room=room, describe=describe, plain_onnx=plain_onnx)
 
 
@@ -425,7 +439,7 @@ def write_files(
         require_room(plan, room)
     if describe is not None:
         plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
-    plan = normalisation.of_metadata(plan)
+    plan = packing.of_metadata(normalisation.of_metadata(plan))
     _replace_files(Path(out_dir), render(plan, plain_onnx=plain_onnx))
     return plan
 

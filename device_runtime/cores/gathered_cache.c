@@ -5,7 +5,6 @@
 #include "network/gathered_layer.h"
 #include "network/loss.h"
 #include "network/network.h"
-#include "network/panels.h"
 
 #if TTZO_HAS(GATHERED)
 
@@ -43,26 +42,25 @@ static void carve_layer(struct ttzo_gathered_cache *cache, uint32_t l, struct tt
 {
     const struct ttzo_layer *layer = &cache->model->layers[l], one = ttzo_gathered_application(layer);
     uint64_t outputs = ttzo_layer_outputs(layer), matrix = (uint64_t)layer->in_features * layer->out_features;
-    uint64_t weights = (uint64_t)((layer->out_features + 3u) & ~3u) * layer->in_features;
-    bool has_matrix = ttzo_gathered_makes_matrix(layer, l);
+    bool has_matrix = ttzo_gathered_makes_matrix(layer, l), turned = ttzo_has_patches(layer) && l > 0 && !has_matrix;
     struct ttzo_gathered_layer_cache *at = &cache->layers[l];
     at->z = ttzo_take_even(carve, outputs);
     at->output = ttzo_take_even(carve, outputs);
     at->products = ttzo_take_even(carve, ttzo_products_numbers(&one, has_matrix));
     at->matrix = ttzo_take_even(carve, has_matrix ? matrix : 0);
-    at->weights = ttzo_take_even(carve, ttzo_has_patches(layer) && l > 0 ? weights : 0);
+    at->weights = ttzo_take_even(carve, turned ? matrix : 0);
+    at->weights = has_matrix ? at->matrix : at->weights;
 }
 
 static void carve_application(struct ttzo_gathered_cache *cache, struct ttzo_carve *carve)
 {
-    uint64_t patch = 0, features = 0, token = 0, states = 0, panels = 0, forward = 0;
+    uint64_t patch = 0, features = 0, token = 0, states = 0, panels = 0;
     for (uint32_t l = 0; l < cache->model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &cache->model->layers[l], one = ttzo_gathered_application(layer);
         patch = larger(patch, one.in_features);
         features = larger(features, one.out_features);
         states = larger(states, ttzo_states_numbers(&one));
         panels = larger(panels, larger(ttzo_environment_panels(&one), ttzo_slices_panels(&one)));
-        forward = larger(forward, layer->gather ? ttzo_gathered_scratch(layer) : 0);
         if (ttzo_has_tokens(layer))
             token = token_numbers(&one);
     }
@@ -71,7 +69,6 @@ static void carve_application(struct ttzo_gathered_cache *cache, struct ttzo_car
     cache->token_parameters = ttzo_take_even(carve, token);
     cache->states = ttzo_take_even(carve, states);
     cache->panels = ttzo_take_even(carve, panels);
-    cache->forward = ttzo_take_even(carve, forward);
 }
 
 void ttzo_gathered_cache_carve(struct ttzo_gathered_cache *cache, struct ttzo_carve *carve)
@@ -130,6 +127,14 @@ void ttzo_gathered_cache_turn_to(struct ttzo_gathered_cache *cache, uint32_t l, 
 
 // ---- a step, a sample -----------------------------------------------------------------------------------------------
 
+// [out_feature][in_feature] as [in_feature][out_feature]
+static void lay_weights(float *out, const float *weights, const struct ttzo_layer *layer)
+{
+    for (uint32_t i = 0; i < layer->in_features; i++)
+        for (uint32_t o = 0; o < layer->out_features; o++)
+            *out++ = weights[o * layer->in_features + i];
+}
+
 void ttzo_gathered_cache_begin(struct ttzo_gathered_cache *cache, const float *theta)
 {
     cache->theta = theta;
@@ -139,11 +144,8 @@ void ttzo_gathered_cache_begin(struct ttzo_gathered_cache *cache, const float *t
             continue;
         use_layer(cache, l);
         cache->macs += ttzo_core_products_make(&cache->one);
-        if (!ttzo_has_patches(layer) || l == 0)
-            continue;
-        struct ttzo_operand matrix = ttzo_gathered_matrix(cache, l);
-        ttzo_pack_panels(cache->layers[l].weights, (struct ttzo_operand){ matrix.at, matrix.inner, matrix.outer },
-                         layer->out_features, layer->in_features);
+        if (ttzo_has_patches(layer) && l > 0 && !ttzo_gathered_makes_matrix(layer, l))
+            lay_weights(cache->layers[l].weights, theta + layer->parameter_offset, layer);
     }
 }
 

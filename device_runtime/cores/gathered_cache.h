@@ -10,7 +10,7 @@ struct ttzo_gathered_layer_cache {
     const float *input;       // [inputs] of the sample
     float *z, *output;        // [outputs] before and after the activation
     float *products, *matrix; // of one application, made once a step
-    float *weights;           // patches after another layer: the matrix as panels [out_feature / 4][in_feature][4]
+    float *weights;           // patches after another layer: the matrix as [in_feature][out_feature]
 };
 
 struct ttzo_gathered_cache {
@@ -19,7 +19,7 @@ struct ttzo_gathered_cache {
     struct ttzo_gathered_layer_cache layers[TTZO_MAX_LAYERS];
     float *inputs, *slopes;
     const uint8_t *target;
-    float *forward; // scratch of a forward pass
+    float *forward; // scratch of a forward pass: the place of the moves that the gradient makes afterwards
 
     // one application of a layer
     uint32_t l;                    // the layer under way

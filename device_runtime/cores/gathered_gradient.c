@@ -3,6 +3,7 @@
 
 #include "cores/slices.h"
 #include "network/gathered_layer.h"
+#include "network/loss.h"
 
 #if TTZO_HAS(GATHERED)
 
@@ -30,9 +31,16 @@ static uint32_t run_of(const struct ttzo_layer *layer)
     return ttzo_has_patches(layer) ? (uint32_t)ttzo_layer_positions(layer) : 1;
 }
 
-static uint64_t slices_of_core(const struct ttzo_core *core)
+// A layer of one core whose entries move what a bias moves: the bias stands with them, as one more slice.
+static bool has_bias_slice(const struct ttzo_layer *layer)
 {
-    return (uint64_t)core->left * core->n * core->right;
+    return layer->has_bias && ttzo_layer_length(layer) == 1;
+}
+
+static uint64_t slices_of_core(const struct ttzo_layer *layer, uint32_t k)
+{
+    struct ttzo_core core = ttzo_layer_core_shape(layer, k);
+    return (uint64_t)core.left * core.n * core.right + has_bias_slice(layer);
 }
 
 // Outputs that an entry of core k moves.
@@ -46,10 +54,8 @@ static uint32_t moved_outputs(const struct ttzo_layer *layer, uint32_t k)
 static uint64_t moves_before(const struct ttzo_layer *layer, uint32_t end)
 {
     uint64_t numbers = 0;
-    for (uint32_t k = 0; k < end; k++) {
-        struct ttzo_core core = ttzo_layer_core_shape(layer, k);
-        numbers += (slices_of_core(&core) + 3) / 4 * 4 * moved_outputs(layer, k);
-    }
+    for (uint32_t k = 0; k < end; k++)
+        numbers += (slices_of_core(layer, k) + 3) / 4 * 4 * moved_outputs(layer, k);
     return numbers;
 }
 
@@ -57,10 +63,8 @@ static uint64_t moves_before(const struct ttzo_layer *layer, uint32_t end)
 static uint64_t slices_before(const struct ttzo_layer *layer, uint32_t end)
 {
     uint64_t slices = 0;
-    for (uint32_t k = 0; k < end; k++) {
-        struct ttzo_core core = ttzo_layer_core_shape(layer, k);
-        slices += slices_of_core(&core);
-    }
+    for (uint32_t k = 0; k < end; k++)
+        slices += slices_of_core(layer, k);
     return slices;
 }
 
@@ -77,18 +81,30 @@ struct moved_core {
     uint32_t *slice_in; // [slots]
 };
 
-static struct moved_core core_of(struct ttzo_gathered_estimate *e, uint32_t l, uint32_t k)
+// Core k of layer `l`, whose extents are known, after the core before it.
+static struct moved_core core_after(const struct moved_core *before, struct ttzo_gathered_estimate *e, uint32_t l,
+                                    uint32_t k, uint32_t ml, uint32_t mr)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
-    struct ttzo_extents extents = ttzo_extents_around(layer, k);
-    struct moved_core made = { .l = l, .core = ttzo_layer_core(layer, k), .ml = extents.ml, .mr = extents.mr };
+    struct moved_core made = { .l = l, .core = ttzo_layer_core_shape(layer, k), .ml = ml, .mr = mr };
     made.outer = outer_of(layer), made.run = run_of(layer);
-    made.moved = made.ml * made.mr * made.outer * made.run;
-    made.moves = e->moves + moves_before(layer, k);
-    made.n_slots = e->n_slots + k;
-    made.slot_of = e->slot_of + slices_before(layer, k);
-    made.slice_in = e->slice_in + slices_before(layer, k);
+    made.moved = ml * mr * made.outer * made.run;
+    made.moves = e->moves, made.n_slots = e->n_slots, made.slot_of = e->slot_of, made.slice_in = e->slice_in;
+    if (k == 0)
+        return made;
+    uint32_t slices = before->core.left * before->core.n * before->core.right + has_bias_slice(layer);
+    made.core.offset = before->core.offset + before->core.left * before->core.m * before->core.n * before->core.right;
+    made.moves = before->moves + (slices + 3) / 4 * 4 * before->moved;
+    made.n_slots = before->n_slots + 1;
+    made.slot_of = before->slot_of + slices, made.slice_in = before->slice_in + slices;
     return made;
+}
+
+static struct moved_core next_core(const struct moved_core *before, struct ttzo_gathered_estimate *e, uint32_t l,
+                                   uint32_t k)
+{
+    struct ttzo_extents extents = ttzo_extents_around(&e->base.trainer->model->layers[l], k);
+    return core_after(before, e, l, k, extents.ml, extents.mr);
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------------------
@@ -101,14 +117,16 @@ static void carve_all(struct ttzo_gathered_estimate *e, const struct ttzo_model 
         uint64_t all = moves_before(layer, ttzo_layer_length(layer));
         uint64_t its_slices = slices_before(layer, ttzo_layer_length(layer));
         slice = ttzo_slice_widest(&one) > slice ? ttzo_slice_widest(&one) : slice;
+        uint64_t forward = layer->gather ? ttzo_gathered_scratch(layer) : 0;
         moves = all > moves ? all : moves;
+        moves = forward > moves ? forward : moves;
         slices = its_slices > slices ? its_slices : slices;
     }
     e->queries.cache.model = model;
     ttzo_gathered_cache_carve(&e->queries.cache, carve);
     ttzo_gathered_scratch_carve(&e->queries.scratch, model, carve);
     e->slices = ttzo_take_even(carve, Q * slice);
-    e->moves = ttzo_take_even(carve, moves);
+    e->moves = e->queries.cache.forward = ttzo_take_even(carve, moves);
     e->slot_of = (uint32_t *)ttzo_take_even(carve, slices);
     e->slice_in = (uint32_t *)ttzo_take_even(carve, slices);
 }
@@ -131,15 +149,6 @@ void ttzo_gathered_gradient_begin(struct ttzo_gathered_estimate *e)
 }
 
 // ---- what entries move ----------------------------------------------------------------------------------------------
-
-// The digit of `token` at core k's input mode.
-static uint32_t digit(const struct ttzo_layer *layer, uint32_t k, uint32_t token)
-{
-    uint32_t rest = 1;
-    for (uint32_t i = k + 1; i < ttzo_layer_length(layer); i++)
-        rest *= ttzo_layer_core_shape(layer, i).n;
-    return token / rest % ttzo_layer_core_shape(layer, k).n;
-}
 
 static bool is_zero(const float *slice, uint32_t size)
 {
@@ -185,20 +194,58 @@ static void keep_slice(struct ttzo_gathered_estimate *e, const struct moved_core
 static void add_position(struct ttzo_gathered_estimate *e, uint32_t position)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[e->queries.cache.l];
+    bool tokens = ttzo_has_tokens(layer);
+    uint32_t token = tokens ? (uint32_t)e->queries.cache.layers[e->queries.cache.l].input[position] : 0;
+    uint32_t rest = layer->in_features, digit = 0; // a token's digits, the most significant first
     struct ttzo_slices slices;
     struct ttzo_slice_quad quad;
-    uint32_t token = ttzo_has_tokens(layer) ? (uint32_t)e->queries.cache.layers[e->queries.cache.l].input[position] : 0;
+    struct moved_core moved;
     e->environment = (struct ttzo_environment){ 0 };
     for (uint32_t k = 0; k < ttzo_layer_length(&e->queries.cache.application); k++) {
-        const struct moved_core moved = core_of(e, e->queries.cache.l, k);
-        uint32_t its_digit = ttzo_has_tokens(layer) ? digit(layer, k, token) : 0;
         e->queries.cache.macs += ttzo_environment_open(&e->environment, &e->queries.cache.one, k);
+        moved = core_after(&moved, e, e->queries.cache.l, k, e->environment.ml, e->environment.mr);
+        if (tokens) {
+            rest /= moved.core.n;
+            digit = token / rest;
+            token %= rest;
+        }
         ttzo_slices_begin(&slices, &e->environment, e->base.phase->perturb_radius);
         while (ttzo_slices_next(&slices, &quad))
             if (ttzo_slices_make(&slices, &quad, e->slices, &e->queries.cache.macs))
                 for (uint32_t lane = 0; lane < quad.count; lane++)
-                    keep_slice(e, &moved, &quad, lane, its_digit, position);
+                    keep_slice(e, &moved, &quad, lane, digit, position);
     }
+}
+
+// The moves of a matrix at a position: mu times each input.
+static void add_inputs(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t position)
+{
+    const float *input = e->queries.cache.one.input.numbers;
+    float mu = e->base.phase->perturb_radius;
+    for (uint32_t i = 0; i < moved->core.n; i++) {
+        float move = mu * input[i];
+        if (move == 0.0f)
+            continue;
+        uint32_t slot = slot_of(moved, i);
+        moved->moves[(slot / Q * moved->moved + position) * Q + slot % Q] = move;
+    }
+}
+
+// Those of a layer that is one matrix, and of its bias.
+static void make_matrix_moves(struct ttzo_gathered_estimate *e, uint32_t l)
+{
+    const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
+    const struct moved_core moved = next_core(NULL, e, l, 0);
+    for (uint32_t p = 0; p < moved.run; p++) {
+        ttzo_gathered_cache_turn_to(&e->queries.cache, l, p);
+        add_inputs(e, &moved, p);
+    }
+    if (!layer->has_bias)
+        return;
+    uint32_t slot = slot_of(&moved, moved.core.n);
+    float *move = moved.moves + slot / Q * moved.moved * Q + slot % Q;
+    for (uint32_t p = 0; p < moved.run; p++)
+        move[p * Q] = e->base.phase->perturb_radius;
 }
 
 // The moves of all cores of layer `l`.
@@ -211,6 +258,10 @@ static void make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
         e->slot_of[i] = 0;
     for (uint32_t k = 0; k < length; k++)
         e->n_slots[k] = 0;
+    if (length == 1 && !tokens) {
+        make_matrix_moves(e, l);
+        return;
+    }
     for (uint32_t p = 0; p < ttzo_layer_positions(layer); p++) {
         if (tokens && (uint32_t)e->queries.cache.layers[l].input[p] == layer->padding_token)
             continue;
@@ -218,8 +269,9 @@ static void make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
         add_position(e, p);
         count++;
     }
+    struct moved_core moved;
     for (uint32_t k = 0; layer->combine == TTZO_COMBINE_MEAN && k < length; k++) {
-        const struct moved_core moved = core_of(e, l, k);
+        moved = next_core(&moved, e, l, k);
         for (uint32_t i = 0, n = (*moved.n_slots + Q - 1) / Q * Q * moved.moved; i < n; i++)
             moved.moves[i] = moved.moves[i] / (float)count;
     }
@@ -240,30 +292,54 @@ static uint32_t list_moved(struct ttzo_gathered_estimate *e, const struct moved_
     return n;
 }
 
+// Where the parameters of a slot's slice stand: those of mode m at first + m step.
+static uint32_t entries_of(const struct moved_core *moved, const struct ttzo_layer *layer, uint32_t slot,
+                           uint32_t *step)
+{
+    uint32_t each = moved->core.n * moved->core.right, slice = moved->slice_in[slot], a = slice / each;
+    *step = a < moved->core.left ? each : 1; // else the bias
+    uint32_t first = a < moved->core.left ? moved->core.offset + a * moved->core.m * each + slice % each
+                                          : ttzo_layer_parameters(layer) - layer->out_features;
+    return layer->parameter_offset + first;
+}
+
+// Loss differences of the entries of mode m. One that moves an output of the network alone needs no list of changes.
+static void query_mode(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t m, const float *moves,
+                       float sign, uint32_t count, float differences[Q])
+{
+    const struct ttzo_model *model = e->base.trainer->model;
+    if (moved->moved > 1 || moved->l + 1u < model->info.n_layers || !ttzo_loss_is_plain(model) ||
+        model->layers[moved->l].activation != TTZO_ACTIVATION_IDENTITY) {
+        ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, sign), count, differences);
+        return;
+    }
+    const struct ttzo_quad signed_moves = { { sign * moves[0], sign * moves[1], sign * moves[2], sign * moves[3] } };
+    ttzo_loss_output_changes(model, e->queries.cache.slopes, m, signed_moves.of, count, e->queries.cache.target,
+                             differences);
+}
+
 // Entries of the slices in the four slots from `slot` on: mode by mode, because those of one mode move the same outputs.
 static void query_entries(struct ttzo_gathered_estimate *e, const struct moved_core *moved, uint32_t slot)
 {
-    const struct ttzo_coordinate_window *asked = &e->base.asked;
-    uint32_t each = moved->core.n * moved->core.right, left = *moved->n_slots - slot, at[Q];
-    uint32_t count = left < Q ? left : Q, offset = e->base.trainer->model->layers[moved->l].parameter_offset;
+    const struct ttzo_layer *layer = &e->base.trainer->model->layers[moved->l];
+    uint32_t left = *moved->n_slots - slot, count = left < Q ? left : Q, at[Q], step[Q];
     float differences[Q], below[Q] = { 0.0f }, *gradient = e->base.trainer->gradient;
     const float *moves = moved->moves + slot * moved->moved;
-    for (uint32_t q = 0; q < count; q++) {
-        uint32_t slice = moved->slice_in[slot + q], a = slice / each, rest = slice % each;
-        at[q] = offset + moved->core.offset + a * moved->core.m * each + rest;
-    }
+    const bool asks_all = e->base.asked.length == e->base.trainer->model->info.n_parameters;
+    for (uint32_t q = 0; q < count; q++)
+        at[q] = entries_of(moved, layer, slot + q, &step[q]);
     for (uint32_t m = 0; m < moved->core.m; m++) {
-        bool wanted = false;
-        for (uint32_t q = 0; q < count; q++)
-            wanted |= ttzo_is_asked(asked, at[q] + m * each);
+        bool wanted = asks_all;
+        for (uint32_t q = 0; q < count && !wanted; q++)
+            wanted = ttzo_is_asked(&e->base.asked, at[q] + m * step[q]);
         if (!wanted)
             continue;
-        ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, 1.0f), count, differences);
+        query_mode(e, moved, m, moves, 1.0f, count, differences);
         if (e->base.antithetic)
-            ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, -1.0f), count, below);
+            query_mode(e, moved, m, moves, -1.0f, count, below);
         for (uint32_t q = 0; q < count; q++) {
-            uint32_t entry = at[q] + m * each;
-            if (ttzo_is_asked(asked, entry))
+            uint32_t entry = at[q] + m * step[q];
+            if (asks_all || ttzo_is_asked(&e->base.asked, entry))
                 gradient[entry] = gradient[entry] + (differences[q] - below[q]);
         }
     }
@@ -298,10 +374,11 @@ static enum ttzo_error gradient_of_layer(struct ttzo_gathered_estimate *e, uint3
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[l];
     enum ttzo_error error = TTZO_ERROR_OK;
     make_moves(e, l);
-    for (uint32_t feature = 0; layer->has_bias && feature < layer->out_features; feature++)
+    for (uint32_t feature = 0; layer->has_bias && !has_bias_slice(layer) && feature < layer->out_features; feature++)
         query_bias(e, l, feature);
+    struct moved_core moved;
     for (uint32_t k = 0; k < ttzo_layer_length(layer); k++) {
-        const struct moved_core moved = core_of(e, l, k);
+        moved = next_core(&moved, e, l, k);
         for (uint32_t slot = 0; slot < *moved.n_slots && !error; slot += Q) {
             query_entries(e, &moved, slot);
             error = ttzo_rows_still_wanted(&e->base, &e->queries.cache.macs);

@@ -2,6 +2,7 @@
 #include "cores/gathered_propagate.h"
 
 #include "network/gathered_layer.h"
+#include "network/listed_product.h"
 #include "network/loss.h"
 #include "network/network.h"
 #include "network/panels.h"
@@ -13,132 +14,179 @@
 void ttzo_gathered_scratch_carve(struct ttzo_gathered_scratch *scratch, const struct ttzo_model *model,
                                  struct ttzo_carve *carve)
 {
-    uint64_t outputs = 0, image = 0, weights = 0;
+    uint64_t outputs = 0, arrivals = 0, image = 0, lines = 0, patch = 0, features = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        uint64_t kernel = (uint64_t)layer->kernel_height * layer->kernel_width;
-        uint64_t size = ttzo_has_patches(layer) ? kernel : layer->in_features;
-        outputs = ttzo_layer_outputs(layer) > outputs ? ttzo_layer_outputs(layer) : outputs;
-        weights = l > 0 && size > weights ? size : weights;
-        if (l > 0 && ttzo_has_patches(layer) && ttzo_layer_inputs(layer) > image)
-            image = ttzo_layer_inputs(layer);
+        uint64_t its = ttzo_layer_outputs(layer);
+        bool takes_arrivals = l > 0 || model->info.n_layers == 1;
+        outputs = its > outputs ? its : outputs;
+        arrivals = takes_arrivals && its > arrivals ? its : arrivals;
+        lines = l > 0 && layer->in_features > lines ? layer->in_features : lines;
+        if (l == 0 || !ttzo_has_patches(layer))
+            continue;
+        image = ttzo_layer_inputs(layer) > image ? ttzo_layer_inputs(layer) : image;
+        patch = layer->in_features > patch ? layer->in_features : patch;
+        features = layer->out_features > features ? layer->out_features : features;
     }
     scratch->changes = ttzo_take_even(carve, Q * outputs);
-    scratch->arrivals = ttzo_take_even(carve, Q * ((outputs + 3) & ~(uint64_t)3));
-    scratch->image = ttzo_take_even(carve, Q * image);
-    scratch->weights = ttzo_take_even(carve, Q * weights);
+    scratch->arrivals = ttzo_take_even(carve, Q * ((arrivals + 3) & ~(uint64_t)3));
+    scratch->lines = ttzo_take_even(carve, Q * lines);
+    scratch->made = ttzo_take_even(carve, Q * features);
     scratch->places = (uint16_t *)ttzo_take_even(carve, (outputs + 1) / 2);
-    for (uint64_t i = 0; scratch->image && i < Q * image; i++)
-        scratch->image[i] = 0.0f;
+    scratch->change_at = (uint16_t *)ttzo_take_even(carve, (image + 1) / 2);
+    scratch->rows = (uint16_t *)ttzo_take_even(carve, (patch + 1) / 2);
+    for (uint64_t i = 0; scratch->change_at && i < image; i++)
+        scratch->change_at[i] = 0;
 }
 
 // ---- changes on their way -------------------------------------------------------------------------------------------
 
-static bool any_moves(struct ttzo_quad move)
-{
-    return (ttzo_size_bits(move.of[0]) | ttzo_size_bits(move.of[1]) | ttzo_size_bits(move.of[2]) |
-            ttzo_size_bits(move.of[3])) != 0;
-}
+// Four moves as numbers and as their bits.
+union four_moves {
+    struct ttzo_quad quad;
+    uint32_t bits[Q];
+};
 
-static float least(struct ttzo_quad move)
-{
-    float a = move.of[0] < move.of[1] ? move.of[0] : move.of[1];
-    float b = move.of[2] < move.of[3] ? move.of[2] : move.of[3];
-    return a < b ? a : b;
-}
+#define SIGN_BIT 0x80000000u
 
-static float most(struct ttzo_quad move)
+// The largest size, as bits.
+static inline uint32_t largest(const union four_moves *move)
 {
-    float a = move.of[0] > move.of[1] ? move.of[0] : move.of[1];
-    float b = move.of[2] > move.of[3] ? move.of[2] : move.of[3];
-    return a > b ? a : b;
+    uint32_t a = move->bits[0] << 1, b = move->bits[1] << 1, c = move->bits[2] << 1, d = move->bits[3] << 1;
+    a = a > b ? a : b;
+    c = c > d ? c : d;
+    return a > c ? a : c;
 }
 
 // What four moves in `change` do to an activation at z, h; whether they change it at all.
-static bool bend(enum ttzo_activation activation, float z, float h, struct ttzo_quad *change)
+__attribute__((noinline)) static bool bend(enum ttzo_activation activation, float z, float h, union four_moves *change)
 {
-    bool live = false;
+    uint32_t all = 0;
+    if (activation == TTZO_ACTIVATION_RELU && ttzo_size_bits(z) > largest(change))
+        return z > 0.0f;
+    float slope = TTZO_MULADD(-h, h, 1.0f);
     for (uint32_t q = 0; q < Q; q++) {
-        float move = change->of[q];
-        change->of[q] = move == 0.0f ? 0.0f : ttzo_activation_change(activation, z, h, move);
-        live |= change->of[q] != 0.0f;
+        float move = change->quad.of[q];
+        change->quad.of[q] = move == 0.0f                         ? 0.0f
+                             : activation == TTZO_ACTIVATION_TANH ? ttzo_tanh_change(h, slope, move)
+                                                                  : ttzo_activation_change(activation, z, h, move);
+        all |= change->bits[q];
     }
-    return live;
+    return all << 1 != 0;
 }
 
 uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t first,
                                uint32_t end, const float *moves, uint32_t step, float sign)
 {
     enum ttzo_activation activation = (enum ttzo_activation)queries->cache.model->layers[l].activation;
-    const float *z = queries->cache.layers[l].z + first, *h = queries->cache.layers[l].output + first;
-    struct ttzo_quad *change = (struct ttzo_quad *)queries->scratch.changes + n;
-    uint16_t *place = queries->scratch.places + n;
-    bool relu = activation == TTZO_ACTIVATION_RELU, straight = activation == TTZO_ACTIVATION_IDENTITY;
-    for (; first < end; first++, moves += step, z++, h++) {
-        const struct ttzo_quad move = { { sign * moves[0], sign * moves[1], sign * moves[2], sign * moves[3] } };
-        if (relu && *z <= 0.0f && *z + most(move) <= 0.0f)
+    const union four_moves *move = (const union four_moves *)moves;
+    const float *z = queries->cache.layers[l].z, *h = queries->cache.layers[l].output;
+    union four_moves *change = (union four_moves *)queries->scratch.changes + n;
+    uint16_t *places = queries->scratch.places;
+    uint32_t flip = sign < 0.0f ? SIGN_BIT : 0;
+    for (; first < end; first++, move += step / Q) {
+        uint32_t a = move->bits[0], b = move->bits[1], c = move->bits[2], d = move->bits[3];
+        uint32_t all = (a | b | c | d) << 1;
+        if (!all)
             continue;
-        bool linear = straight || (relu && *z > 0.0f && *z + least(move) > 0.0f);
-        *change = move;
-        *place = (uint16_t)first;
-        if (linear ? !any_moves(move) : !bend(activation, *z, *h, change))
-            continue;
-        change++, place++;
-    }
-    return (uint32_t)(place - queries->scratch.places);
-}
-
-// The panel [kernel][4] of channel `channel` of the changed image at a position.
-static void open_patch(struct ttzo_gathered_queries *queries, const struct ttzo_layer *layer, uint32_t channel,
-                       uint32_t top, uint32_t left)
-{
-    const float *image = queries->scratch.image + Q * channel * layer->height * layer->width;
-    float *out = queries->scratch.weights;
-    for (uint32_t i = 0; i < layer->kernel_height; i++)
-        for (uint32_t j = 0; j < layer->kernel_width; j++, out += Q) {
-            uint32_t y = top + i - layer->padding_height, x = left + j - layer->padding_width;
-            const float *at = image + Q * (y * layer->width + x);
-            if (y < layer->height && x < layer->width)
-                out[0] = at[0], out[1] = at[1], out[2] = at[2], out[3] = at[3];
-            else
-                out[0] = out[1] = out[2] = out[3] = 0.0f;
+        bool bends = activation != TTZO_ACTIVATION_IDENTITY;
+        if (activation == TTZO_ACTIVATION_RELU) {
+            const union {
+                float number;
+                uint32_t bits;
+            } at = { z[first] };
+            bends = at.bits << 1 <= all; // else no move turns the sign of z
+            if (!bends && at.bits & SIGN_BIT)
+                continue;
         }
+        change->bits[0] = a ^ flip, change->bits[1] = b ^ flip, change->bits[2] = c ^ flip, change->bits[3] = d ^ flip;
+        places[n] = (uint16_t)first;
+        if (bends && !bend(activation, z[first], h[first], change))
+            continue;
+        change++, n++;
+    }
+    return n;
 }
 
-// One channel of the changed image arrives at layer `l`, after those that did (`goes_on`).
-static void arrive_from_channel(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t channel, bool goes_on)
+// Where a patch lies in an image; what is outside of the image is left out.
+struct window {
+    uint32_t first_row, end_row, first_column, end_column; // of the kernel
+    uint32_t at;                                           // in a channel, of the kernel's number 0: may wrap
+};
+
+static struct window window_at(const struct ttzo_layer *layer, uint32_t position)
+{
+    uint32_t top = position / layer->out_width * layer->stride_height;
+    uint32_t left = position % layer->out_width * layer->stride_width;
+    uint32_t above = layer->padding_height, before = layer->padding_width;
+    uint32_t rows = layer->height + above - top, columns = layer->width + before - left;
+    return (struct window){ top < above ? above - top : 0, rows < layer->kernel_height ? rows : layer->kernel_height,
+                            left < before ? before - left : 0,
+                            columns < layer->kernel_width ? columns : layer->kernel_width,
+                            (top - above) * layer->width + left - before };
+}
+
+// The changes that the patch at a position reads, in the order of the patch: `lines` [n][4], and where each stands there
+// in `rows`. They are in the channels from `first` to `last`. Returns n.
+static uint32_t list_patch(struct ttzo_gathered_queries *queries, const struct ttzo_layer *layer, uint32_t position,
+                           uint32_t first, uint32_t last)
+{
+    const struct ttzo_quad *changes = (const struct ttzo_quad *)queries->scratch.changes;
+    struct ttzo_quad *line = (struct ttzo_quad *)queries->scratch.lines;
+    uint16_t *row = queries->scratch.rows;
+    struct window window = window_at(layer, position);
+    uint32_t channel_size = (uint32_t)layer->height * layer->width, wide = layer->kernel_width;
+    for (uint32_t c = first; c <= last; c++)
+        for (uint32_t i = window.first_row; i < window.end_row; i++) {
+            const uint16_t *at = queries->scratch.change_at + c * channel_size;
+            uint32_t k = (c * layer->kernel_height + i) * wide + window.first_column;
+            at += window.at + i * layer->width + window.first_column;
+            for (uint32_t j = window.first_column; j < window.end_column; j++, k++, at++)
+                if (*at) {
+                    *line++ = changes[*at - 1];
+                    *row++ = (uint16_t)k;
+                }
+        }
+    return (uint32_t)(row - queries->scratch.rows);
+}
+
+// What arrives at all outputs of a position, whose changes are listed.
+static void arrive_at_position(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t position, uint32_t n)
 {
     const struct ttzo_layer *layer = &queries->cache.model->layers[l];
-    uint32_t kernel = (uint32_t)layer->kernel_height * layer->kernel_width;
-    uint32_t positions = (uint32_t)ttzo_layer_positions(layer), outputs = layer->out_features;
-    uint32_t columns = (layer->width + 2u * layer->padding_width - layer->kernel_width) / layer->stride_width + 1;
-    for (uint32_t p = 0; p < positions; p++) {
-        open_patch(queries, layer, channel, p / columns * layer->stride_height, p % columns * layer->stride_width);
-        for (uint32_t o = 0; o < outputs; o += 4) {
-            float *out = queries->scratch.arrivals + Q * (o * positions + p);
-            const float *weights = queries->cache.layers[l].weights + o * layer->in_features + Q * channel * kernel;
-            ttzo_multiply_panels(out, Q * positions, goes_on ? out : NULL, weights, queries->scratch.weights,
-                                 outputs - o < 4 ? outputs - o : 4, kernel, Q);
-        }
-    }
+    uint32_t outputs = layer->out_features, positions = (uint32_t)ttzo_layer_positions(layer);
+    const struct ttzo_listed_matrix matrix = { queries->cache.layers[l].weights, outputs, outputs, 1 };
+    const struct ttzo_quad *made = (const struct ttzo_quad *)queries->scratch.made;
+    struct ttzo_quad *arrival = (struct ttzo_quad *)queries->scratch.arrivals + position;
+    ttzo_multiply_listed(queries->scratch.made, queries->scratch.lines, &matrix, queries->scratch.rows, n);
+    for (uint32_t o = 0; o < outputs; o++, arrival += positions)
+        *arrival = made[o];
 }
 
+// Multiply-adds are counted as if all of a channel changed.
 static void arrive_at_patches(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries)
 {
     const struct ttzo_layer *layer = &queries->cache.model->layers[l];
-    uint32_t channel_size = (uint32_t)layer->height * layer->width, before = UINT32_MAX;
-    for (uint32_t i = 0; i < n * Q; i++)
-        queries->scratch.image[Q * queries->scratch.places[i / Q] + i % Q] = queries->scratch.changes[i];
+    const uint16_t *places = queries->scratch.places;
+    uint32_t channel_size = (uint32_t)layer->height * layer->width, outputs = (uint32_t)ttzo_layer_outputs(layer);
+    uint32_t channels = 0, end = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t channel = queries->scratch.places[i] / channel_size;
-        if (channel == before)
+        queries->scratch.change_at[places[i]] = (uint16_t)(i + 1);
+        if (places[i] < end)
             continue;
-        arrive_from_channel(queries, l, channel, before != UINT32_MAX);
-        before = channel;
-        queries->cache.macs += ttzo_layer_outputs(layer) * layer->kernel_height * layer->kernel_width * n_queries;
+        end = (places[i] / channel_size + 1) * channel_size;
+        channels++;
     }
-    for (uint32_t i = 0; i < n * Q; i++)
-        queries->scratch.image[Q * queries->scratch.places[i / Q] + i % Q] = 0.0f;
+    queries->cache.macs += channels * outputs * layer->kernel_height * layer->kernel_width * n_queries;
+    for (uint32_t i = 0; i < Q * outputs; i++)
+        queries->scratch.arrivals[i] = 0.0f;
+    for (uint32_t p = 0, first = places[0] / channel_size; p < ttzo_layer_positions(layer); p++) {
+        uint32_t listed = list_patch(queries, layer, p, first, end / channel_size - 1);
+        if (listed)
+            arrive_at_position(queries, l, p, listed);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        queries->scratch.change_at[places[i]] = 0;
 }
 
 // The n changes arrive at layer `l`, which is whole: four outputs at a time, their weights after these places as a
@@ -152,12 +200,12 @@ static void arrive_at_whole(struct ttzo_gathered_queries *queries, uint32_t l, u
         uint32_t second = columns > 1 ? matrix.inner : 0, third = columns > 2 ? 2 * matrix.inner : 0;
         uint32_t fourth = columns > 3 ? 3 * matrix.inner : 0;
         const float *weights = matrix.at + j * matrix.inner;
-        float *out = queries->scratch.weights;
+        float *out = queries->scratch.lines;
         for (uint32_t i = 0; i < n; i++, out += 4) {
             const float *at = weights + queries->scratch.places[i] * matrix.outer;
             out[0] = at[0], out[1] = at[second], out[2] = at[third], out[3] = at[fourth];
         }
-        ttzo_multiply_panels(queries->scratch.arrivals + Q * j, Q, NULL, queries->scratch.weights,
+        ttzo_multiply_panels(queries->scratch.arrivals + Q * j, Q, NULL, queries->scratch.lines,
                              queries->scratch.changes, 4, n, Q);
     }
     queries->cache.macs += n * outputs * n_queries;

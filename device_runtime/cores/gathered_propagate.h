@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Changes of some outputs on their way through a network with convolutions or embeddings: four queries side by side,
-// only through what they touch. A convolution after them looks at the changed channels alone.
+// only through what they touch. A convolution after them multiplies changes alone.
 #ifndef TTZO_GATHERED_PROPAGATE_H
 #define TTZO_GATHERED_PROPAGATE_H
 #include "cores/gathered_cache.h"
 
 struct ttzo_gathered_scratch {
-    float *changes;   // [place][4] of a layer's outputs
-    float *arrivals;  // [output][4]
-    float *image;     // [inputs][4] changes of an image, zeros except while they arrive
-    float *weights;   // [kernel][4] changes of one channel of a patch, or [place][4] weights after what changes
-    uint16_t *places; // outputs that change, ascending
+    float *changes;      // [place][4] of a layer's outputs
+    float *arrivals;     // [output][4]
+    float *lines;        // [k][4] changes that a patch reads, or [place][4] weights after what changes
+    float *made;         // [out_feature][4] of a position
+    uint16_t *places;    // outputs that change, ascending
+    uint16_t *change_at; // [inputs] of an image: 1 + which of the changes stands there; 0 except while they arrive
+    uint16_t *rows;      // [k] where in the patch each line stands
 };
 
 struct ttzo_gathered_queries {

@@ -16,6 +16,7 @@ struct ttzo_column_work {
                                         // directions
     float *z, *square, *along, *second; // [features of the last layer] of the units before it: a direction's share
     float *merged;                      // parameters of the layers whose cores are merged
+    float *beside;                      // of a graph: [n_parameters], one of them moved
 };
 
 #endif

@@ -5,8 +5,6 @@
 #define TTZO_COLUMNS_H
 #include "model/model.h"
 
-#if TTZO_HAS(EQUATIONS)
-
 // buffers[*current] holds the columns [in_features][n_columns] before and [out_features][n_columns] after; the other
 // buffer is overwritten. With `has_value` the first column's chains start at the bias. With `skip_zeros`, rows of
 // inputs that are zero throughout are left out.
@@ -16,13 +14,4 @@ void ttzo_columns_forward(const struct ttzo_layer *layer, const float *theta, fl
 // Numbers that one column takes of each buffer on its way through the first layers' inputs to the last layer's outputs.
 void ttzo_columns_buffers(const struct ttzo_model *model, uint64_t numbers[2]);
 
-#else
-
-static inline void ttzo_columns_buffers(const struct ttzo_model *model, uint64_t numbers[2])
-{
-    (void)model;
-    numbers[0] = numbers[1] = 0;
-}
-
-#endif
 #endif

@@ -4,6 +4,7 @@
 #include "equations/bend.h"
 #include "equations/bias_columns.h"
 #include "equations/directions.h"
+#include "equations/graph_columns.h"
 #include "equations/jets.h"
 #include "network/layers.h"
 #include "network/product.h"
@@ -26,22 +27,29 @@ bool ttzo_asks_all(const struct ttzo_model *model)
     return model->info.n_parameters <= TTZO_MAX_COORDINATES;
 }
 
+// The last layer's place in theta, and its numbers.
+static uint32_t last_place(const struct ttzo_model *model)
+{
+    return ttzo_is_graph(model) ? ttzo_graph_last(model) : layer_from_end(model, 0)->parameter_offset;
+}
+
 uint32_t ttzo_last_coordinates(const struct ttzo_model *model)
 {
-    return ttzo_layer_parameters(layer_from_end(model, 0));
+    return ttzo_is_graph(model) ? model->info.n_parameters - ttzo_unknown_constants(model) - ttzo_graph_last(model)
+                                : ttzo_layer_parameters(layer_from_end(model, 0));
 }
 
 uint32_t ttzo_coordinates(const struct ttzo_model *model)
 {
-    const struct ttzo_layer *before = layer_from_end(model, 1);
-    if (ttzo_asks_all(model))
+    if (ttzo_asks_all(model) || ttzo_is_graph(model))
         return model->info.n_parameters;
+    const struct ttzo_layer *before = layer_from_end(model, 1);
     return ttzo_last_coordinates(model) + (before->has_bias ? before->out_features : 0u);
 }
 
 uint32_t ttzo_coordinate_place(const struct ttzo_model *model, uint32_t u)
 {
-    uint32_t n_last = ttzo_last_coordinates(model), last = layer_from_end(model, 0)->parameter_offset;
+    uint32_t n_last = ttzo_last_coordinates(model), last = last_place(model);
     if (u < n_last)
         return last + u;
     if (!ttzo_asks_all(model))
@@ -71,6 +79,10 @@ static uint64_t widest_layer(const struct ttzo_model *model)
 void ttzo_column_carve(const struct ttzo_model *model, struct ttzo_column_work *work, struct ttzo_carve *carve)
 {
     uint64_t width = ttzo_jet_width(model);
+    if (ttzo_is_graph(model)) {
+        work->beside = ttzo_take(carve, model->info.n_parameters);
+        return;
+    }
     work->slopes.coefficients = ttzo_take(carve, ttzo_functions(model) * width);
     work->slopes.weights = ttzo_take(carve, ttzo_first_directions(model));
     work->slopes.unknowns = ttzo_take(carve, ttzo_unknown_constants(model));
@@ -329,6 +341,8 @@ float ttzo_row_columns(struct ttzo_trainer *trainer, const float *theta, const s
                        uint32_t number, float mu, uint32_t first, uint32_t end, float *column, uint32_t stride)
 {
     struct ttzo_column_work own = *work;
+    if (ttzo_is_graph(trainer->model))
+        return ttzo_graph_columns(trainer, theta, work->beside, number, mu, first, end, column, stride);
     struct ttzo_pde_row row = ttzo_pde_begin_row(trainer, number);
     uint32_t sides = ttzo_pde_has_opposite(trainer->model, &row) ? 2 : 1;
     float residual = 0.0f;

@@ -5,6 +5,8 @@
 // Of a network whose layers are all dense and that has at most TTZO_MAX_COORDINATES parameters, all parameters are
 // asked. Of another one, the last layer's and the biases before it: each of those moves one unit alone.
 //
+// Of a graph that ends in a dense layer all parameters are asked, each by the residual beside it.
+//
 // Unknowns in order: the last layer's parameters, then the others in theta's order.
 #ifndef TTZO_COORDINATE_COLUMNS_H
 #define TTZO_COORDINATE_COLUMNS_H

@@ -10,6 +10,7 @@
 #include "equations/coordinate_gn.h"
 
 #include "equations/coordinate_columns.h"
+#include "equations/graph_columns.h"
 #include "equations/pde.h"
 #include "equations/scales.h"
 #include "equations/triangle.h"
@@ -74,8 +75,8 @@ uint64_t ttzo_coordinate_gn_count(const struct ttzo_model *model, const struct t
 // Behind other layers than dense ones, columns follow one output's first and unmixed second derivatives at one point.
 static bool has_columns(const struct ttzo_model *model)
 {
-    if (ttzo_asks_all(model))
-        return true;
+    if (ttzo_asks_all(model) || ttzo_is_graph(model))
+        return ttzo_asks_all(model);
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         if (model->layers[l].gather)
             return false;
@@ -85,12 +86,22 @@ static bool has_columns(const struct ttzo_model *model)
     return ttzo_functions(model) == 1 && ttzo_pde_directions(&model->pde) == 0 && ttzo_unknown_constants(model) == 0;
 }
 
+// Whether a dense layer without activation, with parameters of its own, comes last, after something else.
+static bool ends_in_layer(const struct ttzo_model *model)
+{
+    uint32_t n_layers = model->info.n_layers;
+    if (ttzo_is_graph(model))
+        return ttzo_graph_ends_in_layer(model);
+    const struct ttzo_layer *last = n_layers < 2 ? NULL : &model->layers[n_layers - 1];
+    return last && last->kind == TTZO_LAYER_KIND_DENSE && !last->gather && last->activation == TTZO_ACTIVATION_IDENTITY;
+}
+
 bool ttzo_coordinate_gn_is_sound(const struct ttzo_model *model, const struct ttzo_phase *phase)
 {
-    uint32_t n_layers = model->info.n_layers, n = n_layers < 2 ? 0 : ttzo_coordinates(model);
-    const struct ttzo_layer *last = n_layers ? &model->layers[n_layers - 1] : NULL;
+    if (!ends_in_layer(model))
+        return false;
+    uint32_t n = ttzo_coordinates(model);
     return n && model->info.loss == TTZO_LOSS_RESIDUAL && has_columns(model) && phase->update == TTZO_UPDATE_SGD &&
-           last->kind == TTZO_LAYER_KIND_DENSE && !last->gather && last->activation == TTZO_ACTIVATION_IDENTITY &&
            (n < model->info.batch ? n : model->info.batch) <= TTZO_MAX_COLUMNS &&
            n <= TTZO_MAX_PARAMETERS / model->info.batch;
 }
@@ -122,14 +133,11 @@ static void write_scales(const struct coordinate_gn *gn, float *scales)
         scales[k] = 1.0f;
     while (u < gn->n - ttzo_unknown_constants(model)) {
         uint32_t place = ttzo_coordinate_place(model, u);
-        while (place >= model->layers[l].parameter_offset + ttzo_layer_parameters(&model->layers[l]))
-            l++;
-        const struct ttzo_layer *layer = &model->layers[l];
-        uint32_t end = layer->parameter_offset + ttzo_layer_parameters(layer),
-                 bias = end - (layer->has_bias ? layer->out_features : 0u);
-        float of_core = ttzo_core_scale(layer);
-        for (; place < end; place++, u++)
-            scales[u] = ttzo_parameter_scale(place, bias, of_core, gn->trainer->theta[place]);
+        struct ttzo_scaled of = ttzo_scaled_at(model, l);
+        while (place >= of.end)
+            of = ttzo_scaled_at(model, ++l);
+        for (; place < of.end; place++, u++)
+            scales[u] = ttzo_parameter_scale(place, of.bias, of.of_core, gn->trainer->theta[place]);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "equations/compensated_jet.h"
 #include "equations/directions.h"
+#include "equations/graph_jets.h"
 #include "equations/jets.h"
 #include "equations/pairs.h"
 #include "equations/sparse_grid.h"
@@ -24,16 +25,19 @@ static void merge_cores(const struct ttzo_derivation *d)
 
 // ---- differences ----------------------------------------------------------------------------------------------------
 
-// The first layer's input columns [n_inputs][PAIRS], to be filled with what leads from the centre to each node.
+// Columns [n_inputs][PAIRS], to be filled with what leads from the centre to each node: a chain's first layer reads them.
 static float *clear_nodes(const struct ttzo_derivation *d)
 {
-    ttzo_fill(d->trainer->activations[0], PAIRS * d->n_inputs, 0.0f);
-    return d->trainer->activations[0];
+    float *nodes = d->trainer->activations[ttzo_is_graph(d->model) ? 1 : 0];
+    ttzo_fill(nodes, PAIRS * d->n_inputs, 0.0f);
+    return nodes;
 }
 
 // The outputs at the pairs of nodes centre +- node are value + even +- odd: [m][2][PAIRS], even parts first.
 static const float *carry_pairs(const struct ttzo_derivation *d)
 {
+    if (ttzo_is_graph(d->model))
+        return ttzo_graph_pairs(d);
     struct ttzo_walk w = ttzo_begin_walk(d, PAIRS);
     float *columns = d->trainer->activations[0];
     for (uint32_t i = 0; i < PAIRS * d->n_inputs; i++)
@@ -205,7 +209,8 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
                                  row,
                                  model->info.in_features,
                                  model->pde.info.n_space,
-                                 (uint32_t)ttzo_layer_outputs(&model->layers[n_layers - 1]),
+                                 ttzo_is_graph(model) ? (uint32_t)model->info.out_features
+                                                      : (uint32_t)ttzo_layer_outputs(&model->layers[n_layers - 1]),
                                  ttzo_first_directions(model),
                                  ttzo_summed_directions(model) };
     if (ttzo_is_compensated(model)) {

@@ -9,7 +9,7 @@
 // Forward passes of one point, about.
 uint32_t ttzo_derive_passes(const struct ttzo_model *model);
 
-// The m outputs of the network's first `n_layers` layers at trainer->pde.point, and what `needs` (sum of enum
+// The m outputs of a chain's first `n_layers` layers, or of a whole graph, at trainer->pde.point, and what `needs` (sum of enum
 // ttzo_need) asks of their derivatives, into value, first, laplacian and diagonal. `row` numbers the noise of
 // monte_carlo in this step. value is the plain network's, not the smoothed one's.
 // Cost in forward passes: jet 1 + inputs + 1, finite_difference 1 + 2 inputs, sparse_grid one a node.

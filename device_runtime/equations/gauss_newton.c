@@ -129,14 +129,11 @@ static void add_direction(const struct gauss_newton *gn, float *out, const float
         out[i] = TTZO_MULADD(factor * ttzo_parameter_scale(i, 0, 0.0f, trainer->theta[i]), out[i], base[i]);
     if (ttzo_has_black_box(model))
         return;
-    for (uint32_t l = 0; l < model->info.n_layers; l++) {
-        const struct ttzo_layer *layer = &model->layers[l];
+    for (uint32_t l = 0; l < ttzo_scaled_count(model); l++) {
         bool is_free = gn->n_free > 0 && l + 1 == model->info.n_layers;
-        uint32_t end = layer->parameter_offset + ttzo_layer_parameters(layer);
-        uint32_t bias = end - (layer->has_bias ? layer->out_features : 0u);
-        float of_core = ttzo_core_scale(layer);
-        for (uint32_t i = layer->parameter_offset; i < end; i++) {
-            float scale = is_free ? 0.0f : ttzo_parameter_scale(i, bias, of_core, trainer->theta[i]);
+        struct ttzo_scaled of = ttzo_scaled_at(model, l);
+        for (uint32_t i = of.first; i < of.end; i++) {
+            float scale = is_free ? 0.0f : ttzo_parameter_scale(i, of.bias, of.of_core, trainer->theta[i]);
             out[i] = TTZO_MULADD(factor * scale, out[i], base[i]);
         }
     }
@@ -150,12 +147,10 @@ static float direction_length(const struct ttzo_model *model)
     float squares = 0.0f;
     if (ttzo_has_black_box(model))
         squares = TTZO_BIAS_SCALE * TTZO_BIAS_SCALE * (float)model->info.n_parameters;
-    for (uint32_t l = 0; l < model->info.n_layers; l++) {
-        const struct ttzo_layer *layer = &model->layers[l];
-        uint32_t biases = layer->has_bias ? layer->out_features : 0u, cores = ttzo_layer_parameters(layer) - biases;
-        float scale = ttzo_core_scale(layer);
-        squares = TTZO_MULADD(scale * scale, (float)cores, squares);
-        squares = TTZO_MULADD(TTZO_BIAS_SCALE * TTZO_BIAS_SCALE, (float)biases, squares);
+    for (uint32_t l = 0; l < ttzo_scaled_count(model); l++) {
+        struct ttzo_scaled of = ttzo_scaled_at(model, l);
+        squares = TTZO_MULADD(of.of_core * of.of_core, (float)(of.bias - of.first), squares);
+        squares = TTZO_MULADD(TTZO_BIAS_SCALE * TTZO_BIAS_SCALE, (float)(of.end - of.bias), squares);
     }
     return ttzo_sqrt(squares);
 }

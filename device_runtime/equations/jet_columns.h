@@ -9,12 +9,15 @@
 // Floats of a feature that go through the layers at once, at most.
 uint32_t ttzo_derive_columns(const struct ttzo_model *model);
 
+// Numbers of the two exchange buffers in which they go through.
+void ttzo_derive_buffers(const struct ttzo_model *model, uint64_t numbers[2]);
+
 #else
 
-static inline uint32_t ttzo_derive_columns(const struct ttzo_model *model)
+static inline void ttzo_derive_buffers(const struct ttzo_model *model, uint64_t numbers[2])
 {
     (void)model;
-    return 0;
+    numbers[0] = numbers[1] = 0;
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "equations/bend.h"
 #include "equations/compensated_jet.h"
 #include "equations/directions.h"
+#include "equations/graph_jets.h"
 #include "number/real.h"
 #include "programs/program.h"
 
@@ -155,6 +156,10 @@ static void carry_jet(const struct ttzo_derivation *d, const struct jet *jet)
 
 void ttzo_carry_value(const struct ttzo_derivation *d)
 {
+    if (ttzo_is_graph(d->model)) {
+        ttzo_graph_value(d);
+        return;
+    }
     carry_jet(d, &(struct jet){ .has_value = true });
 }
 
@@ -166,6 +171,10 @@ uint32_t ttzo_whole_jet(uint32_t n_directions, uint32_t needs)
 
 void ttzo_derive_by_jets(const struct ttzo_derivation *d)
 {
+    if (ttzo_is_graph(d->model)) {
+        ttzo_graph_derive_by_jets(d);
+        return;
+    }
     uint32_t most = ttzo_derive_columns(d->model);
     bool own = ttzo_is_needed(d, TTZO_NEED_DIAGONAL), sum = ttzo_is_needed(d, TTZO_NEED_LAPLACIAN) && !own;
     struct jet jet = { .has_value = true, .has_own = own, .sums = sum };
@@ -208,20 +217,27 @@ const float *ttzo_pde_vector(struct ttzo_trainer *trainer, uint32_t number)
     return ttzo_program_run(&pde->vectors[number], pde->info.n_space, inputs, NULL, work->registers);
 }
 
+void ttzo_write_along(const struct ttzo_derivation *d, const struct ttzo_pde_direction *direction, float *columns,
+                      uint32_t stride)
+{
+    float scale = d->model->info.input_scale;
+    if (direction->first == TTZO_VECTOR_DIRECTION) {
+        const float *vector = ttzo_pde_vector(d->trainer, direction->second);
+        for (uint32_t i = 0; i < d->n_space; i++)
+            columns[i * stride] = scale * vector[i];
+        return;
+    }
+    columns[direction->second * stride] = direction->factor * scale;
+    columns[direction->first * stride] = scale;
+}
+
 static void carry_along(const struct ttzo_derivation *d, const struct ttzo_pde_direction *direction, float *made)
 {
     uint32_t order = direction->order;
     struct ttzo_walk w = ttzo_begin_walk(d, order);
-    float scale = d->model->info.input_scale, *columns = d->trainer->activations[0];
+    float *columns = d->trainer->activations[0];
     ttzo_fill(columns, d->n_inputs * order, 0.0f);
-    if (direction->first == TTZO_VECTOR_DIRECTION) {
-        const float *vector = ttzo_pde_vector(d->trainer, direction->second);
-        for (uint32_t i = 0; i < d->n_space; i++)
-            columns[i * order] = scale * vector[i];
-    } else {
-        columns[direction->second * order] = direction->factor * scale;
-        columns[direction->first * order] = scale;
-    }
+    ttzo_write_along(d, direction, columns, order);
     while (w.l < d->n_layers) {
         enum ttzo_activation activation;
         columns = ttzo_enter_layer(&w, false, w.l == 0, &activation);
@@ -236,6 +252,10 @@ static void carry_along(const struct ttzo_derivation *d, const struct ttzo_pde_d
 
 void ttzo_derive_along(const struct ttzo_derivation *d)
 {
+    if (ttzo_is_graph(d->model)) {
+        ttzo_graph_derive_along(d);
+        return;
+    }
     const struct ttzo_pde *pde = &d->model->pde;
     float *made = d->work->along;
     for (uint32_t k = 0; k < ttzo_pde_directions(pde); k++, made += TTZO_MAX_ORDER * d->m) {
@@ -262,14 +282,27 @@ uint32_t ttzo_derive_columns(const struct ttzo_model *model)
 {
     const uint32_t few = TTZO_FEW_COLUMNS, many = 2 * TTZO_PAIRS_AT_ONCE;
     uint32_t needs = 0;
+    for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
+        needs |= model->pde.groups[g].needs;
+    if (ttzo_is_graph(model))
+        return ttzo_graph_columns_at_once(model, needs);
     if (ttzo_is_compensated(model))
         return TTZO_COMPENSATED_FLOATS;
     if (!ttzo_carries_jets(model))
         return many;
-    for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
-        needs |= model->pde.groups[g].needs;
     uint32_t passes, highest = ttzo_highest_order(&model->pde, &passes),
                      whole = ttzo_whole_jet(ttzo_first_directions(model), needs);
     uint32_t columns = whole <= many ? whole : few;
     return columns < highest ? highest : columns;
+}
+
+void ttzo_derive_buffers(const struct ttzo_model *model, uint64_t numbers[2])
+{
+    if (ttzo_is_graph(model)) {
+        ttzo_graph_derive_buffers(model, numbers);
+        return;
+    }
+    ttzo_columns_buffers(model, numbers);
+    for (uint32_t i = 0; i < 2; i++)
+        numbers[i] = numbers[i] * ttzo_derive_columns(model);
 }

@@ -18,6 +18,10 @@ void ttzo_derive_along(const struct ttzo_derivation *d);
 // The direction [n_space] that vector program `number` computes from the point; it stays until a program runs.
 const float *ttzo_pde_vector(struct ttzo_trainer *trainer, uint32_t number);
 
+// How far the inputs go along one of them, times the input scale, into columns [n_inputs][stride] that are zeros.
+void ttzo_write_along(const struct ttzo_derivation *d, const struct ttzo_pde_direction *direction, float *columns,
+                      uint32_t stride);
+
 // Columns of a jet that carries all that `needs` asks for, in so many directions.
 uint32_t ttzo_whole_jet(uint32_t n_directions, uint32_t needs);
 

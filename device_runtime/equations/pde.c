@@ -242,8 +242,9 @@ static bool uses_last_layer(const struct ttzo_model *model)
 // Outputs that are derived at once.
 static uint32_t derived_count(const struct ttzo_model *model)
 {
-    uint32_t outputs = ttzo_functions(model), features = model->layers[model->info.n_layers - 1].in_features;
-    return uses_last_layer(model) && features > outputs ? features : outputs;
+    uint32_t outputs = ttzo_functions(model);
+    uint32_t features = uses_last_layer(model) ? model->layers[model->info.n_layers - 1].in_features : 0;
+    return features > outputs ? features : outputs;
 }
 
 // Two sets of derivatives: at the parameters, and beside them.

@@ -118,19 +118,50 @@ static void forward_groups(const struct ttzo_layer *layer, const struct ttzo_nod
     }
 }
 
-void ttzo_affine_forward(const struct ttzo_node_call *call)
+// Before the activation.
+static void forward_linear(const struct ttzo_layer *layer, const struct ttzo_node_call *call)
+{
+    if (call->int8)
+        forward_int8(layer, call);
+    else if (layer->gather == TTZO_GATHER_PATCHES && layer->groups > 1)
+        forward_groups(layer, call);
+    else
+        forward_group(layer, call->parameters, call->inputs[0], call->output, layer->out_features, call->scratch);
+}
+
+// As a layer whose parameters are call->parameters.
+static struct ttzo_layer layer_of(const struct ttzo_node_call *call)
 {
     struct ttzo_layer layer;
     ttzo_unpack_layer(call->attributes, &layer);
-    layer.parameter_offset = 0; // call->parameters are the layer's own
-    if (call->int8)
-        forward_int8(&layer, call);
-    else if (layer.gather == TTZO_GATHER_PATCHES && layer.groups > 1)
-        forward_groups(&layer, call);
-    else
-        forward_group(&layer, call->parameters, call->inputs[0], call->output, layer.out_features, call->scratch);
+    layer.parameter_offset = 0;
+    return layer;
+}
+
+void ttzo_affine_forward(const struct ttzo_node_call *call)
+{
+    struct ttzo_layer layer = layer_of(call);
+    forward_linear(&layer, call);
     ttzo_activate((enum ttzo_activation)layer.activation, call->output, call->numbers);
 }
+
+#if TTZO_HAS(EQUATIONS)
+
+// The bias belongs to the value alone, the activation to all columns together.
+void ttzo_affine_jet(const struct ttzo_node_call *call, const struct ttzo_jet *jet)
+{
+    struct ttzo_node_call column = *call;
+    struct ttzo_layer layer = layer_of(call);
+    for (uint32_t c = 0; c < ttzo_jet_columns(jet); c++) {
+        forward_linear(&layer, &column);
+        column.inputs[0] += ttzo_layer_inputs(&layer);
+        column.output += call->numbers;
+        layer.has_bias = 0;
+    }
+    ttzo_bend_jet((enum ttzo_activation)layer.activation, jet, call->output, call->numbers);
+}
+
+#endif
 
 // ---- one row of weights ---------------------------------------------------------------------------------------------
 

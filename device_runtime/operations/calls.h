@@ -5,16 +5,21 @@
 #include "operations/operation.h"
 bool ttzo_affine_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes);
 void ttzo_affine_forward(const struct ttzo_node_call *call);
+void ttzo_affine_jet(const struct ttzo_node_call *call, const struct ttzo_jet *jet);
 bool ttzo_activation_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes);
 void ttzo_activation_forward(const struct ttzo_node_call *call);
+void ttzo_activation_jet(const struct ttzo_node_call *call, const struct ttzo_jet *jet);
 bool ttzo_scale_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes);
 void ttzo_scale_forward(const struct ttzo_node_call *call);
+void ttzo_scale_jet(const struct ttzo_node_call *call, const struct ttzo_jet *jet);
 bool ttzo_learnt_array_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes);
 void ttzo_learnt_array_forward(const struct ttzo_node_call *call);
+void ttzo_learnt_array_jet(const struct ttzo_node_call *call, const struct ttzo_jet *jet);
 bool ttzo_add_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes);
 void ttzo_add_forward(const struct ttzo_node_call *call);
 bool ttzo_multiply_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes);
 void ttzo_multiply_forward(const struct ttzo_node_call *call);
+void ttzo_multiply_jet(const struct ttzo_node_call *call, const struct ttzo_jet *jet);
 bool ttzo_concat_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes);
 void ttzo_concat_forward(const struct ttzo_node_call *call);
 bool ttzo_slice_sizes(const uint8_t *attributes, uint32_t numbers, struct ttzo_node_sizes *sizes);
@@ -166,4 +171,62 @@ static inline void ttzo_node_forward(uint8_t operation, const struct ttzo_node_c
     }
 }
 
+#if TTZO_HAS(EQUATIONS)
+
+// Whether derivatives pass a node of this operation.
+static inline bool ttzo_node_has_jet(uint8_t operation)
+{
+    switch (operation) {
+    case TTZO_NODE_OPERATION_AFFINE:
+    case TTZO_NODE_OPERATION_ACTIVATION:
+    case TTZO_NODE_OPERATION_SCALE:
+    case TTZO_NODE_OPERATION_LEARNT_ARRAY:
+    case TTZO_NODE_OPERATION_ADD:
+    case TTZO_NODE_OPERATION_MULTIPLY:
+    case TTZO_NODE_OPERATION_CONCAT:
+    case TTZO_NODE_OPERATION_SLICE:
+    case TTZO_NODE_OPERATION_TRANSPOSE:
+    case TTZO_NODE_OPERATION_AVERAGE_POOL:
+    case TTZO_NODE_OPERATION_GLOBAL_MEAN: return true;
+    default: return false;
+    }
+}
+
+// A node's jet of one row, of an operation with a rule of its own; without one, each column passes as the value does.
+static inline void ttzo_node_jet(uint8_t operation, const struct ttzo_node_call *call, const struct ttzo_jet *jet)
+{
+    switch (operation) {
+#if TTZO_HAS(OPERATIONS)
+    case TTZO_NODE_OPERATION_AFFINE: ttzo_affine_jet(call, jet); break;
+#endif
+#if TTZO_HAS(OPERATIONS)
+    case TTZO_NODE_OPERATION_ACTIVATION: ttzo_activation_jet(call, jet); break;
+#endif
+#if TTZO_HAS(OPERATIONS)
+    case TTZO_NODE_OPERATION_SCALE: ttzo_scale_jet(call, jet); break;
+#endif
+#if TTZO_HAS(OPERATIONS)
+    case TTZO_NODE_OPERATION_LEARNT_ARRAY: ttzo_learnt_array_jet(call, jet); break;
+#endif
+#if TTZO_HAS(OPERATIONS)
+    case TTZO_NODE_OPERATION_MULTIPLY: ttzo_multiply_jet(call, jet); break;
+#endif
+    default: break;
+    }
+}
+
+// Whether it has one.
+static inline bool ttzo_node_has_own_jet(uint8_t operation)
+{
+    switch (operation) {
+    case TTZO_NODE_OPERATION_AFFINE:
+    case TTZO_NODE_OPERATION_ACTIVATION:
+    case TTZO_NODE_OPERATION_SCALE:
+    case TTZO_NODE_OPERATION_LEARNT_ARRAY:
+    case TTZO_NODE_OPERATION_MULTIPLY: return true;
+    default: return false;
+    }
+}
+
+#endif
 #endif

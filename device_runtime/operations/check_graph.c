@@ -177,7 +177,8 @@ static bool nodes_are_sound(const struct ttzo_model *model, uint32_t *detail)
             if (!constants_are_finite(graph, &node, &sizes))
                 return false;
     }
-    return ends.theta == model->info.n_parameters && 4 * ends.constants == graph->info.constant_bytes;
+    uint32_t unknowns = ttzo_has_equation(model) ? ttzo_unknown_constants(model) : 0; // after the nodes' parameters
+    return ends.theta + unknowns == model->info.n_parameters && 4 * ends.constants == graph->info.constant_bytes;
 }
 
 bool ttzo_graph_is_sound(const struct ttzo_model *model, uint32_t *detail)

@@ -15,7 +15,7 @@ size_t ttzo_read_graph(const uint8_t *bytes, size_t size, struct ttzo_graph *gra
     uint64_t nodes = (uint64_t)info->n_nodes * TTZO_NODE_BYTES,
              arrays = (uint64_t)info->n_arrays * TTZO_NODE_ARRAY_BYTES;
     uint64_t all = TTZO_GRAPH_INFO_BYTES + nodes + arrays + info->attribute_bytes + info->constant_bytes;
-    if (all > size || info->n_nodes == 0 || info->attribute_bytes % 4)
+    if (all > size || info->n_nodes == 0 || info->attribute_bytes % 4 || info->constant_bytes % 4)
         return 0;
     graph->nodes = bytes + TTZO_GRAPH_INFO_BYTES;
     graph->arrays = graph->nodes + nodes;
@@ -222,3 +222,65 @@ float *ttzo_graph_forward(const struct ttzo_trainer *trainer, const float *theta
     struct ttzo_node last = ttzo_node_at(graph, graph->info.n_nodes - 1u);
     return arena + ttzo_node_array_at(graph, last.output).place;
 }
+
+// ---- derivatives ----------------------------------------------------------------------------------------------------
+
+#if TTZO_HAS(EQUATIONS)
+
+bool ttzo_graph_has_jets(const struct ttzo_graph *graph)
+{
+    for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        struct ttzo_activation_attributes a = { .activation = TTZO_ACTIVATION_IDENTITY };
+        if (node.operation == TTZO_NODE_OPERATION_ACTIVATION)
+            ttzo_unpack_activation_attributes(graph->attributes + 4u * node.attributes, &a);
+        if (node.operation == TTZO_NODE_OPERATION_AFFINE)
+            a.activation = ttzo_graph_layer(graph, &node).activation;
+        if (!ttzo_node_has_jet(node.operation) || !ttzo_activation_has_jet((enum ttzo_activation)a.activation))
+            return false;
+    }
+    return true;
+}
+
+static void run_jet(const struct ttzo_graph *graph, const struct ttzo_node *node, const struct ttzo_jet *jet,
+                    struct ttzo_node_call *call)
+{
+    if (jet->n && ttzo_node_has_own_jet(node->operation)) {
+        ttzo_node_jet(node->operation, call, jet);
+        return;
+    }
+    for (uint32_t c = 0; c < ttzo_jet_columns(jet); c++) {
+        ttzo_node_forward(node->operation, call);
+        for (uint32_t k = 0; k < 3 && call->inputs[k]; k++)
+            call->inputs[k] += ttzo_node_array_at(graph, node->inputs[k]).numbers;
+        call->output += call->numbers;
+    }
+}
+
+static float *columns_at(const struct ttzo_trainer *trainer, const struct ttzo_jet *jet, uint32_t array)
+{
+    return trainer->activations[0] + ttzo_jet_columns(jet) * ttzo_node_array_at(&trainer->model->graph, array).place;
+}
+
+float *ttzo_graph_jet_inputs(const struct ttzo_trainer *trainer, const struct ttzo_jet *jet)
+{
+    return columns_at(trainer, jet, 0);
+}
+
+const float *ttzo_graph_jet(const struct ttzo_trainer *trainer, const float *theta, const struct ttzo_jet *jet)
+{
+    const struct ttzo_graph *graph = &trainer->model->graph;
+    float *output = NULL;
+    for (uint32_t i = 0; i < graph->info.n_nodes; i++) {
+        struct ttzo_node node = ttzo_node_at(graph, i);
+        const float *inputs[3] = { NULL, NULL, NULL };
+        for (uint32_t k = 0; k < 3 && node.inputs[k] != TTZO_NO_ARRAY; k++)
+            inputs[k] = columns_at(trainer, jet, node.inputs[k]);
+        output = columns_at(trainer, jet, node.output);
+        struct ttzo_node_call call = call_of(graph, &node, theta + node.parameters, inputs, output, trainer->scratch);
+        run_jet(graph, &node, jet, &call);
+    }
+    return output;
+}
+
+#endif

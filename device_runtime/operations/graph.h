@@ -6,6 +6,8 @@
 #include "model/trainer.h"
 #include "network/network.h"
 
+struct ttzo_jet;
+
 #if TTZO_HAS(OPERATIONS)
 
 // Points `graph` at the section that the first bytes of `bytes` hold (4-byte aligned). Returns its bytes; 0 where there are
@@ -32,6 +34,14 @@ void ttzo_graph_run_node(const struct ttzo_graph *graph, const struct ttzo_node 
 // Of an affine node whose parameters are float32: its outputs before the activation.
 void ttzo_graph_run_affine(const struct ttzo_graph *graph, const struct ttzo_node *node, const float *parameters,
                            const float *input, float *output, float *scratch);
+
+// Whether derivatives pass all nodes: each has a rule, and its activation is smooth.
+bool ttzo_graph_has_jets(const struct ttzo_graph *graph);
+
+// Where the columns of the inputs' jet begin, which the caller writes; and the outputs' columns, after all nodes at `theta`.
+// With no direction they are the plain arrays.
+float *ttzo_graph_jet_inputs(const struct ttzo_trainer *trainer, const struct ttzo_jet *jet);
+const float *ttzo_graph_jet(const struct ttzo_trainer *trainer, const float *theta, const struct ttzo_jet *jet);
 
 // Of an affine node, its layer, and that layer's activation.
 struct ttzo_layer ttzo_graph_layer(const struct ttzo_graph *graph, const struct ttzo_node *node);

@@ -29,6 +29,22 @@ struct ttzo_node_call {
     float *scratch;
 };
 
+// Derivatives that pass the nodes with the value: along each of `n` directions up to `order` (1 to 3), and, with n_summed,
+// the sum of the second derivatives along the first n_summed of them, with order 1. In the place of an array stand its
+// columns, one array after the other: value, first derivatives, second ones, third ones, the sum.
+struct ttzo_jet {
+    uint32_t n, order, n_summed;
+};
+
+static inline uint32_t ttzo_jet_columns(const struct ttzo_jet *jet)
+{
+    return 1 + jet->n * jet->order + (jet->n_summed > 0);
+}
+
+// Columns of n units pass their activation, in place; has_jet: whether they can, because it is smooth.
+bool ttzo_activation_has_jet(enum ttzo_activation kind);
+void ttzo_bend_jet(enum ttzo_activation kind, const struct ttzo_jet *jet, float *columns, uint32_t n);
+
 // Of a dense layer that is not an embedding: makes the outputs anew that parameter `index` of its own changes, the same as
 // ttzo_affine_forward would. Returns the multiply-accumulates; 0, and nothing is done, for other layers.
 uint64_t ttzo_affine_row(const struct ttzo_node_call *call, uint32_t index);

@@ -29,3 +29,19 @@ void ttzo_scale_forward(const struct ttzo_node_call *call)
                     *out = a.has_weight ? *x * weight[c] : *x + bias[c];
             }
 }
+
+#if TTZO_HAS(EQUATIONS)
+
+// The bias belongs to the value alone.
+void ttzo_scale_jet(const struct ttzo_node_call *call, const struct ttzo_jet *jet)
+{
+    struct ttzo_scale_attributes a;
+    ttzo_unpack_scale_attributes(call->attributes, &a);
+    const float *x = call->inputs[0] + call->numbers;
+    float *out = call->output + call->numbers;
+    ttzo_scale_forward(call);
+    for (uint32_t i = 0; i < (ttzo_jet_columns(jet) - 1) * call->numbers; i++)
+        out[i] = a.has_weight ? x[i] * call->parameters[i / a.inner % a.channels] : x[i];
+}
+
+#endif

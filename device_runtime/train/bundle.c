@@ -2,6 +2,7 @@
 #include "equations/pde_bundle.h"
 #include "identification/simulation.h"
 #include "model/needed_parts.h"
+#include "network/packed_rows.h"
 #include "operations/graph.h"
 #include "number/crc32.h"
 #include "ttzo.h"
@@ -21,7 +22,8 @@ static size_t row_section_bytes(const uint8_t *bytes, size_t size, struct ttzo_r
     if (size < TTZO_ROW_INFO_BYTES)
         return 0;
     ttzo_unpack_row_info(bytes, rows);
-    return TTZO_ROW_INFO_BYTES + 3 * sizeof(float) * rows->columns;
+    return TTZO_ROW_INFO_BYTES + 3 * sizeof(float) * rows->columns +
+           (rows->packing ? sizeof(uint16_t) * TTZO_PACKING_NUMBERS : 0u);
 }
 
 enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
@@ -80,24 +82,27 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
     model->class_weights = (const float *)(const void *)(at + TTZO_LOSS_INFO_BYTES);
     at += loss_bytes;
     model->columns = (const float *)(const void *)(at + TTZO_ROW_INFO_BYTES);
+    model->packing = (const uint16_t *)(const void *)(model->columns + 3 * rows.columns);
     at += row_bytes;
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);
     if (!info.n_layers &&
-        info.loss != TTZO_LOSS_SIMULATION) { // a graph's section fills what is left between phases and parameters
+        info.loss !=
+            TTZO_LOSS_SIMULATION) { // a graph's section; without an equation it fills what is left before the parameters
         *detail = TTZO_PART_OPERATIONS;
         if (!TTZO_HAS(OPERATIONS))
             return TTZO_ERROR_NOT_BUILT_IN;
         *detail = 7;
-        if (info.loss == TTZO_LOSS_RESIDUAL ||
-            ttzo_read_graph(at, size - without_section, &model->graph) != size - without_section)
+        size_t graph_bytes = ttzo_read_graph(at, size - without_section, &model->graph);
+        if (!graph_bytes || (info.loss != TTZO_LOSS_RESIDUAL && graph_bytes != size - without_section))
             return TTZO_ERROR_BAD_BUNDLE;
-        at += size - without_section;
+        at += graph_bytes;
+        without_section += graph_bytes;
     }
     *detail = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;
     if (*detail)
         return TTZO_ERROR_NOT_BUILT_IN;
-    if (ttzo_has_equation(model)) { // its section fills what is left between layers and parameters
+    if (ttzo_has_equation(model)) { // its section fills what is left between layers or graph and parameters
         *detail = 6;
         bool is_read = ttzo_read_pde(at, size - without_section, info.in_features, info.out_features, &model->pde);
         uint32_t missing = ttzo_needed_parts(model) & ~(uint32_t)TTZO_PARTS;

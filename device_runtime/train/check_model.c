@@ -4,6 +4,7 @@
 #include "cores/row_estimate.h"
 #include "cores/sample_cache.h"
 #include "equations/gauss_newton.h"
+#include "equations/graph_jets.h"
 #include "equations/pde_bundle.h"
 #include "identification/simulation.h"
 #include "model/needed_parts.h"
@@ -13,6 +14,7 @@
 #include "network/layers.h"
 #include "network/loss.h"
 #include "network/merged_layer.h"
+#include "network/packed_rows.h"
 #include "network/split_layer.h"
 #include "network/vary_row.h"
 #include "number/real.h"
@@ -114,24 +116,28 @@ static bool chain_is_sound(const struct ttzo_model *model, uint32_t *detail)
     return true;
 }
 
-// Graphs are trained by whole losses of rows or by what a change of a row reaches; nothing of them is kept in 16 bits.
+// Graphs are trained by whole losses or residuals, or by what a change of a row reaches; nothing of them is kept in 16 bits.
 static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
 {
     for (uint32_t p = 0; p < ttzo_phase_count(model); p++) {
         uint8_t estimator = model->phases[p].estimator;
-        if (ttzo_is_gauss_newton(estimator) || estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES)
+        if (estimator == TTZO_ESTIMATOR_CHAIN_DIFFERENCES || estimator == TTZO_ESTIMATOR_LAST_LAYER_GN ||
+            estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)
             return false;
     }
-    return model->info.cache == TTZO_CACHE_FLOAT32 && model->info.loss != TTZO_LOSS_RESIDUAL &&
-           ttzo_graph_is_sound(model, detail) && ttzo_graph_scratch(&model->graph) <= TTZO_MAX_WIDTH;
+    return model->info.cache == TTZO_CACHE_FLOAT32 && ttzo_graph_is_sound(model, detail) &&
+           ttzo_graph_scratch(&model->graph) <= TTZO_MAX_WIDTH &&
+           (!ttzo_has_equation(model) || ttzo_graph_suits_equation(model));
 }
 
 // Numbers that mean something alone, as those of tokens and of a log do, are neither varied nor normalised.
 static bool row_section_is_sound(const struct ttzo_model *model)
 {
     uint32_t columns = ttzo_reading_columns(model);
-    if (ttzo_needs_no_rows(model) || ttzo_has_simulation(model) || ttzo_known_tokens(model) != 0 ||
-        (columns != 0 && model->info.in_features % columns != 0))
+    bool changes = model->rows.channels != 0 || columns != 0;
+    if (ttzo_needs_no_rows(model) || ttzo_has_simulation(model) || (changes && ttzo_known_tokens(model) != 0) ||
+        (columns != 0 && model->info.in_features % columns != 0) || model->rows.packing > 1 ||
+        (model->rows.packing && !ttzo_packing_is_sound(model->packing)))
         return false;
     for (uint32_t i = 0; i < 3 * columns; i++)
         if (!ttzo_is_finite(model->columns[i]))

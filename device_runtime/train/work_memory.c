@@ -2,7 +2,6 @@
 #include "train/work_memory.h"
 
 #include "cores/row_estimate.h"
-#include "equations/columns.h"
 #include "equations/jet_columns.h"
 #include "equations/gauss_newton.h"
 #include "equations/pde.h"
@@ -82,12 +81,11 @@ static void carve_state(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 void ttzo_carve_forward(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = trainer->model;
-    uint64_t numbers[2] = { 0, 0 };
+    uint64_t numbers[2] = { ttzo_forward_buffer(model, 0), ttzo_forward_buffer(model, 1) };
     if (ttzo_has_equation(model))
-        ttzo_columns_buffers(model, numbers);
+        ttzo_derive_buffers(model, numbers);
     for (uint32_t i = 0; i < 2; i++)
-        trainer->activations[i] = ttzo_take_even(
-            carve, ttzo_has_equation(model) ? numbers[i] * ttzo_derive_columns(model) : ttzo_forward_buffer(model, i));
+        trainer->activations[i] = ttzo_take_even(carve, numbers[i]);
     trainer->prepared = ttzo_take_even(carve, ttzo_network_prepared(model));
     trainer->scratch = ttzo_take_even(carve, ttzo_forward_scratch(model));
 }

@@ -50,6 +50,8 @@ def _weight_macs(plan: Plan, number: int, width: int) -> int:
 def _row_macs(plan: Plan, width: int) -> tuple[int, list[int]]:
     """Of a row whose jets have `width` numbers: the jets themselves, and the column of each coordinate."""
     whole = plan.macs * plan.passes
+    if plan.chain is None:  # the residual beside each parameter
+        return whole, [whole] * plan.n_coordinates
     if not plan.asks_all:
         return 2 * whole, [0] * plan.n_coordinates
     *before, last = plan.layers
@@ -69,7 +71,8 @@ def step_macs(plan: Plan, phase: Phase | PhaseRecord, tries: int) -> int:
     total = tries * rows * plan.macs * plan.passes
     for group in plan.equation.groups:
         jets, columns = _row_macs(plan, jet_shape(plan.equation, group.condition.needs).width)
-        points = group.count * (2 if group.sampler == Sampler.opposite else 1)
+        sides = 2 if group.sampler == Sampler.opposite and plan.chain is not None else 1
+        points = group.count * sides
         total += sweeps * points * (blocks * jets + sum(columns))
     return total
 

@@ -7,6 +7,9 @@ from ttzo.device_runtime.contract import LIMIT, Derivative, LayerKind, Operation
 from ttzo.exporter.costs.coordinates import step_macs
 from ttzo.exporter.costs.cost import evaluations_a_step
 from ttzo.exporter.costs.forward_features import Features, is_bent
+from ttzo.exporter.operations.affine import Affine
+from ttzo.exporter.plan.graph import Node
+from ttzo.exporter.plan.jet_rules import activation_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase
 
@@ -17,18 +20,23 @@ FUNCTIONS = frozenset(
 
 def residuals(plan: Plan, evaluations: float) -> Features:
     """So many loss evaluations: the equation's residual at each point, with the derivatives that it takes."""
-    kind = Derivative(plan.equation.derivative).name
-    dense = all(layer.kind == LayerKind.dense for layer in plan.layers)
+    kind, nodes = Derivative(plan.equation.derivative).name, plan.graph.nodes
+    dense = all(node.layer.kind == LayerKind.dense for node in nodes if isinstance(node.operation, Affine))
     point = Features({"point": 1})
     point[f"{kind} mac" if dense else f"{kind} tt mac"] = plan.macs * plan.passes
-    point[f"{kind} number"] = plan.passes * sum(layer.out_features for layer in plan.layers)
-    point[f"{kind} bent number"] = sum(layer.out_features for layer in plan.layers if is_bent(layer.activation))
+    point[f"{kind} number"] = plan.passes * sum(_written(node) for node in nodes)
+    point[f"{kind} bent number"] = sum(_written(node) for node in nodes if is_bent(activation_of(node)))
     found = Features().add(point, evaluations * plan.batch)
     for group in plan.equation.groups:
         operations = [operation for operation, *_ in group.condition.instructions]
         found["program instruction"] += evaluations * group.count * len(operations)
         found["program function"] += evaluations * group.count * sum(each in FUNCTIONS for each in operations)
     return found
+
+
+def _written(node: Node) -> int:
+    """Numbers that a node makes; of a convolution, those of one place."""
+    return node.layer.out_features if isinstance(node.operation, Affine) else node.operation.n_outputs
 
 
 def gauss_newton(plan: Plan, phase: Phase, evaluations: float) -> Features:
@@ -54,12 +62,13 @@ def coordinate_gn(plan: Plan, phase: Phase, macs: float) -> Features:
     tries = max(1.0, (macs - without) / (with_one - without))
     stay = n < rows or phase.n_coordinates >= n
     sweeps = 1 if stay else 1 + tries
-    found = residuals(plan, tries)
+    found = residuals(plan, tries if plan.chain else evaluations_a_step(plan, phase) - LIMIT["gn_tries"] + tries)
     found["column number"] = sweeps * rows * n
-    found["column mac"] = max(0.0, macs - tries * rows * plan.macs * plan.passes)
+    if plan.chain:
+        found["column mac"] = max(0.0, macs - tries * rows * plan.macs * plan.passes)
     found["folded number"] = n * rows * order
     found["ridge number"] = tries * order**3
-    for group in plan.equation.groups:
+    for group in plan.equation.groups if plan.chain else ():
         jets = sweeps * group.count * (2 + plan.in_features if group.condition.needs else 1)
         found["column jet number"] += jets * n
         for number, layer in enumerate(plan.layers if plan.asks_all else ()):

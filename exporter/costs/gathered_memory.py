@@ -34,8 +34,9 @@ def _moved(layer: Layer, k: int) -> int:
 
 
 def _n_slices(layer: Layer, k: int) -> int:
+    """Of core k: its entries of one output mode. The bias stands with those of a matrix."""
     a, _, n, b = core_shapes(layer)[k]
-    return a * n * b
+    return a * n * b + (layer.has_bias and len(core_shapes(layer)) == 1)
 
 
 def _moves(layer: Layer) -> int:
@@ -54,8 +55,8 @@ def gathered_gradient_numbers(plan: Plan) -> int:
     total = even(plan.in_features)
     for number, layer in enumerate(plan.layers):
         matrix = layer.in_features * layer.out_features if _has_matrix(layer, number) else 0
-        is_later = number > 0 and isinstance(layer.gather, Patches)
-        weights = whole_panels(layer.out_features) * layer.in_features if is_later else 0
+        is_turned = number > 0 and isinstance(layer.gather, Patches) and not matrix
+        weights = layer.in_features * layer.out_features if is_turned else 0
         total += even(
             layer.n_outputs, layer.n_outputs, product_numbers(layer.application, bool(matrix)), matrix, weights
         )
@@ -71,7 +72,6 @@ def gathered_gradient_numbers(plan: Plan) -> int:
 def _scratch_numbers(plan: Plan) -> int:
     ones, queries = [layer.application for layer in plan.layers], QUERIES_AT_ONCE
     later = [layer for layer in plan.layers[1:] if isinstance(layer.gather, Patches)]
-    windows = [math.prod(layer.patches.kernel) if layer.gather else layer.in_features for layer in plan.layers[1:]]
     outputs = max(layer.n_outputs for layer in plan.layers)
     return even(
         plan.out_features,
@@ -81,14 +81,15 @@ def _scratch_numbers(plan: Plan) -> int:
         max(map(state_numbers, ones)),
         max(map(panel_numbers, ones)),
         queries * max(map(slice_widest, ones)),
-        max(map(_moves, plan.layers)),
+        max(*map(_moves, plan.layers), *(gather_scratch(layer) for layer in plan.layers if layer.gather)),
         *2 * [max(map(_all_slices, plan.layers))],
         queries * outputs,
-        queries * whole_panels(outputs),
-        queries * max((layer.n_inputs for layer in later), default=0),
-        queries * max(windows, default=0),
-        max((gather_scratch(layer) for layer in plan.layers if layer.gather), default=0),
+        queries * whole_panels(max(layer.n_outputs for layer in plan.layers[1:] or plan.layers)),
+        queries * max((layer.in_features for layer in plan.layers[1:]), default=0),
+        queries * max((layer.out_features for layer in later), default=0),
         (outputs + 1) // 2,
+        (max((layer.n_inputs for layer in later), default=0) + 1) // 2,
+        (max((layer.in_features for layer in later), default=0) + 1) // 2,
     )
 
 
@@ -97,7 +98,7 @@ def gathered_gradient_macs(plan: Plan, phase: Phase | PhaseRecord) -> int:
     sides = 2 if phase.difference == Difference.antithetic else 1
     total = plan.macs
     for number, layer in enumerate(plan.layers):
-        asked = layer.out_features if layer.has_bias else 0
+        asked = layer.out_features if layer.has_bias and len(core_shapes(layer)) > 1 else 0
         total += sides * asked * propagation_macs(plan, number, 1, layer.n_outputs // layer.out_features)
         for k, (_, modes, _, _) in enumerate(core_shapes(layer)):
             channels = extents(layer, k).ml * extents(layer, k).mr

@@ -17,7 +17,8 @@ from ttzo.exporter.costs.graph_memory import graph_numbers
 from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.operations.layer import Layer, PlanError, gather_scratch
 from ttzo.exporter.pde import section
-from ttzo.exporter.pde.program import JETS
+from ttzo.exporter.pde.program import JETS, Pde
+from ttzo.exporter.plan.packing import TABLE_BYTES
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
 
@@ -44,7 +45,7 @@ def exchange_buffers(plan: Plan) -> tuple[int, int]:
     """Floats of the two buffers between which the arrays of a forward pass, or the columns of a PDE's derivatives, go
     back and forth."""
     if plan.chain is None:
-        return plan.graph.arena, 0
+        return _buffers_of_graph(plan)
     if plan.pde is None:
         return (widest(plan),) * 2
     sizes, current = [plan.in_features, 0], 0
@@ -60,17 +61,33 @@ def exchange_buffers(plan: Plan) -> tuple[int, int]:
     return n * sizes[0], n * sizes[1]
 
 
+def _buffers_of_graph(plan: Plan) -> tuple[int, int]:
+    """The arena with the columns of a jet; where derivatives are differences, what lies beside it."""
+    if plan.pde is None:
+        return plan.graph.arena, 0
+    beside = 0 if plan.equation.derivative in JETS else PAIRS * (plan.in_features + 2 * plan.out_features)
+    return columns_at_once(plan) * plan.graph.arena, beside
+
+
 def columns_at_once(plan: Plan) -> int:
-    """How many floats of a feature go through the layers at once: a whole jet where it is short."""
+    """How many floats of a feature go through the layers at once: a whole jet where it is short. Through a graph the value
+    goes with each part of it."""
     pde = plan.equation
+    if plan.chain is None:
+        highest = max((1 + direction.order for direction in pde.directions), default=0)
+        return max(min(_whole_jet(pde), MANY_COLUMNS), highest) if pde.derivative in JETS else 1
     if pde.derivative == Derivative.compensated_jet:
         return LIMIT["compensated_floats"]
     if pde.derivative not in JETS:
         return MANY_COLUMNS
-    second = pde.n_directions if pde.needs & Need.diagonal else bool(pde.needs & Need.laplacian)
-    whole = 1 + pde.n_directions + second
+    whole = _whole_jet(pde)
     columns = whole if whole <= MANY_COLUMNS else LIMIT["few_columns"]
     return max([columns, *(direction.order for direction in pde.directions)])
+
+
+def _whole_jet(pde: Pde) -> int:
+    second = pde.n_directions if pde.needs & Need.diagonal else bool(pde.needs & Need.laplacian)
+    return 1 + pde.n_directions + second
 
 
 # ---- split layers: the sizes of split_layer.c -----------------------------------------------------------------------
@@ -199,10 +216,10 @@ def _pde_numbers(plan: Plan) -> int:
     n, outputs = pde.n_directions, plan.out_features
     m = max(plan.layers[-1].in_features, outputs) if plan.uses_last_layer else outputs
     along = LIMIT["max_order"] * len(pde.directions)
-    units = sum(layer.n_outputs for layer in plan.layers if layer.activation != Activation.identity)
+    units = sum(layer.n_outputs for layer in plan.chain or () if layer.activation != Activation.identity)
     sampled = pde.derivative == Derivative.monte_carlo
     kept = _kept_of_a_unit(plan) * units + (PAIRS * plan.in_features if sampled else 0)
-    merged = sum(map(_merged_numbers(plan), plan.layers))
+    merged = sum(map(_merged_numbers(plan), plan.chain or ()))
     basis = 2 * plan.basis_size * pde.n_space if pde.derivative == Derivative.compensated_jet else 0
     derivatives = 2 if pde.needs & Need.diagonal else 1
     registers = max(len(program.instructions) for program in pde.programs) * pde.n_space
@@ -255,7 +272,9 @@ def _coordinate_numbers(plan: Plan, phase: Phase) -> int:
 
 
 def _column_numbers(plan: Plan) -> int:
-    """Floats of `struct ttzo_column_work`."""
+    """Floats of `struct ttzo_column_work`; of a graph, the parameters with one of them moved."""
+    if plan.chain is None:
+        return plan.n_parameters
     width, before, last = jet_width(plan.equation), plan.layers[:-1], plan.layers[-1]
     slopes = plan.out_features * width + plan.equation.n_directions + len(plan.unknowns)
     if plan.asks_all:
@@ -310,11 +329,16 @@ def saved_run_bytes(plan: Plan) -> int:
 
 def flash_items(plan: Plan) -> dict[str, int]:
     """Bytes of flash that the model's data take in the firmware."""
+    return _model_items(plan) | ({"code of packed rows": TABLE_BYTES} if plan.packing else {})
+
+
+def _model_items(plan: Plan) -> dict[str, int]:
     if plan.chain is None:
         from ttzo.exporter.plan import graph_section  # it builds on this module
 
         nodes = len(graph_section.write(plan)) - len(plan.constants)
-        return {"parameters": 4 * plan.n_parameters, "nodes": nodes, "frozen parameters": len(plan.constants)}
+        sizes = {"parameters": 4 * plan.n_parameters, "nodes": nodes, "frozen parameters": len(plan.constants)}
+        return sizes | ({"equation": len(section.write(plan.pde))} if plan.pde else {})
     if plan.simulation:
         return {"parameters": 4 * plan.n_parameters, "simulation": len(simulation_section.write(plan.simulation))}
     sizes = {"parameters": 4 * plan.n_parameters, "layer records": LayerRecord.SIZE * len(plan.layers)}

@@ -27,15 +27,19 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter.ode.simulation import Simulation
 from ttzo.exporter.operations.affine import Affine
-from ttzo.exporter.operations.gathering import Patches, Tokens
+from ttzo.exporter.operations.gathering import Tokens
 from ttzo.exporter.operations.layer import Layer, PlanError, Tensor
-from ttzo.exporter.pde.program import JETS, Pde
+from ttzo.exporter.pde.program import Pde
+from ttzo.exporter.plan import jet_rules
 from ttzo.exporter.plan.augmentation import Augmentation
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
 from ttzo.exporter.plan.normalisation import InputNormalisation
+from ttzo.exporter.plan.packing import Packing
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 from ttzo.exporter.plan.unknowns import Unknowns
+
+OF_CHAINS = (Estimator.chain_differences, Estimator.last_layer_gn, Estimator.frozen_features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,7 @@ class Plan:
     simulation: Simulation | None = None  # with loss `simulation`: there is no network
     augmentation: Augmentation | None = None
     normalisation: InputNormalisation | None = None  # of readings, before the input scale and offset are undone
+    packing: Packing | None = None  # how a host packs rows for the line
 
     @classmethod
     def of_simulation(cls, simulation: Simulation, start: np.ndarray, **settings: Any) -> "Plan":
@@ -140,19 +145,34 @@ class Plan:
     def _graph_inconsistency(self) -> str:
         """What is not built for a graph that is no chain."""
         why = self.graph.why_no_chain
-        if self.pde or self.loss == Loss.residual:
-            return f"an equation's derivatives are computed for chains of layers only: {why}"
         if self.cache != Cache.float32:
             return f"nothing of a graph is kept in 16 bits, cache float32: {why}"
         for node in self.graph.nodes:
             if isinstance(node.operation, Affine) and node.operation.layer.contraction:
                 return f"layer {node.name} of a graph is contracted core by core: contraction 0"
         for phase in self.training.phases:
-            if phase.is_gauss_newton or phase.estimator == Estimator.chain_differences:
-                return f"{phase.estimator.name} works on chains of layers only, choose cge, node_cge or rge: {why}"
-        return ""
+            if phase.estimator in OF_CHAINS:
+                others = "coordinate_gn, subspace_gn" if self.pde else "cge, node_cge"
+                return f"{phase.estimator.name} works on chains of layers only, choose {others} or rge: {why}"
+        return self._pde_inconsistency() or self._graph_equation_inconsistency()
+
+    def _graph_equation_inconsistency(self) -> str:
+        """Why an equation is not trained through this graph."""
+        for phase in self.training.phases:
+            if phase.is_gauss_newton and (wrong := self._whole_step_inconsistency(phase)):
+                return wrong
+            if phase.estimator != Estimator.coordinate_gn:
+                if self.n_columns(phase) > LIMIT["max_columns"]:
+                    return self._too_many_columns(phase)
+            elif not jet_rules.last_parameters(self.graph) or not self.asks_all:
+                return f"coordinate_gn asks a graph of at most {LIMIT['max_coordinates']:,} parameters that ends in a dense layer without activation: choose subspace_gn"
+            elif wrong := self._coordinate_inconsistency():
+                return wrong
+        return jet_rules.why_no_derivatives(self.graph, self.pde) if self.pde else ""
 
     def _augmentation_inconsistency(self) -> str:
+        if self.packing is not None and not (self.packing.is_sound and self.pde is None):
+            return "the code of packed rows is damaged, or the model needs no rows"
         if self.normalisation is not None and (wrong := self.normalisation.inconsistency(self.in_features)):
             return wrong
         if self.augmentation is None:
@@ -177,7 +197,7 @@ class Plan:
         for number, layer in enumerate(self.layers):
             if layer.gather and self.cache != Cache.float32:
                 return f"layer {layer.name} is applied several times: its arrays cannot be kept in 16 bits, so cache must be float32"
-            if layer.gather and self.pde and (wrong := self._why_no_jets(layer, self.pde)):
+            if layer.gather and self.pde and (wrong := jet_rules.why_not_through(layer, self.pde, self.training)):
                 return f"layer {layer.name}: {wrong}"
             if not isinstance(layer.gather, Tokens):
                 continue
@@ -189,16 +209,6 @@ class Plan:
             if layer.in_features > known:
                 return f"layer {layer.name} has {layer.in_features} tokens, but {self.input_number.name} inputs can name only {known}"
         return self._gathered_inconsistency()
-
-    def _why_no_jets(self, layer: Layer, pde: Pde) -> str:
-        """Why an equation's derivatives do not go through a layer that is applied several times."""
-        if not isinstance(layer.gather, Patches) or layer.kind != LayerKind.dense:
-            return "an equation's derivatives go through dense convolutions only, not through embeddings or tensor-train kernels"
-        if pde.derivative not in JETS:
-            return f"derivatives through a convolution need --derivative jet or sampled_jet, not {pde.derivative.name}"
-        if any(phase.estimator == Estimator.coordinate_gn for phase in self.training.phases):
-            return "coordinate_gn does not go through convolutions: choose subspace_gn or last_layer_gn"
-        return ""
 
     def _chain_inconsistency(self) -> str:
         if all(phase.estimator != Estimator.chain_differences for phase in self.training.phases):
@@ -225,12 +235,8 @@ class Plan:
             if not phase.is_gauss_newton:
                 continue
             name = phase.estimator.name
-            if ((self.parameters == 0) & np.signbit(self.parameters)).any():
-                return f"{name} moves all parameters, pruned ones (-0.0) too: choose rge"
-            if self.pde is None:
-                return f"{name} needs the residuals of a PDE"
-            if phase.update != Update.sgd:
-                return f"{name} computes whole steps: its update must be sgd"
+            if (wrong := self._whole_step_inconsistency(phase)) or self.pde is None:
+                return wrong
             last = self.layers[-1]
             if phase.estimator != Estimator.subspace_gn and (
                 len(self.layers) < 2
@@ -246,14 +252,34 @@ class Plan:
                     return f"{name} makes no columns of convolutions: choose subspace_gn"
                 if self.pde.beyond_columns and not self.asks_all:
                     return f"{name} makes no columns of {self.pde.beyond_columns} for a network of {self._beyond_dense}: choose subspace_gn"
-                least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
-                if self.n_coordinates > most:
-                    return f"{name} asks {self.n_coordinates:,} parameters; with {self.batch:,} rows at most {most:,} are supported"
-                if least > LIMIT["max_columns"]:
-                    return f"{name} has {self.n_coordinates:,} unknowns and {self.batch:,} rows; at most {LIMIT['max_columns']:,} of one of both are supported"
+                if wrong := self._coordinate_inconsistency():
+                    return wrong
             elif self.n_columns(phase) > LIMIT["max_columns"]:
-                return f"{name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} are supported"
+                return self._too_many_columns(phase)
         return ""
+
+    def _whole_step_inconsistency(self, phase: Phase) -> str:
+        """Why a Gauss-Newton phase does not fit any network of this plan."""
+        name = phase.estimator.name
+        if ((self.parameters == 0) & np.signbit(self.parameters)).any():
+            return f"{name} moves all parameters, pruned ones (-0.0) too: choose rge"
+        if self.pde is None:
+            return f"{name} needs the residuals of a PDE"
+        return f"{name} computes whole steps: its update must be sgd" if phase.update != Update.sgd else ""
+
+    def _coordinate_inconsistency(self) -> str:
+        """Why coordinate_gn has too many coordinates."""
+        least, most = min(self.n_coordinates, self.batch), LIMIT["max_parameters"] // self.batch
+        if self.n_coordinates > most:
+            return f"coordinate_gn asks {self.n_coordinates:,} parameters; with {self.batch:,} rows at most {most:,} are supported"
+        if least > LIMIT["max_columns"]:
+            return f"coordinate_gn has {self.n_coordinates:,} unknowns and {self.batch:,} rows; at most {LIMIT['max_columns']:,} of one of both are supported"
+        return ""
+
+    def _too_many_columns(self, phase: Phase) -> str:
+        return (
+            f"{phase.estimator.name} has {self.n_columns(phase)} unknowns; at most {LIMIT['max_columns']} are supported"
+        )
 
     def _feature_inconsistency(self) -> str:
         """Why frozen_features does not work on this network, in words."""
@@ -279,7 +305,7 @@ class Plan:
         for phase in self.training.phases:
             if phase.estimator in REUSING:
                 return f"{phase.estimator.name} shares environments between losses, which a PDE's residuals cannot: choose rge or subspace_gn"
-        if any(layer.contraction for layer in self.layers):
+        if any(layer.contraction for layer in self.chain or ()):
             return "a PDE's derivatives are computed core by core: the contraction must be 0"
         return self.pde.inconsistency()
 
@@ -380,8 +406,8 @@ class Plan:
 
     @property
     def asks_all(self) -> bool:
-        """Whether coordinate_gn asks all parameters: of a small dense network."""
-        dense = all(layer.kind == LayerKind.dense and not layer.gather for layer in self.layers)
+        """Whether coordinate_gn asks all parameters: of a small network, dense or a graph."""
+        dense = all(layer.kind == LayerKind.dense and not layer.gather for layer in self.chain or ())
         return dense and self.n_parameters <= LIMIT["max_coordinates"]
 
     @property
@@ -393,10 +419,15 @@ class Plan:
     @property
     def n_coordinates(self) -> int:
         """Parameters that coordinate_gn asks: all, or the last layer's and the biases before it."""
-        if self.asks_all:
+        if self.asks_all or self.chain is None:
             return self.n_parameters
         *_, before, last = self.layers
         return last.n_parameters + (before.out_features if before.has_bias else 0)
+
+    @property
+    def n_last_coordinates(self) -> int:
+        """How many of them are the last layer's."""
+        return self.layers[-1].n_parameters if self.chain else jet_rules.last_parameters(self.graph)
 
     @property
     def uses_last_layer(self) -> bool:
@@ -421,7 +452,7 @@ class Plan:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one sample's forward pass."""
-        return sum(layer.merged.macs for layer in self.layers) if self.pde else self.graph.macs
+        return sum(layer.merged.macs for layer in self.chain) if self.pde and self.chain else self.graph.macs
 
     def forward_macs(self, n_rows: int) -> int:
         """Multiply-accumulates of `n_rows` rows sent through the network at one parameter vector."""

@@ -24,17 +24,19 @@ def plan_from_file(
     loss: Loss,
     metadata: dict[str, Any] | None = None,
     input_shape: Sequence[int] | None = None,
+    row_shape: Sequence[int] | None = None,
     **settings: Any,
 ) -> Plan:
     """The plan of the network in an ONNX file, with the other fields of `Plan` as `settings`.
 
-    Rows are the first axis of the input; `input_shape`: the sizes of one, where the file leaves some open. A layer is
+    Rows are the first axis of the input; `input_shape`: the sizes of one, where the file leaves some open; `row_shape`: those of the
+    data's rows, which count where nothing else says them. A layer is
     called as its weight is ("fc1" of "fc1.weight"), or "layer0", "layer1", .. What was left out or frozen is said in the
     metadata's `notes`. Raises `OnnxError` for a file that is damaged or holds what a plan cannot, `PlanError` for a plan
     that no device could run.
     """
-    read = OnnxGraph(_with_known_opset(path, _read(path)), input_shape, loss)
-    told = (metadata or {}) | ({"notes": read.notes} if read.notes else {})
+    read = OnnxGraph(_with_known_opset(path, _read(path)), input_shape, loss, row_shape)
+    told = (metadata or {}) | {"input_shape": list(read.shape)} | ({"notes": read.notes} if read.notes else {})
     if not read.rows.sources:
         raise OnnxError(f"{path}: no layer leads from its input to its output", "export a model with layers")
     options = settings.pop("loss_options", LossOptions()).of_output(loss, read.axes)

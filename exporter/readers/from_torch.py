@@ -35,13 +35,14 @@ def plan_from_module(
     metadata: dict[str, Any] | None = None,
     pde: Pde | None = None,
     input_shape: tuple[int, ...] | None = None,
+    row_shape: tuple[int, ...] | None = None,
     loss_options: LossOptions | None = None,
 ) -> Plan:
     """The plan of a module at its present parameters.
 
     Parameters keep their names, so that the plan's tensors are called as in `state_dict()`. An activation becomes part of
     the layer before it. What has `requires_grad=False`, and batch norm, is frozen. `input_shape`: of one row, where the
-    first layer does not say it. What was left out or frozen is said in the metadata's `notes`. Raises `ExportError`
+    first layer does not say it; `row_shape`: of the data's rows, which counts where nothing else says it. What was left out or frozen is said in the metadata's `notes`. Raises `ExportError`
     naming the first thing that cannot be exported, `PlanError` for a plan that no device could run.
     """
     module = _as_it_was_written(module)
@@ -53,20 +54,24 @@ def plan_from_module(
         input_number=input_number,
         input_scale=input_scale,
         input_offset=input_offset,
-        metadata=metadata or {},
+        metadata=(metadata or {}) | ({"input_shape": list(input_shape)} if input_shape else {}),
         pde=pde,
         loss_options=loss_options or LossOptions(),
     )
     with contextlib.suppress(NotAChainError):
         layers, parameters = layers_from_module(module)
         return Plan.of_layers(layers, parameters=parameters, **settings)
-    return TracedModel(module, input_shape).plan(**settings)
+    return TracedModel(module, input_shape, row_shape).plan(**settings)
 
 
 def load_into_module(
     module: torch.nn.Module, trained: Plan | np.ndarray, *, input_shape: tuple[int, ...] | None = None
 ) -> None:
     """Writes a plan's parameters, or a bare theta, into the module the plan was made from: the same float32 bits.
+
+    The module then takes what the device takes. Where the model was trained on a table, these are normalised rows: column k is
+    (x - centre[k]) / spread[k] with the numbers in `trained.metadata["preparation"]["normalisation"]`, and outputs that are
+    numbers are normalised by its `target_normalisation`.
 
     What the plan has frozen is left as it is. Nothing is changed when the sizes or, with a plan, the tensors' names and
     shapes differ (`ExportError`). `input_shape` as in `plan_from_module`, for a bare theta: a plan knows it.

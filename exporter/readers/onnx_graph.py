@@ -59,7 +59,13 @@ def held_values(value: Any) -> np.ndarray:
 class OnnxGraph:
     """The nodes of a sound model on a `RowBuilder`. Raises `OnnxError`."""
 
-    def __init__(self, model: "onnx.ModelProto", shape: Sequence[int] | None, loss: Loss):
+    def __init__(
+        self,
+        model: "onnx.ModelProto",
+        shape: Sequence[int] | None,
+        loss: Loss,
+        of_data: Sequence[int] | None = None,
+    ):
         self.graph = model.graph
         self.opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1)
         self.imports = list(model.opset_import)
@@ -73,7 +79,7 @@ class OnnxGraph:
         for node in self.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
-        batch, row = self._row(entry, shape)
+        batch, row = self._row(entry, shape, of_data)
         self.rows = RowBuilder(row, batch, copies=True)
         self.shape = row
         self.values[entry.name] = self.rows.input
@@ -112,8 +118,10 @@ class OnnxGraph:
             raise OnnxError(f"the model has {len(inputs)} inputs ({names})", "export it with one, the rows")
         return inputs[0]
 
-    def _row(self, entry: "onnx.ValueInfoProto", shape: Sequence[int] | None) -> tuple[int, tuple[int, ...]]:
-        """Rows of the batch, and the shape of one."""
+    def _row(
+        self, entry: "onnx.ValueInfoProto", shape: Sequence[int] | None, of_data: Sequence[int] | None
+    ) -> tuple[int, tuple[int, ...]]:
+        """Rows of the batch, and the shape of one: as given, or as the data's rows have it where the file leaves axes open."""
         if entry.type.WhichOneof("value") != "tensor_type" or not entry.type.tensor_type.HasField("shape"):
             raise OnnxError(f"input {entry.name} has no shape", "export the model with the shape of its input")
         axes = entry.type.tensor_type.shape.dim
@@ -122,6 +130,8 @@ class OnnxGraph:
         if len(axes) == 1:
             raise OnnxError(f"input {entry.name} has one axis, which counts the rows", "give a row an axis of its own")
         row = [axis.dim_value if axis.HasField("dim_value") else None for axis in axes[1:]]
+        if shape is None and of_data and None in row and len(of_data) == len(row) > 1:
+            shape = of_data
         if shape is not None:
             fits = len(shape) == len(row) and all(mine in (None, one) for mine, one in zip(row, shape, strict=True))
             if not fits:

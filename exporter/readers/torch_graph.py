@@ -29,12 +29,15 @@ OTHERWISE = (
 
 
 class TracedModel:
-    """A module, traced with rows of `input_shape`; where that is None, of the shape that its first layer takes."""
+    """A module, traced with rows of `input_shape`; where that is None, of the shape that its first layer takes, or, where it
+    says none, of `row_shape`."""
 
-    def __init__(self, module: torch.nn.Module, input_shape: Sequence[int] | None):
+    def __init__(
+        self, module: torch.nn.Module, input_shape: Sequence[int] | None, row_shape: Sequence[int] | None = None
+    ):
         _refuse_training_mode(module)
         self.module = module
-        self.shape = tuple(input_shape) if input_shape else torch_trace.input_shape(module)
+        self.shape = tuple(input_shape) if input_shape else torch_trace.input_shape(module, row_shape)
         self.program = torch_trace.traced(module, self.shape)
         self.program.graph.eliminate_dead_code()
         self.notes: list[str] = []

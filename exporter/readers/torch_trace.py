@@ -3,7 +3,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from ttzo.exporter.readers.errors import ExportError
 from ttzo.exporter.readers.nn import Tokens, TTConv2d, TTEmbedding, TTLinear, torch
 
 BATCH = 251  # rows of the example: a prime, so that an axis which it divides holds the rows
+NOT_THE_MODELS = (r"torch(\.|$)", "copyreg$", "contextlib$")  # modules whose warnings are about torch
 WHOLE = (TTLinear, TTConv2d, TTEmbedding, torch.nn.EmbeddingBag)
 
 
@@ -38,25 +39,47 @@ def traced(module: torch.nn.Module, shape: tuple[int, ...]) -> "torch.export.Exp
     failed = None
     for dtype in (torch.float32, torch.int64) if tokens else (torch.float32,):
         try:
-            with _whole_layers(module), warnings.catch_warnings():
-                # torch's own recurrent cells assign their list of weights anew in every call
-                warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
+            with _whole_layers(module), _without_torchs_warnings():
                 program = torch.export.export(module, (torch.zeros(BATCH, *shape, dtype=dtype),), strict=False)
         except Exception as error:
             failed = error
             continue
         changes = any(node.op == "call_function" and _in_place(node) for node in program.graph.nodes)
-        return program.run_decompositions({}) if changes else program
+        with _without_torchs_warnings():
+            return program.run_decompositions({}) if changes else program
     reason = (str(failed).strip() or type(failed).__name__).splitlines()[0]
     raise ExportError(
         f"torch.export cannot trace the model with rows of shape {list(shape)}: {type(failed).__name__}: {reason}"
         f"{_own_line(failed)}",
-        "check the model with such rows, and give the option input_shape if theirs is another",
+        "check the model with such rows; if its rows have another shape, give the option input_shape, or data of that shape",
     ) from failed
 
 
-def input_shape(module: torch.nn.Module) -> tuple[int, ...]:
-    """What a row looks like, if the first module of `module` says so. Raises `ExportError`."""
+@contextmanager
+def _without_torchs_warnings() -> Iterator[None]:
+    """Within it, warnings that torch's code raises about itself are not shown, those of a person's model are."""
+    with warnings.catch_warnings():
+        for name in NOT_THE_MODELS:
+            warnings.filterwarnings("ignore", module=name)
+        yield
+
+
+def input_shape(module: torch.nn.Module, rows: Sequence[int] | None = None) -> tuple[int, ...]:
+    """What a row looks like: as the first module of `module` says; as `rows` (of the data) do, if they have several axes and
+    it says nothing, or takes only one axis of theirs. Raises `ExportError`."""
+    said = _said(module)
+    if rows and len(rows) > 1 and (said is None or math.prod(said) != math.prod(rows)):
+        return tuple(rows)
+    if said is not None:
+        return said
+    hint = (
+        'return the model with the option {"input_shape": (64,)} for rows of 64 numbers, {"input_shape": (1, 28, 28)} for '
+        "images of one channel; or export with --input-shape 64 or 1,28,28, or with --data FILE.npz, whose rows have that shape"
+    )
+    raise ExportError("the model does not say what a row of its input looks like", hint)
+
+
+def _said(module: torch.nn.Module) -> tuple[int, ...] | None:
     for part in module.modules():
         if isinstance(part, torch.nn.Linear):
             return (part.in_features,)
@@ -70,8 +93,7 @@ def input_shape(module: torch.nn.Module) -> tuple[int, ...]:
             return (part.count,)
         if next(part.parameters(recurse=False), None) is not None:
             break
-    hint = 'return the model with the option {"input_shape": (1, 28, 28)}, or export with --input-shape 1,28,28'
-    raise ExportError("the model does not say what a row of its input looks like", hint)
+    return None
 
 
 def _in_place(node: torch.fx.Node) -> bool:

@@ -26,6 +26,7 @@ from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.domain_shifts import SHIFTS
 from ttzo.host_tools.data.prepare_rows import Preparation
 from ttzo.host_tools.device.device import BundleError, Evaluation, open_device, read_bundle, run_folder
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.report import page
 from ttzo.host_tools.training import measurement, run_model
 from ttzo.host_tools.training.adapt import SHARE_OF_RATE, Adaptation, Measured, adapt, labelled, shifted
@@ -116,7 +117,7 @@ def adapt_command(
     lines = [*_lines(origin.plan, found), ("steps", f"{found.run.steps:,}", "")]
     lines += [("multiply-accumulates", f"{found.run.macs:,}", "")] if found.run.macs else []
     lines += [("memory beyond inference", f"{beyond:,} bytes", "")]
-    screen.table(f"{device.board} at {url}, {n_rows} labelled rows of {rows.name}", lines, ("", "before", "after"))
+    screen.table(f"{place(device.board, url)}, {n_rows} labelled rows of {rows.name}", lines, ("", "before", "after"))
     if found.went_back:
         screen.tell(f"the held-out rows were answered worse at the end: the device went back to {found.went_back}")
     return result | {"rows": n_rows, "held_out": rows.n_validation, "beyond_inference_bytes": beyond, "bundle": origin.bundle}  # fmt: skip

@@ -31,17 +31,18 @@ from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.anomaly import TASKS
 from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
+from ttzo.exporter.plan.packing import batch_bytes
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
-from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, taken
+from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, row_shape, taken
 from ttzo.host_tools.cli.estimators import alternatives_row
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
 from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
-from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.screen import WIDE, Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.ports import list_ports
@@ -216,7 +217,7 @@ def export_command(
     room = boards.load(board).room if board else None
     if run_model.is_run(Path(model)):
         plan = export_run(screen, Path(model), out, room, generation, adapts, plain_onnx, options)
-        screen.table(f"{plan.metadata.get('title', model)}, trained in {model} -> {out}", describe(plan))
+        screen.table(f"{plan.metadata.get('title', model)}, trained in {model}, exported to {out}", describe(plan))
         write_library(screen, plan, out, library)
         return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
     if generation or adapts:
@@ -230,9 +231,15 @@ def export_command(
     ):
         options["input_scale"] = STEP_OF_NORMALISED
     plan = export(
-        model, out, room=room, describe=lambda plan: prepared(screen, plan, table), plain_onnx=plain_onnx, **options
+        model,
+        out,
+        room=room,
+        describe=lambda plan: prepared(screen, plan, table),
+        plain_onnx=plain_onnx,
+        row_shape=row_shape(options["data"], table),
+        **options,
     )
-    screen.table(f"{plan.metadata.get('title', model)} -> {out}", describe(plan))
+    screen.table(f"{plan.metadata.get('title', model)}, exported to {out}", describe(plan))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
     write_library(screen, plan, out, library)
@@ -284,21 +291,36 @@ def phase_text(plan: Plan, number: int) -> str:
     return f"{phase.estimator.name}{queries}, {phase.difference.name}, mu {phase.perturb_radius:g}; {phase.update.name}, lr {phase.learning_rate:g}"
 
 
+def _dense_text(plan: Plan) -> str:
+    """How many parameters the same network has without tensor trains, if it has any."""
+    has_trains = any(isinstance(node.operation, Affine) and node.operation.layer.ranks for node in plan.graph.nodes)
+    return f" ({plan.dense_parameters:,} as a dense network)" if has_trains else ""
+
+
 def _steps_text(plan: Plan) -> str:
     if plan.metadata.get("steps") == BY_THE_DATA:
         return "steps by the number of training rows"
     return f"{plan.training.steps:,} steps"
 
 
+def _line_row(plan: Plan) -> list[tuple[str, str]]:
+    """Bytes of a batch that is sent, where it has rows."""
+    if plan.pde:
+        return []
+    text = f"{plan.batch * plan.row_bytes:,} bytes of rows"
+    return [("batch on the line", text + (f", packed {batch_bytes(plan):,}" if plan.packing else ""))]
+
+
 def describe(plan: Plan) -> list[tuple[str, str]]:
     if plan.simulation:
         return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
     rows = [node_row(node) for node in plan.graph.nodes]
-    rows += [("parameters", f"{plan.n_parameters:,} ({plan.dense_parameters:,} as a dense network)")]
+    rows += [("parameters", f"{plan.n_parameters:,}{_dense_text(plan)}")]
     rows += frozen_row(plan) + shared_rows(plan)
     if not plan.n_parameters:
         return [*rows, ("arithmetic", plan.arithmetic.name)]
-    rows += [(f"phase {number}", phase_text(plan, number)) for number in range(len(plan.training.phases))]
+    texts = [phase_text(plan, number) for number in range(len(plan.training.phases))]
+    rows += [(f"phase {k + 1}" if len(texts) > 1 else "training", text) for k, text in enumerate(texts)]
     rows += [
         (
             "schedule",
@@ -306,6 +328,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
         )
     ]
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
+    rows += _line_row(plan)
     rows += alternatives_row(plan)
     return [*rows, ("arithmetic", plan.arithmetic.name)]
 
@@ -317,6 +340,7 @@ def summary(plan: Plan) -> dict:
         "frozen_bytes": len(plan.constants),
         "macs": plan.macs,
         "batch": plan.batch,
+        "batch_line_bytes": 0 if plan.pde else batch_bytes(plan),
         "arithmetic": plan.arithmetic,
         "cache": plan.cache,
         "training": plan.training,
@@ -395,9 +419,15 @@ def flash_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
 def boards_command(screen: Screen) -> dict:
     """List the boards that ttzo knows, and the serial ports of this machine."""
     known = [boards.load(name) for name in boards.names()]
-    screen.table(
-        "boards", [_board_row(board) for board in known], ("name", "what it is", "flash", "RAM", "baud", "ran on")
-    )
+    rows = [_board_row(board) for board in known]
+    if screen.results.width >= WIDE:
+        screen.table("boards", rows, ("name", "what it is", "flash", "RAM", "baud", "ran on"))
+    else:  # a column each would be a word wide
+        words = [
+            (name, f"{what}; {flash} of flash, {ram} of RAM, {baud} baud; {ran}")
+            for name, what, flash, ram, baud, ran in rows
+        ]
+        screen.table("boards", words, ("name", "what it is; memory; line; where it ran"))
     ports = list_ports()
     screen.table(
         "\nserial ports", [(port, text) for port, text in ports] or [("none", "no board seems to be connected")]

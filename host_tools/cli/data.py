@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from ttzo.exporter.plan.packing import worth_packing
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen
-from ttzo.host_tools.data import data_set, known_data, run_data
+from ttzo.host_tools.data import data_set, known_data, npz, run_data
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import HEADING, MISSING, NORMALISE, WINDOW_LABELS, DataOptions
 from ttzo.host_tools.data.data_set import DataSet
@@ -91,8 +92,17 @@ def load_rows(
     return rows
 
 
+def row_shape(source: str | None, options: DataOptions) -> tuple[int, ...] | None:
+    """Of the rows in an .npz file, where `source` is one; None else, and where samples are windows of rows."""
+    if not source or Path(source).suffix != ".npz" or options.window:
+        return None
+    found = npz.shape_of(Path(source), "x_train")
+    return found[1:] if found else None
+
+
 def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]:
-    """Metadata of a plan whose data set is a file that is there: classes' names, normalisation, and the options given."""
+    """Metadata of a plan whose data set is a file that is there: classes' names, normalisation, the options given, and the
+    code of packed rows where it saves enough."""
     source = plan.metadata.get("data", "")
     if plan.pde is not None or plan.simulation is not None or known_data.is_known(source) or not Path(source).is_file():
         if options != DataOptions():
@@ -104,7 +114,8 @@ def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]
     rows = data_set.load(source, plan, options)
     for note in rows.notes:
         screen.say(note)
-    return {"preparation": rows.preparation.as_json()} if rows.preparation else {}
+    packing = worth_packing(rows.train_rows)
+    return packing | ({"preparation": rows.preparation.as_json()} if rows.preparation else {})
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------------
@@ -120,9 +131,11 @@ def answers_rows(plan: Plan, answers: Answers | None) -> list[tuple[str, str]]:
     if answers.auc is not None:
         rows.append(("AUC", f"{answers.auc:.4f} (class {answers.classes[1].name} against {answers.classes[0].name})"))
     for output, (rmse, r2, best) in enumerate(zip(answers.rmse, answers.r2, answers.best_constant_rmse, strict=True)):
-        name = "RMSE" if len(answers.rmse) == 1 else f"RMSE of target {output + 1}"
+        named = answers.targets[output] if answers.targets else ""
+        name = f"RMSE of `{named}`" if named else "RMSE" if len(answers.rmse) == 1 else f"RMSE of target {output + 1}"
         told = f", R2 {r2:.4f}" if r2 is not None else ""
-        rows.append((name, f"{rmse:.6g}{told} (the best constant has {best:.6g})"))
+        unit = "that column's unit" if named else "the target's unit"
+        rows.append((name, f"{rmse:.6g} in {unit}{told} (the best constant has {best:.6g})"))
     return rows
 
 
@@ -184,5 +197,5 @@ def test_json(plan: Plan, test: Evaluation, answers: Answers | None = None) -> d
     if classes:
         figures = {name: getattr(answers, name) for name in ("balanced_accuracy", "auc", "classes", "confusion")}
     else:
-        figures = {name: getattr(answers, name) for name in ("rmse", "r2", "best_constant_rmse")}
+        figures = {name: getattr(answers, name) for name in ("targets", "rmse", "r2", "best_constant_rmse")}
     return page | figures

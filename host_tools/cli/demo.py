@@ -114,7 +114,7 @@ def _export(screen: Screen, out: Path, steps: int | None) -> Story:
         "0  gradients by forward passes: unit differences, assembled (each unit is moved and the loss asked again; the "
         "derivatives of the parameters are assembled from the answers)"
     )
-    screen.table(f"1  exported {plan.metadata['title']} -> {out}", describe(plan))
+    screen.table(f"1  {plan.metadata['title']}, exported to {out}", describe(plan))
     left_out = _left_out()
     for missing in left_out:
         screen.say(f"left out: {missing}")

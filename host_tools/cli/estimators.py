@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`ttzo estimators`: how gradients can be estimated, and what each way costs on a model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from ttzo.host_tools.cli.choices import WHAT_FOR
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.device.device import read_bundle
 
+HEADING = ("estimator", "instructions", "forward passes", "MACs", "work bytes")
 WHOLE_GRADIENTS = ("node_cge", "cge")  # every derivative in each step, which agree as the radius falls
 
 
@@ -39,14 +41,11 @@ def estimators_command(screen: Screen, bundle: Path | None) -> dict:
         raise TtzoError("every parameter of this model is frozen: no estimator trains it", "name another bundle")
     used = estimator_name(plan.training)
     costs = {name: _cost(plan, name, used) for name in ESTIMATORS}
-    heading = (str(bundle), "most instructions a step", "forward passes a step", "MACs a step", "work buffer")
-    screen.tell("")
-    taken = [(name, cost) for name, cost in costs.items() if not cost["refusal"]]
-    if taken:
-        screen.table("", [_row(name, cost) for name, cost in taken], heading)
-    for name, cost in costs.items():
-        if cost["refusal"]:
-            screen.tell(f"{name} does not train this model: {cost['refusal']}")
+    rows = [row for name, cost in costs.items() if not cost["refusal"] for row in _rows(name, cost)]
+    if rows:
+        screen.table(f"\nA step of {bundle} takes at most:", rows, HEADING, spare=HEADING[2:4])
+    for reason, names in _refusals(costs).items():
+        screen.tell(f"not for this model: {', '.join(names)} ({reason})")
     screen.tell(f"the bundle uses {used}")
     listed = [{"name": name, "text": texts[name], **cost} for name, cost in costs.items()]
     return {"bundle": bundle, "used": used, "estimators": listed}
@@ -70,6 +69,15 @@ def _cost(plan: Plan, name: str, used: str) -> dict:
         return {"refusal": str(error)}
 
 
+def _refusals(costs: Mapping[str, dict]) -> dict[str, list[str]]:
+    """The names of the estimators that do not train the model, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, cost in costs.items():
+        if cost["refusal"]:
+            reasons.setdefault(cost["refusal"].removeprefix(f"{name} "), []).append(name)
+    return reasons
+
+
 def alternatives_row(plan: Plan) -> list[tuple[str, str]]:
     """What a step of a network's estimator takes at most, and of the others that ask every coordinate: a row of a table."""
     used = estimator_name(plan.training)
@@ -78,11 +86,14 @@ def alternatives_row(plan: Plan) -> list[tuple[str, str]]:
     costs = {name: _cost(plan, name, used) for name in WHOLE_GRADIENTS if name != used}
     text = f"at most {round(most_instructions(plan, plan.training.phases[0])):,} instructions on a Cortex-M4F"
     rest = [f"by {name} {cost['instructions'][0]:,}" for name, cost in costs.items() if not cost["refusal"]]
-    return [("a step", "; ".join([text, *rest]))]
+    why = " (all derivatives, without the noise of rge's random directions)" if used == "rge" and rest else ""
+    return [("a step", "; ".join([text, *rest]) + why)]
 
 
-def _row(name: str, cost: dict) -> tuple[str, ...]:
-    phases = [
-        ", then ".join(f"{number:,}" for number in cost[key]) for key in ("instructions", "forward_passes", "macs")
+def _rows(name: str, cost: dict) -> list[tuple[str, ...]]:
+    """A row for each phase; the work buffer is that of both."""
+    phases = zip(*(cost[key] for key in ("instructions", "forward_passes", "macs")), strict=True)
+    return [
+        (f"{name}, then" if number else name, *(f"{count:,}" for count in counts), f"{cost['work_bytes']:,}")
+        for number, counts in enumerate(phases)
     ]
-    return (name, *phases, f"{cost['work_bytes']:,} bytes")

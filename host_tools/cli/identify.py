@@ -12,6 +12,7 @@ from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.read_log import TIME, read_log
 from ttzo.host_tools.device.device import BUNDLE, open_device, read_bundle, run_folder
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.training import identify
 from ttzo.host_tools.training.findings import Findings
 
@@ -69,7 +70,7 @@ def identify_command(
                 say=screen.say,
             )
         board = device.board
-    _show(screen, f"{board} at {url}, {source}", found, plan.simulation.unknowns)
+    _show(screen, f"{place(board, url)}, {source}", found, plan.simulation.unknowns)
     return {"device": url, "board": board, "bundle": bundle, "result": found}
 
 

@@ -15,6 +15,7 @@ from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import answer_rows, data_set, run_data
 from ttzo.host_tools.data.whole_file import write_atomically
 from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.reference.network.network import read_inputs
 from ttzo.host_tools.training import answers, detector, predict, run_model
 from ttzo.host_tools.training.answers import detection_of_plan
@@ -58,7 +59,13 @@ def _trained_run(screen: Screen, bundle: Path, url: str) -> Path:
 )
 @GENERATION
 @click.option("--exported", is_flag=True, help="Answer with the exported parameters instead of the trained ones.")
-@click.option("-o", "--out", metavar="FILE", type=click.Path(path_type=Path), help="File for the answers, as CSV.")
+@click.option(
+    "-o",
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="File for the answers, as CSV, with the columns of the rows' file that the model does not read.",
+)
 @BAUD
 @KEY
 @command
@@ -110,11 +117,11 @@ def predict_command(
     else:
         found = predict.of_outputs(plan, outputs, rows.places, rows.preparation)
     if out is not None:
-        write_atomically(out, found.as_csv().encode())
-        screen.tell(f"{len(found.lines):,} answers of {board} at {url} ({origin}) -> {out}")
+        write_atomically(out, found.as_csv(rows.kept, rows.decimal).encode())
+        screen.tell(f"{len(found.lines):,} answers of {place(board, url)} ({origin}) -> {out}")
     else:
         shown = [tuple(_text(cell) for cell in line) for line in found.lines[:SHOWN]]
-        screen.table(f"{board} at {url}, {origin}", shown, found.heading)
+        screen.table(f"{place(board, url)}, {origin}", shown, found.heading)
         if len(found.lines) > SHOWN:
             screen.say(f"{len(found.lines) - SHOWN:,} more rows; -o FILE writes all")
     return {

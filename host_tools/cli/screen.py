@@ -6,6 +6,7 @@ import enum
 import functools
 import json
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ Show = Callable[..., None]
 PIPE_WIDTH = 100  # where there is no terminal to ask
 WIDE = 100  # columns; below it a bar is half as long
 BAR = 20
+LINE_S = 5.0  # between two lines that take a bar's place
 TIME_LEFT = len(" 0:00:00")
 WHOLE_NAME = 24  # letters; longer names in a table's first column may be broken
 
@@ -138,7 +140,8 @@ class Screen:
     @contextmanager
     def bars(self) -> Iterator[Callable[..., Show]]:
         """A place for live bars; what is yielded makes one from a text and a unit, and that takes (done, total, note).
-        Without a terminal a line at each tenth takes a bar's place."""
+        Without a terminal lines take a bar's place: one at its end, and while it lasts one at a tenth that comes `LINE_S`
+        after the line before."""
         self._wait_no_longer()
         if not self.notes.is_terminal:
             yield self._lines
@@ -159,13 +162,13 @@ class Screen:
             yield make(text, unit)
 
     def _lines(self, text: str, unit: str = "") -> Show:
-        shown = -1
+        shown, at = 0, time.monotonic()
 
         def show(done: int, total: int, note: str = "") -> None:
-            nonlocal shown
-            tenth = 10 * done // max(1, total)
-            if tenth != shown:
-                shown = tenth
+            nonlocal shown, at
+            tenth, now = 10 * done // max(1, total), time.monotonic()
+            if tenth > shown and (done >= total or now >= at + LINE_S):
+                shown, at = tenth, now
                 self.say(f"{text} {note or _count(done, total, unit)}")
 
         return show

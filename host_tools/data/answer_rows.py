@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Rows that a trained model is to answer: the inputs of a file, its targets left out where it has any."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,18 @@ ARRAYS = ("x", "x_test", "x_train")  # of an .npz file, the first that is there
 
 @dataclass(frozen=True, eq=False)
 class Questions:
-    """x (n, in_features) in the plan's input number; `places`: what the n rows are called in their file; `preparation`: what names the
-    classes and undoes the targets' normalisation; `notes`:
-    sentences that a person should read."""
+    """x (n, in_features) in the plan's input number; `places`: what the n rows are called in their file; `preparation`:
+    what names the classes and undoes the targets' normalisation; `notes`: sentences that a person should read.
+
+    Of a table also: `kept`, n words for each column of the file that the model does not read, under its name, after the
+    number of the row (of a window: its first row); `decimal`: the file's decimal sign."""
 
     x: np.ndarray
     places: list[str]
     preparation: Preparation | None = None
     notes: tuple[str, ...] = ()
+    kept: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    decimal: str = "."
 
 
 def load(source: str, plan: Plan, options: DataOptions, known: Preparation | None) -> Questions:
@@ -41,14 +46,31 @@ def load(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
         raise DataError(f"there is no data set `{source}`, or it is of an unknown kind", data_set.SOURCES)
     options = options.over(known.options.without_files()) if known else options
     goal = data_set.goal_of(plan, options, known)
-    rows = (
-        _arrays(path) if path.suffix == ".npz" else _columns(read_rows.read_table(path, options), options, goal, known)
-    )
+    table = None if path.suffix == ".npz" else read_rows.read_table(path, options)
+    columns = _inputs(table, options, goal, known) if table else []
+    rows = _columns(table, columns, options) if table else _arrays(path)
     data_set.require_tokens(rows, plan)
-    samples, places, notes = without_targets(rows, options, goal, known)
-    if not places:
+    samples, first, notes = without_targets(rows, options, goal, known)
+    if not len(first):
         raise DataError(f"{source} has fewer rows than a window of {options.window}", "give more rows")
-    return Questions(data_set.input_numbers(source, samples, plan, notes), places, known, tuple(notes))
+    return Questions(
+        data_set.input_numbers(source, samples, plan, notes),
+        [rows.name_place(int(row)) for row in first],
+        known,
+        tuple(notes),
+        _kept(table, columns, first) if table else {},
+        table.decimal if table else ".",
+    )
+
+
+def _kept(table: Table, inputs: list[int], rows: np.ndarray) -> dict[str, list[str]]:
+    """Number and further columns of these rows of a table, by which a person finds them again."""
+    kept = {table.unit: [str(table.places[row]) for row in rows]}
+    for column in range(len(table.names)):
+        if column not in inputs:
+            name = table.names[column] or f"column {column + 1}"
+            kept[f"{name} (file)" if name in kept else name] = list(table.words(column)[rows])
+    return kept
 
 
 def _arrays(path: Path) -> Rows:
@@ -69,16 +91,17 @@ def _arrays(path: Path) -> Rows:
         index=np.arange(len(x)),
         name_place=lambda row: f"{name}[{row}]",
         name_column=lambda k: f"number {k} of the row",
+        shape=arrays[name].shape[1:],
     )
 
 
-def _columns(table: Table, options: DataOptions, goal: Goal, known: Preparation | None) -> Rows:
-    columns = _inputs(table, options, goal, known)
+def _columns(table: Table, columns: list[int], options: DataOptions) -> Rows:
     recording = table.names.index(read_rows.RECORDING) if read_rows.RECORDING in table.names else None
     group = table.find(options.group, "group")[0] if options.group and options.group in table.names else None
+    x, faults = table.cells(columns)
     return Rows(
         source=table.source,
-        x=table.numbers(columns),
+        x=x,
         y=np.zeros(len(table)),
         index=np.arange(len(table)),
         name_place=table.place,
@@ -87,6 +110,7 @@ def _columns(table: Table, options: DataOptions, goal: Goal, known: Preparation 
         group=table.words(group) if group is not None else None,
         recording=table.words(recording) if recording is not None else None,
         notes=tuple(table.notes),
+        faults=tuple(faults),
     )
 
 
@@ -97,12 +121,15 @@ def _inputs(table: Table, options: DataOptions, goal: Goal, known: Preparation |
         missing = [name for name in names if name not in table.names]
         if missing:
             raise DataError(
-                f"{table.source} has no column `{missing[0]}`, which the model was trained on", table.columns_text()
+                f"{table.source} has no column {', '.join(f'`{name}`' for name in missing)}, which the model was trained on",
+                table.columns_text(),
             )
         return [table.names.index(name) for name in names]
     aside = {column for name in ("target", "ignore", "group") for column in _there(table, getattr(options, name))}
     if not aside and read_rows.is_index(table):
         aside.add(0)
+    if table.ends_blank:
+        aside.add(len(table.names) - 1)
     free = [column for column in range(len(table.names)) if column not in aside]
     wanted = goal.in_features // (options.window or 1)
     n_targets = goal.n_places or goal.n_outputs

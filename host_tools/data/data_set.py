@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from ttzo.device_runtime.contract import Number
+from ttzo.exporter.operations.affine import Affine
+from ttzo.exporter.operations.gathering import Patches
 from ttzo.exporter.plan.loss_options import NO_CLASS
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import known_data, read_rows, remarks, solution_points, split_rows
@@ -150,11 +152,16 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
     none = np.zeros((0, plan.in_features), np.float32), np.zeros((0, 1), np.float32)
     if source is None:
         return DataSet("collocation points", *none, *solution_points.validation(plan))
-    options = DataOptions(validation=0.0, test=0.0, normalise="none")
+    options = DataOptions(validation=0.0, normalise="none")
     pieces = read_rows.read(_file(str(source)), options, Wanted(plan.out_features, has_classes=False))
-    pieces = {"train": pieces.get("test", pieces["train"])}
-    samples, _, _ = prepare(str(source), pieces, options, goal_of(plan, options, None), None)
-    return DataSet(str(source), *none, *_pair(str(source), samples["train"], plan, []))
+    rows = pieces.get("test", pieces["train"])
+    if rows.x.shape[1] == plan.in_features - plan.out_features:
+        raise DataError(
+            f"{source} has {plan.in_features} columns: points without the values that the solution should have there",
+            "add them as last columns; `ttzo predict DIR --data FILE` gives the trained model's",
+        )
+    samples, _, _ = prepare(str(source), {"train": rows, "test": rows}, options, goal_of(plan, options, None), None)
+    return DataSet(str(source), *none, *_pair(str(source), samples["test"], plan, []))
 
 
 # ---- known data sets -------------------------------------------------------------------------------------------------
@@ -281,8 +288,21 @@ def goal_of(plan: Plan, options: DataOptions, known: Preparation | None) -> Goal
         n_outputs=2 if plan.finds_anomalies else plan.n_classes or plan.out_features,
         n_places=1 if plan.finds_anomalies else plan.n_places,
         normalise=None if method == "none" else method,
+        shape=_row_shape(plan),
         finds_anomalies=plan.finds_anomalies,
     )
+
+
+def _row_shape(plan: Plan) -> tuple[int, ...]:
+    """Of a row as the model was read with it; else as its first node, a convolution, takes it."""
+    said = tuple(plan.metadata.get("input_shape", ()))
+    if len(said) > 1 or plan.simulation is not None:
+        return said
+    first = plan.graph.nodes[0].operation
+    patches = first.layer.gather if isinstance(first, Affine) else None
+    if isinstance(patches, Patches) and patches.n_inputs == plan.in_features:
+        return patches.channels, patches.height, patches.width
+    return said
 
 
 # ---- numbers as they travel ------------------------------------------------------------------------------------------

@@ -48,13 +48,28 @@ def _arrays(archive: zipfile.ZipFile, names: Collection[str] | None, most_bytes:
     return made
 
 
-def _array(file: IO[bytes], size: int) -> np.ndarray:
-    """The array of an .npy file of `size` bytes, once its header fits that size."""
+def shape_of(path: Path, name: str) -> tuple[int, ...] | None:
+    """The shape of one array, by its header alone; None where the file or the array is not there or damaged: `read` says
+    why."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+            return _header(file)[0]
+    except Exception:
+        return None
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether the first axis runs fastest, and type of an .npy file."""
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"an array of version {version} is not read")
-    shape, is_fortran, dtype = readers[version](file)
+    return readers[version](file)
+
+
+def _array(file: IO[bytes], size: int) -> np.ndarray:
+    """The array of an .npy file of `size` bytes, once its header fits that size."""
+    shape, is_fortran, dtype = _header(file)
     if dtype.hasobject or dtype.names or dtype.itemsize == 0 or len(shape) > MOST_AXES:
         raise ValueError(f"an array of {dtype} with {len(shape)} axes is not read")
     n_bytes = math.prod(shape) * dtype.itemsize

@@ -69,8 +69,10 @@ def number(source: str, values: np.ndarray, names: tuple[str, ...] | None, n_out
     made = np.array([known.get(word, -1) for word in words], np.int64)
     if len(unknown := np.flatnonzero(made < 0)):
         row = int(unknown[0])
+        others = sorted({words[row] for row in unknown} - {words[row]})
+        more = f" (nor does it know {names_text(tuple(others))}: {len(unknown):,} rows in all)" if others else ""
         raise DataError(
-            f"{source}: {place(row)} has the class `{words[row]}`, the model knows {names_text(names)}",
+            f"{source}: {place(row)} has the class `{words[row]}`, the model knows {names_text(names)}{more}",
             "correct the row, or export the model again for these data",
         )
     return made

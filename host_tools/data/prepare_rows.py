@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ttzo.exporter.plan.loss_options import NO_CLASS
-from ttzo.host_tools.data import cut_windows, good_rows, normalise, number_labels, split_rows
+from ttzo.host_tools.data import cut_windows, faults, good_rows, normalise, number_labels, split_rows
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import TEST_SHARE, VALIDATION_SHARE, DataOptions
 from ttzo.host_tools.data.normalise import Normalisation
@@ -26,7 +26,7 @@ class Preparation:
     """How rows of a data set become samples.
 
     source: the file that it was fitted on. labels: the classes' names by number; None where the data hold the numbers themselves. inputs: names of the input
-    columns. fill: what takes the place of missing numbers, one for each column. normalisation: of the columns (of a
+    columns, targets: of those that are learnt. fill: what takes the place of missing numbers, one for each column. normalisation: of the columns (of a
     window: the channels); target_normalisation: of the targets of `mse`.
     """
 
@@ -34,6 +34,7 @@ class Preparation:
     options: DataOptions = DataOptions()
     labels: tuple[str, ...] | None = None
     inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     fill: np.ndarray | None = None
     normalisation: Normalisation | None = None
     target_normalisation: Normalisation | None = None
@@ -42,8 +43,9 @@ class Preparation:
         page: dict[str, Any] = {"source": self.source, "options": self.options.as_json()}
         if self.labels is not None:
             page["labels"] = list(self.labels)
-        if any(self.inputs):
-            page["inputs"] = list(self.inputs)
+        for name in ("inputs", "targets"):
+            if any(names := getattr(self, name)):
+                page[name] = list(names)
         if self.fill is not None:
             page["fill"] = self.fill.tolist()
         for name in ("normalisation", "target_normalisation"):
@@ -71,6 +73,7 @@ class Preparation:
             options=DataOptions.from_json(page["options"]),
             labels=tuple(map(str, page["labels"])) if "labels" in page else None,
             inputs=tuple(map(str, page.get("inputs", ()))),
+            targets=tuple(map(str, page.get("targets", ()))),
             fill=np.array(page["fill"], float) if "fill" in page else None,
             **normalisations,
         )
@@ -78,7 +81,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Goal:
-    """What the samples are for: numbers of a sample, outputs (of classes: how many there are), classes that a target names
+    """What the samples are for: numbers of a sample, its shape (of one axis: the model does not say it), outputs (of classes: how many there are), classes that a target names
     (1, or one for each place of a sequence, some of which may be NO_CLASS; 0 where it holds numbers), and how columns are
     normalised (None: not at all)."""
 
@@ -86,6 +89,7 @@ class Goal:
     n_outputs: int
     n_places: int
     normalise: str | None
+    shape: tuple[int, ...] = ()
     finds_anomalies: bool = False  # the target is 1 where a row is anomalous; such rows do not train
 
     @property
@@ -125,9 +129,9 @@ def prepare(
 
 def without_targets(
     rows: Rows, options: DataOptions, goal: Goal, known: Preparation | None
-) -> tuple[Samples, list[str], list[str]]:
-    """Samples of rows that are to be answered, under the preparation that the model was trained with; what each is called
-    (a window by its first row), and what is to be said. Raises `DataError`."""
+) -> tuple[Samples, np.ndarray, list[str]]:
+    """Samples of rows that are to be answered, under the preparation that the model was trained with; the file's row that
+    each is made of, int64 (n,) as `Rows.index` counts them (of a window: its first), and what is to be said. Raises `DataError`."""
     notes = list(rows.notes)
     rows = _complete("answers", rows, options, goal, notes)
     _check_width(rows, goal, options.window or 1)
@@ -137,7 +141,7 @@ def without_targets(
     if options.window:
         segments = cut_windows.segments_of(*_boundaries(rows))
         first = cut_windows.starts(segments, options.window, options.hop or options.window)
-    return samples, [rows.place(int(row)) for row in first], notes
+    return samples, rows.index[first], notes
 
 
 # ---- missing numbers -------------------------------------------------------------------------------------------------
@@ -147,12 +151,17 @@ def _complete(part: str, rows: Rows, options: DataOptions, goal: Goal, notes: li
     """The rows without those that lack a target or, with `drop`, a number."""
     how = options.missing or "refuse"
     lacks_target = _lacking(rows.y)
-    if np.isinf(rows.x.astype(float, copy=False)).any():
-        row, column = map(int, np.argwhere(np.isinf(rows.x))[0])
-        raise DataError(f"{rows.source} holds infinity in {rows.place(row)}, {rows.name_column(column)}", "correct it")
     lacks = np.isnan(rows.x) if rows.x.dtype.kind == "f" else np.zeros(rows.x.shape, bool)
-    if how == "refuse" and (lacks.any() or lacks_target.any()):
-        raise _missing(rows, lacks, lacks_target)
+    found = [*rows.faults, *faults.infinite(rows.x, rows.y, rows.place, rows.name_column)]
+    if how == "refuse":
+        found += faults.missing(lacks, lacks_target, rows.place, rows.name_column)
+    if found:
+        raise faults.error(rows.source, found)
+    if how == "mean" and lacks.any():
+        notes.append(
+            f"{rows.source}: {lacks.sum():,} of {lacks.size:,} numbers were missing; the mean of the training rows takes their "
+            f"place ({faults.by_column(lacks.sum(0), rows.name_column)})"
+        )
     drop = lacks_target | lacks.any(1) if how == "drop" else lacks_target
     if drop.any():
         notes.append(f"{rows.source}: {drop.sum()} of {len(rows)} rows were left out, they lack a number or the target")
@@ -171,24 +180,13 @@ def _lacking(y: np.ndarray) -> np.ndarray:
     return np.isnan(y.reshape(len(y), -1)).any(1)
 
 
-def _missing(rows: Rows, lacks: np.ndarray, lacks_target: np.ndarray) -> DataError:
-    n = int(lacks.sum() + lacks_target.sum())
-    row = int(np.argmax(lacks.any(1) | lacks_target))
-    what = rows.name_column(int(np.argmax(lacks[row]))) if lacks[row].any() else "the target"
-    amount = f"{n} numbers are missing (empty or NaN)" if n > 1 else "a number is missing (empty or NaN)"
-    return DataError(
-        f"{rows.source}: {amount}, first in {rows.place(row)}, {what}",
-        "--missing drop leaves such rows out, --missing mean puts the column's mean there; or fill them yourself",
-    )
-
-
 # ---- inputs and targets ----------------------------------------------------------------------------------------------
 
 
 def _check_width(rows: Rows, goal: Goal, window: int) -> None:
     found = rows.x.shape[1] * window
     if found == goal.in_features:
-        return
+        return _check_shape(rows, goal) if window == 1 else None
     if window > 1:
         what = f"{rows.source}: {rows.x.shape[1]} columns in windows of {window} rows are {found} numbers"
     else:
@@ -199,6 +197,22 @@ def _check_width(rows: Rows, goal: Goal, window: int) -> None:
     raise DataError(
         f"{what}, the model needs {goal.in_features}",
         f"{inputs}{hint or 'choose other data'}; or export a model of that size",
+    )
+
+
+def _check_shape(rows: Rows, goal: Goal) -> None:
+    """Rows of several axes, and a model of rows of several axes, have the same; axes of length 1 do not count. Swapped ones
+    would be as many numbers in a wrong order."""
+    theirs, mine = ([size for size in shape if size != 1] for shape in (rows.shape, goal.shape))
+    if len(theirs) < 2 or len(mine) < 2 or theirs == mine:
+        return
+    given, needed = (" x ".join(map(str, shape)) for shape in (rows.shape, goal.shape))
+    swap = (
+        "swap the axes of the array, as numpy.moveaxis does" if sorted(theirs) == sorted(mine) else "reshape the array"
+    )
+    raise DataError(
+        f"{rows.source}: a row has the shape {given}, the model's rows have {needed}",
+        f"{swap}; or export with --input-shape {','.join(map(str, rows.shape))} if the model takes such rows",
     )
 
 
@@ -241,10 +255,6 @@ def _targets(rows: Rows, labels: tuple[str, ...] | None, goal: Goal, options: Da
         raise DataError(
             f"{rows.source}: the targets have {y.shape[1]} numbers a row, the model needs {goal.n_outputs}",
             "check the shape of the targets",
-        )
-    if np.isinf(y).any():
-        raise DataError(
-            f"{rows.source} holds infinity as target of {rows.place(int(np.argmax(np.isinf(y).any(1))))}", "correct it"
         )
     return y
 
@@ -360,7 +370,8 @@ def _fit(
     if goal.normalise:
         found = normalise.fit(_filled(rows.x, fill), goal.normalise)
         of_targets = None if goal.n_places else normalise.fit(y, goal.normalise)
-    return Preparation(source, options, labels, pieces["train"].inputs, fill, found, of_targets)
+    names, learnt = pieces["train"].inputs, () if goal.n_places else pieces["train"].targets
+    return Preparation(source, options, labels, names, learnt, fill, found, of_targets)
 
 
 def _filled(x: np.ndarray, fill: np.ndarray | None) -> np.ndarray:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Tables in files that hold typed columns: .parquet by pandas, .npy by NumPy. Rows are counted from 1, as a viewer does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +18,20 @@ class FrameTable(Table):
         n = len(self._columns[0]) if self._columns else 0
         super().__init__(source, list(columns) if named else [""] * len(columns), np.arange(1, n + 1), "row")
 
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
-        return np.stack([self._numbers(column) for column in columns], 1) if columns else np.empty((len(self), 0))
+    def _values(self, columns: Sequence[int]) -> Iterator[tuple[np.ndarray, dict[int, str]]]:
+        return (self._column(column) for column in columns)
 
-    def _numbers(self, column: int) -> np.ndarray:
+    def _column(self, column: int) -> tuple[np.ndarray, dict[int, str]]:
         values = self._columns[column]
         if values.dtype.kind in "buif":
-            return values.astype(float)
-        made = np.empty(len(values))
+            return values.astype(float), {}
+        made, found = np.zeros(len(values)), {}
         for row, value in enumerate(values):
             try:
                 made[row] = np.nan if _is_none(value) else float(value)
             except (TypeError, ValueError):
-                raise self.refuse_word(row, column, str(value)) from None
-        return made
+                found[row] = str(value)
+        return made, found
 
     def words(self, column: int) -> np.ndarray:
         return np.array(["" if _is_none(value) else str(value).strip() for value in self._columns[column]], object)

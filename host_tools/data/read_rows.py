@@ -11,6 +11,7 @@ import numpy as np
 from ttzo.host_tools.data import npz, read_frame, read_text
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import DataOptions
+from ttzo.host_tools.data.faults import Fault
 from ttzo.host_tools.data.table import Table
 
 ARRAYS = {"train": ("x_train", "y_train"), "validation": ("x_validation", "y_validation"), "test": ("x_test", "y_test")}
@@ -33,8 +34,9 @@ class Wanted:
 @dataclass(frozen=True, eq=False)
 class Rows:
     """n rows of one file. x (n, k) real numbers, NaN where one is missing; y: classes as words or numbers (n,), "" or NaN
-    where missing, or targets float (n, t). `group`, `recording` (n,) words. `index` (n,) counts the rows of the file;
-    `place(row)` is what row number `row` of these is called."""
+    where missing, or targets float (n, t). `shape`: of one row, where the file says it. `targets`: names of the columns
+    that are learnt. `group`, `recording` (n,) words. `index` (n,) counts the rows of the file; `place(row)` is what row
+    number `row` of these is called. `faults`: words that stand where numbers are wanted."""
 
     source: str
     x: np.ndarray
@@ -43,9 +45,12 @@ class Rows:
     name_place: Callable[[int], str]
     name_column: Callable[[int], str]
     inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     group: np.ndarray | None = None
     recording: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    shape: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -93,6 +98,9 @@ def rows_of_table(table: Table, options: DataOptions, wanted: Wanted) -> Rows:
     if not aside and is_index(table):
         aside.add(0)
         notes.append(f"{table.source}: the first column numbers the rows; it is left out")
+    if table.ends_blank:
+        aside.add(len(table.names) - 1)
+        notes.append(f"{table.source}: the last column is empty; it is left out")
     free = [column for column in range(len(table.names)) if column not in aside]
     targets = table.find(options.target, "target") if options.target else free[-wanted.n_targets :]
     if len(targets) != wanted.n_targets:
@@ -106,17 +114,21 @@ def rows_of_table(table: Table, options: DataOptions, wanted: Wanted) -> Rows:
             f"{table.source} has {len(table.names)} columns, which leaves none for the inputs",
             f"{table.columns_text()}; inputs and {wanted.n_targets} target column(s) are needed",
         )
+    x, faults = table.cells(inputs)
+    y, of_targets = (table.words(targets[0]), []) if wanted.has_classes else table.cells(targets)
     return Rows(
         source=table.source,
-        x=table.numbers(inputs),
-        y=table.words(targets[0]) if wanted.has_classes else table.numbers(targets),
+        x=x,
+        y=y,
         index=np.arange(len(table)),
         name_place=table.place,
         name_column=lambda k: table.column_text(inputs[k]),
         inputs=tuple(table.names[column] for column in inputs),
+        targets=tuple(table.names[column] for column in targets),
         group=table.words(group) if group is not None else None,
         recording=table.words(recording) if recording is not None else None,
         notes=tuple(notes),
+        faults=(*faults, *of_targets),
     )
 
 
@@ -139,7 +151,7 @@ def _inputs(table: Table, columns: list[int], wanted: Wanted) -> list[int]:
     missing = [name for name in known if name not in at]
     if missing:
         raise DataError(
-            f"{table.source} has no column `{missing[0]}`, which the model was trained on",
+            f"{table.source} has no column {', '.join(f'`{name}`' for name in missing)}, which the model was trained on",
             f"{table.columns_text()}; give it the columns {', '.join(known[:12])}",
         )
     return [at[name] for name in known]
@@ -205,4 +217,5 @@ def _rows_of_arrays(
         name_place=lambda row: f"{names[0]}[{row}]",
         name_column=lambda k: f"number {k} of the row",
         group=group,
+        shape=x.shape[1:],
     )

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ttzo.host_tools.data.data_error import DataError
+from ttzo.host_tools.data.faults import SHOWN
 from ttzo.host_tools.data.table import MISSING_WORDS, Table, is_missing
 
 LOOKED_AT = 100  # rows that decide on delimiter, decimal sign and heading
@@ -72,6 +73,7 @@ class TextTable(Table):
     ):
         super().__init__(str(path), names, places, "line", notes)
         self._form, self._text = form, "\n".join(records)
+        self.decimal = form.decimal
 
     def _read(self, columns: Sequence[int], **how: Any) -> Any:
         import pandas
@@ -98,26 +100,24 @@ class TextTable(Table):
                 f"{self.source}: the cells cannot be told apart ({reason})", "check quotes and separators"
             ) from error
 
-    def numbers(self, columns: Sequence[int]) -> np.ndarray:
+    def _values(self, columns: Sequence[int]) -> Iterator[tuple[np.ndarray, dict[int, str]]]:
         spellings = [*MISSING_WORDS, *map(str.upper, MISSING_WORDS), *map(str.capitalize, MISSING_WORDS), "NaN"]
         frame = self._read(columns, na_values=spellings)
-        made = np.empty((len(self), len(columns)))
-        for place, column in enumerate(columns):
+        for column in columns:
             values = frame[column]
-            made[:, place] = values.to_numpy(float) if values.dtype.kind in "buif" else self._converted(column)
-        return made
+            yield (values.to_numpy(float), {}) if values.dtype.kind in "buif" else self._converted(column)
 
-    def _converted(self, column: int) -> np.ndarray:
+    def _converted(self, column: int) -> tuple[np.ndarray, dict[int, str]]:
         """A column that pandas does not take for numbers as a whole, cell by cell."""
-        made = np.empty(len(self))
+        made, found = np.zeros(len(self)), {}
         for row, word in enumerate(self.words(column)):
             if is_missing(word):
                 made[row] = np.nan
             elif self._form.is_number(word):
                 made[row] = self._form.number(word)
             else:
-                raise self.refuse_word(row, column, word)
-        return made
+                found[row] = word
+        return made, found
 
     def words(self, column: int) -> np.ndarray:
         cells = self._read([column], dtype=str, na_filter=False)[column]
@@ -139,13 +139,16 @@ def read(path: Path, heading: str | None = None) -> TextTable:
     if not records:
         raise DataError(f"{path} is empty", "give a table with a row for each sample")
     form = _format(records, quote)
-    width = _width(path, form, records, places)
+    cells = [form.cells(record) for record in records]
+    width = _width(path, form, [len(row) for row in cells], places)
     names, notes_of_heading = _heading(path, form, records, width, heading)
     notes += notes_of_heading
     first = 1 if names else 0
     if len(records) == first:
         raise DataError(f"{path} holds a heading and no rows", "give a table with a row for each sample")
-    return TextTable(path, form, names or [""] * width, records[first:], places[first:], notes)
+    made = TextTable(path, form, names or [""] * width, records[first:], places[first:], notes)
+    made.ends_blank = not any(row[-1] for row in cells)
+    return made
 
 
 def _decoded(path: Path) -> str:
@@ -216,17 +219,18 @@ def _format(records: list[str], quote: str) -> Format:
     return best
 
 
-def _width(path: Path, form: Format, records: list[str], places: np.ndarray) -> int:
-    """The number of columns, the same in all records."""
-    counts = [len(form.cells(record)) for record in records]
+def _width(path: Path, form: Format, counts: list[int], places: np.ndarray) -> int:
+    """The number of columns, the same in all records: `counts` has it of each."""
     usual = Counter(counts).most_common(1)[0][0]
-    other = next((number for number, count in enumerate(counts) if count != usual), None)
-    if other is not None:
+    others = [number for number, count in enumerate(counts) if count != usual]
+    if others:
         row = next(number for number, count in enumerate(counts) if count == usual)
         cells = f"cells are read with {_NAMES[form.delimiter]} between them"
+        more = ", ".join(str(places[number]) for number in others[1 : SHOWN + 1])
+        also = f"; {len(others) - 1:,} more lines differ: {more}{', ...' * (len(others) > SHOWN + 1)}" if more else ""
         raise DataError(
-            f"{path}: line {places[other]} has {counts[other]} columns, line {places[row]} has {usual} ({cells})",
-            "every line needs the same number of columns: correct that line",
+            f"{path}: line {places[others[0]]} has {counts[others[0]]} columns, line {places[row]} has {usual} ({cells}){also}",
+            f"every line needs the same number of columns: correct {'those lines' if more else 'that line'}",
         )
     return usual
 

@@ -53,6 +53,7 @@ def write(runs: list[Path], out: Path, bundle: Path | None = None) -> Path:
     """
     template = _template()
     sections = [_section(run, bundle) for run in runs]
+    _name_apart(sections)
     text = template.render(sections=sections, comparison=_comparison(sections), version=metadata.version("ttzo"))
     write_atomically(out, text.encode())
     return out
@@ -75,6 +76,7 @@ def _section(run: Path, bundle: Path | None) -> dict[str, Any]:
     plan, found = pictures.plan_of(run, bundle), answers.load(run)
     return {
         "name": run.name,
+        "model": (plan.metadata.get("name") or plan.metadata.get("title") if plan else None) or run.name,
         "title": (plan.metadata.get("title") or plan.metadata.get("name") if plan else None) or run.name,
         "origin": metrics.origin(run / "metrics.csv"),
         "facts": _facts(rows, plan, found),
@@ -94,9 +96,16 @@ def _facts(rows: list[Row], plan: Plan | None, found: dict[str, Any] | None) -> 
         made.append(("parameters", f"{plan.n_parameters:,}"))
         made.append(("bytes of RAM", f"{sum(work_items(plan).values()):,}"))
     made += [("steps", f"{last['step']:,.0f}"), ("loss evaluations", f"{last['evaluations']:,.0f}")]
-    made += [(name, f"{last[name]:.3g}") for name in ("macs", "instructions") if last[name]]
+    made += [(name, _amount(count)) for name in ("macs", "instructions") if (count := last[name])]
     names = {"macs": "multiply-accumulates", "instructions": "instructions of training"}
     return [(names.get(name, name), text) for name, text in made]
+
+
+def _amount(count: float) -> str:
+    """With three digits at least, and no exponent."""
+    if count < 1e6:
+        return f"{count:,.0f}"
+    return f"{count / 1e6:.3g} million" if count < 1e9 else f"{count / 1e6:,.0f} million"
 
 
 def _quality(rows: list[Row], found: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -109,7 +118,9 @@ def _quality(rows: list[Row], found: dict[str, Any] | None) -> list[tuple[str, s
     if found and found.get("auc") is not None:
         made.append(("area under the curve", f"{found['auc']:.3f}"))
     if found and found.get("rmse"):
-        made.append(("root mean squared error", ", ".join(f"{value:.4g}" for value in found["rmse"])))
+        names = found.get("targets") or [""] * len(found["rmse"])
+        values = [f"{value:.4g} {name}".strip() for value, name in zip(found["rmse"], names, strict=True)]
+        made.append(("root mean squared error", ", ".join(values)))
     if (error := _last(rows, "relative_l2")) is not None:
         made.append(("relative error", f"{100 * error:.2g} %"))
     return made
@@ -142,6 +153,15 @@ def _worth(measured: dict[str, Any]) -> str:
 def save_adaptation(run: Path, page: dict[str, Any]) -> None:
     """Keeps what an adaptation came to (`before` and `after`) in its run's folder. Raises `DiskError`."""
     write_atomically(run / ADAPTATION, (json.dumps(page, indent=1) + "\n").encode())
+
+
+def _name_apart(sections: list[dict[str, Any]]) -> None:
+    """Runs are called by their folders; where two are alike, by their models too, and where that is not enough by number."""
+    for more in ("{0[model]}, {0[name]}", "{0[name]} ({1})"):
+        names = [each["name"] for each in sections]
+        if len(set(names)) < len(names):
+            for number, each in enumerate(sections, 1):
+                each["name"] = more.format(each, number)
 
 
 # ---- where bytes and operations go -----------------------------------------------------------------------------------
@@ -178,7 +198,7 @@ def _bar(title: str, unit: str, items: dict[str, int]) -> Bar:
 def _pictures(run: Path, rows: list[Row], plan: Plan | None, found: dict[str, Any] | None) -> list[Any]:
     """Each as SVG: an HTML file holds it without a second file."""
     if plan is not None and plan.pde is not None:
-        return [_svg(pictures.whole_figure(run, rows, plan, "solution and its error"))]
+        return [_svg(figure) for figure in pictures.solution_figures(run, rows, plan, WIDE, HIGH)]
     figure = pictures.new_figure(WIDE, HIGH)
     pictures.plot_learning(figure.add_subplot(), rows, "the batches' loss, and other rows")
     made = [_svg(figure)]

@@ -3,7 +3,7 @@
 own unit. Computed on the host from the outputs that the device gave."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ttzo.exporter.plan.anomaly import Detection, detection_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.untrusted_file import json_page, read_bytes
 from ttzo.host_tools.data.data_set import DataSet
+from ttzo.host_tools.data.prepare_rows import Preparation
 from ttzo.host_tools.data.whole_file import write_atomically
 from ttzo.host_tools.training import detector
 
@@ -53,12 +54,14 @@ class Detected:
 class Answers:
     """Of classes: `confusion[true][answered]` counts rows; `balanced_accuracy` is the mean recall of the classes that have
     rows; `detection`: of a model that finds anomalies; `auc`, of two classes, is the area under the receiver's operating characteristic of the second one. Of numbers:
-    `rmse`, `r2` and `best_constant_rmse` of each output, in the target's own unit."""
+    `rmse`, `r2` and `best_constant_rmse` of each output, in the target's own unit; `targets`: their columns' names, where they
+    have any."""
 
     classes: tuple[ClassAnswers, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     balanced_accuracy: float | None = None
     auc: float | None = None
+    targets: tuple[str, ...] = ()
     rmse: tuple[float, ...] = ()
     r2: tuple[float | None, ...] = ()
     best_constant_rmse: tuple[float, ...] = ()
@@ -76,9 +79,11 @@ def judge(plan: Plan, data: DataSet, outputs: np.ndarray, y: np.ndarray) -> Answ
         names = data.labels or tuple(map(str, range(plan.n_classes)))
         scores = np.hstack([np.zeros_like(outputs), outputs]) if plan.out_features == 1 else outputs
         return of_classes(scores.astype(float), y, (*names, *map(str, range(len(names), plan.n_classes))))
-    undo = data.preparation.target_normalisation if data.preparation else None
+    done = data.preparation or Preparation()
     found, wanted = outputs.astype(float), y.astype(float)
-    return of_numbers(undo.undo(found), undo.undo(wanted)) if undo else of_numbers(found, wanted)
+    if undo := done.target_normalisation:
+        found, wanted = undo.undo(found), undo.undo(wanted)
+    return replace(of_numbers(found, wanted), targets=done.targets)
 
 
 def of_errors(plan: Plan, of_good: np.ndarray, found: np.ndarray, anomalous: np.ndarray) -> Answers:

@@ -81,7 +81,7 @@ def identify(
             if run.sweeps != sweeps:
                 sweeps = run.sweeps
                 run.save()
-                if report:
+                if report and sweeps:
                     report(sweeps, run.found())
     run.save()
     found, used = run.found(), device.instructions

@@ -4,7 +4,7 @@ own unit."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,15 +22,18 @@ class Predictions:
     heading: tuple[str, ...]
     lines: tuple[tuple[str | float, ...], ...]
 
-    def as_csv(self) -> str:
+    def as_csv(self, kept: Mapping[str, Sequence[str]], decimal: str = ".") -> str:
+        """The lines as a table in a file. `kept`: columns that take the place of the rows' names; one that is called like an
+        answer has ` (file)` after its name. With a decimal comma there are semicolons between the cells."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([self.heading, *([_cell(cell) for cell in line] for line in self.lines)])
+        writer = csv.writer(text, lineterminator="\n", delimiter=";" if decimal == "," else ",")
+        at = 1 if kept else 0
+        taken = self.heading[at:]
+        writer.writerow([*(f"{name} (file)" if name in taken else name for name in kept), *taken])
+        for number, line in enumerate(self.lines):
+            answers = (cell if isinstance(cell, str) else f"{cell:.9g}".replace(".", decimal) for cell in line[at:])
+            writer.writerow([*(column[number] for column in kept.values()), *answers])
         return text.getvalue()
-
-
-def _cell(cell: str | float) -> str:
-    return cell if isinstance(cell, str) else f"{cell:.9g}"
 
 
 def of_outputs(plan: Plan, outputs: np.ndarray, places: Sequence[str], known: Preparation | None) -> Predictions:

@@ -26,6 +26,7 @@ from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.data.whole_file import OF_THE_DISK, DiskError
 from ttzo.host_tools.device.device import Device, Evaluation, run_folder
 from ttzo.host_tools.device.link import StartedAnew
+from ttzo.host_tools.device.place import place
 from ttzo.host_tools.device.ports import LinkError
 from ttzo.host_tools.device.replies import ReplyError
 from ttzo.host_tools.reference.number.random import batch_rows
@@ -204,16 +205,15 @@ class _Session:
 
     def _begin(self) -> None:
         """Brings the device to where the run stands. The folder changes only after the device has agreed."""
-        self.kept = KeptRun(self.device, self.say)
-        start = self.start.parameters if self.start else self.device.plan.parameters
+        self.kept, plan = KeptRun(self.device, self.say), self.device.plan
+        start = self.start.parameters if self.start else plan.parameters
         self._go_on_from(self.kept.begin(self.found, start, self.settings, self.data.checksum, self.restart))
         self.device.reset()
         self.device.configure(self.settings)
         if self.found:
             self.device.load(self.found.parameters, self.found.moments, self.found.state)
         elif self.start:
-            no_moments = np.zeros(self.device.plan.n_moments, np.float32)
-            self.device.load(self.start.parameters, no_moments, self.device.state())
+            self.device.load(self.start.parameters, np.zeros(plan.n_moments, np.float32), self.device.state())
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self.is_alone:
@@ -223,10 +223,10 @@ class _Session:
             self._save()
             if not self.has_folder:
                 self.generations.start(self._read())
-            run_model.save(self.folder, self.device.plan)
+            run_model.save(self.folder, plan)
             run_data.save(self.folder, self.data.preparation)
             (self.folder / answers.NAME).unlink(missing_ok=True)  # they were of other parameters
-            origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {self.device.board} at {self.device.url}"
+            origin = f"model {model_hash(self.device.plan).hex()}, data {self.data.name}, {place(self.device.board, self.device.url)}"
             self.metrics = MetricsFile(self.folder / "metrics.csv", origin, self.settings, self.resumed_from, self.say)
             self.held.callback(self.metrics.close)
             self.begun, self.recorded = True, self.resumed_from

@@ -2,6 +2,7 @@
 """`ttzo estimators`: the names, and costs that are those of a bundle exported with each estimator."""
 
 import json
+import re
 
 import pytest
 from bundles import small_plan, wave_plan, write_bundle
@@ -71,10 +72,19 @@ def test_an_estimator_that_the_model_refuses_says_why(tmp_path, made, name, why)
     bundle = write_bundle(tmp_path / "bundle", made())
     used, found = costs(bundle)
     assert why in found[name]["refusal"] and "macs" not in found[name] and not found[used]["refusal"]
-    shown = run(bundle).stdout
-    assert f"{name} does not train this model: " in shown and f"the bundle uses {used}" in shown
+    shown = " ".join(run(bundle).stdout.split())
+    (line,) = re.findall(rf"not for this model: [\w, ]*\b{name}\b[\w, ]* \(([^)]*)", shown)
+    assert why in line and not line.startswith(name) and f"the bundle uses {used}" in shown
 
 
 def test_a_model_that_is_frozen_whole_is_refused(tmp_path):
     frozen = export_again.changed(small_plan(), frozen="float32")
     assert "frozen" in run(write_bundle(tmp_path / "frozen", frozen), code=ExitCode.input).stderr
+
+
+def test_a_plan_of_random_directions_says_what_all_derivatives_would_take_and_bring(tmp_path):
+    bundle = write_bundle(tmp_path / "rge", small_plan())
+    used, found = costs(bundle)
+    shown = " ".join(CliRunner().invoke(main, ["plan", str(bundle), "--board", "netduinoplus2"]).stdout.split())
+    whole = [f"by {name} {found[name]['instructions'][0]:,}" for name in ("node_cge", "cge")]
+    assert used == "rge" and f"{'; '.join(whole)} (all derivatives, without the noise" in shown

@@ -2,6 +2,7 @@
 """Any torch module as a plan: what torch computes is what the plan computes, and the trained parameters go back into it."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -282,3 +283,14 @@ def test_loading_into_a_parametrized_module_is_refused():
 def test_a_compiled_module_is_read_as_it_was_written():
     module = S(L(6, 4))
     assert np.array_equal(plan_from_module(torch.compile(module)).parameters, plan_from_module(module).parameters)
+
+
+def test_warnings_of_torch_about_itself_are_not_shown_and_those_of_the_model_are():
+    def run(self, x):
+        warnings.warn("the model's own", stacklevel=1)
+        return self.last(x * torch.tensor(2.0))  # torch warns of its own use of a deprecated class
+
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        plan_from_module(Model(run, last=nn.Linear(4, 2)), input_shape=(4,))
+    assert {str(each.message) for each in shown} == {"the model's own"}

@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A MicroPython board that serves on a stream and asks for a key: in real interpreters, over a socket."""
 
-import socket
-import subprocess
-from contextlib import contextmanager
-
 import devices
 import pytest
 from devices import SMALL
-from interpreters import FORMS, Interpreter, built_module
+from interpreters import FORMS, Interpreter, served, with_key_part
 from key_attacks import KINDS, attack
 
 from ttzo.device_runtime.contract import DeviceError, ExitCode, Part, Region
@@ -16,47 +12,16 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.device.link import Link
 from ttzo.host_tools.device.ports import open_stream
 from ttzo.host_tools.firmware import key_file
-from ttzo.host_tools.micropython.native_module import ALL_PARTS
 
 SECRET = bytes(range(32))
-SERVE = """
-import socket, sys, ttzo
-server = socket.socket()
-server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-server.bind(socket.getaddrinfo("127.0.0.1", {port})[0][-1])
-server.listen(1)
-m = ttzo.load("model.ttzo")
-print("ready")
-while True:
-    stream, _ = server.accept()
-    m.serve(stream, {arguments})
-    stream.close()
-"""
 
 
 @pytest.fixture(scope="module", params=FORMS)
 def board(request, tmp_path_factory):
-    made = Interpreter(tmp_path_factory.mktemp("board"), request.param)
-    if request.param == "native":
-        (made.folder / "_ttzo.mpy").write_bytes(built_module("x64", ALL_PARTS | {Part.key}))
+    made = with_key_part(tmp_path_factory.mktemp("board"), request.param)
     (made.folder / "model.ttzo").write_bytes(to_bundle.write(SMALL))
     key_file.write(made.folder / "key", SECRET)
     return made
-
-
-@contextmanager
-def served(board, arguments: str):
-    """The board's URL while it serves with those arguments."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    (board.folder / "given.py").write_text(SERVE.format(port=port, arguments=arguments))
-    process = subprocess.Popen([*board.command, "given.py"], cwd=board.folder, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout.readline().strip() == "ready"
-        yield f"socket://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def three_steps(link: Link) -> bytes:

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from bundles import wave_plan
+from bundles import residual_wave_plan, wave_plan
 from interpreters import FORMS, Interpreter
 
 from ttzo.device_runtime.contract import Region
@@ -31,6 +31,18 @@ def test_200_steps_end_in_the_bits_of_the_native_runtime(board):
         for _ in range(STEPS):
             device.step(Region.collocation)
         assert (board.folder / "p.bin").read_bytes() == device.parameters().tobytes()
+
+
+def test_a_residual_network_trains_to_the_bits_of_the_native_runtime(board):
+    bundle = board.folder / "residual.ttzo"
+    bundle.write_bytes(to_bundle.write(residual_wave_plan()))
+    board.run(
+        "import ttzo\nm = ttzo.load('residual.ttzo')\nm.train(steps=20); f = open('r.bin', 'wb'); f.write(m.params()); f.close()"
+    )
+    with open_device("native:", bundle) as device:
+        for _ in range(20):
+            device.step(Region.collocation)
+        assert (board.folder / "r.bin").read_bytes() == device.parameters().tobytes()
 
 
 def test_the_error_of_the_solution_is_the_native_runtimes(board):

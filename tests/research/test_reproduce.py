@@ -212,6 +212,9 @@ def test_a_picture_has_panels_of_what_was_measured(tmp_path, monkeypatch):
     table = tables.table("table1")
     render.draw(table, [outcome(89.0, 88.48), Outcome(Entry("mlp-10", "hybrid", None), ())], tmp_path / "x.png")
     render.draw(table, [], tmp_path / "x.png")
-    assert [[axes.get_title() for axes in figure.axes] for figure in drawn] == [["tt-3962"], [table.rows[0]]]
+    assert [[axes.get_title() for axes in figure.axes] for figure in drawn] == [
+        ["tt-3962: test accuracy"],
+        [f"{table.rows[0]}: test accuracy"],
+    ]
     curve, paper = drawn[0].axes[0].get_lines()
     assert curve.get_marker() == "o" and list(paper.get_ydata()) == [88.48, 88.48]  # one point is seen

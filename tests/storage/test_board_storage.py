@@ -2,20 +2,23 @@
 """Firmware that keeps its run: what a board's file says, what is linked, power cuts of emulated boards, and a watchdog that
 does not bite during a long step."""
 
+import dataclasses
 import subprocess
 import time
+import zlib
 
 import pytest
-from devices import connect, dense_plan, fill, rows
+from devices import connect, dense_plan, rows
 from firmware import needs_compiler, needs_qemu, write_bundle
 from power_cuts import Cuts, bundle_in, emulated_power
 
 from ttzo.device_runtime import FOLDER, PORTS
-from ttzo.device_runtime.contract import Part, Region, StepReply
+from ttzo.device_runtime.contract import Part, Region
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.parts import parts_of
 from ttzo.exporter.plan.training import Phase
-from ttzo.host_tools.device import qemu
+from ttzo.exporter.writers.to_bundle import training_records
+from ttzo.host_tools.device import qemu, round_trips
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.firmware import boards, build, wear
 from ttzo.host_tools.training import kept_run
@@ -104,16 +107,25 @@ def test_an_emulated_board_that_is_reset_at_random_ends_in_the_same_bits(bundle,
 
 @needs_compiler
 @needs_qemu
-def test_a_watchdog_does_not_bite_during_a_step_longer_than_it(tmp_path):
-    plan = dense_plan(64, 64, 2, batch=128, phases=(Phase(n_queries=800),))
+def test_a_watchdog_does_not_bite_during_a_step_longer_than_it(tmp_path, monkeypatch):
+    """Steps of more and more directions, until one takes longer. QEMU is slow where a watchdog is fed: nothing is repeated."""
+    monkeypatch.setattr(round_trips, "FIRST_SILENCE_S", 60.0)
+    plan = dense_plan(64, 64, 2, batch=16, phases=(Phase(n_queries=800 << 7),))
+    training, phase_0, phase_1 = training_records(plan.training)
     board = boards.load("mps2-an386").model_copy(update={"watchdog": "cmsdk", "watchdog_ms": 2000})
     report = build.build(write_bundle(tmp_path / "bundle", plan), board)
     with qemu.emulated(board, report.elf) as emulation, connect(emulation.url) as link:
-        session = link.hello() and link._session
-        fill(link, Region.batch, rows(plan, 128))
+        session, content = link.hello(timeout=60) and link._session, rows(plan, 16)
+        link.write(Region.batch, content, timeout=60)
+        link.request("commit", region=Region.batch, count=len(content), crc=zlib.crc32(content), timeout=60)
         control = emulation.ask("human-monitor-command", **{"command-line": "xp /1wx 0x40008008"})
         assert control.split()[-1] == "0x00000003"  # it counts, and resets
-        began = time.monotonic()
-        step: StepReply = link.request("step", step=0, region=Region.batch, timeout=60)[0]
-        assert step.step == 1 and time.monotonic() - began > 2
-        assert link.hello().session_before == session != 0  # no reset has forgotten it
+        for step, n_queries in enumerate(800 << k for k in range(8)):
+            phase_0 = dataclasses.replace(phase_0, n_queries=n_queries)
+            link.request("configure", timeout=60, training=training, phase_0=phase_0, phase_1=phase_1)
+            began = time.monotonic()
+            link.request("step", step=step, region=Region.batch, timeout=60)
+            if (seconds := time.monotonic() - began) > 2:
+                break
+        assert seconds > 2 and link.request("status", timeout=60)[0].state.step == step + 1
+        assert link.hello(timeout=60).session_before == session != 0  # no reset has forgotten it

@@ -10,6 +10,7 @@ from devices import dense_plan
 
 from ttzo.device_runtime.contract import Activation, Loss, Number, Update
 from ttzo.exporter import pde
+from ttzo.exporter.plan.builder import Builder, Value
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
@@ -44,6 +45,29 @@ def wave_plan() -> Plan:
         input_scale=1.0,
         training=Training((Phase(n_queries=8, learning_rate=1e-3),), seed=7, steps=STEPS),
         pde=made,
+    )
+
+
+def residual_wave_plan() -> Plan:
+    """The same equation on a network that is no chain: a residual block of gelu units, times a sigmoid of itself."""
+    chain, rng, build = wave_plan(), np.random.default_rng(5), Builder((2,))
+
+    def linear(name: str, x: Value, n: int) -> Value:
+        weight = rng.normal(0, 0.5, (n, x.numbers)).astype(np.float32)
+        return build.linear(name, x, weight, np.zeros(n, np.float32))
+
+    x = build.activation("sine", linear("first", build.input, 6), Activation.sine)
+    moved = build.activation("gelu", linear("inner", x, 6), Activation.gelu)
+    x = build.add("block", x, linear("outer", moved, 6))
+    x = build.multiply("gated", x, build.activation("gate", x, Activation.sigmoid))
+    x = build.concat("both", [x, build.input], 0)
+    return build.plan(
+        linear("last", x, 1),
+        loss=Loss.residual,
+        input_number=Number.float32,
+        batch=chain.batch,
+        training=chain.training,
+        pde=chain.pde,
     )
 
 

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Coverage-guided fuzzing of the C parsers by libFuzzer, under the address and undefined-behaviour sanitizers.
 
-    python tests/support/fuzz_c.py [bundle] [frame] [program] [storage] [--inputs 10000000] [--keep]
+    python tests/support/fuzz_c.py [bundle] [frame] [program] [storage] [--inputs 10000000] [--seed 1] [--keep]
 
 With --keep, the inputs that are needed to reach all that was reached are written into tests/vectors/fuzz_corpus, whose inputs
 the tests feed again (tests/link/test_fuzz_corpus.py). Needs clang with its runtime (Debian: apt-get install clang libclang-rt-14-dev). The corpus begins with bundles, requests, programs
-and slots that are sound; what libFuzzer adds to it, and the input of a finding, lie in build/fuzz.
+and slots that are sound, and with the kept inputs; what libFuzzer adds to it, and the input of a finding, lie in build/fuzz.
+Another seed makes other inputs.
 """
 
 import argparse
+import dataclasses
 import lzma
 import struct
 import subprocess
@@ -32,12 +34,14 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs.memory import saved_run_bytes
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.pde.program_bytes import program_bytes
+from ttzo.exporter.plan.packing import Packing
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.device.frames import hello
 
 HERE = Path(__file__).parent / "fuzz"
 OUT = Path(__file__).parents[2] / "build" / "fuzz"
 KEPT = Path(__file__).parents[1] / "vectors" / "fuzz_corpus"
+PACKING = Packing.of_bytes(bytes(range(256)) + bytes(40))
 FLAGS = ["-std=c99", "-O2", "-g", "-ffp-contract=off", "-fno-sanitize-recover=all"]
 
 
@@ -55,6 +59,7 @@ def requests() -> list[bytes]:
     made += [
         (MESSAGE["configure"], REQUEST["configure"](training, *phases).pack()),
         (MESSAGE["commit"], REQUEST["commit"](Region.batch, 32, 0x190A55AD).pack()),
+        (MESSAGE["write_packed"], REQUEST["write_packed"](Region.batch, 0, 32).pack() + PACKING.pack(bytes(32), 99)[1]),
         (MESSAGE["set_state"], REQUEST["set_state"](StateRecord(3, 0, 0, 0, 0.0, float("inf"), 0, 9)).pack()),
         (MESSAGE["step"], REQUEST["step"](0, Region.batch).pack()),
         (MESSAGE["read"], REQUEST["read"](Region.parameters, 0, 64).pack()),
@@ -97,7 +102,7 @@ CORPUS: dict[str, Callable[[], list[bytes]]] = {
 
 def small_model() -> str:
     """The model of `frame` and `storage`, an array in C."""
-    words = ",".join(map(str, to_bundle.write(small_plan())))
+    words = ",".join(map(str, to_bundle.write(dataclasses.replace(small_plan(), packing=PACKING))))
     return f"#include <stdint.h>\nstatic const _Alignas(8) uint8_t small_model[] = {{ {words} }};\n"
 
 
@@ -112,14 +117,15 @@ def build(target: str) -> Path:
     return program
 
 
-def run(target: str, n_inputs: int) -> int:
+def run(target: str, n_inputs: int, seed: int) -> int:
     """Feeds the target; its exit code. A finding is printed by libFuzzer, its input kept."""
     folder = OUT / target
     folder.mkdir(parents=True, exist_ok=True)
-    for number, content in enumerate(CORPUS[target]()):
+    for number, content in enumerate([*CORPUS[target](), *kept(target)]):
         (folder / f"sound-{number}").write_bytes(content)
-    options = [f"-runs={n_inputs}", "-max_len=8192", "-timeout=600", "-print_final_stats=1", "-verbosity=0", "-seed=1"]
-    return subprocess.run([str(build(target)), *options, f"-artifact_prefix={OUT}/", str(folder)]).returncode
+    options = [f"-runs={n_inputs}", f"-seed={seed}", "-max_len=8192", "-timeout=600", "-print_final_stats=1"]
+    command = [str(build(target)), *options, "-verbosity=0", f"-artifact_prefix={OUT}/", str(folder)]
+    return subprocess.run(command).returncode
 
 
 def keep(target: str) -> None:
@@ -148,9 +154,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("targets", nargs="*", choices=[*CORPUS, []], help="default: all")
     options.add_argument("--inputs", type=int, default=10_000_000)
+    options.add_argument("--seed", type=int, default=1)
     options.add_argument("--keep", action="store_true", help="write tests/vectors/fuzz_corpus")
     given = options.parse_args()
-    codes = {target: run(target, given.inputs) for target in given.targets or CORPUS}
+    codes = {target: run(target, given.inputs, given.seed) for target in given.targets or CORPUS}
     for target, code in codes.items():
         print(f"{target}: {given.inputs:,} inputs, {'nothing found' if code == 0 else 'A FINDING'}")
         if given.keep and code == 0:

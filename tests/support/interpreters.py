@@ -7,6 +7,7 @@ MPY_DIR=...                       a source tree: native modules are built and te
 """
 
 import os
+import random
 import select
 import shlex
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from ttzo.device_runtime.contract import Part
 from ttzo.host_tools.micropython import native_module
 
 OLDEST = (1, 23)
@@ -88,7 +90,7 @@ class Interpreter:
     def __init__(self, folder: Path, form: str):
         self.form, self.command, self.folder = form, interpreter(form), install(folder, form)
 
-    def run(self, code: str, *, fails: bool = False, timeout: float = 120) -> str:
+    def run(self, code: str, *, fails: bool = False, timeout: float = 600) -> str:
         """What the code prints; with `fails`, what it complains of."""
         (self.folder / "given.py").write_text(code)
         done = subprocess.run(
@@ -107,6 +109,47 @@ class Interpreter:
         shutil.copy(Path(__file__).parent / "micropython_prompt.py", self.folder)
         with socket.create_server(("127.0.0.1", 0)) as server, Board(self, server) as self.running:
             yield self.running.url
+
+
+SERVE = """
+import socket, ttzo
+server = socket.socket()
+for port in range({first}, {first} + 50):
+    try:
+        server.bind(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+        break
+    except OSError:
+        pass
+server.listen(1)
+m = ttzo.load("model.ttzo")
+print(port)
+while True:
+    stream, _ = server.accept()
+    m.serve(stream, {arguments})
+    stream.close()
+"""
+
+
+def with_key_part(folder: Path, form: str) -> Interpreter:
+    """An interpreter whose module in that form asks for keys."""
+    made = Interpreter(folder, form)
+    if form == "native":
+        content = built_module("x64", native_module.ALL_PARTS | {Part.key})
+        (folder / "_ttzo.mpy").write_bytes(content)
+    return made
+
+
+@contextmanager
+def served(board: Interpreter, arguments: str) -> Iterator[str]:
+    """The board's URL while it serves its model.ttzo on a loopback port with those arguments of `serve`."""
+    (board.folder / "given.py").write_text(SERVE.format(first=random.randrange(20000, 30000), arguments=arguments))
+    command = [*board.command, "given.py"]
+    with subprocess.Popen(command, cwd=board.folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield f"socket://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
 
 
 class Board:

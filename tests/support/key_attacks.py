@@ -2,10 +2,11 @@
 """Attacks on a device that asks for a key, counted: requests without a seal, forged, damaged, cut, repeated and reordered ones,
 and whole sessions that were recorded.
 
-    python tests/support/key_attacks.py [--rounds 100] [--device native|numpy|qemu]
+    python tests/support/key_attacks.py [--rounds 100] [--device native|numpy|qemu|mpy-ffi|mpy-native]
 
 An attacker reads and writes the same line as a host that has the key. Each attack has to be refused by `locked`, `wrong_key`
-or `bad_seal`, and after each round the host finds steps and parameters as it left them.
+or `bad_seal`, and after each round the host finds steps and parameters as it left them. A MicroPython board is a real interpreter that serves on
+a socket, with either form of the module (support/interpreters.py says which it takes).
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import devices
 from devices import SMALL, Line, rows
+from interpreters import served, with_key_part
 
 from ttzo.device_runtime.contract import MESSAGE, REPLY, REQUEST, Arithmetic, DeviceError, Region
 from ttzo.exporter.writers import to_bundle, to_c
@@ -188,6 +190,11 @@ def keyed(kind: str, secret: bytes, folder: Path, reading_open: bool = False) ->
     elif kind == "numpy":
         with serve(Trainer(SMALL), "numpy", lock=Lock(secret, reading_open)) as emulator:
             yield emulator.url
+    elif kind.startswith("mpy-"):
+        board = with_key_part(folder, kind.removeprefix("mpy-"))
+        (folder / "model.ttzo").write_bytes(to_bundle.write(SMALL))
+        with served(board, f"key={secret!r}") as url:
+            yield url
     else:
         board = boards.load("netduinoplus2")
         (folder / "model.ttzo").write_bytes(to_bundle.write(SMALL))
@@ -200,7 +207,7 @@ def keyed(kind: str, secret: bytes, folder: Path, reading_open: bool = False) ->
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=100)
-    options.add_argument("--device", choices=["native", "numpy", "qemu"], default="native")
+    options.add_argument("--device", choices=["native", "numpy", "qemu", "mpy-ffi", "mpy-native"], default="native")
     given = options.parse_args()
     secret = secrets.token_bytes(key_file.BYTES)
     with tempfile.TemporaryDirectory() as folder, keyed(given.device, secret, Path(folder)) as url:

@@ -113,6 +113,9 @@ def test_errors_are_told_in_the_targets_own_unit(model):
     test = page["test"]
     assert test["r2"][0] > 0.99 and test["rmse"][0] < 0.1 * test["best_constant_rmse"][0]
     assert 100 < test["best_constant_rmse"][0] < 200  # 3 times a deviation of 50, of 24 rows
+    assert test["targets"] == ["y"]
+    shown = ttzo("eval", model / "out", "--device", "numpy:").stdout
+    assert f"RMSE of `y` {test['rmse'][0]:.6g} in that column's unit" in " ".join(shown.split())
 
 
 def test_a_class_by_position_trains_with_every_class_on_each_side(model):

@@ -73,8 +73,22 @@ def test_classes_have_names_and_columns_are_found_by_theirs(tmp_path, url):
     ]
     assert np.allclose([line[2] for line in answer["answers"]], share.max(1), atol=1e-5)
     lines = list(csv.reader((tmp_path / "out.csv").open()))
-    assert lines[0] == ["row", "class", "probability"] and len(lines) == 10
-    assert [line[:2] for line in lines[1:]] == [line[:2] for line in answer["answers"]]
+    assert lines[0] == ["line", "number", "remark", "class", "probability"] and len(lines) == 10
+    assert [line[:4] for line in lines[1:]] == [
+        [str(i + 2), str(i), "words", LABELS[k]] for i, k in enumerate(scores.argmax(1))
+    ]
+
+
+def test_answers_of_a_file_with_decimal_commas_have_them_too_and_a_column_called_like_an_answer_stays_apart(tmp_path):
+    folder, weight, bias = bundle(tmp_path / "b", Loss.mse, weather(target=True), n_out=1)
+    text = [f"2.{3 + i}.26;{w:.3f};{r:.3f};{i}" for i, (w, r) in enumerate(ROWS)]
+    (tmp_path / "new.csv").write_text("day;wind;rain;answer\n" + "\n".join(text).replace(".", ",") + "\n")
+    ttzo("predict", folder, "--device", "numpy:", "--data", tmp_path / "new.csv", "-o", tmp_path / "out.csv")
+    lines = list(csv.reader((tmp_path / "out.csv").open(), delimiter=";"))
+    wanted = ((np.round(ROWS, 3) - CENTRE) / SPREAD @ weight.T + bias) * TARGET_SPREAD + TARGET_CENTRE
+    assert lines[0] == ["line", "day", "answer (file)", "answer"]
+    assert [line[:3] for line in lines[1:]] == [[str(i + 2), f"2,{3 + i},26", str(i)] for i in range(len(ROWS))]
+    assert np.allclose([float(line[3].replace(",", ".")) for line in lines[1:]], wanted[:, 0], rtol=1e-5)
 
 
 def test_numbers_come_in_the_targets_own_unit_and_a_target_column_is_not_looked_at(tmp_path):

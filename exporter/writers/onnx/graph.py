@@ -2,6 +2,7 @@
 """All nodes of a plan's graph, and its frozen parameters."""
 
 import math
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -50,19 +51,24 @@ WRITERS: dict[NodeOperation, ModuleType] = {
 }
 
 
+def tensors_of(plan: Plan) -> Iterator[tuple[Node, list[str]]]:
+    """Each node in order, with the names of its parameter tensors: where it shares them, its owner's."""
+    owners: dict[tuple[bool, int], Node] = {}
+    for node in plan.graph.nodes:
+        owner = owners.setdefault((node.frozen, node.parameters), node) if node.shared else node
+        if not node.shared:
+            owners[node.frozen, node.parameters] = node
+        yield node, [tensor.name for tensor in owner.tensors]
+
+
 def network(plan: Plan) -> list[NodeProto]:
     """The nodes from `x` to `outputs`; every parameter tensor is there by its name."""
     nodes = Nodes({"x": (plan.in_features,)})
     values = {0: "x"}
-    owners: dict[tuple[bool, int], Node] = {}
-    for node in plan.graph.nodes:
+    for node, tensors in tensors_of(plan):
         nodes.begin(node.name)
-        owner = owners.setdefault((node.frozen, node.parameters), node) if node.shared else node
-        if not node.shared:
-            owners[node.frozen, node.parameters] = node
         if node.frozen and not node.shared:
             _dequantize(nodes, node)
-        tensors = [tensor.name for tensor in owner.tensors]
         inputs = [values[array] for array in node.inputs]
         values[node.output] = WRITERS[node.operation.CODE].write(nodes, node.operation, tensors, inputs)
     end = values[plan.graph.nodes[-1].output]
@@ -70,6 +76,13 @@ def network(plan: Plan) -> list[NodeProto]:
     shape = nodes.constant(np.array((-1, plan.out_features), np.int64), "shape")
     nodes.made.append(helper.make_node("Reshape", [end, shape], ["outputs"], "outputs"))
     return nodes.made
+
+
+def dequantize_frozen(nodes: Nodes, plan: Plan) -> None:
+    """The 8-bit parameters of frozen nodes as float32, by their names."""
+    for node in plan.graph.nodes:
+        if node.frozen and not node.shared:
+            _dequantize(nodes, node)
 
 
 def _dequantize(nodes: Nodes, node: Node) -> None:

@@ -17,6 +17,7 @@ class Nodes:
         self.made: list[NodeProto] = []
         self.shape_of = dict(inputs)
         self.prefix = ""
+        self.rows = "x"  # a value with the batch as its first axis
         self._count = 0
 
     def begin(self, name: str) -> None:

@@ -28,6 +28,8 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.pde.program import JETS, Direction, Pde, Program, RowGroup, operand_count
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.writers.onnx.graph import frozen_tensors
+from ttzo.exporter.writers.onnx.graph_jets import Columns, GraphJets
 from ttzo.exporter.writers.onnx.onnx_nodes import (
     DOMAIN,
     OPERATORS,
@@ -67,7 +69,8 @@ def residual_graph(plan: Plan) -> onnx.ModelProto:
     build.op("ReduceMean", "losses", out="loss", axes=[0], keepdims=0)
     names = [("residuals", ["batch"]), ("losses", ["batch"]), ("loss", [])]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in names]
-    graph = helper.make_graph(build.nodes, "loss", _inputs(plan), outputs, list(build.constants.values()))
+    constants = [*build.constants.values(), *frozen_tensors(plan)]
+    graph = helper.make_graph(build.nodes, "loss", _inputs(plan), outputs, constants)
     return model_around(plan, graph, build.bare_layers)
 
 
@@ -129,6 +132,7 @@ class _Builder:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[bytes, onnx.TensorProto] = {}
         self.bare_layers: dict[str, Layer] = {}  # tensor-train layers without bias, for tangents
+        self.graph = None if plan.chain else GraphJets(plan, self.nodes, self.bare_layers)
 
     def op(self, operator: str, *inputs: str, out: str = "", **attributes) -> str:
         out = out or f"v{len(self.nodes)}"
@@ -184,6 +188,8 @@ class _Builder:
 
     def outputs(self, points: str) -> str:
         value = self.inputs(points)
+        if self.graph:
+            return self.graph.carry(Columns(value)).value
         for layer in self.plan.layers:
             value = self.affine(layer, value, True)
             if layer.activation != Activation.identity:
@@ -268,6 +274,8 @@ class _Builder:
     def jets(self, points: str, needs: int, first_row: int, end: int) -> list[_Output]:
         """All directions at once: columns [directions * n, features], direction by direction."""
         n_directions, diagonal, n = self.pde.n_directions, bool(needs & Need.diagonal), end - first_row
+        if self.graph:
+            return self.jets_of_graph(self.graph, points, needs, self.directions(first_row, end), n)
         value, first = self.inputs(points), self.directions(first_row, end)
         second = ""
         for layer in self.plan.layers:
@@ -297,6 +305,23 @@ class _Builder:
             for names in zip(self.each(value), self.each(first), self.each(second), strict=True)
         ]
 
+    def jets_of_graph(self, graph: GraphJets, points: str, needs: int, first: str, n: int) -> list[_Output]:
+        """The same of a graph; `first`: how far the inputs go, [directions * n, inputs]."""
+        along = tuple(self.rows(first, k * n, (k + 1) * n) for k in range(self.pde.n_directions))
+        zero = self.floats(np.zeros((n, self.pde.n_inputs)))
+        own = bool(needs & Need.diagonal)
+        second, total = ((zero,) * len(along), ()) if own else ((), (zero,))
+        found = graph.carry(Columns(self.inputs(points), along, second, (), total, self.pde.n_summed))
+        made = []
+        for o in range(self.plan.out_features):
+            value, *others = (self.cut(name, o, o + 1, 1) for name in (found.value, *found.derivatives))
+            slopes = self.op("Concat", *others[: len(along)], axis=1)
+            seconds = self.op("Concat", *others[len(along) :], axis=1)
+            made.append(
+                _Output(value, slopes, self.sum_in_space(seconds), seconds) if own else _Output(value, slopes, seconds)
+            )
+        return made
+
     def output_of_jets(self, value: str, first: str, second: str, n: int, diagonal: bool) -> _Output:
         """One output's derivatives, from columns [directions * n, 1], direction by direction."""
         shape = self.whole([self.pde.n_directions, n])
@@ -310,6 +335,10 @@ class _Builder:
         """The derivatives along a direction, order by order, each [n, outputs]."""
         start = self.vector(points, direction, n) or self.floats(self.fixed(direction, n))
         value, columns = self.inputs(points), [start, "", ""][: direction.order]
+        if self.graph:
+            zero = (self.floats(np.zeros((n, self.pde.n_inputs))),)
+            jet = Columns(value, (start,), zero if direction.order > 1 else (), zero if direction.order > 2 else ())
+            return list(self.graph.carry(jet).derivatives)
         for layer in self.plan.layers:
             value = self.affine(layer, value, True)
             columns = [self.affine(layer, column, False) if column else "" for column in columns]

@@ -26,6 +26,26 @@ def _norm(v: np.ndarray) -> np.float32:
     return _root(sum_in_order(v * v))
 
 
+def coordinate_places(plan: Plan) -> np.ndarray:
+    """Place in theta of each coordinate: the last layer's, the others, an equation's unknown constants."""
+    last, n_constants = plan.graph.nodes[-1].parameters, len(plan.unknowns)
+    n, n_last = plan.n_coordinates, plan.n_last_coordinates
+    others = np.arange(0 if plan.asks_all else last - (n - n_last), last)
+    return np.concatenate([last + np.arange(n_last), others, plan.n_parameters - n_constants + np.arange(n_constants)])
+
+
+def columns_of_graph(
+    plan: Plan, theta: np.ndarray, residuals: Callable[[np.ndarray], np.ndarray], mu: np.float32
+) -> tuple[np.ndarray, np.ndarray]:
+    """Twin of graph_columns.c: the residuals [batch], and each coordinate's column, the difference of those beside it."""
+    base, made = residuals(theta), []
+    for place in coordinate_places(plan):
+        beside, kept = theta.copy(), theta[place]
+        beside[place] = mu * (ONE + np.abs(kept)) + kept
+        made.append((residuals(beside) - base) / (beside[place] - kept))
+    return base, np.array(made)
+
+
 class CoordinateGaussNewton:
     """One step from `theta`; `moments` hold the ridge. `residuals(parameters)` gives the weighted residuals of the step's
     rows; `columns()` them and their derivatives [coordinates, rows]."""
@@ -35,13 +55,9 @@ class CoordinateGaussNewton:
                  columns: Callable[[], tuple[np.ndarray, np.ndarray]]):  # fmt: skip
         self.plan, self.phase, self.step, self.theta, self.moments = plan, phase, step, theta, moments
         self.residuals, self._columns = residuals, columns
-        self.n, self.n_last = plan.n_coordinates, plan.layers[-1].n_parameters
+        self.n, self.n_last = plan.n_coordinates, plan.n_last_coordinates
         self.by_rows = self.n < plan.batch
-        last = plan.layers[-1].parameter_offset
-        n_constants = len(plan.unknowns)
-        others = np.arange(0 if plan.asks_all else last - (self.n - self.n_last), last)
-        constants = len(theta) - n_constants + np.arange(n_constants)
-        self.places = np.concatenate([last + np.arange(self.n_last), others, constants])
+        n_constants, self.places = len(plan.unknowns), coordinate_places(plan)
         self.scales = parameter_scales(plan, theta)[self.places]
         self.scales[: self.n_last] = ONE
         self.scales[self.n - n_constants :] = ONE

@@ -2,19 +2,23 @@
 """Twin of derive.c and jets.c: a network's derivatives at points, the points as the last axis of every array."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, Activation, Derivative, Direction, Need, Stream
 from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.pde.program import JETS
 from ttzo.exporter.pde.program import Direction as PdeDirection
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import compensated_jet
+from ttzo.host_tools.reference.equations.graph_jets import GraphNetwork
 from ttzo.host_tools.reference.network.merged_layer import merge_cores
 from ttzo.host_tools.reference.network.network import layer_forward
 from ttzo.host_tools.reference.number import real
 from ttzo.host_tools.reference.number.random import direction, philox
+from ttzo.host_tools.reference.operations.jet import Jet
 from ttzo.host_tools.reference.programs import program
 
 ONE, TWO, THREE, FOUR, HALF = (np.float32(value) for value in (1, 2, 3, 4, 0.5))
@@ -63,23 +67,49 @@ class _Network:
     def inputs(self, points: np.ndarray) -> np.ndarray:
         return points * self.scale + self.offset
 
+    def centre(self, points: np.ndarray) -> "_Centre":
+        return _Centre(self, points)
+
 
 def derive(plan: Plan, theta: np.ndarray, n_layers: int, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
-    """What `needs` asks for at points [inputs, n]."""
+    """What `needs` asks for at points [inputs, n], of a chain's first `n_layers` layers or of a whole graph."""
     with np.errstate(all="ignore"):
+        if plan.chain is None:
+            return _derive_graph(plan, GraphNetwork(plan, theta), needs, points, noise)
         network = _Network.of(plan, theta, n_layers)
         if plan.equation.derivative == Derivative.compensated_jet and not needs:
             return Derivatives(compensated_jet.value(plan, theta, network.inputs(points), n_layers))
         if not needs:
-            return Derivatives(_Centre(network, points).value)
+            return Derivatives(network.centre(points).value)
         made = _DERIVE[plan.equation.derivative](plan, network, needs, points, noise)
         if needs & Need.along:
             made.along = _along(plan, network, points)
-        if needs & Need.diagonal and made.diagonal is not None:
-            made.laplacian = np.zeros_like(made.value)
-            for second in made.diagonal[: plan.equation.n_space]:
-                made.laplacian = made.laplacian + second
-        return made
+        return _with_sum(plan, needs, made)
+
+
+def _derive_graph(plan: Plan, network: GraphNetwork, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
+    if not needs:
+        return Derivatives(network.value(points))
+    if plan.equation.derivative not in JETS:
+        return _with_sum(plan, needs, _DERIVE[plan.equation.derivative](plan, network, needs, points, noise))
+    value, first, second = network.jets(points, needs, jet_directions(plan, noise))
+    diagonal = bool(needs & Need.diagonal)
+    made = Derivatives(value, first, None if diagonal else second, second if diagonal else None)
+    if needs & Need.along:
+        made.along = np.zeros((len(plan.equation.directions), LIMIT["max_order"], *value.shape), np.float32)
+        for number, each in enumerate(plan.equation.directions):
+            columns = network.carry(points, Jet(1, each.order), along_inputs(plan, each, points)[None])
+            made.along[number, : each.order] = columns[1:]
+    return _with_sum(plan, needs, made)
+
+
+def _with_sum(plan: Plan, needs: int, made: Derivatives) -> Derivatives:
+    """Where each second derivative is there, the Laplacian is their sum."""
+    if needs & Need.diagonal and made.diagonal is not None:
+        made.laplacian = np.zeros_like(made.value)
+        for second in made.diagonal[: plan.equation.n_space]:
+            made.laplacian = made.laplacian + second
+    return made
 
 
 # ---- jets -----------------------------------------------------------------------------------------------------------
@@ -274,10 +304,10 @@ def _activate_pair(
     return HALF * (up + down), HALF * (up - down)
 
 
-def _differences(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+def _differences(plan: Plan, network: _Network | GraphNetwork, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
     h = np.float32(plan.equation.radius)
     first_scale, second_scale = ONE / h, TWO / (h * h)
-    centre = _Centre(network, points)
+    centre = network.centre(points)
     first, second, laplacian = [], [], np.zeros_like(centre.value)
     for i in range(len(points)):
         offset = np.zeros_like(points)
@@ -296,9 +326,9 @@ def _differences(plan: Plan, network: _Network, needs: int, points: np.ndarray, 
 class _SteinSums:
     """The sums over antithetic pairs."""
 
-    def __init__(self, plan: Plan, network: _Network, points: np.ndarray):
+    def __init__(self, plan: Plan, network: _Network | GraphNetwork, points: np.ndarray):
         self.plan, self.points = plan, points
-        self.centre = _Centre(network, points)
+        self.centre = network.centre(points)
         self.first = np.zeros((len(points), *self.centre.value.shape), np.float32)
         self.laplacian, self.diagonal = np.zeros_like(self.centre.value), np.zeros_like(self.first)
 
@@ -327,7 +357,7 @@ class _SteinSums:
         return Derivatives(self.centre.value, self.first, self.laplacian, self.diagonal)
 
 
-def _on_grid(plan: Plan, network: _Network, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
+def _on_grid(plan: Plan, network: _Network | GraphNetwork, needs: int, points: np.ndarray, _: Noise) -> Derivatives:
     sums = _SteinSums(plan, network, points)
     grid = plan.equation.stein_grid
     for node, weight in zip(grid.nodes().astype(np.float32), grid.weights().astype(np.float32), strict=True):
@@ -348,7 +378,9 @@ def gaussian_pairs(plan: Plan, noise: Noise) -> np.ndarray:
     return np.moveaxis(np.array(made, np.float32), 1, 2)
 
 
-def _by_sampling(plan: Plan, network: _Network, needs: int, points: np.ndarray, noise: Noise) -> Derivatives:
+def _by_sampling(
+    plan: Plan, network: _Network | GraphNetwork, needs: int, points: np.ndarray, noise: Noise
+) -> Derivatives:
     sums = _SteinSums(plan, network, points)
     weight = np.float32(0.5) / np.float32(plan.equation.n_pairs)
     for z in gaussian_pairs(plan, noise):
@@ -356,7 +388,7 @@ def _by_sampling(plan: Plan, network: _Network, needs: int, points: np.ndarray, 
     return sums.made()
 
 
-_DERIVE = {
+_DERIVE: dict[int, Callable[..., Derivatives]] = {
     Derivative.jet: _jets,
     Derivative.sampled_jet: _jets,
     Derivative.compensated_jet: _compensated_jets,

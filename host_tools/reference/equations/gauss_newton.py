@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ttzo.device_runtime.contract import LIMIT, DeviceError, Direction, Estimator, LayerKind, PhaseRecord
+from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import triangle
@@ -35,12 +36,25 @@ def core_scale(layer: Layer) -> np.float32:
     return real.exp(real.log(np.array([TWO / spread])) * (HALF / np.float32(len(layer.ranks) - 1)))[0]
 
 
+def _tensor_scales(plan: Plan) -> list[tuple[int, np.float32, int]]:
+    """Of each layer, or other node that owns trained parameters: how many core entries, their scale, and how many biases, as
+    which all that is no layer's counts."""
+    made = []
+    for node in plan.graph.nodes:
+        n = 0 if node.frozen or node.shared else node.operation.n_parameters
+        if n and isinstance(node.operation, Affine):
+            biases = node.layer.out_features if node.layer.has_bias else 0
+            made.append((n - biases, core_scale(node.layer), biases))
+        else:
+            made.append((0, np.float32(0), n))
+    return made
+
+
 def parameter_scales(plan: Plan, theta: np.ndarray) -> np.ndarray:
     """How far a step may reasonably move each parameter: twin of scales.c."""
     parts = []
-    for layer in plan.layers:
-        biases = layer.out_features if layer.has_bias else 0
-        parts.append(np.full(layer.n_parameters - biases, core_scale(layer), np.float32))
+    for cores, scale, biases in _tensor_scales(plan):
+        parts.append(np.full(cores, scale, np.float32))
         parts.append(np.full(biases, BIAS_SCALE, np.float32))
     layers = np.concatenate(parts)
     scales = np.zeros(len(theta), np.float32)  # of an equation's unknown constants, which no direction moves, 0
@@ -74,7 +88,7 @@ class GaussNewton:
         self.plan, self.phase, self.seed, self.step, self.theta = plan, phase, seed, step, theta
         self.mu = np.float32(phase.perturb_radius)
         self.residuals, self._columns_of_last_layer = residuals, columns_of_last_layer
-        self.layers: tuple[Layer, ...] = () if isinstance(plan, BlackBox) else plan.layers
+        self.layers: tuple[Layer, ...] = () if isinstance(plan, BlackBox) else plan.chain or ()
         self.n_free = self.layers[-1].n_parameters if phase.estimator == Estimator.last_layer_gn else 0
         size = plan.n_parameters
         self.remembered = [moments[:size], moments[size : 2 * size]] if phase.estimator == Estimator.subspace_gn else []
@@ -101,9 +115,8 @@ class GaussNewton:
         """Brings a remembered step to a direction's length; 0 while there is none."""
         of_box = self.plan.n_parameters if isinstance(self.plan, BlackBox) else 0
         squares = BIAS_SCALE * BIAS_SCALE * np.float32(of_box)
-        for layer in self.layers:
-            biases, scale = (layer.out_features if layer.has_bias else 0), core_scale(layer)
-            squares = scale * scale * np.float32(layer.n_parameters - biases) + squares
+        for cores, scale, biases in () if isinstance(self.plan, BlackBox) else _tensor_scales(self.plan):
+            squares = scale * scale * np.float32(cores) + squares
             squares = BIAS_SCALE * BIAS_SCALE * np.float32(biases) + squares
         length = _norm(self.remembered[k])
         return _root(squares) / length if length > 0 else np.float32(0)

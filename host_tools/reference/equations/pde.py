@@ -154,7 +154,7 @@ def residuals(plan: Plan, theta: np.ndarray, points: np.ndarray, seed: int, step
     parts, opposite = [], opposite_points(plan, points, seed, step)
 
     def run(group: RowGroup, points: np.ndarray, noise: Noise) -> np.ndarray:
-        found = derive(plan, theta, len(plan.layers), group.condition.needs, points, noise)
+        found = derive(plan, theta, len(plan.chain or ()), group.condition.needs, points, noise)
         with np.errstate(all="ignore"):
             return run_at(plan, group.condition, points, found, *known(plan, theta, group, noise))
 

@@ -12,6 +12,7 @@ from ttzo.exporter.operations.layer import Layer
 from ttzo.host_tools.reference.network.network import activate, layer_forward
 from ttzo.host_tools.reference.operations import activation
 from ttzo.host_tools.reference.operations.bounded import UNIT, Bounded
+from ttzo.host_tools.reference.operations.jet import Jet, apart, side_by_side
 
 
 def forward(operation: Affine, tensors: list[np.ndarray], x: list[np.ndarray]) -> np.ndarray:
@@ -57,3 +58,12 @@ def bounded(operation: Affine, tensors: list[np.ndarray], x: list[Bounded]) -> B
     lengths = [inner for _, _, inner, _ in layer.contractions] if layer.kind != LayerKind.dense else [layer.in_features]
     made = Bounded(exact, carried + (sum(lengths) + layer.positions + 2) * UNIT * largest)
     return activation.of(layer.activation, made, 0.0) if layer.activation != Activation.identity else made
+
+
+def jet(operation: Affine, tensors: list[np.ndarray], shape: Jet, x: list[np.ndarray]) -> np.ndarray:
+    """The bias belongs to the value alone, the activation to all columns together."""
+    layer, (value, *_) = operation.layer, x[0]
+    bare = dataclasses.replace(layer, has_bias=False)
+    others = _affine(bare, tensors[: len(layer.core_shapes)], side_by_side(x[0][1:]))
+    made = np.concatenate([_affine(layer, tensors, value)[None], apart(others, shape.columns - 1)])
+    return activation.bend(layer.activation, shape, made)

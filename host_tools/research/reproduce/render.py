@@ -186,7 +186,8 @@ def draw(table: Table, outcomes: list[Outcome], path: Path) -> Path:
         for outcome in outcomes:
             if outcome.entry.row == row:
                 _curve(axes, outcome)
-        axes.set(title=row, xlabel="loss evaluations", ylabel=MEASURES.get(table.unit, table.unit), xscale="log")
+        measure = MEASURES.get(table.unit, table.unit)
+        axes.set(title=f"{row}: {measure.partition(',')[0]}", xlabel="loss evaluations", ylabel=measure, xscale="log")
         if table.unit != "%":
             axes.set_yscale("log")
         axes.spines[["top", "right"]].set_visible(False)
@@ -227,7 +228,7 @@ def _over_ranks(figure, outcomes: list[Outcome]) -> None:
                 curves.setdefault(outcome.entry.column, []).append((int(rank), outcome.value))
         for column, points in curves.items():
             axes.plot(*zip(*points, strict=True), marker=".", label=column)
-        axes.set(title=name, xlabel="rank of both layers", ylabel="%")
+        axes.set(title=f"accuracy over the rank: {name}", xlabel="rank of both layers", ylabel="test accuracy, %")
         axes.spines[["top", "right"]].set_visible(False)
         if curves:
             axes.legend(frameon=False, fontsize=8)
