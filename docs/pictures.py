@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Draws the README's picture from the stored results: python docs/pictures.py"""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -43,4 +44,5 @@ def draw_watch() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     draw_watch()

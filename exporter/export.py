@@ -31,7 +31,7 @@ from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
 from ttzo.exporter.pde import Pde, Problem, trace, unknown_starts, why_no_exact, why_scale
-from ttzo.exporter.plan import anomaly, augmentation, normalisation, pruning, train_defaults
+from ttzo.exporter.plan import anomaly, augmentation, normalisation, packing, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
@@ -147,11 +147,14 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
     chosen = training | ({"batch": given["batch"]} if "batch" in given else {})
     data = str(given["data"]) if "data" in given else recipe.data
-    inputs = (known_inputs(data) if "data" in given else None) or recipe.inputs
+    of_data = known_inputs(data)
+    inputs = of_data if of_data and "data" in given else recipe.inputs
     inputs = Inputs(
         number=train_defaults.member("input_number", given.get("input_number", inputs.number), Number),
         scale=number("input_scale", given.get("input_scale", inputs.scale)),
         offset=number("input_offset", given.get("input_offset", inputs.offset)),
+        packing=of_data.packing if of_data else None,
+        packed_row_bytes=of_data.packed_row_bytes if of_data else 0.0,
     )
     task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
     return dataclasses.replace(
@@ -258,18 +261,24 @@ def plan_of(
         input_shape=recipe.input_shape,
         row_shape=row_shape,
     )
-    plan = _reader(source)(source, **settings)
+    try:
+        plan = _reader(source)(source, **settings)
+    except PlanError as error:
+        if pde is None or recipe.problem is None or not str(error).startswith("a network of "):
+            raise
+        hint = f"its first layer takes {pde.n_inputs} inputs, its last gives {pde.n_outputs}"
+        raise PlanError(f"{recipe.problem.line}{error}", hint) from None
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
     if recipe.problem is not None and pde is not None:
         plan = _with_unknowns(plan, recipe.problem, pde)
-        _require_smooth(plan)
+        _require_smooth(plan, recipe.problem.line)
         plan = _with_note(_with_note(plan, why_no_exact(recipe.problem)), why_scale(recipe.problem))
     if recipe.task and (wrong := anomaly.why_not(plan.loss, plan.in_features, plan.out_features)):
         raise PlanError(
             wrong, "leave out --task, or give a model whose last layer has as many outputs as a row has numbers"
         )
-    plan = augmentation.of_plan(plan, recipe.augment, recipe.input_shape)
+    plan = packing.of_metadata(augmentation.of_plan(plan, recipe.augment, recipe.input_shape))
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
         raise PlanError("nothing is trained", "freeze less: leave out a --freeze, or set requires_grad=True")
@@ -294,8 +303,8 @@ def _with_unknowns(plan: Plan, problem: Problem, pde: Pde) -> Plan:
     return dataclasses.replace(plan, pde=pde, parameters=theta, metadata=plan.metadata | names)
 
 
-def _require_smooth(plan: Plan) -> None:
-    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError`."""
+def _require_smooth(plan: Plan, line: str) -> None:
+    """A second derivative that is taken as it is needs activations that have one. Raises `PlanError` with the equation's line."""
     pde = plan.equation
     smoothed = (Derivative.sparse_grid, Derivative.monte_carlo)  # derivatives of the network times a Gaussian
     if pde.derivative in smoothed or not pde.needs & (Need.laplacian | Need.diagonal | Need.along):
@@ -303,7 +312,7 @@ def _require_smooth(plan: Plan) -> None:
     for layer in plan.chain or ():  # of other graphs, jets name what they do not pass
         if layer.activation == Activation.relu:
             raise PlanError(
-                f"layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
+                f"{line}layer {layer.name} ends in a ReLU, whose second derivative is 0 wherever it has one: the equation's would not be trained",
                 "use torch.nn.Tanh() or ttzo.nn.Sine(); or --derivative sparse_grid, which smooths",
             )
 
@@ -378,6 +387,8 @@ def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str
     }
     if recipe.task:
         metadata |= {"task": recipe.task, "detection": anomaly.detection_of(recipe.threshold, recipe.votes).as_json()}
+    if recipe.inputs.packing:
+        metadata |= packing.described(recipe.inputs.packing, recipe.inputs.packed_row_bytes)
     return metadata | ({"data": str(recipe.data)} if recipe.data else {})
 
 
@@ -428,7 +439,7 @@ def write_files(
         require_room(plan, room)
     if describe is not None:
         plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
-    plan = normalisation.of_metadata(plan)
+    plan = packing.of_metadata(normalisation.of_metadata(plan))
     _replace_files(Path(out_dir), render(plan, plain_onnx=plain_onnx))
     return plan
 

@@ -54,14 +54,13 @@ static void carve_layer(struct ttzo_gathered_cache *cache, uint32_t l, struct tt
 
 static void carve_application(struct ttzo_gathered_cache *cache, struct ttzo_carve *carve)
 {
-    uint64_t patch = 0, features = 0, token = 0, states = 0, panels = 0, forward = 0;
+    uint64_t patch = 0, features = 0, token = 0, states = 0, panels = 0;
     for (uint32_t l = 0; l < cache->model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &cache->model->layers[l], one = ttzo_gathered_application(layer);
         patch = larger(patch, one.in_features);
         features = larger(features, one.out_features);
         states = larger(states, ttzo_states_numbers(&one));
         panels = larger(panels, larger(ttzo_environment_panels(&one), ttzo_slices_panels(&one)));
-        forward = larger(forward, layer->gather ? ttzo_gathered_scratch(layer) : 0);
         if (ttzo_has_tokens(layer))
             token = token_numbers(&one);
     }
@@ -70,7 +69,6 @@ static void carve_application(struct ttzo_gathered_cache *cache, struct ttzo_car
     cache->token_parameters = ttzo_take_even(carve, token);
     cache->states = ttzo_take_even(carve, states);
     cache->panels = ttzo_take_even(carve, panels);
-    cache->forward = ttzo_take_even(carve, forward);
 }
 
 void ttzo_gathered_cache_carve(struct ttzo_gathered_cache *cache, struct ttzo_carve *carve)

@@ -19,7 +19,7 @@ struct ttzo_gathered_cache {
     struct ttzo_gathered_layer_cache layers[TTZO_MAX_LAYERS];
     float *inputs, *slopes;
     const uint8_t *target;
-    float *forward; // scratch of a forward pass
+    float *forward; // scratch of a forward pass: the place of the moves that the gradient makes afterwards
 
     // one application of a layer
     uint32_t l;                    // the layer under way

@@ -117,14 +117,16 @@ static void carve_all(struct ttzo_gathered_estimate *e, const struct ttzo_model 
         uint64_t all = moves_before(layer, ttzo_layer_length(layer));
         uint64_t its_slices = slices_before(layer, ttzo_layer_length(layer));
         slice = ttzo_slice_widest(&one) > slice ? ttzo_slice_widest(&one) : slice;
+        uint64_t forward = layer->gather ? ttzo_gathered_scratch(layer) : 0;
         moves = all > moves ? all : moves;
+        moves = forward > moves ? forward : moves;
         slices = its_slices > slices ? its_slices : slices;
     }
     e->queries.cache.model = model;
     ttzo_gathered_cache_carve(&e->queries.cache, carve);
     ttzo_gathered_scratch_carve(&e->queries.scratch, model, carve);
     e->slices = ttzo_take_even(carve, Q * slice);
-    e->moves = ttzo_take_even(carve, moves);
+    e->moves = e->queries.cache.forward = ttzo_take_even(carve, moves);
     e->slot_of = (uint32_t *)ttzo_take_even(carve, slices);
     e->slice_in = (uint32_t *)ttzo_take_even(carve, slices);
 }
@@ -311,9 +313,9 @@ static void query_mode(struct ttzo_gathered_estimate *e, const struct moved_core
         ttzo_gathered_propagate(&e->queries, moved->l, list_moved(e, moved, m, moves, sign), count, differences);
         return;
     }
-    for (uint32_t q = 0; q < count; q++)
-        differences[q] =
-            ttzo_loss_output_change(model, e->queries.cache.slopes, m, sign * moves[q], e->queries.cache.target);
+    const struct ttzo_quad signed_moves = { { sign * moves[0], sign * moves[1], sign * moves[2], sign * moves[3] } };
+    ttzo_loss_output_changes(model, e->queries.cache.slopes, m, signed_moves.of, count, e->queries.cache.target,
+                             differences);
 }
 
 // Entries of the slices in the four slots from `slot` on: mode by mode, because those of one mode move the same outputs.
@@ -323,12 +325,13 @@ static void query_entries(struct ttzo_gathered_estimate *e, const struct moved_c
     uint32_t left = *moved->n_slots - slot, count = left < Q ? left : Q, at[Q], step[Q];
     float differences[Q], below[Q] = { 0.0f }, *gradient = e->base.trainer->gradient;
     const float *moves = moved->moves + slot * moved->moved;
+    const bool asks_all = e->base.asked.length == e->base.trainer->model->info.n_parameters;
     for (uint32_t q = 0; q < count; q++)
         at[q] = entries_of(moved, layer, slot + q, &step[q]);
     for (uint32_t m = 0; m < moved->core.m; m++) {
-        bool wanted = false;
-        for (uint32_t q = 0; q < count; q++)
-            wanted |= ttzo_is_asked(&e->base.asked, at[q] + m * step[q]);
+        bool wanted = asks_all;
+        for (uint32_t q = 0; q < count && !wanted; q++)
+            wanted = ttzo_is_asked(&e->base.asked, at[q] + m * step[q]);
         if (!wanted)
             continue;
         query_mode(e, moved, m, moves, 1.0f, count, differences);
@@ -336,7 +339,7 @@ static void query_entries(struct ttzo_gathered_estimate *e, const struct moved_c
             query_mode(e, moved, m, moves, -1.0f, count, below);
         for (uint32_t q = 0; q < count; q++) {
             uint32_t entry = at[q] + m * step[q];
-            if (ttzo_is_asked(&e->base.asked, entry))
+            if (asks_all || ttzo_is_asked(&e->base.asked, entry))
                 gradient[entry] = gradient[entry] + (differences[q] - below[q]);
         }
     }

@@ -14,10 +14,13 @@
 void ttzo_gathered_scratch_carve(struct ttzo_gathered_scratch *scratch, const struct ttzo_model *model,
                                  struct ttzo_carve *carve)
 {
-    uint64_t outputs = 0, image = 0, lines = 0, patch = 0, features = 0;
+    uint64_t outputs = 0, arrivals = 0, image = 0, lines = 0, patch = 0, features = 0;
     for (uint32_t l = 0; l < model->info.n_layers; l++) {
         const struct ttzo_layer *layer = &model->layers[l];
-        outputs = ttzo_layer_outputs(layer) > outputs ? ttzo_layer_outputs(layer) : outputs;
+        uint64_t its = ttzo_layer_outputs(layer);
+        bool takes_arrivals = l > 0 || model->info.n_layers == 1;
+        outputs = its > outputs ? its : outputs;
+        arrivals = takes_arrivals && its > arrivals ? its : arrivals;
         lines = l > 0 && layer->in_features > lines ? layer->in_features : lines;
         if (l == 0 || !ttzo_has_patches(layer))
             continue;
@@ -26,7 +29,7 @@ void ttzo_gathered_scratch_carve(struct ttzo_gathered_scratch *scratch, const st
         features = layer->out_features > features ? layer->out_features : features;
     }
     scratch->changes = ttzo_take_even(carve, Q * outputs);
-    scratch->arrivals = ttzo_take_even(carve, Q * ((outputs + 3) & ~(uint64_t)3));
+    scratch->arrivals = ttzo_take_even(carve, Q * ((arrivals + 3) & ~(uint64_t)3));
     scratch->lines = ttzo_take_even(carve, Q * lines);
     scratch->made = ttzo_take_even(carve, Q * features);
     scratch->places = (uint16_t *)ttzo_take_even(carve, (outputs + 1) / 2);
@@ -61,9 +64,12 @@ __attribute__((noinline)) static bool bend(enum ttzo_activation activation, floa
     uint32_t all = 0;
     if (activation == TTZO_ACTIVATION_RELU && ttzo_size_bits(z) > largest(change))
         return z > 0.0f;
+    float slope = TTZO_MULADD(-h, h, 1.0f);
     for (uint32_t q = 0; q < Q; q++) {
         float move = change->quad.of[q];
-        change->quad.of[q] = move == 0.0f ? 0.0f : ttzo_activation_change(activation, z, h, move);
+        change->quad.of[q] = move == 0.0f                         ? 0.0f
+                             : activation == TTZO_ACTIVATION_TANH ? ttzo_tanh_change(h, slope, move)
+                                                                  : ttzo_activation_change(activation, z, h, move);
         all |= change->bits[q];
     }
     return all << 1 != 0;

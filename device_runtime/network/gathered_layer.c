@@ -141,11 +141,18 @@ void ttzo_gathered_patch(const struct ttzo_layer *layer, const float *image, uin
     // beyond the border a row or column wraps round to a large number
     uint32_t top = position / columns * layer->stride_height - layer->padding_height;
     uint32_t left = position % columns * layer->stride_width - layer->padding_width;
+    bool within = left < width && left + right * (wide - 1) < width; // no column is beyond it
     for (uint32_t c = layer->channels; c; c--, image += height * width)
         for (uint32_t i = layer->kernel_height, y = top; i; i--, y += down) {
             bool inside = y < height;
             const float *row = inside ? image + y * width : image;
             uint32_t end = inside ? width : 0;
+            if (inside && within) {
+                row += left;
+                for (uint32_t j = wide; j; j--, row += right, patch += stride)
+                    *patch = *row;
+                continue;
+            }
             for (uint32_t j = wide, x = left; j; j--, x += right, patch += stride)
                 *patch = x < end ? row[x] : 0.0f;
         }
@@ -250,6 +257,28 @@ static const float *contract_patches(const struct ttzo_layer *layer, const float
     return buffers[current];
 }
 
+// The patches at SIDE_BY_SIDE neighbouring positions of one row, [in_features][SIDE_BY_SIDE]. False, and nothing is done,
+// where they are in two rows or a column is beyond the image.
+static bool gather_neighbours(const struct ttzo_layer *layer, const float *image, uint32_t position, float *out)
+{
+    uint32_t column = position % layer->out_width, step = layer->stride_width, right = layer->dilation_width;
+    uint32_t left = column * step - layer->padding_width, last = (SIDE_BY_SIDE - 1) * step;
+    uint32_t top = position / layer->out_width * layer->stride_height - layer->padding_height;
+    if (column + SIDE_BY_SIDE > layer->out_width || left >= layer->width ||
+        left + last + right * (layer->kernel_width - 1u) >= layer->width)
+        return false;
+    for (uint32_t c = layer->channels; c; c--, image += layer->height * layer->width)
+        for (uint32_t i = layer->kernel_height, y = top; i; i--, y += layer->dilation_height) {
+            bool inside = y < layer->height;
+            const float *row = image + (inside ? y * layer->width + left : 0);
+            for (uint32_t j = layer->kernel_width; j; j--, row += inside ? right : 0, out += SIDE_BY_SIDE) {
+                out[0] = inside ? row[0] : 0.0f, out[1] = inside ? row[step] : 0.0f;
+                out[2] = inside ? row[2 * step] : 0.0f, out[3] = inside ? row[3 * step] : 0.0f;
+            }
+        }
+    return true;
+}
+
 void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *parameters, const float *bias, const float *in,
                            float *out, float *scratch)
 {
@@ -259,7 +288,8 @@ void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *paramete
     float *const buffers[2] = { scratch, scratch + SIDE_BY_SIDE * widest };
     for (uint32_t first = 0, n; first < positions; first += n) {
         n = positions - first < SIDE_BY_SIDE ? positions - first : SIDE_BY_SIDE;
-        for (uint32_t j = 0; j < n; j++)
+        bool gathered = n == SIDE_BY_SIDE && gather_neighbours(layer, in, first, buffers[0]);
+        for (uint32_t j = 0; j < n && !gathered; j++)
             ttzo_gathered_patch(layer, in, first + j, buffers[0] + j, n);
         const float *made = contract_patches(&applied, parameters, bias, buffers, n);
         for (uint32_t i = 0; i < layer->out_features; i++)

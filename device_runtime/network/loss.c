@@ -277,10 +277,9 @@ void ttzo_loss_moved_changes(const float *slopes, const struct ttzo_quad *change
                              : large_change(slopes, changes->of + q, TTZO_QUERIES_AT_ONCE, outputs, own->of[q]);
 }
 
-float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
-                              const uint8_t *target)
+// Of n outputs.
+static inline float output_change(const float *slopes, uint32_t n, uint32_t output, float change, uint32_t row_class)
 {
-    uint32_t n = model->info.out_features, row_class = ttzo_get_u16(target);
     struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
     bool is_own = output == row_class; // then all others change against it, else it alone does
     float against = is_own ? -change : change;
@@ -296,6 +295,24 @@ float ttzo_loss_output_change(const struct ttzo_model *model, const float *slope
             sum = TTZO_MULADD(slopes[j], moved, sum);
     return ttzo_log1p(sum);
 }
+
+float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
+                              const uint8_t *target)
+{
+    return output_change(slopes, model->info.out_features, output, change, ttzo_get_u16(target));
+}
+
+#if TTZO_HAS(GATHERED)
+
+void ttzo_loss_output_changes(const struct ttzo_model *model, const float *slopes, uint32_t output,
+                              const float *changes, uint32_t n, const uint8_t *target, float *differences)
+{
+    uint32_t outputs = model->info.out_features, row_class = ttzo_get_u16(target);
+    for (const float *end = changes + n; changes != end; changes++)
+        *differences++ = output_change(slopes, outputs, output, *changes, row_class);
+}
+
+#endif
 
 static float place_change(const struct ttzo_model *model, const float *p, const float *changes, const uint8_t *target)
 {

@@ -133,10 +133,7 @@ float ttzo_activation_change(enum ttzo_activation activation, float z, float h, 
 {
     switch (activation) {
     case TTZO_ACTIVATION_RELU: return relu_change(z, move);
-    case TTZO_ACTIVATION_TANH: { // tanh(a + b) = (tanh a + tanh b) / (1 + tanh a tanh b)
-        float t = ttzo_tanh(move);
-        return t * TTZO_MULADD(-h, h, 1.0f) / TTZO_MULADD(h, t, 1.0f);
-    }
+    case TTZO_ACTIVATION_TANH: return ttzo_tanh_change(h, TTZO_MULADD(-h, h, 1.0f), move);
     case TTZO_ACTIVATION_SINE: { // sin(a + b) - sin a = 2 cos(a + b/2) sin(b/2)
         float half = 0.5f * move;
         return 2.0f * (ttzo_cos(z + half) * ttzo_sin(half));

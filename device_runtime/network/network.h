@@ -3,6 +3,7 @@
 #ifndef TTZO_NETWORK_H
 #define TTZO_NETWORK_H
 #include "model/trainer.h"
+#include "number/real.h"
 
 // Bytes of one row: the raw inputs, and the target after them.
 uint32_t ttzo_input_bytes(const struct ttzo_model *model);
@@ -25,6 +26,13 @@ void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float 
 
 // z[i] = activation(z[i]), i < n.
 void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n);
+
+// tanh(a + b) - tanh a from h = tanh a, its slope 1 - h h and b: tanh(a + b) = (tanh a + tanh b) / (1 + tanh a tanh b).
+static inline float ttzo_tanh_change(float h, float slope, float move)
+{
+    float t = ttzo_tanh(move);
+    return t * slope / TTZO_MULADD(h, t, 1.0f);
+}
 
 // activation(z + move) - h where h = activation(z), without the cancellation of that difference.
 float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float move);

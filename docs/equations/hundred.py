@@ -3,7 +3,7 @@
 takes with no other option.
 
 The networks are convolutions along the coordinates: all coordinates (of `allen_cahn`: all pairs of neighbours) go through the
-same few units, and a last layer weighs them. `measure_hundred.py` trains all three and writes docs/results/hundred.md.
+same few units, and a last layer weighs them (of `allen_cahn`, a tensor train). `measure_hundred.py` trains all three and writes docs/results/hundred.md.
 """
 
 import math
@@ -11,6 +11,7 @@ import math
 import torch
 
 from ttzo import pde
+from ttzo.exporter.readers.nn import TTLinear
 
 DIMENSION = 100
 SCALE = 1 / math.sqrt(DIMENSION)
@@ -30,19 +31,37 @@ def network(
     """Units that each look at `kernel` neighbouring inputs, `outputs` sums of them at each place, and weights of the places.
     At the start all places weigh alike, the last one, which is time where there is time, `time` times as much."""
     torch.manual_seed(seed)
-    first = torch.nn.Conv2d(1, units, (1, kernel))
     places = inputs - kernel + 1
-    second, last = torch.nn.Conv2d(units, outputs, 1), torch.nn.Linear(outputs * places, outputs)
+    parts = torch.nn.Conv2d(1, units, (1, kernel)), torch.nn.Conv2d(units, outputs, 1)
+    last = torch.nn.Linear(outputs * places, outputs)
     with torch.no_grad():
-        first.weight.normal_(0, 1)
-        first.bias.uniform_(-1, 1)
-        second.weight.mul_(0.1)
-        second.bias.zero_()
         last.weight.zero_()
         for k in range(outputs):
             last.weight[k, k * places : (k + 1) * places] = weight
             last.weight[k, (k + 1) * places - 1] *= time
         last.bias.zero_()
+    return in_line(inputs, *parts, last)
+
+
+def network_of_pairs(inputs: int, seed: int, units: int, modes: tuple[int, ...]) -> torch.nn.Sequential:
+    """`network` of pairs of neighbours whose weights of the inputs - 1 places are a tensor train of rank 1 over `modes`, so
+    that there are fewer parameters than queries. At the start all places weigh alike."""
+    torch.manual_seed(seed)
+    parts = torch.nn.Conv2d(1, units, (1, 2)), torch.nn.Conv2d(units, 1, 1)
+    last = TTLinear(inputs - 1, 1, modes, (1,) * len(modes), ranks=1)
+    with torch.no_grad():
+        for core in last.cores:
+            core.fill_(SCALE ** (1 / len(modes)))
+    return in_line(inputs, *parts, last)
+
+
+def in_line(inputs: int, first: torch.nn.Conv2d, second: torch.nn.Conv2d, last: torch.nn.Module) -> torch.nn.Sequential:
+    """The three as one network; the first two's numbers are drawn here."""
+    with torch.no_grad():
+        first.weight.normal_(0, 1)
+        first.bias.uniform_(-1, 1)
+        second.weight.mul_(0.1)
+        second.bias.zero_()
     return torch.nn.Sequential(
         torch.nn.Unflatten(1, (1, 1, inputs)),
         first,
@@ -142,4 +161,4 @@ def allen_cahn(seed=0):
         rows=64,
     )
     options = {"problem": problem, "n_sampled": 2, "n_queries": 100}
-    return network(DIMENSION, seed, kernel=2, units=10), SETTINGS | options
+    return network_of_pairs(DIMENSION, seed, 16, (3, 3, 11)), SETTINGS | options

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Trains the equations of `textbook.py` with default settings on `native:`, seeds 0 to 5, and writes docs/results/equations.md.
+"""Trains the equations of `textbook.py` with default settings on `native:`, seeds 0 to 5, and writes docs/results/equations.json and .md.
 
-python docs/equations/measure.py        about five minutes
+python docs/equations/measure.py [EQUATION ..]        about five minutes for all
 """
 
+import argparse
+import json
 import tempfile
 from pathlib import Path
 
@@ -13,12 +15,13 @@ import textbook
 from ttzo.exporter.export import export
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.solution_points import solution_at
+from ttzo.host_tools.data.whole_file import write_atomically
 from ttzo.host_tools.device.device import open_device
 from ttzo.host_tools.reference.equations.pde import unknown_values, validation_points
 from ttzo.host_tools.training import session
 
 HERE = Path(__file__).parent
-OUT = HERE.parent / "results" / "equations.md"
+STORED = HERE.parent / "results" / "equations.json"
 NAMES = {
     "helmholtz": "Helmholtz, hard walls",
     "helmholtz_soft": "Helmholtz, soft walls",
@@ -29,6 +32,11 @@ NAMES = {
 }
 SEEDS = (0, 1, 2)
 FRESH = (3, 4, 5)  # no setting was chosen by their errors
+COLUMNS = {
+    "default": (SEEDS, {}),
+    "default, fresh": (FRESH, {}),
+    "subspace_gn": (SEEDS, {"estimator": "subspace_gn", "steps": 300}),
+}
 HEAD = """# Equations with default settings
 
 Written by `python docs/equations/measure.py`; the equations are in `docs/equations/textbook.py`. One hidden layer of 32 tanh
@@ -59,29 +67,49 @@ def trained(name: str, seed: int, folder: Path, **options) -> tuple[float, int, 
     return error, spent, plan.training.steps, off
 
 
-def row(name: str) -> tuple[list[str], int]:
-    """The cells of an equation, and the steps of a run."""
-    cells, steps = [], 0
-    for seeds, options in ((SEEDS, {}), (FRESH, {}), (SEEDS, {"estimator": "subspace_gn", "steps": 300})):
+def measured(name: str) -> dict[str, dict]:
+    """What the default reaches on both sets of seeds, and subspace_gn on the first."""
+    found = {}
+    for column, (seeds, options) in COLUMNS.items():
         with tempfile.TemporaryDirectory() as folder:
-            found = [trained(name, seed, Path(folder) / str(seed), **options) for seed in seeds]
-        errors = ", ".join(f"{100 * error:.2g}" for error, *_ in found)
-        if any(off for *_, off in found):
-            errors += "; of k " + ", ".join(f"{100 * off:.2g}" for *_, off in found)
-        evaluations = f"{round(np.mean([spent for _, spent, *_ in found])):,}"
-        steps = found[0][2]
-        cells += [errors] if seeds == SEEDS and not options else [errors, evaluations]
-    return cells, steps
+            runs = [trained(name, seed, Path(folder) / str(seed), **options) for seed in seeds]
+        errors, evaluations, steps, off = (list(each) for each in zip(*runs, strict=True))
+        found[column] = {"errors": errors, "evaluations": evaluations, "steps": steps[0], "of_k": off}
+    return found
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------
+
+
+def row(title: str, found: dict[str, dict]) -> str:
+    cells = [title]
+    for column, each in found.items():
+        errors = ", ".join(f"{100 * error:.2g}" for error in each["errors"])
+        if any(each["of_k"]):
+            errors += "; of k " + ", ".join(f"{100 * off:.2g}" for off in each["of_k"])
+        cells += [errors] if column == "default" else [errors, f"{round(np.mean(each['evaluations'])):,}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def page(found: dict[str, dict[str, dict]]) -> str:
+    """The page in Markdown, of the equations that were measured."""
+    steps = next(iter(found.values()))["default"]["steps"]
+    head = HEAD.format(steps=steps, seeds=", ".join(map(str, SEEDS)), fresh=", ".join(map(str, FRESH)))
+    return head + "".join(row(title, found[name]) + "\n" for name, title in NAMES.items() if name in found)
 
 
 def main() -> None:
-    lines, steps = [], 0
-    for name, title in NAMES.items():
-        cells, steps = row(name)
-        lines.append("| " + " | ".join([title, *cells]) + " |")
-        print(lines[-1], flush=True)
-    words = {"steps": steps, "seeds": ", ".join(map(str, SEEDS)), "fresh": ", ".join(map(str, FRESH))}
-    OUT.write_text(HEAD.format(**words) + "\n".join(lines) + "\n", "utf-8")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("equations", nargs="*", metavar="EQUATION", help=f"of {', '.join(NAMES)}; the others are kept (default: all)")  # fmt: skip
+    chosen = parser.parse_args().equations or list(NAMES)
+    if unknown := [name for name in chosen if name not in NAMES]:
+        parser.error(f"there is no equation {unknown[0]}; choose of {', '.join(NAMES)}")
+    found = json.loads(STORED.read_text("utf-8")) if STORED.exists() else {}
+    for name in chosen:
+        found[name] = measured(name)
+        print(row(NAMES[name], found[name]), flush=True)
+        write_atomically(STORED, (json.dumps(found, indent=1) + "\n").encode())
+        write_atomically(STORED.with_suffix(".md"), page(found).encode())
 
 
 if __name__ == "__main__":

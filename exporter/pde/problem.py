@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Derivative, Sampler
+from ttzo.device_runtime.contract import Derivative, Operation, Sampler
 from ttzo.exporter.pde import probe
 from ttzo.exporter.pde.check import called, line_of, line_of_caller, require_bounds, require_count, require_weight
 from ttzo.exporter.pde.condition import Condition, Unknown, faces_of, float32, require_faces
@@ -92,21 +92,20 @@ def trace(
 ) -> Pde:
     """The problem as data, its derivatives estimated as `derivative` says. Raises `PdeError` naming the line of what
     cannot be traced, or what is inconsistent."""
+    estimated = _derivative(derivative)
     try:
-        made = _trace(problem, _derivative(derivative), radius, level, n_pairs, n_sampled)
+        made = _trace(problem, estimated, radius, level, n_pairs, n_sampled)
+        if wrong := made.inconsistency():
+            raise PdeError(f"the problem is inconsistent: {wrong}", "check pde.Problem's arguments")
     except RecursionError:
-        raise PdeError("the problem is nested too deeply", "write it in fewer operations") from None
-    wrong = made.inconsistency()
-    if wrong:
-        raise PdeError(f"the problem is inconsistent: {wrong}", "check pde.Problem's arguments")
+        raise PdeError(f"{problem.line}the problem is nested too deeply", "write it in fewer operations") from None
+    except PdeError as error:
+        raise PdeError(problem.line * (".py:" not in str(error)) + str(error), error.hint) from None
     return made
 
 
 def _trace(problem: Problem, derivative: Derivative, radius: float, level: int, n_pairs: int, n_sampled: int) -> Pde:
-    try:
-        _require_arguments(problem)
-    except PdeError as error:
-        raise PdeError(problem.line * (".py:" not in str(error)) + str(error), error.hint) from None
+    _require_arguments(problem)
     size = len(problem.space)
     low, high = _box(problem)
     n_sampled = n_sampled if derivative == Derivative.sampled_jet else 0
@@ -138,6 +137,13 @@ def _trace(problem: Problem, derivative: Derivative, radius: float, level: int, 
             f"{line_of(problem.residual)}the residual does not contain {' or '.join(problem.fields)}",
             "write what should be zero, with p.u or its derivatives",
         )
+    read = {k for each in made.groups for how, k, *_ in each.condition.instructions if how == Operation.unknown}
+    for number, name in enumerate(problem.unknowns):
+        if number not in read:
+            raise PdeError(
+                f"neither the residual nor a condition contains the unknown constant {name}",
+                f"write p.{name} where it stands, or leave it out of unknowns",
+            )
     return made
 
 

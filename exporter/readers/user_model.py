@@ -44,7 +44,7 @@ def load(path: Path, function: str, given: dict[str, Any]) -> tuple[torch.nn.Mod
     if not isinstance(module, torch.nn.Module | Model) or not isinstance(options, dict):
         pair = module is not made
         returned = f"({type(module).__name__}, {type(options).__name__})" if pair else type(made).__name__
-        hint = "return an nn.Module, or an nn.Module and a dictionary of options (of a simulation, an ode.Model)"
+        hint = 'return an nn.Module, or an nn.Module and a dictionary of options, as {"problem": problem} (of a simulation, an ode.Model)'
         raise ModelError(f"{path}:{function} returned {returned}", hint)
     return module, options
 

@@ -31,6 +31,7 @@ from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.anomaly import TASKS
 from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
+from ttzo.exporter.plan.packing import batch_bytes
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
@@ -41,7 +42,7 @@ from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_form
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
 from ttzo.host_tools.cli.layer_text import layer_text
 from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
-from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.screen import WIDE, Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.ports import list_ports
@@ -302,6 +303,14 @@ def _steps_text(plan: Plan) -> str:
     return f"{plan.training.steps:,} steps"
 
 
+def _line_row(plan: Plan) -> list[tuple[str, str]]:
+    """Bytes of a batch that is sent, where it has rows."""
+    if plan.pde:
+        return []
+    text = f"{plan.batch * plan.row_bytes:,} bytes of rows"
+    return [("batch on the line", text + (f", packed {batch_bytes(plan):,}" if plan.packing else ""))]
+
+
 def describe(plan: Plan) -> list[tuple[str, str]]:
     if plan.simulation:
         return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
@@ -319,6 +328,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
         )
     ]
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
+    rows += _line_row(plan)
     rows += alternatives_row(plan)
     return [*rows, ("arithmetic", plan.arithmetic.name)]
 
@@ -330,6 +340,7 @@ def summary(plan: Plan) -> dict:
         "frozen_bytes": len(plan.constants),
         "macs": plan.macs,
         "batch": plan.batch,
+        "batch_line_bytes": 0 if plan.pde else batch_bytes(plan),
         "arithmetic": plan.arithmetic,
         "cache": plan.cache,
         "training": plan.training,
@@ -408,9 +419,15 @@ def flash_command(screen: Screen, bundle: Path, name: str, key: Path | None, rea
 def boards_command(screen: Screen) -> dict:
     """List the boards that ttzo knows, and the serial ports of this machine."""
     known = [boards.load(name) for name in boards.names()]
-    screen.table(
-        "boards", [_board_row(board) for board in known], ("name", "what it is", "flash", "RAM", "baud", "ran on")
-    )
+    rows = [_board_row(board) for board in known]
+    if screen.results.width >= WIDE:
+        screen.table("boards", rows, ("name", "what it is", "flash", "RAM", "baud", "ran on"))
+    else:  # a column each would be a word wide
+        words = [
+            (name, f"{what}; {flash} of flash, {ram} of RAM, {baud} baud; {ran}")
+            for name, what, flash, ram, baud, ran in rows
+        ]
+        screen.table("boards", words, ("name", "what it is; memory; line; where it ran"))
     ports = list_ports()
     screen.table(
         "\nserial ports", [(port, text) for port, text in ports] or [("none", "no board seems to be connected")]

@@ -17,7 +17,7 @@ from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
-from ttzo.host_tools.data.solution_points import baselines
+from ttzo.host_tools.data.solution_points import baselines, fresh_residuals
 from ttzo.host_tools.device.device import Device, Evaluation, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.faulty_line import KINDS, Faults
 from ttzo.host_tools.device.place import place
@@ -73,7 +73,8 @@ def measured(device: Device, test: Evaluation, of: int) -> str:
     """A measurement in words."""
     rows = f"{test.n_rows} of {of} test rows" if test.n_rows < of else f"all {of} test rows"
     if device.plan.pde is not None:
-        return ", ".join([solution_text(test), *constants(device.plan, device.parameters())])
+        theta = device.parameters()
+        return ", ".join([solution_text(device.plan, theta, test), *constants(device.plan, theta)])
     if device.plan.has_classes:
         of_rows = f"the places of {rows}" if device.plan.has_padding else rows
         return f"{100 * test.accuracy:.2f} % of {of_rows} right, mean loss {test.loss:.4f}"
@@ -85,10 +86,11 @@ def constants(plan: Plan, theta: np.ndarray) -> list[str]:
     return [f"{name} = {value:.6g}" for name, value in zip(plan.unknowns, unknown_values(plan, theta), strict=True)]
 
 
-def solution_text(test: Evaluation) -> str:
-    """The error of a PDE's solution in words."""
+def solution_text(plan: Plan, theta: np.ndarray, test: Evaluation) -> str:
+    """The error of a PDE's solution in words; where the exact one is not known, what the equation leaves."""
     if test.relative is None:
-        return "the exact solution is not known: give points with values by --data FILE.npz"
+        left = ", ".join(f"{size:.3g} {of}" for of, size in fresh_residuals(plan, theta).items())
+        return f"residual at fresh points, root mean square: {left} (no exact solution is given)"
     return f"solution error {100 * test.relative:.3f} % (relative L2), MSE {test.loss:.3g} at {test.n_rows} points"
 
 
@@ -345,6 +347,8 @@ def eval_command(
         with screen.bar("measuring", "rows") as bar:
             test, answers = measurement.measure_answers(device, dataset, n_rows, bar)
         on_device, step = measured(device, test, len(dataset.x_test)), device.step_count
+        has_residual = plan.pde is not None and test.relative is None
+        left = {"residual": fresh_residuals(plan, device.parameters())} if has_residual else {}
     words = [("parameters", origin), ("on the device", on_device), *answers_rows(plan, answers)]
     screen.table(f"{place(device.board, url)}, {dataset.name}", words + baseline_rows(device, dataset))
     show_answers(screen, plan, answers)
@@ -355,6 +359,7 @@ def eval_command(
         "step": step,
         "test_rows": len(dataset.x_test),
         "test": test_json(plan, test, answers),
+        **left,
     }
 
 

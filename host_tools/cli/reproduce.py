@@ -57,17 +57,24 @@ def reproduce_command(
 
     \b
     TABLE is one of
-      table1 .. table6, figure1   the paper's tables and figure
-      all          these seven as they are stored, without running a cell, and
-                   which cells were run shorter than in the paper
-      gpu          the cells that gain most on a GPU, at the paper's steps
+      table1 .. table6, figure1: the paper's
+      all          these seven as they are stored; no cell
+                   runs; which were run shorter than in
+                   the paper
+      gpu          the cells that gain most on a GPU, at
+                   the paper's steps
       ranks        accuracy over rank
       hybrid       when the hybrid pays
-      derivatives  differences, sparse grids, samples and jets at their settings
-      dimensions   their cost and error from 2 to 100 dimensions
-      speed        processor time of a step on the equation: torch and native:
-      identification  constants of the zoo's simulations from noisy logs,
-                   beside Nelder-Mead: one log of each, with --full ten
+      derivatives  differences, sparse grids, samples and
+                   jets at their settings
+      dimensions   their cost and error, 2 to 100
+                   dimensions
+      speed        processor time of a step on the
+                   equation: torch and native:
+      identification
+                   constants of the zoo's simulations from
+                   noisy logs, beside Nelder-Mead: one log
+                   of each, with --full ten
 
     Each cell is saved while it runs: after Ctrl-C, or with a new budget, the same command goes on from there. A cell
     that several tables share is run once. --quick says little about accuracy: it runs three of the paper's hundred
@@ -303,11 +310,15 @@ def _identification(screen: Screen, n_seeds: int, out: Path) -> dict:
     screen.table("Constants from logs", identification.rows(found), identification.HEADING)
     for verdict in identification.verdicts(found):
         screen.tell(verdict)
-    path = out / "identification.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(identification.to_markdown(found), encoding="utf-8")
-    screen.say(f"written: {path}")
-    return {"fits": [dataclasses.asdict(each) for each in found], "files": [path]}
+    out.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "identification.md": identification.to_markdown(found),
+        "identification.json": identification.to_json(found),
+    }
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
+        screen.say(f"written: {out / name}")
+    return {"fits": [dataclasses.asdict(each) for each in found], "files": [out / name for name in texts]}
 
 
 def _as_json(outcome) -> dict:

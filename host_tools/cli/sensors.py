@@ -64,12 +64,14 @@ def sensors_command(
 
     \b
     TABLE is one of
-      watch     a smartwatch learns its wearer: each of ten persons left out in
-                turn, before and after 100 windows of that person
-      scratch   motions, vowels, power and appliances from their start, several
-                seeds
-      anomaly   heartbeats and bleeding: autoencoders, beside scikit-learn's
-                IsolationForest and OneClassSVM on the same windows
+      watch    a smartwatch learns its wearer: each of ten
+               persons left out in turn, before and after
+               100 windows of that person
+      scratch  motions, vowels, power and appliances from
+               their start, several seeds
+      anomaly  heartbeats and bleeding: autoencoders,
+               beside scikit-learn's IsolationForest and
+               OneClassSVM on the same windows
     """
     with ExitStack() as owned:
         folder = folder or Path(owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-sensors-")))

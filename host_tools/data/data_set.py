@@ -152,11 +152,16 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
     none = np.zeros((0, plan.in_features), np.float32), np.zeros((0, 1), np.float32)
     if source is None:
         return DataSet("collocation points", *none, *solution_points.validation(plan))
-    options = DataOptions(validation=0.0, test=0.0, normalise="none")
+    options = DataOptions(validation=0.0, normalise="none")
     pieces = read_rows.read(_file(str(source)), options, Wanted(plan.out_features, has_classes=False))
-    pieces = {"train": pieces.get("test", pieces["train"])}
-    samples, _, _ = prepare(str(source), pieces, options, goal_of(plan, options, None), None)
-    return DataSet(str(source), *none, *_pair(str(source), samples["train"], plan, []))
+    rows = pieces.get("test", pieces["train"])
+    if rows.x.shape[1] == plan.in_features - plan.out_features:
+        raise DataError(
+            f"{source} has {plan.in_features} columns: points without the values that the solution should have there",
+            "add them as last columns; `ttzo predict DIR --data FILE` gives the trained model's",
+        )
+    samples, _, _ = prepare(str(source), {"train": rows, "test": rows}, options, goal_of(plan, options, None), None)
+    return DataSet(str(source), *none, *_pair(str(source), samples["test"], plan, []))
 
 
 # ---- known data sets -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ttzo.device_runtime.contract import Sampler
 from ttzo.exporter import zoo
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import pde
@@ -12,6 +13,8 @@ from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
 
 N_POINTS = 1000
 GRID = 161  # points along each axis of a field
+FRESH = 1 << 31  # a step that no run reaches
+KINDS = {Sampler.interior: "inside", Sampler.readings: "readings"}
 
 
 def validation(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
@@ -43,9 +46,21 @@ def solution_at(plan: Plan, theta: np.ndarray, points: np.ndarray) -> np.ndarray
     return pde.solution(plan, NumpyNetwork(plan).outputs(theta, np.ascontiguousarray(inputs.T)).T, at).T
 
 
+def fresh_residuals(plan: Plan, theta: np.ndarray) -> dict[str, float]:
+    """What the equation (inside), conditions and readings leave with parameters `theta`, root mean square without weights, at
+    about N_POINTS rows that no step trains on."""
+    left: dict[str, list[np.ndarray]] = {"inside": [], "conditions": [], "readings": []}
+    for step in range(FRESH, FRESH + max(1, N_POINTS // plan.batch)):
+        points = pde.training_points(plan, plan.training.seed, step)
+        found = pde.residuals(plan, theta, points, plan.training.seed, step)
+        for group, own in pde.groups_with_rows(plan):
+            left[KINDS.get(group.sampler, "conditions")].append(found[own].astype(float) / group.root_weight)
+    return {kind: float(np.sqrt(np.mean(np.concatenate(parts) ** 2))) for kind, parts in left.items() if parts}
+
+
 @dataclass(frozen=True, eq=False)
 class Field:
-    """The first field on a grid of a problem of one or two inputs, values [len(axis 0), ..]; `exact` where it is known."""
+    """The fields on a grid of a problem of one or two inputs, values [len(axis 0), .., fields]; `exact` where it is known."""
 
     axes: tuple[np.ndarray, ...]
     names: tuple[str, ...]
@@ -58,11 +73,11 @@ def field(plan: Plan, theta: np.ndarray) -> Field:
     bounds = zip(plan.equation.low, plan.equation.high, strict=True)
     axes = tuple(np.linspace(low, high, GRID) for low, high in bounds)
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
-    exact, shape = exact_at(plan, points), (GRID,) * len(axes)
+    exact, shape = exact_at(plan, points), (*(GRID,) * len(axes), -1)
     space = ("x", "y") if plan.equation.n_space > 1 else ("x",)
     names = (*space, "t") if plan.equation.has_time else space
-    u = solution_at(plan, theta, points)[:, 0].reshape(shape)
-    return Field(axes, names, u, None if exact is None else exact[:, 0].reshape(shape))
+    u = solution_at(plan, theta, points).reshape(shape)
+    return Field(axes, names, u, None if exact is None else exact.reshape(shape))
 
 
 def baselines(plan: Plan, points: np.ndarray, exact: np.ndarray) -> dict[str, float]:

@@ -79,7 +79,7 @@ def _path(owned: ExitStack) -> Path | None:
 
 
 def _start_native(storage: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None) -> str:
-    say("compiling the C runtime for this machine")
+    say("starting the C runtime on this machine (compiled at its first start)")
     return start_program([str(build.build_native(plan.arithmetic))], bundle, plan, owned, storage, lock)
 
 

@@ -4,9 +4,11 @@
 import io
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from ttzo.host_tools.cli import screen as screen_module
+from ttzo.host_tools.cli.commands import COMMANDS, main
 from ttzo.host_tools.cli.screen import Screen
 
 COLUMNS = (60, 80, 120, 200)
@@ -85,3 +87,10 @@ def test_a_pipe_gets_a_line_every_few_seconds_and_one_at_the_end(monkeypatch):
         "sending 10/10",
         *(f"training {step}/100" for step in (20, 40, 60, 80, 100)),
     ]
+
+
+def test_help_and_the_list_of_boards_fit_60_columns(monkeypatch):
+    monkeypatch.setattr(screen_module, "PIPE_WIDTH", 60)
+    for words in (["--help"], *([name, "--help"] for name in COMMANDS), ["boards"]):
+        shown = CliRunner().invoke(main, words, terminal_width=60, max_content_width=60).stdout
+        assert shown and [line for line in shown.splitlines() if len(line) > 60] == [], words

@@ -92,8 +92,8 @@ ANSWERS = {
     "pow65": {},
     "negbase": ("% of its points, whatever u is", "powers of negative numbers"),
 }
-# of the network, of the whole, or of what Python itself says: no line of the equation
-WITHOUT_LINE = ("system", "twoout", "inp3", "relu", "kwarg", "deep", "strproblem", "pointsbad")
+# what Python itself says, and no equation at all
+WITHOUT_LINE = ("kwarg", "strproblem")
 WRONG = [name for name, answer in ANSWERS.items() if isinstance(answer, tuple)]
 RIGHT = [name for name, answer in ANSWERS.items() if isinstance(answer, dict)]
 
@@ -134,6 +134,18 @@ def test_what_is_right_is_exported_and_the_device_takes_a_step(name, c_library):
     device = Runtime(c_library(*CORE, extra=RUN), plan)
     assert np.isfinite(device.step(Region.collocation).loss)
     assert note == "" or plan.pde.exact is None
+
+
+def test_an_unknown_constant_that_stands_nowhere_is_refused_by_name():
+    problem = pde.Problem(space=[(0, 1)], residual=lambda p: p.lap - p.k, unknowns={"k": 1.0, "other": 2.0})
+    with pytest.raises(TtzoError, match=r"test_slips\.py:\d+: neither .* contains the unknown constant other"):
+        pde.trace(problem)
+
+
+def test_readings_without_what_was_measured_are_refused_with_the_line():
+    problem = pde.Problem(space=[(0, 1)], residual=lambda p: p.lap, conditions=[pde.at_readings([(0.5,)])])
+    with pytest.raises(TtzoError, match=r"test_slips\.py:\d+: a reading has 1 numbers, the point alone has 1"):
+        pde.trace(problem)
 
 
 def test_a_grid_s_cost_follows_its_level_and_one_too_large_is_refused_with_its_numbers():

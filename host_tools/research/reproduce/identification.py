@@ -5,6 +5,7 @@ Logs are made in float64 by much finer integration, written here in plain Python
 """
 
 import dataclasses
+import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator
@@ -253,6 +254,20 @@ def verdicts(found: list[Fit]) -> list[str]:
         f"Nelder-Mead's cost was higher in {sum(fit.rival_cost > 1 for fit in found)} of {len(found)} logs at the same number of simulations",
         f"{len(found) - lost} of {len(found)} fits converged",
     ]
+
+
+def to_json(found: list[Fit]) -> str:
+    """All fits and their table; `from_json` reads the fits again."""
+    page = {"rows": rows(found), "verdicts": verdicts(found), "fits": [dataclasses.asdict(each) for each in found]}
+    return json.dumps(page, indent=1, default=float) + "\n"
+
+
+def from_json(text: str) -> list[Fit]:
+    made = []
+    for page in json.loads(text)["fits"]:
+        fields: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in page.items()}
+        made.append(Fit(**fields))
+    return made
 
 
 def to_markdown(found: list[Fit]) -> str:

@@ -75,9 +75,9 @@ def draw(name: str, found: list[Finding], path: Path) -> Path:
                 ylabel="relative error of the Laplacian",
             )
     else:
-        for axes, what, label in (
-            (left, "macs", "multiply-accumulates a point"),
-            (right, "laplacian_error", "relative error of the Laplacian"),
+        for axes, what, title, label in (
+            (left, "macs", "cost", "multiply-accumulates a point"),
+            (right, "laplacian_error", "error", "relative error of the Laplacian"),
         ):
             for way in dict.fromkeys(f.way for f in found):
                 axes.loglog(
@@ -85,7 +85,7 @@ def draw(name: str, found: list[Finding], path: Path) -> Path:
                     marker=".",
                     label=way,
                 )
-            axes.set(title=f"{label.split()[0]} over the dimension", xlabel="dimension", ylabel=label)
+            axes.set(title=f"{title} over the dimension", xlabel="dimension", ylabel=label)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     (right if name == "derivatives" else left).legend(*left.get_legend_handles_labels(), frameon=False, fontsize=8)
