@@ -62,5 +62,4 @@ def load(model, source, room):
     model._parameters_at, model._moments_at, model._batch_at, model._capacity, model._has_equation = facts[9:]
     model._kind = "Bhf"[number]  # of the inputs
     model._reading_bytes = struct.unpack_from("<I", memory, 96)[0]
-    model._learner = None
     return has_run

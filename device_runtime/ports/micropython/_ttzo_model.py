@@ -63,7 +63,29 @@ def _kind(buffer):
 class Model:
     """A network and its training run. Made by `load`."""
 
+    # what _ttzo_load sets; these lines make no code
+    n_parameters: int
+    n_inputs: int
+    n_outputs: int
+    batch: int
+    hash: bytes
+    _path: str
+    _total: int
+    _bundle: object
+    _n_moments: int
+    _input_bytes: int
+    _row_bytes: int
+    _reading_bytes: int
+    _classes: int
+    _parameters_at: int
+    _moments_at: int
+    _batch_at: int
+    _capacity: int
+    _has_equation: int
+    _kind: str
+
     def __init__(self, source, room=0):
+        self._learner = None
         need = _seldom("_ttzo_load", "need", source, room)
         gc.collect()
         try:
@@ -129,8 +151,8 @@ class Model:
 
     def _targets(self, y, n):
         kind, size = _kind(y), _ttzo.size(y)
-        wanted = (2 * n * self._classes,) if self._classes else (4 * n * self.n_outputs,)
-        wanted = (n, 2 * n) if self._classes == 1 else wanted
+        bytes_needed = 2 * n * self._classes or 4 * n * self.n_outputs
+        wanted = (n, bytes_needed) if self._classes == 1 else (bytes_needed,)
         kinds = (ord("H"), ord("h")) if self._classes else (ord("f"),)
         if kind not in _RAW and kind not in kinds:
             raise TypeError(
