@@ -60,7 +60,7 @@ def fresh_residuals(plan: Plan, theta: np.ndarray) -> dict[str, float]:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """The first field on a grid of a problem of one or two inputs, values [len(axis 0), ..]; `exact` where it is known."""
+    """The fields on a grid of a problem of one or two inputs, values [len(axis 0), .., fields]; `exact` where it is known."""
 
     axes: tuple[np.ndarray, ...]
     names: tuple[str, ...]
@@ -73,11 +73,11 @@ def field(plan: Plan, theta: np.ndarray) -> Field:
     bounds = zip(plan.equation.low, plan.equation.high, strict=True)
     axes = tuple(np.linspace(low, high, GRID) for low, high in bounds)
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
-    exact, shape = exact_at(plan, points), (GRID,) * len(axes)
+    exact, shape = exact_at(plan, points), (*(GRID,) * len(axes), -1)
     space = ("x", "y") if plan.equation.n_space > 1 else ("x",)
     names = (*space, "t") if plan.equation.has_time else space
-    u = solution_at(plan, theta, points)[:, 0].reshape(shape)
-    return Field(axes, names, u, None if exact is None else exact[:, 0].reshape(shape))
+    u = solution_at(plan, theta, points).reshape(shape)
+    return Field(axes, names, u, None if exact is None else exact.reshape(shape))
 
 
 def baselines(plan: Plan, points: np.ndarray, exact: np.ndarray) -> dict[str, float]:

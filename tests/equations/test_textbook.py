@@ -32,5 +32,5 @@ def test_default_settings_solve_a_textbook_s_equation_to_two_percent(measure, na
 
 
 def test_the_table_names_every_equation(measure):
-    page = measure.OUT.read_text("utf-8")
+    page = measure.STORED.with_suffix(".md").read_text("utf-8")
     assert all(f"| {title} |" in page for title in measure.NAMES.values())

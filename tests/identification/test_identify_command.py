@@ -21,6 +21,7 @@ from ttzo.host_tools.training import checkpoint, identify
 from ttzo.host_tools.training.session import Interrupted
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "identification.md").read_text(encoding="utf-8")
+STORED = Path(__file__).parents[2] / "docs" / "results" / "identification.json"
 HEATER = next(case for case in identification.CASES if case.name == "heater")
 
 
@@ -176,3 +177,9 @@ def test_the_house_is_found_from_a_start_three_times_off():
     (fit,) = identification.fits(1, cases=house)
     assert max(fit.errors) < 0.03 and fit.converged and 0.85 < fit.held_over_noise < 1.15
     assert fit.rival_cost > 1 and fit.ram_bytes <= 8192
+
+
+def test_the_document_s_table_is_that_of_the_stored_fits():
+    found = identification.from_json(STORED.read_text(encoding="utf-8"))
+    assert identification.to_markdown(found) in DOCUMENT
+    assert len(found) == 30 and identification.from_json(identification.to_json(found)) == found

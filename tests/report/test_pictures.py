@@ -79,12 +79,12 @@ def test_a_field_holds_the_network_and_the_exact_solution(bowl):
     field = solution_points.field(plan, theta)
     x, t = np.meshgrid(*field.axes, indexing="ij")
     assert field.names == ("x", "t")
-    np.testing.assert_allclose(field.exact, x * (1 - x), atol=1e-6)  # float32
+    np.testing.assert_allclose(field.exact[..., 0], x * (1 - x), atol=1e-6)  # float32
     some = [(3, 5), (100, 20), (160, 160)]
     with open_device("numpy:", run.folder.parents[1]) as device:
         device.load(theta, device.moments(), device.state())
         told = device.predict(np.float32([[x[at], t[at]] for at in some]))[:, 0]
-    assert (told == [field.u[at] for at in some]).all()
+    assert (told == [field.u[at][0] for at in some]).all()
 
 
 def test_without_an_exact_solution_the_network_is_drawn_alone(bowl):
@@ -92,6 +92,22 @@ def test_without_an_exact_solution_the_network_is_drawn_alone(bowl):
     drawn = pictures._solution(plan, run.folder)
     assert drawn.field.exact is None and drawn.at_points is None and not drawn.baselines
     size_of(pictures.draw(run.folder))
+
+
+def test_without_exact_values_no_panel_is_empty():
+    """Of one coordinate all fields in one panel; of two a panel of lines in the place of the exact values."""
+    axis = np.linspace(0.0, 1.0, 5)
+    line = solution_points.Field((axis,), ("x",), np.stack([axis, axis**2], 1), None)
+    figure = pictures.new_figure(5, 3)
+    pictures._plot_solution(figure, pictures.Solution({}, None, line), across=True)
+    (panel,) = figure.axes
+    assert [list(each.get_ydata()) for each in panel.get_lines()] == [list(axis), list(axis**2)]
+    plane = solution_points.Field((axis, axis), ("x", "t"), (axis[:, None] + 10 * axis)[..., None], None)
+    figure = pictures.new_figure(5, 3)
+    pictures._plot_solution(figure, pictures.Solution({}, None, plane), across=False)
+    cuts = next(each for each in figure.axes if each.get_lines())
+    assert [each.get_label() for each in cuts.get_lines()] == [f"t = {t:g}" for t in axis]
+    np.testing.assert_allclose([each.get_ydata() for each in cuts.get_lines()], axis + 10 * axis[:, None])
 
 
 def test_a_run_of_another_model_is_not_drawn_with_this_ones_solution(bowl):

@@ -257,13 +257,14 @@ def verdicts(found: list[Fit]) -> list[str]:
 
 
 def to_json(found: list[Fit]) -> str:
-    """All fits; `from_json` reads them again."""
-    return json.dumps([dataclasses.asdict(each) for each in found], indent=1, default=float) + "\n"
+    """All fits and their table; `from_json` reads the fits again."""
+    page = {"rows": rows(found), "verdicts": verdicts(found), "fits": [dataclasses.asdict(each) for each in found]}
+    return json.dumps(page, indent=1, default=float) + "\n"
 
 
 def from_json(text: str) -> list[Fit]:
     made = []
-    for page in json.loads(text):
+    for page in json.loads(text)["fits"]:
         fields: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in page.items()}
         made.append(Fit(**fields))
     return made
