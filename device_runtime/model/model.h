@@ -97,6 +97,7 @@ struct ttzo_model {
     const float *class_weights;        // [loss.n_class_weights]
     struct ttzo_row_info rows;         // with info.has_row_section, else zeros
     const float *columns;              // [3][rows.columns] centres, what they lack, factors
+    const uint16_t *packing;           // with rows.packing: TTZO_LONGEST_CODE counts, then the symbols
     struct ttzo_simulation simulation; // with info.loss simulation: no layers
 };
 
@@ -104,6 +105,12 @@ struct ttzo_model {
 static inline bool ttzo_has_equation(const struct ttzo_model *model)
 {
     return TTZO_HAS(EQUATIONS) && model->info.loss == TTZO_LOSS_RESIDUAL;
+}
+
+// Columns whose readings the model normalises.
+static inline uint32_t ttzo_reading_columns(const struct ttzo_model *model)
+{
+    return TTZO_HAS(READINGS) ? model->rows.columns : 0u;
 }
 
 // What of an equation only the part `systems` knows: functions beyond the first, directions, those that programs
