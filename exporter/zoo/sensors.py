@@ -115,10 +115,10 @@ POWER = _recipe(
 APPLIANCES = Recipe(
     name="appliances",
     title="eleven appliances by the current when they are switched on (PLAID), a hidden layer",
-    build=partial(_of_features, "appliances", 103, 96, 11),
+    build=partial(_of_features, "appliances", 68, 64, 11),
     data="appliances",
     inputs=DATA_INPUTS["appliances"],
     augment={"jitter": 0.6},
     batch=32,
-    training=_training(0.5, 4000, "node_cge", Update.sgd),  # momentum would not fit 128 KB
+    training=_training(0.05, 4000, "node_cge"),
 )

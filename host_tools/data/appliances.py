@@ -4,8 +4,6 @@ kinds, 537 training and 537 test cases. A case is the magnitude of the current, 
 unit that differs from case to case; most begin before the switch. A row is `N_FEATURES` numbers of one case.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ttzo.host_tools.data import series, time_series, wheel_files
@@ -23,8 +21,7 @@ SHA256 = {
 PERIOD = 5  # numbers
 AFTER = np.array([0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 34])  # periods from the switch on: where courses are read
 STEADY, ON, BEGINS = 12, 0.2, 0.03  # last periods; levels that count as switched on, parts of the steady one
-CHANGES, NOISES = np.arange(1, 9), (1, 2, 3, 4, 5, 10)  # lags, in periods and in numbers
-N_FEATURES = 67 + 3 * len(AFTER)
+N_FEATURES = 32 + 3 * len(AFTER)
 VARIANTS = 8  # of each training case, cut otherwise
 QUANTILES = 60
 STEPS_OF_ONE = 4096
@@ -74,8 +71,7 @@ def spread_evenly(x: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
 
 def features(case: np.ndarray) -> np.ndarray:
     """`N_FEATURES` numbers: size, noise before the switch, time, roughness and shape of the period at the end, the course
-    after the switch; the logarithm of the level and two harmonics at the periods `AFTER` it; how changes of the level follow
-    each other, the kind of noise, the harmonics' range, the period at the end from its largest number on."""
+    after the switch; then the logarithm of the level and two harmonics at the periods `AFTER` it."""
     n = len(case) // PERIOD
     periods = case[len(case) - PERIOD * n :].reshape(n, PERIOD)
     constant, first, second = np.fft.fft(periods, axis=1).T[:3] / PERIOD
@@ -96,13 +92,7 @@ def features(case: np.ndarray) -> np.ndarray:
     ]
     at = np.minimum(on + AFTER, n - 2)
     harmonics = [[np.median(h[place : place + 3]) for place in at] for h in (h1, h2)]
-    changes = np.diff(course[on + 2 : n - 1]) if n - on > 8 else np.zeros(4)
-    last = slice(max(0, n - STEADY - 2), n - 1)
-    follow = _correlations(changes, CHANGES, 1e-9)
-    noise = _noise(before if begins >= 2 else None)
-    return np.concatenate(
-        [single, course[at], *harmonics, follow, noise, _ranges(h1, h2, last, on, n), _period(periods[last])]
-    )
+    return np.concatenate([single, course[at], *harmonics])
 
 
 def _size(end: float, level: np.ndarray, before: np.ndarray | None) -> list[float]:
@@ -135,37 +125,3 @@ def _course(course: np.ndarray, on: int, n: int, peak_at: int) -> list[float]:
     step = np.abs(np.diff(course[on : n - 1])).max() if n - 1 - on > 1 else 0
     means = [peak_at, after.mean(), trend, np.median(after)]
     return [*means, late.min(), late.max(), late.std(), step, (late > np.log(1.1)).mean(), (late < np.log(0.9)).mean()]
-
-
-def _correlations(values: np.ndarray, lags: Sequence[int] | np.ndarray, least: float) -> list[float]:
-    """Of a sequence with itself, so many numbers later; 0 where it is too short."""
-    rest = values - values.mean()
-    size = rest @ rest + least
-    return [rest[:-lag] @ rest[lag:] / size if len(rest) > lag else 0.0 for lag in lags]
-
-
-def _noise(before: np.ndarray | None) -> list[float]:
-    """Of the meter and the mains before the switch: size, mean, two harmonics of single periods and of their mean,
-    correlations."""
-    if before is None:
-        return [0.0] * (8 + len(NOISES))
-    size = before.std() + 1e-9
-    n = len(before) // PERIOD
-    periods = before[: PERIOD * n].reshape(n, PERIOD)
-    single = np.abs(np.fft.fft(periods, axis=1)).mean(0)[:3]
-    together = np.abs(np.fft.fft(periods.mean(0)))[:3]
-    correlations = _correlations(before, NOISES, 1e-12)
-    return [np.log(size), before.mean() / size, *single / size / PERIOD, *together / size / PERIOD, *correlations]
-
-
-def _ranges(h1: np.ndarray, h2: np.ndarray, last: slice, on: int, n: int) -> list[float]:
-    """Of both harmonics: deciles at the end, the largest one at the switch, the median after it."""
-    deciles = [np.quantile(h[last], share) for h in (h1, h2) for share in (0.1, 0.9)]
-    starts = [h[on : on + 6].max() if n - on > 6 else 0.0 for h in (h1, h2)]
-    return [*deciles, *starts, *(np.median(h[on + 5 : n - 2]) if n - on > 9 else 0.0 for h in (h1, h2))]
-
-
-def _period(periods: np.ndarray) -> np.ndarray:
-    """The median period of some, divided by its mean, from its largest number on."""
-    shares = periods / periods.mean(1, keepdims=True)
-    return np.roll(np.median(shares, 0), -int(np.argmax(np.median(shares, 0))))
