@@ -15,6 +15,7 @@ import pytest
 from runtime import CORE, RUN, Runtime
 
 from ttzo.device_runtime.contract import MESSAGE
+from ttzo.device_runtime.contract.page import PAGE
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.device import frames
 from ttzo.host_tools.training import checkpoint, metrics
@@ -30,7 +31,9 @@ def bundle(name):
 
 
 def test_the_contract_is_that_of_0_2():
-    assert formats.contract() == STORED["contract"]
+    assert formats.contract() == STORED["contract"], "this is version 0.3: CHANGELOG.md has the rule"
+    changes = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"contract {PAGE['version']} (hash `0x{STORED['contract']['hash']}`)" in changes
 
 
 @pytest.mark.parametrize("name", formats.MODELS)
