@@ -5,7 +5,8 @@
 # make style   ruff and clang-format, without changing a file; make format lets them change files
 # make types   mypy over the whole package
 # make fast    runs the tests that are not slow
-# make coverage  runs the tests of the C core, slow ones too, and says which of its lines and branches they reach
+# make coverage  runs the tests of the C core, slow ones too but none on emulated boards, and says which of its lines and
+#              branches they reach
 # make slow-tests  measures all tests anew and writes tests/slow.txt, the list of the slow ones
 # make step-counts  counts training steps on an emulated board and fits the forecasts of ttzo plan to them
 # make lock    writes the versions of this environment into .ci/constraints.txt
@@ -62,7 +63,7 @@ fast: setup
 COVERED := train network cores operations equations identification key number storage link
 coverage: setup
 	@rm -rf build/coverage
-	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -p c_coverage $(COVERED:%=tests/%)
+	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -n auto -p c_coverage $(COVERED:%=tests/%)
 	@$(BIN)/gcovr -r device_runtime --exclude '.*ports.*' --exclude '.*contract.*' --merge-mode-functions=merge-use-line-min \
 	  --print-summary --fail-under-line 95 --fail-under-branch 85 build/coverage
 

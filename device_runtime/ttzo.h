@@ -216,6 +216,13 @@ enum ttzo_error ttzo_load_run(struct ttzo_trainer *trainer, ttzo_load_bytes load
 enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t offset, const uint8_t *bytes,
                            uint32_t count, uint32_t *detail);
 
+#if TTZO_HAS(PACKING)
+// Writes `count` bytes into batch or dataset, packed by the model's code (packed_rows in the contract). They are unpacked
+// twice: first to look whether they are so many bytes (BAD_PACKED_ROWS leaves the region as it was).
+enum ttzo_error ttzo_write_packed(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t offset,
+                                  uint32_t count, const uint8_t *packed, uint32_t packed_bytes, uint32_t *detail);
+#endif
+
 // Takes over the first `count` bytes of a region when their CRC-32 is `crc`.
 enum ttzo_error ttzo_commit(struct ttzo_trainer *trainer, enum ttzo_region region, uint32_t count, uint32_t crc,
                             uint32_t *detail);

@@ -31,7 +31,7 @@ from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
 from ttzo.exporter.pde import Pde, Problem, trace, unknown_starts, why_no_exact, why_scale
-from ttzo.exporter.plan import anomaly, augmentation, normalisation, pruning, train_defaults
+from ttzo.exporter.plan import anomaly, augmentation, normalisation, packing, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
@@ -147,11 +147,14 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
     chosen = training | ({"batch": given["batch"]} if "batch" in given else {})
     data = str(given["data"]) if "data" in given else recipe.data
-    inputs = (known_inputs(data) if "data" in given else None) or recipe.inputs
+    of_data = known_inputs(data)
+    inputs = of_data if of_data and "data" in given else recipe.inputs
     inputs = Inputs(
         number=train_defaults.member("input_number", given.get("input_number", inputs.number), Number),
         scale=number("input_scale", given.get("input_scale", inputs.scale)),
         offset=number("input_offset", given.get("input_offset", inputs.offset)),
+        packing=of_data.packing if of_data else None,
+        packed_row_bytes=of_data.packed_row_bytes if of_data else 0.0,
     )
     task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
     return dataclasses.replace(
@@ -275,7 +278,7 @@ def plan_of(
         raise PlanError(
             wrong, "leave out --task, or give a model whose last layer has as many outputs as a row has numbers"
         )
-    plan = augmentation.of_plan(plan, recipe.augment, recipe.input_shape)
+    plan = packing.of_metadata(augmentation.of_plan(plan, recipe.augment, recipe.input_shape))
     plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
         raise PlanError("nothing is trained", "freeze less: leave out a --freeze, or set requires_grad=True")
@@ -384,6 +387,8 @@ def _metadata(recipe: Recipe, model: str, overrides: dict[str, Any]) -> dict[str
     }
     if recipe.task:
         metadata |= {"task": recipe.task, "detection": anomaly.detection_of(recipe.threshold, recipe.votes).as_json()}
+    if recipe.inputs.packing:
+        metadata |= packing.described(recipe.inputs.packing, recipe.inputs.packed_row_bytes)
     return metadata | ({"data": str(recipe.data)} if recipe.data else {})
 
 
@@ -434,7 +439,7 @@ def write_files(
         require_room(plan, room)
     if describe is not None:
         plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
-    plan = normalisation.of_metadata(plan)
+    plan = packing.of_metadata(normalisation.of_metadata(plan))
     _replace_files(Path(out_dir), render(plan, plain_onnx=plain_onnx))
     return plan
 

@@ -248,6 +248,8 @@ class Part(IntEnum):
     """chain_differences"""
     features = 8388608
     """frozen_features"""
+    packing = 16777216
+    """rows that arrive packed: WRITE_PACKED"""
 
 class Derivative(IntEnum):
     jet = 0
@@ -564,8 +566,8 @@ class RowInfo(Record):
     """then jitter N(0, 1) is added to each raw number; integers are rounded to the nearest, ties to even, and clipped"""
     columns: int
     """0, or columns whose readings become network inputs as (reading - centre - rest) factor; input i is of column i / (in_features / columns)"""
-    reserved: int
-    """0"""
+    packing: int
+    """1 where the code of packed rows follows, else 0"""
 
 @dataclass(frozen=True)
 class LayerRecord(Record):
@@ -1259,6 +1261,18 @@ class AuthenticateRequest(Record):
 class AuthenticateReply(Record):
     proof: bytes
     """the same of the letter D: the device has the key too"""
+
+@dataclass(frozen=True)
+class WritePackedRequest(Record):
+    region: int
+    """batch or dataset"""
+    offset: int
+    """bytes"""
+    count: int
+    """bytes that the tail holds packed"""
+
+@dataclass(frozen=True)
+class WritePackedReply(Record): ...
 
 @dataclass(frozen=True)
 class ProgressRequest(Record): ...

@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x883FF719u
+#define TTZO_CONTRACT_HASH 0x538CB50Eu
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -24,6 +24,7 @@
 #define TTZO_MESSAGE_HASH_KEEP 0x49798392u
 #define TTZO_MESSAGE_HASH_RESTORE 0x316C2EEDu
 #define TTZO_MESSAGE_HASH_AUTHENTICATE 0x7B3079B6u
+#define TTZO_MESSAGE_HASH_WRITE_PACKED 0xD87FCC25u
 #define TTZO_MESSAGE_HASH_PROGRESS 0xC6CF9107u
 #define TTZO_MESSAGE_HASH_ERROR 0xE0F1A5E1u
 
@@ -95,6 +96,8 @@
 #define TTZO_VECTOR_DIRECTION 65535u // first of a direction that a program computes
 #define TTZO_MAX_PDE_VECTORS 8u // directions of one PDE that programs compute
 #define TTZO_GN_BLOCK_NUMBERS 4608u // most numbers of all rows' columns that a Gauss-Newton step keeps at once, so that it makes each direction once
+#define TTZO_LONGEST_CODE 15u // bits of a symbol of packed rows at most
+#define TTZO_PACKING_SYMBOLS 271u // symbols of packed rows: bytes 0 to 255, and runs of zeros of 2^k bytes and more, k = 1 to 15
 #define TTZO_KEPT_LINES 512u // most numbers of both halves that it keeps laid out from one sample to the next
 
 // ---- enumerations
@@ -224,7 +227,8 @@ enum ttzo_estimator {
 #define TTZO_PART_DEPTH 2097152u // cores on chains whose changes pass further layers: more than two layers, or an activation after the last
 #define TTZO_PART_CHAIN 4194304u // chain_differences
 #define TTZO_PART_FEATURES 8388608u // frozen_features
-#define TTZO_ALL_PARTS 16777215u
+#define TTZO_PART_PACKING 16777216u // rows that arrive packed: WRITE_PACKED
+#define TTZO_ALL_PARTS 33554431u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step
@@ -400,6 +404,7 @@ enum ttzo_error {
     TTZO_ERROR_WRONG_KEY = 33,
     TTZO_ERROR_BAD_SEAL = 34,
     TTZO_ERROR_IN_USE = 35,
+    TTZO_ERROR_BAD_PACKED_ROWS = 36,
 };
 enum ttzo_message {
     TTZO_MESSAGE_HELLO = 1, // who is there, and what is loaded; always answered afresh, to any payload that begins with a contract's hash
@@ -419,6 +424,7 @@ enum ttzo_message {
     TTZO_MESSAGE_KEEP = 15, // save the run as the next generation, where a reset and a power cut leave it; a device without a memory for it answers unknown_message
     TTZO_MESSAGE_RESTORE = 16, // load the newest whole generation: parameters, moments, state and settings, as a device does at its start; without one nothing changes
     TTZO_MESSAGE_AUTHENTICATE = 17, // answers the challenge of HELLO, once; frames sealed by the key of this session are then taken, those of earlier sessions no more. That key is the HMAC-SHA-256, by the pre-shared key, of the letter S, both challenges, HELLO's session and the contract's hash
+    TTZO_MESSAGE_WRITE_PACKED = 18, // bytes into batch or dataset, packed by the code in the bundle; as WRITE, but the bytes are checked before the first one is written. Unknown to a device without the part packing, or whose bundle has no code
     TTZO_MESSAGE_PROGRESS = 126, // from the device, while long work goes on; carries that request's sequence number
     TTZO_MESSAGE_ERROR = 127, // the answer to a request that was refused; nothing has changed
 };
@@ -462,6 +468,7 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
     case 33: return "wrong_key";
     case 34: return "bad_seal";
     case 35: return "in_use";
+    case 36: return "bad_packed_rows";
     default: return "unknown";
     }
 }
@@ -598,7 +605,7 @@ struct ttzo_row_info {
     float scaling;                          // then each channel's raw numbers are multiplied by 1 + scaling N(0, 1)
     float jitter;                           // then jitter N(0, 1) is added to each raw number; integers are rounded to the nearest, ties to even, and clipped
     uint16_t columns;                       // 0, or columns whose readings become network inputs as (reading - centre - rest) factor; input i is of column i / (in_features / columns)
-    uint16_t reserved;                      // 0
+    uint16_t packing;                       // 1 where the code of packed rows follows, else 0
 };
 static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_info *out)
 {
@@ -610,7 +617,7 @@ static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_in
     out->scaling = ttzo_get_f32(bytes + 8);
     out->jitter = ttzo_get_f32(bytes + 12);
     out->columns = ttzo_get_u16(bytes + 16);
-    out->reserved = ttzo_get_u16(bytes + 18);
+    out->packing = ttzo_get_u16(bytes + 18);
 }
 static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *bytes)
 {
@@ -622,7 +629,7 @@ static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *b
     ttzo_put_f32(bytes + 8, in->scaling);
     ttzo_put_f32(bytes + 12, in->jitter);
     ttzo_put_u16(bytes + 16, in->columns);
-    ttzo_put_u16(bytes + 18, in->reserved);
+    ttzo_put_u16(bytes + 18, in->packing);
 }
 
 #define TTZO_LAYER_BYTES 108u
@@ -2050,6 +2057,25 @@ static inline void ttzo_unpack_authenticate_reply(const uint8_t *bytes, struct t
 static inline void ttzo_pack_authenticate_reply(const struct ttzo_authenticate_reply *in, uint8_t *bytes)
 {
     for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 0 + 1 * i, in->proof[i]);
+}
+
+#define TTZO_WRITE_PACKED_REQUEST_BYTES 9u
+struct ttzo_write_packed_request {
+    uint8_t region;                         // batch or dataset
+    uint32_t offset;                        // bytes
+    uint32_t count;                         // bytes that the tail holds packed
+};
+static inline void ttzo_unpack_write_packed_request(const uint8_t *bytes, struct ttzo_write_packed_request *out)
+{
+    out->region = ttzo_get_u8(bytes + 0);
+    out->offset = ttzo_get_u32(bytes + 1);
+    out->count = ttzo_get_u32(bytes + 5);
+}
+static inline void ttzo_pack_write_packed_request(const struct ttzo_write_packed_request *in, uint8_t *bytes)
+{
+    ttzo_put_u8(bytes + 0, in->region);
+    ttzo_put_u32(bytes + 1, in->offset);
+    ttzo_put_u32(bytes + 5, in->count);
 }
 
 #define TTZO_PROGRESS_REPLY_BYTES 8u

@@ -155,6 +155,27 @@ static enum ttzo_error write(struct ttzo_trainer *trainer, const uint8_t *payloa
                       payload_bytes - TTZO_WRITE_REQUEST_BYTES, detail);
 }
 
+#if TTZO_HAS(PACKING)
+
+static enum ttzo_error write_packed(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t payload_bytes,
+                                    uint32_t *detail)
+{
+    struct ttzo_write_packed_request request;
+    ttzo_unpack_write_packed_request(payload, &request);
+    if (request.region != TTZO_REGION_BATCH && request.region != TTZO_REGION_DATASET)
+        return ttzo_bad_field(0, detail);
+    return ttzo_write_packed(trainer, (enum ttzo_region)request.region, request.offset, request.count,
+                             payload + TTZO_WRITE_PACKED_REQUEST_BYTES, payload_bytes - TTZO_WRITE_PACKED_REQUEST_BYTES,
+                             detail);
+}
+
+#endif
+
+static bool lacks_packing(const struct ttzo_link *link, uint8_t code)
+{
+    return code == TTZO_MESSAGE_WRITE_PACKED && !link->model_error && !link->trainer->model->rows.packing;
+}
+
 static enum ttzo_error commit(struct ttzo_trainer *trainer, const uint8_t *payload, uint32_t *detail)
 {
     struct ttzo_commit_request request;
@@ -247,6 +268,9 @@ static uint32_t fixed_bytes(uint8_t code)
     case TTZO_MESSAGE_PREDICT: return TTZO_PREDICT_REQUEST_BYTES;
     case TTZO_MESSAGE_SOLUTION_ERROR: return TTZO_SOLUTION_ERROR_REQUEST_BYTES;
     case TTZO_MESSAGE_AUTHENTICATE: return TTZO_AUTHENTICATE_REQUEST_BYTES;
+#if TTZO_HAS(PACKING)
+    case TTZO_MESSAGE_WRITE_PACKED: return TTZO_WRITE_PACKED_REQUEST_BYTES;
+#endif
 #if TTZO_HAS(STORAGE)
     case TTZO_MESSAGE_KEEP: return TTZO_KEEP_REQUEST_BYTES;
     case TTZO_MESSAGE_RESTORE: return 0;
@@ -262,27 +286,29 @@ static uint32_t fixed_bytes(uint8_t code)
 // What stands against carrying out the request at all.
 static enum ttzo_error refusal(const struct ttzo_link *link, const struct ttzo_frame *frame, uint32_t *detail)
 {
-    uint32_t fixed = fixed_bytes(frame->code);
-    bool has_tail = frame->code == TTZO_MESSAGE_WRITE || frame->code == TTZO_MESSAGE_HELLO;
-    *detail = frame->code;
+    uint8_t code = frame->code;
+    uint32_t fixed = fixed_bytes(code);
+    bool has_tail = code == TTZO_MESSAGE_WRITE || code == TTZO_MESSAGE_WRITE_PACKED || code == TTZO_MESSAGE_HELLO;
+    *detail = code;
     if (fixed == NO_REQUEST)
         return TTZO_ERROR_UNKNOWN_MESSAGE;
     *detail = frame->payload_bytes;
     if (frame->payload_bytes < fixed || (frame->payload_bytes > fixed && !has_tail))
         return TTZO_ERROR_BAD_REQUEST;
     *detail = 0;
-    if (frame->code == TTZO_MESSAGE_HELLO)
+    if (code == TTZO_MESSAGE_HELLO)
         return TTZO_ERROR_OK;
-    if (frame->code == TTZO_MESSAGE_LEAVE && !link->foreign_leave)
+    if (code == TTZO_MESSAGE_LEAVE && !link->foreign_leave)
         return TTZO_ERROR_OK;
     if (link->foreign && !link->sealed) // the key of a session is one of the contract
         return TTZO_ERROR_BAD_CONTRACT;
-    if (frame->code == TTZO_MESSAGE_AUTHENTICATE && ttzo_needs_key(link))
+    if (code == TTZO_MESSAGE_AUTHENTICATE && ttzo_needs_key(link))
         return TTZO_ERROR_OK;
     *detail = link->model_detail;
-    if (link->model_error || !(lacks_storage(link, frame->code) || frame->code == TTZO_MESSAGE_AUTHENTICATE))
+    bool is_known = !lacks_storage(link, code) && !lacks_packing(link, code) && code != TTZO_MESSAGE_AUTHENTICATE;
+    if (link->model_error || is_known)
         return link->model_error;
-    *detail = frame->code;
+    *detail = code;
     return TTZO_ERROR_UNKNOWN_MESSAGE;
 }
 
@@ -318,6 +344,11 @@ static enum ttzo_error carry_out(struct ttzo_link *link, const struct ttzo_frame
     case TTZO_MESSAGE_READ: return read(link, payload, out, out_bytes, detail);
     case TTZO_MESSAGE_PREDICT: return predict(link, payload, out, out_bytes, detail);
     case TTZO_MESSAGE_WRITE: return write(trainer, payload, frame->payload_bytes, detail);
+#if TTZO_HAS(PACKING)
+    case TTZO_MESSAGE_WRITE_PACKED: return write_packed(trainer, payload, frame->payload_bytes, detail);
+#else
+    case TTZO_MESSAGE_WRITE_PACKED: break; // refused above
+#endif
     case TTZO_MESSAGE_COMMIT: return commit(trainer, payload, detail);
     case TTZO_MESSAGE_CONFIGURE: return configure(trainer, payload, detail);
     case TTZO_MESSAGE_SET_STATE: return set_state(trainer, payload, detail);

@@ -97,6 +97,7 @@ struct ttzo_model {
     const float *class_weights;        // [loss.n_class_weights]
     struct ttzo_row_info rows;         // with info.has_row_section, else zeros
     const float *columns;              // [3][rows.columns] centres, what they lack, factors
+    const uint16_t *packing;           // with rows.packing: TTZO_LONGEST_CODE counts, then the symbols
     struct ttzo_simulation simulation; // with info.loss simulation: no layers
 };
 

@@ -2,6 +2,7 @@
 #include "equations/pde_bundle.h"
 #include "identification/simulation.h"
 #include "model/needed_parts.h"
+#include "network/packed_rows.h"
 #include "operations/graph.h"
 #include "number/crc32.h"
 #include "ttzo.h"
@@ -21,7 +22,8 @@ static size_t row_section_bytes(const uint8_t *bytes, size_t size, struct ttzo_r
     if (size < TTZO_ROW_INFO_BYTES)
         return 0;
     ttzo_unpack_row_info(bytes, rows);
-    return TTZO_ROW_INFO_BYTES + 3 * sizeof(float) * rows->columns;
+    return TTZO_ROW_INFO_BYTES + 3 * sizeof(float) * rows->columns +
+           (rows->packing ? sizeof(uint16_t) * TTZO_PACKING_NUMBERS : 0u);
 }
 
 enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_layer *layers, struct ttzo_model *model,
@@ -80,6 +82,7 @@ enum ttzo_error ttzo_read_bundle(const uint8_t *bytes, size_t size, struct ttzo_
     model->class_weights = (const float *)(const void *)(at + TTZO_LOSS_INFO_BYTES);
     at += loss_bytes;
     model->columns = (const float *)(const void *)(at + TTZO_ROW_INFO_BYTES);
+    model->packing = (const uint16_t *)(const void *)(model->columns + 3 * rows.columns);
     at += row_bytes;
     for (uint32_t l = 0; l < info.n_layers; l++, at += TTZO_LAYER_BYTES)
         ttzo_unpack_layer(at, &layers[l]);

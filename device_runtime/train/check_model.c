@@ -14,6 +14,7 @@
 #include "network/layers.h"
 #include "network/loss.h"
 #include "network/merged_layer.h"
+#include "network/packed_rows.h"
 #include "network/split_layer.h"
 #include "network/vary_row.h"
 #include "number/real.h"
@@ -133,8 +134,10 @@ static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
 static bool row_section_is_sound(const struct ttzo_model *model)
 {
     uint32_t columns = model->rows.columns;
-    if (ttzo_needs_no_rows(model) || ttzo_has_simulation(model) || ttzo_known_tokens(model) != 0 ||
-        (columns != 0 && model->info.in_features % columns != 0))
+    bool changes = model->rows.channels != 0 || columns != 0;
+    if (ttzo_needs_no_rows(model) || ttzo_has_simulation(model) || (changes && ttzo_known_tokens(model) != 0) ||
+        (columns != 0 && model->info.in_features % columns != 0) || model->rows.packing > 1 ||
+        (model->rows.packing && !ttzo_packing_is_sound(model->packing)))
         return false;
     for (uint32_t i = 0; i < 3 * columns; i++)
         if (!ttzo_is_finite(model->columns[i]))

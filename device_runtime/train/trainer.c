@@ -4,6 +4,7 @@
 #include "model/needed_parts.h"
 #include "operations/graph.h"
 #include "network/loss.h"
+#include "network/packed_rows.h"
 #include "network/sparse_rows.h"
 #include "number/crc32.h"
 #include "number/real.h"
@@ -155,6 +156,18 @@ static bool find_region(struct ttzo_trainer *trainer, enum ttzo_region name, str
     return false;
 }
 
+static bool has_place(const struct region *region, uint32_t offset, uint32_t count)
+{
+    return offset <= region->size && count <= region->size - offset;
+}
+
+// The rows of a region are about to change: it is no longer whole, until the next commit.
+static void open_rows(struct ttzo_trainer *trainer, struct ttzo_rows *rows)
+{
+    ttzo_abandon_step_on(trainer, rows);
+    rows->count = 0;
+}
+
 enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t offset, const uint8_t *bytes,
                            uint32_t count, uint32_t *detail)
 {
@@ -162,20 +175,42 @@ enum ttzo_error ttzo_write(struct ttzo_trainer *trainer, enum ttzo_region name, 
     if (!trainer || (!bytes && count) || !detail)
         return TTZO_ERROR_NULL_POINTER;
     *detail = offset;
-    if (!find_region(trainer, name, &region) || offset > region.size || count > region.size - offset)
+    if (!find_region(trainer, name, &region) || !has_place(&region, offset, count))
         return TTZO_ERROR_OUT_OF_RANGE;
     if (region.target) // their stage is where the estimate is made
         ttzo_abandon_step(trainer);
-    if (region.rows) {
-        ttzo_abandon_step_on(trainer, region.rows);
-        region.rows->count = 0; // no longer whole, until the next commit
-    }
+    if (region.rows)
+        open_rows(trainer, region.rows);
     if (name == TTZO_REGION_SPARSE)
         trainer->sparse.count = 0;
     for (uint32_t i = 0; i < count; i++)
         region.bytes[offset + i] = bytes[i];
     return TTZO_ERROR_OK;
 }
+
+#if TTZO_HAS(PACKING)
+
+enum ttzo_error ttzo_write_packed(struct ttzo_trainer *trainer, enum ttzo_region name, uint32_t offset, uint32_t count,
+                                  const uint8_t *packed, uint32_t packed_bytes, uint32_t *detail)
+{
+    struct region region;
+    if (!trainer || (!packed && packed_bytes) || !detail)
+        return TTZO_ERROR_NULL_POINTER;
+    *detail = TTZO_PART_PACKING;
+    if (!trainer->model->rows.packing)
+        return TTZO_ERROR_NOT_BUILT_IN;
+    *detail = offset;
+    if (!find_region(trainer, name, &region) || !region.rows || !has_place(&region, offset, count))
+        return TTZO_ERROR_OUT_OF_RANGE;
+    *detail = count;
+    if (!ttzo_unpack_rows(trainer->model->packing, packed, packed_bytes, NULL, count))
+        return TTZO_ERROR_BAD_PACKED_ROWS;
+    open_rows(trainer, region.rows);
+    ttzo_unpack_rows(trainer->model->packing, packed, packed_bytes, region.bytes + offset, count);
+    return TTZO_ERROR_OK;
+}
+
+#endif
 
 // Whether all tokens of a row are among the `known` ones.
 static bool knows_tokens(const struct ttzo_model *model, uint32_t known, const uint8_t *row)
@@ -206,8 +241,7 @@ enum ttzo_error ttzo_take_rows(struct ttzo_trainer *trainer, enum ttzo_region na
     *detail = count;
     if (!find_region(trainer, name, &region) || !region.rows || count > region.rows->capacity)
         return TTZO_ERROR_OUT_OF_RANGE;
-    ttzo_abandon_step_on(trainer, region.rows);
-    region.rows->count = 0;
+    open_rows(trainer, region.rows);
     for (*detail = 0; *detail < count; ++*detail)
         if (!ttzo_target_is_sound(trainer->model, region.bytes + *detail * trainer->row_bytes + input_bytes))
             return TTZO_ERROR_BAD_LABEL;

@@ -18,6 +18,7 @@ from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.operations.layer import Layer, PlanError, gather_scratch
 from ttzo.exporter.pde import section
 from ttzo.exporter.pde.program import JETS, Pde
+from ttzo.exporter.plan.packing import TABLE_BYTES
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
 
@@ -328,6 +329,10 @@ def saved_run_bytes(plan: Plan) -> int:
 
 def flash_items(plan: Plan) -> dict[str, int]:
     """Bytes of flash that the model's data take in the firmware."""
+    return _model_items(plan) | ({"code of packed rows": TABLE_BYTES} if plan.packing else {})
+
+
+def _model_items(plan: Plan) -> dict[str, int]:
     if plan.chain is None:
         from ttzo.exporter.plan import graph_section  # it builds on this module
 

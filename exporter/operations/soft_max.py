@@ -22,6 +22,8 @@ class SoftMax(AlongAxis):
 
     @property
     def inconsistency(self) -> str:
+        if self.size < 1:
+            return "a sum of no numbers"
         if self.causal and (self.inner != 1 or self.outer % self.size):
             return "a causal mask needs square matrices of scores, the axis last"
         return ""

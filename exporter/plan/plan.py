@@ -35,6 +35,7 @@ from ttzo.exporter.plan.augmentation import Augmentation
 from ttzo.exporter.plan.graph import Graph
 from ttzo.exporter.plan.loss_options import CLASSES, LossOptions
 from ttzo.exporter.plan.normalisation import InputNormalisation
+from ttzo.exporter.plan.packing import Packing
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 from ttzo.exporter.plan.unknowns import Unknowns
 
@@ -70,6 +71,7 @@ class Plan:
     simulation: Simulation | None = None  # with loss `simulation`: there is no network
     augmentation: Augmentation | None = None
     normalisation: InputNormalisation | None = None  # of readings, before the input scale and offset are undone
+    packing: Packing | None = None  # how a host packs rows for the line
 
     @classmethod
     def of_simulation(cls, simulation: Simulation, start: np.ndarray, **settings: Any) -> "Plan":
@@ -169,6 +171,8 @@ class Plan:
         return jet_rules.why_no_derivatives(self.graph, self.pde) if self.pde else ""
 
     def _augmentation_inconsistency(self) -> str:
+        if self.packing is not None and not (self.packing.is_sound and self.pde is None):
+            return "the code of packed rows is damaged, or the model needs no rows"
         if self.normalisation is not None and (wrong := self.normalisation.inconsistency(self.in_features)):
             return wrong
         if self.augmentation is None:

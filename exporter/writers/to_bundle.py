@@ -162,8 +162,10 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
     training = training_from_records(take(TrainingRecord), take(PhaseRecord), take(PhaseRecord))
     options, loss_bytes = LossOptions.read(data[at:], Loss(info.loss)) if info.has_loss_section else (LossOptions(), 0)
     at += loss_bytes
-    augmentation, normalisation, row_bytes = row_section.read(data[at:]) if info.has_row_section else (None, None, 0)
-    at += row_bytes
+    augmentation, normalisation, packing = None, None, None
+    if info.has_row_section:
+        augmentation, normalisation, packing, section_bytes = row_section.read(data[at:])
+        at += section_bytes
     layers = [take(LayerRecord) for _ in range(info.n_layers)]
     at_graph = at
     if info.loss == Loss.simulation:
@@ -191,6 +193,7 @@ def _plan(header: BundleHeader, data: bytes) -> Plan:
         loss_options=options,
         augmentation=augmentation,
         normalisation=normalisation,
+        packing=packing,
     )
     if not layers:
         graph, constants = graph_section.read(data[at_graph:], names, _shapes(metadata.pop("shapes")))

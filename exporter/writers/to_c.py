@@ -233,6 +233,8 @@ def _model(plan: Plan) -> list[str]:
     if plan.normalisation:
         numbers = ", ".join(map(_float, plan.normalisation.numbers()))
         lines += [f"    .columns = (const float[]){{ {numbers} }},"]
+    if plan.packing:
+        lines += [f"    .packing = (const uint16_t[]){{ {', '.join(map(str, plan.packing.table()))} }},"]
     return [*lines, *(pde_to_c.initialiser(plan.pde) if plan.pde else []), "};"]
 
 

@@ -9,7 +9,9 @@ from ttzo.device_runtime.contract import Arithmetic, Cache, Derivative, Loss, Nu
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.pde import Problem
 from ttzo.exporter.plan.loss_options import LossOptions
+from ttzo.exporter.plan.packing import Packing
 from ttzo.exporter.plan.training import Training
+from ttzo.exporter.zoo import mnist_packing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,12 +27,14 @@ class Inputs:
     number: Number = Number.float32
     scale: float = 1.0
     offset: float = 0.0
+    packing: Packing | None = None  # of the rows, where the data set is known
+    packed_row_bytes: float = 0.0
 
 
 # What the known data sets hold; a model that names one of them needs no more.
 DATA_INPUTS = {
     "digits": Inputs(Number.uint8, 1 / 16),  # grey values 0 to 16
-    "mnist": Inputs(Number.uint8, 1 / 255),
+    "mnist": Inputs(Number.uint8, 1 / 255, 0.0, *mnist_packing.CODE),
     "names": Inputs(Number.uint8),  # numbers of words
     "watch": Inputs(Number.int16, 1 / 2048),  # g, and rad/s divided by 3
     "motions": Inputs(Number.int16, 1 / 4096),  # 512 steps of the published unit: an eighth of it

@@ -31,6 +31,7 @@ from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.anomaly import TASKS
 from ttzo.exporter.plan.freeze import KINDS
 from ttzo.exporter.plan.graph import Node
+from ttzo.exporter.plan.packing import batch_bytes
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
@@ -302,6 +303,14 @@ def _steps_text(plan: Plan) -> str:
     return f"{plan.training.steps:,} steps"
 
 
+def _line_row(plan: Plan) -> list[tuple[str, str]]:
+    """Bytes of a batch that is sent, where it has rows."""
+    if plan.pde:
+        return []
+    text = f"{plan.batch * plan.row_bytes:,} bytes of rows"
+    return [("batch on the line", text + (f", packed {batch_bytes(plan):,}" if plan.packing else ""))]
+
+
 def describe(plan: Plan) -> list[tuple[str, str]]:
     if plan.simulation:
         return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
@@ -319,6 +328,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
         )
     ]
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
+    rows += _line_row(plan)
     rows += alternatives_row(plan)
     return [*rows, ("arithmetic", plan.arithmetic.name)]
 
@@ -330,6 +340,7 @@ def summary(plan: Plan) -> dict:
         "frozen_bytes": len(plan.constants),
         "macs": plan.macs,
         "batch": plan.batch,
+        "batch_line_bytes": 0 if plan.pde else batch_bytes(plan),
         "arithmetic": plan.arithmetic,
         "cache": plan.cache,
         "training": plan.training,

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ttzo.exporter.plan.packing import worth_packing
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen
 from ttzo.host_tools.data import data_set, known_data, npz, run_data
@@ -100,7 +101,8 @@ def row_shape(source: str | None, options: DataOptions) -> tuple[int, ...] | Non
 
 
 def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]:
-    """Metadata of a plan whose data set is a file that is there: classes' names, normalisation, and the options given."""
+    """Metadata of a plan whose data set is a file that is there: classes' names, normalisation, the options given, and the
+    code of packed rows where it saves enough."""
     source = plan.metadata.get("data", "")
     if plan.pde is not None or plan.simulation is not None or known_data.is_known(source) or not Path(source).is_file():
         if options != DataOptions():
@@ -112,7 +114,8 @@ def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]
     rows = data_set.load(source, plan, options)
     for note in rows.notes:
         screen.say(note)
-    return {"preparation": rows.preparation.as_json()} if rows.preparation else {}
+    packing = worth_packing(rows.train_rows)
+    return packing | ({"preparation": rows.preparation.as_json()} if rows.preparation else {})
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------------

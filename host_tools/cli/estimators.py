@@ -86,7 +86,8 @@ def alternatives_row(plan: Plan) -> list[tuple[str, str]]:
     costs = {name: _cost(plan, name, used) for name in WHOLE_GRADIENTS if name != used}
     text = f"at most {round(most_instructions(plan, plan.training.phases[0])):,} instructions on a Cortex-M4F"
     rest = [f"by {name} {cost['instructions'][0]:,}" for name, cost in costs.items() if not cost["refusal"]]
-    return [("a step", "; ".join([text, *rest]))]
+    why = " (all derivatives, without the noise of rge's random directions)" if used == "rge" and rest else ""
+    return [("a step", "; ".join([text, *rest]) + why)]
 
 
 def _rows(name: str, cost: dict) -> list[tuple[str, ...]]:

@@ -314,7 +314,7 @@ class Device:
 
     def _write(self, region: Region, content: bytes, on_progress: OnProgress | None = None) -> None:
         """Writes the region in pieces, then has the device take it over as a whole."""
-        self._link.write(region, content, SILENCE_S, self._limit(0), on_progress)
+        self._link.write(region, content, SILENCE_S, self._limit(0), on_progress, self.plan.packing)
         self._commit(region, content)
 
     def _write_what_is_missing(self, region: Region, content: bytes, on_progress: OnProgress | None) -> None:

@@ -32,11 +32,12 @@ from ttzo.device_runtime.contract import (
     ProgressReply,
     Region,
 )
-from ttzo.exporter.plan.printable import printable
-from ttzo.host_tools.device import flow_control
+from ttzo.exporter.plan.packing import Packing
+from ttzo.host_tools.device import no_answer
 from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode, hello, split
 from ttzo.host_tools.device.key_session import Holder, answer_challenge
 from ttzo.host_tools.device.ports import READ_S, LinkError, Stream, in_use
+from ttzo.host_tools.device.region_pieces import Content
 from ttzo.host_tools.device.replies import (
     board_name,
     holder_told,
@@ -87,7 +88,7 @@ class Link:
         self._session = 0  # of the last HELLO that was answered
         self._rest = self._noise = b""
         self._frames: deque[Frame] = deque()
-        self._trips = RoundTrips()
+        self._trips, self._packs = RoundTrips(), True
         self.repeats = self.frames = self.cuts = 0
         self.on_wait: Callable[[str], Any] = lambda text: None
         self._take(stream)
@@ -179,14 +180,21 @@ class Link:
         timeout: float = 10.0,
         limit: float = LONGEST_S,
         on_progress: Callable[[int, int], Any] | None = None,
+        packing: Packing | None = None,
     ) -> None:
-        """Writes `content` at the beginning of a region, several pieces at once on the line. `timeout` and `limit` are
-        those of each piece."""
+        """Writes `content` at the beginning of a region, several pieces at once on the line, packed where the device takes
+        it. `timeout` and `limit` are those of each piece."""
         pieces, cuts = Pieces(len(content), 2 * self._trips.most_bytes), 0
+        wanted = Content(region, content, packing if self._packs else None)
         while pieces.left:
             before = pieces.left
             try:
-                self._write(pieces, region, content, timeout, limit, on_progress)
+                self._write(pieces, wanted, timeout, limit, on_progress)
+            except DeviceError as error:
+                if error.name != "unknown_message" or wanted.packing is None:
+                    raise
+                self._packs, wanted.packing = False, None  # it was built without the part
+                pieces.all_lost()
             except LineCut as cut:
                 cuts = 1 if pieces.left < before else cuts + 1
                 self._require_mendable(cut, cuts)
@@ -291,8 +299,7 @@ class Link:
     def _write(
         self,
         pieces: Pieces,
-        region: Region,
-        content: bytes,
+        wanted: Content,
         timeout: float,
         limit: float,
         on_progress: Callable[[int, int], Any] | None,
@@ -303,11 +310,12 @@ class Link:
         silence, damaged = self._trips.silence("write"), False
         repeat_at = time.monotonic() + silence
         while pieces.left and wait.goes_on():
-            while piece := pieces.next(self._trips.piece_bytes - REQUEST["write"].SIZE):
-                start, end = piece
-                payload = REQUEST["write"](region=region, offset=start).pack() + content[start:end]
-                frame = self._frame("write", payload)
-                pieces.sent(frame.sequence, start, end)  # before it is: the line may break off meanwhile
+            while piece := pieces.next(self._trips.piece_bytes):
+                message, end, payload = wanted.request(*piece, self._trips.piece_bytes)
+                frame = self._frame(message, payload)
+                pieces.sent(
+                    frame.sequence, end, message, len(payload)
+                )  # before it is: the line may break off meanwhile
                 self._send(frame)
             answer = self._next_frame(min(repeat_at, wait.until))
             now = time.monotonic()
@@ -321,11 +329,12 @@ class Link:
                 wait.begin_anew()
                 repeat_at = min(repeat_at, now + min(DAMAGE_PAUSE_S, silence / 4))
             elif answer is not None and answer.sequence in pieces.flight:
+                message = pieces.flight[answer.sequence].message
                 if answer.code == MESSAGE["error"]:
-                    raise refusal_told("write", answer.payload)
-                if answer.code != MESSAGE["write"]:
+                    raise refusal_told(message, answer.payload)
+                if answer.code != MESSAGE[message]:
                     continue
-                open_reply("write", answer.payload)
+                open_reply(message, answer.payload)
                 seconds, n_lost = pieces.came(answer.sequence)
                 self.repeats += n_lost
                 self._trips.came("write", seconds, 1 + n_lost)
@@ -335,35 +344,15 @@ class Link:
                 repeat_at = now + silence
                 wait.restart()
                 if on_progress:
-                    on_progress(len(content) - pieces.left, len(content))
+                    on_progress(len(wanted.content) - pieces.left, len(wanted.content))
         if pieces.left:
             raise self._given_up(wait, damaged, None)
 
     def _given_up(self, wait: Wait, damaged: bool, told: ProgressReply | None) -> LinkError:
-        if b">>>" in self._noise or b"MicroPython" in self._noise:
-            return LinkError(
-                f"a MicroPython prompt answers at {self._name}",
-                f"put the model there by `ttzo deploy`, then name the device mpy:{self._name}",
-            )
-        if not told and flow_control.is_on(self._stream, damaged):
-            return flow_control.told(self._name)
-        if damaged:
-            return LinkError(
-                f"only damaged frames pass between here and {self._name}{self._heard()}",
-                "look at the cable, and give both sides the same baud rate",
-            )
-        if told:
-            worked = f"{self._name} has worked for {wait.spent:.0f} s without an end (at {told.done} of {told.total})"
-            return LinkError(worked, "reset the device and run the same command again")
-        return LineCut(
+        return no_answer.reason(self._stream, self._name, wait.spent, self._noise, damaged, told) or LineCut(
             f"{self._name} has not answered for {wait.spent:.3g} s",
             "is the board on, flashed, and this its port and baud rate? In a board file of your own, check uart and uart_irq",
         )
-
-    def _heard(self) -> str:
-        """What came instead of frames, where it is text."""
-        text = self._noise.decode("ascii", errors="replace").strip()
-        return f"; it says {printable(text[-60:])!r}" if text and text.isascii() and text.isprintable() else ""
 
     def _cancel(self, running: int) -> None:
         """Asks the device to stop until the running request or the CANCEL is answered; gives up without a word."""

@@ -39,6 +39,7 @@ from ttzo.device_runtime.contract import (
     SetStateRequest,
     SolutionErrorRequest,
     StepRequest,
+    WritePackedRequest,
     WriteRequest,
 )
 from ttzo.exporter.writers.to_bundle import model_hash
@@ -49,7 +50,7 @@ from ttzo.host_tools.firmware.key_file import Lock
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 _REQUEST_NAMES = {code: name for name, code in MESSAGE.items() if name not in ("progress", "error")}
-_WITH_TAIL = ("write", "hello")
+_WITH_TAIL = ("write", "write_packed", "hello")
 _HASH_BYTES = 4  # all that the HELLO of any contract has: the contract's hash
 _ROWS = (Region.batch, Region.dataset)
 _WRITABLE = (Region.parameters, Region.moments, *_ROWS, Region.sparse)
@@ -224,6 +225,13 @@ class DeviceSide:
     def _write(self, request: WriteRequest, tail: bytes) -> bytes:
         _check(request.region in _WRITABLE, 0)
         self._trainer.write(request.region, request.offset, tail)
+        return b""
+
+    def _write_packed(self, request: WritePackedRequest, tail: bytes) -> bytes:
+        if self._trainer.plan.packing is None:
+            raise DeviceError("unknown_message", MESSAGE["write_packed"])
+        _check(request.region in _ROWS, 0)
+        self._trainer.write_packed(request.region, request.offset, request.count, tail)
         return b""
 
     def _commit(self, request: CommitRequest, _: bytes) -> bytes:

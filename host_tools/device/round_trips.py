@@ -4,7 +4,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ttzo.device_runtime.contract import LIMIT
 
@@ -78,33 +78,44 @@ class RoundTrips:
         self._bytes = max(LEAST_BYTES, self._bytes / 2)
 
 
+class Sent(NamedTuple):
+    """A piece of a region on its way."""
+
+    start: int
+    end: int
+    message: str
+    payload_bytes: int
+    when: float
+
+
 class Pieces:
     """The bytes of a region that are to be written: not yet sent, on their way, or there."""
 
     def __init__(self, n_bytes: int, window_bytes: int):
-        """`window_bytes` may be on their way at once: a board's receive buffer holds two frames."""
+        """`window_bytes` of payload may be on their way at once: a board's receive buffer holds two frames."""
         self._window_bytes = window_bytes
         self._todo: deque[tuple[int, int]] = deque([(0, n_bytes)] if n_bytes else [])
-        self.flight: dict[int, tuple[int, int, float]] = {}  # by sequence, in the order of sending: start, end, when
+        self.flight: dict[int, Sent] = {}  # by sequence, in the order of sending
         self.left = n_bytes
 
     def next(self, size: int) -> tuple[int, int] | None:
-        """A piece of at most `size` bytes to send; None while enough are on their way."""
-        on_its_way = sum(end - start for start, end, _ in self.flight.values())
+        """What is to be sent next, or its beginning where a payload of `size` bytes holds no more; None while enough is
+        on its way."""
+        on_its_way = sum(sent.payload_bytes for sent in self.flight.values())
         if (
             not self._todo
             or len(self.flight) == WINDOW_PIECES
             or (self.flight and on_its_way + size > self._window_bytes)
         ):
             return None
-        start, end = self._todo.popleft()
-        if end - start > size:
-            self._todo.appendleft((start + size, end))
-            end = start + size
-        return start, end
+        return self._todo[0]
 
-    def sent(self, sequence: int, start: int, end: int) -> None:
-        self.flight[sequence] = start, end, time.monotonic()
+    def sent(self, sequence: int, end: int, message: str, payload_bytes: int) -> None:
+        """What `next` gave is on its way, up to `end`."""
+        start, until = self._todo.popleft()
+        if end < until:
+            self._todo.appendleft((end, until))
+        self.flight[sequence] = Sent(start, end, message, payload_bytes, time.monotonic())
 
     def came(self, sequence: int) -> tuple[float, int]:
         """A piece is there: seconds since it was sent, and how many sent before it are lost."""
@@ -112,9 +123,9 @@ class Pieces:
         lost = lost[: list(self.flight).index(sequence)]
         for earlier in reversed(lost):
             self._give_back(earlier)
-        start, end, when = self.flight.pop(sequence)
-        self.left -= end - start
-        return time.monotonic() - when, len(lost)
+        sent = self.flight.pop(sequence)
+        self.left -= sent.end - sent.start
+        return time.monotonic() - sent.when, len(lost)
 
     def all_lost(self) -> int:
         """Nothing that is on its way will come; how many pieces that were."""
@@ -124,8 +135,8 @@ class Pieces:
         return count
 
     def _give_back(self, sequence: int) -> None:
-        start, end, _ = self.flight.pop(sequence)
-        self._todo.appendleft((start, end))
+        sent = self.flight.pop(sequence)
+        self._todo.appendleft((sent.start, sent.end))
 
 
 class Wait:

@@ -188,7 +188,8 @@ def sources_of(parts: Parts) -> list[Path]:
 
 def _linked_parts(plan: Plan, board: Board) -> Parts:
     """What the model needs, the link, and rows without their zeros where the board has a memory for them."""
-    return parts_of(plan) | {Part.link} | ({Part.sparse} if board.rows_bytes else set())
+    by_line = {Part.link} | ({Part.packing} if plan.packing else set())
+    return parts_of(plan) | by_line | ({Part.sparse} if board.rows_bytes else set())
 
 
 def _firmware_sources(parts: Parts, board: Board, storage: bool) -> list[Path]:

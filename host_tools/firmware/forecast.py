@@ -8,6 +8,7 @@ from ttzo.exporter.costs.cost import evaluations_a_step, forward_passes, macs_a_
 from ttzo.exporter.costs.instructions import Executed
 from ttzo.exporter.costs.memory import dataset_capacity, flash_items, require_room, work_bytes
 from ttzo.exporter.operations.layer import PlanError
+from ttzo.exporter.plan.packing import batch_bytes
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.firmware import wear
 from ttzo.host_tools.firmware.boards import Board
@@ -72,7 +73,7 @@ def forecast(plan: Plan, board: Board, executed: Executed | None) -> Forecast:
         step_seconds=seconds,
         most_seconds=most * board.cycles_per_instruction / board.clock_hz,
         step_joules=seconds * watts if seconds is not None and watts else None,
-        line_seconds=plan.batch * plan.row_bytes * LINE_OVERHEAD * BITS_A_BYTE / board.baud,
+        line_seconds=batch_bytes(plan) * LINE_OVERHEAD * BITS_A_BYTE / board.baud,
         storage=wear.describe(plan, board),
     )
 

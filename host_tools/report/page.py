@@ -76,10 +76,10 @@ def _section(run: Path, bundle: Path | None) -> dict[str, Any]:
     plan, found = pictures.plan_of(run, bundle), answers.load(run)
     return {
         "name": run.name,
+        "model": (plan.metadata.get("name") or plan.metadata.get("title") if plan else None) or run.name,
         "title": (plan.metadata.get("title") or plan.metadata.get("name") if plan else None) or run.name,
         "origin": metrics.origin(run / "metrics.csv"),
         "facts": _facts(rows, plan, found),
-        "is_equation": plan is not None and plan.pde is not None,
         "pictures": _pictures(run, rows, plan, found),
         "classes": found.get("classes", []) if found else [],
         "bars": _bars(plan) if plan else [],
@@ -157,7 +157,7 @@ def save_adaptation(run: Path, page: dict[str, Any]) -> None:
 
 def _name_apart(sections: list[dict[str, Any]]) -> None:
     """Runs are called by their folders; where two are alike, by their models too, and where that is not enough by number."""
-    for more in ("{0[title]}, {0[name]}", "{0[name]} ({1})"):
+    for more in ("{0[model]}, {0[name]}", "{0[name]} ({1})"):
         names = [each["name"] for each in sections]
         if len(set(names)) < len(names):
             for number, each in enumerate(sections, 1):
@@ -198,7 +198,7 @@ def _bar(title: str, unit: str, items: dict[str, int]) -> Bar:
 def _pictures(run: Path, rows: list[Row], plan: Plan | None, found: dict[str, Any] | None) -> list[Any]:
     """Each as SVG: an HTML file holds it without a second file."""
     if plan is not None and plan.pde is not None:
-        return [_svg(pictures.whole_figure(run, rows, plan, "solution and its error"))]
+        return [_svg(figure) for figure in pictures.solution_figures(run, rows, plan, WIDE, HIGH)]
     figure = pictures.new_figure(WIDE, HIGH)
     pictures.plot_learning(figure.add_subplot(), rows, "the batches' loss, and other rows")
     made = [_svg(figure)]

@@ -225,10 +225,10 @@ def plot_runs(axes: Any, runs: list[tuple[str, list[metrics.Row]]]) -> None:
     column, unit, label = next(
         choice
         for choice in choices
-        if choice == choices[-1] or all(sum(row[choice[0]] is not None for row in rows) > 1 for _, rows in runs)
+        if choice == choices[-1] or all(len(_known(rows, choice[0])) > 1 for _, rows in runs)
     )
     for name, rows in runs:
-        kept = [(row["evaluations"], unit * value) for row in rows if (value := row[column]) is not None]
+        kept = [(spent, unit * value) for spent, value in _known(rows, column)]
         values = [value for _, value in kept]
         values = _smoothed(values) if column == "loss" else values
         axes.plot([spent for spent, _ in kept], values, linewidth=1.6, label=name)
@@ -236,6 +236,12 @@ def plot_runs(axes: Any, runs: list[tuple[str, list[metrics.Row]]]) -> None:
     axes.set_yscale("log" if column == "relative_l2" else "linear")
     _tidy(axes)
     _legend_below(axes, axes.get_lines())
+
+
+def _known(rows: list[metrics.Row], column: str) -> list[tuple[float, float]]:
+    """(evaluations, value) of the steps that have measured it, to a number."""
+    found = [(row["evaluations"] or 0.0, value) for row in rows if (value := row[column]) is not None]
+    return [(spent, value) for spent, value in found if math.isfinite(value)]
 
 
 def _legend_below(axes: Any, lines: list) -> None:
@@ -262,19 +268,48 @@ def _name_last(axes: Any, measured: list[tuple[float, float]], text: str, **plac
 
 
 def _solution_figure(rows: list[dict], solution: Solution, title: str) -> Any:
-    field, scatter = solution.field, solution.at_points
-    below = field is not None or scatter is not None
+    below = _n_panels(solution) > 0
     figure = new_figure(11, 6.7 if below else 3.6)
     figure.suptitle(title, color=INK, fontsize=13)
     top, *rest = figure.subfigures(2, 1, height_ratios=(1, 1.05)) if below else (figure,)
     plot_error(top.add_subplot(), rows, solution.baselines)
-    if field is not None and len(field.axes) == 2:
-        _plot_field(rest[0], field)
-    elif field is not None:
-        _plot_line(rest[0], field)
-    elif scatter is not None:
-        _plot_scatter(rest[0], *scatter)
+    if below:
+        _plot_solution(rest[0], solution, across=True)
     return figure
+
+
+def solution_figures(run: Path, rows: list[metrics.Row], plan: Plan, width: float, height: float) -> list[Any]:
+    """What is drawn of a PDE's run, for a narrow page: the curves, and the panels of the solution one below the other."""
+    solution = _solution(plan, run)
+    curves = new_figure(width, height)
+    axes = curves.add_subplot()
+    plot_error(axes, rows, solution.baselines)
+    axes.set_title("loss and error of the solution" if solution.at_points else "loss: how far the equation is from met")
+    if not (n := _n_panels(solution)):
+        return [curves]
+    panels = new_figure(width, 0.7 * n * height)
+    _plot_solution(panels, solution, across=False)
+    return [curves, panels]
+
+
+def _n_panels(solution: Solution) -> int:
+    """Of the solution: at points two, along a line one and its difference, over two dimensions two, with exact values three."""
+    if solution.field is None:
+        return 2 if solution.at_points else 0
+    return len(solution.field.axes) + (solution.field.exact is not None)
+
+
+def _plot_solution(figure: Any, solution: Solution, across: bool) -> None:
+    """The panels side by side, or one below the other."""
+    n = _n_panels(solution)
+    panels = list(np.atleast_1d(figure.subplots(*((1, n) if across else (n, 1)))))
+    if solution.field is None:
+        assert solution.at_points is not None
+        _plot_scatter(panels, *solution.at_points)
+    elif len(solution.field.axes) == 2:
+        _plot_field(figure, panels, solution.field)
+    else:
+        _plot_line(panels, solution.field)
 
 
 def plot_error(axes: Any, rows: list[dict], baselines: dict[str, float]) -> None:
@@ -295,13 +330,14 @@ def plot_error(axes: Any, rows: list[dict], baselines: dict[str, float]) -> None
                 lines.append(right.axhline(100 * value, color=TEST, linestyle=style, linewidth=1, label=label))
         right.set(ylabel="relative error, %")
         right.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        right.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "25" else "")
         right.spines[["top", "left"]].set_visible(False)
         _name_last(right, measured, f"{measured[-1][1]:.2g} %", xytext=(7, 0), va="center")
     _tidy(axes)
     _legend_below(axes, list(lines))
 
 
-def _plot_field(figure: Any, field: solution_points.Field) -> None:
+def _plot_field(figure: Any, places: list[Any], field: solution_points.Field) -> None:
     """The first field, its exact values and the difference over a domain of two dimensions; time runs to the right. Where the
     exact values are not known: lines along the upward axis in their place."""
     timed = field.names[1] == "t"
@@ -318,7 +354,6 @@ def _plot_field(figure: Any, field: solution_points.Field) -> None:
         most = float(np.abs(off).max()) or 1.0
         panels += [("exact", exact, looks)]
         panels += [("network - exact", off, {"cmap": "PuOr_r", "vmin": -most, "vmax": most})]
-    places = figure.subplots(1, max(2, len(panels)))
     for axes, (name, values, look) in zip(places, panels, strict=False):
         shown = axes.pcolormesh(
             field.axes[right],
@@ -348,9 +383,9 @@ def _plot_cuts(axes: Any, field: solution_points.Field, right: int, up: int) -> 
     _tidy(axes)
 
 
-def _plot_line(figure: Any, field: solution_points.Field) -> None:
+def _plot_line(places: list[Any], field: solution_points.Field) -> None:
     """All fields over the only coordinate and, where it is known, their difference from the exact ones."""
-    left, *right = figure.subplots(1, 1 if field.exact is None else 2, squeeze=False)[0]
+    left, *right = places
     n = field.u.shape[-1]
     for k, colour in zip(range(n), itertools.cycle((SMOOTH, TEST, INK)), strict=False):
         name = f"network, field {k + 1}" if n > 1 else "network"
@@ -367,9 +402,9 @@ def _plot_line(figure: Any, field: solution_points.Field) -> None:
         _tidy(axes)
 
 
-def _plot_scatter(figure: Any, exact: np.ndarray, network: np.ndarray) -> None:
+def _plot_scatter(places: list[Any], exact: np.ndarray, network: np.ndarray) -> None:
     """Many dimensions: the network's value and its difference against the exact value at the validation points."""
-    left, right = figure.subplots(1, 2)
+    left, right = places
     ends = [float(exact.min()), float(exact.max())]
     left.plot(ends, ends, color=INK, linewidth=0.8)
     left.scatter(exact, network, s=8, color=SMOOTH, alpha=0.5, linewidths=0)

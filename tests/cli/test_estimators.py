@@ -80,3 +80,11 @@ def test_an_estimator_that_the_model_refuses_says_why(tmp_path, made, name, why)
 def test_a_model_that_is_frozen_whole_is_refused(tmp_path):
     frozen = export_again.changed(small_plan(), frozen="float32")
     assert "frozen" in run(write_bundle(tmp_path / "frozen", frozen), code=ExitCode.input).stderr
+
+
+def test_a_plan_of_random_directions_says_what_all_derivatives_would_take_and_bring(tmp_path):
+    bundle = write_bundle(tmp_path / "rge", small_plan())
+    used, found = costs(bundle)
+    shown = " ".join(CliRunner().invoke(main, ["plan", str(bundle), "--board", "netduinoplus2"]).stdout.split())
+    whole = [f"by {name} {found[name]['instructions'][0]:,}" for name in ("node_cge", "cge")]
+    assert used == "rge" and f"{'; '.join(whole)} (all derivatives, without the noise" in shown

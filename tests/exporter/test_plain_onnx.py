@@ -46,5 +46,5 @@ def test_a_code_generator_makes_c_of_a_tensor_train_and_its_c_computes_the_same(
     path = tmp_path / "model.onnx"
     path.write_bytes(plain(forward_graph(plan_of("digits"))).SerializeToString())
     tool = Path(sysconfig.get_path("scripts")) / "emx-onnx-cgen"  # a virtual environment need not be on the PATH
-    done = subprocess.run([tool, "verify", path], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = subprocess.run([tool, "verify", path], capture_output=True, text=True, cwd=tmp_path, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -15,6 +15,7 @@ import pytest
 from devices import (
     CODE,
     HELLO,
+    PLAIN,
     SMALL,
     STEP,
     WORK_BYTES,
@@ -43,6 +44,7 @@ from ttzo.device_runtime.contract import (
     TrainingRecord,
 )
 from ttzo.exporter.costs import memory
+from ttzo.exporter.plan.packing import Packing
 from ttzo.exporter.writers.to_bundle import model_hash, training_records
 from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode
 from ttzo.host_tools.reference.network import sparse_rows
@@ -239,6 +241,17 @@ class Nonsense:
         assert kind == "state", f"{name}: say what this test sends as {kind}"
         return bytes([rng.randrange(3), 0, 0, 0, rng.choice([0, 0, 1])]).ljust(StateRecord.SIZE, b"\0")
 
+    def packed_rows(self) -> bytes:
+        """Of at most 20 bytes, now and then one too many or with a bit turned."""
+        rng, region = self.rng, self.rng.choice([Region.batch, Region.dataset])
+        content = rng.choice([rng.randbytes(8), bytes(8)]) + rng.choice(
+            [b"", bytes(rng.randrange(12)), rng.randbytes(3)]
+        )
+        count, packed = SMALL.packing.pack(content, 100)
+        packed = bytearray(packed + bytes(rng.random() < 0.1))
+        packed[rng.randrange(len(packed))] ^= (rng.random() < 0.2) << rng.randrange(8)
+        return REQUEST["write_packed"](region, rng.choice([0, 1, 3]), count + (rng.random() < 0.1)).pack() + packed
+
     def request(self, sequence: int) -> Frame:
         rng, name = self.rng, self.rng.choice([*self.names, "step", "step"])
         if name == "configure":
@@ -246,8 +259,10 @@ class Nonsense:
             payload = bytes(parts)
         else:
             payload = b"".join(self.field(*field) for field in REQUEST[name].FIELDS)
-        if name == "write":
+        if name in ("write", "write_packed"):
             payload += rng.randbytes(rng.choice([0, 1, 4, 20, 1000]))
+        if name == "write_packed" and rng.random() < 0.7:
+            payload = self.packed_rows()
         if rng.random() < 0.05:
             payload = rng.randbytes(rng.randrange(REQUEST[name].SIZE + 3))
         return Frame(sequence, MESSAGE[name] if rng.random() < 0.97 else rng.randrange(max(MESSAGE.values())), payload)
@@ -289,6 +304,10 @@ def test_both_devices_answer_the_same_bytes(native_executable, tmp_path, sparse_
         if asked.code == answer.code == MESSAGE["step"]
     ]
     assert len(regions) >= 10, "the session should hold real steps too"
+    unpacked = [
+        MESSAGE["write_packed"] == asked.code == told.code for asked, told in zip(script, answers[0], strict=True)
+    ]
+    assert sum(unpacked) > 10
     assert (Region.sparse in regions) == bool(sparse_bytes)
 
 
@@ -335,7 +354,7 @@ def test_a_request_of_the_wrong_length_is_refused(url):
             size = 4 if name == "hello" else record.SIZE  # of another contract, whose HELLO begins with its hash
             lengths = [n for n in (0, size - 1, size + 1, LIMIT["max_payload"]) if n >= 0 and n != size]
             for length in lengths:
-                if length > size and name in ("write", "hello"):
+                if length > size and name in ("write", "write_packed", "hello"):
                     continue
                 assert error(line.ask(Frame(4, MESSAGE[name], bytes(length)))) == (CODE["bad_request"], length), name
         assert line.step_count() == 0
@@ -352,6 +371,8 @@ def test_what_lies_outside_a_region_is_refused(url):
             for at in (1, 8)
         ),
         request(1, "write", tail=b"12345678", region=0, offset=n - 7),
+        *(request(1, "write_packed", region=Region.batch, offset=at, count=1) for at in (SMALL.batch * 5, 2**32 - 1)),
+        request(1, "write_packed", region=Region.batch, offset=1, count=2**32 - 1),
         *(request(1, "commit", region=region, count=2**32 - at, crc=0) for region in range(4) for at in (1, 2**31)),
         *(request(1, "evaluate", region=2, first_row=2**32 - at, n_rows=at) for at in (1, 4, 4096)),
         request(1, "evaluate", region=2, first_row=SMALL.batch, n_rows=1),
@@ -369,6 +390,7 @@ def test_a_region_that_does_not_fit_the_message_is_refused_by_its_place(url):
         (request(1, "read", region=2, offset=0, count=4), 0),
         (request(1, "read", region=0, offset=0, count=1021), 5),
         (request(1, "write", region=4, offset=0), 0),
+        *((request(1, "write_packed", region=region, offset=0, count=0), 0) for region in (0, 1, 4, 5, 255)),
         (request(1, "commit", region=255, count=0, crc=0), 0),
         (request(1, "step", step=0, region=0), 4),
         (request(1, "evaluate", region=1, first_row=0, n_rows=0), 0),
@@ -378,6 +400,37 @@ def test_a_region_that_does_not_fit_the_message_is_refused_by_its_place(url):
     with Line(url) as line:
         for frame, at in wrong:
             assert error(line.ask(frame)) == (CODE["bad_request"], at)
+
+
+def test_packed_rows_are_the_same_rows_and_wrong_ones_change_nothing(url):
+    content, begun = rows(SMALL, SMALL.batch, seed=5), rows(SMALL, SMALL.batch)
+    count, packed = SMALL.packing.pack(content, 1000)
+    wrong = [
+        (packed[:-1], count),
+        (packed + b"\0", count),
+        (packed, count - 1),
+        (b"", count),
+        (b"\0", 0),
+    ]
+    with Line(url) as line:
+        for tail, n in wrong:
+            refused = line.ask(request(1, "write_packed", tail=tail, region=Region.batch, offset=0, count=n))
+            assert error(refused) == (CODE["bad_packed_rows"], n)
+        for whole, answer in ((content, "error"), (begun, "commit")):
+            committed = request(2, "commit", region=Region.batch, count=len(whole), crc=zlib.crc32(whole))
+            assert line.ask(committed).code == MESSAGE[answer]
+        taken = request(3, "write_packed", tail=packed, region=Region.batch, offset=0, count=count)
+        assert line.ask(taken) == taken._replace(payload=b"")
+        committed = request(4, "commit", region=Region.batch, count=len(content), crc=zlib.crc32(content))
+        assert line.ask(committed).code == MESSAGE["commit"]
+
+
+def test_a_host_sends_rows_as_they_are_to_a_device_that_does_not_unpack(start):
+    content = rows(PLAIN, PLAIN.batch)
+    with start(PLAIN) as url, connect(url) as link:
+        link.hello()
+        link.write(Region.batch, content, packing=Packing.of_bytes(content))
+        link.request("commit", region=Region.batch, count=len(content), crc=zlib.crc32(content))
 
 
 def test_outputs_that_no_frame_holds_come_in_pieces_and_none_beyond_them(start):

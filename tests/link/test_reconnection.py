@@ -207,9 +207,12 @@ def test_a_busy_port_names_who_holds_it():
 def test_an_answer_shows_that_the_pieces_sent_before_are_lost():
     pieces = Pieces(100, 2048)
     for sequence in (1, 2, 3):
-        pieces.sent(sequence, *pieces.next(30))
+        assert pieces.next(30) == (30 * sequence - 30, 100)
+        pieces.sent(sequence, 30 * sequence, "write", 35)
     assert pieces.came(3)[1] == 2 and pieces.left == 70
-    assert [pieces.next(50), pieces.next(50), pieces.next(50)] == [(0, 30), (30, 60), (90, 100)]
+    for place in ((0, 30), (30, 60), (90, 100)):
+        assert pieces.next(50) == place
+        pieces.sent(place[1], place[1], "write", 35)
 
 
 def test_frames_shrink_with_losses_and_grow_again():

@@ -2,6 +2,7 @@
 """Operations of graphs: against torch, against their own error bounds, in onnxruntime, and through a bundle."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import onnx
@@ -259,6 +260,16 @@ def test_random_graphs_have_every_operation():
         node.operation.CODE for seed in range(200) for node in random_graph(np.random.default_rng(seed)).graph.nodes
     }
     assert seen == set(NodeOperation)
+
+
+def test_no_attribute_of_an_operation_breaks_the_check_of_it():
+    """As bundles that somebody else wrote may have them: each number of each attribute at the ends of what fits."""
+    nodes = [node for seed in range(40) for node in random_graph(np.random.default_rng(seed)).graph.nodes]
+    operations = {type(node.operation): node.operation for node in nodes}
+    for operation in operations.values():
+        names = [field.name for field in dataclasses.fields(operation) if type(getattr(operation, field.name)) is int]
+        for name, value in itertools.product(names, (0, 1, 255, 2**16 - 1, 2**32 - 1)):
+            assert isinstance(dataclasses.replace(operation, **{name: value}).inconsistency, str), (operation, name)
 
 
 @pytest.mark.parametrize("seed", range(30))

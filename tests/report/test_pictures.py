@@ -99,12 +99,12 @@ def test_without_exact_values_no_panel_is_empty():
     axis = np.linspace(0.0, 1.0, 5)
     line = solution_points.Field((axis,), ("x",), np.stack([axis, axis**2], 1), None)
     figure = pictures.new_figure(5, 3)
-    pictures._plot_line(figure, line)
+    pictures._plot_solution(figure, pictures.Solution({}, None, line), across=True)
     (panel,) = figure.axes
     assert [list(each.get_ydata()) for each in panel.get_lines()] == [list(axis), list(axis**2)]
     plane = solution_points.Field((axis, axis), ("x", "t"), (axis[:, None] + 10 * axis)[..., None], None)
     figure = pictures.new_figure(5, 3)
-    pictures._plot_field(figure, plane)
+    pictures._plot_solution(figure, pictures.Solution({}, None, plane), across=False)
     cuts = next(each for each in figure.axes if each.get_lines())
     assert [each.get_label() for each in cuts.get_lines()] == [f"t = {t:g}" for t in axis]
     np.testing.assert_allclose([each.get_ydata() for each in cuts.get_lines()], axis + 10 * axis[:, None])

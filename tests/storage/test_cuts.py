@@ -23,7 +23,7 @@ def test_cuts_of_a_write_into_the_emulated_flash_leave_the_generation_before():
 def test_a_run_whose_host_is_killed_goes_on_to_the_same_bits():
     """In a process of its own: it forks."""
     command = [sys.executable, SUPPORT / "kill_loop.py", "--kills", "1", "--steps", "60"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.splitlines()
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout.splitlines()
     kills, same, runs = map(int, re.fullmatch(r"(\d+) kills: (\d+) of (\d+) runs in the same bits", said[-1]).groups())
     assert kills == 1 and same == runs >= 1
 

@@ -4,24 +4,33 @@
     PYTHONPATH=tests/support python -m pytest -p c_coverage tests/train    then: gcovr, as `make coverage` does
 
 Branches are those of the source: nothing is optimised, and sanitizers, which add branches of their own, are left out. The
-counts lie in build/coverage. A process that is killed leaves none.
+counts lie in build/coverage. A process that is killed leaves none. A file is compiled once for each set of flags, whatever it
+is linked into. What runs on emulated boards is not counted, so that tests of these are skipped.
 """
 
 import fcntl
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from ttzo.device_runtime import core_sources
+from ttzo.device_runtime import FOLDER, core_sources
 from ttzo.host_tools.firmware import build
 
 OUT = Path(__file__).parents[2] / "build" / "coverage"
 FLAGS = ["--coverage", "-O0"]
 PARTS = "-DTTZO_PARTS"
-OTHER_C = ("-fsanitize", "-fno-sanitize", PARTS)  # branches of the compiler's own, and another text of the same lines
+OTHER_C = (
+    "-O",
+    "-fsanitize",
+    "-fno-sanitize",
+    PARTS,
+)  # of another optimisation, branches of the compiler's own, and another text of the same lines
+CROSS = ("arm-none-eabi", "aarch64", "riscv", "qemu")
+WITH_CROSS = shutil.which
 WITHOUT_COUNTS = subprocess.run
 NOT_COUNTED = build.for_this_machine
 
@@ -34,34 +43,49 @@ def _sources(sources: Sequence[Path], flags: Sequence[str]) -> list[Path]:
 
 
 def for_this_machine(
-    name: str, sources: list[Path], headers: list[Path], flags: list[str], link_flags: list[str]
+    name: str,
+    sources: list[Path],
+    headers: list[Path],
+    flags: list[str],
+    link_flags: list[str],
+    compiler: Sequence[str] = (),
 ) -> Path:
-    """The twin of build.for_this_machine: each combination is compiled once, in a folder that keeps its counts. Libraries of
-    some parts are made to see what they lack, and are left as they are."""
-    if name.endswith(".so") and any(flag.startswith(PARTS) for flag in flags):
-        return NOT_COUNTED(name, sources, headers, flags, link_flags)
+    """The twin of build.for_this_machine. Libraries of some parts are made to see what they lack: they are left as they are,
+    and so is what another compiler makes."""
+    is_library_of_parts = name.endswith(".so") and any(flag.startswith(PARTS) for flag in flags)
+    if compiler or is_library_of_parts or "-nostdlib" in flags:  # counting needs the C library
+        return NOT_COUNTED(name, sources, headers, flags, link_flags, compiler)
     sources, flags = _sources(sources, flags), [flag for flag in flags if not flag.startswith(OTHER_C)]
-    words = [name, *flags, *link_flags, *(path.read_text(encoding="utf-8") for path in sources if "extra" in path.name)]
-    folder = OUT / hashlib.sha256("\0".join([*words, *(path.name for path in sources)]).encode()).hexdigest()[:16]
+    command = [*build._host_compiler(), *flags, *FLAGS]
+    return _made(name, [*command, *(str(_object(path, command)) for path in sources), *link_flags])
+
+
+def _object(path: Path, compiler: list[str]) -> Path:
+    """A file of the runtime is compiled where it stands; of one that a test has written, a copy that stays."""
+    if path.resolve().is_relative_to(FOLDER.resolve()):
+        own = [word for word in compiler if not word.startswith("-I") or word.startswith(f"-I{FOLDER}")]
+        return _made(f"{path.stem}.o", [*own, "-c", str(path.resolve())])
+    text = path.read_text(encoding="utf-8")
+    return _made(f"{path.stem}.o", [*compiler, "-c", path.name, f"-I{path.parent}"], {path.name: text})
+
+
+def _made(name: str, command: list[str], files: Mapping[str, str] = MappingProxyType({})) -> Path:
+    """What the command makes of those files, once, in a folder that keeps its counts."""
+    folder = OUT / hashlib.sha256("\0".join([name, *command, *files.values()]).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / name).exists():
-            _compile(name, folder, sources, flags, link_flags)
+            for file, text in files.items():
+                (folder / file).write_text(text, encoding="utf-8")
+            WITHOUT_COUNTS([*command, "-o", name], cwd=folder, check=True)
     return folder / name
-
-
-def _compile(name: str, folder: Path, sources: list[Path], flags: list[str], link_flags: list[str]) -> None:
-    for path in (path for path in sources if path.name == "extra.c"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    paths = [path.name if path.name == "extra.c" else str(path.resolve()) for path in sources]
-    command = [*build._host_compiler(), *flags, *FLAGS, *paths, *link_flags, "-o", name]
-    WITHOUT_COUNTS(command, cwd=folder, check=True)
 
 
 def run(command: Any, *arguments: Any, **options: Any) -> Any:
     """The twin of subprocess.run: what `cc ... -o PROGRAM` makes of the core counts too."""
     words = [str(word) for word in command] if isinstance(command, list | tuple) else []
+    words = " ".join(words).replace("-I ", "-I").split(" ")  # no file of these has a space in its name
     if (
         words[:1] != ["cc"]
         or "-shared" in words
@@ -77,5 +101,11 @@ def run(command: Any, *arguments: Any, **options: Any) -> Any:
     return subprocess.CompletedProcess(words, 0, "", "")
 
 
+def which(command: str, *arguments: Any, **options: Any) -> str | None:
+    """The twin of shutil.which on a machine without cross compilers and emulators."""
+    return None if any(word in command for word in CROSS) else WITH_CROSS(command, *arguments, **options)
+
+
+shutil.which = which
 build.for_this_machine = for_this_machine
 subprocess.run = run

@@ -2,6 +2,7 @@
 """Devices for the tests of the link: the C runtime as a process, the NumPy reference on Python's side of the link,
 and a bare line to either that can say anything."""
 
+import dataclasses
 import socket
 import subprocess
 import zlib
@@ -14,6 +15,7 @@ import numpy as np
 from ttzo.device_runtime.contract import MESSAGE, REPLY, REQUEST, Activation, DeviceError, LayerKind, Loss, Region
 from ttzo.exporter.costs import memory
 from ttzo.exporter.operations.layer import Layer
+from ttzo.exporter.plan.packing import Packing
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
@@ -36,7 +38,8 @@ def dense_plan(*widths: int, batch: int = 4, phases: tuple[Phase, ...] = (Phase(
     )
 
 
-SMALL = dense_plan(3, 5, 2)
+PLAIN = dense_plan(3, 5, 2)
+SMALL = dataclasses.replace(PLAIN, packing=Packing.of_bytes(bytes(range(256)) + bytes(40)))
 WORK_BYTES = memory.work_bytes(SMALL) + 16 * SMALL.row_bytes
 LONG_STEP = dense_plan(
     64, 64, 2, batch=32, phases=(Phase(n_queries=1_000_000),)
@@ -152,5 +155,13 @@ def connect(url: str) -> Link:
 STEP = request(9, "step", step=0, region=Region.batch)
 CODE = {
     name: DeviceError(name).code
-    for name in ("unknown_message", "bad_request", "bad_contract", "out_of_range", "wrong_step", "cancelled")
+    for name in (
+        "unknown_message",
+        "bad_request",
+        "bad_contract",
+        "out_of_range",
+        "wrong_step",
+        "cancelled",
+        "bad_packed_rows",
+    )
 }

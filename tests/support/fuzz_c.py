@@ -10,6 +10,7 @@ Another seed makes other inputs.
 """
 
 import argparse
+import dataclasses
 import lzma
 import struct
 import subprocess
@@ -33,12 +34,14 @@ from ttzo.device_runtime.contract import (
 from ttzo.exporter.costs.memory import saved_run_bytes
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.pde.program_bytes import program_bytes
+from ttzo.exporter.plan.packing import Packing
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.device.frames import hello
 
 HERE = Path(__file__).parent / "fuzz"
 OUT = Path(__file__).parents[2] / "build" / "fuzz"
 KEPT = Path(__file__).parents[1] / "vectors" / "fuzz_corpus"
+PACKING = Packing.of_bytes(bytes(range(256)) + bytes(40))
 FLAGS = ["-std=c99", "-O2", "-g", "-ffp-contract=off", "-fno-sanitize-recover=all"]
 
 
@@ -56,6 +59,7 @@ def requests() -> list[bytes]:
     made += [
         (MESSAGE["configure"], REQUEST["configure"](training, *phases).pack()),
         (MESSAGE["commit"], REQUEST["commit"](Region.batch, 32, 0x190A55AD).pack()),
+        (MESSAGE["write_packed"], REQUEST["write_packed"](Region.batch, 0, 32).pack() + PACKING.pack(bytes(32), 99)[1]),
         (MESSAGE["set_state"], REQUEST["set_state"](StateRecord(3, 0, 0, 0, 0.0, float("inf"), 0, 9)).pack()),
         (MESSAGE["step"], REQUEST["step"](0, Region.batch).pack()),
         (MESSAGE["read"], REQUEST["read"](Region.parameters, 0, 64).pack()),
@@ -98,7 +102,7 @@ CORPUS: dict[str, Callable[[], list[bytes]]] = {
 
 def small_model() -> str:
     """The model of `frame` and `storage`, an array in C."""
-    words = ",".join(map(str, to_bundle.write(small_plan())))
+    words = ",".join(map(str, to_bundle.write(dataclasses.replace(small_plan(), packing=PACKING))))
     return f"#include <stdint.h>\nstatic const _Alignas(8) uint8_t small_model[] = {{ {words} }};\n"
 
 

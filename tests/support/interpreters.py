@@ -90,7 +90,7 @@ class Interpreter:
     def __init__(self, folder: Path, form: str):
         self.form, self.command, self.folder = form, interpreter(form), install(folder, form)
 
-    def run(self, code: str, *, fails: bool = False, timeout: float = 120) -> str:
+    def run(self, code: str, *, fails: bool = False, timeout: float = 600) -> str:
         """What the code prints; with `fails`, what it complains of."""
         (self.folder / "given.py").write_text(code)
         done = subprocess.run(

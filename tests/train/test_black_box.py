@@ -33,7 +33,7 @@ PLACES = (
 
 
 def output(*command) -> str:
-    return subprocess.run([*map(str, command)], check=True, capture_output=True, text=True, timeout=120).stdout
+    return subprocess.run([*map(str, command)], check=True, capture_output=True, text=True, timeout=600).stdout
 
 
 @pytest.fixture(scope="module")

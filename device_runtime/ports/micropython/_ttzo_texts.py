@@ -37,4 +37,5 @@ TEXTS = {
     33: "the device has another key",
     34: "the device does not take this frame: it is of another session, an older one or a forged one",
     35: "the device is in use by process {detail}",
+    36: "packed rows hold other bytes than the {detail} that the request states; nothing was written",
 }

@@ -31,7 +31,7 @@ from ttzo.host_tools.reference.equations import coordinate_columns, frozen_featu
 from ttzo.host_tools.reference.equations.coordinate_gn import CoordinateGaussNewton, columns_of_graph
 from ttzo.host_tools.reference.equations.gauss_newton import GaussNewton
 from ttzo.host_tools.reference.identification.identify import Fit
-from ttzo.host_tools.reference.network import sparse_rows
+from ttzo.host_tools.reference.network import packed_rows, sparse_rows
 from ttzo.host_tools.reference.network.loss import hits as count_hits
 from ttzo.host_tools.reference.network.loss import sum_in_order
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE, read_inputs
@@ -133,6 +133,13 @@ class Trainer:
         if region in self._count:
             self._count[Region(region)] = 0
         target[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+
+    def write_packed(self, region: int, offset: int, count: int, packed: bytes) -> None:
+        """`write` of `count` bytes that `packed` holds."""
+        assert self.plan.packing is not None
+        if offset + count > self._memory(region).size:
+            raise DeviceError("out_of_range", offset)
+        self.write(region, offset, packed_rows.unpack(self.plan.packing, packed, count))
 
     def commit(self, region: int, count: int, crc: int) -> None:
         source = self._memory(region)
