@@ -329,12 +329,17 @@ static float column_of(const struct row *r, uint32_t u)
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
 
-// Columns of a dense network, each joining what stands there where `joins`.
-static void dense_columns(const struct row *r, bool joins, uint32_t first, uint32_t end, float *column, uint32_t stride)
+// Columns of a dense network, each joining what stands there where `joins`. Its frame is large: inlined, it would lie below
+// that of the derivatives too.
+__attribute__((noinline)) static void dense_columns(struct ttzo_trainer *trainer, const float *theta,
+                                                    const struct ttzo_column_work *work, uint32_t number, float mu,
+                                                    bool joins, uint32_t first, uint32_t end, float *column,
+                                                    uint32_t stride)
 {
-    carry_jets(r);
+    struct row r = begin_row(trainer, theta, work, number, mu);
+    carry_jets(&r);
     for (uint32_t u = first; u < end; u++, column += stride)
-        *column = joins ? *column + column_of(r, u) : column_of(r, u);
+        *column = joins ? *column + column_of(&r, u) : column_of(&r, u);
 }
 
 float ttzo_row_columns(struct ttzo_trainer *trainer, const float *theta, const struct ttzo_column_work *work,
@@ -354,8 +359,7 @@ float ttzo_row_columns(struct ttzo_trainer *trainer, const float *theta, const s
             ttzo_bias_columns(trainer, &own, number, mu, first, end, column, stride);
             continue;
         }
-        struct row r = begin_row(trainer, theta, &own, number, mu);
-        dense_columns(&r, side > 0, first, end, column, stride);
+        dense_columns(trainer, theta, &own, number, mu, side > 0, first, end, column, stride);
     }
     return residual;
 }

@@ -36,8 +36,6 @@ static float *clear_nodes(const struct ttzo_derivation *d)
 // The outputs at the pairs of nodes centre +- node are value + even +- odd: [m][2][PAIRS], even parts first.
 static const float *carry_pairs(const struct ttzo_derivation *d)
 {
-    if (ttzo_is_graph(d->model))
-        return ttzo_graph_pairs(d);
     struct ttzo_walk w = ttzo_begin_walk(d, PAIRS);
     float *columns = d->trainer->activations[0];
     for (uint32_t i = 0; i < PAIRS * d->n_inputs; i++)
@@ -57,6 +55,12 @@ static const float *carry_pairs(const struct ttzo_derivation *d)
     return columns;
 }
 
+// The same of the first n pairs of nodes, through any network.
+static const float *pairs_of(const struct ttzo_derivation *d, uint32_t n)
+{
+    return ttzo_is_graph(d->model) ? ttzo_graph_pairs(d, n) : carry_pairs(d);
+}
+
 static void derive_by_differences(const struct ttzo_derivation *d)
 {
     const struct ttzo_pde_work *work = d->work;
@@ -69,7 +73,7 @@ static void derive_by_differences(const struct ttzo_derivation *d)
         float *nodes = clear_nodes(d);
         for (uint32_t k = 0; k < n; k++)
             nodes[PAIRS * (i + k) + k] = h;
-        const float *pairs = carry_pairs(d);
+        const float *pairs = pairs_of(d, n);
         for (uint32_t j = 0; j < d->m; j++, pairs += 2 * PAIRS)
             for (uint32_t k = 0; k < n; k++) {
                 float second = pairs[k] * second_scale;
@@ -134,19 +138,34 @@ static void add_pair(const struct ttzo_derivation *d, const struct pair *pair, c
     }
 }
 
-static void add_pairs(const struct ttzo_derivation *d, const struct pair *pairs, uint32_t n)
+static void place_pairs(const struct ttzo_derivation *d, const struct pair *pairs, uint32_t n)
 {
     float *nodes = clear_nodes(d), sigma = d->model->pde.info.radius;
     for (uint32_t p = 0; p < n; p++)
         for (uint32_t k = 0; k < pairs[p].n; k++)
             nodes[PAIRS * coordinate(&pairs[p], k) + p] = sigma * pairs[p].z[k];
-    const float *parts = carry_pairs(d);
+}
+
+static void add_parts(const struct ttzo_derivation *d, const struct pair *pairs, uint32_t n, const float *parts)
+{
     for (uint32_t p = 0; p < n; p++)
         add_pair(d, &pairs[p], parts + p);
 }
 
-// A node and its mirror image stand side by side in the enumeration; the origin changes nothing.
-static void derive_on_grid(const struct ttzo_derivation *d)
+// Whether a node counts for its pair: a node and its mirror image stand side by side in the enumeration, and the origin
+// changes nothing.
+static bool leads_pair(const struct ttzo_sparse_node *node)
+{
+    return node->n_nonzero != 0 && (node->sign_pattern & 1u) == 0;
+}
+
+static struct pair pair_of(const struct ttzo_sparse_node *node)
+{
+    return (struct pair){ node->value, node->index, node->n_nonzero, node->weight };
+}
+
+// Of a chain. Inlined, its frame would lie below that of every other derivative too.
+__attribute__((noinline)) static void derive_on_grid(const struct ttzo_derivation *d)
 {
     const struct ttzo_sparse_grid *grid = &d->model->pde.grid;
     struct ttzo_sparse_node node, kept[PAIRS];
@@ -154,17 +173,35 @@ static void derive_on_grid(const struct ttzo_derivation *d)
     uint32_t n = 0;
     clear_sums(d);
     for (ttzo_sparse_grid_begin(grid, &node); ttzo_sparse_grid_next(grid, &node);) {
-        if (node.n_nonzero == 0 || (node.sign_pattern & 1u) != 0)
+        if (!leads_pair(&node))
             continue;
         kept[n] = node;
-        pairs[n] = (struct pair){ kept[n].value, kept[n].index, node.n_nonzero, node.weight };
+        pairs[n] = pair_of(&kept[n]);
         if (++n < PAIRS)
             continue;
-        add_pairs(d, pairs, n);
+        place_pairs(d, pairs, n);
+        add_parts(d, pairs, n, carry_pairs(d));
         n = 0;
     }
-    if (n)
-        add_pairs(d, pairs, n);
+    if (n) {
+        place_pairs(d, pairs, n);
+        add_parts(d, pairs, n, carry_pairs(d));
+    }
+}
+
+// Of a graph, which pairs pass one by one.
+__attribute__((noinline)) static void derive_graph_on_grid(const struct ttzo_derivation *d)
+{
+    const struct ttzo_sparse_grid *grid = &d->model->pde.grid;
+    struct ttzo_sparse_node node;
+    clear_sums(d);
+    for (ttzo_sparse_grid_begin(grid, &node); ttzo_sparse_grid_next(grid, &node);) {
+        struct pair pair = pair_of(&node);
+        if (!leads_pair(&node))
+            continue;
+        place_pairs(d, &pair, 1);
+        add_parts(d, &pair, 1, ttzo_graph_pairs(d, 1));
+    }
 }
 
 // Gaussian pairs, new ones for each row and step, under a key of their own: the complement of the seed.
@@ -182,7 +219,8 @@ static void derive_by_sampling(const struct ttzo_derivation *d)
                                d->trainer->state.step, d->row * n_pairs + first + p);
             pairs[p] = (struct pair){ z, NULL, d->n_inputs, 0.5f / (float)n_pairs };
         }
-        add_pairs(d, pairs, n);
+        place_pairs(d, pairs, n);
+        add_parts(d, pairs, n, pairs_of(d, n));
     }
 }
 
@@ -236,7 +274,12 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
         break;
     case TTZO_DERIVATIVE_COMPENSATED_JET: break;
     case TTZO_DERIVATIVE_FINITE_DIFFERENCE: derive_by_differences(&d); break;
-    case TTZO_DERIVATIVE_SPARSE_GRID: derive_on_grid(&d); break;
+    case TTZO_DERIVATIVE_SPARSE_GRID:
+        if (ttzo_is_graph(model))
+            derive_graph_on_grid(&d);
+        else
+            derive_on_grid(&d);
+        break;
     case TTZO_DERIVATIVE_MONTE_CARLO: derive_by_sampling(&d); break;
     }
     if (ttzo_is_needed(&d, TTZO_NEED_DIAGONAL))

@@ -115,11 +115,11 @@ void ttzo_graph_derive_along(const struct ttzo_derivation *d)
 
 // ---- differences ----------------------------------------------------------------------------------------------------
 
-const float *ttzo_graph_pairs(const struct ttzo_derivation *d)
+const float *ttzo_graph_pairs(const struct ttzo_derivation *d, uint32_t n)
 {
     const float *nodes = d->trainer->activations[1], *value = d->work->value;
     float *parts = d->trainer->activations[1] + PAIRS * d->n_inputs, *inputs;
-    for (uint32_t k = 0; k < PAIRS; k++) {
+    for (uint32_t k = 0; k < n; k++) {
         inputs = ttzo_graph_jet_inputs(d->trainer, &no_direction);
         write_point(d, nodes + k, 1.0f, inputs);
         const float *up = ttzo_graph_jet(d->trainer, d->theta, &no_direction);

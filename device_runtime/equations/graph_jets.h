@@ -4,7 +4,7 @@
 #define TTZO_GRAPH_JETS_H
 #include "equations/walk.h"
 
-#if TTZO_HAS(OPERATIONS)
+#if TTZO_HAS(OPERATIONS) && TTZO_HAS(EQUATIONS)
 
 // Whether an equation's derivatives are computed through this graph.
 bool ttzo_graph_suits_equation(const struct ttzo_model *model);
@@ -21,9 +21,9 @@ void ttzo_graph_value(const struct ttzo_derivation *d);
 void ttzo_graph_derive_by_jets(const struct ttzo_derivation *d);
 void ttzo_graph_derive_along(const struct ttzo_derivation *d);
 
-// Of pairs of nodes beside the point, [n_inputs][TTZO_PAIRS_AT_ONCE] in trainer->activations[1], once the value is known: the
+// Of the first n pairs of nodes beside the point, [n_inputs][TTZO_PAIRS_AT_ONCE] in trainer->activations[1], once the value is known: the
 // outputs are value + even +- odd, [m][2][TTZO_PAIRS_AT_ONCE], even parts first.
-const float *ttzo_graph_pairs(const struct ttzo_derivation *d);
+const float *ttzo_graph_pairs(const struct ttzo_derivation *d, uint32_t n);
 
 #else
 
@@ -60,8 +60,9 @@ static inline void ttzo_graph_derive_along(const struct ttzo_derivation *d)
     (void)d;
 }
 
-static inline const float *ttzo_graph_pairs(const struct ttzo_derivation *d)
+static inline const float *ttzo_graph_pairs(const struct ttzo_derivation *d, uint32_t n)
 {
+    (void)n;
     return d->trainer->activations[1];
 }
 

@@ -76,36 +76,36 @@ static void forward_group(const struct ttzo_layer *layer, const float *parameter
         forward_whole(layer, parameters, in, out, scratch);
 }
 
-// Rows [first, first + n) of a group's outputs, from int8 constants of a layer with `rows` outputs in all.
-static void forward_int8_rows(const struct ttzo_layer *layer, const uint8_t *constants, uint32_t first, uint32_t n,
+// Outputs [first, first + part->out_features) from int8 constants of a layer with `rows` outputs in all; `part` is one group
+// of it.
+static void forward_int8_rows(const struct ttzo_layer *part, uint32_t rows, const uint8_t *constants, uint32_t first,
                               const float *in, float *out, float *block)
 {
-    struct ttzo_layer part = ttzo_affine_group(layer);
-    uint32_t rows = layer->out_features;
-    const uint8_t *bias = constants + ttzo_int8_bytes(rows, layer->in_features);
-    float *scratch = block + TTZO_INT8_ROWS * (layer->in_features + 1u);
-    part.out_features = (uint16_t)n;
-    ttzo_int8_rows(constants, rows, layer->in_features, first, n, block);
-    for (uint32_t i = 0; layer->has_bias && i < n; i++)
-        block[n * layer->in_features + i] = ttzo_get_f32(bias + 4 * (first + i));
-    forward_group(&part, block, in, out, rows, scratch);
+    uint32_t inner = part->in_features, n = part->out_features;
+    const uint8_t *bias = constants + ttzo_int8_bytes(rows, inner);
+    ttzo_int8_rows(constants, rows, inner, first, n, block);
+    for (uint32_t i = 0; part->has_bias && i < n; i++)
+        block[n * inner + i] = ttzo_get_f32(bias + 4 * (first + i));
+    forward_group(part, block, in, out, rows, block + TTZO_INT8_ROWS * (inner + 1u));
 }
 
-static void forward_int8(const struct ttzo_layer *layer, const struct ttzo_node_call *call)
+// Inlined, its frame would lie below that of every other layer too; so would that of groups.
+__attribute__((noinline)) static void forward_int8(const struct ttzo_layer *layer, const struct ttzo_node_call *call)
 {
-    struct ttzo_layer group = ttzo_affine_group(layer);
-    uint32_t inputs = (uint32_t)ttzo_layer_inputs(&group), groups = layer->out_features / group.out_features;
+    struct ttzo_layer part = ttzo_affine_group(layer);
+    uint32_t outputs = part.out_features, inputs = (uint32_t)ttzo_layer_inputs(&part);
     uint32_t apart = layer->gather == TTZO_GATHER_PATCHES ? (uint32_t)ttzo_layer_positions(layer) : 1;
-    for (uint32_t g = 0; g < groups; g++)
-        for (uint32_t first = 0, n; first < group.out_features; first += n) {
-            uint32_t row = g * group.out_features + first, left = group.out_features - first;
-            n = left < TTZO_INT8_ROWS ? left : TTZO_INT8_ROWS;
-            forward_int8_rows(layer, call->int8, row, n, call->inputs[0] + g * inputs, call->output + row * apart,
-                              call->scratch);
+    const float *in = call->inputs[0];
+    for (uint32_t row = 0; row < layer->out_features; row += outputs, in += inputs)
+        for (uint32_t first = 0; first < outputs; first += TTZO_INT8_ROWS) {
+            uint32_t left = outputs - first;
+            part.out_features = (uint16_t)(left < TTZO_INT8_ROWS ? left : TTZO_INT8_ROWS);
+            forward_int8_rows(&part, layer->out_features, call->int8, row + first, in,
+                              call->output + (row + first) * apart, call->scratch);
         }
 }
 
-static void forward_groups(const struct ttzo_layer *layer, const struct ttzo_node_call *call)
+__attribute__((noinline)) static void forward_groups(const struct ttzo_layer *layer, const struct ttzo_node_call *call)
 {
     struct ttzo_layer group = ttzo_affine_group(layer);
     uint32_t inputs = (uint32_t)ttzo_layer_inputs(&group), outputs = (uint32_t)ttzo_layer_outputs(&group);

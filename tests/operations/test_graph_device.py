@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from bundles import residual_wave_plan
 from c_library import FUSED
 from graphs import random_graph
 from plans import random_rows
@@ -28,6 +29,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter.costs.cost import macs_a_step
+from ttzo.exporter.pde import section as pde_section
 from ttzo.exporter.plan.training import REUSING, Phase, Training
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.reference.network.network import NUMBER_DTYPE, read_inputs
@@ -156,6 +158,28 @@ def test_a_graph_with_a_damaged_number_is_refused_or_runs_inside_its_memory(sani
         device.put(Region.batch, random_rows(rng, plan, plan.batch).tobytes())
         device.predict(0)
     assert refused > 60
+
+
+@pytest.mark.parametrize("estimator", [Estimator.rge, Estimator.coordinate_gn])
+def test_an_equation_on_a_graph_with_a_damaged_number_is_refused_or_runs_inside_its_memory(sanitized, estimator):
+    rng, whole = np.random.default_rng(estimator), residual_wave_plan()
+    update = Update.sgd if estimator == Estimator.coordinate_gn else Update.adam
+    phase = Phase(estimator, update=update, n_queries=1, perturb_radius=1e-3, ridge=1e-3)
+    plan = whole.with_training(dataclasses.replace(whole.training, phases=(phase,)))
+    bundle = to_bundle.write(plan)
+    start, end = section_of(plan, bundle)
+    end += len(pde_section.write(plan.pde))
+    refused = 0
+    for _ in range(70):
+        size = int(rng.choice([1, 2, 4]))
+        at = int(rng.integers(start, end - size))
+        value = int(rng.choice([0, 1, 2, 255, 65535, 2**32 - 1, int(rng.integers(2**32))])) % 256**size
+        try:
+            device = Runtime(sanitized, plan, work_capacity=2**17, bundle=damaged(bundle, at, value, size))
+            device.step(Region.collocation)
+        except DeviceError:
+            refused += 1
+    assert refused > 25
 
 
 @pytest.fixture(scope="module")
