@@ -250,6 +250,14 @@ class Part(IntEnum):
     """frozen_features"""
     packing = 16777216
     """rows that arrive packed: WRITE_PACKED"""
+    losses = 33554432
+    """losses other than the cross-entropy of one class without weights"""
+    curves = 67108864
+    """activations tanh and sine in chains, and the cosine schedule"""
+    rules = 134217728
+    """update rules other than momentum"""
+    readings = 268435456
+    """a sensor's readings, which the model normalises"""
 
 class Derivative(IntEnum):
     jet = 0

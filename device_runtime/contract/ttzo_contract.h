@@ -6,7 +6,7 @@
 
 #include "contract/exact.h"
 
-#define TTZO_CONTRACT_HASH 0x538CB50Eu
+#define TTZO_CONTRACT_HASH 0xF56A5D3Cu
 #define TTZO_MESSAGE_HASH_HELLO 0x49919E86u
 #define TTZO_MESSAGE_HASH_STATUS 0x5F77DF2Fu
 #define TTZO_MESSAGE_HASH_CONFIGURE 0x1971488Fu
@@ -228,7 +228,11 @@ enum ttzo_estimator {
 #define TTZO_PART_CHAIN 4194304u // chain_differences
 #define TTZO_PART_FEATURES 8388608u // frozen_features
 #define TTZO_PART_PACKING 16777216u // rows that arrive packed: WRITE_PACKED
-#define TTZO_ALL_PARTS 33554431u
+#define TTZO_PART_LOSSES 33554432u // losses other than the cross-entropy of one class without weights
+#define TTZO_PART_CURVES 67108864u // activations tanh and sine in chains, and the cosine schedule
+#define TTZO_PART_RULES 134217728u // update rules other than momentum
+#define TTZO_PART_READINGS 268435456u // a sensor's readings, which the model normalises
+#define TTZO_ALL_PARTS 536870911u
 enum ttzo_derivative {
     TTZO_DERIVATIVE_JET = 0, // forward Laplacian: first derivatives and a second-order sum carried through the layers, exact
     TTZO_DERIVATIVE_FINITE_DIFFERENCE = 1, // central differences; the radius is their step

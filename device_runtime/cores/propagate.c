@@ -411,7 +411,7 @@ float ttzo_propagate_change(const struct ttzo_queries *queries, uint32_t l, uint
         return 0.0f;
     if (!TTZO_HAS(NARROW) || cache->output)
         output = cache->output[unit];
-    else if (activation == TTZO_ACTIVATION_TANH) // the only one that asks
+    else if (TTZO_HAS_CURVES && activation == TTZO_ACTIVATION_TANH) // the only one that asks
         output = ttzo_tanh(z);
     return ttzo_activation_change(activation, z, output, move);
 }

@@ -107,6 +107,12 @@ static inline bool ttzo_has_equation(const struct ttzo_model *model)
     return TTZO_HAS(EQUATIONS) && model->info.loss == TTZO_LOSS_RESIDUAL;
 }
 
+// Columns whose readings the model normalises.
+static inline uint32_t ttzo_reading_columns(const struct ttzo_model *model)
+{
+    return TTZO_HAS(READINGS) ? model->rows.columns : 0u;
+}
+
 // What of an equation only the part `systems` knows: functions beyond the first, directions, those that programs
 // compute, random ones, unknown constants.
 static inline uint32_t ttzo_functions(const struct ttzo_model *model)

@@ -59,6 +59,30 @@ static uint32_t parts_of_equation(const struct ttzo_model *model)
            (info->derivative == TTZO_DERIVATIVE_COMPENSATED_JET ? TTZO_PART_COMPENSATED : 0u);
 }
 
+// Of loss, rows and update rules. Gauss-Newton has a rule of its own.
+static uint32_t parts_of_training(const struct ttzo_model *model)
+{
+    uint8_t loss = model->info.loss;
+    bool own = loss == TTZO_LOSS_RESIDUAL || loss == TTZO_LOSS_SIMULATION;
+    bool plain = own || (loss == TTZO_LOSS_CROSS_ENTROPY && !model->info.has_loss_section);
+    uint32_t parts = (plain ? 0u : TTZO_PART_LOSSES) | (model->rows.channels ? TTZO_PART_AUGMENTATION : 0u) |
+                     (model->rows.columns ? TTZO_PART_READINGS : 0u);
+    for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
+        parts |= parts_of_estimator(model->phases[p].estimator) |
+                 (own || model->phases[p].update == TTZO_UPDATE_MOMENTUM ? 0u : TTZO_PART_RULES);
+    return parts;
+}
+
+// Whether a chain that has no equation needs the part `curves`.
+static bool is_curved(const struct ttzo_model *model)
+{
+    bool curved = model->training.schedule == TTZO_SCHEDULE_COSINE;
+    for (uint32_t l = 0; l < model->info.n_layers; l++)
+        curved = curved || model->layers[l].activation == TTZO_ACTIVATION_TANH ||
+                 model->layers[l].activation == TTZO_ACTIVATION_SINE;
+    return curved && model->info.n_layers && model->info.loss != TTZO_LOSS_RESIDUAL;
+}
+
 // Whether a change of a unit passes a further layer than the next, or an activation after the last.
 static bool is_deep(const struct ttzo_model *model)
 {
@@ -74,9 +98,7 @@ uint32_t ttzo_needed_parts(const struct ttzo_model *model)
     for (uint32_t l = 0; l < model->info.n_layers; l++)
         parts |=
             (model->layers[l].contraction ? TTZO_PART_SPLIT : 0u) | (model->layers[l].gather ? TTZO_PART_GATHERED : 0u);
-    parts |= parts_of_nodes(&model->graph) | (model->rows.channels ? TTZO_PART_AUGMENTATION : 0u);
-    for (uint32_t p = 0; p < ttzo_phase_count(model); p++)
-        parts |= parts_of_estimator(model->phases[p].estimator);
+    parts |= parts_of_nodes(&model->graph) | parts_of_training(model) | (is_curved(model) ? TTZO_PART_CURVES : 0u);
     if (parts & TTZO_PART_CORES) {
         parts |=
             (model->info.cache != TTZO_CACHE_FLOAT32 ? TTZO_PART_NARROW : 0u) | (is_deep(model) ? TTZO_PART_DEPTH : 0u);

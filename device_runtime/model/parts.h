@@ -15,4 +15,8 @@
 // Whether a part is there: a constant for the compiler and for the preprocessor.
 #define TTZO_HAS(part) ((TTZO_PARTS & TTZO_PART_##part) != 0)
 
+// Equations and simulations, which have no targets, come with the losses; equations and graphs with the curves.
+#define TTZO_HAS_LOSSES (TTZO_HAS(LOSSES) || TTZO_HAS(EQUATIONS) || TTZO_HAS(IDENTIFICATION))
+#define TTZO_HAS_CURVES (TTZO_HAS(CURVES) || TTZO_HAS(EQUATIONS) || TTZO_HAS(OPERATIONS))
+
 #endif

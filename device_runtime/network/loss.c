@@ -10,6 +10,8 @@
 
 uint32_t ttzo_loss_places(const struct ttzo_model *model)
 {
+    if (!TTZO_HAS_LOSSES)
+        return 1;
     switch ((enum ttzo_loss)model->info.loss) {
     case TTZO_LOSS_CROSS_ENTROPY:
     case TTZO_LOSS_BINARY_CROSS_ENTROPY: return 1;
@@ -21,7 +23,7 @@ uint32_t ttzo_loss_places(const struct ttzo_model *model)
 uint32_t ttzo_loss_classes(const struct ttzo_model *model)
 {
     uint32_t places = ttzo_loss_places(model);
-    if (model->info.loss == TTZO_LOSS_BINARY_CROSS_ENTROPY)
+    if (TTZO_HAS_LOSSES && model->info.loss == TTZO_LOSS_BINARY_CROSS_ENTROPY)
         return 2;
     return places ? model->info.out_features / places : 0;
 }
@@ -35,7 +37,7 @@ uint32_t ttzo_target_bytes(const struct ttzo_model *model)
 bool ttzo_target_is_sound(const struct ttzo_model *model, const uint8_t *target)
 {
     uint32_t classes = ttzo_loss_classes(model);
-    bool pads = model->info.loss == TTZO_LOSS_PLACE_CROSS_ENTROPY;
+    bool pads = TTZO_HAS_LOSSES && model->info.loss == TTZO_LOSS_PLACE_CROSS_ENTROPY;
     for (uint32_t p = 0; p < ttzo_loss_places(model); p++) {
         uint32_t row_class = ttzo_get_u16(target + 2 * p);
         if (row_class >= classes && !(pads && row_class == TTZO_NO_CLASS))
@@ -46,6 +48,8 @@ bool ttzo_target_is_sound(const struct ttzo_model *model, const uint8_t *target)
 
 bool ttzo_loss_is_sound(const struct ttzo_model *model)
 {
+    if (!TTZO_HAS_LOSSES)
+        return true;
     const struct ttzo_loss_info *loss = &model->loss;
     bool is_huber = model->info.loss == TTZO_LOSS_HUBER, by_places = model->info.loss == TTZO_LOSS_PLACE_CROSS_ENTROPY;
     if (by_places != (loss->places != 0) || (by_places && model->info.out_features % loss->places) ||
@@ -68,7 +72,7 @@ struct place {
 static struct place place_of(const struct ttzo_model *model, const uint8_t *target, uint32_t p)
 {
     struct place place = { ttzo_get_u16(target + 2 * p), 1.0f };
-    if (model->loss.n_class_weights && place.row_class != TTZO_NO_CLASS)
+    if (TTZO_HAS_LOSSES && model->loss.n_class_weights && place.row_class != TTZO_NO_CLASS)
         place.weight = model->class_weights[place.row_class];
     return place;
 }
@@ -146,6 +150,8 @@ static float huber(const float *z, uint32_t n, const uint8_t *target, float delt
 float ttzo_row_loss(const struct ttzo_model *model, float *outputs, const uint8_t *target)
 {
     uint32_t n = model->info.out_features;
+    if (!TTZO_HAS_LOSSES)
+        return place_cross_entropy(model, outputs, target);
     switch ((enum ttzo_loss)model->info.loss) {
     case TTZO_LOSS_CROSS_ENTROPY:
     case TTZO_LOSS_PLACE_CROSS_ENTROPY: return place_cross_entropy(model, outputs, target);
@@ -397,7 +403,7 @@ static uint32_t largest_of(const float *scores, uint32_t n)
 uint32_t ttzo_row_hits(const struct ttzo_model *model, const float *outputs, const uint8_t *target)
 {
     uint32_t classes = ttzo_loss_classes(model), hits = 0;
-    if (model->info.loss == TTZO_LOSS_BINARY_CROSS_ENTROPY)
+    if (TTZO_HAS_LOSSES && model->info.loss == TTZO_LOSS_BINARY_CROSS_ENTROPY)
         return (outputs[0] > 0.0f) == (ttzo_get_u16(target) == 1);
     for (uint32_t p = 0; p < ttzo_loss_places(model); p++, outputs += classes)
         hits += largest_of(outputs, classes) == ttzo_get_u16(target + 2 * p);

@@ -42,7 +42,7 @@ void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, cons
 // Whether the loss is a cross-entropy of one class without weights: for it alone are the next two.
 static inline bool ttzo_loss_is_plain(const struct ttzo_model *model)
 {
-    return model->info.loss == TTZO_LOSS_CROSS_ENTROPY && !model->loss.n_class_weights;
+    return !TTZO_HAS_LOSSES || (model->info.loss == TTZO_LOSS_CROSS_ENTROPY && !model->loss.n_class_weights);
 }
 
 // The same where these outputs change alone: `slopes` are theirs, `own` is the change of the class's output, which is 0

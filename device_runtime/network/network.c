@@ -104,6 +104,8 @@ void ttzo_read_inputs(const struct ttzo_model *model, const uint8_t *row, float 
 
 void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n)
 {
+    if (!TTZO_HAS_CURVES && activation != TTZO_ACTIVATION_RELU)
+        return; // identity
     switch (activation) {
     case TTZO_ACTIVATION_RELU:
         for (uint32_t i = 0; i < n; i++)
@@ -131,6 +133,8 @@ static float relu_change(float z, float move)
 
 float ttzo_activation_change(enum ttzo_activation activation, float z, float h, float move)
 {
+    if (!TTZO_HAS_CURVES)
+        return activation == TTZO_ACTIVATION_RELU ? relu_change(z, move) : move;
     switch (activation) {
     case TTZO_ACTIVATION_RELU: return relu_change(z, move);
     case TTZO_ACTIVATION_TANH: return ttzo_tanh_change(h, TTZO_MULADD(-h, h, 1.0f), move);

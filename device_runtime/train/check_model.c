@@ -133,7 +133,7 @@ static bool graph_is_sound(const struct ttzo_model *model, uint32_t *detail)
 // Numbers that mean something alone, as those of tokens and of a log do, are neither varied nor normalised.
 static bool row_section_is_sound(const struct ttzo_model *model)
 {
-    uint32_t columns = model->rows.columns;
+    uint32_t columns = ttzo_reading_columns(model);
     bool changes = model->rows.channels != 0 || columns != 0;
     if (ttzo_needs_no_rows(model) || ttzo_has_simulation(model) || (changes && ttzo_known_tokens(model) != 0) ||
         (columns != 0 && model->info.in_features % columns != 0) || model->rows.packing > 1 ||

@@ -37,7 +37,7 @@ static enum ttzo_error check_row(const struct ttzo_model *model, const void *inp
 // centre is taken away first: a column of a large mean and a small deviation would lose its digits otherwise.
 static float network_input(const struct ttzo_model *model, uint32_t i, float number)
 {
-    uint32_t n = model->rows.columns;
+    uint32_t n = ttzo_reading_columns(model);
     if (n == 0)
         return number;
     const float *column = model->columns + i / (model->info.in_features / n);
@@ -57,7 +57,7 @@ static bool pack_input(const struct ttzo_model *model, uint8_t *row, uint32_t i,
         ttzo_put_f32(row + 4 * i, raw);
         return true;
     }
-    if (model->rows.columns != 0) // far from all training rows: clipped, as the host does
+    if (ttzo_reading_columns(model) != 0) // far from all training rows: clipped, as the host does
         raw = raw<(float)low ? (float)low : raw>(float) high ? (float)high : raw;
     float whole = raw > (float)low - 1.0f && raw < (float)high + 1.0f ? (raw + round) - round : (float)high + 1.0f;
     if (whole < (float)low || whole > (float)high)
@@ -88,7 +88,7 @@ enum ttzo_error ttzo_pack_integers(const struct ttzo_model *model, const int32_t
     raw_range(model, &low, &high);
     for (*detail = 0; *detail < n; ++*detail) {
         int32_t raw = inputs[*detail];
-        if (model->rows.columns != 0) {
+        if (ttzo_reading_columns(model) != 0) {
             if (!pack_input(model, row, *detail, network_input(model, *detail, (float)raw)))
                 return TTZO_ERROR_BAD_INPUT;
         } else if (model->info.input_number == TTZO_NUMBER_FLOAT32)

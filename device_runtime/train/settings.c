@@ -21,6 +21,9 @@ enum ttzo_error ttzo_check_settings(const struct ttzo_training *training, const 
 enum ttzo_error ttzo_check_fixed(const struct ttzo_training *training, const struct ttzo_phase *phases,
                                  const struct ttzo_model *exported, uint32_t *detail)
 {
+    *detail = TTZO_PART_CURVES;
+    if (!TTZO_HAS_CURVES && training->schedule == TTZO_SCHEDULE_COSINE)
+        return TTZO_ERROR_NOT_BUILT_IN;
     *detail = 2;
     if (training->n_phases != exported->training.n_phases)
         return TTZO_ERROR_FIXED_AT_EXPORT;

@@ -37,7 +37,7 @@ float ttzo_rate_factor(const struct ttzo_training *training, uint32_t step)
     switch ((enum ttzo_schedule)training->schedule) {
     case TTZO_SCHEDULE_STEP: return factor * power(training->decay_factor, step / training->decay_every);
     case TTZO_SCHEDULE_LINEAR: return factor * (1.0f - done);
-    case TTZO_SCHEDULE_COSINE: return factor * (0.5f * (1.0f + ttzo_cos(pi * done)));
+    case TTZO_SCHEDULE_COSINE: return TTZO_HAS_CURVES ? factor * (0.5f * (1.0f + ttzo_cos(pi * done))) : factor;
     case TTZO_SCHEDULE_CONSTANT: break;
     }
     return factor;
@@ -83,7 +83,8 @@ struct moved {
 static struct rule rule_of(const struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate, float norm)
 {
     uint32_t age = trainer->state.step - trainer->state.phase_start + 1;
-    bool clips = phase->clip_norm > 0.0f && norm > phase->clip_norm, adam = phase->update == TTZO_UPDATE_ADAM;
+    bool clips = phase->clip_norm > 0.0f && norm > phase->clip_norm;
+    bool adam = TTZO_HAS(RULES) && phase->update == TTZO_UPDATE_ADAM;
     return (struct rule){
         .phase = phase,
         .rate = rate,
@@ -146,7 +147,7 @@ static enum ttzo_error update(struct ttzo_trainer *trainer, const struct rule *r
 {
     uint32_t n = trainer->model->info.n_parameters;
     uint8_t rule_of_update = rule->phase->update;
-    if (rule_of_update == TTZO_UPDATE_MOMENTUM)
+    if (!TTZO_HAS(RULES) || rule_of_update == TTZO_UPDATE_MOMENTUM)
         return move_by_momentum(trainer, rule, false) && move_by_momentum(trainer, rule, true) ? TTZO_ERROR_OK
                                                                                                : TTZO_ERROR_NON_FINITE;
     bool first = rule_of_update == TTZO_UPDATE_EMA_MOMENTUM;

@@ -3,7 +3,17 @@
 
 from collections.abc import Sequence
 
-from ttzo.device_runtime.contract import Activation, Cache, Derivative, Estimator, LayerKind, Loss, Part
+from ttzo.device_runtime.contract import (
+    Activation,
+    Cache,
+    Derivative,
+    Estimator,
+    LayerKind,
+    Loss,
+    Part,
+    Schedule,
+    Update,
+)
 from ttzo.device_runtime.contract.page import PAGE
 from ttzo.exporter.operations.affine import Affine
 from ttzo.exporter.operations.layer import Layer
@@ -11,6 +21,9 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import BY_UNITS, REUSING
 
 Parts = frozenset[Part]
+# Small parts that MicroPython's modules alone leave out: their code lies in the heap. Firmware and libraries hold them.
+SMALL: Parts = frozenset({Part.losses, Part.curves, Part.rules, Part.readings})
+CURVED = (Activation.tanh, Activation.sine)
 GRAPH_PARTS: Parts = frozenset(Part[part] for part, _ in PAGE["node_part"].values())  # chains need none of them
 
 
@@ -37,6 +50,14 @@ def parts_of(plan: Plan) -> Parts:
         Part.systems: plan.pde is not None and plan.pde.is_system,
         Part.compensated: plan.pde is not None and plan.pde.derivative == Derivative.compensated_jet,
     }
+    own = plan.loss in (Loss.residual, Loss.simulation)  # which have an update rule of their own too
+    updates = {phase.update for phase in plan.training.phases}
+    needs |= {
+        Part.losses: not own and (plan.loss != Loss.cross_entropy or bool(plan.loss_options.section(plan.loss))),
+        Part.curves: plan.loss != Loss.residual and plan.chain is not None and _is_curved(plan, plan.chain),
+        Part.rules: not own and updates != {Update.momentum},
+        Part.readings: plan.normalisation is not None,
+    }
     needed = {part for part, wanted in needs.items() if wanted}
     return frozenset(needed | (_parts_of_nodes(plan) if plan.chain is None else set()))
 
@@ -44,6 +65,11 @@ def parts_of(plan: Plan) -> Parts:
 def _is_deep(layers: Sequence[Layer]) -> bool:
     """Whether a change of a unit passes a further layer than the next, or an activation after the last."""
     return len(layers) > 2 or (len(layers) > 0 and layers[-1].activation != Activation.identity)
+
+
+def _is_curved(plan: Plan, layers: Sequence[Layer]) -> bool:
+    cosine = plan.training.schedule == Schedule.cosine
+    return len(layers) > 0 and (cosine or any(layer.activation in CURVED for layer in layers))
 
 
 def _parts_of_nodes(plan: Plan) -> set[Part]:

@@ -58,7 +58,7 @@ def bench_command(
 
     MODEL is what `ttzo export` accepts, or a bundle folder. Instructions are counted exactly, in the firmware's own
     image. For comparison there are the counts with the tile in C, with plain loops core by core, and by brute force
-    for a coordinate-wise gradient. For an equation, one residual with its derivatives is counted.
+    for a coordinate-wise gradient. For an equation, one residual with its derivatives and the first step are counted.
     """
     if derivatives:
         return {"derivatives": {folder: _derivative_errors(screen, folder) for folder in models}}
@@ -195,9 +195,10 @@ def _show(screen: Screen, cost) -> None:
 
 
 def _show_residual(screen: Screen, cost) -> None:
+    step = f"{cost.step.instructions:,} instructions" if cost.step else "more than is counted"
     screen.tell(
         f"{cost.model} on {cost.board}, {cost.arithmetic}: a residual with its derivatives ({cost.derivative}) takes "
-        f"{cost.residual.instructions:,} instructions, a loss evaluation {cost.batch} of them; "
+        f"{cost.residual.instructions:,} instructions, a loss evaluation {cost.batch} of them, the first step {step}; "
         f"work buffer {cost.work_bytes:,} bytes, flash {cost.flash_bytes:,}"
     )
 
@@ -205,5 +206,5 @@ def _show_residual(screen: Screen, cost) -> None:
 def _show_rate(screen: Screen, rate: dict) -> None:
     screen.tell(
         f"{rate['model']} on this machine, {rate['arithmetic']}: {rate['native']:.0f} loss evaluations a second, "
-        f"torch {rate['torch']:.0f}: {rate['ratio']:.2f} times as many (one thread each)"
+        f"torch {rate['torch']:.0f}: {rate['ratio']:.2f} times as many (one thread each, processor time)"
     )

@@ -349,7 +349,8 @@ class Link:
             raise self._given_up(wait, damaged, None)
 
     def _given_up(self, wait: Wait, damaged: bool, told: ProgressReply | None) -> LinkError:
-        return no_answer.reason(self._stream, self._name, wait.spent, self._noise, damaged, told) or LineCut(
+        noise = self._noise + self._rest  # a prompt sends no delimiter
+        return no_answer.reason(self._stream, self._name, wait.spent, noise, damaged, told) or LineCut(
             f"{self._name} has not answered for {wait.spent:.3g} s",
             "is the board on, flashed, and this its port and baud rate? In a board file of your own, check uart and uart_irq",
         )

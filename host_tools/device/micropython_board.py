@@ -99,7 +99,7 @@ def load(hash):
         except MemoryError:
             if not part: raise
 import _ttzo
-if not _ttzo.line_bytes(): raise ImportError('_ttzo was built without the link')
+if not _ttzo.parts() & 512: raise ImportError('_ttzo was built without the link')
 hash = %r
 try:
     held = m.hash == hash

@@ -3,7 +3,7 @@
 
 from ttzo.device_runtime.contract import ProgressReply
 from ttzo.exporter.plan.printable import printable
-from ttzo.host_tools.device import flow_control
+from ttzo.host_tools.device import flow_control, prompt
 from ttzo.host_tools.device.ports import LinkError, Stream
 
 
@@ -12,11 +12,8 @@ def reason(
 ) -> LinkError | None:
     """What stands in the way after so many seconds, by the bytes that came instead of frames, whether frames came
     damaged, and the progress that was told last; None where nothing came at all."""
-    if b">>>" in noise or b"MicroPython" in noise:
-        return LinkError(
-            f"a MicroPython prompt answers at {name}",
-            f"put the model there by `ttzo deploy`, then name the device mpy:{name}",
-        )
+    if not told and prompt.is_there(stream, noise):
+        return prompt.told(name)
     if not told and flow_control.is_on(stream, damaged):
         return flow_control.told(name)
     if damaged:

@@ -47,8 +47,9 @@ class ReplyError(TtzoError):
     exit_code = ExitCode.device
 
     def __init__(self, message: str, field: str, value: Any, possible: str):
+        self.reason = f"{field} is {value}, {possible}"
         super().__init__(
-            f"the device's answer to {message.upper()} is not believed: {field} is {value}, {possible}",
+            f"the device's answer to {message.upper()} is not believed: {self.reason}",
             "reset the device and run the same command again; if it goes on, flash it again or look at what else is on the line",
         )
 

@@ -28,7 +28,7 @@ from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import PORTS, core_headers, core_sources
 from ttzo.device_runtime.contract import LIMIT, Arithmetic, Part, TtzoError
 from ttzo.exporter.costs.memory import Room, flash_items, require_room
-from ttzo.exporter.plan.parts import Parts, parts_of
+from ttzo.exporter.plan.parts import SMALL, Parts, parts_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
@@ -189,7 +189,7 @@ def sources_of(parts: Parts) -> list[Path]:
 def _linked_parts(plan: Plan, board: Board) -> Parts:
     """What the model needs, the link, and rows without their zeros where the board has a memory for them."""
     by_line = {Part.link} | ({Part.packing} if plan.packing else set())
-    return parts_of(plan) | by_line | ({Part.sparse} if board.rows_bytes else set())
+    return parts_of(plan) | SMALL | by_line | ({Part.sparse} if board.rows_bytes else set())
 
 
 def _firmware_sources(parts: Parts, board: Board, storage: bool) -> list[Path]:

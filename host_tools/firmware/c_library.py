@@ -17,7 +17,7 @@ from pathlib import Path
 from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import core_headers
 from ttzo.device_runtime.contract import Arithmetic, Part, TtzoError
-from ttzo.exporter.plan.parts import parts_of
+from ttzo.exporter.plan.parts import SMALL, parts_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers.to_c import c_files
 from ttzo.host_tools.firmware import library_texts
@@ -51,7 +51,7 @@ def write(plan: Plan, bundle_dir: Path, kind: Kind) -> Path:
     if out.exists() and not (out / "src" / "ttzo_config.h").is_file():
         raise LibraryError(f"{out} exists and is no library of ttzo", "remove it, or choose another folder with -o")
     shutil.rmtree(out, ignore_errors=True)
-    parts = parts_of(plan) | {Part.link}
+    parts = parts_of(plan) | SMALL | {Part.link}
     sources = sources_of(parts)
     rooms = {path.parent.name for path in sources}
     taken = [*sources, *core_headers()]  # headers of rooms that are left out hold stubs of what is not there

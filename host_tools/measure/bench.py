@@ -83,8 +83,8 @@ class BoardCost:
 
 @dataclass(frozen=True)
 class ResidualCost:
-    """One residual of an equation on one board, with all derivatives that it takes, at the first point of the first step.
-    A loss evaluation takes `batch` of them."""
+    """One residual of an equation on one board, with all derivatives that it takes, at the first point of the first step,
+    and a whole step. A loss evaluation takes `batch` residuals."""
 
     model: str
     board: str
@@ -93,6 +93,7 @@ class ResidualCost:
     n_parameters: int
     batch: int
     residual: Cost  # its multiply-accumulates are those of the derivatives' forward passes, about
+    step: Cost | None  # the first one; None when it takes more than `STEP_BUDGET`
     flash_bytes: int
     work_bytes: int
 
@@ -153,7 +154,7 @@ def board_cost(plan: Plan, board: Board, rows: np.ndarray) -> BoardCost:
 
 
 def residual_cost(plan: Plan, board: Board) -> ResidualCost:
-    """Counts a residual of `plan`, which has an equation, on `board`. Raises what `build` raises."""
+    """Counts a residual and a step of `plan`, which has an equation, on `board`. Raises what `build` raises."""
     with tempfile.TemporaryDirectory(prefix="ttzo-bench-") as folder:
         report = firmware(Path(folder) / "tiles", plan, board)
         machine = Machine(board, report)
@@ -167,6 +168,7 @@ def residual_cost(plan: Plan, board: Board) -> ResidualCost:
             n_parameters=plan.n_parameters,
             batch=plan.batch,
             residual=_cost(tally, plan.passes * plan.macs),
+            step=_step_alone(Machine(board, report), Region.collocation),
             flash_bytes=report.flash_bytes,
             work_bytes=memory.work_bytes(plan),
         )
@@ -219,14 +221,21 @@ def _step(machine: Machine, plan: Plan, rows: np.ndarray) -> tuple[Cost | None, 
     costs: list[Cost | None] = []
     for function in ("ttzo_estimate", None):
         put_batch(machine, rows[: plan.batch])
-        before = _macs(machine)
-        try:
-            with machine.counting(function) as tally:
-                machine.call("ttzo_step", machine.trainer, Region.batch, machine.host, budget=STEP_BUDGET)
-        except BudgetSpent:
+        if not (cost := _step_alone(machine, Region.batch, function)):
             return None, None
-        costs.append(_cost(tally, _macs(machine) - before))
+        costs.append(cost)
     return costs[0], costs[1]
+
+
+def _step_alone(machine: Machine, region: Region, function: str | None = None) -> Cost | None:
+    """The next step, or what a function of the firmware takes in it; None when the step takes more than `STEP_BUDGET`."""
+    before = _macs(machine)
+    try:
+        with machine.counting(function) as tally:
+            machine.call("ttzo_step", machine.trainer, region, machine.host, budget=STEP_BUDGET)
+    except BudgetSpent:
+        return None
+    return _cost(tally, _macs(machine) - before)
 
 
 def _macs(machine: Machine) -> int:

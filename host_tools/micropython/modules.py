@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ttzo.device_runtime.contract import Part
-from ttzo.exporter.plan.parts import Parts
+from ttzo.exporter.plan.parts import SMALL, Parts
 from ttzo.host_tools.micropython.native_module import (
     ALL_PARTS,
     BUILT,
@@ -34,11 +34,11 @@ from ttzo.host_tools.micropython.native_module import (
 )
 
 INSTALLED = Path(__file__).parent / "built_modules"  # of a wheel that was built with them
-CHAINS: Parts = frozenset({Part.cores, Part.blocks, Part.split, Part.gathered, Part.narrow, Part.evaluations})
+CHAINS: Parts = SMALL | frozenset({Part.cores, Part.blocks, Part.split, Part.gathered, Part.narrow, Part.evaluations})
 BY_LINE: Parts = frozenset({Part.link, Part.packing})
 KITS: dict[str, Parts] = {
     "prompt": frozenset({Part.cores, Part.narrow}),  # for a heap of 64 KiB, which has no room for the link
-    "cores": frozenset({Part.cores, Part.narrow, Part.link}),
+    "cores": SMALL | frozenset({Part.cores, Part.narrow, Part.link}),
     "chains": CHAINS | BY_LINE,
     "graphs": CHAINS | {Part.operations, Part.pooling, Part.attention, Part.recurrent, Part.augmentation} | BY_LINE,
     "equations": frozenset({Part.equations, Part.evaluations, Part.cores, Part.link}),

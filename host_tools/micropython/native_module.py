@@ -37,6 +37,9 @@ from ttzo.host_tools.firmware.build import FLAGS
 PORT = PORTS / "micropython"
 PYTHON = (
     "ttzo",
+    "_ttzo_model",
+    "_ttzo_load",
+    "_ttzo_evaluate",
     "_ttzo_serve",
     "_ttzo_files",
     "_ttzo_save",

@@ -175,9 +175,9 @@ def _finite(path: Path, what: str, values: np.ndarray) -> np.ndarray:
 def _state(path: Path, data: bytes, settings: Training) -> StateRecord:
     state = StateRecord.unpack(data)
     try:
-        check_state(str(path), state, settings)
+        check_state("state", state, settings)
     except ReplyError as error:
-        raise CheckpointError(f"{path} holds a state that cannot be ({error})", _instead(path)) from error
+        raise CheckpointError(f"{path} holds a state that cannot be ({error.reason})", _instead(path)) from error
     return state
 
 

@@ -75,19 +75,25 @@ def test_counts_are_exact_and_tiles_take_fewer_instructions_than_plain_loops(tmp
 
 @pytest.mark.parametrize("derivative", [Derivative.jet, Derivative.compensated_jet])
 def test_a_residual_s_instructions_are_counted_alone(tmp_path, derivative):
-    """Twice the same; a step takes nine evaluations of 20 rows, all about as long."""
+    """A step takes nine evaluations of 20 rows, all about as long, and the same when it is counted again."""
     from ttzo.host_tools.measure import bench
     from ttzo.host_tools.measure.instruction_count import Machine
 
     plan, board = wave_plan(), boards.load(BOARD)
     plan = dataclasses.replace(plan, pde=dataclasses.replace(plan.pde, derivative=derivative))
-    first, second = (bench.residual_cost(plan, board) for _ in range(2))
-    assert first == second
+    first = bench.residual_cost(plan, board)
     machine = Machine(board, bench.firmware(tmp_path / "made", plan, board))
     with machine.counting() as step:
         machine.call("ttzo_step", machine.trainer, Region.collocation, machine.host)
     assert 1 < step.instructions / (9 * plan.batch * first.residual.instructions) < 1.3
     assert sum(first.residual.by_function.values()) <= first.residual.instructions
+    assert first.step.instructions == step.instructions
+
+
+def test_a_rate_leaves_start_and_end_out():
+    from ttzo.host_tools.measure import bench_host
+
+    assert bench_host._rate(lambda n: 0.3 + 0.004 * n) == pytest.approx(250)
 
 
 def test_a_graph_is_counted_too(tmp_path):

@@ -197,9 +197,9 @@ def silent_server(answer=None):
     def run():
         client, _ = server.accept()
         with client:
-            while client.recv(4096):
+            while data := client.recv(4096):
                 if answer is not None:
-                    client.sendall(answer)
+                    client.sendall(answer(data) if callable(answer) else answer)
 
     threading.Thread(target=run, daemon=True).start()
     return server, f"socket://127.0.0.1:{server.getsockname()[1]}"
@@ -212,6 +212,22 @@ def test_a_line_without_a_device_is_given_up_with_a_next_step(babble, says):
         link.hello(timeout=2)
     assert caught.value.exit_code == 4 and ("uart_irq" in caught.value.hint) == (babble is None)
     assert link.repeats >= 1
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        b">>> ",
+        b"\r\n>>> \0",
+        b"MicroPython v1.24.0 on board\r\n>>> ",
+        lambda data: b"\r\n>>> " if b"\x03" in data[-2:] else b"echo",  # it shows itself after Ctrl-C alone
+    ],
+)
+def test_a_micropython_prompt_is_named(prompt):
+    server, url = silent_server(prompt)
+    with server, connect(url) as link, pytest.raises(LinkError, match="a MicroPython prompt answers") as caught:
+        link.hello(timeout=2)
+    assert "ttzo deploy" in caught.value.hint and f"mpy:{url}" in caught.value.hint
 
 
 def test_a_connection_that_breaks_off_is_said_so(start):

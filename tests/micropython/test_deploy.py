@@ -91,7 +91,7 @@ def test_a_module_keeps_the_parts_that_another_model_on_the_board_needs(bare, bu
         told = deploy(tmp_path / "wave.ttzo", url, mpy_dir=os.environ["MPY_DIR"]).module
         assert "parts equations, evaluations, link: " in told
         told = deploy(bundle, url, mpy_dir=os.environ["MPY_DIR"]).module
-        assert "parts equations, evaluations, link: " in told
+        assert "parts equations, evaluations, link, curves, rules: " in told
         with open_device(f"mpy:{url}", tmp_path / "wave.ttzo") as device:
             assert device.step(Region.collocation).step == 1
 
@@ -102,7 +102,7 @@ def test_a_board_whose_heap_is_small_gets_no_link_and_proves_its_bits_at_the_pro
     monkeypatch.setattr(MicroPythonBoard, "facts", lambda self: dataclasses.replace(facts(self), heap_bytes=heap))
     with bare.prompt() as url:
         done = deploy(bundle, url, mpy_dir=os.environ["MPY_DIR"])
-        assert done.module.startswith("built against") and "parts evaluations: " in done.module
+        assert done.module.startswith("built against") and "parts evaluations, curves, rules: " in done.module
         assert done.tested_steps == 1 and deploying.TEST_ROWS not in files(bare)
         with pytest.raises(MicroPythonError, match="built without the link") as error:
             open_device(f"mpy:{url}", bundle)

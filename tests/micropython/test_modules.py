@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from interpreters import Interpreter
 
 from ttzo.device_runtime.contract import Part
-from ttzo.exporter.plan.parts import parts_of
+from ttzo.exporter.plan.parts import SMALL, parts_of
 from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.micropython import modules as module_store
 from ttzo.host_tools.micropython.deploy import deploy
@@ -25,12 +25,15 @@ HEADS = {"armv6m": 4, "armv7emsp": 7}  # numbers of architectures in the head of
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """An index whose native parts are heads of .mpy files and nothing more: larger, the more parts they have."""
+    """An index whose native parts are heads of .mpy files and nothing more: larger, the more parts they have; small
+    parts count little."""
 
     def build(architecture, mpy_dir, parts):
         if architecture not in HEADS:
             raise ModuleError(f"the compiler for {architecture} is not installed", "install it")
-        return bytes([ord("M"), 6, HEADS[architecture] << 2 | 3, 31]) + bytes(len(parts))
+        return bytes([ord("M"), 6, HEADS[architecture] << 2 | 3, 31]) + bytes(
+            8 * len(parts - SMALL) + len(parts & SMALL)
+        )
 
     monkeypatch.setattr(module_store, "build_native", build)
     monkeypatch.setattr(module_store, "python_files", lambda: {"ttzo.mpy": b"M\x06\x00\x1f"})

@@ -46,7 +46,8 @@ FLAGS = ["-std=c99", "-O2", "-g", "-ffp-contract=off", "-fno-sanitize-recover=al
 
 
 def bundles() -> list[bytes]:
-    return [to_bundle.write(plan) for plan in (small_plan(), wave_plan(), plan_of("digits"))]
+    packed = dataclasses.replace(small_plan(), packing=PACKING)
+    return [to_bundle.write(plan) for plan in (small_plan(), packed, wave_plan(), plan_of("digits"))]
 
 
 def requests() -> list[bytes]:

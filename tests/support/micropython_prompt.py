@@ -30,7 +30,17 @@ def run(code):
 
 
 def reset():
-    for name in ("ttzo", "_ttzo", "_ttzo_serve", "_ttzo_files", "_ttzo_save", "_ttzo_learn"):
+    for name in (
+        "ttzo",
+        "_ttzo_model",
+        "_ttzo",
+        "_ttzo_serve",
+        "_ttzo_files",
+        "_ttzo_save",
+        "_ttzo_learn",
+        "_ttzo_load",
+        "_ttzo_evaluate",
+    ):
         sys.modules.pop(name, None)
     names.clear()
     names["__name__"] = "__main__"

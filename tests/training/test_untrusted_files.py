@@ -126,7 +126,7 @@ WRONG = {
     "a parameter that is not finite": ({"parameters": broken(N, 3, np.nan)}, "parameter 3 is nan"),
     "a moment that is not finite": ({"moments": broken(2 * N, 5, np.inf)}, "moment 5 is inf"),
     "a short state": ({"state": np.zeros(8, np.uint8)}, "state"),
-    "a state that cannot be": ({"state": np.full(36, 255, np.uint8)}, "state that cannot be"),
+    "a state that cannot be": ({"state": np.full(36, 255, np.uint8)}, r"state that cannot be \(\w+ is "),
     "settings that cannot be": ({"settings": np.full(SETTINGS_BYTES, 255, np.uint8)}, "holds settings"),
     "a long origin": ({"origin": np.zeros(100, np.uint8)}, "version"),
 }

@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: MIT
-# What ttzo.py seldom does: reading bundles and saved runs, an equation's error. It imports this where it is wanted, and
-# lets it go.
+# Checks a bundle in a file, and reads what `save` wrote after it. Imported where it is wanted, then let go.
 import struct
 
 import _ttzo
+from _ttzo_model import _check
 from micropython import const
-
-from ttzo import _check, _refuse
 
 _PARAMETERS = const(0)  # contract: enum.region.parameters
 _MOMENTS = const(1)  # contract: enum.region.moments
-_BATCH = const(2)  # contract: enum.region.batch
-_COLLOCATION = const(4)  # contract: enum.region.collocation
-_POINTS_AT_ONCE = const(64)
 
 _BAD_BUNDLE = const(5)  # contract: error.bad_bundle
 _STATUS_BYTES = const(168)  # contract: bytes.status_reply
@@ -20,18 +15,25 @@ _STATUS_BYTES = const(168)  # contract: bytes.status_reply
 _HEAD_BYTES = const(_STATUS_BYTES + 16)
 
 
-# ---- reading --------------------------------------------------------------------------------------------------------
+def refuse_bundle(detail):
+    _check(struct.pack("<I", detail), _BAD_BUNDLE)
 
 
-def check_bundle(path, total):
-    """ValueError when the bundle of `total` bytes at the start of the file has not its checksum."""
+def check_bundle(path):
+    """ValueError when the bundle at the start of the file has not its checksum. A buffer is left to the runtime."""
+    if not isinstance(path, str):
+        return
     with open(path, "rb") as file:
-        piece, crc, left = memoryview(bytearray(64)), 0, total - 4
+        piece, crc = memoryview(bytearray(64)), 0
+        file.seek(8)
+        file.readinto(piece[:4])
+        left = struct.unpack_from("<I", piece, 0)[0] - 4
+        file.seek(0)
         while left:
             n = file.readinto(piece[: min(left, 64)])
             crc, left = _ttzo.crc32(piece[:n], crc), left - n
         if file.readinto(piece[:4]) != 4 or crc != struct.unpack_from("<I", piece, 0)[0]:
-            _refuse(_BAD_BUNDLE, 4)
+            refuse_bundle(4)
 
 
 def restore(model, path, at):
@@ -45,10 +47,10 @@ def _restore(model, file):
     memory = model._memory
     head = bytearray(_HEAD_BYTES)
     if file.readinto(head) != _HEAD_BYTES or head[:4] != b"TTZS":
-        _refuse(_BAD_BUNDLE, 3)
+        refuse_bundle(3)
     parameters_crc, moments_crc, crc = struct.unpack_from("<III", head, 4 + _STATUS_BYTES)
     if _ttzo.crc32(memoryview(head)[: len(head) - 4], 0) != crc:
-        _refuse(_BAD_BUNDLE, 4)
+        refuse_bundle(4)
     _check(memory, _ttzo.restore(memory, memoryview(head)[4 : 4 + _STATUS_BYTES]))
     piece = bytearray(64)
     for region, n, crc in (
@@ -58,31 +60,8 @@ def _restore(model, file):
         for at in range(0, 4 * n, len(piece)):
             part = memoryview(piece)[: min(len(piece), 4 * n - at)]
             if file.readinto(part) != len(part):
-                _refuse(_BAD_BUNDLE, 3)
+                refuse_bundle(3)
             _check(memory, _ttzo.write(memory, region, at, part))
         _check(memory, _ttzo.commit(memory, region, 4 * n, crc))
     if file.read(1):
-        _refuse(_BAD_BUNDLE, 3)
-
-
-# ---- an equation's error --------------------------------------------------------------------------------------------
-
-
-def solution_error(model, x, y, n):
-    """See Model.solution_error."""
-    memory, error, exact = model._memory, 0.0, 0.0
-    region, most = _COLLOCATION, _POINTS_AT_ONCE
-    if not model._has_equation:
-        raise ValueError("the model has no equation: m.evaluate(x, y)")
-    if x is not None:
-        fill, n = model._source(x, y)
-        region, most = _BATCH, model._capacity
-    for at in range(0, n, most):
-        count, first = min(most, n - at), at
-        if x is not None:
-            fill(at, count)
-            first = 0
-        _check(memory, _ttzo.solution_error(memory, region, first, count))
-        error += struct.unpack_from("<f", memory, 12)[0]
-        exact += struct.unpack_from("<f", memory, 28)[0]
-    return (error / exact) ** 0.5 if exact else None
+        refuse_bundle(3)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-# Training beside other work: a labelled row at a time, and a step at a time among the tasks of asyncio. ttzo.py imports
-# this where it is wanted.
+# Training beside other work: a labelled row at a time, and a step at a time among the tasks of asyncio. Imported where
+# it is wanted.
 import _ttzo
+from _ttzo_model import _check
 from micropython import const
-
-from ttzo import _check
 
 _PAIRS = const(1)
 _BATCH = const(2)  # contract: enum.region.batch

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-# Model.save of ttzo.py, which imports this where a model is saved, and lets it go.
+# Model.save of _ttzo_model.py. Imported where a model is saved, then let go.
 import os
 import struct
 
 import _ttzo
+from _ttzo_model import _check
 from micropython import const
-
-from ttzo import _check
 
 _STATUS_BYTES = const(168)  # contract: bytes.status_reply
 _HEAD_BYTES = const(_STATUS_BYTES + 16)  # see _ttzo_files

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Model.serve of ttzo.py: the link on a stream. Imported where a link is served, so that other boards do not hold it.
+# Model.serve of _ttzo_model.py: the link on a stream. Imported where a link is served; other boards do not hold it.
 import select
 import struct
 import sys
@@ -13,6 +13,7 @@ _OUTBOX_BYTES = const(256)
 _LEFT_AT = const(32)
 _NAME_BYTES = const(24)  # contract: limit.board_name_bytes
 _KEY_BYTES = const(32)  # contract: limit.key_bytes
+_LINK = const(512)  # contract: enum.part.link
 
 
 class _Port:
@@ -75,7 +76,7 @@ def _secrets(key):
 
 def serve(model, stream, check, key, reading_open):
     memory = model._memory
-    if not _ttzo.line_bytes():
+    if not _ttzo.parts() & _LINK:
         raise ImportError("_ttzo was built without the link")
     line = bytearray(_ttzo.line_bytes())
     if model._bundle is None:  # for the host's resets

@@ -210,6 +210,7 @@ static mp_obj_t run_evaluate(mp_obj_t memory, mp_obj_t count)
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(run_evaluate_obj, run_evaluate);
 
+#if TTZO_HAS(EQUATIONS)
 static mp_obj_t run_solution_error(size_t n_args, const mp_obj_t *args)
 {
     (void)n_args;
@@ -217,6 +218,7 @@ static mp_obj_t run_solution_error(size_t n_args, const mp_obj_t *args)
         ttzo_run_solution_error(memory_of(args[0]), number_of(args[1]), number_of(args[2]), number_of(args[3])));
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_solution_error_obj, 4, 4, run_solution_error);
+#endif
 
 static mp_obj_t run_predict(size_t n_args, const mp_obj_t *args)
 {
@@ -260,6 +262,7 @@ static mp_obj_t run_commit(size_t n_args, const mp_obj_t *args)
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(run_commit_obj, 4, 4, run_commit);
 
+#if TTZO_HAS(LINK)
 static mp_obj_t run_line_bytes(void)
 {
     return number(ttzo_run_line_bytes());
@@ -300,7 +303,7 @@ static uint32_t call_send(uint32_t count)
 static mp_obj_t run_poll(mp_obj_t memory_in, mp_obj_t receive, mp_obj_t send)
 {
     struct ttzo_run *memory = memory_of(memory_in);
-    if (TTZO_HAS(LINK) && memory->line) {
+    if (memory->line) {
         memory->line->asked[0] = MP_OBJ_TO_PTR(receive);
         memory->line->asked[1] = MP_OBJ_TO_PTR(send);
     }
@@ -313,10 +316,26 @@ static mp_obj_t run_hang_up(mp_obj_t memory)
     return number(ttzo_run_hang_up(memory_of(memory)));
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(run_hang_up_obj, run_hang_up);
+#endif
 
 // ---- the module -----------------------------------------------------------------------------------------------------
 
-// Names are found by MicroPython's scanner of source text, so each stands here in full.
+// Names are found by MicroPython's scanner of source text, so each stands here in full. A name costs heap.
+#if TTZO_HAS(EQUATIONS)
+#define EQUATION_FUNCTIONS(X) X(MP_QSTR_solution_error, run_solution_error_obj)
+#else
+#define EQUATION_FUNCTIONS(X)
+#endif
+#if TTZO_HAS(LINK)
+#define LINK_FUNCTIONS(X)                                                                                              \
+    X(MP_QSTR_line_bytes, run_line_bytes_obj)                                                                          \
+    X(MP_QSTR_listen, run_listen_obj)                                                                                  \
+    X(MP_QSTR_lock, run_lock_obj)                                                                                      \
+    X(MP_QSTR_poll, run_poll_obj)                                                                                      \
+    X(MP_QSTR_hang_up, run_hang_up_obj)
+#else
+#define LINK_FUNCTIONS(X)
+#endif
 #define FUNCTIONS(X)                                                                                                   \
     X(MP_QSTR_size, run_size_obj)                                                                                      \
     X(MP_QSTR_kind, run_kind_obj)                                                                                      \
@@ -331,17 +350,13 @@ static MP_DEFINE_CONST_FUN_OBJ_1(run_hang_up_obj, run_hang_up);
     X(MP_QSTR_take, run_take_obj)                                                                                      \
     X(MP_QSTR_step, run_step_obj)                                                                                      \
     X(MP_QSTR_evaluate, run_evaluate_obj)                                                                              \
-    X(MP_QSTR_solution_error, run_solution_error_obj)                                                                  \
     X(MP_QSTR_predict, run_predict_obj)                                                                                \
     X(MP_QSTR_status, run_status_obj)                                                                                  \
     X(MP_QSTR_restore, run_restore_obj)                                                                                \
     X(MP_QSTR_write, run_write_obj)                                                                                    \
     X(MP_QSTR_commit, run_commit_obj)                                                                                  \
-    X(MP_QSTR_line_bytes, run_line_bytes_obj)                                                                          \
-    X(MP_QSTR_listen, run_listen_obj)                                                                                  \
-    X(MP_QSTR_lock, run_lock_obj)                                                                                      \
-    X(MP_QSTR_poll, run_poll_obj)                                                                                      \
-    X(MP_QSTR_hang_up, run_hang_up_obj)
+    EQUATION_FUNCTIONS(X)                                                                                              \
+    LINK_FUNCTIONS(X)
 
 #if IS_NATIVE_MODULE
 // What others than this program call: the module's beginning by the interpreter, the rest by the compiler without our seeing it,

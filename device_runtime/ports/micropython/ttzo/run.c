@@ -67,7 +67,7 @@ static void tell_sizes(struct ttzo_run *run)
         .batch_at = offset_in(run, trainer->batch.bytes),
         .capacity = trainer->batch.capacity,
         .has_equation = info->loss == TTZO_LOSS_RESIDUAL,
-        .reading_bytes = run->model.rows.columns ? 4 * info->in_features : 0,
+        .reading_bytes = ttzo_reading_columns(&run->model) ? 4 * info->in_features : 0,
     };
 }
 
@@ -180,7 +180,7 @@ uint32_t ttzo_run_gather(void *memory, const uint8_t *x, uint32_t x_bytes, const
 {
     struct ttzo_run *run = memory;
     const struct ttzo_run_facts *facts = &run->facts;
-    bool are_readings = layout & TTZO_READINGS;
+    bool are_readings = TTZO_HAS(READINGS) && layout & TTZO_READINGS;
     layout &= ~(uint32_t)TTZO_READINGS;
     uint32_t x_width = are_readings                 ? facts->reading_bytes
                        : layout == TTZO_LAYOUT_ROWS ? facts->row_bytes
