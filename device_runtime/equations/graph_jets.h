@@ -4,7 +4,7 @@
 #define TTZO_GRAPH_JETS_H
 #include "equations/walk.h"
 
-#if TTZO_HAS(OPERATIONS)
+#if TTZO_HAS(OPERATIONS) && TTZO_HAS(EQUATIONS)
 
 // Whether an equation's derivatives are computed through this graph.
 bool ttzo_graph_suits_equation(const struct ttzo_model *model);

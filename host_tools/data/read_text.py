@@ -79,7 +79,7 @@ class TextTable(Table):
         import pandas
 
         try:
-            return pandas.read_csv(
+            frame = pandas.read_csv(
                 io.StringIO(self._text),
                 sep=self._form.delimiter,
                 decimal=self._form.decimal,
@@ -94,6 +94,9 @@ class TextTable(Table):
                 low_memory=False,
                 **how,
             )
+            if len(frame) != len(self):
+                raise ValueError(f"{len(self):,} lines hold rows, of which quotes make {len(frame):,}")
+            return frame
         except ValueError as error:  # pandas reads quotes, and lines that are cut short, more strictly than `csv`
             reason = str(error).strip().splitlines()[0]
             raise DataError(

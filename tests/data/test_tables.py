@@ -368,3 +368,10 @@ def test_thousands_and_a_second_heading_are_told_apart_from_other_words(table, t
     with pytest.raises(DataError) as caught:
         read_text.read(table(text)).numbers([0, 1])
     assert hint in caught.value.hint
+
+
+def test_a_quote_after_a_tab_that_joins_lines_is_refused_with_both_numbers_of_rows(tmp_path):
+    (path := tmp_path / "rows.csv").write_text('a,b\n1,2\n3,\t"4\n5,6\n7,8"\n9,1\n')
+    with pytest.raises(DataError, match="3 lines hold rows, of which quotes make 5") as caught:
+        read_text.read(path).numbers([0, 1])
+    assert "quotes" in caught.value.hint
