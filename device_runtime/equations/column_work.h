@@ -19,4 +19,10 @@ struct ttzo_column_work {
     float *beside;                      // of a graph: [n_parameters], one of them moved
 };
 
+// Unknowns stand in this order: the last layer's [last, last + n_last) of theta, then what is before it, then what is after.
+static inline uint32_t ttzo_place_of_unknown(uint32_t u, uint32_t last, uint32_t n_last)
+{
+    return u < n_last ? last + u : u - n_last < last ? u - n_last : u;
+}
+
 #endif

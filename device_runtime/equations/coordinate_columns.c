@@ -50,11 +50,9 @@ uint32_t ttzo_coordinates(const struct ttzo_model *model)
 uint32_t ttzo_coordinate_place(const struct ttzo_model *model, uint32_t u)
 {
     uint32_t n_last = ttzo_last_coordinates(model), last = last_place(model);
-    if (u < n_last)
-        return last + u;
-    if (!ttzo_asks_all(model))
+    if (u >= n_last && !ttzo_asks_all(model))
         return last - layer_from_end(model, 1)->out_features + u - n_last;
-    return u - n_last < last ? u - n_last : u; // unknown constants come after the last layer
+    return ttzo_place_of_unknown(u, last, n_last); // unknown constants come after the last layer
 }
 
 // ---- memory ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 #include "number/random.h"
 #include "number/real.h"
+#include "programs/program.h"
 
 static bool is_odd(uint32_t bits)
 {
@@ -43,4 +44,57 @@ void ttzo_write_directions(const struct ttzo_trainer *trainer, uint32_t row, uin
             else
                 columns[k - first] = bit != is_odd(k & i) ? -size : size;
     }
+}
+
+// ---- the directions of the equation's section ------------------------------------------------------------------------
+
+const float *ttzo_pde_vector(struct ttzo_trainer *trainer, uint32_t number)
+{
+    static const float zero = 0.0f;
+    const struct ttzo_pde *pde = &trainer->model->pde;
+    const struct ttzo_pde_work *work = &trainer->pde;
+    const float *inputs[TTZO_PROGRAM_INPUTS];
+    for (uint32_t i = 0; i < TTZO_PROGRAM_INPUTS; i++)
+        inputs[i] = &zero;
+    inputs[TTZO_PROGRAM_INPUT_X] = work->point;
+    if (pde->info.has_time)
+        inputs[TTZO_PROGRAM_INPUT_T] = work->point + pde->info.n_space;
+    return ttzo_program_run(&pde->vectors[number], pde->info.n_space, inputs, NULL, work->registers);
+}
+
+void ttzo_write_along(struct ttzo_trainer *trainer, const struct ttzo_pde_direction *direction, float *columns,
+                      uint32_t stride)
+{
+    const struct ttzo_model *model = trainer->model;
+    float scale = model->info.input_scale;
+    if (direction->first == TTZO_VECTOR_DIRECTION) {
+        const float *vector = ttzo_pde_vector(trainer, direction->second);
+        for (uint32_t i = 0; i < model->pde.info.n_space; i++)
+            columns[i * stride] = scale * vector[i];
+        return;
+    }
+    columns[direction->second * stride] = direction->factor * scale;
+    columns[direction->first * stride] = scale;
+}
+
+uint32_t ttzo_highest_order(const struct ttzo_pde *pde, uint32_t *columns)
+{
+    uint32_t highest = 0;
+    *columns = 0;
+    for (uint32_t k = 0; k < ttzo_pde_directions(pde); k++) {
+        struct ttzo_pde_direction direction;
+        ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
+        highest = direction.order > highest ? direction.order : highest;
+        *columns += direction.order;
+    }
+    return highest;
+}
+
+uint32_t ttzo_whole_jet(const struct ttzo_model *model)
+{
+    uint32_t n_directions = ttzo_first_directions(model), needs = 0;
+    for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
+        needs |= model->pde.groups[g].needs;
+    return needs & TTZO_NEED_DIAGONAL ? 1 + 2 * n_directions
+                                      : 1 + n_directions + (needs & TTZO_NEED_LAPLACIAN ? 1u : 0u);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "equations/graph_columns.h"
 
-#include "equations/coordinate_columns.h"
+#include "equations/column_work.h"
 #include "equations/pde.h"
 #include "number/real.h"
 #include "operations/graph.h"
@@ -26,12 +26,14 @@ uint32_t ttzo_graph_last(const struct ttzo_model *model)
 float ttzo_graph_columns(struct ttzo_trainer *trainer, const float *theta, float *beside, uint32_t row, float mu,
                          uint32_t first, uint32_t end, float *column, uint32_t stride)
 {
+    const struct ttzo_model *model = trainer->model;
+    uint32_t last = ttzo_graph_last(model), n_last = model->info.n_parameters - ttzo_unknown_constants(model) - last;
     float residual = ttzo_pde_residual(trainer, theta, row);
     trainer->macs += trainer->macs_per_row * (1 + end - first);
-    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
+    for (uint32_t i = 0; i < model->info.n_parameters; i++)
         beside[i] = theta[i];
     for (uint32_t u = first; u < end; u++, column += stride) {
-        float *moved = beside + ttzo_coordinate_place(trainer->model, u), kept = *moved;
+        float *moved = beside + ttzo_place_of_unknown(u, last, n_last), kept = *moved;
         *moved = TTZO_MULADD(mu, 1.0f + (kept < 0.0f ? -kept : kept), kept);
         *column = (ttzo_pde_residual(trainer, beside, row) - residual) / (*moved - kept);
         *moved = kept;

@@ -4,7 +4,6 @@
 #include "equations/graph_jets.h"
 
 #include "equations/directions.h"
-#include "equations/jets.h"
 #include "number/real.h"
 #include "operations/graph.h"
 #include "operations/operation.h"
@@ -22,13 +21,12 @@ bool ttzo_graph_suits_equation(const struct ttzo_model *model)
            (!ttzo_carries_jets(model) || ttzo_graph_has_jets(&model->graph));
 }
 
-uint32_t ttzo_graph_columns_at_once(const struct ttzo_model *model, uint32_t needs)
+uint32_t ttzo_graph_columns_at_once(const struct ttzo_model *model)
 {
     const uint32_t most = 2 * PAIRS;
     if (!ttzo_carries_jets(model))
         return 1;
-    uint32_t all, highest = ttzo_highest_order(&model->pde, &all),
-                  whole = ttzo_whole_jet(ttzo_first_directions(model), needs);
+    uint32_t all, highest = ttzo_highest_order(&model->pde, &all), whole = ttzo_whole_jet(model);
     uint32_t columns = whole < most ? whole : most;
     return columns > highest ? columns : 1 + highest;
 }
@@ -36,7 +34,7 @@ uint32_t ttzo_graph_columns_at_once(const struct ttzo_model *model, uint32_t nee
 void ttzo_graph_derive_buffers(const struct ttzo_model *model, uint64_t numbers[2])
 {
     bool jets = ttzo_carries_jets(model);
-    numbers[0] = (uint64_t)model->graph.info.arena * ttzo_derive_columns(model);
+    numbers[0] = (uint64_t)model->graph.info.arena * ttzo_graph_columns_at_once(model);
     numbers[1] = jets ? 0 : PAIRS * ((uint64_t)model->info.in_features + 2u * model->info.out_features);
 }
 
@@ -87,7 +85,7 @@ static void carry_from(const struct ttzo_derivation *d, const struct ttzo_jet *j
 void ttzo_graph_derive_by_jets(const struct ttzo_derivation *d)
 {
     bool own = ttzo_is_needed(d, TTZO_NEED_DIAGONAL), sums = ttzo_is_needed(d, TTZO_NEED_LAPLACIAN) && !own;
-    uint32_t room = (ttzo_derive_columns(d->model) - 1 - sums) / (own ? 2 : 1), n;
+    uint32_t room = (ttzo_graph_columns_at_once(d->model) - 1 - sums) / (own ? 2 : 1), n;
     ttzo_fill(d->work->laplacian, d->m, 0.0f);
     for (uint32_t first = 0; first < d->n_directions; first += n) {
         uint32_t left = d->n_directions - first, summed = d->n_summed > first ? d->n_summed - first : 0;
@@ -107,7 +105,7 @@ void ttzo_graph_derive_along(const struct ttzo_derivation *d)
         const struct ttzo_jet jet = { 1, direction.order, 0 };
         float *columns = ttzo_graph_jet_inputs(d->trainer, &jet);
         ttzo_fill(columns, (1u + direction.order) * d->n_inputs, 0.0f);
-        ttzo_write_along(d, &direction, columns + d->n_inputs, 1); // runs a program, and moves nothing
+        ttzo_write_along(d->trainer, &direction, columns + d->n_inputs, 1);
         write_point(d, NULL, 0.0f, columns);
         copy(made, ttzo_graph_jet(d->trainer, d->theta, &jet) + d->m, direction.order * d->m);
     }

@@ -10,7 +10,7 @@
 bool ttzo_graph_suits_equation(const struct ttzo_model *model);
 
 // Columns of a jet that pass the nodes at once, at most; without jets 1.
-uint32_t ttzo_graph_columns_at_once(const struct ttzo_model *model, uint32_t needs);
+uint32_t ttzo_graph_columns_at_once(const struct ttzo_model *model);
 
 // Numbers of both exchange buffers: the arena with those columns, and what lies beside it where derivatives are differences.
 void ttzo_graph_derive_buffers(const struct ttzo_model *model, uint64_t numbers[2]);
@@ -33,9 +33,9 @@ static inline bool ttzo_graph_suits_equation(const struct ttzo_model *model)
     return false;
 }
 
-static inline uint32_t ttzo_graph_columns_at_once(const struct ttzo_model *model, uint32_t needs)
+static inline uint32_t ttzo_graph_columns_at_once(const struct ttzo_model *model)
 {
-    (void)model, (void)needs;
+    (void)model;
     return 0;
 }
 

@@ -6,7 +6,6 @@
 #include "equations/directions.h"
 #include "equations/graph_jets.h"
 #include "number/real.h"
-#include "programs/program.h"
 
 // ---- jets: the value, directional derivatives, and the running second-order sum (forward Laplacian) -----------------
 
@@ -163,12 +162,6 @@ void ttzo_carry_value(const struct ttzo_derivation *d)
     carry_jet(d, &(struct jet){ .has_value = true });
 }
 
-uint32_t ttzo_whole_jet(uint32_t n_directions, uint32_t needs)
-{
-    return needs & TTZO_NEED_DIAGONAL ? 1 + 2 * n_directions
-                                      : 1 + n_directions + (needs & TTZO_NEED_LAPLACIAN ? 1u : 0u);
-}
-
 void ttzo_derive_by_jets(const struct ttzo_derivation *d)
 {
     if (ttzo_is_graph(d->model)) {
@@ -203,41 +196,13 @@ static void bend_along(const struct ttzo_walk *w, uint32_t order, enum ttzo_acti
     }
 }
 
-const float *ttzo_pde_vector(struct ttzo_trainer *trainer, uint32_t number)
-{
-    static const float zero = 0.0f;
-    const struct ttzo_pde *pde = &trainer->model->pde;
-    const struct ttzo_pde_work *work = &trainer->pde;
-    const float *inputs[TTZO_PROGRAM_INPUTS];
-    for (uint32_t i = 0; i < TTZO_PROGRAM_INPUTS; i++)
-        inputs[i] = &zero;
-    inputs[TTZO_PROGRAM_INPUT_X] = work->point;
-    if (pde->info.has_time)
-        inputs[TTZO_PROGRAM_INPUT_T] = work->point + pde->info.n_space;
-    return ttzo_program_run(&pde->vectors[number], pde->info.n_space, inputs, NULL, work->registers);
-}
-
-void ttzo_write_along(const struct ttzo_derivation *d, const struct ttzo_pde_direction *direction, float *columns,
-                      uint32_t stride)
-{
-    float scale = d->model->info.input_scale;
-    if (direction->first == TTZO_VECTOR_DIRECTION) {
-        const float *vector = ttzo_pde_vector(d->trainer, direction->second);
-        for (uint32_t i = 0; i < d->n_space; i++)
-            columns[i * stride] = scale * vector[i];
-        return;
-    }
-    columns[direction->second * stride] = direction->factor * scale;
-    columns[direction->first * stride] = scale;
-}
-
 static void carry_along(const struct ttzo_derivation *d, const struct ttzo_pde_direction *direction, float *made)
 {
     uint32_t order = direction->order;
     struct ttzo_walk w = ttzo_begin_walk(d, order);
     float *columns = d->trainer->activations[0];
     ttzo_fill(columns, d->n_inputs * order, 0.0f);
-    ttzo_write_along(d, direction, columns, order);
+    ttzo_write_along(d->trainer, direction, columns, order);
     while (w.l < d->n_layers) {
         enum ttzo_activation activation;
         columns = ttzo_enter_layer(&w, false, w.l == 0, &activation);
@@ -265,33 +230,16 @@ void ttzo_derive_along(const struct ttzo_derivation *d)
     }
 }
 
-uint32_t ttzo_highest_order(const struct ttzo_pde *pde, uint32_t *columns)
-{
-    uint32_t highest = 0;
-    *columns = 0;
-    for (uint32_t k = 0; k < ttzo_pde_directions(pde); k++) {
-        struct ttzo_pde_direction direction;
-        ttzo_unpack_pde_direction(pde->directions + k * TTZO_PDE_DIRECTION_BYTES, &direction);
-        highest = direction.order > highest ? direction.order : highest;
-        *columns += direction.order;
-    }
-    return highest;
-}
-
 uint32_t ttzo_derive_columns(const struct ttzo_model *model)
 {
     const uint32_t few = TTZO_FEW_COLUMNS, many = 2 * TTZO_PAIRS_AT_ONCE;
-    uint32_t needs = 0;
-    for (uint32_t g = 0; g < model->pde.info.n_groups; g++)
-        needs |= model->pde.groups[g].needs;
     if (ttzo_is_graph(model))
-        return ttzo_graph_columns_at_once(model, needs);
+        return ttzo_graph_columns_at_once(model);
     if (ttzo_is_compensated(model))
         return TTZO_COMPENSATED_FLOATS;
     if (!ttzo_carries_jets(model))
         return many;
-    uint32_t passes, highest = ttzo_highest_order(&model->pde, &passes),
-                     whole = ttzo_whole_jet(ttzo_first_directions(model), needs);
+    uint32_t passes, highest = ttzo_highest_order(&model->pde, &passes), whole = ttzo_whole_jet(model);
     uint32_t columns = whole <= many ? whole : few;
     return columns < highest ? highest : columns;
 }
