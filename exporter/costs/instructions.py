@@ -64,7 +64,7 @@ def family(plan: Plan, phase: Phase) -> str:
     """Steps of one family share what their features cost."""
     if plan.simulation is not None:
         return "simulation"
-    if phase.estimator == Estimator.coordinate_gn:
+    if phase.estimator == Estimator.coordinate_gn and plan.chain is not None:
         return "coordinate_gn"
     if plan.pde is not None:
         return "equation"
@@ -86,7 +86,7 @@ def all_features(plan: Plan, phase: Phase, executed: Executed) -> list[Features]
         always.add(equation_features.coordinate_gn(plan, phase, executed.macs))
     elif name == "equation":
         always.add(equation_features.residuals(plan, executed.evaluations))
-        if phase.estimator in GAUSS_NEWTON:
+        if phase.estimator in GAUSS_NEWTON - {Estimator.coordinate_gn}:  # of a graph, whose columns are residuals
             always.add(equation_features.gauss_newton(plan, phase, executed.evaluations))
     elif name == "evaluations":
         always.add(forward(plan, executed.evaluations))

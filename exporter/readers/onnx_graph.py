@@ -239,6 +239,8 @@ class OnnxGraph:
         """By onnx's own reference implementation."""
         from onnx.reference import ReferenceEvaluator
 
+        if node.op_type in ("Loop", "Scan", "If"):
+            raise Refused("runs a graph of its own", "export it without loops: of Keras, cells with unroll=True")
         given = {name: value for name, value in zip(node.input, values, strict=True) if name}
         inputs = [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in given]
         outputs = [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in node.output]

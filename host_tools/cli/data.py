@@ -9,7 +9,7 @@ import click
 from ttzo.exporter.plan.packing import worth_packing
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.screen import Screen
-from ttzo.host_tools.data import data_set, known_data, npz, run_data
+from ttzo.host_tools.data import data_set, known_data, npz, read_rows, run_data
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import HEADING, MISSING, NORMALISE, WINDOW_LABELS, DataOptions
 from ttzo.host_tools.data.data_set import DataSet
@@ -109,6 +109,10 @@ def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]
             raise DataError(
                 f"options for a table are given, but {f'there is no file {source}' if source else 'no data set is named'}",
                 "name the table with --data FILE, or give these options to `ttzo train`",
+            )
+        if Path(source).suffix in read_rows.ENDINGS and not Path(source).exists():
+            screen.say(
+                f"there is no file {source} yet: names and normalisation are fitted by the first run that has it"
             )
         return {}
     rows = data_set.load(source, plan, options)

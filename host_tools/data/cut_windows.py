@@ -24,7 +24,7 @@ def cut(x: np.ndarray, first: np.ndarray, window: int) -> np.ndarray:
     """Rows x (n, channels) -> windows (m, channels * window) that begin at `first` (m,): channel by channel, each in the
     order of time."""
     at = first[:, None] + np.arange(window)  # [m, window]
-    return np.ascontiguousarray(x[at].transpose(0, 2, 1)).reshape(len(first), -1)
+    return np.ascontiguousarray(x[at].transpose(0, 2, 1)).reshape(len(first), window * x.shape[1])
 
 
 def label(classes: np.ndarray, first: np.ndarray, window: int, rule: str) -> np.ndarray:

@@ -234,7 +234,7 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
     for rows in pieces.values():
         require_tokens(rows, plan)
     samples, preparation, notes = prepare(source, pieces, options, goal_of(plan, options, known), known)
-    _require_both(source, samples, only_test)
+    _require_both(source, samples, only_test, options.window)
     pairs = {part: _pair(source, each, plan, notes) for part, each in samples.items()}
     none = np.empty((0, plan.in_features), DTYPES[plan.input_number]), plan.no_targets(0)
     x_validation, y_validation = pairs.get("validation", (None, None))
@@ -250,14 +250,16 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
     return replace(made, notes=(*notes, *remarks.of(made, plan, known is None)))
 
 
-def _require_both(source: str, samples: dict[str, Samples], only_test: bool) -> None:
+def _require_both(source: str, samples: dict[str, Samples], only_test: bool, window: int | None) -> None:
     """Training and test have rows."""
     for part in ("test",) if only_test else ("train", "test"):
         if part not in samples or not len(samples[part].x):
-            what = "row to train on" if part == "train" else "row to test on"
+            what = f"window of {window} rows" if window else "row"
+            short = "; the first part of a recording trains, the last fifth tests: record longer, or divide by --group"
             raise DataError(
-                f"{source}: the rows are too few, there is no {what}",
-                "training and test both need at least one row: give more, or test rows of their own with --test FILE",
+                f"{source}: the rows are too few, there is no {what} to {part} on",
+                "training and test both need at least one row: give more, or test rows of their own with --test FILE"
+                + short * bool(window),
             )
 
 

@@ -124,7 +124,14 @@ def prepare(
     if goal.finds_anomalies:
         divided = _good_alone(divided, notes)
     made = known or _fit(source, divided, options, goal, labels, pieces)
-    return {part: _samples(*divided[part], made, options, goal) for part in divided}, made, notes
+    samples = {part: _samples(*divided[part], made, options, goal) for part in divided}
+    for part, found in samples.items():
+        if not len(found.x) and len(divided[part][0]):
+            notes.append(
+                f"{source}: no window of {options.window} rows fits into a recording's {part} rows: give longer recordings, a "
+                "shorter --window, or divide by --group"
+            )
+    return samples, made, notes
 
 
 def without_targets(

@@ -179,6 +179,16 @@ def test_no_window_goes_from_one_recording_into_the_next():
     assert cut_windows.starts(segments, 3, 1).tolist() == [0, 1, 5, 6]
 
 
+def test_a_part_that_is_shorter_than_a_window_has_none_and_that_is_said(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,kind\n" + "".join(f"{k},{2 * k},{k // 50}\n" for k in range(100)))
+    made = data_set.load(path, plan_for(30), DataOptions(window=15))  # of 100 rows 10 validate and 20 test
+    assert made.n_validation == 0 and len(made.x_test) == 1
+    assert any("no window of 15 rows fits into a recording's validation rows" in note for note in made.notes)
+    with pytest.raises(DataError, match="there is no window of 30 rows to test on"):
+        data_set.load(path, plan_for(60), DataOptions(window=30))
+
+
 def test_the_class_of_a_window_is_that_of_most_rows_or_of_the_last():
     classes, first = np.array([0, 0, 1, 1, 1, 2]), np.array([0, 1, 3])
     assert cut_windows.label(classes, first, 3, "majority").tolist() == [0, 1, 1]
