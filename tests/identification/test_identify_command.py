@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from firmware import needs_compiler, needs_qemu
+from power_cuts import native_power
 
 from ttzo.exporter.export import export, plan_of
 from ttzo.host_tools.cli.commands import main
@@ -121,17 +122,19 @@ def test_a_fit_whose_power_is_cut_goes_on_from_the_last_sweep_to_the_same_bits(t
         identify.identify(device, log, tmp_path / "whole")
     step, calls = Device.step, iter(range(1000))
 
-    def cut(self, *arguments):
-        if next(calls) == 37:  # in the midst of the fourth sweep
-            raise LinkError("the board does not answer", "")
-        return step(self, *arguments)
+    with native_power(tmp_path, tmp_path / "kept") as power:
 
-    monkeypatch.setattr(Device, "step", cut)
-    with open_device("native:", tmp_path) as device, pytest.raises(LinkError):
-        identify.identify(device, log, tmp_path / "cut")
-    assert checkpoint.load(tmp_path / "cut" / "checkpoint.npz", read_bundle(tmp_path)).state.step == 30
-    with open_device("native:", tmp_path) as device:
-        identify.identify(device, log, tmp_path / "cut")
+        def cut(self, *arguments):
+            if next(calls) == 37:  # in the midst of the fourth sweep
+                power.cut()
+            return step(self, *arguments)
+
+        monkeypatch.setattr(Device, "step", cut)
+        with pytest.raises(LinkError), open_device(power.start(), tmp_path) as device:
+            identify.identify(device, log, tmp_path / "cut")
+        assert checkpoint.load(tmp_path / "cut" / "checkpoint.npz", read_bundle(tmp_path)).state.step == 30
+        with open_device(power.start(), tmp_path) as device:
+            identify.identify(device, log, tmp_path / "cut")
     whole, after = ((tmp_path / name / "checkpoint.npz").read_bytes() for name in ("whole", "cut"))
     assert whole == after
 
