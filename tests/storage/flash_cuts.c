@@ -6,6 +6,7 @@
 // Prints how many starts there were, how many found a whole generation that was as new as it can be, in the bits of a run
 // that was never cut, and how many runs ended in those bits.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "storage/storage.h"
@@ -124,8 +125,11 @@ static void start(void)
     uint32_t detail;
     flash.left = NEVER;
     flash.dead = false;
-    if (ttzo_open(&trainer, &model, work, sizeof work, &detail) ||
-        ttzo_storage_open(&storage, &slots, &trainer, &detail))
+    if (ttzo_open(&trainer, &model, work, sizeof work, &detail)) {
+        fprintf(stderr, "the trainer does not open (%u)\n", (unsigned)detail);
+        exit(1);
+    }
+    if (ttzo_storage_open(&storage, &slots, &trainer, &detail))
         misused++;
 }
 

@@ -9,10 +9,11 @@ import pytest
 
 from ttzo.device_runtime import FOLDER, core_headers
 from ttzo.device_runtime.contract import Part
+from ttzo.exporter.plan.parts import SMALL
 from ttzo.host_tools.firmware.build import for_this_machine, sources_of
 
 HERE = Path(__file__).parent
-PARTS = frozenset({Part.evaluations, Part.storage})
+PARTS = frozenset({Part.evaluations, Part.storage}) | SMALL
 FLAGS = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{FOLDER}", f"-DTTZO_PARTS={sum(PARTS):#x}u"]
 CUTS = r"(\d+) cuts at (\d+) bytes, (\d+) whole; (\d+) runs, (\d+) same; (\d+) misused"
 
