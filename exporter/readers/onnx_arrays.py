@@ -22,6 +22,11 @@ def operator(*names: str) -> Callable:
     return register
 
 
+def attributes(node: "onnx.NodeProto") -> dict[str, Any]:
+    made = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in made.items()}
+
+
 def held(value: Any) -> Rows | Weights:
     if isinstance(value, Rows | Weights):
         return value
@@ -102,6 +107,13 @@ def where(graph: Any, call: Any) -> Rows:
         raise Refused("chooses between arrays", "a constant causal mask is supported")
     mask = np.asarray(mask).astype(bool)
     return graph.rows.masked(kept, mask if kept is b else ~mask)
+
+
+@operator("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+def compare(graph: Any, call: Any) -> Rows:
+    raise Refused(
+        "compares numbers that the input decides", "leave such masks out: in Keras, Embedding without mask_zero"
+    )
 
 
 # ---- activations ----------------------------------------------------------------------------------------------------
