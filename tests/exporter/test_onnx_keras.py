@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ttzo.device_runtime.contract import Loss, Number
+from ttzo.exporter.operations.learnt_array import LearntArray
 from ttzo.exporter.readers.from_onnx import OnnxError, plan_from_file
 from ttzo.host_tools.reference.operations.graph import model_forward
 
@@ -318,4 +319,7 @@ def test_attention_is_taken_and_all_its_parameters_are_trained(tmp_path, is_caus
     x = floats(ROWS, PLACES, width, seed=9)
     assert np.abs(computed(plan, x) - expected(path, x)).max() < BOUND
     assert plan.n_parameters == sum(values.size for values in trained.values())
+    assert not any(
+        isinstance(node.operation, LearntArray) and node.frozen for node in plan.graph.nodes
+    )  # no mask is kept
     assert sorted(plan.parameters) == sorted(np.concatenate([values.reshape(-1) for values in trained.values()]))
