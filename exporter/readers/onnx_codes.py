@@ -29,6 +29,7 @@ def take_codes_as_they_are(graph: Any, entry: "onnx.ValueInfoProto") -> None:
             and _are_kept(graph, node.input[1], entry, table.shape[0])
         ):
             node.input[1] = entry.name
+            graph.readers[entry.name].append(node)
 
 
 def _are_kept(graph: Any, name: str, entry: "onnx.ValueInfoProto", known: int) -> bool:

@@ -77,12 +77,12 @@ class OnnxGraph:
             self.values[tensor.name] = self._initializer(tensor)
         entry = self._input()
         self.makers = {name: node for node in self.graph.node for name in node.output}
-        take_codes_as_they_are(self, entry)
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
         batch, row = self._row(entry, shape, of_data)
+        take_codes_as_they_are(self, entry)
         self.rows = RowBuilder(row, batch, copies=True)
         self.shape = row
         self.values[entry.name] = self.rows.input

@@ -123,7 +123,7 @@ def _shifted(graph: Any, found: Tail, whole: str, centre: str) -> Tail | None:
     readers = {_beside(node, inverse): node for node in graph.readers.get(inverse, ()) if node.op_type == "Mul"}
     negative = next((name for name in readers if name != whole), "")
     maker = _maker(graph, negative, "Neg")
-    if len(graph.readers[inverse]) != 2 or whole not in readers or maker is None or maker.input[0] != centre:
+    if len(graph.readers.get(inverse, ())) != 2 or whole not in readers or maker is None or maker.input[0] != centre:
         return None
     product, shift, bias = readers[whole].output[0], readers[negative].output[0], ""
     inside = [*found.inside, product, shift]
