@@ -185,7 +185,7 @@ class Plan:
         if not self.n_tokens:
             return ""
         if self.input_number == Number.float32 or (self.input_scale, self.input_offset) != (1.0, 0.0):
-            return "the model takes numbers of tokens: uint8 or int16 inputs of scale 1 and offset 0"
+            return "the model takes numbers of tokens: uint8 or int16 inputs of scale 1 and offset 0 (--input int16)"
         known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
         return (
             f"the model knows {self.n_tokens} tokens, {self.input_number.name} holds {known}"
@@ -204,7 +204,7 @@ class Plan:
             if number:
                 return f"layer {layer.name} reads token numbers: it must be the first"
             if self.input_number == Number.float32 or (self.input_scale, self.input_offset) != (1.0, 0.0):
-                return f"layer {layer.name} reads token numbers: its inputs must be uint8 or int16 with scale 1 and offset 0"
+                return f"layer {layer.name} reads token numbers: inputs must be uint8 or int16, scale 1 and offset 0 (--input int16)"
             known = {Number.uint8: 256, Number.int16: 32768}[self.input_number]
             if layer.in_features > known:
                 return f"layer {layer.name} has {layer.in_features} tokens, but {self.input_number.name} inputs can name only {known}"

@@ -15,6 +15,10 @@ from ttzo.exporter.writers.onnx.onnx_nodes import DOMAIN, PRODUCER, inliner, onn
 
 __all__ = ["OnnxError", "options_in_file", "plan_from_file"]
 OLDEST_OPSET = 7
+NOT_IN_ONNX = (
+    "let the model do without what its exporter could not write in ONNX's operators: for tf2onnx's Erfc, Keras's gelu with "
+    "approximate=True"
+)
 MOST_BYTES = 256 << 20  # of a file that is read
 
 
@@ -76,7 +80,9 @@ def _sound(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise OnnxError(f"{path} is not a valid ONNX model ({reason})", "export it again") from error
+        is_unknown = reason.startswith("No Op registered")
+        hint = NOT_IN_ONNX if is_unknown else "export it again"
+        raise OnnxError(f"{path} is not a valid ONNX model ({reason})", hint) from error
 
 
 def _require_contents(message: Any) -> None:

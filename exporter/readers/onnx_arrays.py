@@ -22,6 +22,11 @@ def operator(*names: str) -> Callable:
     return register
 
 
+def attributes(node: "onnx.NodeProto") -> dict[str, Any]:
+    made = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in made.items()}
+
+
 def held(value: Any) -> Rows | Weights:
     if isinstance(value, Rows | Weights):
         return value
@@ -51,7 +56,20 @@ def sub(graph: Any, call: Any) -> Rows:
 
 @operator("Mul")
 def mul(graph: Any, call: Any) -> Rows:
+    a, b = call.inputs
+    scores, shown = (a, b) if isinstance(a, Rows) else (b, a)
+    if isinstance(shown, np.ndarray) and _hides_again(graph, call, shown):
+        return scores
     return graph.rows.product(call.name, *(_factor(graph, value) for value in call.inputs))
+
+
+def _hides_again(graph: Any, call: Any, shown: np.ndarray) -> bool:
+    """Whether scores are only multiplied by 0 where the Add that follows hides them, and by 1 elsewhere: tf.where so written."""
+    after = graph.only_reader(call.node.output[0])
+    if after is None or after.op_type != "Add" or not ((shown == 0) | (shown == 1)).all():
+        return False
+    low = [value for value in map(graph.constant, after.input) if isinstance(value, np.ndarray)]
+    return bool(low) and low[0].shape == shown.shape and np.array_equal(low[0] <= NEVER, shown == 0)
 
 
 def _factor(graph: Any, value: Any) -> Rows | Weights:
@@ -102,6 +120,13 @@ def where(graph: Any, call: Any) -> Rows:
         raise Refused("chooses between arrays", "a constant causal mask is supported")
     mask = np.asarray(mask).astype(bool)
     return graph.rows.masked(kept, mask if kept is b else ~mask)
+
+
+@operator("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+def compare(graph: Any, call: Any) -> Rows:
+    raise Refused(
+        "compares numbers that the input decides", "leave such masks out: in Keras, Embedding without mask_zero"
+    )
 
 
 # ---- activations ----------------------------------------------------------------------------------------------------

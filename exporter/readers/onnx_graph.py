@@ -12,6 +12,8 @@ from ttzo.device_runtime.contract import Loss
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers import onnx_arrays, onnx_layers, onnx_patterns  # noqa: F401 (patterns register themselves)
 from ttzo.exporter.readers.errors import OnnxError
+from ttzo.exporter.readers.onnx_arrays import attributes
+from ttzo.exporter.readers.onnx_codes import take_codes_as_they_are
 from ttzo.exporter.readers.onnx_heads import Heads
 from ttzo.exporter.readers.row_layers import RowBuilder
 from ttzo.exporter.readers.rows import Refused, Rows, Weights, parameter
@@ -80,6 +82,7 @@ class OnnxGraph:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
         batch, row = self._row(entry, shape, of_data)
+        take_codes_as_they_are(self, entry)
         self.rows = RowBuilder(row, batch, copies=True)
         self.shape = row
         self.values[entry.name] = self.rows.input
@@ -211,14 +214,14 @@ class OnnxGraph:
     def _folded(self, call: Call) -> Any:
         """What a node makes of constants alone; of parameters that it only moves, the same parameters in other places."""
         trained = [value for value in call.inputs if isinstance(value, Weights) and value.trained]
-        made = self._evaluated(call.node, [None if v is None else held_values(v) for v in call.inputs])
+        made = self.evaluated(call.node, [None if v is None else held_values(v) for v in call.inputs])
         if not trained:
             return made
         if call.node.op_type == "Identity":  # exporters make one array of parameters that begin equal
             return parameter(call.node.output[0], trained[0].values)
         if call.node.op_type in MOVES and call.inputs[0] is trained[0] and len(trained) == 1:
             first = trained[0]
-            moved = self._evaluated(
+            moved = self.evaluated(
                 call.node, [first.index, *(None if v is None else held_values(v) for v in call.inputs[1:])]
             )
             return [
@@ -235,7 +238,7 @@ class OnnxGraph:
                 index = np.broadcast_to(index.take([0], axis), index.shape)
         return Weights(weights.values, weights.source, index, weights.trained)
 
-    def _evaluated(self, node: "onnx.NodeProto", values: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    def evaluated(self, node: "onnx.NodeProto", values: Sequence[np.ndarray | None]) -> list[np.ndarray]:
         """By onnx's own reference implementation."""
         from onnx.reference import ReferenceEvaluator
 
@@ -296,11 +299,6 @@ class OnnxGraph:
             self.layer_names[source] = source if own else f"{self.free_layer()}.weight"
         name = self.layer_names[source]
         return Weights(weight.values, name, weight.index, weight.trained)
-
-
-def attributes(node: "onnx.NodeProto") -> dict[str, Any]:
-    made = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in made.items()}
 
 
 def _needed(graph: "onnx.GraphProto", output: str) -> set[str]:
