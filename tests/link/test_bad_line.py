@@ -12,6 +12,7 @@ from devices import SMALL, STEP, Line, connect, fill, read_parameters, request, 
 from ttzo.device_runtime.contract import (
     LIMIT,
     MESSAGE,
+    REPLY,
     REQUEST,
     DeviceError,
     Region,
@@ -19,6 +20,7 @@ from ttzo.device_runtime.contract import (
 from ttzo.host_tools.device.frames import BAD_FRAME, Frame, decode, encode
 from ttzo.host_tools.device.link import Link
 from ttzo.host_tools.device.ports import LinkError, open_stream
+from ttzo.host_tools.device.round_trips import RoundTrips
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -161,6 +163,45 @@ def test_the_host_gets_through_a_bad_line_and_trains_once(url, verb, change):
             reply, _ = link.request("step", step=step, region=Region.batch)
             assert reply.step == step + 1
         assert link.request("status")[0].state.step == 3
+
+
+class Doubling:
+    """A line in memory. Its device answers each request twice, a READ with the offset that was asked for."""
+
+    port = timeout = None
+
+    def __init__(self):
+        self._answers, self.n_requests = b"", 0
+
+    @property
+    def in_waiting(self):
+        return len(self._answers)
+
+    def write(self, data):
+        asked, reply = decode(data.strip(b"\0")), b""
+        if asked.code == MESSAGE["read"]:
+            offset = REQUEST["read"].unpack(asked.payload).offset
+            reply = bytes(REPLY["read"].SIZE) + offset.to_bytes(4, "little")
+        self.n_requests += 1
+        self._answers += 2 * encode(asked._replace(payload=reply))
+
+    def read(self, size=1):
+        got, self._answers = self._answers[:size], self._answers[size:]
+        return got
+
+    def close(self):
+        pass
+
+
+def test_an_answer_that_comes_twice_costs_no_request_and_is_not_taken_for_the_next(monkeypatch):
+    monkeypatch.setattr(RoundTrips, "silence", lambda *_: 600.0)  # on a slow machine, too, nothing is sent again
+    line, offsets = Doubling(), range(0, 1200, 4)  # more requests than there are sequence numbers
+    with Link(line) as link:
+        for at in offsets:
+            assert link.read(Region.parameters, at, 4)[1] == at.to_bytes(4, "little")
+        assert line.n_requests == link.frames == len(offsets)
+        link.write(Region.parameters, bytes(20000))
+        assert link.repeats == 0
 
 
 def test_a_run_over_a_noisy_line_ends_in_the_same_bits(start):
