@@ -185,11 +185,19 @@ def test_tokens_that_the_model_does_not_know_are_refused(tmp_path):
     assert "has the token 5" in refused["error"]
 
 
-def test_the_only_run_of_another_device_answers_and_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["predict", "eval"])
+def test_the_only_run_of_another_device_answers_and_is_named(tmp_path, name):
     write_bundle(tmp_path, small_plan())
-    ttzo("train", tmp_path, "--device", "numpy:", "--data", tmp_path / "rows.npz", "--steps", 2)
-    words = ["predict", str(tmp_path), "--device", "native:", "--data", str(tmp_path / "rows.npz"), "--json"]
+    train = ("train", tmp_path, "--data", tmp_path / "rows.npz", "--steps", 2, "--device", "numpy:")
+    trained = ttzo(*train)["test"]
+    words = [name, str(tmp_path), "--device", "native:", "--data", str(tmp_path / "rows.npz"), "--json"]
     done = CliRunner().invoke(main, words)
-    assert "step 2" in json.loads(done.stdout)["parameters"] and "native: has no run of its own" in done.stderr
+    found, own = json.loads(done.stdout), tmp_path / "runs" / "numpy"
+    assert found["parameters"] == f"checkpoint {own / 'checkpoint.npz'}, step 2"
+    assert f"native: has no run of its own: {own} answers" in " ".join(done.stderr.split())
+    assert name == "predict" or found["test"]["loss"] == trained["loss"]
     done = CliRunner().invoke(main, [*words, "--exported"])
-    assert json.loads(done.stdout)["parameters"] == "as exported"
+    assert json.loads(done.stdout)["parameters"] == "as exported" and "answers" not in done.stderr
+    ttzo(*train, "--run", tmp_path / "runs" / "second")
+    done = CliRunner().invoke(main, words)
+    assert json.loads(done.stdout)["parameters"].startswith("as exported") and "there are 2 others" in done.stderr
