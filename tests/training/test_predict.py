@@ -4,6 +4,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -188,8 +189,7 @@ def test_tokens_that_the_model_does_not_know_are_refused(tmp_path):
 @pytest.mark.parametrize("name", ["predict", "eval"])
 def test_the_only_run_of_another_device_answers_and_is_named(tmp_path, name):
     write_bundle(tmp_path, small_plan())
-    train = ("train", tmp_path, "--data", tmp_path / "rows.npz", "--steps", 2, "--device", "numpy:")
-    trained = ttzo(*train)["test"]
+    trained = ttzo("train", tmp_path, "--device", "numpy:", "--data", tmp_path / "rows.npz", "--steps", 2)["test"]
     words = [name, str(tmp_path), "--device", "native:", "--data", str(tmp_path / "rows.npz"), "--json"]
     done = CliRunner().invoke(main, words)
     found, own = json.loads(done.stdout), tmp_path / "runs" / "numpy"
@@ -198,6 +198,6 @@ def test_the_only_run_of_another_device_answers_and_is_named(tmp_path, name):
     assert name == "predict" or found["test"]["loss"] == trained["loss"]
     done = CliRunner().invoke(main, [*words, "--exported"])
     assert json.loads(done.stdout)["parameters"] == "as exported" and "answers" not in done.stderr
-    ttzo(*train, "--run", tmp_path / "runs" / "second")
+    shutil.copytree(own, tmp_path / "runs" / "second")
     done = CliRunner().invoke(main, words)
     assert json.loads(done.stdout)["parameters"].startswith("as exported") and "there are 2 others" in done.stderr
