@@ -50,7 +50,7 @@ SHOWN = 20  # lines on the screen where no file is named
     "--out",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="File for the answers, as CSV, with the columns of the rows' file that the model does not read.",
+    help="File for the answers, as CSV, with the columns of the rows' file that the model does not read, of points with all.",
 )
 @BAUD
 @KEY

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from bundles import small_plan, write_bundle
+from bundles import small_plan, wave_plan, write_bundle
 from click.testing import CliRunner
 
 from ttzo.device_runtime.contract import ExitCode, LayerKind, Loss, Number
@@ -201,3 +201,14 @@ def test_the_only_run_of_another_device_answers_and_is_named(tmp_path, name):
     shutil.copytree(own, tmp_path / "runs" / "second")
     done = CliRunner().invoke(main, words)
     assert json.loads(done.stdout)["parameters"].startswith("as exported") and "there are 2 others" in done.stderr
+
+
+def test_answers_at_points_are_written_with_their_coordinates(tmp_path):
+    (tmp_path / "model.ttzo").write_bytes(to_bundle.write(wave_plan()))
+    points, out = tmp_path / "points.csv", tmp_path / "out.csv"
+    points.write_text("x,t\n0.25,0\n0.50,0.125\n")
+    found = ttzo("predict", tmp_path, "--device", "numpy:", "--data", points, "-o", out)["answers"]
+    heading, *lines = csv.reader(out.read_text().splitlines())
+    assert heading == ["line", "x", "t", "answer"]
+    assert [line[:3] for line in lines] == [["2", "0.25", "0"], ["3", "0.50", "0.125"]]
+    assert [float(line[3]) for line in lines] == pytest.approx([value for _, value in found], rel=1e-8)
