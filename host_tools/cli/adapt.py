@@ -90,6 +90,8 @@ def adapt_command(
     --only last freezes all layers except the last one. That is another bundle, so a board must be flashed with it.
     """
     origin = _origin(run)
+    if not origin.start and "trained" not in origin.plan.metadata and (runs := run_model.all_of(run)):
+        screen.say(f"note: {run} is adapted as exported; its trained runs are {', '.join(map(str, runs))}")
     changes = {name: options.pop(name) for name in CHANGES}
     if only and not adaptation.is_last_layer_alone(origin.plan):
         origin = _last_layer(screen, run, origin)

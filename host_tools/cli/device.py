@@ -16,6 +16,7 @@ from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_row
 from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.method_options import METHOD_OPTIONS, METHOD_SETTINGS, Numbers
 from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.trained_run import choose_parameters, trained_run
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.solution_points import baselines, fresh_residuals
 from ttzo.host_tools.device.device import Device, Evaluation, open_device, read_bundle, run_folder
@@ -23,7 +24,7 @@ from ttzo.host_tools.device.faulty_line import KINDS, Faults
 from ttzo.host_tools.device.place import place
 from ttzo.host_tools.reference.equations.pde import unknown_values
 from ttzo.host_tools.report.tensorboard import EventFile
-from ttzo.host_tools.training import checkpoint, compare, measurement, run_model, session
+from ttzo.host_tools.training import compare, measurement, run_model, session
 from ttzo.host_tools.training.checkpoint import Generation
 from ttzo.host_tools.training.run import Progress, Run, require_trained, run_settings
 
@@ -334,15 +335,17 @@ def eval_command(
 ) -> dict:
     """Measure accuracy (or loss) on test rows, on the device; `--test FILE` measures all rows of a file.
 
-    A device that has trained is measured as it is; one that has not gets the run's checkpoint first, if there is one.
+    A device that has trained is measured as it is; one that has not gets the checkpoint of its run first, or of the only
+    other run in DIR/runs, if there is one.
     """
     if folder is None and run_model.is_run(bundle):
         folder = bundle  # a run's folder holds its model
     plan = read_bundle(bundle)
-    dataset = load_rows(screen, plan, source, taken(options), folder or run_folder(bundle, url), only_test=True)
+    run = folder or trained_run(screen, bundle, url, exported)
+    dataset = load_rows(screen, plan, source, taken(options), run, only_test=True)
     with open_device(url, bundle, baud=baud, key=key, on_line=screen.say) as device:
         chosen = Generation[generation] if generation else None
-        origin = choose_parameters(device, folder or run_folder(bundle, url), exported, folder is not None, chosen)
+        origin = choose_parameters(device, run, exported, folder is not None, chosen)
         n_rows = rows or measurement.default_test_rows(device, dataset)
         with screen.bar("measuring", "rows") as bar:
             test, answers = measurement.measure_answers(device, dataset, n_rows, bar)
@@ -361,28 +364,6 @@ def eval_command(
         "test": test_json(plan, test, answers),
         **left,
     }
-
-
-def choose_parameters(
-    device: Device, folder: Path, exported: bool, must_exist: bool = False, generation: Generation | None = None
-) -> str:
-    """Puts the parameters to measure onto the device, and names them. A run without a checkpoint is as exported, unless
-    it `must_exist`. A `generation` that is asked for by name replaces what the device has trained."""
-    if exported:
-        device.reset()
-        return "as exported"
-    path = folder / (generation or Generation.last).value
-    if generation or (device.step_count == 0 and (must_exist or path.exists())):
-        found = checkpoint.load(path, device.plan)
-        device.configure(found.settings)
-        device.load(found.parameters, found.moments, found.state)
-        return f"checkpoint {path}, step {found.state.step}"
-    if device.step_count:
-        return f"of the device, step {device.step_count}"
-    trained = device.plan.metadata.get("trained")
-    if isinstance(trained, dict):  # the bundle was exported from a run
-        return f"as exported from {trained.get('run')}, step {trained.get('step')}"
-    return "as exported (no step was trained)"
 
 
 # ---- compare ---------------------------------------------------------------------------------------------------------

@@ -9,12 +9,13 @@ import numpy as np
 from ttzo.exporter.costs.memory import batch_capacity
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import ROW_OPTIONS, require_network, taken
-from ttzo.host_tools.cli.device import BAUD, DEVICE, choose_parameters
+from ttzo.host_tools.cli.device import BAUD, DEVICE
 from ttzo.host_tools.cli.key import KEY
 from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.trained_run import choose_parameters, trained_run
 from ttzo.host_tools.data import answer_rows, data_set, run_data
 from ttzo.host_tools.data.whole_file import write_atomically
-from ttzo.host_tools.device.device import open_device, read_bundle, run_folder
+from ttzo.host_tools.device.device import open_device, read_bundle
 from ttzo.host_tools.device.place import place
 from ttzo.host_tools.reference.network.network import read_inputs
 from ttzo.host_tools.training import answers, detector, predict, run_model
@@ -22,21 +23,6 @@ from ttzo.host_tools.training.answers import detection_of_plan
 from ttzo.host_tools.training.checkpoint import Generation
 
 SHOWN = 20  # lines on the screen where no file is named
-
-
-def _trained_run(screen: Screen, bundle: Path, url: str) -> Path:
-    """The device's run; where it has none, the only one that another device has trained, which is said."""
-    run = run_folder(bundle, url)
-    if (run / Generation.last.value).exists():
-        return run
-    others = sorted(path.parent for path in run.parent.glob(f"*/{Generation.last.value}"))
-    if len(others) == 1:
-        screen.say(f"{url} has no run of its own: {others[0]} answers")
-        return others[0]
-    if others:
-        names = ", ".join(map(str, others))
-        screen.say(f"note: {url} has no run of its own, and there are {len(others)} others; --run names one: {names}")
-    return run
 
 
 @click.command("predict")
@@ -64,7 +50,7 @@ def _trained_run(screen: Screen, bundle: Path, url: str) -> Path:
     "--out",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="File for the answers, as CSV, with the columns of the rows' file that the model does not read.",
+    help="File for the answers, as CSV, with the columns of the rows' file that the model does not read, of points with all.",
 )
 @BAUD
 @KEY
@@ -89,7 +75,7 @@ def predict_command(
     """  # fmt: skip
     if folder is None and run_model.is_run(bundle):
         folder = bundle  # a run's folder holds its model
-    plan, run = read_bundle(bundle), folder or _trained_run(screen, bundle, url)
+    plan, run = read_bundle(bundle), folder or trained_run(screen, bundle, url, exported)
     require_network(plan)
     known = (run_data.load(run) if run.is_dir() else None) or data_set.preparation_of(plan)
     given = taken({name: None for name in data_set.DataOptions.__dataclass_fields__} | options)

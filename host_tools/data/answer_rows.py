@@ -23,8 +23,8 @@ class Questions:
     """x (n, in_features) in the plan's input number; `places`: what the n rows are called in their file; `preparation`:
     what names the classes and undoes the targets' normalisation; `notes`: sentences that a person should read.
 
-    Of a table also: `kept`, n words for each column of the file that the model does not read, under its name, after the
-    number of the row (of a window: its first row); `decimal`: the file's decimal sign."""
+    Of a table also: `kept`, n words for each column of the file that the model does not read (with an equation: for every
+    column, a point's coordinates too), under its name, after the number of the row (of a window: its first row); `decimal`: the file's decimal sign."""
 
     x: np.ndarray
     places: list[str]
@@ -58,7 +58,7 @@ def load(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
         [rows.name_place(int(row)) for row in first],
         known,
         tuple(notes),
-        _kept(table, columns, first) if table else {},
+        _kept(table, [] if plan.pde is not None else columns, first) if table else {},
         table.decimal if table else ".",
     )
 

@@ -120,7 +120,8 @@ def load(
     *,
     only_test: bool = False,
 ) -> DataSet:
-    """The data set `source` (default: the one the plan was exported for) for `plan`.
+    """The data set `source` (default: the one the plan was exported for) for `plan`. It is called `source`; with
+    `only_test` and a file of test rows, as that file.
 
     `known` is the preparation of the run that goes on or is measured; by default the one that the plan was exported
     with, if it was. `options` go before what it says. `only_test`: training rows are not looked for where `options` name
@@ -235,11 +236,11 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
         require_tokens(rows, plan)
     samples, preparation, notes = prepare(source, pieces, options, goal_of(plan, options, known), known)
     _require_both(source, samples, only_test, options.window)
-    pairs = {part: _pair(source, each, plan, notes) for part, each in samples.items()}
+    pairs = {part: _pair(files.get(part, source), each, plan, notes) for part, each in samples.items()}
     none = np.empty((0, plan.in_features), DTYPES[plan.input_number]), plan.no_targets(0)
     x_validation, y_validation = pairs.get("validation", (None, None))
     made = DataSet(
-        source or files["test"],
+        files.get("test", source) if only_test else source,
         *pairs.get("train", none),
         *pairs.get("test", none),
         x_validation=x_validation,
@@ -247,7 +248,7 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
         preparation=preparation,
         anomalous=samples["test"].y if plan.finds_anomalies and "test" in samples else None,
     )
-    return replace(made, notes=(*notes, *remarks.of(made, plan, known is None)))
+    return replace(made, notes=(*notes, *remarks.of(made, plan, source, files, known is None)))
 
 
 def _require_both(source: str, samples: dict[str, Samples], only_test: bool, window: int | None) -> None:

@@ -2,6 +2,7 @@
 """What a person should know of a data set before it trains: classes that are missing on one side, a single class, few
 rows, heavy imbalance, what was divided and normalised."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +17,10 @@ HEAVY = 0.9  # share of the largest class from which its share is worth a word
 FEW_TEST_ROWS = 20
 
 
-def of(data: "DataSet", plan: Plan, is_new: bool) -> tuple[str, ...]:
-    """Sentences about the rows of a person's own data set. `is_new`: its preparation was fitted just now."""
-    made = [_parts(data)]
+def of(data: "DataSet", plan: Plan, source: str, files: Mapping[str, str], is_new: bool) -> tuple[str, ...]:
+    """Sentences about the rows of a person's own data set from the file `source`; `files` are those of its parts
+    (validation, test) that have one of their own. `is_new`: its preparation was fitted just now."""
+    made = [_parts(data, source, files)]
     if is_new:
         made += _normalised(data)
         made += [f"the classes {names_text(data.labels)} are numbered from 0 in this order"] if data.labels else []
@@ -36,9 +38,19 @@ def of(data: "DataSet", plan: Plan, is_new: bool) -> tuple[str, ...]:
     return tuple(made)
 
 
-def _parts(data: "DataSet") -> str:
-    parts = (("train", len(data.x_train)), ("validate", data.n_validation), ("test", len(data.x_test)))
-    return f"{data.name}: " + ", ".join(f"{n:,} rows {what}" for what, n in parts if n)
+def _parts(data: "DataSet", source: str, files: Mapping[str, str]) -> str:
+    """How many rows of each file do what."""
+    validation, test = files.get("validation", source), files.get("test", source)
+    parts = (
+        (source, "train", len(data.x_train)),
+        (validation, "validate", data.n_validation),
+        (test, "test", len(data.x_test)),
+    )
+    words: dict[str, list[str]] = {}
+    for file, what, n in parts:
+        if n:
+            words.setdefault(file, []).append(f"{n:,} rows {what}")
+    return "; ".join(f"{file}: {', '.join(counts)}" for file, counts in words.items())
 
 
 def _normalised(data: "DataSet") -> list[str]:

@@ -14,7 +14,7 @@ from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import solution_points
 from ttzo.host_tools.device.device import bundle_path, read_bundle
-from ttzo.host_tools.training import answers, checkpoint, metrics
+from ttzo.host_tools.training import answers, checkpoint, metrics, run_model
 
 INK, LOSS, SMOOTH, TEST = "#333333", "#b8c4d6", "#2b5c9e", "#c8551b"
 SMOOTHING = 20  # steps of the running mean, at most a tenth of the run
@@ -58,10 +58,24 @@ def draw(run: Path, out: Path | None = None, title: str = "", bundle: Path | Non
 
 def steps_of(run: Path) -> list[metrics.Row]:
     """The steps of the run in that folder, one at least. Raises `MetricsError`, `ReportError`."""
-    rows = metrics.read(run / "metrics.csv")
+    path = run / "metrics.csv"
+    if run.is_dir() and not path.exists():
+        _require_run(run)
+    rows = metrics.read(path)
     if not rows:
         raise ReportError(f"the run in {run} has no steps yet", "train first: `ttzo train DIR --device URL`")
     return rows
+
+
+def _require_run(folder: Path) -> None:
+    """Raises `ReportError` where the folder without metrics is an identification's, or a bundle's that has runs."""
+    plan, runs = plan_of(folder, None), run_model.all_of(folder)
+    if plan is not None and plan.simulation is not None:
+        raise ReportError(
+            f"{folder} is of an identification, which has no report", "its answer is what `ttzo identify --json` prints"
+        )
+    if runs:
+        raise ReportError(f"{folder} is no run", f"name a run of it: {', '.join(map(str, runs))}")
 
 
 def whole_figure(run: Path, rows: list[metrics.Row], plan: Plan | None, title: str) -> Any:

@@ -13,7 +13,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data import run_data
 from ttzo.host_tools.data.whole_file import write_atomically
-from ttzo.host_tools.device.device import BUNDLE, read_bundle
+from ttzo.host_tools.device.device import BUNDLE, bundle_path, read_bundle
 from ttzo.host_tools.training import checkpoint
 from ttzo.host_tools.training.checkpoint import Checkpoint, CheckpointError, Generation
 
@@ -28,6 +28,11 @@ def save(folder: Path, plan: Plan) -> None:
 def is_run(path: Path) -> bool:
     """Whether it is a run's folder, or a checkpoint in one."""
     return (path / Generation.last.value).is_file() if path.is_dir() else path.suffix == ".npz" and path.is_file()
+
+
+def all_of(bundle: Path) -> list[Path]:
+    """The folders of the bundle's runs that have a checkpoint, by name."""
+    return sorted(path.parent for path in (bundle_path(bundle).parent / "runs").glob(f"*/{Generation.last.value}"))
 
 
 def load(run: Path, generation: Generation = Generation.last) -> tuple[Plan, Checkpoint]:

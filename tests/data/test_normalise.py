@@ -133,11 +133,26 @@ def test_later_rows_get_the_treatment_of_the_first_ones_whatever_their_own_mean_
     other = write(tmp_path / "new.csv", np.column_stack([np.arange(5) % 2, x[:5, 1] + 7, x[:5, 0]]), "kind,b,a")
     options = DataOptions(test=str(other), target="kind")
     made = data_set.load(None, plan_for(2), options, known, only_test=True)
+    assert made.name == str(other) and made.notes[0] == f"{other}: 5 rows test"
     centre, spread = known.normalisation.centre, known.normalisation.spread
     np.testing.assert_allclose(made.x_test, (x[:5] + [0, 7] - centre) / spread, rtol=1e-5, atol=1e-5)
     with pytest.raises(DataError, match="has no column `b`"):
         bad = write(tmp_path / "bad.csv", x[:5], "a,kind")
         data_set.load(None, plan_for(2), DataOptions(test=str(bad), target="kind"), known, only_test=True)
+
+
+@pytest.mark.parametrize("only_test", [True, False])
+def test_rows_are_counted_under_the_name_of_the_file_that_holds_them(tmp_path, only_test):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text("".join(f"{k},{'up' if k % 2 else 'down'}\n" for k in range(40)))
+    second.write_text("".join(f"{k},{'up' if k % 2 else 'down'}\n" for k in range(24)))
+    options = DataOptions(test=str(second), validation=0.25)
+    for known in (None, data_set.load(first, plan_for(1)).preparation):
+        made = data_set.load(first, plan_for(1), options, known, only_test=only_test)
+        is_read = known is None or not only_test  # what was fitted to the first file is known: it need not be there
+        of_first = f"{first}: 30 rows train, 10 rows validate; " if is_read else ""
+        assert f"{of_first}{second}: 24 rows test" in made.notes
+        assert made.name == str(second if only_test else first)
 
 
 def test_a_class_that_the_model_does_not_know_is_named(tmp_path):

@@ -6,13 +6,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from bundles import small_plan, write_bundle
 
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.export import export
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import open_device
-from ttzo.host_tools.report import page
+from ttzo.host_tools.report import page, pictures
 from ttzo.host_tools.training import answers, session
 
 pytest.importorskip("torch")
@@ -108,3 +109,18 @@ def test_an_adaptation_shows_before_and_after(runs, tmp_path):
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(TtzoError, match="no metrics file"):
         page.write([tmp_path], tmp_path / "r.html")
+
+
+def test_a_bundle_names_its_runs_and_an_identification_says_where_its_answer_is(tmp_path):
+    bundle = write_bundle(tmp_path / "m", small_plan())
+    (run := bundle / "runs" / "native").mkdir(parents=True)
+    (run / "checkpoint.npz").touch()
+    with pytest.raises(TtzoError, match="is no run") as refused:
+        pictures.draw(bundle)
+    assert refused.value.hint == f"name a run of it: {run}"
+    export("battery", tmp_path / "battery")
+    (found := tmp_path / "battery" / "runs" / "native-identified").mkdir(parents=True)
+    for write in (pictures.draw, lambda folder: page.write([folder], tmp_path / "r.html")):
+        with pytest.raises(TtzoError, match="identification, which has no report") as refused:
+            write(found)
+        assert "ttzo identify --json" in refused.value.hint

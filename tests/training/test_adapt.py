@@ -222,6 +222,16 @@ def test_adapting_without_new_data_says_what_to_give(tmp_path):
     assert "--data NEW" in ttzo("adapt", bundle, "--device", "numpy:", code=3)["next"]
 
 
+def test_a_bundle_that_is_adapted_as_exported_though_it_has_runs_is_said(tmp_path):
+    bundle = write_bundle(tmp_path / "m", small_plan())
+    (run := bundle / "runs" / "native").mkdir(parents=True)
+    words = ["adapt", str(bundle), "--device", "numpy:", "--json"]
+    assert "as exported" not in CliRunner().invoke(main, words).stderr
+    (run / "checkpoint.npz").touch()
+    said = " ".join(CliRunner().invoke(main, words).stderr.split())
+    assert f"{bundle} is adapted as exported; its trained runs are {run}" in said
+
+
 def test_a_digits_model_adapts_to_inverted_and_noisy_images(tmp_path):
     """Grey values are stretched to 255, as MNIST's; the small network learns them, then each shift, on the C runtime."""
     pytest.importorskip("sklearn")

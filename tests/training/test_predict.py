@@ -4,10 +4,11 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
-from bundles import small_plan, write_bundle
+from bundles import small_plan, wave_plan, write_bundle
 from click.testing import CliRunner
 
 from ttzo.device_runtime.contract import ExitCode, LayerKind, Loss, Number
@@ -185,11 +186,29 @@ def test_tokens_that_the_model_does_not_know_are_refused(tmp_path):
     assert "has the token 5" in refused["error"]
 
 
-def test_the_only_run_of_another_device_answers_and_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["predict", "eval"])
+def test_the_only_run_of_another_device_answers_and_is_named(tmp_path, name):
     write_bundle(tmp_path, small_plan())
-    ttzo("train", tmp_path, "--device", "numpy:", "--data", tmp_path / "rows.npz", "--steps", 2)
-    words = ["predict", str(tmp_path), "--device", "native:", "--data", str(tmp_path / "rows.npz"), "--json"]
+    trained = ttzo("train", tmp_path, "--device", "numpy:", "--data", tmp_path / "rows.npz", "--steps", 2)["test"]
+    words = [name, str(tmp_path), "--device", "native:", "--data", str(tmp_path / "rows.npz"), "--json"]
     done = CliRunner().invoke(main, words)
-    assert "step 2" in json.loads(done.stdout)["parameters"] and "native: has no run of its own" in done.stderr
+    found, own = json.loads(done.stdout), tmp_path / "runs" / "numpy"
+    assert found["parameters"] == f"checkpoint {own / 'checkpoint.npz'}, step 2"
+    assert f"native: has no run of its own: {own} answers" in " ".join(done.stderr.split())
+    assert name == "predict" or found["test"]["loss"] == trained["loss"]
     done = CliRunner().invoke(main, [*words, "--exported"])
-    assert json.loads(done.stdout)["parameters"] == "as exported"
+    assert json.loads(done.stdout)["parameters"] == "as exported" and "answers" not in done.stderr
+    shutil.copytree(own, tmp_path / "runs" / "second")
+    done = CliRunner().invoke(main, words)
+    assert json.loads(done.stdout)["parameters"].startswith("as exported") and "there are 2 others" in done.stderr
+
+
+def test_answers_at_points_are_written_with_their_coordinates(tmp_path):
+    (tmp_path / "model.ttzo").write_bytes(to_bundle.write(wave_plan()))
+    points, out = tmp_path / "points.csv", tmp_path / "out.csv"
+    points.write_text("x,t\n0.25,0\n0.50,0.125\n")
+    found = ttzo("predict", tmp_path, "--device", "numpy:", "--data", points, "-o", out)["answers"]
+    heading, *lines = csv.reader(out.read_text().splitlines())
+    assert heading == ["line", "x", "t", "answer"]
+    assert [line[:3] for line in lines] == [["2", "0.25", "0"], ["3", "0.50", "0.125"]]
+    assert [float(line[3]) for line in lines] == pytest.approx([value for _, value in found], rel=1e-8)
