@@ -65,10 +65,10 @@ def traced(module: torch.nn.Module, shape: tuple[int, ...]) -> "torch.export.Exp
 
 @contextmanager
 def _without_torchs_warnings() -> Iterator[None]:
-    """Within it, warnings that torch's code raises about itself are not shown, those of a person's model are."""
-    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    """Within it, what torch's code warns of and logs about itself is not shown, warnings of a person's model are."""
+    log = logging.getLogger("torch")
     level = log.level
-    log.setLevel(logging.ERROR)
+    log.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             for name in NOT_THE_MODELS:
