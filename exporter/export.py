@@ -29,7 +29,7 @@ from ttzo.exporter.choose.columns import with_columns_that_fit
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.operations.layer import PlanError
-from ttzo.exporter.option_values import names_of, number, one_of, shape, whole, yes_or_no
+from ttzo.exporter.option_values import meant, names_of, number, one_of, shape, whole, yes_or_no
 from ttzo.exporter.pde import Pde, Problem, trace, unknown_starts, why_no_exact, why_scale
 from ttzo.exporter.plan import anomaly, augmentation, normalisation, packing, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
@@ -142,8 +142,8 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
     given = {name: value for name, value in options.items() if value is not None}
     unknown = [name for name in given if name not in (*MODEL_OPTIONS, *train_defaults.SETTINGS)]
     if unknown:
-        known = ", ".join((*MODEL_OPTIONS, *train_defaults.SETTINGS))
-        raise PlanError(f"there is no option {unknown[0]!r}", f"the options are {known}")
+        known = (*MODEL_OPTIONS, *train_defaults.SETTINGS)
+        raise PlanError(f"there is no option {unknown[0]!r}", meant(unknown[0], known))
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
     chosen = training | ({"batch": given["batch"]} if "batch" in given else {})
     data = str(given["data"]) if "data" in given else recipe.data

@@ -3,9 +3,16 @@
 `PlanError` with what may be given."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from ttzo.exporter.operations.layer import PlanError
+
+
+def meant(unknown: str, known: Sequence[str]) -> str:
+    """The next step where an option has an unknown name: the name that is nearest, all names where none is near."""
+    near = get_close_matches(unknown, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"the options are {', '.join(known)}"
 
 
 def names_of(option: str, value: Any) -> tuple[str, ...]:

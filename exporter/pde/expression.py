@@ -8,6 +8,7 @@ first axis, so that `x[0]`, `sum(x * x)` and scalar times vector mean the same i
 
 import linecache
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,15 +29,23 @@ class PdeError(TtzoError):
 
 
 def refusal(what: str, hint: str) -> PdeError:
-    """The error for the user's line that is being traced."""
+    """The error for the user's line that is being traced. A hint names ttzo.pde; of a simulation it says ttzo.ode."""
     frame: FrameType | None = sys._getframe(1)
     while frame and Path(frame.f_code.co_filename).parent in HERE:
         frame = frame.f_back
     if frame is None:
         return PdeError(what, hint)
+    hint = re.sub(r"\bpde\b", "ode", hint) if _traces_a_simulation(frame) else hint
     file, number = frame.f_code.co_filename, frame.f_lineno
     line = linecache.getline(file, number).strip()
     return PdeError(f"{Path(file).name}:{number}: {what}, in `{line}`", hint)
+
+
+def _traces_a_simulation(frame: FrameType | None) -> bool:
+    """Whether a simulation's model called the user's line."""
+    while frame and Path(frame.f_code.co_filename).parent not in HERE:
+        frame = frame.f_back
+    return frame is not None and Path(frame.f_code.co_filename).parent == HERE[1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,6 +77,11 @@ def load_into_module(
     shapes differ (`ExportError`). `input_shape` as in `plan_from_module`, for a bare theta: a plan knows it.
     """
     module = _as_it_was_written(module)
+    if not isinstance(trained, Plan) and not hasattr(trained, "__array__"):
+        raise ExportError(
+            f"load_into_module takes a plan or its parameters, given is a {type(trained).__name__}",
+            "give ttzo.read_bundle(DIR), with the folder that `ttzo export` wrote, or the plan of an open device",
+        )
     theta = trained.parameters if isinstance(trained, Plan) else np.asarray(trained)
     if isinstance(trained, Plan) and input_shape is None and "input_shape" in trained.metadata:
         input_shape = tuple(trained.metadata["input_shape"])

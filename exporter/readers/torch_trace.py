@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A torch module as torch.export traces it: operations of ATen, with ttzo's own layers and EmbeddingBag kept whole."""
 
+import io
+import logging
 import math
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,7 @@ def traced(module: torch.nn.Module, shape: tuple[int, ...]) -> "torch.export.Exp
     failed = None
     for dtype in (torch.float32, torch.int64) if tokens else (torch.float32,):
         try:
-            with _whole_layers(module), _without_torchs_warnings():
+            with _whole_layers(module), _without_torchs_warnings(), _without_torchs_graph():
                 program = torch.export.export(module, (torch.zeros(BATCH, *shape, dtype=dtype),), strict=False)
         except Exception as error:
             failed = error
@@ -47,6 +50,11 @@ def traced(module: torch.nn.Module, shape: tuple[int, ...]) -> "torch.export.Exp
         changes = any(node.op == "call_function" and _in_place(node) for node in program.graph.nodes)
         with _without_torchs_warnings():
             return program.run_decompositions({}) if changes else program
+    if isinstance(failed, torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode):
+        raise ExportError(
+            f"a branch, a loop or a size that depends on data cannot be exported{_own_line(failed)}",
+            "write the branch with torch.where, or remove it",
+        ) from failed
     reason = (str(failed).strip() or type(failed).__name__).splitlines()[0]
     raise ExportError(
         f"torch.export cannot trace the model with rows of shape {list(shape)}: {type(failed).__name__}: {reason}"
@@ -57,11 +65,32 @@ def traced(module: torch.nn.Module, shape: tuple[int, ...]) -> "torch.export.Exp
 
 @contextmanager
 def _without_torchs_warnings() -> Iterator[None]:
-    """Within it, warnings that torch's code raises about itself are not shown, those of a person's model are."""
-    with warnings.catch_warnings():
-        for name in NOT_THE_MODELS:
-            warnings.filterwarnings("ignore", module=name)
-        yield
+    """Within it, what torch's code warns of and logs about itself is not shown, warnings of a person's model are."""
+    log = logging.getLogger("torch")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            for name in NOT_THE_MODELS:
+                warnings.filterwarnings("ignore", module=name)
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def _without_torchs_graph() -> Iterator[None]:
+    """Shows what was written to stderr within it at its end, without the graph that torch prints for some errors."""
+    written, graph = io.StringIO(), ""
+    try:
+        with redirect_stderr(written):
+            yield
+    except Exception as error:
+        graph = f"{getattr(error, 'partial_fx_graph', '')}\n"
+        raise
+    finally:
+        shown = written.getvalue()
+        sys.stderr.write(shown.replace(graph, "") if graph.strip() else shown)
 
 
 def input_shape(module: torch.nn.Module, rows: Sequence[int] | None = None) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ COMMANDS = {
     "verify": "sign",
 }
 _EXIT_CODES = ", ".join(f"{code:d} {code.text}" for code in ExitCode)
-HELP = f"""Train tensor-train networks on a microcontroller, with forward passes only.
+HELP = f"""Train neural networks on a microcontroller, with forward passes only.
 
 Exit codes: {_EXIT_CODES}.
 """

@@ -33,14 +33,7 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
     executed, why_no_mean = _executed(plan, x, y)
     forecasts = [forecast.forecast(plan, board, executed) for board in map(boards.load, names or boards.names())]
     screen.table(f"{bundle}: {plan.metadata.get('title', '')}", describe(plan))
-    screen.tell(
-        f"\nA step takes {forecasts[0].forward_passes:,} forward passes of a batch. Flash (at most) and work buffer in RAM "
-        "in KB of what a board has, rows that can stay there, seconds of a step in the mean of the first "
-        f"{first_steps.STEPS} and at most, millijoules of a step, seconds of sending its rows:"
-    )
-    heads = ("board", "flash", "RAM", "rows", "s a step", "s at most", "mJ", "s to send")
-    spare = ("s to send", "rows", "mJ", "s at most")
-    screen.table("", [_forecast_row(each) for each in forecasts], heads, spare)
+    _tell_forecasts(screen, plan, forecasts)
     if why_no_mean:
         screen.tell(f"the mean is not known: {why_no_mean}")
     for each in forecasts:
@@ -58,6 +51,24 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
     return {"bundle": bundle, **summary(plan), "forecasts": forecasts, "noise": noise, "noise_rows": rows}
 
 
+def _tell_forecasts(screen: Screen, plan: Plan, forecasts: list[forecast.Forecast]) -> None:
+    """The table of boards, after a sentence that says what its columns are."""
+    sizes = "Flash (at most) and work buffer in RAM in KB of what a board has, rows that can stay there, "
+    if plan.simulation is not None:
+        screen.tell(
+            f"\n{sizes}seconds of sending {plan.batch} rows. How long a sweep takes depends on the log: `ttzo identify DIR "
+            "--data LOG.csv --device qemu:BOARD --count` counts the instructions of the whole fit."
+        )
+    else:
+        screen.tell(
+            f"\nA step takes {forecasts[0].forward_passes:,} forward passes of a batch. {sizes}seconds of a step in the mean of "
+            f"the first {first_steps.STEPS} and at most, millijoules of a step, seconds of sending its rows:"
+        )
+    heads = ("board", "flash", "RAM", "rows", "s a step", "s at most", "mJ", "s to send")
+    spare = ("s to send", "rows", "mJ", "s at most")
+    screen.table("", [_forecast_row(each) for each in forecasts], heads, spare)
+
+
 def _forecast_row(each: forecast.Forecast) -> tuple:
     return (
         each.board,
@@ -65,7 +76,7 @@ def _forecast_row(each: forecast.Forecast) -> tuple:
         f"{each.work_bytes / 1000:,.0f}/{each.work_capacity / 1000:,.0f}",
         f"{each.dataset_rows:,}",
         "-" if each.step_seconds is None else f"{each.step_seconds:,.3g}",
-        f"{each.most_seconds:,.3g}",
+        "-" if each.most_seconds is None else f"{each.most_seconds:,.3g}",
         "-" if each.step_joules is None else f"{1000 * each.step_joules:,.3g}",
         f"{each.line_seconds:,.3g}",
     )

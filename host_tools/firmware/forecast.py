@@ -2,6 +2,7 @@
 """What a plan will cost on a board, before anything is built: memory exactly, time by the board file's figures."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ttzo.exporter.costs import instructions
 from ttzo.exporter.costs.cost import evaluations_a_step, forward_passes, macs_a_step
@@ -21,7 +22,8 @@ LINE_OVERHEAD = 1.03  # frames of 1 KiB: header, checksum, COBS, answers
 class Forecast:
     """One plan on one board. `refusal` says why it does not fit. Instructions, seconds and joules are of one step of the
     first phase: in the mean of the first steps (None where they could not be trained here), and at most; joules are None
-    where the board file knows no current. `line_seconds` is sending a batch, which falls away where all `dataset_rows`
+    where the board file knows no current. All of them are None for a simulation: what a row of a log takes depends on the
+    time since the row before it, and `ttzo identify --count` counts it. `line_seconds` is sending a batch, which falls away where all `dataset_rows`
     needed stay on the board."""
 
     board: str
@@ -31,13 +33,13 @@ class Forecast:
     work_bytes: int
     work_capacity: int
     dataset_rows: int
-    evaluations: int
-    forward_passes: int
-    macs: int
+    evaluations: int | None
+    forward_passes: int | None
+    macs: int | None
     step_instructions: float | None
-    most_instructions: float
+    most_instructions: float | None
     step_seconds: float | None
-    most_seconds: float
+    most_seconds: float | None
     step_joules: float | None
     line_seconds: float
     storage: str  # how often the board would keep its run over a reset, in words; "" where it cannot
@@ -51,12 +53,6 @@ def forecast(plan: Plan, board: Board, executed: Executed | None) -> Forecast:
         refusal = ""
     except PlanError as error:
         refusal = str(error)
-    phase = plan.training.phases[0]
-    macs = macs_a_step(plan, phase)
-    most = board.instruction_ratio * instructions.most_instructions(plan, phase)
-    mean = board.instruction_ratio * instructions.mean_instructions(plan, phase, executed) if executed else None
-    watts = board.active_milliamperes / 1000 * board.supply_volts
-    seconds = _seconds(mean, board)
     return Forecast(
         board=board.name,
         refusal=refusal,
@@ -65,18 +61,46 @@ def forecast(plan: Plan, board: Board, executed: Executed | None) -> Forecast:
         work_bytes=work_bytes(plan),
         work_capacity=room.ram_bytes,
         dataset_rows=dataset_capacity(plan, room.ram_bytes),
-        evaluations=evaluations_a_step(plan, phase),
-        forward_passes=forward_passes(plan, phase, macs),
-        macs=macs,
-        step_instructions=mean,
-        most_instructions=most,
-        step_seconds=seconds,
-        most_seconds=most * board.cycles_per_instruction / board.clock_hz,
-        step_joules=seconds * watts if seconds is not None and watts else None,
+        **_of_step(plan, board, executed),
         line_seconds=batch_bytes(plan) * LINE_OVERHEAD * BITS_A_BYTE / board.baud,
         storage=wear.describe(plan, board),
     )
 
 
-def _seconds(mean: float | None, board: Board) -> float | None:
-    return None if mean is None else mean * board.cycles_per_instruction / board.clock_hz
+OF_STEP = (
+    "evaluations",
+    "forward_passes",
+    "macs",
+    "step_instructions",
+    "most_instructions",
+    "step_seconds",
+    "most_seconds",
+    "step_joules",
+)
+
+
+def _of_step(plan: Plan, board: Board, executed: Executed | None) -> dict[str, Any]:
+    """The fields of `Forecast` that are of one step."""
+    if plan.simulation is not None:
+        return dict.fromkeys(OF_STEP)
+    phase = plan.training.phases[0]
+    macs = macs_a_step(plan, phase)
+    most = board.instruction_ratio * instructions.most_instructions(plan, phase)
+    mean = board.instruction_ratio * instructions.mean_instructions(plan, phase, executed) if executed else None
+    watts = board.active_milliamperes / 1000 * board.supply_volts
+    seconds = _seconds(mean, board)
+    values = (
+        evaluations_a_step(plan, phase),
+        forward_passes(plan, phase, macs),
+        macs,
+        mean,
+        most,
+        seconds,
+        _seconds(most, board),
+        seconds * watts if seconds is not None and watts else None,
+    )
+    return dict(zip(OF_STEP, values, strict=True))
+
+
+def _seconds(count: float | None, board: Board) -> float | None:
+    return None if count is None else count * board.cycles_per_instruction / board.clock_hz

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # what `_PLACES` gives at run time
     from ttzo.exporter.export import export
     from ttzo.host_tools.data.data_set import load as load_data
     from ttzo.host_tools.data.read_log import read_log
-    from ttzo.host_tools.device.device import open_device
+    from ttzo.host_tools.device.device import open_device, read_bundle
     from ttzo.host_tools.report.notebook import LiveCurves, picture
     from ttzo.host_tools.training.identify import identify
     from ttzo.host_tools.training.session import train
@@ -43,6 +43,7 @@ __all__ = [
     "open_device",
     "pde",
     "picture",
+    "read_bundle",
     "read_log",
     "train",
 ]
@@ -59,6 +60,7 @@ _PLACES = {
     "open_device": ("ttzo.host_tools.device.device", "open_device"),
     "pde": ("ttzo.pde", None),
     "picture": ("ttzo.host_tools.report.notebook", "picture"),
+    "read_bundle": ("ttzo.host_tools.device.device", "read_bundle"),
     "read_log": ("ttzo.host_tools.data.read_log", "read_log"),
     "train": ("ttzo.host_tools.training.session", "train"),
 }

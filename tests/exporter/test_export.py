@@ -237,6 +237,13 @@ def test_what_is_wrong_with_a_users_function_is_named(source, function, words):
     assert caught.value.hint
 
 
+def test_an_unknown_option_gets_the_nearest_name_or_all_names():
+    for name, said in (("dat", "did you mean data?"), ("xyzzy", "the options are title, data, ")):
+        with pytest.raises(TtzoError, match=f"no option '{name}'") as caught:
+            plan_of("digits", **{name: "x"})
+        assert caught.value.hint.startswith(said)
+
+
 def test_ranks_that_a_function_does_not_take_are_not_lost_unsaid(source):
     with pytest.raises(TtzoError, match="does not accept ranks"):
         plan_of(f"{source}:make_model", ranks=3)

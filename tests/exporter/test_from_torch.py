@@ -73,6 +73,13 @@ def test_parameters_of_another_model_change_nothing():
     assert plan_from_module(module).parameters.tobytes() == before
 
 
+def test_a_folder_in_place_of_a_plan_is_refused_with_the_call_that_reads_it(tmp_path):
+    for folder in (str(tmp_path), tmp_path):
+        with pytest.raises(ExportError, match=f"given is a {type(folder).__name__}") as caught:
+            load_into_module(nn.Sequential(nn.Linear(2, 2)), folder)
+        assert "ttzo.read_bundle(" in caught.value.hint
+
+
 def test_a_plan_with_other_shapes_of_the_same_size_is_refused():
     plan = plan_from_module(nn.Sequential(nn.Linear(2, 6, bias=False)))
     with pytest.raises(ExportError, match=r"0\.weight \[3, 4\] where the plan has 0\.weight \[6, 2\]"):

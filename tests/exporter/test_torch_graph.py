@@ -2,6 +2,7 @@
 """Any torch module as a plan: what torch computes is what the plan computes, and the trained parameters go back into it."""
 
 import dataclasses
+import sys
 import warnings
 
 import numpy as np
@@ -294,3 +295,16 @@ def test_warnings_of_torch_about_itself_are_not_shown_and_those_of_the_model_are
         warnings.simplefilter("always")
         plan_from_module(Model(run, last=nn.Linear(4, 2)), input_shape=(4,))
     assert {str(each.message) for each in shown} == {"the model's own"}
+
+
+def test_a_branch_on_data_is_named_with_its_line_and_torchs_graph_is_not_shown(capfd):
+    def run(self, x):
+        print("the model's own", file=sys.stderr)
+        return self.last(torch.relu(x) if x.sum() > 0 else x)
+
+    with pytest.raises(
+        ExportError, match=rf"depends on data .*test_torch_graph\.py, line {run.__code__.co_firstlineno + 2}\)"
+    ) as caught:
+        plan_from_module(Model(run, last=nn.Linear(4, 2)), input_shape=(4,))
+    assert "torch.where" in caught.value.hint
+    assert capfd.readouterr().err == "the model's own\n"

@@ -65,6 +65,16 @@ def test_other_commands_refuse_or_describe_a_simulation(tmp_path, command):
     assert told["ok"] == (command == "plan") and (told["ok"] or "ttzo identify" in told["next"])
 
 
+def test_a_plan_of_a_simulation_forecasts_memory_and_no_time_of_a_step(tmp_path):
+    export("heater", tmp_path)
+    (told,) = run("plan", str(tmp_path), "--board", "netduinoplus2")["forecasts"]
+    assert told["work_bytes"] > 0 and told["refusal"] == ""
+    assert told["step_seconds"] is told["most_seconds"] is told["most_instructions"] is told["forward_passes"] is None
+    shown = CliRunner().invoke(main, ["plan", str(tmp_path), "--board", "netduinoplus2"]).stdout
+    (row,) = (line.split() for line in shown.splitlines() if line.startswith("netduinoplus2"))
+    assert row[4:7] == ["-", "-", "-"] and "forward passes" not in shown and "--count" in shown
+
+
 def test_what_was_found_is_exported_as_the_start_of_a_new_bundle(tmp_path):
     assert run("export", "heater", "-o", str(tmp_path / "heater"))["ok"]
     log = heater_log()[0]

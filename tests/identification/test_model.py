@@ -68,6 +68,17 @@ def test_the_sentence_names_the_person_s_line():
         ode.trace(model(rates=rates))
 
 
+def test_the_next_step_names_what_a_simulation_is_written_with():
+    def hint_of(rates):
+        with pytest.raises(ode.PdeError) as told:
+            ode.trace(model(rates=rates))
+        return told.value.hint
+
+    assert "ode.sin" in hint_of(lambda m: [math.sqrt(m.x)]) and "pde" not in hint_of(lambda m: [math.sqrt(m.x)])
+    assert "ode.where" in hint_of(lambda m: [1.0 if m.x > 0 else 2.0])
+    assert "ode.exp" in hint_of(lambda m: [np.exp(m.x)])
+
+
 def test_a_curve_goes_through_its_points_and_on():
     xs, ys = [0.0, 1.0, 3.0], [1.0, 3.0, 2.0]
     at = np.array([-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 5.0])
