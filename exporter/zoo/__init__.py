@@ -31,7 +31,7 @@ _PDES = (
     allen_cahn.RECIPE,
     darcy.RECIPE,
 )
-_CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
+_CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT, convolution.MNIST_99)
 SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER, sensors.APPLIANCES)
 AUTOENCODERS = (autoencoders.HEARTBEATS, autoencoders.BLEEDING)
 SEQUENCES = (digits_rnn.RECIPE, names_gpt.RECIPE)
