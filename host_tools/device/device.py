@@ -462,16 +462,20 @@ def open_device(
     patience_s: float = 0.0,
     faults: Faults | None = None,
     key: Path | None = None,
+    threads: int = 1,
 ) -> Device:
     """The device at `url`, holding the model of `bundle` (a folder or file); emulated ones are started for it.
 
     `on_line(text)` hears what takes time: compiling, starting, a device that has not answered yet. An emulated board finds the training rows of `rows` in
-    its memory for them, where it has one that they need; its instructions can be counted.
+    its memory for them, where it has one that they need; its instructions can be counted. `native:` makes its estimates with
+    so many `threads`, to the same bits.
     A connection that breaks off is opened again within `patience_s` seconds (0: never; not of `mpy:`); `faults` are put
     between here and the device. `key` is the file of the key that the device asks for; one that is started here will. Raises `LinkError` when nobody answers, `WrongModel`
     when the device holds another model, and the reason of an emulator that does not start.
     """
     plan = read_bundle(bundle)
+    if threads > 1 and not url.startswith("native:"):
+        raise LinkError(f"{url} trains with one thread", "leave the number of threads out, or use native:")
     secret = key_file.read(key) if key else None
     with ExitStack() as owned:
         counter = None
@@ -485,7 +489,7 @@ def open_device(
             say = on_line or (lambda text: None)
             counter = _counter_file(url, owned) if count_instructions else None
             lock = Lock(secret) if secret else None
-            line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows, counter, lock)
+            line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows, counter, lock, threads)
             place = Line(line, baud or DEFAULT_BAUD)
 
             def open_it() -> Stream:
