@@ -390,6 +390,7 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
 enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate,
                                   struct ttzo_step_result *result)
 {
+    ttzo_release_cores(trainer);
     if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn(trainer, phase, rate, result);
     if (phase->estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)

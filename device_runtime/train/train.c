@@ -3,7 +3,6 @@
 #include "train/train.h"
 
 #include "train/estimator.h"
-#include "equations/derive.h"
 #include "equations/gauss_newton.h"
 #include "identification/identify.h"
 #include "network/loss.h"
@@ -242,7 +241,6 @@ static enum ttzo_error choose_rows(struct ttzo_trainer *trainer, enum ttzo_regio
     const struct ttzo_rows *rows = *chosen = rows_of(trainer, region);
     uint32_t batch = trainer->model->info.batch;
     bool without = ttzo_needs_no_rows(trainer->model);
-    ttzo_release_cores(trainer);
     if (without != (region == TTZO_REGION_COLLOCATION) || without == (rows != NULL))
         return TTZO_ERROR_BAD_REQUEST;
     if (ttzo_has_simulation(trainer->model) && region == TTZO_REGION_SPARSE)
