@@ -3,6 +3,7 @@
 
 #include "network/loss.h"
 #include "operations/graph.h"
+#include "equations/derive.h"
 #include "equations/pde.h"
 #include "number/random.h"
 #include "number/real.h"
@@ -89,6 +90,8 @@ static void begin_evaluation(struct ttzo_evaluations *e)
     e->sum = 0.0f;
     if (ttzo_has_black_box(trainer->model))
         ttzo_ask_box(trainer, e->parameters);
+    if (ttzo_has_equation(trainer->model))
+        ttzo_hold_cores(trainer, e->parameters);
     trainer->macs += ttzo_network_prepare(trainer, e->parameters) + trainer->model->info.batch * trainer->macs_per_row;
 }
 
