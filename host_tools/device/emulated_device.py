@@ -17,7 +17,7 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device import python_device, qemu, unix_socket
 from ttzo.host_tools.device.pipes import Pipes, pipes_of
-from ttzo.host_tools.device.ports import USB
+from ttzo.host_tools.device.ports import USB, LinkError
 from ttzo.host_tools.firmware import boards, build, key_file
 from ttzo.host_tools.firmware.key_file import Lock
 from ttzo.host_tools.reference.train.numpy_network import Network
@@ -65,6 +65,14 @@ def start(
     if scheme == "native":
         return _start_native(argument, bundle, plan, owned, say, lock, threads)
     return STARTERS[scheme](argument, bundle, plan, owned, say, lock)
+
+
+def counter_file(url: str, owned: ExitStack) -> Path:
+    """Where an emulated board's instructions are counted, while `owned` lives. Raises `LinkError` for another device."""
+    if not url.startswith("qemu:"):
+        raise LinkError(f"instructions of {url} cannot be counted", "count them on an emulated board: qemu:BOARD")
+    folder = owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-count-"))
+    return Path(folder) / "instructions"
 
 
 def other_work_size(device: str, plan: Plan, wanted: int) -> tuple[str, str]:

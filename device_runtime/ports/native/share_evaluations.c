@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Estimators by whole evaluations of the loss: each thread answers whole queries, or rows of one.
+#include "equations/derive.h"
 #include "network/network.h"
 #include "number/random.h"
 #include "number/real.h"
@@ -28,8 +29,11 @@ static void answer_rows_of_evaluation(uint32_t thread)
     struct ttzo_evaluations *own = &worker->estimate.by.evaluations;
     bool complete;
     take_evaluations(worker);
-    if (thread > 0)
+    if (thread > 0) { // what the first thread has made when the evaluation began
         ttzo_network_prepare(worker->trainer, own->parameters);
+        if (ttzo_has_equation(worker->trainer->model))
+            ttzo_hold_cores(worker->trainer, own->parameters);
+    }
     for (uint32_t row; ttzo_take_next(&row);) {
         own->row = row;
         own->sum = 0.0f;
