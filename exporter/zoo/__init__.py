@@ -31,17 +31,19 @@ _PDES = (
     allen_cahn.RECIPE,
     darcy.RECIPE,
 )
-_CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT, convolution.MNIST_99)
+_CONVOLUTIONS = (convolution.DIGITS, convolution.MNIST, convolution.MNIST_TT)
 SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER, sensors.APPLIANCES)
 AUTOENCODERS = (autoencoders.HEARTBEATS, autoencoders.BLEEDING)
 SEQUENCES = (digits_rnn.RECIPE, names_gpt.RECIPE)
 _MNIST = (mnist.RECIPE, mnist.RECIPE_3898)
+SMALL_MNIST = (mnist.RECIPE_196, mnist.RECIPE_100, convolution.MNIST_99)
 _RECIPES = {
     recipe.name: recipe
     for recipe in (
         digits.RECIPE,
         *_MNIST,
         *_CONVOLUTIONS,
+        *SMALL_MNIST,
         unicode_names.RECIPE,
         *SEQUENCES,
         *SENSORS,
