@@ -6,6 +6,7 @@
 #include "equations/gauss_newton.h"
 
 #include "equations/coordinate_gn.h"
+#include "equations/derive.h"
 #include "equations/frozen_features.h"
 #include "equations/last_layer_columns.h"
 #include "equations/pde.h"
@@ -199,11 +200,13 @@ static bool perturb(const struct gauss_newton *gn, uint32_t c)
 
 // ---- the system -----------------------------------------------------------------------------------------------------
 
-// Before the residuals at `theta`.
+// Before the residuals at `theta`, whose numbers stay until the next call.
 static void begin_residuals(const struct gauss_newton *gn, const float *theta)
 {
     if (ttzo_has_black_box(gn->trainer->model))
         ttzo_ask_box(gn->trainer, theta);
+    else
+        ttzo_hold_cores(gn->trainer, theta);
 }
 
 static float residual_of(const struct gauss_newton *gn, const float *theta, uint32_t row)
@@ -387,6 +390,7 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
 enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate,
                                   struct ttzo_step_result *result)
 {
+    ttzo_release_cores(trainer);
     if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn(trainer, phase, rate, result);
     if (phase->estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)
