@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runs `ttzo check-boards`, keeps what it found in docs/results/boards.json and writes the table of docs/results/boards.md.
 
-    python docs/boards_table.py              a quarter of an hour
-    python docs/boards_table.py --write      the table alone, of the stored results
+python docs/boards_table.py              a quarter of an hour
+python docs/boards_table.py --write      the table alone, of the stored results
 """
 
 import argparse
