@@ -9,6 +9,7 @@
 #include "number/real.h"
 #include "model/ask_box.h"
 #include "model/phase.h"
+#include "model/threads.h"
 
 // ---- loss evaluations -----------------------------------------------------------------------------------------------
 
@@ -209,6 +210,8 @@ enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_ro
 {
     struct ttzo_gradient_estimate estimate;
     enum ttzo_error error = TTZO_ERROR_OK;
+    if (ttzo_share_estimate(trainer, rows, phase, loss, evaluations, &error))
+        return error;
     ttzo_estimate_begin(&estimate, trainer, rows, phase);
     for (bool complete = false; !complete && !error;)
         error = ttzo_estimate_next(&estimate, &complete);
