@@ -91,7 +91,7 @@ def counts(settings: dict[str, Any], say: Callable[[str], object], aifes: Path |
         yield _program("forty lines of C", how, [FORTY_LINES], (), Path(folder), say)
         if aifes:
             sources = [FOLDER / "peer_aifes.c", *sorted((aifes / "src").rglob("*.c")), *(aifes / "src").glob("*.cpp")]
-            how = "back-propagation, a step after 4 rows"
+            how = "back-propagation, a step after 16 rows"
             yield _program("AIfES", how, sources, (f"-I{aifes / 'src'}", "-w"), Path(folder), say)
 
 
