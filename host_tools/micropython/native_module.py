@@ -39,12 +39,14 @@ PYTHON = (
     "ttzo",
     "_ttzo_model",
     "_ttzo_load",
+    "_ttzo_bundle",
     "_ttzo_evaluate",
     "_ttzo_serve",
     "_ttzo_files",
     "_ttzo_save",
     "_ttzo_learn",
     "_ttzo_texts",
+    "_ttzo_refusals",
 )  # what is written in Python; _ttzo is the native part
 NATIVE = "_ttzo.mpy"
 MPY_VERSION = (6, 3)  # of native modules; MicroPython 1.23 and newer

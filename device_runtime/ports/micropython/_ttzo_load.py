@@ -3,7 +3,7 @@
 import struct
 
 import _ttzo
-from _ttzo_model import _check
+from _ttzo_model import _check, _once
 from micropython import const
 
 _BAD_BUNDLE = const(5)  # contract: error.bad_bundle
@@ -32,27 +32,19 @@ def _read_head(source):
     return head, total, size > total
 
 
-def need(source, room):
-    """Bytes of memory for the model, with room for rows."""
-    if room < 0:
-        raise ValueError("room is a number of bytes")
-    bytes_needed = _ttzo.need(_read_head(source)[0])
-    if not bytes_needed:
-        _refuse(2)
-    return bytes_needed + room + 7 & -8
-
-
 def load(model, source, room):
     """See ttzo.load. Whether a saved run follows the bundle in the file."""
-    memory = model._memory
+    memory, bundle = model._memory, _once("_ttzo_bundle")
     head, total, has_run = _read_head(source)
+    if not _ttzo.need(head):
+        _refuse(2)
     model._path, model._total, model._bundle = source if total else None, total, None
     error = _OUT_OF_MEMORY
     if total and not room and len(memory) > total:  # whose end only a step needs
-        error = _ttzo.open(memory, model._read_bundle(model._end()))
-        model._keep()
+        error = _ttzo.open(memory, bundle.read(model, bundle.end(model)))
+        bundle.keep(model)
     if error == _OUT_OF_MEMORY:  # it is too small, or the model has an equation, or will be served
-        model._bundle = model._read_bundle(bytearray(total)) if total else source
+        model._bundle = bundle.read(model, bytearray(total)) if total else source
         error = _ttzo.open(memory, model._bundle)
     _check(memory, error)
     model.hash = bytes(memoryview(head)[_HASH_AT : _HASH_AT + _HASH_BYTES])  # what the host knows the model by

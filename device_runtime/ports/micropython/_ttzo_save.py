@@ -4,7 +4,7 @@ import os
 import struct
 
 import _ttzo
-from _ttzo_model import _check
+from _ttzo_model import _check, _once
 from micropython import const
 
 _STATUS_BYTES = const(168)  # contract: bytes.status_reply
@@ -15,8 +15,9 @@ def save(model, path):
     """The bundle, and after it the run's state; the file at `path` is replaced only when the new one is whole."""
     memory, bundle = model._memory, model._bundle
     if bundle is None:  # then it is read where only a step writes
-        bundle = model._lend(model._end())
-        model._keep()
+        files = _once("_ttzo_bundle")
+        bundle = files.lend(model, files.end(model))
+        files.keep(model)
     regions = (
         model._view(model._parameters_at, 4 * model.n_parameters),
         model._view(model._moments_at, 4 * model._n_moments),
