@@ -315,7 +315,7 @@ def _step_at_prompt(board: MicroPythonBoard, plan: Plan, name: str) -> np.ndarra
     parameters, total = b"", 4 * plan.n_parameters
     while len(parameters) < total:  # in small pieces: a small heap is full of the model
         at, count = len(parameters), min(PIECE_BYTES, total - len(parameters))
-        printed = board.run(f"print(binascii.hexlify(m._view(m._parameters_at+{at},{count})))")
+        printed = board.run(f"print(binascii.hexlify(m._view(m._facts[9]+{at},{count})))")
         parameters += bytes.fromhex(ast.literal_eval(printed.strip()).decode())
     board.run("m=None")
     return np.frombuffer(parameters, "<f4")

@@ -39,7 +39,6 @@ PYTHON = (
     "ttzo",
     "_ttzo_model",
     "_ttzo_load",
-    "_ttzo_bundle",
     "_ttzo_evaluate",
     "_ttzo_serve",
     "_ttzo_files",

@@ -39,7 +39,6 @@ def reset():
         "_ttzo_save",
         "_ttzo_learn",
         "_ttzo_load",
-        "_ttzo_bundle",
         "_ttzo_refusals",
         "_ttzo_evaluate",
     ):

@@ -24,33 +24,47 @@ _NON_FINITE = const(14)  # contract: error.non_finite
 
 _HEAD_BYTES = const(64)
 
+# places in Model._facts, which are struct ttzo_run_facts from n_parameters on
+_NUMBER = const(5)
+_INPUT_BYTES = const(6)
+_ROW_BYTES = const(7)
+_CLASSES = const(8)
+_PARAMETERS_AT = const(9)
+_BATCH_AT = const(11)
+_CAPACITY = const(12)
+_HAS_EQUATION = const(13)
+_READING_BYTES = const(15)
+
 _RAW = (1, 66)  # kinds of bytes: where there is none, "B"
 
 # places in _ttzo_refusals.TEXTS
 _IS_TEXT = const(0)
 _X_KIND = const(1)
 _X_BYTES = const(2)
-_Y_KIND = const(3)
-_Y_BYTES = const(4)
-_NOT_PAIRS = const(5)
-_NOT_RAW = const(6)
-_ROWS_BYTES = const(7)
-_FILE_BYTES = const(8)
-_TRAINS_ON = const(9)
-_CALLBACK = const(10)
-_STEPS = const(11)
-_ROOM = const(12)
+_NOT_CLASSES = const(3)
+_NOT_FLOATS = const(4)
+_Y_BYTES = const(5)
+_EITHER_BYTES = const(6)
+_NOT_PAIRS = const(7)
+_NOT_RAW = const(8)
+_ROWS_BYTES = const(9)
+_FILE_BYTES = const(10)
+_TRAINS_ON_ROWS = const(11)
+_HAS_ONE = const(12)
+_CALLBACK = const(13)
+_STEPS = const(14)
+_ROOM = const(15)
 
 
 def _tight(function, *arguments):
     """The function's result. The heap is collected often meanwhile, as in ttzo.py."""
-    usual = gc.threshold()
+    usual = gc.threshold()  # type: ignore[attr-defined]  # MicroPython's own
     gc.collect()
-    gc.threshold(512)
+    gc.threshold(512)  # type: ignore[attr-defined]  # MicroPython's own
     try:
         return function(*arguments)
     finally:
-        gc.threshold(usual)
+        gc.threshold(usual)  # type: ignore[attr-defined]  # MicroPython's own
 
 
 def _once(name):
@@ -62,7 +76,7 @@ def _once(name):
 
 def _seldom(module, name, *arguments):
     """A function of such a module. In a frame of its own, so that nothing of the caller's holds it."""
-    return getattr(_once(module), name)(*arguments)
+    return _tight(getattr(_once(module), name), *arguments)
 
 
 def _text(module, number):
@@ -102,14 +116,21 @@ def _head(source):
 class Model:
     """A network and its training run. Made by `load`."""
 
+    # these lines make no code
+    hash: bytes
+    _facts: tuple
+    _memory: bytearray
+    _path: object
+    _bundle: object
+    _learner: object
+
     def __init__(self, source, room=0):
         if room < 0:
             _refuse(ValueError, _ROOM)
         # all attributes: their places come to lie below the memory
-        self.n_parameters = self.n_inputs = self.n_outputs = self.batch = self._total = self._n_moments = 0
-        self._input_bytes = self._row_bytes = self._reading_bytes = self._classes = self._has_equation = 0
-        self._parameters_at = self._moments_at = self._batch_at = self._capacity = 0
-        self.hash = self._path = self._bundle = self._kind = self._memory = self._learner = None
+        self.n_parameters = self.n_inputs = self.n_outputs = self.batch = self._total = 0
+        self.hash, self._facts, self._memory = b"", (), bytearray()
+        self._path = self._bundle = self._learner = None
         need = _ttzo.need(_head(source)) + room + 7 & -8
         gc.collect()
         try:
@@ -137,42 +158,38 @@ class Model:
 
     def params(self):
         """The parameters as they are now, float32."""
-        out = array("f")
-        out.extend(self._view(self._parameters_at, 4 * self.n_parameters))  # takes their bytes, without a second copy
+        out = array("f")  # which takes bytes without a second copy
+        out.extend(self._view(self._facts[_PARAMETERS_AT], 4 * self.n_parameters))
         return out
 
     # ---- rows
 
     def _inputs(self, x):
         """How many rows `x` holds, of the right kind and length; and `_READINGS` where they are readings, else 0."""
-        kind, size, width, layout = _kind(x), _ttzo.size(x), self._input_bytes, 0
-        if self._reading_bytes and kind == ord("f"):
-            width, layout = self._reading_bytes, _READINGS
-        elif kind not in _RAW and chr(kind).lower() != self._kind:
-            _refuse(TypeError, _X_KIND, self._kind, chr(kind))
+        kind, size, width, layout = _kind(x), _ttzo.size(x), self._facts[_INPUT_BYTES], 0
+        if self._facts[_READING_BYTES] and kind == ord("f"):
+            width, layout = self._facts[_READING_BYTES], _READINGS
+        elif kind not in _RAW and chr(kind).lower() != "Bhf"[self._facts[_NUMBER]]:
+            _refuse(TypeError, _X_KIND, "Bhf"[self._facts[_NUMBER]], chr(kind))
         if not size or size % width:
             _refuse(ValueError, _X_BYTES, size, width)
         return size // width, layout
 
     def _targets(self, y, n):
         kind, size = _kind(y), _ttzo.size(y)
-        bytes_needed = 2 * n * self._classes or 4 * n * self.n_outputs
-        if kind not in _RAW and kind not in ((72, 104) if self._classes else (102,)):
-            _refuse(
-                TypeError,
-                _Y_KIND,
-                "classes of kind 'B' or 'H'" if self._classes else "float32 outputs of kind 'f'",
-                chr(kind),
-            )
-        if size != bytes_needed and (self._classes != 1 or size != n):
-            _refuse(
-                ValueError, _Y_BYTES, size, n, "%d or %d" % (n, bytes_needed) if self._classes == 1 else bytes_needed
-            )
+        classes = self._facts[_CLASSES]
+        need = 2 * n * classes or 4 * n * self.n_outputs
+        if kind not in _RAW and kind not in ((72, 104) if classes else (102,)):  # H, h or f
+            _refuse(TypeError, _NOT_CLASSES if classes else _NOT_FLOATS, chr(kind))
+        if size != need and (classes != 1 or size != n):
+            if classes == 1:
+                _refuse(ValueError, _EITHER_BYTES, size, n, n, need)
+            _refuse(ValueError, _Y_BYTES, size, n, need)
 
     def _source(self, x, y):
         """`(fill, n)`: fill(first, count) puts rows into the batch, those of the next step for `_NEXT`."""
-        memory, width, layout = self._memory, self._row_bytes, _ROWS
-        if self._has_equation and y is None:
+        memory, width, layout = self._memory, self._facts[_ROW_BYTES], _ROWS
+        if self._facts[_HAS_EQUATION] and y is None:
             _refuse(ValueError, _NOT_PAIRS)
         if hasattr(x, "readinto"):
             return self._file(x, width)
@@ -194,7 +211,7 @@ class Model:
         if not n or n % width:
             _refuse(ValueError, _FILE_BYTES, n, width)
         n //= width
-        places = self._view(self._batch_at, width * self._capacity)
+        places = self._view(self._facts[_BATCH_AT], width * self._facts[_CAPACITY])
 
         def fill(first, count):
             for j in range(count):
@@ -211,8 +228,8 @@ class Model:
         """The network's outputs for each row of inputs, or an equation's u, float32."""
         memory, (n, layout) = self._memory, self._inputs(x)
         out = array("f", bytes(4 * n * self.n_outputs))
-        for first in range(0, n, self._capacity):
-            count = min(self._capacity, n - first)
+        for first in range(0, n, self._facts[_CAPACITY]):
+            count = min(self._facts[_CAPACITY], n - first)
             _check(memory, _ttzo.gather(memory, x, b"", _INPUTS | layout, first, count))
             for j in range(count):
                 _check(memory, _ttzo.predict(memory, j, out, 4 * (first + j) * self.n_outputs))
@@ -238,8 +255,8 @@ class Model:
         steps; what was done is kept, and the next call goes on from there.
         """
         region, fill, loss = _COLLOCATION, None, None
-        if self._has_equation != (x is None):
-            _refuse(ValueError, _TRAINS_ON, "an equation, not on rows" if self._has_equation else "rows")
+        if self._facts[_HAS_EQUATION] != (x is None):
+            _refuse(ValueError, _TRAINS_ON_ROWS if x is None else _HAS_ONE)
         if x is not None:
             fill, _ = self._source(x, y)
             region = _BATCH
@@ -272,12 +289,12 @@ class Model:
         """Takes one labelled row. Returns the loss of a training step when `batch` of them have come, None before."""
         if self._learner is None:
             self._learner = _seldom("_ttzo_learn", "Learner", self)
-        return self._learner.add(self, x, y)
+        return self._learner.add(self, x, y)  # type: ignore[attr-defined]
 
     def reset(self):
         """Back to the exported parameters, step 0. Rows that `learn` has kept are dropped."""
         self._learner = None
-        _seldom("_ttzo_bundle", "reset", self)
+        _seldom("_ttzo_load", "reset", self)
 
     # ---- files
 
@@ -292,7 +309,7 @@ class Model:
         """Answers ttzo's host commands on `stream` (a machine.UART, a socket; default: where the prompt is) until the
         host leaves. On the prompt's port Ctrl-C is off meanwhile. With a key (32 bytes, or the file of `ttzo key make`)
         only its holders give orders; `reading_open` lets anybody read."""
-        _seldom("_ttzo_serve", "serve", self, stream, key, reading_open)
+        _once("_ttzo_serve").serve(self, stream, key, reading_open)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -309,4 +326,4 @@ def load(source, room=0):
 
 def serve(stream=None, model=None, key=None, reading_open=False):
     """Serves a model (a Model, or a file's name; default: the only .ttzo file here) to ttzo's host commands."""
-    _seldom("_ttzo_serve", "serve_any", stream, model, key, reading_open)
+    _once("_ttzo_serve").serve_any(stream, model, key, reading_open)

@@ -86,7 +86,7 @@ def serve_any(stream, model, key, reading_open):
 
 def serve(model, stream, key, reading_open):
     """See Model.serve."""
-    memory, files = model._memory, _once("_ttzo_bundle")
+    memory, files = model._memory, _once("_ttzo_load")
     if not _ttzo.parts() & _LINK:
         raise ImportError("_ttzo was built without the link")
     line = bytearray(_ttzo.line_bytes())
