@@ -12,15 +12,30 @@
 
 #define PAIRS TTZO_PAIRS_AT_ONCE
 
-static void merge_cores(const struct ttzo_derivation *d)
+static void merge_cores(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers)
 {
-    float *at = d->work->merged;
-    for (uint32_t l = 0; l < d->n_layers; l++) {
-        uint64_t numbers = ttzo_merged_numbers(&d->model->layers[l]);
+    const struct ttzo_model *model = trainer->model;
+    float *at = trainer->pde.merged;
+    if (trainer->pde.held == theta)
+        return;
+    trainer->pde.held = NULL;
+    if (ttzo_is_compensated(model)) {
+        ttzo_compensated_prepare(trainer, theta, n_layers);
+        return;
+    }
+    for (uint32_t l = 0; l < n_layers; l++) {
+        uint64_t numbers = ttzo_merged_numbers(&model->layers[l]);
         if (numbers)
-            ttzo_merge_cores(&d->model->layers[l], d->theta, at);
+            ttzo_merge_cores(&model->layers[l], theta, at);
         at += numbers;
     }
+}
+
+void ttzo_hold_cores(struct ttzo_trainer *trainer, const float *theta)
+{
+    trainer->pde.held = NULL;
+    merge_cores(trainer, theta, trainer->model->info.n_layers);
+    trainer->pde.held = theta;
 }
 
 // ---- differences ----------------------------------------------------------------------------------------------------
@@ -251,13 +266,13 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
                                                       : (uint32_t)ttzo_layer_outputs(&model->layers[n_layers - 1]),
                                  ttzo_first_directions(model),
                                  ttzo_summed_directions(model) };
+    merge_cores(trainer, theta, n_layers);
     if (ttzo_is_compensated(model)) {
         ttzo_compensated_jet(trainer, theta, n_layers, needs);
         if (ttzo_is_needed(&d, TTZO_NEED_DIAGONAL))
             sum_diagonal(&d);
         return;
     }
-    merge_cores(&d);
     if (!needs) {
         ttzo_carry_value(&d);
         return;
