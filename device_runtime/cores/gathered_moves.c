@@ -126,7 +126,7 @@ static void keep_slice(struct ttzo_gathered_estimate *e, const struct ttzo_moved
 static void add_position(struct ttzo_gathered_estimate *e, uint32_t position)
 {
     const struct ttzo_layer *layer = &e->base.trainer->model->layers[e->queries.cache.l];
-    bool tokens = ttzo_has_tokens(layer);
+    bool tokens = TTZO_HAS(TENSORS) && ttzo_has_tokens(layer); // by 2L-way trains; others: add_token
     uint32_t token = tokens ? (uint32_t)e->queries.cache.layers[e->queries.cache.l].input[position] : 0;
     uint32_t rest = layer->in_features, digit = 0; // a token's digits, the most significant first
     struct ttzo_slices slices;
@@ -311,7 +311,7 @@ void ttzo_make_moves(struct ttzo_gathered_estimate *e, uint32_t l)
         if (tokens && (uint32_t)e->queries.cache.layers[l].input[p] == layer->padding_token)
             continue;
         count++;
-        if (ttzo_has_token_matrices(layer)) {
+        if (tokens && !ttzo_is_tensor(layer)) {
             add_token(e, l, p);
             continue;
         }

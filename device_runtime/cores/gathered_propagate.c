@@ -20,7 +20,8 @@ void ttzo_gathered_scratch_carve(struct ttzo_gathered_scratch *scratch, const st
         bool takes_arrivals = l > 0 || model->info.n_layers == 1;
         outputs = its > outputs ? its : outputs;
         arrivals = takes_arrivals && its > arrivals ? its : arrivals;
-        lines = l > 0 && layer->in_features > lines ? layer->in_features : lines; // patches read fewer; 0.2 freezes how many
+        lines = l > 0 && layer->in_features > lines ? layer->in_features
+                                                    : lines; // patches read fewer; 0.2 freezes how many
         if (l == 0 || !ttzo_has_patches(layer))
             continue;
         image = ttzo_layer_inputs(layer) > image ? ttzo_layer_inputs(layer) : image;

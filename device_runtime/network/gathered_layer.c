@@ -349,11 +349,6 @@ void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *paramete
 
 // ---- tokens ---------------------------------------------------------------------------------------------------------
 
-bool ttzo_has_token_matrices(const struct ttzo_layer *layer)
-{
-    return layer->gather == TTZO_GATHER_TOKENS && !(TTZO_HAS(TENSORS) && layer->kind == TTZO_LAYER_KIND_TT_TENSOR);
-}
-
 void ttzo_token_contract(const struct ttzo_core *core, const float *parameters, uint32_t digit, const float *in,
                          uint32_t columns, float *out)
 {
@@ -410,7 +405,7 @@ __attribute__((noinline)) static void forward_tokens(const struct ttzo_layer *la
     struct ttzo_layer applied = ttzo_gathered_application(layer);
     uint32_t outputs = (uint32_t)ttzo_layer_outputs(layer), widest = (uint32_t)widest_array(&applied), count = 0;
     float *const buffers[2] = { scratch, scratch + widest };
-    bool each = layer->combine == TTZO_COMBINE_EACH, has_matrices = ttzo_has_token_matrices(layer);
+    bool each = layer->combine == TTZO_COMBINE_EACH, has_matrices = layer->kind != TTZO_LAYER_KIND_TT_TENSOR;
     applied.parameter_offset = 0;
     for (uint32_t i = 0; i < outputs; i++)
         out[i] = 0.0f;

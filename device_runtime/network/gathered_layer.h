@@ -33,11 +33,7 @@ struct ttzo_layer ttzo_gathered_application(const struct ttzo_layer *layer);
 // The parameters of a token's layer: the slices of the cores that it picks.
 void ttzo_gathered_token(const struct ttzo_layer *layer, const float *parameters, uint32_t token, float *picked);
 
-// Whether the layer looks up tokens by one matrix or a train of them, so that a core takes a token's digit to a small
-// matrix.
-bool ttzo_has_token_matrices(const struct ttzo_layer *layer);
-
-// One core of such a layer at a token's digit: [right][columns] to [left * m][columns], one chain of multiply-adds each.
+// One core of a layer of tokens that is a matrix or a train of them, at a token's digit: [right][columns] to [left * m][columns], one chain of multiply-adds each.
 void ttzo_token_contract(const struct ttzo_core *core, const float *parameters, uint32_t digit, const float *in,
                          uint32_t columns, float *out);
 
