@@ -7,6 +7,7 @@
 # make fast    runs the tests that are not slow
 # make coverage  runs the tests of the C core, slow ones too but none on emulated boards, and says which of its lines and
 #              branches they reach
+# make quick-coverage  does so with the few tests of tests/quick_coverage.txt that reach most of them; CI runs it
 # make slow-tests  measures all tests anew and writes tests/slow.txt, the list of the slow ones
 # make step-counts  counts training steps on an emulated board and fits the forecasts of ttzo plan to them
 # make lock    writes the versions of this environment into .ci/constraints.txt
@@ -29,7 +30,7 @@ CONSTRAINTS := .ci/constraints.txt
 SERIES := sktime==1.2.0 aeon==1.6.0
 C_FILES := $(shell find device_runtime host_tools -name '*.[ch]' ! -name ttzo_contract.h)
 
-.PHONY: demo test check style format types fast coverage slow-tests step-counts lock setup tools modules clean help
+.PHONY: demo test check style format types fast coverage quick-coverage slow-tests step-counts lock setup tools modules clean help
 
 demo: setup
 	@$(BIN)/ttzo demo
@@ -61,9 +62,11 @@ fast: setup
 
 # Ports run on boards and in interpreters; the contract is generated.
 COVERED := train network cores operations equations identification key number storage link
-coverage: setup
+coverage: MEASURED := $(COVERED:%=tests/%)
+quick-coverage: MEASURED = $(shell grep '^tests/' tests/quick_coverage.txt)
+coverage quick-coverage: setup
 	@rm -rf build/coverage
-	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -n auto -p c_coverage $(COVERED:%=tests/%)
+	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -n auto -p c_coverage $(MEASURED)
 	@$(BIN)/gcovr -r device_runtime --exclude '.*ports.*' --exclude '.*contract.*' --merge-mode-functions=merge-use-line-min \
 	  --print-summary --fail-under-line 95 --fail-under-branch 85 build/coverage
 
@@ -92,6 +95,7 @@ setup: tools $(VENV)/.installed
 # Installed once for each state of these files. An environment whose making was cut short is made again.
 $(VENV)/.installed: pyproject.toml hatch_build.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ttzo needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "installing Python packages into $(VENV) (some minutes; torch alone is gigabytes)"
 	@$(PYTHON) -m venv $(VENV) || { echo "next: install Python's venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[torch,digits,plot,test,check]'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(SERIES) # they want other versions of packages, their data files do not

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cores/chain_differences.h"
 
+#include "cores/aim.h"
 #include "network/layers.h"
 #include "number/real.h"
 

@@ -5,6 +5,7 @@
 #include "cores/chain_differences.h"
 #include "cores/core_queries.h"
 #include "cores/unit_queries.h"
+#include "model/threads.h"
 #include "network/layers.h"
 
 // ---- a row ----------------------------------------------------------------------------------------------------------
@@ -19,8 +20,10 @@ static enum ttzo_error gradient_of_layer(struct ttzo_core_estimate *e, uint32_t 
     else
         ttzo_unit_queries_ask(e, l);
     if (ttzo_goes_by_units(e) && cache->assembled != TTZO_BY_SLICES) {
+        ttzo_enter_row_order(e->base.trainer);
         e->queries.scratch.macs += ttzo_sums_add(cache, e->queries.scratch.unit_changes,
                                                  e->base.trainer->gradient + cache->layer->parameter_offset);
+        ttzo_leave_row_order(e->base.trainer);
         return ttzo_rows_still_wanted(&e->base, &e->queries.scratch.macs);
     }
     for (uint32_t k = 0; k < ttzo_layer_length(cache->layer) && !error; k++) {

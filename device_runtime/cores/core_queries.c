@@ -5,14 +5,36 @@
 
 #define Q TTZO_QUERIES_AT_ONCE
 
+static bool asks_all(const struct ttzo_core_estimate *e)
+{
+    return e->base.asked.length == e->base.trainer->model->info.n_parameters;
+}
+
 static bool wants_any(const struct ttzo_core_estimate *e, const struct ttzo_slice_quad *quad, uint32_t offset,
                       uint32_t modes)
 {
+    if (asks_all(e))
+        return true;
     for (uint32_t q = 0; q < quad->count; q++)
         for (uint32_t m = 0; m < modes; m++)
             if (ttzo_is_asked(&e->base.asked, offset + quad->at[q] + m * quad->m_stride))
                 return true;
     return false;
+}
+
+// Those of a quad, whose coordinates begin at `offset`.
+static void add_differences(const struct ttzo_core_estimate *e, const struct ttzo_slice_quad *quad, uint32_t offset,
+                            const float *differences)
+{
+    float *gradient = e->base.trainer->gradient + offset;
+    const uint32_t *at = quad->at;
+    if (asks_all(e))
+        for (const uint32_t *end = at + quad->count; at != end; at++, differences++)
+            gradient[*at] = gradient[*at] + *differences;
+    else
+        for (const uint32_t *end = at + quad->count; at != end; at++, differences++)
+            if (ttzo_is_asked(&e->base.asked, offset + *at))
+                gradient[*at] = gradient[*at] + *differences;
 }
 
 // Every entry of these quads of slices: mode by mode, because those of one mode move the same units.
@@ -22,7 +44,7 @@ static void query_quads(struct ttzo_core_estimate *e, uint32_t l, const struct t
     const struct ttzo_environment *environment = slices->environment;
     uint32_t modes = environment->core.m, mr = environment->mr;
     uint32_t offset = environment->cache->layer->parameter_offset;
-    float *gradient = e->base.trainer->gradient, differences[TTZO_QUADS_AT_ONCE][Q];
+    float differences[TTZO_QUADS_AT_ONCE][Q];
     struct ttzo_query_group group = { .units = { l, 0, environment->ml, mr, modes * mr },
                                       .moves = moves,
                                       .size = Q * environment->ml * mr,
@@ -30,19 +52,12 @@ static void query_quads(struct ttzo_core_estimate *e, uint32_t l, const struct t
                                       .slices = slices,
                                       .quads = quads,
                                       .differences = differences };
-    const bool asks_all = e->base.asked.length == e->base.trainer->model->info.n_parameters;
     for (uint32_t i = 0; i < n; i++)
         group.bound = quads[i].largest > group.bound ? quads[i].largest : group.bound;
     for (uint32_t m = 0; m < modes; m++, group.units.first += mr) {
         ttzo_query_group_ask(&group, &e->queries, e->base.antithetic);
-        for (uint32_t i = 0; i < n; i++) {
-            uint32_t first = offset + m * quads[i].m_stride;
-            for (uint32_t q = 0; q < quads[i].count; q++) {
-                uint32_t at = first + quads[i].at[q];
-                if (asks_all || ttzo_is_asked(&e->base.asked, at))
-                    gradient[at] = gradient[at] + differences[i][q];
-            }
-        }
+        for (uint32_t i = 0; i < n; i++)
+            add_differences(e, &quads[i], offset + m * quads[i].m_stride, differences[i]);
     }
 }
 
@@ -64,7 +79,7 @@ enum ttzo_error ttzo_core_queries_ask(struct ttzo_core_estimate *e, uint32_t l, 
         if (n == place.quads || (!more && n > 0)) {
             query_quads(e, l, &slices, place.at, quads, n);
             n = 0;
-            slices.packed &= !e->queries.cache.narrow; // queries take the panels' place
+            slices.packed &= !ttzo_keeps_narrow(e->queries.cache.model); // queries take the panels' place
             enum ttzo_error error = ttzo_rows_still_wanted(&e->base, &e->queries.scratch.macs);
             if (error)
                 return error;

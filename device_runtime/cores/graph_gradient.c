@@ -3,6 +3,7 @@
 
 #include "cores/graph_blocks.h"
 #include "cores/graph_units.h"
+#include "model/threads.h"
 #include "network/loss.h"
 #include "operations/graph.h"
 
@@ -161,8 +162,11 @@ enum ttzo_error ttzo_graph_gradient_of_row(struct ttzo_graph_estimate *e)
         bool owns = node.flags == 0 && ttzo_graph_node_parameters(graph, &node);
         if (by_units && ttzo_has_trained_units(&node)) {
             error = ttzo_graph_units_ask(e, i, &node);
-            if (!error)
+            if (!error) {
+                ttzo_enter_row_order(e->base.trainer);
                 ttzo_graph_units_add(e, &node);
+                ttzo_leave_row_order(e->base.trainer);
+            }
         } else if (owns)
             error = by_blocks ? ttzo_graph_blocks_ask(e, i, &node, &block) : ask_parameters(e, i, &node);
     }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cores/propagate.h"
 
+#include "cores/aim.h"
 #include "network/listed_product.h"
 #include "network/loss.h"
 #include "network/network.h"
 #include "network/panels.h"
+#include "network/quad_product.h"
 #include "number/real.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
@@ -34,154 +36,6 @@ void ttzo_propagate_begin(struct ttzo_queries *queries, const struct ttzo_model 
     *queries = (struct ttzo_queries){ .cache = { .model = model, .assembles = assembles } };
     carve_all(queries, theta, &carve);
     ttzo_sample_cache_begin(&queries->cache, &queries->scratch.macs);
-}
-
-// ---- aim ------------------------------------------------------------------------------------------------------------
-
-static bool goes_by_matrix(const struct ttzo_layer_cache *cache)
-{
-    return cache->has_matrix || ttzo_layer_length(cache->layer) == 1;
-}
-
-const float *ttzo_propagate_weights(struct ttzo_queries *queries, uint32_t l, uint32_t place)
-{
-    const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
-    uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
-    if (cache->matrix && !ttzo_has_narrow_matrix(cache))
-        return (const float *)cache->matrix + place * outputs;
-    if (cache->matrix)
-        for (uint32_t j = 0; j < outputs; j++)
-            queries->scratch.row[j] = ttzo_load(cache->matrix, place * outputs + j, true);
-    else if (cache->has_matrix) {
-        if (queries->scratch.halves_of != l)
-            queries->scratch.halves = ttzo_matrix_halves(cache);
-        queries->scratch.halves_of = l;
-        queries->scratch.macs += ttzo_matrix_row(&queries->scratch.halves, place, queries->scratch.row);
-    } else
-        for (uint32_t j = 0; j < outputs; j++)
-            queries->scratch.row[j] = cache->parameters[j * inputs + place];
-    return queries->scratch.row;
-}
-
-// The same where the matrix has numbers of 16 bits.
-static void collect_narrow(struct ttzo_queries *queries, const struct ttzo_layer_cache *cache, uint32_t n)
-{
-    uint32_t outputs = cache->layer->out_features;
-    for (uint32_t i = 0; i < n; i++) {
-        const int16_t *in = (const int16_t *)cache->matrix + queries->aim.places[i] * outputs, *end = in + outputs;
-        float *out = queries->aim.weights + 4 * i;
-        for (; end - in >= 4; in += 4, out += 4 * n)
-            for (uint32_t j = 0; j < 4; j++)
-                out[j] = ttzo_load(in, j, true);
-        for (; in != end; in++, out++)
-            *out = ttzo_load(in, 0, true);
-    }
-}
-
-// Rows `places` of the matrix after as panels [output / 4][place][4], any numbers after the last output.
-static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n)
-{
-    struct ttzo_quad *quads = (struct ttzo_quad *)queries->aim.weights;
-    uint32_t outputs = queries->cache.layers[l].layer->out_features, whole = outputs & ~3u, rest = outputs & 3u;
-    if (ttzo_has_narrow_matrix(&queries->cache.layers[l])) {
-        collect_narrow(queries, &queries->cache.layers[l], n);
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        const float *row = ttzo_propagate_weights(queries, l, queries->aim.places[i]);
-        struct ttzo_quad *out = quads + i;
-        for (const float *end = row + whole; row != end; row += 4, out += n)
-            *out = *(const struct ttzo_quad *)row;
-        for (uint32_t j = 0; j < rest; j++)
-            out->of[j] = row[j];
-    }
-}
-
-// Units from number `number` on, `step` apart, so many of them.
-struct run {
-    uint32_t unit, step, number, count;
-};
-
-// Takes a unit whose output a move of up to the bound can change. `bends`: its activation is not linear over that
-// range, so that the change must be evaluated.
-static inline void take(struct ttzo_aim *aim, const struct run *run, bool bends)
-{
-    if (bends)
-        aim->bends[aim->n_bends++] = (uint16_t)aim->n_awake;
-    aim->numbers[aim->n_awake] = (uint16_t)run->number;
-    aim->places[aim->n_awake++] = (uint16_t)run->unit;
-}
-
-static void take_relu(struct ttzo_aim *aim, const float *z, struct run run, float bound)
-{
-    for (; run.count; run.count--, run.unit += run.step, run.number++)
-        if (!(z[run.unit] <= -bound))
-            take(aim, &run, !(z[run.unit] > bound));
-}
-
-// The same comparisons in units of 2^-11, whole numbers on one side.
-static void take_narrow_relu(struct ttzo_aim *aim, const int16_t *z, struct run run, float bound)
-{
-    const float beyond_all = 40000.0f;
-    float units = bound * 2048.0f < beyond_all ? bound * 2048.0f : beyond_all;
-    int32_t below = (int32_t)units, above = (float)below < units ? below + 1 : below;
-    for (; run.count; run.count--, run.unit += run.step, run.number++)
-        if (z[run.unit] > -above)
-            take(aim, &run, z[run.unit] <= below);
-}
-
-static void take_run(struct ttzo_aim *aim, const struct ttzo_layer_cache *cache, struct run run, float bound)
-{
-    bool bends = cache->layer->activation != TTZO_ACTIVATION_IDENTITY;
-    if (cache->layer->activation != TTZO_ACTIVATION_RELU)
-        for (; run.count; run.count--, run.unit += run.step, run.number++)
-            take(aim, &run, bends);
-    else if (TTZO_HAS(NARROW) && cache->has_narrow_z)
-        take_narrow_relu(aim, cache->z, run, bound);
-    else
-        take_relu(aim, cache->z, run, bound);
-}
-
-static bool is_last(const struct ttzo_queries *queries, uint32_t l)
-{
-    return l + 1u == queries->cache.model->info.n_layers;
-}
-
-// Where outputs are moved and the class's is none of them, the others do not count: their slopes in scratch.row.
-static void aim_at_outputs(struct ttzo_queries *queries)
-{
-    struct ttzo_aim *aim = &queries->aim;
-    uint32_t own = ttzo_get_u16(queries->cache.target);
-    aim->moved_alone = ttzo_loss_is_plain(queries->cache.model);
-    for (uint32_t i = 0; i < aim->n_awake && aim->moved_alone; i++) {
-        aim->moved_alone = aim->places[i] != own;
-        queries->scratch.row[i] = queries->cache.slopes[aim->places[i]];
-    }
-}
-
-uint32_t ttzo_propagate_aim(struct ttzo_queries *queries, const struct ttzo_units *units, uint32_t from, float bound)
-{
-    const struct ttzo_layer_cache *cache = &queries->cache.layers[units->layer];
-    uint32_t number = from, end = units->rows * units->columns;
-    queries->aim.layer = units->layer;
-    queries->aim.n_awake = queries->aim.n_bends = 0;
-    while (number < end && queries->aim.n_awake < queries->aim.units_at_once) {
-        uint32_t column = number % units->columns, free = queries->aim.units_at_once - queries->aim.n_awake;
-        struct run run = { units->first + number / units->columns * units->jump + column, 1, number,
-                           units->columns - column };
-        if (units->columns == 1) {
-            run.step = units->jump;
-            run.count = end - number;
-        }
-        run.count = run.count < free ? run.count : free;
-        take_run(&queries->aim, cache, run, bound);
-        number += run.count;
-    }
-    if (is_last(queries, units->layer))
-        aim_at_outputs(queries);
-    else if (goes_by_matrix(cache + 1))
-        collect_weights(queries, units->layer + 1, queries->aim.n_awake);
-    return number;
 }
 
 // ---- on the way -----------------------------------------------------------------------------------------------------
@@ -226,7 +80,7 @@ static void arrive(struct ttzo_queries *queries, uint32_t l, const uint16_t *pla
     const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
     uint32_t inputs = cache->layer->in_features, outputs = cache->layer->out_features;
     float *arrivals = queries->scratch.arrivals;
-    if (!goes_by_matrix(cache)) {
+    if (!ttzo_propagates_by_matrix(cache)) {
         contract_changes(queries, l, places, n, n_queries);
         return;
     }
@@ -255,12 +109,15 @@ static void arrive_aimed(struct ttzo_queries *queries, uint32_t n_queries, bool 
 {
     uint32_t l = queries->aim.layer + 1, n = queries->aim.n_awake;
     uint32_t outputs = queries->cache.layers[l].layer->out_features, whole = (outputs + 3u) & ~3u; // as arrivals are
-    if (!goes_by_matrix(&queries->cache.layers[l])) {
+    float *arrivals = queries->scratch.arrivals;
+    if (!ttzo_propagates_by_matrix(&queries->cache.layers[l])) {
         contract_changes(queries, l, queries->aim.places, n, n_queries);
         return;
     }
-    ttzo_multiply_panels(queries->scratch.arrivals, Q, first ? NULL : queries->scratch.arrivals, queries->aim.weights,
-                         queries->scratch.changes, whole, n, Q);
+    if (first)
+        ttzo_multiply_quads(arrivals, queries->aim.weights, queries->scratch.changes, outputs, n);
+    else
+        ttzo_multiply_panels(arrivals, Q, arrivals, queries->aim.weights, queries->scratch.changes, whole, n, Q);
     queries->scratch.macs += n * outputs * n_queries;
 }
 
@@ -344,18 +201,9 @@ static void read_lines(struct ttzo_quad *awake, const struct ttzo_lines *lines, 
             awake->of[q] = lines->scale * ttzo_load(lines->state.numbers, lines->at[q] + at, lines->state.narrow);
 }
 
-// The moves of the units whose change counts, as changes of their activations.
-static void change_activations(struct ttzo_queries *queries, const struct ttzo_moves *moves, float sign,
-                               struct ttzo_quad *awake)
+// Of four queries: changes of the activations where these are not linear.
+static void bend(const struct ttzo_queries *queries, struct ttzo_quad *awake)
 {
-    if (TTZO_HAS(NARROW) && !moves->quads)
-        read_lines(awake, &moves->lines, queries->aim.numbers, queries->aim.n_awake);
-    else
-        for (uint32_t i = 0; i < queries->aim.n_awake; i++)
-            awake[i] = moves->quads[queries->aim.numbers[i]];
-    for (uint32_t i = 0; sign < 0.0f && i < queries->aim.n_awake; i++)
-        for (uint32_t q = 0; q < Q; q++)
-            awake[i].of[q] = -awake[i].of[q];
     for (uint32_t i = 0; i < queries->aim.n_bends; i++) {
         float *change = awake[queries->aim.bends[i]].of;
         for (uint32_t q = 0; q < Q; q++)
@@ -364,42 +212,120 @@ static void change_activations(struct ttzo_queries *queries, const struct ttzo_m
     }
 }
 
+static inline void copy_moves(struct ttzo_quad *awake, const struct ttzo_quad *moves, const uint16_t *numbers,
+                              uint32_t n)
+{
+    for (const uint16_t *end = numbers + n; numbers != end; numbers++, awake++)
+        *awake = moves[*numbers];
+}
+
+// The moves of the units whose change counts, as changes of their activations.
+static void change_activations(const struct ttzo_queries *queries, const struct ttzo_query_group *group, uint32_t quad,
+                               float sign, struct ttzo_quad *awake)
+{
+    uint32_t n = queries->aim.n_awake;
+    if (TTZO_HAS(NARROW) && !group->moves) {
+        struct ttzo_lines lines = ttzo_slices_lines(group->slices, &group->quads[quad]);
+        read_lines(awake, &lines, queries->aim.numbers, n);
+    } else
+        copy_moves(awake, (const struct ttzo_quad *)(group->moves + quad * group->size), queries->aim.numbers, n);
+    for (uint32_t i = 0; sign < 0.0f && i < n; i++)
+        for (uint32_t q = 0; q < Q; q++)
+            awake[i].of[q] = -awake[i].of[q];
+    bend(queries, awake);
+}
+
 static void turn_to(struct ttzo_queries *queries, uint32_t quad)
 {
     queries->scratch.arrivals = queries->scratch.all_arrivals + quad * queries->scratch.arrivals_size;
 }
 
-void ttzo_propagate_move(struct ttzo_queries *queries, const struct ttzo_moves *moves, float sign, uint32_t quad,
-                         uint32_t n_queries, bool first)
+// How changes of the units aimed at reach the loss.
+enum road {
+    ALONE, // they are changes of outputs, which say all
+    ENDS,  // they are changes of outputs
+    LAST,  // they pass a matrix to outputs, which are all that counts
+    FAR
+};
+
+static enum road road_of(const struct ttzo_queries *queries)
 {
-    turn_to(queries, quad);
-    if (queries->aim.n_awake == 0) {
-        for (uint32_t i = 0; first && i < queries->scratch.arrivals_size; i++)
-            queries->scratch.arrivals[i] = 0.0f;
-        return;
-    }
-    bool ends = is_last(queries, queries->aim.layer), alone = ends && queries->aim.moved_alone;
-    change_activations(queries, moves, sign,
-                       alone ? arrivals_of(queries) : (struct ttzo_quad *)queries->scratch.changes);
-    if (alone)
-        return;
-    if (ends)
-        spread(queries, queries->aim.places, queries->aim.n_awake);
-    else
-        arrive_aimed(queries, n_queries, first);
+    uint32_t next = queries->aim.layer + 1u;
+    if (ttzo_is_last_layer(queries, queries->aim.layer))
+        return queries->aim.moved_alone ? ALONE : ENDS;
+    const struct ttzo_layer_cache *cache = &queries->cache.layers[next];
+    bool is_near = ttzo_is_last_layer(queries, next) && ttzo_loss_is_plain(queries->cache.model) &&
+                   cache->layer->activation == TTZO_ACTIVATION_IDENTITY && ttzo_propagates_by_matrix(cache);
+    return is_near ? LAST : FAR;
 }
 
-void ttzo_propagate_ask(struct ttzo_queries *queries, uint32_t quad, uint32_t n_queries, float *differences)
+// The units' moves by the quad go as far as they add up.
+static void move_quad(struct ttzo_queries *queries, const struct ttzo_query_group *group, uint32_t quad, float sign,
+                      bool first, enum road road)
 {
-    static const struct ttzo_quad zero = { { 0.0f } };
-    turn_to(queries, quad);
-    if (is_last(queries, queries->aim.layer) && queries->aim.moved_alone)
-        ttzo_loss_moved_changes(queries->scratch.row, arrivals_of(queries), queries->aim.n_awake, &zero, n_queries,
-                                differences);
-    else if (is_last(queries, queries->aim.layer))
-        measure(queries, n_queries, differences);
-    else
+    struct ttzo_quad *changes = (struct ttzo_quad *)queries->scratch.changes;
+    change_activations(queries, group, quad, sign, road == ALONE ? arrivals_of(queries) : changes);
+    if (road == ENDS)
+        spread(queries, queries->aim.places, queries->aim.n_awake);
+    else if (road != ALONE)
+        arrive_aimed(queries, group->quads[quad].count, first);
+}
+
+static void ask_quad(struct ttzo_queries *queries, uint32_t n_queries, enum road road, float differences[Q])
+{
+    uint32_t n = queries->aim.n_awake;
+    if (road == ALONE)
+        ttzo_loss_moved_changes(queries->scratch.row, arrivals_of(queries), n, n, differences);
+    else if (road == FAR)
         go_on(queries, queries->aim.layer + 1, n_queries, differences);
+    else
+        measure(queries, n_queries, differences);
+}
+
+// All of the group, whose moves are at hand, in one go: without looking at what does not change from quad to quad.
+static void ask_at_once(struct ttzo_queries *queries, const struct ttzo_query_group *group, bool alone)
+{
+    uint32_t n = queries->aim.n_awake, count = 0, size = group->size;
+    uint32_t outputs = alone ? n : queries->cache.model->info.out_features;
+    uint32_t own = alone ? n : ttzo_get_u16(queries->cache.target);
+    struct ttzo_quad *changes = (struct ttzo_quad *)queries->scratch.changes, *arrivals = arrivals_of(queries);
+    const float *slopes = alone ? queries->scratch.row : queries->cache.slopes, *moves = group->moves;
+    for (uint32_t i = 0; i < group->n; i++, moves += size) {
+        copy_moves(changes, (const struct ttzo_quad *)moves, queries->aim.numbers, n);
+        if (queries->aim.n_bends)
+            bend(queries, changes);
+        if (!alone)
+            ttzo_multiply_quads(&arrivals->of[0], queries->aim.weights, &changes->of[0], outputs, n);
+        ttzo_loss_moved_changes(slopes, alone ? changes : arrivals, outputs, own, group->differences[i]);
+        count += group->quads[i].count;
+    }
+    if (!alone)
+        queries->scratch.macs += count * n * outputs;
+}
+
+void ttzo_propagate_group(struct ttzo_queries *queries, const struct ttzo_query_group *group, float sign, bool first,
+                          bool ask)
+{
+    enum road road = road_of(queries);
+    turn_to(queries, 0);
+    if (queries->aim.n_awake && first && ask && group->moves && sign > 0.0f && (road == ALONE || road == LAST)) {
+        ask_at_once(queries, group, road == ALONE);
+        return;
+    }
+    for (uint32_t i = 0; i < group->n; i++) {
+        turn_to(queries, i);
+        if (queries->aim.n_awake)
+            move_quad(queries, group, i, sign, first, road);
+        else
+            for (uint32_t j = 0; first && j < queries->scratch.arrivals_size; j++)
+                queries->scratch.arrivals[j] = 0.0f;
+        if (!ask)
+            continue;
+        float found[Q], *differences = group->differences[i];
+        ask_quad(queries, group->quads[i].count, road, sign < 0.0f ? found : differences);
+        for (uint32_t q = 0; sign < 0.0f && q < group->quads[i].count; q++)
+            differences[q] = differences[q] - found[q];
+    }
 }
 
 float ttzo_propagate_change(const struct ttzo_queries *queries, uint32_t l, uint32_t unit, float move)
@@ -456,7 +382,7 @@ void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const ui
                               uint32_t n_queries, float *differences)
 {
     turn_to(queries, 0);
-    if (is_last(queries, l)) {
+    if (ttzo_is_last_layer(queries, l)) {
         change_units(queries, changes, n_queries);
         spread(queries, units, n_queries);
         measure(queries, n_queries, differences);
@@ -464,7 +390,7 @@ void ttzo_propagate_ask_units(struct ttzo_queries *queries, uint32_t l, const ui
     }
     const struct ttzo_layer_cache *cache = &queries->cache.layers[++l];
     uint32_t outputs = cache->layer->out_features;
-    if (!goes_by_matrix(cache)) {
+    if (!ttzo_propagates_by_matrix(cache)) {
         change_units(queries, changes, n_queries);
         contract_changes(queries, l, units, n_queries, n_queries);
     } else {

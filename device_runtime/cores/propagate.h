@@ -4,6 +4,7 @@
 #ifndef TTZO_PROPAGATE_H
 #define TTZO_PROPAGATE_H
 #include "cores/query_scratch.h"
+#include "network/layers.h"
 
 // Queries of one sample: its caches, their scratch, and the units that they move.
 struct ttzo_queries {
@@ -26,34 +27,40 @@ struct ttzo_units {
     uint32_t first, rows, columns, jump;
 };
 
-// Makes ready for queries that move these units from number `from` on, none by more than `bound`: leaves out the units
-// that such a move cannot change, and collects the weights after the others, as many as there is room for. Returns the
-// first number that is not aimed at.
-uint32_t ttzo_propagate_aim(struct ttzo_queries *queries, const struct ttzo_units *units, uint32_t from, float bound);
-
-// What four queries move: unit number i by quads[i], or by the lines' numbers i where there are no quads.
-struct ttzo_moves {
-    const struct ttzo_quad *quads;
-    struct ttzo_lines lines;
+// Queries that move the same units of a layer, asked together: quad i of the n moves them by moves[i * size], or where
+// there are no moves by its lines.
+struct ttzo_query_group {
+    struct ttzo_units units;
+    float bound; // of the moves
+    const float *moves;
+    uint32_t size, n;
+    const struct ttzo_slices *slices;
+    const struct ttzo_slice_quad *quads;
+    float (*differences)[TTZO_QUERIES_AT_ONCE]; // what comes of them
 };
 
-// Four queries move the units aimed at by sign (1 or -1) times `moves`. What they make of the next layer stays with the
-// `quad` of that number, of those asked about together, and adds up unless it is the `first`.
-void ttzo_propagate_move(struct ttzo_queries *queries, const struct ttzo_moves *moves, float sign, uint32_t quad,
-                         uint32_t n_queries, bool first);
+// The group's queries move the units aimed at (aim.h) by sign (1 or -1) times their moves. What they make of the next
+// layer adds up, unless these units are the `first` of the group; `ask`: they are the last, and the loss differences are
+// found: L(moves) - L(0) of each query, and for a negative sign, what stood there less that.
+void ttzo_propagate_group(struct ttzo_queries *queries, const struct ttzo_query_group *group, float sign, bool first,
+                          bool ask);
 
-// Loss differences of the queries of such a quad.
-void ttzo_propagate_ask(struct ttzo_queries *queries, uint32_t quad, uint32_t n_queries, float *differences);
+static inline bool ttzo_is_last_layer(const struct ttzo_queries *queries, uint32_t l)
+{
+    return l + 1u == queries->cache.model->info.n_layers;
+}
+
+// Whether changes pass the layer by a matrix.
+static inline bool ttzo_propagates_by_matrix(const struct ttzo_layer_cache *cache)
+{
+    return cache->has_matrix || ttzo_layer_length(cache->layer) == 1;
+}
 
 // Whether no move of at most `bound` changes a unit's activation.
 static inline bool ttzo_propagate_sleeps(enum ttzo_activation activation, float z, float bound)
 {
     return activation == TTZO_ACTIVATION_RELU && z <= -bound;
 }
-
-// Row `place` of the matrix of layer `l` after the first, [out_features], which ttzo_goes_by_matrix: where it is kept, or in
-// queries->scratch.row. Cheap where the same layer is asked again.
-const float *ttzo_propagate_weights(struct ttzo_queries *queries, uint32_t l, uint32_t place);
 
 // What the activation of a unit of layer `l` changes by when its pre-activation moves.
 float ttzo_propagate_change(const struct ttzo_queries *queries, uint32_t l, uint32_t unit, float move);

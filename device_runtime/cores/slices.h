@@ -12,26 +12,41 @@ uint64_t ttzo_slices_panels(const struct ttzo_layer *layer);
 // Largest slice of the layer.
 uint32_t ttzo_slice_widest(const struct ttzo_layer *layer);
 
-// Walks over a core's slices, four at a time: those of four neighbouring *lines*, each with the same *other* index.
+// How the state and the factor are walked over: number (summed, kept, line) of the state, (other, row, summed) of the
+// factor. Kept indices come with the state, rows with the factor; together they are the slice's (ml, mr).
+struct ttzo_slice_walk {
+    uint32_t summed, kept, rows;
+    uint32_t summed_stride, kept_stride;
+    struct ttzo_operand factor;   // of other index 0
+    uint32_t other_stride;        // from one other index to the next
+    uint32_t kept_step, row_step; // in a slice
+};
+
+// Walks over a core's slices, four at a time: those of four *lines*, each with the same *other* index. Lines of the
+// state that are zero are left out: their slices are zero.
 //     from the right   lines (n, b), others a
 //     from the left    lines (n, a), others b
 //     from the input   lines (a, n, b)
 struct ttzo_slices {
     const struct ttzo_environment *environment;
-    float scale;            // slices are those of scale times x
-    uint32_t lines, others; // how many
-    uint32_t line, other;   // of the running quad, from its first line on
-    bool begun, packed;     // whether there was one; whether its lines are in the panels
-    float gain;             // no slice is larger than gain times the largest number of the state
-    uint32_t first, end;    // summed indices at which the four lines are not all zero; none when they are
-    float largest;          // number of the four lines
+    struct ttzo_slice_walk walk;
+    float scale;                                   // slices are those of scale times x
+    uint32_t lines, others;                        // how many
+    uint32_t middle;                               // place in a line, from its begin
+    uint32_t line, other;                          // the first line after those of the running quad; its other index
+    bool begun, packed;                            // whether there was one; whether its lines are in the panels
+    uint16_t count, running[TTZO_QUERIES_AT_ONCE]; // its lines; after the last, the first again
+    float gain;                                    // no slice is larger than gain times the largest number of the state
+    uint32_t first, end; // summed indices at which the four lines are not all zero; none when they are
+    float largest;       // number of the four lines
 };
 
 // Four slices, or the last ones, of which entry m is coordinate at[i] + m * m_stride of the layer.
 struct ttzo_slice_quad {
-    uint32_t count, m_stride, line; // the first one's line
+    uint32_t count, m_stride;
     uint32_t at[TTZO_QUERIES_AT_ONCE];
-    float largest; // no number of the slices is larger
+    uint16_t lines[TTZO_QUERIES_AT_ONCE]; // after the last, the first again
+    float largest;                        // no number of the slices is larger
 };
 
 // Where slices are numbers of the state: number i of slice q is `scale` times the state's number at[q] + i * step.
@@ -50,7 +65,7 @@ bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_slice_quad *quad);
 // nothing made) when all are zero. Adds the multiply-adds done to `macs`.
 bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs);
 
-// The lines of such a quad: after the last line, the first again.
+// The lines of such a quad.
 struct ttzo_lines ttzo_slices_lines(const struct ttzo_slices *slices, const struct ttzo_slice_quad *quad);
 
 #endif

@@ -50,7 +50,7 @@ static ttzo_lanes on(ttzo_lanes p, ttzo_lanes s, float c)
 // ---- circular functions ---------------------------------------------------------------------------------------------
 
 // z minus the nearest multiple of pi/2; the multiple's low bits into `quarters`.
-static struct ttzo_two_floats reduced(struct ttzo_two_floats z, ttzo_lane_bits *quarters)
+static inline struct ttzo_two_floats reduced(struct ttzo_two_floats z, ttzo_lane_bits *quarters)
 {
     ttzo_lanes x = ttzo_two_floats_whole(z), lost = (z.head - x) + z.tail;
     ttzo_lanes shifted = on(x, ttzo_lanes_of(0.636619747f), ROUND), multiple = shifted - ROUND;
@@ -62,7 +62,7 @@ static struct ttzo_two_floats reduced(struct ttzo_two_floats z, ttzo_lane_bits *
 }
 
 // r - r^3 / 6 + ..
-static struct ttzo_two_floats sine_of_reduced(struct ttzo_two_floats r, struct ttzo_two_floats square)
+static inline struct ttzo_two_floats sine_of_reduced(struct ttzo_two_floats r, struct ttzo_two_floats square)
 {
     ttzo_lanes s = ttzo_two_floats_whole(square);
     ttzo_lanes p = on(on(ttzo_lanes_of(-2.50521084e-08f), s, 2.75573192e-06f), s, -0.000198412698f);
@@ -73,7 +73,7 @@ static struct ttzo_two_floats sine_of_reduced(struct ttzo_two_floats r, struct t
 }
 
 // 1 - r^2 / 2 + r^4 / 24 - ..
-static struct ttzo_two_floats cosine_of_reduced(struct ttzo_two_floats square)
+static inline struct ttzo_two_floats cosine_of_reduced(struct ttzo_two_floats square)
 {
     ttzo_lanes s = ttzo_two_floats_whole(square);
     ttzo_lanes q = on(on(ttzo_lanes_of(2.08767570e-09f), s, -2.75573192e-07f), s, 2.48015873e-05f);
@@ -83,19 +83,36 @@ static struct ttzo_two_floats cosine_of_reduced(struct ttzo_two_floats square)
     return ttzo_rounded(added(square, -0.5f, total));
 }
 
+// NaN where |z| is too large, or no number.
+static struct ttzo_two_floats only_known(struct ttzo_two_floats z, struct ttzo_two_floats made)
+{
+    ttzo_lanes size = ttzo_lanes_from_bits(ttzo_lanes_to_bits(ttzo_two_floats_whole(z)) & 0x7FFFFFFFu);
+    ttzo_lane_bits known = ttzo_lanes_above(ttzo_lanes_of(100000.0f), size);
+    ttzo_lanes unknown = ttzo_lanes_from_bits(ttzo_lanes_to_bits(ttzo_lanes_of(0.0f)) | 0x7FC00000u);
+    return choose(known, made, (struct ttzo_two_floats){ unknown, unknown });
+}
+
 void ttzo_two_floats_sine(struct ttzo_two_floats z, struct ttzo_two_floats *sine, struct ttzo_two_floats *cosine)
 {
     ttzo_lane_bits quarters;
     struct ttzo_two_floats r = reduced(z, &quarters), square = ttzo_two_floats_times(r, r);
     struct ttzo_two_floats s = sine_of_reduced(r, square), c = cosine_of_reduced(square);
     ttzo_lane_bits odd = 0u - (quarters & 1u), turned = 0u - (quarters >> 1 & 1u);
-    ttzo_lanes size = ttzo_lanes_from_bits(ttzo_lanes_to_bits(ttzo_two_floats_whole(z)) & 0x7FFFFFFFu);
-    ttzo_lane_bits known = ttzo_lanes_above(ttzo_lanes_of(100000.0f), size);
-    ttzo_lanes unknown = ttzo_lanes_from_bits(ttzo_lanes_to_bits(ttzo_lanes_of(0.0f)) | 0x7FC00000u);
-    struct ttzo_two_floats nan = { unknown, unknown };
     struct ttzo_two_floats along = choose(odd, c, s), across = choose(odd, ttzo_two_floats_minus(s), c);
-    *sine = choose(known, choose(turned, ttzo_two_floats_minus(along), along), nan);
-    *cosine = choose(known, choose(turned, ttzo_two_floats_minus(across), across), nan);
+    *sine = only_known(z, choose(turned, ttzo_two_floats_minus(along), along));
+    *cosine = only_known(z, choose(turned, ttzo_two_floats_minus(across), across));
+}
+
+struct ttzo_two_floats ttzo_two_floats_sine_alone(struct ttzo_two_floats z)
+{
+    ttzo_lane_bits quarters;
+    struct ttzo_two_floats r = reduced(z, &quarters), square = ttzo_two_floats_times(r, r), along;
+    ttzo_lane_bits odd = 0u - (quarters & 1u), turned = 0u - (quarters >> 1 & 1u);
+    if (TTZO_LANES == 1)
+        along = ttzo_lanes_any(odd) ? cosine_of_reduced(square) : sine_of_reduced(r, square);
+    else
+        along = choose(odd, cosine_of_reduced(square), sine_of_reduced(r, square));
+    return only_known(z, choose(turned, ttzo_two_floats_minus(along), along));
 }
 
 // ---- the hyperbolic tangent -----------------------------------------------------------------------------------------

@@ -67,6 +67,9 @@ static inline struct ttzo_two_floats ttzo_two_floats_times(struct ttzo_two_float
 // sin z and cos z within 2^-31 as far as |z| = 10^4; NaN from 10^5 on.
 void ttzo_two_floats_sine(struct ttzo_two_floats z, struct ttzo_two_floats *sine, struct ttzo_two_floats *cosine);
 
+// The sine alone, of the same bits.
+struct ttzo_two_floats ttzo_two_floats_sine_alone(struct ttzo_two_floats z);
+
 // tanh z within 2^-33.
 struct ttzo_two_floats ttzo_two_floats_tanh(struct ttzo_two_floats z);
 

@@ -71,8 +71,7 @@ static struct ttzo_two_floats read_core(const struct ttzo_model *model, const fl
     const struct ttzo_layer *first = &model->layers[0];
     if (ttzo_cores_together(first, 0) == 1)
         return ttzo_two_floats_of(ttzo_lanes_of(theta[first->parameter_offset + at]), ttzo_lanes_of(0.0f));
-    uint32_t tails = (uint32_t)first->in_features * first->ranks[2];
-    return (struct ttzo_two_floats){ ttzo_lanes_of(merged[at]), ttzo_lanes_of(merged[tails + at]) };
+    return get(merged + 2 * at);
 }
 
 // Gram and Schmidt's, twice: once leaves what rounding made of the part that cancels.

@@ -51,21 +51,27 @@ static void put(float at[2], struct ttzo_two_floats x)
     at[1] = ttzo_lanes_first(x.tail);
 }
 
-// Heads [rows][columns], then tails.
+// [rows][columns][2]: heads and tails. Two rows of the left core at a time, so that the right one's numbers are split once
+// for both.
 static void multiply_out(const struct core_pair *pair, const float *parameters, float *merged)
 {
-    uint32_t size = pair->rows * pair->columns;
     const float *left = parameters + pair->left_offset;
-    for (uint32_t i = 0; i < pair->rows; i++, left += pair->inner)
-        for (uint32_t j = 0; j < pair->columns; j++, merged++) {
+    for (uint32_t i = 0; i < pair->rows; i += 2) {
+        uint32_t next = i + 1 < pair->rows ? i + 1 : i;
+        const float *a = left + i * pair->inner, *b = left + next * pair->inner;
+        float *of_a = merged + 2 * i * pair->columns, *of_b = merged + 2 * next * pair->columns;
+        for (uint32_t j = 0; j < pair->columns; j++, of_a += 2, of_b += 2) {
             const float *right = parameters + pair->right_offset + j;
-            struct ttzo_sum total = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) };
-            for (uint32_t k = 0; k < pair->inner; k++)
-                total = ttzo_two_floats_muladd(parameter(left + k), parameter(right + k * pair->columns), total);
-            struct ttzo_two_floats made = ttzo_rounded(total);
-            merged[0] = ttzo_lanes_first(made.head);
-            merged[size] = ttzo_lanes_first(made.tail);
+            struct ttzo_sum one = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) }, other = one;
+            for (uint32_t k = 0; k < pair->inner; k++, right += pair->columns) {
+                struct ttzo_two_floats number = parameter(right);
+                one = ttzo_two_floats_muladd(parameter(a + k), number, one);
+                other = ttzo_two_floats_muladd(parameter(b + k), number, other);
+            }
+            put(of_a, ttzo_rounded(one));
+            put(of_b, ttzo_rounded(other));
         }
+    }
 }
 
 void ttzo_compensated_merge(const struct ttzo_layer *layer, const float *theta, float *merged)
@@ -82,29 +88,51 @@ void ttzo_compensated_merge(const struct ttzo_layer *layer, const float *theta, 
 
 // ---- products -------------------------------------------------------------------------------------------------------
 
-// A core: `outer` steps along the index that survives, `inner` along the summed one. Merged ones are heads and tails,
-// others plain parameters.
+// A core: `outer` steps along the index that survives, `inner` along the summed one, in numbers. Those of a merged core
+// are heads and tails, others plain parameters.
 struct weights {
-    const float *at, *tails; // or NULL
+    const float *at;
+    bool are_split;
     uint32_t outer, inner;
 };
 
-// Of two outputs at summed indices [k, k + n): [n][4], each the first's head and tail, then the second's.
+// Of outputs `first` and `second` at summed indices [k, k + n): [n][4], each the first's head and tail, then the second's.
 static void split_weights(const struct weights *core, uint32_t first, uint32_t second, uint32_t k, uint32_t n,
                           float *out)
 {
-    const uint32_t at[2] = { first * core->outer + k * core->inner, second * core->outer + k * core->inner };
-    for (uint32_t i = 0; i < n * core->inner; i += core->inner)
-        for (uint32_t o = 0; o < 2; o++, out += 2) {
-            out[0] = core->at[at[o] + i];
-            if (core->tails)
-                out[1] = core->tails[at[o] + i];
-            else
-                put(out, parameter(out));
-        }
+    const float *a = core->at + first * core->outer + k * core->inner,
+                *b = core->at + second * core->outer + k * core->inner;
+    for (; n > 0; n--, a += core->inner, b += core->inner, out += WIDTH) {
+        put(out, parameter(a));
+        put(out + 2, parameter(b));
+    }
 }
 
-// Two outputs by two columns: four chains under way, which lie where their results will.
+// Weights of two outputs and a column's features, on their way along the summed index.
+struct factors {
+    const float *a, *b, *x;
+    uint32_t weight_step, feature_step;
+};
+
+static inline void next_factors(struct factors *f)
+{
+    f->a += f->weight_step;
+    f->b += f->weight_step;
+    f->x += f->feature_step;
+}
+
+// x y as the beginning of a sum: ttzo_two_floats_muladd's at zero, where nothing is lost.
+static inline struct ttzo_sum begin_sum(struct ttzo_two_floats x, struct ttzo_two_floats y)
+{
+    return (struct ttzo_sum){ x.head * y.head + 0.0f, TTZO_MULADD(ttzo_two_floats_whole(x), y.tail, x.tail * y.head) };
+}
+
+// Which of two outputs and two columns are made; known where the loops are compiled.
+struct extent {
+    bool both_outputs, both_columns;
+};
+
+// Two outputs by two columns: four chains under way.
 #if TTZO_LANES == 4
 
 struct chains {
@@ -116,8 +144,9 @@ static inline struct chains chains_at(const float *a, const float *b)
     return (struct chains){ { { a[0], a[1], b[0], b[1] }, { a[2], a[3], b[2], b[3] } } };
 }
 
-static inline void put_chains(float *a, float *b, struct chains s)
+static inline void put_chains(float *a, float *b, struct chains s, struct extent made)
 {
+    (void)made;
     for (uint32_t c = 0; c < 2; c++) {
         a[c] = s.all.sum[c];
         a[2 + c] = s.all.rest[c];
@@ -126,23 +155,40 @@ static inline void put_chains(float *a, float *b, struct chains s)
     }
 }
 
-static inline struct chains rounded(struct chains s)
+static inline struct chains rounded(struct chains s, struct extent made)
 {
+    (void)made;
     struct ttzo_two_floats all = ttzo_rounded(s.all);
     return (struct chains){ { all.head, all.tail } };
 }
 
-static inline struct chains go_on(struct chains s, const float *w, const float *x)
+static inline struct ttzo_two_floats weights_at(const struct factors *f)
 {
-    struct ttzo_two_floats weight = { { w[0], w[0], w[2], w[2] }, { w[1], w[1], w[3], w[3] } };
-    struct ttzo_two_floats data = { { x[0], x[1], x[0], x[1] }, { x[2], x[3], x[2], x[3] } };
-    return (struct chains){ ttzo_two_floats_muladd(weight, data, s.all) };
+    return (struct ttzo_two_floats){ { f->a[0], f->a[0], f->b[0], f->b[0] }, { f->a[1], f->a[1], f->b[1], f->b[1] } };
+}
+
+static inline struct ttzo_two_floats features_at(const struct factors *f)
+{
+    const float *x = f->x;
+    return (struct ttzo_two_floats){ { x[0], x[1], x[0], x[1] }, { x[2], x[3], x[2], x[3] } };
+}
+
+static inline struct chains begin(const struct factors *f, struct extent made)
+{
+    (void)made;
+    return (struct chains){ begin_sum(weights_at(f), features_at(f)) };
+}
+
+static inline struct chains go_on(struct chains s, const struct factors *f, struct extent made)
+{
+    (void)made;
+    return (struct chains){ ttzo_two_floats_muladd(weights_at(f), features_at(f), s.all) };
 }
 
 #else
 
 struct chains {
-    struct ttzo_sum a0, a1, b0, b1;
+    struct ttzo_sum a0, a1, b0, b1; // the last two only where there are both outputs
 };
 
 static inline struct chains chains_at(const float *a, const float *b)
@@ -150,55 +196,139 @@ static inline struct chains chains_at(const float *a, const float *b)
     return (struct chains){ { a[0], a[2] }, { a[1], a[3] }, { b[0], b[2] }, { b[1], b[3] } };
 }
 
-static inline void put_chains(float *a, float *b, struct chains s)
+static inline void put_chains(float *a, float *b, struct chains s, struct extent made)
 {
-    a[0] = s.a0.sum, a[1] = s.a1.sum, a[2] = s.a0.rest, a[3] = s.a1.rest;
-    b[0] = s.b0.sum, b[1] = s.b1.sum, b[2] = s.b0.rest, b[3] = s.b1.rest;
+    a[0] = s.a0.sum, a[2] = s.a0.rest;
+    if (made.both_columns)
+        a[1] = s.a1.sum, a[3] = s.a1.rest;
+    if (made.both_outputs)
+        b[0] = s.b0.sum, b[2] = s.b0.rest;
+    if (made.both_outputs && made.both_columns)
+        b[1] = s.b1.sum, b[3] = s.b1.rest;
 }
 
-static inline struct chains rounded(struct chains s)
+static inline struct ttzo_sum rounded_chain(struct ttzo_sum total)
 {
-    struct ttzo_two_floats a0 = ttzo_rounded(s.a0), a1 = ttzo_rounded(s.a1), b0 = ttzo_rounded(s.b0),
-                           b1 = ttzo_rounded(s.b1);
-    return (struct chains){ { a0.head, a0.tail }, { a1.head, a1.tail }, { b0.head, b0.tail }, { b1.head, b1.tail } };
+    struct ttzo_two_floats made = ttzo_rounded(total);
+    return (struct ttzo_sum){ made.head, made.tail };
 }
 
-static inline struct chains go_on(struct chains s, const float *w, const float *x)
+static inline struct chains rounded(struct chains s, struct extent made)
 {
-    struct ttzo_two_floats a = { w[0], w[1] }, b = { w[2], w[3] }, x0 = { x[0], x[2] }, x1 = { x[1], x[3] };
-    return (struct chains){ ttzo_two_floats_muladd(a, x0, s.a0), ttzo_two_floats_muladd(a, x1, s.a1),
-                            ttzo_two_floats_muladd(b, x0, s.b0), ttzo_two_floats_muladd(b, x1, s.b1) };
+    s.a0 = rounded_chain(s.a0);
+    if (made.both_columns)
+        s.a1 = rounded_chain(s.a1);
+    if (made.both_outputs)
+        s.b0 = rounded_chain(s.b0);
+    if (made.both_outputs && made.both_columns)
+        s.b1 = rounded_chain(s.b1);
+    return s;
+}
+
+static inline struct chains begin(const struct factors *f, struct extent made)
+{
+    const struct ttzo_two_floats a = { f->a[0], f->a[1] }, b = { f->b[0], f->b[1] }, x0 = { f->x[0], f->x[2] },
+                                 x1 = { f->x[1], f->x[3] };
+    const struct ttzo_sum none = { 0.0f, 0.0f };
+    return (struct chains){ begin_sum(a, x0), made.both_columns ? begin_sum(a, x1) : none,
+                            made.both_outputs ? begin_sum(b, x0) : none,
+                            made.both_outputs && made.both_columns ? begin_sum(b, x1) : none };
+}
+
+static inline struct chains go_on(struct chains s, const struct factors *f, struct extent made)
+{
+    const struct ttzo_two_floats a = { f->a[0], f->a[1] }, b = { f->b[0], f->b[1] }, x0 = { f->x[0], f->x[2] },
+                                 x1 = { f->x[1], f->x[3] };
+    s.a0 = ttzo_two_floats_muladd(a, x0, s.a0);
+    if (made.both_columns)
+        s.a1 = ttzo_two_floats_muladd(a, x1, s.a1);
+    if (made.both_outputs)
+        s.b0 = ttzo_two_floats_muladd(b, x0, s.b0);
+    if (made.both_outputs && made.both_columns)
+        s.b1 = ttzo_two_floats_muladd(b, x1, s.b1);
+    return s;
 }
 
 #endif
 
+// n more products, two at a time: a sum and the one before it change registers.
+static inline __attribute__((always_inline)) struct chains go_on_by(struct chains s, struct factors f, uint32_t n,
+                                                                    struct extent made)
+{
+    for (; n >= 2; n -= 2) {
+        s = go_on(s, &f, made);
+        next_factors(&f);
+        s = go_on(s, &f, made);
+        next_factors(&f);
+    }
+    return n ? go_on(s, &f, made) : s;
+}
+
 // ---- layers ---------------------------------------------------------------------------------------------------------
 
-// Once: outputs [rows][columns] of a core on the left, [columns][rows] of one on the right, features of `in` likewise.
-// A last output without a neighbour is made twice.
-static void contract(const struct ttzo_contraction *step, const struct weights *core, const float *in, float *out)
+// A contraction as its outputs are made: two of a core's at a time, each for all data.
+struct passage {
+    uint32_t n_data, inner;
+    uint32_t output_step, data_step; // of the results
+    uint32_t in_step, feature_step;  // of the features: from one output's to the next one's, and along the sum
+};
+
+// Products [k, k + n) of one or two outputs of the core with all data, which begin there or go on from `a` and `b`.
+static inline __attribute__((always_inline)) void contract_part(const struct passage *of, struct factors from,
+                                                                uint32_t k, uint32_t n, float *a, float *b,
+                                                                struct extent made)
 {
-    static const float zeros[WIDTH];
-    float weights[BLOCK * WIDTH];
-    bool left = step->core_left;
-    uint32_t n_core = left ? step->rows : step->columns, n_data = left ? step->columns : step->rows;
-    uint32_t core_step = WIDTH * (left ? n_data : 1), data_step = WIDTH * (left ? 1 : n_core);
-    uint32_t in_step = WIDTH * (left ? 1 : step->inner), summed_step = WIDTH * (left ? n_data : 1);
-    for (uint32_t o = 0; o < n_core; o += 2) {
-        uint32_t next = o + 1 < n_core ? o + 1 : o;
-        for (uint32_t k = 0, n; k < step->inner; k += n) {
-            float *a = out + o * core_step, *b = out + next * core_step;
-            n = step->inner - k < BLOCK ? step->inner - k : BLOCK;
-            split_weights(core, o, next, k, n, weights);
-            for (uint32_t c = 0; c < n_data; c++, a += data_step, b += data_step) {
-                struct chains chains = k ? chains_at(a, b) : chains_at(zeros, zeros);
-                const float *x = in + c * in_step + k * summed_step, *w = weights, *end = weights + n * WIDTH;
-                for (; w < end; w += WIDTH, x += summed_step)
-                    chains = go_on(chains, w, x);
-                put_chains(a, b, k + n < step->inner ? chains : rounded(chains));
-            }
-        }
+    bool ends = k + n == of->inner;
+    for (uint32_t c = of->n_data; c > 0; c--, from.x += of->in_step) {
+        struct factors f = from;
+        struct chains chains = k ? chains_at(a, b) : begin(&f, made);
+        if (k == 0)
+            next_factors(&f);
+        chains = go_on_by(chains, f, k ? n : n - 1, made);
+        put_chains(a, b, ends ? rounded(chains, made) : chains, made);
+        a += of->data_step;
+        b += of->data_step;
     }
+}
+
+// Output `o` of a core or, for both, the next one too.
+static inline __attribute__((always_inline)) void contract_outputs(const struct passage *of, const struct weights *core,
+                                                                   const float *in, float *out, uint32_t o,
+                                                                   struct extent made)
+{
+    float split[BLOCK * WIDTH];
+    uint32_t step = made.both_outputs ? 1 : 0, most = core->are_split ? of->inner : BLOCK;
+    const float *a = core->at + 2 * o * core->outer;
+    struct factors from = { a, a + 2 * step * core->outer, in, 2 * core->inner, of->feature_step };
+    if (!core->are_split)
+        from = (struct factors){ split, split + 2, in, WIDTH, of->feature_step };
+    out += o * of->output_step;
+    for (uint32_t k = 0, n; k < of->inner; k += n, from.x += n * of->feature_step) {
+        n = of->inner - k < most ? of->inner - k : most;
+        if (!core->are_split)
+            split_weights(core, o, o + step, k, n, split);
+        contract_part(of, from, k, n, out, out + step * of->output_step, made);
+    }
+}
+
+// Once: outputs [rows][columns] of a core on the left, [columns][rows] of one on the right, features of `in` likewise.
+static void contract(const struct ttzo_contraction *step, const struct weights *core, const float *in, float *out,
+                     bool both_columns)
+{
+    bool left = step->core_left;
+    uint32_t n_core = left ? step->rows : step->columns, n_data = left ? step->columns : step->rows, o = 0;
+    const struct passage of = { n_data,
+                                step->inner,
+                                WIDTH * (left ? n_data : 1),
+                                WIDTH * (left ? 1 : n_core),
+                                WIDTH * (left ? 1 : step->inner),
+                                WIDTH * (left ? n_data : 1) };
+    for (; both_columns && o + 1 < n_core; o += 2)
+        contract_outputs(&of, core, in, out, o, (struct extent){ true, true });
+    for (; o + 1 < n_core; o += 2)
+        contract_outputs(&of, core, in, out, o, (struct extent){ true, false });
+    if (o < n_core) // of one column too: a kernel less
+        contract_outputs(&of, core, in, out, o, (struct extent){ false, true });
 }
 
 // The core of contraction `index` of the merged layer.
@@ -207,15 +337,14 @@ static struct weights weights_of(const struct ttzo_layer *layer, const float *pa
 {
     uint32_t k = 0, outer = step->core_outer_stride, inner = step->core_inner_stride;
     if (layer->kind != TTZO_LAYER_KIND_TT_TENSOR)
-        return (struct weights){ parameters + step->core_offset, NULL, outer, inner };
+        return (struct weights){ parameters + step->core_offset, false, outer, inner };
     for (; index > 0; index--) {
         merged += 2 * merged_size(layer, k);
         k += ttzo_cores_together(layer, k);
     }
-    uint32_t size = merged_size(layer, k);
-    if (size)
-        return (struct weights){ merged, merged + size, outer, inner };
-    return (struct weights){ parameters + ttzo_layer_core(layer, k).offset, NULL, outer, inner };
+    if (merged_size(layer, k))
+        return (struct weights){ merged, true, outer, inner };
+    return (struct weights){ parameters + ttzo_layer_core(layer, k).offset, false, outer, inner };
 }
 
 static void add_bias(const float *bias, float *columns, uint32_t n)
@@ -229,7 +358,7 @@ static void add_bias(const float *bias, float *columns, uint32_t n)
 }
 
 void ttzo_compensated_forward(const struct ttzo_layer *layer, const float *theta, const float *merged,
-                              float *const buffers[2], uint32_t *current, bool has_value)
+                              float *const buffers[2], uint32_t *current, bool has_value, bool both_columns)
 {
     struct ttzo_layer taken = ttzo_merged_layer(layer);
     const float *parameters = theta + layer->parameter_offset;
@@ -240,7 +369,7 @@ void ttzo_compensated_forward(const struct ttzo_layer *layer, const float *theta
         const float *in = buffers[*current];
         float *out = buffers[1 - *current];
         for (uint32_t repeat = 0; repeat < step.repeats; repeat++) {
-            contract(&step, &core, in, out);
+            contract(&step, &core, in, out, both_columns);
             in += WIDTH * step.inner * (step.core_left ? step.columns : step.rows);
             out += WIDTH * step.rows * step.columns;
         }

@@ -25,6 +25,7 @@ struct derivation {
     uint32_t n_layers, n_inputs, n_space, m;
     uint32_t basis;                  // directions that stand for those of space, or 0
     uint32_t n_directions, n_summed; // of which the first ones join the sum
+    float *curvature;                // [units][2], or NULL: not kept
 };
 
 // ---- numbers in memory ----------------------------------------------------------------------------------------------
@@ -54,34 +55,56 @@ static void put(float at[2], ttzo_lanes first, ttzo_lanes second)
 
 // ---- activations ----------------------------------------------------------------------------------------------------
 
-// phi(z) and its two derivatives.
-struct bent {
-    struct ttzo_two_floats value, slope, curvature;
-};
-
-static struct bent bend_relu(struct ttzo_two_floats z)
+static struct ttzo_two_floats nothing(void)
 {
-    const struct ttzo_two_floats zero = get((const float[2]){ 0.0f, 0.0f });
-    bool below = ttzo_lanes_first(ttzo_two_floats_whole(z)) < 0.0f; // NaN stays NaN
-    return (struct bent){ below ? zero : z, get((const float[2]){ below ? 0.0f : 1.0f, 0.0f }), zero };
+    return (struct ttzo_two_floats){ ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) };
 }
 
-static struct bent bend(enum ttzo_activation activation, struct ttzo_two_floats z)
+// Not so of NaN, which stays NaN.
+static bool is_below(struct ttzo_two_floats z)
 {
-    struct bent of;
+    return ttzo_lanes_first(ttzo_two_floats_whole(z)) < 0.0f;
+}
+
+// phi(z), phi'(z) as well.
+static inline struct ttzo_two_floats bend(enum ttzo_activation activation, struct ttzo_two_floats z,
+                                          struct ttzo_two_floats *slope)
+{
+    struct ttzo_two_floats value;
     if (activation == TTZO_ACTIVATION_SINE) {
-        ttzo_two_floats_sine(z, &of.value, &of.slope);
-        of.curvature = ttzo_two_floats_minus(of.value);
-        return of;
+        ttzo_two_floats_sine(z, &value, slope);
+        return value;
     }
+    if (activation == TTZO_ACTIVATION_TANH) {
+        struct ttzo_sum one = { ttzo_lanes_of(1.0f), ttzo_lanes_of(0.0f) };
+        value = ttzo_two_floats_tanh(z);
+        *slope = ttzo_rounded(ttzo_two_floats_muladd(ttzo_two_floats_minus(value), value, one));
+        return value;
+    }
+    *slope = get((const float[2]){ is_below(z) ? 0.0f : 1.0f, 0.0f });
+    return is_below(z) ? nothing() : z;
+}
+
+// phi(z) alone.
+static inline struct ttzo_two_floats bend_again(enum ttzo_activation activation, struct ttzo_two_floats z)
+{
+    if (activation == TTZO_ACTIVATION_SINE)
+        return ttzo_two_floats_sine_alone(z);
+    if (activation == TTZO_ACTIVATION_TANH)
+        return ttzo_two_floats_tanh(z);
+    return is_below(z) ? nothing() : z;
+}
+
+// phi''(z) of phi(z) and phi'(z).
+static inline struct ttzo_two_floats curvature_of(enum ttzo_activation activation, struct ttzo_two_floats value,
+                                                  struct ttzo_two_floats slope)
+{
+    if (activation == TTZO_ACTIVATION_SINE)
+        return ttzo_two_floats_minus(value);
     if (activation != TTZO_ACTIVATION_TANH)
-        return bend_relu(z);
-    struct ttzo_sum one = { ttzo_lanes_of(1.0f), ttzo_lanes_of(0.0f) };
-    of.value = ttzo_two_floats_tanh(z);
-    of.slope = ttzo_rounded(ttzo_two_floats_muladd(ttzo_two_floats_minus(of.value), of.value, one));
-    struct ttzo_two_floats half = ttzo_two_floats_times(of.value, of.slope);
-    of.curvature = (struct ttzo_two_floats){ -2.0f * half.head, -2.0f * half.tail };
-    return of;
+        return nothing();
+    struct ttzo_two_floats half = ttzo_two_floats_times(value, slope);
+    return (struct ttzo_two_floats){ -2.0f * half.head, -2.0f * half.tail };
 }
 
 // slope second + curvature squares
@@ -96,27 +119,46 @@ struct units {
     enum ttzo_activation activation;
     uint32_t n;
     float *columns, *slope, *kept;
+    float *curvature; // or NULL: not kept
 };
 
-static void bend_value(const struct units *u, bool keeps_curvature)
+static void bend_value(const struct units *u)
 {
     for (uint32_t j = 0; j < u->n; j++) {
-        struct bent of = bend(u->activation, get_column(u->columns + WIDTH * j, 0));
-        put_column(u->columns + WIDTH * j, 0, of.value);
-        put(u->slope + 2 * j, of.slope.head, of.slope.tail);
-        if (keeps_curvature)
-            put(u->kept + 2 * j, of.curvature.head, of.curvature.tail);
+        float *feature = u->columns + WIDTH * j;
+        struct ttzo_two_floats slope, value = bend(u->activation, get_column(feature, 0), &slope);
+        put_column(feature, 0, value);
+        put(u->slope + 2 * j, slope.head, slope.tail);
+        if (!u->curvature)
+            continue;
+        struct ttzo_two_floats curvature = curvature_of(u->activation, value, slope);
+        put(u->curvature + 2 * j, curvature.head, curvature.tail);
     }
 }
 
+// The value's column once more, whose slopes are kept, and with it what sums up the directions.
 static void bend_value_and_sum(const struct units *u)
 {
     for (uint32_t j = 0; j < u->n; j++) {
         float *feature = u->columns + WIDTH * j, *kept = u->kept + 2 * j;
-        struct bent of = bend(u->activation, get_column(feature, 0));
+        struct ttzo_two_floats value = bend_again(u->activation, get_column(feature, 0)), slope = get(u->slope + 2 * j);
         struct ttzo_sum squares = { ttzo_lanes_of(kept[0]), ttzo_lanes_of(kept[1]) };
-        put_column(feature, 0, of.value);
-        put_column(feature, 1, bend_second(of.slope, get_column(feature, 1), of.curvature, ttzo_rounded(squares)));
+        put_column(feature, 0, value);
+        put_column(feature, 1,
+                   bend_second(slope, get_column(feature, 1), curvature_of(u->activation, value, slope),
+                               ttzo_rounded(squares)));
+    }
+}
+
+// What sums up the directions, alone in the first column, by the kept curvatures.
+static void bend_sum(const struct units *u)
+{
+    for (uint32_t j = 0; j < u->n; j++) {
+        float *feature = u->columns + WIDTH * j, *kept = u->kept + 2 * j;
+        struct ttzo_sum squares = { ttzo_lanes_of(kept[0]), ttzo_lanes_of(kept[1]) };
+        put_column(feature, 0,
+                   bend_second(get(u->slope + 2 * j), get_column(feature, 0), get(u->curvature + 2 * j),
+                               ttzo_rounded(squares)));
     }
 }
 
@@ -129,26 +171,27 @@ static void bend_own_second(const struct units *u)
         struct ttzo_two_floats along = get_column(feature, 0),
                                square = ttzo_rounded(ttzo_two_floats_muladd(along, along, zero));
         put_column(feature, 1,
-                   bend_second(get(u->slope + 2 * j), get_column(feature, 1), get(u->kept + 2 * j), square));
+                   bend_second(get(u->slope + 2 * j), get_column(feature, 1), get(u->curvature + 2 * j), square));
     }
 }
 
-static void add_squares(const struct units *u, uint32_t c, bool first)
+// Directions in the columns [first, end); the squares of those before `end_summed` join the sum, which begins anew with
+// `begins`.
+static inline void bend_directions(const struct units *u, uint32_t first, uint32_t end, uint32_t end_summed,
+                                   bool begins)
 {
     for (uint32_t j = 0; j < u->n; j++) {
-        float *kept = u->kept + 2 * j;
-        struct ttzo_two_floats along = get_column(u->columns + WIDTH * j, c);
-        struct ttzo_sum total = { ttzo_lanes_of(first ? 0.0f : kept[0]), ttzo_lanes_of(first ? 0.0f : kept[1]) };
-        total = ttzo_two_floats_muladd(along, along, total);
-        put(kept, total.sum, total.rest);
-    }
-}
-
-static void bend_direction(const struct units *u, uint32_t c)
-{
-    for (uint32_t j = 0; j < u->n; j++) {
-        float *feature = u->columns + WIDTH * j;
-        put_column(feature, c, ttzo_two_floats_times(get(u->slope + 2 * j), get_column(feature, c)));
+        float *feature = u->columns + WIDTH * j, *kept = u->kept + 2 * j;
+        const struct ttzo_two_floats slope = get(u->slope + 2 * j);
+        struct ttzo_sum squares = { ttzo_lanes_of(begins ? 0.0f : kept[0]), ttzo_lanes_of(begins ? 0.0f : kept[1]) };
+        for (uint32_t c = first; c < end; c++) {
+            struct ttzo_two_floats along = get_column(feature, c);
+            if (c < end_summed)
+                squares = ttzo_two_floats_muladd(along, along, squares);
+            put_column(feature, c, ttzo_two_floats_times(slope, along));
+        }
+        if (first < end_summed)
+            put(kept, squares.sum, squares.rest);
     }
 }
 
@@ -158,17 +201,24 @@ static void bend_columns(const struct derivation *d, const struct pass *pass, co
         bend_value_and_sum(u);
         return;
     }
+    if (pass->kind[0] == SECOND) {
+        bend_sum(u);
+        return;
+    }
     if (pass->kind[0] == VALUE)
-        bend_value(u, pass->own);
+        bend_value(u);
     if (pass->kind[1] == SECOND)
         bend_own_second(u);
-    for (uint32_t c = 0; c < 2; c++) {
-        if (pass->kind[c] != DIRECTION)
-            continue;
-        if (!pass->own && pass->direction[c] < d->n_summed)
-            add_squares(u, c, pass->direction[c] == 0);
-        bend_direction(u, c);
-    }
+    uint32_t first = pass->kind[0] == DIRECTION ? 0 : 1, end = pass->kind[1] == DIRECTION ? 2 : 1, summed = first;
+    while (summed < end && !pass->own && pass->direction[summed] < d->n_summed)
+        summed++;
+    bool begins = first < end && pass->direction[first] == 0;
+    if (first == 1 && end == 2)
+        bend_directions(u, 1, 2, summed, begins);
+    else if (end == 2 && summed == 2)
+        bend_directions(u, 0, 2, 2, begins);
+    else
+        bend_directions(u, first, end, summed, begins);
 }
 
 // ---- passes ---------------------------------------------------------------------------------------------------------
@@ -227,6 +277,13 @@ static float *place_of(const struct derivation *d, const struct pass *pass, uint
     return NULL;
 }
 
+// Second derivatives of a layer that bends nothing yet.
+static void clear_column(float *columns, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++)
+        put_column(columns + WIDTH * j, 0, nothing());
+}
+
 static void carry(const struct derivation *d, const struct pass *pass)
 {
     const struct ttzo_layer *layers = d->trainer->model->layers;
@@ -235,12 +292,20 @@ static void carry(const struct derivation *d, const struct pass *pass)
     uint32_t buffer = 0, before = 0;
     begin_columns(d, pass);
     for (uint32_t l = 0; l < d->n_layers; l++) {
-        ttzo_compensated_forward(&layers[l], d->theta, merged, buffers, &buffer, pass->kind[0] == VALUE);
+        if (l == 0 && pass->kind[0] == SECOND)
+            clear_column(buffers[buffer], layers[l].out_features);
+        else
+            ttzo_compensated_forward(&layers[l], d->theta, merged, buffers, &buffer, pass->kind[0] == VALUE,
+                                     pass->kind[1] != NOTHING);
         merged += ttzo_compensated_merged(&layers[l]);
         if (layers[l].activation == TTZO_ACTIVATION_IDENTITY)
             continue;
-        struct units u = { (enum ttzo_activation)layers[l].activation, layers[l].out_features, buffers[buffer],
-                           d->work->slope + 2 * before, d->work->squares + 2 * before };
+        struct units u = { (enum ttzo_activation)layers[l].activation,
+                           layers[l].out_features,
+                           buffers[buffer],
+                           d->work->slope + 2 * before,
+                           d->work->squares + 2 * before,
+                           d->curvature ? d->curvature + 2 * before : NULL };
         bend_columns(d, pass, &u);
         before += u.n;
     }
@@ -267,8 +332,35 @@ static void carry_all(const struct derivation *d, bool sum)
     carry(d, &(struct pass){ { VALUE, DIRECTION }, { 0, 0 }, false });
     for (uint32_t k = 1; k < d->n_directions; k += 2)
         carry(d, &(struct pass){ { DIRECTION, k + 1 < d->n_directions ? DIRECTION : NOTHING }, { k, k + 1 }, false });
-    if (sum)
+    if (sum && d->curvature)
+        carry(d, &(struct pass){ { SECOND, NOTHING }, { 0, 0 }, false });
+    else if (sum)
         carry(d, &(struct pass){ { VALUE, SECOND }, { 0, 0 }, false });
+}
+
+void ttzo_compensated_prepare(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers)
+{
+    const struct ttzo_model *model = trainer->model;
+    float *merged = trainer->pde.merged;
+    for (uint32_t l = 0; l < n_layers; l++) {
+        ttzo_compensated_merge(&model->layers[l], theta, merged);
+        merged += ttzo_compensated_merged(&model->layers[l]);
+    }
+    if (ttzo_basis_size(model))
+        ttzo_basis_make(model, theta, trainer->pde.merged, trainer->pde.basis);
+}
+
+// Where curvatures are kept: in the squares' place of directions that each have their own second derivative, else in
+// what lies idle.
+static float *place_of_curvature(const struct ttzo_trainer *trainer, uint32_t n_layers, uint32_t needs)
+{
+    uint32_t units = 0;
+    if (needs & TTZO_NEED_DIAGONAL)
+        return trainer->pde.squares;
+    for (uint32_t l = 0; l < n_layers; l++)
+        if (trainer->model->layers[l].activation != TTZO_ACTIVATION_IDENTITY)
+            units += trainer->model->layers[l].out_features;
+    return needs & TTZO_NEED_LAPLACIAN && 2 * units <= trainer->pde.n_idle ? trainer->pde.idle : NULL;
 }
 
 void ttzo_compensated_jet(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs)
@@ -285,14 +377,8 @@ void ttzo_compensated_jet(struct ttzo_trainer *trainer, const float *theta, uint
                             model->layers[n_layers - 1].out_features,
                             basis,
                             basis ? basis + n_inputs - n_space : n_inputs,
-                            basis ? basis : n_space };
-    float *merged = trainer->pde.merged;
-    for (uint32_t l = 0; l < n_layers; l++) {
-        ttzo_compensated_merge(&model->layers[l], theta, merged);
-        merged += ttzo_compensated_merged(&model->layers[l]);
-    }
-    if (basis && needs)
-        ttzo_basis_make(model, theta, trainer->pde.merged, trainer->pde.basis);
+                            basis ? basis : n_space,
+                            place_of_curvature(trainer, n_layers, needs) };
     if (!needs)
         carry(&d, &(struct pass){ { VALUE, NOTHING }, { 0, 0 }, false });
     else if (needs & TTZO_NEED_DIAGONAL)

@@ -10,6 +10,7 @@
 #include "equations/coordinate_gn.h"
 
 #include "equations/coordinate_columns.h"
+#include "equations/derive.h"
 #include "equations/graph_columns.h"
 #include "equations/pde.h"
 #include "equations/scales.h"
@@ -364,6 +365,7 @@ static enum ttzo_error try_step(struct coordinate_gn *gn, float *change)
 {
     struct ttzo_trainer *trainer = gn->trainer;
     float sum = 0.0f;
+    ttzo_hold_cores(trainer, trainer->perturbed);
     for (uint32_t row = 0; row < gn->rows; row++) {
         float residual = ttzo_pde_residual(trainer, trainer->perturbed, row);
         sum = sum + (residual * residual - trainer->base_losses[row]);

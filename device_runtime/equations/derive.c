@@ -12,15 +12,31 @@
 
 #define PAIRS TTZO_PAIRS_AT_ONCE
 
-static void merge_cores(const struct ttzo_derivation *d)
+// Inlined, its frame would lie below that of every derivative.
+__attribute__((noinline)) static void merge_cores(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers)
 {
-    float *at = d->work->merged;
-    for (uint32_t l = 0; l < d->n_layers; l++) {
-        uint64_t numbers = ttzo_merged_numbers(&d->model->layers[l]);
+    const struct ttzo_model *model = trainer->model;
+    float *at = trainer->pde.merged;
+    if (trainer->pde.held == theta)
+        return;
+    trainer->pde.held = NULL;
+    if (ttzo_is_compensated(model)) {
+        ttzo_compensated_prepare(trainer, theta, n_layers);
+        return;
+    }
+    for (uint32_t l = 0; l < n_layers; l++) {
+        uint64_t numbers = ttzo_merged_numbers(&model->layers[l]);
         if (numbers)
-            ttzo_merge_cores(&d->model->layers[l], d->theta, at);
+            ttzo_merge_cores(&model->layers[l], theta, at);
         at += numbers;
     }
+}
+
+void ttzo_hold_cores(struct ttzo_trainer *trainer, const float *theta)
+{
+    trainer->pde.held = NULL;
+    merge_cores(trainer, theta, trainer->model->info.n_layers);
+    trainer->pde.held = theta;
 }
 
 // ---- differences ----------------------------------------------------------------------------------------------------
@@ -164,14 +180,13 @@ static struct pair pair_of(const struct ttzo_sparse_node *node)
     return (struct pair){ node->value, node->index, node->n_nonzero, node->weight };
 }
 
-// Of a chain. Inlined, its frame would lie below that of every other derivative too.
+// Of a chain; not inlined, as above.
 __attribute__((noinline)) static void derive_on_grid(const struct ttzo_derivation *d)
 {
     const struct ttzo_sparse_grid *grid = &d->model->pde.grid;
     struct ttzo_sparse_node node, kept[PAIRS];
     struct pair pairs[PAIRS];
     uint32_t n = 0;
-    clear_sums(d);
     for (ttzo_sparse_grid_begin(grid, &node); ttzo_sparse_grid_next(grid, &node);) {
         if (!leads_pair(&node))
             continue;
@@ -194,7 +209,6 @@ __attribute__((noinline)) static void derive_graph_on_grid(const struct ttzo_der
 {
     const struct ttzo_sparse_grid *grid = &d->model->pde.grid;
     struct ttzo_sparse_node node;
-    clear_sums(d);
     for (ttzo_sparse_grid_begin(grid, &node); ttzo_sparse_grid_next(grid, &node);) {
         struct pair pair = pair_of(&node);
         if (!leads_pair(&node))
@@ -251,13 +265,13 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
                                                       : (uint32_t)ttzo_layer_outputs(&model->layers[n_layers - 1]),
                                  ttzo_first_directions(model),
                                  ttzo_summed_directions(model) };
+    merge_cores(trainer, theta, n_layers);
     if (ttzo_is_compensated(model)) {
         ttzo_compensated_jet(trainer, theta, n_layers, needs);
         if (ttzo_is_needed(&d, TTZO_NEED_DIAGONAL))
             sum_diagonal(&d);
         return;
     }
-    merge_cores(&d);
     if (!needs) {
         ttzo_carry_value(&d);
         return;
@@ -275,6 +289,7 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
     case TTZO_DERIVATIVE_COMPENSATED_JET: break;
     case TTZO_DERIVATIVE_FINITE_DIFFERENCE: derive_by_differences(&d); break;
     case TTZO_DERIVATIVE_SPARSE_GRID:
+        clear_sums(&d); // the nodes' frames do not lie below the value's pass
         if (ttzo_is_graph(model))
             derive_graph_on_grid(&d);
         else

@@ -15,7 +15,25 @@ uint32_t ttzo_derive_passes(const struct ttzo_model *model);
 // Cost in forward passes: jet 1 + inputs + 1, finite_difference 1 + 2 inputs, sparse_grid one a node.
 void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs, uint32_t row);
 
+// Merges the cores of `theta` once for all rows that are derived there next, as long as its numbers stay.
+void ttzo_hold_cores(struct ttzo_trainer *trainer, const float *theta);
+
+static inline void ttzo_release_cores(struct ttzo_trainer *trainer)
+{
+    trainer->pde.held = NULL;
+}
+
 #else
+
+static inline void ttzo_hold_cores(struct ttzo_trainer *trainer, const float *theta)
+{
+    (void)trainer, (void)theta;
+}
+
+static inline void ttzo_release_cores(struct ttzo_trainer *trainer)
+{
+    (void)trainer;
+}
 
 static inline uint32_t ttzo_derive_passes(const struct ttzo_model *model)
 {

@@ -6,6 +6,7 @@
 #include "equations/gauss_newton.h"
 
 #include "equations/coordinate_gn.h"
+#include "equations/derive.h"
 #include "equations/frozen_features.h"
 #include "equations/last_layer_columns.h"
 #include "equations/pde.h"
@@ -199,11 +200,13 @@ static bool perturb(const struct gauss_newton *gn, uint32_t c)
 
 // ---- the system -----------------------------------------------------------------------------------------------------
 
-// Before the residuals at `theta`.
+// Before the residuals at `theta`, whose numbers stay until the next call.
 static void begin_residuals(const struct gauss_newton *gn, const float *theta)
 {
     if (ttzo_has_black_box(gn->trainer->model))
         ttzo_ask_box(gn->trainer, theta);
+    else
+        ttzo_hold_cores(gn->trainer, theta);
 }
 
 static float residual_of(const struct gauss_newton *gn, const float *theta, uint32_t row)
@@ -245,11 +248,9 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     return error;
 }
 
-static enum ttzo_error build(struct gauss_newton *gn)
+static enum ttzo_error fold_blocks(struct gauss_newton *gn)
 {
     const uint32_t batch = gn->trainer->model->info.batch, rows = block_rows(gn->trainer->model, gn->n);
-    for (uint32_t i = 0; i < ttzo_triangle_count(gn->n); i++)
-        gn->triangle[i] = 0.0f;
     for (uint32_t first = 0; first < batch; first += rows) {
         uint32_t count = batch - first < rows ? batch - first : rows;
         enum ttzo_error error = fill_block(gn, first, count);
@@ -260,6 +261,19 @@ static enum ttzo_error build(struct gauss_newton *gn)
                                count - done < TTZO_GN_BLOCK_ROWS ? count - done : TTZO_GN_BLOCK_ROWS);
     }
     return TTZO_ERROR_OK;
+}
+
+// trainer->gradient is free until a step is composed.
+static enum ttzo_error build(struct gauss_newton *gn)
+{
+    struct ttzo_trainer *trainer = gn->trainer;
+    for (uint32_t i = 0; i < ttzo_triangle_count(gn->n); i++)
+        gn->triangle[i] = 0.0f;
+    trainer->pde.idle = trainer->gradient;
+    trainer->pde.n_idle = trainer->model->info.n_parameters;
+    enum ttzo_error error = fold_blocks(gn);
+    trainer->pde.n_idle = 0;
+    return error;
 }
 
 // Relative to the mean squared column: less would fit the batch's own errors.
@@ -387,6 +401,7 @@ static struct gauss_newton begin(struct ttzo_trainer *trainer, const struct ttzo
 enum ttzo_error ttzo_gauss_newton(struct ttzo_trainer *trainer, const struct ttzo_phase *phase, float rate,
                                   struct ttzo_step_result *result)
 {
+    ttzo_release_cores(trainer);
     if (phase->estimator == TTZO_ESTIMATOR_COORDINATE_GN)
         return ttzo_coordinate_gn(trainer, phase, rate, result);
     if (phase->estimator == TTZO_ESTIMATOR_FROZEN_FEATURES)

@@ -184,6 +184,7 @@ float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32
 void ttzo_pde_validate(struct ttzo_trainer *trainer, uint32_t row)
 {
     const struct ttzo_model *model = trainer->model;
+    ttzo_release_cores(trainer);
     draw(model, model->pde.info.validation_seed, TTZO_STREAM_VALIDATION, 0, row, trainer->pde.point);
     ttzo_derive(trainer, trainer->theta, model->info.n_layers, 0, row);
 }
@@ -193,6 +194,7 @@ void ttzo_pde_solve(struct ttzo_trainer *trainer, const uint8_t *row)
     const struct ttzo_model *model = trainer->model;
     for (uint32_t i = 0; i < model->info.in_features; i++)
         trainer->pde.point[i] = ttzo_get_f32(row + 4 * i);
+    ttzo_release_cores(trainer);
     ttzo_derive(trainer, trainer->theta, model->info.n_layers, 0, 0);
 }
 

@@ -38,9 +38,12 @@ struct ttzo_pde_work {
                     // [units][2] that, or phi''(z)
     float *normals; // [4][in_features] of monte_carlo: Gaussian directions
     float *merged;  // parameters of the layers whose cores are merged; of compensated jets those cores alone
-    float *basis;   // of compensated jets, where the first layer reads few combinations of its inputs
-    float *combined;  // two sets of the network's values and derivatives, put together from its features
-    float *registers; // of the longest program
+    const float *held; // the parameters whose merged cores stand there for all rows; NULL: each derivation merges them
+    float *basis;      // of compensated jets, where the first layer reads few combinations of its inputs
+    float *combined;   // two sets of the network's values and derivatives, put together from its features
+    float *registers;  // of the longest program
+    float *idle;       // [n_idle] what a caller does not need during these rows
+    uint32_t n_idle;
 };
 
 // All of a training run but the model. Fields are for reading; the functions below change them.

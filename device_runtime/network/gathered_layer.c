@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "network/gathered_layer.h"
 
+#include "network/four_columns.h"
 #include "network/product.h"
 
 #if TTZO_HAS(GATHERED)
@@ -257,40 +258,88 @@ static const float *contract_patches(const struct ttzo_layer *layer, const float
     return buffers[current];
 }
 
-// The patches at SIDE_BY_SIDE neighbouring positions of one row, [in_features][SIDE_BY_SIDE]. False, and nothing is done,
-// where they are in two rows or a column is beyond the image.
-static bool gather_neighbours(const struct ttzo_layer *layer, const float *image, uint32_t position, float *out)
+// Where the patches at SIDE_BY_SIDE positions from `position` on begin in a channel, and whether all of their rows are in
+// the image. False where a column is beyond it, or a row is and the positions are in two rows.
+static bool find_four(const struct ttzo_layer *layer, uint32_t position, uint32_t at[SIDE_BY_SIDE], bool *whole)
 {
-    uint32_t column = position % layer->out_width, step = layer->stride_width, right = layer->dilation_width;
-    uint32_t left = column * step - layer->padding_width, last = (SIDE_BY_SIDE - 1) * step;
-    uint32_t top = position / layer->out_width * layer->stride_height - layer->padding_height;
-    if (column + SIDE_BY_SIDE > layer->out_width || left >= layer->width ||
-        left + last + right * (layer->kernel_width - 1u) >= layer->width)
+    uint32_t row = position / layer->out_width, column = position % layer->out_width;
+    uint32_t high = span_height(layer), wide = span_width(layer), height = layer->height, width = layer->width;
+    bool in_one_row = column + SIDE_BY_SIDE <= layer->out_width;
+    *whole = true;
+    for (uint32_t j = 0; j < SIDE_BY_SIDE; j++) {
+        // beyond the border a row or column wraps round to a large number
+        uint32_t top = row * layer->stride_height - layer->padding_height;
+        uint32_t left = column * layer->stride_width - layer->padding_width;
+        if (left >= width || left + wide > width)
+            return false;
+        *whole = *whole && top < height && top + high <= height;
+        at[j] = top * width + left;
+        if (++column == layer->out_width)
+            column = 0, row++;
+    }
+    return *whole || in_one_row;
+}
+
+// Those patches, [in_features][SIDE_BY_SIDE]. False, and nothing is done, where find_four says so.
+static bool gather_four(const struct ttzo_layer *layer, const float *image, uint32_t position, float *out)
+{
+    uint32_t at[SIDE_BY_SIDE], channel_size = (uint32_t)layer->height * layer->width, right = layer->dilation_width;
+    uint32_t down = (uint32_t)layer->dilation_height * layer->width;
+    bool whole;
+    if (!find_four(layer, position, at, &whole))
         return false;
-    for (uint32_t c = layer->channels; c; c--, image += layer->height * layer->width)
-        for (uint32_t i = layer->kernel_height, y = top; i; i--, y += layer->dilation_height) {
-            bool inside = y < layer->height;
-            const float *row = image + (inside ? y * layer->width + left : 0);
-            for (uint32_t j = layer->kernel_width; j; j--, row += inside ? right : 0, out += SIDE_BY_SIDE) {
-                out[0] = inside ? row[0] : 0.0f, out[1] = inside ? row[step] : 0.0f;
-                out[2] = inside ? row[2 * step] : 0.0f, out[3] = inside ? row[3 * step] : 0.0f;
+    for (uint32_t c = layer->channels; c; c--, image += channel_size)
+        for (uint32_t i = layer->kernel_height, row = 0; i; i--, row += down) {
+            uint32_t wide = layer->kernel_width;
+            if (!whole && at[0] + row >= channel_size) { // of positions in one row
+                for (; wide; wide--, out += SIDE_BY_SIDE)
+                    out[0] = 0.0f, out[1] = 0.0f, out[2] = 0.0f, out[3] = 0.0f;
+                continue;
             }
+            const float *p0 = image + (at[0] + row), *p1 = image + (at[1] + row);
+            const float *p2 = image + (at[2] + row), *p3 = image + (at[3] + row);
+            for (; wide; wide--, p0 += right, p1 += right, p2 += right, p3 += right, out += SIDE_BY_SIDE)
+                out[0] = *p0, out[1] = *p1, out[2] = *p2, out[3] = *p3;
         }
     return true;
+}
+
+// Four patches [in_features][4] in `buffers[0]` through a layer whose cores' numbers are neighbours along the summed index;
+// output `feature` goes to out + feature * apart.
+static void contract_four(const struct ttzo_layer *layer, const float *parameters, const float *bias,
+                          float *const buffers[2], float *out, uint32_t apart)
+{
+    uint32_t length = ttzo_layer_length(layer);
+    for (uint32_t index = 0; index < length; index++) {
+        struct ttzo_contraction step = ttzo_layer_contraction(layer, index);
+        bool last = index + 1 == length;
+        uint32_t columns = step.columns, gap = last ? apart : 4;
+        const float *in = buffers[index % 2], *its_bias = last ? bias : NULL;
+        float *made = last ? out : buffers[1 - index % 2];
+        for (uint32_t repeat = 0; repeat < step.repeats; repeat++, in += 4 * step.inner * columns)
+            for (uint32_t column = 0; column < columns; column++)
+                ttzo_multiply_four_columns(made + (repeat * step.rows * columns + column) * gap, columns * gap,
+                                           its_bias ? its_bias + column : NULL, columns, parameters + step.core_offset,
+                                           step.inner, in + 4 * column, 4 * columns, step.rows, step.inner);
+    }
 }
 
 void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *parameters, const float *bias, const float *in,
                            float *out, float *scratch)
 {
     struct ttzo_layer applied = ttzo_gathered_application(layer);
-    uint32_t positions = (uint32_t)ttzo_layer_positions(layer);
+    uint32_t positions = (uint32_t)ttzo_layer_positions(layer), n = positions < SIDE_BY_SIDE ? 1 : SIDE_BY_SIDE;
     uint32_t widest = (uint32_t)widest_array(&applied);
     float *const buffers[2] = { scratch, scratch + SIDE_BY_SIDE * widest };
-    for (uint32_t first = 0, n; first < positions; first += n) {
-        n = positions - first < SIDE_BY_SIDE ? positions - first : SIDE_BY_SIDE;
-        bool gathered = n == SIDE_BY_SIDE && gather_neighbours(layer, in, first, buffers[0]);
+    for (uint32_t done = 0; done < positions; done += n) {
+        uint32_t first = done + n <= positions ? done : positions - n; // the last four overlap: the same numbers again
+        bool gathered = n == SIDE_BY_SIDE && gather_four(layer, in, first, buffers[0]);
         for (uint32_t j = 0; j < n && !gathered; j++)
             ttzo_gathered_patch(layer, in, first + j, buffers[0] + j, n);
+        if (TTZO_HAS_FOUR_COLUMNS && n == SIDE_BY_SIDE && layer->kind != TTZO_LAYER_KIND_TT_TENSOR) {
+            contract_four(&applied, parameters, bias, buffers, out + first, positions);
+            continue;
+        }
         const float *made = contract_patches(&applied, parameters, bias, buffers, n);
         for (uint32_t i = 0; i < layer->out_features; i++)
             for (uint32_t j = 0; j < n; j++)
@@ -300,28 +349,77 @@ void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *paramete
 
 // ---- tokens ---------------------------------------------------------------------------------------------------------
 
-static void forward_tokens(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
-                           float *scratch)
+void ttzo_token_contract(const struct ttzo_core *core, const float *parameters, uint32_t digit, const float *in,
+                         uint32_t columns, float *out)
+{
+    const float *from = parameters + core->offset + digit * core->right;
+    uint32_t rows = core->left * core->m, step = core->n * core->right, inner = core->right;
+    if (TTZO_HAS_FOUR_COLUMNS && columns % 4 == 0) {
+        for (uint32_t j = 0; j < columns; j += 4)
+            ttzo_multiply_four_columns(out + j, columns, NULL, 0, from, step, in + j, columns, rows, inner);
+        return;
+    }
+    for (; rows; rows--, from += step)
+        for (uint32_t j = 0; j < columns; j++) {
+            float sum = 0.0f;
+            const float *number = in + j;
+            for (uint32_t k = 0; k < inner; k++, number += columns)
+                sum = TTZO_MULADD(from[k], *number, sum);
+            *out++ = sum;
+        }
+}
+
+// The vector of a token, from matrices; it lies in one of the buffers.
+static const float *vector_of(const struct ttzo_layer *layer, const float *parameters, uint32_t token,
+                              float *const buffers[2])
+{
+    uint32_t columns = 1, current = 0, rest = token;
+    struct ttzo_core core = { .offset = ttzo_layer_parameters(layer) };
+    buffers[0][0] = 1.0f;
+    for (uint32_t k = ttzo_layer_length(layer); k; k--, current = 1 - current) {
+        uint32_t end = core.offset;
+        core = ttzo_layer_core_shape(layer, k - 1);
+        core.offset = end - core.left * core.m * core.n * core.right;
+        ttzo_token_contract(&core, parameters, rest % core.n, buffers[current], columns, buffers[1 - current]);
+        rest /= core.n;
+        columns *= core.m;
+    }
+    return buffers[current];
+}
+
+// The same of any train.
+static const float *contracted_vector(const struct ttzo_layer *applied, const struct ttzo_layer *layer,
+                                      const float *parameters, uint32_t token, float *const buffers[2], float *picked)
+{
+    uint32_t current = 0;
+    ttzo_gathered_token(layer, parameters, token, picked);
+    buffers[0][0] = 1.0f;
+    ttzo_layer_forward(applied, picked, buffers, &current);
+    return buffers[current];
+}
+
+// Apart from patches, whose path of calls goes deeper.
+__attribute__((noinline)) static void forward_tokens(const struct ttzo_layer *layer, const float *parameters,
+                                                     const float *in, float *out, float *scratch)
 {
     struct ttzo_layer applied = ttzo_gathered_application(layer);
     uint32_t outputs = (uint32_t)ttzo_layer_outputs(layer), widest = (uint32_t)widest_array(&applied), count = 0;
     float *const buffers[2] = { scratch, scratch + widest };
-    float *picked = scratch + 2 * widest;
-    bool each = layer->combine == TTZO_COMBINE_EACH;
+    bool each = layer->combine == TTZO_COMBINE_EACH, has_matrices = layer->kind != TTZO_LAYER_KIND_TT_TENSOR;
     applied.parameter_offset = 0;
     for (uint32_t i = 0; i < outputs; i++)
         out[i] = 0.0f;
     for (uint32_t t = 0; t < layer->width; t++) {
-        uint32_t token = (uint32_t)in[t], current = 0;
+        uint32_t token = (uint32_t)in[t];
         if (token == layer->padding_token)
             continue;
         float *sum = each ? out + t * layer->out_features : out;
+        const float *vector =
+            has_matrices ? vector_of(layer, parameters, token, buffers)
+                         : contracted_vector(&applied, layer, parameters, token, buffers, scratch + 2 * widest);
         count++;
-        ttzo_gathered_token(layer, parameters, token, picked);
-        buffers[0][0] = 1.0f;
-        ttzo_layer_forward(&applied, picked, buffers, &current);
         for (uint32_t i = 0; i < layer->out_features; i++)
-            sum[i] = sum[i] + buffers[current][i];
+            sum[i] = sum[i] + vector[i];
     }
     if (layer->combine == TTZO_COMBINE_MEAN && count)
         for (uint32_t i = 0; i < outputs; i++)

@@ -82,7 +82,11 @@ static inline ttzo_lanes ttzo_lanes_from_bits(ttzo_lane_bits bits)
 
 static inline ttzo_lanes ttzo_lanes_choose(ttzo_lane_bits mask, ttzo_lanes yes, ttzo_lanes no)
 {
+#if TTZO_LANES == 1
+    return mask ? yes : no;
+#else
     return ttzo_lanes_from_bits((mask & ttzo_lanes_to_bits(yes)) | (~mask & ttzo_lanes_to_bits(no)));
+#endif
 }
 
 static inline ttzo_lanes ttzo_lanes_load(const float *at)

@@ -214,20 +214,6 @@ float ttzo_loss_with_slopes(const struct ttzo_model *model, const float *outputs
     return ttzo_row_loss(model, scratch, target);
 }
 
-// Below this sum of squared changes, three moments say as much as expm1 and log1p: what they leave out is less than
-// 2^-18 / 24 of the largest change.
-#ifndef TTZO_SMALL_SQUARES
-#define TTZO_SMALL_SQUARES 0.000244140625f // 2^-12
-#endif
-
-// log1p(s)
-static float small_log1p(float s)
-{
-    float q = TTZO_MULADD(s, -0.25f, 0.333333343f);
-    q = TTZO_MULADD(s, q, -0.5f);
-    return TTZO_MULADD(s * s, q, s);
-}
-
 struct moments {
     float squares, first, second, third; // sums of a a, p a, p a a, p a a a
 };
@@ -252,49 +238,27 @@ __attribute__((noinline)) static float large_change(const float *p, const float 
     return ttzo_log1p(sum);
 }
 
-static inline float small_change(float first, float second, float third)
+// The changes are `step` apart.
+static float cross_entropy_change(const float *p, const float *changes, uint32_t step, uint32_t n, float own)
 {
-    return small_log1p(TTZO_MULADD(third, 0.166666672f, TTZO_MULADD(second, 0.5f, first)));
-}
-
-static float change_of(const struct moments *sums, const float *p, const float *changes, uint32_t n, float own)
-{
-    return sums->squares < TTZO_SMALL_SQUARES ? small_change(sums->first, sums->second, sums->third)
-                                              : large_change(p, changes, 1, n, own);
-}
-
-static float cross_entropy_change(const float *p, const float *changes, uint32_t n, uint32_t row_class)
-{
-    float own = changes[row_class];
     struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
     for (uint32_t j = 0; j < n; j++)
-        add_moment(&sums, p[j], changes[j] - own);
-    return change_of(&sums, p, changes, n, own);
+        add_moment(&sums, p[j], changes[j * step] - own);
+    return sums.squares < TTZO_SMALL_SQUARES ? ttzo_change_of_moments(sums.first, sums.second, sums.third)
+                                             : large_change(p, changes, step, n, own);
 }
 
-void ttzo_loss_moved_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
-                             const struct ttzo_quad *own, uint32_t n, float *differences)
+void ttzo_loss_large_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
+                             const struct ttzo_quad *own, float differences[TTZO_QUERIES_AT_ONCE])
 {
-    struct ttzo_moments sums;
-    ttzo_moments_of(&sums, slopes, changes, outputs, own);
-    for (uint32_t q = 0; q < n; q++)
-        differences[q] = sums.squares.of[q] < TTZO_SMALL_SQUARES
-                             ? small_change(sums.first.of[q], sums.second.of[q], sums.third.of[q])
-                             : large_change(slopes, changes->of + q, TTZO_QUERIES_AT_ONCE, outputs, own->of[q]);
+    for (uint32_t q = 0; q < TTZO_QUERIES_AT_ONCE; q++)
+        differences[q] = cross_entropy_change(slopes, changes->of + q, TTZO_QUERIES_AT_ONCE, outputs, own->of[q]);
 }
 
-// Of n outputs.
-static inline float output_change(const float *slopes, uint32_t n, uint32_t output, float change, uint32_t row_class)
+// log1p of the sum over the outputs [first, end) without the class's own, which change by `against` relative to it.
+__attribute__((noinline)) static float large_output_change(const float *slopes, uint32_t first, uint32_t end,
+                                                           float against, uint32_t row_class)
 {
-    struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
-    bool is_own = output == row_class; // then all others change against it, else it alone does
-    float against = is_own ? -change : change;
-    uint32_t first = is_own ? 0 : output, end = is_own ? n : output + 1;
-    for (uint32_t j = first; j < end; j++)
-        if (j != row_class)
-            add_moment(&sums, slopes[j], against);
-    if (sums.squares < TTZO_SMALL_SQUARES)
-        return small_change(sums.first, sums.second, sums.third);
     float sum = 0.0f, moved = ttzo_expm1(against);
     for (uint32_t j = first; j < end; j++)
         if (j != row_class)
@@ -302,20 +266,43 @@ static inline float output_change(const float *slopes, uint32_t n, uint32_t outp
     return ttzo_log1p(sum);
 }
 
+// Of one of n outputs; `antithetic`: less the loss's change by the opposite change, whose moments differ in sign alone.
+static inline float output_change(const float *slopes, uint32_t n, uint32_t output, float change, uint32_t row_class,
+                                  bool antithetic)
+{
+    struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
+    uint32_t first = output, end = output + 1;
+    if (output == row_class) { // all others change against it
+        change = -change;
+        first = 0, end = n;
+        for (uint32_t j = 0; j < n; j++)
+            if (j != row_class)
+                add_moment(&sums, slopes[j], change);
+    } else
+        add_moment(&sums, slopes[output], change);
+    if (sums.squares < TTZO_SMALL_SQUARES) {
+        float above = ttzo_change_of_moments(sums.first, sums.second, sums.third);
+        return antithetic ? above - ttzo_change_of_moments(-sums.first, sums.second, -sums.third) : above;
+    }
+    float above = large_output_change(slopes, first, end, change, row_class);
+    return antithetic ? above - large_output_change(slopes, first, end, -change, row_class) : above;
+}
+
 float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
                               const uint8_t *target)
 {
-    return output_change(slopes, model->info.out_features, output, change, ttzo_get_u16(target));
+    return output_change(slopes, model->info.out_features, output, change, ttzo_get_u16(target), false);
 }
 
 #if TTZO_HAS(GATHERED)
 
 void ttzo_loss_output_changes(const struct ttzo_model *model, const float *slopes, uint32_t output,
-                              const float *changes, uint32_t n, const uint8_t *target, float *differences)
+                              const float *changes, uint32_t n, const uint8_t *target, bool antithetic,
+                              float *differences)
 {
     uint32_t outputs = model->info.out_features, row_class = ttzo_get_u16(target);
     for (const float *end = changes + n; changes != end; changes++)
-        *differences++ = output_change(slopes, outputs, output, *changes, row_class);
+        *differences++ = output_change(slopes, outputs, output, *changes, row_class, antithetic);
 }
 
 #endif
@@ -327,7 +314,7 @@ static float place_change(const struct ttzo_model *model, const float *p, const 
     for (uint32_t i = 0; i < ttzo_loss_places(model); i++, p += classes, changes += classes) {
         struct place place = place_of(model, target, i);
         if (place.row_class != TTZO_NO_CLASS)
-            sum = sum + place.weight * cross_entropy_change(p, changes, classes, place.row_class);
+            sum = sum + place.weight * cross_entropy_change(p, changes, 1, classes, changes[place.row_class]);
     }
     return sum * share_of_place(model, target);
 }
@@ -337,9 +324,7 @@ static float binary_change(const struct ttzo_model *model, float wrong, float ch
 {
     struct place place = place_of(model, target, 0);
     float against = place.row_class ? -change : change;
-    struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
-    add_moment(&sums, wrong, against);
-    return place.weight * change_of(&sums, &wrong, &against, 1, 0.0f);
+    return place.weight * cross_entropy_change(&wrong, &against, 1, 1, 0.0f);
 }
 
 static float squared_change(const float *slopes, const float *changes, uint32_t n)
@@ -379,7 +364,7 @@ void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, cons
 {
     uint32_t outputs = model->info.out_features;
     if (ttzo_loss_is_plain(model)) {
-        ttzo_loss_moved_changes(slopes, changes, outputs, changes + ttzo_get_u16(target), n, differences);
+        ttzo_loss_moved_changes(slopes, changes, outputs, ttzo_get_u16(target), differences);
         return;
     }
     for (uint32_t q = 0; q < n; q++) {

@@ -3,7 +3,7 @@
 #ifndef TTZO_LOSS_H
 #define TTZO_LOSS_H
 #include "model/model.h"
-#include "network/product.h"
+#include "network/moments.h"
 
 // Classes that a target names: 1, or one for each place of a sequence; 0 where targets are float32 outputs.
 uint32_t ttzo_loss_places(const struct ttzo_model *model);
@@ -35,7 +35,8 @@ float ttzo_loss_with_slopes(const struct ttzo_model *model, const float *outputs
 float ttzo_loss_change(const struct ttzo_model *model, const float *slopes, const float *changes,
                        const uint8_t *target);
 
-// The same for the first n of four queries side by side, changes[output]. `scratch` [out_features].
+// The same for the first n of four queries side by side, changes[output]; after them any numbers may stand in
+// `differences` [4]. `scratch` [out_features].
 void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const struct ttzo_quad *changes, uint32_t n,
                        const uint8_t *target, float *scratch, float *differences);
 
@@ -45,18 +46,29 @@ static inline bool ttzo_loss_is_plain(const struct ttzo_model *model)
     return !TTZO_HAS_LOSSES || (model->info.loss == TTZO_LOSS_CROSS_ENTROPY && !model->loss.n_class_weights);
 }
 
-// The same where these outputs change alone: `slopes` are theirs, `own` is the change of the class's output, which is 0
-// unless it is among them.
-void ttzo_loss_moved_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
-                             const struct ttzo_quad *own, uint32_t n, float *differences);
+// The same of all four queries for changes of any size, against those of the class's output.
+void ttzo_loss_large_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
+                             const struct ttzo_quad *own, float differences[TTZO_QUERIES_AT_ONCE]);
+
+// The same of all four queries where these outputs change alone: `slopes` are theirs, number `own` of them is the
+// class's; none is when there are no more than `own`.
+static inline void ttzo_loss_moved_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
+                                           uint32_t own, float differences[TTZO_QUERIES_AT_ONCE])
+{
+    static const struct ttzo_quad zero;
+    const struct ttzo_quad *of_own = own < outputs ? changes + own : &zero;
+    if (!ttzo_small_changes(differences, slopes, changes, outputs, own, of_own))
+        ttzo_loss_large_changes(slopes, changes, outputs, of_own, differences);
+}
 
 // The same where one output changes.
 float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
                               const uint8_t *target);
 
-// The same for n changes of that output.
+// The same for n changes of that output; `antithetic`: each less that of the opposite change.
 void ttzo_loss_output_changes(const struct ttzo_model *model, const float *slopes, uint32_t output,
-                              const float *changes, uint32_t n, const uint8_t *target, float *differences);
+                              const float *changes, uint32_t n, const uint8_t *target, bool antithetic,
+                              float *differences);
 
 // Places of a row that count: 1, or those of a sequence that are no padding; 0 for losses without classes.
 uint32_t ttzo_row_judged(const struct ttzo_model *model, const uint8_t *target);

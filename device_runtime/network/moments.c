@@ -4,48 +4,83 @@
 #include "network/lanes.h"
 #include "network/thumb_tile.h"
 
-#if TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP)
+#if TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP) && defined(__OPTIMIZE__) // else registers are short
 
+// s0-s11 hold first, second and third moments, s12 the squares of all queries, s13-s16 their own changes, s17 and s18
+// p of two places, s19-s26 the changes there, s27-s30 what is added.
 #if TTZO_FUSED
-#define ADD_PRODUCT(sum, a, b) "vfma.f32 s" #sum ", s" #a ", s" #b "\n"
-#define ADD_SQUARES ADD_PRODUCT(0, 24, 24) ADD_PRODUCT(1, 25, 25) ADD_PRODUCT(2, 26, 26) ADD_PRODUCT(3, 27, 27)
-#define ADD_THIRDS ADD_PRODUCT(12, 28, 24) ADD_PRODUCT(13, 29, 25) ADD_PRODUCT(14, 30, 26) ADD_PRODUCT(15, 31, 27)
+#define ADD_PRODUCT(sum, a, b, product) "vfma.f32 s" #sum ", s" #a ", s" #b "\n"
 #else
-#define ADD_SQUARES                                                                                                    \
-    "vmul.f32 s28, s24, s24\n vmul.f32 s29, s25, s25\n vmul.f32 s30, s26, s26\n vmul.f32 s31, s27, s27\n" ADD(0, 1, 2, \
-                                                                                                              3)
-#define ADD_THIRDS TIMES_CHANGES ADD(12, 13, 14, 15)
+#define ADD_PRODUCT(sum, a, b, product)                                                                                \
+    "vmul.f32 s" #product ", s" #a ", s" #b "\n vadd.f32 s" #sum ", s" #sum ", s" #product "\n"
 #endif
-#define ADD_ONE(sum, product) "vadd.f32 s" #sum ", s" #sum ", s" #product "\n"
-#define ADD(a, b, c, d) ADD_ONE(a, 28) ADD_ONE(b, 29) ADD_ONE(c, 30) ADD_ONE(d, 31)
-#define TIMES_CHANGES                                                                                                  \
-    "vmul.f32 s28, s28, s24\n vmul.f32 s29, s29, s25\n vmul.f32 s30, s30, s26\n vmul.f32 s31, s31, s27\n"
+#define AGAINST(a, own) "vsub.f32 s" #a ", s" #a ", s" #own "\n vfma.f32 s12, s" #a ", s" #a "\n"
+#define MOMENTS(p, a, m, first, second, third)                                                                         \
+    "vmul.f32 s" #m ", s" #p ", s" #a "\n vadd.f32 s" #first ", s" #first ", s" #m "\n vmul.f32 s" #m ", s" #m         \
+    ", s" #a "\n vadd.f32 s" #second ", s" #second ", s" #m "\n" ADD_PRODUCT(third, m, a, m)
+#define PLACE(p, a, b, c, d)                                                                                           \
+    AGAINST(a, 13)                                                                                                     \
+    AGAINST(b, 14)                                                                                                     \
+    AGAINST(c, 15)                                                                                                     \
+    AGAINST(d, 16)                                                                                                     \
+    MOMENTS(p, a, 27, 0, 4, 8) MOMENTS(p, b, 28, 1, 5, 9) MOMENTS(p, c, 29, 2, 6, 10) MOMENTS(p, d, 30, 3, 7, 11)
 
-void ttzo_moments_of(struct ttzo_moments *sums, const float *p, const struct ttzo_quad *changes, uint32_t n,
-                     const struct ttzo_quad *own)
+// ttzo_change_of_moments with the `constants` in s12-s16, in place of the first moments.
+#if TTZO_FUSED
+#define CHANGE(first, second, third)                                                                                   \
+    "vfma.f32 s" #first ", s" #second ", s13\n vfma.f32 s" #first ", s" #third ", s12\n vmov.f32 s" #second            \
+    ", s15\n vfma.f32 s" #second ", s" #first ", s14\n vmov.f32 s" #third ", s16\n vfma.f32 s" #third ", s" #first     \
+    ", s" #second "\n vmul.f32 s" #second ", s" #first ", s" #first "\n vfma.f32 s" #first ", s" #second ", s" #third  \
+    "\n"
+#else
+#define CHANGE(first, second, third)                                                                                   \
+    "vmul.f32 s" #second ", s" #second ", s13\n vadd.f32 s" #first ", s" #first ", s" #second "\n vmul.f32 s" #third   \
+    ", s" #third ", s12\n vadd.f32 s" #first ", s" #first ", s" #third "\n vmul.f32 s" #second ", s" #first            \
+    ", s14\n vadd.f32 s" #second ", s" #second ", s15\n vmul.f32 s" #second ", s" #second ", s" #first                 \
+    "\n vadd.f32 s" #second ", s" #second ", s16\n vmul.f32 s" #third ", s" #first ", s" #first "\n vmul.f32 s" #third \
+    ", s" #third ", s" #second "\n vadd.f32 s" #first ", s" #first ", s" #third "\n"
+#endif
+
+bool ttzo_small_changes(float differences[TTZO_QUERIES_AT_ONCE], const float *p, const struct ttzo_quad *changes,
+                        uint32_t n, uint32_t left_out, const struct ttzo_quad *own)
 {
-    static const struct ttzo_moments zeros;
-    __asm volatile("vldmia %[zeros], {s0-s15}\n vldmia %[own], {s16-s19}\n"
-                   "0: vldmia %[p]!, {s20}\n vldmia %[a]!, {s24-s27}\n"
-                   "vsub.f32 s24, s24, s16\n vsub.f32 s25, s25, s17\n"
-                   "vsub.f32 s26, s26, s18\n vsub.f32 s27, s27, s19\n" ADD_SQUARES
-                   "vmul.f32 s28, s20, s24\n vmul.f32 s29, s20, s25\n"
-                   "vmul.f32 s30, s20, s26\n vmul.f32 s31, s20, s27\n" ADD(4, 5, 6, 7) TIMES_CHANGES ADD(8, 9, 10, 11)
-                       ADD_THIRDS "subs %[n], #1\n bne 0b\n vstmia %[sums], {s0-s15}\n"
-                   : [p] "+r"(p), [a] "+r"(changes), [n] "+l"(n)
-                   : [zeros] "r"(&zeros), [own] "r"(own), [sums] "r"(sums)
-                   : TTZO_TILE_CLOBBERS);
+    static const float zeros[13], constants[5] = { 0.166666672f, 0.5f, -0.25f, 0.333333343f, -0.5f };
+    uint32_t rest = left_out < n ? n - left_out - 1 : 0, squares;
+    n = left_out < n ? left_out : n;
+    __asm volatile(
+        "vldmia %[zeros], {s0-s12}\n vldmia %[own], {s13-s16}\n"
+        "1: lsrs %[n], %[n], #1\n bcc 2f\n vldmia %[p]!, {s17}\n vldmia %[a]!, {s19-s22}\n" // bcc: even
+        PLACE(17, 19, 20, 21,
+              22) "2: beq 4f\n"
+                  "3: vldmia %[p]!, {s17-s18}\n vldmia %[a]!, {s19-s26}\n subs %[n], #1\n" PLACE(17, 19, 20, 21, 22)
+                      PLACE(18, 23, 24, 25,
+                            26) "bne 3b\n"
+                                "4: movs %[n], %[rest]\n beq 5f\n movs %[rest], #0\n"
+                                "adds %[p], #4\n adds %[a], #16\n b 1b\n" // past the one left out
+                                "5: vmov %[squares], s12\n vldmia %[constants], {s12-s16}\n" CHANGE(0, 4, 8)
+                                    CHANGE(1, 5, 9) CHANGE(2, 6, 10) CHANGE(3, 7, 11) "vstmia %[out], {s0-s3}\n"
+        : [p] "+l"(p), [a] "+l"(changes), [n] "+l"(n), [rest] "+l"(rest), [squares] "=&r"(squares)
+        : [zeros] "r"(zeros), [constants] "r"(constants), [own] "r"(own), [out] "r"(differences)
+        : TTZO_TILE_CLOBBERS);
+    // The bits of sizes grow with them. A sixteenth is more than the sums on either side are rounded by.
+    static const union {
+        float number;
+        uint32_t bits;
+    } surely_small = { TTZO_SMALL_SQUARES * 0.9375f };
+    return squares < surely_small.bits;
 }
 
 #else
 
-void ttzo_moments_of(struct ttzo_moments *sums, const float *p, const struct ttzo_quad *changes, uint32_t n,
-                     const struct ttzo_quad *own)
+bool ttzo_small_changes(float differences[TTZO_QUERIES_AT_ONCE], const float *p, const struct ttzo_quad *changes,
+                        uint32_t n, uint32_t left_out, const struct ttzo_quad *own)
 {
+    const ttzo_lanes zero = ttzo_lanes_of(0.0f), limit = ttzo_lanes_of(TTZO_SMALL_SQUARES);
     for (uint32_t q = 0; q < TTZO_QUERIES_AT_ONCE; q += TTZO_LANES) {
-        ttzo_lanes zero = ttzo_lanes_of(0.0f), squares = zero, first = zero, second = zero, third = zero;
-        ttzo_lanes of_own = ttzo_lanes_load(own->of + q);
+        ttzo_lanes squares = zero, first = zero, second = zero, third = zero, of_own = ttzo_lanes_load(own->of + q);
         for (uint32_t j = 0; j < n; j++) {
+            if (j == left_out)
+                continue;
             ttzo_lanes against = ttzo_lanes_load(changes[j].of + q) - of_own, moment = p[j] * against;
             squares = TTZO_MULADD(against, against, squares);
             first = first + moment;
@@ -53,9 +88,13 @@ void ttzo_moments_of(struct ttzo_moments *sums, const float *p, const struct ttz
             second = second + moment;
             third = TTZO_MULADD(moment, against, third);
         }
-        ttzo_lanes_store(sums->squares.of + q, squares), ttzo_lanes_store(sums->first.of + q, first);
-        ttzo_lanes_store(sums->second.of + q, second), ttzo_lanes_store(sums->third.of + q, third);
+        if (ttzo_lanes_any(~ttzo_lanes_above(limit, squares)))
+            return false;
+        for (uint32_t i = 0; i < TTZO_LANES; i++)
+            differences[q + i] = ttzo_change_of_moments(((const float *)&first)[i], ((const float *)&second)[i],
+                                                        ((const float *)&third)[i]);
     }
+    return true;
 }
 
 #endif

@@ -3,11 +3,13 @@
 
 #include "network/loss.h"
 #include "operations/graph.h"
+#include "equations/derive.h"
 #include "equations/pde.h"
 #include "number/random.h"
 #include "number/real.h"
 #include "model/ask_box.h"
 #include "model/phase.h"
+#include "model/threads.h"
 
 // ---- loss evaluations -----------------------------------------------------------------------------------------------
 
@@ -88,6 +90,8 @@ static void begin_evaluation(struct ttzo_evaluations *e)
     e->sum = 0.0f;
     if (ttzo_has_black_box(trainer->model))
         ttzo_ask_box(trainer, e->parameters);
+    if (ttzo_has_equation(trainer->model))
+        ttzo_hold_cores(trainer, e->parameters);
     trainer->macs += ttzo_network_prepare(trainer, e->parameters) + trainer->model->info.batch * trainer->macs_per_row;
 }
 
@@ -206,6 +210,8 @@ enum ttzo_error ttzo_estimate(struct ttzo_trainer *trainer, const struct ttzo_ro
 {
     struct ttzo_gradient_estimate estimate;
     enum ttzo_error error = TTZO_ERROR_OK;
+    if (ttzo_share_estimate(trainer, rows, phase, loss, evaluations, &error))
+        return error;
     ttzo_estimate_begin(&estimate, trainer, rows, phase);
     for (bool complete = false; !complete && !error;)
         error = ttzo_estimate_next(&estimate, &complete);

@@ -22,6 +22,7 @@ from ttzo.host_tools.data.solution_points import baselines, fresh_residuals
 from ttzo.host_tools.device.device import Device, Evaluation, open_device, read_bundle, run_folder
 from ttzo.host_tools.device.faulty_line import KINDS, Faults
 from ttzo.host_tools.device.place import place
+from ttzo.host_tools.device.threads import MOST_THREADS, WORTH_MACS, default_threads
 from ttzo.host_tools.reference.equations.pde import unknown_values
 from ttzo.host_tools.report.tensorboard import EventFile
 from ttzo.host_tools.training import compare, measurement, run_model, session
@@ -160,6 +161,11 @@ def baseline_rows(device: Device, rows: data_set.DataSet) -> list[tuple[str, str
 )
 @click.option("--count", is_flag=True, help="Count the instructions of the steps (only with qemu:BOARD).")
 @click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard, too, into the run's folder.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    help=f"Threads of native:, whose number changes no bit (default: this machine's processors where a step takes {WORTH_MACS // 10**6} million multiply-accumulates or more, else 1).",
+)
 @BAUD
 @KEY
 @command
@@ -176,6 +182,7 @@ def train_command(
     reconnect_s: float,
     faults_spec: str | None,
     tensorboard: bool,
+    threads: int | None,
     **options,
 ) -> dict:
     """Train on a device, from the run's checkpoint if there is one. Ctrl-C writes a checkpoint."""
@@ -198,6 +205,7 @@ def train_command(
         patience_s=reconnect_s,
         faults=faults,
         key=key,
+        threads=threads or default_threads(plan, url),
     ) as device:
         if tensorboard:
             options["events"] = EventFile(folder)

@@ -20,7 +20,6 @@
 import math
 import re
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -55,7 +54,8 @@ from ttzo.host_tools.data.data_set import DataSet, n_judged, pack_rows
 from ttzo.host_tools.device import emulated_device, micropython_board, replies
 from ttzo.host_tools.device.faulty_line import Faults
 from ttzo.host_tools.device.link import Link, StartedAnew
-from ttzo.host_tools.device.ports import DEFAULT_BAUD, Line, LinkError, Stream
+from ttzo.host_tools.device.ports import DEFAULT_BAUD, Line, Stream
+from ttzo.host_tools.device.threads import require_threads
 from ttzo.host_tools.firmware import key_file
 from ttzo.host_tools.firmware.key_file import Lock
 from ttzo.host_tools.reference.train.schedule import state_after_step
@@ -444,13 +444,6 @@ def _leave(link: Link) -> None:
         link.request("leave", timeout=LEAVE_S)
 
 
-def _counter_file(url: str, owned: ExitStack) -> Path:
-    if not url.startswith("qemu:"):
-        raise LinkError(f"instructions of {url} cannot be counted", "count them on an emulated board: qemu:BOARD")
-    folder = owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-count-"))
-    return Path(folder) / "instructions"
-
-
 def open_device(
     url: str,
     bundle: str | Path,
@@ -462,16 +455,19 @@ def open_device(
     patience_s: float = 0.0,
     faults: Faults | None = None,
     key: Path | None = None,
+    threads: int = 1,
 ) -> Device:
     """The device at `url`, holding the model of `bundle` (a folder or file); emulated ones are started for it.
 
-    `on_line(text)` hears what takes time: compiling, starting, a device that has not answered yet. An emulated board finds the training rows of `rows` in
-    its memory for them, where it has one that they need; its instructions can be counted.
-    A connection that breaks off is opened again within `patience_s` seconds (0: never; not of `mpy:`); `faults` are put
-    between here and the device. `key` is the file of the key that the device asks for; one that is started here will. Raises `LinkError` when nobody answers, `WrongModel`
-    when the device holds another model, and the reason of an emulator that does not start.
+    `on_line(text)` hears what takes time: compiling, starting, a device that has not answered yet. An emulated board finds the
+    training rows of `rows` in its memory for them, where it has one that they need; its instructions can be counted. A
+    connection that breaks off is opened again within `patience_s` seconds (0: never; not of `mpy:`); `faults` are put between
+    here and the device. `key` is the file of the key that the device asks for; one that is started here will. `native:` makes
+    its estimates with so many `threads`. Raises `LinkError` when nobody answers, `WrongModel` when the device holds another
+    model, and the reason of an emulator that does not start.
     """
     plan = read_bundle(bundle)
+    require_threads(url, threads)
     secret = key_file.read(key) if key else None
     with ExitStack() as owned:
         counter = None
@@ -483,9 +479,9 @@ def open_device(
             owned.callback(_leave, link)
         else:
             say = on_line or (lambda text: None)
-            counter = _counter_file(url, owned) if count_instructions else None
+            counter = emulated_device.counter_file(url, owned) if count_instructions else None
             lock = Lock(secret) if secret else None
-            line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows, counter, lock)
+            line = emulated_device.start(url, bundle_path(bundle), plan, owned, say, rows, counter, lock, threads)
             place = Line(line, baud or DEFAULT_BAUD)
 
             def open_it() -> Stream:

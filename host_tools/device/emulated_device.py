@@ -17,7 +17,7 @@ from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device import python_device, qemu, unix_socket
 from ttzo.host_tools.device.pipes import Pipes, pipes_of
-from ttzo.host_tools.device.ports import USB
+from ttzo.host_tools.device.ports import USB, LinkError
 from ttzo.host_tools.firmware import boards, build, key_file
 from ttzo.host_tools.firmware.key_file import Lock
 from ttzo.host_tools.reference.train.numpy_network import Network
@@ -48,9 +48,10 @@ def start(
     rows: DataSet | None = None,
     counter: Path | None = None,
     lock: Lock | None = None,
+    threads: int = 1,
 ) -> str:
     """The line of the device `url`: itself for a port, the socket of an emulated device that is started here and
-    stopped by `owned`. With `lock` it takes orders from holders of that key only. An emulated board's memory for training
+    stopped by `owned`. `native:` trains with so many `threads`. With `lock` a device takes orders from holders of that key only. An emulated board's memory for training
     rows holds those of `rows` from the start, when they are too many for its RAM; its instructions are counted in the file `counter`."""
     scheme, _, argument = url.partition(":")
     if scheme not in KINDS:
@@ -61,7 +62,17 @@ def start(
         raise EmulatorError(f"{url} is not a device", "use native:, numpy:, onnx: or qemu:BOARD, with the board's name")
     if scheme == "qemu":
         return _start_qemu(argument, bundle, owned, say, rows, counter, lock)
+    if scheme == "native":
+        return _start_native(argument, bundle, plan, owned, say, lock, threads)
     return STARTERS[scheme](argument, bundle, plan, owned, say, lock)
+
+
+def counter_file(url: str, owned: ExitStack) -> Path:
+    """Where an emulated board's instructions are counted, while `owned` lives. Raises `LinkError` for another device."""
+    if not url.startswith("qemu:"):
+        raise LinkError(f"instructions of {url} cannot be counted", "count them on an emulated board: qemu:BOARD")
+    folder = owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-count-"))
+    return Path(folder) / "instructions"
 
 
 def other_work_size(device: str, plan: Plan, wanted: int) -> tuple[str, str]:
@@ -78,19 +89,28 @@ def _path(owned: ExitStack) -> Path | None:
     return unix_socket.private_path(owned) if unix_socket.is_there() else None
 
 
-def _start_native(storage: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None) -> str:
+def _start_native(
+    storage: str, bundle: Path, plan: Plan, owned: ExitStack, say: Say, lock: Lock | None, threads: int
+) -> str:
     say("starting the C runtime on this machine (compiled at its first start)")
-    return start_program([str(build.build_native(plan.arithmetic))], bundle, plan, owned, storage, lock)
+    return start_program([str(build.build_native(plan.arithmetic))], bundle, plan, owned, storage, lock, threads)
 
 
 def start_program(
-    command: list[str], bundle: Path, plan: Plan, owned: ExitStack, storage: str = "", lock: Lock | None = None
+    command: list[str],
+    bundle: Path,
+    plan: Plan,
+    owned: ExitStack,
+    storage: str = "",
+    lock: Lock | None = None,
+    threads: int = 1,
 ) -> str:
     """Starts the native port's program, `command`, with a bundle; it ends with `owned`. Its URL. Raises `EmulatorError`."""
     pipe = subprocess.PIPE
     path = unix_socket.private_path(owned)
     command = [*command, str(bundle), "--socket", str(path), *(_key_options(lock, path) if lock else [])]
     command += ["--storage", storage] if storage else []
+    command += ["--threads", str(threads)] if threads > 1 else []
     # a process group of its own: Ctrl-C in the terminal is for the host, which then saves the run
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, process_group=0)
     pipes = pipes_of(process)
@@ -168,8 +188,7 @@ def _rows_image(rows: DataSet, board: boards.Board, owned: ExitStack) -> Path | 
 
 
 STARTERS = {
-    "native": _start_native,
     "numpy": _start_python("numpy", lambda plan: None),
     "onnx": _start_python("onnx", _onnx_network),
 }
-KINDS = (*STARTERS, "qemu")
+KINDS = ("native", *STARTERS, "qemu")

@@ -50,6 +50,7 @@ FLAGS = [
     "-Wmissing-prototypes",
     "-Wundef",
 ]
+NATIVE_FLAGS = ["-DTTZO_THREADS", "-pthread"]
 FIRMWARE_FLAGS = ["-g", "-ffunction-sections", "-fdata-sections", "-fno-common"]
 LINK_FLAGS = [
     "-nostartfiles",
@@ -437,7 +438,7 @@ def build_native(arithmetic: Arithmetic, compiler: Sequence[str] = ()) -> Path:
     """
     port = PORTS / "native"
     sources = [*core_sources(), *sorted(port.glob("*.c"))]
-    flags = [*FLAGS, *_arithmetic_flags(arithmetic)]
+    flags = [*FLAGS, *NATIVE_FLAGS, *_arithmetic_flags(arithmetic)]
     if arithmetic == Arithmetic.fused and not compiler:
         flags += _fma_flags(_host_compiler())
     # libm only for a correctly rounded fmaf where the processor has none

@@ -28,6 +28,14 @@ def test_the_list_of_slow_tests_names_tests():
     assert not left, "take these lines out of tests/slow.txt, or run `make slow-tests`"
 
 
+def test_the_tests_of_quick_coverage_are_there_and_run_in_whole_coverage_too():
+    text = (ROOT / "tests/quick_coverage.txt").read_text(encoding="utf-8")
+    named = {f"{room}::{name}" for room, name in re.findall(r"^tests/(\w+)/\w+\.py::(\w+)$", text, re.MULTILINE)}
+    assert len(named) == len(re.findall(r"^tests/", text, re.MULTILINE))
+    rooms = re.search(r"^COVERED := (.*)$", MAKEFILE, re.MULTILINE)[1].split()
+    assert not named - set().union(*map(names_in, rooms)), "take these lines out of tests/quick_coverage.txt"
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_has_fast_tests(room):
     assert names_in(room) - measure_slow.slow_functions()
@@ -43,7 +51,7 @@ def test_help_names_targets_and_all_of_them():
 def test_hooks_and_ci_run_targets():
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in (".pre-commit-config.yaml", ".ci/run")]
     run = [set(re.findall(r"^ *(?:entry: )?make (.*)$", text, re.MULTILINE)) for text in texts]
-    assert run == [{"style", "types", "fast"}, {"style types", "test"}]
+    assert run == [{"style", "types", "fast"}, {"style types", "test", "quick-coverage"}]
     assert run[0] == set(re.search(r"^check: (.*)$", MAKEFILE, re.MULTILINE)[1].split())
 
 

@@ -116,7 +116,7 @@ def test_a_tt_embedding_starts_like_torchs_own():
 def strided():
     """A dense and a TT kernel, images that are not square, borders."""
     return nn.Sequential(
-        nn.Unflatten(1, (2, 7, 9)), nn.Conv2d(2, 3, 3, 2, 1), nn.ReLU(),
+        nn.Unflatten(1, (3, 7, 9)), nn.Conv2d(3, 3, 3, 2, 1), nn.ReLU(),
         TTConv2d(3, 4, (2, 3), (1, 2), in_modes=(3, 6), out_modes=(2, 2), ranks=3), nn.Tanh(), nn.Flatten(), nn.Linear(24, 5),
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from runtime import aligned
 
 SHAPES = """
 #include "network/column_product.h"
+#include "network/four_columns.h"
 #include "network/panels.h"
 void product(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
              uint32_t columns, float *panels);
@@ -43,7 +44,7 @@ void by_columns(float *out, const float *start, const float *left, const float *
                         rows, inner, columns, start != 0);
 }
 """
-SOURCES = ("network/product.c", "network/panels.c", "network/column_product.c")
+SOURCES = ("network/product.c", "network/panels.c", "network/column_product.c", "network/four_columns.c")
 
 
 def address(array: np.ndarray | None) -> ctypes.c_void_p:
@@ -78,6 +79,24 @@ def test_every_tile_gives_the_bits_of_the_plain_loops(c_library, arithmetic):
             assert out.tobytes() == wanted.tobytes()
             library.by_columns(address(out), *arguments, address(panels))
             assert out.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("arithmetic", [(), FUSED], ids=["separate", "fused"])
+def test_four_columns_give_the_bits_of_the_plain_loops(c_library, arithmetic):
+    plain, best = (c_library(*SOURCES, extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *arithmetic)) for tile in (0, 2))
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        rows, inner, columns = int(rng.integers(1, 12)), int(rng.integers(1, 12)), 4 * int(rng.integers(1, 4))
+        left, right, bias = numbers(rng, rows * inner), numbers(rng, inner * columns), numbers(rng, rows)
+        has_bias, wanted = bool(rng.integers(2)), np.empty((rows, columns), np.float32)
+        start = np.repeat(bias, columns) if has_bias else None
+        plain.strided(address(wanted), address(start), address(left), address(right), rows, inner, columns)
+        for column in range(0, columns, 4):
+            out = np.full((rows, 5), np.nan, np.float32)
+            arguments = (address(bias if has_bias else None), 1, address(left), inner, address(right[column:]), columns)
+            best.ttzo_multiply_four_columns(address(out), 5, *arguments, rows, inner)
+            assert out[:, :4].tobytes() == wanted[:, column : column + 4].tobytes()
+            assert np.isnan(out[:, 4]).all()
 
 
 def test_plain_loops_sum_in_ascending_order(c_library):

@@ -10,9 +10,11 @@ is linked into. What runs on emulated boards is not counted, so that tests of th
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +23,7 @@ from ttzo.device_runtime import FOLDER, core_sources
 from ttzo.host_tools.firmware import build
 
 OUT = Path(__file__).parents[2] / "build" / "coverage"
-FLAGS = ["--coverage", "-O0"]
+FLAGS = ["--coverage", "-O0", "-fPIC"]
 PARTS = "-DTTZO_PARTS"
 OTHER_C = (
     "-O",
@@ -29,6 +31,7 @@ OTHER_C = (
     "-fno-sanitize",
     PARTS,
 )  # of another optimisation, branches of the compiler's own, and another text of the same lines
+WITHOUT_EFFECT = ("-W", "-I", "-shared")  # on an object of the runtime
 CROSS = ("arm-none-eabi", "aarch64", "riscv", "qemu")
 WITH_CROSS = shutil.which
 WITHOUT_COUNTS = subprocess.run
@@ -57,14 +60,17 @@ def for_this_machine(
         return NOT_COUNTED(name, sources, headers, flags, link_flags, compiler)
     sources, flags = _sources(sources, flags), [flag for flag in flags if not flag.startswith(OTHER_C)]
     command = [*build._host_compiler(), *flags, *FLAGS]
-    return _made(name, [*command, *(str(_object(path, command)) for path in sources), *link_flags])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = pool.map(lambda path: str(_object(path, command)), sources)
+        return _made(name, [*command, *objects, *link_flags])
 
 
 def _object(path: Path, compiler: list[str]) -> Path:
-    """A file of the runtime is compiled where it stands; of one that a test has written, a copy that stays."""
+    """A file of the runtime is compiled where it stands, without flags that leave its object as it is, so that libraries and
+    programs share it; of one that a test has written, a copy that stays."""
     if path.resolve().is_relative_to(FOLDER.resolve()):
-        own = [word for word in compiler if not word.startswith("-I") or word.startswith(f"-I{FOLDER}")]
-        return _made(f"{path.stem}.o", [*own, "-c", str(path.resolve())])
+        own = {word for word in compiler[1:] if not word.startswith(WITHOUT_EFFECT)}
+        return _made(f"{path.stem}.o", [compiler[0], *sorted(own), f"-I{FOLDER}", "-c", str(path.resolve())])
     text = path.read_text(encoding="utf-8")
     return _made(f"{path.stem}.o", [*compiler, "-c", path.name, f"-I{path.parent}"], {path.name: text})
 

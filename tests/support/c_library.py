@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import core_headers, core_sources
-from ttzo.host_tools.firmware.build import FLAGS, for_this_machine
+from ttzo.host_tools.firmware.build import FLAGS, NATIVE_FLAGS, for_this_machine
 
 STRICT = [*FLAGS, "-Werror", f"-I{RUNTIME}"]
 FUSED = ("-DTTZO_FUSED=1",)
@@ -37,7 +37,7 @@ def compile_library(sources: Sequence[str], extra: str = "", flags: Sequence[str
 def compile_native(*flags: str) -> Path:
     """`ttzo-native` built with extra flags."""
     port = sorted((RUNTIME / "ports/native").glob("*.c"))
-    return _kept("test-native", [*core_sources(), *port], [*STRICT, *flags], [])
+    return _kept("test-native", [*core_sources(), *port], [*STRICT, *NATIVE_FLAGS, *flags], [])
 
 
 def library_opener() -> Callable[..., ctypes.CDLL]:

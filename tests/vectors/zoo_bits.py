@@ -99,8 +99,8 @@ def log_rows(plan: Plan) -> np.ndarray:
     return rows.view(np.uint8)
 
 
-def record(case: dict[str, str]) -> dict[str, object]:
-    """What the case leaves on `native:`; {"refused": class of the error} where it cannot be exported."""
+def record(case: dict[str, str], threads: int = 1) -> dict[str, object]:
+    """What the case leaves on `native:` with so many threads; {"refused": class of the error} where it cannot be exported."""
     n = {"n_queries": 4} if case.get("estimator") in (*DIRECTIONS, "block_rge") else {}
     try:
         plan = plan_of(case["model"], batch=BATCH, **n, **{k: v for k, v in case.items() if k != "model"})
@@ -114,7 +114,7 @@ def record(case: dict[str, str]) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "model.ttzo"
         bundle.write_bytes(to_bundle.write(plan))
-        with open_device("native:", bundle) as device:
+        with open_device("native:", bundle, threads=threads) as device:
             region, loss = Region.collocation, 0.0
             if plan.simulation:
                 region = Region.dataset

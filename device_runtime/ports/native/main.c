@@ -2,12 +2,13 @@
 // ttzo-native: the C runtime as a process on a socket.
 //
 //     ttzo-native BUNDLE [--socket PATH | --port P] [--key FILE] [--reading open] [--storage MEMORY]
-//                 [--work-bytes N] [--sparse-bytes S]
+//                 [--work-bytes N] [--sparse-bytes S] [--threads T]
 //
 // Prints `listening PATH`, a Unix socket that only its user may open, or `listening 127.0.0.1:PORT`, and serves one client
 // after the other until its standard input closes, so that it ends with the program that started it. P = 0 (the default)
 // takes any free port. FILE holds a key of 32 bytes, without which nobody may give orders, nor read unless reading is
-// open. MEMORY is its memory for runs. N makes it as small as a board, S gives it a region sparse.
+// open. MEMORY is its memory for runs. N makes it as small as a board, S gives it a region sparse. T threads make the
+// estimates (1 by default), in work memory of their own.
 // Exit codes: 0 input closed, 1 no socket, 2 wrong usage, 3 bundle, key or memory refused.
 #define _POSIX_C_SOURCE 200809L
 #include <arpa/inet.h>
@@ -26,8 +27,10 @@
 #include <unistd.h>
 
 #include "link/link.h"
+#include "share_estimate.h"
 #include "slot_file.h"
 
+#define MOST_THREADS 256
 #define ROOM_FOR_DATASET (64u << 20) // on top of what the model needs, when no size is given
 
 static int listener = -1;
@@ -226,7 +229,7 @@ int main(int argc, char **argv)
     static struct ttzo_model model;
     static struct ttzo_trainer trainer;
     static struct ttzo_link link;
-    unsigned long work_bytes = 0, sparse_bytes = 0, port = 0;
+    unsigned long work_bytes = 0, sparse_bytes = 0, port = 0, threads = 1;
     const char *path = NULL, *key = NULL;
     bool reading_open = false;
     const char *storage_path = NULL;
@@ -238,6 +241,8 @@ int main(int argc, char **argv)
             work_bytes = number(argv[i + 1], UINT32_MAX);
         else if (!strcmp(argv[i], "--sparse-bytes"))
             sparse_bytes = number(argv[i + 1], UINT32_MAX);
+        else if (!strcmp(argv[i], "--threads"))
+            threads = number(argv[i + 1], MOST_THREADS);
         else if (!strcmp(argv[i], "--storage"))
             storage_path = argv[i + 1];
         else if (!strcmp(argv[i], "--port"))
@@ -253,7 +258,7 @@ int main(int argc, char **argv)
     }
     if (argc < 2 || argc % 2) {
         fprintf(stderr, "usage: ttzo-native BUNDLE [--socket PATH | --port P] [--key FILE] [--reading open] "
-                        "[--storage MEMORY] [--work-bytes N] [--sparse-bytes S]\n");
+                        "[--storage MEMORY] [--work-bytes N] [--sparse-bytes S] [--threads T]\n");
         return 2;
     }
 
@@ -274,6 +279,8 @@ int main(int argc, char **argv)
     static uint8_t frames[TTZO_PORT_BUFFER_BYTES(TTZO_MAX_PAYLOAD)];
     const struct ttzo_port line = { socket_port_read, socket_port_write, NULL, frames, TTZO_MAX_PAYLOAD };
     (void)ttzo_link_init(&link, &line, &trainer, "native", error, detail); // nothing of it is out of range
+    if (threads > 1 && !error && !ttzo_lend_threads(&trainer, (uint32_t)threads))
+        refuse(argv[1], "the system gives no memory for so many threads", (uint32_t)threads);
     if (storage_path && !error)
         keep_in(storage_path, &link, &trainer);
     if (key)
