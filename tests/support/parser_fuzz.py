@@ -375,7 +375,7 @@ def fuzz(name: str, n_inputs: int, seed: int, folder: Path) -> Count:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("parsers", nargs="*", metavar="PARSER", help=", ".join(PARSERS))
     options.add_argument("--inputs", type=int, default=100_000, help="for each parser")
     options.add_argument("--seed", type=int, default=0)
