@@ -95,6 +95,7 @@ setup: tools $(VENV)/.installed
 # Installed once for each state of these files. An environment whose making was cut short is made again.
 $(VENV)/.installed: pyproject.toml hatch_build.py $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ttzo needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "installing Python packages into $(VENV) (some minutes; torch alone is gigabytes)"
 	@$(PYTHON) -m venv $(VENV) || { echo "next: install Python's venv module (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --editable '.[torch,digits,plot,test,check]'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(SERIES) # they want other versions of packages, their data files do not

@@ -89,13 +89,27 @@ static inline void take(struct ttzo_aim *aim, struct taker *taker, const struct 
     taker->places[taker->n++] = (uint16_t)run->unit;
 }
 
+typedef TTZO_SIZE_BITS __attribute__((may_alias)) any_bits;
+
+// For bound > 0 and a z that is a number: z <= -bound where the bits of z are no less than those of -bound.
 static void take_relu(struct ttzo_aim *aim, const float *z, struct run run, float bound)
 {
+    const union {
+        float number;
+        TTZO_SIZE_BITS bits;
+    } sleeps = { -bound };
     struct taker taker = taker_of(aim);
-    const float *at = z + run.unit;
-    for (; run.count; run.count--, run.unit += run.step, at += run.step, run.number++)
-        if (!(*at <= -bound))
-            take(aim, &taker, &run, !(*at > bound));
+    const any_bits *at = (const any_bits *)(const void *)(z + run.unit), limit = sleeps.bits;
+    const uint32_t first = run.unit, number = run.number, step = run.step;
+    for (uint32_t left = run.count; left; left--, at += step) {
+        for (; left && *at >= limit; at += step)
+            left--;
+        if (left == 0)
+            break;
+        run.number = number + (run.count - left);
+        run.unit = first + (run.count - left) * step;
+        take(aim, &taker, &run, !(z[run.unit] > bound));
+    }
     aim->n_awake = taker.n;
 }
 

@@ -37,12 +37,15 @@ uint32_t ttzo_middle_core(const struct ttzo_layer *layer)
     uint32_t length = ttzo_layer_length(layer), middle = 0;
     if (ttzo_is_tensor(layer))
         return layer->n_in_modes;
-    for (; middle < length; middle++) {
-        struct ttzo_extents e = ttzo_extents_around(layer, middle);
-        if (e.nl > e.nr)
-            break;
+    for (uint32_t before = 1; middle < length && layer->kind != TTZO_LAYER_KIND_DENSE; middle++) {
+        uint32_t after = 1;
+        for (uint32_t i = middle + 1; i < layer->n_in_modes; i++)
+            after *= layer->in_modes[i];
+        if (before > after)
+            return middle;
+        before *= layer->in_modes[middle];
     }
-    return middle;
+    return length;
 }
 
 uint32_t ttzo_matrix_split(const struct ttzo_layer *layer)

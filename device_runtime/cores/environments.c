@@ -4,6 +4,7 @@
 #include "model/carve.h"
 #include "network/network.h"
 #include "network/panels.h"
+#include "network/tile.h"
 
 // ---- slots: where arrays lie ----------------------------------------------------------------------------------------
 
@@ -115,7 +116,7 @@ static void zero_rows(struct ttzo_array out, uint32_t stride, const float *start
                 narrow[j] = start ? ttzo_narrowed(start[j]) : 0;
     else if (n == 4 && !start)
         for (; rows; rows--, wide += stride)
-            wide[0] = wide[1] = wide[2] = wide[3] = 0.0f;
+            *(struct ttzo_quad *)wide = (struct ttzo_quad){ { 0.0f } };
     else
         for (uint32_t i = 0; i < rows * stride; i += stride)
             for (uint32_t j = i; j < i + n; j++)
@@ -173,13 +174,22 @@ typedef TTZO_SIZE_BITS __attribute__((may_alias)) any_bits;
 // The same for four columns of floats.
 static bool pack_four_columns(float *panel, const float *in, uint32_t inner, uint32_t stride)
 {
+    any_bits any = 0;
+#if TTZO_TILE == 2 && defined(__thumb2__) && defined(__OPTIMIZE__) // else registers are short
+    __asm volatile("1: ldmia %[from], {r2-r5}\n stmia %[to]!, {r2-r5}\n orrs r2, r3\n orrs r4, r5\n orrs r2, r4\n"
+                   "orr %[any], r2\n add %[from], %[step]\n subs %[n], #1\n bne 1b\n"
+                   : [from] "+r"(in), [to] "+r"(panel), [any] "+r"(any), [n] "+r"(inner)
+                   : [step] "r"(4 * stride)
+                   : "r2", "r3", "r4", "r5", "cc", "memory");
+#else
     const any_bits *from = (const any_bits *)(const void *)in;
-    any_bits *to = (any_bits *)(void *)panel, any = 0;
+    any_bits *to = (any_bits *)(void *)panel;
     for (; inner; inner--, from += stride, to += 4) {
         any_bits a = from[0], b = from[1], c = from[2], d = from[3];
         to[0] = a, to[1] = b, to[2] = c, to[3] = d;
         any |= a | b | c | d;
     }
+#endif
     return any << 1 != 0; // a zero has at most a sign
 }
 
@@ -341,17 +351,19 @@ uint32_t ttzo_environments_forward(const struct ttzo_layer_cache *cache)
 // The core as panels of lines (m, b), summed over (a, n).
 static void pack_core(float *panels, const float *entries, const struct ttzo_core *core)
 {
-    uint32_t lines = core->m * core->right, row = core->n * core->right;
+    uint32_t lines = core->m * core->right, row = core->n * core->right, step = core->right;
     for (uint32_t line = 0; line < lines; line += 4) {
         const float *at[4];
         for (uint32_t i = 0; i < 4; i++) {
             uint32_t one = line + i < lines ? line + i : line;
             at[i] = entries + one / core->right * row + one % core->right;
         }
-        for (uint32_t a = 0; a < core->left; a++)
-            for (uint32_t n = 0; n < core->n; n++, panels += 4)
-                for (uint32_t i = 0; i < 4; i++)
-                    panels[i] = at[i][a * core->m * row + n * core->right];
+        for (uint32_t left = 0; left < core->left; left++) {
+            const float *a = at[0] + left * core->m * row, *b = a + (at[1] - at[0]);
+            const float *c = a + (at[2] - at[0]), *d = a + (at[3] - at[0]);
+            for (uint32_t n = core->n; n; n--, a += step, b += step, c += step, d += step, panels += 4)
+                panels[0] = *a, panels[1] = *b, panels[2] = *c, panels[3] = *d;
+        }
     }
 }
 

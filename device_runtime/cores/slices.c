@@ -2,6 +2,7 @@
 #include "cores/slices.h"
 
 #include "network/panels.h"
+#include "network/tile.h"
 #include "number/real.h"
 
 #define Q TTZO_QUERIES_AT_ONCE
@@ -75,19 +76,34 @@ static float size_of(float number)
 }
 
 // At one summed index, where the four lines are floats that begin `at` these places: those of all kept indices, times
-// `scales`. Returns the largest size.
+// `scales`. Returns the largest size of the numbers without scale.
 static inline TTZO_SIZE_BITS pack_kept(const struct ttzo_slice_walk *walk, const float *state, const uint32_t at[4],
                                        const float scales[4], float *out)
 {
     const float *a = state + at[0], *b = state + at[1], *c = state + at[2], *d = state + at[3];
-    float scale0 = scales[0], scale1 = scales[1], scale2 = scales[2], scale3 = scales[3];
-    uint32_t step = walk->kept_stride, out_step = Q * walk->summed;
+    uint32_t step = walk->kept_stride, out_step = Q * walk->summed, n = walk->kept;
     TTZO_SIZE_BITS largest = 0;
-    for (uint32_t i = walk->kept; i; i--, a += step, b += step, c += step, d += step, out += out_step) {
-        float v0 = scale0 * *a, v1 = scale1 * *b, v2 = scale2 * *c, v3 = scale3 * *d;
-        out[0] = v0, out[1] = v1, out[2] = v2, out[3] = v3;
-        largest = ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(largest, v0), v1), v2), v3);
+#if TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP) && defined(__OPTIMIZE__) // else registers are short
+#define NUMBER(line, to)                                                                                               \
+    "ldr %[p], [%[" #line "], %[at]]\n vmov s" #to                                                                     \
+    ", %[p]\n cmp %[most], %[p], lsl #1\n it lo\n lsllo %[most], %[p], #1\n"
+    const float *first = scales; // then a number
+    uint32_t offset = 0;
+    __asm volatile(
+        "vldmia %[p], {s8-s11}\n"
+        "1: " NUMBER(a, 12) NUMBER(b, 13) NUMBER(c, 14) NUMBER(
+            d, 15) "vmul.f32 s12, s12, s8\n vmul.f32 s13, s13, s9\n vmul.f32 s14, s14, s10\n vmul.f32 s15, s15, s11\n"
+                   "add %[at], %[step]\n vstmia %[out], {s12-s15}\n add %[out], %[out_step]\n subs %[n], #1\n bne 1b\n"
+        : [p] "+r"(first), [at] "+r"(offset), [most] "+r"(largest), [out] "+r"(out), [n] "+r"(n)
+        : [a] "r"(a), [b] "r"(b), [c] "r"(c), [d] "r"(d), [step] "r"(4 * step), [out_step] "r"(4 * out_step)
+        : "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "cc", "memory");
+#undef NUMBER
+#else
+    for (; n; n--, a += step, b += step, c += step, d += step, out += out_step) {
+        out[0] = scales[0] * *a, out[1] = scales[1] * *b, out[2] = scales[2] * *c, out[3] = scales[3] * *d;
+        largest = ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(largest, *a), *b), *c), *d);
     }
+#endif
     return largest;
 }
 
@@ -112,9 +128,9 @@ static inline void pack_lines_of(struct ttzo_slices *slices, float *panels, bool
             largest = pack_kept(walk, state, (const uint32_t[]){ a, b, c, d },
                                 (const float[]){ scale, scale1, scale2, scale3 }, out);
         for (uint32_t i = narrow ? walk->kept : 0; i; i--, a += step, b += step, c += step, d += step) {
-            float v0 = scale * ttzo_load(state, a, narrow), v1 = scale1 * ttzo_load(state, b, narrow);
-            float v2 = scale2 * ttzo_load(state, c, narrow), v3 = scale3 * ttzo_load(state, d, narrow);
-            out[0] = v0, out[1] = v1, out[2] = v2, out[3] = v3;
+            float v0 = ttzo_load(state, a, narrow), v1 = ttzo_load(state, b, narrow);
+            float v2 = ttzo_load(state, c, narrow), v3 = ttzo_load(state, d, narrow);
+            out[0] = scale * v0, out[1] = scale1 * v1, out[2] = scale2 * v2, out[3] = scale3 * v3;
             largest = ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(ttzo_larger_size(largest, v0), v1), v2), v3);
             out += 4 * walk->summed;
         }
@@ -128,7 +144,7 @@ static inline void pack_lines_of(struct ttzo_slices *slices, float *panels, bool
         TTZO_SIZE_BITS bits;
         float number;
     } largest = { most >> 1 };
-    slices->largest = largest.number;
+    slices->largest = slices->scale * largest.number; // what the largest is rounded to is the largest of all
 }
 
 // The running lines, times `scale`, as panels [kept][summed][4]; zeros after the last line.
@@ -140,20 +156,26 @@ static void pack_lines(struct ttzo_slices *slices, float *panels)
         pack_lines_of(slices, panels, false);
 }
 
-// Whether the line has a number that is not zero.
-static inline bool is_live_of(const struct ttzo_slice_walk *walk, const void *state, uint32_t at, bool narrow)
+// Whether the line has a number that is not zero. Data are zero at the border rather than in the
+// middle, which goes first.
+static inline bool is_live_of(const struct ttzo_slices *slices, uint32_t line, bool narrow)
 {
+    const struct ttzo_slice_walk *walk = &slices->walk;
+    const void *state = slices->environment->state.numbers;
+    uint32_t at = line_at(slices->environment, line);
+    if (ttzo_load(state, at + slices->middle, narrow) != 0.0f)
+        return true;
+    TTZO_SIZE_BITS any = 0;
     for (uint32_t k = walk->summed; k; k--, at += walk->summed_stride)
-        for (uint32_t i = 0, place = at; i < walk->kept; i++, place += walk->kept_stride)
-            if (ttzo_load(state, place, narrow) != 0.0f)
-                return true;
-    return false;
+        for (uint32_t i = walk->kept, place = at, step = walk->kept_stride; i; i--, place += step)
+            any |= ttzo_size_bits(ttzo_load(state, place, narrow));
+    return any != 0;
 }
 
-static bool is_live(const struct ttzo_environment *e, const struct ttzo_slice_walk *walk, uint32_t line)
+static bool is_live(const struct ttzo_slices *slices, uint32_t line)
 {
-    return ttzo_is_narrow(e->state) ? is_live_of(walk, e->state.numbers, line_at(e, line), true)
-                                    : is_live_of(walk, e->state.numbers, line_at(e, line), false);
+    return ttzo_is_narrow(slices->environment->state) ? is_live_of(slices, line, true)
+                                                      : is_live_of(slices, line, false);
 }
 
 // ---- slices ---------------------------------------------------------------------------------------------------------
@@ -178,6 +200,8 @@ void ttzo_slices_begin(struct ttzo_slices *slices, const struct ttzo_environment
 {
     const struct ttzo_core *core = &environment->core;
     *slices = (struct ttzo_slices){ .environment = environment, .walk = walk_of(environment), .scale = scale };
+    slices->middle =
+        slices->walk.summed / 2 * slices->walk.summed_stride + slices->walk.kept / 2 * slices->walk.kept_stride;
     slices->lines = core->n * (environment->way == TTZO_FROM_RIGHT ? core->right : core->left);
     slices->others = environment->way == TTZO_FROM_RIGHT ? core->left : core->right;
     if (is_from_input(environment)) {
@@ -210,7 +234,7 @@ static void next_lines(struct ttzo_slices *slices)
     const bool takes_all = is_from_input(e);
     uint32_t n = 0;
     for (; slices->line < slices->lines && n < Q; slices->line++)
-        if (takes_all || is_live(e, &slices->walk, slices->line))
+        if (takes_all || is_live(slices, slices->line))
             slices->running[n++] = (uint16_t)slices->line;
     slices->count = (uint16_t)n;
     for (; n < Q; n++)
@@ -266,8 +290,9 @@ static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_slice_
 static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
 {
     const struct ttzo_environment *e = slices->environment;
-    const struct ttzo_slice_walk *walk = &slices->walk;
-    float *lines = e->factor ? e->cache->panels : out, *rows = lines + Q * walk->kept * walk->summed;
+    const uint32_t summed = slices->walk.summed, kept = slices->walk.kept, n_rows = slices->walk.rows;
+    const uint32_t kept_step = Q * slices->walk.kept_step, row_step = Q * slices->walk.row_step;
+    float *lines = e->factor ? e->cache->panels : out, *rows = lines + Q * kept * summed;
     if (!slices->packed)
         pack_lines(slices, lines);
     slices->packed = true;
@@ -276,14 +301,14 @@ static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_slice_quad *
         return false;
     if (!e->factor)
         return true;
-    struct ttzo_operand factor = walk->factor;
-    factor.at += slices->other * walk->other_stride + slices->first * factor.inner;
+    struct ttzo_operand factor = slices->walk.factor;
+    factor.at += slices->other * slices->walk.other_stride + slices->first * factor.inner;
     uint32_t inner = slices->end - slices->first;
-    ttzo_pack_panels(rows, factor, walk->rows, inner);
-    for (uint32_t i = 0; i < walk->kept; i++)
-        ttzo_multiply_panels(out + i * Q * walk->kept_step, Q * walk->row_step, NULL, rows,
-                             lines + Q * (i * walk->summed + slices->first), walk->rows, inner, Q);
-    *macs += (uint64_t)walk->rows * walk->kept * inner * quad->count;
+    ttzo_pack_panels(rows, factor, n_rows, inner);
+    const float *from = lines + Q * slices->first;
+    for (uint32_t i = kept; i; i--, out += kept_step, from += Q * summed)
+        ttzo_multiply_panels(out, row_step, NULL, rows, from, n_rows, inner, Q);
+    *macs += (uint64_t)n_rows * kept * inner * quad->count;
     return true;
 }
 

@@ -32,6 +32,7 @@ struct ttzo_slices {
     struct ttzo_slice_walk walk;
     float scale;                                   // slices are those of scale times x
     uint32_t lines, others;                        // how many
+    uint32_t middle;                               // place in a line, from its begin
     uint32_t line, other;                          // the first line after those of the running quad; its other index
     bool begun, packed;                            // whether there was one; whether its lines are in the panels
     uint16_t count, running[TTZO_QUERIES_AT_ONCE]; // its lines; after the last, the first again

@@ -70,6 +70,7 @@ void ttzo_unit_queries_ask(struct ttzo_core_estimate *e, uint32_t l)
     const void *z_numbers = cache->z;
     float mu = e->base.phase->perturb_radius;
     float straight = is_identity ? -FLT_MAX : is_relu ? mu : FLT_MAX; // above it a unit moves as it is moved
+    const bool asks_all = e->base.asked.length == e->base.trainer->model->info.n_parameters;
     struct unit_queries queries;
     uint32_t queried = 0;
     aim_at_layer(e, &queries, l);
@@ -78,7 +79,8 @@ void ttzo_unit_queries_ask(struct ttzo_core_estimate *e, uint32_t l)
         if (queries.changes)
             queries.changes[unit] = 0.0f;
         else if (!queries.biases ||
-                 !ttzo_is_asked(&e->base.asked, (uint32_t)(queries.biases - e->base.trainer->gradient) + unit))
+                 (!asks_all &&
+                  !ttzo_is_asked(&e->base.asked, (uint32_t)(queries.biases - e->base.trainer->gradient) + unit)))
             continue;
         if (!(z > straight)) {
             if (ttzo_propagate_sleeps(activation, z, mu))

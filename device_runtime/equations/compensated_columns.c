@@ -127,6 +127,11 @@ static inline struct ttzo_sum begin_sum(struct ttzo_two_floats x, struct ttzo_tw
     return (struct ttzo_sum){ x.head * y.head + 0.0f, TTZO_MULADD(ttzo_two_floats_whole(x), y.tail, x.tail * y.head) };
 }
 
+// Which of two outputs and two columns are made; known where the loops are compiled.
+struct extent {
+    bool both_outputs, both_columns;
+};
+
 // Two outputs by two columns: four chains under way.
 #if TTZO_LANES == 4
 
@@ -139,9 +144,9 @@ static inline struct chains chains_at(const float *a, const float *b)
     return (struct chains){ { { a[0], a[1], b[0], b[1] }, { a[2], a[3], b[2], b[3] } } };
 }
 
-static inline void put_chains(float *a, float *b, struct chains s, bool both)
+static inline void put_chains(float *a, float *b, struct chains s, struct extent made)
 {
-    (void)both;
+    (void)made;
     for (uint32_t c = 0; c < 2; c++) {
         a[c] = s.all.sum[c];
         a[2 + c] = s.all.rest[c];
@@ -150,9 +155,9 @@ static inline void put_chains(float *a, float *b, struct chains s, bool both)
     }
 }
 
-static inline struct chains rounded(struct chains s, bool both)
+static inline struct chains rounded(struct chains s, struct extent made)
 {
-    (void)both;
+    (void)made;
     struct ttzo_two_floats all = ttzo_rounded(s.all);
     return (struct chains){ { all.head, all.tail } };
 }
@@ -168,15 +173,15 @@ static inline struct ttzo_two_floats features_at(const struct factors *f)
     return (struct ttzo_two_floats){ { x[0], x[1], x[0], x[1] }, { x[2], x[3], x[2], x[3] } };
 }
 
-static inline struct chains begin(const struct factors *f, bool both)
+static inline struct chains begin(const struct factors *f, struct extent made)
 {
-    (void)both;
+    (void)made;
     return (struct chains){ begin_sum(weights_at(f), features_at(f)) };
 }
 
-static inline struct chains go_on(struct chains s, const struct factors *f, bool both)
+static inline struct chains go_on(struct chains s, const struct factors *f, struct extent made)
 {
-    (void)both;
+    (void)made;
     return (struct chains){ ttzo_two_floats_muladd(weights_at(f), features_at(f), s.all) };
 }
 
@@ -191,11 +196,15 @@ static inline struct chains chains_at(const float *a, const float *b)
     return (struct chains){ { a[0], a[2] }, { a[1], a[3] }, { b[0], b[2] }, { b[1], b[3] } };
 }
 
-static inline void put_chains(float *a, float *b, struct chains s, bool both)
+static inline void put_chains(float *a, float *b, struct chains s, struct extent made)
 {
-    a[0] = s.a0.sum, a[1] = s.a1.sum, a[2] = s.a0.rest, a[3] = s.a1.rest;
-    if (both)
-        b[0] = s.b0.sum, b[1] = s.b1.sum, b[2] = s.b0.rest, b[3] = s.b1.rest;
+    a[0] = s.a0.sum, a[2] = s.a0.rest;
+    if (made.both_columns)
+        a[1] = s.a1.sum, a[3] = s.a1.rest;
+    if (made.both_outputs)
+        b[0] = s.b0.sum, b[2] = s.b0.rest;
+    if (made.both_outputs && made.both_columns)
+        b[1] = s.b1.sum, b[3] = s.b1.rest;
 }
 
 static inline struct ttzo_sum rounded_chain(struct ttzo_sum total)
@@ -204,34 +213,39 @@ static inline struct ttzo_sum rounded_chain(struct ttzo_sum total)
     return (struct ttzo_sum){ made.head, made.tail };
 }
 
-static inline struct chains rounded(struct chains s, bool both)
+static inline struct chains rounded(struct chains s, struct extent made)
 {
-    s.a0 = rounded_chain(s.a0), s.a1 = rounded_chain(s.a1);
-    if (both)
-        s.b0 = rounded_chain(s.b0), s.b1 = rounded_chain(s.b1);
+    s.a0 = rounded_chain(s.a0);
+    if (made.both_columns)
+        s.a1 = rounded_chain(s.a1);
+    if (made.both_outputs)
+        s.b0 = rounded_chain(s.b0);
+    if (made.both_outputs && made.both_columns)
+        s.b1 = rounded_chain(s.b1);
     return s;
 }
 
-static inline struct chains begin(const struct factors *f, bool both)
+static inline struct chains begin(const struct factors *f, struct extent made)
 {
     const struct ttzo_two_floats a = { f->a[0], f->a[1] }, b = { f->b[0], f->b[1] }, x0 = { f->x[0], f->x[2] },
                                  x1 = { f->x[1], f->x[3] };
-    struct ttzo_sum of_a0 = begin_sum(a, x0), of_a1 = begin_sum(a, x1);
-    if (!both)
-        return (struct chains){ of_a0, of_a1, of_a0, of_a1 };
-    return (struct chains){ of_a0, of_a1, begin_sum(b, x0), begin_sum(b, x1) };
+    const struct ttzo_sum none = { 0.0f, 0.0f };
+    return (struct chains){ begin_sum(a, x0), made.both_columns ? begin_sum(a, x1) : none,
+                            made.both_outputs ? begin_sum(b, x0) : none,
+                            made.both_outputs && made.both_columns ? begin_sum(b, x1) : none };
 }
 
-static inline struct chains go_on(struct chains s, const struct factors *f, bool both)
+static inline struct chains go_on(struct chains s, const struct factors *f, struct extent made)
 {
     const struct ttzo_two_floats a = { f->a[0], f->a[1] }, b = { f->b[0], f->b[1] }, x0 = { f->x[0], f->x[2] },
                                  x1 = { f->x[1], f->x[3] };
     s.a0 = ttzo_two_floats_muladd(a, x0, s.a0);
-    s.a1 = ttzo_two_floats_muladd(a, x1, s.a1);
-    if (!both)
-        return s;
-    s.b0 = ttzo_two_floats_muladd(b, x0, s.b0);
-    s.b1 = ttzo_two_floats_muladd(b, x1, s.b1);
+    if (made.both_columns)
+        s.a1 = ttzo_two_floats_muladd(a, x1, s.a1);
+    if (made.both_outputs)
+        s.b0 = ttzo_two_floats_muladd(b, x0, s.b0);
+    if (made.both_outputs && made.both_columns)
+        s.b1 = ttzo_two_floats_muladd(b, x1, s.b1);
     return s;
 }
 
@@ -239,15 +253,15 @@ static inline struct chains go_on(struct chains s, const struct factors *f, bool
 
 // n more products, two at a time: a sum and the one before it change registers.
 static inline __attribute__((always_inline)) struct chains go_on_by(struct chains s, struct factors f, uint32_t n,
-                                                                    bool both)
+                                                                    struct extent made)
 {
     for (; n >= 2; n -= 2) {
-        s = go_on(s, &f, both);
+        s = go_on(s, &f, made);
         next_factors(&f);
-        s = go_on(s, &f, both);
+        s = go_on(s, &f, made);
         next_factors(&f);
     }
-    return n ? go_on(s, &f, both) : s;
+    return n ? go_on(s, &f, made) : s;
 }
 
 // ---- layers ---------------------------------------------------------------------------------------------------------
@@ -261,27 +275,29 @@ struct passage {
 
 // Products [k, k + n) of one or two outputs of the core with all data, which begin there or go on from `a` and `b`.
 static inline __attribute__((always_inline)) void contract_part(const struct passage *of, struct factors from,
-                                                                uint32_t k, uint32_t n, float *a, float *b, bool both)
+                                                                uint32_t k, uint32_t n, float *a, float *b,
+                                                                struct extent made)
 {
     bool ends = k + n == of->inner;
     for (uint32_t c = of->n_data; c > 0; c--, from.x += of->in_step) {
         struct factors f = from;
-        struct chains chains = k ? chains_at(a, b) : begin(&f, both);
+        struct chains chains = k ? chains_at(a, b) : begin(&f, made);
         if (k == 0)
             next_factors(&f);
-        chains = go_on_by(chains, f, k ? n : n - 1, both);
-        put_chains(a, b, ends ? rounded(chains, both) : chains, both);
+        chains = go_on_by(chains, f, k ? n : n - 1, made);
+        put_chains(a, b, ends ? rounded(chains, made) : chains, made);
         a += of->data_step;
         b += of->data_step;
     }
 }
 
-// One output `o` of a core or, for both, the next one too.
+// Output `o` of a core or, for both, the next one too.
 static inline __attribute__((always_inline)) void contract_outputs(const struct passage *of, const struct weights *core,
-                                                                   const float *in, float *out, uint32_t o, bool both)
+                                                                   const float *in, float *out, uint32_t o,
+                                                                   struct extent made)
 {
     float split[BLOCK * WIDTH];
-    uint32_t step = both ? 1 : 0, most = core->are_split ? of->inner : BLOCK;
+    uint32_t step = made.both_outputs ? 1 : 0, most = core->are_split ? of->inner : BLOCK;
     const float *a = core->at + 2 * o * core->outer;
     struct factors from = { a, a + 2 * step * core->outer, in, 2 * core->inner, of->feature_step };
     if (!core->are_split)
@@ -291,12 +307,13 @@ static inline __attribute__((always_inline)) void contract_outputs(const struct 
         n = of->inner - k < most ? of->inner - k : most;
         if (!core->are_split)
             split_weights(core, o, o + step, k, n, split);
-        contract_part(of, from, k, n, out, out + step * of->output_step, both);
+        contract_part(of, from, k, n, out, out + step * of->output_step, made);
     }
 }
 
 // Once: outputs [rows][columns] of a core on the left, [columns][rows] of one on the right, features of `in` likewise.
-static void contract(const struct ttzo_contraction *step, const struct weights *core, const float *in, float *out)
+static void contract(const struct ttzo_contraction *step, const struct weights *core, const float *in, float *out,
+                     bool both_columns)
 {
     bool left = step->core_left;
     uint32_t n_core = left ? step->rows : step->columns, n_data = left ? step->columns : step->rows, o = 0;
@@ -306,10 +323,12 @@ static void contract(const struct ttzo_contraction *step, const struct weights *
                                 WIDTH * (left ? 1 : n_core),
                                 WIDTH * (left ? 1 : step->inner),
                                 WIDTH * (left ? n_data : 1) };
+    for (; both_columns && o + 1 < n_core; o += 2)
+        contract_outputs(&of, core, in, out, o, (struct extent){ true, true });
     for (; o + 1 < n_core; o += 2)
-        contract_outputs(&of, core, in, out, o, true);
-    if (o < n_core)
-        contract_outputs(&of, core, in, out, o, false);
+        contract_outputs(&of, core, in, out, o, (struct extent){ true, false });
+    if (o < n_core) // of one column too: a kernel less
+        contract_outputs(&of, core, in, out, o, (struct extent){ false, true });
 }
 
 // The core of contraction `index` of the merged layer.
@@ -339,7 +358,7 @@ static void add_bias(const float *bias, float *columns, uint32_t n)
 }
 
 void ttzo_compensated_forward(const struct ttzo_layer *layer, const float *theta, const float *merged,
-                              float *const buffers[2], uint32_t *current, bool has_value)
+                              float *const buffers[2], uint32_t *current, bool has_value, bool both_columns)
 {
     struct ttzo_layer taken = ttzo_merged_layer(layer);
     const float *parameters = theta + layer->parameter_offset;
@@ -350,7 +369,7 @@ void ttzo_compensated_forward(const struct ttzo_layer *layer, const float *theta
         const float *in = buffers[*current];
         float *out = buffers[1 - *current];
         for (uint32_t repeat = 0; repeat < step.repeats; repeat++) {
-            contract(&step, &core, in, out);
+            contract(&step, &core, in, out, both_columns);
             in += WIDTH * step.inner * (step.core_left ? step.columns : step.rows);
             out += WIDTH * step.rows * step.columns;
         }

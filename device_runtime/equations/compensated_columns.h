@@ -13,8 +13,8 @@ void ttzo_compensated_merge(const struct ttzo_layer *layer, const float *theta, 
 
 // buffers[*current] holds the columns [in_features][4] before and [out_features][4] after; the other buffer is
 // overwritten. Each output is one chain over the ascending summed index, rounded once; with `has_value` the bias joins
-// the first column's at the end.
+// the first column's at the end. Without `both_columns` the first one alone is made.
 void ttzo_compensated_forward(const struct ttzo_layer *layer, const float *theta, const float *merged,
-                              float *const buffers[2], uint32_t *current, bool has_value);
+                              float *const buffers[2], uint32_t *current, bool has_value, bool both_columns);
 
 #endif

@@ -25,6 +25,7 @@ struct derivation {
     uint32_t n_layers, n_inputs, n_space, m;
     uint32_t basis;                  // directions that stand for those of space, or 0
     uint32_t n_directions, n_summed; // of which the first ones join the sum
+    float *curvature;                // [units][2], or NULL: not kept
 };
 
 // ---- numbers in memory ----------------------------------------------------------------------------------------------
@@ -118,19 +119,20 @@ struct units {
     enum ttzo_activation activation;
     uint32_t n;
     float *columns, *slope, *kept;
+    float *curvature; // or NULL: not kept
 };
 
-static void bend_value(const struct units *u, bool keeps_curvature)
+static void bend_value(const struct units *u)
 {
     for (uint32_t j = 0; j < u->n; j++) {
         float *feature = u->columns + WIDTH * j;
         struct ttzo_two_floats slope, value = bend(u->activation, get_column(feature, 0), &slope);
         put_column(feature, 0, value);
         put(u->slope + 2 * j, slope.head, slope.tail);
-        if (!keeps_curvature)
+        if (!u->curvature)
             continue;
         struct ttzo_two_floats curvature = curvature_of(u->activation, value, slope);
-        put(u->kept + 2 * j, curvature.head, curvature.tail);
+        put(u->curvature + 2 * j, curvature.head, curvature.tail);
     }
 }
 
@@ -148,6 +150,18 @@ static void bend_value_and_sum(const struct units *u)
     }
 }
 
+// What sums up the directions, alone in the first column, by the kept curvatures.
+static void bend_sum(const struct units *u)
+{
+    for (uint32_t j = 0; j < u->n; j++) {
+        float *feature = u->columns + WIDTH * j, *kept = u->kept + 2 * j;
+        struct ttzo_sum squares = { ttzo_lanes_of(kept[0]), ttzo_lanes_of(kept[1]) };
+        put_column(feature, 0,
+                   bend_second(get(u->slope + 2 * j), get_column(feature, 0), get(u->curvature + 2 * j),
+                               ttzo_rounded(squares)));
+    }
+}
+
 // Before the direction in the first column is bent itself.
 static void bend_own_second(const struct units *u)
 {
@@ -157,7 +171,7 @@ static void bend_own_second(const struct units *u)
         struct ttzo_two_floats along = get_column(feature, 0),
                                square = ttzo_rounded(ttzo_two_floats_muladd(along, along, zero));
         put_column(feature, 1,
-                   bend_second(get(u->slope + 2 * j), get_column(feature, 1), get(u->kept + 2 * j), square));
+                   bend_second(get(u->slope + 2 * j), get_column(feature, 1), get(u->curvature + 2 * j), square));
     }
 }
 
@@ -187,8 +201,12 @@ static void bend_columns(const struct derivation *d, const struct pass *pass, co
         bend_value_and_sum(u);
         return;
     }
+    if (pass->kind[0] == SECOND) {
+        bend_sum(u);
+        return;
+    }
     if (pass->kind[0] == VALUE)
-        bend_value(u, pass->own);
+        bend_value(u);
     if (pass->kind[1] == SECOND)
         bend_own_second(u);
     uint32_t first = pass->kind[0] == DIRECTION ? 0 : 1, end = pass->kind[1] == DIRECTION ? 2 : 1, summed = first;
@@ -259,6 +277,13 @@ static float *place_of(const struct derivation *d, const struct pass *pass, uint
     return NULL;
 }
 
+// Second derivatives of a layer that bends nothing yet.
+static void clear_column(float *columns, uint32_t n)
+{
+    for (uint32_t j = 0; j < n; j++)
+        put_column(columns + WIDTH * j, 0, nothing());
+}
+
 static void carry(const struct derivation *d, const struct pass *pass)
 {
     const struct ttzo_layer *layers = d->trainer->model->layers;
@@ -267,12 +292,20 @@ static void carry(const struct derivation *d, const struct pass *pass)
     uint32_t buffer = 0, before = 0;
     begin_columns(d, pass);
     for (uint32_t l = 0; l < d->n_layers; l++) {
-        ttzo_compensated_forward(&layers[l], d->theta, merged, buffers, &buffer, pass->kind[0] == VALUE);
+        if (l == 0 && pass->kind[0] == SECOND)
+            clear_column(buffers[buffer], layers[l].out_features);
+        else
+            ttzo_compensated_forward(&layers[l], d->theta, merged, buffers, &buffer, pass->kind[0] == VALUE,
+                                     pass->kind[1] != NOTHING);
         merged += ttzo_compensated_merged(&layers[l]);
         if (layers[l].activation == TTZO_ACTIVATION_IDENTITY)
             continue;
-        struct units u = { (enum ttzo_activation)layers[l].activation, layers[l].out_features, buffers[buffer],
-                           d->work->slope + 2 * before, d->work->squares + 2 * before };
+        struct units u = { (enum ttzo_activation)layers[l].activation,
+                           layers[l].out_features,
+                           buffers[buffer],
+                           d->work->slope + 2 * before,
+                           d->work->squares + 2 * before,
+                           d->curvature ? d->curvature + 2 * before : NULL };
         bend_columns(d, pass, &u);
         before += u.n;
     }
@@ -299,7 +332,9 @@ static void carry_all(const struct derivation *d, bool sum)
     carry(d, &(struct pass){ { VALUE, DIRECTION }, { 0, 0 }, false });
     for (uint32_t k = 1; k < d->n_directions; k += 2)
         carry(d, &(struct pass){ { DIRECTION, k + 1 < d->n_directions ? DIRECTION : NOTHING }, { k, k + 1 }, false });
-    if (sum)
+    if (sum && d->curvature)
+        carry(d, &(struct pass){ { SECOND, NOTHING }, { 0, 0 }, false });
+    else if (sum)
         carry(d, &(struct pass){ { VALUE, SECOND }, { 0, 0 }, false });
 }
 
@@ -313,6 +348,19 @@ void ttzo_compensated_prepare(struct ttzo_trainer *trainer, const float *theta, 
     }
     if (ttzo_basis_size(model))
         ttzo_basis_make(model, theta, trainer->pde.merged, trainer->pde.basis);
+}
+
+// Where curvatures are kept: in the squares' place of directions that each have their own second derivative, else in
+// what lies idle.
+static float *place_of_curvature(const struct ttzo_trainer *trainer, uint32_t n_layers, uint32_t needs)
+{
+    uint32_t units = 0;
+    if (needs & TTZO_NEED_DIAGONAL)
+        return trainer->pde.squares;
+    for (uint32_t l = 0; l < n_layers; l++)
+        if (trainer->model->layers[l].activation != TTZO_ACTIVATION_IDENTITY)
+            units += trainer->model->layers[l].out_features;
+    return needs & TTZO_NEED_LAPLACIAN && 2 * units <= trainer->pde.n_idle ? trainer->pde.idle : NULL;
 }
 
 void ttzo_compensated_jet(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs)
@@ -329,7 +377,8 @@ void ttzo_compensated_jet(struct ttzo_trainer *trainer, const float *theta, uint
                             model->layers[n_layers - 1].out_features,
                             basis,
                             basis ? basis + n_inputs - n_space : n_inputs,
-                            basis ? basis : n_space };
+                            basis ? basis : n_space,
+                            place_of_curvature(trainer, n_layers, needs) };
     if (!needs)
         carry(&d, &(struct pass){ { VALUE, NOTHING }, { 0, 0 }, false });
     else if (needs & TTZO_NEED_DIAGONAL)

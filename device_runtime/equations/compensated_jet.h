@@ -17,8 +17,8 @@ uint32_t ttzo_compensated_passes(const struct ttzo_model *model);
 void ttzo_compensated_prepare(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers);
 
 // After that at the same `theta`: writes value, first, and laplacian or diagonal, of the network's first `n_layers` layers at trainer->pde.point, as
-// far as `needs` asks for them. The columns go through the layers two by two; the value goes twice, so that of a unit
-// only its slope and one number more are kept: 4 floats.
+// far as `needs` asks for them. The columns go through the layers two by two. Of a unit its slope and one number more
+// are kept, 4 floats: the value goes twice, where its second derivatives find no place in what lies idle.
 void ttzo_compensated_jet(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs);
 
 #endif

@@ -248,11 +248,9 @@ static enum ttzo_error fill_block(struct gauss_newton *gn, uint32_t first, uint3
     return error;
 }
 
-static enum ttzo_error build(struct gauss_newton *gn)
+static enum ttzo_error fold_blocks(struct gauss_newton *gn)
 {
     const uint32_t batch = gn->trainer->model->info.batch, rows = block_rows(gn->trainer->model, gn->n);
-    for (uint32_t i = 0; i < ttzo_triangle_count(gn->n); i++)
-        gn->triangle[i] = 0.0f;
     for (uint32_t first = 0; first < batch; first += rows) {
         uint32_t count = batch - first < rows ? batch - first : rows;
         enum ttzo_error error = fill_block(gn, first, count);
@@ -263,6 +261,19 @@ static enum ttzo_error build(struct gauss_newton *gn)
                                count - done < TTZO_GN_BLOCK_ROWS ? count - done : TTZO_GN_BLOCK_ROWS);
     }
     return TTZO_ERROR_OK;
+}
+
+// trainer->gradient is free until a step is composed.
+static enum ttzo_error build(struct gauss_newton *gn)
+{
+    struct ttzo_trainer *trainer = gn->trainer;
+    for (uint32_t i = 0; i < ttzo_triangle_count(gn->n); i++)
+        gn->triangle[i] = 0.0f;
+    trainer->pde.idle = trainer->gradient;
+    trainer->pde.n_idle = trainer->model->info.n_parameters;
+    enum ttzo_error error = fold_blocks(gn);
+    trainer->pde.n_idle = 0;
+    return error;
 }
 
 // Relative to the mean squared column: less would fit the batch's own errors.

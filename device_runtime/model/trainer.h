@@ -42,6 +42,8 @@ struct ttzo_pde_work {
     float *basis;      // of compensated jets, where the first layer reads few combinations of its inputs
     float *combined;   // two sets of the network's values and derivatives, put together from its features
     float *registers;  // of the longest program
+    float *idle;       // [n_idle] what a caller does not need during these rows
+    uint32_t n_idle;
 };
 
 // All of a training run but the model. Fields are for reading; the functions below change them.

@@ -9,8 +9,8 @@
 #include "number/real.h"
 
 // ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------
-// n tiles below each other: row i < 4 n of `out` is that row of `start` plus the sum over k of line i of the panels
-// `left` times the four lines of the panel `right`. Strides in numbers; with a start_stride of 0, `start` are 16 zeros.
+// As ttzo_multiply_panels, of whole tiles: `rows` is a multiple of four, and there are four columns. The arguments stand as
+// there, so that they can be passed on where they are.
 
 #if TTZO_TILE == 0
 
@@ -21,12 +21,12 @@ static float one_chain(float sum, const float *left, const float *right, uint32_
     return sum;
 }
 
-static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
-                  const float *right, uint32_t inner, uint32_t n)
+static void tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                  uint32_t rows, uint32_t inner, uint32_t columns)
 {
-    for (uint32_t i = 0; i < 4 * n; i++, out += row_stride, start += start_stride)
-        for (uint32_t j = 0; j < 4; j++)
-            out[j] = one_chain(start[j], left + i / 4 * 4 * inner + i % 4, right + j, inner);
+    for (uint32_t i = 0; i < rows; i++, out += row_stride, start += start ? row_stride : 0)
+        for (uint32_t j = 0; j < columns; j++)
+            out[j] = one_chain(start ? start[j] : 0.0f, left + i / 4 * 4 * inner + i % 4, right + j, inner);
 }
 
 #elif TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP)
@@ -42,11 +42,14 @@ static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t 
 #define TWO_STEPS ONE_STEP ONE_STEP
 #endif
 
-static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
-                  const float *right, uint32_t inner, uint32_t n)
+static void tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                  uint32_t rows, uint32_t inner, uint32_t columns)
 {
+    static const float zeros[16] = { 0.0f };
     const float *b;
-    uint32_t fours;
+    uint32_t fours, start_step = start ? 4 * row_stride : 0, n = rows / 4;
+    (void)columns;
+    start = start ? start : zeros;
     __asm volatile(
         "0: mov %[b], %[right]\n"
         "cbnz %[start_step], 5f\n vldmia %[start], {s0-s15}\n b 6f\n" // zeros
@@ -63,7 +66,7 @@ static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t 
         "vstmia %[out], {s12-s15}\n add %[out], %[row_step]\n"
         "subs %[n], #1\n bne 0b\n"
         : [out] "+r"(out), [start] "+r"(start), [a] "+r"(left), [b] "=&r"(b), [fours] "=&r"(fours), [n] "+r"(n)
-        : [right] "r"(right), [inner] "r"(inner), [row_step] "r"(4 * row_stride), [start_step] "l"(4 * start_stride)
+        : [right] "r"(right), [inner] "r"(inner), [row_step] "r"(4 * row_stride), [start_step] "l"(start_step)
         : TTZO_TILE_CLOBBERS);
 }
 
@@ -82,10 +85,13 @@ static inline void store(float *at, four numbers)
     *(four *)(void *)at = numbers;
 }
 
-static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
-                  const float *right, uint32_t inner, uint32_t n)
+static void tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                  uint32_t rows, uint32_t inner, uint32_t columns)
 {
-    for (; n; n--, out += 4 * row_stride, start += 4 * start_stride) {
+    static const float zeros[4] = { 0.0f };
+    uint32_t start_stride = start ? row_stride : 0;
+    (void)columns;
+    for (start = start ? start : zeros; rows; rows -= 4, out += 4 * row_stride, start += 4 * start_stride) {
         four s0 = load(start), s1 = load(start + start_stride);
         four s2 = load(start + 2 * start_stride), s3 = load(start + 3 * start_stride);
         const float *b = right;
@@ -123,10 +129,13 @@ static inline pair load(const float *at)
 }
 #endif
 
-static void tiles(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
-                  const float *right, uint32_t inner, uint32_t n)
+static void tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                  uint32_t rows, uint32_t inner, uint32_t columns)
 {
-    for (; n; n--) {
+    static const float zeros[4] = { 0.0f };
+    uint32_t start_stride = start ? row_stride : 0;
+    (void)columns;
+    for (start = start ? start : zeros; rows; rows -= 4) {
         const float *b = right;
         float s00 = start[0], s01 = start[1], s02 = start[2], s03 = start[3];
         start += start_stride;
@@ -205,32 +214,41 @@ void ttzo_pack_panels(float *panels, struct ttzo_operand matrix, uint32_t lines,
 }
 
 // A tile of which only some rows and columns exist.
-static void edge_tile(float *out, uint32_t row_stride, const float *start, uint32_t start_stride, const float *left,
-                      const float *right, uint32_t rows, uint32_t inner, uint32_t columns)
+static void edge_tile(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                      uint32_t rows, uint32_t inner, uint32_t columns)
 {
     float whole[16];
-    if (start_stride == 0)
-        tiles(whole, 4, start, 0, left, right, inner, 1);
-    else {
-        for (uint32_t i = 0; i < 16; i++)
-            whole[i] = i / 4 < rows && i % 4 < columns ? start[i / 4 * start_stride + i % 4] : 0.0f;
-        tiles(whole, 4, whole, 4, left, right, inner, 1);
-    }
+    for (uint32_t i = 0; start && i < 16; i++)
+        whole[i] = i / 4 < rows && i % 4 < columns ? start[i / 4 * row_stride + i % 4] : 0.0f;
+    tiles(whole, 4, start ? whole : NULL, left, right, 4, inner, 4);
     const float *from = whole;
-    for (; rows; rows--, out += row_stride, from += 4)
-        for (uint32_t j = 0; j < columns; j++)
-            out[j] = from[j];
+    for (; rows; rows--, out += row_stride, from += 4) {
+        out[0] = from[0];
+        if (columns > 1)
+            out[1] = from[1];
+        if (columns > 2)
+            out[2] = from[2];
+        if (columns > 3)
+            out[3] = from[3];
+    }
+}
+
+__attribute__((noinline)) static void ragged(float *out, uint32_t row_stride, const float *start, const float *left,
+                                             const float *right, uint32_t rows, uint32_t inner, uint32_t columns)
+{
+    uint32_t whole = columns == 4 ? rows & ~3u : 0;
+    if (whole)
+        tiles(out, row_stride, start, left, right, whole, inner, columns);
+    for (uint32_t i = whole; i < rows; i += 4)
+        edge_tile(out + i * row_stride, row_stride, start ? start + i * row_stride : NULL, left + i * inner, right,
+                  rows - i < 4 ? rows - i : 4, inner, columns);
 }
 
 void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
                           uint32_t rows, uint32_t inner, uint32_t columns)
 {
-    static const float zeros[16] = { 0.0f };
-    const float *from = start ? start : zeros;
-    uint32_t start_stride = start ? row_stride : 0, whole = columns == 4 ? rows & ~3u : 0;
-    if (whole)
-        tiles(out, row_stride, from, start_stride, left, right, inner, whole / 4);
-    for (uint32_t i = whole; i < rows; i += 4)
-        edge_tile(out + i * row_stride, row_stride, from + i * start_stride, start_stride, left + i * inner, right,
-                  rows - i < 4 ? rows - i : 4, inner, columns);
+    if (columns == 4 && rows % 4 == 0 && rows)
+        tiles(out, row_stride, start, left, right, rows, inner, columns);
+    else
+        ragged(out, row_stride, start, left, right, rows, inner, columns);
 }

@@ -32,11 +32,14 @@ def estimators_command(screen: Screen, bundle: Path | None) -> dict:
     counted steps; a forward pass is one row's, in the order of multiplication that an export with this estimator
     chooses. Of hybrid there is a number for each of its two phases.
     """
-    texts = WHAT_FOR["--estimator"]
+    texts, plan = WHAT_FOR["--estimator"], read_bundle(bundle) if bundle else None
+    if plan and plan.simulation:
+        screen.tell(f"{bundle} is a simulation: its constants are fitted by simulation_gn alone (Gauss-Newton)")
+        screen.tell(f"next: ttzo plan {bundle} says what a board needs for it")
+        return {"bundle": bundle, "used": estimator_name(plan.training), "estimators": []}
     screen.table("", [(name, texts[name]) for name in ESTIMATORS])
-    if bundle is None:
+    if plan is None:
         return {"estimators": [{"name": name, "text": texts[name]} for name in ESTIMATORS]}
-    plan = read_bundle(bundle)
     if not plan.n_parameters:
         raise TtzoError("every parameter of this model is frozen: no estimator trains it", "name another bundle")
     used = estimator_name(plan.training)

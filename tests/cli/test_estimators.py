@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from ttzo.device_runtime.contract import ExitCode
 from ttzo.exporter import export_again
+from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.train_defaults import ESTIMATORS
 from ttzo.host_tools.cli.choices import WHAT_FOR
 from ttzo.host_tools.cli.commands import main
@@ -80,6 +81,13 @@ def test_an_estimator_that_the_model_refuses_says_why(tmp_path, made, name, why)
 def test_a_model_that_is_frozen_whole_is_refused(tmp_path):
     frozen = export_again.changed(small_plan(), frozen="float32")
     assert "frozen" in run(write_bundle(tmp_path / "frozen", frozen), code=ExitCode.input).stderr
+
+
+def test_a_simulation_has_one_way_of_its_own(tmp_path):
+    write_bundle(tmp_path / "heater", plan_of("heater"))
+    used, found = costs(tmp_path / "heater")
+    shown = run(tmp_path / "heater").stdout
+    assert used == "simulation_gn" and not found and "simulation_gn alone" in shown and "rge" not in shown
 
 
 def test_a_plan_of_random_directions_says_what_all_derivatives_would_take_and_bring(tmp_path):

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from ttzo.host_tools.firmware import boards
+from ttzo.host_tools.firmware.machines import MACHINES
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,8 +70,12 @@ def is_stored(figure: str, stored: list[float]) -> bool:
     )
 
 
-def headline():
-    spec = importlib.util.spec_from_file_location("headline", DOCS / "headline.py")
+def emulated_boards() -> list[str]:
+    return [name for name in boards.names() if boards.load(name).qemu_machine]
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -114,9 +121,22 @@ def test_every_stored_figure_names_its_command_date_and_commit():
 
 
 def test_the_table_of_sizes_is_the_stored_one():
-    module = headline()
+    module = script("headline")
     assert module.SIZES.sub(rf"\g<1>{module.size_table(KEPT['sizes']['figures'])}\g<2>", README) == README
     assert "<!-- sizes" in README
+
+
+def test_the_table_of_boards_is_the_stored_one_and_all_its_bits_are_equal():
+    module = script("boards_table")
+    stored = json.loads(module.STORED.read_text(encoding="utf-8"))
+    page = module.PAGE.read_text(encoding="utf-8")
+    assert f"{module.table(stored)}<!-- end -->" in page
+    assert stored["checks"] and all(check["equal"] for check in stored["checks"])
+    models = {check["model"] for check in stored["checks"]}
+    seen = {(check["model"], check.get("board") or check["machine"]) for check in stored["checks"]}
+    for board in (*emulated_boards(), *MACHINES):
+        refused = {each["model"] for each in stored["refusals"] if each["board"] == board}
+        assert {(model, board) for model in models - refused} <= seen
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(((?!https?:)[^)#]+)\)", README))))

@@ -18,7 +18,7 @@ CORE = [str(path.relative_to(FOLDER)) for path in core_sources() if path.parent.
 # All of a run in one block, so that Python need not know the layout of the structs.
 RUN = """
 #include "ttzo.h"
-#include "train/train.h"
+#include "train/update.h"
 struct run { struct ttzo_layer layers[TTZO_MAX_LAYERS]; struct ttzo_model model; struct ttzo_trainer trainer; };
 size_t run_bytes(void);
 size_t running_step_bytes(void);
