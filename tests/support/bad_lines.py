@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Trains over bad lines and counts: every run must end in the parameters, moments and metrics of a run over a clean line.
 
-python tests/support/bad_lines.py [KIND ...] [--frames 10000] [--share 1%]     each kind of fault, and all together, at 0.1, 0.5
-and 1 % of bytes, or at that share alone
-python tests/support/bad_lines.py --disconnects 100    one run, cut so often; the port has another name each time
-python tests/support/bad_lines.py --streaming          share of a line of 11,520 bytes a second that carries rows
+python tests/support/bad_lines.py [KIND ...] [--frames 10000] [--share 1%]
+    each kind of fault, and all together, at 0.1, 0.5 and 1 % of bytes, or at that share alone
+python tests/support/bad_lines.py --disconnects 100
+    one run, cut so often; the port has another name each time
+python tests/support/bad_lines.py --streaming
+    share of a line of 11,520 bytes a second that carries rows; below 90 % is an error
 """
 
 import argparse
 import dataclasses
 import tempfile
 import time
-import zlib
 from contextlib import ExitStack
 from pathlib import Path
 from unittest import mock
@@ -29,6 +30,7 @@ from ttzo.host_tools.training import metrics, session
 SHARES = ("0.1%", "0.5%", "1%")
 PATIENCE_S = 60.0
 RATE = 11520  # bytes a second of a port at 115,200 baud
+LEAST_SHARE = 0.9  # of such a line, while rows are sent
 
 
 def bundle_of(folder: Path, steps: int) -> Path:
@@ -117,12 +119,14 @@ def streaming() -> int:
             began = time.monotonic()
             device._link.write(Region.dataset, content)
             share = len(content) / RATE / (time.monotonic() - began)
-    print(f"{100 * share:.1f} % of the line carries rows (CRC-32 {zlib.crc32(content):08x}, {len(content):,} bytes)")
-    return int(share < 0.9)
+    print(f"{100 * share:.1f} % of the line carries rows ({len(content):,} bytes)")
+    if share < LEAST_SHARE:
+        print(f"at least {100 * LEAST_SHARE:.0f} % are promised; next: run it while this machine does nothing else")
+    return int(share < LEAST_SHARE)
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join((*KINDS, "all")))
     options.add_argument("--frames", type=int, default=10_000)
     options.add_argument("--share", help="for example 1%%")

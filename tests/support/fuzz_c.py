@@ -152,8 +152,8 @@ def kept(target: str) -> list[bytes]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("targets", nargs="*", choices=[*CORPUS, []], help="default: all")
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("targets", nargs="*", choices=[*CORPUS, []], metavar="TARGET", help=", ".join(CORPUS))
     options.add_argument("--inputs", type=int, default=10_000_000)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--keep", action="store_true", help="write tests/vectors/fuzz_corpus")

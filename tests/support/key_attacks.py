@@ -205,7 +205,7 @@ def keyed(kind: str, secret: bytes, folder: Path, reading_open: bool = False) ->
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=100)
     options.add_argument("--device", choices=["native", "numpy", "qemu", "mpy-ffi", "mpy-native"], default="native")
     given = options.parse_args()

@@ -452,7 +452,7 @@ def _faults(lie: Lie, sentence: str, trainer: Remembering, run: Path) -> Iterato
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="each Nth lie only")
     parser.add_argument("--only", default="", help="lies whose name holds this text")
     options = parser.parse_args()

@@ -52,7 +52,7 @@ def run(steps: int, program: Path, folder: Path) -> tuple[list[int], list[int]]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--steps", type=int, default=1_000_000)
     steps, began = options.parse_args().steps, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

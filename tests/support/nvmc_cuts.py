@@ -194,7 +194,7 @@ def run(every: int, n_slots: int) -> Board:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--every", type=int, default=1, help="cut after one of so many bytes")
     options.add_argument("--slots", type=int, default=2, help="1: the second slot, 2: then the first one")
     given = options.parse_args()

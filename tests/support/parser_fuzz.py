@@ -31,6 +31,7 @@ from bundles import arrays, wave_plan
 from graphs import random_graph
 
 from ttzo.device_runtime.contract import REPLY, StateRecord, TtzoError
+from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers import from_onnx
@@ -301,7 +302,7 @@ def _take_answer(message: str, content: bytes) -> None:
     if message == "status":
         replies.check_state("status", reply.state, replies.check_settings_told(reply, plan))
     elif message == "step":
-        replies.check_step(reply, 3, plan, plan.training)
+        replies.check_step(reply, 3, plan, plan.training, macs_a_step(plan, plan.training.phases[0]))
     elif message == "evaluate":
         replies.check_evaluation(reply, 4)
     elif message == "solution_error":
@@ -374,7 +375,7 @@ def fuzz(name: str, n_inputs: int, seed: int, folder: Path) -> Count:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("parsers", nargs="*", metavar="PARSER", help=", ".join(PARSERS))
     options.add_argument("--inputs", type=int, default=100_000, help="for each parser")
     options.add_argument("--seed", type=int, default=0)

@@ -167,7 +167,7 @@ class Cuts:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--cuts", type=int, default=1000)
     options.add_argument("--seed", type=int, default=1, help="of the first run")
     options.add_argument("--board", help="an emulated board with a memory for runs (default: the native port)")
