@@ -94,6 +94,12 @@ def test_every_pde_names_itself_and_refuses_ranks_where_it_has_none(name):
             recipe.build(ranks=3)
 
 
+def test_an_estimator_may_take_its_own_rows_of_an_equation():
+    assert plan_of("darcy").batch == plan_of("darcy", estimator="rge").batch == 150
+    assert plan_of("darcy", estimator="coordinate_gn").batch == 600
+    assert plan_of("darcy", estimator="coordinate_gn", batch=40).batch == 40
+
+
 def test_ranks_may_be_given_bond_by_bond():
     plan = built("mnist-mlp", ranks="6,1,6:6,6,6")
     assert [layer.ranks for layer in plan.layers] == [(1, 6, 1, 6, 1), (1, 6, 6, 6, 1)]
