@@ -245,7 +245,8 @@ def plan_of(
         return _simulation_plan(recipe, source, model, refused)
     pde = None
     if recipe.problem is not None:
-        problem = _with_rows(recipe.problem, options.get("batch"))
+        own = recipe.rows.get(str(options.get("estimator")))
+        problem = _with_rows(recipe.problem, own if options.get("batch") is None else options["batch"])
         pde = trace(problem, recipe.derivative, recipe.radius, recipe.level, recipe.n_pairs, recipe.n_sampled)
     named = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions}
     arithmetic, why = choose_arithmetic(recipe.arithmetic, arithmetics)

@@ -89,6 +89,7 @@ class Recipe:
     reference: Callable[["np.ndarray"], "np.ndarray"] | None = None
     training: Training = field(default_factory=Training)
     trainings: Mapping[str, Training] = field(default_factory=dict)  # of other estimators, by name
+    rows: Mapping[str, int] = field(default_factory=dict)  # a batch of an equation's, where they take another, by name
     given: Mapping[str, Any] | None = None  # settings that a person chose, batch among them; None: all are the zoo's
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ttzo.device_runtime.contract import LayerKind, Loss, Number, TtzoError
 from ttzo.exporter import zoo
+from ttzo.exporter.export import plan_of
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers.from_torch import plan_from_module
 from ttzo.exporter.readers.nn import torch
@@ -90,6 +91,12 @@ def test_every_pde_names_itself_and_refuses_ranks_where_it_has_none(name):
     if not name.startswith("hjb20") or name in ("hjb20-mlp", "hjb20-lq"):
         with pytest.raises(PlanError, match="dense"):
             recipe.build(ranks=3)
+
+
+def test_an_estimator_may_take_its_own_rows_of_an_equation():
+    assert plan_of("darcy").batch == plan_of("darcy", estimator="rge").batch == 150
+    assert plan_of("darcy", estimator="coordinate_gn").batch == 600
+    assert plan_of("darcy", estimator="coordinate_gn", batch=40).batch == 40
 
 
 def test_ranks_may_be_given_bond_by_bond():
