@@ -57,7 +57,7 @@ def count(case: tuple[str, str, int], objects: Path) -> FusedCount:
         kept.mkdir(exist_ok=True)
         made = dataclasses.replace(plan, arithmetic=arithmetic)
         means[arithmetic.name] = step_counts.count(made, case, rows, kept).mean
-    return FusedCount(*case, **means)
+    return FusedCount(*case, means[Arithmetic.separate.name], means[Arithmetic.fused.name])
 
 
 def read(path: Path) -> list[FusedCount]:
