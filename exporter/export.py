@@ -86,8 +86,7 @@ def resolve(
     The function returns a module, or a module and a dictionary of options (`MODEL_OPTIONS`, and the training settings
     of train_defaults). Raises `TtzoError` for an unknown name, and the errors of `user_model.load`.
     """
-    wanted = {"ranks": ranks, "format": format, "seed": seed}
-    given = {name: value for name, value in wanted.items() if value is not None}
+    given = {name: value for name, value in (("ranks", ranks), ("format", format), ("seed", seed)) if value is not None}
     if model in zoo.names():
         recipe = zoo.get(model)
         if recipe.build:
