@@ -23,7 +23,12 @@ void ttzo_coordinate_window_finish(const struct ttzo_coordinate_window *window, 
     float mean = 1.0f / (float)trainer->model->info.batch;
     float scale = 1.0f / (sides * (float)repeats * phase->perturb_radius);
     const float *buffer = ttzo_last_estimate(trainer, phase);
+    float *gradient = trainer->gradient, *end = gradient + window->n;
+    if (window->length == window->n) { // all are asked
+        for (; gradient != end; gradient++)
+            *gradient = *gradient * mean * scale;
+        return;
+    }
     for (uint32_t i = 0; i < window->n; i++)
-        trainer->gradient[i] =
-            ttzo_is_asked(window, i) ? trainer->gradient[i] * mean * scale : phase->stale_decay * buffer[i];
+        gradient[i] = ttzo_is_asked(window, i) ? gradient[i] * mean * scale : phase->stale_decay * buffer[i];
 }

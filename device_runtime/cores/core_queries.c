@@ -79,7 +79,7 @@ enum ttzo_error ttzo_core_queries_ask(struct ttzo_core_estimate *e, uint32_t l, 
         if (n == place.quads || (!more && n > 0)) {
             query_quads(e, l, &slices, place.at, quads, n);
             n = 0;
-            slices.packed &= !e->queries.cache.narrow; // queries take the panels' place
+            slices.packed &= !ttzo_keeps_narrow(e->queries.cache.model); // queries take the panels' place
             enum ttzo_error error = ttzo_rows_still_wanted(&e->base, &e->queries.scratch.macs);
             if (error)
                 return error;

@@ -113,7 +113,7 @@ void ttzo_gathered_cache_turn_to(struct ttzo_gathered_cache *cache, uint32_t l, 
     if (ttzo_has_patches(layer)) {
         ttzo_gathered_patch(layer, input, position, cache->patch, 1);
         cache->one.input = ttzo_array_of(cache->patch);
-    } else if (ttzo_has_tokens(layer)) {
+    } else if (TTZO_HAS(TENSORS) && ttzo_has_tokens(layer)) { // matrices of tokens need no application
         ttzo_gathered_token(layer, cache->theta + layer->parameter_offset, (uint32_t)input[position],
                             cache->token_parameters);
         cache->patch[0] = 1.0f;

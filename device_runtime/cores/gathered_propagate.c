@@ -5,7 +5,6 @@
 #include "network/listed_product.h"
 #include "network/loss.h"
 #include "network/network.h"
-#include "network/panels.h"
 
 #if TTZO_HAS(GATHERED)
 
@@ -21,7 +20,8 @@ void ttzo_gathered_scratch_carve(struct ttzo_gathered_scratch *scratch, const st
         bool takes_arrivals = l > 0 || model->info.n_layers == 1;
         outputs = its > outputs ? its : outputs;
         arrivals = takes_arrivals && its > arrivals ? its : arrivals;
-        lines = l > 0 && layer->in_features > lines ? layer->in_features : lines;
+        lines = l > 0 && layer->in_features > lines ? layer->in_features
+                                                    : lines; // patches read fewer; 0.2 freezes how many
         if (l == 0 || !ttzo_has_patches(layer))
             continue;
         image = ttzo_layer_inputs(layer) > image ? ttzo_layer_inputs(layer) : image;
@@ -64,15 +64,45 @@ __attribute__((noinline)) static bool bend(enum ttzo_activation activation, floa
     uint32_t all = 0;
     if (activation == TTZO_ACTIVATION_RELU && ttzo_size_bits(z) > largest(change))
         return z > 0.0f;
-    float slope = TTZO_MULADD(-h, h, 1.0f);
     for (uint32_t q = 0; q < Q; q++) {
         float move = change->quad.of[q];
-        change->quad.of[q] = move == 0.0f                         ? 0.0f
-                             : activation == TTZO_ACTIVATION_TANH ? ttzo_tanh_change(h, slope, move)
-                                                                  : ttzo_activation_change(activation, z, h, move);
+        change->quad.of[q] = move == 0.0f ? 0.0f : ttzo_activation_change(activation, z, h, move);
         all |= change->bits[q];
     }
     return all << 1 != 0;
+}
+
+static inline float number_of(uint32_t bits)
+{
+    const union {
+        uint32_t bits;
+        float number;
+    } both = { bits };
+    return both.number;
+}
+
+// ttzo_gathered_changes where the activation is tanh: moves are mostly so small that they are their own tanh.
+__attribute__((noinline)) static uint32_t tanh_changes(struct ttzo_gathered_queries *queries, const float *h,
+                                                       uint32_t n, uint32_t first, uint32_t end,
+                                                       const union four_moves *move, uint32_t step, uint32_t flip)
+{
+    union four_moves *change = (union four_moves *)queries->scratch.changes + n;
+    uint16_t *places = queries->scratch.places;
+    for (; first < end; first++, move += step) {
+        uint32_t a = move->bits[0], b = move->bits[1], c = move->bits[2], d = move->bits[3];
+        if ((a | b | c | d) << 1 == 0)
+            continue;
+        float number = h[first], slope = TTZO_MULADD(-number, number, 1.0f);
+        change->quad.of[0] = ttzo_tanh_change(number, slope, number_of(a ^ flip));
+        change->quad.of[1] = ttzo_tanh_change(number, slope, number_of(b ^ flip));
+        change->quad.of[2] = ttzo_tanh_change(number, slope, number_of(c ^ flip));
+        change->quad.of[3] = ttzo_tanh_change(number, slope, number_of(d ^ flip));
+        if (slope == 0.0f && (change->bits[0] | change->bits[1] | change->bits[2] | change->bits[3]) << 1 == 0)
+            continue;
+        places[n++] = (uint16_t)first;
+        change++;
+    }
+    return n;
 }
 
 uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t first,
@@ -84,6 +114,8 @@ uint32_t ttzo_gathered_changes(struct ttzo_gathered_queries *queries, uint32_t l
     union four_moves *change = (union four_moves *)queries->scratch.changes + n;
     uint16_t *places = queries->scratch.places;
     uint32_t flip = sign < 0.0f ? SIGN_BIT : 0;
+    if (activation == TTZO_ACTIVATION_TANH)
+        return tanh_changes(queries, h, n, first, end, move, step / Q, flip);
     for (; first < end; first++, move += step / Q) {
         uint32_t a = move->bits[0], b = move->bits[1], c = move->bits[2], d = move->bits[3];
         uint32_t all = (a | b | c | d) << 1;
@@ -189,25 +221,13 @@ static void arrive_at_patches(struct ttzo_gathered_queries *queries, uint32_t l,
         queries->scratch.change_at[places[i]] = 0;
 }
 
-// The n changes arrive at layer `l`, which is whole: four outputs at a time, their weights after these places as a
-// panel.
+// The n changes arrive at layer `l`, which is whole.
 static void arrive_at_whole(struct ttzo_gathered_queries *queries, uint32_t l, uint32_t n, uint32_t n_queries)
 {
     uint32_t outputs = queries->cache.model->layers[l].out_features;
     struct ttzo_operand matrix = ttzo_gathered_matrix(&queries->cache, l);
-    for (uint32_t j = 0; j < outputs; j += 4) {
-        uint32_t columns = outputs - j < 4 ? outputs - j : 4; // the first again where there is none
-        uint32_t second = columns > 1 ? matrix.inner : 0, third = columns > 2 ? 2 * matrix.inner : 0;
-        uint32_t fourth = columns > 3 ? 3 * matrix.inner : 0;
-        const float *weights = matrix.at + j * matrix.inner;
-        float *out = queries->scratch.lines;
-        for (uint32_t i = 0; i < n; i++, out += 4) {
-            const float *at = weights + queries->scratch.places[i] * matrix.outer;
-            out[0] = at[0], out[1] = at[second], out[2] = at[third], out[3] = at[fourth];
-        }
-        ttzo_multiply_panels(queries->scratch.arrivals + Q * j, Q, NULL, queries->scratch.lines,
-                             queries->scratch.changes, 4, n, Q);
-    }
+    const struct ttzo_listed_matrix weights = { matrix.at, outputs, matrix.outer, matrix.inner };
+    ttzo_multiply_listed(queries->scratch.arrivals, queries->scratch.changes, &weights, queries->scratch.places, n);
     queries->cache.macs += n * outputs * n_queries;
 }
 

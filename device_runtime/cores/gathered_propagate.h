@@ -8,7 +8,7 @@
 struct ttzo_gathered_scratch {
     float *changes;      // [place][4] of a layer's outputs
     float *arrivals;     // [output][4]
-    float *lines;        // [k][4] changes that a patch reads, or [place][4] weights after what changes
+    float *lines;        // [k][4] changes that a patch reads
     float *made;         // [out_feature][4] of a position
     uint16_t *places;    // outputs that change, ascending
     uint16_t *change_at; // [inputs] of an image: 1 + which of the changes stands there; 0 except while they arrive

@@ -28,11 +28,6 @@ bool ttzo_makes_matrix(const struct ttzo_model *model, uint32_t l)
            (uint32_t)layer->in_features * layer->out_features <= TTZO_MAX_MATRIX;
 }
 
-bool ttzo_keeps_narrow(const struct ttzo_model *model)
-{
-    return TTZO_HAS(NARROW) && model->info.cache != TTZO_CACHE_FLOAT32;
-}
-
 // How node_cge would take the layer: with narrow caches, as other estimators do.
 enum ttzo_assembled ttzo_assembled_of(const struct ttzo_model *model, uint32_t l)
 {
@@ -102,7 +97,6 @@ static void carve_layer(struct ttzo_layer_cache *cache, const struct ttzo_model 
 void ttzo_sample_cache_carve(struct ttzo_sample_cache *cache, const float *theta, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = cache->model;
-    cache->narrow = ttzo_keeps_narrow(model);
     cache->inputs_share = inputs_share(model);
     cache->inputs = ttzo_take_even(carve, cache->inputs_share ? 0 : model->info.in_features);
     struct ttzo_array input = ttzo_array_of(cache->inputs);

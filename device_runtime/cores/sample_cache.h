@@ -9,7 +9,6 @@
 struct ttzo_sample_cache {
     const struct ttzo_model *model;
     struct ttzo_layer_cache layers[TTZO_MAX_LAYERS];
-    bool narrow;           // 16 bits
     bool assembles;        // the running estimator is node_cge
     bool inputs_share;     // `inputs` lie among the first layer's states, and are read again when they are wanted
     float *inputs;         // [in_features] of the network
@@ -25,7 +24,10 @@ bool ttzo_asks_entries(const struct ttzo_model *model);
 bool ttzo_asks_units(const struct ttzo_model *model);
 
 // Whether caches are kept in 16 bits.
-bool ttzo_keeps_narrow(const struct ttzo_model *model);
+static inline bool ttzo_keeps_narrow(const struct ttzo_model *model)
+{
+    return TTZO_HAS(NARROW) && model->info.cache != TTZO_CACHE_FLOAT32;
+}
 
 // Whether layer `l` is multiplied out to a matrix once a step; and whether what reaches it goes through a matrix, made
 // or dense.

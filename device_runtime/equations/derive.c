@@ -12,7 +12,8 @@
 
 #define PAIRS TTZO_PAIRS_AT_ONCE
 
-static void merge_cores(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers)
+// Inlined, its frame would lie below that of every derivative.
+__attribute__((noinline)) static void merge_cores(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers)
 {
     const struct ttzo_model *model = trainer->model;
     float *at = trainer->pde.merged;
@@ -179,14 +180,13 @@ static struct pair pair_of(const struct ttzo_sparse_node *node)
     return (struct pair){ node->value, node->index, node->n_nonzero, node->weight };
 }
 
-// Of a chain. Inlined, its frame would lie below that of every other derivative too.
+// Of a chain; not inlined, as above.
 __attribute__((noinline)) static void derive_on_grid(const struct ttzo_derivation *d)
 {
     const struct ttzo_sparse_grid *grid = &d->model->pde.grid;
     struct ttzo_sparse_node node, kept[PAIRS];
     struct pair pairs[PAIRS];
     uint32_t n = 0;
-    clear_sums(d);
     for (ttzo_sparse_grid_begin(grid, &node); ttzo_sparse_grid_next(grid, &node);) {
         if (!leads_pair(&node))
             continue;
@@ -209,7 +209,6 @@ __attribute__((noinline)) static void derive_graph_on_grid(const struct ttzo_der
 {
     const struct ttzo_sparse_grid *grid = &d->model->pde.grid;
     struct ttzo_sparse_node node;
-    clear_sums(d);
     for (ttzo_sparse_grid_begin(grid, &node); ttzo_sparse_grid_next(grid, &node);) {
         struct pair pair = pair_of(&node);
         if (!leads_pair(&node))
@@ -290,6 +289,7 @@ void ttzo_derive(struct ttzo_trainer *trainer, const float *theta, uint32_t n_la
     case TTZO_DERIVATIVE_COMPENSATED_JET: break;
     case TTZO_DERIVATIVE_FINITE_DIFFERENCE: derive_by_differences(&d); break;
     case TTZO_DERIVATIVE_SPARSE_GRID:
+        clear_sums(&d); // the nodes' frames do not lie below the value's pass
         if (ttzo_is_graph(model))
             derive_graph_on_grid(&d);
         else

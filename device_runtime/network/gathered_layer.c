@@ -349,28 +349,77 @@ void ttzo_gathered_patches(const struct ttzo_layer *layer, const float *paramete
 
 // ---- tokens ---------------------------------------------------------------------------------------------------------
 
-static void forward_tokens(const struct ttzo_layer *layer, const float *parameters, const float *in, float *out,
-                           float *scratch)
+void ttzo_token_contract(const struct ttzo_core *core, const float *parameters, uint32_t digit, const float *in,
+                         uint32_t columns, float *out)
+{
+    const float *from = parameters + core->offset + digit * core->right;
+    uint32_t rows = core->left * core->m, step = core->n * core->right, inner = core->right;
+    if (TTZO_HAS_FOUR_COLUMNS && columns % 4 == 0) {
+        for (uint32_t j = 0; j < columns; j += 4)
+            ttzo_multiply_four_columns(out + j, columns, NULL, 0, from, step, in + j, columns, rows, inner);
+        return;
+    }
+    for (; rows; rows--, from += step)
+        for (uint32_t j = 0; j < columns; j++) {
+            float sum = 0.0f;
+            const float *number = in + j;
+            for (uint32_t k = 0; k < inner; k++, number += columns)
+                sum = TTZO_MULADD(from[k], *number, sum);
+            *out++ = sum;
+        }
+}
+
+// The vector of a token, from matrices; it lies in one of the buffers.
+static const float *vector_of(const struct ttzo_layer *layer, const float *parameters, uint32_t token,
+                              float *const buffers[2])
+{
+    uint32_t columns = 1, current = 0, rest = token;
+    struct ttzo_core core = { .offset = ttzo_layer_parameters(layer) };
+    buffers[0][0] = 1.0f;
+    for (uint32_t k = ttzo_layer_length(layer); k; k--, current = 1 - current) {
+        uint32_t end = core.offset;
+        core = ttzo_layer_core_shape(layer, k - 1);
+        core.offset = end - core.left * core.m * core.n * core.right;
+        ttzo_token_contract(&core, parameters, rest % core.n, buffers[current], columns, buffers[1 - current]);
+        rest /= core.n;
+        columns *= core.m;
+    }
+    return buffers[current];
+}
+
+// The same of any train.
+static const float *contracted_vector(const struct ttzo_layer *applied, const struct ttzo_layer *layer,
+                                      const float *parameters, uint32_t token, float *const buffers[2], float *picked)
+{
+    uint32_t current = 0;
+    ttzo_gathered_token(layer, parameters, token, picked);
+    buffers[0][0] = 1.0f;
+    ttzo_layer_forward(applied, picked, buffers, &current);
+    return buffers[current];
+}
+
+// Apart from patches, whose path of calls goes deeper.
+__attribute__((noinline)) static void forward_tokens(const struct ttzo_layer *layer, const float *parameters,
+                                                     const float *in, float *out, float *scratch)
 {
     struct ttzo_layer applied = ttzo_gathered_application(layer);
     uint32_t outputs = (uint32_t)ttzo_layer_outputs(layer), widest = (uint32_t)widest_array(&applied), count = 0;
     float *const buffers[2] = { scratch, scratch + widest };
-    float *picked = scratch + 2 * widest;
-    bool each = layer->combine == TTZO_COMBINE_EACH;
+    bool each = layer->combine == TTZO_COMBINE_EACH, has_matrices = layer->kind != TTZO_LAYER_KIND_TT_TENSOR;
     applied.parameter_offset = 0;
     for (uint32_t i = 0; i < outputs; i++)
         out[i] = 0.0f;
     for (uint32_t t = 0; t < layer->width; t++) {
-        uint32_t token = (uint32_t)in[t], current = 0;
+        uint32_t token = (uint32_t)in[t];
         if (token == layer->padding_token)
             continue;
         float *sum = each ? out + t * layer->out_features : out;
+        const float *vector =
+            has_matrices ? vector_of(layer, parameters, token, buffers)
+                         : contracted_vector(&applied, layer, parameters, token, buffers, scratch + 2 * widest);
         count++;
-        ttzo_gathered_token(layer, parameters, token, picked);
-        buffers[0][0] = 1.0f;
-        ttzo_layer_forward(&applied, picked, buffers, &current);
         for (uint32_t i = 0; i < layer->out_features; i++)
-            sum[i] = sum[i] + buffers[current][i];
+            sum[i] = sum[i] + vector[i];
     }
     if (layer->combine == TTZO_COMBINE_MEAN && count)
         for (uint32_t i = 0; i < outputs; i++)

@@ -33,6 +33,10 @@ struct ttzo_layer ttzo_gathered_application(const struct ttzo_layer *layer);
 // The parameters of a token's layer: the slices of the cores that it picks.
 void ttzo_gathered_token(const struct ttzo_layer *layer, const float *parameters, uint32_t token, float *picked);
 
+// One core of a layer of tokens that is a matrix or a train of them, at a token's digit: [right][columns] to [left * m][columns], one chain of multiply-adds each.
+void ttzo_token_contract(const struct ttzo_core *core, const float *parameters, uint32_t digit, const float *in,
+                         uint32_t columns, float *out);
+
 // One sample: `in` [inputs] to `out` [outputs], before the activation. Every output of an application is one chain of
 // multiply-adds, as in ttzo_layer_forward; sums of tokens are added in their order.
 void ttzo_gathered_forward(const struct ttzo_layer *layer, const float *theta, const float *in, float *out,

@@ -255,18 +255,10 @@ void ttzo_loss_large_changes(const float *slopes, const struct ttzo_quad *change
         differences[q] = cross_entropy_change(slopes, changes->of + q, TTZO_QUERIES_AT_ONCE, outputs, own->of[q]);
 }
 
-// Of n outputs.
-static inline float output_change(const float *slopes, uint32_t n, uint32_t output, float change, uint32_t row_class)
+// log1p of the sum over the outputs [first, end) without the class's own, which change by `against` relative to it.
+__attribute__((noinline)) static float large_output_change(const float *slopes, uint32_t first, uint32_t end,
+                                                           float against, uint32_t row_class)
 {
-    struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
-    bool is_own = output == row_class; // then all others change against it, else it alone does
-    float against = is_own ? -change : change;
-    uint32_t first = is_own ? 0 : output, end = is_own ? n : output + 1;
-    for (uint32_t j = first; j < end; j++)
-        if (j != row_class)
-            add_moment(&sums, slopes[j], against);
-    if (sums.squares < TTZO_SMALL_SQUARES)
-        return ttzo_change_of_moments(sums.first, sums.second, sums.third);
     float sum = 0.0f, moved = ttzo_expm1(against);
     for (uint32_t j = first; j < end; j++)
         if (j != row_class)
@@ -274,20 +266,43 @@ static inline float output_change(const float *slopes, uint32_t n, uint32_t outp
     return ttzo_log1p(sum);
 }
 
+// Of one of n outputs; `antithetic`: less the loss's change by the opposite change, whose moments differ in sign alone.
+static inline float output_change(const float *slopes, uint32_t n, uint32_t output, float change, uint32_t row_class,
+                                  bool antithetic)
+{
+    struct moments sums = { 0.0f, 0.0f, 0.0f, 0.0f };
+    uint32_t first = output, end = output + 1;
+    if (output == row_class) { // all others change against it
+        change = -change;
+        first = 0, end = n;
+        for (uint32_t j = 0; j < n; j++)
+            if (j != row_class)
+                add_moment(&sums, slopes[j], change);
+    } else
+        add_moment(&sums, slopes[output], change);
+    if (sums.squares < TTZO_SMALL_SQUARES) {
+        float above = ttzo_change_of_moments(sums.first, sums.second, sums.third);
+        return antithetic ? above - ttzo_change_of_moments(-sums.first, sums.second, -sums.third) : above;
+    }
+    float above = large_output_change(slopes, first, end, change, row_class);
+    return antithetic ? above - large_output_change(slopes, first, end, -change, row_class) : above;
+}
+
 float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
                               const uint8_t *target)
 {
-    return output_change(slopes, model->info.out_features, output, change, ttzo_get_u16(target));
+    return output_change(slopes, model->info.out_features, output, change, ttzo_get_u16(target), false);
 }
 
 #if TTZO_HAS(GATHERED)
 
 void ttzo_loss_output_changes(const struct ttzo_model *model, const float *slopes, uint32_t output,
-                              const float *changes, uint32_t n, const uint8_t *target, float *differences)
+                              const float *changes, uint32_t n, const uint8_t *target, bool antithetic,
+                              float *differences)
 {
     uint32_t outputs = model->info.out_features, row_class = ttzo_get_u16(target);
     for (const float *end = changes + n; changes != end; changes++)
-        *differences++ = output_change(slopes, outputs, output, *changes, row_class);
+        *differences++ = output_change(slopes, outputs, output, *changes, row_class, antithetic);
 }
 
 #endif

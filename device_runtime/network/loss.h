@@ -65,9 +65,10 @@ static inline void ttzo_loss_moved_changes(const float *slopes, const struct ttz
 float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,
                               const uint8_t *target);
 
-// The same for n changes of that output.
+// The same for n changes of that output; `antithetic`: each less that of the opposite change.
 void ttzo_loss_output_changes(const struct ttzo_model *model, const float *slopes, uint32_t output,
-                              const float *changes, uint32_t n, const uint8_t *target, float *differences);
+                              const float *changes, uint32_t n, const uint8_t *target, bool antithetic,
+                              float *differences);
 
 // Places of a row that count: 1, or those of a sequence that are no padding; 0 for losses without classes.
 uint32_t ttzo_row_judged(const struct ttzo_model *model, const uint8_t *target);

@@ -30,7 +30,11 @@ void ttzo_activate(enum ttzo_activation activation, float *z, uint32_t n);
 // tanh(a + b) - tanh a from h = tanh a, its slope 1 - h h and b: tanh(a + b) = (tanh a + tanh b) / (1 + tanh a tanh b).
 static inline float ttzo_tanh_change(float h, float slope, float move)
 {
-    float t = ttzo_tanh(move);
+    const union {
+        float number;
+        uint32_t bits;
+    } both = { move };
+    float t = both.bits << 1 <= 2 * TTZO_TANH_IS_ITSELF ? move : ttzo_tanh(move);
     return t * slope / TTZO_MULADD(h, t, 1.0f);
 }
 

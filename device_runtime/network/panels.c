@@ -9,8 +9,6 @@
 #include "number/real.h"
 
 // ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------
-// As ttzo_multiply_panels, of whole tiles: `rows` is a multiple of four, and there are four columns. The arguments stand as
-// there, so that they can be passed on where they are.
 
 #if TTZO_TILE == 0
 
@@ -21,11 +19,11 @@ static float one_chain(float sum, const float *left, const float *right, uint32_
     return sum;
 }
 
-static void tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                  uint32_t rows, uint32_t inner, uint32_t columns)
+void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                         uint32_t rows, uint32_t inner)
 {
     for (uint32_t i = 0; i < rows; i++, out += row_stride, start += start ? row_stride : 0)
-        for (uint32_t j = 0; j < columns; j++)
+        for (uint32_t j = 0; j < 4; j++)
             out[j] = one_chain(start ? start[j] : 0.0f, left + i / 4 * 4 * inner + i % 4, right + j, inner);
 }
 
@@ -42,13 +40,12 @@ static void tiles(float *out, uint32_t row_stride, const float *start, const flo
 #define TWO_STEPS ONE_STEP ONE_STEP
 #endif
 
-static void tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                  uint32_t rows, uint32_t inner, uint32_t columns)
+void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                         uint32_t rows, uint32_t inner)
 {
     static const float zeros[16] = { 0.0f };
     const float *b;
     uint32_t fours, start_step = start ? 4 * row_stride : 0, n = rows / 4;
-    (void)columns;
     start = start ? start : zeros;
     __asm volatile(
         "0: mov %[b], %[right]\n"
@@ -85,12 +82,11 @@ static inline void store(float *at, four numbers)
     *(four *)(void *)at = numbers;
 }
 
-static void tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                  uint32_t rows, uint32_t inner, uint32_t columns)
+void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                         uint32_t rows, uint32_t inner)
 {
     static const float zeros[4] = { 0.0f };
     uint32_t start_stride = start ? row_stride : 0;
-    (void)columns;
     for (start = start ? start : zeros; rows; rows -= 4, out += 4 * row_stride, start += 4 * start_stride) {
         four s0 = load(start), s1 = load(start + start_stride);
         four s2 = load(start + 2 * start_stride), s3 = load(start + 3 * start_stride);
@@ -129,12 +125,11 @@ static inline pair load(const float *at)
 }
 #endif
 
-static void tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                  uint32_t rows, uint32_t inner, uint32_t columns)
+void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                         uint32_t rows, uint32_t inner)
 {
     static const float zeros[4] = { 0.0f };
     uint32_t start_stride = start ? row_stride : 0;
-    (void)columns;
     for (start = start ? start : zeros; rows; rows -= 4) {
         const float *b = right;
         float s00 = start[0], s01 = start[1], s02 = start[2], s03 = start[3];
@@ -220,7 +215,7 @@ static void edge_tile(float *out, uint32_t row_stride, const float *start, const
     float whole[16];
     for (uint32_t i = 0; start && i < 16; i++)
         whole[i] = i / 4 < rows && i % 4 < columns ? start[i / 4 * row_stride + i % 4] : 0.0f;
-    tiles(whole, 4, start ? whole : NULL, left, right, 4, inner, 4);
+    ttzo_multiply_tiles(whole, 4, start ? whole : NULL, left, right, 4, inner);
     const float *from = whole;
     for (; rows; rows--, out += row_stride, from += 4) {
         out[0] = from[0];
@@ -233,22 +228,13 @@ static void edge_tile(float *out, uint32_t row_stride, const float *start, const
     }
 }
 
-__attribute__((noinline)) static void ragged(float *out, uint32_t row_stride, const float *start, const float *left,
-                                             const float *right, uint32_t rows, uint32_t inner, uint32_t columns)
+void ttzo_multiply_ragged(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                          uint32_t rows, uint32_t inner, uint32_t columns)
 {
     uint32_t whole = columns == 4 ? rows & ~3u : 0;
     if (whole)
-        tiles(out, row_stride, start, left, right, whole, inner, columns);
+        ttzo_multiply_tiles(out, row_stride, start, left, right, whole, inner);
     for (uint32_t i = whole; i < rows; i += 4)
         edge_tile(out + i * row_stride, row_stride, start ? start + i * row_stride : NULL, left + i * inner, right,
                   rows - i < 4 ? rows - i : 4, inner, columns);
-}
-
-void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                          uint32_t rows, uint32_t inner, uint32_t columns)
-{
-    if (columns == 4 && rows % 4 == 0 && rows)
-        tiles(out, row_stride, start, left, right, rows, inner, columns);
-    else
-        ragged(out, row_stride, start, left, right, rows, inner, columns);
 }

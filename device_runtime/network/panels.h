@@ -13,10 +13,24 @@ uint32_t ttzo_panel_numbers(uint32_t lines, uint32_t inner);
 // and what comes of them is dropped.
 void ttzo_pack_panels(float *panels, struct ttzo_operand matrix, uint32_t lines, uint32_t inner);
 
+// The product below where rows > 0 is a multiple of four, and all four columns count.
+void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                         uint32_t rows, uint32_t inner);
+
+// The same for any rows and columns.
+void ttzo_multiply_ragged(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                          uint32_t rows, uint32_t inner, uint32_t columns);
+
 // out[i * row_stride + j] = start + sum over k of left[i][k] right[j][k], i < rows, j < columns: `left` are the panels
 // of `rows` lines, `right` is one panel, of which `columns` <= 4 lines count. `start` lies like out, NULL means zeros.
 // All panels are 8-byte aligned.
-void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                          uint32_t rows, uint32_t inner, uint32_t columns);
+static inline void ttzo_multiply_panels(float *out, uint32_t row_stride, const float *start, const float *left,
+                                        const float *right, uint32_t rows, uint32_t inner, uint32_t columns)
+{
+    if (columns == 4 && rows % 4 == 0 && rows)
+        ttzo_multiply_tiles(out, row_stride, start, left, right, rows, inner);
+    else
+        ttzo_multiply_ragged(out, row_stride, start, left, right, rows, inner, columns);
+}
 
 #endif

@@ -117,7 +117,7 @@ float ttzo_tanh(float x)
     uint32_t size = to_bits(x) & ~SIGN;
     if (size > INFINITE)
         return not_a_number();
-    if (size < 0x39800000u) // 2^-12
+    if (size <= TTZO_TANH_IS_ITSELF)
         return x;
     if (size < 0x3F100000u) { // 0.5625
         float z = x * x;

@@ -38,6 +38,9 @@ float ttzo_log1p(float x); // 0.88 ulp; NaN below -1, -inf at -1
 float ttzo_tanh(float x);  // 1.42 ulp; odd, bit for bit
 float ttzo_sqrt(float x);  // correctly rounded
 
+// Where ttzo_tanh(x) is x itself: for these bits of x and smaller ones, the sign left out.
+#define TTZO_TANH_IS_ITSELF 0x397FFFFFu // below 2^-12
+
 float ttzo_sigmoid(float x); // 1 / (1 + e^-x): 2.46 ulp from -87 on
 float ttzo_erf(float x);     // 2.28 ulp; odd, bit for bit
 float ttzo_gelu(float x);    // x (1 + erf(x / sqrt 2)) / 2: within 2^-22 of itself, or of 1/2 where it is smaller

@@ -38,18 +38,20 @@ float ttzo_rate_factor(const struct ttzo_training *training, uint32_t step)
 // -0.0: x - x is +0.0.
 static void leave_pruned(struct ttzo_trainer *trainer)
 {
-    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
-        if (trainer->theta[i] == 0.0f && ttzo_is_negative_zero(trainer->theta[i]))
-            trainer->gradient[i] = 0.0f;
+    const float *theta = trainer->theta, *end = theta + trainer->model->info.n_parameters;
+    for (float *gradient = trainer->gradient; theta != end; theta++, gradient++)
+        if (*theta == 0.0f && ttzo_is_negative_zero(*theta))
+            *gradient = 0.0f;
 }
 
 // ---- update rules ---------------------------------------------------------------------------------------------------
 
 static float gradient_norm(const struct ttzo_trainer *trainer)
 {
+    const float *gradient = trainer->gradient, *end = gradient + trainer->model->info.n_parameters;
     float sum = 0.0f;
-    for (uint32_t i = 0; i < trainer->model->info.n_parameters; i++)
-        sum = TTZO_MULADD(trainer->gradient[i], trainer->gradient[i], sum);
+    for (; gradient != end; gradient++)
+        sum = TTZO_MULADD(*gradient, *gradient, sum);
     return ttzo_sqrt(sum);
 }
 

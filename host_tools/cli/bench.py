@@ -41,6 +41,13 @@ INK = 0.19  # share of random inputs that are not zero, as in MNIST
 )
 @click.option("--derivatives", is_flag=True,
               help="Instead, for bundles with a PDE: the errors of float32 derivatives, the model's own and compensated ones, against double.")  # fmt: skip
+@click.option(
+    "--peers",
+    is_flag=True,
+    help="Instead: instructions until 95 % of the test rows of digits, of the demo and of forty lines of back-propagation.",
+)
+@click.option("--aifes", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER",
+              help="With --peers: AIfES too, whose Arduino library (AGPL) you have put into FOLDER.")  # fmt: skip
 @click.option("--host/--no-host", default=True, help="Also compare the speed of this machine with torch's.")
 @command
 def bench_command(
@@ -51,6 +58,8 @@ def bench_command(
     data: str | None,
     after: int,
     derivatives: bool,
+    peers: bool,
+    aifes: Path | None,
     host: bool,
     **options,
 ) -> dict:
@@ -59,7 +68,10 @@ def bench_command(
     MODEL is what `ttzo export` accepts, or a bundle folder. Instructions are counted exactly, in the firmware's own
     image. For comparison there are the counts with the tile in C, with plain loops core by core, and by brute force
     for a coordinate-wise gradient. For an equation, one residual with its derivatives and the first step are counted.
+    With --peers nothing of this is done: other ways to train are counted instead, on one board.
     """
+    if peers or aifes:
+        return {"peers": _peers(screen, aifes)}
     if derivatives:
         return {"derivatives": {folder: _derivative_errors(screen, folder) for folder in models}}
     costs, rates, refusals = [], [], []
@@ -102,6 +114,21 @@ def _derivative_errors(screen: Screen, folder: str) -> dict[str, list[dict]]:
         )
         errors[derivative.name] = [dataclasses.asdict(each) | {"relative": each.relative} for each in found]
     return errors
+
+
+def _peers(screen: Screen, aifes: Path | None) -> list[dict]:
+    from ttzo.host_tools.cli.demo import SETTINGS
+    from ttzo.host_tools.measure import peers
+
+    found = list(peers.counts(SETTINGS, screen.say, aifes))
+    screen.table(
+        f"digits until {peers.GOAL:.0%} of the test rows on {peers.BOARD}, in the mean of {len(peers.SEEDS)} seeds",
+        [(f"{each.name}: {each.how}", f"{each.parameters:,}", f"{each.mean_rows:,}", f"{each.a_row:,}",
+          f"{each.mean_instructions / 1e6:,.0f} million", f"{each.flash_bytes:,}", f"{each.ram_bytes:,}")
+         for each in found],
+        ("", "parameters", "rows", "instructions a row", "instructions", "bytes of flash", "of RAM"),
+    )  # fmt: skip
+    return [each.as_json() for each in found]
 
 
 # ---- models and rows -------------------------------------------------------------------------------------------------

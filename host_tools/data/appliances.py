@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Appliances by what they draw when they are switched on: PLAID as the package sktime brings it (BSD licence), eleven
-kinds, 537 training and 537 test cases. A case is the magnitude of the current, five numbers a period of the mains, in a
-unit that differs from case to case; most begin before the switch. A row is `N_FEATURES` numbers of one case.
+kinds, 537 training and 537 test cases. A case is the magnitude of the current, five numbers a period of the mains, in one
+of at least three units, which is not given; most begin before the switch. A row is `N_FEATURES` numbers of one case.
 """
 
 import numpy as np
@@ -21,7 +21,11 @@ SHA256 = {
 PERIOD = 5  # numbers
 AFTER = np.array([0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 26, 34])  # periods from the switch on: where courses are read
 STEADY, ON, BEGINS = 12, 0.2, 0.03  # last periods; levels that count as switched on, parts of the steady one
-N_FEATURES = 32 + 3 * len(AFTER)
+# (the step of the meter's noise is below, what a watt is about), of each unit: chosen by eye on the training cases
+UNITS = ((5e-5, 1e-5), (7e-3, 1.1e-2), (np.inf, 0.1))
+FIRST_UNIT = 0.05  # sizes below it have the first unit
+OTHER_UNIT, NOISE = 0.05, 0.2  # assumed where a case has no beginning: between the other units; watts
+N_FEATURES = 38 + 3 * len(AFTER)
 VARIANTS = 8  # of each training case, cut otherwise
 QUANTILES = 60
 STEPS_OF_ONE = 4096
@@ -71,7 +75,7 @@ def spread_evenly(x: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
 
 def features(case: np.ndarray) -> np.ndarray:
     """`N_FEATURES` numbers: size, noise before the switch, time, roughness and shape of the period at the end, the course
-    after the switch; then the logarithm of the level and two harmonics at the periods `AFTER` it."""
+    after the switch; the logarithm of the level and two harmonics at the periods `AFTER` it; the power and its unit."""
     n = len(case) // PERIOD
     periods = case[len(case) - PERIOD * n :].reshape(n, PERIOD)
     constant, first, second = np.fft.fft(periods, axis=1).T[:3] / PERIOD
@@ -82,9 +86,9 @@ def features(case: np.ndarray) -> np.ndarray:
     end = np.median(level[steady])
     on, begins = int(np.argmax(level > ON * end)), int(np.argmax(level > BEGINS * end))
     course = np.log(level / end)
-    before = case[: len(case) - PERIOD * (n - begins) - 1]
+    before = case[: len(case) - PERIOD * (n - begins) - 1] if begins >= 2 else None
     single = [
-        *_size(end, level, before if begins >= 2 else None),
+        *_size(end, level, before),
         *(on, n, begins, on - begins),
         *_roughness(course[max(on + 2, n - 20) : n - 1], periods[steady]),
         *_shape(h1[steady], h2[steady], shape[steady].mean()),
@@ -92,17 +96,33 @@ def features(case: np.ndarray) -> np.ndarray:
     ]
     at = np.minimum(on + AFTER, n - 2)
     harmonics = [[np.median(h[place : place + 3]) for place in at] for h in (h1, h2)]
-    return np.concatenate([single, course[at], *harmonics])
+    return np.concatenate([single, course[at], *harmonics, _power(end, before)])
 
 
 def _size(end: float, level: np.ndarray, before: np.ndarray | None) -> list[float]:
-    """The unit differs from case to case, the meter's noise hardly does: the size in noises tells amperes."""
+    """The unit is not given, but the meter's noise is much the same: the size in noises tells the power."""
     peak = np.log(level.max() / end)
     if before is None:
         return [np.log(end), 0, 0, 0, 0, peak]
     noise = before.std() + 1e-9
-    step = np.median(np.abs(np.diff(before))) + 1e-9
+    step = _step(before)
     return [np.log(end), 1, *np.log([end / noise, end / step, end / (abs(before.mean()) + 0.1 * noise)]), peak]
+
+
+def _step(before: np.ndarray) -> float:
+    return float(np.median(np.abs(np.diff(before)))) + 1e-9
+
+
+def _power(end: float, before: np.ndarray | None) -> list[float]:
+    """The logarithm of the power in about watts; the unit (four numbers, of which one is 1; the last stands for unknown); the
+    logarithm of the noise in about watts. The steps of the noise form three clusters, one for each unit."""
+    if before is not None:
+        step = _step(before)
+        kind = sum(step >= below for below, _ in UNITS)
+        unit, noise = UNITS[kind][1], step / UNITS[kind][1]
+    else:
+        kind, unit, noise = (0, UNITS[0][1], NOISE) if end < FIRST_UNIT else (len(UNITS), OTHER_UNIT, NOISE)
+    return [np.log(end / unit), *(float(kind == each) for each in range(len(UNITS) + 1)), np.log(noise)]
 
 
 def _roughness(course: np.ndarray, periods: np.ndarray) -> list[float]:

@@ -148,6 +148,7 @@ class Device:
         self.plan, self.url, self.line, self.folder = plan, url, line, folder
         self._link, self._owned = link, ExitStack()
         self.counter: Path | None = None
+        self._counted: tuple[Training, int] | None = None  # multiply-accumulates of a step, and under which settings
         self.greet()
 
     def greet(self) -> None:
@@ -217,8 +218,10 @@ class Device:
         return LIMIT_S + WORK_MARGIN * macs / SLOWEST_MACS_PER_S
 
     def _step_macs(self) -> int:
-        """The most that a step may take under the settings in force."""
-        return max(macs_a_step(self.plan, phase) for phase in self._settings.phases)
+        """The most that a step may take under the settings in force. Counting takes as long as a step of a small model."""
+        if self._counted is None or self._counted[0] is not self._settings:
+            self._counted = self._settings, max(macs_a_step(self.plan, phase) for phase in self._settings.phases)
+        return self._counted[1]
 
     @property
     def instructions(self) -> int | None:
@@ -366,7 +369,7 @@ class Device:
         except DeviceError:
             self._expected = before
             raise
-        replies.check_step(result, self.step_count, self.plan, self._settings)
+        replies.check_step(result, self.step_count, self.plan, self._settings, self._step_macs())
         if before and self._records:
             self._expected = state_after_step(before, self._records[0], result.loss, result.evaluations)
         self.step_count = result.step

@@ -26,7 +26,7 @@ from ttzo.device_runtime.contract import (
     error_page,
 )
 from ttzo.exporter.costs import memory
-from ttzo.exporter.costs.cost import evaluations_by_definition, macs_a_step
+from ttzo.exporter.costs.cost import evaluations_by_definition
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.printable import printable_name
 from ttzo.exporter.plan.training import Training
@@ -130,8 +130,8 @@ def check_state(message: str, state: StateRecord, settings: Training) -> None:
     require_range(message, "evaluations", state.evaluations, 0, 2**63)
 
 
-def check_step(reply: StepReply, asked: int, plan: Plan, settings: Training) -> None:
-    """The answer to a STEP after `asked` steps."""
+def check_step(reply: StepReply, asked: int, plan: Plan, settings: Training, most_macs: int) -> None:
+    """The answer to a STEP after `asked` steps. An estimate of any phase takes at most `most_macs`."""
     require_range("step", "step", reply.step, asked + 1, asked + 1)
     require_range("step", "phase", reply.phase, 0, len(settings.phases) - 1)
     require_finite("step", "loss", reply.loss)
@@ -141,7 +141,7 @@ def check_step(reply: StepReply, asked: int, plan: Plan, settings: Training) -> 
     evaluations = evaluations_by_definition(plan, phase)
     require_range("step", "evaluations", reply.evaluations, 1, evaluations)
     plain = evaluations * plan.forward_macs(plan.batch) * plan.passes
-    require_range("step", "macs", reply.macs, 0, MACS_MARGIN * max(plain, macs_a_step(plan, phase)))
+    require_range("step", "macs", reply.macs, 0, MACS_MARGIN * max(plain, most_macs))
 
 
 def check_evaluation(reply: EvaluateReply, n_judged: int) -> None:

@@ -5,6 +5,7 @@ Every file is written beside its place, checked by its CRC-32, and renamed only 
 training step, on seeded rows or an equation's own points: the board must end in the bits of the reference.
 """
 
+import ast
 import os
 import re
 import zlib
@@ -40,6 +41,7 @@ from ttzo.host_tools.micropython.native_module import (
 from ttzo.host_tools.training.compare import Parting, parameter_parting
 
 FRESH = ".new"
+PIECE_BYTES = 128  # of parameters, at once
 TEST_ROWS = "ttzo-test.rows"
 REST_BYTES = 14_000  # of heap: the Python part, a link being served, files and what is left of reading them
 BLOCK_BYTES = 4096  # of a file system, at most: what the last block of a file may waste
@@ -307,16 +309,16 @@ def _step_at_prompt(board: MicroPythonBoard, plan: Plan, name: str) -> np.ndarra
     rows = b"" if plan.pde else seeded_rows(plan).tobytes()
     board.write_file(TEST_ROWS, rows)
     board.reset()  # memory in one piece
-    train = "m.train(steps=1)" if plan.pde else f"f=open({TEST_ROWS!r},'rb'); m.train(f,steps=1); f.close()"
-    board.run(f"import binascii, os, ttzo\nm=ttzo.load({name!r}); {train}; os.remove({TEST_ROWS!r})")
-    pieces = [
-        board.run(
-            f"print(binascii.hexlify(m._view(m._parameters_at+{at}, {min(256, 4 * plan.n_parameters - at)})).decode())"
-        )
-        for at in range(0, 4 * plan.n_parameters, 256)
-    ]
+    board.run(f"import binascii, os, ttzo\nm=ttzo.load({name!r})")
+    board.run("m.train(steps=1)" if plan.pde else f"f=open({TEST_ROWS!r},'rb'); m.train(f,steps=1); f.close()")
+    board.run(f"f=None; os.remove({TEST_ROWS!r})")
+    parameters, total = b"", 4 * plan.n_parameters
+    while len(parameters) < total:  # in small pieces: a small heap is full of the model
+        at, count = len(parameters), min(PIECE_BYTES, total - len(parameters))
+        printed = board.run(f"print(binascii.hexlify(m._view(m._facts[9]+{at},{count})))")
+        parameters += bytes.fromhex(ast.literal_eval(printed.strip()).decode())
     board.run("m=None")
-    return np.frombuffer(bytes.fromhex("".join(map(str.strip, pieces))), "<f4")
+    return np.frombuffer(parameters, "<f4")
 
 
 def _compare(plan: Plan, here: np.ndarray, there: np.ndarray) -> None:

@@ -45,6 +45,7 @@ PYTHON = (
     "_ttzo_save",
     "_ttzo_learn",
     "_ttzo_texts",
+    "_ttzo_refusals",
 )  # what is written in Python; _ttzo is the native part
 NATIVE = "_ttzo.mpy"
 MPY_VERSION = (6, 3)  # of native modules; MicroPython 1.23 and newer

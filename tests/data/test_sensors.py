@@ -108,9 +108,20 @@ def test_features_of_a_case_are_those_of_its_formula():
     assert course[0] == pytest.approx(np.log(3), abs=0.01) and np.abs(course[1:]).max() < 0.01
 
 
-def test_only_the_first_feature_knows_the_unit():
+def test_only_the_first_feature_and_the_power_know_the_unit():
     small, large = (appliances.features(switched_on(6, 2.0, unit)) for unit in (1.0, 50.0))
-    assert large[0] - small[0] == pytest.approx(np.log(50)) and large[1:] == pytest.approx(small[1:], abs=1e-4)
+    assert large[0] - small[0] == pytest.approx(np.log(50)) and large[1:-6] == pytest.approx(small[1:-6], abs=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "watt"), [(0, 1e-5), (1, 0.011), (2, 0.1)])
+def test_the_noise_tells_the_unit_of_the_power(kind, watt):
+    """800 W in each of three units, the noise's numbers 0.2 W apart; without noise only the first unit is known."""
+    noise = watt * np.where(np.arange(31) % 2, 0.1, -0.1)
+    power, *unit, size = appliances._power(800 * watt, noise)
+    assert power == pytest.approx(np.log(800)) and size == pytest.approx(np.log(0.2), abs=1e-3)
+    assert unit == [float(each == kind) for each in range(4)]
+    _, *unit, _ = appliances._power(800 * watt, None)
+    assert unit == ([1, 0, 0, 0] if kind == 0 else [0, 0, 0, 1])
 
 
 def test_a_variant_is_a_part_of_its_case_that_keeps_the_switch():

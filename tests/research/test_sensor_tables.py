@@ -37,7 +37,7 @@ def test_a_watch_learns_nine_of_ten_wearers():
 
 
 def test_models_from_scratch_reach_what_the_page_says():
-    wanted = {"motions": (1.0, 1700), "vowels": (0.98, 3000), "power": (0.972, 450), "appliances": (0.95, 6000)}
+    wanted = {"motions": (1.0, 1700), "vowels": (0.98, 3000), "power": (0.972, 450), "appliances": (0.955, 6000)}
     page, text = stored("scratch"), (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8")
     assert {each["model"] for each in page["models"]} == set(wanted)
     for each in page["models"]:
@@ -72,11 +72,16 @@ def test_the_watchs_recordings_are_asked_for_by_the_command_that_brings_them(tmp
 
 def test_appliances_are_what_the_page_says():
     """What is asked is 97.7 %; it is not reached, and the page says so."""
-    page = json.loads((ROOT / "tests" / "vectors" / "appliances.json").read_text(encoding="utf-8"))
+    page, power = (json.loads((RESULTS / f"appliances-{n}.json").read_text(encoding="utf-8")) for n in (68, 74))
     text = (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8")
     (ours,) = (each for each in stored("scratch")["models"] if each["model"] == "appliances")
     figures = {name: sum(page[name]) / 3 for name in ("forest", "network", "network_without_variants")}
-    assert abs(figures["network"] - ours["mean"]) < 0.01  # exact gradients, other draws
+    means = {name: found["means"]["74 features"] for name, found in power["published"].items()}
+    assert abs(means["network"] - ours["mean"]) < 0.01  # exact gradients, other draws
+    folds = {name: [power["training_cases"][name][f"{n} features"] for n in (68, 74)] for name in means}
+    assert all(after > before + 0.005 for before, after in folds.values())
+    for name in means:
+        figures |= {f"{name}_74": means[name], f"{name}_68_cases": folds[name][0], f"{name}_74_cases": folds[name][1]}
     for name in ("forest_five_folds", "network_five_folds"):
         figures[name] = page[name]
     assert page["features"] == 68 and all(f"| {100 * share:.1f} %" in text for share in figures.values())

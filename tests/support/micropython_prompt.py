@@ -39,6 +39,7 @@ def reset():
         "_ttzo_save",
         "_ttzo_learn",
         "_ttzo_load",
+        "_ttzo_refusals",
         "_ttzo_evaluate",
     ):
         sys.modules.pop(name, None)

@@ -31,6 +31,7 @@ from bundles import arrays, wave_plan
 from graphs import random_graph
 
 from ttzo.device_runtime.contract import REPLY, StateRecord, TtzoError
+from ttzo.exporter.costs.cost import macs_a_step
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.readers import from_onnx
@@ -301,7 +302,7 @@ def _take_answer(message: str, content: bytes) -> None:
     if message == "status":
         replies.check_state("status", reply.state, replies.check_settings_told(reply, plan))
     elif message == "step":
-        replies.check_step(reply, 3, plan, plan.training)
+        replies.check_step(reply, 3, plan, plan.training, macs_a_step(plan, plan.training.phases[0]))
     elif message == "evaluate":
         replies.check_evaluation(reply, 4)
     elif message == "solution_error":

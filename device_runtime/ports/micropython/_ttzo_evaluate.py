@@ -6,6 +6,10 @@ import _ttzo
 from _ttzo_model import _check
 from micropython import const
 
+# places in Model._facts, which are struct ttzo_run_facts from n_parameters on
+_CAPACITY = const(12)
+_HAS_EQUATION = const(13)
+
 _BATCH = const(2)  # contract: enum.region.batch
 _COLLOCATION = const(4)  # contract: enum.region.collocation
 _POINTS_AT_ONCE = const(64)
@@ -13,9 +17,9 @@ _POINTS_AT_ONCE = const(64)
 
 def evaluate(model, x, y):
     """See Model.evaluate."""
-    if model._has_equation:
+    if model._facts[_HAS_EQUATION]:
         raise ValueError("the model has an equation: m.solution_error() evaluates it")
-    memory, most = model._memory, model._capacity
+    memory, most = model._memory, model._facts[_CAPACITY]
     fill, n = model._source(x, y)
     loss, hits, judged = 0.0, 0, 0
     for first in range(0, n, most):
@@ -32,11 +36,11 @@ def solution_error(model, x, y, n):
     """See Model.solution_error."""
     memory, error, exact = model._memory, 0.0, 0.0
     region, most = _COLLOCATION, _POINTS_AT_ONCE
-    if not model._has_equation:
+    if not model._facts[_HAS_EQUATION]:
         raise ValueError("the model has no equation: m.evaluate(x, y)")
     if x is not None:
         fill, n = model._source(x, y)
-        region, most = _BATCH, model._capacity
+        region, most = _BATCH, model._facts[_CAPACITY]
     for at in range(0, n, most):
         count, first = min(most, n - at), at
         if x is not None:

@@ -6,6 +6,9 @@ import _ttzo
 from _ttzo_model import _check
 from micropython import const
 
+# places in Model._facts, which are struct ttzo_run_facts from n_parameters on
+_N_MOMENTS = const(1)
+
 _PARAMETERS = const(0)  # contract: enum.region.parameters
 _MOMENTS = const(1)  # contract: enum.region.moments
 
@@ -55,7 +58,7 @@ def _restore(model, file):
     piece = bytearray(64)
     for region, n, crc in (
         (_PARAMETERS, model.n_parameters, parameters_crc),
-        (_MOMENTS, model._n_moments, moments_crc),
+        (_MOMENTS, model._facts[_N_MOMENTS], moments_crc),
     ):
         for at in range(0, 4 * n, len(piece)):
             part = memoryview(piece)[: min(len(piece), 4 * n - at)]

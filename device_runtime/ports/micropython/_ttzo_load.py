@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Model's beginning: all its memory, and the model in it. Imported where a model is loaded, then let go.
+# A model put into its memory, and its bundle put there again. Imported where that is wanted, then let go.
 import struct
 
 import _ttzo
@@ -32,34 +32,61 @@ def _read_head(source):
     return head, total, size > total
 
 
-def need(source, room):
-    """Bytes of memory for the model, with room for rows."""
-    if room < 0:
-        raise ValueError("room is a number of bytes")
-    bytes_needed = _ttzo.need(_read_head(source)[0])
-    if not bytes_needed:
-        _refuse(2)
-    return bytes_needed + room + 7 & -8
+# ---- the bundle: what lies in a file is not kept, but read again where it is wanted
+
+
+def end(model):
+    """As much of the memory's end as the bundle needs: where only a step writes."""
+    return model._view(len(model._memory) - model._total & -8, model._total)
+
+
+def read(model, place):
+    with open(model._path, "rb") as file:
+        file.readinto(place)
+    return place
+
+
+def lend(model, place):
+    """The bundle, read into that place and given to the runtime, which checks that it is the model's."""
+    _check(model._memory, _ttzo.lend(model._memory, read(model, place)))
+    return place
+
+
+def keep(model):
+    """Ends the loan."""
+    if model._bundle is None:
+        _ttzo.lend(model._memory, b"")
+
+
+def reset(model):
+    """See Model.reset."""
+    try:
+        if model._bundle is None:
+            lend(model, end(model))
+        _check(model._memory, _ttzo.reset(model._memory))
+    finally:
+        keep(model)
+
+
+# ---- loading
 
 
 def load(model, source, room):
     """See ttzo.load. Whether a saved run follows the bundle in the file."""
     memory = model._memory
     head, total, has_run = _read_head(source)
+    if not _ttzo.need(head):
+        _refuse(2)
     model._path, model._total, model._bundle = source if total else None, total, None
     error = _OUT_OF_MEMORY
     if total and not room and len(memory) > total:  # whose end only a step needs
-        error = _ttzo.open(memory, model._read_bundle(model._end()))
-        model._keep()
+        error = _ttzo.open(memory, read(model, end(model)))
+        keep(model)
     if error == _OUT_OF_MEMORY:  # it is too small, or the model has an equation, or will be served
-        model._bundle = model._read_bundle(bytearray(total)) if total else source
+        model._bundle = read(model, bytearray(total)) if total else source
         error = _ttzo.open(memory, model._bundle)
     _check(memory, error)
     model.hash = bytes(memoryview(head)[_HASH_AT : _HASH_AT + _HASH_BYTES])  # what the host knows the model by
-    facts = struct.unpack_from("<14I", memory, 36)
-    model.n_parameters, model._n_moments, model.batch, model.n_inputs, model.n_outputs, number = facts[:6]
-    model._input_bytes, model._row_bytes, model._classes = facts[6:9]  # of a row
-    model._parameters_at, model._moments_at, model._batch_at, model._capacity, model._has_equation = facts[9:]
-    model._kind = "Bhf"[number]  # of the inputs
-    model._reading_bytes = struct.unpack_from("<I", memory, 96)[0]
+    facts = model._facts = struct.unpack_from("<16I", memory, 36)
+    model.n_parameters, _, model.batch, model.n_inputs, model.n_outputs = facts[:5]
     return has_run

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # What `import ttzo` gives: Model, load, serve. The file ttzo.py imports it after the native module.
 import gc
-import os
 import struct
 import sys
 from array import array
@@ -23,73 +22,119 @@ _NEXT = const(-1)
 _OUT_OF_MEMORY = const(9)  # contract: error.out_of_memory
 _NON_FINITE = const(14)  # contract: error.non_finite
 
+_HEAD_BYTES = const(64)
+
+# places in Model._facts, which are struct ttzo_run_facts from n_parameters on
+_NUMBER = const(5)
+_INPUT_BYTES = const(6)
+_ROW_BYTES = const(7)
+_CLASSES = const(8)
+_PARAMETERS_AT = const(9)
+_BATCH_AT = const(11)
+_CAPACITY = const(12)
+_HAS_EQUATION = const(13)
+_READING_BYTES = const(15)
+
 _RAW = (1, 66)  # kinds of bytes: where there is none, "B"
+
+# places in _ttzo_refusals.TEXTS
+_IS_TEXT = const(0)
+_X_KIND = const(1)
+_X_BYTES = const(2)
+_NOT_CLASSES = const(3)
+_NOT_FLOATS = const(4)
+_Y_BYTES = const(5)
+_EITHER_BYTES = const(6)
+_NOT_PAIRS = const(7)
+_NOT_RAW = const(8)
+_ROWS_BYTES = const(9)
+_FILE_BYTES = const(10)
+_TRAINS_ON_ROWS = const(11)
+_HAS_ONE = const(12)
+_CALLBACK = const(13)
+_STEPS = const(14)
+_ROOM = const(15)
+
+
+def _tight(function, *arguments):
+    """The function's result. The heap is collected often meanwhile, as in ttzo.py."""
+    usual = gc.threshold()  # type: ignore[attr-defined]  # MicroPython's own
+    gc.collect()
+    gc.threshold(512)  # type: ignore[attr-defined]  # MicroPython's own
+    try:
+        return function(*arguments)
+    finally:
+        gc.threshold(usual)  # type: ignore[attr-defined]  # MicroPython's own
 
 
 def _once(name):
     """A module that is not kept: the heap is for training."""
-    gc.collect()  # it shall lie in the places that are left, not in the one large piece
-    module = __import__(name)
+    module = _tight(__import__, name)
     del sys.modules[name]
     return module
 
 
 def _seldom(module, name, *arguments):
     """A function of such a module. In a frame of its own, so that nothing of the caller's holds it."""
-    return getattr(_once(module), name)(*arguments)
+    return _tight(getattr(_once(module), name), *arguments)
+
+
+def _text(module, number):
+    try:
+        return _once(module).TEXTS[number]
+    except (ImportError, MemoryError):  # the exception keeps its kind
+        return "number %d in %s.py, which is not on the board or finds no room" % (number, module)
 
 
 def _check(memory, error):
-    if not error:
-        return
-    detail = struct.unpack_from("<I", memory, 0)[0]
-    try:
-        text = _once("_ttzo_texts").TEXTS[error].replace("{detail}", str(detail))
-    except ImportError:
-        text = "error %d (detail %d); put _ttzo_texts.py onto the board to read it in words" % (error, detail)
-    if error == _OUT_OF_MEMORY:
-        raise MemoryError(text)
-    if error == _NON_FINITE:
-        raise ArithmeticError(text)
-    raise ValueError(text)
+    if error:
+        detail = str(struct.unpack_from("<I", memory, 0)[0])
+        kind = {_OUT_OF_MEMORY: MemoryError, _NON_FINITE: ArithmeticError}.get(error, ValueError)
+        raise kind(_text("_ttzo_texts", error).replace("{detail}", detail))
+
+
+def _refuse(kind, number, *facts):
+    """Raises an exception of that kind for what a caller has given."""
+    text = _text("_ttzo_refusals", number)
+    raise kind(text.format(*facts))
 
 
 def _kind(buffer):
     if isinstance(buffer, str):
-        raise TypeError("rows are numbers, not text")
+        _refuse(TypeError, _IS_TEXT)
     return _ttzo.kind(buffer)
+
+
+def _head(source):
+    """A bundle's beginning, which says what memory the model needs."""
+    if not isinstance(source, str):
+        return source
+    with open(source, "rb") as file:
+        return file.read(_HEAD_BYTES)
 
 
 class Model:
     """A network and its training run. Made by `load`."""
 
-    # what _ttzo_load sets; these lines make no code
-    n_parameters: int
-    n_inputs: int
-    n_outputs: int
-    batch: int
+    # these lines make no code
     hash: bytes
-    _path: str
-    _total: int
+    _facts: tuple
+    _memory: bytearray
+    _path: object
     _bundle: object
-    _n_moments: int
-    _input_bytes: int
-    _row_bytes: int
-    _reading_bytes: int
-    _classes: int
-    _parameters_at: int
-    _moments_at: int
-    _batch_at: int
-    _capacity: int
-    _has_equation: int
-    _kind: str
+    _learner: object
 
     def __init__(self, source, room=0):
-        self._learner = None
-        need = _seldom("_ttzo_load", "need", source, room)
+        if room < 0:
+            _refuse(ValueError, _ROOM)
+        # all attributes: their places come to lie below the memory
+        self.n_parameters = self.n_inputs = self.n_outputs = self.batch = self._total = 0
+        self.hash, self._facts, self._memory = b"", (), bytearray()
+        self._path = self._bundle = self._learner = None
+        need = _ttzo.need(_head(source)) + room + 7 & -8
         gc.collect()
         try:
-            self._memory = bytearray(need)  # while nothing lies in the way that will be let go
+            self._memory = bytearray(need)  # before what is read for a while lies in the way
         except MemoryError:
             _seldom("_ttzo_files", "check_bundle", source)  # is it the truth that so much is wanted?
             raise
@@ -113,82 +158,60 @@ class Model:
 
     def params(self):
         """The parameters as they are now, float32."""
-        return array("f", bytes(self._view(self._parameters_at, 4 * self.n_parameters)))
-
-    # ---- the bundle
-
-    def _end(self):
-        """As much of the memory's end as the bundle needs."""
-        return self._view(len(self._memory) - self._total & -8, self._total)
-
-    def _read_bundle(self, to):
-        with open(self._path, "rb") as file:
-            file.readinto(to)
-        return to
-
-    def _lend(self, place):
-        """The bundle, read into that place and given to the runtime, which checks that it is the model's."""
-        _check(self._memory, _ttzo.lend(self._memory, self._read_bundle(place)))
-        return place
-
-    def _keep(self):
-        """Ends the loan; what lies in a file is not kept."""
-        if self._bundle is None:
-            _ttzo.lend(self._memory, b"")
+        out = array("f")  # which takes bytes without a second copy
+        out.extend(self._view(self._facts[_PARAMETERS_AT], 4 * self.n_parameters))
+        return out
 
     # ---- rows
 
     def _inputs(self, x):
         """How many rows `x` holds, of the right kind and length; and `_READINGS` where they are readings, else 0."""
-        kind, size, width, layout = _kind(x), _ttzo.size(x), self._input_bytes, 0
-        if self._reading_bytes and kind == ord("f"):
-            width, layout = self._reading_bytes, _READINGS
-        elif kind not in _RAW and chr(kind).lower() != self._kind:
-            raise TypeError("x needs numbers of kind '%s' or raw bytes, not '%c'" % (self._kind, kind))
+        kind, size, width, layout = _kind(x), _ttzo.size(x), self._facts[_INPUT_BYTES], 0
+        if self._facts[_READING_BYTES] and kind == ord("f"):
+            width, layout = self._facts[_READING_BYTES], _READINGS
+        elif kind not in _RAW and chr(kind).lower() != "Bhf"[self._facts[_NUMBER]]:
+            _refuse(TypeError, _X_KIND, "Bhf"[self._facts[_NUMBER]], chr(kind))
         if not size or size % width:
-            raise ValueError("x has %d bytes, a row of inputs has %d" % (size, width))
+            _refuse(ValueError, _X_BYTES, size, width)
         return size // width, layout
 
     def _targets(self, y, n):
         kind, size = _kind(y), _ttzo.size(y)
-        bytes_needed = 2 * n * self._classes or 4 * n * self.n_outputs
-        wanted = (n, bytes_needed) if self._classes == 1 else (bytes_needed,)
-        kinds = (ord("H"), ord("h")) if self._classes else (ord("f"),)
-        if kind not in _RAW and kind not in kinds:
-            raise TypeError(
-                "y needs %s, not '%c'"
-                % ("classes of kind 'B' or 'H'" if self._classes else "float32 outputs of kind 'f'", kind)
-            )
-        if size not in wanted:
-            raise ValueError("y has %d bytes, %d rows need %s" % (size, n, " or ".join(map(str, wanted))))
+        classes = self._facts[_CLASSES]
+        need = 2 * n * classes or 4 * n * self.n_outputs
+        if kind not in _RAW and kind not in ((72, 104) if classes else (102,)):  # H, h or f
+            _refuse(TypeError, _NOT_CLASSES if classes else _NOT_FLOATS, chr(kind))
+        if size != need and (classes != 1 or size != n):
+            if classes == 1:
+                _refuse(ValueError, _EITHER_BYTES, size, n, n, need)
+            _refuse(ValueError, _Y_BYTES, size, n, need)
 
     def _source(self, x, y):
         """`(fill, n)`: fill(first, count) puts rows into the batch, those of the next step for `_NEXT`."""
-        memory = self._memory
-        if self._has_equation and y is None:
-            raise ValueError("the model has an equation: rows are points in x and values in y")
+        memory, width, layout = self._memory, self._facts[_ROW_BYTES], _ROWS
+        if self._facts[_HAS_EQUATION] and y is None:
+            _refuse(ValueError, _NOT_PAIRS)
         if hasattr(x, "readinto"):
-            return self._file(x)
+            return self._file(x, width)
         if y is not None:
             n, layout = self._inputs(x)
             layout |= _PAIRS
             self._targets(y, n)
         else:
-            layout, y, size = _ROWS, b"", _ttzo.size(x)
+            n, y = _ttzo.size(x), b""
             if _kind(x) not in _RAW:
-                raise TypeError("without y, x needs whole rows as raw bytes")
-            if not size or size % self._row_bytes:
-                raise ValueError("x has %d bytes, a row of inputs and target has %d" % (size, self._row_bytes))
-            n = size // self._row_bytes
+                _refuse(TypeError, _NOT_RAW)
+            if not n or n % width:
+                _refuse(ValueError, _ROWS_BYTES, n, width)
+            n //= width
         return lambda first, count: _check(memory, _ttzo.gather(memory, x, y, layout, first, count)), n
 
-    def _file(self, file):
-        memory, width = self._memory, self._row_bytes
-        size = file.seek(0, 2)
-        if not size or size % width:
-            raise ValueError("the file has %d bytes, a row of inputs and target has %d" % (size, width))
-        n = size // width
-        places = self._view(self._batch_at, width * self._capacity)
+    def _file(self, file, width):
+        memory, n = self._memory, file.seek(0, 2)
+        if not n or n % width:
+            _refuse(ValueError, _FILE_BYTES, n, width)
+        n //= width
+        places = self._view(self._facts[_BATCH_AT], width * self._facts[_CAPACITY])
 
         def fill(first, count):
             for j in range(count):
@@ -205,8 +228,8 @@ class Model:
         """The network's outputs for each row of inputs, or an equation's u, float32."""
         memory, (n, layout) = self._memory, self._inputs(x)
         out = array("f", bytes(4 * n * self.n_outputs))
-        for first in range(0, n, self._capacity):
-            count = min(self._capacity, n - first)
+        for first in range(0, n, self._facts[_CAPACITY]):
+            count = min(self._facts[_CAPACITY], n - first)
             _check(memory, _ttzo.gather(memory, x, b"", _INPUTS | layout, first, count))
             for j in range(count):
                 _check(memory, _ttzo.predict(memory, j, out, 4 * (first + j) * self.n_outputs))
@@ -231,15 +254,14 @@ class Model:
         `callback(step, loss)` is called after each; when it returns False, training ends. Ctrl-C ends it between two
         steps; what was done is kept, and the next call goes on from there.
         """
-        region, fill = _COLLOCATION, None
-        if self._has_equation != (x is None):
-            raise ValueError("the model trains on %s" % ("an equation, not on rows" if self._has_equation else "rows"))
+        region, fill, loss = _COLLOCATION, None, None
+        if self._facts[_HAS_EQUATION] != (x is None):
+            _refuse(ValueError, _TRAINS_ON_ROWS if x is None else _HAS_ONE)
         if x is not None:
             fill, _ = self._source(x, y)
             region = _BATCH
         if callback and not callable(callback):
-            raise TypeError("callback is a function of step and loss")
-        loss = None
+            _refuse(TypeError, _CALLBACK)
         for _ in self._range(steps):
             if fill:
                 fill(_NEXT, self.batch)
@@ -250,9 +272,9 @@ class Model:
 
     def _range(self, steps):
         if steps is None:
-            return range(max(0, self.steps - self.step))
+            steps = max(0, self.steps - self.step)
         if not isinstance(steps, int) or steps < 0:
-            raise ValueError("steps is a number of steps: 0, 1, 2, ..")
+            _refuse(ValueError, _STEPS)
         return range(steps)
 
     def _step(self, region):
@@ -267,17 +289,12 @@ class Model:
         """Takes one labelled row. Returns the loss of a training step when `batch` of them have come, None before."""
         if self._learner is None:
             self._learner = _seldom("_ttzo_learn", "Learner", self)
-        return self._learner.add(self, x, y)
+        return self._learner.add(self, x, y)  # type: ignore[attr-defined]
 
     def reset(self):
         """Back to the exported parameters, step 0. Rows that `learn` has kept are dropped."""
         self._learner = None
-        try:
-            if self._bundle is None:
-                self._lend(self._end())
-            _check(self._memory, _ttzo.reset(self._memory))
-        finally:
-            self._keep()
+        _seldom("_ttzo_load", "reset", self)
 
     # ---- files
 
@@ -292,9 +309,7 @@ class Model:
         """Answers ttzo's host commands on `stream` (a machine.UART, a socket; default: where the prompt is) until the
         host leaves. On the prompt's port Ctrl-C is off meanwhile. With a key (32 bytes, or the file of `ttzo key make`)
         only its holders give orders; `reading_open` lets anybody read."""
-        import _ttzo_serve
-
-        _ttzo_serve.serve(self, stream, _check, key, reading_open)
+        _once("_ttzo_serve").serve(self, stream, key, reading_open)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -306,14 +321,9 @@ def load(source, room=0):
     `room` is for rows that the host keeps on the board while it trains over the link, in bytes. All memory is taken
     here, once.
     """
-    return Model(source, room)
+    return _tight(Model, source, room)
 
 
 def serve(stream=None, model=None, key=None, reading_open=False):
     """Serves a model (a Model, or a file's name; default: the only .ttzo file here) to ttzo's host commands."""
-    if model is None:
-        names = [name for name in os.listdir() if name.endswith(".ttzo")]
-        if len(names) != 1:
-            raise ValueError("say which model to serve: there are %d .ttzo files here" % len(names))
-        model = names[0]
-    (load(model) if isinstance(model, str) else model).serve(stream, key, reading_open)
+    _once("_ttzo_serve").serve_any(stream, model, key, reading_open)

@@ -4,8 +4,13 @@ import os
 import struct
 
 import _ttzo
-from _ttzo_model import _check
+from _ttzo_model import _check, _once
 from micropython import const
+
+# places in Model._facts, which are struct ttzo_run_facts from n_parameters on
+_N_MOMENTS = const(1)
+_PARAMETERS_AT = const(9)
+_MOMENTS_AT = const(10)
 
 _STATUS_BYTES = const(168)  # contract: bytes.status_reply
 _HEAD_BYTES = const(_STATUS_BYTES + 16)  # see _ttzo_files
@@ -15,11 +20,12 @@ def save(model, path):
     """The bundle, and after it the run's state; the file at `path` is replaced only when the new one is whole."""
     memory, bundle = model._memory, model._bundle
     if bundle is None:  # then it is read where only a step writes
-        bundle = model._lend(model._end())
-        model._keep()
+        files = _once("_ttzo_load")
+        bundle = files.lend(model, files.end(model))
+        files.keep(model)
     regions = (
-        model._view(model._parameters_at, 4 * model.n_parameters),
-        model._view(model._moments_at, 4 * model._n_moments),
+        model._view(model._facts[_PARAMETERS_AT], 4 * model.n_parameters),
+        model._view(model._facts[_MOMENTS_AT], 4 * model._facts[_N_MOMENTS]),
     )
     head = bytearray(_HEAD_BYTES)
     head[:4] = b"TTZS"

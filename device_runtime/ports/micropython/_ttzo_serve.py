@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Model.serve of _ttzo_model.py: the link on a stream. Imported where a link is served; other boards do not hold it.
+import os
 import select
 import struct
 import sys
 
 import _ttzo
 import micropython
+from _ttzo_model import _check, _once, load
 from micropython import const
 
 _INBOX_BYTES = const(64)  # the link's memory begins with its boxes
@@ -64,8 +66,6 @@ def _board_name():
 
 def _secrets(key):
     """The key and as many random bytes."""
-    import os
-
     if isinstance(key, str):
         with open(key, "rb") as file:
             key = file.read()
@@ -74,15 +74,26 @@ def _secrets(key):
     return bytes(key) + os.urandom(_KEY_BYTES)
 
 
-def serve(model, stream, check, key, reading_open):
-    memory = model._memory
+def serve_any(stream, model, key, reading_open):
+    """See serve of _ttzo_model."""
+    if model is None:
+        names = [name for name in os.listdir() if name.endswith(".ttzo")]
+        if len(names) != 1:
+            raise ValueError("say which model to serve: there are %d .ttzo files here" % len(names))
+        model = names[0]
+    serve(load(model) if isinstance(model, str) else model, stream, key, reading_open)
+
+
+def serve(model, stream, key, reading_open):
+    """See Model.serve."""
+    memory, files = model._memory, _once("_ttzo_load")
     if not _ttzo.parts() & _LINK:
         raise ImportError("_ttzo was built without the link")
     line = bytearray(_ttzo.line_bytes())
     if model._bundle is None:  # for the host's resets
-        bundle = model._lend(bytearray(model._total))  # noqa: F841 - it stays in use
+        bundle = files.lend(model, bytearray(model._total))  # noqa: F841 - it stays in use
     secrets = None if key is None else _secrets(key)
-    check(memory, _ttzo.listen(memory, line, _board_name()))
+    _check(memory, _ttzo.listen(memory, line, _board_name()))
     if stream is None:
         micropython.kbd_intr(-1)
         port = _Port(line, sys.stdin.buffer, sys.stdout.buffer)
@@ -90,11 +101,11 @@ def serve(model, stream, check, key, reading_open):
         port = _Port(line, stream, stream)
     try:
         if secrets:
-            check(memory, _ttzo.lock(memory, secrets, int(reading_open)))
+            _check(memory, _ttzo.lock(memory, secrets, int(reading_open)))
         while not struct.unpack_from("<I", memory, _LEFT_AT)[0] and port.wait():
-            check(memory, _ttzo.poll(memory, port.receive, port.send))
+            _check(memory, _ttzo.poll(memory, port.receive, port.send))
     finally:
         _ttzo.hang_up(memory)
-        model._keep()
+        files.keep(model)
         if stream is None:
             micropython.kbd_intr(3)

@@ -9,3 +9,4 @@ module("_ttzo_learn.py", opt=3)  # type: ignore[name-defined]  # given by MicroP
 module("_ttzo_load.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_evaluate.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_texts.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
+module("_ttzo_refusals.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython

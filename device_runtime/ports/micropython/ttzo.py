@@ -15,10 +15,19 @@ normalisation of its training table, float32 numbers in `x` are readings as they
 
 import gc
 
+# Reading a module leaves much to collect. Collected at every 512 bytes, it leaves few gaps in the heap, and what is free stays in
+# one piece, for a model's memory.
 gc.collect()
-import _ttzo  # noqa: F401 - before anything else: the heap above the largest piece stays in one
+_usual = gc.threshold()  # type: ignore[attr-defined]  # MicroPython's own
+gc.threshold(512)  # type: ignore[attr-defined]  # MicroPython's own
+try:
+    import _ttzo  # noqa: F401 - before anything else, as it is the largest piece
 
-gc.collect()  # reading it has left much
-from _ttzo_model import Model, load, serve  # noqa: F401
+    gc.collect()
+    from _ttzo_model import Model, _once, load, serve  # noqa: F401
 
+    _once("_ttzo_load")  # whose names stay for good: they come to lie below a model, not above it
+    _once("_ttzo_files")
+finally:
+    gc.threshold(_usual)  # type: ignore[attr-defined]  # MicroPython's own
 gc.collect()

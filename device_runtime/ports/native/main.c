@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "link/link.h"
@@ -31,6 +32,7 @@
 #include "slot_file.h"
 
 #define MOST_THREADS 256
+#define LOOK_EVERY_NS 200000u        // at the line while a step goes on
 #define ROOM_FOR_DATASET (64u << 20) // on top of what the model needs, when no size is given
 
 static int listener = -1;
@@ -112,6 +114,23 @@ static void socket_port_write(void *context, const uint8_t *bytes, uint32_t coun
             hang_up();
         }
     }
+}
+
+// ---- while a step goes on -------------------------------------------------------------------------------------------
+
+static ttzo_poll poll_of_link;
+
+// The link's own poll, at most every LOOK_EVERY_NS: it looks at the socket, which takes as long as a row of a small model.
+static bool look_now_and_then(void *context, uint32_t done, uint32_t total)
+{
+    static uint64_t last;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    uint64_t now = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+    if (now - last < LOOK_EVERY_NS)
+        return true;
+    last = now;
+    return poll_of_link(context, done, total);
 }
 
 // ---- serving --------------------------------------------------------------------------------------------------------
@@ -279,6 +298,9 @@ int main(int argc, char **argv)
     static uint8_t frames[TTZO_PORT_BUFFER_BYTES(TTZO_MAX_PAYLOAD)];
     const struct ttzo_port line = { socket_port_read, socket_port_write, NULL, frames, TTZO_MAX_PAYLOAD };
     (void)ttzo_link_init(&link, &line, &trainer, "native", error, detail); // nothing of it is out of range
+    poll_of_link = trainer.poll;
+    if (poll_of_link)
+        trainer.poll = look_now_and_then;
     if (threads > 1 && !error && !ttzo_lend_threads(&trainer, (uint32_t)threads))
         refuse(argv[1], "the system gives no memory for so many threads", (uint32_t)threads);
     if (storage_path && !error)

@@ -378,6 +378,9 @@ CALLED_FROM_OUTSIDE mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size
     MP_DYNRUNTIME_INIT_ENTRY
 #define STORE(name, function) mp_store_global(name, MP_OBJ_FROM_PTR(&function));
     FUNCTIONS(STORE)
+    // Reading this module has left much in a heap that may be small: what is read next shall not come to lie above it.
+    mp_obj_t gc = mp_import_name(MP_QSTR_gc, mp_const_none, MP_OBJ_NEW_SMALL_INT(0));
+    mp_call_function_n_kw(mp_load_attr(gc, MP_QSTR_collect), 0, 0, NULL);
     MP_DYNRUNTIME_INIT_EXIT
 }
 #else
