@@ -101,5 +101,6 @@ RECIPE = Recipe(
     problem=PROBLEM,
     reference=reference,
     training=Training((PHASE,), steps=150, schedule=Schedule.linear),
-    trainings=in_units(steps=150, ridge=1e-3),
+    trainings=in_units(steps=300, ridge=1e-3),
+    rows={"coordinate_gn": 600},
 )
