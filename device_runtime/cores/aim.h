@@ -2,7 +2,7 @@
 // Which units of a layer queries change, and what these weigh in the layer after it.
 #ifndef TTZO_AIM_H
 #define TTZO_AIM_H
-#include "cores/propagate.h"
+#include "cores/queries.h"
 
 // Makes ready for queries that move these units from number `from` on, none by more than `bound`: leaves out the units
 // that such a move cannot change, and collects the weights after the others, as many as there is room for. Returns the

@@ -3,19 +3,7 @@
 // position: one channel of an image. Four weights that move the same outputs are asked side by side.
 #ifndef TTZO_GATHERED_GRADIENT_H
 #define TTZO_GATHERED_GRADIENT_H
-#include "cores/estimate_base.h"
-#include "cores/gathered_propagate.h"
-
-// An estimate under way.
-struct ttzo_gathered_estimate {
-    struct ttzo_estimate_base base;
-    struct ttzo_gathered_queries queries;
-    struct ttzo_environment environment;  // of the application
-    float *slices;                        // [slice][4]
-    float *moves;                         // of each core [slots / 4][moved outputs][4]: what mu times each entry moves
-    uint32_t n_slots[2 * TTZO_MAX_MODES]; // of each core: slices of the sample that are not zero
-    uint32_t *slot_of, *slice_in;         // of each core's slices
-};
+#include "cores/gathered_estimate.h"
 
 #if TTZO_HAS(CORES) && TTZO_HAS(GATHERED)
 

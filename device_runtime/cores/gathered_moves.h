@@ -3,7 +3,7 @@
 // positions where an entry is used. Entries of the same slice move other outputs by the same numbers.
 #ifndef TTZO_GATHERED_MOVES_H
 #define TTZO_GATHERED_MOVES_H
-#include "cores/gathered_gradient.h"
+#include "cores/gathered_estimate.h"
 
 #if TTZO_HAS(GATHERED)
 

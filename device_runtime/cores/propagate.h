@@ -3,15 +3,8 @@
 // some pre-activations is propagated through the rest of the network as a change, and only where it goes.
 #ifndef TTZO_PROPAGATE_H
 #define TTZO_PROPAGATE_H
-#include "cores/query_scratch.h"
+#include "cores/queries.h"
 #include "network/layers.h"
-
-// Queries of one sample: its caches, their scratch, and the units that they move.
-struct ttzo_queries {
-    struct ttzo_sample_cache cache;
-    struct ttzo_query_scratch scratch;
-    struct ttzo_aim aim;
-};
 
 // Numbers in the work area.
 uint64_t ttzo_propagate_numbers(const struct ttzo_model *model);
@@ -20,12 +13,6 @@ uint64_t ttzo_propagate_numbers(const struct ttzo_model *model);
 // for node_cge.
 void ttzo_propagate_begin(struct ttzo_queries *queries, const struct ttzo_model *model, const float *theta, float *area,
                           bool assembles);
-
-// Units of a layer that queries move: number i * columns + j of a move is unit first + i * jump + j.
-struct ttzo_units {
-    uint32_t layer;
-    uint32_t first, rows, columns, jump;
-};
 
 // Queries that move the same units of a layer, asked together: quad i of the n moves them by moves[i * size], or where
 // there are no moves by its lines.
@@ -44,17 +31,6 @@ struct ttzo_query_group {
 // found: L(moves) - L(0) of each query, and for a negative sign, what stood there less that.
 void ttzo_propagate_group(struct ttzo_queries *queries, const struct ttzo_query_group *group, float sign, bool first,
                           bool ask);
-
-static inline bool ttzo_is_last_layer(const struct ttzo_queries *queries, uint32_t l)
-{
-    return l + 1u == queries->cache.model->info.n_layers;
-}
-
-// Whether changes pass the layer by a matrix.
-static inline bool ttzo_propagates_by_matrix(const struct ttzo_layer_cache *cache)
-{
-    return cache->has_matrix || ttzo_layer_length(cache->layer) == 1;
-}
 
 // Whether no move of at most `bound` changes a unit's activation.
 static inline bool ttzo_propagate_sleeps(enum ttzo_activation activation, float z, float bound)
