@@ -74,9 +74,11 @@ slow-tests: setup
 	@PYTHONPATH=tests/support $(BIN)/python -m pytest -q -p measure_slow
 
 COUNTS := tests/vectors/step_counts.json
+FUSED := tests/vectors/fused_counts.json
 step-counts: setup
 	$(BIN)/python -m ttzo.host_tools.measure.step_counts $(COUNTS)
-	$(BIN)/python -m ttzo.host_tools.measure.fit_instructions $(COUNTS)
+	$(BIN)/python -m ttzo.host_tools.measure.fused_counts $(FUSED)
+	$(BIN)/python -m ttzo.host_tools.measure.fit_instructions $(COUNTS) $(FUSED)
 
 lock: setup
 	@$(BIN)/python -m pip list --format freeze --exclude-editable --exclude pip --exclude setuptools --exclude sktime --exclude aeon | sed 's/+.*//' > .ci/constraints.txt

@@ -4,7 +4,7 @@
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from ttzo.device_runtime.contract import (
 )
 from ttzo.exporter import ode, zoo
 from ttzo.exporter.choose import contraction, method
+from ttzo.exporter.choose.arithmetic import choose_arithmetic, named_arithmetic
 from ttzo.exporter.choose.columns import with_columns_that_fit
 from ttzo.exporter.costs import memory
 from ttzo.exporter.costs.memory import Room, require_room
@@ -85,8 +86,7 @@ def resolve(
     The function returns a module, or a module and a dictionary of options (`MODEL_OPTIONS`, and the training settings
     of train_defaults). Raises `TtzoError` for an unknown name, and the errors of `user_model.load`.
     """
-    wanted = {"ranks": ranks, "format": format, "seed": seed}
-    given = {name: value for name, value in wanted.items() if value is not None}
+    given = {name: value for name, value in (("ranks", ranks), ("format", format), ("seed", seed)) if value is not None}
     if model in zoo.names():
         recipe = zoo.get(model)
         if recipe.build:
@@ -171,7 +171,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         input_shape=shape(given.get("input_shape", recipe.input_shape)),
         augment=augmentation.settings_of(given.get("augment", recipe.augment)),
         batch=whole("batch", given.get("batch", recipe.batch)),
-        arithmetic=train_defaults.member("arithmetic", given.get("arithmetic", recipe.arithmetic), Arithmetic),
+        arithmetic=named_arithmetic(given.get("arithmetic", recipe.arithmetic)),
         cache=train_defaults.member("cache", given.get("cache", recipe.cache), Cache),
         freeze=names_of("freeze", given.get("freeze", recipe.freeze)),
         frozen=one_of("frozen", given.get("frozen", recipe.frozen), freezing.KINDS),
@@ -227,14 +227,14 @@ def plan_of(
     contractions: str | None = None,
     room: Room | None = None,
     row_shape: tuple[int, ...] | None = None,
+    arithmetics: Collection[str] = (),
     **options: Any,
 ) -> Plan:
     """The plan of a model with its overrides: `ranks`, `format`, `budget` (budget.py; it chooses fold and ranks),
     `contractions` (contraction.py; by default the cheapest that fit `room`), `MODEL_OPTIONS`, and the training settings
     of train_defaults (`estimator`, `update`, `lr`, `mu`, `steps`, `seed`, ..). `row_shape`: of the data's rows, which counts
-    where model and options say none. What is returned is what a bundle of it reads back as: all its numbers are float32's.
-
-    Metadata: name, title, data, source (`model` as given), overrides, and ttzo's version.
+    where model and options say none; `arithmetics`: the board's (choose/arithmetic.py). All numbers of the plan are float32's,
+    as a bundle of it reads back. Metadata: name, title, data, source (`model` as given), overrides, and ttzo's version.
     """
     train_defaults.overridden(Training(), {"seed": options.get("seed")})  # before torch draws from it
     recipe, source = resolve(model, ranks=ranks, format=format, seed=options.get("seed"))
@@ -248,6 +248,7 @@ def plan_of(
         problem = _with_rows(recipe.problem, own if options.get("batch") is None else options["batch"])
         pde = trace(problem, recipe.derivative, recipe.radius, recipe.level, recipe.n_pairs, recipe.n_sampled)
     named = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions}
+    arithmetic, why = choose_arithmetic(recipe.arithmetic, arithmetics)
     settings = dict(
         loss=Loss.residual if pde else recipe.loss,
         loss_options=recipe.loss_options,
@@ -257,7 +258,7 @@ def plan_of(
         **({"pde": dataclasses.replace(pde, units=())} if pde else {}),
         input_scale=recipe.inputs.scale,
         input_offset=recipe.inputs.offset,
-        arithmetic=recipe.arithmetic,
+        arithmetic=arithmetic,
         metadata=_metadata(recipe, model, named | options),
         input_shape=recipe.input_shape,
         row_shape=row_shape,
@@ -280,7 +281,7 @@ def plan_of(
             wrong, "leave out --task, or give a model whose last layer has as many outputs as a row has numbers"
         )
     plan = packing.of_metadata(augmentation.of_plan(plan, recipe.augment, recipe.input_shape))
-    plan = freezing.freeze(plan, recipe.freeze, int8=recipe.frozen == "int8")
+    plan = freezing.freeze(_with_note(plan, why), recipe.freeze, int8=recipe.frozen == "int8")
     if not plan.n_parameters:
         raise PlanError("nothing is trained", "freeze less: leave out a --freeze, or set requires_grad=True")
     plan = pruning.keep_zeros(plan) if recipe.keep_zeros else _with_note(plan, pruning.zeros_text(plan))
@@ -329,7 +330,7 @@ def _simulation_plan(recipe: Recipe, source: ode.Model, model: str, options: dic
         start,
         training=Training((phase,), seed=recipe.training.seed, steps=2**31),
         batch=recipe.batch,
-        arithmetic=recipe.arithmetic,
+        arithmetic=recipe.arithmetic or Arithmetic.separate,
         metadata=_metadata(recipe, model, options),
     )
     return to_bundle.read(to_bundle.write(plan))

@@ -6,7 +6,8 @@
 
 A step is a sum of `features` (how often something is done: a number drawn, a loss difference, a multiply-accumulate of one
 kernel) times what each costs. The costs are fitted to counted steps by host_tools/measure/fit_instructions.py and lie in
-`instruction_costs.json`, with how far each counted step is from its forecast.
+`instruction_costs.json`, with how far each counted step is from its forecast. They are of `separate` arithmetic; of `fused`
+some cases of each family are counted beside them (fused_counts.py): the median share of theirs, and the largest.
 """
 
 import json
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ttzo.device_runtime.contract import Estimator
+from ttzo.device_runtime.contract import Arithmetic, Estimator
 from ttzo.exporter.costs import equation_features, query_features
 from ttzo.exporter.costs.cost import evaluations_a_step, macs_a_step
 from ttzo.exporter.costs.forward_features import Features, forward
@@ -40,13 +41,21 @@ class Executed:
 def mean_instructions(plan: Plan, phase: Phase, executed: Executed) -> float:
     """Instructions of a step that took `executed` in the mean."""
     mean, *_ = all_features(plan, phase, executed)
-    return cost(plan, phase, mean)
+    return _share(plan, phase, "fused_mean") * cost(plan, phase, mean)
 
 
 def most_instructions(plan: Plan, phase: Phase) -> float:
     """A ceiling of a step's instructions: no counted step took more."""
     made = all_features(plan, phase, Executed.planned(plan, phase))
-    return stored()["families"][family(plan, phase)]["ceiling"] * max(cost(plan, phase, each) for each in made)
+    share = _share(plan, phase, "fused_most") * stored()["families"][family(plan, phase)]["ceiling"]
+    return share * max(cost(plan, phase, each) for each in made)
+
+
+def _share(plan: Plan, phase: Phase, name: str) -> float:
+    """What a step takes in the plan's arithmetic, of what it takes in `separate`: 1 where none was counted."""
+    if plan.arithmetic != Arithmetic.fused:
+        return 1.0
+    return stored()["families"][family(plan, phase)].get(name, 1.0)
 
 
 def cost(plan: Plan, phase: Phase, features: Features) -> float:

@@ -36,12 +36,14 @@ SENSORS = (sensors.WATCH, sensors.MOTIONS, sensors.VOWELS, sensors.POWER, sensor
 AUTOENCODERS = (autoencoders.HEARTBEATS, autoencoders.BLEEDING)
 SEQUENCES = (digits_rnn.RECIPE, names_gpt.RECIPE)
 _MNIST = (mnist.RECIPE, mnist.RECIPE_3898)
+SMALL_MNIST = (mnist.RECIPE_196, mnist.RECIPE_100, convolution.MNIST_99)
 _RECIPES = {
     recipe.name: recipe
     for recipe in (
         digits.RECIPE,
         *_MNIST,
         *_CONVOLUTIONS,
+        *SMALL_MNIST,
         unicode_names.RECIPE,
         *SEQUENCES,
         *SENSORS,

@@ -3,6 +3,9 @@
 
 A weight of a convolution moves one channel, so that all coordinates of the MNIST network cost a few dozen forward
 passes. `mnist-conv-tt` keeps the kernel of the second convolution as a tensor train.
+
+`mnist-99` has three convolutions. A query of a first weight runs all later layers again, so the first kernels are small (80
+parameters), every convolution halves the picture, and the head is a tensor train over (channel, place).
 """
 
 import dataclasses
@@ -21,14 +24,16 @@ if TYPE_CHECKING:
 CHANNELS = (6, 12)  # 3,898 parameters
 TT_CHANNELS, TT_MODES, TT_RANK = (8, 16), ((8, 25), (4, 4)), 8  # the second kernel: 8 * 25 -> 16
 MNIST_BATCH, MNIST_STEPS, MNIST_RATE = 32, 15000, 0.01  # 8 epochs
+CHANNELS_99, PLACES_99, RANK_99 = (8, 16, 14), 16, 4  # 3,912 parameters
+BATCH_99, STEPS_99, WARMUP_99, RATE_99 = 128, 5156, 100, 0.015  # 11 epochs
 DIGITS_CHANNELS = (6, 8)
 DIGITS_BATCH, DIGITS_STEPS = 48, 300
 
 
-def _mnist_training() -> Training:
+def _mnist_training(rate: float, steps: int, warmup_steps: int = 0) -> Training:
     (phase,) = train_defaults.default_phases("cge", Update.adam)
-    phases = (dataclasses.replace(phase, learning_rate=MNIST_RATE),)
-    return Training(phases, steps=MNIST_STEPS, schedule=Schedule.linear)
+    phases = (dataclasses.replace(phase, learning_rate=rate),)
+    return Training(phases, steps=steps, schedule=Schedule.linear, warmup_steps=warmup_steps)
 
 
 def build_mnist(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
@@ -77,6 +82,26 @@ def build_mnist_tt(ranks: Ranks = None, format: str | None = None, seed: int = 0
         )
 
 
+def build_mnist_99(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
+    """1 x 28 x 28 -> 8 x 14 x 14 -> 16 x 7 x 7 -> 14 x 4 x 4 -> 10 with ReLU, the head a tensor train."""
+    from ttzo.exporter.readers.nn import TTLinear, seeded, torch
+
+    (rank,) = layer_ranks(ranks, (RANK_99,))
+    nn, (first, second, third) = torch.nn, CHANNELS_99
+    with seeded(seed):
+        return nn.Sequential(
+            nn.Unflatten(1, (1, 28, 28)),
+            nn.Conv2d(1, first, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(second, third, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            TTLinear(third * PLACES_99, 10, (third, PLACES_99), (10, 1), rank, format or "matrix"),
+        )
+
+
 def build_digits(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
     """1 x 8 x 8 -> 6 x 6 x 6 -> 8 x 2 x 2 -> 10 with ReLU, the second convolution a tensor train."""
     from ttzo.exporter.readers.nn import TTConv2d, seeded, torch
@@ -119,13 +144,22 @@ MNIST = _recipe(
     data="mnist",
     inputs=DATA_INPUTS["mnist"],
     batch=MNIST_BATCH,
-    training=_mnist_training(),
+    training=_mnist_training(MNIST_RATE, MNIST_STEPS),
 )
 MNIST_TT = dataclasses.replace(
     MNIST,
     name="mnist-conv-tt",
     title="MNIST, a convolution, one in tensor-train form and a tensor-train layer",
     build=build_mnist_tt,
+)
+MNIST_99 = dataclasses.replace(
+    MNIST,
+    name="mnist-99",
+    title="MNIST, three convolutions and a tensor-train layer, rows shifted by the seed",
+    build=build_mnist_99,
+    augment={"shift": 1, "shape": (1, 28, 28)},
+    batch=BATCH_99,
+    training=_mnist_training(RATE_99, STEPS_99, WARMUP_99),
 )
 DIGITS = _recipe(
     name="digits-conv",

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The paper's MNIST network (tables 1 and 2): 784-1024-10, ReLU, both layers TT-matrices."""
+"""The paper's MNIST network (tables 1 and 2): 784-1024-10, ReLU, both layers TT-matrices. And two narrower ones, whose first
+layer is a sum of two Kronecker products over the rows and columns of the picture: `mnist-196` for few operations,
+`mnist-100` for a board whose RAM is 48 KB in all."""
 
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ttzo.device_runtime.contract import Loss, Schedule, Update
+from ttzo.device_runtime.contract import Cache, Loss, Schedule, Update
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.training import Training
 from ttzo.exporter.zoo.recipe import DATA_INPUTS, Ranks, Recipe, layer_ranks
@@ -34,6 +37,9 @@ TRAININGS = {
     name: dataclasses.replace(PAPERS, phases=train_defaults.default_phases(name))
     for name in ("rge", "sign_rge", "hybrid")
 }
+
+SIDE = 28
+NARROW = {196: (14, (2, 6)), 100: (10, (2, 5))}  # hidden units: their rows and columns, ranks
 
 
 def build(
@@ -78,4 +84,44 @@ RECIPE_3898 = dataclasses.replace(
     title="MNIST in 3898 parameters, ten epochs",
     build=build_3898,
     training=TEN_EPOCHS,
+)
+
+
+def build_narrow(ranks: Ranks = None, format: str | None = None, seed: int = 0, hidden: int = 196) -> "torch.nn.Module":
+    """784 -> 196 or 100 -> 10 with ReLU; ranks for each of the two layers."""
+    from ttzo.exporter.readers.nn import TTLinear, seeded, torch
+
+    side, default = NARROW[hidden]
+    first, second = layer_ranks(ranks, default)
+    with seeded(seed):
+        return torch.nn.Sequential(
+            TTLinear(784, hidden, (SIDE, SIDE), (side, side), first, format or "matrix"),
+            torch.nn.ReLU(),
+            TTLinear(hidden, 10, (side, side), (10, 1), second, format or "matrix"),
+        )
+
+
+RECIPE_196 = dataclasses.replace(
+    RECIPE,
+    name="mnist-196",
+    title="MNIST, 784-196-10 by unit differences, few operations",
+    build=build_narrow,
+    batch=32,
+    training=train_defaults.overridden(
+        Training(train_defaults.default_phases("node_cge", Update.adam)),
+        {"lr": 0.015, "steps": 4100, "schedule": Schedule.cosine, "warmup_steps": 40},
+    ),
+    trainings={},
+)
+RECIPE_100 = dataclasses.replace(
+    RECIPE_196,
+    name="mnist-100",
+    title="MNIST, 784-100-10 by unit differences in 48 KB of RAM",
+    build=partial(build_narrow, hidden=100),
+    batch=6,
+    cache=Cache.int16_least,
+    training=train_defaults.overridden(
+        Training(train_defaults.default_phases("node_cge")),
+        {"lr": 0.03, "steps": 80000, "schedule": Schedule.linear},  # 8 epochs
+    ),
 )

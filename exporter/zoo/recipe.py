@@ -75,7 +75,7 @@ class Recipe:
     input_shape: tuple[int, ...] | None = None  # of one row, where the model does not say it
     augment: Mapping[str, Any] = field(default_factory=dict)  # how training rows are varied: plan/augmentation.py
     batch: int = 32
-    arithmetic: Arithmetic = Arithmetic.separate
+    arithmetic: Arithmetic | None = None  # None: by the board, choose/arithmetic.py
     cache: Cache = Cache.float32
     freeze: tuple[str, ...] = ()  # names of what is not trained: plan/freeze.py
     frozen: str = "float32"  # or int8: how frozen parameters are kept

@@ -37,7 +37,7 @@ from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, row_shape, taken
-from ttzo.host_tools.cli.estimators import alternatives_row
+from ttzo.host_tools.cli.estimators import alternatives_row, arithmetic_text
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
 from ttzo.host_tools.cli.layer_text import layer_text
@@ -108,7 +108,11 @@ _EXPORT_OPTIONS = (
     click.option("--steps", type=int, help="Steps of the whole training; schedules end there."),
     click.option("--seed", type=int, help="Seed of the parameters and of all noise."),
     click.option("--batch", type=int, help="Rows of a training batch."),
-    click.option("--arithmetic", **choice(Arithmetic), help="How a multiply-add rounds; the device must support it."),
+    click.option(
+        "--arithmetic",
+        **choice(Arithmetic),
+        help="How a multiply-add rounds; the device must support it. Default: fused where --board has it, else separate.",
+    ),
     click.option(
         "--cache",
         **choice(Cache),
@@ -215,6 +219,7 @@ def export_command(
             options[name] = options[name][0]
     options["freeze"] = options["freeze"] or None
     room = boards.load(board).room if board else None
+    arithmetics = boards.load(board).arithmetics if board else ()
     if run_model.is_run(Path(model)):
         plan = export_run(screen, Path(model), out, room, generation, adapts, plain_onnx, options)
         screen.table(f"{plan.metadata.get('title', model)}, trained in {model}, exported to {out}", describe(plan))
@@ -237,6 +242,7 @@ def export_command(
         describe=lambda plan: prepared(screen, plan, table),
         plain_onnx=plain_onnx,
         row_shape=row_shape(options["data"], table),
+        arithmetics=arithmetics,
         **options,
     )
     screen.table(f"{plan.metadata.get('title', model)}, exported to {out}", describe(plan))
@@ -330,7 +336,7 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
     rows += _line_row(plan)
     rows += alternatives_row(plan)
-    return [*rows, ("arithmetic", plan.arithmetic.name)]
+    return [*rows, ("arithmetic", arithmetic_text(plan))]
 
 
 def summary(plan: Plan) -> dict:

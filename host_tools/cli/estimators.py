@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """`ttzo estimators`: how gradients can be estimated, and what each way costs on a model."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from ttzo.device_runtime.contract import TtzoError
+from ttzo.device_runtime.contract import Arithmetic, TtzoError
 from ttzo.exporter.costs.cost import forward_passes, macs_a_step
 from ttzo.exporter.costs.instructions import most_instructions
 from ttzo.exporter.costs.memory import work_bytes
@@ -91,6 +92,17 @@ def alternatives_row(plan: Plan) -> list[tuple[str, str]]:
     rest = [f"by {name} {cost['instructions'][0]:,}" for name, cost in costs.items() if not cost["refusal"]]
     why = " (all derivatives, without the noise of rge's random directions)" if used == "rge" and rest else ""
     return [("a step", "; ".join([text, *rest]) + why)]
+
+
+def arithmetic_text(plan: Plan) -> str:
+    """The arithmetic, and what a step takes at most in the other one."""
+    fused = plan.arithmetic == Arithmetic.fused
+    other = dataclasses.replace(plan, arithmetic=Arithmetic.separate if fused else Arithmetic.fused)
+    taken, alternative = (round(most_instructions(each, each.training.phases[0])) for each in (plan, other))
+    if taken == alternative:
+        return plan.arithmetic.name
+    where = "which every board has" if fused else "where the board has it"
+    return f"{plan.arithmetic.name}; a step in {other.arithmetic.name}, {where}, takes at most {alternative:,} instructions, in this one {taken:,}"
 
 
 def _rows(name: str, cost: dict) -> list[tuple[str, ...]]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`ttzo plan`: what a bundle takes on boards, before anything is built."""
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -108,10 +109,13 @@ def _executed(plan: Plan, x: np.ndarray | None, y: np.ndarray | None) -> tuple[E
 
 
 def _noise(plan: Plan, x: np.ndarray | None, y: np.ndarray | None) -> precision.Noise | None:
-    """The noise forecast, on one batch. Not of an equation, whose residuals are computed in float32 alone."""
-    if plan.arithmetic != Arithmetic.separate or x is None or y is None:
+    """The noise forecast, on one batch, in `separate` arithmetic: `fused` rounds less often. Not of an equation, whose
+    residuals are computed in float32 alone."""
+    if x is None or y is None:
         return None
-    return precision.difference_noise(plan, read_inputs(plan, x[: plan.batch]), y[: plan.batch])
+    return precision.difference_noise(
+        dataclasses.replace(plan, arithmetic=Arithmetic.separate), read_inputs(plan, x[: plan.batch]), y[: plan.batch]
+    )
 
 
 def _random_rows(plan: Plan, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Fits what the features of a step cost in instructions to counted steps (step_counts.py).
 
-    python -m ttzo.host_tools.measure.fit_instructions COUNTS       writes exporter/costs/instruction_costs.json
+    python -m ttzo.host_tools.measure.fit_instructions COUNTS FUSED     writes exporter/costs/instruction_costs.json
 
 For each family of steps the costs are those, none negative, that leave the smallest squared relative errors. Beside them
 stand the worst error, the errors of models that were left out of a fit of their own, and the factor that keeps the ceiling
-above every counted step. A minute on one core.
+above every counted step. FUSED is what fused_counts.py wrote: the median share of a family's steps, and the largest. A
+minute on one core.
 """
 
 import dataclasses
@@ -20,7 +21,8 @@ import numpy as np
 from ttzo.exporter.costs import instructions
 from ttzo.exporter.costs.forward_features import Features
 from ttzo.exporter.costs.instructions import Executed
-from ttzo.host_tools.measure import step_counts
+from ttzo.host_tools.measure import fused_counts, step_counts
+from ttzo.host_tools.measure.fused_counts import FusedCount
 from ttzo.host_tools.measure.step_counts import StepCount
 
 MARGIN = 1.02  # of a ceiling over the dearest counted step
@@ -101,12 +103,26 @@ def fit(cases: Sequence[Case]) -> dict:
     }
 
 
-def main(counts: Path) -> None:
+def fused_shares(counts: Sequence[FusedCount]) -> dict[str, dict[str, float]]:
+    """By family: what a step in `fused` takes of one in `separate`, in the median and at most."""
+    shares: dict[str, list[float]] = defaultdict(list)
+    for each in counts:
+        plan = step_counts.plan_of_case(each.model, each.estimator, each.batch)
+        shares[instructions.family(plan, plan.training.phases[0])].append(each.share)
+    return {
+        family: {"fused_mean": round(float(np.median(all_of)), 3), "fused_most": round(max(all_of), 3)}
+        for family, all_of in shares.items()
+    }
+
+
+def main(counts: Path, fused: Path) -> None:
     families: dict[str, list[Case]] = defaultdict(list)
     for count in step_counts.read(counts):
         name, case = case_of(count)
         families[name].append(case)
-    made = {name: fit(cases) for name, cases in sorted(families.items())} | {"simulation": OF_SIMULATIONS}
+    shares = fused_shares(fused_counts.read(fused))
+    made = {name: fit(cases) | shares.get(name, {}) for name, cases in sorted(families.items())}
+    made["simulation"] = OF_SIMULATIONS
     about = {"board": step_counts.BOARD, "steps": step_counts.STEPS, "cases": sum(map(len, families.values()))}
     page = {"counted": about, "families": made}
     instructions.PATH.write_text(json.dumps(page, indent=1) + "\n", encoding="utf-8")
@@ -117,4 +133,4 @@ def main(counts: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -9,6 +9,7 @@ import pytest
 
 from ttzo.device_runtime.contract import LayerKind, Loss, Number, TtzoError
 from ttzo.exporter import zoo
+from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers.from_torch import plan_from_module
@@ -140,7 +141,21 @@ def test_the_tensor_format_can_be_had():
 
 def test_convolutions_and_embeddings_keep_below_their_counts():
     counts = {name: built(name).n_parameters for name in WITH_DATA if built(name).gathers}
-    assert counts == {"digits-conv": 650, "mnist-conv": 3898, "mnist-conv-tt": 1994, "names": 631}
+    assert counts == {"digits-conv": 650, "mnist-conv": 3898, "mnist-conv-tt": 1994, "mnist-99": 3912, "names": 631}
+
+
+def test_small_mnist_networks_have_the_parameters_of_their_cores_and_kernels():
+    convolutions = 8 * (9 + 1) + 16 * (8 * 9 + 1) + 14 * (16 * 9 + 1)
+    assert {recipe.name: built(recipe.name).n_parameters for recipe in zoo.SMALL_MNIST} == {
+        "mnist-196": 2 * (28 * 14) * 2 + 196 + 14 * 10 * 6 + 6 * 14 + 10,
+        "mnist-100": 2 * (28 * 10) * 2 + 100 + 10 * 10 * 5 + 5 * 10 + 10,
+        "mnist-99": convolutions + 14 * 10 * 4 + 4 * 16 + 10,
+    }
+
+
+def test_mnist_100_trains_in_48_kilobytes_with_the_variables_and_the_stack_of_a_firmware():
+    variables, stack = 4744, 4096  # on netduinoplus2, by `ttzo build`
+    assert work_bytes(plan_of("mnist-100")) + variables + stack <= 48_000
 
 
 def test_a_seed_gives_the_same_parameters_and_leaves_torchs_generator_alone():

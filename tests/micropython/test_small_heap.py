@@ -42,22 +42,27 @@ def test_what_stays_in_the_heap_is_small():
 
 
 def test_the_native_part_for_a_small_heap_is_small():
-    assert len(build_native("armv7emsp", source_tree(), parts=KITS["prompt"])) <= 33_600
+    assert len(build_native("armv7emsp", source_tree(), parts=KITS["prompt"])) <= 34_600
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
+def firmware():
+    named = os.environ.get("MICROPYTHON_QEMU")
+    if not named:
+        pytest.skip("MICROPYTHON_QEMU names no MicroPython for QEMU's mps2-an386")
+    return named
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory, firmware):
     folder = tmp_path_factory.mktemp("small") / "digits"
     export("digits", folder, cache="int16")
     return folder
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory, bundle):
+def url(tmp_path_factory, firmware, bundle):
     """The board with module, model and a file of rows on it."""
-    firmware = os.environ.get("MICROPYTHON_QEMU")
-    if not firmware:
-        pytest.skip("MICROPYTHON_QEMU names no MicroPython for QEMU's mps2-an386")
     folder = tmp_path_factory.mktemp("board")
     write_package("armv7emsp", folder, source_tree(), parts=KITS["prompt"])
     (folder / "rows").write_bytes(seeded_rows(read_bundle(bundle)).tobytes())
@@ -116,6 +121,8 @@ def test_digits_trains_saves_and_goes_on(url, bundle, order):
         run("m.train(f,steps=2)")
         assert int(run(FREE)) >= LEFT
         assert parameters() == zlib.crc32(after_two_steps(bundle))
+        if order == ORDERS[0]:  # a copy of 2,504 bytes in one piece, which is not there in all orders of work
+            assert int(run("print(len(m.params()))")) == read_bundle(bundle).n_parameters
         run("m.save('run.ttzo')")
         run("m.evaluate(f); f.close()")
         assert int(run(FREE)) >= LEFT
@@ -125,8 +132,6 @@ def test_digits_trains_saves_and_goes_on(url, bundle, order):
         board.reset()
         run(order)
         run("m=ttzo.load('run.ttzo')")
-        if order == ORDERS[0]:  # a copy of 2,504 bytes in one piece, of which the others may not leave one
-            assert int(run("print(len(m.params()))")) == read_bundle(bundle).n_parameters
         assert (int(run("print(m.step)")), parameters()) == (2, zlib.crc32(after_two_steps(bundle)))
         assert int(run(FREE)) >= LEFT
         for wrong, kind in (

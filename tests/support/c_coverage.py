@@ -8,6 +8,7 @@ counts lie in build/coverage. A process that is killed leaves none. A file is co
 is linked into. What runs on emulated boards is not counted, so that tests of these are skipped.
 """
 
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -31,6 +32,8 @@ OTHER_C = (
     "-fno-sanitize",
     PARTS,
 )  # of another optimisation, branches of the compiler's own, and another text of the same lines
+WRITES_COUNTS = "void __gcov_dump(void);\nvoid write_counts(void);\nvoid write_counts(void) { __gcov_dump(); }\n"
+LIBRARIES: set[Path] = set()  # made for this process
 WITHOUT_EFFECT = ("-W", "-I", "-shared")  # on an object of the runtime
 CROSS = ("arm-none-eabi", "aarch64", "riscv", "qemu")
 WITH_CROSS = shutil.which
@@ -61,8 +64,13 @@ def for_this_machine(
     sources, flags = _sources(sources, flags), [flag for flag in flags if not flag.startswith(OTHER_C)]
     command = [*build._host_compiler(), *flags, *FLAGS]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = pool.map(lambda path: str(_object(path, command)), sources)
+        objects = list(pool.map(lambda path: str(_object(path, command)), sources))
+    if "-shared" not in flags:
         return _made(name, [*command, *objects, *link_flags])
+    writer = _made("write_counts.o", [*build._host_compiler(), "-fPIC", "-c", "w.c"], {"w.c": WRITES_COUNTS})
+    library = _made(name, [*command, *objects, str(writer), *link_flags])
+    LIBRARIES.add(library)
+    return library
 
 
 def _object(path: Path, compiler: list[str]) -> Path:
@@ -110,6 +118,12 @@ def run(command: Any, *arguments: Any, **options: Any) -> Any:
 def which(command: str, *arguments: Any, **options: Any) -> str | None:
     """The twin of shutil.which on a machine without cross compilers and emulators."""
     return None if any(word in command for word in CROSS) else WITH_CROSS(command, *arguments, **options)
+
+
+def pytest_sessionfinish() -> None:
+    """Writes the counts of libraries now: a worker that takes long to end is killed."""
+    for library in LIBRARIES:
+        ctypes.CDLL(str(library)).write_counts()
 
 
 shutil.which = which

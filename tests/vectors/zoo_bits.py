@@ -34,7 +34,8 @@ from ttzo.host_tools.device.device import open_device
 
 PATH = Path(__file__).with_suffix(".json")
 LATER = [recipe.name for recipe in (*zoo.SEQUENCES, *zoo.SENSORS)]  # than the recorded commit
-OLDER = [name for name in zoo.names() if zoo.get(name) not in (*zoo.SEQUENCES, *zoo.SENSORS, *zoo.AUTOENCODERS)]
+NEWER = (*zoo.SEQUENCES, *zoo.SENSORS, *zoo.AUTOENCODERS, *zoo.SMALL_MNIST)
+OLDER = [name for name in zoo.names() if zoo.get(name) not in NEWER]
 MODELS = [*OLDER, *LATER, *SIMULATIONS]
 STEPS, BATCH = 2, 3
 MOST_PARAMETERS = 1300  # of a case that asks every coordinate by a whole loss evaluation
