@@ -46,18 +46,23 @@ def test_the_native_part_for_a_small_heap_is_small():
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
+def firmware():
+    named = os.environ.get("MICROPYTHON_QEMU")
+    if not named:
+        pytest.skip("MICROPYTHON_QEMU names no MicroPython for QEMU's mps2-an386")
+    return named
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory, firmware):
     folder = tmp_path_factory.mktemp("small") / "digits"
     export("digits", folder, cache="int16")
     return folder
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory, bundle):
+def url(tmp_path_factory, firmware, bundle):
     """The board with module, model and a file of rows on it."""
-    firmware = os.environ.get("MICROPYTHON_QEMU")
-    if not firmware:
-        pytest.skip("MICROPYTHON_QEMU names no MicroPython for QEMU's mps2-an386")
     folder = tmp_path_factory.mktemp("board")
     write_package("armv7emsp", folder, source_tree(), parts=KITS["prompt"])
     (folder / "rows").write_bytes(seeded_rows(read_bundle(bundle)).tobytes())
