@@ -229,22 +229,21 @@ def _tool(name: str, *arguments: str) -> str:
 
 def _demo(settings: dict[str, Any], folder: Path, say: Callable[[str], object]) -> PeerCount:
     """Its steps on `native:` until the goal, then the same steps, to the same bits, on the emulated board."""
-    plan = plan_of("digits", **settings)
     rows, instructions, board = [], [], boards.load(BOARD)
     for seed in SEEDS:
         say(f"ttzo demo, seed {seed}")
-        seeded = dataclasses.replace(plan, training=dataclasses.replace(plan.training, seed=seed))
-        (folder / BUNDLE).write_bytes(to_bundle.write(seeded))
-        for name, text in c_files(seeded).items():
+        plan = plan_of("digits", **settings, seed=seed)  # of the first parameters too
+        (folder / BUNDLE).write_bytes(to_bundle.write(plan))
+        for name, text in c_files(plan).items():
             (folder / name).write_text(text, encoding="ascii")
-        steps, parameters = _steps_until(seeded, folder)
+        steps, parameters = _steps_until(plan, folder)
         report, counter = build(folder, board), folder / "count"
         with (
             qemu.emulated(board, report.elf, counter=counter) as emulation,
             open_device(emulation.url, folder) as device,
         ):
             device.counter = counter
-            instructions.append(sum(_steps(device, seeded, steps)))
+            instructions.append(sum(_steps(device, plan, steps)))
             if not np.array_equal(device.parameters(), parameters):
                 raise PeerError("the board's parameters are not those of native:", "run `ttzo compare`")
         rows.append(steps * plan.batch)
