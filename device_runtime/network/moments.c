@@ -4,7 +4,9 @@
 #include "network/lanes.h"
 #include "network/thumb_tile.h"
 
-#if TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP) && defined(__OPTIMIZE__) // else registers are short
+// Squares are only compared with a limit that leaves room for their rounding, so that they are fused in both arithmetics
+// where the core can; without optimisation registers are short.
+#if TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FEATURE_FMA) && defined(__OPTIMIZE__)
 
 // s0-s11 hold first, second and third moments, s12 the squares of all queries, s13-s16 their own changes, s17 and s18
 // p of two places, s19-s26 the changes there, s27-s30 what is added.
