@@ -32,7 +32,7 @@ static inline float ttzo_tanh_change(float h, float slope, float move)
 {
     const union {
         float number;
-        uint32_t bits;
+        TTZO_SIZE_BITS bits;
     } both = { move };
     float t = both.bits << 1 <= 2 * TTZO_TANH_IS_ITSELF ? move : ttzo_tanh(move);
     return t * slope / TTZO_MULADD(h, t, 1.0f);

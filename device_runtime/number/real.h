@@ -39,7 +39,9 @@ float ttzo_tanh(float x);  // 1.42 ulp; odd, bit for bit
 float ttzo_sqrt(float x);  // correctly rounded
 
 // Where ttzo_tanh(x) is x itself: for these bits of x and smaller ones, the sign left out.
+#ifndef TTZO_TANH_IS_ITSELF
 #define TTZO_TANH_IS_ITSELF 0x397FFFFFu // below 2^-12
+#endif
 
 float ttzo_sigmoid(float x); // 1 / (1 + e^-x): 2.46 ulp from -87 on
 float ttzo_erf(float x);     // 2.28 ulp; odd, bit for bit

@@ -34,6 +34,7 @@ IN_DOUBLE = (
     "-DTTZO_SIZE_BITS=uint64_t",
     "-DTTZO_TILE=1",
     "-DTTZO_SMALL_SQUARES=0.0",
+    "-DTTZO_TANH_IS_ITSELF=0",
 )
 HARNESS = """
 #include "cores/row_estimate.h"

@@ -52,3 +52,11 @@ def test_export_and_plan_say_what_the_other_arithmetic_takes(tmp_path):
     assert f"in this one {most:,}" in shown
     other = int(shown.split("takes at most ")[1].split()[0].replace(",", ""))
     assert other > most
+
+
+def test_what_is_exported_for_a_board_trains_on_this_machine(tmp_path):
+    """The host measures a run's parameters again in separate arithmetic."""
+    CliRunner().invoke(main, ["export", "digits", "-o", str(tmp_path), "--board", FPU])
+    done = CliRunner().invoke(main, ["train", str(tmp_path), "--device", "native:", "--steps", "3"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "runs" / "native" / "metrics.csv").is_file()

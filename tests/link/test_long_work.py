@@ -49,7 +49,9 @@ def test_long_work_tells_its_progress(busy):
         done = [REPLY["progress"].unpack(frame.payload) for frame in frames]
         assert {frame[:2] for frame in frames} == {(STEP.sequence, MESSAGE["progress"])}
         queries = -(-LIMIT["progress_macs"] // (LONG_STEP.batch * LONG_STEP.macs))
-        assert [d.done for d in done] == [queries, 2 * queries, 3 * queries]
+        since = [b.done - a.done for a, b in itertools.pairwise(done)]
+        # native: looks whether it is time after 0.2 ms at the soonest, a few queries later
+        assert all(queries <= n < 2 * queries for n in (done[0].done, *since))
         assert {d.total for d in done} == {1_000_001}
         line.send(encode(request(10, "cancel")))
         until(line, lambda frame: frame.code == MESSAGE["error"])
