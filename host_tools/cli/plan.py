@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 """`ttzo plan`: what a bundle takes on boards, before anything is built."""
 
-import dataclasses
 from pathlib import Path
 
 import click
 import numpy as np
 
-from ttzo.device_runtime.contract import Arithmetic, TtzoError
+from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter.costs.instructions import Executed
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.bundle import BUNDLE, describe, summary
@@ -17,6 +16,7 @@ from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.firmware import boards, forecast
 from ttzo.host_tools.measure import first_steps, precision
 from ttzo.host_tools.reference.network.network import read_inputs
+from ttzo.host_tools.reference.train.numpy_network import in_separate
 
 
 @click.command("plan")
@@ -113,9 +113,7 @@ def _noise(plan: Plan, x: np.ndarray | None, y: np.ndarray | None) -> precision.
     residuals are computed in float32 alone."""
     if x is None or y is None:
         return None
-    return precision.difference_noise(
-        dataclasses.replace(plan, arithmetic=Arithmetic.separate), read_inputs(plan, x[: plan.batch]), y[: plan.batch]
-    )
+    return precision.difference_noise(in_separate(plan), read_inputs(plan, x[: plan.batch]), y[: plan.batch])
 
 
 def _random_rows(plan: Plan, n: int) -> tuple[np.ndarray, np.ndarray]:

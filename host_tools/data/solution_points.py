@@ -9,7 +9,7 @@ from ttzo.device_runtime.contract import Sampler
 from ttzo.exporter import zoo
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.reference.equations import pde
-from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork
+from ttzo.host_tools.reference.train.numpy_network import NumpyNetwork, in_separate
 
 N_POINTS = 1000
 GRID = 161  # points along each axis of a field
@@ -43,7 +43,8 @@ def solution_at(plan: Plan, theta: np.ndarray, points: np.ndarray) -> np.ndarray
     """The fields, float32 (n, fields), that the network with parameters `theta` gives at points (n, inputs)."""
     at = np.ascontiguousarray(points.T, np.float32)
     inputs = at * np.float32(plan.input_scale) + np.float32(plan.input_offset)
-    return pde.solution(plan, NumpyNetwork(plan).outputs(theta, np.ascontiguousarray(inputs.T)).T, at).T
+    outputs = NumpyNetwork(in_separate(plan)).outputs(theta, np.ascontiguousarray(inputs.T))
+    return pde.solution(plan, outputs.T, at).T
 
 
 def fresh_residuals(plan: Plan, theta: np.ndarray) -> dict[str, float]:

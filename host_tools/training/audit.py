@@ -2,16 +2,16 @@
 """Measures again, on the host, what a device says that it holds: before parameters become the good or the best ones of a
 run, the NumPy twin computes the loss of a few rows with them, and the device must answer the same."""
 
-import dataclasses
 import zlib
 
 import numpy as np
 
-from ttzo.device_runtime.contract import Arithmetic, DeviceError, Region
+from ttzo.device_runtime.contract import DeviceError, Region
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.device.device import Device
 from ttzo.host_tools.device.replies import ReplyError
+from ttzo.host_tools.reference.train.numpy_network import in_separate
 from ttzo.host_tools.reference.train.trainer import Trainer
 
 ROWS = 8  # of one audit
@@ -36,8 +36,7 @@ def require_same_loss(device: Device, parameters: np.ndarray, rows: np.ndarray) 
 def _loss(plan: Plan, parameters: np.ndarray, rows: np.ndarray) -> float | None:
     """The mean loss of the rows (with an equation, the mean squared error of its solution) as the twin computes it; None
     where that is not finite."""
-    separate = dataclasses.replace(plan, arithmetic=Arithmetic.separate)  # the twin has no other
-    twin, n, content = Trainer(separate, None, memory.work_bytes(plan)), len(rows), rows.tobytes()
+    twin, n, content = Trainer(in_separate(plan), None, memory.work_bytes(plan)), len(rows), rows.tobytes()
     twin.theta = parameters
     try:
         if plan.pde is not None and plan.pde.exact is not None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where the training loop's losses come from: what it asks of any model, and the answers of NumPy."""
 
+import dataclasses
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,11 @@ class Network(Protocol):
 
     def residuals(self, theta: np.ndarray, points: np.ndarray, seed: int, step: int) -> np.ndarray:
         """With a PDE: the weighted residuals of a step's rows at its points [inputs, batch], float32 [batch]."""
+
+
+def in_separate(plan: Plan) -> Plan:
+    """The plan in the reference's arithmetic, for what need not have the last bits of a device that is `fused`."""
+    return dataclasses.replace(plan, arithmetic=Arithmetic.separate)
 
 
 class NumpyNetwork:
