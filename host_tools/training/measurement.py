@@ -68,19 +68,24 @@ def _errors_of_good_rows(device: Device, data: DataSet, on_progress: OnProgress 
     return detector.errors(np.asarray(outputs), inputs[chosen])
 
 
-def best_constant_loss(data: DataSet, plan: Plan) -> float | None:
-    """The mean loss of the best constant answer to the training rows (huber: of the mean); None where there is none to
-    compare with: an equation, classes of the places of sequences."""
-    y = data.y_train
-    if plan.pde is not None or plan.has_padding or not len(y):
+def best_constant_loss(data: DataSet, plan: Plan, y: np.ndarray | None = None) -> float | None:
+    """The mean loss of the best constant answer to the training rows (huber: of the mean), on these rows or on those with
+    targets `y`; None where there is none to compare with: an equation, classes of the places of sequences, a class that no
+    training row has."""
+    known = data.y_train
+    y = known if y is None else y
+    if plan.pde is not None or plan.has_padding or not len(known) or not len(y):
         return None
     if plan.has_classes:
-        classes, counts = np.unique(y, return_counts=True)
-        weights = np.array(plan.loss_options.class_weights or np.ones(classes.max() + 1))[classes]
-        shares = weights * counts / len(y)
-        seen = shares[shares > 0]
-        return float(-(seen * np.log(seen / seen.sum())).sum())
-    error, delta = np.abs(y - y.mean(0, dtype=float)), plan.loss_options.huber_delta
+        classes, counts = np.unique(known, return_counts=True)
+        if not np.isin(y, classes).all():
+            return None
+        weights = np.array(plan.loss_options.class_weights or np.ones(classes.max() + 1))
+        shares = np.zeros(len(weights))
+        shares[classes] = weights[classes] * counts / len(known)
+        judged = y[weights[y] > 0]
+        return float(-(weights[judged] * np.log(shares[judged] / shares.sum())).sum() / len(y))
+    error, delta = np.abs(y - known.mean(0, dtype=float)), plan.loss_options.huber_delta
     if plan.loss == Loss.huber:
         return float(np.where(error <= delta, error**2 / 2, delta * (error - delta / 2)).mean())
     return float((error**2).mean())
@@ -90,7 +95,11 @@ def guard_of(plan: Plan, data: DataSet, settings: Training, validation_rows: np.
     """The guard of a run that begins. `validation_rows`: the packed ones that it will see, None where there are none."""
     looked_at = WINDOW * plan.batch if validation_rows is None else len(validation_rows)
     falls = settings.schedule != Schedule.constant
-    return Guard(best_constant_loss(data, plan), settings.steps, looked_at, may_stand_still=falls)
+    constant = best_constant_loss(data, plan)
+    if constant is not None and validation_rows is not None and data.y_validation is not None:
+        # a few validation rows may lie further out than the training rows: the constant answer's loss on them counts too
+        constant = max(constant, best_constant_loss(data, plan, data.y_validation) or 0.0)
+    return Guard(constant, settings.steps, looked_at, may_stand_still=falls)
 
 
 def finite_evaluation(device: Device, rows: np.ndarray, on_progress: OnProgress) -> Evaluation | None:

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from bundles import small_plan, write_bundle
 
-from ttzo.device_runtime.contract import Activation, ExitCode
+from ttzo.device_runtime.contract import Activation, ExitCode, Loss
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.data.data_options import DataOptions
+from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import open_device, read_bundle
 from ttzo.host_tools.training import checkpoint, metrics
 from ttzo.host_tools.training.checkpoint import Generation
 from ttzo.host_tools.training.guard import HALVINGS, WINDOW, Guard, Kind, Verdict
+from ttzo.host_tools.training.measurement import guard_of
 from ttzo.host_tools.training.run import Diverged, Interrupted, SessionError
 from ttzo.host_tools.training.session import train
 
@@ -267,3 +269,28 @@ def test_without_validation_rows_nothing_is_chosen_by_them(bundle, tmp_path, set
     with pytest.raises(SessionError, match="no validation rows") as caught:
         trained(bundle, tmp_path / "run", options=DataOptions(validation=0.0), **settings)
     assert "--validation 0.1" in caught.value.hint and not (tmp_path / "run").exists()
+
+
+def table_of(plan, y_train, y_validation):
+    x, v = (np.zeros((len(y), plan.in_features), np.float32) for y in (y_train, y_validation))
+    return DataSet("rows", x, y_train, v[:0], y_validation[:0], v, y_validation)
+
+
+def test_the_constant_answer_is_judged_on_the_rows_that_the_guard_looks_at():
+    """Eleven validation rows of a small table may lie far out: a network that has not begun to learn is not astray there."""
+    plan = dataclasses.replace(small_plan(), loss=Loss.mse)
+    near, far = np.tile(np.float32([[-1], [1]]), (1, plan.out_features)), np.full((2, plan.out_features), 3, np.float32)
+    for validation, wanted in ((far, 9.0), (near / 2, 1.0)):  # squares of 3 and of the training rows
+        data = table_of(plan, near, validation)
+        assert guard_of(plan, data, plan.training, data.validation_rows).constant == wanted
+    assert guard_of(plan, table_of(plan, near, far), plan.training, None).constant == 1.0
+
+
+def test_the_shares_of_the_training_rows_answer_for_classes():
+    plan = small_plan()
+    train, rare = np.array([0, 0, 0, 1]), np.array([1, 1])
+    data = table_of(plan, train, rare)
+    assert math.isclose(guard_of(plan, data, plan.training, data.validation_rows).constant, math.log(4))
+    own = 0.75 * math.log(4 / 3) + 0.25 * math.log(4)
+    unknown = table_of(plan, train, np.array([2]))  # a class that no training row has says nothing
+    assert math.isclose(guard_of(plan, unknown, plan.training, unknown.validation_rows).constant, own)
