@@ -209,13 +209,22 @@ def _problem(value: Any) -> Problem | None:
     raise PlanError(f"option problem is {value!r}", "give a ttzo.pde.Problem")
 
 
-def _with_rows(problem: Problem, rows: int | None) -> Problem:
-    """The problem with so many rows a batch, its kinds of rows in the same proportions."""
-    if rows is None:
-        return problem
-    share = rows / (problem.rows + sum(condition.rows for condition in problem.conditions))
-    conditions = [dataclasses.replace(c, rows=max(1, round(c.rows * share))) for c in problem.conditions]
-    return dataclasses.replace(problem, rows=max(1, rows - sum(c.rows for c in conditions)), conditions=conditions)
+def _read(source: Any, settings: dict[str, Any], pde: Pde | None, problem: Problem | None) -> Plan:
+    """The reader's plan; a network that does not fit the equation is refused at the problem's line."""
+    try:
+        return _reader(source)(source, **settings)
+    except PlanError as error:
+        if pde is None or problem is None or not str(error).startswith("a network of "):
+            raise
+        hint = f"its first layer takes {pde.n_inputs} inputs, its last gives {pde.n_outputs}"
+        raise PlanError(f"{problem.line}{error}", hint) from None
+
+
+def _traced(recipe: Recipe, problem: Problem, options: dict[str, Any]) -> Pde:
+    """The problem's equation with as many rows as the options say, else the recipe for the estimator."""
+    own = recipe.rows.get(str(options.get("estimator")))
+    problem = problem.with_rows(own if options.get("batch") is None else options["batch"])
+    return trace(problem, recipe.derivative, recipe.radius, recipe.level, recipe.n_pairs, recipe.n_sampled)
 
 
 def plan_of(
@@ -242,11 +251,7 @@ def plan_of(
     if isinstance(source, ode.Model):
         refused = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions} | options
         return _simulation_plan(recipe, source, model, refused)
-    pde = None
-    if recipe.problem is not None:
-        own = recipe.rows.get(str(options.get("estimator")))
-        problem = _with_rows(recipe.problem, own if options.get("batch") is None else options["batch"])
-        pde = trace(problem, recipe.derivative, recipe.radius, recipe.level, recipe.n_pairs, recipe.n_sampled)
+    pde = None if recipe.problem is None else _traced(recipe, recipe.problem, options)
     named = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions}
     arithmetic, why = choose_arithmetic(recipe.arithmetic, arithmetics)
     settings = dict(
@@ -263,13 +268,7 @@ def plan_of(
         input_shape=recipe.input_shape,
         row_shape=row_shape,
     )
-    try:
-        plan = _reader(source)(source, **settings)
-    except PlanError as error:
-        if pde is None or recipe.problem is None or not str(error).startswith("a network of "):
-            raise
-        hint = f"its first layer takes {pde.n_inputs} inputs, its last gives {pde.n_outputs}"
-        raise PlanError(f"{recipe.problem.line}{error}", hint) from None
+    plan = _read(source, settings, pde, recipe.problem)
     if budget is not None:
         plan = _reader(source)(_within(budget, source, plan), **settings)
     if recipe.problem is not None and pde is not None:

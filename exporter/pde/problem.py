@@ -12,7 +12,7 @@ problem = pde.Problem(
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -76,6 +76,14 @@ class Problem:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "line", self.line or line_of_caller())
+
+    def with_rows(self, rows: int | None) -> "Problem":
+        """The problem with so many rows a batch, its kinds of rows in the same proportions; None: as it is."""
+        if rows is None:
+            return self
+        share = rows / (self.rows + sum(condition.rows for condition in self.conditions))
+        conditions = [replace(each, rows=max(1, round(each.rows * share))) for each in self.conditions]
+        return replace(self, rows=max(1, rows - sum(each.rows for each in conditions)), conditions=conditions)
 
     @property
     def n_inputs(self) -> int:
