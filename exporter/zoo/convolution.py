@@ -4,8 +4,8 @@
 A weight of a convolution moves one channel, so that all coordinates of the MNIST network cost a few dozen forward
 passes. `mnist-conv-tt` keeps the kernel of the second convolution as a tensor train.
 
-`mnist-99` has three convolutions. A query of a first weight runs all later layers again, so the first kernels are small (80
-parameters), every convolution halves the picture, and the head is a tensor train over (channel, place).
+`mnist-99` has three convolutions; its head is a tensor train over (channel, place), which pools: 565 parameters where a dense
+head has 4,010. A query of a first weight runs all later layers again, so the first two convolutions halve the picture.
 """
 
 import dataclasses
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 CHANNELS = (6, 12)  # 3,898 parameters
 TT_CHANNELS, TT_MODES, TT_RANK = (8, 16), ((8, 25), (4, 4)), 8  # the second kernel: 8 * 25 -> 16
 MNIST_BATCH, MNIST_STEPS, MNIST_RATE = 32, 15000, 0.01  # 8 epochs
-CHANNELS_99, PLACES_99, RANK_99 = (8, 16, 14), 16, 4  # 3,912 parameters
-BATCH_99, STEPS_99, WARMUP_99, RATE_99 = 128, 5156, 100, 0.015  # 11 epochs
+CHANNELS_99, PLACES_99, RANK_99 = (8, 14, 16), 25, 3  # 3,827 parameters
+BATCH_99, STEPS_99, WARMUP_99, RATE_99 = 128, 5625, 100, 0.015  # 12 epochs
 DIGITS_CHANNELS = (6, 8)
 DIGITS_BATCH, DIGITS_STEPS = 48, 300
 
@@ -83,7 +83,7 @@ def build_mnist_tt(ranks: Ranks = None, format: str | None = None, seed: int = 0
 
 
 def build_mnist_99(ranks: Ranks = None, format: str | None = None, seed: int = 0) -> "torch.nn.Module":
-    """1 x 28 x 28 -> 8 x 14 x 14 -> 16 x 7 x 7 -> 14 x 4 x 4 -> 10 with ReLU, the head a tensor train."""
+    """1 x 28 x 28 -> 8 x 14 x 14 -> 14 x 7 x 7 -> 16 x 5 x 5 -> 10 with ReLU, the head a tensor train."""
     from ttzo.exporter.readers.nn import TTLinear, seeded, torch
 
     (rank,) = layer_ranks(ranks, (RANK_99,))
@@ -91,11 +91,11 @@ def build_mnist_99(ranks: Ranks = None, format: str | None = None, seed: int = 0
     with seeded(seed):
         return nn.Sequential(
             nn.Unflatten(1, (1, 28, 28)),
-            nn.Conv2d(1, first, 3, stride=2, padding=1),
+            nn.Conv2d(1, first, 5, stride=2, padding=2),
             nn.ReLU(),
             nn.Conv2d(first, second, 3, stride=2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(second, third, 3, stride=2, padding=1),
+            nn.Conv2d(second, third, 3),
             nn.ReLU(),
             nn.Flatten(),
             TTLinear(third * PLACES_99, 10, (third, PLACES_99), (10, 1), rank, format or "matrix"),
