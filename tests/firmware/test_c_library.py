@@ -211,7 +211,9 @@ def test_the_yaml_manifests_name_what_their_build_systems_read(library):
 
 
 def test_the_idf_component_is_packed_by_its_own_tool(library):
-    pytest.importorskip("idf_component_manager", reason="idf-component-manager, a package of the tests, is not installed")
+    pytest.importorskip(
+        "idf_component_manager", reason="idf-component-manager, a package of the tests, is not installed"
+    )
     component = library(Kind.esp_idf)
     pack = [sys.executable, "-c", "from idf_component_manager.cli import safe_cli; safe_cli()"]
     pack += ["component", "pack", "--name", "ttzo"]
