@@ -72,8 +72,9 @@ static inline struct ttzo_two_floats bend(enum ttzo_activation activation, struc
 {
     struct ttzo_two_floats value;
     if (activation == TTZO_ACTIVATION_SINE) {
-        ttzo_two_floats_sine(z, &value, slope);
-        return value;
+        struct ttzo_sine_and_cosine both = ttzo_two_floats_sine(z);
+        *slope = both.cosine;
+        return both.sine;
     }
     if (activation == TTZO_ACTIVATION_TANH) {
         struct ttzo_sum one = { ttzo_lanes_of(1.0f), ttzo_lanes_of(0.0f) };
@@ -108,8 +109,8 @@ static inline struct ttzo_two_floats curvature_of(enum ttzo_activation activatio
 }
 
 // slope second + curvature squares
-static struct ttzo_two_floats bend_second(struct ttzo_two_floats slope, struct ttzo_two_floats second,
-                                          struct ttzo_two_floats curvature, struct ttzo_two_floats squares)
+static inline struct ttzo_two_floats bend_second(struct ttzo_two_floats slope, struct ttzo_two_floats second,
+                                                 struct ttzo_two_floats curvature, struct ttzo_two_floats squares)
 {
     return ttzo_rounded(ttzo_two_floats_muladd(curvature, squares, ttzo_two_floats_product(slope, second)));
 }
@@ -177,8 +178,8 @@ static void bend_own_second(const struct units *u)
 
 // Directions in the columns [first, end); the squares of those before `end_summed` join the sum, which begins anew with
 // `begins`.
-static inline void bend_directions(const struct units *u, uint32_t first, uint32_t end, uint32_t end_summed,
-                                   bool begins)
+static inline __attribute__((always_inline)) void bend_directions(const struct units *u, uint32_t first, uint32_t end,
+                                                                  uint32_t end_summed, bool begins)
 {
     for (uint32_t j = 0; j < u->n; j++) {
         float *feature = u->columns + WIDTH * j, *kept = u->kept + 2 * j;
@@ -217,6 +218,8 @@ static void bend_columns(const struct derivation *d, const struct pass *pass, co
         bend_directions(u, 1, 2, summed, begins);
     else if (end == 2 && summed == 2)
         bend_directions(u, 0, 2, 2, begins);
+    else if (end == 2 && summed == 1)
+        bend_directions(u, 0, 2, 1, begins);
     else
         bend_directions(u, first, end, summed, begins);
 }

@@ -30,9 +30,9 @@ void map(enum function f, const float *head, const float *tail, float *out_head,
 void map(enum function f, const float *head, const float *tail, float *out_head, float *out_tail, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        struct ttzo_two_floats z = { ttzo_lanes_of(head[i]), ttzo_lanes_of(tail[i]) }, sine, cosine, made;
-        ttzo_two_floats_sine(z, &sine, &cosine);
-        made = f == SINE ? sine : f == COSINE ? cosine : ttzo_two_floats_tanh(z);
+        struct ttzo_two_floats z = { ttzo_lanes_of(head[i]), ttzo_lanes_of(tail[i]) }, made;
+        struct ttzo_sine_and_cosine both = ttzo_two_floats_sine(z);
+        made = f == SINE ? both.sine : f == COSINE ? both.cosine : ttzo_two_floats_tanh(z);
         out_head[i] = ttzo_lanes_first(made.head);
         out_tail[i] = ttzo_lanes_first(made.tail);
     }
