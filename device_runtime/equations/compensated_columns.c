@@ -340,20 +340,27 @@ static void contract(const struct ttzo_contraction *step, const struct weights *
         contract_split(&of, core, in, out, n_core, both_columns);
 }
 
-// The core of contraction `index` of the merged layer.
-static struct weights weights_of(const struct ttzo_layer *layer, const float *parameters, const float *merged,
-                                 const struct ttzo_contraction *step, uint32_t index)
+// How far the contractions of a layer have come.
+struct progress {
+    uint32_t k;          // the next core
+    const float *merged; // what of merged cores is not read yet
+};
+
+// The core of a layer's next contraction.
+static struct weights next_weights(const struct ttzo_layer *layer, const float *parameters,
+                                   const struct ttzo_contraction *step, struct progress *at)
 {
-    uint32_t k = 0, outer = step->core_outer_stride, inner = step->core_inner_stride;
+    uint32_t outer = step->core_outer_stride, inner = step->core_inner_stride;
     if (layer->kind != TTZO_LAYER_KIND_TT_TENSOR)
         return (struct weights){ parameters + step->core_offset, false, outer, inner };
-    for (; index > 0; index--) {
-        merged += 2 * merged_size(layer, k);
-        k += ttzo_cores_together(layer, k);
-    }
-    if (merged_size(layer, k))
-        return (struct weights){ merged, true, outer, inner };
-    return (struct weights){ parameters + ttzo_layer_core(layer, k).offset, false, outer, inner };
+    struct weights core = { at->merged, true, outer, inner };
+    uint32_t together = ttzo_cores_together(layer, at->k);
+    if (together == 2)
+        at->merged += 2 * step->inner * (step->core_left ? step->rows : step->columns);
+    else
+        core = (struct weights){ parameters + ttzo_layer_core(layer, at->k).offset, false, outer, inner };
+    at->k += together;
+    return core;
 }
 
 static void add_bias(const float *bias, float *columns, uint32_t n)
@@ -372,9 +379,10 @@ void ttzo_compensated_forward(const struct ttzo_layer *layer, const float *theta
     struct ttzo_layer taken = ttzo_merged_layer(layer);
     const float *parameters = theta + layer->parameter_offset;
     uint32_t length = ttzo_layer_length(&taken);
+    struct progress at = { 0, merged };
     for (uint32_t index = 0; index < length; index++, *current = 1 - *current) {
         struct ttzo_contraction step = ttzo_layer_contraction(&taken, index);
-        struct weights core = weights_of(layer, parameters, merged, &step, index);
+        struct weights core = next_weights(layer, parameters, &step, &at);
         const float *in = buffers[*current];
         float *out = buffers[1 - *current];
         for (uint32_t repeat = 0; repeat < step.repeats; repeat++) {
