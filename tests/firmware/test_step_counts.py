@@ -17,6 +17,7 @@ STORED = step_counts.read(Path(__file__).parents[1] / "vectors" / "step_counts.j
 OF_ZOO = [each for each in STORED if each.model not in shapes.INPUTS]
 LIMIT = 0.25  # the inner loops get faster; a count far off says that the table must be counted anew
 NEAR = 0.15  # of a forecast
+NEAR_NARROW = 0.25  # of one in caches of 16 bits by cge: one share for all networks
 
 
 def case(count):
@@ -42,7 +43,7 @@ def test_a_case_counted_again_costs_what_is_stored(tmp_path):
 @pytest.mark.parametrize("model", sorted({each.model for each in OF_ZOO}))
 def test_forecasts_come_near_what_was_counted_and_ceilings_above(model):
     assert model in zoo.names()
-    for each in (each for each in OF_ZOO if each.model == model):
+    for each in (each for each in OF_ZOO if each.model == model and each.estimator not in step_counts.NARROW):
         plan = step_counts.plan_of_case(*case(each))
         phase = plan.training.phases[0]
         executed = Executed(each.macs, each.evaluations)
@@ -55,17 +56,16 @@ def test_the_orders_and_caches_that_a_person_may_choose_are_counted_too():
     ways = {each.estimator for each in STORED if each.estimator in step_counts.OTHER_WAYS}
     assert ways == set(step_counts.OTHER_WAYS)
     cost = instructions.cost_of
-    assert (
-        1 < cost("evaluations", "core mac") < 20
-        and cost("node_cge", "awake sliced number") + cost("node_cge", "sliced number") > 1
-    )
+    assert 1 < cost("evaluations", "core mac") < 20
+    assert cost("node_cge", "awake sliced number") + cost("node_cge", "sliced number") > 1
     plan = plan_of("digits", estimator="cge", batch=4)
     (wide,) = (each for each in STORED if case(each) == ("digits", "cge", 4))
     for cache in ("int16", "int16_least"):
         (narrow,) = (each for each in STORED if case(each) == ("digits", f"cge in {cache}", 4))
         made = changed(plan, cache=cache)
         taken = mean_instructions(made, made.training.phases[0], Executed(wide.macs, wide.evaluations))
-        assert taken == pytest.approx(narrow.mean, rel=NEAR)
+        assert taken == pytest.approx(narrow.mean, rel=NEAR_NARROW)
+        assert narrow.most <= most_instructions(made, made.training.phases[0])
 
 
 def test_what_a_family_has_not_counted_costs_what_the_dearest_other_one_pays():
