@@ -7,7 +7,6 @@ TEXTS = (
     "y needs classes of kind 'B' or 'H', not '{}'",
     "y needs float32 outputs of kind 'f', not '{}'",
     "y has {} bytes, {} rows need {}",
-    "y has {} bytes, {} rows need {} or {}",
     "the model has an equation: rows are points in x and values in y",
     "without y, x needs whole rows as raw bytes",
     "x has {} bytes, a row of inputs and target has {}",
