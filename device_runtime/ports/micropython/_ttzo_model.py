@@ -30,7 +30,7 @@ _READING_BYTES = const(15)
 
 _RAW = (1, 66)  # kinds of bytes: where there is none, "B"
 
-# places in _ttzo_refusals.TEXTS
+# texts of _ttzo_refusals
 _IS_TEXT = const(0)
 _X_KIND = const(1)
 _X_BYTES = const(2)
@@ -70,7 +70,7 @@ def _seldom(module, name, *arguments):
 
 def _text(module, number):
     try:
-        return _once(module).TEXTS[number]
+        return _once(module).text(number)
     except (ImportError, MemoryError):  # the exception keeps its kind
         return "error %d of %s.py, which is not here or finds no room" % (number, module)
 
@@ -147,7 +147,9 @@ class Model:
         """The parameters as they are now, float32: all, or `count` of them from `first` on."""
         out = array("f")  # which takes bytes without a second copy
         left = max(0, self.n_parameters - first)
-        out.extend(self._view(self._facts[_PARAMETERS_AT] + 4 * first, 4 * (left if count is None else min(count, left))))
+        out.extend(
+            self._view(self._facts[_PARAMETERS_AT] + 4 * first, 4 * (left if count is None else min(count, left)))
+        )
         return out
 
     # ---- rows

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # What _ttzo_model.py says of a caller's arguments, in the order of its numbers. Read when one is wrong.
-TEXTS = (
+_TEXTS = (
     "rows are numbers, not text",
     "x needs numbers of kind '{}' or raw bytes, not '{}'",
     "x has {} bytes, a row of inputs has {}",
@@ -17,3 +17,8 @@ TEXTS = (
     "steps is a number of steps: 0, 1, 2, ..",
     "room is a number of bytes",
 )
+
+
+def text(number):
+    """What is said with that number."""
+    return _TEXTS[number]

@@ -19,7 +19,7 @@ _BATCH_AT = const(11)
 _CAPACITY = const(12)
 _HAS_EQUATION = const(13)
 
-# places in _ttzo_refusals.TEXTS
+# texts of _ttzo_refusals
 _NOT_PAIRS = const(6)
 _NOT_RAW = const(7)
 _ROWS_BYTES = const(8)
