@@ -305,7 +305,19 @@ def beyond_inference(plan: Plan) -> int:
 
 def dataset_capacity(plan: Plan, buffer_bytes: int) -> int:
     """Rows that can stay on a device whose work buffer has `buffer_bytes`."""
-    return max(0, buffer_bytes - work_bytes(plan)) // plan.row_bytes
+    left, spare = max(0, buffer_bytes - work_bytes(plan)), spare_bytes(plan)
+    return (left - spare if spare <= left else left) // plan.row_bytes
+
+
+def spare_bytes(plan: Plan) -> int:
+    """Bytes beyond the work buffer in which rows of an equation keep what is the same for all of them, where a device has
+    as much; as in ttzo_pde_spare_bytes."""
+    if plan.pde is None or plan.equation.derivative != Derivative.compensated_jet or plan.batch < 2:
+        return 0
+    if (first := plan.layers[0]).activation == Activation.identity:
+        return 0
+    directions = plan.in_features - (plan.equation.n_space - plan.basis_size if plan.basis_size else 0)
+    return 8 * (directions + 1) * first.out_features
 
 
 # ---- does it fit ----------------------------------------------------------------------------------------------------

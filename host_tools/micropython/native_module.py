@@ -168,7 +168,11 @@ def _require_compiler(architecture: str, tree: Path) -> None:
     compiler = f"{found[1] if found else ''}gcc"
     if not shutil.which(compiler):
         package = COMPILERS.get(architecture)
-        hint = f"on Debian or Ubuntu: apt-get install {package}" if package else "it comes with ESP-IDF"
+        hint = (
+            f"on Debian or Ubuntu: apt-get install {package}"
+            if package
+            else "it comes with ESP-IDF; docs/micropython.md says how to do without"
+        )
         raise NoCompiler(f"{compiler}, which compiles for {architecture}, is not installed", hint)
     if not shutil.which("make"):
         raise ModuleError("make is not installed", "on Debian or Ubuntu: apt-get install make")

@@ -139,6 +139,13 @@ def test_the_table_of_boards_is_the_stored_one_and_all_its_bits_are_equal():
         assert {(model, board) for model in models - refused} <= seen
 
 
+def test_the_table_of_modules_is_the_stored_one():
+    module = script("modules_table")
+    stored = json.loads(module.STORED.read_text(encoding="utf-8"))
+    assert f"{module.table(stored)}<!-- end -->" in module.PAGE.read_text(encoding="utf-8")
+    assert stored["bytes"].keys() == set(module.BUILT) == set(module.BOARDS)
+
+
 def test_the_table_of_forward_passes_is_the_stored_one_and_ours_take_the_fewest_instructions():
     module = script("forward_table")
     stored = json.loads(module.STORED.read_text(encoding="utf-8"))
