@@ -46,7 +46,7 @@ _PLENTY = const(65536)  # bytes of heap; with as many free none is collected, an
 def _tight(function, *arguments):
     """The function's result. A small heap is collected often meanwhile, as in ttzo.py."""
     usual = gc.threshold()  # type: ignore[attr-defined]  # MicroPython's own
-    if gc.mem_free() < _PLENTY:
+    if gc.mem_free() < _PLENTY:  # type: ignore[attr-defined]  # MicroPython's own
         gc.collect()
         gc.threshold(512)  # type: ignore[attr-defined]  # MicroPython's own
     try:
@@ -58,7 +58,7 @@ def _tight(function, *arguments):
 def _once(name):
     """A module that a small heap does not keep: it is for training."""
     module = _tight(__import__, name)
-    if gc.mem_free() < _PLENTY:
+    if gc.mem_free() < _PLENTY:  # type: ignore[attr-defined]  # MicroPython's own
         del sys.modules[name]
     return module
 

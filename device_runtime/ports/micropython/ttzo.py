@@ -16,7 +16,7 @@ normalisation of its training table, float32 numbers in `x` are readings as they
 import gc
 
 gc.collect()
-_small = gc.mem_free() < 65536
+_small = gc.mem_free() < 65536  # type: ignore[attr-defined]  # MicroPython's own
 _usual = gc.threshold()  # type: ignore[attr-defined]  # MicroPython's own
 # Reading a module leaves much to collect. Collected at every 512 bytes, it leaves few gaps in the heap, and what is free stays in
 # one piece, for a model's memory.
