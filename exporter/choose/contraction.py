@@ -77,8 +77,8 @@ def given(plan: Plan, text: str) -> Plan:
 
 def rival(plan: Plan) -> Plan | None:
     """The plan in the other order: core by core where a layer is split, else the cheapest split of each layer that has
-    one. None where no layer has another order, or nobody may choose it."""
-    if plan.chain is None or plan.pde is not None:
+    one. None where no layer has another order, or none matters to a step: see `chosen`."""
+    if plan.chain is None or plan.pde is not None or all(phase.estimator in REUSING for phase in plan.training.phases):
         return None
     if any(layer.contraction for layer in plan.layers):
         return _with(plan, [0] * len(plan.layers))
