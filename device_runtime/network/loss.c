@@ -372,8 +372,10 @@ void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, cons
 {
     uint32_t outputs = model->info.out_features;
     if (ttzo_loss_is_plain(model)) {
-        ttzo_loss_moved_changes(slopes, changes, outputs, 1, outputs, ttzo_get_u16(target),
-                                (float (*)[TTZO_QUERIES_AT_ONCE])differences);
+        float (*found)[TTZO_QUERIES_AT_ONCE] = (float (*)[TTZO_QUERIES_AT_ONCE])differences;
+        uint32_t own = ttzo_get_u16(target);
+        if (!ttzo_small_changes(found, slopes, changes, outputs, 1, outputs, own))
+            ttzo_loss_moved_changes(slopes, changes, outputs, 1, outputs, own, found);
         return;
     }
     for (uint32_t q = 0; q < n; q++) {

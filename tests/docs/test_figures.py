@@ -146,6 +146,17 @@ def test_the_table_of_modules_is_the_stored_one():
     assert stored["bytes"].keys() == set(module.BUILT) == set(module.BOARDS)
 
 
+def test_the_table_of_trained_steps_is_the_stored_one():
+    stored = json.loads((DOCS / "results" / "trained_steps.json").read_text(encoding="utf-8"))["steps"]
+    page = (DOCS / "results" / "speed.md").read_text(encoding="utf-8")
+    shown = [
+        re.findall(r"\d[\d,]*", line.split("|")[-2])
+        for line in page.split("<!-- steps:")[1].splitlines()
+        if " batch " in line
+    ]
+    assert shown == [[f"{each['instructions']:,}"] for each in stored]
+
+
 def test_the_table_of_forward_passes_is_the_stored_one_and_ours_take_the_fewest_instructions():
     module = script("forward_table")
     stored = json.loads(module.STORED.read_text(encoding="utf-8"))
