@@ -10,6 +10,7 @@ import argparse
 import datetime
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,22 @@ BOARDS = {
 
 
 def sizes(folder: Path) -> dict[str, Any]:
-    """Bytes of `_ttzo.mpy` by architecture and kit."""
+    """Bytes of `_ttzo.mpy` by architecture and kit, with command, date and commit."""
     found: dict[str, dict[str, int]] = {architecture: {} for architecture in BUILT}
     for package in Modules(folder).packages:
         found[package.architecture][package.name.rpartition("-")[2]] = package.bytes
-    return {"command": "make modules", "date": datetime.date.today().isoformat(), "bytes": found}
+    head = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(head, cwd=DOCS, capture_output=True, text=True, check=True).stdout.strip()
+    return {"command": "make modules", "date": datetime.date.today().isoformat(), "commit": commit, "bytes": found}
 
 
 def table(stored: dict[str, Any]) -> str:
+    said = f"`{stored['command']}`, {stored['date']}, commit {stored['commit']}:\n\n"
     rows = [("architecture", "boards", *KITS), ["---"] * (len(KITS) + 2)]
     for architecture, found in stored["bytes"].items():
         kits = (f"{found[kit]:,}" if kit in found else "not built here" for kit in KITS)
         rows.append((architecture, BOARDS[architecture], *kits))
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return said + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def main() -> None:

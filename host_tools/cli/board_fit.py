@@ -3,6 +3,7 @@
 
 import math
 
+from ttzo.exporter.choose.method import BY_THE_DATA
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.forecast import Forecast
@@ -13,7 +14,14 @@ BOUNDS = ((7200.0, 3600.0, "h"), (120.0, 60.0, "min"))
 
 def fit_rows(plan: Plan, board: Board, found: Forecast) -> list[tuple[str, str]]:
     """Rows for the table of an export: memory, then time and energy. The plan fits by what is expected."""
-    return [(f"on {board.name}", _memory(board, found)), ("time there", _time(plan, found))]
+    time = [("time there", _time(plan, found))] if plan.n_parameters else []
+    return [(f"on {board.name}", _memory(board, found)), *time]
+
+
+def steps_text(plan: Plan) -> str:
+    if plan.metadata.get("steps") == BY_THE_DATA:
+        return "steps by the number of training rows"
+    return f"{plan.training.steps:,} steps"
 
 
 def kilobytes(expected: int, most: int) -> str:
@@ -44,10 +52,11 @@ def _memory(board: Board, found: Forecast) -> str:
 def _time(plan: Plan, found: Forecast) -> str:
     if found.most_seconds is None:
         return "what a sweep takes depends on the log"
-    steps = plan.training.steps
-    text = f"a step at most {duration(found.most_seconds)}, {steps:,} steps {duration(steps * found.most_seconds)}"
+    n = 1 if plan.metadata.get("steps") == BY_THE_DATA else plan.training.steps
+    text = f"a step at most {duration(found.most_seconds)}"
+    text += f", {steps_text(plan)} {duration(n * found.most_seconds)}" if n > 1 else ""
     if found.most_joules is not None:
-        text += f" and {steps * found.most_joules:,.3g} J"
+        text += f" and {n * found.most_joules:,.3g} J"
     text += f" ({ESTIMATE}{'' if found.most_joules else '; its current is not known'})"
     if found.line_seconds:
         text += f"; {duration(found.line_seconds)} more where a step's rows are sent"

@@ -22,7 +22,6 @@ from ttzo.device_runtime.contract import (
     TtzoError,
     Update,
 )
-from ttzo.exporter.choose.method import BY_THE_DATA
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.costs.graph_memory import shared_prices
@@ -35,10 +34,10 @@ from ttzo.exporter.plan.packing import batch_bytes
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.cli.board_fit import fit_rows
+from ttzo.host_tools.cli.board_fit import fit_rows, steps_text
 from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, row_shape, taken
-from ttzo.host_tools.cli.estimators import alternatives_row, arithmetic_text
+from ttzo.host_tools.cli.estimators import alternatives_rows, arithmetic_text
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
 from ttzo.host_tools.cli.layer_text import layer_text
@@ -311,12 +310,6 @@ def _dense_text(plan: Plan) -> str:
     return f" ({plan.dense_parameters:,} as a dense network)" if has_trains else ""
 
 
-def _steps_text(plan: Plan) -> str:
-    if plan.metadata.get("steps") == BY_THE_DATA:
-        return "steps by the number of training rows"
-    return f"{plan.training.steps:,} steps"
-
-
 def _line_row(plan: Plan) -> list[tuple[str, str]]:
     """Bytes of a batch that is sent, where it has rows."""
     if plan.pde:
@@ -343,12 +336,12 @@ def _rows_of_plan(plan: Plan) -> list[tuple[str, str]]:
     rows += [
         (
             "schedule",
-            f"{_steps_text(plan)}, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
+            f"{steps_text(plan)}, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
         )
     ]
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
     rows += _line_row(plan)
-    rows += alternatives_row(plan)
+    rows += alternatives_rows(plan)
     return [*rows, ("arithmetic", arithmetic_text(plan))]
 
 

@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 from ttzo.device_runtime.contract import TtzoError
-from ttzo.exporter.costs.instructions import Executed
+from ttzo.exporter.costs.instructions import Executed, uncounted
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.board_fit import ESTIMATE, kilobytes
 from ttzo.host_tools.cli.bundle import BUNDLE, describe, summary
@@ -38,6 +38,8 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
     _tell_forecasts(screen, plan, forecasts)
     if why_no_mean:
         screen.tell(f"the mean is not known: {why_no_mean}")
+    if left_out := uncounted(plan, plan.training.phases[0]):
+        screen.tell(f"seconds and millijoules are too low: no counted step has {', '.join(left_out)}")
     for each in forecasts:
         if each.refusal:
             screen.tell(f"{each.board}: {each.refusal}")
