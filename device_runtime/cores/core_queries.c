@@ -53,16 +53,15 @@ static void query_quads(struct ttzo_core_estimate *e, uint32_t l, const struct t
     uint32_t m_step = environment->core.n * environment->core.right;
     float differences[TTZO_QUADS_AT_ONCE][Q];
     struct ttzo_query_group group = { .units = { l, 0, environment->ml, mr, modes * mr },
+                                      .bound = slices->bound,
                                       .moves = moves,
                                       .size = Q * environment->ml * mr,
                                       .n = n,
                                       .slices = slices,
                                       .quads = quads,
                                       .differences = differences };
-    for (uint32_t i = 0; i < n; i++) {
-        group.bound = quads[i].largest > group.bound ? quads[i].largest : group.bound;
+    for (uint32_t i = 0; i < n; i++)
         group.n_queries += quads[i].count;
-    }
     for (uint32_t m = 0; m < modes; m++, group.units.first += mr) {
         ttzo_query_group_ask(&group, &e->queries, e->base.antithetic);
         add_differences(e, quads, n, offset + m * m_step, differences);
@@ -86,7 +85,7 @@ enum ttzo_error ttzo_core_queries_ask(struct ttzo_core_estimate *e, uint32_t l, 
             n++;
         if (n == place.quads || (!more && n > 0)) {
             query_quads(e, l, &slices, place.at, quads, n);
-            n = 0;
+            n = 0, slices.bound = 0.0f;
             slices.packed &= !ttzo_keeps_narrow(e->queries.cache.model); // queries take the panels' place
             enum ttzo_error error = ttzo_rows_still_wanted(&e->base, &e->queries.scratch.macs);
             if (error)

@@ -256,10 +256,11 @@ bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_slice_quad *quad)
 
 // To the middle rank, c[r] = sum over nr of state[a, n, nr] TTZO_MIDDLE[b, nr, r], and out: sum over r of c[r]
 // outputs[r, mr].
-static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
+static bool make_from_input(struct ttzo_slices *slices, const struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
 {
     const struct ttzo_environment *e = slices->environment;
     uint32_t rank = e->rank;
+    float largest = 0.0f;
     float *to_rank = e->cache->panels, *outputs = to_rank + Q * rank;
     for (uint32_t i = 0; i < Q * rank; i++)
         to_rank[i] = 0.0f;
@@ -277,12 +278,13 @@ static bool make_from_input(const struct ttzo_slices *slices, struct ttzo_slice_
     ttzo_pack_panels(outputs, (struct ttzo_operand){ e->outputs, 1, e->mr }, e->mr, rank);
     ttzo_multiply_panels(out, Q, NULL, outputs, to_rank, e->mr, rank, Q);
     for (uint32_t i = 0; i < Q * e->mr; i++)
-        quad->largest = size_of(out[i]) > quad->largest ? size_of(out[i]) : quad->largest;
-    return quad->largest > 0.0f;
+        largest = size_of(out[i]) > largest ? size_of(out[i]) : largest;
+    slices->bound = largest > slices->bound ? largest : slices->bound;
+    return largest > 0.0f;
 }
 
 // From a state's four lines, and the factor of the other index.
-static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
+static bool make_from_lines(struct ttzo_slices *slices, const struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
 {
     const struct ttzo_environment *e = slices->environment;
     const uint32_t summed = slices->walk.summed, kept = slices->walk.kept, n_rows = slices->walk.rows;
@@ -291,7 +293,8 @@ static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_slice_quad *
     if (!slices->packed)
         pack_lines(slices, lines);
     slices->packed = true;
-    quad->largest = slices->gain * slices->largest;
+    float largest = slices->gain * slices->largest;
+    slices->bound = largest > slices->bound ? largest : slices->bound;
     if (slices->end == 0)
         return false;
     if (!e->factor)
@@ -311,7 +314,7 @@ static bool make_from_lines(struct ttzo_slices *slices, struct ttzo_slice_quad *
     return true;
 }
 
-bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
+bool ttzo_slices_make(struct ttzo_slices *slices, const struct ttzo_slice_quad *quad, float *out, uint64_t *macs)
 {
     return is_from_input(slices->environment) ? make_from_input(slices, quad, out, macs)
                                               : make_from_lines(slices, quad, out, macs);

@@ -30,7 +30,6 @@ struct ttzo_line {
 // Four slices, or the last ones, of which entry m is coordinate at[i] + m * (the core's n * right) of the layer.
 struct ttzo_slice_quad {
     uint32_t count;
-    float largest; // no number of the slices is larger
     uint32_t at[TTZO_QUERIES_AT_ONCE];
     uint32_t places[TTZO_QUERIES_AT_ONCE]; // where their lines begin; after the last, the first again
 };
@@ -54,6 +53,7 @@ struct ttzo_slices {
     float gain;                        // no slice is larger than gain times the largest number of the state
     uint32_t first, end;               // summed indices at which the four lines are not all zero; none when they are
     float largest;                     // number of the four lines
+    float bound;                       // no number of the slices made since this was 0 is larger
 };
 
 // Where slices are numbers of the state: number i of slice q is `scale` times the state's number at[q] + i * step.
@@ -70,7 +70,7 @@ bool ttzo_slices_next(struct ttzo_slices *slices, struct ttzo_slice_quad *quad);
 
 // Makes the slices of the quad that ttzo_slices_next gave, out[ml, mr][4], with zeros after the last; false (and
 // nothing made) when all are zero. Adds the multiply-adds done to `macs`.
-bool ttzo_slices_make(struct ttzo_slices *slices, struct ttzo_slice_quad *quad, float *out, uint64_t *macs);
+bool ttzo_slices_make(struct ttzo_slices *slices, const struct ttzo_slice_quad *quad, float *out, uint64_t *macs);
 
 // The lines of such a quad.
 struct ttzo_lines ttzo_slices_lines(const struct ttzo_slices *slices, const struct ttzo_slice_quad *quad);

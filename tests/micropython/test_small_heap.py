@@ -106,6 +106,7 @@ def deployed(tmp_path_factory, port, bundle):
     folder = tmp_path_factory.mktemp("modules")
     write_package("armv7emsp", folder, source_tree(), parts=KITS["prompt"])
     extra = {"rows": seeded_rows(read_bundle(bundle)).tobytes()}
+    extra["sensor_loop.mpy"] = compile_python(PORT / "sensor_loop.py")
     for name, text in OWN.items():
         source = folder / f"{Path(name).stem}.py"
         source.write_text(text)
@@ -121,7 +122,7 @@ def board(port, deployed):
 
 
 def test_deploy_fills_and_tests_an_empty_board(deployed, board):
-    wanted = {NATIVE, *(f"{name}.mpy" for name in PYTHON), "digits.ttzo", "rows", *OWN}
+    wanted = {NATIVE, *(f"{name}.mpy" for name in PYTHON), "digits.ttzo", "rows", "sensor_loop.mpy", *OWN}
     assert (set(deployed.copied), deployed.unchanged, deployed.tested_steps) == (wanted, (), 1)
     parts = int(board.run("import _ttzo; print(_ttzo.parts())"))
     assert {part for part in Part if part & parts} == KITS["prompt"]
@@ -202,6 +203,31 @@ def test_a_task_trains_among_others(board, bundle):
     board.run("asyncio.run(m.train_async(f,steps=2)); f.close(); f=None", timeout=300)
     crc = int(board.run("import binascii; print(binascii.crc32(m._view(m._facts[9], 4*m.n_parameters)))"))
     assert crc == zlib.crc32(after_two_steps(bundle)) and int(board.run(FREE)) >= LEFT
+
+
+def test_the_sensor_loop_learns_and_saves(board, bundle):
+    board.run("""
+import sensor_loop
+f, r, k = open('rows', 'rb'), bytearray(66), 0
+def read_row():
+    global k
+    f.seek(66 * k)
+    f.readinto(r)
+    k += 1
+    return r[:64]
+sensor_loop.read_row, sensor_loop.read_label, sensor_loop.say = read_row, lambda: r[64:65], lambda outputs: None
+sensor_loop.PERIOD_MS, sensor_loop.MODEL = 0, 'run.ttzo'
+""")
+    board.run("m=sensor_loop.ttzo.load('digits.ttzo')")
+    assert board.run("print(sensor_loop.run(m, 48))", timeout=300).strip() == "1"
+    board.reset()
+    board.run("import ttzo, binascii\nm=ttzo.load('run.ttzo')")
+    with open_device("native:", bundle) as device:
+        device.reset()
+        device.write_batch(seeded_rows(read_bundle(bundle)))
+        device.step(Region.batch)
+        made = zlib.crc32(np.asarray(device.parameters(), "<f4").tobytes())
+    assert board.run("print(m.step, binascii.crc32(m.params()))").split() == ["1", str(made)]
 
 
 def test_errors_keep_their_kinds(board):
