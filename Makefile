@@ -10,6 +10,7 @@
 # make quick-coverage  does so with the few tests of tests/quick_coverage.txt that reach most of them; CI runs it
 # make slow-tests  measures all tests anew and writes tests/slow.txt, the list of the slow ones
 # make step-counts  counts training steps on an emulated board and fits the forecasts of ttzo plan to them
+# make part-sizes  builds firmware with other parts of the runtime for each core and fits the flash forecasts of ttzo plan to it
 # make lock    writes the versions of this environment into .ci/constraints.txt
 # make modules MPY_DIR=../micropython  builds MicroPython's modules into build/modules, an index for mip, and a wheel with them
 #              into build/wheel; architectures whose compilers are missing are left out and named
@@ -30,7 +31,7 @@ CONSTRAINTS := .ci/constraints.txt
 SERIES := sktime==1.2.0 aeon==1.6.0
 C_FILES := $(shell find device_runtime host_tools -name '*.[ch]' ! -name ttzo_contract.h)
 
-.PHONY: demo test check style format types fast coverage quick-coverage slow-tests step-counts lock setup tools modules clean help
+.PHONY: demo test check style format types fast coverage quick-coverage slow-tests step-counts part-sizes lock setup tools modules clean help
 
 demo: setup
 	@$(BIN)/ttzo demo
@@ -79,6 +80,12 @@ step-counts: setup
 	$(BIN)/python -m ttzo.host_tools.measure.step_counts $(COUNTS)
 	$(BIN)/python -m ttzo.host_tools.measure.fused_counts $(FUSED)
 	$(BIN)/python -m ttzo.host_tools.measure.fit_instructions $(COUNTS) $(FUSED)
+
+BUILDS := tests/vectors/part_builds.json
+part-sizes: setup
+	@rm -f $(BUILDS)
+	$(BIN)/python -m ttzo.host_tools.measure.part_builds $(BUILDS)
+	$(BIN)/python -m ttzo.host_tools.measure.fit_part_sizes $(BUILDS)
 
 lock: setup
 	@$(BIN)/python -m pip list --format freeze --exclude-editable --exclude pip --exclude setuptools --exclude sktime --exclude aeon | sed 's/+.*//' > .ci/constraints.txt

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Runs `ttzo check-boards`, keeps what it found in docs/results/boards.json and writes the table of docs/results/boards.md.
 
-python docs/boards_table.py              a quarter of an hour
-python docs/boards_table.py --write      the table alone, of the stored results
+python docs/boards_table.py                          half an hour
+python docs/boards_table.py --board pico digits      these boards and models alone, and keeps the other rows
+python docs/boards_table.py --write                  the table alone, of the stored results
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,10 @@ TABLE = re.compile(r"(<!-- python docs/boards_table.py -->\n).*?(<!-- end -->)",
 HEADING = ("model", "board", "arithmetic", "bits", "flash", "RAM", "stack forecast, seen", "instructions a step")
 
 
-def measured() -> dict[str, Any]:
-    """What `ttzo check-boards --json` prints, with command, date and commit."""
-    command = [sys.executable, "-m", "ttzo.host_tools", "check-boards", "--json"]
+def measured(names: Sequence[str] = (), models: Sequence[str] = ()) -> dict[str, Any]:
+    """What `ttzo check-boards --json` prints for these boards and models (default: all), with command, date and commit."""
+    command = [sys.executable, "-m", "ttzo.host_tools", "check-boards", "--json", *models]
+    command += [word for name in names for word in ("--board", name)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout)
     commit = subprocess.run(
@@ -38,12 +41,29 @@ def measured() -> dict[str, Any]:
     }
 
 
+def replaced(stored: dict[str, Any], found: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The stored results, with what was found of the boards `names` in place of their rows of the same models."""
+    models = {each["model"] for each in found["checks"] + found["refusals"]}
+    made = dict(stored)
+    for rows in ("checks", "refusals"):
+        kept = [each for each in stored[rows] if not (_board(each) in names and each["model"] in models)]
+        order = list(dict.fromkeys(each["model"] for each in stored["checks"]))
+        made[rows] = sorted(kept + found[rows], key=lambda each: (order.index(each["model"]), "machine" in each, "" if "machine" in each else each["board"]))  # fmt: skip
+    made["later"] = stored.get("later", {}) | {name: found["commit"] for name in names}
+    return made
+
+
+def _board(row: dict[str, Any]) -> str:
+    return row.get("board") or row["machine"]
+
+
 def table(stored: dict[str, Any]) -> str:
     """A row for each model on each board and machine; a machine has no sizes of its own. Then what was refused."""
     equal = sum(check["equal"] for check in stored["checks"])
     rows = [_row(check) for check in stored["checks"]]
+    later = "".join(f", {name}: {commit}" for name, commit in stored.get("later", {}).items())
     lines = [
-        f"`{stored['command']}`, {stored['date']}, commit {stored['commit']}: bits are equal in {equal} of {len(rows)} rows.",
+        f"`{stored['command']}`, {stored['date']}, commit {stored['commit']}{later}: bits are equal in {equal} of {len(rows)} rows.",
         "",
         *(f"| {' | '.join(row)} |" for row in (HEADING, ["---"] * len(HEADING), *rows)),
         "",
@@ -63,10 +83,15 @@ def _row(check: dict[str, Any]) -> tuple[str, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help="with --board: only these models")
+    parser.add_argument("--board", action="append", default=[], help="only this board; may be repeated")
     parser.add_argument("--write", action="store_true", help="write the table of the stored results, run nothing")
-    if not parser.parse_args().write:
-        STORED.write_text(json.dumps(measured(), indent=1) + "\n", encoding="utf-8")
+    options = parser.parse_args()
     stored = json.loads(STORED.read_text(encoding="utf-8"))
+    if not options.write:
+        found = measured(options.board, options.models)
+        stored = replaced(stored, found, options.board) if options.board else found
+        STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(TABLE.sub(lambda found: found[1] + table(stored) + found[2], text), encoding="utf-8")
 

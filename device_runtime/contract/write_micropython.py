@@ -67,11 +67,27 @@ def files() -> dict[Path, str]:
 
 
 def _texts() -> str:
-    lines = [f"    {code}: {_quoted(text)},\n" for code, text in error_page().items()]
-    head = "# SPDX-License-Identifier: MIT\n# Written by write_micropython.py from words.toml; change that page, not this file.\n"
-    return head + "TEXTS = {\n" + "".join(lines) + "}\n"
+    page = error_page()
+    lines = [f"    {_quoted(page.get(code, ''))}\n" for code in range(max(page) + 1)]
+    return _HEAD + "_TEXTS = (\n" + "".join(lines) + ")\n" + _TEXT
 
 
 def _quoted(text: str) -> str:
+    """A line of a longer literal."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return f'"{escaped}\\n"'
+
+
+_HEAD = """# SPDX-License-Identifier: MIT
+# Written by write_micropython.py from words.toml; change that page, not this file. One string, a line for each code: a
+# small heap has no room for as many strings.
+"""
+_TEXT = """
+
+def text(number):
+    \"""The sentence of an error.\"""
+    at = 0
+    for _ in range(number):
+        at = _TEXTS.find("\\n", at) + 1
+    return _TEXTS[at : _TEXTS.find("\\n", at)]
+"""

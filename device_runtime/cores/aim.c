@@ -40,25 +40,23 @@ static void collect_narrow(struct ttzo_queries *queries, const struct ttzo_layer
     }
 }
 
-// Rows `places` of the matrix after as panels [output / 4][place][4], any numbers after the last output.
+// Rows `places` of the matrix after as panels [output / 4][place][4], any numbers after the last output: rows are read, and
+// may be read further, by fours.
 static void collect_weights(struct ttzo_queries *queries, uint32_t l, uint32_t n)
 {
     const struct ttzo_layer_cache *cache = &queries->cache.layers[l];
-    struct ttzo_quad *quads = (struct ttzo_quad *)queries->aim.weights;
-    uint32_t outputs = cache->layer->out_features, whole = outputs & ~3u, rest = outputs & 3u;
+    struct ttzo_quad *quads = (struct ttzo_quad *)queries->aim.weights, *out;
+    const float *matrix = cache->matrix, *row;
+    uint32_t outputs = cache->layer->out_features, fours = (outputs + 3) / 4, i;
     const uint16_t *places = queries->aim.places;
     if (ttzo_has_narrow_matrix(cache)) {
         collect_narrow(queries, cache, n);
         return;
     }
     for (struct ttzo_quad *end = quads + n; quads != end; quads++, places++) {
-        const float *row = cache->matrix ? (const float *)cache->matrix + *places * outputs
-                                         : ttzo_propagate_weights(queries, l, *places);
-        struct ttzo_quad *out = quads;
-        for (const float *last = row + whole; row != last; row += 4, out += n)
+        row = matrix ? matrix + *places * outputs : ttzo_propagate_weights(queries, l, *places);
+        for (i = fours, out = quads; i; i--, row += 4, out += n)
             *out = *(const struct ttzo_quad *)row;
-        for (uint32_t j = 0; j < rest; j++)
-            out->of[j] = row[j];
     }
 }
 
@@ -69,48 +67,46 @@ struct run {
     uint32_t unit, step, number, count;
 };
 
-// Takes units whose output a move of up to the bound can change.
-struct taker {
-    uint16_t *numbers, *places;
-    uint32_t n;
-};
-
-static struct taker taker_of(const struct ttzo_aim *aim)
+// Takes a unit whose output a move of up to the bound can change. `bends`: its activation is not linear over that range,
+// so that the change must be evaluated.
+static inline void take(struct ttzo_aim *aim, const struct run *run, bool bends)
 {
-    return (struct taker){ aim->numbers, aim->places, aim->n_awake };
-}
-
-// `bends`: its activation is not linear over that range, so that the change must be evaluated.
-static inline void take(struct ttzo_aim *aim, struct taker *taker, const struct run *run, bool bends)
-{
+    uint32_t n = aim->n_awake;
     if (bends)
-        aim->bends[aim->n_bends++] = (uint16_t)taker->n;
-    taker->numbers[taker->n] = (uint16_t)run->number;
-    taker->places[taker->n++] = (uint16_t)run->unit;
+        aim->bends[aim->n_bends++] = (uint16_t)n;
+    aim->numbers[n] = (uint16_t)run->number;
+    aim->places[n] = (uint16_t)run->unit;
+    aim->n_awake = n + 1;
 }
 
 typedef TTZO_SIZE_BITS __attribute__((may_alias)) any_bits;
 
-// For bound > 0 and a z that is a number: z <= -bound where the bits of z are no less than those of -bound.
-static void take_relu(struct ttzo_aim *aim, const float *z, struct run run, float bound)
+union bits_of {
+    float number;
+    TTZO_SIZE_BITS bits;
+};
+
+// For bound >= 0 and a z that is a number: z <= -bound where the bits of z are no less than those of -bound, and z > bound
+// where they are above those of bound, without a sign.
+__attribute__((noinline)) static void take_relu(struct ttzo_aim *aim, const float *z, const struct run *run,
+                                                float bound)
 {
-    const union {
-        float number;
-        TTZO_SIZE_BITS bits;
-    } sleeps = { -bound };
-    struct taker taker = taker_of(aim);
-    const any_bits *at = (const any_bits *)(const void *)(z + run.unit), limit = sleeps.bits;
-    const uint32_t first = run.unit, number = run.number, step = run.step;
-    for (uint32_t left = run.count; left; left--, at += step) {
+    const union bits_of sleeps = { -bound }, bends = { bound };
+    const any_bits limit = sleeps.bits, straight = bends.bits, sign = ((any_bits) ~(any_bits)0 >> 1) + 1;
+    const any_bits *units = (const any_bits *)(const void *)z, *at = units + run->unit;
+    const uint32_t end = run->number + run->count, step = run->step;
+    uint32_t n = aim->n_awake;
+    for (uint32_t left = run->count; left; left--, at += step) {
         for (; left && *at >= limit; at += step)
             left--;
         if (left == 0)
             break;
-        run.number = number + (run.count - left);
-        run.unit = first + (run.count - left) * step;
-        take(aim, &taker, &run, !(z[run.unit] > bound));
+        if (*at <= straight || *at >= sign)
+            aim->bends[aim->n_bends++] = (uint16_t)n;
+        aim->numbers[n] = (uint16_t)(end - left);
+        aim->places[n++] = (uint16_t)(at - units);
     }
-    aim->n_awake = taker.n;
+    aim->n_awake = n;
 }
 
 // The same comparisons in units of 2^-11, whole numbers on one side.
@@ -119,19 +115,15 @@ static void take_narrow_relu(struct ttzo_aim *aim, const int16_t *z, struct run 
     const float beyond_all = 40000.0f;
     float units = bound * 2048.0f < beyond_all ? bound * 2048.0f : beyond_all;
     int32_t below = (int32_t)units, above = (float)below < units ? below + 1 : below;
-    struct taker taker = taker_of(aim);
     for (; run.count; run.count--, run.unit += run.step, run.number++)
         if (z[run.unit] > -above)
-            take(aim, &taker, &run, z[run.unit] <= below);
-    aim->n_awake = taker.n;
+            take(aim, &run, z[run.unit] <= below);
 }
 
 static void take_all(struct ttzo_aim *aim, struct run run, bool bends)
 {
-    struct taker taker = taker_of(aim);
     for (; run.count; run.count--, run.unit += run.step, run.number++)
-        take(aim, &taker, &run, bends);
-    aim->n_awake = taker.n;
+        take(aim, &run, bends);
 }
 
 static void take_run(struct ttzo_aim *aim, const struct ttzo_layer_cache *cache, struct run run, float bound)
@@ -141,7 +133,7 @@ static void take_run(struct ttzo_aim *aim, const struct ttzo_layer_cache *cache,
     else if (TTZO_HAS(NARROW) && cache->has_narrow_z)
         take_narrow_relu(aim, cache->z, run, bound);
     else
-        take_relu(aim, cache->z, run, bound);
+        take_relu(aim, cache->z, &run, bound);
 }
 
 // Where outputs are moved and the class's is none of them, the others do not count: their slopes in scratch.row.

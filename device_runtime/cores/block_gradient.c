@@ -34,7 +34,7 @@ static void add_moves(struct ttzo_core_estimate *e, const struct ttzo_environmen
             for (uint32_t q = 0; q < n; q++)
                 add_slice(e->queries.scratch.moves + q, e->queries.scratch.slices + s,
                           e->queries.scratch.directions + q * block_size + quad.at[s] - environment->core.offset,
-                          quad.m_stride, environment);
+                          environment->core.n * environment->core.right, environment);
         e->queries.scratch.macs += (uint64_t)quad.count * n * environment->cache->layer->out_features;
     }
 }
@@ -79,6 +79,7 @@ static enum ttzo_error gradient_of_block(struct ttzo_core_estimate *e, uint32_t 
                                           .bound = bound,
                                           .moves = e->queries.scratch.moves,
                                           .n = 1,
+                                          .n_queries = n,
                                           .quads = &quad,
                                           .differences = differences };
         ttzo_query_group_ask(&group, &e->queries, e->base.antithetic);

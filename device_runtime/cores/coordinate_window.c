@@ -2,6 +2,7 @@
 #include "cores/coordinate_window.h"
 
 #include "model/phase.h"
+#include "number/quotient.h"
 
 struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_trainer *trainer,
                                                         const struct ttzo_phase *phase)
@@ -11,7 +12,7 @@ struct ttzo_coordinate_window ttzo_coordinate_window_of(const struct ttzo_traine
     if (phase->estimator == TTZO_ESTIMATOR_COCD) {
         uint64_t steps = trainer->state.step - trainer->state.phase_start;
         window.length = phase->n_coordinates < n ? phase->n_coordinates : n;
-        window.first = (uint32_t)(steps * window.length % n);
+        ttzo_quotient(steps * window.length, n, &window.first);
     }
     return window;
 }

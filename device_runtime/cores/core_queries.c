@@ -11,30 +11,36 @@ static bool asks_all(const struct ttzo_core_estimate *e)
 }
 
 static bool wants_any(const struct ttzo_core_estimate *e, const struct ttzo_slice_quad *quad, uint32_t offset,
-                      uint32_t modes)
+                      const struct ttzo_core *core)
 {
     if (asks_all(e))
         return true;
     for (uint32_t q = 0; q < quad->count; q++)
-        for (uint32_t m = 0; m < modes; m++)
-            if (ttzo_is_asked(&e->base.asked, offset + quad->at[q] + m * quad->m_stride))
+        for (uint32_t m = 0; m < core->m; m++)
+            if (ttzo_is_asked(&e->base.asked, offset + quad->at[q] + m * core->n * core->right))
                 return true;
     return false;
 }
 
-// Those of a quad, whose coordinates begin at `offset`.
-static void add_differences(const struct ttzo_core_estimate *e, const struct ttzo_slice_quad *quad, uint32_t offset,
-                            const float *differences)
+// Those of n quads, whose coordinates begin at `offset`.
+static void add_differences(const struct ttzo_core_estimate *e, const struct ttzo_slice_quad *quads, uint32_t n,
+                            uint32_t offset, float (*differences)[Q])
 {
     float *gradient = e->base.trainer->gradient + offset;
-    const uint32_t *at = quad->at;
-    if (asks_all(e))
-        for (const uint32_t *end = at + quad->count; at != end; at++, differences++)
-            gradient[*at] = gradient[*at] + *differences;
-    else
-        for (const uint32_t *end = at + quad->count; at != end; at++, differences++)
-            if (ttzo_is_asked(&e->base.asked, offset + *at))
-                gradient[*at] = gradient[*at] + *differences;
+    const bool all = asks_all(e);
+    for (const struct ttzo_slice_quad *quad = quads, *end = quads + n; quad != end; quad++, differences++) {
+        const uint32_t *at = quad->at;
+        const float *found = *differences;
+        if (all && quad->count == Q) {
+            float *a = gradient + at[0], *b = gradient + at[1], *c = gradient + at[2], *d = gradient + at[3];
+            float a_sum = *a + found[0], b_sum = *b + found[1], c_sum = *c + found[2], d_sum = *d + found[3];
+            *a = a_sum, *b = b_sum, *c = c_sum, *d = d_sum;
+            continue;
+        }
+        for (uint32_t q = 0; q < quad->count; q++)
+            if (ttzo_is_asked(&e->base.asked, offset + at[q]))
+                gradient[at[q]] = gradient[at[q]] + found[q];
+    }
 }
 
 // Every entry of these quads of slices: mode by mode, because those of one mode move the same units.
@@ -44,8 +50,10 @@ static void query_quads(struct ttzo_core_estimate *e, uint32_t l, const struct t
     const struct ttzo_environment *environment = slices->environment;
     uint32_t modes = environment->core.m, mr = environment->mr;
     uint32_t offset = environment->cache->layer->parameter_offset;
+    uint32_t m_step = environment->core.n * environment->core.right;
     float differences[TTZO_QUADS_AT_ONCE][Q];
     struct ttzo_query_group group = { .units = { l, 0, environment->ml, mr, modes * mr },
+                                      .bound = slices->bound,
                                       .moves = moves,
                                       .size = Q * environment->ml * mr,
                                       .n = n,
@@ -53,11 +61,10 @@ static void query_quads(struct ttzo_core_estimate *e, uint32_t l, const struct t
                                       .quads = quads,
                                       .differences = differences };
     for (uint32_t i = 0; i < n; i++)
-        group.bound = quads[i].largest > group.bound ? quads[i].largest : group.bound;
+        group.n_queries += quads[i].count;
     for (uint32_t m = 0; m < modes; m++, group.units.first += mr) {
         ttzo_query_group_ask(&group, &e->queries, e->base.antithetic);
-        for (uint32_t i = 0; i < n; i++)
-            add_differences(e, &quads[i], offset + m * quads[i].m_stride, differences[i]);
+        add_differences(e, quads, n, offset + m * m_step, differences);
     }
 }
 
@@ -72,13 +79,13 @@ enum ttzo_error ttzo_core_queries_ask(struct ttzo_core_estimate *e, uint32_t l, 
     ttzo_slices_begin(&slices, environment, e->base.phase->perturb_radius);
     for (bool more = true; more;) {
         more = ttzo_slices_next(&slices, &quads[n]);
-        if (more && wants_any(e, &quads[n], offset, environment->core.m) &&
+        if (more && wants_any(e, &quads[n], offset, &environment->core) &&
             ttzo_slices_make(&slices, &quads[n], place.at ? place.at + n * slice_size : e->queries.scratch.panels,
                              &e->queries.scratch.macs))
             n++;
         if (n == place.quads || (!more && n > 0)) {
             query_quads(e, l, &slices, place.at, quads, n);
-            n = 0;
+            n = 0, slices.bound = 0.0f;
             slices.packed &= !ttzo_keeps_narrow(e->queries.cache.model); // queries take the panels' place
             enum ttzo_error error = ttzo_rows_still_wanted(&e->base, &e->queries.scratch.macs);
             if (error)

@@ -111,7 +111,8 @@ static void keep_slice(struct ttzo_gathered_estimate *e, const struct ttzo_moved
     const struct ttzo_core *core = &moved->core;
     uint32_t run = moved->run, size = e->environment.ml * e->environment.mr;
     uint32_t at = quad->at[lane] - e->environment.core.offset;
-    uint32_t a = at / (core->m * quad->m_stride), rest = at % quad->m_stride + digit * core->right;
+    uint32_t m_step = e->environment.core.n * e->environment.core.right;
+    uint32_t a = at / (core->m * m_step), rest = at % m_step + digit * core->right;
     uint32_t slice = a * core->n * core->right + rest;
     uint32_t first = run > 1 ? position : moved->outer > 1 ? position * size : 0;
     const float *from = e->slices + lane;

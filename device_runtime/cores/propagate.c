@@ -115,7 +115,7 @@ static void arrive_aimed(struct ttzo_queries *queries, uint32_t n_queries, bool 
         return;
     }
     if (first)
-        ttzo_multiply_quads(arrivals, queries->aim.weights, queries->scratch.changes, outputs, n);
+        ttzo_multiply_quads(arrivals, 0, queries->aim.weights, NULL, 0, NULL, queries->scratch.changes, outputs, n, 1);
     else
         ttzo_multiply_panels(arrivals, Q, arrivals, queries->aim.weights, queries->scratch.changes, whole, n, Q);
     queries->scratch.macs += n * outputs * n_queries;
@@ -242,17 +242,17 @@ static void turn_to(struct ttzo_queries *queries, uint32_t quad)
 
 // How changes of the units aimed at reach the loss.
 enum road {
-    ALONE, // they are changes of outputs, which say all
+    ALONE, // they are changes of outputs, all that there are, which say all
     ENDS,  // they are changes of outputs
     LAST,  // they pass a matrix to outputs, which are all that counts
     FAR
 };
 
-static enum road road_of(const struct ttzo_queries *queries)
+static enum road road_of(const struct ttzo_queries *queries, const struct ttzo_units *units)
 {
     uint32_t next = queries->aim.layer + 1u;
     if (ttzo_is_last_layer(queries, queries->aim.layer))
-        return queries->aim.moved_alone ? ALONE : ENDS;
+        return queries->aim.moved_alone && queries->aim.n_awake == units->rows * units->columns ? ALONE : ENDS;
     const struct ttzo_layer_cache *cache = &queries->cache.layers[next];
     bool is_near = ttzo_is_last_layer(queries, next) && ttzo_loss_is_plain(queries->cache.model) &&
                    cache->layer->activation == TTZO_ACTIVATION_IDENTITY && ttzo_propagates_by_matrix(cache);
@@ -263,65 +263,96 @@ static enum road road_of(const struct ttzo_queries *queries)
 static void move_quad(struct ttzo_queries *queries, const struct ttzo_query_group *group, uint32_t quad, float sign,
                       bool first, enum road road)
 {
-    struct ttzo_quad *changes = (struct ttzo_quad *)queries->scratch.changes;
-    change_activations(queries, group, quad, sign, road == ALONE ? arrivals_of(queries) : changes);
+    turn_to(queries, quad);
+    if (queries->aim.n_awake == 0) {
+        for (uint32_t j = 0; first && j < queries->scratch.arrivals_size; j++)
+            queries->scratch.arrivals[j] = 0.0f;
+        return;
+    }
+    change_activations(queries, group, quad, sign, (struct ttzo_quad *)queries->scratch.changes);
     if (road == ENDS)
         spread(queries, queries->aim.places, queries->aim.n_awake);
-    else if (road != ALONE)
+    else
         arrive_aimed(queries, group->quads[quad].count, first);
 }
 
 static void ask_quad(struct ttzo_queries *queries, uint32_t n_queries, enum road road, float differences[Q])
 {
-    uint32_t n = queries->aim.n_awake;
-    if (road == ALONE)
-        ttzo_loss_moved_changes(queries->scratch.row, arrivals_of(queries), n, n, differences);
-    else if (road == FAR)
+    if (road == FAR)
         go_on(queries, queries->aim.layer + 1, n_queries, differences);
     else
         measure(queries, n_queries, differences);
 }
 
-// All of the group, whose moves are at hand, in one go: without looking at what does not change from quad to quad.
-static void ask_at_once(struct ttzo_queries *queries, const struct ttzo_query_group *group, bool alone)
+// Whether the whole group, whose moves are at hand, can go the road in one go: none of them bends on its way.
+static bool goes_at_once(const struct ttzo_queries *queries, const struct ttzo_query_group *group, enum road road)
 {
-    uint32_t n = queries->aim.n_awake, count = 0, size = group->size;
-    uint32_t outputs = alone ? n : queries->cache.model->info.out_features;
-    uint32_t own = alone ? n : ttzo_get_u16(queries->cache.target);
-    struct ttzo_quad *changes = (struct ttzo_quad *)queries->scratch.changes, *arrivals = arrivals_of(queries);
-    const float *slopes = alone ? queries->scratch.row : queries->cache.slopes, *moves = group->moves;
-    for (uint32_t i = 0; i < group->n; i++, moves += size) {
-        copy_moves(changes, (const struct ttzo_quad *)moves, queries->aim.numbers, n);
-        if (queries->aim.n_bends)
-            bend(queries, changes);
-        if (!alone)
-            ttzo_multiply_quads(&arrivals->of[0], queries->aim.weights, &changes->of[0], outputs, n);
-        ttzo_loss_moved_changes(slopes, alone ? changes : arrivals, outputs, own, group->differences[i]);
-        count += group->quads[i].count;
-    }
-    if (!alone)
-        queries->scratch.macs += count * n * outputs;
+    const struct ttzo_aim *aim = &queries->aim;
+    return aim->n_awake && aim->n_bends == 0 && group->moves &&
+           (road != FAR || ttzo_propagates_by_matrix(&queries->cache.layers[aim->layer + 1u]));
+}
+
+// Moves of outputs among all outputs.
+static void spread_all(struct ttzo_queries *queries, const struct ttzo_query_group *group)
+{
+    const struct ttzo_aim *aim = &queries->aim;
+    uint32_t step = queries->scratch.arrivals_size;
+    float *out = queries->scratch.all_arrivals;
+    const float *moves = group->moves;
+    for (float *end = out + group->n * step; out != end; out++)
+        *out = 0.0f;
+    out = queries->scratch.all_arrivals;
+    for (uint32_t quad = 0; quad < group->n; quad++, out += step, moves += group->size)
+        for (uint32_t i = 0; i < aim->n_awake; i++)
+            ((struct ttzo_quad *)out)[aim->places[i]] = ((const struct ttzo_quad *)moves)[aim->numbers[i]];
+}
+
+// Without looking at what does not change from quad to quad.
+static void move_at_once(struct ttzo_queries *queries, const struct ttzo_query_group *group, enum road road)
+{
+    struct ttzo_query_scratch *scratch = &queries->scratch;
+    const struct ttzo_aim *aim = &queries->aim;
+    if (road == ENDS)
+        spread_all(queries, group);
+    if (road == ENDS || road == ALONE)
+        return;
+    uint32_t outputs = queries->cache.layers[aim->layer + 1u].layer->out_features;
+    ttzo_multiply_quads(scratch->all_arrivals, scratch->arrivals_size, aim->weights, group->moves, group->size,
+                        aim->numbers, scratch->changes, outputs, aim->n_awake, group->n);
+    scratch->macs += aim->n_awake * outputs * group->n_queries;
+}
+
+static void ask_at_once(struct ttzo_queries *queries, const struct ttzo_query_group *group, enum road road)
+{
+    const struct ttzo_query_scratch *scratch = &queries->scratch;
+    uint32_t n = queries->aim.n_awake;
+    if (road == ALONE)
+        ttzo_loss_moved_changes(scratch->row, (const struct ttzo_quad *)group->moves, group->size / Q, group->n, n, n,
+                                group->differences);
+    else
+        ttzo_loss_moved_changes(queries->cache.slopes, (const struct ttzo_quad *)scratch->all_arrivals,
+                                scratch->arrivals_size / Q, group->n, queries->cache.model->info.out_features,
+                                ttzo_get_u16(queries->cache.target), group->differences);
 }
 
 void ttzo_propagate_group(struct ttzo_queries *queries, const struct ttzo_query_group *group, float sign, bool first,
                           bool ask)
 {
-    enum road road = road_of(queries);
-    turn_to(queries, 0);
-    if (queries->aim.n_awake && first && ask && group->moves && sign > 0.0f && (road == ALONE || road == LAST)) {
-        ask_at_once(queries, group, road == ALONE);
+    enum road road = road_of(queries, &group->units);
+    if (first && sign > 0.0f && goes_at_once(queries, group, road))
+        move_at_once(queries, group, road);
+    else {
+        road = road == ALONE ? ENDS : road;
+        for (uint32_t i = 0; i < group->n; i++)
+            move_quad(queries, group, i, sign, first, road);
+    }
+    if (ask && road != FAR && sign > 0.0f && ttzo_loss_is_plain(queries->cache.model)) {
+        ask_at_once(queries, group, road);
         return;
     }
-    for (uint32_t i = 0; i < group->n; i++) {
-        turn_to(queries, i);
-        if (queries->aim.n_awake)
-            move_quad(queries, group, i, sign, first, road);
-        else
-            for (uint32_t j = 0; first && j < queries->scratch.arrivals_size; j++)
-                queries->scratch.arrivals[j] = 0.0f;
-        if (!ask)
-            continue;
+    for (uint32_t i = 0; ask && i < group->n; i++) {
         float found[Q], *differences = group->differences[i];
+        turn_to(queries, i);
         ask_quad(queries, group->quads[i].count, road, sign < 0.0f ? found : differences);
         for (uint32_t q = 0; sign < 0.0f && q < group->quads[i].count; q++)
             differences[q] = differences[q] - found[q];

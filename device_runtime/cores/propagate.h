@@ -20,7 +20,7 @@ struct ttzo_query_group {
     struct ttzo_units units;
     float bound; // of the moves
     const float *moves;
-    uint32_t size, n;
+    uint32_t size, n, n_queries; // of all quads
     const struct ttzo_slices *slices;
     const struct ttzo_slice_quad *quads;
     float (*differences)[TTZO_QUERIES_AT_ONCE]; // what comes of them

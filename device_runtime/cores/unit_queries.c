@@ -118,6 +118,7 @@ static void pack_units(struct ttzo_core_estimate *e, const struct ttzo_environme
 void ttzo_unit_queries_assemble(struct ttzo_core_estimate *e, const struct ttzo_environment *environment)
 {
     uint32_t modes = environment->core.m, size = environment->ml * environment->mr;
+    uint32_t m_step = environment->core.n * environment->core.right;
     float *gradient = e->base.trainer->gradient + environment->cache->layer->parameter_offset, sums[Q * Q];
     struct ttzo_slices slices;
     struct ttzo_slice_quad quad;
@@ -131,7 +132,7 @@ void ttzo_unit_queries_assemble(struct ttzo_core_estimate *e, const struct ttzo_
                                  size, Q);
             for (uint32_t q = 0; q < quad.count; q++)
                 for (uint32_t k = 0; k < 4 && m + k < modes; k++) {
-                    float *at = gradient + quad.at[q] + (m + k) * quad.m_stride;
+                    float *at = gradient + quad.at[q] + (m + k) * m_step;
                     *at = *at + sums[q * Q + k];
                 }
         }

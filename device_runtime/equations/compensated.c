@@ -73,7 +73,7 @@ static inline struct ttzo_two_floats sine_of_reduced(struct ttzo_two_floats r, s
 }
 
 // 1 - r^2 / 2 + r^4 / 24 - ..
-static inline struct ttzo_two_floats cosine_of_reduced(struct ttzo_two_floats square)
+static inline __attribute__((always_inline)) struct ttzo_two_floats cosine_of_reduced(struct ttzo_two_floats square)
 {
     ttzo_lanes s = ttzo_two_floats_whole(square);
     ttzo_lanes q = on(on(ttzo_lanes_of(2.08767570e-09f), s, -2.75573192e-07f), s, 2.48015873e-05f);
@@ -92,15 +92,15 @@ static struct ttzo_two_floats only_known(struct ttzo_two_floats z, struct ttzo_t
     return choose(known, made, (struct ttzo_two_floats){ unknown, unknown });
 }
 
-void ttzo_two_floats_sine(struct ttzo_two_floats z, struct ttzo_two_floats *sine, struct ttzo_two_floats *cosine)
+struct ttzo_sine_and_cosine ttzo_two_floats_sine(struct ttzo_two_floats z)
 {
     ttzo_lane_bits quarters;
     struct ttzo_two_floats r = reduced(z, &quarters), square = ttzo_two_floats_times(r, r);
     struct ttzo_two_floats s = sine_of_reduced(r, square), c = cosine_of_reduced(square);
     ttzo_lane_bits odd = 0u - (quarters & 1u), turned = 0u - (quarters >> 1 & 1u);
     struct ttzo_two_floats along = choose(odd, c, s), across = choose(odd, ttzo_two_floats_minus(s), c);
-    *sine = only_known(z, choose(turned, ttzo_two_floats_minus(along), along));
-    *cosine = only_known(z, choose(turned, ttzo_two_floats_minus(across), across));
+    return (struct ttzo_sine_and_cosine){ only_known(z, choose(turned, ttzo_two_floats_minus(along), along)),
+                                          only_known(z, choose(turned, ttzo_two_floats_minus(across), across)) };
 }
 
 struct ttzo_two_floats ttzo_two_floats_sine_alone(struct ttzo_two_floats z)

@@ -14,10 +14,16 @@ struct ttzo_sum {
     ttzo_lanes sum, rest;
 };
 
+// Its upper 12 bits.
+static inline ttzo_lanes ttzo_head(ttzo_lanes number)
+{
+    return ttzo_lanes_from_bits(ttzo_lanes_to_bits(number) & 0xFFFFF000u);
+}
+
 // number + rest, the rest below the number's last bits.
 static inline struct ttzo_two_floats ttzo_two_floats_of(ttzo_lanes number, ttzo_lanes rest)
 {
-    ttzo_lanes head = ttzo_lanes_from_bits(ttzo_lanes_to_bits(number) & 0xFFFFF000u);
+    ttzo_lanes head = ttzo_head(number);
     return (struct ttzo_two_floats){ head, (number - head) + rest };
 }
 
@@ -64,8 +70,13 @@ static inline struct ttzo_two_floats ttzo_two_floats_times(struct ttzo_two_float
     return ttzo_rounded(ttzo_two_floats_product(x, y));
 }
 
+// By value: a Cortex-M returns it in registers.
+struct ttzo_sine_and_cosine {
+    struct ttzo_two_floats sine, cosine;
+};
+
 // sin z and cos z within 2^-31 as far as |z| = 10^4; NaN from 10^5 on.
-void ttzo_two_floats_sine(struct ttzo_two_floats z, struct ttzo_two_floats *sine, struct ttzo_two_floats *cosine);
+struct ttzo_sine_and_cosine ttzo_two_floats_sine(struct ttzo_two_floats z);
 
 // The sine alone, of the same bits.
 struct ttzo_two_floats ttzo_two_floats_sine_alone(struct ttzo_two_floats z);

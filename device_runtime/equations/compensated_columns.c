@@ -2,11 +2,13 @@
 #include "equations/compensated_columns.h"
 
 #include "equations/compensated.h"
+#include "equations/compensated_tile.h"
 #include "network/layers.h"
 #include "network/merged_layer.h"
 
 #define WIDTH TTZO_COMPENSATED_FLOATS
 #define BLOCK 64u // summed indices whose weights are split at once
+#define INLINED static inline __attribute__((always_inline))
 
 // ---- merged cores ---------------------------------------------------------------------------------------------------
 
@@ -40,9 +42,11 @@ uint64_t ttzo_compensated_merged(const struct ttzo_layer *layer)
     return numbers;
 }
 
-static struct ttzo_two_floats parameter(const float *at)
+// A float: what lies below its head, exactly.
+static inline struct ttzo_two_floats parameter(ttzo_lanes number)
 {
-    return ttzo_two_floats_of(ttzo_lanes_of(*at), ttzo_lanes_of(0.0f));
+    ttzo_lanes head = ttzo_head(number);
+    return (struct ttzo_two_floats){ head, number - head };
 }
 
 static void put(float at[2], struct ttzo_two_floats x)
@@ -64,9 +68,9 @@ static void multiply_out(const struct core_pair *pair, const float *parameters, 
             const float *right = parameters + pair->right_offset + j;
             struct ttzo_sum one = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) }, other = one;
             for (uint32_t k = 0; k < pair->inner; k++, right += pair->columns) {
-                struct ttzo_two_floats number = parameter(right);
-                one = ttzo_two_floats_muladd(parameter(a + k), number, one);
-                other = ttzo_two_floats_muladd(parameter(b + k), number, other);
+                struct ttzo_two_floats number = parameter(ttzo_lanes_of(*right));
+                one = ttzo_two_floats_muladd(parameter(ttzo_lanes_of(a[k])), number, one);
+                other = ttzo_two_floats_muladd(parameter(ttzo_lanes_of(b[k])), number, other);
             }
             put(of_a, ttzo_rounded(one));
             put(of_b, ttzo_rounded(other));
@@ -96,15 +100,13 @@ struct weights {
     uint32_t outer, inner;
 };
 
-// Of outputs `first` and `second` at summed indices [k, k + n): [n][4], each the first's head and tail, then the second's.
-static void split_weights(const struct weights *core, uint32_t first, uint32_t second, uint32_t k, uint32_t n,
-                          float *out)
+// Of outputs `first` and `second` at all summed indices: [n][4], each the first's head and tail, then the second's.
+static void split_weights(const struct weights *core, uint32_t first, uint32_t second, uint32_t n, float *out)
 {
-    const float *a = core->at + first * core->outer + k * core->inner,
-                *b = core->at + second * core->outer + k * core->inner;
+    const float *a = core->at + first * core->outer, *b = core->at + second * core->outer;
     for (; n > 0; n--, a += core->inner, b += core->inner, out += WIDTH) {
-        put(out, parameter(a));
-        put(out + 2, parameter(b));
+        put(out, parameter(ttzo_lanes_of(*a)));
+        put(out + 2, parameter(ttzo_lanes_of(*b)));
     }
 }
 
@@ -127,9 +129,9 @@ static inline struct ttzo_sum begin_sum(struct ttzo_two_floats x, struct ttzo_tw
     return (struct ttzo_sum){ x.head * y.head + 0.0f, TTZO_MULADD(ttzo_two_floats_whole(x), y.tail, x.tail * y.head) };
 }
 
-// Which of two outputs and two columns are made; known where the loops are compiled.
+// Which of two outputs and two columns are made, and whether weights are plain numbers; known where the loops are compiled.
 struct extent {
-    bool both_outputs, both_columns;
+    bool both_outputs, both_columns, is_plain;
 };
 
 // Two outputs by two columns: four chains under way.
@@ -138,11 +140,6 @@ struct extent {
 struct chains {
     struct ttzo_sum all;
 };
-
-static inline struct chains chains_at(const float *a, const float *b)
-{
-    return (struct chains){ { { a[0], a[1], b[0], b[1] }, { a[2], a[3], b[2], b[3] } } };
-}
 
 static inline void put_chains(float *a, float *b, struct chains s, struct extent made)
 {
@@ -162,8 +159,10 @@ static inline struct chains rounded(struct chains s, struct extent made)
     return (struct chains){ { all.head, all.tail } };
 }
 
-static inline struct ttzo_two_floats weights_at(const struct factors *f)
+static inline struct ttzo_two_floats weights_at(const struct factors *f, struct extent made)
 {
+    if (made.is_plain)
+        return parameter((ttzo_lanes){ f->a[0], f->a[0], f->b[0], f->b[0] });
     return (struct ttzo_two_floats){ { f->a[0], f->a[0], f->b[0], f->b[0] }, { f->a[1], f->a[1], f->b[1], f->b[1] } };
 }
 
@@ -175,14 +174,12 @@ static inline struct ttzo_two_floats features_at(const struct factors *f)
 
 static inline struct chains begin(const struct factors *f, struct extent made)
 {
-    (void)made;
-    return (struct chains){ begin_sum(weights_at(f), features_at(f)) };
+    return (struct chains){ begin_sum(weights_at(f, made), features_at(f)) };
 }
 
 static inline struct chains go_on(struct chains s, const struct factors *f, struct extent made)
 {
-    (void)made;
-    return (struct chains){ ttzo_two_floats_muladd(weights_at(f), features_at(f), s.all) };
+    return (struct chains){ ttzo_two_floats_muladd(weights_at(f, made), features_at(f), s.all) };
 }
 
 #else
@@ -190,11 +187,6 @@ static inline struct chains go_on(struct chains s, const struct factors *f, stru
 struct chains {
     struct ttzo_sum a0, a1, b0, b1; // the last two only where there are both outputs
 };
-
-static inline struct chains chains_at(const float *a, const float *b)
-{
-    return (struct chains){ { a[0], a[2] }, { a[1], a[3] }, { b[0], b[2] }, { b[1], b[3] } };
-}
 
 static inline void put_chains(float *a, float *b, struct chains s, struct extent made)
 {
@@ -225,9 +217,14 @@ static inline struct chains rounded(struct chains s, struct extent made)
     return s;
 }
 
-static inline struct chains begin(const struct factors *f, struct extent made)
+static inline struct ttzo_two_floats weight_at(const float *at, struct extent made)
 {
-    const struct ttzo_two_floats a = { f->a[0], f->a[1] }, b = { f->b[0], f->b[1] }, x0 = { f->x[0], f->x[2] },
+    return made.is_plain ? parameter(*at) : (struct ttzo_two_floats){ at[0], at[1] };
+}
+
+INLINED struct chains begin(const struct factors *f, struct extent made)
+{
+    const struct ttzo_two_floats a = weight_at(f->a, made), b = weight_at(f->b, made), x0 = { f->x[0], f->x[2] },
                                  x1 = { f->x[1], f->x[3] };
     const struct ttzo_sum none = { 0.0f, 0.0f };
     return (struct chains){ begin_sum(a, x0), made.both_columns ? begin_sum(a, x1) : none,
@@ -235,9 +232,9 @@ static inline struct chains begin(const struct factors *f, struct extent made)
                             made.both_outputs && made.both_columns ? begin_sum(b, x1) : none };
 }
 
-static inline struct chains go_on(struct chains s, const struct factors *f, struct extent made)
+INLINED struct chains go_on(struct chains s, const struct factors *f, struct extent made)
 {
-    const struct ttzo_two_floats a = { f->a[0], f->a[1] }, b = { f->b[0], f->b[1] }, x0 = { f->x[0], f->x[2] },
+    const struct ttzo_two_floats a = weight_at(f->a, made), b = weight_at(f->b, made), x0 = { f->x[0], f->x[2] },
                                  x1 = { f->x[1], f->x[3] };
     s.a0 = ttzo_two_floats_muladd(a, x0, s.a0);
     if (made.both_columns)
@@ -251,17 +248,28 @@ static inline struct chains go_on(struct chains s, const struct factors *f, stru
 
 #endif
 
-// n more products, two at a time: a sum and the one before it change registers.
-static inline __attribute__((always_inline)) struct chains go_on_by(struct chains s, struct factors f, uint32_t n,
-                                                                    struct extent made)
+// One or two outputs at one of the data: sums of n products, rounded. Two products at a time: a sum and the one before it
+// change registers.
+INLINED void make_outputs(struct factors f, uint32_t n, float *a, float *b, struct extent made)
 {
-    for (; n >= 2; n -= 2) {
-        s = go_on(s, &f, made);
-        next_factors(&f);
-        s = go_on(s, &f, made);
-        next_factors(&f);
+#if TTZO_HAS_COMPENSATED_TILE
+    if (made.both_outputs && !made.is_plain) {
+        ttzo_compensated_tile(f.a, f.weight_step, f.x, f.feature_step, n, a, b, made.both_columns);
+        return;
     }
-    return n ? go_on(s, &f, made) : s;
+#endif
+    struct chains s = begin(&f, made);
+    for (n--; n >= 2; n -= 2) {
+        next_factors(&f);
+        s = go_on(s, &f, made);
+        next_factors(&f);
+        s = go_on(s, &f, made);
+    }
+    if (n) {
+        next_factors(&f);
+        s = go_on(s, &f, made);
+    }
+    put_chains(a, b, rounded(s, made), made);
 }
 
 // ---- layers ---------------------------------------------------------------------------------------------------------
@@ -273,41 +281,44 @@ struct passage {
     uint32_t in_step, feature_step;  // of the features: from one output's to the next one's, and along the sum
 };
 
-// Products [k, k + n) of one or two outputs of the core with all data, which begin there or go on from `a` and `b`.
-static inline __attribute__((always_inline)) void contract_part(const struct passage *of, struct factors from,
-                                                                uint32_t k, uint32_t n, float *a, float *b,
-                                                                struct extent made)
+// One or two outputs of a core with all data.
+INLINED void contract_outputs(const struct passage *of, struct factors f, float *out, struct extent made)
 {
-    bool ends = k + n == of->inner;
-    for (uint32_t c = of->n_data; c > 0; c--, from.x += of->in_step) {
-        struct factors f = from;
-        struct chains chains = k ? chains_at(a, b) : begin(&f, made);
-        if (k == 0)
-            next_factors(&f);
-        chains = go_on_by(chains, f, k ? n : n - 1, made);
-        put_chains(a, b, ends ? rounded(chains, made) : chains, made);
-        a += of->data_step;
-        b += of->data_step;
-    }
+    float *a = out, *b = made.both_outputs ? out + of->output_step : out;
+    for (uint32_t c = of->n_data; c > 0; c--, f.x += of->in_step, a += of->data_step, b += of->data_step)
+        make_outputs(f, of->inner, a, b, made);
 }
 
-// Output `o` of a core or, for both, the next one too.
-static inline __attribute__((always_inline)) void contract_outputs(const struct passage *of, const struct weights *core,
-                                                                   const float *in, float *out, uint32_t o,
-                                                                   struct extent made)
+// Weights that each meet one feature, or more of them than are split at once.
+static void contract_plain(const struct passage *of, const struct weights *core, const float *in, float *out,
+                           uint32_t n_core)
+{
+    struct factors f = { core->at, core->at + core->outer, in, core->inner, of->feature_step };
+    for (; n_core >= 2; n_core -= 2, f.a += 2 * core->outer, f.b += 2 * core->outer, out += 2 * of->output_step)
+        contract_outputs(of, f, out, (struct extent){ true, true, true });
+    f.b = f.a;
+    if (n_core)
+        contract_outputs(of, f, out, (struct extent){ false, true, true });
+}
+
+static void contract_split(const struct passage *of, const struct weights *core, const float *in, float *out,
+                           uint32_t n_core, bool both_columns)
 {
     float split[BLOCK * WIDTH];
-    uint32_t step = made.both_outputs ? 1 : 0, most = core->are_split ? of->inner : BLOCK;
-    const float *a = core->at + 2 * o * core->outer;
-    struct factors from = { a, a + 2 * step * core->outer, in, 2 * core->inner, of->feature_step };
-    if (!core->are_split)
-        from = (struct factors){ split, split + 2, in, WIDTH, of->feature_step };
-    out += o * of->output_step;
-    for (uint32_t k = 0, n; k < of->inner; k += n, from.x += n * of->feature_step) {
-        n = of->inner - k < most ? of->inner - k : most;
-        if (!core->are_split)
-            split_weights(core, o, o + step, k, n, split);
-        contract_part(of, from, k, n, out, out + step * of->output_step, made);
+    for (uint32_t o = 0; o < n_core; o += 2, out += 2 * of->output_step) {
+        bool both = o + 1 < n_core;
+        const float *a = core->at + 2 * o * core->outer;
+        struct factors f = { a, both ? a + 2 * core->outer : a, in, 2 * core->inner, of->feature_step };
+        if (!core->are_split) {
+            split_weights(core, o, both ? o + 1 : o, of->inner, split);
+            f = (struct factors){ split, split + 2, in, WIDTH, of->feature_step };
+        }
+        if (both && both_columns)
+            contract_outputs(of, f, out, (struct extent){ true, true, false });
+        else if (both)
+            contract_outputs(of, f, out, (struct extent){ true, false, false });
+        else // of one column too: a kernel less
+            contract_outputs(of, f, out, (struct extent){ false, true, false });
     }
 }
 
@@ -316,35 +327,40 @@ static void contract(const struct ttzo_contraction *step, const struct weights *
                      bool both_columns)
 {
     bool left = step->core_left;
-    uint32_t n_core = left ? step->rows : step->columns, n_data = left ? step->columns : step->rows, o = 0;
+    uint32_t n_core = left ? step->rows : step->columns, n_data = left ? step->columns : step->rows;
     const struct passage of = { n_data,
                                 step->inner,
                                 WIDTH * (left ? n_data : 1),
                                 WIDTH * (left ? 1 : n_core),
                                 WIDTH * (left ? 1 : step->inner),
                                 WIDTH * (left ? n_data : 1) };
-    for (; both_columns && o + 1 < n_core; o += 2)
-        contract_outputs(&of, core, in, out, o, (struct extent){ true, true });
-    for (; o + 1 < n_core; o += 2)
-        contract_outputs(&of, core, in, out, o, (struct extent){ true, false });
-    if (o < n_core) // of one column too: a kernel less
-        contract_outputs(&of, core, in, out, o, (struct extent){ false, true });
+    if (!core->are_split && (n_data == 1 || step->inner > BLOCK))
+        contract_plain(&of, core, in, out, n_core);
+    else
+        contract_split(&of, core, in, out, n_core, both_columns);
 }
 
-// The core of contraction `index` of the merged layer.
-static struct weights weights_of(const struct ttzo_layer *layer, const float *parameters, const float *merged,
-                                 const struct ttzo_contraction *step, uint32_t index)
+// How far the contractions of a layer have come.
+struct progress {
+    uint32_t k;          // the next core
+    const float *merged; // what of merged cores is not read yet
+};
+
+// The core of a layer's next contraction.
+static struct weights next_weights(const struct ttzo_layer *layer, const float *parameters,
+                                   const struct ttzo_contraction *step, struct progress *at)
 {
-    uint32_t k = 0, outer = step->core_outer_stride, inner = step->core_inner_stride;
+    uint32_t outer = step->core_outer_stride, inner = step->core_inner_stride;
     if (layer->kind != TTZO_LAYER_KIND_TT_TENSOR)
         return (struct weights){ parameters + step->core_offset, false, outer, inner };
-    for (; index > 0; index--) {
-        merged += 2 * merged_size(layer, k);
-        k += ttzo_cores_together(layer, k);
-    }
-    if (merged_size(layer, k))
-        return (struct weights){ merged, true, outer, inner };
-    return (struct weights){ parameters + ttzo_layer_core(layer, k).offset, false, outer, inner };
+    struct weights core = { at->merged, true, outer, inner };
+    uint32_t together = ttzo_cores_together(layer, at->k);
+    if (together == 2)
+        at->merged += 2 * step->inner * (step->core_left ? step->rows : step->columns);
+    else
+        core = (struct weights){ parameters + ttzo_layer_core(layer, at->k).offset, false, outer, inner };
+    at->k += together;
+    return core;
 }
 
 static void add_bias(const float *bias, float *columns, uint32_t n)
@@ -363,9 +379,10 @@ void ttzo_compensated_forward(const struct ttzo_layer *layer, const float *theta
     struct ttzo_layer taken = ttzo_merged_layer(layer);
     const float *parameters = theta + layer->parameter_offset;
     uint32_t length = ttzo_layer_length(&taken);
+    struct progress at = { 0, merged };
     for (uint32_t index = 0; index < length; index++, *current = 1 - *current) {
         struct ttzo_contraction step = ttzo_layer_contraction(&taken, index);
-        struct weights core = weights_of(layer, parameters, merged, &step, index);
+        struct weights core = next_weights(layer, parameters, &step, &at);
         const float *in = buffers[*current];
         float *out = buffers[1 - *current];
         for (uint32_t repeat = 0; repeat < step.repeats; repeat++) {

@@ -4,6 +4,8 @@
 #include "equations/compensated.h"
 #include "equations/compensated_basis.h"
 #include "equations/compensated_columns.h"
+#include "network/layers.h"
+#include "network/merged_layer.h"
 
 #define WIDTH TTZO_COMPENSATED_FLOATS
 
@@ -26,6 +28,7 @@ struct derivation {
     uint32_t basis;                  // directions that stand for those of space, or 0
     uint32_t n_directions, n_summed; // of which the first ones join the sum
     float *curvature;                // [units][2], or NULL: not kept
+    const float *shared;             // see ttzo_compensated_shared; or NULL
 };
 
 // ---- numbers in memory ----------------------------------------------------------------------------------------------
@@ -72,8 +75,9 @@ static inline struct ttzo_two_floats bend(enum ttzo_activation activation, struc
 {
     struct ttzo_two_floats value;
     if (activation == TTZO_ACTIVATION_SINE) {
-        ttzo_two_floats_sine(z, &value, slope);
-        return value;
+        struct ttzo_sine_and_cosine both = ttzo_two_floats_sine(z);
+        *slope = both.cosine;
+        return both.sine;
     }
     if (activation == TTZO_ACTIVATION_TANH) {
         struct ttzo_sum one = { ttzo_lanes_of(1.0f), ttzo_lanes_of(0.0f) };
@@ -108,8 +112,8 @@ static inline struct ttzo_two_floats curvature_of(enum ttzo_activation activatio
 }
 
 // slope second + curvature squares
-static struct ttzo_two_floats bend_second(struct ttzo_two_floats slope, struct ttzo_two_floats second,
-                                          struct ttzo_two_floats curvature, struct ttzo_two_floats squares)
+static inline struct ttzo_two_floats bend_second(struct ttzo_two_floats slope, struct ttzo_two_floats second,
+                                                 struct ttzo_two_floats curvature, struct ttzo_two_floats squares)
 {
     return ttzo_rounded(ttzo_two_floats_muladd(curvature, squares, ttzo_two_floats_product(slope, second)));
 }
@@ -177,8 +181,8 @@ static void bend_own_second(const struct units *u)
 
 // Directions in the columns [first, end); the squares of those before `end_summed` join the sum, which begins anew with
 // `begins`.
-static inline void bend_directions(const struct units *u, uint32_t first, uint32_t end, uint32_t end_summed,
-                                   bool begins)
+static inline __attribute__((always_inline)) void bend_directions(const struct units *u, uint32_t first, uint32_t end,
+                                                                  uint32_t end_summed, bool begins)
 {
     for (uint32_t j = 0; j < u->n; j++) {
         float *feature = u->columns + WIDTH * j, *kept = u->kept + 2 * j;
@@ -192,6 +196,18 @@ static inline void bend_directions(const struct units *u, uint32_t first, uint32
         }
         if (first < end_summed)
             put(kept, squares.sum, squares.rest);
+    }
+}
+
+// The first layer's, whose directions are at hand.
+static void bend_shared(const struct derivation *d, const struct pass *pass, const struct units *u)
+{
+    if (pass->kind[0] == VALUE)
+        bend_value(u);
+    for (uint32_t c = 0; c < 2; c++) {
+        const float *along = d->shared + 2 * pass->direction[c] * u->n;
+        for (uint32_t j = 0; j < u->n && pass->kind[c] == DIRECTION; j++)
+            put_column(u->columns + WIDTH * j, c, ttzo_two_floats_times(get(u->slope + 2 * j), get(along + 2 * j)));
     }
 }
 
@@ -217,6 +233,8 @@ static void bend_columns(const struct derivation *d, const struct pass *pass, co
         bend_directions(u, 1, 2, summed, begins);
     else if (end == 2 && summed == 2)
         bend_directions(u, 0, 2, 2, begins);
+    else if (end == 2 && summed == 1)
+        bend_directions(u, 0, 2, 1, begins);
     else
         bend_directions(u, first, end, summed, begins);
 }
@@ -284,16 +302,45 @@ static void clear_column(float *columns, uint32_t n)
         put_column(columns + WIDTH * j, 0, nothing());
 }
 
+// The sums of squares after the shared directions; they are read alone.
+static float *shared_squares(const struct derivation *d, uint32_t n_units)
+{
+    return d->work->shared + 2 * d->n_directions * n_units;
+}
+
+// Whether the first layer's linear part makes nothing of a pass: what it would make is known.
+static bool skips_first_layer(const struct derivation *d, const struct pass *pass)
+{
+    return pass->kind[0] == SECOND || (d->shared && pass->kind[0] == DIRECTION);
+}
+
+// The linear part of the first layer; in the buffer where a layer's results end, also when they are not made.
+static void enter_first_layer(const struct derivation *d, const struct pass *pass, uint32_t *buffer)
+{
+    const struct ttzo_layer *first = d->trainer->model->layers;
+    if (skips_first_layer(d, pass)) {
+        struct ttzo_layer taken = ttzo_merged_layer(first);
+        *buffer = ttzo_layer_length(&taken) % 2;
+        if (pass->kind[0] == SECOND)
+            clear_column(d->trainer->activations[*buffer], first->out_features);
+        return;
+    }
+    begin_columns(d, pass);
+    bool both = pass->kind[1] != NOTHING && !(d->shared && pass->kind[1] == DIRECTION);
+    ttzo_compensated_forward(first, d->theta, d->work->merged, d->trainer->activations, buffer, pass->kind[0] == VALUE,
+                             both);
+}
+
 static void carry(const struct derivation *d, const struct pass *pass)
 {
     const struct ttzo_layer *layers = d->trainer->model->layers;
     float *const *buffers = d->trainer->activations;
     const float *merged = d->work->merged;
     uint32_t buffer = 0, before = 0;
-    begin_columns(d, pass);
     for (uint32_t l = 0; l < d->n_layers; l++) {
-        if (l == 0 && pass->kind[0] == SECOND)
-            clear_column(buffers[buffer], layers[l].out_features);
+        bool is_shared = l == 0 && d->shared;
+        if (l == 0)
+            enter_first_layer(d, pass, &buffer);
         else
             ttzo_compensated_forward(&layers[l], d->theta, merged, buffers, &buffer, pass->kind[0] == VALUE,
                                      pass->kind[1] != NOTHING);
@@ -304,9 +351,12 @@ static void carry(const struct derivation *d, const struct pass *pass)
                            layers[l].out_features,
                            buffers[buffer],
                            d->work->slope + 2 * before,
-                           d->work->squares + 2 * before,
+                           is_shared ? shared_squares(d, layers[l].out_features) : d->work->squares + 2 * before,
                            d->curvature ? d->curvature + 2 * before : NULL };
-        bend_columns(d, pass, &u);
+        if (is_shared && pass->kind[0] != SECOND && pass->kind[1] != SECOND)
+            bend_shared(d, pass, &u);
+        else
+            bend_columns(d, pass, &u);
         before += u.n;
     }
     for (uint32_t c = 0; c < 2; c++) {
@@ -363,28 +413,77 @@ static float *place_of_curvature(const struct ttzo_trainer *trainer, uint32_t n_
     return needs & TTZO_NEED_LAPLACIAN && 2 * units <= trainer->pde.n_idle ? trainer->pde.idle : NULL;
 }
 
-void ttzo_compensated_jet(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs)
+static struct derivation derivation_of(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers,
+                                       uint32_t needs)
 {
     const struct ttzo_model *model = trainer->model;
     uint32_t n_inputs = model->info.in_features, n_space = model->pde.info.n_space;
     uint32_t basis = needs & TTZO_NEED_DIAGONAL ? 0 : ttzo_basis_size(model);
-    struct derivation d = { trainer,
-                            &trainer->pde,
-                            theta,
-                            n_layers,
-                            n_inputs,
-                            n_space,
-                            model->layers[n_layers - 1].out_features,
-                            basis,
-                            basis ? basis + n_inputs - n_space : n_inputs,
-                            basis ? basis : n_space,
-                            place_of_curvature(trainer, n_layers, needs) };
+    bool shares = needs && !(needs & TTZO_NEED_DIAGONAL) && trainer->pde.held == theta;
+    return (struct derivation){ trainer,
+                                &trainer->pde,
+                                theta,
+                                n_layers,
+                                n_inputs,
+                                n_space,
+                                model->layers[n_layers - 1].out_features,
+                                basis,
+                                basis ? basis + n_inputs - n_space : n_inputs,
+                                basis ? basis : n_space,
+                                place_of_curvature(trainer, n_layers, needs),
+                                shares ? trainer->pde.shared : NULL };
+}
+
+void ttzo_compensated_jet(struct ttzo_trainer *trainer, const float *theta, uint32_t n_layers, uint32_t needs)
+{
+    struct derivation d = derivation_of(trainer, theta, n_layers, needs);
     if (!needs)
         carry(&d, &(struct pass){ { VALUE, NOTHING }, { 0, 0 }, false });
     else if (needs & TTZO_NEED_DIAGONAL)
         carry_each_with_its_own(&d);
     else
         carry_all(&d, (needs & TTZO_NEED_LAPLACIAN) != 0);
+}
+
+// ---- shared by rows -------------------------------------------------------------------------------------------------
+
+static uint32_t directions_of(const struct ttzo_model *model)
+{
+    return ttzo_compensated_passes(model) - 3;
+}
+
+uint64_t ttzo_compensated_shared(const struct ttzo_model *model)
+{
+    const struct ttzo_layer *first = model->layers;
+    if (!ttzo_is_compensated(model) || model->info.batch < 2 || first->activation == TTZO_ACTIVATION_IDENTITY)
+        return 0;
+    return 2 * ((uint64_t)directions_of(model) + 1) * first->out_features;
+}
+
+void ttzo_compensated_share(struct ttzo_trainer *trainer, const float *theta)
+{
+    const struct ttzo_layer *first = trainer->model->layers;
+    const struct derivation d = derivation_of(trainer, theta, 1, 0);
+    uint32_t n = first->out_features;
+    float *squares = shared_squares(&d, n);
+    for (uint32_t k = 0; k < d.n_directions; k += 2) {
+        const struct pass pass = { { DIRECTION, k + 1 < d.n_directions ? DIRECTION : NOTHING }, { k, k + 1 }, false };
+        uint32_t buffer = 0;
+        enter_first_layer(&d, &pass, &buffer);
+        for (uint32_t c = 0; c < 2 && pass.kind[c] == DIRECTION; c++)
+            for (uint32_t j = 0; j < n; j++) {
+                struct ttzo_two_floats along = get_column(trainer->activations[buffer] + WIDTH * j, c);
+                put(trainer->pde.shared + 2 * ((k + c) * n + j), along.head, along.tail);
+            }
+    }
+    for (uint32_t j = 0; j < n; j++) {
+        struct ttzo_sum total = { ttzo_lanes_of(0.0f), ttzo_lanes_of(0.0f) };
+        for (uint32_t k = 0; k < d.n_summed; k++) {
+            struct ttzo_two_floats along = get(trainer->pde.shared + 2 * (k * n + j));
+            total = ttzo_two_floats_muladd(along, along, total);
+        }
+        put(squares + 2 * j, total.sum, total.rest);
+    }
 }
 
 uint32_t ttzo_compensated_passes(const struct ttzo_model *model)

@@ -36,6 +36,8 @@ void ttzo_hold_cores(struct ttzo_trainer *trainer, const float *theta)
 {
     trainer->pde.held = NULL;
     merge_cores(trainer, theta, trainer->model->info.n_layers);
+    if (ttzo_is_compensated(trainer->model) && trainer->pde.shared)
+        ttzo_compensated_share(trainer, theta);
     trainer->pde.held = theta;
 }
 

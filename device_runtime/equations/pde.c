@@ -300,6 +300,12 @@ static uint64_t merged_count(const struct ttzo_model *model)
     return numbers;
 }
 
+uint32_t ttzo_pde_spare_bytes(const struct ttzo_model *model)
+{
+    uint64_t bytes = ttzo_is_compensated(model) ? 4 * ttzo_compensated_shared(model) : 0;
+    return bytes < UINT32_MAX ? (uint32_t)bytes : 0;
+}
+
 void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 {
     const struct ttzo_model *model = trainer->model;

@@ -10,6 +10,9 @@
 // Lays the work memory of the rows out.
 void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve);
 
+// Bytes beyond the work memory with which rows of a batch share work: trainer->pde.shared, where they are there.
+uint32_t ttzo_pde_spare_bytes(const struct ttzo_model *model);
+
 // The residual of training row `row` of the step under way, times the root of its weight: its square is the row's loss.
 float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t row);
 
@@ -31,6 +34,12 @@ float ttzo_pde_exact(struct ttzo_trainer *trainer, uint32_t field);
 static inline void ttzo_pde_carve(struct ttzo_trainer *trainer, struct ttzo_carve *carve)
 {
     (void)trainer, (void)carve;
+}
+
+static inline uint32_t ttzo_pde_spare_bytes(const struct ttzo_model *model)
+{
+    (void)model;
+    return 0;
 }
 
 static inline float ttzo_pde_residual(struct ttzo_trainer *trainer, const float *theta, uint32_t row)

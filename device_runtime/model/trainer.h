@@ -39,6 +39,7 @@ struct ttzo_pde_work {
     float *normals; // [4][in_features] of monte_carlo: Gaussian directions
     float *merged;  // parameters of the layers whose cores are merged; of compensated jets those cores alone
     const float *held; // the parameters whose merged cores stand there for all rows; NULL: each derivation merges them
+    float *shared;     // what rows share at these parameters; NULL where there is no room (ttzo_pde_spare_bytes)
     float *basis;      // of compensated jets, where the first layer reads few combinations of its inputs
     float *combined;   // two sets of the network's values and derivatives, put together from its features
     float *registers;  // of the longest program

@@ -248,11 +248,19 @@ static float cross_entropy_change(const float *p, const float *changes, uint32_t
                                              : large_change(p, changes, step, n, own);
 }
 
-void ttzo_loss_large_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
-                             const struct ttzo_quad *own, float differences[TTZO_QUERIES_AT_ONCE])
+void ttzo_loss_moved_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t step, uint32_t n_quads,
+                             uint32_t outputs, uint32_t own, float (*differences)[TTZO_QUERIES_AT_ONCE])
 {
-    for (uint32_t q = 0; q < TTZO_QUERIES_AT_ONCE; q++)
-        differences[q] = cross_entropy_change(slopes, changes->of + q, TTZO_QUERIES_AT_ONCE, outputs, own->of[q]);
+    while (n_quads) {
+        uint32_t small = ttzo_small_changes(differences, slopes, changes, step, n_quads, outputs, own);
+        n_quads -= small, changes += small * step, differences += small;
+        if (n_quads == 0)
+            return;
+        for (uint32_t q = 0; q < TTZO_QUERIES_AT_ONCE; q++)
+            (*differences)[q] = cross_entropy_change(slopes, changes->of + q, TTZO_QUERIES_AT_ONCE, outputs,
+                                                     own < outputs ? changes[own].of[q] : 0.0f);
+        n_quads--, changes += step, differences++;
+    }
 }
 
 // log1p of the sum over the outputs [first, end) without the class's own, which change by `against` relative to it.
@@ -360,11 +368,14 @@ float ttzo_loss_change(const struct ttzo_model *model, const float *slopes, cons
 }
 
 void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const struct ttzo_quad *changes, uint32_t n,
-                       const uint8_t *target, float *scratch, float *differences)
+                       const uint8_t *target, float *scratch, float differences[TTZO_QUERIES_AT_ONCE])
 {
     uint32_t outputs = model->info.out_features;
     if (ttzo_loss_is_plain(model)) {
-        ttzo_loss_moved_changes(slopes, changes, outputs, ttzo_get_u16(target), differences);
+        float (*found)[TTZO_QUERIES_AT_ONCE] = (float (*)[TTZO_QUERIES_AT_ONCE])differences;
+        uint32_t own = ttzo_get_u16(target);
+        if (!ttzo_small_changes(found, slopes, changes, outputs, 1, outputs, own))
+            ttzo_loss_moved_changes(slopes, changes, outputs, 1, outputs, own, found);
         return;
     }
     for (uint32_t q = 0; q < n; q++) {

@@ -38,7 +38,7 @@ float ttzo_loss_change(const struct ttzo_model *model, const float *slopes, cons
 // The same for the first n of four queries side by side, changes[output]; after them any numbers may stand in
 // `differences` [4]. `scratch` [out_features].
 void ttzo_loss_changes(const struct ttzo_model *model, const float *slopes, const struct ttzo_quad *changes, uint32_t n,
-                       const uint8_t *target, float *scratch, float *differences);
+                       const uint8_t *target, float *scratch, float differences[TTZO_QUERIES_AT_ONCE]);
 
 // Whether the loss is a cross-entropy of one class without weights: for it alone are the next two.
 static inline bool ttzo_loss_is_plain(const struct ttzo_model *model)
@@ -46,20 +46,10 @@ static inline bool ttzo_loss_is_plain(const struct ttzo_model *model)
     return !TTZO_HAS_LOSSES || (model->info.loss == TTZO_LOSS_CROSS_ENTROPY && !model->loss.n_class_weights);
 }
 
-// The same of all four queries for changes of any size, against those of the class's output.
-void ttzo_loss_large_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
-                             const struct ttzo_quad *own, float differences[TTZO_QUERIES_AT_ONCE]);
-
-// The same of all four queries where these outputs change alone: `slopes` are theirs, number `own` of them is the
-// class's; none is when there are no more than `own`.
-static inline void ttzo_loss_moved_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t outputs,
-                                           uint32_t own, float differences[TTZO_QUERIES_AT_ONCE])
-{
-    static const struct ttzo_quad zero;
-    const struct ttzo_quad *of_own = own < outputs ? changes + own : &zero;
-    if (!ttzo_small_changes(differences, slopes, changes, outputs, own, of_own))
-        ttzo_loss_large_changes(slopes, changes, outputs, of_own, differences);
-}
+// The same of all queries of quads that begin `step` outputs apart, where these outputs change alone: `slopes` are theirs,
+// number `own` of them is the class's; none is when there are no more than `own`.
+void ttzo_loss_moved_changes(const float *slopes, const struct ttzo_quad *changes, uint32_t step, uint32_t n_quads,
+                             uint32_t outputs, uint32_t own, float (*differences)[TTZO_QUERIES_AT_ONCE]);
 
 // The same where one output changes.
 float ttzo_loss_output_change(const struct ttzo_model *model, const float *slopes, uint32_t output, float change,

@@ -22,10 +22,10 @@ static inline float ttzo_change_of_moments(float first, float second, float thir
     return TTZO_MULADD(s * s, q, s);
 }
 
-// That of each query, with a = changes[j] - own, one chain over the n places j from which `left_out`, whose change is
-// `own`, may be missing (n: none is). False where the squares of a query may reach TTZO_SMALL_SQUARES: then nothing
-// is said of any.
-bool ttzo_small_changes(float differences[TTZO_QUERIES_AT_ONCE], const float *p, const struct ttzo_quad *changes,
-                        uint32_t n, uint32_t left_out, const struct ttzo_quad *own);
+// That of each query of quads that begin `step` places apart, with a = changes[j] - own and one chain over the n places j,
+// without place `left_out`, whose change is `own` (n: none is left out, and own is 0). Returns how many quads it was found
+// for: it ends before the first one with a query whose squares may reach TTZO_SMALL_SQUARES.
+uint32_t ttzo_small_changes(float (*differences)[TTZO_QUERIES_AT_ONCE], const float *p, const struct ttzo_quad *changes,
+                            uint32_t step, uint32_t n_quads, uint32_t n, uint32_t left_out);
 
 #endif

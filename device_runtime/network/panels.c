@@ -8,6 +8,18 @@
 #include "network/tile.h"
 #include "number/real.h"
 
+// Without optimisation registers are short.
+#if TTZO_TILE == 2 && defined(__thumb2__) && defined(__OPTIMIZE__)
+#define IN_REGISTERS 1
+#else
+#define IN_REGISTERS 0
+#endif
+#if IN_REGISTERS && defined(__ARM_FP)
+#define IN_THUMB 1
+#else
+#define IN_THUMB 0
+#endif
+
 // ---- the tile: 4 lines times 4 lines, both as panels ----------------------------------------------------------------
 
 #if TTZO_TILE == 0
@@ -19,15 +31,15 @@ static float one_chain(float sum, const float *left, const float *right, uint32_
     return sum;
 }
 
-void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                         uint32_t rows, uint32_t inner)
+static void multiply_panel(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                           uint32_t rows, uint32_t inner)
 {
     for (uint32_t i = 0; i < rows; i++, out += row_stride, start += start ? row_stride : 0)
         for (uint32_t j = 0; j < 4; j++)
             out[j] = one_chain(start ? start[j] : 0.0f, left + i / 4 * 4 * inner + i % 4, right + j, inner);
 }
 
-#elif TTZO_TILE == 2 && defined(__thumb2__) && defined(__ARM_FP)
+#elif IN_THUMB
 
 // Fused, s16-s23 hold two steps of a and s24-s31 two steps of b, so that each pair of loads feeds 32 vfma; separate, one
 // step of each.
@@ -41,12 +53,17 @@ void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, co
 #endif
 
 void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                         uint32_t rows, uint32_t inner)
+                         uint32_t rows, uint32_t inner, const struct ttzo_more_panels *more)
 {
     static const float zeros[16] = { 0.0f };
     const float *b;
-    uint32_t fours, start_step = start ? 4 * row_stride : 0, n = rows / 4;
+    uint32_t fours, start_step = start ? 4 * row_stride : 0, n = rows / 4, panels = 0;
+    uint32_t jumps[4]; // in bytes, to the next panel: of left (back), of out, of right; then tiles of a panel
     start = start ? start : zeros;
+    if (more) {
+        jumps[0] = 4 * rows * inner, jumps[1] = 4 * (more->out_step - rows * row_stride);
+        jumps[2] = 4 * more->right_step, jumps[3] = n, panels = more->n;
+    }
     __asm volatile(
         "0: mov %[b], %[right]\n"
         "cbnz %[start_step], 5f\n vldmia %[start], {s0-s15}\n b 6f\n" // zeros
@@ -62,8 +79,13 @@ void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, co
         "vstmia %[out], {s8-s11}\n add %[out], %[row_step]\n"
         "vstmia %[out], {s12-s15}\n add %[out], %[row_step]\n"
         "subs %[n], #1\n bne 0b\n"
-        : [out] "+r"(out), [start] "+r"(start), [a] "+r"(left), [b] "=&r"(b), [fours] "=&r"(fours), [n] "+r"(n)
-        : [right] "r"(right), [inner] "r"(inner), [row_step] "r"(4 * row_stride), [start_step] "l"(start_step)
+        "cbz %[panels], 7f\n"
+        "ldrd %[fours], %[n], [%[jumps]]\n sub %[a], %[fours]\n add %[out], %[n]\n"
+        "ldrd %[fours], %[n], [%[jumps], #8]\n add %[right], %[fours]\n subs %[panels], #1\n b 0b\n"
+        "7:\n"
+        : [out] "+r"(out), [start] "+r"(start), [a] "+r"(left), [b] "=&r"(b), [fours] "=&r"(fours), [n] "+r"(n),
+          [right] "+r"(right), [panels] "+l"(panels)
+        : [inner] "r"(inner), [row_step] "r"(4 * row_stride), [start_step] "l"(start_step), [jumps] "r"(jumps)
         : TTZO_TILE_CLOBBERS);
 }
 
@@ -82,8 +104,8 @@ static inline void store(float *at, four numbers)
     *(four *)(void *)at = numbers;
 }
 
-void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                         uint32_t rows, uint32_t inner)
+static void multiply_panel(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                           uint32_t rows, uint32_t inner)
 {
     static const float zeros[4] = { 0.0f };
     uint32_t start_stride = start ? row_stride : 0;
@@ -125,8 +147,8 @@ static inline pair load(const float *at)
 }
 #endif
 
-void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                         uint32_t rows, uint32_t inner)
+static void multiply_panel(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                           uint32_t rows, uint32_t inner)
 {
     static const float zeros[4] = { 0.0f };
     uint32_t start_stride = start ? row_stride : 0;
@@ -182,6 +204,18 @@ void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, co
 
 #endif
 
+#if !IN_THUMB
+
+void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                         uint32_t rows, uint32_t inner, const struct ttzo_more_panels *more)
+{
+    multiply_panel(out, row_stride, start, left, right, rows, inner);
+    for (uint32_t i = 1; more && i <= more->n; i++)
+        multiply_panel(out + i * more->out_step, row_stride, NULL, left, right + i * more->right_step, rows, inner);
+}
+
+#endif
+
 // ---- panels ---------------------------------------------------------------------------------------------------------
 
 uint32_t ttzo_panel_numbers(uint32_t lines, uint32_t inner)
@@ -198,10 +232,23 @@ void ttzo_pack_panels(float *panels, struct ttzo_operand matrix, uint32_t lines,
         const float *c = a + (last < 2 ? last : 2) * matrix.outer, *d = a + (last < 3 ? last : 3) * matrix.outer;
         uint32_t k = inner;
         if (step == 1) // two at a time
-            for (; k >= 2; k -= 2, a += 2, b += 2, c += 2, d += 2, panels += 8) {
+            for (; k >= 2; k -= 2, panels += 8) {
+#if IN_REGISTERS
+                uint32_t x, y, z, w;
+                __asm volatile("ldrd %[x], %[y], [%[a]], #8\n ldrd %[z], %[w], [%[b]], #8\n"
+                               "strd %[x], %[z], [%[out]]\n strd %[y], %[w], [%[out], #16]\n"
+                               "ldrd %[x], %[y], [%[c]], #8\n ldrd %[z], %[w], [%[d]], #8\n"
+                               "strd %[x], %[z], [%[out], #8]\n strd %[y], %[w], [%[out], #24]\n"
+                               : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [x] "=&r"(x), [y] "=&r"(y),
+                                 [z] "=&r"(z), [w] "=&r"(w)
+                               : [out] "r"(panels)
+                               : "memory");
+#else
                 float a0 = a[0], b0 = b[0], c0 = c[0], d0 = d[0], a1 = a[1], b1 = b[1], c1 = c[1], d1 = d[1];
                 panels[0] = a0, panels[1] = b0, panels[2] = c0, panels[3] = d0;
                 panels[4] = a1, panels[5] = b1, panels[6] = c1, panels[7] = d1;
+                a += 2, b += 2, c += 2, d += 2;
+#endif
             }
         for (; k; k--, a += step, b += step, c += step, d += step, panels += 4)
             panels[0] = *a, panels[1] = *b, panels[2] = *c, panels[3] = *d;
@@ -215,7 +262,7 @@ static void edge_tile(float *out, uint32_t row_stride, const float *start, const
     float whole[16];
     for (uint32_t i = 0; start && i < 16; i++)
         whole[i] = i / 4 < rows && i % 4 < columns ? start[i / 4 * row_stride + i % 4] : 0.0f;
-    ttzo_multiply_tiles(whole, 4, start ? whole : NULL, left, right, 4, inner);
+    ttzo_multiply_tiles(whole, 4, start ? whole : NULL, left, right, 4, inner, NULL);
     const float *from = whole;
     for (; rows; rows--, out += row_stride, from += 4) {
         out[0] = from[0];
@@ -233,7 +280,7 @@ void ttzo_multiply_ragged(float *out, uint32_t row_stride, const float *start, c
 {
     uint32_t whole = columns == 4 ? rows & ~3u : 0;
     if (whole)
-        ttzo_multiply_tiles(out, row_stride, start, left, right, whole, inner);
+        ttzo_multiply_tiles(out, row_stride, start, left, right, whole, inner, NULL);
     for (uint32_t i = whole; i < rows; i += 4)
         edge_tile(out + i * row_stride, row_stride, start ? start + i * row_stride : NULL, left + i * inner, right,
                   rows - i < 4 ? rows - i : 4, inner, columns);

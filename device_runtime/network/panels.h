@@ -4,6 +4,8 @@
 // no tile changes a bit of it.
 #ifndef TTZO_PANELS_H
 #define TTZO_PANELS_H
+#include <stddef.h>
+
 #include "network/product.h"
 
 // Numbers in the panels of `lines` lines.
@@ -13,9 +15,14 @@ uint32_t ttzo_panel_numbers(uint32_t lines, uint32_t inner);
 // and what comes of them is dropped.
 void ttzo_pack_panels(float *panels, struct ttzo_operand matrix, uint32_t lines, uint32_t inner);
 
-// The product below where rows > 0 is a multiple of four, and all four columns count.
+// n further right panels: from one to the next `right` moves by right_step numbers, out by out_step.
+struct ttzo_more_panels {
+    uint32_t n, out_step, right_step;
+};
+
+// The product below where rows > 0 is a multiple of four, and all four columns count. With `more` panels `start` is NULL.
 void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
-                         uint32_t rows, uint32_t inner);
+                         uint32_t rows, uint32_t inner, const struct ttzo_more_panels *more);
 
 // The same for any rows and columns.
 void ttzo_multiply_ragged(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
@@ -28,7 +35,7 @@ static inline void ttzo_multiply_panels(float *out, uint32_t row_stride, const f
                                         const float *right, uint32_t rows, uint32_t inner, uint32_t columns)
 {
     if (columns == 4 && rows % 4 == 0 && rows)
-        ttzo_multiply_tiles(out, row_stride, start, left, right, rows, inner);
+        ttzo_multiply_tiles(out, row_stride, start, left, right, rows, inner, NULL);
     else
         ttzo_multiply_ragged(out, row_stride, start, left, right, rows, inner, columns);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "number/random.h"
 
+#include "number/quotient.h"
 #include "number/real.h"
 
 // ---- Philox4x32-10 --------------------------------------------------------------------------------------------------
@@ -95,8 +96,8 @@ uint32_t ttzo_sample_row(uint64_t seed, uint64_t position, uint32_t n)
 {
     const uint32_t half = half_bits(n);
     const uint32_t mask = (1u << half) - 1u;
-    const uint32_t epoch = (uint32_t)(position / n);
-    uint32_t slot = (uint32_t)(position % n);
+    uint32_t slot;
+    const uint32_t epoch = ttzo_quotient(position, n, &slot);
     do { // a Feistel permutation of 2^(2 half) numbers, walked until it comes back below n
         uint32_t left = slot >> half;
         uint32_t right = slot & mask;

@@ -135,6 +135,11 @@ void ttzo_carve_work(struct ttzo_trainer *trainer, void *work)
 {
     struct ttzo_carve carve = { work, 0 };
     carve_all(trainer, &carve);
+    uint8_t *at = (uint8_t *)work + trainer->work_bytes;
     uint32_t left = trainer->work_capacity - trainer->work_bytes;
-    trainer->dataset = (struct ttzo_rows){ (uint8_t *)work + trainer->work_bytes, left / trainer->row_bytes, 0 };
+    uint32_t spare = ttzo_has_equation(trainer->model) ? ttzo_pde_spare_bytes(trainer->model) : 0;
+    if (spare > left)
+        spare = 0;
+    trainer->pde.shared = spare ? (float *)(void *)at : NULL;
+    trainer->dataset = (struct ttzo_rows){ at + spare, (left - spare) / trainer->row_bytes, 0 };
 }

@@ -75,6 +75,18 @@ def given(plan: Plan, text: str) -> Plan:
     return _with(plan, [int(word) for word in words])
 
 
+def rival(plan: Plan) -> Plan | None:
+    """The plan in the other order: core by core where a layer is split, else the cheapest split of each layer that has
+    one. None where no layer has another order, or none matters to a step: see `chosen`."""
+    if plan.chain is None or plan.pde is not None or all(phase.estimator in REUSING for phase in plan.training.phases):
+        return None
+    if any(layer.contraction for layer in plan.layers):
+        return _with(plan, [0] * len(plan.layers))
+    splits = [min(_choices(layer)[1:], key=lambda each: cost(each, plan.batch), default=layer) for layer in plan.layers]
+    contractions = [layer.contraction for layer in splits]
+    return _with(plan, contractions) if any(contractions) else None
+
+
 def _with(plan: Plan, contractions: list[int]) -> Plan:
     layers = zip(plan.layers, contractions, strict=True)
     return plan.with_layers([dataclasses.replace(layer, contraction=c) for layer, c in layers])

@@ -7,7 +7,8 @@
 A step is a sum of `features` (how often something is done: a number drawn, a loss difference, a multiply-accumulate of one
 kernel) times what each costs. The costs are fitted to counted steps by host_tools/measure/fit_instructions.py and lie in
 `instruction_costs.json`, with how far each counted step is from its forecast. They are of `separate` arithmetic; of `fused`
-some cases of each family are counted beside them (fused_counts.py): the median share of theirs, and the largest.
+some cases of each family are counted beside them (fused_counts.py): the median share of theirs, and the largest; so are
+steps of cge in caches of 16 bits.
 """
 
 import json
@@ -41,26 +42,55 @@ class Executed:
 def mean_instructions(plan: Plan, phase: Phase, executed: Executed) -> float:
     """Instructions of a step that took `executed` in the mean."""
     mean, *_ = all_features(plan, phase, executed)
-    return _share(plan, phase, "fused_mean") * cost(plan, phase, mean)
+    return _share(plan, phase, "mean") * cost(plan, phase, mean)
 
 
 def most_instructions(plan: Plan, phase: Phase) -> float:
     """A ceiling of a step's instructions: no counted step took more."""
     made = all_features(plan, phase, Executed.planned(plan, phase))
-    share = _share(plan, phase, "fused_most") * stored()["families"][family(plan, phase)]["ceiling"]
+    share = _share(plan, phase, "most") * stored()["families"][family(plan, phase)]["ceiling"]
     return share * max(cost(plan, phase, each) for each in made)
 
 
-def _share(plan: Plan, phase: Phase, name: str) -> float:
-    """What a step takes in the plan's arithmetic, of what it takes in `separate`: 1 where none was counted."""
-    if plan.arithmetic != Arithmetic.fused:
-        return 1.0
-    return stored()["families"][family(plan, phase)].get(name, 1.0)
+def _share(plan: Plan, phase: Phase, kind: str) -> float:
+    """What a step takes in the plan's arithmetic and caches, of what it takes in `separate` and float32: 1 where none was
+    counted."""
+    shares = stored()["families"][family(plan, phase)]
+    fused = shares.get(f"fused_{kind}", 1.0) if plan.arithmetic == Arithmetic.fused else 1.0
+    return fused * shares.get(f"{plan.cache.name}_{kind}", 1.0)
 
 
 def cost(plan: Plan, phase: Phase, features: Features) -> float:
-    costs = stored()["families"][family(plan, phase)]["costs"]
-    return sum(costs.get(name, 0.0) * count for name, count in features.items())
+    name = family(plan, phase)
+    return sum(cost_of(name, feature) * count for feature, count in features.items())
+
+
+@cache
+def cost_of(name: str, feature: str) -> float:
+    """What a feature costs in a family of steps. One that no counted step of the family has is as dear as in the dearest
+    other family; 0 where it was counted nowhere: see `uncounted`."""
+    own = stored()["families"][name]
+    if feature in own["costs"] or feature in own.get("features", ()):
+        return own["costs"].get(feature, 0.0)
+    return max((_elsewhere(each, feature) for each in stored()["families"].values()), default=0.0)
+
+
+def _elsewhere(family: dict, feature: str) -> float:
+    alike = (feature, _plain(feature))
+    return max(family["costs"].get(each, 0.0) for each in alike)
+
+
+def _plain(feature: str) -> str:
+    """What is done again, or by units that are awake, costs about what it costs the first time, or by all."""
+    return feature.removeprefix("awake ").removesuffix(" again")
+
+
+def uncounted(plan: Plan, phase: Phase) -> list[str]:
+    """Features of the step that no counted step of any family has: its forecast leaves them out."""
+    name = family(plan, phase)
+    seen = {each for of in stored()["families"].values() for each in (*of["costs"], *of.get("features", ()))}
+    found = {each for made in all_features(plan, phase, Executed.planned(plan, phase)) for each, n in made.items() if n}
+    return sorted(each for each in found if not cost_of(name, each) and not {each, _plain(each)} & seen)
 
 
 @cache

@@ -10,15 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ttzo.device_runtime.contract import LIMIT, RECORD, Activation, Cache, Derivative, Estimator, LayerRecord, Need
+from ttzo.exporter.costs import part_sizes
 from ttzo.exporter.costs.coordinates import jet_width
 from ttzo.exporter.costs.core_memory import core_gradient_numbers
 from ttzo.exporter.costs.gathered_memory import gathered_gradient_numbers
 from ttzo.exporter.costs.graph_memory import graph_numbers
+from ttzo.exporter.costs.part_sizes import CodeBytes
 from ttzo.exporter.ode import section as simulation_section
 from ttzo.exporter.operations.layer import Layer, PlanError, gather_scratch
 from ttzo.exporter.pde import section
 from ttzo.exporter.pde.program import JETS, Pde
 from ttzo.exporter.plan.packing import TABLE_BYTES
+from ttzo.exporter.plan.parts import firmware_parts
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import GAUSS_NEWTON, Phase
 
@@ -302,7 +305,19 @@ def beyond_inference(plan: Plan) -> int:
 
 def dataset_capacity(plan: Plan, buffer_bytes: int) -> int:
     """Rows that can stay on a device whose work buffer has `buffer_bytes`."""
-    return max(0, buffer_bytes - work_bytes(plan)) // plan.row_bytes
+    left, spare = max(0, buffer_bytes - work_bytes(plan)), spare_bytes(plan)
+    return (left - spare if spare <= left else left) // plan.row_bytes
+
+
+def spare_bytes(plan: Plan) -> int:
+    """Bytes beyond the work buffer in which rows of an equation keep what is the same for all of them, where a device has
+    as much; as in ttzo_pde_spare_bytes."""
+    if plan.pde is None or plan.equation.derivative != Derivative.compensated_jet or plan.batch < 2:
+        return 0
+    if (first := plan.layers[0]).activation == Activation.identity:
+        return 0
+    directions = plan.in_features - (plan.equation.n_space - plan.basis_size if plan.basis_size else 0)
+    return 8 * (directions + 1) * first.out_features
 
 
 # ---- does it fit ----------------------------------------------------------------------------------------------------
@@ -312,7 +327,8 @@ def dataset_capacity(plan: Plan, buffer_bytes: int) -> int:
 class Room:
     """What a board offers one model, in bytes.
 
-    `flash_bytes`: flash for firmware and model together; `code_bytes`: the firmware's share of it.
+    `flash_bytes`: flash for firmware and model together. `code_bytes`: the firmware's share of it; 0: by its parts on the
+    `core`, with the part for rows without their zeros where it `keeps_rows`; without a core nothing.
     `ram_bytes`: RAM that the work buffer may take, after stack and static data.
     """
 
@@ -320,6 +336,20 @@ class Room:
     flash_bytes: int
     ram_bytes: int
     code_bytes: int = 0
+    core: str = ""
+    keeps_rows: bool = False
+
+    @property
+    def least_code_bytes(self) -> int:
+        """What firmware for any model takes."""
+        return self.code_bytes or (part_sizes.base_bytes(self.core) if self.core else 0)
+
+    def code(self, plan: Plan) -> CodeBytes:
+        """Forecast of the firmware for this plan, without the model's tables."""
+        if self.code_bytes or not self.core:
+            return CodeBytes(self.code_bytes, self.code_bytes)
+        parts = firmware_parts(plan, keeps_rows=self.keeps_rows)
+        return part_sizes.code_bytes(self.core, parts, plan.arithmetic)
 
 
 def saved_run_bytes(plan: Plan) -> int:
@@ -346,9 +376,9 @@ def _model_items(plan: Plan) -> dict[str, int]:
 
 
 def require_room(plan: Plan, room: Room) -> None:
-    """Raises `PlanError`, naming the largest consumer, when the plan does not fit the board."""
+    """Raises `PlanError`, naming the largest consumer, when the plan does not fit the board by what is expected."""
     _require(plan, work_items(plan), room.ram_bytes, "RAM", room.name)
-    _require(plan, {"the firmware": room.code_bytes} | flash_items(plan), room.flash_bytes, "flash", room.name)
+    _require(plan, {"the firmware": room.code(plan).expected} | flash_items(plan), room.flash_bytes, "flash", room.name)
 
 
 def _require(plan: Plan, items: dict[str, int], offered: int, what: str, board: str) -> None:
@@ -370,6 +400,8 @@ def _hint(largest: str, plan: Plan) -> str:
         narrower = [] if plan.gathers else [f"--cache {cache.name}, " for cache in Cache if cache > plan.cache]
         caches = "".join(narrower[-1:])
         return f"export with {caches}smaller --ranks, or an estimator that keeps no environments (--estimator rge)"
+    if largest == "the firmware":
+        return "choose a larger board, or export with an estimator whose code is small (--estimator rge)"
     if "moments" in largest:
         return "export with smaller --ranks, or an update rule without memory (--update sgd or sign)"
     return "export with smaller --ranks, or choose a larger board"

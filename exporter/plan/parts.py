@@ -62,6 +62,13 @@ def parts_of(plan: Plan) -> Parts:
     return frozenset(needed | (_parts_of_nodes(plan) if plan.chain is None else set()))
 
 
+def firmware_parts(plan: Plan, *, keeps_rows: bool) -> Parts:
+    """What firmware that a host trains holds: what the model needs, the link, and with `keeps_rows` rows without their zeros
+    in a memory of the board's."""
+    by_line = {Part.link} | ({Part.packing} if plan.packing else set())
+    return parts_of(plan) | SMALL | by_line | ({Part.sparse} if keeps_rows else set())
+
+
 def _is_deep(layers: Sequence[Layer]) -> bool:
     """Whether a change of a unit passes a further layer than the next, or an activation after the last."""
     return len(layers) > 2 or (len(layers) > 0 and layers[-1].activation != Activation.identity)

@@ -22,7 +22,6 @@ from ttzo.device_runtime.contract import (
     TtzoError,
     Update,
 )
-from ttzo.exporter.choose.method import BY_THE_DATA
 from ttzo.exporter.costs.core_memory import reuses
 from ttzo.exporter.costs.cost import TAKE_QUERIES
 from ttzo.exporter.costs.graph_memory import shared_prices
@@ -35,9 +34,10 @@ from ttzo.exporter.plan.packing import batch_bytes
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING
 from ttzo.exporter.writers import to_bundle
+from ttzo.host_tools.cli.board_fit import fit_rows, steps_text
 from ttzo.host_tools.cli.choices import ALL_PARTS, SIZE, STORAGE, Explained
 from ttzo.host_tools.cli.data import STEP_OF_NORMALISED, TABLE_OPTIONS, prepared, row_shape, taken
-from ttzo.host_tools.cli.estimators import alternatives_row, arithmetic_text
+from ttzo.host_tools.cli.estimators import alternatives_rows, arithmetic_text
 from ttzo.host_tools.cli.export_run import LIBRARY, export_run, say_missing_formats, write_library
 from ttzo.host_tools.cli.key import KEY, READING, lock_of
 from ttzo.host_tools.cli.layer_text import layer_text
@@ -46,7 +46,7 @@ from ttzo.host_tools.cli.screen import WIDE, Screen, command
 from ttzo.host_tools.cli.simulation_rows import simulation_rows
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.device.ports import list_ports
-from ttzo.host_tools.firmware import boards, build, wear
+from ttzo.host_tools.firmware import boards, build, forecast, wear
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.training import run_model
 from ttzo.host_tools.training.checkpoint import Generation
@@ -218,13 +218,15 @@ def export_command(
         if options[name] and len(options[name]) == 1:
             options[name] = options[name][0]
     options["freeze"] = options["freeze"] or None
-    room = boards.load(board).room if board else None
-    arithmetics = boards.load(board).arithmetics if board else ()
+    target = boards.load(board) if board else None
+    room, arithmetics = (target.room, target.arithmetics) if target else (None, ())
     if run_model.is_run(Path(model)):
         plan = export_run(screen, Path(model), out, room, generation, adapts, plain_onnx, options)
-        screen.table(f"{plan.metadata.get('title', model)}, trained in {model}, exported to {out}", describe(plan))
+        screen.table(
+            f"{plan.metadata.get('title', model)}, trained in {model}, exported to {out}", describe(plan, target)
+        )
         write_library(screen, plan, out, library)
-        return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
+        return _exported(out, plan, target)
     if generation or adapts:
         given = "--generation" if generation else "--for-adaptation"
         raise TtzoError(f"{model} is no run", f"leave out {given}, or name the folder of a run")
@@ -245,14 +247,19 @@ def export_command(
         arithmetics=arithmetics,
         **options,
     )
-    screen.table(f"{plan.metadata.get('title', model)}, exported to {out}", describe(plan))
+    screen.table(f"{plan.metadata.get('title', model)}, exported to {out}", describe(plan, target))
     for note in plan.metadata.get("notes", ()):
         screen.say(f"note: {note}")
     write_library(screen, plan, out, library)
     say_missing_formats(screen, plan, out)
     told = ["identify", str(out), "--data", "LOG.csv"] if plan.simulation else ["train", str(out)]
     screen.say(f"next: {shlex.join(['ttzo', *told, '--device', 'native:'])}")
-    return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan)}
+    return _exported(out, plan, target)
+
+
+def _exported(out: Path, plan: Plan, target: Board | None) -> dict:
+    found = {"forecast": forecast.forecast(plan, target, None)} if target else {}
+    return {"bundle": out, "hash": to_bundle.model_hash(plan), **summary(plan), **found}
 
 
 def node_row(node: Node) -> tuple[str, str]:
@@ -303,12 +310,6 @@ def _dense_text(plan: Plan) -> str:
     return f" ({plan.dense_parameters:,} as a dense network)" if has_trains else ""
 
 
-def _steps_text(plan: Plan) -> str:
-    if plan.metadata.get("steps") == BY_THE_DATA:
-        return "steps by the number of training rows"
-    return f"{plan.training.steps:,} steps"
-
-
 def _line_row(plan: Plan) -> list[tuple[str, str]]:
     """Bytes of a batch that is sent, where it has rows."""
     if plan.pde:
@@ -317,7 +318,12 @@ def _line_row(plan: Plan) -> list[tuple[str, str]]:
     return [("batch on the line", text + (f", packed {batch_bytes(plan):,}" if plan.packing else ""))]
 
 
-def describe(plan: Plan) -> list[tuple[str, str]]:
+def describe(plan: Plan, target: Board | None = None) -> list[tuple[str, str]]:
+    """Rows of a table: what the plan is, and how it fits the board that it was exported for."""
+    return _rows_of_plan(plan) + (fit_rows(plan, target, forecast.forecast(plan, target, None)) if target else [])
+
+
+def _rows_of_plan(plan: Plan) -> list[tuple[str, str]]:
     if plan.simulation:
         return [*simulation_rows(plan, plan.simulation), ("arithmetic", plan.arithmetic.name)]
     rows = [node_row(node) for node in plan.graph.nodes]
@@ -330,12 +336,12 @@ def describe(plan: Plan) -> list[tuple[str, str]]:
     rows += [
         (
             "schedule",
-            f"{_steps_text(plan)}, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
+            f"{steps_text(plan)}, {plan.training.schedule.name}; batch {plan.batch}; seed {plan.training.seed}",
         )
     ]
     rows += [("caches", plan.cache.name)] if reuses(plan) else []
     rows += _line_row(plan)
-    rows += alternatives_row(plan)
+    rows += alternatives_rows(plan)
     return [*rows, ("arithmetic", arithmetic_text(plan))]
 
 

@@ -14,7 +14,13 @@ from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.firmware.boards import Board
 from ttzo.host_tools.firmware.machines import MACHINES, Machine
-from ttzo.host_tools.measure.board_check import BoardCheck, MachineCheck, check_board, check_machine
+from ttzo.host_tools.measure.board_check import (
+    BoardCheck,
+    MachineCheck,
+    check_board,
+    check_machine,
+    has_emulator,
+)
 
 MODELS = ("digits", "names", "digits-conv", "black-scholes")
 
@@ -32,7 +38,7 @@ def check_boards_command(
 
     MODEL is what `ttzo export` accepts; by default one of each kind: a classifier, an embedding, a convolution, an equation.
     A board that a model does not fit, or that has no emulator, says so in its row. Machines (aarch64, riscv64, i686) run the
-    native port in user-mode emulation.
+    native port in user-mode emulation. The Raspberry Pi Pico runs in the npm package rp2040js, which is slow.
     """
     found, refusals, rows = [], [], []
     for model in models or MODELS:
@@ -60,7 +66,7 @@ def _checks(name: str) -> Iterator[tuple[str, Check]]:
         yield from ((each.name, partial(_on_machine, MACHINES[name], each)) for each in Arithmetic)
         return
     board = boards.load(name)
-    for arithmetic in board.arithmetics if board.qemu_machine else ():
+    for arithmetic in board.arithmetics if has_emulator(board) else ():
         yield arithmetic, partial(_on_board, board, Arithmetic[arithmetic])
 
 

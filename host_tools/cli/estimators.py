@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ttzo.device_runtime.contract import Arithmetic, TtzoError
+from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs.cost import forward_passes, macs_a_step
 from ttzo.exporter.costs.instructions import most_instructions
 from ttzo.exporter.costs.memory import work_bytes
@@ -20,6 +21,7 @@ from ttzo.host_tools.device.device import read_bundle
 
 HEADING = ("estimator", "instructions", "forward passes", "MACs", "work bytes")
 WHOLE_GRADIENTS = ("node_cge", "cge")  # every derivative in each step, which agree as the radius falls
+GAUSS_NEWTONS = ("subspace_gn", "last_layer_gn", "coordinate_gn")  # of equations
 
 
 @click.command("estimators")
@@ -82,23 +84,55 @@ def _refusals(costs: Mapping[str, dict]) -> dict[str, list[str]]:
     return reasons
 
 
-def alternatives_row(plan: Plan) -> list[tuple[str, str]]:
-    """What a step of a network's estimator takes at most, and of the others that ask every coordinate: a row of a table."""
-    used = estimator_name(plan.training)
-    if plan.pde is not None or plan.simulation is not None or used not in (*WHOLE_GRADIENTS, "rge"):
+def alternatives_rows(plan: Plan) -> list[tuple[str, str]]:
+    """Rows of a table: what a step takes at most, and what it would by other estimators and in another contraction."""
+    if plan.simulation is not None:
         return []
-    costs = {name: _cost(plan, name, used) for name in WHOLE_GRADIENTS if name != used}
-    text = f"at most {round(most_instructions(plan, plan.training.phases[0])):,} instructions on a Cortex-M4F"
-    rest = [f"by {name} {cost['instructions'][0]:,}" for name, cost in costs.items() if not cost["refusal"]]
-    why = " (all derivatives, without the noise of rge's random directions)" if used == "rge" and rest else ""
-    return [("a step", "; ".join([text, *rest]) + why)]
+    used = estimator_name(plan.training)
+    named = GAUSS_NEWTONS if plan.pde is not None else WHOLE_GRADIENTS
+    costs = {name: _cost(plan, name, used) for name in (used, *(each for each in named if each != used))}
+    own, *others = ((name, cost) for name, cost in costs.items() if not cost["refusal"])
+    rest = [f"by {name} {_counts(cost)}" for name, cost in others]
+    text = "; ".join([f"at most {_counts(own[1])} instructions on a Cortex-M4F", *rest])
+    text += " (all derivatives, without the noise of rge's random directions)" if used == "rge" and rest else ""
+    refused = [f"not by {', '.join(names)}: {reason}" for reason, names in _refusals(costs).items()]
+    return [("a step", "; ".join([text, *refused])), *_contraction_rows(plan)]
+
+
+def _counts(cost: dict) -> str:
+    """Instructions of a step; of hybrid those of both phases."""
+    return ", then ".join(f"{count:,}" for count in cost["instructions"])
+
+
+def _contraction_rows(plan: Plan) -> list[tuple[str, str]]:
+    """The order of multiplication, and what the other one takes, where layers have another."""
+    other = contraction.rival(plan)
+    if other is None:
+        return []
+    takes = f"{_most(other):,} instructions a step and {work_bytes(other):,} bytes of work buffer"
+    return [
+        (
+            "contraction",
+            f"{_order(plan)}; {_order(other)} takes at most {takes}, this one {_most(plan):,} and {work_bytes(plan):,}",
+        )
+    ]
+
+
+def _most(plan: Plan) -> int:
+    return round(most_instructions(plan, plan.training.phases[0]))
+
+
+def _order(plan: Plan) -> str:
+    """As `--contraction` takes it."""
+    numbers = ":".join(str(layer.contraction) for layer in plan.layers)
+    return "core by core" if not any(layer.contraction for layer in plan.layers) else f"--contraction {numbers}"
 
 
 def arithmetic_text(plan: Plan) -> str:
     """The arithmetic, and what a step takes at most in the other one."""
     fused = plan.arithmetic == Arithmetic.fused
     other = dataclasses.replace(plan, arithmetic=Arithmetic.separate if fused else Arithmetic.fused)
-    taken, alternative = (round(most_instructions(each, each.training.phases[0])) for each in (plan, other))
+    taken, alternative = _most(plan), _most(other)
     if taken == alternative:
         return plan.arithmetic.name
     where = "which every board has" if fused else "where the board has it"

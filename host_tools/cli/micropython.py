@@ -147,6 +147,6 @@ def _every(screen: Screen, out: Path, mpy_dir: str | None) -> dict:
     packages = Modules(out).packages
     rows = [(package.name, f"{package.bytes:,}", ", ".join(package.parts)) for package in packages]
     screen.table(f"modules -> {out}", rows, ("package", "bytes", "parts"))
-    for architecture, reason in left_out.items():
-        screen.tell(f"left out: {architecture}: {reason}")
+    for name, reason in left_out.items():
+        screen.tell(f"not built here: {name}: {reason}")
     return {"folder": out, "packages": packages, "left_out": left_out}

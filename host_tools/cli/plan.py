@@ -7,8 +7,9 @@ import click
 import numpy as np
 
 from ttzo.device_runtime.contract import TtzoError
-from ttzo.exporter.costs.instructions import Executed
+from ttzo.exporter.costs.instructions import Executed, uncounted
 from ttzo.exporter.plan.plan import Plan
+from ttzo.host_tools.cli.board_fit import ESTIMATE, kilobytes
 from ttzo.host_tools.cli.bundle import BUNDLE, describe, summary
 from ttzo.host_tools.cli.screen import Screen, command
 from ttzo.host_tools.data import data_set
@@ -37,6 +38,8 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
     _tell_forecasts(screen, plan, forecasts)
     if why_no_mean:
         screen.tell(f"the mean is not known: {why_no_mean}")
+    if left_out := uncounted(plan, plan.training.phases[0]):
+        screen.tell(f"seconds and millijoules are too low: no counted step has {', '.join(left_out)}")
     for each in forecasts:
         if each.refusal:
             screen.tell(f"{each.board}: {each.refusal}")
@@ -54,16 +57,19 @@ def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str
 
 def _tell_forecasts(screen: Screen, plan: Plan, forecasts: list[forecast.Forecast]) -> None:
     """The table of boards, after a sentence that says what its columns are."""
-    sizes = "Flash (at most) and work buffer in RAM in KB of what a board has, rows that can stay there, "
+    sizes = "KB of flash (expected-at most) and of work buffer in RAM, of what a board has; rows that can stay there; "
     if plan.simulation is not None:
         screen.tell(
             f"\n{sizes}seconds of sending {plan.batch} rows. How long a sweep takes depends on the log: `ttzo identify DIR "
             "--data LOG.csv --device qemu:BOARD --count` counts the instructions of the whole fit."
         )
     else:
+        passes = forecasts[0].forward_passes
+        assert passes is not None
         screen.tell(
-            f"\nA step takes {forecasts[0].forward_passes:,} forward passes of a batch. {sizes}seconds of a step in the mean of "
-            f"the first {first_steps.STEPS} and at most, millijoules of a step, seconds of sending its rows:"
+            f"\nA step takes {passes:,} forward passes of a row, {passes / plan.batch:,.3g} of a batch of {plan.batch}. "
+            f"{sizes}seconds of a step ({ESTIMATE}), in the mean of the first {first_steps.STEPS} and at most; its millijoules "
+            "(-: the board's current is not known); seconds of sending its rows:"
         )
     heads = ("board", "flash", "RAM", "rows", "s a step", "s at most", "mJ", "s to send")
     spare = ("s to send", "rows", "mJ", "s at most")
@@ -73,7 +79,7 @@ def _tell_forecasts(screen: Screen, plan: Plan, forecasts: list[forecast.Forecas
 def _forecast_row(each: forecast.Forecast) -> tuple:
     return (
         each.board,
-        f"{each.flash_bytes / 1000:,.0f}/{each.flash_capacity / 1000:,.0f}",
+        f"{kilobytes(each.flash_bytes, each.most_flash_bytes)}/{each.flash_capacity / 1000:,.0f}",
         f"{each.work_bytes / 1000:,.0f}/{each.work_capacity / 1000:,.0f}",
         f"{each.dataset_rows:,}",
         "-" if each.step_seconds is None else f"{each.step_seconds:,.3g}",

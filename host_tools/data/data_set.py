@@ -97,6 +97,30 @@ def pack_rows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.hstack([inputs, targets.view(np.uint8)])
 
 
+def packed_bytes(plan: Plan, rows: np.ndarray, most: int | None = None) -> bytes:
+    """What the device is sent of packed rows uint8 (n, row_bytes). Raises `DataError` where they are none of the plan's, or
+    more than `most`: the device would only see a number of bytes that does not fit."""
+    _require(
+        rows,
+        np.dtype(np.uint8),
+        plan.row_bytes,
+        "pack inputs and targets with pack_rows(x, y) of ttzo.host_tools.data.data_set",
+    )
+    if most is not None and len(rows) > most:
+        raise DataError(f"{len(rows)} rows are more than a batch", f"hand over at most {most} at once")
+    return rows.tobytes()
+
+
+def require_inputs(plan: Plan, x: np.ndarray) -> None:
+    """Raises `DataError` where x are no raw inputs (n, in_features) in the plan's number."""
+    _require(x, np.dtype(DTYPES[plan.input_number]), plan.in_features, "hand over inputs alone, without targets")
+
+
+def _require(rows: np.ndarray, wanted: np.dtype, columns: int, hint: str) -> None:
+    if rows.dtype != wanted or rows.ndim != 2 or rows.shape[1] != columns:
+        raise DataError(f"rows are {rows.dtype} {rows.shape}, the model takes {wanted} (n, {columns})", hint)
+
+
 def n_judged(plan: Plan, rows: np.ndarray) -> int:
     """Classes that packed rows uint8 (n, row_bytes) name; NO_CLASS does not count."""
     targets = np.ascontiguousarray(rows[:, plan.row_bytes - 2 * plan.n_places :]).view("<u2")

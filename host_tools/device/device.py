@@ -50,7 +50,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import REUSING, Training
 from ttzo.exporter.plan.untrusted_file import read_bytes
 from ttzo.exporter.writers import to_bundle
-from ttzo.host_tools.data.data_set import DataSet, n_judged, pack_rows
+from ttzo.host_tools.data.data_set import DataSet, n_judged, pack_rows, packed_bytes, require_inputs
 from ttzo.host_tools.device import emulated_device, micropython_board, replies
 from ttzo.host_tools.device.faulty_line import Faults
 from ttzo.host_tools.device.link import Link, StartedAnew
@@ -342,11 +342,11 @@ class Device:
 
     def write_batch(self, rows: np.ndarray) -> None:
         """Packed rows (n, row_bytes) uint8, n up to the plan's batch, for the next step or evaluation."""
-        self._write(Region.batch, rows.tobytes())
+        self._write(Region.batch, packed_bytes(self.plan, rows, batch_capacity(self.plan)))
 
     def write_dataset(self, rows: np.ndarray, on_progress: OnProgress | None = None) -> None:
         """Packed rows that stay on the device, at most `info.dataset_capacity`; not sent when they stand there."""
-        self._write_what_is_missing(Region.dataset, rows.tobytes(), on_progress)
+        self._write_what_is_missing(Region.dataset, packed_bytes(self.plan, rows), on_progress)
 
     def write_sparse(self, content: bytes, on_progress: OnProgress | None = None) -> None:
         """Sparse rows that stay on the device, at most `info.sparse_capacity` bytes; not sent when they stand there."""
@@ -421,6 +421,7 @@ class Device:
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Outputs float32 (n, out_features) for raw inputs (n, in_features) in the plan's input number."""
         plan, outputs = self.plan, []
+        require_inputs(plan, x)
         for at in range(0, len(x), batch_capacity(plan)):
             part = x[at : at + batch_capacity(plan)]
             self.write_batch(pack_rows(part, plan.no_targets(len(part))))

@@ -35,7 +35,7 @@ class BoardError(TtzoError):
 
 
 class Board(pydantic.BaseModel):
-    """One board; every field but the two first after `ran_on` stands in its TOML."""
+    """One board; a field with a default may be left out of its TOML."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -85,21 +85,23 @@ class Board(pydantic.BaseModel):
     qemu_arguments: tuple[str, ...]
     flash_command: tuple[str, ...]  # {bin} and {elf} stand for the firmware's files; empty when none is known
 
-    code_bytes: _Bytes  # forecast: flash without the model's data, at least what a build takes
+    # flash of the firmware without the model's data, where the forecast by its parts (exporter/costs/part_sizes.py) is
+    # wrong for the board; 0: that forecast
+    code_bytes: Annotated[int, pydantic.Field(ge=0, lt=1 << 32)] = 0
     static_bytes: _Bytes  # forecast: RAM besides stack and work buffer, at least what a build takes
     instruction_ratio: Annotated[float, pydantic.Field(gt=0)]  # instructions of a step over those of a Cortex-M4F
     cycles_per_instruction: Annotated[float, pydantic.Field(gt=0)]
-    # while it computes, of the chip alone; 0: not known, and no joules are forecast
-    active_milliamperes: Annotated[float, pydantic.Field(ge=0)]
-    supply_volts: Annotated[float, pydantic.Field(ge=0)]
+    # while it computes; a comment in the file names the source. Left out: not known, and no joules are forecast
+    active_milliamperes: Annotated[float, pydantic.Field(ge=0)] = 0.0
+    supply_volts: Annotated[float, pydantic.Field(ge=0)] = 0.0
     cost_basis: _Text  # where these figures come from
 
     @pydantic.model_validator(mode="after")
     def _consistent(self):
         if self.stack_bytes + self.static_bytes >= self.ram_bytes:
             raise ValueError("stack_bytes and static_bytes leave nothing of ram_bytes for the work buffer")
-        if self.code_bytes >= self.flash_bytes:
-            raise ValueError("code_bytes leaves nothing of flash_bytes for the model")
+        if self.room.least_code_bytes >= self.flash_bytes:
+            raise ValueError(f"flash_bytes has no room for the firmware: {self.room.least_code_bytes:,} bytes at least")
         if self.clock_hz < 16 * self.baud:
             raise ValueError("clock_hz must be at least 16 times baud")
         if bool(self.active_milliamperes) != bool(self.supply_volts):
@@ -126,7 +128,7 @@ class Board(pydantic.BaseModel):
         if abs(self.slot_origins[0] - self.slot_origins[1]) < self.slot_bytes:
             raise ValueError("slot_origins: the two slots overlap")
         kept = self.with_slots()
-        if kept.flash_bytes <= self.code_bytes or kept.ram_bytes <= self.stack_bytes + self.static_bytes:
+        if kept.flash_bytes <= self.room.least_code_bytes or kept.ram_bytes <= self.stack_bytes + self.static_bytes:
             raise ValueError("slot_origins leave no room for the program: they must lie at the end of flash or RAM")
 
     def with_slots(self) -> "Board":
@@ -140,6 +142,14 @@ class Board(pydantic.BaseModel):
         return self.model_copy(update=changes)
 
     @property
+    def core(self) -> str:
+        """The core and where its floats go, from the compiler's flags: "cortex-m4 hard", "rv32imac soft"."""
+        names = [flag.partition("=")[2] for flag in self.cpu_flags if flag.startswith(("-mcpu=", "-march="))]
+        abis = [flag.partition("=")[2] for flag in self.cpu_flags if flag.startswith(("-mfloat-abi=", "-mabi="))]
+        hard = any(abi in ("hard", "softfp") or abi.endswith(("f", "d")) for abi in abis)
+        return f"{names[0] if names else 'unknown'} {'hard' if hard else 'soft'}"
+
+    @property
     def room(self) -> Room:
         """What the board offers a model, by forecast."""
         return Room(
@@ -147,6 +157,8 @@ class Board(pydantic.BaseModel):
             flash_bytes=self.flash_bytes,
             ram_bytes=self.ram_bytes - self.stack_bytes - self.static_bytes,
             code_bytes=self.code_bytes,
+            core=self.core,
+            keeps_rows=self.rows_bytes > 0,
         )
 
 

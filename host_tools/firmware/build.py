@@ -28,7 +28,7 @@ from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import PORTS, core_headers, core_sources
 from ttzo.device_runtime.contract import LIMIT, Arithmetic, Part, TtzoError
 from ttzo.exporter.costs.memory import Room, flash_items, require_room
-from ttzo.exporter.plan.parts import SMALL, Parts, parts_of
+from ttzo.exporter.plan.parts import Parts, firmware_parts
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware.boards import Board
@@ -135,13 +135,11 @@ def build(
         board = board.with_slots()
     require_room(plan, board.room)
     out = bundle_dir / "firmware" / board.name
-    parts = (frozenset(Part) if all_parts else _linked_parts(plan, board)) - {Part.key}
+    parts = (frozenset(Part) if all_parts else firmware_parts(plan, keeps_rows=board.rows_bytes > 0)) - {Part.key}
     parts |= {Part.key} if lock else set()
     parts |= {Part.storage} if storage else set()
-    sources = _firmware_sources(parts, board, storage) + [bundle_dir / "model.c"]
-    flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board, storage), *extra_flags]
-    flags += ["-Os"] if size else []
-    flags += [f"-DTTZO_READING_OPEN={lock.reading_open:d}"] if lock else []
+    sources = _firmware_sources(parts, board) + [bundle_dir / "model.c"]
+    flags = [*_flags(plan, parts, board, lock), *extra_flags, *(["-Os"] if size else [])]
     folders = CHIP_PORTS[board.port].folders
     read = [
         *sources,
@@ -187,21 +185,21 @@ def sources_of(parts: Parts) -> list[Path]:
     return core_sources({part.name for part in set(Part) - parts})
 
 
-def _linked_parts(plan: Plan, board: Board) -> Parts:
-    """What the model needs, the link, and rows without their zeros where the board has a memory for them."""
-    by_line = {Part.link} | ({Part.packing} if plan.packing else set())
-    return parts_of(plan) | SMALL | by_line | ({Part.sparse} if board.rows_bytes else set())
-
-
-def _firmware_sources(parts: Parts, board: Board, storage: bool) -> list[Path]:
+def _firmware_sources(parts: Parts, board: Board) -> list[Path]:
     """The core, and of the port what the board names; what begins with the name of a choice is one."""
     chosen = {f"uart_{board.uart}.c", f"clock_{board.clock}.c", f"watchdog_{board.watchdog}.c"}
-    chosen |= {f"slots_{board.slots}.c"} if storage else set()
+    chosen |= {f"slots_{board.slots}.c"} if Part.storage in parts else set()
     chosen |= {f"random_{board.random}.c"} if Part.key in parts else set()
     return sources_of(parts) + CHIP_PORTS[board.port].sources(chosen)
 
 
-def _macros(plan: Plan, parts: Parts, board: Board, storage: bool) -> list[str]:
+def _flags(plan: Plan, parts: Parts, board: Board, lock: Lock | None) -> list[str]:
+    flags = [*board.cpu_flags, *FLAGS, *FIRMWARE_FLAGS, *_macros(plan, parts, board)]
+    return [*flags, f"-DTTZO_READING_OPEN={lock.reading_open:d}"] if lock else flags
+
+
+def _macros(plan: Plan, parts: Parts, board: Board) -> list[str]:
+    storage = Part.storage in parts
     values = {
         "BOARD": f'"{board.name}"',
         "CLOCK_HZ": f"{board.clock_hz}u",
@@ -236,43 +234,42 @@ def _make(
     kept: Path | None,
 ) -> BuildReport:
     """Compiles and links in `folder`, then looks at what came out. No path of this machine gets into the image."""
-    gcc = f"{board.toolchain}-gcc"
     # of two that fit, gcc takes the later
     hidden = [
         f"-ffile-prefix-map={path}={name}"
         for path, name in ((RUNTIME, "ttzo"), (bundle_dir.resolve(), "bundle"), (folder.resolve(), "."))
     ]
-    specs = f"--specs={CHIP_PORTS[board.port].specs}"
-    flags = [*flags, *hidden, specs, f"-I{RUNTIME}", *(f"-I{each}" for each in CHIP_PORTS[board.port].folders)]
-    objects = _compile_all(folder, gcc, [source.resolve() for source in sources], flags, kept)
-    memory = {"FLASH_ORIGIN": board.flash_origin, "FLASH_BYTES": board.flash_bytes, "RAM_ORIGIN": board.ram_origin}
-    memory |= {"RAM_BYTES": board.ram_bytes, "STACK_BYTES": board.stack_bytes}
-    script = SHARED / "firmware.ld"
-    _run(
-        [
-            gcc,
-            "-E",
-            "-P",
-            "-x",
-            "c",
-            *(f"-D{name}={value:#x}" for name, value in memory.items()),
-            str(script),
-            "-o",
-            "ttzo.ld",
-        ],
-        folder,
-    )
-    _link(
-        [gcc, *board.cpu_flags, specs, *LINK_FLAGS, "-T", "ttzo.ld", *objects, "-lm", "-o", "ttzo.elf"],
-        folder,
-        board,
-        plan,
-    )
-    _run([f"{board.toolchain}-objcopy", "-O", "binary", "ttzo.elf", "ttzo.bin"], folder)
-    image = Image(folder / "ttzo.elf", board.toolchain)
+    image = Image(_linked(folder, plan, board, sources, [*flags, *hidden], kept), board.toolchain)
     stack, path = _worst_stack(image, board, kept)
     _check_model(image, plan, board)
     return _report(image, out, plan, board, stack, path)
+
+
+def image_bytes(bundle_dir: Path, board: Board, parts: Parts) -> int:
+    """Bytes of an image with just these parts, whatever the model needs; what it would do is not looked at."""
+    plan = _read_plan(bundle_dir)
+    lock = Lock(bytes(LIMIT["key_bytes"])) if Part.key in parts else None
+    flags = [flag for flag in _flags(plan, parts, board, lock) if flag != "-g"]
+    with tempfile.TemporaryDirectory(prefix="ttzo-image-") as folder:
+        sources = _firmware_sources(parts, board) + [bundle_dir / "model.c"]
+        sources += [_secret_file(Path(folder), lock)] if lock else []
+        return _linked(Path(folder), plan, board, sources, flags, None).with_suffix(".bin").stat().st_size
+
+
+def _linked(folder: Path, plan: Plan, board: Board, sources: list[Path], flags: list[str], kept: Path | None) -> Path:
+    """Compiles and links `ttzo.elf` in `folder`, with `ttzo.bin` and `ttzo.map` beside it."""
+    gcc, port = f"{board.toolchain}-gcc", CHIP_PORTS[board.port]
+    specs = f"--specs={port.specs}"
+    flags = [*flags, specs, f"-I{RUNTIME}", *(f"-I{each}" for each in port.folders)]
+    objects = _compile_all(folder, gcc, [source.resolve() for source in sources], flags, kept)
+    memory = {"FLASH_ORIGIN": board.flash_origin, "FLASH_BYTES": board.flash_bytes, "RAM_ORIGIN": board.ram_origin}
+    memory |= {"RAM_BYTES": board.ram_bytes, "STACK_BYTES": board.stack_bytes}
+    defined = [f"-D{name}={value:#x}" for name, value in memory.items()]
+    _run([gcc, "-E", "-P", "-x", "c", *defined, str(SHARED / "firmware.ld"), "-o", "ttzo.ld"], folder)
+    script = ["-T", "ttzo.ld"]
+    _link([gcc, *board.cpu_flags, specs, *LINK_FLAGS, *script, *objects, "-lm", "-o", "ttzo.elf"], folder, board, plan)
+    _run([f"{board.toolchain}-objcopy", "-O", "binary", "ttzo.elf", "ttzo.bin"], folder)
+    return folder / "ttzo.elf"
 
 
 def _compile_all(
@@ -326,7 +323,7 @@ def _link(command: Sequence[str], folder: Path, board: Board, plan: Plan) -> Non
         raise BuildError(
             f"the firmware is {int(overflow[2]):,} bytes too large for the {overflow[1]} of {board.name}; "
             f"the model's parameters take {parameters:,}",
-            "export with smaller --ranks, or choose a larger board; code_bytes in the board's file is too low",
+            "export with smaller --ranks, build with --size, or choose a larger board",
         ) from error
 
 

@@ -28,7 +28,8 @@ class Forecast:
 
     board: str
     refusal: str
-    flash_bytes: int
+    flash_bytes: int  # expected; the model's tables exactly
+    most_flash_bytes: int
     flash_capacity: int
     work_bytes: int
     work_capacity: int
@@ -41,6 +42,7 @@ class Forecast:
     step_seconds: float | None
     most_seconds: float | None
     step_joules: float | None
+    most_joules: float | None
     line_seconds: float
     storage: str  # how often the board would keep its run over a reset, in words; "" where it cannot
 
@@ -53,16 +55,18 @@ def forecast(plan: Plan, board: Board, executed: Executed | None) -> Forecast:
         refusal = ""
     except PlanError as error:
         refusal = str(error)
+    code, tables = room.code(plan), sum(flash_items(plan).values())
     return Forecast(
         board=board.name,
         refusal=refusal,
-        flash_bytes=room.code_bytes + sum(flash_items(plan).values()),
+        flash_bytes=code.expected + tables,
+        most_flash_bytes=code.ceiling + tables,
         flash_capacity=room.flash_bytes,
         work_bytes=work_bytes(plan),
         work_capacity=room.ram_bytes,
         dataset_rows=dataset_capacity(plan, room.ram_bytes),
         **_of_step(plan, board, executed),
-        line_seconds=batch_bytes(plan) * LINE_OVERHEAD * BITS_A_BYTE / board.baud,
+        line_seconds=0.0 if plan.pde else batch_bytes(plan) * LINE_OVERHEAD * BITS_A_BYTE / board.baud,
         storage=wear.describe(plan, board),
     )
 
@@ -76,6 +80,7 @@ OF_STEP = (
     "step_seconds",
     "most_seconds",
     "step_joules",
+    "most_joules",
 )
 
 
@@ -88,7 +93,7 @@ def _of_step(plan: Plan, board: Board, executed: Executed | None) -> dict[str, A
     most = board.instruction_ratio * instructions.most_instructions(plan, phase)
     mean = board.instruction_ratio * instructions.mean_instructions(plan, phase, executed) if executed else None
     watts = board.active_milliamperes / 1000 * board.supply_volts
-    seconds = _seconds(mean, board)
+    seconds, most_seconds = _seconds(mean, board), _seconds(most, board)
     values = (
         evaluations_a_step(plan, phase),
         forward_passes(plan, phase, macs),
@@ -96,8 +101,8 @@ def _of_step(plan: Plan, board: Board, executed: Executed | None) -> dict[str, A
         mean,
         most,
         seconds,
-        _seconds(most, board),
-        seconds * watts if seconds is not None and watts else None,
+        most_seconds,
+        *(each * watts if each is not None and watts else None for each in (seconds, most_seconds)),
     )
     return dict(zip(OF_STEP, values, strict=True))
 

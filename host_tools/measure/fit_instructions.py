@@ -28,7 +28,11 @@ from ttzo.host_tools.measure.step_counts import StepCount
 MARGIN = 1.02  # of a ceiling over the dearest counted step
 DIGITS = 4  # of a cost
 # Machine instructions of one of a residual program, counted in QEMU over a fit of `house`.
-OF_SIMULATIONS = {"costs": {"program instruction": 145.0}, "ceiling": 1.0}
+OF_SIMULATIONS = {
+    "costs": {"program instruction": 145.0},
+    "features": ["parameter", "program instruction", "step"],
+    "ceiling": 1.0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +97,7 @@ def fit(cases: Sequence[Case]) -> dict:
     ceiling = MARGIN * max(case.count.most / each for case, each in zip(cases, dearest, strict=True))
     return {
         "costs": costs,
+        "features": names,
         "ceiling": round(max(1.0, ceiling), 3),
         "worst_error": round(float(abs(errors).max()), 4),
         "median_error_left_out": round(float(np.median(abs(left_out))), 4),
@@ -115,13 +120,26 @@ def fused_shares(counts: Sequence[FusedCount]) -> dict[str, dict[str, float]]:
     }
 
 
+def narrow_shares(counts: Sequence[StepCount]) -> dict[str, float]:
+    """By cache: what a step of cge takes in it of one in float32, in the median and at most."""
+    means = {(each.model, each.estimator, each.batch): each.mean for each in counts}
+    found = {}
+    for way, cache in step_counts.NARROW.items():
+        shares = [each.mean / means[each.model, "cge", each.batch] for each in counts if each.estimator == way]
+        found[f"{cache}_mean"], found[f"{cache}_most"] = round(float(np.median(shares)), 3), round(max(shares), 3)
+    return found
+
+
 def main(counts: Path, fused: Path) -> None:
     families: dict[str, list[Case]] = defaultdict(list)
-    for count in step_counts.read(counts):
-        name, case = case_of(count)
-        families[name].append(case)
+    counted = step_counts.read(counts)
+    for count in counted:
+        if count.estimator not in step_counts.NARROW:
+            name, case = case_of(count)
+            families[name].append(case)
     shares = fused_shares(fused_counts.read(fused))
     made = {name: fit(cases) | shares.get(name, {}) for name, cases in sorted(families.items())}
+    made["coordinates"] |= narrow_shares(counted)
     made["simulation"] = OF_SIMULATIONS
     about = {"board": step_counts.BOARD, "steps": step_counts.STEPS, "cases": sum(map(len, families.values()))}
     page = {"counted": about, "families": made}

@@ -11,10 +11,13 @@ are ours.
 """
 
 import hashlib
+import itertools
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,9 @@ from ttzo.host_tools.micropython.native_module import (
     BUILT,
     MPY_VERSION,
     NATIVE,
+    FailedBuild,
     ModuleError,
+    NoCompiler,
     build_native,
     name_parts,
     python_files,
@@ -143,26 +148,25 @@ def write_modules(
     architectures: Iterable[str] = BUILT,
     on_progress: OnProgress = lambda done, total: None,
 ) -> dict[str, str]:
-    """Builds every kit for the architectures and writes the index.
+    """Builds every kit for the architectures, as many at once as there are processors, and writes the index of what was built.
 
-    Returns the architectures that were left out, each with the reason: a compiler that is not installed.
+    Returns what was left out, each with the reason: an architecture whose compiler is not installed, a package whose build
+    failed.
     Raises:
-        ModuleError: no source tree, or a build that fails.
+        ModuleError: no source tree, no mpy-cross, or no module was built.
     """
     left_out: dict[str, str] = {}
     packages: list[Package] = []
-    wanted, python = list(architectures), python_files()
-    for number, architecture in enumerate(wanted):
-        for nth, (kit, parts) in enumerate(KITS.items()):
-            on_progress(number * len(KITS) + nth, len(wanted) * len(KITS))
-            try:
-                native = build_native(architecture, mpy_dir, parts=parts)
-            except ModuleError as error:
-                if "is not installed" not in str(error):
-                    raise
-                left_out[architecture] = f"{error}; {error.hint}"
-                break
-            packages.append(_write(folder, architecture, kit, parts, {NATIVE: native} | python))
+    wanted, python = list(itertools.product(architectures, KITS)), python_files()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        built = pool.map(lambda each: _built(mpy_dir, *each), wanted)
+        for number, ((architecture, kit), native) in enumerate(zip(wanted, built, strict=True)):
+            on_progress(number, len(wanted))
+            if isinstance(native, bytes):
+                packages.append(_write(folder, architecture, kit, KITS[kit], {NATIVE: native} | python))
+            else:
+                missing = isinstance(native, NoCompiler)
+                left_out[architecture if missing else _name(architecture, kit)] = f"{native}; {native.hint}"
     if not packages:
         raise ModuleError(
             f"no module was built: {'; '.join(left_out.values())}",
@@ -172,6 +176,13 @@ def write_modules(
     return left_out
 
 
+def _built(mpy_dir: str | Path, architecture: str, kit: str) -> bytes | NoCompiler | FailedBuild:
+    try:
+        return build_native(architecture, mpy_dir, parts=KITS[kit])
+    except (NoCompiler, FailedBuild) as error:
+        return error
+
+
 def _write(folder: Path, architecture: str, kit: str, parts: Parts, files: dict[str, bytes]) -> Package:
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     for name, content in files.items():
@@ -179,7 +190,7 @@ def _write(folder: Path, architecture: str, kit: str, parts: Parts, files: dict[
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     package = Package(
-        f"ttzo-{architecture}-{kit}",
+        _name(architecture, kit),
         version(),
         architecture,
         tuple(part.name for part in sorted(parts)),
@@ -194,6 +205,10 @@ def _write(folder: Path, architecture: str, kit: str, parts: Parts, files: dict[
     for name in ("latest", package.version):
         _write_json(folder / "package" / str(MPY_VERSION[0]) / package.name / f"{name}.json", page)
     return package
+
+
+def _name(architecture: str, kit: str) -> str:
+    return f"ttzo-{architecture}-{kit}"
 
 
 def _row(package: Package) -> dict[str, Any]:

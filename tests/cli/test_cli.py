@@ -104,8 +104,12 @@ def test_plan_forecasts_every_board(bundle):
     assert 0 < first["step_instructions"] <= first["most_instructions"]
     seconds = first["step_instructions"] * board.cycles_per_instruction / board.clock_hz
     assert first["step_seconds"] == pytest.approx(seconds) and first["step_seconds"] <= first["most_seconds"]
-    known = {each["board"]: each for each in answer["forecasts"]}["nano33ble"]
-    assert known["step_joules"] == pytest.approx(known["step_seconds"] * 0.0063 * 3.0) and first["step_joules"] is None
+    by_board = {each["board"]: each for each in answer["forecasts"]}
+    known, unknown = by_board["nano33ble"], by_board["mps2-an386"]
+    assert known["step_joules"] == pytest.approx(known["step_seconds"] * 0.0063 * 3.0)
+    assert known["most_joules"] == pytest.approx(known["most_seconds"] * 0.0063 * 3.0)
+    assert unknown["step_joules"] is unknown["most_joules"] is None
+    assert all(each["flash_bytes"] < each["most_flash_bytes"] for each in answer["forecasts"])
     assert 0 < answer["noise"]["noise"] < answer["noise"]["difference"]
 
 

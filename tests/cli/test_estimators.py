@@ -10,8 +10,11 @@ from click.testing import CliRunner
 
 from ttzo.device_runtime.contract import ExitCode
 from ttzo.exporter import export_again
+from ttzo.exporter.costs.instructions import most_instructions
+from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.plan.train_defaults import ESTIMATORS
+from ttzo.host_tools.cli import estimators
 from ttzo.host_tools.cli.choices import WHAT_FOR
 from ttzo.host_tools.cli.commands import main
 
@@ -96,3 +99,23 @@ def test_a_plan_of_random_directions_says_what_all_derivatives_would_take_and_br
     shown = " ".join(CliRunner().invoke(main, ["plan", str(bundle), "--board", "netduinoplus2"]).stdout.split())
     whole = [f"by {name} {found[name]['instructions'][0]:,}" for name in ("node_cge", "cge")]
     assert used == "rge" and f"{'; '.join(whole)} (all derivatives, without the noise" in shown
+
+
+def test_a_plan_names_the_ways_of_an_equation_and_why_a_network_refuses_one():
+    (step,) = dict(estimators.alternatives_rows(plan_of("black-scholes"))).values()
+    assert step.startswith("at most ") and all(f"by {name} " in step for name in ("last_layer_gn", "coordinate_gn"))
+    words = dict(estimators.alternatives_rows(plan_of("names")))
+    assert "not by node_cge: does not support convolutions or embeddings" in words["a step"]
+    for one_order in (words, dict(estimators.alternatives_rows(plan_of("digits", estimator="cge")))):
+        assert "contraction" not in one_order  # embeddings have one; cge walks the cores itself
+
+
+def test_a_plan_names_the_order_of_multiplication_and_what_the_other_one_takes():
+    split = plan_of("digits", estimator="rge")
+    cores = plan_of("digits", estimator="rge", contractions="0")
+    said = dict(estimators.alternatives_rows(split))["contraction"]
+    orders = ":".join(str(layer.contraction) for layer in split.layers)
+    most = [round(most_instructions(each, each.training.phases[0])) for each in (split, cores)]
+    assert said.startswith(f"--contraction {orders}; core by core takes at most {most[1]:,} instructions a step and ")
+    assert f"{work_bytes(cores):,} bytes" in said and f"this one {most[0]:,} and {work_bytes(split):,}" in said
+    assert dict(estimators.alternatives_rows(cores))["contraction"].startswith("core by core; --contraction ")

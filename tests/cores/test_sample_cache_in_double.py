@@ -24,6 +24,7 @@ from ttzo.host_tools.reference.network.network import read_inputs
 ROOMS = ("model", "network", "operations", "cores")
 SOURCES = (
     *(str(path.relative_to(FOLDER)) for path in core_sources() if path.parent.name in ROOMS),
+    "number/quotient.c",
     "number/random.c",
 )
 IN_DOUBLE = (

@@ -139,6 +139,45 @@ def test_the_table_of_boards_is_the_stored_one_and_all_its_bits_are_equal():
         assert {(model, board) for model in models - refused} <= seen
 
 
+def test_the_table_of_modules_is_the_stored_one():
+    module = script("modules_table")
+    stored = json.loads(module.STORED.read_text(encoding="utf-8"))
+    assert f"{module.table(stored)}<!-- end -->" in module.PAGE.read_text(encoding="utf-8")
+    assert stored["bytes"].keys() == set(module.BUILT) == set(module.BOARDS)
+
+
+def test_the_table_of_trained_steps_is_the_stored_one():
+    stored = json.loads((DOCS / "results" / "trained_steps.json").read_text(encoding="utf-8"))["steps"]
+    page = (DOCS / "results" / "speed.md").read_text(encoding="utf-8")
+    shown = [
+        re.findall(r"\d[\d,]*", line.split("|")[-2])
+        for line in page.split("<!-- steps:")[1].splitlines()
+        if " batch " in line
+    ]
+    assert shown == [[f"{each['instructions']:,}"] for each in stored]
+
+
+def test_the_table_of_forward_passes_is_the_stored_one_and_ours_take_the_fewest_instructions():
+    module = script("forward_table")
+    stored = json.loads(module.STORED.read_text(encoding="utf-8"))
+    assert f"{module.table(stored)}<!-- end -->" in module.PAGE.read_text(encoding="utf-8")
+    counted = dict(stored["instructions"])
+    own = counted.pop(module.OURS)
+    assert "onnx2c" in counted
+    for theirs in counted.values():
+        assert all(own[each][model] < n for each, by_model in theirs.items() for model, n in by_model.items())
+    costs = json.loads((ROOT / "tests" / "vectors" / "zoo_counts.json").read_text(encoding="utf-8"))["cases"]
+    for each in costs:  # of another M4F, whose clock and ports take no part in a forward pass
+        if (
+            set(each["case"]) == {"model"}
+            and each["case"]["model"] in own["separate"]
+            and "refused" not in each["costs"]
+        ):
+            assert each["costs"]["forward_instructions"] == pytest.approx(
+                own["separate"][each["case"]["model"]], rel=0.02
+            )
+
+
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(((?!https?:)[^)#]+)\)", README))))
 def test_every_link_leads_to_a_file(link):
     assert (ROOT / link).exists()

@@ -9,13 +9,16 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from bundles import wave_plan
 from c_library import FUSED
+from devices import dense_plan
 from runtime import CORE, RUN, Runtime
 
-from ttzo.device_runtime.contract import Activation, Arithmetic, Derivative, Region
+from ttzo.device_runtime.contract import Activation, Arithmetic, Derivative, Loss, Number, Region
+from ttzo.exporter import pde
 from ttzo.exporter.costs import memory
 from ttzo.exporter.export import plan_of
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.training import Phase, Training
 from ttzo.host_tools.firmware.boards import load
 from ttzo.host_tools.measure.derivative_error import derivative_errors
 from ttzo.host_tools.reference.equations import compensated
@@ -30,9 +33,9 @@ void map(enum function f, const float *head, const float *tail, float *out_head,
 void map(enum function f, const float *head, const float *tail, float *out_head, float *out_tail, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        struct ttzo_two_floats z = { ttzo_lanes_of(head[i]), ttzo_lanes_of(tail[i]) }, sine, cosine, made;
-        ttzo_two_floats_sine(z, &sine, &cosine);
-        made = f == SINE ? sine : f == COSINE ? cosine : ttzo_two_floats_tanh(z);
+        struct ttzo_two_floats z = { ttzo_lanes_of(head[i]), ttzo_lanes_of(tail[i]) }, made;
+        struct ttzo_sine_and_cosine both = ttzo_two_floats_sine(z);
+        made = f == SINE ? both.sine : f == COSINE ? both.cosine : ttzo_two_floats_tanh(z);
         out_head[i] = ttzo_lanes_first(made.head);
         out_tail[i] = ttzo_lanes_first(made.tail);
     }
@@ -220,13 +223,14 @@ def test_the_solution_is_computed_as_in_training(precise):
 @pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="needs the Arm cross compiler")
 @pytest.mark.parametrize("arithmetic", Arithmetic)
 def test_a_cortex_m4f_takes_compensated_steps_to_the_bits_of_this_machine(tmp_path, c_library, arithmetic):
+    pytest.importorskip("torch")
     pytest.importorskip("unicorn", reason="needs the extra `bench`")
     from ttzo.host_tools.measure.bench import firmware
     from ttzo.host_tools.measure.instruction_count import Machine
 
-    plan, board = wave_plan(), load("netduinoplus2")
-    made = dataclasses.replace(plan.pde, derivative=Derivative.compensated_jet)
-    plan = dataclasses.replace(plan, pde=made, arithmetic=arithmetic)
+    # On this board rows share the first layer's directions; here there is no room for it.
+    plan = plan_of("hjb20", derivative="compensated_jet", batch=2, n_queries=1, arithmetic=arithmetic)
+    board = load("mps2-an386")
     native = Runtime(c_library(*CORE, extra=RUN, flags=FUSED if arithmetic == Arithmetic.fused else ()), plan)
     machine = Machine(board, firmware(tmp_path / "made", plan, board))
     native.step(Region.collocation)
@@ -234,3 +238,44 @@ def test_a_cortex_m4f_takes_compensated_steps_to_the_bits_of_this_machine(tmp_pa
     machine.call("ttzo_read", machine.trainer, Region.parameters, 0, 4 * plan.n_parameters, machine.host)
     place = struct.unpack("<I", machine.read(machine.host, 4))[0]
     assert machine.read(place, 4 * plan.n_parameters) == native.theta.tobytes() != plan.parameters.tobytes()
+
+
+# ---- rows that share work --------------------------------------------------------------------------------------------
+
+
+def heat_plan() -> Plan:
+    """u_t = lap u and two equations like it, whose three functions are the outputs of a network 3-8-3."""
+    problem = pde.Problem(
+        space=[(0, 1), (0, 1)],
+        time=(0, 1),
+        fields=["u", "v", "w"],
+        residual=lambda p: [p.u_t - p.laplacian(p.u) - p.v, p.v_t - p.laplacian(p.v), p.w_t + p.laplacian(p.w) - p.u],
+        solution=lambda n, x, t: n,
+        rows=3,
+    )
+    made = pde.trace(problem, derivative=Derivative.compensated_jet)
+    plan = dense_plan(3, 8, 3, batch=made.batch)
+    last = dataclasses.replace(plan.layers[-1], activation=Activation.identity)
+    return plan.with_layers(
+        (dataclasses.replace(plan.layers[0], activation=Activation.sine), last),
+        loss=Loss.residual,
+        input_number=Number.float32,
+        input_scale=1.0,
+        training=Training((Phase(n_queries=4, learning_rate=1e-3),), seed=7, steps=3),
+        pde=made,
+    )
+
+
+@pytest.mark.parametrize("arithmetic", Arithmetic)
+def test_rows_that_share_the_first_layer_s_directions_leave_the_same_bits(c_library, arithmetic):
+    """With room for it, without, and in NumPy, which has one arithmetic."""
+    plan = dataclasses.replace(heat_plan(), arithmetic=arithmetic)
+    library = c_library(*CORE, extra=RUN, flags=FUSED if arithmetic == Arithmetic.fused else ())
+    needed, spare = memory.work_bytes(plan), memory.spare_bytes(plan)
+    runs = [Runtime(library, plan, needed), Runtime(library, plan, needed + spare)]
+    if arithmetic == Arithmetic.separate:
+        runs.append(Trainer(plan))
+    for _ in range(3):
+        assert len({each.step(Region.collocation).loss for each in runs}) == 1
+    assert len({each.theta.tobytes() for each in runs}) == 1 and runs[0].theta.tobytes() != plan.parameters.tobytes()
+    assert spare == 4 * 2 * (3 + 1) * 8 and memory.dataset_capacity(plan, needed + spare + plan.row_bytes) == 1

@@ -14,7 +14,7 @@ from firmware import MAIN_BOARDS, needs_compiler, plan_for_firmware, small_plan,
 from ttzo.device_runtime.contract import Arithmetic, TtzoError
 from ttzo.exporter.costs.memory import flash_items, forward_bytes, work_bytes
 from ttzo.exporter.export import plan_of
-from ttzo.exporter.plan.parts import parts_of
+from ttzo.exporter.plan.parts import firmware_parts, parts_of
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.firmware.chip_ports import CHIP_PORTS
@@ -60,7 +60,8 @@ def test_firmware_compiles_without_a_warning_and_within_its_forecast(tmp_path, n
     if not shutil.which(f"{board.toolchain}-gcc"):
         pytest.skip(f"{board.toolchain}-gcc is not installed")
     report = build.build(write_bundle(tmp_path, plan), board, ["-Werror"])
-    assert report.flash_bytes - sum(flash_items(plan).values()) <= board.code_bytes
+    taken, code = report.flash_bytes - sum(flash_items(plan).values()), board.room.code(plan)
+    assert code.expected == pytest.approx(taken, rel=0.04) and taken <= code.ceiling
     assert report.static_bytes <= board.static_bytes
     assert report.work_capacity >= board.room.ram_bytes
     assert report.stack_bytes <= board.stack_bytes
@@ -218,7 +219,7 @@ def test_a_model_too_large_for_the_ram_names_the_largest_consumer(bundle):
 
 @needs_compiler
 def test_a_model_too_large_for_the_flash_names_the_largest_consumer(bundle):
-    board = BOARD.model_copy(update={"flash_bytes": BOARD.code_bytes + 4 * PLAN.n_parameters})
+    board = BOARD.model_copy(update={"flash_bytes": BOARD.room.code(PLAN).expected + 4 * PLAN.n_parameters})
     with pytest.raises(TtzoError, match="largest part is the firmware"):
         build.build(bundle, board)
 
@@ -312,13 +313,13 @@ def gcc_stack_usage(folder):
 
 @needs_compiler
 def test_frames_agree_with_what_gcc_says(tmp_path, built):
-    parts = build._linked_parts(PLAN, BOARD)
-    sources = [source.resolve() for source in build._firmware_sources(parts, BOARD, storage=False)]
+    parts = firmware_parts(PLAN, keeps_rows=False)
+    sources = [source.resolve() for source in build._firmware_sources(parts, BOARD)]
     flags = [
         *BOARD.cpu_flags,
         *build.FLAGS,
         *build.FIRMWARE_FLAGS,
-        *build._macros(PLAN, parts, BOARD, storage=False),
+        *build._macros(PLAN, parts, BOARD),
         "-fstack-usage",
     ]
     folders = [f"-I{folder}" for folder in (build.RUNTIME, *CHIP_PORTS[BOARD.port].folders)]

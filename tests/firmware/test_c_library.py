@@ -4,6 +4,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -209,23 +210,25 @@ def test_the_yaml_manifests_name_what_their_build_systems_read(library):
     assert yaml.safe_load((library(Kind.zephyr) / "zephyr" / "module.yml").read_text())["build"]["cmake"] == "zephyr"
 
 
-@pytest.mark.skipif(not shutil.which("compote"), reason="idf-component-manager is not installed")
 def test_the_idf_component_is_packed_by_its_own_tool(library):
+    pytest.importorskip(
+        "idf_component_manager", reason="idf-component-manager, a package of the tests, is not installed"
+    )
     component = library(Kind.esp_idf)
-    run("compote", "component", "pack", "--name", "ttzo", cwd=component)
+    pack = [sys.executable, "-c", "from idf_component_manager.cli import safe_cli; safe_cli()"]
+    pack += ["component", "pack", "--name", "ttzo"]
+    run(*pack, cwd=component)
     (component / "idf_component.yml").write_text("version: many\n")
-    refused = subprocess.run(["compote", "component", "pack", "--name", "ttzo"], cwd=component, capture_output=True)
-    assert refused.returncode
+    assert subprocess.run(pack, cwd=component, capture_output=True).returncode
 
 
-@pytest.mark.skipif(not shutil.which("pio"), reason="platformio is not installed")
 def test_the_platformio_manifest_passes_its_own_schema(library):
-    interpreter = Path(shutil.which("pio")).read_text().splitlines()[0].removeprefix("#!")
+    pytest.importorskip("platformio", reason="platformio, a package of the tests, is not installed")
     check = Path(__file__).parents[1] / "support" / "platformio_manifest.py"
     manifest = library(Kind.platformio) / "library.json"
-    run(interpreter, check, manifest)
+    run(sys.executable, check, manifest)
     manifest.write_text(manifest.read_text().replace('"version": "', '"version": "many '))
-    assert subprocess.run([interpreter, check, manifest], capture_output=True).returncode
+    assert subprocess.run([sys.executable, check, manifest], capture_output=True).returncode
 
 
 def test_a_folder_of_somebody_else_is_not_replaced(library, tmp_path):

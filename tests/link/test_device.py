@@ -194,3 +194,25 @@ def test_a_device_url_makes_a_folder_name():
         "dev-ttyACM0",
         "socket-127.0.0.1-5555",
     ]
+
+
+def test_rows_that_are_not_the_models_are_named_before_anything_is_sent(bundle, rows):
+    """Inputs without targets were answered by the device: a number of bytes "lies outside the region; run `ttzo build` again"."""
+    packed = rows.train_rows
+    with open_device("numpy:", bundle) as device:
+        x = np.zeros((3, device.plan.in_features), data_set.DTYPES[device.plan.input_number])
+        device.write_batch(packed[: device.plan.batch])
+        for refused in (
+            lambda: device.write_batch(x),
+            lambda: device.write_dataset(x),
+            lambda: device.evaluate(x),
+            lambda: device.write_batch(packed[:1, :-1]),
+            lambda: device.predict(packed),
+            lambda: device.predict(x[:, :-1]),
+        ):
+            with pytest.raises(data_set.DataError, match=r"^rows are .*, the model takes .* \(n, ") as error:
+                refused()
+            assert error.value.hint
+        with pytest.raises(data_set.DataError, match="more than a batch"):
+            device.write_batch(packed[np.arange(device.plan.batch + 1) % len(packed)])
+        assert device.step(Region.batch).step == 1  # the batch of before still stands there

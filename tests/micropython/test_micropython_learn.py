@@ -111,20 +111,20 @@ def test_the_callback_ends_an_awaited_training(tasks):
     assert tasks.run(LOAD + code).strip() == "3"
 
 
-def test_the_sensor_loop_learns_and_saves_once_at_its_end(tasks):
+def test_the_sensor_loop_learns_and_saves_once_at_its_end(board):
     code = f"""
-import asyncio, sensor_loop
+import sensor_loop
 sensor_loop.PERIOD_MS, sensor_loop.MODEL, answers, saves, k = 0, "learnt.ttzo", [], [], -1
 def read_row():
     global k
     k += 1
     return row(k)[0]
 sensor_loop.read_row, sensor_loop.read_label, sensor_loop.say = read_row, lambda: row(k)[1], answers.append
-steps = asyncio.run(sensor_loop.run(m, {PLAN.batch + 3}))
+steps = sensor_loop.run(m, {PLAN.batch + 3})
 print(steps, len(answers), ttzo.load("learnt.ttzo").step)
 """
-    assert parameters(tasks, code) == stepped(tasks, 1)
-    assert tasks.run(LOAD + code).split() == ["1", str(PLAN.batch + 3), "1"]
+    assert parameters(board, code) == stepped(board, 1)
+    assert board.run(LOAD + code).split() == ["1", str(PLAN.batch + 3), "1"]
 
 
 @pytest.mark.parametrize(

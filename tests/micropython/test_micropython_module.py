@@ -239,7 +239,7 @@ def test_mip_installs_the_package(tmp_path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
         write_package("x64", package, os.environ["MPY_DIR"], url=url)
-        code = f"import mip; mip.install('{url}/package.json', target='.'); import ttzo, _ttzo_texts; print(_ttzo_texts.TEXTS[0])"
+        code = f"import mip; mip.install('{url}/package.json', target='.'); import ttzo, _ttzo_texts; print(_ttzo_texts.text(0))"
         done = subprocess.run([*interpreter("native"), "-c", code], cwd=board, capture_output=True, text=True)
         server.shutdown()
     assert done.stdout.endswith("no error\n"), done.stdout + done.stderr

@@ -92,7 +92,7 @@ HARNESS = """
 import {{loadMicroPython}} from {package};
 import {{readFileSync}} from "node:fs";
 const mp = await loadMicroPython({{stdout: (line) => console.log(line), linebuffer: true}});
-for (const name of ["ttzo.py", "_ttzo_model.py", "_ttzo_serve.py", "_ttzo_files.py", "_ttzo_save.py", "_ttzo_learn.py", "_ttzo_load.py", "_ttzo_refusals.py", "_ttzo_evaluate.py", "_ttzo_texts.py", "_ttzo.py"]) mp.FS.writeFile("/" + name, readFileSync(name));
+for (const name of ["ttzo.py", "_ttzo_model.py", "_ttzo_serve.py", "_ttzo_files.py", "_ttzo_save.py", "_ttzo_train.py", "_ttzo_learn.py", "_ttzo_load.py", "_ttzo_refusals.py", "_ttzo_evaluate.py", "_ttzo_texts.py", "_ttzo.py"]) mp.FS.writeFile("/" + name, readFileSync(name));
 mp.runPython(readFileSync("session.py", "utf8"));
 """
 

@@ -18,7 +18,7 @@ from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.micropython import modules as module_store
 from ttzo.host_tools.micropython.deploy import deploy
 from ttzo.host_tools.micropython.modules import KITS, Modules, smallest, write_modules
-from ttzo.host_tools.micropython.native_module import ModuleError
+from ttzo.host_tools.micropython.native_module import FailedBuild, ModuleError, NoCompiler
 
 HEADS = {"armv6m": 4, "armv7emsp": 7}  # numbers of architectures in the head of an .mpy file
 
@@ -30,7 +30,9 @@ def index(tmp_path, monkeypatch):
 
     def build(architecture, mpy_dir, parts):
         if architecture not in HEADS:
-            raise ModuleError(f"the compiler for {architecture} is not installed", "install it")
+            raise NoCompiler(f"the compiler for {architecture} is not installed", "install it")
+        if architecture == "armv6m" and parts == KITS["graphs"]:
+            raise FailedBuild("make failed: jumps larger than 128KiB are not supported", "see the message")
         return bytes([ord("M"), 6, HEADS[architecture] << 2 | 3, 31]) + bytes(
             8 * len(parts - SMALL) + len(parts & SMALL)
         )
@@ -38,7 +40,7 @@ def index(tmp_path, monkeypatch):
     monkeypatch.setattr(module_store, "build_native", build)
     monkeypatch.setattr(module_store, "python_files", lambda: {"ttzo.mpy": b"M\x06\x00\x1f"})
     left_out = write_modules(tmp_path / "modules", "tree", ("armv6m", "x64", "armv7emsp"))
-    assert list(left_out) == ["x64"]
+    assert list(left_out) == ["ttzo-armv6m-graphs", "x64"]
     return tmp_path / "modules"
 
 
@@ -53,6 +55,7 @@ def test_the_smallest_that_has_the_parts_is_taken(index):
         smallest(modules, "x64", frozenset())
     with pytest.raises(ModuleError, match="has part key, which"):
         smallest(modules, "armv6m", frozenset({Part.key}))
+    assert smallest(modules, "armv6m", KITS["graphs"]).name == "ttzo-armv6m-all"  # graphs could not be built
 
 
 def test_the_largest_kit_has_what_every_other_has():

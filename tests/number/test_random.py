@@ -25,7 +25,7 @@ KNOWN_ANSWERS = [
 
 @pytest.fixture(scope="module")
 def c_random(c_library):
-    return c_library("number/real.c", "number/random.c")
+    return c_library("number/real.c", "number/random.c", "number/quotient.c")
 
 
 def words(text: str) -> list[int]:
@@ -135,7 +135,7 @@ def test_rademacher_signs_balance_in_every_bit_place():
 
 
 def test_rademacher_is_the_same_in_both_arithmetics(c_random, c_library):
-    fused = c_library("number/real.c", "number/random.c", flags=FUSED)
+    fused = c_library("number/real.c", "number/random.c", "number/quotient.c", flags=FUSED)
     base = theta(500)
     made = [np.empty(500, np.float32), np.empty(500, np.float32)]
     for library, out in zip([c_random, fused], made, strict=True):

@@ -235,4 +235,4 @@ def test_numpy_twin_keeps_shape_and_is_silent(name):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the ELF linker to refuse undefined symbols")
 def test_real_and_random_need_no_library():
-    compile_library(["number/real.c", "number/random.c"], flags=["-nostdlib", "-Wl,-z,defs"])
+    compile_library(["number/real.c", "number/random.c", "number/quotient.c"], flags=["-nostdlib", "-Wl,-z,defs"])

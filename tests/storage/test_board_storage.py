@@ -89,8 +89,8 @@ def test_wear_is_told_in_erases_an_hour(bundle):
 
 def test_only_firmware_that_was_asked_to_keeps_runs(bundle):
     board, parts = boards.load("microbit"), parts_of(read_bundle(bundle)) | {Part.link}
-    plain = {path.name for path in build._firmware_sources(parts, board, storage=False)}
-    kept = {path.name for path in build._firmware_sources(parts | {Part.storage}, board, storage=True)}
+    plain = {path.name for path in build._firmware_sources(parts, board)}
+    kept = {path.name for path in build._firmware_sources(parts | {Part.storage}, board)}
     assert kept - plain == {"storage.c", "slots_nrf51.c"} and plain < kept
 
 

@@ -37,6 +37,7 @@ def reset():
         "_ttzo_serve",
         "_ttzo_files",
         "_ttzo_save",
+        "_ttzo_train",
         "_ttzo_learn",
         "_ttzo_load",
         "_ttzo_refusals",

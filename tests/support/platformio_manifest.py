@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Checks a library.json by PlatformIO's own parser and schema; run by the interpreter that PlatformIO is installed for:
+"""Checks a library.json by PlatformIO's own parser and schema, in a program of its own because it changes PlatformIO:
 
-    PYTHON platformio_manifest.py library.json
+    python platformio_manifest.py library.json
 
 Its schema fetches the list of licenses from the network. Here the list is one entry long, so that nothing is fetched."""
 

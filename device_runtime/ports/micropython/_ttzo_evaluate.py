@@ -3,7 +3,7 @@
 import struct
 
 import _ttzo
-from _ttzo_model import _check
+from _ttzo_model import _check, _once
 from micropython import const
 
 # places in Model._facts, which are struct ttzo_run_facts from n_parameters on
@@ -19,8 +19,8 @@ def evaluate(model, x, y):
     """See Model.evaluate."""
     if model._facts[_HAS_EQUATION]:
         raise ValueError("the model has an equation: m.solution_error() evaluates it")
-    memory, most = model._memory, model._facts[_CAPACITY]
-    fill, n = model._source(x, y)
+    memory, most = model._memory, model._places
+    fill, n = _once("_ttzo_train").source(model, x, y)
     loss, hits, judged = 0.0, 0, 0
     for first in range(0, n, most):
         count = min(most, n - first)
@@ -39,7 +39,7 @@ def solution_error(model, x, y, n):
     if not model._facts[_HAS_EQUATION]:
         raise ValueError("the model has no equation: m.evaluate(x, y)")
     if x is not None:
-        fill, n = model._source(x, y)
+        fill, n = _once("_ttzo_train").source(model, x, y)
         region, most = _BATCH, model._facts[_CAPACITY]
     for at in range(0, n, most):
         count, first = min(most, n - at), at

@@ -11,24 +11,26 @@ _OUT_OF_MEMORY = const(9)  # contract: error.out_of_memory
 _HASH_AT = const(16)  # contract: offset.bundle_header.hash
 _HASH_BYTES = const(16)  # contract: limit.hash_bytes
 
+_CAPACITY = const(12)  # a place in Model._facts, which are struct ttzo_run_facts from n_parameters on
 
-def _refuse(detail):
+
+def refuse(detail):
     _check(struct.pack("<I", detail), _BAD_BUNDLE)
 
 
-def _read_head(source):
+def _head(source):
     """The first bytes of a bundle, its length (0 of a buffer), and whether something follows it in the file."""
     if not isinstance(source, str):
         return source[:64] if len(source) > 64 else source, 0, False
     with open(source, "rb") as file:
         head, size = file.read(64), file.seek(0, 2)
     if len(head) < 16:
-        _refuse(1)
+        refuse(1)
     if head[:4] != b"TTZO":
-        _refuse(2)
+        refuse(2)
     total = struct.unpack_from("<I", head, 8)[0]
     if total < 64 or total > size:
-        _refuse(3)
+        refuse(3)
     return head, total, size > total
 
 
@@ -60,6 +62,7 @@ def keep(model):
 
 def reset(model):
     """See Model.reset."""
+    model._learner, model._places = None, model._facts[_CAPACITY]
     try:
         if model._bundle is None:
             lend(model, end(model))
@@ -74,9 +77,9 @@ def reset(model):
 def load(model, source, room):
     """See ttzo.load. Whether a saved run follows the bundle in the file."""
     memory = model._memory
-    head, total, has_run = _read_head(source)
+    head, total, has_run = _head(source)
     if not _ttzo.need(head):
-        _refuse(2)
+        refuse(2)
     model._path, model._total, model._bundle = source if total else None, total, None
     error = _OUT_OF_MEMORY
     if total and not room and len(memory) > total:  # whose end only a step needs
@@ -87,6 +90,8 @@ def load(model, source, room):
         error = _ttzo.open(memory, model._bundle)
     _check(memory, error)
     model.hash = bytes(memoryview(head)[_HASH_AT : _HASH_AT + _HASH_BYTES])  # what the host knows the model by
-    facts = model._facts = struct.unpack_from("<16I", memory, 36)
+    facts = model._facts
+    facts[:] = struct.unpack_from("<16I", memory, 36)
     model.n_parameters, _, model.batch, model.n_inputs, model.n_outputs = facts[:5]
+    model._places = facts[_CAPACITY]
     return has_run

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 # What _ttzo_model.py says of a caller's arguments, in the order of its numbers. Read when one is wrong.
-TEXTS = (
+_TEXTS = (
     "rows are numbers, not text",
     "x needs numbers of kind '{}' or raw bytes, not '{}'",
     "x has {} bytes, a row of inputs has {}",
     "y needs classes of kind 'B' or 'H', not '{}'",
     "y needs float32 outputs of kind 'f', not '{}'",
     "y has {} bytes, {} rows need {}",
-    "y has {} bytes, {} rows need {} or {}",
     "the model has an equation: rows are points in x and values in y",
     "without y, x needs whole rows as raw bytes",
     "x has {} bytes, a row of inputs and target has {}",
@@ -18,3 +17,8 @@ TEXTS = (
     "steps is a number of steps: 0, 1, 2, ..",
     "room is a number of bytes",
 )
+
+
+def text(number):
+    """What is said with that number."""
+    return _TEXTS[number]

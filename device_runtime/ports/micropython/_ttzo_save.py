@@ -4,7 +4,7 @@ import os
 import struct
 
 import _ttzo
-from _ttzo_model import _check, _once
+from _ttzo_model import _check
 from micropython import const
 
 # places in Model._facts, which are struct ttzo_run_facts from n_parameters on
@@ -12,17 +12,17 @@ _N_MOMENTS = const(1)
 _PARAMETERS_AT = const(9)
 _MOMENTS_AT = const(10)
 
+_WHOLE = const(0x2144DF1C)  # CRC-32 of any bytes that end in their own CRC-32
+_BAD_BUNDLE = const(5)  # contract: error.bad_bundle
+_HASH_AT = const(16)  # contract: offset.bundle_header.hash
+_HASH_BYTES = const(16)  # contract: limit.hash_bytes
 _STATUS_BYTES = const(168)  # contract: bytes.status_reply
 _HEAD_BYTES = const(_STATUS_BYTES + 16)  # see _ttzo_files
 
 
 def save(model, path):
     """The bundle, and after it the run's state; the file at `path` is replaced only when the new one is whole."""
-    memory, bundle = model._memory, model._bundle
-    if bundle is None:  # then it is read where only a step writes
-        files = _once("_ttzo_load")
-        bundle = files.lend(model, files.end(model))
-        files.keep(model)
+    memory = model._memory
     regions = (
         model._view(model._facts[_PARAMETERS_AT], 4 * model.n_parameters),
         model._view(model._facts[_MOMENTS_AT], 4 * model._facts[_N_MOMENTS]),
@@ -35,30 +35,49 @@ def save(model, path):
     fresh = path + ".new"
     try:
         with open(fresh, "wb") as file:
-            for part in (bundle, head) + regions:
-                _write_all(file, part)
+            if model._bundle is None:
+                copy(model, file)
+            else:
+                write(file, model._bundle)
+            for part in (head,) + regions:
+                write(file, part)
     except BaseException:
-        _remove(fresh)
+        remove(fresh)
         raise
-    _replace(fresh, path)
+    replace(fresh, path)
 
 
-def _write_all(file, data):
+def copy(model, to):
+    """From the model's file, which must hold the bundle still."""
+    piece, crc, left = memoryview(bytearray(64)), 0, model._total
+    with open(model._path, "rb") as file:
+        while left:
+            n = file.readinto(piece[: min(left, 64)])
+            is_another = left == model._total and bytes(piece[_HASH_AT : _HASH_AT + _HASH_BYTES]) != model.hash
+            if is_another or not n:
+                break
+            crc, left = _ttzo.crc32(piece[:n], crc), left - n
+            write(to, piece[:n])
+    if left or crc != _WHOLE:
+        _check(struct.pack("<I", 4), _BAD_BUNDLE)
+
+
+def write(file, data):
     if file.write(data) != len(data):
         raise OSError(28)  # ENOSPC
 
 
-def _remove(path):
+def remove(path):
     try:
         os.remove(path)
     except OSError:
         pass
 
 
-def _replace(fresh, path):
+def replace(fresh, path):
     """Renames; where the file system (FAT) does not replace, the old file goes first."""
     try:
         os.rename(fresh, path)
     except OSError:
-        _remove(path)
+        remove(path)
         os.rename(fresh, path)

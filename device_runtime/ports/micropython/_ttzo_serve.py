@@ -89,6 +89,8 @@ def serve(model, stream, key, reading_open):
     memory, files = model._memory, _once("_ttzo_load")
     if not _ttzo.parts() & _LINK:
         raise ImportError("_ttzo was built without the link")
+    if model._learner:
+        model._learner.leave(model)
     line = bytearray(_ttzo.line_bytes())
     if model._bundle is None:  # for the host's resets
         bundle = files.lend(model, bytearray(model._total))  # noqa: F841 - it stays in use

@@ -5,6 +5,7 @@ module("_ttzo_model.py", opt=3)  # type: ignore[name-defined]  # given by MicroP
 module("_ttzo_serve.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_files.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_save.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
+module("_ttzo_train.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_learn.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_load.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython
 module("_ttzo_evaluate.py", opt=3)  # type: ignore[name-defined]  # given by MicroPython

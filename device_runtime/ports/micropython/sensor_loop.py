@@ -5,7 +5,6 @@ Copy it onto the board beside the model, and put your sensor in the place of `re
 `read_label`.
 """
 
-import asyncio
 import time
 
 import ttzo
@@ -31,9 +30,10 @@ def say(outputs):
     print(max(range(len(outputs)), key=lambda k: outputs[k]))
 
 
-async def run(model, rows=None):
-    """Until Ctrl-C, or for so many rows; returns how many steps were made."""
-    saved_at, saved_step, first = time.time(), model.step, model.step
+def run(model, rows=None):
+    """Until Ctrl-C, or for so many rows; returns how many steps were made. (As a task of asyncio: `async def`, and
+    `await asyncio.sleep_ms(PERIOD_MS)` at the loop's end.)"""
+    saved_at, saved_step, first = time.ticks_ms(), model.step, model.step  # type: ignore[attr-defined]
     try:
         while rows is None or rows > 0:
             rows = rows and rows - 1
@@ -41,10 +41,11 @@ async def run(model, rows=None):
             say(model.predict(x))
             if label is not None:
                 model.learn(x, label)  # a step where this row fills a batch
-            if model.step > saved_step and time.time() - saved_at >= SAVE_EVERY_S:
+            now = time.ticks_ms()  # type: ignore[attr-defined]  # a clock that nobody sets
+            if model.step > saved_step and time.ticks_diff(now, saved_at) >= 1000 * SAVE_EVERY_S:  # type: ignore[attr-defined]
                 model.save(MODEL)
-                saved_at, saved_step = time.time(), model.step
-            await asyncio.sleep(PERIOD_MS / 1000)
+                saved_at, saved_step = now, model.step
+            time.sleep_ms(PERIOD_MS)  # type: ignore[attr-defined]
     finally:
         if model.step > saved_step:
             model.save(MODEL)
@@ -52,4 +53,4 @@ async def run(model, rows=None):
 
 
 if __name__ == "__main__":
-    asyncio.run(run(ttzo.load(MODEL)))
+    run(ttzo.load(MODEL))

@@ -15,10 +15,11 @@ normalisation of its training table, float32 numbers in `x` are readings as they
 
 import gc
 
+gc.collect()
+_small = gc.mem_free() < 65536  # type: ignore[attr-defined]  # MicroPython's own
+_usual = gc.threshold()  # type: ignore[attr-defined]  # MicroPython's own
 # Reading a module leaves much to collect. Collected at every 512 bytes, it leaves few gaps in the heap, and what is free stays in
 # one piece, for a model's memory.
-gc.collect()
-_usual = gc.threshold()  # type: ignore[attr-defined]  # MicroPython's own
 gc.threshold(512)  # type: ignore[attr-defined]  # MicroPython's own
 try:
     import _ttzo  # noqa: F401 - before anything else, as it is the largest piece
@@ -26,8 +27,10 @@ try:
     gc.collect()
     from _ttzo_model import Model, _once, load, serve  # noqa: F401
 
-    _once("_ttzo_load")  # whose names stay for good: they come to lie below a model, not above it
-    _once("_ttzo_files")
+    if _small:  # the names in these stay for good: they come to lie below a model, not above it
+        for _name in ("_ttzo_load", "_ttzo_files", "_ttzo_train", "_ttzo_save", "_ttzo_evaluate"):
+            _once(_name)
 finally:
-    gc.threshold(_usual)  # type: ignore[attr-defined]  # MicroPython's own
+    # A small heap stays in order: what a step or a program leaves is collected soon.
+    gc.threshold(1024 if _small and _usual < 0 else _usual)  # type: ignore[attr-defined]  # MicroPython's own
 gc.collect()

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "equations/pde.h"
 #include "model/phase.h"
 #include "model/threads.h"
 #include "operations/graph.h"
@@ -72,11 +73,12 @@ static bool make_worker(struct worker *worker, struct ttzo_trainer *run, bool is
     if (is_first)
         return true;
     struct ttzo_trainer *copy = malloc(sizeof *copy);
-    void *work = calloc(run->work_bytes, 1);
+    uint32_t bytes = run->work_bytes + (run->pde.shared ? ttzo_pde_spare_bytes(run->model) : 0);
+    void *work = calloc(bytes, 1);
     if (!copy || !work)
         return false;
     *copy = *run;
-    copy->work_capacity = run->work_bytes;
+    copy->work_capacity = bytes;
     ttzo_carve_work(copy, work);
     worker->base_losses = copy->base_losses;
     copy->theta = run->theta, copy->moments = run->moments;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 // A Raspberry Pi Pico in the emulator rp2040js (npm), its UART0 on a port of 127.0.0.1, which is printed:
 //     node rp2040.mjs FOLDER_OF_RP2040JS IMAGE ADDRESS
-// The image begins with its vector table at ADDRESS; the boot ROM is not run. Ends with its standard input.
+// The image begins with its vector table at ADDRESS; the boot ROM is not run. Ends with its standard input, whose lines ask:
+//     count              the instructions executed so far
+//     memory ADDRESS N   N bytes, in hex
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
 const [folder, image, address] = process.argv.slice(2);
@@ -18,7 +21,7 @@ chip.core.SP = chip.readUint32(Number(address));
 chip.core.PC = chip.readUint32(Number(address) + 4) & ~1;
 
 const uart = chip.uart[0], received = [], sent = [];
-let peer = null;
+let peer = null, count = 0;
 uart.onByte = byte => sent.push(byte);
 
 // Runs until the core sleeps and nothing waits for it; the host is looked at in between.
@@ -26,9 +29,10 @@ function run() {
     for (let i = 0; i < AT_ONCE; i++) {
         if (received.length && uart.rxFIFO.empty)
             uart.feedByte(received.shift());
-        if (!chip.core.waiting)
+        if (!chip.core.waiting) {
             chip.core.executeInstruction();
-        else if (!received.length)
+            count++;
+        } else if (!received.length)
             break;
     }
     if (sent.length && peer)
@@ -42,4 +46,14 @@ const server = createServer(socket => {
     socket.on('error', () => {});
 });
 server.listen(0, '127.0.0.1', () => { console.log(server.address().port); run(); });
-process.stdin.resume().on('end', () => process.exit(0));
+function answer(line) {
+    const [what, ...numbers] = line.split(' ');
+    if (what === 'count')
+        return String(count);
+    const [start, n] = numbers.map(Number), bytes = Buffer.alloc(n);
+    for (let i = 0; i < n; i++)
+        bytes[i] = chip.readUint8(start + i);
+    return bytes.toString('hex');
+}
+
+createInterface({ input: process.stdin }).on('line', line => console.log(answer(line))).on('close', () => process.exit(0));
