@@ -4,9 +4,9 @@
     python tests/vectors/mnist_runs.py FOLDER --data MNIST [--models MODEL ...] [--as-found]
 
 The data set lies in the run's memory, and the C runtime is called without a line: mnist-100 and mnist-196 take seconds a seed.
-mnist-99 takes a quarter of an hour or more, so it is trained by `ttzo train` on `native:`, in FOLDER/mnist-99-SEED; a run that
+mnist-99 takes half an hour a seed or more, so it is trained by `ttzo train` on `native:`, in FOLDER/mnist-99-SEED; a run that
 was cut goes on. Both ways leave the same bits. Accuracy is that of all 10,000 test rows after the last step that was measured.
-`--as-found` trains nothing and records what is in FOLDER.
+`--as-found` trains nothing and records what is in FOLDER. A model without runs there keeps what is recorded of it.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def main() -> None:
             if all(each["seed"] != seed for each in kept):
                 kept.append(run_small(model, seed, given.data))
                 runs.write_text(json.dumps(kept), encoding="utf-8")
-    made: dict[str, object] = {"test_rows": TEST_ROWS}
+    made = json.loads(RESULT.read_text("utf-8")) | {"test_rows": TEST_ROWS}
     for model in SMALL:
         if (runs := given.folder / f"{model}.json").is_file():
             made[model] = heading(model) | {"runs": json.loads(runs.read_text("utf-8"))}
