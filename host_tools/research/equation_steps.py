@@ -82,6 +82,16 @@ CASES = {
     "allen-cahn": Case(_zoo("allen-cahn"), range(3), 0.01, True),
 }
 
+TRIES = "darcy, other settings"  # of the seed whose error is largest
+TRIED_SEED = 4
+TRIED: dict[str, dict[str, Any]] = {
+    "a trust radius of 1": {"trust_radius": 1.0},
+    "a ridge of 1e-4": {"ridge": 1e-4},
+    "a ridge of 4e-3": {"ridge": 4e-3},
+    "1,200 rows": {"batch": 1200},
+    "600 steps": {"steps": 600},
+}
+
 
 # ---- running ---------------------------------------------------------------------------------------------------------
 
@@ -136,6 +146,14 @@ def run(case: Case, seed: int) -> dict[str, Any]:
     }
 
 
+def run_tries() -> list[dict[str, Any]]:
+    """darcy with settings that are not its own."""
+    cases = {
+        name: dataclasses.replace(CASES["darcy"], plan=_zoo("darcy", **changes)) for name, changes in TRIED.items()
+    }
+    return [{"settings": name, "percent": run(case, TRIED_SEED)["percent"]} for name, case in cases.items()]
+
+
 # ---- the page --------------------------------------------------------------------------------------------------------
 
 HEAD = """<!-- SPDX-License-Identifier: MIT -->
@@ -171,12 +189,17 @@ def _row(name: str, case: Case, runs: list[dict[str, Any]]) -> str:
 
 
 DARCY = """
-`darcy` takes four times the rows of other estimators; its settings were chosen on seeds 0 to 2. With 150 or 600 rows and 150
-steps, or 150 rows and 300 steps, seed 2 ended between 0.069 and 0.57 % with ridges from 1e-5 to 1e-2: smaller ridges follow the rows
-of one step, larger ones fit too little. Seed 4 does not reach 0.06 %, nor does it with 1,200 rows (0.071 %), with 600 steps
-(0.070 %), or with ridges of 1e-4 (0.163 %) and 4e-3 (0.089 %). It is linear, and `frozen_features` needs 80 evaluations of 3,000
-rows (below).
+`darcy` takes four times the rows of other estimators; its settings were chosen on seeds 0 to 2. Seed {seed} does not reach
+{target:g} %, nor does it with another setting (`equation_steps "{tries}"`): {ends}. It is linear, and
+`frozen_features` needs 80 evaluations of 3,000 rows (below).
 """
+
+
+def _darcy(found: dict[str, Any]) -> str:
+    """What follows the table about darcy."""
+    ends = (f"{each['percent']:.3f} % with {each['settings']}" for each in found[TRIES])
+    return DARCY.format(seed=TRIED_SEED, target=CASES["darcy"].target, tries=TRIES, ends=", ".join(ends))
+
 
 FROZEN_HEAD = """
 ## Without iteration
@@ -210,21 +233,21 @@ def frozen_section(found: dict[str, dict]) -> str:
 def page(found: dict[str, Any]) -> str:
     """The page in Markdown."""
     rows = "\n".join(_row(name, case, found[name]) for name, case in CASES.items() if name in found) + "\n"
-    rows += DARCY if "darcy" in found else ""
+    rows += _darcy(found) if TRIES in found else ""
     return HEAD + rows + (frozen_section(found[FROZEN]) if found.get(FROZEN) else "")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], metavar="CASE")
-    chosen = parser.parse_args().cases or list(CASES)
+    parser.add_argument("cases", nargs="*", choices=[*CASES, TRIES, []], metavar="CASE")
+    chosen = parser.parse_args().cases or [*CASES, TRIES]
     stored = PAGE.with_suffix(".json")
     found = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
     for name in chosen:
-        found[name] = [run(CASES[name], seed) for seed in CASES[name].seeds]
+        found[name] = run_tries() if name == TRIES else [run(CASES[name], seed) for seed in CASES[name].seeds]
         stored.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(found), encoding="utf-8")
-        print(_row(name, CASES[name], found[name]), flush=True)
+        print(found[name] if name == TRIES else _row(name, CASES[name], found[name]), flush=True)
 
 
 if __name__ == "__main__":
