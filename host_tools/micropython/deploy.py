@@ -9,8 +9,8 @@ import ast
 import os
 import re
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -306,12 +306,11 @@ def _step(url: str, bundle: str | Path, plan: Plan, region: Region, baud: int | 
 
 def _step_at_prompt(board: MicroPythonBoard, plan: Plan, name: str) -> np.ndarray:
     """The same without a link: the rows are in a file, from which a step draws as from the region dataset."""
-    rows = b"" if plan.pde else seeded_rows(plan).tobytes()
-    board.write_file(TEST_ROWS, rows)
-    board.reset()  # memory in one piece
-    board.run(f"import binascii, os, ttzo\nm=ttzo.load({name!r})")
-    board.run("m.train(steps=1)" if plan.pde else f"f=open({TEST_ROWS!r},'rb'); m.train(f,steps=1); f.close()")
-    board.run(f"f=None; os.remove({TEST_ROWS!r})")
+    with _rows_on_the_board(board, b"" if plan.pde else seeded_rows(plan).tobytes()):
+        board.reset()  # memory in one piece
+        board.run(f"import binascii, ttzo\nm=ttzo.load({name!r})")
+        board.run("m.train(steps=1)" if plan.pde else f"f=open({TEST_ROWS!r},'rb'); m.train(f,steps=1); f.close()")
+    board.run("f=None")
     parameters, total = b"", 4 * plan.n_parameters
     while len(parameters) < total:  # in small pieces: a small heap is full of the model
         at, count = len(parameters), min(PIECE_BYTES, total - len(parameters))
@@ -319,6 +318,21 @@ def _step_at_prompt(board: MicroPythonBoard, plan: Plan, name: str) -> np.ndarra
         parameters += bytes.fromhex(ast.literal_eval(printed.strip()).decode())
     board.run("m=None")
     return np.frombuffer(parameters, "<f4")
+
+
+@contextmanager
+def _rows_on_the_board(board: MicroPythonBoard, rows: bytes) -> Iterator[None]:
+    """The file of rows, taken away also when the board refuses to train."""
+    board.write_file(TEST_ROWS, rows)
+    remove = f"import os; os.remove({TEST_ROWS!r})"
+    try:
+        yield
+    except TtzoError:
+        with suppress(TtzoError):  # what the board refused is the error to show
+            board.reset()  # closes the file
+            board.run(remove)
+        raise
+    board.run(remove)
 
 
 def _compare(plan: Plan, here: np.ndarray, there: np.ndarray) -> None:

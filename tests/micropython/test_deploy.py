@@ -120,6 +120,20 @@ def test_a_board_that_computes_otherwise_at_its_prompt_is_told(bare, bundle, mon
         deploy(bundle, url, mpy_dir=os.environ["MPY_DIR"])
 
 
+def test_a_board_that_refuses_the_self_test_keeps_no_rows_of_it(bare, bundle, monkeypatch):
+    built_module("x64")  # skipped without a source tree
+    run = MicroPythonBoard.run
+
+    def refuse(self, code, *arguments):
+        return run(self, "raise MemoryError" if "m.train(" in code else code, *arguments)
+
+    monkeypatch.setattr(MicroPythonBoard, "run", refuse)
+    monkeypatch.setattr(deploying, "_has_room", lambda *arguments: False)
+    with bare.prompt() as url, pytest.raises(MicroPythonError, match="MemoryError"):
+        deploy(bundle, url, mpy_dir=os.environ["MPY_DIR"])
+    assert deploying.TEST_ROWS not in files(bare)
+
+
 def test_a_module_without_a_part_that_the_model_needs_is_refused(bare, tmp_path):
     built_module("x64")  # skipped without a source tree
     (tmp_path / "wave.ttzo").write_bytes(to_bundle.write(wave_plan()))
