@@ -3,7 +3,8 @@
 
     python -m ttzo.host_tools.measure.fit_instructions COUNTS FUSED     writes exporter/costs/instruction_costs.json
 
-For each family of steps the costs are those, none negative, that leave the smallest squared relative errors. Beside them
+For each family of steps the costs are those, none negative, that leave the smallest squared relative errors; errors of the
+zoo's models count twice as much as those of the small networks of shapes.py. Beside them
 stand the worst error, the errors of models that were left out of a fit of their own, and the factor that keeps the ceiling
 above every counted step. FUSED is what fused_counts.py wrote: the median share of a family's steps, and the largest. A
 minute on one core.
@@ -18,15 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
+from ttzo.device_runtime.contract import Cache
 from ttzo.exporter.costs import instructions
 from ttzo.exporter.costs.forward_features import Features
 from ttzo.exporter.costs.instructions import Executed
-from ttzo.host_tools.measure import fused_counts, step_counts
+from ttzo.host_tools.measure import fused_counts, shapes, step_counts
 from ttzo.host_tools.measure.fused_counts import FusedCount
 from ttzo.host_tools.measure.step_counts import StepCount
 
 MARGIN = 1.02  # of a ceiling over the dearest counted step
 DIGITS = 4  # of a cost
+OF_SHAPES = 0.5  # what an error of a small network counts
 # Machine instructions of one of a residual program, counted in QEMU over a fit of `house`.
 OF_SIMULATIONS = {
     "costs": {"program instruction": 145.0},
@@ -40,6 +43,7 @@ class Case:
     """A counted step and its features: in the mean, and those whose cost is the ceiling."""
 
     count: StepCount
+    is_narrow: bool  # its caches are of 16 bits
     mean: Features
     most: list[Features]
 
@@ -50,23 +54,25 @@ def case_of(count: StepCount) -> tuple[str, Case]:
     phase = plan.training.phases[0]
     mean, *_ = instructions.all_features(plan, phase, Executed(count.macs, count.evaluations))
     most = instructions.all_features(plan, phase, Executed.planned(plan, phase))
-    return instructions.family(plan, phase), Case(count, mean, most)
+    is_narrow = plan.cache != Cache.float32
+    return instructions.family(plan, phase), Case(count, is_narrow, mean, most)
 
 
-def fitted(table: np.ndarray) -> np.ndarray:
-    """x >= 0 with the smallest |table x - 1|^2, by the active set of Lawson and Hanson (1974, chapter 23)."""
+def fitted(table: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """x >= 0 with the smallest |weights (table x - 1)|^2, by the active set of Lawson and Hanson (1974, chapter 23)."""
     n = table.shape[1]
+    table = table * weights[:, None]
     scale = np.linalg.norm(table, axis=0)
     a = table / np.where(scale > 0, scale, 1.0)
     x, free = np.zeros(n), np.zeros(n, bool)
     while True:
-        pull = np.where(free, -np.inf, a.T @ (1.0 - a @ x))
+        pull = np.where(free, -np.inf, a.T @ (weights - a @ x))
         if pull.max() <= 1e-9:
             return x / np.where(scale > 0, scale, 1.0)
         free[pull.argmax()] = True
         while True:
             target = np.zeros(n)
-            target[free] = np.linalg.lstsq(a[:, free], np.ones(len(a)), rcond=None)[0]
+            target[free] = np.linalg.lstsq(a[:, free], weights, rcond=None)[0]
             if target[free].min() > 0:
                 break
             falls = free & (target <= 0)
@@ -85,14 +91,16 @@ def fit(cases: Sequence[Case]) -> dict:
     """One family: the costs of its features, and how good they are."""
     names = sorted({name for case in cases for name in case.mean})
     table, models = _table(cases, names), np.array([case.count.model for case in cases])
-    costs = {name: float(f"{c:.{DIGITS}g}") for name, c in zip(names, fitted(table), strict=True) if c > 0}
+    weights = np.where([model in shapes.INPUTS for model in models], OF_SHAPES, 1.0)
+    costs = {name: float(f"{c:.{DIGITS}g}") for name, c in zip(names, fitted(table, weights), strict=True) if c > 0}
     errors = table @ [costs.get(name, 0.0) for name in names] - 1
     left_out = np.zeros(len(cases))
     for model in set(models):
         if not (models != model).any():
             left_out[:] = np.nan
             break
-        left_out[models == model] = table[models == model] @ fitted(table[models != model]) - 1
+        others = models != model
+        left_out[~others] = table[~others] @ fitted(table[others], weights[others]) - 1
     dearest = [max(sum(costs.get(n, 0.0) * v for n, v in each.items()) for each in case.most) for case in cases]
     ceiling = MARGIN * max(case.count.most / each for case, each in zip(cases, dearest, strict=True))
     return {
@@ -134,8 +142,8 @@ def main(counts: Path, fused: Path) -> None:
     families: dict[str, list[Case]] = defaultdict(list)
     counted = step_counts.read(counts)
     for count in counted:
-        if count.estimator not in step_counts.NARROW:
-            name, case = case_of(count)
+        name, case = case_of(count)
+        if not (name == "coordinates" and case.is_narrow):
             families[name].append(case)
     shares = fused_shares(fused_counts.read(fused))
     made = {name: fit(cases) | shares.get(name, {}) for name, cases in sorted(families.items())}

@@ -4,12 +4,14 @@ small networks of shapes.py.
 
     python -m ttzo.host_tools.measure.step_counts FILE      writes them as JSON; half an hour on an idle machine
     python -m ttzo.host_tools.measure.step_counts FILE digits vowels    counts the cases of these models alone anew
+    python -m ttzo.host_tools.measure.step_counts FILE mnist-100 --mnist FOLDER     with MNIST's four files from there
 
 A case trains `STEPS` steps from the exported parameters on the first rows of the model's own training data, on random rows
 (shapes), or on an equation's own points; the link's share of a step is included. fit_instructions.py makes the forecasts of
 `ttzo plan` from the file.
 """
 
+import argparse
 import dataclasses
 import itertools
 import json
@@ -100,12 +102,13 @@ def plan_of_case(model: str, estimator: str, batch: int) -> Plan:
     return plan_of(model, **changes)
 
 
-def rows_of_case(model: str, plan: Plan) -> np.ndarray | None:
-    """Packed training rows; None for an equation."""
+def rows_of_case(model: str, plan: Plan, mnist: str = "mnist") -> np.ndarray | None:
+    """Packed training rows, MNIST's from that source; None for an equation."""
     if plan.pde is not None:
         return None
     if model not in shapes.INPUTS:
-        return data_set.load(zoo.get(model).data, plan).train_rows
+        source = zoo.get(model).data
+        return data_set.load(mnist if source == "mnist" else source, plan).train_rows
     rng = np.random.default_rng(1)
     inputs = rng.standard_normal((RANDOM_ROWS, plan.in_features)).astype(np.float32)
     return data_set.pack_rows(inputs, data_set.random_targets(plan, rng, RANDOM_ROWS))
@@ -139,7 +142,7 @@ def _step(device: Any, plan: Plan, rows: np.ndarray | None, step: int, counter: 
     return struct.unpack("<Q", counter.read_bytes())[0] - before, result.macs, result.evaluations
 
 
-def count_all(models: Collection[str], say: Callable[[str], object]) -> list[StepCount]:
+def count_all(models: Collection[str], mnist: str, say: Callable[[str], object]) -> list[StepCount]:
     """All cases of these models, of all where none is named; `say` gets a line for each, also for those left out."""
     found: list[StepCount] = []
     rows: dict[str, np.ndarray | None] = {}
@@ -155,7 +158,7 @@ def count_all(models: Collection[str], say: Callable[[str], object]) -> list[Ste
                     say(f"{case}: {left_out}")
                     continue
                 if case[0] not in rows:
-                    rows[case[0]] = rows_of_case(case[0], plan)
+                    rows[case[0]] = rows_of_case(case[0], plan, mnist)
                 found.append(count(plan, case, rows[case[0]], Path(objects)))
                 say(f"{found[-1]} in {time.monotonic() - started:.1f} s")
             except TtzoError as error:
@@ -182,12 +185,17 @@ def write(path: Path, counts: list[StepCount]) -> None:
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 
-def main(path: Path, *models: str) -> None:
-    counted = count_all(models, lambda text: print(text, file=sys.stderr, flush=True))
-    kept = [each for each in read(path) if each.model not in models] if models else []
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--mnist", default="mnist", metavar="FOLDER", help="MNIST's files (default: downloaded)")
+    given = parser.parse_args()
+    counted = count_all(given.models, given.mnist, lambda text: print(text, file=sys.stderr, flush=True))
+    kept = [each for each in read(given.file) if each.model not in given.models] if given.models else []
     places = {case: place for place, case in enumerate(cases())}
-    write(path, sorted(kept + counted, key=lambda each: places[each.model, each.estimator, each.batch]))
+    write(given.file, sorted(kept + counted, key=lambda each: places[each.model, each.estimator, each.batch]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main()

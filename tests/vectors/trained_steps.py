@@ -17,7 +17,6 @@ from pathlib import Path
 
 from ttzo.device_runtime.contract import Region
 from ttzo.exporter.export import plan_of
-from ttzo.host_tools.data import data_set
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.measure import bench
 from ttzo.host_tools.measure.instruction_count import Machine
@@ -62,7 +61,7 @@ def count(case: Case, mnist: str) -> int:
             machine = Machine(boards.load(BOARD), bench.firmware(Path(folder) / "made", plan, boards.load(BOARD)))
             region = Region.collocation
         else:
-            rows = data_set.load(mnist, plan).train_rows if "mnist" in case.model else rows_of_case(case.model, plan)
+            rows = rows_of_case(case.model, plan, mnist)
             plan = bench.trained(plan, rows, case.steps)
             machine = Machine(boards.load(BOARD), bench.firmware(Path(folder) / "made", plan, boards.load(BOARD)))
             bench.put_batch(machine, rows[batch_rows(plan.training.seed, case.steps, plan.batch, len(rows))])
