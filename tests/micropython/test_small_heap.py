@@ -181,7 +181,7 @@ def order_of(board: MicroPythonBoard, name: str) -> str:
 
 
 def test_rows_are_learnt_one_by_one(board, bundle):
-    """The rows of two batches, with answers, a save and a training on a file in between."""
+    """The rows of two batches, with answers and a save in between."""
     board.run("import ttzo\nm=ttzo.load('digits.ttzo')\nf=open('rows','rb')\nr=bytearray(66)")
     learn = "f.seek(66*k%(48*66)); f.readinto(r); m.predict(r[:64]); m.learn(r[:64],r[64:])"
     board.run(f"for k in range(50): {learn}", timeout=300)
