@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,24 +29,39 @@ RUNTIME = FOLDER.resolve()
 ANEW = build._compile_all
 UNUSED_SECONDS = 14 * 24 * 3600  # objects that no test has asked for in this time are deleted
 WRITES_MORE = ("-fstack-usage", "--coverage", "-save-temps")  # beside the object
+LINKS = ("-shared", "-static", "-Wl,", "-nostdlib")
 PREFIX_MAP = "-ffile-prefix-map="
 
 
 def compile_all(
     folder: Path, compiler: str, sources: Sequence[Path], flags: Sequence[str], kept: Path | None = None
 ) -> list[str]:
-    """The twin of `build._compile_all`, with the same errors."""
+    """The twin of `build._compile_all`, with the same errors; of what is kept, a warning is one too."""
     includes = [Path(flag[2:]).resolve() for flag in flags if flag.startswith("-I")]
     if kept or any(flag.startswith(WRITES_MORE) for flag in flags) or not all(map(_is_ours, includes)):
         return ANEW(folder, compiler, sources, flags, kept)
     others = [source for source in sources if not _is_ours(source)]
     made = dict(zip(others, ANEW(folder, compiler, others, flags), strict=True))
-    objects = _objects()
     ours = [source for source in sources if _is_ours(source)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        paths = pool.map(lambda source: _object(objects, folder, compiler, source, flags), ours)
-        made |= zip(ours, map(str, paths), strict=True)
+    made |= zip(ours, map(str, _compiled(folder, compiler, ours, flags)), strict=True)
     return [made[source] for source in sources]
+
+
+def with_objects(sources: Sequence[Path], flags: Sequence[str]) -> list[Path]:
+    """The sources, of those of the runtime the objects that this machine's compiler makes. c_coverage.py, which makes its own,
+    takes them as they are."""
+    ours = [source.resolve() for source in sources if _is_ours(source.resolve())]
+    compiler, *further = build._host_compiler()
+    further += [flag for flag in flags if not flag.startswith(LINKS)]
+    with tempfile.TemporaryDirectory() as folder:
+        objects = _compiled(Path(folder), compiler, ours, further)
+    return [*objects, *(source for source in sources if not _is_ours(source.resolve()))]
+
+
+def _compiled(folder: Path, compiler: str, sources: Sequence[Path], flags: Sequence[str]) -> list[Path]:
+    objects, flags = _objects(), [*flags, *(["-Werror"] if "-Werror" not in flags else [])]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda source: _object(objects, folder, compiler, source, flags), sources))
 
 
 def _is_ours(path: Path) -> bool:
