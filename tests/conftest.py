@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from types import SimpleNamespace
 
+import kept_objects
 import pytest
 from c_library import library_opener
 from measure_slow import name_of, slow_functions
@@ -22,6 +23,15 @@ def sockets_close_at_once():
     """pyserial sleeps 0.3 s whenever a socket is closed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("serial.urlhandler.protocol_socket.time", SimpleNamespace(sleep=lambda _: None))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_is_compiled_once():
+    """Firmware is linked from objects that the tests share; those of test_build.py that claim something about compiling ask
+    for `kept_objects.ANEW`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_compile_all", kept_objects.compile_all)
         yield
 
 

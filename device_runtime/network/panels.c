@@ -6,6 +6,7 @@
 
 #include "network/thumb_tile.h"
 #include "network/tile.h"
+#include "network/wide.h"
 #include "number/real.h"
 
 // Without optimisation registers are short.
@@ -94,20 +95,7 @@ void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, co
         : TTZO_TILE_CLOBBERS);
 }
 
-#elif TTZO_TILE == 2 && !TTZO_FUSED && (defined(__SSE2__) || defined(__ARM_NEON))
-
-// The same on this machine: four outputs in one vector register.
-typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
-
-static inline four load(const float *at)
-{
-    return *(const four *)(const void *)at;
-}
-
-static inline void store(float *at, four numbers)
-{
-    *(four *)(void *)at = numbers;
-}
+#elif TTZO_LANES > 1
 
 static void multiply_panel(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
                            uint32_t rows, uint32_t inner)
@@ -115,22 +103,47 @@ static void multiply_panel(float *out, uint32_t row_stride, const float *start, 
     static const float zeros[4] = { 0.0f };
     uint32_t start_stride = start ? row_stride : 0;
     for (start = start ? start : zeros; rows; rows -= 4, out += 4 * row_stride, start += 4 * start_stride) {
-        four s0 = load(start), s1 = load(start + start_stride);
-        four s2 = load(start + 2 * start_stride), s3 = load(start + 3 * start_stride);
+        ttzo_lanes s0 = ttzo_lanes_load(start), s1 = ttzo_lanes_load(start + start_stride);
+        ttzo_lanes s2 = ttzo_lanes_load(start + 2 * start_stride), s3 = ttzo_lanes_load(start + 3 * start_stride);
         const float *b = right;
         for (uint32_t k = 0; k < inner; k++, left += 4, b += 4) {
-            four numbers = load(b);
+            ttzo_lanes numbers = ttzo_lanes_load(b);
             s0 = TTZO_MULADD(left[0], numbers, s0);
             s1 = TTZO_MULADD(left[1], numbers, s1);
             s2 = TTZO_MULADD(left[2], numbers, s2);
             s3 = TTZO_MULADD(left[3], numbers, s3);
         }
-        store(out, s0);
-        store(out + row_stride, s1);
-        store(out + 2 * row_stride, s2);
-        store(out + 3 * row_stride, s3);
+        ttzo_lanes_store(out, s0);
+        ttzo_lanes_store(out + row_stride, s1);
+        ttzo_lanes_store(out + 2 * row_stride, s2);
+        ttzo_lanes_store(out + 3 * row_stride, s3);
     }
 }
+
+#if TTZO_WIDE > TTZO_LANES
+
+// Two right panels, from zero.
+static void multiply_two_panels(float *out, uint32_t row_stride, const float *left, const float *right, uint32_t rows,
+                                uint32_t inner, const struct ttzo_more_panels *more)
+{
+    for (float *second = out + more->out_step; rows; rows -= 4, out += 4 * row_stride, second += 4 * row_stride) {
+        ttzo_wide s0 = ttzo_wide_of(0.0f), s1 = s0, s2 = s0, s3 = s0;
+        const float *b = right, *c = right + more->right_step;
+        for (uint32_t k = 0; k < inner; k++, left += 4, b += 4, c += 4) {
+            ttzo_wide numbers = ttzo_wide_of_two(b, c);
+            s0 = TTZO_MULADD(left[0], numbers, s0);
+            s1 = TTZO_MULADD(left[1], numbers, s1);
+            s2 = TTZO_MULADD(left[2], numbers, s2);
+            s3 = TTZO_MULADD(left[3], numbers, s3);
+        }
+        ttzo_wide_to_two(out, second, s0);
+        ttzo_wide_to_two(out + row_stride, second + row_stride, s1);
+        ttzo_wide_to_two(out + 2 * row_stride, second + 2 * row_stride, s2);
+        ttzo_wide_to_two(out + 3 * row_stride, second + 3 * row_stride, s3);
+    }
+}
+
+#endif
 
 #else
 
@@ -209,7 +222,19 @@ static void multiply_panel(float *out, uint32_t row_stride, const float *start, 
 
 #endif
 
-#if !IN_THUMB
+#if TTZO_WIDE > TTZO_LANES
+
+void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
+                         uint32_t rows, uint32_t inner, const struct ttzo_more_panels *more)
+{
+    uint32_t n = more ? more->n + 1 : 1;
+    for (; n >= 2; n -= 2, out += 2 * more->out_step, right += 2 * more->right_step)
+        multiply_two_panels(out, row_stride, left, right, rows, inner, more);
+    if (n)
+        multiply_panel(out, row_stride, start, left, right, rows, inner);
+}
+
+#elif !IN_THUMB
 
 void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
                          uint32_t rows, uint32_t inner, const struct ttzo_more_panels *more)

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "network/lanes.h"
+#include "network/lanes_product.h"
 #include "network/tile.h"
 #include "number/real.h"
 
@@ -87,29 +87,11 @@ static inline void sixteen_chains_by(float *out, uint32_t columns, struct ttzo_o
 static void sixteen_chains(float *out, uint32_t columns, struct ttzo_operand left, struct ttzo_operand right,
                            uint32_t n)
 {
-#if TTZO_LANES == 4
-    const float *a0 = left.at, *a1 = a0 + left.outer, *a2 = a1 + left.outer, *a3 = a2 + left.outer, *b = right.at;
-    ttzo_lanes s0 = ttzo_lanes_load(out), s1 = ttzo_lanes_load(out + columns);
-    ttzo_lanes s2 = ttzo_lanes_load(out + 2 * columns), s3 = ttzo_lanes_load(out + 3 * columns);
-    uint32_t step = left.inner;
-    for (uint32_t k = 0; k < n; k++, a0 += step, a1 += step, a2 += step, a3 += step, b += right.inner) {
-        ttzo_lanes numbers = ttzo_lanes_load(b);
-        s0 = TTZO_MULADD(*a0, numbers, s0);
-        s1 = TTZO_MULADD(*a1, numbers, s1);
-        s2 = TTZO_MULADD(*a2, numbers, s2);
-        s3 = TTZO_MULADD(*a3, numbers, s3);
-    }
-    ttzo_lanes_store(out, s0);
-    ttzo_lanes_store(out + columns, s1);
-    ttzo_lanes_store(out + 2 * columns, s2);
-    ttzo_lanes_store(out + 3 * columns, s3);
-#else
     struct ttzo_operand neighbours = { right.at, 1, right.inner };
     if (left.inner == 1)
         sixteen_chains_by(out, columns, left, 1, neighbours, right.inner, n);
     else
         sixteen_chains_by(out, columns, left, left.inner, neighbours, right.inner, n);
-#endif
 }
 
 // Row by row. `fours`: so many columns, a multiple of 4, go four at a time.
@@ -151,6 +133,12 @@ static void add_blocks(float *out, struct ttzo_operand left, struct ttzo_operand
 static void add_run(float *out, struct ttzo_operand left, struct ttzo_operand right, uint32_t rows, uint32_t n,
                     uint32_t columns)
 {
+#if TTZO_LANES > 1
+    if (right.outer == 1) {
+        ttzo_lanes_product(out, out, left, right, rows, n, columns);
+        return;
+    }
+#endif
     uint32_t fours = TTZO_TILE ? columns & ~3u : 0;
     bool neighbours = left.inner == 1 && right.inner == 1;
     if (TTZO_COMPACT) {
@@ -189,11 +177,30 @@ static void add_listed(float *out, struct ttzo_operand left, struct ttzo_operand
     }
 }
 
+#if TTZO_LANES > 1
+
+// Whether no summed index is left out.
+static bool is_dense(struct ttzo_operand data, uint32_t outer, uint32_t inner)
+{
+    for (uint32_t k = 0; k < inner; k++, data.at += data.inner)
+        if (all_zero(data.at, data.outer, outer))
+            return false;
+    return true;
+}
+
+#endif
+
 uint32_t ttzo_product(float *out, const float *start, struct ttzo_operand left, struct ttzo_operand right,
                       uint32_t rows, uint32_t inner, uint32_t columns, enum ttzo_data data)
 {
     uint16_t live[CHUNK];
     uint32_t done = 0;
+#if TTZO_LANES > 1
+    if (right.outer == 1 && (data == TTZO_DATA_NONE || (data == TTZO_DATA_RIGHT && is_dense(right, columns, inner)))) {
+        ttzo_lanes_product(out, start, left, right, rows, inner, columns);
+        return rows * inner * columns;
+    }
+#endif
     if (!start)
         for (uint32_t i = 0; i < rows * columns; i++)
             out[i] = 0.0f;

@@ -436,11 +436,22 @@ def build_native(arithmetic: Arithmetic, compiler: Sequence[str] = ()) -> Path:
     port = PORTS / "native"
     sources = [*core_sources(), *sorted(port.glob("*.c"))]
     flags = [*FLAGS, *NATIVE_FLAGS, *_arithmetic_flags(arithmetic)]
-    if arithmetic == Arithmetic.fused and not compiler:
-        flags += _fma_flags(_host_compiler())
+    if not compiler:
+        flags += processor_flags()
     # libm only for a correctly rounded fmaf where the processor has none
     headers = [*core_headers(), *sorted(port.glob("*.h"))]
     return for_this_machine("ttzo-native", sources, headers, [*flags, f"-I{RUNTIME}"], ["-lm"], compiler)
+
+
+def processor_flags() -> list[str]:
+    """Vectors and fused multiply-adds that this x86-64 processor has, as flags of the C compiler: the same bits, several
+    times faster. Raises `BuildError` when there is no C compiler."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return []
+    macros = subprocess.run(
+        [*_host_compiler(), "-march=native", "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True
+    )
+    return [f"-m{name.lower()}" for name in ("AVX2", "FMA", "AVX512F", "AVX512VL") if f"__{name}__ " in macros.stdout]
 
 
 def build_plugin() -> Path:
@@ -480,13 +491,3 @@ def for_this_machine(
             _run([*compiler, *flags, *map(str, sources), *link_flags, "-o", made.name], Path(folder))
             (Path(folder) / made.name).replace(made)
     return made
-
-
-def _fma_flags(compiler: Sequence[str]) -> list[str]:
-    """`-mfma` where this x86-64 processor has the instruction: the same bits as libm's fmaf, many times faster."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return []
-    macros = subprocess.run(
-        [*compiler, "-march=native", "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True
-    )
-    return ["-mfma"] if "__FMA__" in macros.stdout else []

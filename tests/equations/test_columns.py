@@ -15,6 +15,7 @@ from ttzo.device_runtime.contract import Activation, LayerKind
 from ttzo.exporter.costs import memory
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.operations.layer import MERGED_MODES
+from ttzo.host_tools.firmware.build import processor_flags
 from ttzo.host_tools.reference.equations.derive import _activate_pair
 from ttzo.host_tools.reference.network.merged_layer import merge_cores
 from ttzo.host_tools.reference.number import real
@@ -85,6 +86,26 @@ def test_lanes_do_not_know_their_neighbours(c_pairs):
         mixed[k] = other
         for apart, beside in zip(alone, sines(c_pairs, mixed), strict=True):
             assert np.array_equal(np.delete(apart, k), np.delete(beside, k))
+
+
+@pytest.mark.parametrize("vectors", [False, True], ids=["any", "of_this_processor"])
+def test_units_side_by_side_are_the_bits_of_one_unit(c_library, angles, vectors):
+    """However many of them there are, whatever the angles."""
+    alone = c_library(*CORE, extra=WRAPPERS, flags=("-DTTZO_TILE=0",))
+    beside = c_library(*CORE, extra=WRAPPERS, flags=tuple(processor_flags()) if vectors else ())
+    rng = np.random.default_rng(2)
+    for n in (1, 2, 3, 7, 60):
+        at, slope = (rng.normal(0, 1, n).astype(np.float32) for _ in range(2))
+        for function in ("ttzo_activate_pairs", "ttzo_activate_first_pairs"):
+            x = np.where(rng.random(8 * n) < 0.7, rng.uniform(-0.5, 0.5, 8 * n), rng.choice(angles, 8 * n))
+            made = [aligned(32 * n).view(np.float32) for _ in range(2)]
+            for library, columns in zip((alone, beside), made, strict=True):
+                columns[:] = x
+                getattr(library, function)(
+                    int(Activation.sine), *map(address, (columns, at, slope)), ctypes.c_uint32(n)
+                )
+            assert np.array_equal(*made, equal_nan=True)
+            assert np.array_equal(*(np.signbit(columns[~np.isnan(columns)]) for columns in made))
 
 
 @pytest.mark.parametrize("kind", [Activation.relu, Activation.tanh, Activation.sine])

@@ -8,6 +8,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+import kept_objects
 import pytest
 from firmware import MAIN_BOARDS, needs_compiler, plan_for_firmware, small_plan, write_bundle
 
@@ -102,7 +103,9 @@ def test_image_begins_with_its_stack_pointer_and_reset_vector(built):
 
 
 @needs_compiler
-def test_building_twice_gives_the_same_bytes(tmp_path, built):
+def test_building_twice_gives_the_same_bytes(monkeypatch, tmp_path, built):
+    """From objects that the tests share, and compiled anew from all sources."""
+    monkeypatch.setattr(build, "_compile_all", kept_objects.ANEW)
     again = build.build(write_bundle(tmp_path / "elsewhere", PLAN), BOARD)
     assert again.rebuilt
     assert again.bin.read_bytes() == built.bin.read_bytes()
@@ -373,22 +376,41 @@ def test_a_stack_without_a_bound_is_refused(image_of, text, said):
 # ---- this machine ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arithmetic", Arithmetic)
-def test_native_program_is_compiled_once(monkeypatch, tmp_path, arithmetic):
+@pytest.fixture
+def own_compiler(monkeypatch, tmp_path):
+    """Makes `CC` a compiler of that name that writes what it is asked to link into a list; builds are kept in `tmp_path`."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def chosen(name):
+        path, calls = tmp_path / name, tmp_path / "calls"
+        path.write_text(f"""#!/bin/sh
+            case "$*" in
+              --version) echo "{name} 1.0";;
+              *"-o ttzo-native") echo "$*" >> {calls}; : > ttzo-native;;
+              *) exec cc "$@";;
+            esac""")
+        path.chmod(0o755)
+        monkeypatch.setenv("CC", str(path))
+        return calls
+
+    return chosen
+
+
+@pytest.mark.parametrize("arithmetic", Arithmetic)
+def test_native_program_is_compiled_once(own_compiler, arithmetic):
+    calls = own_compiler("mycc")
     program = build.build_native(arithmetic)
-    made = program.stat().st_mtime_ns
-    assert build.build_native(arithmetic) == program and program.stat().st_mtime_ns == made
+    assert build.build_native(arithmetic) == program
+    (call,) = calls.read_text().splitlines()
+    assert all(f" {source} " in call for source in build.core_sources())
     assert [path.name for path in program.parent.iterdir()] == ["ttzo-native"]
 
 
-def test_each_arithmetic_and_compiler_has_its_own_native_program(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_each_arithmetic_and_compiler_has_its_own_native_program(own_compiler):
+    own_compiler("mycc")
     made = {build.build_native(arithmetic) for arithmetic in Arithmetic}
-    wrapper = tmp_path / "mycc"
-    wrapper.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "my own 1.0" || exec {shutil.which("cc")} "$@"\n')
-    wrapper.chmod(0o755)
-    monkeypatch.setenv("CC", str(wrapper))
+    assert len(made) == len(Arithmetic)
+    own_compiler("another")
     assert build.build_native(Arithmetic.separate) not in made
 
 

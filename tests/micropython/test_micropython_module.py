@@ -17,6 +17,7 @@ import pytest
 from bundles import small_plan, wave_plan
 from click.testing import CliRunner
 from interpreters import built_module, interpreter
+from kept_objects import compile_all
 
 from ttzo.device_runtime.contract import Arithmetic, Derivative, Part, Region
 from ttzo.exporter.export import export
@@ -105,7 +106,7 @@ SUBSETS = [
 @pytest.mark.parametrize("parts", SUBSETS, ids=lambda parts: "+".join(part.name for part in sorted(parts)) or "none")
 def test_a_module_with_some_parts_has_all_that_they_ask_for(tmp_path, parts):
     """Every function of the sources that parts.mk chooses is defined: what a native module's linker will look for."""
-    sources = [str(path) for path in sources_of(parts) if path.name != "modttzo.c"]
+    sources = [path.resolve() for path in sources_of(parts) if path.name != "modttzo.c"]
     flags = [
         "-std=c99",
         "-fPIC",
@@ -116,7 +117,8 @@ def test_a_module_with_some_parts_has_all_that_they_ask_for(tmp_path, parts):
         "-Werror",
         f"-DTTZO_PARTS={sum(parts)}u",
     ]
-    words = ["cc", *flags, *sources, "-shared", "-Wl,--no-undefined", "-lm", "-o", str(tmp_path / "made.so")]
+    objects = compile_all(tmp_path, "cc", sources, flags)
+    words = ["cc", *objects, "-shared", "-Wl,--no-undefined", "-lm", "-o", str(tmp_path / "made.so")]
     subprocess.run(words, check=True)
 
 

@@ -8,6 +8,8 @@ import pytest
 from c_library import FUSED
 from runtime import aligned
 
+from ttzo.host_tools.firmware.build import processor_flags
+
 SHAPES = """
 #include "network/column_product.h"
 #include "network/four_columns.h"
@@ -32,6 +34,14 @@ void strided(float *out, const float *start, const float *left, const float *rig
     ttzo_product(out, start, (struct ttzo_operand){ left, inner, 1 }, (struct ttzo_operand){ right, 1, columns }, rows,
                  inner, columns, TTZO_DATA_NONE);
 }
+uint32_t added(float *out, const float *left, const float *right, uint32_t rows, uint32_t inner, uint32_t columns,
+           enum ttzo_data data);
+uint32_t added(float *out, const float *left, const float *right, uint32_t rows, uint32_t inner, uint32_t columns,
+           enum ttzo_data data)
+{
+    return ttzo_product(out, out, (struct ttzo_operand){ left, 1, rows }, (struct ttzo_operand){ right, 1, columns }, rows, inner,
+                 columns, data);
+}
 void by_columns(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
                 uint32_t columns, float *lines);
 void by_columns(float *out, const float *start, const float *left, const float *right, uint32_t rows, uint32_t inner,
@@ -44,7 +54,13 @@ void by_columns(float *out, const float *start, const float *left, const float *
                         rows, inner, columns, start != 0);
 }
 """
-SOURCES = ("network/product.c", "network/panels.c", "network/column_product.c", "network/four_columns.c")
+SOURCES = (
+    "network/product.c",
+    "network/lanes_product.c",
+    "network/panels.c",
+    "network/column_product.c",
+    "network/four_columns.c",
+)
 
 
 def address(array: np.ndarray | None) -> ctypes.c_void_p:
@@ -79,6 +95,23 @@ def test_every_tile_gives_the_bits_of_the_plain_loops(c_library, arithmetic):
             library.strided(address(out), *arguments)
             assert out.tobytes() == wanted.tobytes()
             library.by_columns(address(out), *arguments, address(panels))
+            assert out.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("vectors", [False, True], ids=["any", "of_this_processor"])
+def test_neighbouring_columns_give_the_bits_of_the_plain_loops(c_library, vectors):
+    """With rows as neighbours on the left, what is added to in its place, and summed indices of zeros."""
+    flags = tuple(processor_flags()) if vectors else ()
+    plain, best = (c_library(*SOURCES, extra=SHAPES, flags=(f"-DTTZO_TILE={tile}", *flags)) for tile in (0, 2))
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        rows, inner, columns = (int(n) for n in rng.integers(1, [10, 70, 30]))
+        left, right, start = numbers(rng, rows * inner), numbers(rng, inner * columns), numbers(rng, rows * columns)
+        right.reshape(inner, columns)[rng.random(inner) < rng.choice([0, 0.3])] = 0
+        for data in (0, 2):  # all summed indices; those where the right operand has numbers
+            wanted, out = start.copy(), start.copy()
+            done = plain.added(address(wanted), address(left), address(right), rows, inner, columns, data)
+            assert best.added(address(out), address(left), address(right), rows, inner, columns, data) == done
             assert out.tobytes() == wanted.tobytes()
 
 

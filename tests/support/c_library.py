@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import kept_objects
+
 from ttzo.device_runtime import FOLDER as RUNTIME
 from ttzo.device_runtime import core_headers, core_sources
 from ttzo.host_tools.firmware.build import FLAGS, NATIVE_FLAGS, for_this_machine
@@ -54,7 +56,8 @@ def library_opener() -> Callable[..., ctypes.CDLL]:
 
 
 def _kept(name: str, sources: list[Path], flags: list[str], link_flags: list[str]) -> Path:
-    made = for_this_machine(name, sources, core_headers(), flags, link_flags)
+    linked = kept_objects.with_objects(sources, flags)
+    made = for_this_machine(name, linked, core_headers(), flags, link_flags)
     os.utime(made.parent)
     for folder in made.parent.parent.glob(f"{Path(name).stem}-*"):
         if folder.stat().st_mtime < time.time() - UNUSED_SECONDS:
