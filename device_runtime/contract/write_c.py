@@ -23,7 +23,12 @@ def _c_struct(name: str, record: Any, texts: list[str]) -> list[str]:
         ("unpack", f"const uint8_t *bytes, struct ttzo_{name} *out", f"out, bytes, {record.SIZE}"),
         ("pack", f"const struct ttzo_{name} *in, uint8_t *bytes", f"bytes, in, {record.SIZE}"),
     ):
-        lines += [f"static inline void ttzo_{verb}_{name}({head})", "{", *_c_copy(record, copy, _c_body(record, verb)), "}"]
+        lines += [
+            f"static inline void ttzo_{verb}_{name}({head})",
+            "{",
+            *_c_copy(record, copy, _c_body(record, verb)),
+            "}",
+        ]
     return lines + [""]
 
 
