@@ -154,7 +154,7 @@ def test_what_is_there_already_is_not_sent_again(board, bundle):
 
 
 def test_a_module_that_is_built_into_the_firmware_is_not_copied(tmp_path, bundle):
-    frozen = Interpreter(tmp_path / "frozen", "built in")
+    frozen = Interpreter(tmp_path / "frozen", "frozen")
     with frozen.prompt() as url:
         done = deploy(bundle, url)
         assert done.copied == (DIR,) and done.tested_steps == 1

@@ -2,7 +2,7 @@
 """Real MicroPython interpreters for the tests, and folders in which they find the module.
 
 MICROPYTHON=/opt/mp/micropython   a unix MicroPython with ffi, 1.23 or newer (default: `micropython` on the PATH)
-MICROPYTHON_TTZO=...              one that was built with the user C module
+MICROPYTHON_TTZO=...              one that was built with the user C module and manifest.py
 MPY_DIR=...                       a source tree: native modules are built and tested
 """
 
@@ -25,12 +25,14 @@ from ttzo.device_runtime.contract import Part
 from ttzo.host_tools.micropython import native_module
 
 OLDEST = (1, 23)
-FORMS = ("ffi", "native", "built in")
+# The C part as a shared library, as a file in machine code, and in the firmware, with the Python part in files or there too.
+FORMS = ("ffi", "native", "built in", "frozen")
+IN_FIRMWARE = FORMS[2:]
 
 
 def interpreter(form: str = "ffi") -> list[str]:
     """The command of the interpreter for that form of the module; skips the test where there is none."""
-    if form == "built in":
+    if form in IN_FIRMWARE:
         named = os.environ.get("MICROPYTHON_TTZO")
         if not named:
             pytest.skip("MICROPYTHON_TTZO names no MicroPython with the user C module")
@@ -61,11 +63,12 @@ def install(folder: Path, form: str = "ffi") -> Path:
     """Puts that form of the module into the folder."""
     port = native_module.PORT
     folder.mkdir(parents=True, exist_ok=True)
-    if form != "built in":
-        for name in native_module.PYTHON:
-            shutil.copy(port / f"{name}.py", folder)
+    if form in ("native", "built in"):  # as `ttzo deploy` puts it onto a board
+        for name, content in native_module.python_files().items():
+            (folder / name).write_bytes(content)
     if form == "ffi":
-        shutil.copy(port / "_ttzo.py", folder)
+        for name in (*native_module.PYTHON, "_ttzo"):
+            shutil.copy(port / f"{name}.py", folder)
         shutil.copy(native_module.build_library(), folder)
     if form == "native":
         (folder / "_ttzo.mpy").write_bytes(built_module("x64"))
