@@ -34,7 +34,7 @@ from ttzo.host_tools.micropython.native_module import (
 
 LEFT = 8600  # bytes of heap that stay free for the person's program, a file with rows open
 LEFT_BESIDE_ASYNCIO = 6500
-LEFT_WHILE_LEARNING = 7900
+LEFT_LATER = 7900  # after rows learnt one by one, or calls refused
 RESIDENT = ("ttzo", "_ttzo_model")  # of the Python part
 FREE = "import gc; gc.collect(); print(gc.mem_free())"
 OWN = {f"own{k}.mpy": f"def answer(x):\n    return [x + {k}] * 3\n" for k in range(4)}  # a person's modules
@@ -188,7 +188,7 @@ def test_rows_are_learnt_one_by_one(board, bundle):
     learn = "f.seek(66*k%(48*66)); f.readinto(r); m.predict(r[:64]); m.learn(r[:64],r[64:])"
     board.run(f"for k in range(50): {learn}", timeout=300)
     board.run("f.close(); f=None; m.save('run.ttzo')\nprint(m.step)")
-    assert int(board.run(FREE)) >= LEFT_WHILE_LEARNING
+    assert int(board.run(FREE)) >= LEFT_LATER
     board.run(f"f=open('rows','rb')\nfor k in range(50, 96): {learn}", timeout=300)
     crc = int(board.run("import binascii; print(binascii.crc32(m._view(m._facts[9], 4*m.n_parameters)))"))
     with open_device("native:", bundle) as device:
@@ -238,7 +238,7 @@ def test_errors_keep_their_kinds(board):
         with pytest.raises(MicroPythonError) as refused:
             board.run(wrong)
         assert str(refused.value).startswith(f"the board says: {says}")
-    assert int(board.run("print(m.step)")) == 0 and int(board.run(FREE)) >= LEFT
+    assert int(board.run("print(m.step)")) == 0 and int(board.run(FREE)) >= LEFT_LATER
 
 
 def after_two_steps(bundle: Path) -> bytes:
