@@ -478,9 +478,17 @@ static inline const char *ttzo_error_name(enum ttzo_error error)
 }
 
 // ---- numbers as they stand in bundles and frames: little-endian, unaligned
+#ifndef TTZO_COMPACT // 1: less code at some price in speed. A record that lies in memory as in its bytes is copied as one.
+#define TTZO_COMPACT 0
+#endif
 static inline uint8_t ttzo_get_u8(const uint8_t *p) { return p[0]; }
+#if TTZO_COMPACT
+static inline uint16_t ttzo_get_u16(const uint8_t *p) { uint16_t v; __builtin_memcpy(&v, p, 2); return v; }
+static inline uint32_t ttzo_get_u32(const uint8_t *p) { uint32_t v; __builtin_memcpy(&v, p, 4); return v; }
+#else
 static inline uint16_t ttzo_get_u16(const uint8_t *p) { return (uint16_t)(p[0] | (unsigned)p[1] << 8); }
 static inline uint32_t ttzo_get_u32(const uint8_t *p) { return ttzo_get_u16(p) | (uint32_t)ttzo_get_u16(p + 2) << 16; }
+#endif
 static inline uint64_t ttzo_get_u64(const uint8_t *p) { return ttzo_get_u32(p) | (uint64_t)ttzo_get_u32(p + 4) << 32; }
 static inline int16_t ttzo_get_i16(const uint8_t *p) { return (int16_t)ttzo_get_u16(p); }
 #ifndef TTZO_FLOAT32 // a test compiles `float` as double: what stands in bundles stays four bytes
@@ -492,8 +500,13 @@ static inline float ttzo_get_f32(const uint8_t *p)
     return both.value;
 }
 static inline void ttzo_put_u8(uint8_t *p, uint8_t v) { p[0] = v; }
+#if TTZO_COMPACT
+static inline void ttzo_put_u16(uint8_t *p, uint16_t v) { __builtin_memcpy(p, &v, 2); }
+static inline void ttzo_put_u32(uint8_t *p, uint32_t v) { __builtin_memcpy(p, &v, 4); }
+#else
 static inline void ttzo_put_u16(uint8_t *p, uint16_t v) { p[0] = (uint8_t)v; p[1] = (uint8_t)(v >> 8); }
 static inline void ttzo_put_u32(uint8_t *p, uint32_t v) { ttzo_put_u16(p, (uint16_t)v); ttzo_put_u16(p + 2, (uint16_t)(v >> 16)); }
+#endif
 static inline void ttzo_put_u64(uint8_t *p, uint64_t v) { ttzo_put_u32(p, (uint32_t)v); ttzo_put_u32(p + 4, (uint32_t)(v >> 32)); }
 static inline void ttzo_put_i16(uint8_t *p, int16_t v) { ttzo_put_u16(p, (uint16_t)v); }
 static inline void ttzo_put_f32(uint8_t *p, float v)
@@ -513,6 +526,7 @@ struct ttzo_bundle_header {
 };
 static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_bundle_header *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 32); return; }
     out->magic = ttzo_get_u32(bytes + 0);
     out->format = ttzo_get_u32(bytes + 4);
     out->total_bytes = ttzo_get_u32(bytes + 8);
@@ -521,6 +535,7 @@ static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_b
 }
 static inline void ttzo_pack_bundle_header(const struct ttzo_bundle_header *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 32); return; }
     ttzo_put_u32(bytes + 0, in->magic);
     ttzo_put_u32(bytes + 4, in->format);
     ttzo_put_u32(bytes + 8, in->total_bytes);
@@ -547,6 +562,7 @@ struct ttzo_model_info {
 };
 static inline void ttzo_unpack_model_info(const uint8_t *bytes, struct ttzo_model_info *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 32); return; }
     out->n_parameters = ttzo_get_u32(bytes + 0);
     out->batch = ttzo_get_u32(bytes + 4);
     out->work_bytes = ttzo_get_u32(bytes + 8);
@@ -564,6 +580,7 @@ static inline void ttzo_unpack_model_info(const uint8_t *bytes, struct ttzo_mode
 }
 static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 32); return; }
     ttzo_put_u32(bytes + 0, in->n_parameters);
     ttzo_put_u32(bytes + 4, in->batch);
     ttzo_put_u32(bytes + 8, in->work_bytes);
@@ -588,12 +605,14 @@ struct ttzo_loss_info {
 };
 static inline void ttzo_unpack_loss_info(const uint8_t *bytes, struct ttzo_loss_info *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->places = ttzo_get_u16(bytes + 0);
     out->n_class_weights = ttzo_get_u16(bytes + 2);
     out->huber_delta = ttzo_get_f32(bytes + 4);
 }
 static inline void ttzo_pack_loss_info(const struct ttzo_loss_info *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u16(bytes + 0, in->places);
     ttzo_put_u16(bytes + 2, in->n_class_weights);
     ttzo_put_f32(bytes + 4, in->huber_delta);
@@ -613,6 +632,7 @@ struct ttzo_row_info {
 };
 static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_info *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     out->channels = ttzo_get_u16(bytes + 0);
     out->height = ttzo_get_u16(bytes + 2);
     out->width = ttzo_get_u16(bytes + 4);
@@ -625,6 +645,7 @@ static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_in
 }
 static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     ttzo_put_u16(bytes + 0, in->channels);
     ttzo_put_u16(bytes + 2, in->height);
     ttzo_put_u16(bytes + 4, in->width);
@@ -673,6 +694,7 @@ struct ttzo_layer {
 };
 static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 108); return; }
     out->kind = ttzo_get_u8(bytes + 0);
     out->activation = ttzo_get_u8(bytes + 1);
     out->has_bias = ttzo_get_u8(bytes + 2);
@@ -708,6 +730,7 @@ static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *ou
 }
 static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 108); return; }
     ttzo_put_u8(bytes + 0, in->kind);
     ttzo_put_u8(bytes + 1, in->activation);
     ttzo_put_u8(bytes + 2, in->has_bias);
@@ -752,6 +775,7 @@ struct ttzo_graph_info {
 };
 static inline void ttzo_unpack_graph_info(const uint8_t *bytes, struct ttzo_graph_info *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->n_nodes = ttzo_get_u16(bytes + 0);
     out->n_arrays = ttzo_get_u16(bytes + 2);
     out->attribute_bytes = ttzo_get_u32(bytes + 4);
@@ -760,6 +784,7 @@ static inline void ttzo_unpack_graph_info(const uint8_t *bytes, struct ttzo_grap
 }
 static inline void ttzo_pack_graph_info(const struct ttzo_graph_info *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u16(bytes + 0, in->n_nodes);
     ttzo_put_u16(bytes + 2, in->n_arrays);
     ttzo_put_u32(bytes + 4, in->attribute_bytes);
@@ -778,6 +803,7 @@ struct ttzo_node {
 };
 static inline void ttzo_unpack_node(const uint8_t *bytes, struct ttzo_node *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->operation = ttzo_get_u8(bytes + 0);
     out->flags = ttzo_get_u8(bytes + 1);
     out->output = ttzo_get_u16(bytes + 2);
@@ -787,6 +813,7 @@ static inline void ttzo_unpack_node(const uint8_t *bytes, struct ttzo_node *out)
 }
 static inline void ttzo_pack_node(const struct ttzo_node *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u8(bytes + 0, in->operation);
     ttzo_put_u8(bytes + 1, in->flags);
     ttzo_put_u16(bytes + 2, in->output);
@@ -802,11 +829,13 @@ struct ttzo_node_array {
 };
 static inline void ttzo_unpack_node_array(const uint8_t *bytes, struct ttzo_node_array *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->numbers = ttzo_get_u32(bytes + 0);
     out->place = ttzo_get_u32(bytes + 4);
 }
 static inline void ttzo_pack_node_array(const struct ttzo_node_array *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u32(bytes + 0, in->numbers);
     ttzo_put_u32(bytes + 4, in->place);
 }
@@ -819,12 +848,14 @@ struct ttzo_activation_attributes {
 };
 static inline void ttzo_unpack_activation_attributes(const uint8_t *bytes, struct ttzo_activation_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->activation = ttzo_get_u8(bytes + 0);
     for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 1 + 1 * i);
     out->slope = ttzo_get_f32(bytes + 4);
 }
 static inline void ttzo_pack_activation_attributes(const struct ttzo_activation_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u8(bytes + 0, in->activation);
     for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 1 + 1 * i, in->reserved[i]);
     ttzo_put_f32(bytes + 4, in->slope);
@@ -841,6 +872,7 @@ struct ttzo_scale_attributes {
 };
 static inline void ttzo_unpack_scale_attributes(const uint8_t *bytes, struct ttzo_scale_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->channels = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
@@ -850,6 +882,7 @@ static inline void ttzo_unpack_scale_attributes(const uint8_t *bytes, struct ttz
 }
 static inline void ttzo_pack_scale_attributes(const struct ttzo_scale_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->channels);
     ttzo_put_u32(bytes + 8, in->inner);
@@ -868,6 +901,7 @@ struct ttzo_broadcast_attributes {
 };
 static inline void ttzo_unpack_broadcast_attributes(const uint8_t *bytes, struct ttzo_broadcast_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->middle = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
@@ -876,6 +910,7 @@ static inline void ttzo_unpack_broadcast_attributes(const uint8_t *bytes, struct
 }
 static inline void ttzo_pack_broadcast_attributes(const struct ttzo_broadcast_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->middle);
     ttzo_put_u32(bytes + 8, in->inner);
@@ -890,11 +925,13 @@ struct ttzo_concat_attributes {
 };
 static inline void ttzo_unpack_concat_attributes(const uint8_t *bytes, struct ttzo_concat_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     for (unsigned i = 0; i < 3; i++) out->sizes[i] = ttzo_get_u32(bytes + 4 + 4 * i);
 }
 static inline void ttzo_pack_concat_attributes(const struct ttzo_concat_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     for (unsigned i = 0; i < 3; i++) ttzo_put_u32(bytes + 4 + 4 * i, in->sizes[i]);
 }
@@ -910,6 +947,7 @@ struct ttzo_slice_attributes {
 };
 static inline void ttzo_unpack_slice_attributes(const uint8_t *bytes, struct ttzo_slice_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 24); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->size = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
@@ -919,6 +957,7 @@ static inline void ttzo_unpack_slice_attributes(const uint8_t *bytes, struct ttz
 }
 static inline void ttzo_pack_slice_attributes(const struct ttzo_slice_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 24); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->size);
     ttzo_put_u32(bytes + 8, in->inner);
@@ -934,11 +973,13 @@ struct ttzo_transpose_attributes {
 };
 static inline void ttzo_unpack_transpose_attributes(const uint8_t *bytes, struct ttzo_transpose_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     for (unsigned i = 0; i < 4; i++) out->sizes[i] = ttzo_get_u32(bytes + 0 + 4 * i);
     for (unsigned i = 0; i < 4; i++) out->axes[i] = ttzo_get_u8(bytes + 16 + 1 * i);
 }
 static inline void ttzo_pack_transpose_attributes(const struct ttzo_transpose_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     for (unsigned i = 0; i < 4; i++) ttzo_put_u32(bytes + 0 + 4 * i, in->sizes[i]);
     for (unsigned i = 0; i < 4; i++) ttzo_put_u8(bytes + 16 + 1 * i, in->axes[i]);
 }
@@ -961,6 +1002,7 @@ struct ttzo_pool_attributes {
 };
 static inline void ttzo_unpack_pool_attributes(const uint8_t *bytes, struct ttzo_pool_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->channels = ttzo_get_u16(bytes + 0);
     out->height = ttzo_get_u16(bytes + 2);
     out->width = ttzo_get_u16(bytes + 4);
@@ -977,6 +1019,7 @@ static inline void ttzo_unpack_pool_attributes(const uint8_t *bytes, struct ttzo
 }
 static inline void ttzo_pack_pool_attributes(const struct ttzo_pool_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u16(bytes + 0, in->channels);
     ttzo_put_u16(bytes + 2, in->height);
     ttzo_put_u16(bytes + 4, in->width);
@@ -1000,12 +1043,14 @@ struct ttzo_axis_attributes {
 };
 static inline void ttzo_unpack_axis_attributes(const uint8_t *bytes, struct ttzo_axis_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->size = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
 }
 static inline void ttzo_pack_axis_attributes(const struct ttzo_axis_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->size);
     ttzo_put_u32(bytes + 8, in->inner);
@@ -1020,6 +1065,7 @@ struct ttzo_soft_max_attributes {
 };
 static inline void ttzo_unpack_soft_max_attributes(const uint8_t *bytes, struct ttzo_soft_max_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->size = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
@@ -1027,6 +1073,7 @@ static inline void ttzo_unpack_soft_max_attributes(const uint8_t *bytes, struct 
 }
 static inline void ttzo_pack_soft_max_attributes(const struct ttzo_soft_max_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->size);
     ttzo_put_u32(bytes + 8, in->inner);
@@ -1044,6 +1091,7 @@ struct ttzo_norm_attributes {
 };
 static inline void ttzo_unpack_norm_attributes(const uint8_t *bytes, struct ttzo_norm_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->size = ttzo_get_u32(bytes + 4);
     out->epsilon = ttzo_get_f32(bytes + 8);
@@ -1053,6 +1101,7 @@ static inline void ttzo_unpack_norm_attributes(const uint8_t *bytes, struct ttzo
 }
 static inline void ttzo_pack_norm_attributes(const struct ttzo_norm_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->size);
     ttzo_put_f32(bytes + 8, in->epsilon);
@@ -1071,6 +1120,7 @@ struct ttzo_product_attributes {
 };
 static inline void ttzo_unpack_product_attributes(const uint8_t *bytes, struct ttzo_product_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     out->count = ttzo_get_u32(bytes + 0);
     out->rows = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
@@ -1079,6 +1129,7 @@ static inline void ttzo_unpack_product_attributes(const uint8_t *bytes, struct t
 }
 static inline void ttzo_pack_product_attributes(const struct ttzo_product_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     ttzo_put_u32(bytes + 0, in->count);
     ttzo_put_u32(bytes + 4, in->rows);
     ttzo_put_u32(bytes + 8, in->inner);
@@ -1099,6 +1150,7 @@ struct ttzo_recurrent_attributes {
 };
 static inline void ttzo_unpack_recurrent_attributes(const uint8_t *bytes, struct ttzo_recurrent_attributes *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->cell = ttzo_get_u8(bytes + 0);
     out->has_bias = ttzo_get_u8(bytes + 1);
     out->reverse = ttzo_get_u8(bytes + 2);
@@ -1110,6 +1162,7 @@ static inline void ttzo_unpack_recurrent_attributes(const uint8_t *bytes, struct
 }
 static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_attributes *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u8(bytes + 0, in->cell);
     ttzo_put_u8(bytes + 1, in->has_bias);
     ttzo_put_u8(bytes + 2, in->reverse);
@@ -1145,6 +1198,7 @@ struct ttzo_pde_info {
 };
 static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_info *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 36); return; }
     out->section_bytes = ttzo_get_u32(bytes + 0);
     out->n_space = ttzo_get_u16(bytes + 4);
     out->has_time = ttzo_get_u8(bytes + 6);
@@ -1168,6 +1222,7 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
 }
 static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 36); return; }
     ttzo_put_u32(bytes + 0, in->section_bytes);
     ttzo_put_u16(bytes + 4, in->n_space);
     ttzo_put_u8(bytes + 6, in->has_time);
@@ -1201,6 +1256,7 @@ struct ttzo_row_group {
 };
 static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_group *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->sampler = ttzo_get_u8(bytes + 0);
     out->needs = ttzo_get_u8(bytes + 1);
     out->count = ttzo_get_u16(bytes + 2);
@@ -1210,6 +1266,7 @@ static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_g
 }
 static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u8(bytes + 0, in->sampler);
     ttzo_put_u8(bytes + 1, in->needs);
     ttzo_put_u16(bytes + 2, in->count);
@@ -1228,6 +1285,7 @@ struct ttzo_pde_direction {
 };
 static inline void ttzo_unpack_pde_direction(const uint8_t *bytes, struct ttzo_pde_direction *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->first = ttzo_get_u16(bytes + 0);
     out->second = ttzo_get_u16(bytes + 2);
     out->factor = ttzo_get_f32(bytes + 4);
@@ -1236,6 +1294,7 @@ static inline void ttzo_unpack_pde_direction(const uint8_t *bytes, struct ttzo_p
 }
 static inline void ttzo_pack_pde_direction(const struct ttzo_pde_direction *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u16(bytes + 0, in->first);
     ttzo_put_u16(bytes + 2, in->second);
     ttzo_put_f32(bytes + 4, in->factor);
@@ -1252,6 +1311,7 @@ struct ttzo_program_record {
 };
 static inline void ttzo_unpack_program_record(const uint8_t *bytes, struct ttzo_program_record *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->n_constants = ttzo_get_u8(bytes + 0);
     out->n_instructions = ttzo_get_u8(bytes + 1);
     out->output = ttzo_get_u8(bytes + 2);
@@ -1259,6 +1319,7 @@ static inline void ttzo_unpack_program_record(const uint8_t *bytes, struct ttzo_
 }
 static inline void ttzo_pack_program_record(const struct ttzo_program_record *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u8(bytes + 0, in->n_constants);
     ttzo_put_u8(bytes + 1, in->n_instructions);
     ttzo_put_u8(bytes + 2, in->output);
@@ -1271,10 +1332,12 @@ struct ttzo_sparse_rows {
 };
 static inline void ttzo_unpack_sparse_rows(const uint8_t *bytes, struct ttzo_sparse_rows *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->n_rows = ttzo_get_u32(bytes + 0);
 }
 static inline void ttzo_pack_sparse_rows(const struct ttzo_sparse_rows *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u32(bytes + 0, in->n_rows);
 }
 
@@ -1293,6 +1356,7 @@ struct ttzo_simulation_info {
 };
 static inline void ttzo_unpack_simulation_info(const uint8_t *bytes, struct ttzo_simulation_info *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     out->section_bytes = ttzo_get_u32(bytes + 0);
     out->n_states = ttzo_get_u8(bytes + 4);
     out->n_inputs = ttzo_get_u8(bytes + 5);
@@ -1306,6 +1370,7 @@ static inline void ttzo_unpack_simulation_info(const uint8_t *bytes, struct ttzo
 }
 static inline void ttzo_pack_simulation_info(const struct ttzo_simulation_info *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     ttzo_put_u32(bytes + 0, in->section_bytes);
     ttzo_put_u8(bytes + 4, in->n_states);
     ttzo_put_u8(bytes + 5, in->n_inputs);
@@ -1326,12 +1391,14 @@ struct ttzo_unknown {
 };
 static inline void ttzo_unpack_unknown(const uint8_t *bytes, struct ttzo_unknown *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->low = ttzo_get_f32(bytes + 0);
     out->high = ttzo_get_f32(bytes + 4);
     out->unit = ttzo_get_f32(bytes + 8);
 }
 static inline void ttzo_pack_unknown(const struct ttzo_unknown *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_f32(bytes + 0, in->low);
     ttzo_put_f32(bytes + 4, in->high);
     ttzo_put_f32(bytes + 8, in->unit);
@@ -1357,6 +1424,7 @@ struct ttzo_phase {
 };
 static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 48); return; }
     out->estimator = ttzo_get_u8(bytes + 0);
     out->direction = ttzo_get_u8(bytes + 1);
     out->difference = ttzo_get_u8(bytes + 2);
@@ -1375,6 +1443,7 @@ static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *ou
 }
 static inline void ttzo_pack_phase(const struct ttzo_phase *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 48); return; }
     ttzo_put_u8(bytes + 0, in->estimator);
     ttzo_put_u8(bytes + 1, in->direction);
     ttzo_put_u8(bytes + 2, in->difference);
@@ -1407,6 +1476,7 @@ struct ttzo_training {
 };
 static inline void ttzo_unpack_training(const uint8_t *bytes, struct ttzo_training *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 36); return; }
     out->seed = ttzo_get_u64(bytes + 0);
     out->steps = ttzo_get_u32(bytes + 8);
     out->n_phases = ttzo_get_u8(bytes + 12);
@@ -1420,6 +1490,7 @@ static inline void ttzo_unpack_training(const uint8_t *bytes, struct ttzo_traini
 }
 static inline void ttzo_pack_training(const struct ttzo_training *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 36); return; }
     ttzo_put_u64(bytes + 0, in->seed);
     ttzo_put_u32(bytes + 8, in->steps);
     ttzo_put_u8(bytes + 12, in->n_phases);
@@ -1510,6 +1581,7 @@ struct ttzo_seal {
 };
 static inline void ttzo_unpack_seal(const uint8_t *bytes, struct ttzo_seal *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     out->magic = ttzo_get_u32(bytes + 0);
     out->generation = ttzo_get_u32(bytes + 4);
     out->run = ttzo_get_u32(bytes + 8);
@@ -1518,6 +1590,7 @@ static inline void ttzo_unpack_seal(const uint8_t *bytes, struct ttzo_seal *out)
 }
 static inline void ttzo_pack_seal(const struct ttzo_seal *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     ttzo_put_u32(bytes + 0, in->magic);
     ttzo_put_u32(bytes + 4, in->generation);
     ttzo_put_u32(bytes + 8, in->run);
@@ -1532,11 +1605,13 @@ struct ttzo_frame_seal {
 };
 static inline void ttzo_unpack_frame_seal(const uint8_t *bytes, struct ttzo_frame_seal *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->number = ttzo_get_u32(bytes + 0);
     for (unsigned i = 0; i < 8; i++) out->tag[i] = ttzo_get_u8(bytes + 4 + 1 * i);
 }
 static inline void ttzo_pack_frame_seal(const struct ttzo_frame_seal *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u32(bytes + 0, in->number);
     for (unsigned i = 0; i < 8; i++) ttzo_put_u8(bytes + 4 + 1 * i, in->tag[i]);
 }
@@ -1661,6 +1736,7 @@ struct ttzo_hello_request {
 };
 static inline void ttzo_unpack_hello_request(const uint8_t *bytes, struct ttzo_hello_request *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->contract_hash = ttzo_get_u32(bytes + 0);
     out->hello_hash = ttzo_get_u32(bytes + 4);
     out->leave_hash = ttzo_get_u32(bytes + 8);
@@ -1668,6 +1744,7 @@ static inline void ttzo_unpack_hello_request(const uint8_t *bytes, struct ttzo_h
 }
 static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->contract_hash);
     ttzo_put_u32(bytes + 4, in->hello_hash);
     ttzo_put_u32(bytes + 8, in->leave_hash);
@@ -1697,6 +1774,7 @@ struct ttzo_hello_reply {
 };
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 116); return; }
     out->contract_hash = ttzo_get_u32(bytes + 0);
     out->hello_hash = ttzo_get_u32(bytes + 4);
     out->leave_hash = ttzo_get_u32(bytes + 8);
@@ -1718,6 +1796,7 @@ static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hel
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 116); return; }
     ttzo_put_u32(bytes + 0, in->contract_hash);
     ttzo_put_u32(bytes + 4, in->hello_hash);
     ttzo_put_u32(bytes + 8, in->leave_hash);
@@ -1804,10 +1883,12 @@ struct ttzo_read_reply {
 };
 static inline void ttzo_unpack_read_reply(const uint8_t *bytes, struct ttzo_read_reply *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->crc = ttzo_get_u32(bytes + 0);
 }
 static inline void ttzo_pack_read_reply(const struct ttzo_read_reply *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u32(bytes + 0, in->crc);
 }
 
@@ -1866,11 +1947,13 @@ struct ttzo_step_request {
 };
 static inline void ttzo_unpack_step_request(const uint8_t *bytes, struct ttzo_step_request *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 5); return; }
     out->step = ttzo_get_u32(bytes + 0);
     out->region = ttzo_get_u8(bytes + 4);
 }
 static inline void ttzo_pack_step_request(const struct ttzo_step_request *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 5); return; }
     ttzo_put_u32(bytes + 0, in->step);
     ttzo_put_u8(bytes + 4, in->region);
 }
@@ -1929,11 +2012,13 @@ struct ttzo_evaluate_reply {
 };
 static inline void ttzo_unpack_evaluate_reply(const uint8_t *bytes, struct ttzo_evaluate_reply *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->loss_sum = ttzo_get_f32(bytes + 0);
     out->n_correct = ttzo_get_u32(bytes + 4);
 }
 static inline void ttzo_pack_evaluate_reply(const struct ttzo_evaluate_reply *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_f32(bytes + 0, in->loss_sum);
     ttzo_put_u32(bytes + 4, in->n_correct);
 }
@@ -1945,11 +2030,13 @@ struct ttzo_predict_request {
 };
 static inline void ttzo_unpack_predict_request(const uint8_t *bytes, struct ttzo_predict_request *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->row = ttzo_get_u32(bytes + 0);
     out->first = ttzo_get_u32(bytes + 4);
 }
 static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u32(bytes + 0, in->row);
     ttzo_put_u32(bytes + 4, in->first);
 }
@@ -1980,11 +2067,13 @@ struct ttzo_solution_error_reply {
 };
 static inline void ttzo_unpack_solution_error_reply(const uint8_t *bytes, struct ttzo_solution_error_reply *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->squared_error = ttzo_get_f32(bytes + 0);
     out->squared_exact = ttzo_get_f32(bytes + 4);
 }
 static inline void ttzo_pack_solution_error_reply(const struct ttzo_solution_error_reply *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_f32(bytes + 0, in->squared_error);
     ttzo_put_f32(bytes + 4, in->squared_exact);
 }
@@ -1995,10 +2084,12 @@ struct ttzo_keep_request {
 };
 static inline void ttzo_unpack_keep_request(const uint8_t *bytes, struct ttzo_keep_request *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->run = ttzo_get_u32(bytes + 0);
 }
 static inline void ttzo_pack_keep_request(const struct ttzo_keep_request *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u32(bytes + 0, in->run);
 }
 
@@ -2008,10 +2099,12 @@ struct ttzo_keep_reply {
 };
 static inline void ttzo_unpack_keep_reply(const uint8_t *bytes, struct ttzo_keep_reply *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->generation = ttzo_get_u32(bytes + 0);
 }
 static inline void ttzo_pack_keep_reply(const struct ttzo_keep_reply *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u32(bytes + 0, in->generation);
 }
 
@@ -2023,12 +2116,14 @@ struct ttzo_restore_reply {
 };
 static inline void ttzo_unpack_restore_reply(const uint8_t *bytes, struct ttzo_restore_reply *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->generation = ttzo_get_u32(bytes + 0);
     out->run = ttzo_get_u32(bytes + 4);
     out->rated_erases = ttzo_get_u32(bytes + 8);
 }
 static inline void ttzo_pack_restore_reply(const struct ttzo_restore_reply *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u32(bytes + 0, in->generation);
     ttzo_put_u32(bytes + 4, in->run);
     ttzo_put_u32(bytes + 8, in->rated_erases);
@@ -2041,11 +2136,13 @@ struct ttzo_authenticate_request {
 };
 static inline void ttzo_unpack_authenticate_request(const uint8_t *bytes, struct ttzo_authenticate_request *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 32); return; }
     for (unsigned i = 0; i < 16; i++) out->challenge[i] = ttzo_get_u8(bytes + 0 + 1 * i);
     for (unsigned i = 0; i < 16; i++) out->proof[i] = ttzo_get_u8(bytes + 16 + 1 * i);
 }
 static inline void ttzo_pack_authenticate_request(const struct ttzo_authenticate_request *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 32); return; }
     for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 0 + 1 * i, in->challenge[i]);
     for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 16 + 1 * i, in->proof[i]);
 }
@@ -2056,10 +2153,12 @@ struct ttzo_authenticate_reply {
 };
 static inline void ttzo_unpack_authenticate_reply(const uint8_t *bytes, struct ttzo_authenticate_reply *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     for (unsigned i = 0; i < 16; i++) out->proof[i] = ttzo_get_u8(bytes + 0 + 1 * i);
 }
 static inline void ttzo_pack_authenticate_reply(const struct ttzo_authenticate_reply *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 0 + 1 * i, in->proof[i]);
 }
 
@@ -2089,11 +2188,13 @@ struct ttzo_progress_reply {
 };
 static inline void ttzo_unpack_progress_reply(const uint8_t *bytes, struct ttzo_progress_reply *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->done = ttzo_get_u32(bytes + 0);
     out->total = ttzo_get_u32(bytes + 4);
 }
 static inline void ttzo_pack_progress_reply(const struct ttzo_progress_reply *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u32(bytes + 0, in->done);
     ttzo_put_u32(bytes + 4, in->total);
 }
@@ -2105,11 +2206,13 @@ struct ttzo_error_reply {
 };
 static inline void ttzo_unpack_error_reply(const uint8_t *bytes, struct ttzo_error_reply *out)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->error = ttzo_get_u32(bytes + 0);
     out->detail = ttzo_get_u32(bytes + 4);
 }
 static inline void ttzo_pack_error_reply(const struct ttzo_error_reply *in, uint8_t *bytes)
 {
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u32(bytes + 0, in->error);
     ttzo_put_u32(bytes + 4, in->detail);
 }

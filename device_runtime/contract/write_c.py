@@ -19,12 +19,37 @@ def _c_struct(name: str, record: Any, texts: list[str]) -> list[str]:
         declaration = f"    {c_type} {field}{f'[{count}]' if count else ''};"
         lines.append(f"{declaration:<44}// {text}" if text else declaration)
     lines += ["};"]
-    for verb, head in (
-        ("unpack", f"static inline void ttzo_unpack_{name}(const uint8_t *bytes, struct ttzo_{name} *out)"),
-        ("pack", f"static inline void ttzo_pack_{name}(const struct ttzo_{name} *in, uint8_t *bytes)"),
+    for verb, head, copy in (
+        ("unpack", f"const uint8_t *bytes, struct ttzo_{name} *out", f"out, bytes, {record.SIZE}"),
+        ("pack", f"const struct ttzo_{name} *in, uint8_t *bytes", f"bytes, in, {record.SIZE}"),
     ):
-        lines += [head, "{"] + _c_body(record, verb) + ["}"]
+        lines += [
+            f"static inline void ttzo_{verb}_{name}({head})",
+            "{",
+            *_c_copy(record, copy, _c_body(record, verb)),
+            "}",
+        ]
     return lines + [""]
+
+
+def _c_copy(record: Any, arguments: str, body: list[str]) -> list[str]:
+    if not _alignment(record):
+        return body
+    return [f"    if (TTZO_COMPACT) {{ __builtin_memcpy({arguments}); return; }}", *body]
+
+
+def _alignment(record: Any) -> int:
+    """Of a C struct with these fields; 0 where they do not lie in it as in the record's bytes."""
+    at, largest = 0, 1
+    for kind, _ in record.FIELDS:
+        base, count = split_type(kind)
+        size = type_bytes(base)
+        alignment = _alignment(RECORD[base]) if base in RECORD else size
+        if not alignment or at % alignment or size % alignment:
+            return 0
+        largest = max(largest, alignment)
+        at += size * (count or 1)
+    return largest
 
 
 def _c_body(record: Any, verb: str) -> list[str]:
@@ -88,9 +113,17 @@ def _c_node_facts() -> list[str]:
 
 
 _C_ACCESS = """\
+#ifndef TTZO_COMPACT // 1: less code at some price in speed. A record that lies in memory as in its bytes is copied as one.
+#define TTZO_COMPACT 0
+#endif
 static inline uint8_t ttzo_get_u8(const uint8_t *p) { return p[0]; }
+#if TTZO_COMPACT
+static inline uint16_t ttzo_get_u16(const uint8_t *p) { uint16_t v; __builtin_memcpy(&v, p, 2); return v; }
+static inline uint32_t ttzo_get_u32(const uint8_t *p) { uint32_t v; __builtin_memcpy(&v, p, 4); return v; }
+#else
 static inline uint16_t ttzo_get_u16(const uint8_t *p) { return (uint16_t)(p[0] | (unsigned)p[1] << 8); }
 static inline uint32_t ttzo_get_u32(const uint8_t *p) { return ttzo_get_u16(p) | (uint32_t)ttzo_get_u16(p + 2) << 16; }
+#endif
 static inline uint64_t ttzo_get_u64(const uint8_t *p) { return ttzo_get_u32(p) | (uint64_t)ttzo_get_u32(p + 4) << 32; }
 static inline int16_t ttzo_get_i16(const uint8_t *p) { return (int16_t)ttzo_get_u16(p); }
 #ifndef TTZO_FLOAT32 // a test compiles `float` as double: what stands in bundles stays four bytes
@@ -102,8 +135,13 @@ static inline float ttzo_get_f32(const uint8_t *p)
     return both.value;
 }
 static inline void ttzo_put_u8(uint8_t *p, uint8_t v) { p[0] = v; }
+#if TTZO_COMPACT
+static inline void ttzo_put_u16(uint8_t *p, uint16_t v) { __builtin_memcpy(p, &v, 2); }
+static inline void ttzo_put_u32(uint8_t *p, uint32_t v) { __builtin_memcpy(p, &v, 4); }
+#else
 static inline void ttzo_put_u16(uint8_t *p, uint16_t v) { p[0] = (uint8_t)v; p[1] = (uint8_t)(v >> 8); }
 static inline void ttzo_put_u32(uint8_t *p, uint32_t v) { ttzo_put_u16(p, (uint16_t)v); ttzo_put_u16(p + 2, (uint16_t)(v >> 16)); }
+#endif
 static inline void ttzo_put_u64(uint8_t *p, uint64_t v) { ttzo_put_u32(p, (uint32_t)v); ttzo_put_u32(p + 4, (uint32_t)(v >> 32)); }
 static inline void ttzo_put_i16(uint8_t *p, int16_t v) { ttzo_put_u16(p, (uint16_t)v); }
 static inline void ttzo_put_f32(uint8_t *p, float v)

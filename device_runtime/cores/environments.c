@@ -140,10 +140,12 @@ static void multiply_into(struct ttzo_array out, uint32_t stride, const float *s
     narrow_rows(out, stride, strip, rows, columns);
 }
 
+// Columns that stand `apart` numbers apart.
 static inline bool pack_columns_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t stride,
-                                   uint32_t columns, bool narrow)
+                                   uint32_t columns, uint32_t apart, bool narrow)
 {
-    uint32_t second = columns > 1 ? 1 : 0, third = columns > 2 ? 2 : 0, fourth = columns > 3 ? 3 : 0;
+    uint32_t second = columns > 1 ? apart : 0, third = columns > 2 ? 2 * apart : 0,
+             fourth = columns > 3 ? 3 * apart : 0;
     bool live = false;
     for (; inner; inner--, at += stride, panel += 4) {
         float v0 = ttzo_load(in, at, narrow), v1 = ttzo_load(in, at + second, narrow);
@@ -198,9 +200,9 @@ static bool pack_four_columns(float *panel, const float *in, uint32_t inner, uin
 static bool pack_columns(float *panel, struct ttzo_array in, uint32_t at, uint32_t inner, uint32_t stride,
                          uint32_t columns)
 {
-    bool live = ttzo_is_narrow(in) ? pack_columns_of(panel, in.numbers, at, inner, stride, columns, true)
+    bool live = ttzo_is_narrow(in) ? pack_columns_of(panel, in.numbers, at, inner, stride, columns, 1, true)
                 : columns == 4     ? pack_four_columns(panel, (const float *)in.numbers + at, inner, stride)
-                                   : pack_columns_of(panel, in.numbers, at, inner, stride, columns, false);
+                                   : pack_columns_of(panel, in.numbers, at, inner, stride, columns, 1, false);
     return is_activated(in) ? activate(&in, panel, 4 * inner) : live;
 }
 
@@ -238,8 +240,9 @@ static inline bool pack_rows_of(float *panel, const void *in, uint32_t at, uint3
 // The same for neighbouring rows.
 static bool pack_rows(float *panel, struct ttzo_array in, uint32_t at, uint32_t inner, uint32_t rows)
 {
-    bool live = ttzo_is_narrow(in) ? pack_rows_of(panel, in.numbers, at, inner, rows, true)
-                                   : pack_rows_of(panel, in.numbers, at, inner, rows, false);
+    bool live = TTZO_COMPACT         ? pack_columns_of(panel, in.numbers, at, inner, 1, rows, inner, ttzo_is_narrow(in))
+                : ttzo_is_narrow(in) ? pack_rows_of(panel, in.numbers, at, inner, rows, true)
+                                     : pack_rows_of(panel, in.numbers, at, inner, rows, false);
     return is_activated(in) ? activate(&in, panel, 4 * inner) : live;
 }
 

@@ -52,6 +52,14 @@ static void multiply_panel(float *out, uint32_t row_stride, const float *start, 
 #else
 #define TWO_STEPS ONE_STEP ONE_STEP
 #endif
+#if TTZO_COMPACT
+#define CHAINS "movs %[fours], %[inner]\n beq 4f\n 3:" ONE_STEP "subs %[fours], #1\n bne 3b\n"
+#else
+#define CHAINS                                                                                                         \
+    "lsrs %[fours], %[inner], #1\n bcc 1f\n" ONE_STEP /* carry: the bit that went */                                   \
+    "1: lsrs %[fours], %[fours], #1\n bcc 2f\n" TWO_STEPS "2: beq 4f\n"                                                \
+    "3: subs %[fours], #1\n" TWO_STEPS TWO_STEPS "bne 3b\n"
+#endif
 
 void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, const float *left, const float *right,
                          uint32_t rows, uint32_t inner, const struct ttzo_more_panels *more)
@@ -72,10 +80,7 @@ void ttzo_multiply_tiles(float *out, uint32_t row_stride, const float *start, co
         "vldmia %[start], {s4-s7}\n add %[start], %[start_step]\n"
         "vldmia %[start], {s8-s11}\n add %[start], %[start_step]\n"
         "vldmia %[start], {s12-s15}\n add %[start], %[start_step]\n"
-        "6: lsrs %[fours], %[inner], #1\n bcc 1f\n" ONE_STEP // carry: the bit that went
-        "1: lsrs %[fours], %[fours], #1\n bcc 2f\n" TWO_STEPS "2: beq 4f\n"
-        "3: subs %[fours], #1\n" TWO_STEPS TWO_STEPS "bne 3b\n"
-        "4: vstmia %[out], {s0-s3}\n add %[out], %[row_step]\n"
+        "6: " CHAINS "4: vstmia %[out], {s0-s3}\n add %[out], %[row_step]\n"
         "vstmia %[out], {s4-s7}\n add %[out], %[row_step]\n"
         "vstmia %[out], {s8-s11}\n add %[out], %[row_step]\n"
         "vstmia %[out], {s12-s15}\n add %[out], %[row_step]\n"
@@ -195,9 +200,9 @@ static void multiply_panel(float *out, uint32_t row_stride, const float *start, 
         s32 = TTZO_MULADD(a23.each[1], b23.each[0], s32);                                                              \
         s33 = TTZO_MULADD(a23.each[1], b23.each[1], s33);                                                              \
     } while (0)
-        for (uint32_t k = inner % 4; k; k--, left += 4, b += 4)
+        for (uint32_t k = TTZO_COMPACT ? inner : inner % 4; k; k--, left += 4, b += 4)
             STEP(0);
-        for (const float *end = right + 4 * inner; b != end; left += 16, b += 16) {
+        for (const float *end = right + 4 * inner; !TTZO_COMPACT && b != end; left += 16, b += 16) {
             STEP(0);
             STEP(4);
             STEP(8);

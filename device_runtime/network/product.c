@@ -141,6 +141,10 @@ static void add_run(float *out, struct ttzo_operand left, struct ttzo_operand ri
 #endif
     uint32_t fours = TTZO_TILE ? columns & ~3u : 0;
     bool neighbours = left.inner == 1 && right.inner == 1;
+    if (TTZO_COMPACT) {
+        add_rows(out, left, right, rows, n, columns, fours);
+        return;
+    }
     if (fours && rows >= 4 && (right.outer == 1 || neighbours)) {
         add_blocks(out, left, right, rows, n, columns, fours);
         uint32_t done = rows & ~3u;

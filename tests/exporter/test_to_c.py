@@ -98,9 +98,10 @@ def run(*command):
     return subprocess.run([*map(str, command)], check=True, capture_output=True).stdout
 
 
-def test_compiled_model_holds_the_bundles_bytes(folder):
+@pytest.mark.parametrize("flag", ["-DTTZO_COMPACT=0", "-DTTZO_COMPACT=1"])
+def test_compiled_model_holds_the_bundles_bytes(folder, flag):
     program = folder / "reader"
-    run("gcc", *STRICT, "-I", FOLDER, "-o", program, folder / "model.c", folder / "reader.c")
+    run("gcc", *STRICT, flag, "-I", FOLDER, "-o", program, folder / "model.c", folder / "reader.c")
     plan = two_phase_plan()
     bundle = to_bundle.write(plan)
     header = BundleHeader.unpack(bundle)

@@ -39,10 +39,14 @@ def tt_plan(arithmetic: Arithmetic, estimator: Estimator = Estimator.rge):
     raise AssertionError("no seed gives such a plan")
 
 
-@pytest.mark.parametrize("flag", ["-DTTZO_TILE=1", "-DTTZO_TILE=2", "-Os"], ids=["portable", "assembly", "size"])
+@pytest.mark.parametrize(
+    "flags",
+    [("-DTTZO_TILE=1",), ("-DTTZO_TILE=2",), ("-Os", "-DTTZO_COMPACT=1")],
+    ids=["portable", "assembly", "size"],
+)
 @pytest.mark.parametrize("arithmetic", Arithmetic)
 @pytest.mark.parametrize("estimator", [Estimator.rge, Estimator.cge, Estimator.node_cge])
-def test_a_cortex_m4f_trains_to_the_bits_of_this_machine(tmp_path, c_library, estimator, arithmetic, flag):
+def test_a_cortex_m4f_trains_to_the_bits_of_this_machine(tmp_path, c_library, estimator, arithmetic, flags):
     from ttzo.host_tools.measure import bench
     from ttzo.host_tools.measure.instruction_count import Machine
 
@@ -50,7 +54,7 @@ def test_a_cortex_m4f_trains_to_the_bits_of_this_machine(tmp_path, c_library, es
     rows = random_rows(np.random.default_rng(1), plan, plan.batch)
     native = Runtime(c_library(*CORE, extra=RUN, flags=FUSED if arithmetic == Arithmetic.fused else ()), plan)
     native.put(Region.batch, rows.tobytes())
-    machine = Machine(board, bench.firmware(tmp_path / "made", plan, board, (flag,)))
+    machine = Machine(board, bench.firmware(tmp_path / "made", plan, board, flags))
     bench.put_batch(machine, rows)
     for _ in range(3):
         native.step(Region.batch)

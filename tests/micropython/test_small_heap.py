@@ -32,7 +32,9 @@ from ttzo.host_tools.micropython.native_module import (
     write_package,
 )
 
-LEFT = 4096  # bytes of heap that stay free for the person's program
+LEFT = 8600  # bytes of heap that stay free for the person's program, a file with rows open
+LEFT_BESIDE_ASYNCIO = 6500
+LEFT_WHILE_LEARNING = 7900
 RESIDENT = ("ttzo", "_ttzo_model")  # of the Python part
 FREE = "import gc; gc.collect(); print(gc.mem_free())"
 OWN = {f"own{k}.mpy": f"def answer(x):\n    return [x + {k}] * 3\n" for k in range(4)}  # a person's modules
@@ -67,7 +69,7 @@ def test_what_stays_in_the_heap_is_small():
 
 
 def test_the_native_part_for_a_small_heap_is_small():
-    assert len(build_native("armv7emsp", source_tree(), parts=KITS["prompt"])) <= 34_200
+    assert len(build_native("armv7emsp", source_tree(), parts=KITS["prompt"])) <= 31_200
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +138,7 @@ def test_digits_trains_saves_and_gives_its_parameters(board, bundle, order):
         return board.run(code, timeout=300)
 
     def free_is_enough() -> bool:
-        return int(run(FREE)) >= LEFT - held
+        return int(run(FREE)) >= (LEFT_BESIDE_ASYNCIO if "asyncio" in order else LEFT) - held
 
     def parameters() -> int:
         return int(run("import binascii; print(binascii.crc32(m._view(m._facts[9], 4*m.n_parameters)))"))
@@ -159,10 +161,10 @@ def test_digits_trains_saves_and_gives_its_parameters(board, bundle, order):
     run("m.train(f,steps=2)")
     assert parameters() == given() == trained
     run("m.save('run.ttzo')")
-    run("m.evaluate(f); f.close(); f=None")
+    run("m.evaluate(f)")
     assert free_is_enough() and given() == trained
-    if "asyncio" not in order:  # one copy in one piece
-        assert int(run("print(len(m.params()))")) == read_bundle(bundle).n_parameters
+    assert int(run("print(len(m.params()))")) == read_bundle(bundle).n_parameters
+    run("f.close(); f=None")
     run("m.reset()")
     assert (int(run("print(m.step)")), given()) == (0, exported)
     board.reset()
@@ -186,7 +188,7 @@ def test_rows_are_learnt_one_by_one(board, bundle):
     learn = "f.seek(66*k%(48*66)); f.readinto(r); m.predict(r[:64]); m.learn(r[:64],r[64:])"
     board.run(f"for k in range(50): {learn}", timeout=300)
     board.run("f.close(); f=None; m.save('run.ttzo')\nprint(m.step)")
-    assert int(board.run(FREE)) >= LEFT
+    assert int(board.run(FREE)) >= LEFT_WHILE_LEARNING
     board.run(f"f=open('rows','rb')\nfor k in range(50, 96): {learn}", timeout=300)
     crc = int(board.run("import binascii; print(binascii.crc32(m._view(m._facts[9], 4*m.n_parameters)))"))
     with open_device("native:", bundle) as device:
@@ -202,7 +204,7 @@ def test_a_task_trains_among_others(board, bundle):
     board.run("import ttzo\nm=ttzo.load('digits.ttzo')\nimport asyncio\nf=open('rows','rb')")
     board.run("asyncio.run(m.train_async(f,steps=2)); f.close(); f=None", timeout=300)
     crc = int(board.run("import binascii; print(binascii.crc32(m._view(m._facts[9], 4*m.n_parameters)))"))
-    assert crc == zlib.crc32(after_two_steps(bundle)) and int(board.run(FREE)) >= LEFT
+    assert crc == zlib.crc32(after_two_steps(bundle)) and int(board.run(FREE)) >= LEFT_BESIDE_ASYNCIO
 
 
 def test_the_sensor_loop_learns_and_saves(board, bundle):

@@ -271,23 +271,29 @@ uint32_t ttzo_run_status(void *memory, uint8_t *bytes, uint32_t count)
     run->facts.detail = count;
     if (count != TTZO_STATUS_REPLY_BYTES)
         return TTZO_ERROR_OUT_OF_RANGE;
-    struct ttzo_status_reply status = { trainer->state, trainer->training, trainer->phases[0], trainer->phases[1] };
-    ttzo_pack_status_reply(&status, bytes);
+    ttzo_pack_state(&trainer->state, bytes);
+    ttzo_pack_training(&trainer->training, bytes + TTZO_STATE_BYTES);
+    for (uint32_t i = 0; i < TTZO_MAX_PHASES; i++)
+        ttzo_pack_phase(&trainer->phases[i], bytes + TTZO_STATE_BYTES + TTZO_TRAINING_BYTES + i * TTZO_PHASE_BYTES);
     return TTZO_ERROR_OK;
 }
 
 uint32_t ttzo_run_restore(void *memory, const uint8_t *bytes, uint32_t count)
 {
     struct ttzo_run *run = memory;
-    struct ttzo_status_reply status;
+    struct ttzo_state state;
+    struct ttzo_training training;
+    struct ttzo_phase phases[TTZO_MAX_PHASES];
     run->facts.detail = count;
     if (count != TTZO_STATUS_REPLY_BYTES)
         return TTZO_ERROR_OUT_OF_RANGE;
-    ttzo_unpack_status_reply(bytes, &status);
-    const struct ttzo_phase phases[TTZO_MAX_PHASES] = { status.phase_0, status.phase_1 };
-    enum ttzo_error error = ttzo_configure(&run->trainer, &status.training, phases, &run->facts.detail);
+    ttzo_unpack_state(bytes, &state);
+    ttzo_unpack_training(bytes + TTZO_STATE_BYTES, &training);
+    for (uint32_t i = 0; i < TTZO_MAX_PHASES; i++)
+        ttzo_unpack_phase(bytes + TTZO_STATE_BYTES + TTZO_TRAINING_BYTES + i * TTZO_PHASE_BYTES, &phases[i]);
+    enum ttzo_error error = ttzo_configure(&run->trainer, &training, phases, &run->facts.detail);
     if (!error)
-        error = ttzo_set_state(&run->trainer, &status.state, &run->facts.detail);
+        error = ttzo_set_state(&run->trainer, &state, &run->facts.detail);
     return ttzo_run_told(run, error);
 }
 
