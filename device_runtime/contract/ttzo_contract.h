@@ -526,27 +526,21 @@ struct ttzo_bundle_header {
 };
 static inline void ttzo_unpack_bundle_header(const uint8_t *bytes, struct ttzo_bundle_header *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 32);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 32); return; }
     out->magic = ttzo_get_u32(bytes + 0);
     out->format = ttzo_get_u32(bytes + 4);
     out->total_bytes = ttzo_get_u32(bytes + 8);
     out->metadata_bytes = ttzo_get_u32(bytes + 12);
     for (unsigned i = 0; i < 16; i++) out->hash[i] = ttzo_get_u8(bytes + 16 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_bundle_header(const struct ttzo_bundle_header *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 32);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 32); return; }
     ttzo_put_u32(bytes + 0, in->magic);
     ttzo_put_u32(bytes + 4, in->format);
     ttzo_put_u32(bytes + 8, in->total_bytes);
     ttzo_put_u32(bytes + 12, in->metadata_bytes);
     for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 16 + 1 * i, in->hash[i]);
-#endif
 }
 
 #define TTZO_MODEL_INFO_BYTES 32u
@@ -568,9 +562,7 @@ struct ttzo_model_info {
 };
 static inline void ttzo_unpack_model_info(const uint8_t *bytes, struct ttzo_model_info *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 32);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 32); return; }
     out->n_parameters = ttzo_get_u32(bytes + 0);
     out->batch = ttzo_get_u32(bytes + 4);
     out->work_bytes = ttzo_get_u32(bytes + 8);
@@ -585,13 +577,10 @@ static inline void ttzo_unpack_model_info(const uint8_t *bytes, struct ttzo_mode
     out->has_row_section = ttzo_get_u8(bytes + 23);
     out->input_scale = ttzo_get_f32(bytes + 24);
     out->input_offset = ttzo_get_f32(bytes + 28);
-#endif
 }
 static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 32);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 32); return; }
     ttzo_put_u32(bytes + 0, in->n_parameters);
     ttzo_put_u32(bytes + 4, in->batch);
     ttzo_put_u32(bytes + 8, in->work_bytes);
@@ -606,7 +595,6 @@ static inline void ttzo_pack_model_info(const struct ttzo_model_info *in, uint8_
     ttzo_put_u8(bytes + 23, in->has_row_section);
     ttzo_put_f32(bytes + 24, in->input_scale);
     ttzo_put_f32(bytes + 28, in->input_offset);
-#endif
 }
 
 #define TTZO_LOSS_INFO_BYTES 8u
@@ -617,23 +605,17 @@ struct ttzo_loss_info {
 };
 static inline void ttzo_unpack_loss_info(const uint8_t *bytes, struct ttzo_loss_info *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->places = ttzo_get_u16(bytes + 0);
     out->n_class_weights = ttzo_get_u16(bytes + 2);
     out->huber_delta = ttzo_get_f32(bytes + 4);
-#endif
 }
 static inline void ttzo_pack_loss_info(const struct ttzo_loss_info *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u16(bytes + 0, in->places);
     ttzo_put_u16(bytes + 2, in->n_class_weights);
     ttzo_put_f32(bytes + 4, in->huber_delta);
-#endif
 }
 
 #define TTZO_ROW_INFO_BYTES 20u
@@ -650,9 +632,7 @@ struct ttzo_row_info {
 };
 static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_info *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     out->channels = ttzo_get_u16(bytes + 0);
     out->height = ttzo_get_u16(bytes + 2);
     out->width = ttzo_get_u16(bytes + 4);
@@ -662,13 +642,10 @@ static inline void ttzo_unpack_row_info(const uint8_t *bytes, struct ttzo_row_in
     out->jitter = ttzo_get_f32(bytes + 12);
     out->columns = ttzo_get_u16(bytes + 16);
     out->packing = ttzo_get_u16(bytes + 18);
-#endif
 }
 static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     ttzo_put_u16(bytes + 0, in->channels);
     ttzo_put_u16(bytes + 2, in->height);
     ttzo_put_u16(bytes + 4, in->width);
@@ -678,7 +655,6 @@ static inline void ttzo_pack_row_info(const struct ttzo_row_info *in, uint8_t *b
     ttzo_put_f32(bytes + 12, in->jitter);
     ttzo_put_u16(bytes + 16, in->columns);
     ttzo_put_u16(bytes + 18, in->packing);
-#endif
 }
 
 #define TTZO_LAYER_BYTES 108u
@@ -718,9 +694,7 @@ struct ttzo_layer {
 };
 static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 108);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 108); return; }
     out->kind = ttzo_get_u8(bytes + 0);
     out->activation = ttzo_get_u8(bytes + 1);
     out->has_bias = ttzo_get_u8(bytes + 2);
@@ -753,13 +727,10 @@ static inline void ttzo_unpack_layer(const uint8_t *bytes, struct ttzo_layer *ou
     out->out_width = ttzo_get_u16(bytes + 100);
     for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 102 + 1 * i);
     out->parameter_offset = ttzo_get_u32(bytes + 104);
-#endif
 }
 static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 108);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 108); return; }
     ttzo_put_u8(bytes + 0, in->kind);
     ttzo_put_u8(bytes + 1, in->activation);
     ttzo_put_u8(bytes + 2, in->has_bias);
@@ -792,7 +763,6 @@ static inline void ttzo_pack_layer(const struct ttzo_layer *in, uint8_t *bytes)
     ttzo_put_u16(bytes + 100, in->out_width);
     for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 102 + 1 * i, in->reserved[i]);
     ttzo_put_u32(bytes + 104, in->parameter_offset);
-#endif
 }
 
 #define TTZO_GRAPH_INFO_BYTES 16u
@@ -805,27 +775,21 @@ struct ttzo_graph_info {
 };
 static inline void ttzo_unpack_graph_info(const uint8_t *bytes, struct ttzo_graph_info *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->n_nodes = ttzo_get_u16(bytes + 0);
     out->n_arrays = ttzo_get_u16(bytes + 2);
     out->attribute_bytes = ttzo_get_u32(bytes + 4);
     out->constant_bytes = ttzo_get_u32(bytes + 8);
     out->arena = ttzo_get_u32(bytes + 12);
-#endif
 }
 static inline void ttzo_pack_graph_info(const struct ttzo_graph_info *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u16(bytes + 0, in->n_nodes);
     ttzo_put_u16(bytes + 2, in->n_arrays);
     ttzo_put_u32(bytes + 4, in->attribute_bytes);
     ttzo_put_u32(bytes + 8, in->constant_bytes);
     ttzo_put_u32(bytes + 12, in->arena);
-#endif
 }
 
 #define TTZO_NODE_BYTES 16u
@@ -839,29 +803,23 @@ struct ttzo_node {
 };
 static inline void ttzo_unpack_node(const uint8_t *bytes, struct ttzo_node *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->operation = ttzo_get_u8(bytes + 0);
     out->flags = ttzo_get_u8(bytes + 1);
     out->output = ttzo_get_u16(bytes + 2);
     for (unsigned i = 0; i < 3; i++) out->inputs[i] = ttzo_get_u16(bytes + 4 + 2 * i);
     out->attributes = ttzo_get_u16(bytes + 10);
     out->parameters = ttzo_get_u32(bytes + 12);
-#endif
 }
 static inline void ttzo_pack_node(const struct ttzo_node *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u8(bytes + 0, in->operation);
     ttzo_put_u8(bytes + 1, in->flags);
     ttzo_put_u16(bytes + 2, in->output);
     for (unsigned i = 0; i < 3; i++) ttzo_put_u16(bytes + 4 + 2 * i, in->inputs[i]);
     ttzo_put_u16(bytes + 10, in->attributes);
     ttzo_put_u32(bytes + 12, in->parameters);
-#endif
 }
 
 #define TTZO_NODE_ARRAY_BYTES 8u
@@ -871,21 +829,15 @@ struct ttzo_node_array {
 };
 static inline void ttzo_unpack_node_array(const uint8_t *bytes, struct ttzo_node_array *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->numbers = ttzo_get_u32(bytes + 0);
     out->place = ttzo_get_u32(bytes + 4);
-#endif
 }
 static inline void ttzo_pack_node_array(const struct ttzo_node_array *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u32(bytes + 0, in->numbers);
     ttzo_put_u32(bytes + 4, in->place);
-#endif
 }
 
 #define TTZO_ACTIVATION_ATTRIBUTES_BYTES 8u
@@ -896,23 +848,17 @@ struct ttzo_activation_attributes {
 };
 static inline void ttzo_unpack_activation_attributes(const uint8_t *bytes, struct ttzo_activation_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->activation = ttzo_get_u8(bytes + 0);
     for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 1 + 1 * i);
     out->slope = ttzo_get_f32(bytes + 4);
-#endif
 }
 static inline void ttzo_pack_activation_attributes(const struct ttzo_activation_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u8(bytes + 0, in->activation);
     for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 1 + 1 * i, in->reserved[i]);
     ttzo_put_f32(bytes + 4, in->slope);
-#endif
 }
 
 #define TTZO_SCALE_ATTRIBUTES_BYTES 16u
@@ -926,29 +872,23 @@ struct ttzo_scale_attributes {
 };
 static inline void ttzo_unpack_scale_attributes(const uint8_t *bytes, struct ttzo_scale_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->channels = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
     out->has_weight = ttzo_get_u8(bytes + 12);
     out->has_bias = ttzo_get_u8(bytes + 13);
     for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 14 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_scale_attributes(const struct ttzo_scale_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->channels);
     ttzo_put_u32(bytes + 8, in->inner);
     ttzo_put_u8(bytes + 12, in->has_weight);
     ttzo_put_u8(bytes + 13, in->has_bias);
     for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 14 + 1 * i, in->reserved[i]);
-#endif
 }
 
 #define TTZO_BROADCAST_ATTRIBUTES_BYTES 16u
@@ -961,27 +901,21 @@ struct ttzo_broadcast_attributes {
 };
 static inline void ttzo_unpack_broadcast_attributes(const uint8_t *bytes, struct ttzo_broadcast_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->middle = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
     out->minus = ttzo_get_u8(bytes + 12);
     for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 13 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_broadcast_attributes(const struct ttzo_broadcast_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->middle);
     ttzo_put_u32(bytes + 8, in->inner);
     ttzo_put_u8(bytes + 12, in->minus);
     for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 13 + 1 * i, in->reserved[i]);
-#endif
 }
 
 #define TTZO_CONCAT_ATTRIBUTES_BYTES 16u
@@ -991,21 +925,15 @@ struct ttzo_concat_attributes {
 };
 static inline void ttzo_unpack_concat_attributes(const uint8_t *bytes, struct ttzo_concat_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     for (unsigned i = 0; i < 3; i++) out->sizes[i] = ttzo_get_u32(bytes + 4 + 4 * i);
-#endif
 }
 static inline void ttzo_pack_concat_attributes(const struct ttzo_concat_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     for (unsigned i = 0; i < 3; i++) ttzo_put_u32(bytes + 4 + 4 * i, in->sizes[i]);
-#endif
 }
 
 #define TTZO_SLICE_ATTRIBUTES_BYTES 24u
@@ -1019,29 +947,23 @@ struct ttzo_slice_attributes {
 };
 static inline void ttzo_unpack_slice_attributes(const uint8_t *bytes, struct ttzo_slice_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 24);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 24); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->size = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
     out->first = ttzo_get_u32(bytes + 12);
     out->count = ttzo_get_u32(bytes + 16);
     out->step = ttzo_get_u32(bytes + 20);
-#endif
 }
 static inline void ttzo_pack_slice_attributes(const struct ttzo_slice_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 24);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 24); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->size);
     ttzo_put_u32(bytes + 8, in->inner);
     ttzo_put_u32(bytes + 12, in->first);
     ttzo_put_u32(bytes + 16, in->count);
     ttzo_put_u32(bytes + 20, in->step);
-#endif
 }
 
 #define TTZO_TRANSPOSE_ATTRIBUTES_BYTES 20u
@@ -1051,21 +973,15 @@ struct ttzo_transpose_attributes {
 };
 static inline void ttzo_unpack_transpose_attributes(const uint8_t *bytes, struct ttzo_transpose_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     for (unsigned i = 0; i < 4; i++) out->sizes[i] = ttzo_get_u32(bytes + 0 + 4 * i);
     for (unsigned i = 0; i < 4; i++) out->axes[i] = ttzo_get_u8(bytes + 16 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_transpose_attributes(const struct ttzo_transpose_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     for (unsigned i = 0; i < 4; i++) ttzo_put_u32(bytes + 0 + 4 * i, in->sizes[i]);
     for (unsigned i = 0; i < 4; i++) ttzo_put_u8(bytes + 16 + 1 * i, in->axes[i]);
-#endif
 }
 
 #define TTZO_POOL_ATTRIBUTES_BYTES 16u
@@ -1086,9 +1002,7 @@ struct ttzo_pool_attributes {
 };
 static inline void ttzo_unpack_pool_attributes(const uint8_t *bytes, struct ttzo_pool_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->channels = ttzo_get_u16(bytes + 0);
     out->height = ttzo_get_u16(bytes + 2);
     out->width = ttzo_get_u16(bytes + 4);
@@ -1102,13 +1016,10 @@ static inline void ttzo_unpack_pool_attributes(const uint8_t *bytes, struct ttzo
     out->padding_right = ttzo_get_u8(bytes + 13);
     out->count_padding = ttzo_get_u8(bytes + 14);
     out->reserved = ttzo_get_u8(bytes + 15);
-#endif
 }
 static inline void ttzo_pack_pool_attributes(const struct ttzo_pool_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u16(bytes + 0, in->channels);
     ttzo_put_u16(bytes + 2, in->height);
     ttzo_put_u16(bytes + 4, in->width);
@@ -1122,7 +1033,6 @@ static inline void ttzo_pack_pool_attributes(const struct ttzo_pool_attributes *
     ttzo_put_u8(bytes + 13, in->padding_right);
     ttzo_put_u8(bytes + 14, in->count_padding);
     ttzo_put_u8(bytes + 15, in->reserved);
-#endif
 }
 
 #define TTZO_AXIS_ATTRIBUTES_BYTES 12u
@@ -1133,23 +1043,17 @@ struct ttzo_axis_attributes {
 };
 static inline void ttzo_unpack_axis_attributes(const uint8_t *bytes, struct ttzo_axis_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->size = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
-#endif
 }
 static inline void ttzo_pack_axis_attributes(const struct ttzo_axis_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->size);
     ttzo_put_u32(bytes + 8, in->inner);
-#endif
 }
 
 #define TTZO_SOFT_MAX_ATTRIBUTES_BYTES 16u
@@ -1161,25 +1065,19 @@ struct ttzo_soft_max_attributes {
 };
 static inline void ttzo_unpack_soft_max_attributes(const uint8_t *bytes, struct ttzo_soft_max_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->size = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
     out->causal = ttzo_get_u32(bytes + 12);
-#endif
 }
 static inline void ttzo_pack_soft_max_attributes(const struct ttzo_soft_max_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->size);
     ttzo_put_u32(bytes + 8, in->inner);
     ttzo_put_u32(bytes + 12, in->causal);
-#endif
 }
 
 #define TTZO_NORM_ATTRIBUTES_BYTES 16u
@@ -1193,29 +1091,23 @@ struct ttzo_norm_attributes {
 };
 static inline void ttzo_unpack_norm_attributes(const uint8_t *bytes, struct ttzo_norm_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->outer = ttzo_get_u32(bytes + 0);
     out->size = ttzo_get_u32(bytes + 4);
     out->epsilon = ttzo_get_f32(bytes + 8);
     out->has_weight = ttzo_get_u8(bytes + 12);
     out->has_bias = ttzo_get_u8(bytes + 13);
     for (unsigned i = 0; i < 2; i++) out->reserved[i] = ttzo_get_u8(bytes + 14 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_norm_attributes(const struct ttzo_norm_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->outer);
     ttzo_put_u32(bytes + 4, in->size);
     ttzo_put_f32(bytes + 8, in->epsilon);
     ttzo_put_u8(bytes + 12, in->has_weight);
     ttzo_put_u8(bytes + 13, in->has_bias);
     for (unsigned i = 0; i < 2; i++) ttzo_put_u8(bytes + 14 + 1 * i, in->reserved[i]);
-#endif
 }
 
 #define TTZO_PRODUCT_ATTRIBUTES_BYTES 20u
@@ -1228,27 +1120,21 @@ struct ttzo_product_attributes {
 };
 static inline void ttzo_unpack_product_attributes(const uint8_t *bytes, struct ttzo_product_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     out->count = ttzo_get_u32(bytes + 0);
     out->rows = ttzo_get_u32(bytes + 4);
     out->inner = ttzo_get_u32(bytes + 8);
     out->columns = ttzo_get_u32(bytes + 12);
     out->transposed = ttzo_get_u32(bytes + 16);
-#endif
 }
 static inline void ttzo_pack_product_attributes(const struct ttzo_product_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     ttzo_put_u32(bytes + 0, in->count);
     ttzo_put_u32(bytes + 4, in->rows);
     ttzo_put_u32(bytes + 8, in->inner);
     ttzo_put_u32(bytes + 12, in->columns);
     ttzo_put_u32(bytes + 16, in->transposed);
-#endif
 }
 
 #define TTZO_RECURRENT_ATTRIBUTES_BYTES 12u
@@ -1264,9 +1150,7 @@ struct ttzo_recurrent_attributes {
 };
 static inline void ttzo_unpack_recurrent_attributes(const uint8_t *bytes, struct ttzo_recurrent_attributes *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->cell = ttzo_get_u8(bytes + 0);
     out->has_bias = ttzo_get_u8(bytes + 1);
     out->reverse = ttzo_get_u8(bytes + 2);
@@ -1275,13 +1159,10 @@ static inline void ttzo_unpack_recurrent_attributes(const uint8_t *bytes, struct
     out->in_features = ttzo_get_u16(bytes + 6);
     out->hidden = ttzo_get_u16(bytes + 8);
     out->reserved = ttzo_get_u16(bytes + 10);
-#endif
 }
 static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_attributes *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u8(bytes + 0, in->cell);
     ttzo_put_u8(bytes + 1, in->has_bias);
     ttzo_put_u8(bytes + 2, in->reverse);
@@ -1290,7 +1171,6 @@ static inline void ttzo_pack_recurrent_attributes(const struct ttzo_recurrent_at
     ttzo_put_u16(bytes + 6, in->in_features);
     ttzo_put_u16(bytes + 8, in->hidden);
     ttzo_put_u16(bytes + 10, in->reserved);
-#endif
 }
 
 #define TTZO_PDE_INFO_BYTES 36u
@@ -1318,9 +1198,7 @@ struct ttzo_pde_info {
 };
 static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_info *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 36);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 36); return; }
     out->section_bytes = ttzo_get_u32(bytes + 0);
     out->n_space = ttzo_get_u16(bytes + 4);
     out->has_time = ttzo_get_u8(bytes + 6);
@@ -1341,13 +1219,10 @@ static inline void ttzo_unpack_pde_info(const uint8_t *bytes, struct ttzo_pde_in
     out->n_sampled = ttzo_get_u8(bytes + 31);
     out->n_vectors = ttzo_get_u8(bytes + 32);
     for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 33 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 36);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 36); return; }
     ttzo_put_u32(bytes + 0, in->section_bytes);
     ttzo_put_u16(bytes + 4, in->n_space);
     ttzo_put_u8(bytes + 6, in->has_time);
@@ -1368,7 +1243,6 @@ static inline void ttzo_pack_pde_info(const struct ttzo_pde_info *in, uint8_t *b
     ttzo_put_u8(bytes + 31, in->n_sampled);
     ttzo_put_u8(bytes + 32, in->n_vectors);
     for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 33 + 1 * i, in->reserved[i]);
-#endif
 }
 
 #define TTZO_ROW_GROUP_BYTES 12u
@@ -1382,29 +1256,23 @@ struct ttzo_row_group {
 };
 static inline void ttzo_unpack_row_group(const uint8_t *bytes, struct ttzo_row_group *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->sampler = ttzo_get_u8(bytes + 0);
     out->needs = ttzo_get_u8(bytes + 1);
     out->count = ttzo_get_u16(bytes + 2);
     out->root_weight = ttzo_get_f32(bytes + 4);
     out->first_face = ttzo_get_u16(bytes + 8);
     out->n_faces = ttzo_get_u16(bytes + 10);
-#endif
 }
 static inline void ttzo_pack_row_group(const struct ttzo_row_group *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u8(bytes + 0, in->sampler);
     ttzo_put_u8(bytes + 1, in->needs);
     ttzo_put_u16(bytes + 2, in->count);
     ttzo_put_f32(bytes + 4, in->root_weight);
     ttzo_put_u16(bytes + 8, in->first_face);
     ttzo_put_u16(bytes + 10, in->n_faces);
-#endif
 }
 
 #define TTZO_PDE_DIRECTION_BYTES 12u
@@ -1417,27 +1285,21 @@ struct ttzo_pde_direction {
 };
 static inline void ttzo_unpack_pde_direction(const uint8_t *bytes, struct ttzo_pde_direction *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->first = ttzo_get_u16(bytes + 0);
     out->second = ttzo_get_u16(bytes + 2);
     out->factor = ttzo_get_f32(bytes + 4);
     out->order = ttzo_get_u8(bytes + 8);
     for (unsigned i = 0; i < 3; i++) out->reserved[i] = ttzo_get_u8(bytes + 9 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_pde_direction(const struct ttzo_pde_direction *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u16(bytes + 0, in->first);
     ttzo_put_u16(bytes + 2, in->second);
     ttzo_put_f32(bytes + 4, in->factor);
     ttzo_put_u8(bytes + 8, in->order);
     for (unsigned i = 0; i < 3; i++) ttzo_put_u8(bytes + 9 + 1 * i, in->reserved[i]);
-#endif
 }
 
 #define TTZO_PROGRAM_RECORD_BYTES 4u
@@ -1449,25 +1311,19 @@ struct ttzo_program_record {
 };
 static inline void ttzo_unpack_program_record(const uint8_t *bytes, struct ttzo_program_record *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->n_constants = ttzo_get_u8(bytes + 0);
     out->n_instructions = ttzo_get_u8(bytes + 1);
     out->output = ttzo_get_u8(bytes + 2);
     out->reserved = ttzo_get_u8(bytes + 3);
-#endif
 }
 static inline void ttzo_pack_program_record(const struct ttzo_program_record *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u8(bytes + 0, in->n_constants);
     ttzo_put_u8(bytes + 1, in->n_instructions);
     ttzo_put_u8(bytes + 2, in->output);
     ttzo_put_u8(bytes + 3, in->reserved);
-#endif
 }
 
 #define TTZO_SPARSE_ROWS_BYTES 4u
@@ -1476,19 +1332,13 @@ struct ttzo_sparse_rows {
 };
 static inline void ttzo_unpack_sparse_rows(const uint8_t *bytes, struct ttzo_sparse_rows *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->n_rows = ttzo_get_u32(bytes + 0);
-#endif
 }
 static inline void ttzo_pack_sparse_rows(const struct ttzo_sparse_rows *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u32(bytes + 0, in->n_rows);
-#endif
 }
 
 #define TTZO_SIMULATION_INFO_BYTES 20u
@@ -1506,9 +1356,7 @@ struct ttzo_simulation_info {
 };
 static inline void ttzo_unpack_simulation_info(const uint8_t *bytes, struct ttzo_simulation_info *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     out->section_bytes = ttzo_get_u32(bytes + 0);
     out->n_states = ttzo_get_u8(bytes + 4);
     out->n_inputs = ttzo_get_u8(bytes + 5);
@@ -1519,13 +1367,10 @@ static inline void ttzo_unpack_simulation_info(const uint8_t *bytes, struct ttzo
     out->linear_inputs = ttzo_get_u16(bytes + 10);
     out->substep = ttzo_get_f32(bytes + 12);
     out->spread = ttzo_get_f32(bytes + 16);
-#endif
 }
 static inline void ttzo_pack_simulation_info(const struct ttzo_simulation_info *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     ttzo_put_u32(bytes + 0, in->section_bytes);
     ttzo_put_u8(bytes + 4, in->n_states);
     ttzo_put_u8(bytes + 5, in->n_inputs);
@@ -1536,7 +1381,6 @@ static inline void ttzo_pack_simulation_info(const struct ttzo_simulation_info *
     ttzo_put_u16(bytes + 10, in->linear_inputs);
     ttzo_put_f32(bytes + 12, in->substep);
     ttzo_put_f32(bytes + 16, in->spread);
-#endif
 }
 
 #define TTZO_UNKNOWN_BYTES 12u
@@ -1547,23 +1391,17 @@ struct ttzo_unknown {
 };
 static inline void ttzo_unpack_unknown(const uint8_t *bytes, struct ttzo_unknown *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->low = ttzo_get_f32(bytes + 0);
     out->high = ttzo_get_f32(bytes + 4);
     out->unit = ttzo_get_f32(bytes + 8);
-#endif
 }
 static inline void ttzo_pack_unknown(const struct ttzo_unknown *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_f32(bytes + 0, in->low);
     ttzo_put_f32(bytes + 4, in->high);
     ttzo_put_f32(bytes + 8, in->unit);
-#endif
 }
 
 #define TTZO_PHASE_BYTES 48u
@@ -1586,9 +1424,7 @@ struct ttzo_phase {
 };
 static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 48);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 48); return; }
     out->estimator = ttzo_get_u8(bytes + 0);
     out->direction = ttzo_get_u8(bytes + 1);
     out->difference = ttzo_get_u8(bytes + 2);
@@ -1604,13 +1440,10 @@ static inline void ttzo_unpack_phase(const uint8_t *bytes, struct ttzo_phase *ou
     out->stale_decay = ttzo_get_f32(bytes + 36);
     out->ridge = ttzo_get_f32(bytes + 40);
     out->trust_radius = ttzo_get_f32(bytes + 44);
-#endif
 }
 static inline void ttzo_pack_phase(const struct ttzo_phase *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 48);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 48); return; }
     ttzo_put_u8(bytes + 0, in->estimator);
     ttzo_put_u8(bytes + 1, in->direction);
     ttzo_put_u8(bytes + 2, in->difference);
@@ -1626,7 +1459,6 @@ static inline void ttzo_pack_phase(const struct ttzo_phase *in, uint8_t *bytes)
     ttzo_put_f32(bytes + 36, in->stale_decay);
     ttzo_put_f32(bytes + 40, in->ridge);
     ttzo_put_f32(bytes + 44, in->trust_radius);
-#endif
 }
 
 #define TTZO_TRAINING_BYTES 36u
@@ -1644,9 +1476,7 @@ struct ttzo_training {
 };
 static inline void ttzo_unpack_training(const uint8_t *bytes, struct ttzo_training *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 36);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 36); return; }
     out->seed = ttzo_get_u64(bytes + 0);
     out->steps = ttzo_get_u32(bytes + 8);
     out->n_phases = ttzo_get_u8(bytes + 12);
@@ -1657,13 +1487,10 @@ static inline void ttzo_unpack_training(const uint8_t *bytes, struct ttzo_traini
     out->decay_factor = ttzo_get_f32(bytes + 24);
     out->plateau_window = ttzo_get_u32(bytes + 28);
     out->plateau_tolerance = ttzo_get_f32(bytes + 32);
-#endif
 }
 static inline void ttzo_pack_training(const struct ttzo_training *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 36);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 36); return; }
     ttzo_put_u64(bytes + 0, in->seed);
     ttzo_put_u32(bytes + 8, in->steps);
     ttzo_put_u8(bytes + 12, in->n_phases);
@@ -1674,7 +1501,6 @@ static inline void ttzo_pack_training(const struct ttzo_training *in, uint8_t *b
     ttzo_put_f32(bytes + 24, in->decay_factor);
     ttzo_put_u32(bytes + 28, in->plateau_window);
     ttzo_put_f32(bytes + 32, in->plateau_tolerance);
-#endif
 }
 
 #define TTZO_STATE_BYTES 36u
@@ -1755,27 +1581,21 @@ struct ttzo_seal {
 };
 static inline void ttzo_unpack_seal(const uint8_t *bytes, struct ttzo_seal *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 20); return; }
     out->magic = ttzo_get_u32(bytes + 0);
     out->generation = ttzo_get_u32(bytes + 4);
     out->run = ttzo_get_u32(bytes + 8);
     out->saved_crc = ttzo_get_u32(bytes + 12);
     out->crc = ttzo_get_u32(bytes + 16);
-#endif
 }
 static inline void ttzo_pack_seal(const struct ttzo_seal *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 20);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 20); return; }
     ttzo_put_u32(bytes + 0, in->magic);
     ttzo_put_u32(bytes + 4, in->generation);
     ttzo_put_u32(bytes + 8, in->run);
     ttzo_put_u32(bytes + 12, in->saved_crc);
     ttzo_put_u32(bytes + 16, in->crc);
-#endif
 }
 
 #define TTZO_FRAME_SEAL_BYTES 12u
@@ -1785,21 +1605,15 @@ struct ttzo_frame_seal {
 };
 static inline void ttzo_unpack_frame_seal(const uint8_t *bytes, struct ttzo_frame_seal *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->number = ttzo_get_u32(bytes + 0);
     for (unsigned i = 0; i < 8; i++) out->tag[i] = ttzo_get_u8(bytes + 4 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_frame_seal(const struct ttzo_frame_seal *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u32(bytes + 0, in->number);
     for (unsigned i = 0; i < 8; i++) ttzo_put_u8(bytes + 4 + 1 * i, in->tag[i]);
-#endif
 }
 
 // ---- nodes
@@ -1922,25 +1736,19 @@ struct ttzo_hello_request {
 };
 static inline void ttzo_unpack_hello_request(const uint8_t *bytes, struct ttzo_hello_request *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     out->contract_hash = ttzo_get_u32(bytes + 0);
     out->hello_hash = ttzo_get_u32(bytes + 4);
     out->leave_hash = ttzo_get_u32(bytes + 8);
     out->session = ttzo_get_u32(bytes + 12);
-#endif
 }
 static inline void ttzo_pack_hello_request(const struct ttzo_hello_request *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     ttzo_put_u32(bytes + 0, in->contract_hash);
     ttzo_put_u32(bytes + 4, in->hello_hash);
     ttzo_put_u32(bytes + 8, in->leave_hash);
     ttzo_put_u32(bytes + 12, in->session);
-#endif
 }
 
 #define TTZO_HELLO_REPLY_BYTES 116u
@@ -1966,9 +1774,7 @@ struct ttzo_hello_reply {
 };
 static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hello_reply *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 116);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 116); return; }
     out->contract_hash = ttzo_get_u32(bytes + 0);
     out->hello_hash = ttzo_get_u32(bytes + 4);
     out->leave_hash = ttzo_get_u32(bytes + 8);
@@ -1987,13 +1793,10 @@ static inline void ttzo_unpack_hello_reply(const uint8_t *bytes, struct ttzo_hel
     out->payload_bytes = ttzo_get_u32(bytes + 92);
     out->access = ttzo_get_u32(bytes + 96);
     for (unsigned i = 0; i < 16; i++) out->challenge[i] = ttzo_get_u8(bytes + 100 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 116);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 116); return; }
     ttzo_put_u32(bytes + 0, in->contract_hash);
     ttzo_put_u32(bytes + 4, in->hello_hash);
     ttzo_put_u32(bytes + 8, in->leave_hash);
@@ -2012,7 +1815,6 @@ static inline void ttzo_pack_hello_reply(const struct ttzo_hello_reply *in, uint
     ttzo_put_u32(bytes + 92, in->payload_bytes);
     ttzo_put_u32(bytes + 96, in->access);
     for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 100 + 1 * i, in->challenge[i]);
-#endif
 }
 
 #define TTZO_STATUS_REPLY_BYTES 168u
@@ -2081,19 +1883,13 @@ struct ttzo_read_reply {
 };
 static inline void ttzo_unpack_read_reply(const uint8_t *bytes, struct ttzo_read_reply *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->crc = ttzo_get_u32(bytes + 0);
-#endif
 }
 static inline void ttzo_pack_read_reply(const struct ttzo_read_reply *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u32(bytes + 0, in->crc);
-#endif
 }
 
 #define TTZO_WRITE_REQUEST_BYTES 5u
@@ -2151,21 +1947,15 @@ struct ttzo_step_request {
 };
 static inline void ttzo_unpack_step_request(const uint8_t *bytes, struct ttzo_step_request *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 5);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 5); return; }
     out->step = ttzo_get_u32(bytes + 0);
     out->region = ttzo_get_u8(bytes + 4);
-#endif
 }
 static inline void ttzo_pack_step_request(const struct ttzo_step_request *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 5);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 5); return; }
     ttzo_put_u32(bytes + 0, in->step);
     ttzo_put_u8(bytes + 4, in->region);
-#endif
 }
 
 #define TTZO_STEP_REPLY_BYTES 28u
@@ -2222,21 +2012,15 @@ struct ttzo_evaluate_reply {
 };
 static inline void ttzo_unpack_evaluate_reply(const uint8_t *bytes, struct ttzo_evaluate_reply *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->loss_sum = ttzo_get_f32(bytes + 0);
     out->n_correct = ttzo_get_u32(bytes + 4);
-#endif
 }
 static inline void ttzo_pack_evaluate_reply(const struct ttzo_evaluate_reply *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_f32(bytes + 0, in->loss_sum);
     ttzo_put_u32(bytes + 4, in->n_correct);
-#endif
 }
 
 #define TTZO_PREDICT_REQUEST_BYTES 8u
@@ -2246,21 +2030,15 @@ struct ttzo_predict_request {
 };
 static inline void ttzo_unpack_predict_request(const uint8_t *bytes, struct ttzo_predict_request *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->row = ttzo_get_u32(bytes + 0);
     out->first = ttzo_get_u32(bytes + 4);
-#endif
 }
 static inline void ttzo_pack_predict_request(const struct ttzo_predict_request *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u32(bytes + 0, in->row);
     ttzo_put_u32(bytes + 4, in->first);
-#endif
 }
 
 #define TTZO_SOLUTION_ERROR_REQUEST_BYTES 9u
@@ -2289,21 +2067,15 @@ struct ttzo_solution_error_reply {
 };
 static inline void ttzo_unpack_solution_error_reply(const uint8_t *bytes, struct ttzo_solution_error_reply *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->squared_error = ttzo_get_f32(bytes + 0);
     out->squared_exact = ttzo_get_f32(bytes + 4);
-#endif
 }
 static inline void ttzo_pack_solution_error_reply(const struct ttzo_solution_error_reply *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_f32(bytes + 0, in->squared_error);
     ttzo_put_f32(bytes + 4, in->squared_exact);
-#endif
 }
 
 #define TTZO_KEEP_REQUEST_BYTES 4u
@@ -2312,19 +2084,13 @@ struct ttzo_keep_request {
 };
 static inline void ttzo_unpack_keep_request(const uint8_t *bytes, struct ttzo_keep_request *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->run = ttzo_get_u32(bytes + 0);
-#endif
 }
 static inline void ttzo_pack_keep_request(const struct ttzo_keep_request *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u32(bytes + 0, in->run);
-#endif
 }
 
 #define TTZO_KEEP_REPLY_BYTES 4u
@@ -2333,19 +2099,13 @@ struct ttzo_keep_reply {
 };
 static inline void ttzo_unpack_keep_reply(const uint8_t *bytes, struct ttzo_keep_reply *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 4); return; }
     out->generation = ttzo_get_u32(bytes + 0);
-#endif
 }
 static inline void ttzo_pack_keep_reply(const struct ttzo_keep_reply *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 4);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 4); return; }
     ttzo_put_u32(bytes + 0, in->generation);
-#endif
 }
 
 #define TTZO_RESTORE_REPLY_BYTES 12u
@@ -2356,23 +2116,17 @@ struct ttzo_restore_reply {
 };
 static inline void ttzo_unpack_restore_reply(const uint8_t *bytes, struct ttzo_restore_reply *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 12); return; }
     out->generation = ttzo_get_u32(bytes + 0);
     out->run = ttzo_get_u32(bytes + 4);
     out->rated_erases = ttzo_get_u32(bytes + 8);
-#endif
 }
 static inline void ttzo_pack_restore_reply(const struct ttzo_restore_reply *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 12);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 12); return; }
     ttzo_put_u32(bytes + 0, in->generation);
     ttzo_put_u32(bytes + 4, in->run);
     ttzo_put_u32(bytes + 8, in->rated_erases);
-#endif
 }
 
 #define TTZO_AUTHENTICATE_REQUEST_BYTES 32u
@@ -2382,21 +2136,15 @@ struct ttzo_authenticate_request {
 };
 static inline void ttzo_unpack_authenticate_request(const uint8_t *bytes, struct ttzo_authenticate_request *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 32);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 32); return; }
     for (unsigned i = 0; i < 16; i++) out->challenge[i] = ttzo_get_u8(bytes + 0 + 1 * i);
     for (unsigned i = 0; i < 16; i++) out->proof[i] = ttzo_get_u8(bytes + 16 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_authenticate_request(const struct ttzo_authenticate_request *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 32);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 32); return; }
     for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 0 + 1 * i, in->challenge[i]);
     for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 16 + 1 * i, in->proof[i]);
-#endif
 }
 
 #define TTZO_AUTHENTICATE_REPLY_BYTES 16u
@@ -2405,19 +2153,13 @@ struct ttzo_authenticate_reply {
 };
 static inline void ttzo_unpack_authenticate_reply(const uint8_t *bytes, struct ttzo_authenticate_reply *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 16); return; }
     for (unsigned i = 0; i < 16; i++) out->proof[i] = ttzo_get_u8(bytes + 0 + 1 * i);
-#endif
 }
 static inline void ttzo_pack_authenticate_reply(const struct ttzo_authenticate_reply *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 16);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 16); return; }
     for (unsigned i = 0; i < 16; i++) ttzo_put_u8(bytes + 0 + 1 * i, in->proof[i]);
-#endif
 }
 
 #define TTZO_WRITE_PACKED_REQUEST_BYTES 9u
@@ -2446,21 +2188,15 @@ struct ttzo_progress_reply {
 };
 static inline void ttzo_unpack_progress_reply(const uint8_t *bytes, struct ttzo_progress_reply *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->done = ttzo_get_u32(bytes + 0);
     out->total = ttzo_get_u32(bytes + 4);
-#endif
 }
 static inline void ttzo_pack_progress_reply(const struct ttzo_progress_reply *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u32(bytes + 0, in->done);
     ttzo_put_u32(bytes + 4, in->total);
-#endif
 }
 
 #define TTZO_ERROR_REPLY_BYTES 8u
@@ -2470,21 +2206,15 @@ struct ttzo_error_reply {
 };
 static inline void ttzo_unpack_error_reply(const uint8_t *bytes, struct ttzo_error_reply *out)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(out, bytes, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(out, bytes, 8); return; }
     out->error = ttzo_get_u32(bytes + 0);
     out->detail = ttzo_get_u32(bytes + 4);
-#endif
 }
 static inline void ttzo_pack_error_reply(const struct ttzo_error_reply *in, uint8_t *bytes)
 {
-#if TTZO_COMPACT
-    __builtin_memcpy(bytes, in, 8);
-#else
+    if (TTZO_COMPACT) { __builtin_memcpy(bytes, in, 8); return; }
     ttzo_put_u32(bytes + 0, in->error);
     ttzo_put_u32(bytes + 4, in->detail);
-#endif
 }
 
 #endif

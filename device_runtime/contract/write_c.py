@@ -35,7 +35,7 @@ def _c_struct(name: str, record: Any, texts: list[str]) -> list[str]:
 def _c_copy(record: Any, arguments: str, body: list[str]) -> list[str]:
     if not _alignment(record):
         return body
-    return ["#if TTZO_COMPACT", f"    __builtin_memcpy({arguments});", "#else", *body, "#endif"]
+    return [f"    if (TTZO_COMPACT) {{ __builtin_memcpy({arguments}); return; }}", *body]
 
 
 def _alignment(record: Any) -> int:

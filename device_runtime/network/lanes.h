@@ -13,6 +13,7 @@
 #define TTZO_LANES 4u
 typedef float ttzo_lanes __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint32_t ttzo_lane_bits __attribute__((vector_size(16)));
+typedef uint64_t ttzo_lane_pairs __attribute__((vector_size(16)));
 
 // All bits where a > b, else none.
 static inline ttzo_lane_bits ttzo_lanes_above(ttzo_lanes a, ttzo_lanes b)
@@ -22,7 +23,8 @@ static inline ttzo_lane_bits ttzo_lanes_above(ttzo_lanes a, ttzo_lanes b)
 
 static inline int ttzo_lanes_any(ttzo_lane_bits mask)
 {
-    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
+    ttzo_lane_pairs pairs = (ttzo_lane_pairs)mask;
+    return (pairs[0] | pairs[1]) != 0;
 }
 
 static inline ttzo_lanes ttzo_lanes_of(float x)
