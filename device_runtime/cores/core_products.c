@@ -193,6 +193,20 @@ uint64_t ttzo_matrix_panels(const struct ttzo_layer *layer)
            4u * (layer->ranks[split] + after.nr);
 }
 
+#if TTZO_COMPACT
+
+static uint32_t make_matrix(const struct ttzo_layer_cache *cache)
+{
+    const struct ttzo_halves h = ttzo_matrix_halves(cache);
+    uint32_t done = 0, outputs = h.ml * h.mr;
+    float *row = cache->matrix;
+    for (uint32_t input = 0; input < h.nl * h.nr; input++, row += outputs)
+        done += ttzo_matrix_row(&h, input, row);
+    return done;
+}
+
+#else
+
 // matrix [nl][nr][ml][mr]: tiles of four neighbouring lines (ml, nl) of the left half and lines nr of the right one.
 static uint32_t make_matrix(const struct ttzo_layer_cache *cache)
 {
@@ -216,6 +230,8 @@ static uint32_t make_matrix(const struct ttzo_layer_cache *cache)
     }
     return lines * h.mr * h.nr * h.rank;
 }
+
+#endif
 
 uint32_t ttzo_matrix_row(const struct ttzo_halves *halves, uint32_t input, float *row)
 {
@@ -248,18 +264,17 @@ uint32_t ttzo_matrix_row(const struct ttzo_halves *halves, uint32_t input, float
     return h.ml * h.mr * h.rank;
 }
 
-// The same row by row, in 16 bits too: their halves and a row are in `panels` then.
-static uint32_t make_matrix_by_rows(const struct ttzo_layer_cache *cache)
+// The same in 16 bits; the halves and a row are in `panels`.
+static uint32_t make_narrow_matrix(const struct ttzo_layer_cache *cache)
 {
     const struct ttzo_halves h = ttzo_matrix_halves(cache);
-    const bool narrow = ttzo_has_narrow_matrix(cache);
+    float *row = cache->panels + ttzo_products_numbers(cache->layer, true);
+    int16_t *out = cache->matrix;
     uint32_t done = 0, outputs = h.ml * h.mr;
-    for (uint32_t input = 0; input < h.nl * h.nr; input++) {
-        float *row = narrow ? cache->panels + ttzo_products_numbers(cache->layer, true)
-                            : (float *)cache->matrix + input * outputs;
+    for (uint32_t input = 0; input < h.nl * h.nr; input++, out += outputs) {
         done += ttzo_matrix_row(&h, input, row);
-        for (uint32_t j = 0; narrow && j < outputs; j++)
-            ((int16_t *)cache->matrix)[input * outputs + j] = ttzo_narrowed(row[j]);
+        for (uint32_t j = 0; j < outputs; j++)
+            out[j] = ttzo_narrowed(row[j]);
     }
     return done;
 }
@@ -284,10 +299,10 @@ uint32_t ttzo_core_products_make(const struct ttzo_layer_cache *cache)
     if (!cache->has_matrix || !cache->matrix)
         return done;
     if (!ttzo_has_narrow_matrix(cache))
-        return done + (TTZO_COMPACT ? make_matrix_by_rows(cache) : make_matrix(cache));
+        return done + make_matrix(cache);
     struct ttzo_layer_cache making = *cache;
     making.keeps_halves = true;
     making.products = cache->panels;
     done += make_products(&making);
-    return done + make_matrix_by_rows(&making);
+    return done + make_narrow_matrix(&making);
 }

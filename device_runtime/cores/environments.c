@@ -140,12 +140,13 @@ static void multiply_into(struct ttzo_array out, uint32_t stride, const float *s
     narrow_rows(out, stride, strip, rows, columns);
 }
 
-// Columns that stand `apart` numbers apart.
-static inline bool pack_columns_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t stride,
-                                   uint32_t columns, uint32_t apart, bool narrow)
+#if TTZO_COMPACT
+
+// Lines that stand `apart` numbers apart: one loop for columns and rows.
+static bool pack_lines_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t stride, uint32_t lines,
+                          uint32_t apart, bool narrow)
 {
-    uint32_t second = columns > 1 ? apart : 0, third = columns > 2 ? 2 * apart : 0,
-             fourth = columns > 3 ? 3 * apart : 0;
+    uint32_t second = lines > 1 ? apart : 0, third = lines > 2 ? 2 * apart : 0, fourth = lines > 3 ? 3 * apart : 0;
     bool live = false;
     for (; inner; inner--, at += stride, panel += 4) {
         float v0 = ttzo_load(in, at, narrow), v1 = ttzo_load(in, at + second, narrow);
@@ -155,6 +156,41 @@ static inline bool pack_columns_of(float *panel, const void *in, uint32_t at, ui
     }
     return live;
 }
+
+#define pack_columns_of(panel, in, at, inner, stride, columns, narrow)                                                 \
+    pack_lines_of(panel, in, at, inner, stride, columns, 1, narrow)
+#define pack_rows_of(panel, in, at, inner, rows, narrow) pack_lines_of(panel, in, at, inner, 1, rows, inner, narrow)
+
+#else
+
+static inline bool pack_columns_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t stride,
+                                   uint32_t columns, bool narrow)
+{
+    uint32_t second = columns > 1 ? 1 : 0, third = columns > 2 ? 2 : 0, fourth = columns > 3 ? 3 : 0;
+    bool live = false;
+    for (; inner; inner--, at += stride, panel += 4) {
+        float v0 = ttzo_load(in, at, narrow), v1 = ttzo_load(in, at + second, narrow);
+        float v2 = ttzo_load(in, at + third, narrow), v3 = ttzo_load(in, at + fourth, narrow);
+        panel[0] = v0, panel[1] = v1, panel[2] = v2, panel[3] = v3;
+        live |= v0 != 0.0f || v1 != 0.0f || v2 != 0.0f || v3 != 0.0f;
+    }
+    return live;
+}
+
+static inline bool pack_rows_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t rows, bool narrow)
+{
+    uint32_t second = rows > 1 ? inner : 0, third = rows > 2 ? 2 * inner : 0, fourth = rows > 3 ? 3 * inner : 0;
+    bool live = false;
+    for (uint32_t end = at + inner; at < end; at++, panel += 4) {
+        float v0 = ttzo_load(in, at, narrow), v1 = ttzo_load(in, at + second, narrow);
+        float v2 = ttzo_load(in, at + third, narrow), v3 = ttzo_load(in, at + fourth, narrow);
+        panel[0] = v0, panel[1] = v1, panel[2] = v2, panel[3] = v3;
+        live |= v0 != 0.0f || v1 != 0.0f || v2 != 0.0f || v3 != 0.0f;
+    }
+    return live;
+}
+
+#endif
 
 static bool is_activated(struct ttzo_array in)
 {
@@ -200,9 +236,9 @@ static bool pack_four_columns(float *panel, const float *in, uint32_t inner, uin
 static bool pack_columns(float *panel, struct ttzo_array in, uint32_t at, uint32_t inner, uint32_t stride,
                          uint32_t columns)
 {
-    bool live = ttzo_is_narrow(in) ? pack_columns_of(panel, in.numbers, at, inner, stride, columns, 1, true)
+    bool live = ttzo_is_narrow(in) ? pack_columns_of(panel, in.numbers, at, inner, stride, columns, true)
                 : columns == 4     ? pack_four_columns(panel, (const float *)in.numbers + at, inner, stride)
-                                   : pack_columns_of(panel, in.numbers, at, inner, stride, columns, 1, false);
+                                   : pack_columns_of(panel, in.numbers, at, inner, stride, columns, false);
     return is_activated(in) ? activate(&in, panel, 4 * inner) : live;
 }
 
@@ -224,25 +260,11 @@ static uint32_t multiply_core(struct ttzo_array out, const float *start, const f
     return done;
 }
 
-static inline bool pack_rows_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t rows, bool narrow)
-{
-    uint32_t second = rows > 1 ? inner : 0, third = rows > 2 ? 2 * inner : 0, fourth = rows > 3 ? 3 * inner : 0;
-    bool live = false;
-    for (uint32_t end = at + inner; at < end; at++, panel += 4) {
-        float v0 = ttzo_load(in, at, narrow), v1 = ttzo_load(in, at + second, narrow);
-        float v2 = ttzo_load(in, at + third, narrow), v3 = ttzo_load(in, at + fourth, narrow);
-        panel[0] = v0, panel[1] = v1, panel[2] = v2, panel[3] = v3;
-        live |= v0 != 0.0f || v1 != 0.0f || v2 != 0.0f || v3 != 0.0f;
-    }
-    return live;
-}
-
 // The same for neighbouring rows.
 static bool pack_rows(float *panel, struct ttzo_array in, uint32_t at, uint32_t inner, uint32_t rows)
 {
-    bool live = TTZO_COMPACT         ? pack_columns_of(panel, in.numbers, at, inner, 1, rows, inner, ttzo_is_narrow(in))
-                : ttzo_is_narrow(in) ? pack_rows_of(panel, in.numbers, at, inner, rows, true)
-                                     : pack_rows_of(panel, in.numbers, at, inner, rows, false);
+    bool live = ttzo_is_narrow(in) ? pack_rows_of(panel, in.numbers, at, inner, rows, true)
+                                   : pack_rows_of(panel, in.numbers, at, inner, rows, false);
     return is_activated(in) ? activate(&in, panel, 4 * inner) : live;
 }
 

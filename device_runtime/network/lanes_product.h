@@ -3,7 +3,7 @@
 #ifndef TTZO_LANES_PRODUCT_H
 #define TTZO_LANES_PRODUCT_H
 #include "network/lanes.h"
-#include "network/product.h"
+#include "network/operand.h"
 
 #if TTZO_LANES > 1
 

@@ -6,12 +6,7 @@
 #include <stdint.h>
 
 #include "contract/ttzo_contract.h"
-
-// A matrix operand: `outer` steps along the index that survives, `inner` along the summed one.
-struct ttzo_operand {
-    const float *at;
-    uint32_t outer, inner;
-};
+#include "network/operand.h"
 
 // Which operand of a product is data: zeros in it are left out.
 enum ttzo_data { TTZO_DATA_NONE, TTZO_DATA_LEFT, TTZO_DATA_RIGHT };
