@@ -4,7 +4,8 @@
     python -m ttzo.host_tools.measure.fit_instructions COUNTS FUSED     writes exporter/costs/instruction_costs.json
 
 For each family of steps the costs are those, none negative, that leave the smallest squared relative errors; errors of the
-zoo's models count twice as much as those of the small networks of shapes.py. Beside them
+zoo's models count twice as much as those of the small networks of shapes.py, and more in rounds where they are large. Beside
+them
 stand the worst error, the errors of models that were left out of a fit of their own, and the factor that keeps the ceiling
 above every counted step. FUSED is what fused_counts.py wrote: the median share of a family's steps, and the largest. A
 minute on one core.
@@ -30,6 +31,7 @@ from ttzo.host_tools.measure.step_counts import StepCount
 MARGIN = 1.02  # of a ceiling over the dearest counted step
 DIGITS = 4  # of a cost
 OF_SHAPES = 0.5  # what an error of a small network counts
+FAR, MORE, ROUNDS = 0.12, 1.25, 20  # an error of the zoo over FAR counts MORE in the next round
 # Machine instructions of one of a residual program, counted in QEMU over a fit of `house`.
 OF_SIMULATIONS = {
     "costs": {"program instruction": 145.0},
@@ -91,9 +93,15 @@ def fit(cases: Sequence[Case]) -> dict:
     """One family: the costs of its features, and how good they are."""
     names = sorted({name for case in cases for name in case.mean})
     table, models = _table(cases, names), np.array([case.count.model for case in cases])
-    weights = np.where([model in shapes.INPUTS for model in models], OF_SHAPES, 1.0)
-    costs = {name: float(f"{c:.{DIGITS}g}") for name, c in zip(names, fitted(table, weights), strict=True) if c > 0}
-    errors = table @ [costs.get(name, 0.0) for name in names] - 1
+    of_zoo = np.array([model not in shapes.INPUTS for model in models])
+    weights = np.where(of_zoo, 1.0, OF_SHAPES)
+    for _ in range(ROUNDS):
+        costs = {name: float(f"{c:.{DIGITS}g}") for name, c in zip(names, fitted(table, weights), strict=True) if c > 0}
+        errors = table @ [costs.get(name, 0.0) for name in names] - 1
+        far = of_zoo & (abs(errors) > FAR)
+        if not far.any():
+            break
+        weights = np.where(far, MORE * weights, weights)
     left_out = np.zeros(len(cases))
     for model in set(models):
         if not (models != model).any():

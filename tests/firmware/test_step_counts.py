@@ -30,6 +30,10 @@ def test_the_stored_cases_are_cases_of_today_each_once():
     assert all(each.mean <= each.most for each in STORED)
 
 
+def test_every_model_that_a_board_can_hold_is_counted():
+    assert set(zoo.names()) - {each.model for each in OF_ZOO} == {"hjb20-mlp"}  # 2.4 MB of parameters
+
+
 @needs_compiler
 @needs_qemu
 def test_a_case_counted_again_costs_what_is_stored(tmp_path):
