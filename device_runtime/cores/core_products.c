@@ -193,19 +193,7 @@ uint64_t ttzo_matrix_panels(const struct ttzo_layer *layer)
            4u * (layer->ranks[split] + after.nr);
 }
 
-#if TTZO_COMPACT
-
-static uint32_t make_matrix(const struct ttzo_layer_cache *cache)
-{
-    const struct ttzo_halves h = ttzo_matrix_halves(cache);
-    uint32_t done = 0, outputs = h.ml * h.mr;
-    float *row = cache->matrix;
-    for (uint32_t input = 0; input < h.nl * h.nr; input++, row += outputs)
-        done += ttzo_matrix_row(&h, input, row);
-    return done;
-}
-
-#else
+#if !TTZO_COMPACT
 
 // matrix [nl][nr][ml][mr]: tiles of four neighbouring lines (ml, nl) of the left half and lines nr of the right one.
 static uint32_t make_matrix(const struct ttzo_layer_cache *cache)
@@ -264,6 +252,29 @@ uint32_t ttzo_matrix_row(const struct ttzo_halves *halves, uint32_t input, float
     return h.ml * h.mr * h.rank;
 }
 
+#if TTZO_COMPACT
+
+// Row by row, in 16 bits too: their halves and a row are in `panels` then.
+static uint32_t make_matrix_by_rows(const struct ttzo_layer_cache *cache)
+{
+    const struct ttzo_halves h = ttzo_matrix_halves(cache);
+    const bool narrow = ttzo_has_narrow_matrix(cache);
+    uint32_t done = 0, outputs = h.ml * h.mr;
+    for (uint32_t input = 0; input < h.nl * h.nr; input++) {
+        float *row = narrow ? cache->panels + ttzo_products_numbers(cache->layer, true)
+                            : (float *)cache->matrix + input * outputs;
+        done += ttzo_matrix_row(&h, input, row);
+        for (uint32_t j = 0; narrow && j < outputs; j++)
+            ((int16_t *)cache->matrix)[input * outputs + j] = ttzo_narrowed(row[j]);
+    }
+    return done;
+}
+
+#define make_matrix make_matrix_by_rows
+#define make_narrow_matrix make_matrix_by_rows
+
+#else
+
 // The same in 16 bits; the halves and a row are in `panels`.
 static uint32_t make_narrow_matrix(const struct ttzo_layer_cache *cache)
 {
@@ -278,6 +289,8 @@ static uint32_t make_narrow_matrix(const struct ttzo_layer_cache *cache)
     }
     return done;
 }
+
+#endif
 
 static uint32_t make_products(const struct ttzo_layer_cache *cache)
 {

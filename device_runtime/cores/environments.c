@@ -143,8 +143,8 @@ static void multiply_into(struct ttzo_array out, uint32_t stride, const float *s
 #if TTZO_COMPACT
 
 // Lines that stand `apart` numbers apart: one loop for columns and rows.
-static bool pack_lines_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t stride, uint32_t lines,
-                          uint32_t apart, bool narrow)
+static inline bool pack_lines_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t stride,
+                                 uint32_t lines, uint32_t apart, bool narrow)
 {
     uint32_t second = lines > 1 ? apart : 0, third = lines > 2 ? 2 * apart : 0, fourth = lines > 3 ? 3 * apart : 0;
     bool live = false;
@@ -159,7 +159,6 @@ static bool pack_lines_of(float *panel, const void *in, uint32_t at, uint32_t in
 
 #define pack_columns_of(panel, in, at, inner, stride, columns, narrow)                                                 \
     pack_lines_of(panel, in, at, inner, stride, columns, 1, narrow)
-#define pack_rows_of(panel, in, at, inner, rows, narrow) pack_lines_of(panel, in, at, inner, 1, rows, inner, narrow)
 
 #else
 
@@ -263,8 +262,12 @@ static uint32_t multiply_core(struct ttzo_array out, const float *start, const f
 // The same for neighbouring rows.
 static bool pack_rows(float *panel, struct ttzo_array in, uint32_t at, uint32_t inner, uint32_t rows)
 {
+#if TTZO_COMPACT
+    bool live = pack_lines_of(panel, in.numbers, at, inner, 1, rows, inner, ttzo_is_narrow(in));
+#else
     bool live = ttzo_is_narrow(in) ? pack_rows_of(panel, in.numbers, at, inner, rows, true)
                                    : pack_rows_of(panel, in.numbers, at, inner, rows, false);
+#endif
     return is_activated(in) ? activate(&in, panel, 4 * inner) : live;
 }
 
