@@ -4,11 +4,10 @@
     python -m ttzo.host_tools.measure.fit_instructions COUNTS FUSED     writes exporter/costs/instruction_costs.json
 
 For each family of steps the costs are those, none negative, that leave the smallest squared relative errors; errors of the
-zoo's models count twice as much as those of the small networks of shapes.py, and more in rounds where they are large. Beside
-them
-stand the worst error, the errors of models that were left out of a fit of their own, and the factor that keeps the ceiling
-above every counted step. FUSED is what fused_counts.py wrote: the median share of a family's steps, and the largest. A
-minute on one core.
+zoo's models count twice as much as those of the small networks of shapes.py, and more in rounds where they are large.
+Beside them stand the worst error, the errors of models that were left out of a fit of their own, and the factor that keeps
+the ceiling above every counted step. FUSED is what fused_counts.py wrote: the median share of a family's steps, and the
+largest. A minute on one core.
 """
 
 import dataclasses
