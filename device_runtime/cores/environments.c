@@ -140,13 +140,10 @@ static void multiply_into(struct ttzo_array out, uint32_t stride, const float *s
     narrow_rows(out, stride, strip, rows, columns);
 }
 
-#if TTZO_COMPACT
-
-// Lines that stand `apart` numbers apart: one loop for columns and rows.
-static inline bool pack_lines_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t stride,
-                                 uint32_t lines, uint32_t apart, bool narrow)
+// Four lines from `at` on: the first, and those that stand so many numbers from it. False when all are zero.
+static inline bool pack_four(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t stride,
+                             uint32_t second, uint32_t third, uint32_t fourth, bool narrow)
 {
-    uint32_t second = lines > 1 ? apart : 0, third = lines > 2 ? 2 * apart : 0, fourth = lines > 3 ? 3 * apart : 0;
     bool live = false;
     for (; inner; inner--, at += stride, panel += 4) {
         float v0 = ttzo_load(in, at, narrow), v1 = ttzo_load(in, at + second, narrow);
@@ -155,6 +152,16 @@ static inline bool pack_lines_of(float *panel, const void *in, uint32_t at, uint
         live |= v0 != 0.0f || v1 != 0.0f || v2 != 0.0f || v3 != 0.0f;
     }
     return live;
+}
+
+#if TTZO_COMPACT
+
+// Lines that stand `apart` numbers apart: one loop for columns and rows.
+static inline bool pack_lines_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t stride,
+                                 uint32_t lines, uint32_t apart, bool narrow)
+{
+    uint32_t second = lines > 1 ? apart : 0, third = lines > 2 ? 2 * apart : 0, fourth = lines > 3 ? 3 * apart : 0;
+    return pack_four(panel, in, at, inner, stride, second, third, fourth, narrow);
 }
 
 #define pack_columns_of(panel, in, at, inner, stride, columns, narrow)                                                 \
@@ -166,27 +173,13 @@ static inline bool pack_columns_of(float *panel, const void *in, uint32_t at, ui
                                    uint32_t columns, bool narrow)
 {
     uint32_t second = columns > 1 ? 1 : 0, third = columns > 2 ? 2 : 0, fourth = columns > 3 ? 3 : 0;
-    bool live = false;
-    for (; inner; inner--, at += stride, panel += 4) {
-        float v0 = ttzo_load(in, at, narrow), v1 = ttzo_load(in, at + second, narrow);
-        float v2 = ttzo_load(in, at + third, narrow), v3 = ttzo_load(in, at + fourth, narrow);
-        panel[0] = v0, panel[1] = v1, panel[2] = v2, panel[3] = v3;
-        live |= v0 != 0.0f || v1 != 0.0f || v2 != 0.0f || v3 != 0.0f;
-    }
-    return live;
+    return pack_four(panel, in, at, inner, stride, second, third, fourth, narrow);
 }
 
 static inline bool pack_rows_of(float *panel, const void *in, uint32_t at, uint32_t inner, uint32_t rows, bool narrow)
 {
     uint32_t second = rows > 1 ? inner : 0, third = rows > 2 ? 2 * inner : 0, fourth = rows > 3 ? 3 * inner : 0;
-    bool live = false;
-    for (uint32_t end = at + inner; at < end; at++, panel += 4) {
-        float v0 = ttzo_load(in, at, narrow), v1 = ttzo_load(in, at + second, narrow);
-        float v2 = ttzo_load(in, at + third, narrow), v3 = ttzo_load(in, at + fourth, narrow);
-        panel[0] = v0, panel[1] = v1, panel[2] = v2, panel[3] = v3;
-        live |= v0 != 0.0f || v1 != 0.0f || v2 != 0.0f || v3 != 0.0f;
-    }
-    return live;
+    return pack_four(panel, in, at, inner, 1, second, third, fourth, narrow);
 }
 
 #endif
