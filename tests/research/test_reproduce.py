@@ -30,7 +30,7 @@ def test_every_entry_has_a_cell_with_a_name_of_its_own(name, monkeypatch):
     ("table5", "hjb-tt-3209", "sg", 1.44e-5),
     ("table5", "hjb-mlp", "se", math.inf),
     ("table6", "hjb-sp-7603", "first_order", 1.54e-9),
-    ("table4", "hjb-mlp", "jet", None),
+    ("table4", "hjb-mlp", "ad", 3.58e-4),
 ])  # fmt: skip
 def test_the_papers_numbers_stand_in_their_places(name, row, column, paper):
     assert Entry(row, column, paper) in tables.table(name).entries
