@@ -12,6 +12,7 @@ import ast
 import contextlib
 import io
 import random
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ ARCHITECTURES = {
 LOADS = {"armv7em": "armv7m"}  # boards without a module of their own: Cortex-M3, Cortex-M4 without FPU
 SCHEME = "mpy:"
 ENTER_S = 2.0  # for a prompt that is there
+ANSWER_S = 10.0  # that a board which has shown its prompt may be silent: its heap is collected, its flash erased
 LEAVE_S = 1.0
 SETTLE_S = 0.05  # until a board has said what it was about to say
 PIECE_BYTES = 512  # of a file, at once
@@ -189,6 +191,7 @@ class MicroPythonBoard:
             if attempt:
                 self._ask_to_leave()
             if self._try_to_enter():
+                self._stream.timeout = ANSWER_S
                 return
         raise MicroPythonError(
             f"{self.port} shows no MicroPython prompt",
@@ -203,7 +206,7 @@ class MicroPythonBoard:
             with contextlib.redirect_stdout(io.StringIO()):
                 self._transport.enter_raw_repl(soft_reset=False, timeout_overall=ENTER_S)
             return self._is_ours()
-        except TransportError:
+        except (TransportError, struct.error):
             return False
         except OSError as error:
             raise LinkError(f"the connection to {self.port} broke off: {error}", "connect the board again") from error
@@ -228,7 +231,7 @@ class MicroPythonBoard:
 
         try:
             printed, complaint = self._transport.exec_raw(code, timeout=timeout)
-        except (TransportError, OSError) as error:
+        except (TransportError, OSError, struct.error) as error:  # mpremote unpacks answers that were cut short
             raise MicroPythonError(
                 f"{self.port} has stopped answering ({error})", "connect the board again, and repeat the command"
             ) from error
@@ -299,7 +302,7 @@ print(crc({path!r}))"""
             self.run(LOAD % model_hash)
         try:
             self._transport.exec_raw_no_follow("m.serve()")
-        except (TransportError, OSError) as error:
+        except (TransportError, OSError, struct.error) as error:
             raise MicroPythonError(f"{self.port} has stopped answering ({error})", "reset the board") from error
         return self._stream
 
