@@ -179,21 +179,22 @@ class Outcome:
     @property
     def value(self) -> float:
         """Mean over the seeds, of errors (which differ by factors) the median; NaN when nothing was run."""
-        values = [result.value for result in self.results if not math.isnan(result.value)]
-        if not values:
-            return math.nan
-        return statistics.mean(values) if self.unit == "%" else statistics.median(values)
+        return self._middle([result.value for result in self.results if not math.isnan(result.value)])
 
     @property
     def best(self) -> float:
-        """Mean over the seeds of the best measure on the way; NaN when nothing was measured."""
+        """The same over the best measures on the way."""
         choose = min if self.unit != "%" else max
         found = [
             [m.value for m in result.history if math.isfinite(m.value)] + ([] if result.best is None else [result.best])
             for result in self.results
         ]
-        values = [choose(each) for each in found if each]
-        return sum(values) / len(values) if values else math.nan
+        return self._middle([choose(each) for each in found if each])
+
+    def _middle(self, values: list[float]) -> float:
+        if not values:
+            return math.nan
+        return statistics.mean(values) if self.unit == "%" else statistics.median(values)
 
     @property
     def spread(self) -> float:
