@@ -18,6 +18,7 @@ from ttzo.host_tools.cli.commands import main
 from ttzo.host_tools.research.reproduce import cell as cells
 from ttzo.host_tools.research.reproduce import gpu, mnist_cells, speed, stored, tables
 from ttzo.host_tools.research.reproduce.cell import Measurement, Result, Store
+from ttzo.host_tools.research.reproduce.tables import Outcome
 
 
 @pytest.fixture
@@ -162,6 +163,16 @@ def test_all_tables_are_told_from_stored_cells_with_those_that_are_shorter(tmp_p
     assert "| 93.69 | 93.00 | -0.69 | 93.50 | 0 | 50 % | 46.9 K |" in line
     assert "| 2.1 h |" in line and "abc, figure copied" in line
     assert (tmp_path / "out" / "figure1.png").is_file()
+
+
+def test_seeds_whose_processor_time_is_lost_do_not_shorten_that_of_the_others():
+    entry, *_ = tables.table("table1").entries
+    whole = [Measurement(93_700, 93_700, 10**9, 5.0, 93.0, 0.2)]
+    runs = [
+        Result("k", {"seed": seed}, 93_700, "abc", 0.0, spent, history=whole) for seed, spent in ((0, 0.0), (1, 480.0))
+    ]
+    (row,) = stored.rows(tables.table("table1"), [Outcome(entry, tuple(runs), "%")])
+    assert dict(zip(stored.HEADING, row, strict=True))["processor"] == "8 min"
 
 
 def test_a_folder_without_stored_cells_is_named(tmp_path):

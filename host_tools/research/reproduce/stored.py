@@ -63,7 +63,7 @@ def rows(table: Table, outcomes: list[Outcome]) -> list[tuple[str, ...]]:
                 f"{100 * o.share:.3g} %",
                 render.count(o.mean_of("evaluations")),
                 render.count(o.mean_of("macs")),
-                _duration(sum(result.processor_s for result in o.results) / len(o.results)),
+                _duration(_mean([result.processor_s for result in o.results if result.processor_s])),
                 render.field_of(o, "device") or "–",
                 _commits(o),
             )
@@ -73,6 +73,10 @@ def rows(table: Table, outcomes: list[Outcome]) -> list[tuple[str, ...]]:
 
 def _spread(outcome: Outcome, unit: str) -> str:
     return f" ± {render.number(outcome.spread, unit)}" if len(outcome.results) > 1 else ""
+
+
+def _mean(known: list[float]) -> float:
+    return sum(known) / len(known) if known else 0.0
 
 
 def _duration(seconds: float) -> str:
