@@ -72,6 +72,15 @@ def test_a_prompt_that_stops_answering_is_a_named_error(n_bytes, monkeypatch):
         assert "connect the board again" in told.value.hint
 
 
+@pytest.mark.parametrize("n_bytes", [0, 3])
+def test_a_prompt_that_stops_before_it_is_ours_is_no_prompt(n_bytes, monkeypatch):
+    monkeypatch.setattr(micropython_board, "ENTER_S", 0.2)
+    monkeypatch.setattr(SerialTransport.read_until, "__defaults__", (0.2, None, None))
+    refused = pytest.raises(MicroPythonError, match="shows no MicroPython prompt")
+    with prompt(code_before=0, n_bytes=n_bytes, silence=None) as url, refused:
+        MicroPythonBoard(url)
+
+
 def test_a_board_that_is_silent_longer_than_a_prompt_takes_to_show_is_waited_for(monkeypatch):
     monkeypatch.setattr(micropython_board, "ENTER_S", 0.3)
     for n_bytes in (1, 3, 6):
