@@ -14,11 +14,11 @@ from ttzo.host_tools.device import micropython_board
 from ttzo.host_tools.device.micropython_board import MicroPythonBoard, MicroPythonError
 
 PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
-RAW_PASTE, RUN, WINDOW = b"\x05A\x01", b"\x04", b"\x80\x00"
+RAW_PASTE, RUN, WINDOW = b"\x05A\x01", b"\x04", b"\x00\x10"  # as many as 4,096 bytes at once
 
 
 class Prompt(threading.Thread):
-    """A raw prompt with raw paste over a socket, for code that prints a constant. After `code_before` pieces of code have
+    """A raw prompt with raw paste over a socket, for code that prints a constant or nothing. After `code_before` pieces of code have
     run it says no more than the first `n_bytes` of its answer to the next, for `silence` seconds or, None, for good."""
 
     def __init__(self, stream: socket.socket, code_before: int, n_bytes: int, silence: float | None):
@@ -46,7 +46,8 @@ class Prompt(threading.Thread):
                 heard = b""
             elif byte == RUN:
                 code, heard = heard[:-1].decode(), b""
-                self.say(b"\x04" + str(ast.literal_eval(code[len("print(") : -1])).encode() + b"\r\n\x04\x04>")
+                printed = f"{ast.literal_eval(code[len('print(') : -1])}\r\n" if code.startswith("print(") else ""
+                self.say(b"\x04" + printed.encode() + b"\x04\x04>")
                 self.left -= 1
 
 
@@ -70,6 +71,16 @@ def test_a_prompt_that_stops_answering_is_a_named_error(n_bytes, monkeypatch):
         with pytest.raises(MicroPythonError, match="has stopped answering") as told:
             board.run("print(12)", timeout=0.2)
         assert "connect the board again" in told.value.hint
+
+
+@pytest.mark.parametrize("n_bytes", range(4))  # the model is loaded; silent before or within the window's size
+def test_a_prompt_that_stops_before_it_serves_is_a_named_error(n_bytes, monkeypatch):
+    monkeypatch.setattr(micropython_board, "ANSWER_S", 0.2)
+    monkeypatch.setattr(SerialTransport.read_until, "__defaults__", (0.2, None, None))
+    with prompt(code_before=2, n_bytes=n_bytes, silence=None) as url, MicroPythonBoard(url) as board:
+        with pytest.raises(MicroPythonError, match="has stopped answering") as told:
+            board.serve(b"12345678")
+        assert "reset the board" in told.value.hint
 
 
 @pytest.mark.parametrize("n_bytes", [0, 3])
