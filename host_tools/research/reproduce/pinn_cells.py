@@ -164,7 +164,8 @@ def native_identity(network: str, method: str, derivative: str, extent: str, see
 
 def is_native(network: str, method: str, derivative: str, device: torch.device) -> bool:
     """Whether `cell` gives that cell to the product itself: what it trains without derivatives, where no GPU is asked
-    for. The widest network stays with torch, whose products of large dense matrices are faster."""
+    for. The widest network stays with torch, 4 times as fast there with jets, 0.7 times by finite differences, even by
+    sg and se."""
     if method in native_cells.OWN:
         return True
     there = method == "zeroth_order" and derivative in native_cells.DERIVATIVES and network in MODULES
