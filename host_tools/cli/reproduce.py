@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.host_tools.cli.screen import Screen, command
 
 PAPERS = ("table1", "table2", "table3", "table4", "table5", "table6", "figure1")
@@ -19,6 +21,14 @@ WAYS = ("derivatives", "dimensions")
 NAMES = (*PAPERS, "all", "gpu", "ranks", "hybrid", *WAYS, "speed", "identification")
 N_POINTS = {"quick": 20, "full": 200}  # where derivatives are compared
 BUDGET_S = {"quick": 45.0, "full": math.inf}
+READ = {  # the options that mean something to a TABLE; to one that is not here all do
+    "all": ("quick", "out", "cells"),
+    "gpu": ("data", "out", "cells", "budget", "gpu", "threads"),
+    "derivatives": ("quick", "out", "threads"),
+    "dimensions": ("quick", "out", "threads"),
+    "speed": ("quick", "out", "threads"),
+    "identification": ("quick", "seeds", "out"),
+}
 
 
 @click.command("reproduce")
@@ -80,6 +90,7 @@ def reproduce_command(
     that several tables share is run once. --quick says little about accuracy: it runs three of the paper's hundred
     epochs, or 10 points instead of 100.
     """
+    _refuse_unread(name)
     if name == "identification":
         return _identification(screen, max(seeds, 1 if quick else 10), out)
     from ttzo.exporter.readers.nn import torch
@@ -110,6 +121,22 @@ def reproduce_command(
     if stopped:
         raise KeyboardInterrupt
     return {"table": name, "extent": extent, "files": paths, "cells": [_as_json(outcome) for outcome in outcomes]}
+
+
+def _refuse_unread(name: str) -> None:
+    """Raises `TtzoError` for an option that was given though `name` does not read it."""
+    context = click.get_current_context()
+    options = [option for option in context.command.params if isinstance(option, click.Option)]
+    read = READ.get(name, tuple(context.params))
+    for option in options:
+        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        if given and option.name not in (*read, "as_json"):
+            others = ", ".join(_spelt(each) for each in options if each.name in read)
+            raise TtzoError(f"{name} does not read {_spelt(option)}", f"{name} reads {others}", ExitCode.usage)
+
+
+def _spelt(option: click.Option) -> str:
+    return "/".join([option.opts[-1], *option.secondary_opts])
 
 
 def _run_cells(
@@ -251,7 +278,8 @@ def _stored(screen: Screen, extent: str, cells: Path | None, out: Path) -> dict:
     folder = cells or stored.CELLS
     found = stored.collect(Store(folder), extent) if folder.is_dir() else []
     if not any(o.results for _, outcomes in found for o in outcomes):
-        raise ReproduceError(f"{folder} has no cells of --{extent}", "add --full, or give a folder of cells by --cells")
+        longer = "add --full, or " if extent == "quick" else ""
+        raise ReproduceError(f"{folder} has no cells of --{extent}", f"{longer}give a folder of cells by --cells")
     for table, outcomes in found:
         rows = [(f"{row[0]}, {row[1]}", *row[2:8], row[10]) for row in stored.rows(table, outcomes)]
         screen.table(f"{table.name}: {table.title}, {table.unit}", rows, ("cell", *stored.HEADING[2:8], "processor"))

@@ -175,8 +175,29 @@ def test_seeds_whose_processor_time_is_lost_do_not_shorten_that_of_the_others():
     assert dict(zip(stored.HEADING, row, strict=True))["processor"] == "8 min"
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("all", ("--seeds", 3)),
+        ("all", ("--only", "tt-3962")),
+        ("all", ("--budget", 5)),
+        ("gpu", ("--seeds", 3)),
+        ("gpu", ("--quick",)),
+        ("derivatives", ("--seeds", 3)),
+        ("dimensions", ("--cells", "cells")),
+        ("speed", ("--only", "hjb-mlp")),
+        ("identification", ("--budget", 5)),
+    ],
+)
+def test_an_option_that_a_study_does_not_read_is_refused(name, words):
+    answer = reproduce(name, *words, code=2)
+    assert answer["error"].startswith(f"{name} does not read {words[0]}")
+    assert words[0] not in answer["next"]
+
+
 def test_a_folder_without_stored_cells_is_named(tmp_path):
-    assert "has no cells of --full" in reproduce("all", "--full", "--cells", tmp_path, code=3)["error"]
+    answer = reproduce("all", "--full", "--cells", tmp_path, code=3)
+    assert "has no cells of --full" in answer["error"] and "--full" not in answer["next"]
     assert "--full" in reproduce("all", code=3)["next"]  # the repository keeps no short ones
 
 
