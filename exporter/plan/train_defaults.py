@@ -22,7 +22,7 @@ A setting of a phase may be one value for all phases or one for each, as in `lr=
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from ttzo.device_runtime.contract import RANGE, Difference, Direction, Estimator, Range, Schedule, Update
@@ -163,19 +163,35 @@ RUN_SETTINGS = (
     "ridge",
     "trust_radius",
 )
-# Settings that only these estimators have, and the one that a person may have meant by another's name.
-_ONLY_OF = {
+# Who reads a setting, where not everybody does: estimators, update rules, schedules.
+_WITH_DECAY = frozenset({Update.momentum, Update.ema_momentum, Update.adam})
+_ALL_ESTIMATORS = frozenset(Estimator)
+_READ_BY_ESTIMATORS = {
+    "direction": frozenset({Estimator.rge, Estimator.block_rge}),
+    "difference": _ALL_ESTIMATORS - GAUSS_NEWTON,
+    "n_queries": frozenset({Estimator.rge, Estimator.block_rge, Estimator.subspace_gn, Estimator.last_layer_gn}),
+    "lr": _ALL_ESTIMATORS - {Estimator.frozen_features},
+    "clip": _ALL_ESTIMATORS - GAUSS_NEWTON,
     "n_coordinates": frozenset({Estimator.cocd, Estimator.coordinate_gn}),
     "stale_decay": frozenset({Estimator.cocd}),
     "ridge": GAUSS_NEWTON,
-    "trust_radius": GAUSS_NEWTON,
+    "trust_radius": GAUSS_NEWTON - {Estimator.frozen_features},
 }
+_READ_BY_UPDATES = {
+    "beta1": _WITH_DECAY,
+    "beta2": frozenset({Update.adam}),
+    "epsilon": frozenset({Update.adam}),
+    "clip": frozenset(Update) - {Update.sign},
+}
+_READ_BY_STEPS = ("decay_every", "decay_factor")  # the schedule `step`
+_READ_BETWEEN_PHASES = ("plateau_window", "plateau_patience", "plateau_tolerance")
+# The setting that a person may have meant by another's name.
 _MEANT = {
     ("n_queries", Estimator.cocd): "n_coordinates",
     ("beta2", Estimator.cocd): "stale_decay",
     ("n_queries", Estimator.coordinate_gn): "n_coordinates",
     **{("epsilon", estimator): "ridge" for estimator in GAUSS_NEWTON},
-    **{("clip", estimator): "trust_radius" for estimator in GAUSS_NEWTON},
+    **{("clip", estimator): "trust_radius" for estimator in _READ_BY_ESTIMATORS["trust_radius"]},
 }
 
 _ENUMS = {"direction": Direction, "difference": Difference, "schedule": Schedule, "update": Update}
@@ -256,8 +272,9 @@ def overridden(base: Training, settings: Mapping[str, Any]) -> Training:
         if name not in SETTINGS:
             raise PlanError(f"there is no training setting {name!r}", f"the settings are {', '.join(SETTINGS)}")
     phases = _base_phases(base, given)
+    schedule = _checked("schedule", given.get("schedule", base.schedule))
     for name in given:
-        _require_use(name, phases)
+        _require_use(name, phases, schedule)
     for name, field in PHASE_SETTINGS.items():
         if name in given:
             values = _one_each(name, given[name], len(phases))
@@ -269,15 +286,27 @@ def overridden(base: Training, settings: Mapping[str, Any]) -> Training:
     return dataclasses.replace(base, phases=tuple(phases), **changes)
 
 
-def _require_use(name: str, phases: list[Phase]) -> None:
-    """Raises `PlanError` for a setting that no phase reads."""
+def _require_use(name: str, phases: Sequence[Phase], schedule: Schedule) -> None:
+    """Raises `PlanError` for a setting that nothing reads: no phase, not the schedule."""
     used = ", ".join(phase.estimator.name for phase in phases)
-    if all(phase.estimator not in _ONLY_OF.get(name, Estimator) for phase in phases):
-        owners = " and ".join(sorted(estimator.name for estimator in _ONLY_OF[name]))
-        raise PlanError(f"{used} has no setting {name}", f"leave it out; it is a setting of {owners}")
     meant = [_MEANT.get((name, phase.estimator)) for phase in phases]
     if all(meant) and not (name == "beta2" and phases[-1].update == Update.adam):
         raise PlanError(f"{used} has no setting {name}", f"use {meant[0]}: that is what {used} calls it")
+    estimators = _READ_BY_ESTIMATORS.get(name, _ALL_ESTIMATORS)
+    updates = _READ_BY_UPDATES.get(name, frozenset(Update))
+    if not any(phase.estimator in estimators for phase in phases):
+        raise _unread(used, name, estimators)
+    if not any(phase.estimator in estimators and phase.update in updates for phase in phases):
+        raise _unread(f"update {', '.join(phase.update.name for phase in phases)}", name, updates)
+    if name in _READ_BY_STEPS and schedule != Schedule.step:
+        raise PlanError(f"schedule {schedule.name} has no setting {name}", "leave it out, or choose schedule step")
+    if name in _READ_BETWEEN_PHASES and len(phases) == 1:
+        raise PlanError(f"{used} has no setting {name}", "leave it out; it says when hybrid begins its second phase")
+
+
+def _unread(what: str, name: str, readers: frozenset) -> PlanError:
+    owners = " and ".join(sorted(reader.name for reader in readers))
+    return PlanError(f"{what} has no setting {name}", f"leave it out; it is a setting of {owners}")
 
 
 def _base_phases(base: Training, given: Mapping[str, Any]) -> list[Phase]:

@@ -150,20 +150,32 @@ def load(
     `known` is the preparation of the run that goes on or is measured; by default the one that the plan was exported
     with, if it was. `options` go before what it says. `only_test`: training rows are not looked for where `options` name
     a file of test rows. Raises `DataError`, with the next step, when the data are missing, damaged, empty or do not fit
-    the plan.
+    the plan, and for an option that they leave no use for.
     """
-    if plan.pde is not None:
-        return _points(source, plan)
     options = options or DataOptions()
+    if plan.pde is not None:
+        _refuse_unread("an equation draws its own points", options, (), "name points with their known values: --data FILE")
+        return _points(source, plan)
     source = str(source or plan.metadata.get("data") or "")
     if not source and not (only_test and options.file("test")):
         raise DataError("the bundle does not name a data set", SOURCES)
     if known_data.is_known(source) or Path(source).is_dir() and source:
+        if only_test and (file := options.file("test")):
+            return _own(file, plan, options, known or Preparation(source), only_test)
+        read = ("validation", "split_seed") if options.file("validation") is None else ("split_seed",)
+        _refuse_unread(f"`{source}` has parts of its own", options, read, "name rows of your own: --data FILE")
         return _known(source, plan, options)
     known = known or preparation_of(plan)
     if known:
         options = options.over(known.options if source == known.source else known.options.without_files())
     return _own(source, plan, options, known, only_test)
+
+
+def _refuse_unread(why: str, options: DataOptions, read: tuple[str, ...], hint: str) -> None:
+    """Raises `DataError` for an option that is given and not among `read`."""
+    for name in options.as_json():
+        if name not in read:
+            raise DataError(f"{why}: --{name.replace('_', '-')} is not read", f"leave it out, or {hint}")
 
 
 def preparation_of(plan: Plan) -> Preparation | None:
@@ -177,6 +189,11 @@ def _points(source: str | Path | None, plan: Plan) -> DataSet:
     none = np.zeros((0, plan.in_features), np.float32), np.zeros((0, 1), np.float32)
     if source is None:
         return DataSet("collocation points", *none, *solution_points.validation(plan))
+    if known_data.is_known(str(source)):
+        raise DataError(
+            f"an equation draws its own points, `{source}` holds none",
+            "leave out --data, or name a file of points with their known values",
+        )
     options = DataOptions(validation=0.0, normalise="none")
     pieces = read_rows.read(_file(str(source)), options, Wanted(plan.out_features, has_classes=False))
     rows = pieces.get("test", pieces["train"])

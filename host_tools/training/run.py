@@ -74,10 +74,11 @@ class Run:
         return math.nan if self.loss is None else self.loss
 
 
-def no_validation_rows() -> SessionError:
+def no_validation_rows(plan: Plan) -> SessionError:
+    take_some = "" if plan.pde else "take some out of the training rows with --validation 0.1, or "
     return SessionError(
         "the run has no validation rows, by which the best parameters are chosen",
-        "take some out of the training rows with --validation 0.1, or leave out --keep and --patience",
+        f"{take_some}leave out --keep and --patience",
     )
 
 

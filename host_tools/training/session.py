@@ -117,7 +117,7 @@ def train(
             session.start, session.checkpoint_steps = start, checkpoint_steps
             session.patience, session.keeps_best = patience or math.inf, keep == Generation.best
             if session.validation_rows is None and (session.keeps_best or patience):
-                raise no_validation_rows()
+                raise no_validation_rows(device.plan)
             session.report, session.on_upload, session.say = report, on_upload, say
             session.n_test_rows = test_rows or default_test_rows(device, data)
             held.enter_context(session.stop.listening())

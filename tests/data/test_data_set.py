@@ -11,6 +11,7 @@ import threading
 
 import numpy as np
 import pytest
+from bundles import wave_plan
 
 from ttzo.device_runtime.contract import LayerKind, Loss, Number
 from ttzo.exporter.operations.layer import Layer
@@ -18,6 +19,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.data import data_set, mnist, whole_file
 from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import DataOptions
+from ttzo.host_tools.data.prepare_rows import Preparation
 from ttzo.host_tools.data.whole_file import DiskError
 
 
@@ -333,3 +335,41 @@ def test_digits_give_validation_rows_only_when_somebody_asks_and_keep_their_test
     assert plain.n_validation == 0 and np.array_equal(plain.x_test, asked.x_test)
     assert len(asked.x_train) + asked.n_validation == 1437 and abs(asked.n_validation - 144) <= 5  # 10 classes round
     assert set(np.unique(asked.y_validation)) == set(range(10))
+
+
+# ---- options that nothing would read ---------------------------------------------------------------------------------
+
+UNREAD = [{"test": 0.3}, {"target": "3"}, {"window": 5}, {"normalise": "robust"}, {"missing": "drop"}, {"good": "0"}]
+
+
+@pytest.mark.parametrize("options", [*UNREAD, {"validation": "mine.csv"}, {"test": "mine.csv"}])
+def test_a_known_data_set_refuses_options_of_tables(options):
+    with pytest.raises(DataError, match=f"parts of its own: --{next(iter(options))} is not read") as caught:
+        data_set.load("digits", make_plan(64, 10), DataOptions(**options))
+    assert "--data FILE" in caught.value.hint
+
+
+@pytest.mark.parametrize("options", [*UNREAD, {"validation": 0.1}, {"split_seed": 1}])
+def test_an_equation_refuses_options_of_tables(options):
+    with pytest.raises(DataError, match=f"draws its own points: --{next(iter(options)).replace('_', '-')} is not read"):
+        data_set.load(None, wave_plan(), DataOptions(**options))
+
+
+def test_an_equation_refuses_a_known_data_set_and_does_not_offer_it():
+    with pytest.raises(DataError, match="`digits` holds none") as caught:
+        data_set.load("digits", wave_plan())
+    assert "digits" not in caught.value.hint
+
+
+@pytest.mark.parametrize("source", [None, "digits"])
+@pytest.mark.parametrize("known", [None, Preparation("digits", labels=tuple("zyxwvutsrq"))])
+def test_rows_of_ones_own_are_measured_instead_of_the_known_sets(tmp_path, source, known):
+    """Of a model that names a known data set too: its own test rows were measured, without a word."""
+    classes = known.labels if known else range(10)
+    rows = np.random.default_rng(0).integers(0, 17, (30, 64))
+    lines = [",".join(map(str, (*row, classes[k % 10]))) for k, row in enumerate(rows)]
+    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    options = DataOptions(test=str(tmp_path / "mine.csv"))
+    made = data_set.load(source, make_plan(64, 10, data="digits"), options, known, only_test=True)
+    assert made.name == str(tmp_path / "mine.csv") and np.array_equal(made.x_test, rows)
+    assert np.array_equal(made.y_test, np.arange(30) % 10)
