@@ -23,7 +23,7 @@ from ttzo.device_runtime.contract import (
     Number,
     TtzoError,
 )
-from ttzo.exporter import ode, zoo
+from ttzo.exporter import ode, unread_options, zoo
 from ttzo.exporter.choose import contraction, method
 from ttzo.exporter.choose.arithmetic import choose_arithmetic, named_arithmetic
 from ttzo.exporter.choose.columns import with_columns_that_fit
@@ -48,7 +48,6 @@ FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model
 LOG_ROWS = 64  # rows of a simulation's log in one step
 OF_SIMULATIONS = ("batch", "arithmetic", "seed", "title")  # their options
 OF_SOME = ("model.tflite",)  # not written for graphs with a node that the format does not have
-PDE_OPTIONS = ("problem", "derivative", "radius", "level", "n_pairs", "n_sampled")
 MODEL_OPTIONS = (
     "title",
     "data",
@@ -70,7 +69,8 @@ MODEL_OPTIONS = (
     "freeze",
     "frozen",
     "keep_zeros",
-    *PDE_OPTIONS,
+    "problem",
+    *unread_options.OF_EQUATIONS,
 )
 
 
@@ -288,6 +288,7 @@ def plan_of(
     if recipe.given is not None and "estimator" not in recipe.given:
         plan = method.chosen(plan, recipe.given, least, fitted)
     plan = dataclasses.replace(plan, cache=recipe.cache)
+    unread_options.require_use(recipe, plan, options)
     if contractions:
         plan = contraction.given(plan, contractions)
     elif least is None:

@@ -11,6 +11,7 @@ from ttzo.exporter.export import fitted
 from ttzo.exporter.option_values import names_of, one_of
 from ttzo.exporter.plan import augmentation, freeze, pruning, train_defaults
 from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.unread_options import require_use_of_plan
 from ttzo.exporter.writers import to_bundle
 
 CHANGES = ("augment", "freeze", "frozen", "keep_zeros", "batch", "arithmetic", "cache", *train_defaults.SETTINGS)
@@ -42,6 +43,7 @@ def changed(plan: Plan, *, room: Room | None = None, **options: Any) -> Plan:
     )
     made = augmentation.of_plan(made, augmentation.settings_of(given.get("augment")), None)
     made = freeze.freeze(made, patterns, int8=kind == "int8")
+    require_use_of_plan(made, given)
     made = pruning.keep_zeros(made) if given.get("keep_zeros") else made
     cache = train_defaults.member("cache", given.get("cache", plan.cache), Cache)
     if made.chain is not None or "cache" in given:

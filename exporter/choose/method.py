@@ -12,7 +12,7 @@ from ttzo.exporter.costs.memory import Room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan import train_defaults
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.plan.train_defaults import METHODS, Method
+from ttzo.exporter.plan.train_defaults import METHODS, Method, UnreadSetting
 from ttzo.exporter.plan.training import Training
 
 OF_EQUATIONS = ("coordinate_gn", "subspace_gn")
@@ -22,18 +22,20 @@ BY_THE_DATA = "by the data"  # metadata `steps` of a plan whose steps a run coun
 def chosen(plan: Plan, given: Mapping[str, Any], room: Room | None, fitted: Callable[[Plan, Room], Plan]) -> Plan:
     """The plan with the first method of `METHODS` that works on it, is affordable and fits `room` once `fitted` to it; of
     those that do not fit, the first. Of methods that ask every coordinate, which all make the same gradient, the one of
-    fewer instructions goes first. `given`: the settings that a person chose, batch among them; no estimator.
+    fewer instructions goes first. `given`: the settings that a person chose, batch among them; no estimator. Where a
+    method was passed over because it does not read one of them, a note says so.
 
     Raises `PlanError` for a setting that no method takes.
     """
-    made, refusal = [], None
+    made: list[Plan] = []
+    refusal: PlanError | None = None
     for method in METHODS:
         if (method.estimator in OF_EQUATIONS) != (plan.pde is not None) and method.estimator != "rge":
             continue
         if method.estimator == "coordinate_gn" and not plan.asks_all:
             continue
         try:
-            made.append(_with(plan, method, given))
+            made.append(_with(_noted(plan, refusal, method), method, given))
         except PlanError as error:
             refusal = refusal or error
     if not made:
@@ -43,6 +45,13 @@ def chosen(plan: Plan, given: Mapping[str, Any], room: Room | None, fitted: Call
         return affordable[0]
     fitting = (each for each in affordable if memory.work_bytes(fitted(each, room)) <= room.ram_bytes)
     return next(fitting, affordable[0])
+
+
+def _noted(plan: Plan, refusal: PlanError | None, method: Method) -> Plan:
+    if not isinstance(refusal, UnreadSetting):
+        return plan
+    notes = [*plan.metadata.get("notes", ()), f"{refusal}, so {method.estimator} trains this model"]
+    return dataclasses.replace(plan, metadata=plan.metadata | {"notes": notes})
 
 
 def _cheapest_first(plans: list[Plan]) -> list[Plan]:

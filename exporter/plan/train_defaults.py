@@ -89,6 +89,10 @@ LEARNING_RATES = {
 } | {(estimator, Update.sgd): 1.0 for estimator in GAUSS_NEWTON}
 
 
+class UnreadSetting(PlanError):
+    """A setting that an estimator, its update rule or the schedule does not read."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """How a model is trained where a person chooses no estimator (choose/method.py); what is chosen goes before it.
@@ -287,11 +291,11 @@ def overridden(base: Training, settings: Mapping[str, Any]) -> Training:
 
 
 def _require_use(name: str, phases: Sequence[Phase], schedule: Schedule) -> None:
-    """Raises `PlanError` for a setting that nothing reads: no phase, not the schedule."""
+    """Raises `UnreadSetting` for a setting that nothing reads: no phase, not the schedule."""
     used = ", ".join(phase.estimator.name for phase in phases)
     meant = [_MEANT.get((name, phase.estimator)) for phase in phases]
     if all(meant) and not (name == "beta2" and phases[-1].update == Update.adam):
-        raise PlanError(f"{used} has no setting {name}", f"use {meant[0]}: that is what {used} calls it")
+        raise UnreadSetting(f"{used} has no setting {name}", f"use {meant[0]}: that is what {used} calls it")
     estimators = _READ_BY_ESTIMATORS.get(name, _ALL_ESTIMATORS)
     updates = _READ_BY_UPDATES.get(name, frozenset(Update))
     if not any(phase.estimator in estimators for phase in phases):
@@ -299,14 +303,17 @@ def _require_use(name: str, phases: Sequence[Phase], schedule: Schedule) -> None
     if not any(phase.estimator in estimators and phase.update in updates for phase in phases):
         raise _unread(f"update {', '.join(phase.update.name for phase in phases)}", name, updates)
     if name in _READ_BY_STEPS and schedule != Schedule.step:
-        raise PlanError(f"schedule {schedule.name} has no setting {name}", "leave it out, or choose schedule step")
+        raise UnreadSetting(f"schedule {schedule.name} has no setting {name}", "leave it out, or choose schedule step")
     if name in _READ_BETWEEN_PHASES and len(phases) == 1:
-        raise PlanError(f"{used} has no setting {name}", "leave it out; it says when hybrid begins its second phase")
+        raise UnreadSetting(
+            f"{used} has no setting {name}", "leave it out; it says when hybrid begins its second phase"
+        )
 
 
-def _unread(what: str, name: str, readers: frozenset) -> PlanError:
-    owners = " and ".join(sorted(reader.name for reader in readers))
-    return PlanError(f"{what} has no setting {name}", f"leave it out; it is a setting of {owners}")
+def _unread(what: str, name: str, readers: frozenset) -> UnreadSetting:
+    *others, last = sorted(reader.name for reader in readers)
+    owners = f"{', '.join(others)} and {last}" if others else last
+    return UnreadSetting(f"{what} has no setting {name}", f"leave it out; it is a setting of {owners}")
 
 
 def _base_phases(base: Training, given: Mapping[str, Any]) -> list[Phase]:

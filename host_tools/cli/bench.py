@@ -12,6 +12,7 @@ from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.data import require_network
 from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.unread import refuse_unread
 from ttzo.host_tools.firmware import boards
 
 COUNTED = ("mps2-an386", "netduinoplus2")  # boards where none is named
@@ -71,12 +72,17 @@ def bench_command(
     With --peers nothing of this is done: other ways to train are counted instead, on one board.
     """
     if peers or aifes:
+        refuse_unread("bench --peers", ("peers", "aifes"))
         return {"peers": _peers(screen, aifes)}
     if derivatives:
+        refuse_unread("bench --derivatives", ("models", "derivatives"))
         return {"derivatives": {folder: _derivative_errors(screen, folder) for folder in models}}
     costs, rates, refusals = [], [], []
+    fixed = {model: arithmetic for model in models if (arithmetic := _fixed_arithmetic(model))}
+    for model in fixed:
+        refuse_unread(f"the bundle {model}", ("models", "names", "data", "after", "host"))
     for model in models or MODELS:
-        for arithmetic in arithmetics or Arithmetic.__members__:
+        for arithmetic in [fixed[model]] if model in fixed else arithmetics or Arithmetic.__members__:
             given = options | {"arithmetic": Arithmetic[arithmetic]}
             for board in map(boards.load, names or COUNTED):
                 try:
@@ -147,6 +153,13 @@ def _plan(model: str, options: dict, room=None) -> Plan:
     return plan
 
 
+def _fixed_arithmetic(model: str) -> str:
+    """Of a bundle folder, which is counted as it is; "" for any other model."""
+    from ttzo.host_tools.device.device import bundle_path, read_bundle
+
+    return read_bundle(model).arithmetic.name if bundle_path(model).is_file() else ""
+
+
 def _rows(plan: Plan, source: str | None) -> np.ndarray:
     from ttzo.host_tools.data.data_set import load
 
@@ -169,6 +182,7 @@ def _board_cost(model: str, options: dict, board: boards.Board, source: str | No
 
     plan = _plan(model, options, board.room)
     if plan.pde:
+        refuse_unread(f"bench of the equation {model}", ("models", "names", "arithmetics", "host", *options))
         return residual_cost(plan, board)
     rows = _rows(plan, source)
     return board_cost(trained(plan, rows, after), board, rows)

@@ -12,6 +12,7 @@ from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.board_fit import ESTIMATE, kilobytes
 from ttzo.host_tools.cli.bundle import BUNDLE, describe, summary
 from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.unread import refuse_unread
 from ttzo.host_tools.data import data_set
 from ttzo.host_tools.device.device import read_bundle
 from ttzo.host_tools.firmware import boards, forecast
@@ -31,6 +32,8 @@ from ttzo.host_tools.reference.train.numpy_network import in_separate
 def plan_command(screen: Screen, bundle: Path, names: tuple[str, ...], data: str | None) -> dict:
     """Forecast flash, RAM, operations, time and energy on boards, and the float32 rounding noise of the loss."""
     plan = read_bundle(bundle)
+    if plan.pde or plan.simulation:
+        refuse_unread("plan of a model without rows", ("bundle", "names"))
     x, y, rows = _rows(plan, data)
     executed, why_no_mean = _executed(plan, x, y)
     forecasts = [forecast.forecast(plan, board, executed) for board in map(boards.load, names or boards.names())]

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.unread import refuse_unread
 
 PAPERS = ("table1", "table2", "table3", "table4", "table5", "table6", "figure1")
 WAYS = ("derivatives", "dimensions")
@@ -90,7 +89,8 @@ def reproduce_command(
     that several tables share is run once. --quick says little about accuracy: it runs three of the paper's hundred
     epochs, or 10 points instead of 100.
     """
-    _refuse_unread(name)
+    if name in READ:
+        refuse_unread(name, ("name", *READ[name]))
     if name == "identification":
         return _identification(screen, max(seeds, 1 if quick else 10), out)
     from ttzo.exporter.readers.nn import torch
@@ -121,22 +121,6 @@ def reproduce_command(
     if stopped:
         raise KeyboardInterrupt
     return {"table": name, "extent": extent, "files": paths, "cells": [_as_json(outcome) for outcome in outcomes]}
-
-
-def _refuse_unread(name: str) -> None:
-    """Raises `TtzoError` for an option that was given though `name` does not read it."""
-    context = click.get_current_context()
-    options = [option for option in context.command.params if isinstance(option, click.Option)]
-    read = READ.get(name, tuple(context.params))
-    for option in options:
-        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
-        if given and option.name not in (*read, "as_json"):
-            others = ", ".join(_spelt(each) for each in options if each.name in read)
-            raise TtzoError(f"{name} does not read {_spelt(option)}", f"{name} reads {others}", ExitCode.usage)
-
-
-def _spelt(option: click.Option) -> str:
-    return "/".join([option.opts[-1], *option.secondary_opts])
 
 
 def _run_cells(

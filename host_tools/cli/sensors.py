@@ -13,13 +13,19 @@ from typing import Any
 import click
 
 from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.unread import refuse_unread
 from ttzo.host_tools.data.whole_file import write_atomically
 
-TABLES = ("watch", "scratch", "anomaly")
+READ = {  # the parameters that mean something to a TABLE, besides those of all
+    "watch": ("seed", "also", "persons"),
+    "scratch": ("seeds", "models"),
+    "anomaly": ("seeds", "models"),
+}
+READ_BY_ALL = ("table", "url", "folder", "out")
 
 
 @click.command("sensors")
-@click.argument("table", metavar="TABLE", type=click.Choice(TABLES))
+@click.argument("table", metavar="TABLE", type=click.Choice(list(READ)))
 @click.option(
     "--device", "url", metavar="URL", default="native:", show_default=True, help="The device, as in `ttzo --help`."
 )
@@ -73,6 +79,7 @@ def sensors_command(
                beside scikit-learn's IsolationForest and
                OneClassSVM on the same windows
     """
+    refuse_unread(table, (*READ_BY_ALL, *READ[table]))
     with ExitStack() as owned:
         folder = folder or Path(owned.enter_context(tempfile.TemporaryDirectory(prefix="ttzo-sensors-")))
         made = (

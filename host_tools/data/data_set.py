@@ -154,7 +154,9 @@ def load(
     """
     options = options or DataOptions()
     if plan.pde is not None:
-        _refuse_unread("an equation draws its own points", options, (), "name points with their known values: --data FILE")
+        _refuse_unread(
+            "an equation draws its own points", options, (), "name points with their known values: --data FILE"
+        )
         return _points(source, plan)
     source = str(source or plan.metadata.get("data") or "")
     if not source and not (only_test and options.file("test")):
