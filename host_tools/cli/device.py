@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from ttzo.device_runtime.contract import ExitCode
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.exporter.plan.plan import Plan
 from ttzo.host_tools.cli.bundle import BUNDLE, GENERATION, with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, answers_rows, load_rows, show_answers, taken, test_json
@@ -186,6 +186,8 @@ def train_command(
     **options,
 ) -> dict:
     """Train on a device, from the run's checkpoint if there is one. Ctrl-C writes a checkpoint."""
+    if options["restart"] and options["generation"]:
+        raise TtzoError("a run that starts again goes on from no checkpoint", "leave out --restart or --generation")
     plan = read_bundle(bundle)
     folder = folder or run_folder(bundle, url, "-adapted" if origin else "")
     options["start"] = run_model.start_for(plan, origin, screen.say) if origin else None

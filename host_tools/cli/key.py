@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
+from ttzo.device_runtime.contract import ExitCode, TtzoError
 from ttzo.host_tools.cli.screen import Screen, command
+from ttzo.host_tools.cli.unread import was_given
 from ttzo.host_tools.firmware import key_file
 from ttzo.host_tools.firmware.key_file import Lock
 
@@ -26,7 +28,9 @@ READING = click.option(
 
 
 def lock_of(key: Path | None, reading: str) -> Lock | None:
-    """What the options --key and --reading say."""
+    """What the options --key and --reading say. Raises `TtzoError` for a reading that is given without a key."""
+    if key is None and was_given("reading"):
+        raise TtzoError("without a key a device lets everybody read and write", "add --key FILE", ExitCode.usage)
     return Lock(key_file.read(key), reading == "open") if key else None
 
 

@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+from ttzo.device_runtime.contract import TtzoError
 from ttzo.host_tools.cli.screen import Screen
 from ttzo.host_tools.device.device import Device, run_folder
 from ttzo.host_tools.training import checkpoint, run_model
@@ -30,7 +31,10 @@ def choose_parameters(
     device: Device, folder: Path, exported: bool, must_exist: bool = False, generation: Generation | None = None
 ) -> str:
     """Puts the parameters to measure onto the device, and names them. A run without a checkpoint is as exported, unless
-    it `must_exist`. A `generation` that is asked for by name replaces what the device has trained."""
+    it `must_exist`. A `generation` that is asked for by name replaces what the device has trained. Raises `TtzoError` where
+    one of the `exported` parameters is asked for."""
+    if exported and generation:
+        raise TtzoError("exported parameters are no generation of a run", "leave out --exported or --generation")
     if exported:
         device.reset()
         return "as exported"

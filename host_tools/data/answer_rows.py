@@ -39,7 +39,7 @@ def load(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
     to the rows that the model was trained on. Columns are found by the names that they had then, or, without names, by
     their number: all of them, or all except the last ones, which are targets. Raises `DataError`."""
     if known_data.is_known(source) or Path(source).is_dir():
-        found = data_set.load(source, plan)
+        found = data_set.load(source, plan, options)
         return Questions(found.x_test, [f"test row {row}" for row in range(len(found.x_test))], found.preparation)
     path = Path(source)
     if not path.is_file() or path.suffix not in read_rows.ENDINGS:

@@ -3,8 +3,9 @@
 
 import json
 
+import numpy as np
 import pytest
-from bundles import small_plan, wave_plan, write_bundle
+from bundles import arrays, small_plan, wave_plan, write_bundle
 from click.testing import CliRunner
 
 from ttzo.host_tools.cli.commands import main
@@ -35,6 +36,39 @@ def test_an_option_without_a_reader_is_refused(tmp_path, words, refused):
     done = CliRunner().invoke(main, [*(str(folders.get(word, word)) for word in words), "--json"])
     answer = json.loads(done.stdout)
     assert done.exit_code == 2 and refused in answer["error"] and " reads " in answer["next"]
+
+
+@pytest.mark.parametrize(
+    ("words", "refused", "code"),
+    [
+        (
+            ("eval", "SMALL", "--device", "numpy:", "--data", "ROWS", "--exported", "--generation", "best"),
+            "no generation of a run",
+            3,
+        ),
+        (
+            ("predict", "SMALL", "--device", "numpy:", "--data", "ROWS", "--exported", "--generation", "best"),
+            "no generation of a run",
+            3,
+        ),
+        (("predict", "SMALL", "--device", "numpy:", "--data", "digits", "--window", "3"), "--window is not read", 3),
+        (
+            ("train", "SMALL", "--device", "numpy:", "--restart", "--generation", "best"),
+            "goes on from no checkpoint",
+            3,
+        ),
+        (("build", "SMALL", "--board", "mps2-an386", "--reading", "open"), "without a key", 2),
+        (("emulate", "SMALL", "--device", "native:", "--reading", "closed"), "without a key", 2),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(tmp_path, monkeypatch, words, refused, code):
+    monkeypatch.delenv("TTZO_KEY", raising=False)
+    folder = write_bundle(tmp_path / "small", small_plan())
+    np.savez(tmp_path / "rows.npz", **arrays())
+    names = {"SMALL": str(folder), "ROWS": str(tmp_path / "rows.npz")}
+    done = CliRunner().invoke(main, [*(names.get(word, word) for word in words), "--json"])
+    answer = json.loads(done.stdout)
+    assert done.exit_code == code and refused in answer["error"] and answer["next"]
 
 
 def test_a_bundle_is_counted_once_in_its_own_arithmetic(tmp_path, monkeypatch):
