@@ -28,18 +28,18 @@ def chosen(plan: Plan, given: Mapping[str, Any], room: Room | None, fitted: Call
     Raises `PlanError` for a setting that no method takes.
     """
     made: list[Plan] = []
-    refusal: PlanError | None = None
+    refusals: list[PlanError] = []
     for method in METHODS:
         if (method.estimator in OF_EQUATIONS) != (plan.pde is not None) and method.estimator != "rge":
             continue
         if method.estimator == "coordinate_gn" and not plan.asks_all:
             continue
         try:
-            made.append(_with(_noted(plan, refusal, method), method, given))
+            made.append(_with(_noted(plan, refusals, method), method, given))
         except PlanError as error:
-            refusal = refusal or error
+            refusals.append(error)
     if not made:
-        raise refusal or PlanError("no estimator works on this model", "choose one with --estimator")
+        raise refusals[0] if refusals else PlanError("no estimator works on this model", "choose one with --estimator")
     affordable = _cheapest_first([each for each in made if _is_affordable(each)] or made[-1:])
     if room is None:
         return affordable[0]
@@ -47,10 +47,11 @@ def chosen(plan: Plan, given: Mapping[str, Any], room: Room | None, fitted: Call
     return next(fitting, affordable[0])
 
 
-def _noted(plan: Plan, refusal: PlanError | None, method: Method) -> Plan:
-    if not isinstance(refusal, UnreadSetting):
+def _noted(plan: Plan, refusals: list[PlanError], method: Method) -> Plan:
+    unread = [refusal for refusal in refusals if isinstance(refusal, UnreadSetting)]
+    if not unread:
         return plan
-    notes = [*plan.metadata.get("notes", ()), f"{refusal}, so {method.estimator} trains this model"]
+    notes = [*plan.metadata.get("notes", ()), f"{unread[0]}, so {method.estimator} trains this model"]
     return dataclasses.replace(plan, metadata=plan.metadata | {"notes": notes})
 
 
