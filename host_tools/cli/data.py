@@ -79,12 +79,14 @@ def load_rows(
     options: DataOptions,
     run: Path | None = None,
     only_test: bool = False,
+    of_run: bool = False,
 ) -> DataSet:
     """A command's data set; what is to be said of it is said. `run`: the folder whose data and preparation count where
-    nothing else is named."""
+    neither the command nor the model names any; `of_run`: that run goes on or is measured, so that its data go before the
+    model's."""
     require_network(plan)
     known = run_data.load(run) if run else None
-    if known and source is None and not plan.metadata.get("data"):
+    if known and source is None and (of_run or not plan.metadata.get("data")):
         source = known.source
     rows = data_set.load(source, plan, options, known, only_test=only_test)
     for note in rows.notes:

@@ -195,7 +195,7 @@ def train_command(
     options["generation"] = Generation[options["generation"] or "last"]
     options["keep"] = Generation[options["keep"]]
     begins = options["restart"] or not (folder / "checkpoint.npz").exists()
-    rows = load_rows(screen, plan, source, taken(options), origin if begins else folder)
+    rows = load_rows(screen, plan, source, taken(options), origin if begins else folder, of_run=not begins)
     faults = Faults.parse(faults_spec) if faults_spec else None
     with open_device(
         url,
@@ -352,7 +352,7 @@ def eval_command(
         folder = bundle  # a run's folder holds its model
     plan = read_bundle(bundle)
     run = folder or trained_run(screen, bundle, url, exported)
-    dataset = load_rows(screen, plan, source, taken(options), run, only_test=True)
+    dataset = load_rows(screen, plan, source, taken(options), run, only_test=True, of_run=True)
     with open_device(url, bundle, baud=baud, key=key, on_line=screen.say) as device:
         chosen = Generation[generation] if generation else None
         origin = choose_parameters(device, run, exported, folder is not None, chosen)

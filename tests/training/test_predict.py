@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from bundles import small_plan, wave_plan, write_bundle
+from bundles import arrays, small_plan, wave_plan, write_bundle
 from click.testing import CliRunner
 
 from ttzo.device_runtime.contract import ExitCode, LayerKind, Loss, Number
@@ -212,3 +212,17 @@ def test_answers_at_points_are_written_with_their_coordinates(tmp_path):
     assert heading == ["line", "x", "t", "answer"]
     assert [line[:3] for line in lines] == [["2", "0.25", "0"], ["3", "0.50", "0.125"]]
     assert [float(line[3]) for line in lines] == pytest.approx([value for _, value in found], rel=1e-8)
+
+
+def test_a_run_is_measured_and_goes_on_with_its_own_data_not_with_the_models(tmp_path):
+    """The model names other data than the run was trained on, as one of the zoo does."""
+    plan = small_plan()
+    named = dataclasses.replace(plan, metadata=plan.metadata | {"data": str(tmp_path / "other.npz")})
+    write_bundle(tmp_path, named)
+    np.savez(tmp_path / "other.npz", **arrays(40, seed=5))
+    words = tmp_path, "--device", "numpy:"
+    trained = ttzo("train", *words, "--data", tmp_path / "rows.npz", "--steps", 2)
+    assert ttzo("eval", *words)["test"] == trained["test"]
+    assert ttzo("eval", *words, "--data", tmp_path / "other.npz")["test"] != trained["test"]
+    assert ttzo("train", *words, "--steps", 3)["resumed_from"] == 2
+    assert ttzo("train", *words, "--steps", 2, "--restart")["test"] != trained["test"]  # anew: on the model's data
