@@ -217,7 +217,7 @@ def _known(source: str, plan: Plan, options: DataOptions) -> DataSet:
         _pair(source, _whole(f"{source}: {part} rows", *pair, plan), plan, [])
         for part, pair in (("training", found.train), ("test", found.test))
     )
-    preparation = Preparation(source, labels=found.labels) if found.labels else None
+    preparation = Preparation(source, labels=found.labels or None)
     anomalous = found.test[1] if plan.finds_anomalies else None
     made = DataSet(source, *train, *test, preparation=preparation, anomalous=anomalous)
     if found.validation is not None and options.validation is None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from bundles import arrays, small_plan, wave_plan, write_bundle
 from click.testing import CliRunner
+from devices import dense_plan
 
 from ttzo.device_runtime.contract import ExitCode, LayerKind, Loss, Number
 from ttzo.exporter.operations.layer import Layer
@@ -226,3 +227,19 @@ def test_a_run_is_measured_and_goes_on_with_its_own_data_not_with_the_models(tmp
     assert ttzo("eval", *words, "--data", tmp_path / "other.npz")["test"] != trained["test"]
     assert ttzo("train", *words, "--steps", 3)["resumed_from"] == 2
     assert ttzo("train", *words, "--steps", 2, "--restart")["test"] != trained["test"]  # anew: on the model's data
+
+
+def test_classes_of_words_are_not_numbered_anew_for_a_model_that_knows_a_data_sets_numbers(tmp_path):
+    """Eight, five, four, .. in the order of the alphabet were 0, 1, 2, .. to a model that had learned digits."""
+    pytest.importorskip("sklearn")
+    plan = dense_plan(64, 8, 10)
+    write_bundle(tmp_path, dataclasses.replace(plan, metadata=plan.metadata | {"data": "digits"}))
+    words = tmp_path, "--device", "numpy:"
+    trained = ttzo("train", *words, "--steps", 1)
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    lines = [",".join(["1"] * 64 + [name]) for name in names * 3]
+    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    for option in ("--data", "--test"):
+        refused = ttzo("eval", *words, option, tmp_path / "mine.csv", code=ExitCode.input)
+        assert "the class `zero`, the model knows the numbers 0 to 9" in refused["error"]
+    assert ttzo("eval", *words)["test"] == trained["test"]
