@@ -5,6 +5,7 @@ wherever the bundle's own folder has gone, or whatever was exported there since.
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,13 +52,13 @@ def load(run: Path, generation: Generation = Generation.last) -> tuple[Plan, Che
 
 
 def trained(run: Path, generation: Generation = Generation.last) -> Plan:
-    """The run's model at its trained parameters and settings. Its metadata tell the run, its step, and what was done to
-    the rows that it was trained on. Raises what `load` raises, and `DataError`."""
+    """The run's model at its trained parameters and settings. Its metadata tell the run, its step, which data it was
+    trained on and what was done to their rows. Raises what `load` raises, and `DataError`."""
     plan, found = load(run, generation)
     preparation = run_data.load(run if run.is_dir() else run.parent)
-    told = {"trained": {"run": str(run), "step": found.state.step}}
+    told: dict[str, Any] = {"trained": {"run": str(run), "step": found.state.step}}
     if preparation is not None:
-        told["preparation"] = preparation.as_json()
+        told |= {"preparation": preparation.as_json(), "data": preparation.source or plan.metadata.get("data", "")}
     return dataclasses.replace(
         plan, parameters=found.parameters, training=found.settings, metadata=plan.metadata | told
     )

@@ -225,6 +225,8 @@ def test_a_run_is_measured_and_goes_on_with_its_own_data_not_with_the_models(tmp
     trained = ttzo("train", *words, "--data", tmp_path / "rows.npz", "--steps", 2)
     assert ttzo("eval", *words)["test"] == trained["test"]
     assert ttzo("eval", *words, "--data", tmp_path / "other.npz")["test"] != trained["test"]
+    ttzo("export", tmp_path / "runs" / "numpy", "-o", tmp_path / "shipped")
+    assert ttzo("eval", tmp_path / "shipped", "--device", "numpy:")["test"] == trained["test"]
     assert ttzo("train", *words, "--steps", 3)["resumed_from"] == 2
     assert ttzo("train", *words, "--steps", 2, "--restart")["test"] != trained["test"]  # anew: on the model's data
 
