@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""From a model's name to its bundle folder: the zoo, a user's own function or ONNX file, overrides, and the files."""
+"""From a model's name to its plan and its bundle folder: the zoo, a user's own function or ONNX file, and overrides."""
 
 import dataclasses
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +14,6 @@ from ttzo.device_runtime.contract import (
     Arithmetic,
     Cache,
     Derivative,
-    ExitCode,
     Loss,
     Need,
     Number,
@@ -28,26 +24,25 @@ from ttzo.exporter.choose import contraction, method
 from ttzo.exporter.choose.arithmetic import choose_arithmetic, named_arithmetic
 from ttzo.exporter.choose.columns import with_columns_that_fit
 from ttzo.exporter.costs import memory
-from ttzo.exporter.costs.memory import Room, require_room
+from ttzo.exporter.costs.memory import Room
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.option_values import meant, names_of, number, one_of, shape, whole, yes_or_no
 from ttzo.exporter.pde import Pde, Problem, trace, unknown_starts, why_no_exact, why_scale
-from ttzo.exporter.plan import anomaly, augmentation, normalisation, packing, pruning, train_defaults
+from ttzo.exporter.plan import anomaly, augmentation, packing, pruning, train_defaults
 from ttzo.exporter.plan import freeze as freezing
 from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
+from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.exporter.zoo.recipe import Inputs, Ranks, Recipe, known_inputs
 from ttzo.exporter.zoo.simulations import SIMULATIONS
 
 if TYPE_CHECKING:
     import torch
 
-FILES = ("model.h", "model.c", "model.onnx", "loss.onnx", "model.tflite", "model.ttzo")
 LOG_ROWS = 64  # rows of a simulation's log in one step
 OF_SIMULATIONS = ("batch", "arithmetic", "seed", "title")  # their options
-OF_SOME = ("model.tflite",)  # not written for graphs with a node that the format does not have
 MODEL_OPTIONS = (
     "title",
     "data",
@@ -157,7 +152,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         packed_row_bytes=of_data.packed_row_bytes if of_data else 0.0,
     )
     task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
-    return dataclasses.replace(
+    made = dataclasses.replace(
         recipe,
         title=str(given.get("title", recipe.title)),
         given=None if recipe.given is None else {**recipe.given, **chosen},
@@ -186,6 +181,8 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
             recipe.trainings.get(str(given.get("estimator")), recipe.training), training
         ),
     )
+    unread_options.require_kind(made, given)
+    return made
 
 
 def _loss_options(given: dict[str, Any], options: LossOptions) -> LossOptions:
@@ -401,7 +398,19 @@ def _plain(value: Any) -> Any:
     return getattr(value, "name", value)
 
 
-# ---- the files ------------------------------------------------------------------------------------------------------
+def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
+    """The plan with the contractions that fit `room` and, unless the caches are `given`, the widest that do."""
+    made = with_columns_that_fit(contraction.chosen(plan, room), room)
+    for cache in (Cache.int16, Cache.int16_least):
+        if given or plan.chain is None or memory.work_bytes(made) <= room.ram_bytes:
+            break
+        narrower = contraction.chosen(dataclasses.replace(plan, cache=cache), room)
+        if memory.work_bytes(narrower) < memory.work_bytes(made):
+            made = narrower
+    return made
+
+
+# ---- the folder -----------------------------------------------------------------------------------------------------
 
 
 def export(
@@ -416,85 +425,8 @@ def export(
     row_shape: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Plan:
-    """Writes `FILES` of a model (see `plan_of`) into a folder and returns the plan. The estimator's caches are the widest
-    that fit `room`, unless `cache` says which. What `describe` makes of the plan joins its metadata.
-    `plain_onnx`: model.onnx is written for C code generators (writers/onnx/plain.py).
-
-    All files are made before the first is put in its place, each by one rename and the bundle last, so that an export
-    that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit
-    `room`, and the errors of `plan_of`.
+    """Writes a model (see `plan_of`) into a folder, as `write_files` does, and returns the plan. The estimator's caches are
+    the widest that fit `room`, unless `cache` says which. Raises the errors of both.
     """
     plan = plan_of(model, ranks=ranks, format=format, room=room, row_shape=row_shape, **options)
     return write_files(plan, out_dir, room=room, describe=describe, plain_onnx=plain_onnx)
-
-
-def write_files(
-    plan: Plan,
-    out_dir: str | Path,
-    *,
-    room: Room | None = None,
-    describe: Callable[[Plan], Mapping[str, Any]] | None = None,
-    plain_onnx: bool = False,
-) -> Plan:
-    """`export` of a plan that is there."""
-    if room is not None:
-        require_room(plan, room)
-    if describe is not None:
-        plan = dataclasses.replace(plan, metadata=plan.metadata | dict(describe(plan)))
-    plan = packing.of_metadata(normalisation.of_metadata(plan))
-    _replace_files(Path(out_dir), render(plan, plain_onnx=plain_onnx))
-    return plan
-
-
-def fitted(plan: Plan, room: Room, given: bool = False) -> Plan:
-    """The plan with the contractions that fit `room` and, unless the caches are `given`, the widest that do."""
-    made = with_columns_that_fit(contraction.chosen(plan, room), room)
-    for cache in (Cache.int16, Cache.int16_least):
-        if given or plan.chain is None or memory.work_bytes(made) <= room.ram_bytes:
-            break
-        narrower = contraction.chosen(dataclasses.replace(plan, cache=cache), room)
-        if memory.work_bytes(narrower) < memory.work_bytes(made):
-            made = narrower
-    return made
-
-
-def render(plan: Plan, *, plain_onnx: bool = False) -> dict[str, bytes]:
-    """The bytes of every file of a bundle folder, in the order of `FILES`; those of `OF_SOME` where the format has all nodes."""
-    from ttzo.exporter.writers.onnx.plain import plain
-    from ttzo.exporter.writers.onnx.to_onnx import forward_graph, loss_graph
-    from ttzo.exporter.writers.to_c import c_files
-    from ttzo.exporter.writers.to_tflite import tflite_bytes
-
-    made = {name: text.encode() for name, text in c_files(plan).items()}
-    if plan.simulation:  # no network that other runtimes could run
-        return made | {"model.ttzo": to_bundle.write(plan)}
-    network = forward_graph(plan)
-    made["model.onnx"] = (plain(network) if plain_onnx else network).SerializeToString()
-    made["loss.onnx"] = loss_graph(plan).SerializeToString()
-    with suppress(PlanError):  # `ttzo export` says why
-        made["model.tflite"] = tflite_bytes(plan)
-    made["model.ttzo"] = to_bundle.write(plan)
-    return {name: made[name] for name in FILES if name in made}
-
-
-def _replace_files(folder: Path, files: dict[str, bytes]) -> None:
-    staging = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in files:
-            if (folder / name).is_dir():
-                raise IsADirectoryError(0, f"{name} is a folder")
-        staging = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
-        for name, data in files.items():
-            (staging / name).write_bytes(data)
-        for name in files:
-            (staging / name).replace(folder / name)
-        for name in set(OF_SOME) - set(files):  # of an earlier export: it would be another model's
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise TtzoError(
-            f"{folder} could not be written: {error.strerror}", "choose another folder with -o", ExitCode.disk
-        ) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)

@@ -21,18 +21,23 @@ READ_BY = {
 }
 
 
-def require_use(recipe: Recipe, plan: Plan, options: Mapping[str, Any]) -> None:
-    """Raises `PlanError` for an option (None: not given) that neither the model nor its training reads; `recipe` and `plan`
-    are made with them."""
-    given = [name for name, value in options.items() if value is not None]
-    for name in given:
+def require_kind(recipe: Recipe, options: Mapping[str, Any]) -> None:
+    """Raises `PlanError` for an option that says nothing of such a model: an equation, or a model of rows. `recipe` is made
+    with the options."""
+    for name, value in options.items():
         if recipe.problem is None and name in OF_EQUATIONS:
             raise PlanError(f"option {name} is for equations, and {recipe.name} is none", "leave it out")
-        if recipe.problem is not None and name in OF_DATA and options[name] not in (Loss.residual, "residual"):
+        if recipe.problem is not None and name in OF_DATA and value not in (Loss.residual, "residual"):
             raise PlanError(
                 f"{recipe.name} is an equation, which draws its own points: option {name} says nothing of it",
                 "leave it out" + "; `ttzo train` and `ttzo eval` take points with known values" * (name == "data"),
             )
+
+
+def require_use(recipe: Recipe, plan: Plan, options: Mapping[str, Any]) -> None:
+    """Raises `PlanError` for an option (None: not given) that neither the model nor its training reads; `recipe` and `plan`
+    are made with them."""
+    for name in (name for name, value in options.items() if value is not None):
         if name in READ_BY and recipe.derivative not in READ_BY[name]:
             names = " or ".join(each.name for each in READ_BY[name])
             raise PlanError(

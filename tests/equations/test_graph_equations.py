@@ -23,7 +23,6 @@ from ttzo.device_runtime.contract import (
     Region,
     Update,
 )
-from ttzo.exporter import export as exporting
 from ttzo.exporter import pde
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan import graph_section, jet_rules
@@ -32,6 +31,7 @@ from ttzo.exporter.plan.parts import parts_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
+from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.host_tools.device import qemu
 from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.reference.equations import pde as reference_pde
@@ -316,7 +316,7 @@ def test_a_residual_network_trains_alike_on_board_native_and_numpy(estimator, tm
     phase = QUERIES if estimator == Estimator.rge else gauss_newton(estimator)
     plan = residual_plan(phase)
     assert {Part.equations, Part.operations} <= parts_of(plan)
-    exporting._replace_files(tmp_path / "bundle", exporting.render(plan))
+    write_files(plan, tmp_path / "bundle")
     report = build.build(tmp_path / "bundle", BOARD)
     with qemu.emulated(BOARD, report.elf) as emulation:
         on_board = trained(emulation.url, plan)

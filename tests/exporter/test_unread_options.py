@@ -37,6 +37,12 @@ def test_an_option_without_a_reader_is_refused(model, options, what, hint):
     assert hint in caught.value.hint
 
 
+def test_the_options_of_a_models_file_are_of_its_kind(tmp_path):
+    (tmp_path / "net.py").write_text("import torch\n\ndef net():\n    return torch.nn.Linear(4, 3), {'level': 3}\n")
+    with pytest.raises(PlanError, match="option level is for equations, and net is none"):
+        plan_of(f"{tmp_path / 'net.py'}:net")
+
+
 @pytest.mark.parametrize(
     ("model", "options"),
     [

@@ -11,12 +11,13 @@ from graphs import random_graph
 from plans import random_rows
 
 from ttzo.device_runtime.contract import Estimator, Loss, NodeOperation, Part, Region
-from ttzo.exporter import export as exporting
 from ttzo.exporter import zoo
+from ttzo.exporter.export import export
 from ttzo.exporter.plan.builder import Builder
 from ttzo.exporter.plan.parts import GRAPH_PARTS, parts_of
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.readers.from_torch import plan_from_module
+from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.host_tools.device import qemu
 from ttzo.host_tools.firmware import boards, build
 
@@ -69,7 +70,7 @@ def trained(url, plan, steps=3):
 @pytest.mark.parametrize("name", PLANS)
 def test_board_native_and_numpy_train_a_graph_to_the_same_bits(tmp_path, name):
     plan = PLANS[name]
-    exporting._replace_files(tmp_path / "bundle", exporting.render(plan))
+    write_files(plan, tmp_path / "bundle")
     report = build.build(tmp_path / "bundle", BOARD)
     with qemu.emulated(BOARD, report.elf) as emulation:
         on_board = trained(emulation.url, plan)
@@ -81,15 +82,15 @@ def test_board_native_and_numpy_train_a_graph_to_the_same_bits(tmp_path, name):
 
 
 def test_a_folder_holds_no_file_of_an_earlier_model_that_another_format_has(tmp_path):
-    exporting._replace_files(tmp_path, exporting.render(PLANS["norms"]))
+    write_files(PLANS["norms"], tmp_path)
     assert (tmp_path / "model.tflite").is_file()
     build = Builder((4, 3, 3))
     weight = np.ones((4, 2, 2, 2), np.float32)
     pairs = build.plan(build.convolution("pairs", build.input, weight, groups=2), loss=Loss.mse)  # not in TFLite Micro
-    exporting._replace_files(tmp_path, exporting.render(pairs))
+    write_files(pairs, tmp_path)
     assert not (tmp_path / "model.tflite").exists()
 
 
 def test_chains_need_no_part_of_graphs(tmp_path):
-    assert not parts_of(exporting.export("digits", tmp_path)) & GRAPH_PARTS
+    assert not parts_of(export("digits", tmp_path)) & GRAPH_PARTS
     assert {Part.operations, Part.pooling} <= parts_of(PLANS["images"])
