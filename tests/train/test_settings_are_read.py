@@ -32,10 +32,10 @@ OTHER = {  # than the defaults; as for a person, by the options' names
     "ridge": 0.3,
     "trust_radius": 1e-3,
 }
-OF_ROWS = [
+OF_ROWS = [(estimator, update) for estimator in ("rge", "cocd") for update in Update] + [
     (estimator, update)
-    for estimator in ("rge", "cge", "cge_plain", "node_cge", "chain_differences", "block_rge", "cocd")
-    for update in Update
+    for estimator in ("cge", "cge_plain", "node_cge", "chain_differences", "block_rge")
+    for update in (Update.momentum, Update.sign)
 ]
 OF_EQUATIONS = [(estimator.name, Update.sgd) for estimator in sorted(GAUSS_NEWTON)]
 HIDDEN_BY_THE_SIGN = ("difference", "stale_decay")  # read, but an update by the sign seldom shows it
