@@ -164,7 +164,7 @@ def load(
     if known_data.is_known(source) or Path(source).is_dir() and source:
         if only_test and (file := options.file("test")):
             return _own(file, plan, options, known or Preparation(source), only_test)
-        read = ("validation", "split_seed") if options.file("validation") is None else ("split_seed",)
+        read = ("validation", "split_seed") if options.share("validation") is not None else ()
         _refuse_unread(f"`{source}` has parts of its own", options, read, "name rows of your own: --data FILE")
         return _known(source, plan, options)
     known = known or preparation_of(plan)
