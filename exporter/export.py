@@ -20,6 +20,7 @@ from ttzo.device_runtime.contract import (
     TtzoError,
 )
 from ttzo.exporter import ode, unread_options, zoo
+from ttzo.exporter.bundle_folder import write_files
 from ttzo.exporter.choose import contraction, method
 from ttzo.exporter.choose.arithmetic import choose_arithmetic, named_arithmetic
 from ttzo.exporter.choose.columns import with_columns_that_fit
@@ -34,7 +35,6 @@ from ttzo.exporter.plan.loss_options import LossOptions
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.exporter.zoo.recipe import Inputs, Ranks, Recipe, known_inputs
 from ttzo.exporter.zoo.simulations import SIMULATIONS
 
@@ -140,6 +140,7 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         known = (*MODEL_OPTIONS, *train_defaults.SETTINGS)
         raise PlanError(f"there is no option {unknown[0]!r}", meant(unknown[0], known))
     training = {name: value for name, value in given.items() if name in train_defaults.SETTINGS}
+    later = recipe.given is not None and "estimator" not in {**recipe.given, **training}  # choose/method.py decides
     chosen = training | ({"batch": given["batch"]} if "batch" in given else {})
     data = str(given["data"]) if "data" in given else recipe.data
     of_data = known_inputs(data)
@@ -152,8 +153,9 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         packed_row_bytes=of_data.packed_row_bytes if of_data else 0.0,
     )
     task = one_of("task", given.get("task", recipe.task), ("", *anomaly.TASKS))
-    made = dataclasses.replace(
+    return dataclasses.replace(
         recipe,
+        options={**recipe.options, **given},
         title=str(given.get("title", recipe.title)),
         given=None if recipe.given is None else {**recipe.given, **chosen},
         data=data,
@@ -178,11 +180,9 @@ def _changed(recipe: Recipe, options: dict[str, Any]) -> Recipe:
         n_pairs=whole("n_pairs", given.get("n_pairs", recipe.n_pairs)),
         n_sampled=whole("n_sampled", given.get("n_sampled", recipe.n_sampled)),
         training=train_defaults.overridden(
-            recipe.trainings.get(str(given.get("estimator")), recipe.training), training
+            recipe.trainings.get(str(given.get("estimator")), recipe.training), training, all_read=not later
         ),
     )
-    unread_options.require_kind(made, given)
-    return made
 
 
 def _loss_options(given: dict[str, Any], options: LossOptions) -> LossOptions:
@@ -244,7 +244,7 @@ def plan_of(
     """
     train_defaults.overridden(Training(), {"seed": options.get("seed")})  # before torch draws from it
     recipe, source = resolve(model, ranks=ranks, format=format, seed=options.get("seed"))
-    recipe = _changed(recipe, options)
+    own, recipe = recipe.options, _changed(recipe, options)
     if isinstance(source, ode.Model):
         refused = {"ranks": ranks, "format": format, "budget": budget, "contractions": contractions} | options
         return _simulation_plan(recipe, source, model, refused)
@@ -285,7 +285,7 @@ def plan_of(
     if recipe.given is not None and "estimator" not in recipe.given:
         plan = method.chosen(plan, recipe.given, least, fitted)
     plan = dataclasses.replace(plan, cache=recipe.cache)
-    unread_options.require_use(recipe, plan, options)
+    unread_options.require_use(recipe, plan, own, options)
     if contractions:
         plan = contraction.given(plan, contractions)
     elif least is None:

@@ -16,6 +16,7 @@ from ttzo.exporter.plan.train_defaults import METHODS, Method, UnreadSetting
 from ttzo.exporter.plan.training import Training
 
 OF_EQUATIONS = ("coordinate_gn", "subspace_gn")
+OF_DIRECTIONS = ("n_queries", "direction")  # who gives one of these wants random directions
 BY_THE_DATA = "by the data"  # metadata `steps` of a plan whose steps a run counts by its rows
 
 
@@ -23,9 +24,9 @@ def chosen(plan: Plan, given: Mapping[str, Any], room: Room | None, fitted: Call
     """The plan with the first method of `METHODS` that works on it, is affordable and fits `room` once `fitted` to it; of
     those that do not fit, the first. Of methods that ask every coordinate, which all make the same gradient, the one of
     fewer instructions goes first. `given`: the settings that a person chose, batch among them; no estimator. Where a
-    method was passed over because it does not read one of them, a note says so.
+    method was passed over because it does not read one `OF_DIRECTIONS`, a note says so.
 
-    Raises `PlanError` for a setting that no method takes.
+    Raises `PlanError` for any other setting that the first method does not read.
     """
     made: list[Plan] = []
     refusals: list[PlanError] = []
@@ -37,6 +38,8 @@ def chosen(plan: Plan, given: Mapping[str, Any], room: Room | None, fitted: Call
         try:
             made.append(_with(_noted(plan, refusals, method), method, given))
         except PlanError as error:
+            if not made and isinstance(error, UnreadSetting) and error.name not in OF_DIRECTIONS:
+                raise
             refusals.append(error)
     if not made:
         raise refusals[0] if refusals else PlanError("no estimator works on this model", "choose one with --estimator")

@@ -90,7 +90,11 @@ LEARNING_RATES = {
 
 
 class UnreadSetting(PlanError):
-    """A setting that an estimator, its update rule or the schedule does not read."""
+    """A setting (its `name`) that an estimator, its update rule or the schedule does not read."""
+
+    def __init__(self, what: str, name: str, hint: str):
+        super().__init__(f"{what} has no setting {name}", hint)
+        self.name = name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,11 +269,12 @@ def _is_sign_rge(phase: Phase) -> bool:
     return phase.estimator == Estimator.rge and phase.update == Update.sign
 
 
-def overridden(base: Training, settings: Mapping[str, Any]) -> Training:
+def overridden(base: Training, settings: Mapping[str, Any], all_read: bool = True) -> Training:
     """`base` with the given settings (names: `SETTINGS`; None means not given).
 
     Another estimator or update rule brings its own default phases; within them `settings` decide. Enumerations may be
-    given by name. Raises `PlanError` naming a setting that is unknown, of the wrong kind or out of range.
+    given by name. Raises `PlanError` naming a setting that is unknown, of the wrong kind or out of range, and
+    `UnreadSetting` for one that nothing would read; not without `all_read`, where another estimator is chosen later.
     """
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given:
@@ -277,7 +282,7 @@ def overridden(base: Training, settings: Mapping[str, Any]) -> Training:
             raise PlanError(f"there is no training setting {name!r}", f"the settings are {', '.join(SETTINGS)}")
     phases = _base_phases(base, given)
     schedule = _checked("schedule", given.get("schedule", base.schedule))
-    for name in given:
+    for name in given if all_read else ():
         _require_use(name, phases, schedule)
     for name, field in PHASE_SETTINGS.items():
         if name in given:
@@ -295,25 +300,22 @@ def _require_use(name: str, phases: Sequence[Phase], schedule: Schedule) -> None
     used = ", ".join(phase.estimator.name for phase in phases)
     meant = [_MEANT.get((name, phase.estimator)) for phase in phases]
     if all(meant) and not (name == "beta2" and phases[-1].update == Update.adam):
-        raise UnreadSetting(f"{used} has no setting {name}", f"use {meant[0]}: that is what {used} calls it")
+        raise UnreadSetting(used, name, f"use {meant[0]}: that is what {used} calls it")
     estimators = _READ_BY_ESTIMATORS.get(name, _ALL_ESTIMATORS)
     updates = _READ_BY_UPDATES.get(name, frozenset(Update))
     if not any(phase.estimator in estimators for phase in phases):
-        raise _unread(used, name, estimators)
+        raise UnreadSetting(used, name, _setting_of(estimators))
     if not any(phase.estimator in estimators and phase.update in updates for phase in phases):
-        raise _unread(f"update {', '.join(phase.update.name for phase in phases)}", name, updates)
+        raise UnreadSetting(f"update {', '.join(phase.update.name for phase in phases)}", name, _setting_of(updates))
     if name in _READ_BY_STEPS and schedule != Schedule.step:
-        raise UnreadSetting(f"schedule {schedule.name} has no setting {name}", "leave it out, or choose schedule step")
+        raise UnreadSetting(f"schedule {schedule.name}", name, "leave it out, or choose schedule step")
     if name in _READ_BETWEEN_PHASES and len(phases) == 1:
-        raise UnreadSetting(
-            f"{used} has no setting {name}", "leave it out; it says when hybrid begins its second phase"
-        )
+        raise UnreadSetting(used, name, "leave it out; it says when hybrid begins its second phase")
 
 
-def _unread(what: str, name: str, readers: frozenset) -> UnreadSetting:
-    *others, last = sorted(reader.name for reader in readers)
-    owners = f"{', '.join(others)} and {last}" if others else last
-    return UnreadSetting(f"{what} has no setting {name}", f"leave it out; it is a setting of {owners}")
+def _setting_of(readers: frozenset) -> str:
+    *others, last = sorted(reader.name for reader in readers if reader is not Estimator.simulation_gn)
+    return f"leave it out; it is a setting of {', '.join(others)}{' and ' * bool(others)}{last}"
 
 
 def _base_phases(base: Training, given: Mapping[str, Any]) -> list[Phase]:

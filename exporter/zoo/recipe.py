@@ -90,6 +90,7 @@ class Recipe:
     training: Training = field(default_factory=Training)
     trainings: Mapping[str, Training] = field(default_factory=dict)  # of other estimators, by name
     rows: Mapping[str, int] = field(default_factory=dict)  # a batch of an equation's, where they take another, by name
+    options: Mapping[str, Any] = field(default_factory=dict)  # those of its file, by name; then also of a command
     given: Mapping[str, Any] | None = None  # settings that a person chose, batch among them; None: all are the zoo's
 
 

@@ -10,9 +10,9 @@ import click
 
 from ttzo.device_runtime.contract import Loss
 from ttzo.exporter import adaptation
+from ttzo.exporter.bundle_folder import write_files
 from ttzo.exporter.costs import memory
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.exporter.writers.to_bundle import model_hash
 from ttzo.host_tools.cli.bundle import with_options
 from ttzo.host_tools.cli.data import DATA, TABLE_OPTIONS, load_rows, taken, test_json

@@ -78,11 +78,11 @@ def bench_command(
         refuse_unread("bench --derivatives", ("models", "derivatives"))
         return {"derivatives": {folder: _derivative_errors(screen, folder) for folder in models}}
     costs, rates, refusals = [], [], []
-    fixed = {model: arithmetic for model in models if (arithmetic := _fixed_arithmetic(model))}
-    for model in fixed:
-        refuse_unread(f"the bundle {model}", ("models", "names", "data", "after", "host"))
-    for model in models or MODELS:
-        for arithmetic in [fixed[model]] if model in fixed else arithmetics or Arithmetic.__members__:
+    models = models or MODELS
+    refuse_unread(", ".join(models), set().union(*(_read_by(model, options) for model in models)))
+    for model in models:
+        fixed = _fixed_arithmetic(model)
+        for arithmetic in [fixed] if fixed else arithmetics or Arithmetic.__members__:
             given = options | {"arithmetic": Arithmetic[arithmetic]}
             for board in map(boards.load, names or COUNTED):
                 try:
@@ -153,6 +153,14 @@ def _plan(model: str, options: dict, room=None) -> Plan:
     return plan
 
 
+def _read_by(model: str, options: dict) -> set[str]:
+    """The command's parameters that a model reads: a bundle is counted as it is, an equation has no rows."""
+    is_bundle = bool(_fixed_arithmetic(model))
+    has_rows = _plan(model, {} if is_bundle else options).pde is None
+    read = {"models", "names", "host"} | ({"data", "after"} if has_rows else set())
+    return read if is_bundle else read | {"arithmetics", *options}
+
+
 def _fixed_arithmetic(model: str) -> str:
     """Of a bundle folder, which is counted as it is; "" for any other model."""
     from ttzo.host_tools.device.device import bundle_path, read_bundle
@@ -182,7 +190,6 @@ def _board_cost(model: str, options: dict, board: boards.Board, source: str | No
 
     plan = _plan(model, options, board.room)
     if plan.pde:
-        refuse_unread(f"bench of the equation {model}", ("models", "names", "arithmetics", "host", *options))
         return residual_cost(plan, board)
     rows = _rows(plan, source)
     return board_cost(trained(plan, rows, after), board, rows)

@@ -14,6 +14,7 @@ from ttzo.host_tools.data.data_error import DataError
 from ttzo.host_tools.data.data_options import HEADING, MISSING, NORMALISE, WINDOW_LABELS, DataOptions
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Evaluation
+from ttzo.host_tools.training import run_model
 from ttzo.host_tools.training.answers import Answers, Detected
 
 DATA = click.option(
@@ -83,11 +84,13 @@ def load_rows(
 ) -> DataSet:
     """A command's data set; what is to be said of it is said. `run`: the folder whose data and preparation count where
     neither the command nor the model names any; `of_run`: that run goes on or is measured, so that its data go before the
-    model's."""
+    model's, unless it is a run of another model."""
     require_network(plan)
-    known = run_data.load(run) if run else None
+    known = run_data.load(run) if run and not (of_run and run_model.is_of_another(run, plan)) else None
     if known and source is None and (of_run or not plan.metadata.get("data")):
         source = known.source
+        if not known_data.is_known(source) and not Path(source).exists() and not options.file("test"):
+            raise DataError(f"the run in {run} was trained on {source}, which is not here", "name it with --data")
     rows = data_set.load(source, plan, options, known, only_test=only_test)
     for note in rows.notes:
         screen.say(note)
@@ -108,9 +111,11 @@ def prepared(screen: Screen, plan: Plan, options: DataOptions) -> dict[str, Any]
     source = plan.metadata.get("data", "")
     if plan.pde is not None or plan.simulation is not None or known_data.is_known(source) or not Path(source).is_file():
         if options != DataOptions():
+            where = f"there is no file {source}" if source else "no data set is named"
+            table = "name the table with --data FILE, or give these options to `ttzo train` together with it"
             raise DataError(
-                f"options for a table are given, but {f'there is no file {source}' if source else 'no data set is named'}",
-                "name the table with --data FILE, or give these options to `ttzo train`",
+                f"options for a table are given, but {where}",
+                "leave them out: this model has no rows" if plan.pde or plan.simulation else table,
             )
         if Path(source).suffix in read_rows.ENDINGS and not Path(source).exists():
             screen.say(

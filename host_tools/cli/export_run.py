@@ -8,11 +8,11 @@ import click
 
 from ttzo.device_runtime.contract import TtzoError
 from ttzo.exporter import adaptation
+from ttzo.exporter.bundle_folder import write_files
 from ttzo.exporter.costs.memory import Room
 from ttzo.exporter.export_again import changed
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan.plan import Plan
-from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.host_tools.cli.screen import Screen
 from ttzo.host_tools.data.data_options import DataOptions
 from ttzo.host_tools.firmware import c_library

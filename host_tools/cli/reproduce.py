@@ -20,7 +20,9 @@ WAYS = ("derivatives", "dimensions")
 NAMES = (*PAPERS, "all", "gpu", "ranks", "hybrid", *WAYS, "speed", "identification")
 N_POINTS = {"quick": 20, "full": 200}  # where derivatives are compared
 BUDGET_S = {"quick": 45.0, "full": math.inf}
+OF_EQUATIONS = ("quick", "seeds", "out", "cells", "budget", "only", "gpu", "threads")  # of their tables
 READ = {  # the options that mean something to a TABLE; to one that is not here all do
+    **dict.fromkeys(("table4", "table5", "table6"), OF_EQUATIONS),
     "all": ("quick", "out", "cells"),
     "gpu": ("data", "out", "cells", "budget", "gpu", "threads"),
     "derivatives": ("quick", "out", "threads"),

@@ -63,6 +63,8 @@ class DataOptions:
                 raise DataError(f"{name} is {getattr(self, name)}", "give a number of rows from 1 on")
         if self.hop is not None and self.window is None:
             raise DataError("a hop needs a window", "give its length: --window N")
+        if self.window_label is not None and self.window is None:
+            raise DataError("a label of windows needs a window", "give its length: --window N")
 
     def over(self, base: "DataOptions") -> "DataOptions":
         """These options; where one is not given, that of `base`."""

@@ -30,6 +30,7 @@ from ttzo.host_tools.reference.network.network import read_inputs
 
 DTYPES = {Number.uint8: "<u1", Number.int16: "<i2", Number.float32: "<f4"}
 COARSEST = 1 / 16  # steps, in deviations, in which normalised numbers may travel as integers
+OF_KNOWN = ("validation", "split_seed")  # the options that a known data set reads
 SOURCES = (
     f"name one of {', '.join(known_data.NAMES)}, a folder with MNIST's IDX files, or a .csv, .tsv, .txt, .npz, .npy or .parquet "
     "file: --data SOURCE"
@@ -154,21 +155,22 @@ def load(
     """
     options = options or DataOptions()
     if plan.pde is not None:
-        _refuse_unread(
-            "an equation draws its own points", options, (), "name points with their known values: --data FILE"
-        )
+        hint = "" if source else ", or name points with their known values: --data FILE"
+        _refuse_unread("an equation draws its own points", options, (), hint)
         return _points(source, plan)
     source = str(source or plan.metadata.get("data") or "")
     if not source and not (only_test and options.file("test")):
         raise DataError("the bundle does not name a data set", SOURCES)
     if known_data.is_known(source) or Path(source).is_dir() and source:
+        known = known or preparation_of(plan)
         if only_test and (file := options.file("test")):
             return _own(file, plan, options, known or Preparation(source), only_test)
-        read = ("validation", "split_seed") if options.share("validation") is not None else ()
-        _refuse_unread(f"`{source}` has parts of its own", options, read, "name rows of your own: --data FILE")
-        return _known(source, plan, options)
+        read = OF_KNOWN if options.share("validation") is not None else ()
+        _refuse_unread(f"`{source}` has parts of its own", options, read, ", or name rows of your own: --data FILE")
+        return _known(source, plan, options.over(known.options) if known and known.source == source else options)
     known = known or preparation_of(plan)
     if known:
+        _require_same_treatment(options, known)
         options = options.over(known.options if source == known.source else known.options.without_files())
     return _own(source, plan, options, known, only_test)
 
@@ -177,7 +179,19 @@ def _refuse_unread(why: str, options: DataOptions, read: tuple[str, ...], hint: 
     """Raises `DataError` for an option that is given and not among `read`."""
     for name in options.as_json():
         if name not in read:
-            raise DataError(f"{why}: --{name.replace('_', '-')} is not read", f"leave it out, or {hint}")
+            raise DataError(f"{why}: --{name.replace('_', '-')} is not read", f"leave it out{hint}")
+
+
+def _require_same_treatment(options: DataOptions, known: Preparation) -> None:
+    """Columns are normalised as for the rows that the model was trained on, or exported with, and not otherwise."""
+    before = known.options.normalise or "auto"
+    if before == "auto":
+        before = "none" if known.normalisation is None else "standard"
+    if options.normalise not in (None, "auto", before):
+        raise DataError(
+            f"the model's columns are normalised already (--normalise {before}): --normalise {options.normalise} is not read",
+            "leave it out, or export the model again with it",
+        )
 
 
 def preparation_of(plan: Plan) -> Preparation | None:
@@ -217,7 +231,8 @@ def _known(source: str, plan: Plan, options: DataOptions) -> DataSet:
         _pair(source, _whole(f"{source}: {part} rows", *pair, plan), plan, [])
         for part, pair in (("training", found.train), ("test", found.test))
     )
-    preparation = Preparation(source, labels=found.labels or None)
+    split = DataOptions(validation=options.validation, split_seed=options.split_seed)
+    preparation = Preparation(source, split, found.labels or None)
     anomalous = found.test[1] if plan.finds_anomalies else None
     made = DataSet(source, *train, *test, preparation=preparation, anomalous=anomalous)
     if found.validation is not None and options.validation is None:
@@ -277,7 +292,9 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
     pieces |= {part: read_rows.read(_file(name), options, wanted)["train"] for part, name in files.items()}
     for rows in pieces.values():
         require_tokens(rows, plan)
-    samples, preparation, notes = prepare(source, pieces, options, goal_of(plan, options, known), known)
+    goal = goal_of(plan, options, known)
+    samples, preparation, notes = prepare(source, pieces, options, goal, known, trains=not only_test)
+    preparation = replace(preparation, source=source, options=options)
     _require_both(source, samples, only_test, options.window)
     pairs = {part: _pair(files.get(part, source), each, plan, notes) for part, each in samples.items()}
     none = np.empty((0, plan.in_features), DTYPES[plan.input_number]), plan.no_targets(0)

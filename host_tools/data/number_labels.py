@@ -49,7 +49,7 @@ def number(source: str, values: np.ndarray, names: tuple[str, ...] | None, n_out
         if numbers is None:
             raise DataError(
                 f"{source}: {place(0)} has the class `{values[0]}`, the model knows the numbers 0 to {n_outputs - 1}",
-                "name the column of the classes with --target COLUMN",
+                "write the classes as these numbers, or name their column with --target COLUMN",
             )
         wrong = (numbers < 0) | (numbers >= n_outputs) | (numbers != np.floor(numbers))
         if wrong.any():

@@ -5,7 +5,7 @@ What is fitted on the training rows of the first file (names of classes, means, 
 kept with the model or with the run, so that all later rows get the same treatment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,21 +109,27 @@ class Samples:
 
 
 def prepare(
-    source: str, pieces: dict[str, Rows], options: DataOptions, goal: Goal, known: Preparation | None
+    source: str,
+    pieces: dict[str, Rows],
+    options: DataOptions,
+    goal: Goal,
+    known: Preparation | None,
+    trains: bool = True,
 ) -> tuple[dict[str, Samples], Preparation, list[str]]:
     """Samples by part, the preparation in force (`known`, or fitted here), and what is to be said. `pieces` are rows by
-    part; what is missing of validation and test comes out of `train`. Raises `DataError`."""
+    part; what is missing of validation and test comes out of `train`. `trains`: the model learns these rows, and where
+    `known` has no names for the classes theirs are taken. Raises `DataError`."""
     notes = [note for rows in pieces.values() for note in rows.notes]
     pieces = {part: _complete(part, rows, options, goal, notes) for part, rows in pieces.items()}
     window = options.window or 1
     for rows in pieces.values():
         _check_width(rows, goal, window)
-    labels = known.labels if known else _labels(pieces, goal)
+    labels = known.labels if known and (known.labels or not trains) else _labels(pieces, goal)
     targets = {part: _targets(rows, labels, goal, options) for part, rows in pieces.items()}
     divided = _divide(pieces, targets, options, goal, notes)
     if goal.finds_anomalies:
         divided = _good_alone(divided, notes)
-    made = known or _fit(source, divided, options, goal, labels, pieces)
+    made = replace(known, labels=labels) if known else _fit(source, divided, options, goal, labels, pieces)
     samples = {part: _samples(*divided[part], made, options, goal) for part in divided}
     for part, found in samples.items():
         if not len(found.x) and len(divided[part][0]):

@@ -31,6 +31,12 @@ def is_run(path: Path) -> bool:
     return (path / Generation.last.value).is_file() if path.is_dir() else path.suffix == ".npz" and path.is_file()
 
 
+def is_of_another(run: Path, plan: Plan) -> bool:
+    """Whether the run in this folder is of another model than `plan`; not where an earlier version kept no model there."""
+    own = run / BUNDLE
+    return own.is_file() and to_bundle.model_hash(read_bundle(own)) != to_bundle.model_hash(plan)
+
+
 def all_of(bundle: Path) -> list[Path]:
     """The folders of the bundle's runs that have a checkpoint, by name."""
     return sorted(path.parent for path in (bundle_path(bundle).parent / "runs").glob(f"*/{Generation.last.value}"))

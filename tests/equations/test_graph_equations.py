@@ -24,6 +24,7 @@ from ttzo.device_runtime.contract import (
     Update,
 )
 from ttzo.exporter import pde
+from ttzo.exporter.bundle_folder import write_files
 from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.plan import graph_section, jet_rules
 from ttzo.exporter.plan.builder import Builder, Value
@@ -31,7 +32,6 @@ from ttzo.exporter.plan.parts import parts_of
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.host_tools.device import qemu
 from ttzo.host_tools.firmware import boards, build
 from ttzo.host_tools.reference.equations import pde as reference_pde

@@ -9,6 +9,7 @@ import pytest
 
 from ttzo.device_runtime.contract import Arithmetic, Cache, Loss, Number, TtzoError, Update
 from ttzo.exporter import export as exporting
+from ttzo.exporter.bundle_folder import FILES
 from ttzo.exporter.choose import contraction
 from ttzo.exporter.costs.memory import Room, flash_items, require_room, work_bytes, work_items
 from ttzo.exporter.export import export, plan_of
@@ -16,7 +17,6 @@ from ttzo.exporter.operations.layer import PlanError
 from ttzo.exporter.readers.from_torch import ExportError
 from ttzo.exporter.readers.user_model import ModelError
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.writers.bundle_folder import FILES
 
 GOOD = """\
 import torch

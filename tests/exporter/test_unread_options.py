@@ -37,10 +37,75 @@ def test_an_option_without_a_reader_is_refused(model, options, what, hint):
     assert hint in caught.value.hint
 
 
-def test_the_options_of_a_models_file_are_of_its_kind(tmp_path):
-    (tmp_path / "net.py").write_text("import torch\n\ndef net():\n    return torch.nn.Linear(4, 3), {'level': 3}\n")
-    with pytest.raises(PlanError, match="option level is for equations, and net is none"):
-        plan_of(f"{tmp_path / 'net.py'}:net")
+NET = """
+import torch
+
+from ttzo import pde
+
+def net():
+    return torch.nn.Linear(4, 3), OPTIONS
+
+def heat():
+    problem = pde.Problem(space=[(0, 1)], time=(0, 1), residual=lambda p: p.u_t - p.lap, rows=8)
+    return torch.nn.Sequential(torch.nn.Linear(2, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1)), {"problem": problem} | OPTIONS
+"""
+
+
+def place(folder, name, options=None):
+    """file.py:function of a model with these options of its own."""
+    (folder / "net.py").write_text(NET.replace("OPTIONS", repr(options or {})))
+    return f"{folder / 'net.py'}:{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "what"),
+    [
+        ("net", {"level": 3}, "option level is for equations, and net is none"),
+        ("net", {"votes": "2/3"}, "option votes is for models that find anomalies"),
+        ("net", {"huber_delta": 3.0}, "loss cross_entropy does not read huber_delta"),
+        ("net", {"estimator": "rge", "cache": "int16"}, "rge keeps nothing of a sample"),
+        ("net", {"frozen": "int8"}, "nothing is frozen"),
+        ("heat", {"level": 3}, "derivative jet does not read level"),
+        ("heat", {"data": "digits"}, "option data says nothing of it"),
+    ],
+)
+def test_options_of_a_models_own_file_are_refused_too(tmp_path, name, own, what):
+    with pytest.raises(PlanError, match=what):
+        plan_of(place(tmp_path, name, own))
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "given"),
+    [
+        ("net", {"loss": "huber", "huber_delta": 3.0}, {"loss": "mse"}),
+        ("net", {"estimator": "cge", "cache": "int16"}, {"estimator": "rge"}),
+        ("heat", {"derivative": "sparse_grid", "level": 2}, {"derivative": "jet"}),
+    ],
+)
+def test_what_a_command_chooses_otherwise_leaves_options_of_the_file_aside(tmp_path, name, own, given):
+    assert plan_of(place(tmp_path, name, own), **given).n_parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "what"),
+    [
+        ("net", {"ridge": 0.1}, "node_cge has no setting ridge"),
+        ("net", {"plateau_window": 9}, "node_cge has no setting plateau_window"),
+        ("net", {"decay_every": 9}, "schedule linear has no setting decay_every"),
+        ("heat", {"difference": "antithetic"}, "coordinate_gn has no setting difference"),
+        ("heat", {"beta1": 0.5}, "coordinate_gn has no setting beta1|update sgd has no setting beta1"),
+        ("heat", {"epsilon": 1e-3}, "coordinate_gn has no setting epsilon"),
+    ],
+)
+def test_a_setting_is_refused_in_the_name_of_the_estimator_that_would_train(tmp_path, name, given, what):
+    with pytest.raises(PlanError, match=what):
+        plan_of(place(tmp_path, name), **given)
+
+
+@pytest.mark.parametrize("given", [{"ridge": 0.1}, {"trust_radius": 0.1}, {"n_coordinates": 5}])
+def test_a_setting_that_the_usual_estimator_reads_is_taken_without_naming_it(tmp_path, given):
+    (phase,) = plan_of(place(tmp_path, "heat"), **given).training.phases
+    assert phase.estimator.name == "coordinate_gn"
 
 
 @pytest.mark.parametrize(
@@ -58,9 +123,17 @@ def test_an_option_with_a_reader_is_taken(model, options):
     assert plan_of(model, **options).n_parameters
 
 
-def test_a_setting_that_the_usual_estimator_does_not_read_chooses_one_that_does_and_says_so(tmp_path):
-    (tmp_path / "net.py").write_text("import torch\n\ndef net():\n    return torch.nn.Linear(4, 3)\n")
-    usual, asked = (plan_of(f"{tmp_path / 'net.py'}:net", **options) for options in ({}, {"n_queries": 8}))
-    assert usual.training.phases[0].estimator.name != "rge" == asked.training.phases[0].estimator.name
-    assert "notes" not in usual.metadata
-    assert asked.metadata["notes"] == ["node_cge has no setting n_queries, so rge trains this model"]
+@pytest.mark.parametrize(
+    ("name", "given", "chosen", "passed_over"),
+    [
+        ("net", {"n_queries": 8}, "rge", "node_cge"),
+        ("net", {"direction": "gaussian"}, "rge", "node_cge"),
+        ("heat", {"n_queries": 8}, "subspace_gn", "coordinate_gn"),
+    ],
+)
+def test_who_asks_for_random_directions_gets_them_and_hears_instead_of_what(tmp_path, name, given, chosen, passed_over):
+    usual, asked = plan_of(place(tmp_path, name)), plan_of(place(tmp_path, name), **given)
+    assert (usual.training.phases[0].estimator.name, asked.training.phases[0].estimator.name) == (passed_over, chosen)
+    (setting,) = given
+    note = f"{passed_over} has no setting {setting}, so {chosen} trains this model"
+    assert note in asked.metadata["notes"] and note not in usual.metadata.get("notes", ())

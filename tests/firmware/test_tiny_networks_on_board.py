@@ -8,12 +8,12 @@ import pytest
 from tiny_networks import network
 
 from ttzo.device_runtime.contract import Estimator, Loss, Number, Region, Update
+from ttzo.exporter.bundle_folder import write_files
 from ttzo.exporter.costs.memory import work_bytes
 from ttzo.exporter.plan.freeze import freeze
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.readers.from_torch import plan_from_module
 from ttzo.exporter.writers import to_bundle
-from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.host_tools.device.device import open_device
 
 BOARD = "mps2-an386"

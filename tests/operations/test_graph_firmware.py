@@ -12,12 +12,12 @@ from plans import random_rows
 
 from ttzo.device_runtime.contract import Estimator, Loss, NodeOperation, Part, Region
 from ttzo.exporter import zoo
+from ttzo.exporter.bundle_folder import write_files
 from ttzo.exporter.export import export
 from ttzo.exporter.plan.builder import Builder
 from ttzo.exporter.plan.parts import GRAPH_PARTS, parts_of
 from ttzo.exporter.plan.training import Phase, Training
 from ttzo.exporter.readers.from_torch import plan_from_module
-from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.host_tools.device import qemu
 from ttzo.host_tools.firmware import boards, build
 

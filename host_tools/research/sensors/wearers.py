@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ttzo.exporter import adaptation
+from ttzo.exporter.bundle_folder import write_files
 from ttzo.exporter.export import export
-from ttzo.exporter.writers.bundle_folder import write_files
 from ttzo.host_tools.data import data_set, watch
 from ttzo.host_tools.data.data_set import DataSet
 from ttzo.host_tools.device.device import Device, open_device

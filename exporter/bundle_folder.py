@@ -29,7 +29,7 @@ def write_files(
     plain_onnx: bool = False,
 ) -> Plan:
     """Writes `FILES` of a plan into a folder and returns the plan. What `describe` makes of it joins its metadata.
-    `plain_onnx`: model.onnx is written for C code generators (onnx/plain.py).
+    `plain_onnx`: model.onnx is written for C code generators (writers/onnx/plain.py).
 
     All files are made before the first is put in its place, each by one rename and the bundle last, so that an export
     that fails leaves the folder as it was; other files in it stay. Raises `PlanError` when the plan does not fit `room`,
