@@ -375,3 +375,24 @@ def test_rows_of_ones_own_are_measured_instead_of_the_known_sets(tmp_path, sourc
     made = data_set.load(source, make_plan(64, 10, data="digits"), options, known, only_test=True)
     assert made.name == str(tmp_path / "mine.csv") and np.array_equal(made.x_test, rows)
     assert np.array_equal(made.y_test, np.arange(30) % 10)
+
+
+def test_names_of_classes_that_the_bundle_keeps_go_before_a_known_sets_numbers(tmp_path):
+    """Of a model that was exported from a run on a known data set with names for its classes."""
+    names = tuple("zyxwvutsrq")
+    plan = make_plan(64, 10, data="digits", preparation=Preparation("digits", labels=names).as_json())
+    lines = [",".join(["1"] * 64 + [name]) for name in names]
+    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    made = data_set.load(None, plan, DataOptions(test=str(tmp_path / "mine.csv")), None, only_test=True)
+    assert made.y_test.tolist() == list(range(10))
+
+
+def test_columns_that_are_normalised_already_are_not_normalised_otherwise(npz):
+    path = npz(x_train=np.random.default_rng(0).normal(5, 2, (40, 4)), y_train=np.arange(40) % 3)
+    plan = make_plan(number=Number.float32)
+    known = data_set.load(path, plan).preparation
+    for method in (None, "auto", "standard"):
+        assert data_set.load(path, plan, DataOptions(normalise=method), known).preparation.normalisation is not None
+    for method in ("none", "robust"):
+        with pytest.raises(DataError, match=f"normalised already .--normalise standard.: --normalise {method} is not"):
+            data_set.load(path, plan, DataOptions(normalise=method), known)

@@ -17,6 +17,7 @@ from ttzo.exporter.operations.layer import Layer
 from ttzo.exporter.plan.plan import Plan
 from ttzo.exporter.writers import to_bundle
 from ttzo.host_tools.cli.commands import main
+from ttzo.host_tools.data import data_set
 
 LABELS = ["calm", "wind", "storm"]
 CENTRE, SPREAD = [10.0, 20.0], [2.0, 5.0]
@@ -215,14 +216,17 @@ def test_answers_at_points_are_written_with_their_coordinates(tmp_path):
     assert [float(line[3]) for line in lines] == pytest.approx([value for _, value in found], rel=1e-8)
 
 
-def test_a_run_is_measured_and_goes_on_with_its_own_data_not_with_the_models(tmp_path):
+@pytest.mark.parametrize("prepared", [False, True], ids=["named", "exported with its data"])
+def test_a_run_is_measured_and_goes_on_with_its_own_data_not_with_the_models(tmp_path, prepared):
     """The model names other data than the run was trained on, as one of the zoo does."""
-    plan = small_plan()
-    named = dataclasses.replace(plan, metadata=plan.metadata | {"data": str(tmp_path / "other.npz")})
-    write_bundle(tmp_path, named)
     np.savez(tmp_path / "other.npz", **arrays(40, seed=5))
+    told = {"data": str(tmp_path / "other.npz")}
+    if prepared:
+        told["preparation"] = data_set.load(tmp_path / "other.npz", small_plan()).preparation.as_json()
+    plan = small_plan()
+    write_bundle(tmp_path, dataclasses.replace(plan, metadata=plan.metadata | told))
     words = tmp_path, "--device", "numpy:"
-    trained = ttzo("train", *words, "--data", tmp_path / "rows.npz", "--steps", 2)
+    trained = ttzo("train", *words, "--data", tmp_path / "rows.npz", "--steps", 2, "--validation", 0.2)
     assert ttzo("eval", *words)["test"] == trained["test"]
     assert ttzo("eval", *words, "--data", tmp_path / "other.npz")["test"] != trained["test"]
     ttzo("export", tmp_path / "runs" / "numpy", "-o", tmp_path / "shipped")
@@ -231,13 +235,37 @@ def test_a_run_is_measured_and_goes_on_with_its_own_data_not_with_the_models(tmp
     assert ttzo("train", *words, "--steps", 2, "--restart")["test"] != trained["test"]  # anew: on the model's data
 
 
+def test_a_run_of_another_model_lends_no_data(tmp_path):
+    write_bundle(tmp_path, small_plan())
+    words = tmp_path, "--device", "numpy:"
+    ttzo("train", *words, "--data", tmp_path / "rows.npz", "--steps", 1)
+    other = dataclasses.replace(small_plan(seed=8), metadata={"data": str(tmp_path / "other.npz")})
+    (tmp_path / "model.ttzo").write_bytes(to_bundle.write(other))
+    np.savez(tmp_path / "other.npz", **arrays(40, seed=5))
+    assert "belongs to another model" in ttzo("eval", *words, code=ExitCode.input)["error"]
+    assert (
+        ttzo("eval", *words, "--exported")["test"]["rows"]
+        == ttzo("eval", *words, "--exported", "--data", tmp_path / "other.npz")["test"]["rows"]
+    )
+
+
+def test_a_file_of_a_run_that_is_not_here_is_named_with_its_run(tmp_path):
+    write_bundle(tmp_path, small_plan())
+    words = tmp_path, "--device", "numpy:"
+    ttzo("train", *words, "--data", tmp_path / "rows.npz", "--steps", 1)
+    (tmp_path / "rows.npz").rename(tmp_path / "away.npz")
+    refused = ttzo("eval", *words, code=ExitCode.input)
+    assert "was trained on" in refused["error"] and "rows.npz, which is not here" in refused["error"]
+    assert ttzo("eval", *words, "--data", tmp_path / "away.npz")["test"]["rows"] == 10
+
+
 def test_classes_of_words_are_not_numbered_anew_for_a_model_that_knows_a_data_sets_numbers(tmp_path):
     """Eight, five, four, .. in the order of the alphabet were 0, 1, 2, .. to a model that had learned digits."""
     pytest.importorskip("sklearn")
     plan = dense_plan(64, 8, 10)
     write_bundle(tmp_path, dataclasses.replace(plan, metadata=plan.metadata | {"data": "digits"}))
     words = tmp_path, "--device", "numpy:"
-    trained = ttzo("train", *words, "--steps", 1)
+    trained = ttzo("train", *words, "--steps", 1, "--validation", 0.1, "--split-seed", 3)
     names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     lines = [",".join(["1"] * 64 + [name]) for name in names * 3]
     (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
@@ -245,3 +273,6 @@ def test_classes_of_words_are_not_numbered_anew_for_a_model_that_knows_a_data_se
         refused = ttzo("eval", *words, option, tmp_path / "mine.csv", code=ExitCode.input)
         assert "the class `zero`, the model knows the numbers 0 to 9" in refused["error"]
     assert ttzo("eval", *words)["test"] == trained["test"]
+    assert ttzo("train", *words, "--steps", 2)["resumed_from"] == 1  # with the same rows to validate on
+    anew = ttzo("train", *words, "--data", tmp_path / "mine.csv", "--from", tmp_path / "runs" / "numpy", "--steps", 1)
+    assert {each["name"] for each in anew["test"]["classes"]} == set(names)  # who trains on words learns words
