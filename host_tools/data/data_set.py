@@ -164,15 +164,15 @@ def load(
     if known_data.is_known(source) or Path(source).is_dir() and source:
         known = known or preparation_of(plan)
         if only_test and (file := options.file("test")):
-            return _own(file, plan, options, known or Preparation(source), only_test)
+            return _own(file, plan, options, options, known or Preparation(source), only_test)
         read = OF_KNOWN if options.share("validation") is not None else ()
         _refuse_unread(f"`{source}` has parts of its own", options, read, ", or name rows of your own: --data FILE")
         return _known(source, plan, options.over(known.options) if known and known.source == source else options)
-    known = known or preparation_of(plan)
+    known, given = known or preparation_of(plan), options
     if known:
         _require_same_treatment(options, known)
         options = options.over(known.options if source == known.source else known.options.without_files())
-    return _own(source, plan, options, known, only_test)
+    return _own(source, plan, options, given, known, only_test)
 
 
 def _refuse_unread(why: str, options: DataOptions, read: tuple[str, ...], hint: str) -> None:
@@ -280,7 +280,10 @@ def _whole(what: str, x: np.ndarray, y: np.ndarray, plan: Plan) -> Samples:
 # ---- a person's own data ---------------------------------------------------------------------------------------------
 
 
-def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | None, only_test: bool) -> DataSet:
+def _own(
+    source: str, plan: Plan, options: DataOptions, given: DataOptions, known: Preparation | None, only_test: bool
+) -> DataSet:
+    """`given`: what of the options was given now, and is refused where nothing reads it."""
     inputs = known.inputs if known else ()
     wanted = Wanted(plan.n_places or plan.out_features, plan.n_places == 1, inputs)
     if plan.finds_anomalies:
@@ -289,6 +292,7 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
     pieces: dict[str, Rows] = {}
     if not (only_test and known and "test" in files):
         pieces = read_rows.read(_file(source), options, wanted)
+    _refuse_unread_of_own(source, plan, given, tuple(pieces))
     pieces |= {part: read_rows.read(_file(name), options, wanted)["train"] for part, name in files.items()}
     for rows in pieces.values():
         require_tokens(rows, plan)
@@ -309,6 +313,18 @@ def _own(source: str, plan: Plan, options: DataOptions, known: Preparation | Non
         anomalous=samples["test"].y if plan.finds_anomalies and "test" in samples else None,
     )
     return replace(made, notes=(*notes, *remarks.of(made, plan, source, files, known is None)))
+
+
+def _refuse_unread_of_own(source: str, plan: Plan, given: DataOptions, parts: tuple[str, ...]) -> None:
+    """`parts`: of the rows in the file `source`."""
+    if given.good is not None and not plan.finds_anomalies:
+        raise DataError("--good is for models that find anomalies", "leave it out, or export with --task anomaly")
+    for name in ("target", "ignore", "heading") if Path(source).suffix == ".npz" else ():
+        if getattr(given, name) is not None:
+            raise DataError(f"{source} has arrays instead of columns: --{name} is not read", "leave it out")
+    for part in ("validation", "test"):
+        if part in parts and given.share(part) is not None:
+            raise DataError(f"{source} has {part} rows of its own: --{part} is not read", "leave it out")
 
 
 def _require_both(source: str, samples: dict[str, Samples], only_test: bool, window: int | None) -> None:

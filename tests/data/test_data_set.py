@@ -396,3 +396,24 @@ def test_columns_that_are_normalised_already_are_not_normalised_otherwise(npz):
     for method in ("none", "robust"):
         with pytest.raises(DataError, match=f"normalised already .--normalise standard.: --normalise {method} is not"):
             data_set.load(path, plan, DataOptions(normalise=method), known)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"target": "1"}, "arrays instead of columns: --target is not read"),
+        ({"heading": "yes"}, "arrays instead of columns: --heading is not read"),
+        ({"test": 0.5}, "test rows of its own: --test is not read"),
+        ({"good": "0"}, "--good is for models that find anomalies"),
+    ],
+)
+def test_options_that_a_file_of_ones_own_leaves_without_a_reader(npz, options, what):
+    x, y = np.ones((20, 4)), np.arange(20) % 3
+    path = npz(x_train=x, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(DataError, match=what):
+        data_set.load(path, make_plan(), DataOptions(**options))
+
+
+def test_a_label_of_windows_needs_a_window():
+    with pytest.raises(DataError, match="needs a window"):
+        DataOptions(window_label="last")
