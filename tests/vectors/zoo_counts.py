@@ -24,9 +24,11 @@ from zoo_bits import OF_COORDINATES, rows_of
 
 from ttzo.device_runtime.contract import Cache, Region
 from ttzo.exporter import zoo
-from ttzo.exporter.costs.memory import require_room
+from ttzo.exporter.costs.memory import Room, require_room
 from ttzo.exporter.export import plan_of
 from ttzo.exporter.operations.layer import PlanError
+from ttzo.exporter.plan.plan import Plan
+from ttzo.exporter.plan.train_defaults import UnreadSetting
 from ttzo.host_tools.firmware import boards
 from ttzo.host_tools.measure import bench
 from ttzo.host_tools.measure.instruction_count import Machine
@@ -61,9 +63,7 @@ def record(case: dict[str, str], sizes_alone: bool = False) -> dict[str, object]
     cannot be exported or does not fit."""
     board = boards.load(BOARD)
     try:
-        asked = "n_coordinates" if case.get("estimator") == "cocd" else "n_queries"
-        plan = plan_of(case["model"], room=board.room, batch=BATCH, **{asked: QUERIES},
-                       **{name: value for name, value in case.items() if name != "model"})  # fmt: skip
+        plan = _plan(case, board.room)
         require_room(plan, board.room)
     except PlanError as error:
         return {"refused": type(error).__name__}
@@ -74,6 +74,16 @@ def record(case: dict[str, str], sizes_alone: bool = False) -> dict[str, object]
             return made
         machine = Machine(board, report)
         return made | (_residual(machine) if plan.pde else _step(machine, rows_of(plan)))
+
+
+def _plan(case: dict[str, str], room: Room) -> Plan:
+    """With few queries, or few coordinates, where its estimator asks such."""
+    options = {"room": room, "batch": BATCH} | {name: value for name, value in case.items() if name != "model"}
+    asked = "n_coordinates" if case.get("estimator") == "cocd" else "n_queries"
+    try:
+        return plan_of(case["model"], **options, **{asked: QUERIES})
+    except UnreadSetting:
+        return plan_of(case["model"], **options)
 
 
 def _step(machine: Machine, rows: np.ndarray) -> dict[str, int]:
