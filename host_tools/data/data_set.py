@@ -164,7 +164,9 @@ def load(
     if known_data.is_known(source) or Path(source).is_dir() and source:
         known = known or preparation_of(plan)
         if only_test and (file := options.file("test")):
-            return _own(file, plan, options, options, known or Preparation(source), only_test)
+            known = known or Preparation(source)
+            _require_same_treatment(options, known)
+            return _own(file, plan, options, options, known, only_test)
         read = OF_KNOWN if options.share("validation") is not None else ()
         _refuse_unread(f"`{source}` has parts of its own", options, read, ", or name rows of your own: --data FILE")
         return _known(source, plan, options.over(known.options) if known and known.source == source else options)

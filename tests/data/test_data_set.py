@@ -374,6 +374,9 @@ def test_rows_of_ones_own_are_measured_instead_of_the_known_sets(tmp_path, sourc
     options = DataOptions(test=str(tmp_path / "mine.csv"))
     made = data_set.load(source, make_plan(64, 10, data="digits"), options, known, only_test=True)
     assert made.name == str(tmp_path / "mine.csv") and np.array_equal(made.x_test, rows)
+    with pytest.raises(DataError, match="--normalise robust is not read"):
+        robust = DataOptions(test=options.test, normalise="robust")
+        data_set.load(source, make_plan(64, 10, data="digits"), robust, known, only_test=True)
     assert np.array_equal(made.y_test, np.arange(30) % 10)
 
 
